@@ -1,0 +1,1 @@
+"""What the model hears: the TAU layout, front ends and augmentation."""

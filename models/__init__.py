@@ -1,0 +1,1 @@
+"""What can be built: one architecture a file, each a frozen config and its network."""

@@ -1,0 +1,1 @@
+"""What a trial is worth: cost, budgets, quality, Pareto front and hypervolume."""

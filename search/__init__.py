@@ -1,0 +1,1 @@
+"""Who decides: ask, price, reject, train, stop early, record."""

@@ -1,0 +1,1 @@
+"""What is varied: one dict of ranges a file, over config fields."""

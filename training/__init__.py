@@ -1,0 +1,1 @@
+"""How it learns: one training loop, one file a method."""
