@@ -1,0 +1,229 @@
+"""What a person sees while a search runs: a live page in a terminal, plain lines in a pipe."""
+
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from objectives.front import non_dominated
+from search.ledger import Ledger, Proposal
+from search.trial_config import TrialConfig
+from spaces import SPACES
+
+MAX_FRONT_ROWS = 12
+
+
+class Display(Protocol):
+    """Is told what happens."""
+
+    def proposed(self, proposal: Proposal) -> None:
+        """A trial was handed out."""
+
+    def epoch_done(self, number: int) -> None:
+        """A trial finished an epoch."""
+
+    def ended(self, number: int, state: str) -> None:
+        """A trial was settled."""
+
+    def tick(self) -> None:
+        """Time passed."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def make_display(ledger: Ledger, console: Console) -> Display:
+    """Choose by where the output goes."""
+    return LiveDisplay(ledger, console) if console.is_terminal else PlainDisplay(ledger, console)
+
+
+class Clock:
+    """Estimates the time left from the share of the training that is done."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.started = time.monotonic()
+        self.share_before = self._share()
+
+    def _share(self) -> float:
+        running = self.ledger.running.values()
+        settings = self.ledger.plan.settings
+        done = self.ledger.num_ended + sum(trial.epoch / settings.epochs for trial in running)
+        return done / settings.trials
+
+    def elapsed_s(self) -> float:
+        """Since the search started or was taken up."""
+        return time.monotonic() - self.started
+
+    def left_s(self) -> float | None:
+        """Until the end, as the trials so far took; None before anything can be said."""
+        share = self._share()
+        gained = share - self.share_before
+        return None if gained <= 0 else self.elapsed_s() / gained * (1 - share)
+
+
+class PlainDisplay:
+    """A line for each thing that happens."""
+
+    def __init__(self, ledger: Ledger, console: Console) -> None:
+        self.ledger, self.console = ledger, console
+        self.clock = Clock(ledger)
+        self._rejected = sum(ledger.rejections.values())
+        self._second = ledger.plan.settings.cost
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def _say(self, text: str) -> None:
+        self.console.print(f"[{clock_text(self.clock.elapsed_s())}] {text}", markup=False, highlight=False, soft_wrap=True)
+
+    def proposed(self, proposal: Proposal) -> None:
+        """Say what was rejected on the way, and what starts."""
+        rejected = sum(self.ledger.rejections.values())
+        if rejected > self._rejected:
+            self._say(f"rejected {rejected - self._rejected} untrained ({rejected} so far: {rejections_text(self.ledger)})")
+            self._rejected = rejected
+        again = f", taken up after epoch {proposal.curve[-1]['epoch']}" if proposal.curve else ""
+        self._say(
+            f"trial {proposal.number} starts: {network_text(proposal.config)}; "
+            f"{proposal.cost.macs:,} MACs, {proposal.cost.params:,} parameters{again}"
+        )
+
+    def epoch_done(self, number: int) -> None:
+        """Say how far the trial is."""
+        trial = self.ledger.running[number]
+        self._say(f"trial {number} epoch {trial.epoch}/{self.ledger.plan.settings.epochs}: macro accuracy {trial.accuracy:.3f}")
+
+    def ended(self, number: int, state: str) -> None:
+        """Say how the trial ended and how the search stands."""
+        left = self.clock.left_s()
+        total = self.ledger.plan.settings.trials
+        front = ", ".join(f"{accuracy:.3f} at {cost:,}" for _, accuracy, cost in current_front(self.ledger))
+        self._say(
+            f"trial {number} {state}{why(self.ledger, number)}; {self.ledger.num_ended} of {total} trials done"
+            f"{f', {clock_text(left)} left' if left is not None else ''}; front ({self._second}): {front or 'empty'}"
+        )
+
+    def tick(self) -> None:
+        """Say nothing: a pipe needs no clock."""
+
+
+class LiveDisplay:
+    """One page, redrawn in place."""
+
+    def __init__(self, ledger: Ledger, console: Console) -> None:
+        self.ledger, self.clock = ledger, Clock(ledger)
+        self.live = Live(get_renderable=self.page, console=console, refresh_per_second=2, transient=False)
+
+    def __enter__(self) -> Self:
+        self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+    def proposed(self, proposal: Proposal) -> None:
+        """The page shows it at its next drawing, as it does all below."""
+
+    def epoch_done(self, number: int) -> None:
+        """See `proposed`."""
+
+    def ended(self, number: int, state: str) -> None:
+        """See `proposed`."""
+
+    def tick(self) -> None:
+        """See `proposed`."""
+
+    def page(self) -> RenderableType:
+        """Draw the search as it stands."""
+        settings, states = self.ledger.plan.settings, self.ledger.states
+        left = self.clock.left_s()
+        head = Table.grid(padding=(0, 2))
+        head.add_row(
+            Text(f"{self.ledger.num_ended}/{settings.trials} trials", style="bold"),
+            ProgressBar(total=settings.trials, completed=self.ledger.num_ended, width=30),
+            f"{clock_text(self.clock.elapsed_s())} passed",
+            f"{clock_text(left)} left" if left is not None else "time left: not known yet",
+        )
+        counts = [f"{states[state]} {state}" for state in ("complete", "stopped", "failed") if states[state]]
+        counts += [f"{len(self.ledger.running)} running"]
+        counts += [f"{sum(self.ledger.rejections.values())} rejected untrained ({rejections_text(self.ledger)})"]
+        parts: list[RenderableType] = [head, Text(", ".join(counts)), self._running(), self._front()]
+        return Group(*parts)
+
+    def _running(self) -> Table:
+        table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+        for column in ("running", "epoch", "macro accuracy", "MACs", "parameters", "network"):
+            table.add_column(column, justify="left" if column == "network" else "right", overflow="ellipsis", no_wrap=True)
+        for number, trial in sorted(self.ledger.running.items()):
+            cost, accuracy = trial.proposal.cost, f"{trial.accuracy:.3f}" if trial.epoch else "-"
+            table.add_row(
+                str(number), f"{trial.epoch}/{self.ledger.plan.settings.epochs}", accuracy, f"{cost.macs:,}",
+                f"{cost.params:,}", network_text(trial.proposal.config),
+            )  # fmt: skip
+        return table
+
+    def _front(self) -> Table:
+        front = current_front(self.ledger)
+        table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+        for column in ("front: trial", "macro accuracy", self.ledger.plan.settings.cost):
+            table.add_column(column, justify="right")
+        for number, accuracy, cost in front[-MAX_FRONT_ROWS:]:
+            best = accuracy == max(point[1] for point in front)
+            table.add_row(str(number), f"{accuracy:.3f}", f"{cost:,}", style="bold" if best else "")
+        if not front:
+            table.add_row("none yet", "", "")
+        return table
+
+
+def current_front(ledger: Ledger) -> list[tuple[int, float, int]]:
+    """Give number, macro accuracy and cost of the front's members, the cheapest first."""
+    if not ledger.complete:
+        return []
+    points = np.array([values for _, values in ledger.complete])
+    chosen = [ledger.complete[i] for i in np.flatnonzero(non_dominated(points, [True, False]))]
+    return sorted(((number, accuracy, int(cost)) for number, (accuracy, cost) in chosen), key=lambda point: point[2])
+
+
+def rejections_text(ledger: Ledger) -> str:
+    """Say how many were rejected for each reason."""
+    return ", ".join(f"{count} {kind}" for kind, count in ledger.rejections.most_common()) or "none"
+
+
+def network_text(config: TrialConfig) -> str:
+    """Name the architecture and the sizes that its space varies."""
+    names = SPACES[config.architecture].ranges if config.architecture in SPACES else ()
+    return " ".join([config.architecture, *(f"{name}={getattr(config.network, name)}" for name in names)])
+
+
+def why(ledger: Ledger, number: int) -> str:
+    """Say why a trial ended before its time, or nothing."""
+    reason = ledger.reasons.get(number, "")
+    return f" ({reason})" if reason else ""
+
+
+def clock_text(seconds: float) -> str:
+    """Write a duration.
+
+    >>> clock_text(75.4), clock_text(3675)
+    ('1:15', '1:01:15')
+    """
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,249 @@
+"""The driver's side of a search: asks the study, rejects what does not fit, writes down what comes back.
+
+Knows nothing of Ray. Every change is in the study's database before anybody else hears of it, so the driver can be
+killed at any moment and another takes over from the database alone.
+"""
+
+import json
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from objectives.budget import OverBudgetError
+from objectives.cost import Cost
+from search.early_stopping import FrontHalving
+from search.plan import Plan
+from search.pricing import Survey, price
+from search.study import CONFIG, COST, EPOCH, FAILURE, QUALITY, REJECTED, STOPPED, learning_curve
+from search.trial_config import TrialConfig
+
+PATIENCE = 50  # rejections in a row; then a network that is known to fit is taken
+ORIGIN = "origin"
+
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration that fits, to be trained."""
+
+    number: int
+    config: TrialConfig
+    cost: Cost
+    curve: tuple[Mapping[str, Any], ...] = ()  # epochs that an earlier driver recorded
+
+
+@dataclass
+class Running:
+    """A trial in training."""
+
+    proposal: Proposal
+    epoch: int
+    accuracy: float
+    stop_reason: str = ""
+
+
+@dataclass
+class Ledger:
+    """Asks and tells.
+
+    Attributes:
+        study: The record.
+        plan: What is searched.
+        survey: The space's networks that fit.
+        num_clips: To train on.
+        running: Trials handed out, by number.
+        states: How many trials ended in each state.
+        rejections: How many were rejected for each reason.
+        complete: Number and values (macro accuracy, cost) of every fully trained trial.
+        reasons: Why a trial ended before its time, by number.
+    """
+
+    study: optuna.Study
+    plan: Plan
+    survey: Survey
+    num_clips: int
+    running: dict[int, Running] = field(default_factory=dict)
+    states: Counter[str] = field(default_factory=Counter)
+    rejections: Counter[str] = field(default_factory=Counter)
+    complete: list[tuple[int, tuple[float, float]]] = field(default_factory=list)
+    reasons: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Take over what the study holds already."""
+        settings = self.plan.settings
+        self.halving = FrontHalving(settings.epochs)
+        self._interrupted: list[Proposal] = []
+        self._trained: dict[TrialConfig, int] = {}
+        self._rejected_in_a_row = 0
+        trials = self.study.get_trials(deepcopy=False)
+        self._random = Random(settings.seed + len(trials))
+        # a sampler that started from the same seed again would ask for the same configurations again
+        self.study.sampler = optuna.samplers.TPESampler(
+            multivariate=True, group=True, constant_liar=True, seed=settings.seed + len(trials)
+        )
+        if not trials:
+            self.study.enqueue_trial(self.plan.start(self.num_clips), user_attrs={ORIGIN: "published settings"})
+        for trial in trials:
+            self._take_over(trial)
+
+    def _take_over(self, trial: FrozenTrial) -> None:
+        if trial.state == TrialState.WAITING:
+            return
+        rejected = trial.user_attrs.get(REJECTED)
+        if rejected is not None:
+            if trial.state == TrialState.RUNNING:  # killed between the reason and the verdict
+                self.study.tell(trial.number, state=TrialState.PRUNED)
+            self.rejections[rejected["kind"]] += 1
+            return
+        if CONFIG not in trial.user_attrs:
+            if trial.state == TrialState.RUNNING:  # killed before it was priced: nothing is lost with it
+                self._reject(trial.number, "interrupted", "the search was killed before this was priced")
+            return
+        config = TrialConfig.from_dict(trial.user_attrs[CONFIG])
+        self._trained[config] = trial.number
+        cost = price(config, self.plan.settings.precision)
+        curve = learning_curve(trial)
+        for epoch in curve:
+            self.halving.note(trial.number, epoch["epoch"], epoch["macro_accuracy"], self._second(cost))
+        if trial.state == TrialState.RUNNING:
+            if STOPPED in trial.user_attrs:
+                self._tell(trial.number, "stopped")
+            elif FAILURE in trial.user_attrs:
+                self._tell(trial.number, "failed")
+            else:
+                self._interrupted.append(Proposal(trial.number, config, cost, tuple(curve)))
+        elif trial.state == TrialState.COMPLETE:
+            self.states["complete"] += 1
+            self.complete.append((trial.number, (trial.values[0], trial.values[1])))
+        else:
+            self.states["stopped" if trial.state == TrialState.PRUNED else "failed"] += 1
+
+    @property
+    def num_ended(self) -> int:
+        """Trials that were trained, to the end or not."""
+        return sum(self.states.values())
+
+    @property
+    def num_left(self) -> int:
+        """Trials to hand out, the interrupted ones included."""
+        return self.plan.settings.trials - self.num_ended - len(self.running)
+
+    def propose(self) -> Proposal | None:
+        """Give the next configuration to train, rejecting all before it that do not fit; None when all are out."""
+        if self.num_left <= 0:
+            return None
+        if self._interrupted:
+            proposal: Proposal | None = self._interrupted.pop(0)
+        else:
+            proposal = None
+            while proposal is None:
+                if self._rejected_in_a_row >= PATIENCE:
+                    self._enqueue_fitting()
+                    self._rejected_in_a_row = 0
+                proposal = self._consider(self.study.ask(dict(self.plan.ranges)))
+        last = proposal.curve[-1] if proposal.curve else {"epoch": 0, "macro_accuracy": 0.0}
+        self.running[proposal.number] = Running(proposal, last["epoch"], last["macro_accuracy"])
+        return proposal
+
+    def _enqueue_fitting(self) -> None:
+        origin = f"drawn from the networks that fit, after {PATIENCE} rejections in a row"
+        self.study.enqueue_trial(self._random.choice(self.survey.fitting), user_attrs={ORIGIN: origin})
+
+    def _consider(self, trial: Trial) -> Proposal | None:
+        """Price what was asked; None, and told as rejected, if it may not be trained."""
+        try:
+            config = self.plan.config(trial.params)
+            cost = price(config, self.plan.settings.precision)
+        except ValueError as error:
+            trial.set_constraint("invalid", 1.0)
+            return self._reject(trial.number, "invalid", str(error))
+        excess = self.plan.budget.excess(cost)
+        trial.set_user_attr(COST, _cost_record(cost))
+        for name, value in excess.items():
+            trial.set_constraint(name, value)
+        worst = max(excess, key=lambda name: excess[name])
+        if excess[worst] > 0:
+            return self._reject(trial.number, f"over {worst}", str(OverBudgetError(cost, self.plan.budget)))
+        if config in self._trained:
+            return self._reject(trial.number, "repeated", f"the same as trial {self._trained[config]}")
+        self._rejected_in_a_row = 0
+        self._trained[config] = trial.number
+        trial.set_user_attr(CONFIG, config.to_dict())  # last: with it the trial is one to be trained
+        return Proposal(trial.number, config, cost)
+
+    def _reject(self, number: int, kind: str, reason: str) -> None:
+        self._set(number, REJECTED, {"kind": kind, "reason": reason})
+        self.study.tell(number, state=TrialState.PRUNED)
+        self.rejections[kind] += 1
+        self._rejected_in_a_row += 1
+
+    def note_epoch(self, number: int, result: Mapping[str, Any]) -> str:
+        """Record a finished epoch; return why the trial should stop, or nothing."""
+        running = self.running[number]
+        second = self._second(running.proposal.cost)
+        # an actor that took up a checkpoint gives all epochs in it: the last may have been lost on its way here
+        for epoch in json.loads(result["epochs"]):
+            if epoch["epoch"] > running.epoch:
+                self._set(number, f"{EPOCH}{epoch['epoch']}", epoch)
+                self.halving.note(number, epoch["epoch"], epoch["macro_accuracy"], second)
+                running.epoch, running.accuracy = epoch["epoch"], epoch["macro_accuracy"]
+        if running.epoch >= running.proposal.config.recipe.epochs or not self.plan.settings.early_stopping:
+            return ""
+        running.stop_reason = self.halving.verdict(number, running.epoch, running.accuracy, second)
+        return running.stop_reason
+
+    def end(self, number: int, result: Mapping[str, Any] | None, error: str = "") -> str:
+        """Settle a trial whose training is over; return its state, or nothing if it is to go on another time."""
+        running = self.running.get(number)
+        if running is None:
+            return ""
+        if result is not None and not running.stop_reason:
+            self.note_epoch(number, result)
+        del self.running[number]
+        failure = error or (result or {}).get(FAILURE, "")
+        if failure:
+            self._set(number, FAILURE, failure)
+            self.reasons[number] = failure
+            return self._tell(number, "failed")
+        if running.stop_reason:
+            self._set(number, STOPPED, running.stop_reason)
+            self.reasons[number] = running.stop_reason
+            return self._tell(number, "stopped")
+        if result is None or running.epoch < running.proposal.config.recipe.epochs:
+            return ""  # the search was interrupted
+        quality = json.loads(result[QUALITY])
+        self._set(number, QUALITY, quality)
+        return self._tell(number, "complete", (quality["macro_accuracy"], self._second(running.proposal.cost)))
+
+    def _tell(self, number: int, state: str, values: tuple[float, float] | None = None) -> str:
+        told = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}[state]
+        self.study.tell(number, values, state=told)
+        self.states[state] += 1
+        if values is not None:
+            self.complete.append((number, values))
+        return state
+
+    def _second(self, cost: Cost) -> float:
+        return float(getattr(cost, self.plan.settings.cost))
+
+    def _set(self, number: int, name: str, value: Any) -> None:
+        # by number: trials of an earlier process have no Trial object in this one
+        trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id
+        self.study._storage.set_trial_user_attr(trial_id, name, value)
+
+
+def _cost_record(cost: Cost) -> dict[str, Any]:
+    return {
+        "macs": cost.macs,
+        "params": cost.params,
+        "stored_values": cost.stored_values,
+        "size_bytes": cost.size_bytes,
+        "precision": cost.precision,
+    }

@@ -1,0 +1,21 @@
+"""Answers to a name nobody knows: what it was, what was probably meant, what there is."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Say that `name` is no `kind`, with the nearest of the `known` names, or all of them where none is near.
+
+    >>> unknown("space", "isotropci", ["cp_mobile", "isotropic"])
+    "unknown space 'isotropci'; did you mean 'isotropic'?"
+    >>> unknown("space", "vgg", ["cp_mobile", "isotropic"])
+    "unknown space 'vgg'; there are: cp_mobile, isotropic"
+    >>> unknown("study", "first", [])
+    "unknown study 'first'; there are none"
+    """
+    choices = sorted(known)
+    near = get_close_matches(name, choices, n=1, cutoff=0.6)
+    if near:
+        return f"unknown {kind} {name!r}; did you mean {near[0]!r}?"
+    return f"unknown {kind} {name!r}; there are{': ' + ', '.join(choices) if choices else ' none'}"

@@ -1,0 +1,114 @@
+"""A search as one value: what was asked for, as flags or as a YAML file, and kept beside what came of it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from objectives.budget import DEFAULT_BUDGET, Budget, parse_budget
+from objectives.cost import PRECISION_BYTES
+from search.names import unknown
+
+COSTS = ("macs", "params")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """Everything that decides a search; the keys of its YAML file."""
+
+    data: str  # folder in the TAU layout
+    space: str
+    split: str = "fold1"  # or a 2024 split: 5, 10, 25, 50, 100
+    impulse_responses: str | None = None  # folder of WAV files; None: no such augmentation
+    cache: str | None = None  # folder of the decoded sound; None: beside the data
+    budget: str = DEFAULT_BUDGET
+    precision: str = "fp16"  # of the weights on the device, for limits in bytes
+    cost: str = "macs"  # the front's second axis
+    trials: int = 12  # networks to train
+    epochs: int = 32  # of a trial that is not stopped early
+    seed: int = 0
+    workers: int | None = None  # trials side by side; None: one a core, or one a GPU
+    early_stopping: bool = True
+    set: Mapping[str, Any] = field(default_factory=dict)  # config fields held fixed
+    ranges: Mapping[str, Any] = field(default_factory=dict)  # narrower ranges: field -> [low, high]
+
+    def __post_init__(self) -> None:
+        """Refuse what no search can be run with, all of it at once."""
+        wrong = [
+            f"{name} must be {rule}, got {getattr(self, name)!r}"
+            for name, rule, holds in (
+                ("trials", "a whole number of at least 1", _is_count(self.trials)),
+                ("epochs", "a whole number of at least 1", _is_count(self.epochs)),
+                ("seed", "a whole number of at least 0", _is_count(self.seed, least=0)),
+                ("workers", "a whole number of at least 1", self.workers is None or _is_count(self.workers)),
+                ("cost", f"one of {', '.join(COSTS)}", self.cost in COSTS),
+                ("precision", f"one of {', '.join(PRECISION_BYTES)}", self.precision in PRECISION_BYTES),
+                ("early_stopping", "true or false", isinstance(self.early_stopping, bool)),
+                ("set", "a mapping of config keys to values", isinstance(self.set, Mapping)),
+                ("ranges", "a mapping of config keys to [low, high]", isinstance(self.ranges, Mapping)),
+            )
+            if not holds
+        ]
+        for name in ("data", "space", "split", "budget"):
+            if not isinstance(getattr(self, name), str):
+                wrong.append(f"{name} must be a text, got {getattr(self, name)!r}")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        self.limits()
+
+    def limits(self) -> Budget:
+        """Give the budget as limits.
+
+        Raises:
+            ValueError: It names no budget and describes none.
+        """
+        return parse_budget(self.budget)
+
+    def to_yaml(self) -> str:
+        """Write the settings as the YAML that `read` takes."""
+        plain = asdict(self) | {"set": dict(self.set), "ranges": dict(self.ranges)}
+        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+
+
+def read_settings(path: Path, **overrides: Any) -> SearchSettings:
+    """Read a search from a YAML file; `overrides` that are not None go before what it says.
+
+    Raises:
+        ValueError: The file is missing, is no YAML mapping, or has a key that no search has (the nearest is named).
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML that can be loaded safely: {error}") from error
+    if not isinstance(loaded, dict):
+        raise ValueError(f"{path} must be a mapping of search settings, got {type(loaded).__name__}")
+    return make_settings({**loaded, **{key: value for key, value in overrides.items() if value is not None}}, str(path))
+
+
+def make_settings(values: Mapping[str, Any], source: str) -> SearchSettings:
+    """Build the settings from `values`, which came from `source`.
+
+    Raises:
+        ValueError: A key that no search has, one that every search needs, or a value that none can run with.
+    """
+    known = [setting.name for setting in fields(SearchSettings)]
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{source}: {unknown('search setting', str(name), known)}")
+    missing = [name for name in ("data", "space") if values.get(name) is None]
+    if missing:
+        raise ValueError(f"{source}: a search needs {' and '.join(missing)}")
+    if isinstance(values.get("split"), int):  # YAML reads the 2024 splits as numbers
+        values = {**values, "split": str(values["split"])}
+    try:
+        return SearchSettings(**values)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

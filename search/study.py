@@ -1,0 +1,235 @@
+"""A study: a search's one record, an Optuna study in a database inside the study's folder. Needs no torch.
+
+    results/<study>/search.yaml            what ran
+    results/<study>/study.db               every configuration asked for, and what came of it
+    results/<study>/trials/<number>/       checkpoint.safetensors, of a trial's last finished epoch
+    results/<study>/.lock                  held while a search runs
+
+A trial's state follows from Optuna's state and the attributes below: COMPLETE is trained to the last epoch, PRUNED is
+rejected untrained or stopped early, FAIL is failed, RUNNING is running or, with nobody holding the lock, interrupted.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from filelock import FileLock, Timeout
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from objectives.front import non_dominated
+from search.names import unknown
+from search.settings import SearchSettings, read_settings
+
+CONFIG, COST, QUALITY = "config", "cost", "quality"
+REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # each a reason
+EPOCH = "epoch:"  # followed by its number
+VERSIONS, DATA = "versions", "data"
+
+STATES = ("complete", "running", "interrupted", "stopped", "failed", "rejected")
+
+
+class StudyError(ValueError):
+    """A study that is not there, is in use, or cannot be read; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """Where a study lives."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Of the study: its folder's."""
+        return self.path.name
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.path / "study.db"
+
+    @property
+    def settings_file(self) -> Path:
+        """The YAML of what ran."""
+        return self.path / "search.yaml"
+
+    def checkpoint(self, number: int) -> Path:
+        """Give the file of a trial's last finished epoch."""
+        return self.path / "trials" / str(number) / "checkpoint.safetensors"
+
+    def settings(self) -> SearchSettings:
+        """Read what the search was asked for.
+
+        Raises:
+            ValueError: The file is missing or has been changed into something that is no search.
+        """
+        return read_settings(self.settings_file)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep the study for this process; a process that dies lets go of it.
+
+        Raises:
+            StudyError: Another search holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock", timeout=1)  # longer than `is_locked` holds it
+        try:
+            lock.acquire()
+        except Timeout:
+            raise StudyError(
+                f"{self.path} is in use by another search; wait for it, or give this one a name of its own with --study"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_locked(self) -> bool:
+        """Whether a search runs on this study now."""
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+    def create(self, settings: SearchSettings, attributes: Mapping[str, Any]) -> optuna.Study:
+        """Start the study's record. The settings file comes last: with it the study exists.
+
+        Raises:
+            StudyError: The folder already holds a study.
+        """
+        if self.settings_file.exists():
+            raise StudyError(f"{self.path} already holds a study; go on with `scenefront resume {self.name}`")
+        for leftover in self.path.glob("study.db*"):  # of a start that did not get as far as the settings
+            leftover.unlink()
+        study = optuna.create_study(
+            storage=self._storage(),
+            study_name=self.name,
+            directions=["maximize", "minimize"],
+        )
+        study.set_metric_names(["macro_accuracy", settings.cost])
+        for name, value in attributes.items():
+            study.set_user_attr(name, value)
+        temporary = self.path / ".search.yaml"
+        temporary.write_text(settings.to_yaml(), encoding="utf-8")
+        temporary.replace(self.settings_file)
+        return study
+
+    def open(self, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
+        """Open the record of a study that exists.
+
+        Raises:
+            StudyError: There is none, or it cannot be read.
+        """
+        if not self.database.exists():
+            raise StudyError(f"{self.path} holds no study: {self.database.name} is missing")
+        try:
+            return optuna.load_study(study_name=None, storage=self._storage(), sampler=sampler)
+        except (KeyError, ValueError, RuntimeError, SQLAlchemyError) as error:
+            raise StudyError(f"{self.database} is no study that can be read: {error.__cause__ or error}") from error
+
+    def _storage(self) -> optuna.storages.RDBStorage:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.storages.RDBStorage(
+                f"sqlite:///{self.database}", engine_kwargs={"connect_args": {"timeout": 60}}
+            )
+
+
+def find_study(results: Path, name: str | None) -> StudyFolder:
+    """Find a study by its name in `results` or by its path; without a name, the one that was worked on last.
+
+    Raises:
+        StudyError: There is none; the nearest name is given.
+    """
+    studies = sorted(results.glob("*/search.yaml"), key=lambda file: (file.parent / "study.db").stat().st_mtime)
+    if name is None:
+        if not studies:
+            raise StudyError(f"there is no study in {results} yet; start one with `scenefront search`")
+        return StudyFolder(studies[-1].parent)
+    for path in (results / name, Path(name)):
+        if (path / "search.yaml").exists():
+            return StudyFolder(path.resolve())
+    raise StudyError(f"{unknown('study', name, [file.parent.name for file in studies])} (in {results})")
+
+
+def trial_state(trial: FrozenTrial, *, is_locked: bool) -> str:
+    """Give one of `STATES`."""
+    if trial.state == TrialState.COMPLETE:
+        return "complete"
+    if trial.state == TrialState.FAIL:
+        return "failed"
+    if trial.state == TrialState.PRUNED:
+        return "stopped" if STOPPED in trial.user_attrs else "rejected"
+    return "running" if is_locked else "interrupted"
+
+
+def learning_curve(trial: FrozenTrial) -> list[dict[str, Any]]:
+    """Give what was recorded of every finished epoch, in order."""
+    curve = [value for name, value in trial.user_attrs.items() if name.startswith(EPOCH)]
+    return sorted(curve, key=lambda epoch: int(epoch["epoch"]))
+
+
+def trials_table(study: optuna.Study, *, is_locked: bool = False) -> pd.DataFrame:
+    """Give a row for every configuration asked for.
+
+    Columns: number, state, on_front, macro_accuracy, log_loss, macs, params, size_bytes, epoch, epochs, reason, and
+    the config's fields as `config.<name>`. What is not known is NaN or empty.
+    """
+    rows = []
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state == TrialState.WAITING:
+            continue
+        attributes = trial.user_attrs
+        curve = learning_curve(trial)
+        last = curve[-1] if curve else {}
+        cost = attributes.get(COST, {})
+        config = attributes.get(CONFIG, trial.params)
+        rejected = attributes.get(REJECTED, {}).get("reason")
+        rows.append(
+            {
+                "number": trial.number,
+                "state": trial_state(trial, is_locked=is_locked),
+                "macro_accuracy": last.get("macro_accuracy", np.nan),
+                "log_loss": last.get("log_loss", np.nan),
+                "macs": cost.get("macs", np.nan),
+                "params": cost.get("params", np.nan),
+                "size_bytes": cost.get("size_bytes", np.nan),
+                "epoch": len(curve),
+                "epochs": config.get("epochs", 0),
+                "reason": str(rejected or attributes.get(STOPPED) or attributes.get(FAILURE) or ""),
+                **{f"config.{name}": value for name, value in config.items()},
+            }
+        )
+    base = ["number", "state", "macro_accuracy", "log_loss", "macs", "params", "size_bytes", "epoch", "epochs", "reason"]
+    table = pd.DataFrame(rows, columns=None if rows else base)
+    table["on_front"] = front_mask(table, study.metric_names[1] if study.metric_names else "macs")
+    return table
+
+
+def front_mask(table: pd.DataFrame, cost: str) -> np.ndarray:
+    """Mark the rows on the Pareto front of macro accuracy against `cost`: fully trained, and dominated by none."""
+    mask = np.zeros(len(table), dtype=bool)
+    complete = (table["state"] == "complete").to_numpy()
+    if complete.any():
+        points = table.loc[complete, ["macro_accuracy", cost]].to_numpy(dtype=float)
+        mask[complete] = non_dominated(points, [True, False])
+    return mask
+
+
+def front_table(table: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """Give the front's rows, the cheapest first."""
+    return table[table["on_front"]].sort_values(cost, kind="stable")
+
+

@@ -1,0 +1,80 @@
+"""What runs in a Ray actor: one trial after the other, an epoch a step."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from data.front_end import FRONT_ENDS
+from data.layout import read_scenes
+from search.trial_config import TrialConfig
+from training.checkpoint import CheckpointError
+from training.loop import EpochResult, NonFiniteLossError, TrainingRun, default_device
+from training.material import Material, load_material
+
+
+class TrialActor(tune.Trainable):  # type: ignore[misc] # Ray ships no types
+    """Trains the trial that its config describes, from its checkpoint if it has one.
+
+    The checkpoint is ours, in the study's folder, not Ray's: Ray's own state is scratch.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Begin a trial, or take it up again."""
+        torch.set_num_threads(config["threads"])
+        trial = TrialConfig.from_dict(config["trial"])
+        self.checkpoint = Path(config["checkpoint"])
+        material = _material(config["data"], config["split"], config["impulse_responses"], config["cache"], trial.front_end)
+        self.run = TrainingRun(trial.build, trial.recipe, material, default_device())
+        if self.checkpoint.exists():
+            try:
+                self.run.load(self.checkpoint)
+            except CheckpointError:
+                self.checkpoint.unlink()  # unusable: the trial starts again
+                self.run = TrainingRun(trial.build, trial.recipe, material, default_device())
+        self.num_reported = 0
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin another trial in the same process."""
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train an epoch; a trial that was over already gives its last result again."""
+        if not self.run.is_over:
+            try:
+                self.run.run_epoch()
+            except NonFiniteLossError as error:
+                return {"epochs": "[]", "failure": str(error), "done": True}
+            self.run.save(self.checkpoint)
+        unreported = self.run.results[self.num_reported :]
+        self.num_reported = self.run.epoch
+        return {
+            "epochs": json.dumps([_summary(result) for result in unreported]),  # as text: Ray flattens what it passes on
+            "quality": json.dumps(unreported[-1].quality.to_dict()),
+            "done": self.run.is_over,
+        }
+
+
+def _summary(result: EpochResult) -> dict[str, float]:
+    return {
+        "epoch": result.epoch,
+        "train_loss": result.train_loss,
+        "macro_accuracy": result.quality.macro_accuracy,
+        "log_loss": result.quality.log_loss,
+        "duration_s": result.duration_s,
+    }
+
+
+@lru_cache(maxsize=2)
+def _material(root: str, split: str, responses: str | None, cache: str | None, front_end: str) -> Material:
+    """Open the data once a process, not once a trial."""
+    return load_material(
+        read_scenes(Path(root), split),
+        FRONT_ENDS[front_end],
+        None if responses is None else Path(responses),
+        None if cache is None else Path(cache),
+    )

@@ -1,0 +1,102 @@
+"""Ray Tune's side of a search: thin parts that pass everything on to the ledger."""
+
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from search.display import Display
+from search.ledger import Ledger, Proposal
+from search.study import StudyFolder
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+
+
+class StudySearcher(Searcher):  # type: ignore[misc] # Ray ships no types
+    """Hands the ledger's proposals to Ray; what does not fit never becomes a Ray trial."""
+
+    def __init__(self, ledger: Ledger, folder: StudyFolder, threads: int, display: Display) -> None:
+        super().__init__()
+        self.ledger, self.folder, self.threads, self.display = ledger, folder, threads, display
+        self.errors: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """Give the config of the next trial, or that there is none."""
+        proposal = self.ledger.propose()
+        if proposal is None:
+            return str(Searcher.FINISHED)
+        self._numbers[trial_id] = proposal.number
+        self.display.proposed(proposal)
+        return self._config(proposal)
+
+    def _config(self, proposal: Proposal) -> dict[str, Any]:
+        settings = self.ledger.plan.settings
+        return {
+            "number": proposal.number,
+            "trial": proposal.config.to_dict(),
+            "checkpoint": str(self.folder.checkpoint(proposal.number)),
+            "data": settings.data,
+            "split": settings.split,
+            "impulse_responses": settings.impulse_responses,
+            "cache": settings.cache,
+            "threads": self.threads,
+        }
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Settle a trial; Ray says `error` before it says which, so those wait for `TrialErrors`."""
+        if error:
+            return
+        number = self._numbers[trial_id]
+        state = self.ledger.end(number, result)
+        if state:
+            self.display.ended(number, state)
+
+    def fail(self, trial_id: str, reason: str) -> None:
+        """Settle a trial whose actor broke."""
+        number = self._numbers[trial_id]
+        self.ledger.end(number, None, error=reason)
+        self.display.ended(number, "failed")
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keep nothing: the study's database is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing: a restart builds a new searcher from the study."""
+
+
+class LedgerScheduler(FIFOScheduler):  # type: ignore[misc] # Ray ships no types
+    """Passes each epoch to the ledger, and stops the trials that it says."""
+
+    def __init__(self, ledger: Ledger, display: Display) -> None:
+        super().__init__()
+        self.ledger, self.display = ledger, display
+
+    def on_trial_result(self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]) -> str:  # noqa: ARG002 - Ray's signature
+        """Record the epoch."""
+        stop_reason = self.ledger.note_epoch(trial.config["number"], result)
+        self.display.epoch_done(trial.config["number"])
+        return str(TrialScheduler.STOP if stop_reason else TrialScheduler.CONTINUE)
+
+
+class TrialErrors(tune.Callback):  # type: ignore[misc] # Ray ships no types
+    """Tells the searcher why an actor broke, and keeps the display's clock going."""
+
+    def __init__(self, searcher: StudySearcher) -> None:
+        self.searcher = searcher
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002 - Ray's signature
+        """Pass the error's last line on: the one that says what it was."""
+        self.searcher.fail(trial.trial_id, _reason(trial.get_error() or ""))
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:  # noqa: ARG002 - Ray's signature
+        """Let the display show that time passes."""
+        self.searcher.display.tick()
+
+
+def _reason(error: str) -> str:
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
+    return lines[-1] if lines else "its process ended without saying why"

@@ -1,0 +1,113 @@
+"""A training run on disk: one safetensors file, whole or absent, never unpickled.
+
+Tensors are named `network.<name>` and `optimizer.<parameter index>.<name>`; the header's metadata holds plain JSON.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn, optim
+
+NETWORK = "network."
+OPTIMIZER = "optimizer."
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, or not one of this network; the message says which and why."""
+
+
+def save_checkpoint(
+    path: Path, network: nn.Module, optimizer: optim.Optimizer | None, record: Mapping[str, Any]
+) -> None:
+    """Write the run to `path` at once: a crash leaves the file of before, or none.
+
+    Args:
+        path: Of the file; its folder is made where it is missing.
+        network: Its parameters and buffers are kept.
+        optimizer: None when training is over and only the weights matter.
+        record: Anything JSON can say about the run: the epoch, the curve.
+
+    Raises:
+        OSError: The file cannot be written, for want of space or of rights.
+    """
+    tensors = {NETWORK + name: value.detach().contiguous() for name, value in network.state_dict().items()}
+    if optimizer is not None:
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"{OPTIMIZER}{index}.{name}": value for name, value in state.items()}
+    write_tensors(path, tensors, {"record": json.dumps(record)})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write `tensors` as safetensors, through a temporary file beside `path` that then takes its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(dict(tensors), temporary, dict(metadata))
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except SafetensorError as error:
+        raise OSError(f"{path} could not be written: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, network: nn.Module, optimizer: optim.Optimizer | None) -> dict[str, Any]:
+    """Put the state in `path` into `network` and, unless it is None, into `optimizer`; return the record.
+
+    Raises:
+        CheckpointError: `path` is not a whole safetensors file, or holds another network.
+    """
+    tensors, metadata = read_tensors(path)
+    weights = {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
+    put_weights(network, weights, path)
+    record = json.loads(metadata.get("record", "{}"))
+    if not isinstance(record, dict):
+        raise CheckpointError(f"{path} holds no record of its training run")
+    if optimizer is not None:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith(OPTIMIZER):
+                index, key = name.removeprefix(OPTIMIZER).split(".", 1)
+                state.setdefault(int(index), {})[key] = value
+        if not state:
+            raise CheckpointError(f"{path} holds weights only: its training is over")
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return record
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file: its tensors on the CPU and the metadata of its header.
+
+    Raises:
+        CheckpointError: `path` is missing, cut short, or not safetensors.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - no dict
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
+
+
+def put_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Put `weights` into `network`.
+
+    Raises:
+        CheckpointError: A name or a shape is not the network's; `path` is named, with every difference.
+    """
+    expected = network.state_dict()
+    wrong = [f"{name} is missing" for name in expected if name not in weights]
+    wrong += [f"{name} is not of this network" for name in weights if name not in expected]
+    wrong += [
+        f"{name} has shape {tuple(value.shape)}, not {tuple(expected[name].shape)}"
+        for name, value in weights.items()
+        if name in expected and value.shape != expected[name].shape
+    ]
+    if wrong:
+        raise CheckpointError(f"{path} holds weights of another network: {'; '.join(wrong)}")
+    network.load_state_dict(dict(weights))

@@ -1,0 +1,156 @@
+"""The training loop: one network, one recipe, epoch after epoch, restartable after any of them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from objectives.quality import Quality
+from training.checkpoint import load_checkpoint, save_checkpoint
+from training.material import Material, batched
+from training.recipe import Recipe
+from training.schedule import warmup_cosine
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one epoch brought: `train_loss` is its mean, `quality` that of the network after it."""
+
+    epoch: int  # counted from 1
+    train_loss: float
+    quality: Quality
+    duration_s: float
+
+
+class NonFiniteLossError(ArithmeticError):
+    """Training ran away: the loss is infinite or not a number."""
+
+    def __init__(self, epoch: int, step: int, loss: float, last_finite: float | None, learning_rate: float) -> None:
+        self.epoch, self.step, self.loss = epoch, step, loss
+        self.last_finite, self.learning_rate = last_finite, learning_rate
+        before = "none before it was finite" if last_finite is None else f"the last finite one was {last_finite:.4g}"
+        super().__init__(f"loss {loss} in epoch {epoch}, step {step}; {before}; learning rate {learning_rate:.4g}")
+
+
+class TrainingRun:
+    """One network in training.
+
+    Every epoch draws its random numbers from (seed, epoch) alone, so a run taken up from a checkpoint goes on
+    exactly as it would have.
+    """
+
+    def __init__(
+        self, build: Callable[[], nn.Module], recipe: Recipe, material: Material, device: torch.device
+    ) -> None:
+        """Build the network from the recipe's seed.
+
+        Args:
+            build: Makes the network; called once, after seeding.
+            recipe: How to train.
+            material: The clips.
+            device: Where the network and the batches live.
+
+        Raises:
+            DataError: The material cannot serve the recipe.
+        """
+        material.require(recipe)
+        _seed(recipe.seed, 0)
+        self.network = build().to(device)
+        self.recipe, self.material, self.device = recipe, material, device
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.results: list[EpochResult] = []
+        self.steps_per_epoch = len(batched(material.scenes.train, recipe.batch_size))
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.results)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the recipe's last epoch is done."""
+        return self.epoch >= self.recipe.epochs
+
+    def run_epoch(self) -> EpochResult:
+        """Train for one epoch, then evaluate.
+
+        Raises:
+            NonFiniteLossError: A step's loss is not finite; the run is of no more use.
+        """
+        started = time.monotonic()
+        train_loss = self._train_epoch()
+        quality = self.material.evaluate(self.network, self.device)
+        result = EpochResult(self.epoch + 1, train_loss, quality, time.monotonic() - started)
+        self.results.append(result)
+        return result
+
+    def _train_epoch(self) -> float:
+        _seed(self.recipe.seed, self.epoch + 1)
+        order = self.material.scenes.train[torch.randperm(len(self.material.scenes.train)).numpy()]
+        losses, rates = [], []
+        self.network.train()
+        for rows in batched(order, self.recipe.batch_size):
+            rates.append(self._set_learning_rate(self.epoch * self.steps_per_epoch + len(losses)))
+            losses.append(self._step(rows))
+        # one look an epoch, not one a step: on a GPU each would wait for the device
+        values = torch.stack(losses).cpu().numpy()
+        finite = np.isfinite(values)
+        if not finite.all():
+            step = int(finite.argmin())
+            before = float(values[step - 1]) if step else None
+            raise NonFiniteLossError(self.epoch + 1, step + 1, float(values[step]), before, rates[step])
+        return float(values.mean())
+
+    def _set_learning_rate(self, step: int) -> float:
+        num_steps = self.recipe.epochs * self.steps_per_epoch
+        rate = self.recipe.learning_rate * warmup_cosine(step, num_steps, self.recipe.warmup_share)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _step(self, rows: np.ndarray) -> Tensor:
+        x, labels = self.material.training_batch(rows, self.recipe, self.device)
+        loss = nn.functional.cross_entropy(self.network(x), labels)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        self.optimizer.step()
+        return loss.detach()
+
+    def save(self, path: Path) -> None:
+        """Write the run as it stands; after the last epoch the optimizer's state is left out."""
+        results = [asdict(result) | {"quality": result.quality.to_dict()} for result in self.results]
+        record = {"recipe": asdict(self.recipe), "results": results}
+        save_checkpoint(path, self.network, None if self.is_over else self.optimizer, record)
+
+    def load(self, path: Path) -> None:
+        """Take the run up from a checkpoint of the same network and recipe.
+
+        Raises:
+            CheckpointError: It is broken, or of another network.
+            ValueError: It is of another recipe.
+        """
+        record = load_checkpoint(path, self.network, None)
+        if record["recipe"] != asdict(self.recipe):
+            raise ValueError(f"{path} was trained by another recipe: {record['recipe']}")
+        results = [
+            EpochResult(**{**result, "quality": Quality.from_dict(result["quality"])}) for result in record["results"]
+        ]
+        if len(results) < self.recipe.epochs:
+            load_checkpoint(path, self.network, self.optimizer)
+        self.results = results
+
+
+def _seed(seed: int, epoch: int) -> None:
+    """Set torch's generators for one epoch (0: the initial weights); epochs of other seeds do not collide."""
+    torch.manual_seed(seed * 1_000_003 + epoch)
+
+
+def default_device() -> torch.device:
+    """The first GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,144 @@
+"""What a training run hears: clips as waveforms on the way in, log-mel batches on the way out.
+
+Shape letters: B batch, S samples, F mel bins, T frames.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.augmentation import ImpulseResponses, mask_frequency, mix_style, roll
+from data.front_end import FrontEndConfig, LogMel
+from data.layout import DataError, Scenes
+from data.store import Store, open_store
+from objectives.quality import Quality, measure_quality
+from training.recipe import Recipe
+
+RECORDING_DEVICE = "a"  # its clips are the plain recordings that an impulse response may colour
+MAX_KEPT_BYTES = 512_000_000  # of evaluation log-mel; above it they are computed anew each time
+EVALUATION_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Material:
+    """Clips of one data set at one front end's rate, shared by all trials of a process.
+
+    Attributes:
+        scenes: The data set and its split.
+        store: The waveforms of all its clips.
+        front_end: From waveform to log-mel.
+        responses: Impulse responses for augmentation, or None.
+    """
+
+    scenes: Scenes
+    store: Store
+    front_end: FrontEndConfig
+    responses: ImpulseResponses | None
+
+    @cached_property
+    def log_mel(self) -> LogMel:
+        """The front end itself, on the CPU."""
+        return LogMel(self.front_end).eval()
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Of one clip: (1, F, T)."""
+        return self.front_end.shape()
+
+    def require(self, recipe: Recipe) -> None:
+        """Refuse a recipe that this material cannot serve.
+
+        Raises:
+            DataError: Impulse responses are asked for, and there are none or no clips they could colour.
+        """
+        if recipe.impulse_response_p > 0:
+            if self.responses is None:
+                raise DataError(
+                    f"impulse_response_p is {recipe.impulse_response_p}, but there is no folder of impulse responses; "
+                    "name one, or set impulse_response_p to 0"
+                )
+            if RECORDING_DEVICE not in self.scenes.devices:
+                raise DataError(
+                    f"impulse responses colour the clips of device {RECORDING_DEVICE}, and {self.scenes.root} has none "
+                    f"(its devices: {', '.join(self.scenes.devices)}); set impulse_response_p to 0"
+                )
+        if recipe.mask_bins > self.front_end.mel_bins:
+            raise DataError(f"mask_bins is {recipe.mask_bins}, but there are {self.front_end.mel_bins} mel bins")
+
+    def waveforms(self, rows: np.ndarray, device: torch.device) -> Tensor:
+        """Read clips as floats in -1 to 1: (B, S)."""
+        samples = torch.from_numpy(self.store.waveforms[rows]).to(device, non_blocking=True)
+        return samples.to(torch.float32) / 32768
+
+    def training_batch(self, rows: np.ndarray, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Augment the clips at `rows` as the recipe says; the random numbers are torch's global ones.
+
+        Returns:
+            Log-mel spectrograms (B, 1, F, T) and the clips' classes (B,).
+        """
+        x = self.waveforms(rows, device)
+        if recipe.roll_s > 0:
+            x = roll(x, recipe.roll_s, self.front_end.rate_hz)
+        if recipe.impulse_response_p > 0 and self.responses is not None:
+            recorded = self.scenes.device_index[rows] == self.scenes.devices.index(RECORDING_DEVICE)
+            x = self.responses.apply(x, torch.from_numpy(recorded).to(device), recipe.impulse_response_p)
+        x = self.log_mel.to(device)(x)
+        if recipe.mix_style_p > 0:
+            x = mix_style(x, recipe.mix_style_p, recipe.mix_style_alpha)
+        if recipe.mask_bins > 0:
+            x = mask_frequency(x, recipe.mask_bins)
+        return x, torch.from_numpy(self.scenes.labels[rows]).to(device)
+
+    @torch.inference_mode()
+    def spectrograms(self, rows: np.ndarray, device: torch.device) -> Tensor:
+        """Turn the clips at `rows` into log-mel as they are: (B, 1, F, T)."""
+        spectrograms: Tensor = self.log_mel.to(device)(self.waveforms(rows, device))
+        return spectrograms
+
+    @cached_property
+    def _kept_evaluation(self) -> list[Tensor] | None:
+        num_values = len(self.scenes.evaluate) * self.input_shape[1] * self.input_shape[2]
+        if num_values * 4 > MAX_KEPT_BYTES:
+            return None
+        batches = batched(self.scenes.evaluate, EVALUATION_BATCH)
+        return [self.spectrograms(rows, torch.device("cpu")) for rows in batches]
+
+    @torch.inference_mode()
+    def evaluate(self, network: torch.nn.Module, device: torch.device) -> Quality:
+        """Measure `network` on the evaluation clips; it is left in eval mode."""
+        network.eval()
+        kept = self._kept_evaluation
+        outputs = []
+        for number, rows in enumerate(batched(self.scenes.evaluate, EVALUATION_BATCH)):
+            x = self.spectrograms(rows, device) if kept is None else kept[number].to(device)
+            outputs.append(network(x).log_softmax(dim=1).float().cpu())
+        rows = self.scenes.evaluate
+        return measure_quality(
+            torch.cat(outputs).numpy(),
+            self.scenes.labels[rows],
+            self.scenes.device_index[rows],
+            classes=self.scenes.classes,
+            device_names=self.scenes.devices,
+            device_groups=self.scenes.device_groups,
+        )
+
+
+def load_material(
+    scenes: Scenes, front_end: FrontEndConfig, responses: Path | None, cache: Path | None = None
+) -> Material:
+    """Open the store of `scenes` (decoding the sound if nobody has yet) and read the impulse responses.
+
+    Raises:
+        DataError: Sound or impulse responses cannot be read.
+    """
+    loaded = None if responses is None else ImpulseResponses.load(responses, front_end.rate_hz)
+    return Material(scenes, open_store(scenes, front_end.rate_hz, cache), front_end, loaded)
+
+
+def batched(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    """Cut `rows` into batches of nearly equal length, as close to `size` as that allows; none is tiny."""
+    return np.array_split(rows, max(1, round(len(rows) / size)))
