@@ -1,0 +1,281 @@
+"""The layout of TAU Urban Acoustic Scenes 2022 Mobile: which clips there are, and who learns from which.
+
+Source: the development set's README (https://zenodo.org/records/6337421) and, for the splits of
+5 to 100 %, https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19.
+
+```text
+ROOT/meta.csv                               filename, scene_label, identifier, source_label
+ROOT/audio/SCENE-CITY-LOCATION-SEGMENT-CLIP-DEVICE.wav
+ROOT/evaluation_setup/fold1_train.csv       filename, scene_label
+ROOT/evaluation_setup/fold1_evaluate.csv    filename, scene_label
+ROOT/evaluation_setup/split5.csv ...        filename, scene_label; also read from ROOT and ROOT/split_setup
+```
+
+Lists are tab-separated, in UTF-8, with a header. Scenes, devices and cities are whatever the lists say.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+DeviceGroup = Literal["real", "seen", "unseen"]
+Indices = npt.NDArray[np.int64]
+
+META_COLUMNS = ("filename", "scene_label", "identifier", "source_label")
+SPLIT_COLUMNS = ("filename", "scene_label")
+
+# Name of a split -> the file that lists its training clips.
+TRAIN_FILES = {"fold1": "fold1_train.csv"} | {n: f"split{n}.csv" for n in ("5", "10", "25", "50", "100")}
+# The first that is there lists the evaluation clips.
+EVALUATE_FILES = ("fold1_evaluate.csv", "test.csv")
+# Where the lists of a split are looked for, in this order.
+SPLIT_FOLDERS = ("evaluation_setup", ".", "split_setup")
+
+SIMULATED_DEVICE = re.compile(r"s\d+")
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the text names the file, the line or clip, and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scenes:
+    """A data set in the layout, seen through one split.
+
+    Attributes:
+        root: Folder of the data set; file names are relative to it.
+        split: Name of the split.
+        clips: The N rows of meta.csv in its order: filename, scene_label, identifier,
+            source_label and city.
+        classes: The scenes of meta.csv, sorted; so are devices and cities.
+        labels: (N,) index into `classes`.
+        device_index: (N,) index into `devices`.
+        train: Rows of the training clips, in the order of their list.
+        evaluate: Rows of the evaluation clips, in the order of their list.
+        device_groups: "unseen" for a device without training clips; else "seen" for a simulated
+            one (s and digits) and "real" for any other.
+    """
+
+    root: Path
+    split: str
+    clips: pd.DataFrame
+    classes: tuple[str, ...]
+    devices: tuple[str, ...]
+    cities: tuple[str, ...]
+    labels: Indices
+    device_index: Indices
+    train: Indices
+    evaluate: Indices
+    device_groups: Mapping[str, DeviceGroup]
+
+
+def read_scenes(root: Path, split: str = "fold1") -> Scenes:
+    """Read the lists of the data set in `root`; no audio file is opened.
+
+    Args:
+        root: Folder that holds meta.csv.
+        split: "fold1", or the share of the training clips in percent, as the 2024 edition splits
+            them: "5", "10", "25", "50" or "100".
+
+    Raises:
+        DataError: The lists are not there, cannot be read, or contradict each other.
+    """
+    if split not in TRAIN_FILES:
+        raise DataError(f"unknown split {split!r}; {_choices(split, TRAIN_FILES)}")
+    meta = read_meta(root)
+    train_path, evaluate_path = find_split_files(root, split)
+    meta_path = root / "meta.csv"
+    _refuse_repeats(meta_path, meta)
+    row_of = pd.Series(np.arange(len(meta), dtype=np.int64), index=meta["filename"].array)
+    train = _rows(train_path, meta_path, meta, row_of)
+    evaluate = _rows(evaluate_path, meta_path, meta, row_of)
+    both = np.intersect1d(train, evaluate)
+    if len(both):
+        name = meta["filename"].iloc[both[0]]
+        raise DataError(
+            f"{train_path} and {evaluate_path} share {_count(len(both))}, {name} among them; "
+            f"remove each from one of the two"
+        )
+    classes, labels = _encode(meta["scene_label"])
+    devices, device_index = _encode(meta["source_label"])
+    cities, _ = _encode(meta["city"])
+    learned = {devices[i] for i in np.unique(device_index[train])}
+    return Scenes(
+        root=root,
+        split=split,
+        clips=meta.reset_index(drop=True),
+        classes=classes,
+        devices=devices,
+        cities=cities,
+        labels=labels,
+        device_index=device_index,
+        train=train,
+        evaluate=evaluate,
+        device_groups={device: _group(device, learned) for device in devices},
+    )
+
+
+def read_meta(root: Path) -> pd.DataFrame:
+    """Read meta.csv: its four columns and `city`, indexed by line number (the header is line 1).
+
+    Raises:
+        DataError: No folder, no meta.csv, or one that is no table of clips.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; give the folder that holds meta.csv")
+    path = root / "meta.csv"
+    if not path.is_file():
+        raise DataError(
+            f"{root}: no meta.csv in it; give the folder of a data set in the layout of TAU Urban "
+            f"Acoustic Scenes 2022 Mobile, or write one with `scenefront data demo`"
+        )
+    meta = _read_table(path, META_COLUMNS)
+    # An identifier is city-location; a city may have a hyphen of its own.
+    meta["city"] = [identifier.rpartition("-")[0] or identifier for identifier in meta["identifier"]]
+    return meta
+
+
+def read_split_file(path: Path) -> pd.DataFrame:
+    """Read one list of a split: filename and scene_label, indexed by line number (header: line 1).
+
+    Raises:
+        DataError: No such file, or one that is no table of clips.
+    """
+    return _read_table(path, SPLIT_COLUMNS)
+
+
+def find_split_files(root: Path, split: str) -> tuple[Path, Path]:
+    """Find the training and the evaluation list of a split.
+
+    Raises:
+        DataError: One of the two is not there.
+    """
+    train = _find(root, [TRAIN_FILES[split]])
+    if train is None:
+        there = [name for name, file in TRAIN_FILES.items() if _find(root, [file])]
+        raise DataError(
+            f"{root / SPLIT_FOLDERS[0] / TRAIN_FILES[split]}: no such file, so there is no split {split!r}; "
+            + (f"there is {', '.join(there)}" if there else "no other split is there either")
+        )
+    evaluate = _find(root, EVALUATE_FILES)
+    if evaluate is None:
+        raise DataError(
+            f"{root / SPLIT_FOLDERS[0] / EVALUATE_FILES[0]}: no such file; "
+            f"add the list of evaluation clips (or {EVALUATE_FILES[1]} of the 2024 edition)"
+        )
+    return train, evaluate
+
+
+def _find(root: Path, names: Iterable[str]) -> Path | None:
+    paths = (root / folder / name for name in names for folder in SPLIT_FOLDERS)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    header, *lines = _read_text(path).split("\n")
+    names = header.split("\t")
+    missing = [column for column in columns if column not in names]
+    if missing:
+        raise DataError(
+            f"{path}, line 1: no column {', '.join(missing)}; the header must have "
+            f"{', '.join(columns)}, separated by tabs, but is {header[:100]!r}"
+        )
+    rows = [line.split("\t") for line in lines]
+    numbers = [number for number, line in enumerate(lines, start=2) if line]
+    if not numbers:
+        raise DataError(f"{path}: lists no clip")
+    for number in numbers:
+        fields = rows[number - 2]
+        if len(fields) != len(names):
+            raise DataError(
+                f"{path}, line {number}: {len(fields)} fields, but the header has {len(names)} columns"
+            )
+    kept = [rows[number - 2] for number in numbers]
+    values = {column: [row[names.index(column)] for row in kept] for column in columns}
+    for column in columns:
+        if "" in values[column]:
+            raise DataError(f"{path}, line {numbers[values[column].index('')]}: {column} is empty")
+    _refuse_paths_outside(path, values["filename"], numbers)
+    return pd.DataFrame(values, index=pd.Index(numbers, name="line"))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, line {line}: not UTF-8; save the list in UTF-8") from error
+    return text.replace("\r\n", "\n")
+
+
+def _refuse_paths_outside(path: Path, names: list[str], numbers: list[int]) -> None:
+    for number, name in zip(numbers, names, strict=True):
+        if name[0] == "/" or "\0" in name or (".." in name and ".." in name.split("/")):
+            raise DataError(f"{path}, line {number}: {name!r} is not a path inside the data set's folder")
+
+
+def _refuse_repeats(path: Path, table: pd.DataFrame) -> None:
+    repeated = table["filename"].duplicated()
+    if repeated.any():
+        first = int(np.flatnonzero(repeated.to_numpy())[0])
+        name, line = table["filename"].tolist()[first], table.index[first]
+        raise DataError(f"{path}, line {line}: {name} is listed a second time; remove one of the lines")
+
+
+def _rows(path: Path, meta_path: Path, meta: pd.DataFrame, row_of: "pd.Series[int]") -> Indices:
+    table = read_split_file(path)
+    _refuse_repeats(path, table)
+    rows = row_of.index.get_indexer(pd.Index(table["filename"])).astype(np.int64)
+    lines = np.asarray(table.index)
+    absent = np.flatnonzero(rows < 0)
+    if len(absent):
+        raise DataError(
+            f"{path}, line {lines[absent[0]]}: {table['filename'].iloc[absent[0]]} is not in {meta_path}"
+            f"{_more(len(absent))}; both must come from the same edition of the data set"
+        )
+    here = table["scene_label"].tolist()
+    there = meta["scene_label"].iloc[rows].tolist()
+    different = [i for i, pair in enumerate(zip(here, there, strict=True)) if pair[0] != pair[1]]
+    if different:
+        first = different[0]
+        raise DataError(
+            f"{path}, line {lines[first]}: {table['filename'].iloc[first]} is {here[first]}, "
+            f"but {there[first]} in {meta_path}{_more(len(different))}; correct one of the two"
+        )
+    return rows
+
+
+def _encode(column: "pd.Series[str]") -> tuple[tuple[str, ...], Indices]:
+    codes, names = pd.factorize(column, sort=True)
+    return tuple(str(name) for name in names), codes.astype(np.int64)
+
+
+def _group(device: str, learned: set[str]) -> DeviceGroup:
+    if device not in learned:
+        return "unseen"
+    return "seen" if SIMULATED_DEVICE.fullmatch(device) else "real"
+
+
+def _choices(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    choices = f"choose from {', '.join(known)}"
+    return f"did you mean {near[0]!r}? {choices}" if near else choices
+
+
+def _count(number: int) -> str:
+    return "1 clip" if number == 1 else f"{number:,} clips"
+
+
+def _more(number: int) -> str:
+    return "" if number == 1 else f" (and {_count(number - 1)} more like it)"

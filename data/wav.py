@@ -1,0 +1,170 @@
+"""WAV files: what the header says, the samples, and another sample rate.
+
+Source of the header's form: "Multimedia Programming Interface and Data Specifications 1.0"
+(RIFF, WAVE) and EBU Tech 3306 (RF64). Samples are decoded by libsndfile.
+"""
+
+import functools
+import math
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torchaudio
+from torch import Tensor
+
+from data.layout import DataError
+
+WavFault = Literal["missing", "unreadable", "empty", "not WAV", "truncated", "broken", "NaN"]
+
+# A size that says: up to the end of the file (a WAV written to a pipe).
+UNKNOWN_SIZE = 0xFFFFFFFF
+# Weights of the largest resampling filter: only rates with next to no common divisor need more.
+MAX_FILTER_WEIGHTS = 50_000_000
+
+
+class WavError(DataError):
+    """A file that holds no usable sound; `path`, `fault` and `detail` say which and why."""
+
+    def __init__(self, path: Path, fault: WavFault, detail: str) -> None:
+        self.path, self.fault, self.detail = path, fault, detail
+        super().__init__(f"{path}: {detail}")
+
+
+@dataclass(frozen=True)
+class WavHeader:
+    """What a WAV file says of itself: samples a second, channels, and samples of one channel."""
+
+    rate_hz: int
+    channels: int
+    frames: int
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the sound."""
+        return self.frames / self.rate_hz
+
+
+def read_header(path: Path) -> WavHeader:
+    """Read the header, and hold it against the size of the file.
+
+    Raises:
+        WavError: No such file, not a WAV file, no sample in it, or fewer than the header promises.
+    """
+    with _open(path) as file:
+        _require_whole(path, file)
+        with _decoder(path, file) as sound:
+            return _header(path, sound)
+
+
+def read_wav(path: Path) -> tuple[npt.NDArray[np.float32], int]:
+    """Decode a WAV file of any sample format.
+
+    Returns:
+        Samples (channels, frames), full scale at 1, and the sample rate in Hz.
+
+    Raises:
+        WavError: As `read_header`, or a sample is not a finite number.
+    """
+    with _open(path) as file:
+        _require_whole(path, file)
+        with _decoder(path, file) as sound:
+            header = _header(path, sound)
+            try:
+                frames = sound.read(dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError as error:
+                raise WavError(path, "broken", f"cannot be decoded: {error.error_string}") from error
+    if len(frames) < header.frames:
+        raise WavError(path, "truncated", f"decodes to {len(frames):,} samples of {header.frames:,}")
+    samples = np.ascontiguousarray(frames.T, dtype=np.float32)
+    wrong = samples.size - int(np.isfinite(samples).sum())
+    if wrong:
+        raise WavError(path, "NaN", f"{wrong:,} of {samples.size:,} samples are not finite numbers")
+    return samples, header.rate_hz
+
+
+def resample(waveforms: Tensor, rate_hz: int, new_rate_hz: int) -> Tensor:
+    """Change the sample rate of (..., S) to (..., ceil(S * new_rate_hz / rate_hz)).
+
+    Raises:
+        DataError: The rates share so small a divisor that the filter would not fit into memory.
+    """
+    if rate_hz == new_rate_hz:
+        return waveforms
+    shared = math.gcd(rate_hz, new_rate_hz)
+    if (rate_hz // shared) * (new_rate_hz // shared) > MAX_FILTER_WEIGHTS:
+        raise DataError(f"cannot resample {rate_hz:,} Hz to {new_rate_hz:,} Hz; convert the file first")
+    return cast(Tensor, _resampler(rate_hz, new_rate_hz)(waveforms))
+
+
+@functools.cache
+def _resampler(rate_hz: int, new_rate_hz: int) -> torchaudio.transforms.Resample:
+    return torchaudio.transforms.Resample(rate_hz, new_rate_hz)
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise WavError(path, "missing", "no such file") from error
+    except OSError as error:
+        raise WavError(path, "unreadable", f"cannot be read ({error.strerror})") from error
+
+
+def _require_whole(path: Path, file: BinaryIO) -> None:
+    """Find the chunk that holds the sound, and refuse one that is longer than the file."""
+    try:
+        size = os.fstat(file.fileno()).st_size
+        start, promised = _find_sound(path, file, size)
+        file.seek(0)
+    except OSError as error:
+        raise WavError(path, "unreadable", f"cannot be read ({error.strerror})") from error
+    if promised == 0:
+        raise WavError(path, "empty", "holds no sample")
+    if start + promised > size:
+        raise WavError(
+            path,
+            "truncated",
+            f"its header promises {promised:,} bytes of sound, {max(size - start, 0):,} are there",
+        )
+
+
+def _find_sound(path: Path, file: BinaryIO, size: int) -> tuple[int, int]:
+    """Offset and length in bytes of the data chunk."""
+    if size == 0:
+        raise WavError(path, "empty", "the file has no bytes")
+    head = file.read(12)
+    if len(head) < 12 or head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:] != b"WAVE":
+        raise WavError(path, "not WAV", f"not a WAV file: it starts with {head[:4]!r}")
+    form = ">4sI" if head[:4] == b"RIFX" else "<4sI"
+    long_size = None
+    while len(chunk := file.read(8)) == 8:
+        name, length = struct.unpack(form, chunk)
+        start = file.tell()
+        if name == b"ds64":
+            sizes = file.read(16)
+            long_size = struct.unpack("<QQ", sizes)[1] if len(sizes) == 16 else None
+        if name == b"data":
+            if length == UNKNOWN_SIZE:
+                length = size - start if long_size is None else long_size
+            return start, length
+        file.seek(start + length + length % 2)
+    raise WavError(path, "truncated", "ends before the sound starts")
+
+
+def _decoder(path: Path, file: BinaryIO) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(file)
+    except soundfile.LibsndfileError as error:
+        raise WavError(path, "broken", f"its header cannot be read: {error.error_string}") from error
+
+
+def _header(path: Path, sound: soundfile.SoundFile) -> WavHeader:
+    if sound.frames < 1:
+        raise WavError(path, "empty", "holds no sample")
+    return WavHeader(sound.samplerate, sound.channels, sound.frames)
