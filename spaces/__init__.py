@@ -1,1 +1,31 @@
-"""What is varied: one dict of ranges a file, over config fields."""
+"""What is varied: ranges over the fields of a config, one architecture a file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from optuna.distributions import BaseDistribution
+
+from spaces import isotropic, training
+
+__all__ = ["SPACES", "TRAINING", "Space"]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Networks to choose from.
+
+    Attributes:
+        architecture: The registry's name of the family that is varied.
+        ranges: A range for each field of its config that varies; the others keep their default.
+    """
+
+    architecture: str
+    ranges: Mapping[str, BaseDistribution]
+
+
+SPACES: dict[str, Space] = {
+    "isotropic": Space("isotropic", isotropic.RANGES),
+}
+
+# Ranges over the fields of the training recipe; like those of a space, any part of them makes a search.
+TRAINING: Mapping[str, BaseDistribution] = training.RANGES

@@ -1,0 +1,149 @@
+"""Isotropic and recursiv: patches of the spectrogram through blocks that never change the resolution.
+
+Source: ASCDomain, technical report for DCASE 2024 task 1. Where it leaves a detail open, the choice here
+is the one that gives its printed parameters and MACs exactly (the table in tests/models).
+
+Shape letters: B batch, H width, F mel bins, T frames, F' and T' patches along each, K classes.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from models.counts import Counts, Shape, Tally, require_whole, spectrogram_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class IsotropicConfig:
+    """Sizes of the network. The defaults are the published isotropic one; recursiv has columns > 1."""
+
+    num_classes: int = 10
+    patch: int = 5  # side of the square patches, in mel bins and frames
+    width: int = 64  # channels, in every block
+    kernel: int = 3  # side of the depthwise kernels, in patches
+    depth: int = 9  # blocks in a column
+    columns: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that build no network."""
+        require_whole("num_classes", self.num_classes, 2)
+        for name in ("patch", "width", "kernel", "depth", "columns"):
+            require_whole(name, getattr(self, name), 1)
+
+    def patches(self, input_shape: Shape) -> tuple[int, int]:
+        """Return F' and T' for an input of (1, F, T); the rest that fills no patch is not heard.
+
+        Raises:
+            ValueError: Not a one-channel spectrogram, or smaller than one patch.
+        """
+        bins, frames = spectrogram_size(input_shape)
+        if self.patch > min(bins, frames):
+            raise ValueError(
+                f"patch must be at most the shorter side of the input, {bins} mel bins x {frames} frames, "
+                f"got {self.patch}"
+            )
+        return bins // self.patch, frames // self.patch
+
+
+class Block(nn.Module):
+    """A depthwise convolution added to a skip, then a pointwise one."""
+
+    def __init__(self, width: int, kernel: int) -> None:
+        super().__init__()
+        # As padding="same" does it, which for an even kernel warns that it copies: the odd row goes last.
+        before, after = (kernel - 1) // 2, kernel // 2
+        self.depthwise = nn.Sequential(
+            nn.ZeroPad2d((before, after, before, after)) if after > before else nn.Identity(),
+            nn.Conv2d(width, width, kernel, padding=before if after == before else 0, groups=width),
+            nn.GELU(),
+            nn.BatchNorm2d(width),
+        )
+        self.pointwise = nn.Sequential(nn.Conv2d(width, width, 1), nn.GELU(), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Map (B, H, F', T') and a skip of that shape to that shape."""
+        y: Tensor = self.pointwise(self.depthwise(x) + skip)
+        return y
+
+
+class Isotropic(nn.Module):
+    """Patch embedding, columns of blocks, a mean over all patches, a linear classifier."""
+
+    def __init__(self, config: IsotropicConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Sequential(
+            nn.Conv2d(1, config.width, config.patch, stride=config.patch),
+            nn.GELU(),
+            nn.BatchNorm2d(config.width),
+        )
+        # Column after column.
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.kernel) for _ in range(config.columns * config.depth)
+        )
+        self.classifier = nn.Linear(config.width, config.num_classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map a log-mel spectrogram (B, 1, F, T) to (B, H).
+
+        Raises:
+            ValueError: Not one channel, or F or T shorter than a patch.
+        """
+        self.config.patches(x.shape[1:])
+        embedded: Tensor = self.embed(x)
+        x = embedded
+        outputs: list[Tensor] = []  # of this column's blocks so far
+        before: list[Tensor] = []  # of all blocks of the column before
+        for index, block in enumerate(self.blocks):
+            level = index % self.config.depth
+            if level == 0:
+                before, outputs = outputs, []
+            if before:
+                x = block(x, self._skip(level, x, embedded, before)) + before[level]
+            else:
+                x = block(x, x)
+            outputs.append(x)
+        return x.mean((-2, -1))
+
+    @staticmethod
+    def _skip(level: int, x: Tensor, embedded: Tensor, before: list[Tensor]) -> Tensor:
+        """Choose what a block after the first column adds to its depthwise branch: (B, H, F', T')."""
+        running = embedded if level == 0 else x
+        below = level + 1
+        return before[below] + running if below < len(before) else running
+
+    def classify(self, z: Tensor) -> Tensor:
+        """Map features (B, H) to logits (B, K)."""
+        logits: Tensor = self.classifier(z)
+        return logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map a log-mel spectrogram (B, 1, F, T) to logits (B, K)."""
+        return self.classify(self.features(x))
+
+
+def count(config: IsotropicConfig, input_shape: Shape) -> Counts:
+    """Count what the network costs on one input of (1, F, T), without building it.
+
+    Raises:
+        ValueError: The input is not a one-channel spectrogram, or is smaller than one patch.
+
+    >>> count(IsotropicConfig(), (1, 256, 65))
+    Counts(macs=29747914, params=47946, stored_values=50378)
+    """
+    high, wide = config.patches(input_shape)
+    positions = high * wide
+    width = config.width
+
+    block = Tally()
+    block.conv(weights=width * config.kernel**2, bias=width, positions=positions)
+    block.batch_norm(width)
+    block.conv(weights=width**2, bias=width, positions=positions)
+    block.batch_norm(width)
+
+    total = Tally()
+    total.conv(weights=width * config.patch**2, bias=width, positions=positions)
+    total.batch_norm(width)
+    total.add(block, times=config.columns * config.depth)
+    total.linear(width, config.num_classes)
+    return total.counts()

@@ -1,0 +1,172 @@
+"""Budgets: named limits on what a network may cost.
+
+Source: the rules of DCASE task 1, edition by edition; all limits are for one 1-second clip. Both ends of a
+limit fit: a cost equal to it is within the budget.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from objectives.cost import Cost
+
+# What may be limited: attributes of `Cost`, and fields of `Budget`.
+LIMITS = ("macs", "params", "size_bytes", "nonzero_bytes")
+SUFFIXES = {"G": 10**9, "M": 10**6, "K": 10**3}
+_NUMBER = re.compile(r"(\d+(?:_\d+)*)(?:\.(\d+))?([KMG]?)", re.IGNORECASE | re.ASCII)
+
+
+class OverBudgetError(ValueError):
+    """A network costs more than the budget allows; `cost` and `budget` say how much."""
+
+    def __init__(self, cost: Cost, budget: "Budget") -> None:
+        self.cost, self.budget = cost, budget
+        super().__init__(f"over budget {budget}: {'; '.join(budget.violations(cost))}")
+
+    def __reduce__(self) -> "tuple[Callable[[Cost, Budget], OverBudgetError], tuple[Cost, Budget]]":
+        # An exception is rebuilt from its message otherwise, and this one crosses processes.
+        return type(self), (self.cost, self.budget)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits on a cost; None is no limit.
+
+    `str(budget)` is its name where `BUDGETS` has the same limits by that name, else the limits themselves:
+    either way `parse_budget` reads back the same limits.
+
+    Attributes:
+        name: What a report calls it.
+        macs: Multiply-accumulates of one clip.
+        params: Number of parameters.
+        size_bytes: Bytes of all parameters at their precision.
+        nonzero_bytes: Bytes of all stored non-zero values at their precision.
+
+    >>> BUDGETS["dcase2022"].excess(Cost(macs=41_100_000, params=64_000, stored_values=64_000))
+    {'macs': 0.37, 'params': -0.5}
+    """
+
+    name: str
+    macs: int | None = None
+    params: int | None = None
+    size_bytes: int | None = None
+    nonzero_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a budget without limits, and limits that nothing can meet."""
+        if not self.limits():
+            raise ValueError(f"a budget needs at least one limit of {', '.join(LIMITS)}")
+        for key, limit in self.limits().items():
+            if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+                raise ValueError(f"the limit of {key} must be a whole number of at least 1, got {limit!r}")
+
+    def __str__(self) -> str:
+        known = BUDGETS.get(self.name)
+        return self.name if known is not None and known.limits() == self.limits() else self._spelled()
+
+    def _spelled(self) -> str:
+        return ",".join(f"{key}={_short(limit)}" for key, limit in self.limits().items())
+
+    def limits(self) -> dict[str, int]:
+        """Return the limits that there are, by the attribute of `Cost` that they bound."""
+        return {key: getattr(self, key) for key in LIMITS if getattr(self, key) is not None}
+
+    def excess(self, cost: Cost) -> dict[str, float]:
+        """Return value / limit - 1 for every limit: <= 0 fits, exactly when `fits` says so."""
+        return {key: (getattr(cost, key) - limit) / limit for key, limit in self.limits().items()}
+
+    def fits(self, cost: Cost) -> bool:
+        """Say whether the cost is within every limit."""
+        return all(getattr(cost, key) <= limit for key, limit in self.limits().items())
+
+    def violations(self, cost: Cost) -> list[str]:
+        """Say every limit that the cost breaks, by how much."""
+        return [
+            f"{key} {getattr(cost, key):,} > {limit:,} ({getattr(cost, key) / limit:.2f}x)"
+            for key, limit in self.limits().items()
+            if getattr(cost, key) > limit
+        ]
+
+    def require(self, cost: Cost) -> None:
+        """Pass a cost that fits.
+
+        Raises:
+            OverBudgetError: Names every limit that is broken, by how much.
+        """
+        if not self.fits(cost):
+            raise OverBudgetError(cost, self)
+
+
+BUDGETS = {
+    budget.name: budget
+    for budget in (
+        Budget("dcase2021", nonzero_bytes=128 * 1024),
+        Budget("dcase2022", macs=30_000_000, params=128_000),
+        Budget("dcase2023", macs=30_000_000, params=128_000),
+        Budget("dcase2024", macs=30_000_000, size_bytes=128_000),
+        Budget("dcase2025", macs=30_000_000, size_bytes=128_000),
+    )
+}
+DEFAULT_BUDGET = "dcase2022"
+
+
+def parse_budget(text: str) -> Budget:
+    """Read a budget: a name of `BUDGETS`, or limits such as "macs=10M,params=50_000".
+
+    K, M and G are thousands, millions and thousand millions, never powers of two.
+
+    Raises:
+        ValueError: An unknown name or limit (says the nearest one), a limit twice, or a number that is none,
+            not whole or not positive.
+
+    >>> parse_budget("params=50K,macs=7.5M")
+    Budget(name='macs=7500K,params=50K', macs=7500000, params=50000, size_bytes=None, nonzero_bytes=None)
+    """
+    text = text.strip()
+    if "=" not in text:
+        if text not in BUDGETS:
+            raise ValueError(
+                f"unknown budget {text!r}{_nearest(text, BUDGETS)}; there are {', '.join(BUDGETS)}, "
+                "or give limits such as macs=10M,params=50K"
+            )
+        return BUDGETS[text]
+    limits: dict[str, int] = {}
+    for part in text.split(","):
+        key, equals, number = (piece.strip() for piece in part.partition("="))
+        if not equals:
+            raise ValueError(f"budget {text!r}: expected limit=number, got {part!r}")
+        if key not in LIMITS:
+            raise ValueError(
+                f"budget {text!r}: unknown limit {key!r}{_nearest(key, LIMITS)}; "
+                f"there are {', '.join(LIMITS)}"
+            )
+        if key in limits:
+            raise ValueError(f"budget {text!r}: {key} is given twice")
+        limits[key] = _whole(number, f"budget {text!r}: {key}")
+    spelled = Budget(name="", **limits)
+    return Budget(name=str(spelled), **limits)
+
+
+def _nearest(word: str, choices: "dict[str, Budget] | tuple[str, ...]") -> str:
+    close = get_close_matches(word, choices, n=1, cutoff=0.4)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _whole(text: str, what: str) -> int:
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{what} must be a positive whole number such as 128000 or 128K, got {text!r}")
+    digits, decimals, suffix = match[1].replace("_", ""), match[2] or "", match[3].upper()
+    tenths: int = 10 ** len(decimals)
+    scaled, rest = divmod(int(digits + decimals) * SUFFIXES.get(suffix, 1), tenths)
+    if rest or scaled < 1:
+        raise ValueError(f"{what} must be a positive whole number, got {text!r}")
+    return scaled
+
+
+def _short(number: int) -> str:
+    for suffix, factor in SUFFIXES.items():
+        if number % factor == 0:
+            return f"{number // factor}{suffix}"
+    return str(number)

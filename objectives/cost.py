@@ -1,0 +1,44 @@
+"""The price of a network: plain numbers, by whichever counter they were found. No torch here."""
+
+from dataclasses import dataclass
+
+# Bytes of one stored value.
+BYTES = {"int8": 1, "fp16": 2, "bf16": 2, "fp32": 4}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Price of one clip (batch size 1) in eval mode.
+
+    Attributes:
+        macs: Multiply-accumulates, by the challenge's rule (`objectives/measure.py`).
+        params: Parameters, frozen ones and zeros too: a count, not bytes.
+        stored_values: Parameters, and the running mean and variance of every batch norm.
+        precision: Of the stored values: a key of `BYTES`.
+
+    >>> Cost(macs=4608, params=72, stored_values=72).size_bytes
+    144
+    """
+
+    macs: int
+    params: int
+    stored_values: int
+    precision: str = "fp16"
+
+    def __post_init__(self) -> None:
+        """Refuse a precision without a size, and counts below zero."""
+        if self.precision not in BYTES:
+            raise ValueError(f"precision must be one of {', '.join(BYTES)}, got {self.precision!r}")
+        for name in ("macs", "params", "stored_values"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all parameters: what the 2024 edition limits."""
+        return self.params * BYTES[self.precision]
+
+    @property
+    def nonzero_bytes(self) -> int:
+        """Bytes of all stored values, each taken as non-zero: what the 2021 edition limits."""
+        return self.stored_values * BYTES[self.precision]

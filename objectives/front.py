@@ -1,0 +1,88 @@
+"""The Pareto front of a set of results, and how much of the objective space it covers.
+
+Points are rows, one column an objective; `maximize` says for each column whether more is better. One point
+dominates another if it is at least as good in every column and better in one, so equal points never do.
+"""
+
+from collections.abc import Sequence
+
+import moocore
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def non_dominated(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.bool_]:
+    """Mark the points that no other dominates; equal points are all kept.
+
+    Args:
+        points: (N, M); N may be 0.
+        maximize: One bool for each of the M columns.
+
+    Raises:
+        ValueError: A value that is not a number, or shapes that do not agree.
+
+    >>> non_dominated([[0.5, 10], [0.6, 20], [0.5, 20]], maximize=[True, False]).tolist()
+    [True, True, False]
+    """
+    mask: NDArray[np.bool_] = non_dominated_rank(points, maximize) == 0
+    return mask
+
+
+def non_dominated_rank(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.int64]:
+    """Rank the points: 0 is the front, 1 the front of what is left without it, and so on.
+
+    Args:
+        points: (N, M); N may be 0.
+        maximize: One bool for each of the M columns.
+
+    Raises:
+        ValueError: A value that is not a number, or shapes that do not agree.
+
+    >>> non_dominated_rank([[0.5, 10], [0.4, 20], [0.3, 30]], maximize=[True, False]).tolist()
+    [0, 1, 2]
+    """
+    costs = _to_minimize(points, maximize)
+    if not len(costs):
+        return np.zeros(0, dtype=np.int64)
+    return np.asarray(moocore.pareto_rank(costs), dtype=np.int64)
+
+
+def hypervolume(points: ArrayLike, reference: ArrayLike, maximize: Sequence[bool]) -> float:
+    """Measure the volume between a reference point and what the points dominate.
+
+    A point that is not better than the reference in every column adds nothing. Columns are taken as they are:
+    divide them by their scale first, or the largest unit decides.
+
+    Args:
+        points: (N, M); N may be 0, which covers 0.
+        reference: (M,): the worst value of each column that still counts.
+        maximize: One bool for each of the M columns.
+
+    Raises:
+        ValueError: A value that is not finite, or shapes that do not agree.
+
+    >>> hypervolume([[0.5, 1.0], [0.75, 2.0]], reference=[0.0, 4.0], maximize=[True, False])
+    2.0
+    """
+    costs = _to_minimize(points, maximize)
+    worst = _to_minimize(np.asarray(reference, dtype=np.float64)[None], maximize)[0]
+    if not np.isfinite(costs).all() or not np.isfinite(worst).all():
+        raise ValueError("a hypervolume needs finite points and a finite reference")
+    if not len(costs):
+        return 0.0
+    return float(moocore.hypervolume(costs, worst))
+
+
+def _to_minimize(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.float64]:
+    values = np.array(points, dtype=np.float64)
+    if values.size == 0:
+        values = values.reshape(0, len(maximize))
+    if not len(maximize) or values.ndim != 2 or values.shape[1] != len(maximize):
+        raise ValueError(
+            f"points must be (N, {len(maximize)}), one column for each entry of maximize, got {values.shape}"
+        )
+    if np.isnan(values).any():
+        row = int(np.isnan(values).any(axis=1).argmax())
+        raise ValueError(f"point {row} has a value that is not a number: {values[row].tolist()}")
+    values[:, np.asarray(maximize, dtype=bool)] *= -1
+    return values

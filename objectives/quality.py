@@ -1,0 +1,180 @@
+"""How well a network classifies: the measures of DCASE task 1, from its log probabilities.
+
+Shape letters: N clips, K classes. Logarithms are natural.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+# How far the logarithm of a clip's summed probabilities may be from 0: room for bfloat16, none for logits.
+NORMALIZED_WITHIN = 0.05
+
+
+@dataclass(frozen=True)
+class Score:
+    """Quality on some of the clips.
+
+    Attributes:
+        clips: How many there are: at least 1.
+        accuracy: Share of them that is classified right.
+        log_loss: Mean over them of -log p(true class).
+    """
+
+    clips: int
+    accuracy: float
+    log_loss: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Quality on a set of clips. A class, device or group without clips is not in its table.
+
+    Attributes:
+        macro_accuracy: Mean of the classes' accuracies, over the classes that have clips.
+        accuracy: Share of all clips that is classified right.
+        log_loss: Mean over all clips of -log p(true class).
+        classes: Names of the K classes, in the order of `confusion`.
+        by_class: Score of the clips of each class.
+        by_device: Score of the clips of each recording device.
+        by_group: Score of the clips of each group of devices.
+        confusion: K x K clips; rows are the truth, columns the answer.
+    """
+
+    macro_accuracy: float
+    accuracy: float
+    log_loss: float
+    classes: tuple[str, ...]
+    by_class: Mapping[str, Score]
+    by_device: Mapping[str, Score]
+    by_group: Mapping[str, Score]
+    confusion: tuple[tuple[int, ...], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists, dicts and numbers, for JSON."""
+        tables = ("by_class", "by_device", "by_group")
+        plain: dict[str, Any] = {
+            "macro_accuracy": self.macro_accuracy,
+            "accuracy": self.accuracy,
+            "log_loss": self.log_loss,
+            "classes": list(self.classes),
+            "confusion": [list(row) for row in self.confusion],
+        }
+        return plain | {
+            table: {name: asdict(score) for name, score in getattr(self, table).items()} for table in tables
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "Quality":
+        """Read back what `to_dict` gave, before or after JSON.
+
+        Raises:
+            ValueError: A field is missing, unknown or not of its shape.
+        """
+        try:
+            values = dict(plain)
+            for table in ("by_class", "by_device", "by_group"):
+                values[table] = {name: Score(**score) for name, score in values[table].items()}
+            values["classes"] = tuple(values["classes"])
+            values["confusion"] = tuple(tuple(row) for row in values["confusion"])
+            return cls(**values)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"not a record of quality: {error}") from error
+
+
+def measure_quality(
+    log_probabilities: ArrayLike,
+    labels: ArrayLike,
+    devices: ArrayLike,
+    *,
+    classes: Sequence[str],
+    device_names: Sequence[str],
+    device_groups: Mapping[str, str],
+) -> Quality:
+    """Score a network's answers.
+
+    Args:
+        log_probabilities: (N, K), natural logarithms; each row's probabilities add up to 1.
+        labels: (N,) true classes, as indices into `classes`.
+        devices: (N,) recording devices, as indices into `device_names`.
+        classes: K names.
+        device_names: Names of the devices; some may have no clip.
+        device_groups: The group of every device that has clips.
+
+    Raises:
+        ValueError: No clips, shapes or indices that do not agree, values that are not finite, or rows that
+            are not log probabilities.
+    """
+    logs, truth, heard = _checked(log_probabilities, labels, devices, len(classes), len(device_names))
+    ungrouped = sorted({device_names[index] for index in np.unique(heard)} - set(device_groups))
+    if ungrouped:
+        raise ValueError(f"device_groups has no group for {', '.join(ungrouped)}")
+
+    answer = logs.argmax(axis=1)
+    right = answer == truth
+    losses = -logs[np.arange(len(truth)), truth]
+
+    def table(names: Sequence[str], of_clip: NDArray[Any]) -> dict[str, Score]:
+        scores = {}
+        for index, name in enumerate(names):
+            mine = of_clip == index
+            if mine.any():
+                scores[name] = Score(int(mine.sum()), float(right[mine].mean()), float(losses[mine].mean()))
+        return scores
+
+    by_class = table(classes, truth)
+    groups = list(dict.fromkeys(device_groups[name] for name in device_names if name in device_groups))
+    group_of_device = np.array(
+        [groups.index(device_groups[name]) if name in device_groups else -1 for name in device_names]
+    )
+    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(confusion, (truth, answer), 1)
+    return Quality(
+        macro_accuracy=float(np.mean([score.accuracy for score in by_class.values()])),
+        accuracy=float(right.mean()),
+        log_loss=float(losses.mean()),
+        classes=tuple(classes),
+        by_class=by_class,
+        by_device=table(device_names, heard),
+        by_group=table(groups, group_of_device[heard]),
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+    )
+
+
+def _checked(
+    log_probabilities: ArrayLike, labels: ArrayLike, devices: ArrayLike, num_classes: int, num_devices: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    logs = np.asarray(log_probabilities, dtype=np.float64)
+    if logs.ndim != 2 or logs.shape[1] != num_classes:
+        raise ValueError(f"log_probabilities must be (clips, {num_classes} classes), got {logs.shape}")
+    if not len(logs):
+        raise ValueError("there are no clips to score")
+    bad = ~np.isfinite(logs).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            f"log_probabilities must be finite: {int(bad.sum())} of {len(logs)} clips are not, "
+            f"the first is clip {int(bad.argmax())}"
+        )
+    top = logs.max(axis=1)
+    off = np.abs(top + np.log(np.exp(logs - top[:, None]).sum(axis=1)))
+    if off.max() > NORMALIZED_WITHIN:
+        raise ValueError(
+            "log_probabilities must be logarithms of probabilities that add up to 1 for each clip: those of "
+            f"clip {int(off.argmax())} do not"
+        )
+    truth = _indices("labels", labels, len(logs), num_classes)
+    return logs, truth, _indices("devices", devices, len(logs), num_devices)
+
+
+def _indices(name: str, values: ArrayLike, num_clips: int, limit: int) -> NDArray[np.int64]:
+    indices = np.asarray(values)
+    if indices.shape != (num_clips,):
+        raise ValueError(f"{name} must be ({num_clips},), one for each clip, got {indices.shape}")
+    if not np.issubdtype(indices.dtype, np.integer):
+        raise ValueError(f"{name} must be whole numbers, got {indices.dtype}")
+    if indices.min() < 0 or indices.max() >= limit:
+        raise ValueError(f"{name} must lie in 0 to {limit - 1}, got {indices.min()} to {indices.max()}")
+    return indices.astype(np.int64)
