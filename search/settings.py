@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from objectives.budget import DEFAULT_BUDGET, Budget, parse_budget
-from objectives.cost import PRECISION_BYTES
+from objectives.cost import BYTES
 from search.names import unknown
 
 COSTS = ("macs", "params")
@@ -44,7 +44,7 @@ class SearchSettings:
                 ("seed", "a whole number of at least 0", _is_count(self.seed, least=0)),
                 ("workers", "a whole number of at least 1", self.workers is None or _is_count(self.workers)),
                 ("cost", f"one of {', '.join(COSTS)}", self.cost in COSTS),
-                ("precision", f"one of {', '.join(PRECISION_BYTES)}", self.precision in PRECISION_BYTES),
+                ("precision", f"one of {', '.join(BYTES)}", self.precision in BYTES),
                 ("early_stopping", "true or false", isinstance(self.early_stopping, bool)),
                 ("set", "a mapping of config keys to values", isinstance(self.set, Mapping)),
                 ("ranges", "a mapping of config keys to [low, high]", isinstance(self.ranges, Mapping)),

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
 
 
-class StudySearcher(Searcher):  # type: ignore[misc] # Ray ships no types
+class Stateless:
+    """Leaves itself out of Ray's snapshots: the study's database is the state, and Ray's files are scratch."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class StudySearcher(Stateless, Searcher):  # type: ignore[misc] # Ray ships no types
     """Hands the ledger's proposals to Ray; what does not fit never becomes a Ray trial."""
 
     def __init__(self, ledger: Ledger, folder: StudyFolder, threads: int, display: Display) -> None:
@@ -38,7 +45,7 @@ class StudySearcher(Searcher):  # type: ignore[misc] # Ray ships no types
         return {
             "number": proposal.number,
             "trial": proposal.config.to_dict(),
-            "checkpoint": str(self.folder.checkpoint(proposal.number)),
+            "checkpoint": str(self.folder.checkpoint(proposal.number).absolute()),
             "data": settings.data,
             "split": settings.split,
             "impulse_responses": settings.impulse_responses,
@@ -68,7 +75,7 @@ class StudySearcher(Searcher):  # type: ignore[misc] # Ray ships no types
         """Restore nothing: a restart builds a new searcher from the study."""
 
 
-class LedgerScheduler(FIFOScheduler):  # type: ignore[misc] # Ray ships no types
+class LedgerScheduler(Stateless, FIFOScheduler):  # type: ignore[misc] # Ray ships no types
     """Passes each epoch to the ledger, and stops the trials that it says."""
 
     def __init__(self, ledger: Ledger, display: Display) -> None:
@@ -82,7 +89,7 @@ class LedgerScheduler(FIFOScheduler):  # type: ignore[misc] # Ray ships no types
         return str(TrialScheduler.STOP if stop_reason else TrialScheduler.CONTINUE)
 
 
-class TrialErrors(tune.Callback):  # type: ignore[misc] # Ray ships no types
+class TrialErrors(Stateless, tune.Callback):  # type: ignore[misc] # Ray ships no types
     """Tells the searcher why an actor broke, and keeps the display's clock going."""
 
     def __init__(self, searcher: StudySearcher) -> None:

@@ -1,0 +1,243 @@
+"""Runs a search: checks what was asked for, starts Ray, trains, and leaves a study that others can go on with."""
+
+import hashlib
+import logging
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from ray import tune
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from data.augmentation import ImpulseResponses
+from data.front_end import FRONT_ENDS
+from data.layout import Scenes, read_scenes
+from data.store import open_store
+from search.cluster import local_cluster
+from search.display import clock_text, make_display
+from search.ledger import Ledger
+from search.plan import Plan, make_plan
+from search.pricing import Survey
+from search.settings import SearchSettings
+from search.study import DATA, VERSIONS, StudyError, StudyFolder
+from search.trainable import TrialActor
+from search.trial_config import DEFAULT_FRONT_END
+from search.tune import LedgerScheduler, StudySearcher, TrialErrors
+from training.material import Material
+
+PACKAGES = ("numpy", "optuna", "ray", "torch", "torchaudio")
+
+
+class SearchFailedError(RuntimeError):
+    """The search ended, and no network was trained; says why."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search that can start: everything that could be wrong has been looked at."""
+
+    plan: Plan
+    survey: Survey
+    scenes: Scenes
+
+
+def prepare(settings: SearchSettings, console: Console) -> Prepared:
+    """Check the settings against the code and the data, price the space, and decode the sound.
+
+    Raises:
+        ValueError: Anything the user can mend; nothing has been written to the study by then.
+    """
+    settings.limits()
+    scenes = read_scenes(Path(settings.data), settings.split)
+    plan = make_plan(settings, len(scenes.classes))
+    survey = plan.survey()
+    front_end = FRONT_ENDS[DEFAULT_FRONT_END]
+    responses = settings.impulse_responses
+    loaded = None if responses is None else ImpulseResponses.load(Path(responses), front_end.rate_hz)
+    cache = None if settings.cache is None else Path(settings.cache)
+    bar = Progress(
+        TextColumn("decoding the sound, once"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+    )
+    with bar:
+        task = bar.add_task("", total=None, visible=False)
+        store = open_store(
+            scenes,
+            front_end.rate_hz,
+            cache,
+            lambda done, total: bar.update(task, completed=done, total=total, visible=True),
+        )
+    material = Material(scenes, store, front_end, loaded)
+    material.require(plan.config(plan.start(len(scenes.train))).recipe)
+    num_heard = len(scenes.train), len(scenes.evaluate)
+    looked = "all" if survey.is_whole else "a random"
+    console.print(
+        f"data: {num_heard[0]:,} training and {num_heard[1]:,} evaluation clips of {len(scenes.classes)} scenes "
+        f"and {len(scenes.devices)} devices in {scenes.root}\n"
+        f"space: {settings.space}; of {looked} {survey.num_priced:,} networks {survey.share:.1%} fit the budget "
+        f"{plan.budget} ({limits_text(plan)})",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    return Prepared(plan, survey, scenes)
+
+
+def limits_text(plan: Plan) -> str:
+    """Name the limits."""
+    return ", ".join(f"{name} <= {limit:,}" for name, limit in plan.budget.limits().items())
+
+
+def start_search(settings: SearchSettings, folder: StudyFolder, console: Console) -> Ledger:
+    """Run a new search in `folder`.
+
+    Raises:
+        ValueError: What was asked for cannot be done; says why.
+        SearchFailedError: Every trial failed.
+    """
+    settings = _with_whole_paths(settings)
+    if folder.settings_file.exists():
+        raise StudyError(f"{folder.path} already holds a study; go on with `scenefront resume {folder.name}`")
+    prepared = prepare(settings, console)
+    with folder.lock():
+        study = folder.create(settings, {VERSIONS: versions(), DATA: describe_data(prepared.scenes)})
+        return _run(prepared, study, folder, console)
+
+
+def resume_search(folder: StudyFolder, console: Console) -> Ledger:
+    """Go on with a search that was interrupted: finished trials are kept, interrupted ones taken up.
+
+    Raises:
+        ValueError: The study, or the data it was started on, cannot be used any more.
+        SearchFailedError: Every trial failed.
+    """
+    with folder.lock():
+        study = folder.open()
+        prepared = prepare(folder.settings(), console)
+        recorded = study.user_attrs.get(DATA, {})
+        found = describe_data(prepared.scenes)
+        changed = [name for name in found if recorded.get(name) != found[name]]
+        if changed:
+            raise StudyError(
+                f"{prepared.scenes.root} is not the data that {folder.name} was started on: "
+                + "; ".join(f"{name} was {recorded.get(name)}, is {found[name]}" for name in changed)
+                + "; bring the data back, or start a new study"
+            )
+        return _run(prepared, study, folder, console)
+
+
+def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: Console) -> Ledger:
+    plan = prepared.plan
+    ledger = Ledger(study, plan, prepared.survey, len(prepared.scenes.train))
+    if ledger.num_left <= 0:
+        console.print(f"study {folder.name} is complete: all {plan.settings.trials} trials are done")
+        return ledger
+    workers, resources = share_machine(plan.settings.workers)
+    console.print(
+        f"study: {folder.path}\ntraining {ledger.num_left} networks for up to {plan.settings.epochs} epochs, {workers} side "
+        f"by side ({resources_text(resources)} each); starting Ray",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    with local_cluster(num_cpus=max(1, round(workers * resources["cpu"])), num_gpus=torch.cuda.device_count()) as scratch:
+        display = make_display(ledger, console)
+        searcher = StudySearcher(ledger, folder, max(1, int(resources["cpu"])), display)
+        with display:
+            _tuner(searcher, ledger, resources, scratch).fit()
+    if not ledger.complete and not ledger.states["stopped"]:
+        reasons = sorted(set(ledger.reasons.values()))
+        raise SearchFailedError(
+            f"all {ledger.states['failed']} trials failed; nothing was trained:\n  " + "\n  ".join(reasons)
+        )
+    return ledger
+
+
+def _tuner(searcher: StudySearcher, ledger: Ledger, resources: dict[str, float], scratch: Path) -> tune.Tuner:
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the study is the record
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is a crash that was asked for: `resume` mends both
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000000"
+    os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    return tune.Tuner(
+        tune.with_resources(TrialActor, resources),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=LedgerScheduler(ledger, searcher.display),
+            num_samples=ledger.num_left,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(scratch),
+            verbose=0,
+            callbacks=[TrialErrors(searcher)],
+            failure_config=tune.FailureConfig(max_failures=1),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+
+
+def share_machine(workers: int | None) -> tuple[int, dict[str, float]]:
+    """Divide the machine among the trials: one a GPU where there are any, else one a core.
+
+    Args:
+        workers: Trials side by side, or None for as many as fit.
+
+    Returns:
+        Trials side by side, and Ray's resources for each.
+    """
+    cores, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    count = workers or gpus or cores
+    resources: dict[str, float] = {"cpu": max(1, cores // count)}
+    if gpus:
+        resources["gpu"] = gpus / count if count > gpus else 1
+    return count, resources
+
+
+def resources_text(resources: dict[str, float]) -> str:
+    """Name what a trial gets."""
+    cores = f"{resources['cpu']:g} core{'s' if resources['cpu'] > 1 else ''}"
+    return f"{cores}, {resources['gpu']:g} GPU" if "gpu" in resources else cores
+
+
+def versions() -> dict[str, str]:
+    """Name what computed the figures: packages and Python."""
+    return {"python": platform.python_version(), "scenefront": version("scenefront")} | {
+        name: version(name) for name in PACKAGES
+    }
+
+
+def describe_data(scenes: Scenes) -> dict[str, Any]:
+    """Say which data this was, so that another data set in the same place is noticed."""
+    return {
+        "classes": list(scenes.classes),
+        "devices": list(scenes.devices),
+        "split": scenes.split,
+        "training_clips": len(scenes.train),
+        "evaluation_clips": len(scenes.evaluate),
+        "lists_sha256": lists_digest(scenes),
+    }
+
+
+def lists_digest(scenes: Scenes) -> str:
+    """Give the SHA-256 of which clips there are, what they are, and on which side."""
+    digest = hashlib.sha256()
+    columns = scenes.clips[["filename", "scene_label", "source_label"]]
+    for rows in (scenes.train, scenes.evaluate):
+        digest.update(columns.iloc[rows].to_csv(sep="\t", index=False).encode())
+    return digest.hexdigest()
+
+
+def _with_whole_paths(settings: SearchSettings) -> SearchSettings:
+    def whole(path: str | None) -> str | None:
+        return None if path is None else str(Path(path).expanduser().absolute())
+
+    return replace(
+        settings,
+        data=whole(settings.data),
+        impulse_responses=whole(settings.impulse_responses),
+        cache=whole(settings.cache),
+    )
