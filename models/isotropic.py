@@ -98,16 +98,15 @@ class Isotropic(nn.Module):
             level = index % self.config.depth
             if level == 0:
                 before, outputs = outputs, []
+            x = block(x, self._skip(level, x, embedded, before))
             if before:
-                x = block(x, self._skip(level, x, embedded, before)) + before[level]
-            else:
-                x = block(x, x)
+                x = x + before[level]
             outputs.append(x)
         return x.mean((-2, -1))
 
     @staticmethod
     def _skip(level: int, x: Tensor, embedded: Tensor, before: list[Tensor]) -> Tensor:
-        """Choose what a block after the first column adds to its depthwise branch: (B, H, F', T')."""
+        """Choose what a block adds to its depthwise branch, (B, H, F', T'): its input, in column 0."""
         running = embedded if level == 0 else x
         below = level + 1
         return before[below] + running if below < len(before) else running

@@ -1,0 +1,284 @@
+"""What one forward pass costs, counted as the DCASE challenge counts it.
+
+Source: NeSsi, https://github.com/AlbertoAncilotto/NeSsi, whose rule for PyTorch is torchinfo's: each weight
+and bias of a convolution counts once per position of its output, of a linear layer or a batch norm once.
+
+The operators are those that PyTorch runs, not the layers that a network claims to have, so that a product
+hidden in a `forward` is seen.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from objectives.cost import Cost
+
+# From an operator's arguments, its output and the network's storages to MACs; None where no rule applies.
+Handle: TypeAlias = Callable[[Sequence[Any], Tensor, "frozenset[int]"], "int | None"]
+
+
+def _convolution(args: Sequence[Any], output: Tensor, stored: frozenset[int]) -> int:  # noqa: ARG001  a Handle
+    """Count weights and bias once per position; positions in a batch axis that the network made count too."""
+    _, weight, bias = args[:3]
+    scalars = weight.numel() + (0 if bias is None else bias.numel())
+    return int(scalars * output.numel() // output.shape[1])
+
+
+def _linear(args: Sequence[Any], output: Tensor, stored: frozenset[int]) -> int | None:  # noqa: ARG001  a Handle
+    """Count the parameters once; a product of two activations is no linear layer."""
+    *bias, _, weight = args[:3]
+    if weight.untyped_storage().data_ptr() not in stored:
+        return None
+    return int(weight.numel() + sum(each.numel() for each in bias))
+
+
+def _batch_norm(args: Sequence[Any], output: Tensor, stored: frozenset[int]) -> int:  # noqa: ARG001  a Handle
+    return sum(each.numel() for each in args[1:3] if each is not None)
+
+
+# An operator named in neither table is an error, never a silent zero.
+COUNTED: dict[str, Handle] = {
+    "aten::convolution": _convolution,
+    "aten::addmm": _linear,
+    "aten::mm": _linear,
+    "aten::native_batch_norm": _batch_norm,
+}
+
+# What has no parameters costs nothing: the challenge's rule. In-place forms are the same operator.
+# fmt: off  (by kind, not one a line)
+FREE = frozenset(
+    {
+        # Arithmetic on activations, and owned scales and shifts, which count as parameters only.
+        "aten::abs",
+        "aten::add",
+        "aten::clamp",
+        "aten::div",
+        "aten::exp",
+        "aten::log",
+        "aten::maximum",
+        "aten::minimum",
+        "aten::mul",
+        "aten::neg",
+        "aten::reciprocal",
+        "aten::rsqrt",
+        "aten::sqrt",
+        "aten::sub",
+        # Activations.
+        "aten::_log_softmax",
+        "aten::_softmax",
+        "aten::elu",
+        "aten::gelu",
+        "aten::hardsigmoid",
+        "aten::hardswish",
+        "aten::hardtanh",
+        "aten::leaky_relu",
+        "aten::relu",
+        "aten::sigmoid",
+        "aten::silu",
+        "aten::tanh",
+        # Pooling and reductions.
+        "aten::_adaptive_avg_pool2d",
+        "aten::adaptive_max_pool2d",
+        "aten::amax",
+        "aten::amin",
+        "aten::avg_pool2d",
+        "aten::max",
+        "aten::max_pool2d_with_indices",
+        "aten::mean",
+        "aten::sum",
+        "aten::var",
+        "aten::var_mean",
+        # Shape, order and place.
+        "aten::_to_copy",
+        "aten::_unsafe_view",
+        "aten::alias",
+        "aten::as_strided",
+        "aten::cat",
+        "aten::clone",
+        "aten::constant_pad_nd",
+        "aten::copy",
+        "aten::detach",
+        "aten::expand",
+        "aten::flip",
+        "aten::permute",
+        "aten::repeat",
+        "aten::roll",
+        "aten::select",
+        "aten::slice",
+        "aten::split",
+        "aten::split_with_sizes",
+        "aten::squeeze",
+        "aten::stack",
+        "aten::t",
+        "aten::transpose",
+        "aten::unbind",
+        "aten::unsqueeze",
+        "aten::upsample_nearest2d",
+        "aten::view",
+        # New tensors.
+        "aten::arange",
+        "aten::empty",
+        "aten::full",
+        "aten::new_empty",
+        "aten::new_zeros",
+        "aten::ones",
+        "aten::ones_like",
+        "aten::zeros",
+        "aten::zeros_like",
+    }
+)
+# fmt: on
+
+
+class UncountedOperatorError(ValueError):
+    """A network runs operators that no rule counts; `operators` names them."""
+
+    def __init__(self, network: str, operators: Sequence[str]) -> None:
+        self.network, self.operators = network, tuple(operators)
+        super().__init__(
+            f"{network} runs {', '.join(operators)}, which no rule counts; "
+            "add each to COUNTED or to FREE in objectives/measure.py"
+        )
+
+    def __reduce__(self) -> "tuple[type[UncountedOperatorError], tuple[str, tuple[str, ...]]]":
+        return type(self), (self.network, self.operators)
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What one layer costs by itself, without the layers inside it.
+
+    Attributes:
+        name: Path of the module in the network; empty for the network itself.
+        kind: Class of the module.
+        output_shape: Of one clip, without the batch axis; empty if the layer did not run or gives no tensor.
+        params: Parameters that it owns and no layer before it does.
+        macs: Multiply-accumulates that it runs, all calls together.
+    """
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...]
+    params: int
+    macs: int
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch leaves its modes untyped
+    """Add up the operators of a forward pass by the layer that runs them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        self.macs: dict[str, int] = {}
+        self.outputs: dict[str, tuple[int, ...]] = {}
+        self.unknown: set[str] = set()
+        self.running: list[str] = [""]
+        self.stored = frozenset(p.untyped_storage().data_ptr() for p in network.parameters())
+        for name, module in network.named_modules():
+            module.register_forward_pre_hook(lambda *_, name=name: self.running.append(name))
+            module.register_forward_hook(lambda _, __, output, name=name: self._leave(name, output))
+
+    def _leave(self, name: str, output: object) -> None:
+        self.running.pop()
+        self.outputs[name] = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
+
+    def __torch_dispatch__(
+        self, func: Any, types: object, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run one operator and count it."""
+        output = func(*args, **(kwargs or {}))
+        name = func._schema.name.removesuffix("_")
+        if name in COUNTED:
+            macs = COUNTED[name](args, output[0] if isinstance(output, tuple) else output, self.stored)
+            if macs is None:
+                self.unknown.add(f"{name} of two activations")
+            else:
+                self.macs[self.running[-1]] = self.macs.get(self.running[-1], 0) + macs
+        elif name not in FREE:
+            self.unknown.add(name)
+        return output
+
+
+def _copy_for_counting(model: nn.Module, input_shape: Iterable[int]) -> tuple[nn.Module, Tensor]:
+    sizes = tuple(input_shape)
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"input_shape must be sizes of at least 1, without the batch axis, got {sizes}")
+    network = copy.deepcopy(model).cpu().eval()
+    dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    return network, torch.zeros(1, *sizes, dtype=dtype)
+
+
+def layer_costs(model: nn.Module, input_shape: Iterable[int]) -> list[LayerCost]:
+    """Count what each layer of `model` spends on one input, on a copy that is then thrown away.
+
+    The layers are those without layers inside them, and others that own parameters or run counted operators
+    themselves, in the order of the network's definition. They add up to what `measure_cost` gives.
+
+    Args:
+        model: The network, in any mode and on any device.
+        input_shape: Of one clip, without the batch axis: (1, F, T) for a log-mel spectrogram.
+
+    Raises:
+        UncountedOperatorError: An operator is in neither `COUNTED` nor `FREE`.
+    """
+    network, clip = _copy_for_counting(model, input_shape)
+    counter = _Counter(network)
+    with torch.no_grad(), counter:
+        network(clip)
+    if counter.unknown:
+        raise UncountedOperatorError(type(model).__name__, sorted(counter.unknown))
+
+    owned: set[int] = set()
+    layers = []
+    for name, module in network.named_modules():
+        mine = {id(p): p.numel() for p in module.parameters(recurse=False) if id(p) not in owned}
+        owned |= set(mine)
+        params, macs = sum(mine.values()), counter.macs.get(name, 0)
+        if params or macs or not any(True for _ in module.children()):
+            layers.append(LayerCost(name, type(module).__name__, counter.outputs.get(name, ()), params, macs))
+    return layers
+
+
+def measure_cost(model: nn.Module, input_shape: Iterable[int], precision: str = "fp16") -> Cost:
+    """Count what `model` spends on one input, on a copy that is then thrown away.
+
+    Args:
+        model: The network, in any mode and on any device. Its frozen parameters count like the others.
+        input_shape: Of one clip, without the batch axis: (1, F, T) for a log-mel spectrogram.
+        precision: Of the values as they will be stored: a key of `objectives.cost.BYTES`.
+
+    Raises:
+        UncountedOperatorError: An operator is in neither `COUNTED` nor `FREE`.
+        ValueError: An unknown precision, or a size below 1.
+
+    >>> measure_cost(nn.Conv2d(1, 8, 3, bias=False), (1, 10, 10))
+    Cost(macs=4608, params=72, stored_values=72, precision='fp16')
+    """
+    layers = layer_costs(model, input_shape)
+    params = sum(layer.params for layer in layers)
+    running = (
+        buffer.numel()
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if name in ("running_mean", "running_var")
+    )
+    return Cost(sum(layer.macs for layer in layers), params, params + sum(running), precision)
+
+
+def fvcore_macs(model: nn.Module, input_shape: Iterable[int]) -> int:
+    """Count the same pass by fvcore's own rules: an independent audit, not the limit's yardstick.
+
+    It leaves out biases, counts a batch norm's elements, and passes over operators that it does not know.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from fvcore.nn import FlopCountAnalysis  # noqa: PLC0415  its import runs torch.jit, which is deprecated
+    network, clip = _copy_for_counting(model, input_shape)
+    analysis = FlopCountAnalysis(network, clip)
+    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+    return int(analysis.total())
