@@ -19,6 +19,23 @@ from spaces import SPACES
 MAX_FRONT_ROWS = 12
 
 
+@contextmanager
+def counting(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar for work that is counted; it appears with the first count, and stays out of pipes."""
+    bar = Progress(TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True)
+    task = bar.add_task("")
+
+    def count(done: int, total: int) -> None:
+        if not bar.live.is_started:
+            console.print(f"{what}: {total:,}") if not console.is_terminal else bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield count
+    finally:
+        bar.stop()
+
+
 class Display(Protocol):
     """Is told what happens."""
 

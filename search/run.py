@@ -62,17 +62,8 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
     responses = settings.impulse_responses
     loaded = None if responses is None else ImpulseResponses.load(Path(responses), front_end.rate_hz)
     cache = None if settings.cache is None else Path(settings.cache)
-    bar = Progress(
-        TextColumn("decoding the sound, once"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-    )
-    with bar:
-        task = bar.add_task("", total=None, visible=False)
-        store = open_store(
-            scenes,
-            front_end.rate_hz,
-            cache,
-            lambda done, total: bar.update(task, completed=done, total=total, visible=True),
-        )
+    with counting("decoding the sound, once", console) as progress:
+        store = open_store(scenes, front_end.rate_hz, cache, progress)
     material = Material(scenes, store, front_end, loaded)
     material.require(plan.config(plan.start(len(scenes.train))).recipe)
     num_heard = len(scenes.train), len(scenes.evaluate)
@@ -158,6 +149,7 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
 def _tuner(searcher: StudySearcher, ledger: Ledger, resources: dict[str, float], scratch: Path) -> tune.Tuner:
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the study is the record
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is a crash that was asked for: `resume` mends both
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with verbose=0: Ray itself prints nothing
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000000"
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
     logging.getLogger("ray.tune").setLevel(logging.ERROR)

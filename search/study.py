@@ -10,6 +10,7 @@ rejected untrained or stopped early, FAIL is failed, RUNNING is running or, with
 """
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -216,6 +217,12 @@ def trials_table(study: optuna.Study, *, is_locked: bool = False) -> pd.DataFram
     table = pd.DataFrame(rows, columns=None if rows else base)
     table["on_front"] = front_mask(table, study.metric_names[1] if study.metric_names else "macs")
     return table
+
+
+def rejection_kinds(study: optuna.Study) -> dict[str, int]:
+    """Count the rejected configurations by kind of reason, the most frequent first."""
+    kinds = Counter(trial.user_attrs[REJECTED]["kind"] for trial in study.get_trials(deepcopy=False) if REJECTED in trial.user_attrs)
+    return dict(kinds.most_common())
 
 
 def front_mask(table: pd.DataFrame, cost: str) -> np.ndarray:

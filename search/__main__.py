@@ -1,0 +1,441 @@
+"""The command line: each command parses, calls, prints, and gives an exit code.
+
+0: done. 1: done, and the answer is no (over budget, problems found, every trial failed). 2: what was asked for cannot
+be done. 130: interrupted. Packages that take seconds to import are imported by the commands that need them.
+"""
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from objectives.budget import BUDGETS, DEFAULT_BUDGET, parse_budget
+from objectives.cost import BYTES
+from objectives.quality import Quality
+from search.report import cost_table, layer_table, quality_tables, terminal_table
+from search.settings import COSTS, SearchSettings, make_settings, read_settings
+from search.study import STATES, StudyError, StudyFolder, find_study, front_table, rejection_kinds, trials_table
+from spaces import SPACES
+
+DEFAULTS = {setting.name: setting.default for setting in fields(SearchSettings)}
+RESULTS = Path("results")
+out = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else 200, highlight=False)
+
+existing_folder = click.Path(path_type=Path)
+results_option = click.option(
+    "--results", type=existing_folder, default=RESULTS, show_default=True, help="Folder of all studies."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+study_argument = click.argument("study", required=False)
+split_option = click.option("--split", default="fold1", show_default=True, help="Or a 2024 split: 5, 10, 25, 50, 100.")
+cache_option = click.option("--cache", type=existing_folder, help="Folder for the decoded sound; default: beside the data.")
+budget_option = click.option(
+    "--budget", default=None, help=f"{', '.join(BUDGETS)}, or limits: macs=10M,params=50K. [default: {DEFAULT_BUDGET}]"
+)
+precision_option = click.option(
+    "--precision", type=click.Choice(list(BYTES)), default=None,
+    help=f"Of the weights, for limits in bytes. [default: {DEFAULTS['precision']}]",
+)  # fmt: skip
+set_option = click.option(
+    "--set", "held", multiple=True, metavar="KEY=VALUE", help="Hold a config key at a value. Can be repeated."
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="scenefront")
+def cli() -> None:
+    """Find small acoustic-scene classifiers that fit a hard complexity budget."""
+
+
+def _default(name: str) -> str:
+    return f"[default: {DEFAULTS[name]}]"
+
+
+@cli.command()
+@click.argument("data", required=False, type=existing_folder)
+@click.option("--config", type=existing_folder, help="YAML file of the search; flags go before what it says.")
+@click.option("--space", help=f"What to search: {', '.join(sorted(SPACES))}.")
+@click.option("--study", help="Name of the study. [default: data-space-number]")
+@results_option
+@click.option("--split", help=f"fold1, or a 2024 split: 5, 10, 25, 50, 100. {_default('split')}")
+@click.option("--impulse-responses", type=existing_folder, help="Folder of WAV files: device impulse responses.")
+@cache_option
+@budget_option
+@precision_option
+@click.option("--cost", type=click.Choice(COSTS), help=f"The front's second axis. {_default('cost')}")
+@click.option("--trials", type=int, help=f"Networks to train. {_default('trials')}")
+@click.option("--epochs", type=int, help=f"Of a trial that is not stopped early. {_default('epochs')}")
+@click.option("--seed", type=int, help=_default("seed"))
+@click.option("--workers", type=int, help="Trials side by side. [default: one a core, or one a GPU]")
+@click.option("--early-stopping/--no-early-stopping", default=None, help="Stop what cannot reach the front. [default: on]")
+@set_option
+@click.option("--range", "narrowed", multiple=True, metavar="KEY=LOW:HIGH", help="Narrow a range. Can be repeated.")
+def search(
+    data: Path | None, config: Path | None, study: str | None, results: Path, held: tuple[str, ...],
+    narrowed: tuple[str, ...], **flags: Any,
+) -> None:  # fmt: skip
+    """Search DATA (a folder in the TAU layout) for networks on the front of quality against cost."""
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in flags.items()}
+    given["data"] = None if data is None else str(data)
+    given = {name: value for name, value in given.items() if value is not None}
+    if held:
+        given["set"] = dict(_pair(text, "--set", _value) for text in held)
+    if narrowed:
+        given["ranges"] = dict(_pair(text, "--range", _bounds) for text in narrowed)
+    settings = make_settings(given, "flags") if config is None else read_settings(config, **given)
+    from search.run import start_search
+
+    folder = StudyFolder(results / (study or _free_name(results, settings)))
+    _run(lambda: start_search(settings, folder, out), folder)
+
+
+@cli.command()
+@study_argument
+@results_option
+def resume(study: str | None, results: Path) -> None:
+    """Go on with STUDY (by default the latest) after Ctrl-C, a crash or a kill."""
+    from search.run import resume_search
+
+    folder = find_study(results, study)
+    _run(lambda: resume_search(folder, out), folder)
+
+
+def _run(go: Callable[[], object], folder: StudyFolder) -> None:
+    from search.run import SearchFailedError
+
+    try:
+        go()
+    except KeyboardInterrupt:
+        if folder.settings_file.exists():
+            _fail(f"interrupted; finished trials are kept. Go on with `scenefront resume {folder.name}`", 130)
+        raise
+    except SearchFailedError as error:
+        _fail(str(error), 1)
+    _print_front(folder)
+    where = f" --results {folder.path.parent}" if folder.path.parent != RESULTS else ""
+    out.print(
+        f"\nNext: scenefront plot {folder.name}{where}     the front as a page and as a picture\n"
+        f"      scenefront export {folder.name}{where}   the best network, to take away\n"
+        f"      scenefront front {folder.name}{where}    this table again",
+    )
+
+
+@cli.command()
+@study_argument
+@results_option
+@json_option
+def status(study: str | None, results: Path, as_json: bool) -> None:
+    """Say how STUDY stands: trials by state, why configurations were rejected, whether a search runs."""
+    folder = find_study(results, study)
+    is_locked = folder.is_locked()
+    record = folder.open()
+    table = trials_table(record, is_locked=is_locked)
+    counts = {state: int((table["state"] == state).sum()) for state in STATES}
+    settings = folder.settings()
+    known = {
+        "study": folder.name, "searching": is_locked, "trials_wanted": settings.trials, "states": counts,
+        "rejected": rejection_kinds(record), "data": settings.data, "space": settings.space, "budget": settings.budget,
+    }  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(known, indent=2))
+        return
+    done = counts["complete"] + counts["stopped"] + counts["failed"]
+    now = "a search is running" if is_locked else "no search is running"
+    out.print(f"{folder.name}: {done} of {settings.trials} trials done; {now}")
+    out.print(f"  {settings.space} on {settings.data}, budget {settings.budget}", soft_wrap=True)
+    for state, count in counts.items():
+        why = ", ".join(f"{number} {kind}" for kind, number in known["rejected"].items()) if state == "rejected" else ""
+        out.print(f"  {count:>5} {state}{f' ({why})' if why else ''}")
+    for row in table[table["state"].isin(("running", "interrupted", "failed"))].itertuples():
+        reached = f", macro accuracy {row.macro_accuracy:.3f}" if row.epoch else ""
+        out.print(f"  trial {row.number} {row.state}: epoch {row.epoch}/{row.epochs}{reached} {row.reason}", soft_wrap=True)
+    if not is_locked and done < settings.trials:
+        out.print(f"go on with `scenefront resume {folder.name}`")
+
+
+@cli.command()
+@study_argument
+@results_option
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option("--all", "every", is_flag=True, help="All trials, not the front alone.")
+def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: bool) -> None:
+    """Print the Pareto front of STUDY: the cheapest network first."""
+    folder = find_study(results, study)
+    if not (as_json or as_csv):
+        _print_front(folder, every=every)
+        return
+    table = trials_table(folder.open(), is_locked=folder.is_locked())
+    rows = table if every else front_table(table, folder.settings().cost)
+    click.echo(rows.to_json(orient="records", indent=2) if as_json else rows.to_csv(index=False), nl=as_json)
+
+
+def _print_front(folder: StudyFolder, *, every: bool = False) -> None:
+    settings, record = folder.settings(), folder.open()
+    table = trials_table(record, is_locked=folder.is_locked())
+    rows = table if every else front_table(table, settings.cost)
+    if rows.empty:
+        out.print("the front is empty: no trial is fully trained yet")
+        return
+    varied = [name for name in SPACES[settings.space].ranges if f"config.{name}" in rows]
+    head = ["state", "epoch", "macro accuracy", "log loss", "MACs", "parameters", f"bytes at {settings.precision}", *varied]
+    lines: dict[str, list[str]] = {"trial": head}
+    for _, row in rows.iterrows():
+        lines[str(row["number"])] = [
+            row["state"], f"{row['epoch']}/{row['epochs']}" if row["epochs"] else "", _figure(row["macro_accuracy"], ".3f"),
+            _figure(row["log_loss"], ".3f"), _figure(row["macs"], ",.0f"), _figure(row["params"], ",.0f"),
+            _figure(row["size_bytes"], ",.0f"), *(_figure(row[f"config.{name}"], "g") for name in varied),
+        ]  # fmt: skip
+    counts = Counter(table["state"])
+    told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    out.print(terminal_table(lines, f"{folder.name}: {'all trials' if every else 'the Pareto front'} ({told})"))
+
+
+def _figure(value: Any, form: str) -> str:
+    return "" if value is None or value != value else format(value, form)  # noqa: PLR0124 - NaN
+
+
+@cli.command()
+@click.argument("architecture", required=False)
+@set_option
+@click.option("--config", type=existing_folder, help="Instead: the config.yaml of an export.")
+@budget_option
+@precision_option
+@json_option
+def price(
+    architecture: str | None, held: tuple[str, ...], config: Path | None, budget: str | None, precision: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Print what one configuration of ARCHITECTURE costs, layer by layer; exit with 1 if it is over budget."""
+    from search.export import cost_report, read_config
+    from search.trial_config import TrialConfig
+
+    if (architecture is None) == (config is None):
+        raise click.UsageError("name an architecture or give --config, one of the two")
+    values = dict(_pair(text, "--set", _value) for text in held)
+    if config is not None:
+        trial = TrialConfig.from_dict({**read_config(config)[0].to_dict(), **values})
+    else:
+        trial = TrialConfig.from_values(str(architecture), values)
+    limits = parse_budget(budget or DEFAULT_BUDGET)
+    report = {"config": trial.to_dict(), **cost_report(trial, limits, precision or DEFAULTS["precision"])}
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        out.print(terminal_table(layer_table(report), f"{trial.architecture} on {' x '.join(map(str, trial.input_shape))}"))
+        out.print(terminal_table(cost_table(report), f"One clip, budget {limits}"))
+        out.print("fits the budget" if report["fits"] else f"over budget {limits}: {'; '.join(report['violations'])}")
+    sys.exit(0 if report["fits"] else 1)
+
+
+@cli.command()
+@study_argument
+@results_option
+@click.option("--out", "target", type=existing_folder, help="Folder to write to. [default: the study's]")
+def plot(study: str | None, results: Path, target: Path | None) -> None:
+    """Draw the front of STUDY: an interactive page, front.html, and a picture, front.png."""
+    from search.plot import write_html, write_png
+
+    folder = find_study(results, study)
+    settings = folder.settings()
+    table = trials_table(folder.open(), is_locked=folder.is_locked())
+    target = target or folder.path
+    target.mkdir(parents=True, exist_ok=True)
+    described = {"title": folder.name, "cost": settings.cost, "limits": settings.limits().limits()}
+    write_html(table, target / "front.html", **described)
+    write_png(table, target / "front.png", **described)
+    out.print(f"{target / 'front.html'}\n{target / 'front.png'}", soft_wrap=True)
+
+
+@cli.command()
+@study_argument
+@results_option
+@click.option("--trial", default="best", show_default=True, help="Number of a fully trained trial, or best.")
+@click.option("--out", "target", type=existing_folder, help="Folder to write. [default: exports/study-trial]")
+def export(study: str | None, results: Path, trial: str, target: Path | None) -> None:
+    """Write a trained network of STUDY to a folder of its own: config, weights, report."""
+    from search.export import best_trial, export_trial
+
+    folder = find_study(results, study)
+    if trial != "best" and not trial.isdigit():
+        raise click.UsageError(f"--trial must be a number or best, got {trial!r}")
+    number = best_trial(folder.open()) if trial == "best" else int(trial)
+    target = target or Path("exports") / f"{folder.name}-{number}"
+    report = export_trial(folder, number, target)
+    quality, cost = report["quality"], report["cost"]
+    out.print(
+        f"trial {number}: macro accuracy {quality['macro_accuracy']:.3f}, log loss {quality['log_loss']:.3f}, "
+        f"{cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), {cost['params']:,} parameters; "
+        f"{'fits' if cost['fits'] else 'is over'} the budget {cost['budget']}\nwritten: {target}",
+        soft_wrap=True,
+    )
+
+
+@cli.command()
+@click.argument("folder", type=existing_folder, metavar="EXPORT")
+@click.argument("data", type=existing_folder)
+@split_option
+@cache_option
+@json_option
+def evaluate(folder: Path, data: Path, split: str, cache: Path | None, as_json: bool) -> None:
+    """Measure an EXPORT on the evaluation clips of DATA."""
+    from search.export import load_export
+    from search.inference import evaluate_export
+
+    quality = evaluate_export(load_export(folder), data, split, cache)
+    if as_json:
+        click.echo(json.dumps(quality.to_dict(), indent=2))
+        return
+    _print_quality(quality)
+
+
+def _print_quality(quality: Quality) -> None:
+    out.print(f"macro accuracy {quality.macro_accuracy:.3f}, log loss {quality.log_loss:.3f}")
+    for title, table in quality_tables(quality).items():
+        out.print(terminal_table(table, title))
+
+
+@cli.command()
+@click.argument("folder", type=existing_folder, metavar="EXPORT")
+@click.argument("sounds", type=existing_folder, nargs=-1, required=True, metavar="WAV...")
+@json_option
+def predict(folder: Path, sounds: tuple[Path, ...], as_json: bool) -> None:
+    """Tell the scene of each WAV file with an EXPORT."""
+    from data.layout import DataError
+    from search.export import load_export
+    from search.inference import predict as predict_file
+
+    network = load_export(folder)
+    broken, found = [], []
+    for path in sounds:
+        try:
+            found.append(predict_file(network, path))
+        except DataError as error:
+            broken.append(str(error))
+    if as_json:
+        told = [{"file": str(p.path), "scene": p.scene, "probabilities": p.probabilities} for p in found]
+        click.echo(json.dumps(told, indent=2))
+    else:
+        for p in found:
+            ranked = sorted(p.probabilities.items(), key=lambda item: -item[1])
+            out.print(f"{p.path}: " + ", ".join(f"{name} {value:.1%}" for name, value in ranked[:3]), soft_wrap=True)
+    if broken:
+        _fail("\n  ".join([f"{len(broken)} of {len(sounds)} files cannot be heard:", *broken]), 2)
+
+
+@cli.group()
+def data() -> None:
+    """Make demo data, or check a data set."""
+
+
+@data.command()
+@click.argument("folder", type=existing_folder, metavar="DIR")
+@click.option("--seed", type=int, default=0, show_default=True)
+def demo(folder: Path, seed: int) -> None:
+    """Write an embedded demo data set to DIR, in the TAU layout: ten synthetic scenes, nine devices."""
+    from data.demo import write_demo
+
+    write_demo(folder, seed=seed)
+    out.print(f"written: {folder}", soft_wrap=True)
+
+
+@data.command()
+@click.argument("folder", type=existing_folder, metavar="DIR")
+@json_option
+def check(folder: Path, as_json: bool) -> None:
+    """Read every file of the data set in DIR and list every problem; exit with 1 if there are any."""
+    from data.check import check_data
+
+    with Progress(
+        TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err, transient=True
+    ) as bar:
+        task = bar.add_task("")
+        problems = check_data(folder, lambda done, total: bar.update(task, completed=done, total=total))
+    if as_json:
+        click.echo(json.dumps([{"kind": p.kind, "file": p.file, "detail": p.detail} for p in problems], indent=2))
+    else:
+        for problem in problems:
+            out.print(f"{problem.kind}: {problem.file}: {problem.detail}", soft_wrap=True, markup=False)
+        counts = Counter(problem.kind for problem in problems)
+        out.print(", ".join(f"{count} {kind}" for kind, count in counts.most_common()) or f"{folder}: no problem found")
+    sys.exit(1 if problems else 0)
+
+
+def _pair(text: str, option: str, read: Callable[[str, str], Any]) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.UsageError(f"{option} takes KEY=VALUE, got {text!r}")
+    return name, read(value, f"{option} {text}")
+
+
+def _value(text: str, source: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise click.UsageError(f"{source}: {text!r} is no value") from error
+    try:
+        return float(value) if isinstance(value, str) else value  # YAML 1.1 takes 1e-3 for a text
+    except ValueError:
+        return value
+
+
+def _bounds(text: str, source: str) -> list[Any]:
+    low, colon, high = text.partition(":")
+    if not colon:
+        raise click.UsageError(f"{source}: a range is LOW:HIGH, got {text!r}")
+    return [_value(low, source), _value(high, source)]
+
+
+def _free_name(results: Path, settings: SearchSettings) -> str:
+    base = f"{Path(settings.data).expanduser().absolute().name}-{settings.space}"
+    number = 1
+    while (results / f"{base}-{number}").exists():
+        number += 1
+    return f"{base}-{number}"
+
+
+def _fail(message: str, code: int) -> None:
+    err.print(f"error: {message}" if code != 130 else f"\n{message}", soft_wrap=True, markup=False)
+    sys.exit(code)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is told in a sentence, never as a traceback."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        _fail("interrupted", 130)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (ValueError, OSError, SQLAlchemyError) as error:
+        if os.environ.get("SCENEFRONT_TRACEBACK"):
+            raise
+        _fail(_sentence(error), 2)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if "disk is full" in text or (isinstance(error, OSError) and error.errno == 28):
+        text += "; make room, then go on with `scenefront resume`"
+    return text
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""An export: a trained network in a folder that needs no study and no searcher to be used.
+
+    config.yaml            the network, the front end, the recipe and the classes
+    weights.safetensors    parameters and running statistics, fp32
+    report.json, report.md what it costs by both counters, how well it does, and what it came from
+
+Nothing in it is ever unpickled: YAML is read by the safe loader, weights as safetensors.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+import yaml
+from optuna.trial import TrialState
+from torch import nn
+
+from objectives.budget import Budget
+from objectives.measure import fvcore_macs, layer_costs, measure_cost
+from objectives.quality import Quality
+from search.report import cost_table, markdown_table, quality_tables
+from search.study import CONFIG, DATA, QUALITY, VERSIONS, StudyError, StudyFolder, front_mask, trial_state, trials_table
+from search.trial_config import TrialConfig
+from training.checkpoint import NETWORK, CheckpointError, put_weights, read_tensors, write_tensors
+
+FORMAT = 1
+
+
+class ExportError(ValueError):
+    """A folder that is no export, or cannot become one; says which and why."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """A trained network, ready to listen.
+
+    Attributes:
+        config: What it is.
+        classes: The scenes it tells apart, in the order of its outputs.
+        network: With its weights, in eval mode.
+    """
+
+    config: TrialConfig
+    classes: tuple[str, ...]
+    network: nn.Module
+
+
+def cost_report(config: TrialConfig, budget: Budget, precision: str) -> dict[str, Any]:
+    """Count what a network costs, layer by layer, by the challenge's rule and by fvcore's.
+
+    Raises:
+        ValueError: The network cannot hear what the front end gives.
+    """
+    network = config.build()
+    cost = measure_cost(network, config.input_shape, precision)
+    return {
+        "macs": cost.macs,
+        "params": cost.params,
+        "stored_values": cost.stored_values,
+        "precision": precision,
+        "size_bytes": cost.size_bytes,
+        "nonzero_bytes": cost.nonzero_bytes,
+        "fvcore_macs": fvcore_macs(network, config.input_shape),
+        "input_shape": list(config.input_shape),
+        "budget": str(budget),
+        "limits": budget.limits(),
+        "excess": budget.excess(cost),
+        "violations": budget.violations(cost),
+        "fits": budget.fits(cost),
+        "layers": [asdict(layer) for layer in layer_costs(network, config.input_shape) if layer.params or layer.macs],
+    }
+
+
+def best_trial(study: optuna.Study) -> int:
+    """Give the number of the most accurate fully trained network; of equals, the cheapest.
+
+    Raises:
+        ExportError: None is fully trained yet.
+    """
+    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    if not complete:
+        raise ExportError("no trial is fully trained yet")
+    return max(complete, key=lambda trial: (trial.values[0], -trial.values[1])).number
+
+
+def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, Any]:
+    """Write a fully trained trial as an export; return its report.
+
+    Raises:
+        ExportError: No such trial, one that is not fully trained, or a target that holds something else.
+        CheckpointError: The trial's weights are gone or broken.
+    """
+    study = folder.open()
+    trials = study.get_trials(deepcopy=False)
+    if not 0 <= number < len(trials):
+        raise ExportError(f"{folder.name} has no trial {number}; its trials are 0 to {len(trials) - 1}")
+    trial = trials[number]
+    if trial.state != TrialState.COMPLETE:
+        state = trial_state(trial, is_locked=folder.is_locked())
+        table = trials_table(study)
+        trained = ", ".join(str(n) for n in table.loc[table["state"] == "complete", "number"]) or "none yet"
+        raise ExportError(f"trial {number} is {state}; only fully trained ones can be exported: {trained}")
+    if target.exists() and any(target.iterdir()) and not (target / "config.yaml").exists():
+        raise ExportError(f"{target} holds something else than an export; name another folder")
+    settings = folder.settings()
+    config = TrialConfig.from_dict(trial.user_attrs[CONFIG])
+    checkpoint = folder.checkpoint(number)
+    tensors, _ = read_tensors(checkpoint)
+    weights = {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
+    put_weights(config.build(), weights, checkpoint)
+    data = study.user_attrs[DATA]
+    table = trials_table(study)
+    report = {
+        "study": folder.name,
+        "trial": number,
+        "on_front": bool(front_mask(table, settings.cost)[table["number"] == number].any()),
+        "cost": cost_report(config, settings.limits(), settings.precision),
+        "quality": trial.user_attrs[QUALITY],
+        "data": {"folder": Path(settings.data).name, **data},
+        "versions": study.user_attrs[VERSIONS],
+        "seed": config.recipe.seed,
+    }
+    target.mkdir(parents=True, exist_ok=True)
+    write_tensors(target / "weights.safetensors", weights, {"format": "pt"})
+    report["weights_sha256"] = hashlib.sha256((target / "weights.safetensors").read_bytes()).hexdigest()
+    (target / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    (target / "report.md").write_text(_report_page(report, config), encoding="utf-8")
+    described = {
+        "format": FORMAT,
+        "architecture": config.architecture,
+        "network": asdict(config.network),
+        "front_end": {"name": config.front_end, **asdict(config.front_end_config)},
+        "recipe": asdict(config.recipe),
+        "classes": list(data["classes"]),
+    }
+    (target / "config.yaml").write_text(yaml.safe_dump(described, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return report
+
+
+def _report_page(report: Mapping[str, Any], config: TrialConfig) -> str:
+    cost, quality = report["cost"], Quality.from_dict(report["quality"])
+    parts = [
+        f"# {config.architecture}, trial {report['trial']} of {report['study']}",
+        f"Macro accuracy {quality.macro_accuracy:.1%}, log loss {quality.log_loss:.3f} on "
+        f"{report['data']['evaluation_clips']:,} evaluation clips of {report['data']['folder']} "
+        f"(split {report['data']['split']}, {report['data']['training_clips']:,} training clips).",
+        "## Cost of one clip",
+        markdown_table(cost_table(cost)),
+        "fvcore counts no biases and a batch norm once per element; it is an audit, the limits are by the challenge's rule.",
+        "## Quality",
+        *(f"### {title}\n\n{markdown_table(table)}" for title, table in quality_tables(quality).items()),
+        "## Configuration",
+        markdown_table({name: [value] for name, value in config.to_dict().items()}, ("field", "value")),
+        "## Made with",
+        markdown_table({name: [value] for name, value in report["versions"].items()}, ("package", "version")),
+        f"Weights: SHA-256 `{report['weights_sha256']}`. Seed {report['seed']}. "
+        f"Data lists: SHA-256 `{report['data']['lists_sha256']}`.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:
+    """Read an export's config.yaml: what the network is, and the classes it tells apart.
+
+    Raises:
+        ExportError: It cannot be read, or describes nothing that this version can build.
+    """
+    try:
+        described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ExportError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(described, dict) or described.get("format") != FORMAT:
+        raise ExportError(f"{path} does not describe an export of format {FORMAT}")
+    try:
+        values = {**described["network"], **described["recipe"]}
+        front_end = dict(described["front_end"])
+        config = TrialConfig.from_values(str(described["architecture"]), values, str(front_end.pop("name")))
+        classes = tuple(str(name) for name in described["classes"])
+    except (KeyError, TypeError) as error:
+        raise ExportError(f"{path} lacks what an export needs: {error}") from error
+    except ValueError as error:
+        raise ExportError(f"{path}: {error}") from error
+    if front_end != asdict(config.front_end_config):
+        raise ExportError(f"{path}: the front end {config.front_end} has other settings here: {front_end}")
+    if len(classes) != config.network.num_classes:
+        raise ExportError(f"{path} names {len(classes)} classes for a network of {config.network.num_classes}")
+    return config, classes
+
+
+def load_export(folder: Path) -> Export:
+    """Read an export back.
+
+    Raises:
+        ExportError: The folder is no export, or one that this version cannot run.
+        CheckpointError: The weights are missing, broken, or of another network.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise ExportError(f"{folder} is no export: it holds no config.yaml")
+    config, classes = read_config(folder / "config.yaml")
+    path = folder / "weights.safetensors"
+    network = config.build()
+    weights, _ = read_tensors(path)
+    if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
+        raise CheckpointError(f"{path} holds values that are not finite")
+    put_weights(network, weights, path)
+    return Export(config, classes, network.eval())

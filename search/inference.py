@@ -1,0 +1,97 @@
+"""What an export does with sound: quality on a data set, probabilities for WAV files.
+
+Shape letters: W windows, S samples, K classes.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.front_end import LogMel
+from data.layout import DataError, read_scenes
+from data.wav import read_wav, resample
+from objectives.quality import Quality
+from search.export import Export, ExportError
+from training.loop import default_device
+from training.material import load_material
+
+WINDOW_S = 1.0  # what the networks were trained on
+MIN_DURATION_S = 0.1
+
+
+def evaluate_export(export: Export, data: Path, split: str, cache: Path | None) -> Quality:
+    """Measure an export on the evaluation clips of a data set in the layout.
+
+    Raises:
+        DataError: The data cannot be read.
+        ExportError: The data has scenes that the network does not know.
+    """
+    scenes = read_scenes(data, split)
+    strange = [name for name in scenes.classes if name not in export.classes]
+    if strange:
+        raise ExportError(
+            f"the network knows no {', '.join(strange)}; it tells apart {', '.join(export.classes)}, "
+            f"and {data} holds {', '.join(scenes.classes)}"
+        )
+    index = np.array([export.classes.index(name) for name in scenes.classes])
+    scenes = replace(scenes, classes=export.classes, labels=index[scenes.labels])
+    material = load_material(scenes, export.config.front_end_config, None, cache)
+    device = default_device()
+    return material.evaluate(export.network.to(device), device)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network hears in a file.
+
+    Attributes:
+        path: The WAV file.
+        probabilities: By scene, in the network's order; they sum to 1.
+    """
+
+    path: Path
+    probabilities: dict[str, float]
+
+    @property
+    def scene(self) -> str:
+        """The likeliest."""
+        return max(self.probabilities, key=lambda name: self.probabilities[name])
+
+
+@torch.inference_mode()
+def predict(export: Export, path: Path) -> Prediction:
+    """Tell the scene of a WAV file of any rate, length and number of channels.
+
+    Channels are averaged, the sound is resampled and cut into windows of one second (the last ends where the file
+    does; a shorter file is padded with silence), and the windows' probabilities are averaged.
+
+    Raises:
+        DataError: No such file, no WAV file, a broken one, or under a tenth of a second.
+    """
+    samples, rate_hz = read_wav(path)
+    if samples.shape[1] < MIN_DURATION_S * rate_hz:
+        raise DataError(f"{path}: {samples.shape[1] / rate_hz:.3f} s of sound; at least {MIN_DURATION_S} s are needed")
+    front_end = export.config.front_end_config
+    sound = resample(torch.from_numpy(samples).mean(dim=0), rate_hz, front_end.rate_hz)
+    spectrograms = LogMel(front_end).eval()(windows(sound, round(WINDOW_S * front_end.rate_hz)))
+    probabilities = export.network(spectrograms).softmax(dim=1).mean(dim=0)
+    return Prediction(path, dict(zip(export.classes, probabilities.tolist(), strict=True)))
+
+
+def windows(sound: Tensor, length: int) -> Tensor:
+    """Cut (S,) into (W, length) so that all of it is heard.
+
+    >>> windows(torch.arange(5.0), 2)
+    tensor([[0., 1.],
+            [2., 3.],
+            [3., 4.]])
+    """
+    if len(sound) < length:
+        sound = torch.nn.functional.pad(sound, (0, length - len(sound)))
+    starts = list(range(0, len(sound) - length + 1, length))
+    if starts[-1] + length < len(sound):
+        starts.append(len(sound) - length)
+    return torch.stack([sound[start : start + length] for start in starts])
