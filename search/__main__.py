@@ -9,24 +9,28 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from objectives.budget import BUDGETS, DEFAULT_BUDGET, parse_budget
 from objectives.cost import BYTES
 from objectives.quality import Quality
 from search.report import cost_table, layer_table, quality_tables, terminal_table
 from search.settings import COSTS, SearchSettings, make_settings, read_settings
-from search.study import STATES, StudyError, StudyFolder, find_study, front_table, rejection_kinds, trials_table
+from search.study import (
+    STATES,
+    StudyFolder,
+    find_study,
+    front_table,
+    rejection_kinds,
+    trials_table,
+)
 from spaces import SPACES
 
-DEFAULTS = {setting.name: setting.default for setting in fields(SearchSettings)}
 RESULTS = Path("results")
 out = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 err = Console(stderr=True, width=None if sys.stderr.isatty() else 200, highlight=False)
@@ -38,13 +42,17 @@ results_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 study_argument = click.argument("study", required=False)
 split_option = click.option("--split", default="fold1", show_default=True, help="Or a 2024 split: 5, 10, 25, 50, 100.")
-cache_option = click.option("--cache", type=existing_folder, help="Folder for the decoded sound; default: beside the data.")
+cache_option = click.option(
+    "--cache", type=existing_folder, help="Folder for the decoded sound; default: beside the data."
+)
 budget_option = click.option(
-    "--budget", default=None, help=f"{', '.join(BUDGETS)}, or limits: macs=10M,params=50K. [default: {DEFAULT_BUDGET}]"
+    "--budget",
+    default=None,
+    help=f"{', '.join(BUDGETS)}, or limits: macs=10M,params=50K. [default: {DEFAULT_BUDGET}]",
 )
 precision_option = click.option(
     "--precision", type=click.Choice(list(BYTES)), default=None,
-    help=f"Of the weights, for limits in bytes. [default: {DEFAULTS['precision']}]",
+    help=f"Of the weights, for limits in bytes. [default: {SearchSettings.precision}]",
 )  # fmt: skip
 set_option = click.option(
     "--set", "held", multiple=True, metavar="KEY=VALUE", help="Hold a config key at a value. Can be repeated."
@@ -58,7 +66,7 @@ def cli() -> None:
 
 
 def _default(name: str) -> str:
-    return f"[default: {DEFAULTS[name]}]"
+    return f"[default: {getattr(SearchSettings, name)}]"
 
 
 @cli.command()
@@ -77,7 +85,11 @@ def _default(name: str) -> str:
 @click.option("--epochs", type=int, help=f"Of a trial that is not stopped early. {_default('epochs')}")
 @click.option("--seed", type=int, help=_default("seed"))
 @click.option("--workers", type=int, help="Trials side by side. [default: one a core, or one a GPU]")
-@click.option("--early-stopping/--no-early-stopping", default=None, help="Stop what cannot reach the front. [default: on]")
+@click.option(
+    "--early-stopping/--no-early-stopping",
+    default=None,
+    help="Stop what cannot reach the front. [default: on]",
+)
 @set_option
 @click.option("--range", "narrowed", multiple=True, metavar="KEY=LOW:HIGH", help="Narrow a range. Can be repeated.")
 def search(
@@ -142,9 +154,10 @@ def status(study: str | None, results: Path, as_json: bool) -> None:
     table = trials_table(record, is_locked=is_locked)
     counts = {state: int((table["state"] == state).sum()) for state in STATES}
     settings = folder.settings()
+    rejected = rejection_kinds(record)
     known = {
         "study": folder.name, "searching": is_locked, "trials_wanted": settings.trials, "states": counts,
-        "rejected": rejection_kinds(record), "data": settings.data, "space": settings.space, "budget": settings.budget,
+        "rejected": rejected, "data": settings.data, "space": settings.space, "budget": settings.budget,
     }  # fmt: skip
     if as_json:
         click.echo(json.dumps(known, indent=2))
@@ -154,11 +167,14 @@ def status(study: str | None, results: Path, as_json: bool) -> None:
     out.print(f"{folder.name}: {done} of {settings.trials} trials done; {now}")
     out.print(f"  {settings.space} on {settings.data}, budget {settings.budget}", soft_wrap=True)
     for state, count in counts.items():
-        why = ", ".join(f"{number} {kind}" for kind, number in known["rejected"].items()) if state == "rejected" else ""
+        why = ", ".join(f"{number} {kind}" for kind, number in rejected.items()) if state == "rejected" else ""
         out.print(f"  {count:>5} {state}{f' ({why})' if why else ''}")
     for row in table[table["state"].isin(("running", "interrupted", "failed"))].itertuples():
         reached = f", macro accuracy {row.macro_accuracy:.3f}" if row.epoch else ""
-        out.print(f"  trial {row.number} {row.state}: epoch {row.epoch}/{row.epochs}{reached} {row.reason}", soft_wrap=True)
+        out.print(
+            f"  trial {row.number} {row.state}: epoch {row.epoch}/{row.epochs}{reached} {row.reason}",
+            soft_wrap=True,
+        )
     if not is_locked and done < settings.trials:
         out.print(f"go on with `scenefront resume {folder.name}`")
 
@@ -188,11 +204,21 @@ def _print_front(folder: StudyFolder, *, every: bool = False) -> None:
         out.print("the front is empty: no trial is fully trained yet")
         return
     varied = [name for name in SPACES[settings.space].ranges if f"config.{name}" in rows]
-    head = ["state", "epoch", "macro accuracy", "log loss", "MACs", "parameters", f"bytes at {settings.precision}", *varied]
+    head = [
+        "state",
+        "epoch",
+        "macro accuracy",
+        "log loss",
+        "MACs",
+        "parameters",
+        f"bytes at {settings.precision}",
+        *varied,
+    ]
     lines: dict[str, list[str]] = {"trial": head}
     for _, row in rows.iterrows():
+        trained = f"{row['epoch']}/{row['epochs']}" if row["epoch"] else ""
         lines[str(row["number"])] = [
-            row["state"], f"{row['epoch']}/{row['epochs']}" if row["epochs"] else "", _figure(row["macro_accuracy"], ".3f"),
+            row["state"], trained, _figure(row["macro_accuracy"], ".3f"),
             _figure(row["log_loss"], ".3f"), _figure(row["macs"], ",.0f"), _figure(row["params"], ",.0f"),
             _figure(row["size_bytes"], ",.0f"), *(_figure(row[f"config.{name}"], "g") for name in varied),
         ]  # fmt: skip
@@ -228,11 +254,13 @@ def price(
     else:
         trial = TrialConfig.from_values(str(architecture), values)
     limits = parse_budget(budget or DEFAULT_BUDGET)
-    report = {"config": trial.to_dict(), **cost_report(trial, limits, precision or DEFAULTS["precision"])}
+    report = {"config": trial.to_dict(), **cost_report(trial, limits, precision or SearchSettings.precision)}
     if as_json:
         click.echo(json.dumps(report, indent=2))
     else:
-        out.print(terminal_table(layer_table(report), f"{trial.architecture} on {' x '.join(map(str, trial.input_shape))}"))
+        out.print(
+            terminal_table(layer_table(report), f"{trial.architecture} on {' x '.join(map(str, trial.input_shape))}")
+        )
         out.print(terminal_table(cost_table(report), f"One clip, budget {limits}"))
         out.print("fits the budget" if report["fits"] else f"over budget {limits}: {'; '.join(report['violations'])}")
     sys.exit(0 if report["fits"] else 1)
@@ -356,11 +384,10 @@ def check(folder: Path, as_json: bool) -> None:
     """Read every file of the data set in DIR and list every problem; exit with 1 if there are any."""
     from data.check import check_data
 
-    with Progress(
-        TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err, transient=True
-    ) as bar:
-        task = bar.add_task("")
-        problems = check_data(folder, lambda done, total: bar.update(task, completed=done, total=total))
+    from search.display import counting
+
+    with counting("reading files", err) as progress:
+        problems = check_data(folder, progress)
     if as_json:
         click.echo(json.dumps([{"kind": p.kind, "file": p.file, "detail": p.detail} for p in problems], indent=2))
     else:

@@ -1,12 +1,15 @@
 """What a person sees while a search runs: a live page in a terminal, plain lines in a pipe."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -22,7 +25,14 @@ MAX_FRONT_ROWS = 12
 @contextmanager
 def counting(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
     """Show a bar for work that is counted; it appears with the first count, and stays out of pipes."""
-    bar = Progress(TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True)
+    bar = Progress(
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
     task = bar.add_task("")
 
     def count(done: int, total: int) -> None:
@@ -106,13 +116,17 @@ class PlainDisplay:
         return None
 
     def _say(self, text: str) -> None:
-        self.console.print(f"[{clock_text(self.clock.elapsed_s())}] {text}", markup=False, highlight=False, soft_wrap=True)
+        self.console.print(
+            f"[{clock_text(self.clock.elapsed_s())}] {text}", markup=False, highlight=False, soft_wrap=True
+        )
 
     def proposed(self, proposal: Proposal) -> None:
         """Say what was rejected on the way, and what starts."""
         rejected = sum(self.ledger.rejections.values())
         if rejected > self._rejected:
-            self._say(f"rejected {rejected - self._rejected} untrained ({rejected} so far: {rejections_text(self.ledger)})")
+            self._say(
+                f"rejected {rejected - self._rejected} untrained ({rejected} so far: {rejections_text(self.ledger)})"
+            )
             self._rejected = rejected
         again = f", taken up after epoch {proposal.curve[-1]['epoch']}" if proposal.curve else ""
         self._say(
@@ -122,8 +136,8 @@ class PlainDisplay:
 
     def epoch_done(self, number: int) -> None:
         """Say how far the trial is."""
-        trial = self.ledger.running[number]
-        self._say(f"trial {number} epoch {trial.epoch}/{self.ledger.plan.settings.epochs}: macro accuracy {trial.accuracy:.3f}")
+        trial, epochs = self.ledger.running[number], self.ledger.plan.settings.epochs
+        self._say(f"trial {number} epoch {trial.epoch}/{epochs}: macro accuracy {trial.accuracy:.3f}")
 
     def ended(self, number: int, state: str) -> None:
         """Say how the trial ended and how the search stands."""
@@ -187,7 +201,9 @@ class LiveDisplay:
     def _running(self) -> Table:
         table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
         for column in ("running", "epoch", "macro accuracy", "MACs", "parameters", "network"):
-            table.add_column(column, justify="left" if column == "network" else "right", overflow="ellipsis", no_wrap=True)
+            table.add_column(
+                column, justify="left" if column == "network" else "right", overflow="ellipsis", no_wrap=True
+            )
         for number, trial in sorted(self.ledger.running.items()):
             cost, accuracy = trial.proposal.cost, f"{trial.accuracy:.3f}" if trial.epoch else "-"
             table.add_row(

@@ -3,7 +3,8 @@
 Successive halving by accuracy alone stops small networks for being small. Here a trial is ranked at each rung on its
 accuracy so far and on its cost, which is known before the first step; the network that is best for its cost goes on.
 
-Source of the asynchronous rule: Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020, algorithm 2.
+Source of the asynchronous rule: Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020,
+algorithm 2.
 """
 
 from dataclasses import dataclass, field

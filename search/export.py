@@ -24,7 +24,16 @@ from objectives.budget import Budget
 from objectives.measure import fvcore_macs, layer_costs, measure_cost
 from objectives.quality import Quality
 from search.report import cost_table, markdown_table, quality_tables
-from search.study import CONFIG, DATA, QUALITY, VERSIONS, StudyError, StudyFolder, front_mask, trial_state, trials_table
+from search.study import (
+    CONFIG,
+    DATA,
+    QUALITY,
+    VERSIONS,
+    StudyFolder,
+    front_mask,
+    trial_state,
+    trials_table,
+)
 from search.trial_config import TrialConfig
 from training.checkpoint import NETWORK, CheckpointError, put_weights, read_tensors, write_tensors
 
@@ -138,28 +147,40 @@ def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, An
         "recipe": asdict(config.recipe),
         "classes": list(data["classes"]),
     }
-    (target / "config.yaml").write_text(yaml.safe_dump(described, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    (target / "config.yaml").write_text(
+        yaml.safe_dump(described, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
     return report
 
 
 def _report_page(report: Mapping[str, Any], config: TrialConfig) -> str:
     cost, quality = report["cost"], Quality.from_dict(report["quality"])
+    data = report["data"]
+    measured = (
+        f"Macro accuracy {quality.macro_accuracy:.1%}, log loss {quality.log_loss:.3f} on {data['evaluation_clips']:,} "
+        f"evaluation clips of {data['folder']} (split {data['split']}, {data['training_clips']:,} training clips)."
+    )
+    audit = (
+        "fvcore counts no biases, and a batch norm once or twice per element: it is an audit, the limits are by the "
+        "challenge's rule."
+    )
+    origin = (
+        f"Weights: SHA-256 `{report['weights_sha256']}`. Seed {report['seed']}. "
+        f"Data lists: SHA-256 `{data['lists_sha256']}`."
+    )
     parts = [
         f"# {config.architecture}, trial {report['trial']} of {report['study']}",
-        f"Macro accuracy {quality.macro_accuracy:.1%}, log loss {quality.log_loss:.3f} on "
-        f"{report['data']['evaluation_clips']:,} evaluation clips of {report['data']['folder']} "
-        f"(split {report['data']['split']}, {report['data']['training_clips']:,} training clips).",
+        measured,
         "## Cost of one clip",
         markdown_table(cost_table(cost)),
-        "fvcore counts no biases and a batch norm once per element; it is an audit, the limits are by the challenge's rule.",
+        audit,
         "## Quality",
         *(f"### {title}\n\n{markdown_table(table)}" for title, table in quality_tables(quality).items()),
         "## Configuration",
         markdown_table({name: [value] for name, value in config.to_dict().items()}, ("field", "value")),
         "## Made with",
         markdown_table({name: [value] for name, value in report["versions"].items()}, ("package", "version")),
-        f"Weights: SHA-256 `{report['weights_sha256']}`. Seed {report['seed']}. "
-        f"Data lists: SHA-256 `{report['data']['lists_sha256']}`.",
+        origin,
     ]
     return "\n\n".join(parts) + "\n"
 

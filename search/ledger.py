@@ -26,8 +26,6 @@ from search.trial_config import TrialConfig
 PATIENCE = 50  # rejections in a row; then a network that is known to fit is taken
 ORIGIN = "origin"
 
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-
 
 @dataclass(frozen=True)
 class Proposal:
@@ -84,10 +82,11 @@ class Ledger:
         self._rejected_in_a_row = 0
         trials = self.study.get_trials(deepcopy=False)
         self._random = Random(settings.seed + len(trials))
-        # a sampler that started from the same seed again would ask for the same configurations again
-        self.study.sampler = optuna.samplers.TPESampler(
-            multivariate=True, group=True, constant_liar=True, seed=settings.seed + len(trials)
-        )
+        with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
+            # a sampler that started from the same seed again would ask for the same configurations again
+            self.study.sampler = optuna.samplers.TPESampler(
+                multivariate=True, group=True, constant_liar=True, seed=settings.seed + len(trials)
+            )
         if not trials:
             self.study.enqueue_trial(self.plan.start(self.num_clips), user_attrs={ORIGIN: "published settings"})
         for trial in trials:
@@ -106,6 +105,9 @@ class Ledger:
             if trial.state == TrialState.RUNNING:  # killed before it was priced: nothing is lost with it
                 self._reject(trial.number, "interrupted", "the search was killed before this was priced")
             return
+        self._take_over_trained(trial)
+
+    def _take_over_trained(self, trial: FrozenTrial) -> None:
         config = TrialConfig.from_dict(trial.user_attrs[CONFIG])
         self._trained[config] = trial.number
         cost = price(config, self.plan.settings.precision)
@@ -139,18 +141,19 @@ class Ledger:
         """Give the next configuration to train, rejecting all before it that do not fit; None when all are out."""
         if self.num_left <= 0:
             return None
-        if self._interrupted:
-            proposal: Proposal | None = self._interrupted.pop(0)
-        else:
-            proposal = None
-            while proposal is None:
-                if self._rejected_in_a_row >= PATIENCE:
-                    self._enqueue_fitting()
-                    self._rejected_in_a_row = 0
-                proposal = self._consider(self.study.ask(dict(self.plan.ranges)))
+        proposal = self._interrupted.pop(0) if self._interrupted else self._ask()
         last = proposal.curve[-1] if proposal.curve else {"epoch": 0, "macro_accuracy": 0.0}
-        self.running[proposal.number] = Running(proposal, last["epoch"], last["macro_accuracy"])
+        self.running[proposal.number] = Running(proposal, int(last["epoch"]), last["macro_accuracy"])
         return proposal
+
+    def _ask(self) -> Proposal:
+        while True:
+            if self._rejected_in_a_row >= PATIENCE:
+                self._enqueue_fitting()
+                self._rejected_in_a_row = 0
+            proposal = self._consider(self.study.ask(dict(self.plan.ranges)))
+            if proposal is not None:
+                return proposal
 
     def _enqueue_fitting(self) -> None:
         origin = f"drawn from the networks that fit, after {PATIENCE} rejections in a row"
@@ -163,16 +166,19 @@ class Ledger:
             cost = price(config, self.plan.settings.precision)
         except ValueError as error:
             trial.set_constraint("invalid", 1.0)
-            return self._reject(trial.number, "invalid", str(error))
+            self._reject(trial.number, "invalid", str(error))
+            return None
         excess = self.plan.budget.excess(cost)
         trial.set_user_attr(COST, _cost_record(cost))
         for name, value in excess.items():
             trial.set_constraint(name, value)
         worst = max(excess, key=lambda name: excess[name])
         if excess[worst] > 0:
-            return self._reject(trial.number, f"over {worst}", str(OverBudgetError(cost, self.plan.budget)))
+            self._reject(trial.number, f"over {worst}", str(OverBudgetError(cost, self.plan.budget)))
+            return None
         if config in self._trained:
-            return self._reject(trial.number, "repeated", f"the same as trial {self._trained[config]}")
+            self._reject(trial.number, "repeated", f"the same as trial {self._trained[config]}")
+            return None
         self._rejected_in_a_row = 0
         self._trained[config] = trial.number
         trial.set_user_attr(CONFIG, config.to_dict())  # last: with it the trial is one to be trained

@@ -85,8 +85,8 @@ class Plan:
         broken = ", ".join(f"{count:,} by {name}" for name, count in found.broken.most_common())
         named = ", ".join(f"{name} {value}" for name, value in values.items())
         raise EmptySpaceError(
-            f"{head} are over it ({broken}). The nearest ({named}) has {binding} {getattr(cost, binding):,}; "
-            f"the limit that binds is {binding} {limit:,}: raise it to that at least, or widen the space"
+            f"{head} are over it ({broken}). The limit that binds is {binding} {limit:,}: the nearest configuration "
+            f"({named}) has {getattr(cost, binding):,}. Raise the limit that far, or widen the space"
         )
 
 
@@ -124,7 +124,7 @@ def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
         ranges[name] = narrow(name, ranges[name], bounds)
     if not ranges:
         raise EmptySpaceError(
-            f"the space {settings.space} is empty: every one of its ranges is held at one value by `set`; leave one free"
+            f"the space {settings.space} is empty: `set` holds every one of its ranges at one value; leave one free"
         )
     plan = Plan(settings, space.architecture, ranges, fixed, settings.limits())
     plan.config({})  # refuses values that build nothing before anything starts
@@ -152,7 +152,9 @@ def narrow(name: str, distribution: BaseDistribution, bounds: object) -> BaseDis
     if low > high:
         raise EmptySpaceError(f"ranges: {name} from {low} to {high} is an empty range")
     if low < distribution.low or high > distribution.high:
-        raise ValueError(f"ranges: {name} from {low} to {high} leaves the space's {distribution.low} to {distribution.high}")
+        raise ValueError(
+            f"ranges: {name} from {low} to {high} leaves the space's {distribution.low} to {distribution.high}"
+        )
     if isinstance(distribution, FloatDistribution):
         return FloatDistribution(low, high, log=distribution.log, step=distribution.step)
     step = distribution.step

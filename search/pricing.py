@@ -4,7 +4,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,11 @@ class Survey:
 
 
 def survey(
-    template: TrialConfig, ranges: Mapping[str, BaseDistribution], budget: Budget, precision: str, seed: int = 0
+    template: TrialConfig,
+    ranges: Mapping[str, BaseDistribution],
+    budget: Budget,
+    precision: str,
+    seed: int = 0,
 ) -> Survey:
     """Price every network in `ranges`, or `MAX_ENUMERATED` random ones where there are more.
 
@@ -69,11 +73,10 @@ def survey(
     num_priced = 0
     size = math.prod(_num_values(distribution) for distribution in ranges.values())
     is_whole = size <= MAX_ENUMERATED
-    base = template.to_dict()
     for values in _every(ranges) if is_whole else _draws(ranges, MAX_ENUMERATED, seed):
         num_priced += 1
         try:
-            cost = price(TrialConfig.from_dict({**base, **values}), precision)
+            cost = price(replace(template, network=replace(template.network, **values)), precision)
         except ValueError:
             broken["invalid"] += 1
             continue

@@ -23,7 +23,10 @@ def cost_table(cost: Mapping[str, Any]) -> Rows:
     table: dict[str, list[str]] = {"": ["counted", "limit", "of the limit"]}
     for title, name in rows.items():
         limit = cost["limits"].get(name)
-        table[title] = [f"{cost[name]:,}", *([f"{limit:,}", f"{cost[name] / limit:.1%}"] if limit else ["", ""])]
+        table[title] = [
+            f"{cost[name]:,}",
+            *([f"{limit:,}", f"{cost[name] / limit:.1%}"] if limit else ["", ""]),
+        ]
     table["MACs by fvcore"] = [f"{cost['fvcore_macs']:,}", "", ""]
     return table
 

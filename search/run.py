@@ -4,7 +4,6 @@ import hashlib
 import logging
 import os
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,14 +13,13 @@ import optuna
 import torch
 from ray import tune
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data.augmentation import ImpulseResponses
 from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_scenes
 from data.store import open_store
 from search.cluster import local_cluster
-from search.display import clock_text, make_display
+from search.display import counting, make_display
 from search.ledger import Ledger
 from search.plan import Plan, make_plan
 from search.pricing import Survey
@@ -129,11 +127,13 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
         return ledger
     workers, resources = share_machine(plan.settings.workers)
     console.print(
-        f"study: {folder.path}\ntraining {ledger.num_left} networks for up to {plan.settings.epochs} epochs, {workers} side "
-        f"by side ({resources_text(resources)} each); starting Ray",
+        f"study: {folder.path}\ntraining {ledger.num_left} networks for up to {plan.settings.epochs} epochs, "
+        f"{workers} side by side ({resources_text(resources)} each); starting Ray",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
-    with local_cluster(num_cpus=max(1, round(workers * resources["cpu"])), num_gpus=torch.cuda.device_count()) as scratch:
+    with local_cluster(
+        num_cpus=max(1, round(workers * resources["cpu"])), num_gpus=torch.cuda.device_count()
+    ) as scratch:
         display = make_display(ledger, console)
         searcher = StudySearcher(ledger, folder, max(1, int(resources["cpu"])), display)
         with display:
@@ -224,12 +224,12 @@ def lists_digest(scenes: Scenes) -> str:
 
 
 def _with_whole_paths(settings: SearchSettings) -> SearchSettings:
-    def whole(path: str | None) -> str | None:
-        return None if path is None else str(Path(path).expanduser().absolute())
+    def whole(path: str) -> str:
+        return str(Path(path).expanduser().absolute())
 
     return replace(
         settings,
         data=whole(settings.data),
-        impulse_responses=whole(settings.impulse_responses),
-        cache=whole(settings.cache),
+        impulse_responses=settings.impulse_responses and whole(settings.impulse_responses),
+        cache=settings.cache and whole(settings.cache),
     )

@@ -51,9 +51,11 @@ class SearchSettings:
             )
             if not holds
         ]
-        for name in ("data", "space", "split", "budget"):
-            if not isinstance(getattr(self, name), str):
-                wrong.append(f"{name} must be a text, got {getattr(self, name)!r}")
+        wrong += [
+            f"{name} must be a text, got {getattr(self, name)!r}"
+            for name in ("data", "space", "split", "budget")
+            if not isinstance(getattr(self, name), str)
+        ]
         if wrong:
             raise ValueError("; ".join(wrong))
         self.limits()

@@ -9,7 +9,6 @@ A trial's state follows from Optuna's state and the attributes below: COMPLETE i
 rejected untrained or stopped early, FAIL is failed, RUNNING is running or, with nobody holding the lock, interrupted.
 """
 
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,7 +30,7 @@ from search.settings import SearchSettings, read_settings
 CONFIG, COST, QUALITY = "config", "cost", "quality"
 REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # each a reason
 EPOCH = "epoch:"  # followed by its number
-VERSIONS, DATA = "versions", "data"
+OBJECTIVES, VERSIONS, DATA = "objectives", "versions", "data"
 
 STATES = ("complete", "running", "interrupted", "stopped", "failed", "rejected")
 
@@ -111,6 +110,7 @@ class StudyFolder:
         """
         if self.settings_file.exists():
             raise StudyError(f"{self.path} already holds a study; go on with `scenefront resume {self.name}`")
+        self.path.mkdir(parents=True, exist_ok=True)
         for leftover in self.path.glob("study.db*"):  # of a start that did not get as far as the settings
             leftover.unlink()
         study = optuna.create_study(
@@ -118,7 +118,7 @@ class StudyFolder:
             study_name=self.name,
             directions=["maximize", "minimize"],
         )
-        study.set_metric_names(["macro_accuracy", settings.cost])
+        study.set_user_attr(OBJECTIVES, ["macro_accuracy", settings.cost])
         for name, value in attributes.items():
             study.set_user_attr(name, value)
         temporary = self.path / ".search.yaml"
@@ -141,11 +141,7 @@ class StudyFolder:
 
     def _storage(self) -> optuna.storages.RDBStorage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.storages.RDBStorage(
-                f"sqlite:///{self.database}", engine_kwargs={"connect_args": {"timeout": 60}}
-            )
+        return optuna.storages.RDBStorage(f"sqlite:///{self.database}", engine_kwargs={"connect_args": {"timeout": 60}})
 
 
 def find_study(results: Path, name: str | None) -> StudyFolder:
@@ -213,15 +209,28 @@ def trials_table(study: optuna.Study, *, is_locked: bool = False) -> pd.DataFram
                 **{f"config.{name}": value for name, value in config.items()},
             }
         )
-    base = ["number", "state", "macro_accuracy", "log_loss", "macs", "params", "size_bytes", "epoch", "epochs", "reason"]
+    base = [
+        "number",
+        "state",
+        "macro_accuracy",
+        "log_loss",
+        "macs",
+        "params",
+        "size_bytes",
+        "epoch",
+        "epochs",
+        "reason",
+    ]
     table = pd.DataFrame(rows, columns=None if rows else base)
-    table["on_front"] = front_mask(table, study.metric_names[1] if study.metric_names else "macs")
+    table["on_front"] = front_mask(table, study.user_attrs[OBJECTIVES][1])
     return table
 
 
 def rejection_kinds(study: optuna.Study) -> dict[str, int]:
     """Count the rejected configurations by kind of reason, the most frequent first."""
-    kinds = Counter(trial.user_attrs[REJECTED]["kind"] for trial in study.get_trials(deepcopy=False) if REJECTED in trial.user_attrs)
+    kinds = Counter(
+        trial.user_attrs[REJECTED]["kind"] for trial in study.get_trials(deepcopy=False) if REJECTED in trial.user_attrs
+    )
     return dict(kinds.most_common())
 
 
@@ -238,5 +247,3 @@ def front_mask(table: pd.DataFrame, cost: str) -> np.ndarray:
 def front_table(table: pd.DataFrame, cost: str) -> pd.DataFrame:
     """Give the front's rows, the cheapest first."""
     return table[table["on_front"]].sort_values(cost, kind="stable")
-
-

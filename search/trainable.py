@@ -16,7 +16,7 @@ from training.loop import EpochResult, NonFiniteLossError, TrainingRun, default_
 from training.material import Material, load_material
 
 
-class TrialActor(tune.Trainable):  # type: ignore[misc] # Ray ships no types
+class TrialActor(tune.Trainable):
     """Trains the trial that its config describes, from its checkpoint if it has one.
 
     The checkpoint is ours, in the study's folder, not Ray's: Ray's own state is scratch.
@@ -27,7 +27,9 @@ class TrialActor(tune.Trainable):  # type: ignore[misc] # Ray ships no types
         torch.set_num_threads(config["threads"])
         trial = TrialConfig.from_dict(config["trial"])
         self.checkpoint = Path(config["checkpoint"])
-        material = _material(config["data"], config["split"], config["impulse_responses"], config["cache"], trial.front_end)
+        material = _material(
+            config["data"], config["split"], config["impulse_responses"], config["cache"], trial.front_end
+        )
         self.run = TrainingRun(trial.build, trial.recipe, material, default_device())
         if self.checkpoint.exists():
             try:
@@ -53,7 +55,9 @@ class TrialActor(tune.Trainable):  # type: ignore[misc] # Ray ships no types
         unreported = self.run.results[self.num_reported :]
         self.num_reported = self.run.epoch
         return {
-            "epochs": json.dumps([_summary(result) for result in unreported]),  # as text: Ray flattens what it passes on
+            "epochs": json.dumps(
+                [_summary(result) for result in unreported]
+            ),  # as text: Ray flattens what it passes on
             "quality": json.dumps(unreported[-1].quality.to_dict()),
             "done": self.run.is_over,
         }

@@ -32,7 +32,9 @@ class TrialConfig:
     recipe: Recipe
 
     @classmethod
-    def from_values(cls, architecture: str, values: Mapping[str, Any], front_end: str = DEFAULT_FRONT_END) -> "TrialConfig":
+    def from_values(
+        cls, architecture: str, values: Mapping[str, Any], front_end: str = DEFAULT_FRONT_END
+    ) -> "TrialConfig":
         """Join flat `values` to the configs by field name; what is left out keeps the published default.
 
         Raises:

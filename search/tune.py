@@ -22,7 +22,7 @@ class Stateless:
         return {}
 
 
-class StudySearcher(Stateless, Searcher):  # type: ignore[misc] # Ray ships no types
+class StudySearcher(Stateless, Searcher):
     """Hands the ledger's proposals to Ray; what does not fit never becomes a Ray trial."""
 
     def __init__(self, ledger: Ledger, folder: StudyFolder, threads: int, display: Display) -> None:
@@ -31,7 +31,7 @@ class StudySearcher(Stateless, Searcher):  # type: ignore[misc] # Ray ships no t
         self.errors: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override] # Ray's own names no FINISHED
         """Give the config of the next trial, or that there is none."""
         proposal = self.ledger.propose()
         if proposal is None:
@@ -75,11 +75,11 @@ class StudySearcher(Stateless, Searcher):  # type: ignore[misc] # Ray ships no t
         """Restore nothing: a restart builds a new searcher from the study."""
 
 
-class LedgerScheduler(Stateless, FIFOScheduler):  # type: ignore[misc] # Ray ships no types
+class LedgerScheduler(Stateless, FIFOScheduler):
     """Passes each epoch to the ledger, and stops the trials that it says."""
 
     def __init__(self, ledger: Ledger, display: Display) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # Ray's own
         self.ledger, self.display = ledger, display
 
     def on_trial_result(self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]) -> str:  # noqa: ARG002 - Ray's signature
@@ -89,7 +89,7 @@ class LedgerScheduler(Stateless, FIFOScheduler):  # type: ignore[misc] # Ray shi
         return str(TrialScheduler.STOP if stop_reason else TrialScheduler.CONTINUE)
 
 
-class TrialErrors(Stateless, tune.Callback):  # type: ignore[misc] # Ray ships no types
+class TrialErrors(Stateless, tune.Callback):
     """Tells the searcher why an actor broke, and keeps the display's clock going."""
 
     def __init__(self, searcher: StudySearcher) -> None:
@@ -97,7 +97,7 @@ class TrialErrors(Stateless, tune.Callback):  # type: ignore[misc] # Ray ships n
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002 - Ray's signature
         """Pass the error's last line on: the one that says what it was."""
-        self.searcher.fail(trial.trial_id, _reason(trial.get_error() or ""))
+        self.searcher.fail(trial.trial_id, _reason(str(trial.get_error() or "")))
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:  # noqa: ARG002 - Ray's signature
         """Let the display show that time passes."""

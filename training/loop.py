@@ -93,7 +93,8 @@ class TrainingRun:
     def _train_epoch(self) -> float:
         _seed(self.recipe.seed, self.epoch + 1)
         order = self.material.scenes.train[torch.randperm(len(self.material.scenes.train)).numpy()]
-        losses, rates = [], []
+        losses: list[Tensor] = []
+        rates: list[float] = []
         self.network.train()
         for rows in batched(order, self.recipe.batch_size):
             rates.append(self._set_learning_rate(self.epoch * self.steps_per_epoch + len(losses)))

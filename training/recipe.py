@@ -15,7 +15,7 @@ class Recipe:
     batch_size: int = 256
     learning_rate: float = 0.005  # at the end of the warm-up
     weight_decay: float = 1e-4
-    warmup_share: float = 0.0244  # of all steps: 2,000 of 81,900 (139,620 clips, 150 epochs)
+    warmup_share: float = 0.02446  # of all steps: 2,000 of 81,750 (139,620 clips, 150 epochs)
     roll_s: float = 0.1  # largest shift to either side
     impulse_response_p: float = 0.6  # of device a's clips
     mix_style_p: float = 0.4  # of the batches

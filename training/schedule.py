@@ -6,7 +6,7 @@ import math
 def warmup_cosine(step: int, num_steps: int, warmup_share: float) -> float:
     """Give the share of the peak learning rate at `step`, counted from 0: a linear rise, then half a cosine to 0.
 
-    Source: the schedule of the DCASE 2024 Task 1 baseline, https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19.
+    Source: the DCASE 2024 Task 1 baseline, https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19.
 
     Args:
         step: Of the optimizer, from 0 to `num_steps` - 1.

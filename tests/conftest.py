@@ -1,0 +1,61 @@
+"""Data that tests share: a real data set where there is one, and a tiny one that is written for each run."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+RATE_HZ = 44_100
+TINY_CLASSES = ("airport", "bus", "park")
+TINY_DEVICES = ("a", "b", "s1", "s4")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    folder = os.environ.get("SCENEFRONT_DATA")
+    if folder is None:
+        pytest.skip("SCENEFRONT_DATA names no folder of real recordings")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    """48 training and 24 evaluation clips of three scenes that their pitch tells apart."""
+    return write_tiny(tmp_path_factory.mktemp("data") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def responses(tmp_path_factory) -> Path:
+    """Two impulse responses, at two rates."""
+    folder = tmp_path_factory.mktemp("responses")
+    rng = np.random.default_rng(0)
+    for name, rate in (("one", 44_100), ("two", 48_000)):
+        response = rng.normal(size=400) * np.exp(-np.arange(400) / 40)
+        soundfile.write(folder / f"{name}.wav", 0.3 * response / np.abs(response).max(), rate, subtype="PCM_24")
+    return folder
+
+
+def write_tiny(root: Path) -> Path:
+    rng = np.random.default_rng(0)
+    time_s = np.arange(RATE_HZ) / RATE_HZ
+    (root / "audio").mkdir(parents=True)
+    (root / "evaluation_setup").mkdir()
+    meta, lists = ["filename\tscene_label\tidentifier\tsource_label"], {"train": [], "evaluate": []}
+    for label, scene in enumerate(TINY_CLASSES):
+        for clip in range(24):
+            side = "train" if clip < 16 else "evaluate"
+            device = TINY_DEVICES[clip % 3 if side == "train" else clip % 4]
+            location = f"city{clip % 2}-{label}{side[0]}{clip // 8}"
+            name = f"audio/{scene}-{location}-{clip}-0-{device}.wav"
+            tone = np.sin(2 * np.pi * 300 * 3**label * rng.uniform(0.9, 1.1) * time_s)
+            sound = 0.1 * tone + 0.02 * rng.normal(size=RATE_HZ)
+            soundfile.write(root / name, sound, RATE_HZ, subtype="PCM_16")
+            meta.append(f"{name}\t{scene}\t{location}\t{device}")
+            lists[side].append(f"{name}\t{scene}")
+    (root / "meta.csv").write_text("\n".join(meta) + "\n")
+    for side, rows in lists.items():
+        text = "\n".join(["filename\tscene_label", *rows]) + "\n"
+        (root / "evaluation_setup" / f"fold1_{side}.csv").write_text(text)
+    return root

@@ -1,0 +1,209 @@
+"""The ledger: nothing over budget is handed out, everything is in the study, and any driver can take over."""
+
+import json
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from objectives.budget import OverBudgetError
+from objectives.cost import Cost
+from search import ledger as ledger_module
+from search.ledger import Ledger
+from search.plan import make_plan
+from search.settings import SearchSettings
+from search.study import StudyFolder, front_table, learning_curve, rejection_kinds, trials_table
+
+SETTINGS = SearchSettings(data="nowhere", space="isotropic", trials=4, epochs=9, seed=3)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return StudyFolder(tmp_path / "study")
+
+
+def start(folder, settings=SETTINGS):
+    study = folder.open() if folder.database.exists() else folder.create(settings, {})
+    plan = make_plan(settings, num_classes=10)
+    return Ledger(study, plan, plan.survey(), num_clips=960)
+
+
+def epochs(first, last, accuracy):
+    """What an actor reports of some epochs, all at once."""
+    curve = [
+        {"epoch": n, "train_loss": 1.0, "macro_accuracy": accuracy, "log_loss": 2.0, "duration_s": 0.1}
+        for n in range(first, last + 1)
+    ]
+    quality = {"macro_accuracy": accuracy, "log_loss": 2.0}
+    return {"epochs": json.dumps(curve), "quality": json.dumps(quality), "done": last == SETTINGS.epochs}
+
+
+def test_what_breaks_the_budget_is_rejected_with_its_figures_and_never_handed_out(folder):
+    ledger = start(folder)
+    for _ in range(4):
+        ledger.plan.budget.require(ledger.propose().cost)
+    trials = ledger.study.get_trials()
+    rejected = [trial for trial in trials if "rejected" in trial.user_attrs]
+    assert rejected
+    assert sum(ledger.rejections.values()) == len(rejected) == sum(rejection_kinds(ledger.study).values())
+    for trial in rejected:
+        assert trial.state == TrialState.PRUNED
+        cost = trial.user_attrs["cost"]
+        over = trial.constraints
+        assert over["macs"] == pytest.approx(cost["macs"] / 30_000_000 - 1)
+        assert max(over.values()) > 0
+        assert "over budget dcase2022" in trial.user_attrs["rejected"]["reason"]
+
+
+def test_the_first_configuration_is_the_published_one_with_a_batch_for_small_data(folder):
+    config = start(folder).propose().config
+    assert (config.network.patch, config.network.width, config.network.kernel, config.network.depth) == (5, 64, 3, 9)
+    assert (config.recipe.learning_rate, config.recipe.batch_size) == (0.005, 64)
+
+
+def test_no_more_trials_are_handed_out_than_were_asked_for(folder):
+    ledger = start(folder)
+    assert [ledger.propose() is not None for _ in range(6)] == [True] * 4 + [False] * 2
+
+
+def test_a_trial_told_complete_carries_its_quality_and_cost(folder):
+    ledger = start(folder)
+    trial = ledger.propose()
+    ledger.note_epoch(trial.number, epochs(1, 8, 0.3))
+    assert ledger.end(trial.number, epochs(9, 9, 0.5)) == "complete"
+    recorded = ledger.study.get_trials()[trial.number]
+    assert recorded.state == TrialState.COMPLETE
+    assert recorded.values == [0.5, 29_747_914]
+    row = trials_table(ledger.study).iloc[0]
+    assert (row["epoch"], row["macro_accuracy"], row["state"], row["on_front"]) == (9, 0.5, "complete", True)
+
+
+def test_a_trial_stopped_early_is_never_on_the_front(folder):
+    ledger = start(folder)
+    for _ in range(3):
+        number = ledger.propose().number
+        ledger.halving.note(100 + number, 3, 0.9, 10.0)
+    assert ledger.note_epoch(number, epochs(1, 3, 0.95)) == ""  # best so far, whatever it costs
+    other = ledger.propose().number
+    assert "better fronts" in ledger.note_epoch(other, epochs(1, 3, 0.1))
+    assert ledger.end(other, epochs(1, 3, 0.1)) == "stopped"
+    table = trials_table(ledger.study)
+    assert front_table(table, "macs").empty
+    assert table.set_index("number").loc[other, "state"] == "stopped"
+
+
+def test_a_failure_is_recorded_with_its_reason_and_the_search_goes_on(folder):
+    ledger = start(folder)
+    number = ledger.propose().number
+    failure = {"epochs": "[]", "failure": "loss nan in epoch 2, step 7", "done": True}
+    assert ledger.end(number, failure) == "failed"
+    recorded = ledger.study.get_trials()[number]
+    assert (recorded.state, recorded.user_attrs["failure"]) == (TrialState.FAIL, "loss nan in epoch 2, step 7")
+    assert ledger.propose() is not None
+
+
+def test_a_search_interrupted_by_ray_leaves_its_trials_to_be_taken_up(folder):
+    ledger = start(folder)
+    number = ledger.propose().number
+    assert ledger.end(number, epochs(1, 2, 0.2)) == ""
+    assert ledger.study.get_trials()[number].state == TrialState.RUNNING
+
+
+def test_another_driver_takes_up_what_was_running_and_keeps_what_had_ended(folder):
+    first = start(folder)
+    done, running = first.propose(), first.propose()
+    first.end(done.number, epochs(1, 9, 0.5))
+    first.note_epoch(running.number, epochs(1, 2, 0.2))
+
+    second = start(folder)
+    assert second.states == {"complete": 1}
+    assert second.complete == [(done.number, (0.5, float(done.cost.macs)))]
+    again = second.propose()
+    assert (again.number, again.config, len(again.curve)) == (running.number, running.config, 2)
+    second.note_epoch(again.number, epochs(1, 3, 0.3))  # from the checkpoint: epochs seen before come again
+    curve = trials_table(second.study).set_index("number").loc[again.number]
+    assert (curve["epoch"], curve["macro_accuracy"]) == (3, 0.3)
+    fresh = {second.propose().number for _ in range(2)}
+    assert fresh.isdisjoint({done.number, running.number})
+    assert second.propose() is None
+
+
+def test_an_epoch_lost_between_actor_and_study_is_found_in_the_checkpoint(folder):
+    first = start(folder)
+    number = first.propose().number
+    first.note_epoch(number, epochs(1, 2, 0.2))
+    second = start(folder)
+    second.propose()
+    second.note_epoch(number, epochs(1, 4, 0.4))
+    assert [e["epoch"] for e in learning_curve(second.study.get_trials()[number])] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "state"),
+    [
+        ({}, "rejected"),  # killed between the question and the price
+        ({"rejected": {"kind": "over macs", "reason": "over"}}, "rejected"),  # between the reason and the verdict
+        ({"stopped": "epoch 3"}, "stopped"),
+        ({"failure": "loss nan"}, "failed"),
+    ],
+)
+def test_no_trial_stays_running_wherever_the_driver_was_killed(folder, attributes, state):
+    first = start(folder)
+    config = first.propose().config.to_dict()
+    killed = first.study.ask(dict(first.plan.ranges))
+    if state != "rejected":
+        killed.set_user_attr("config", config | {"depth": 4})
+    for name, value in attributes.items():
+        killed.set_user_attr(name, value)
+    second = start(folder)
+    row = trials_table(second.study).set_index("number").loc[killed.number]
+    assert row["state"] == state
+
+
+def test_a_configuration_that_was_trained_is_not_trained_again(folder):
+    held = {name: value for name, value in start_values().items() if name != "depth"}
+    settings = SearchSettings(data="nowhere", space="isotropic", trials=5, epochs=9, set=held, ranges={"depth": [2, 6]})
+    ledger = start(folder, settings)
+    assert sorted(ledger.propose().config.network.depth for _ in range(5)) == [2, 3, 4, 5, 6]
+    assert set(ledger.rejections) == {"repeated"}
+
+
+def start_values():
+    plan = make_plan(SETTINGS, num_classes=10)
+    return plan.start(960) | {"width": 32, "patch": 8}
+
+
+def test_after_enough_rejections_a_network_that_fits_is_drawn_and_that_is_recorded(folder, monkeypatch):
+    monkeypatch.setattr(ledger_module, "PATIENCE", 5)
+    settings = SearchSettings(data="nowhere", space="isotropic", trials=2, budget="macs=800K", epochs=9)
+    ledger = start(folder, settings)
+    proposals = [ledger.propose(), ledger.propose()]
+    assert all(proposal.cost.macs <= 800_000 for proposal in proposals)
+    origins = [ledger.study.get_trials()[proposal.number].user_attrs.get("origin", "") for proposal in proposals]
+    assert any("after 5 rejections in a row" in origin for origin in origins)
+
+
+def test_a_budget_error_in_the_record_is_the_one_that_a_person_sees(folder):
+    ledger = start(folder)
+    for _ in range(3):
+        ledger.propose()
+    trial = next(t for t in ledger.study.get_trials() if t.user_attrs.get("rejected", {}).get("kind", "")[:4] == "over")
+    recorded = trial.user_attrs["cost"]
+    cost = Cost(**{name: recorded[name] for name in ("macs", "params", "stored_values", "precision")})
+    with pytest.raises(OverBudgetError) as caught:
+        ledger.plan.budget.require(cost)
+    assert trial.user_attrs["rejected"]["reason"] == str(caught.value)
+
+
+def test_the_sampler_goes_on_with_other_configurations_after_a_restart(folder):
+    first = start(folder)
+    for _ in range(2):
+        first.propose()
+    second = start(folder)
+    asked = [trial.params for trial in second.study.get_trials()]
+    for _ in range(4):
+        second.propose()
+    new = [trial.params for trial in second.study.get_trials()[len(asked) :]]
+    assert new
+    assert all(params not in asked for params in new)
+    assert isinstance(second.study.sampler, optuna.samplers.TPESampler)

@@ -1,0 +1,160 @@
+"""One loop: it learns, it can be taken up anywhere, and it says when it runs away."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from data.front_end import FrontEndConfig
+from data.layout import DataError, read_scenes
+from models.isotropic import Isotropic, IsotropicConfig
+from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from training.loop import NonFiniteLossError, TrainingRun
+from training.material import batched, load_material
+from training.recipe import Recipe
+from training.schedule import warmup_cosine
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(epochs=4, batch_size=12, learning_rate=0.01, warmup_share=0.1)
+SMALL = FrontEndConfig(rate_hz=16_000, window=1024, hop=1000, fft=1024, mel_bins=64)
+
+
+@pytest.fixture(scope="module")
+def material(tiny, responses, tmp_path_factory):
+    return load_material(read_scenes(tiny), SMALL, responses, tmp_path_factory.mktemp("cache"))
+
+
+def build():
+    return Isotropic(IsotropicConfig(num_classes=3, patch=4, width=16, depth=2))
+
+
+def trained(material, epochs, recipe=RECIPE):
+    run = TrainingRun(build, recipe, material, CPU)
+    for _ in range(epochs):
+        run.run_epoch()
+    return run
+
+
+def weights(run):
+    return {name: value.clone() for name, value in run.network.state_dict().items()}
+
+
+def test_a_network_learns_to_tell_scenes_apart(material):
+    recipe = dataclasses.replace(RECIPE, epochs=20, mask_bins=8, mix_style_p=0.0)
+    results = trained(material, 20, recipe).results
+    assert results[-1].quality.macro_accuracy > 0.8
+    assert results[-1].train_loss < results[0].train_loss / 2
+
+
+def test_a_run_taken_up_from_a_checkpoint_ends_with_the_same_weights_to_the_bit(material, tmp_path):
+    whole = trained(material, 4)
+    first = trained(material, 2)
+    first.save(tmp_path / "checkpoint.safetensors")
+    second = TrainingRun(build, RECIPE, material, CPU)
+    second.load(tmp_path / "checkpoint.safetensors")
+    assert second.epoch == 2
+    while not second.is_over:
+        second.run_epoch()
+    for name, value in weights(whole).items():
+        assert torch.equal(value, weights(second)[name]), name
+    assert [r.quality for r in whole.results] == [r.quality for r in second.results]
+
+
+def test_another_seed_gives_another_network(material):
+    one, other = trained(material, 1), trained(material, 1, dataclasses.replace(RECIPE, seed=1))
+    assert not torch.equal(weights(one)["classifier.weight"], weights(other)["classifier.weight"])
+
+
+def test_a_finished_run_keeps_its_weights_and_drops_the_optimizer(material, tmp_path):
+    run = trained(material, 4)
+    path = tmp_path / "checkpoint.safetensors"
+    run.save(path)
+    again = TrainingRun(build, RECIPE, material, CPU)
+    again.load(path)
+    assert again.is_over
+    assert again.results[-1].quality == run.results[-1].quality
+    with pytest.raises(CheckpointError, match="weights only"):
+        load_checkpoint(path, run.network, run.optimizer)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(material, tmp_path):
+    run = trained(material, 1)
+    run.save(tmp_path / "checkpoint.safetensors")
+    other = TrainingRun(build, dataclasses.replace(RECIPE, learning_rate=0.02), material, CPU)
+    with pytest.raises(ValueError, match="another recipe"):
+        other.load(tmp_path / "checkpoint.safetensors")
+
+
+def test_a_checkpoint_of_another_network_is_refused_with_every_difference(tmp_path):
+    save_checkpoint(tmp_path / "c.safetensors", build(), None, {})
+    wider = Isotropic(IsotropicConfig(num_classes=3, patch=4, width=24, depth=2))
+    with pytest.raises(CheckpointError, match=r"classifier\.weight has shape \(3, 16\), not \(3, 24\)"):
+        load_checkpoint(tmp_path / "c.safetensors", wider, None)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a pickle by another name", b"\x08\0\0\0\0\0\0\0{}"])
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
+    path = tmp_path / "c.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"c\.safetensors"):
+        load_checkpoint(path, build(), None)
+
+
+def test_a_checkpoint_cut_short_is_refused(tmp_path):
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, build(), None, {})
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        load_checkpoint(path, build(), None)
+
+
+def test_a_loss_that_runs_away_says_where_and_how_far(material):
+    with pytest.raises(NonFiniteLossError) as caught:
+        trained(material, 4, dataclasses.replace(RECIPE, learning_rate=1e30, warmup_share=0.0))
+    assert caught.value.epoch >= 1
+    assert caught.value.learning_rate > 1e28
+    assert str(caught.value.loss) in {"nan", "inf"}
+    assert f"epoch {caught.value.epoch}, step {caught.value.step}" in str(caught.value)
+
+
+def test_impulse_responses_that_are_asked_for_must_be_there(material):
+    without = dataclasses.replace(material, responses=None)
+    with pytest.raises(DataError, match="there is no folder of impulse responses"):
+        TrainingRun(build, RECIPE, without, CPU)
+
+
+def test_only_device_a_is_coloured_by_impulse_responses(material):
+    scenes = material.scenes
+    always = Recipe(impulse_response_p=1.0, roll_s=0, mix_style_p=0, mask_bins=0)
+    x, _ = material.training_batch(scenes.train, always, CPU)
+    plain = material.spectrograms(scenes.train, CPU)
+    changed = (x - plain).abs().amax(dim=(1, 2, 3)) > 1e-3
+    is_a = scenes.device_index[scenes.train] == scenes.devices.index("a")
+    assert changed.numpy().tolist() == is_a.tolist()
+
+
+def test_batches_are_even_and_none_is_tiny():
+    rows = torch.arange(100).numpy()
+    assert [len(batch) for batch in batched(rows, 33)] == [34, 33, 33]
+    assert len(batched(rows, 256)) == 1
+
+
+def test_the_report_s_warm_up_is_2000_steps_of_its_own_training():
+    num_steps = 150 * len(batched(torch.arange(139_620).numpy(), 256))
+    rates = [warmup_cosine(step, num_steps, Recipe().warmup_share) for step in range(1990, 2010)]
+    assert rates.index(max(rates)) + 1990 == 1999
+    assert warmup_cosine(0, num_steps, Recipe().warmup_share) == 1 / 2000
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"learning_rate": 0.0, "seed": -1}, "learning_rate must be above 0, got 0.0; seed must be at least 0, got -1"),
+        ({"warmup_share": 1.0}, "warmup_share must be at least 0 and below 1, got 1.0"),
+    ],
+)
+def test_a_recipe_that_trains_nothing_is_refused(values, message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
+        Recipe(**values)
+    assert str(caught.value) == message
