@@ -78,7 +78,8 @@ def read_wav(path: Path, rate_hz: int | None = None) -> npt.NDArray[np.float32]:
         with _decoder(path, file) as sound:
             header = _header(path, sound)
             try:
-                frames = sound.read(dtype="float32", always_2d=True)
+                # The number is given since some compressed formats cannot be asked where they end.
+                frames = sound.read(header.frames, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 raise WavError(path, "broken", f"cannot be decoded: {error.error_string}") from error
     if len(frames) < header.frames:
@@ -161,4 +162,6 @@ def _decoder(path: Path, file: BinaryIO) -> soundfile.SoundFile:
 def _header(path: Path, sound: soundfile.SoundFile) -> WavHeader:
     if sound.frames < 1:
         raise WavError(path, "empty", "holds no sample")
+    if sound.samplerate < 1:
+        raise WavError(path, "broken", f"its header gives {sound.samplerate} samples a second")
     return WavHeader(sound.samplerate, sound.channels, sound.frames)

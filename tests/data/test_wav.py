@@ -5,6 +5,8 @@ import struct
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data.wav import WavError, WavHeader, read_header, read_wav
 
@@ -113,3 +115,27 @@ def test_samples_that_are_no_numbers_are_counted(tmp_path, value):
     soundfile.write(tmp_path / "clip.wav", samples, 44_100, subtype="FLOAT")
     with pytest.raises(WavError, match=r"clip\.wav: 2 of 4,410 samples are not finite numbers"):
         read_wav(tmp_path / "clip.wav")
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory):
+    return tmp_path_factory.mktemp("scratch") / "clip.wav"
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    changes=st.dictionaries(st.integers(0, 80), st.integers(0, 255), min_size=1, max_size=6),
+    subtype=st.sampled_from(["PCM_16", "FLOAT", "IMA_ADPCM", "MS_ADPCM", "ULAW", "GSM610"]),
+)
+def test_no_damage_to_a_header_is_another_error(scratch, changes, subtype):
+    soundfile.write(scratch, TONE[:1000], 8_000, subtype=subtype)
+    raw = bytearray(scratch.read_bytes())
+    for at, value in changes.items():
+        raw[at] = value
+    scratch.write_bytes(raw)
+    try:
+        header = read_header(scratch)
+        samples = read_wav(scratch) if header.frames < 1e6 else np.zeros((header.channels, header.frames))
+    except WavError:
+        return
+    assert samples.shape == (header.channels, header.frames)
