@@ -17,7 +17,7 @@ from torch import Tensor
 
 from data.front_end import LOG_FLOOR
 from data.layout import DataError
-from data.wav import read_wav, resample
+from data.wav import read_wav
 
 # Beneath this standard deviation of the log energy a bin counts as constant.
 SPREAD_FLOOR = 1e-3
@@ -129,8 +129,7 @@ class ImpulseResponses:
         found, broken = [], []
         for path in paths:
             try:
-                samples, rate = read_wav(path)
-                response = resample(torch.from_numpy(samples[:1]), rate, rate_hz)[0]
+                response = torch.from_numpy(read_wav(path, rate_hz)[0])
             except DataError as error:
                 broken.append(str(error))
                 continue

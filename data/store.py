@@ -17,11 +17,10 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from filelock import FileLock
 
 from data.layout import DataError, Scenes
-from data.wav import WavError, WavHeader, read_header, read_wav, resample
+from data.wav import WavError, WavHeader, read_header, read_wav
 
 Progress = Callable[[int, int], None]
 Waveforms = npt.NDArray[np.int16]
@@ -217,8 +216,7 @@ def _decoded(
 
 
 def _decode(path: Path, rate_hz: int) -> Waveforms:
-    samples, rate = read_wav(path)
-    sound = resample(torch.from_numpy(samples[0]), rate, rate_hz).numpy()
+    sound = read_wav(path, rate_hz)[0]
     whole = np.clip(np.rint(sound * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
     clip = np.zeros(round(rate_hz * CLIP_S), np.int16)
     kept = min(len(clip), len(whole))

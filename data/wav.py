@@ -15,12 +15,12 @@ from typing import BinaryIO, Literal, cast
 import numpy as np
 import numpy.typing as npt
 import soundfile
+import torch
 import torchaudio
-from torch import Tensor
 
 from data.layout import DataError
 
-WavFault = Literal["missing", "unreadable", "empty", "not WAV", "truncated", "broken", "NaN"]
+WavFault = Literal["missing", "unreadable", "empty", "not WAV", "truncated", "broken", "NaN", "wrong rate"]
 
 # A size that says: up to the end of the file (a WAV written to a pipe).
 UNKNOWN_SIZE = 0xFFFFFFFF
@@ -62,21 +62,24 @@ def read_header(path: Path) -> WavHeader:
             return _header(path, sound)
 
 
-def read_wav(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """Decode a WAV file of any sample format.
+def read_wav(path: Path, rate_hz: int | None = None) -> npt.NDArray[np.float32]:
+    """Decode a WAV file of any sample format to (channels, frames), full scale at 1.
 
-    Returns:
-        Samples (channels, frames), full scale at 1, and the sample rate in Hz.
+    Args:
+        path: The file.
+        rate_hz: Resample to this rate; without it, the file's own is kept.
 
     Raises:
-        WavError: As `read_header`, or a sample is not a finite number.
+        WavError: As `read_header`; or a sample is not a finite number; or the two rates share so small a
+            divisor that the filter between them would not fit into memory.
     """
     with _open(path) as file:
         _require_whole(path, file)
         with _decoder(path, file) as sound:
             header = _header(path, sound)
             try:
-                frames = sound.read(dtype="float32", always_2d=True)
+                # The number is given since some compressed formats cannot be asked where they end.
+                frames = sound.read(header.frames, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 raise WavError(path, "broken", f"cannot be decoded: {error.error_string}") from error
     if len(frames) < header.frames:
@@ -85,21 +88,13 @@ def read_wav(path: Path) -> tuple[npt.NDArray[np.float32], int]:
     wrong = samples.size - int(np.isfinite(samples).sum())
     if wrong:
         raise WavError(path, "NaN", f"{wrong:,} of {samples.size:,} samples are not finite numbers")
-    return samples, header.rate_hz
-
-
-def resample(waveforms: Tensor, rate_hz: int, new_rate_hz: int) -> Tensor:
-    """Change the sample rate of (..., S) to (..., ceil(S * new_rate_hz / rate_hz)).
-
-    Raises:
-        DataError: The rates share so small a divisor that the filter would not fit into memory.
-    """
-    if rate_hz == new_rate_hz:
-        return waveforms
-    shared = math.gcd(rate_hz, new_rate_hz)
-    if (rate_hz // shared) * (new_rate_hz // shared) > MAX_FILTER_WEIGHTS:
-        raise DataError(f"cannot resample {rate_hz:,} Hz to {new_rate_hz:,} Hz; convert the file first")
-    return cast(Tensor, _resampler(rate_hz, new_rate_hz)(waveforms))
+    if rate_hz is None or rate_hz == header.rate_hz:
+        return samples
+    shared = math.gcd(rate_hz, header.rate_hz)
+    if (rate_hz // shared) * (header.rate_hz // shared) > MAX_FILTER_WEIGHTS:
+        raise WavError(path, "wrong rate", f"{header.rate_hz:,} Hz cannot be resampled to {rate_hz:,} Hz")
+    resampled = _resampler(header.rate_hz, rate_hz)(torch.from_numpy(samples))
+    return cast(npt.NDArray[np.float32], resampled.numpy())
 
 
 @functools.cache
@@ -167,4 +162,6 @@ def _decoder(path: Path, file: BinaryIO) -> soundfile.SoundFile:
 def _header(path: Path, sound: soundfile.SoundFile) -> WavHeader:
     if sound.frames < 1:
         raise WavError(path, "empty", "holds no sample")
+    if sound.samplerate < 1:
+        raise WavError(path, "broken", f"its header gives {sound.samplerate} samples a second")
     return WavHeader(sound.samplerate, sound.channels, sound.frames)

@@ -1,0 +1,262 @@
+"""The check of a data set: every list against the others, and every file read to its last sample."""
+
+import hashlib
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from data.layout import (
+    EVALUATE_FILES,
+    SPLIT_FOLDERS,
+    TRAIN_FILES,
+    DataError,
+    read_meta,
+    read_split_file,
+)
+from data.store import CLIP_S, LENGTH_TOLERANCE, Progress
+from data.wav import WavError, WavFault, WavHeader, read_header, read_wav
+
+Kind = (
+    WavFault
+    | Literal[
+        "wrong channels",
+        "wrong length",
+        "silent",
+        "broken list",
+        "listed twice",
+        "not in meta.csv",
+        "label unknown",
+        "label differs",
+        "device unknown",
+        "device differs",
+        "location differs",
+        "clip on both sides",
+        "sound on both sides",
+        "location on both sides",
+        "not listed",
+    ]
+)
+
+# SCENE-CITY-LOCATION-SEGMENT-CLIP-DEVICE; file names of another form say nothing to compare.
+FILE_NAME = re.compile(r"(?P<scene>[^-]+)-(?P<identifier>.+-[^-]+)-\d+-\d+-(?P<device>[^-]+)")
+# Sound of more seconds than this is of the wrong length anyway, and is not decoded.
+LONGEST_DECODED_S = 60.0
+FILES_AT_A_TIME = 256
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a data set.
+
+    Attributes:
+        kind: What sort of problem.
+        file: Path inside the data set's folder.
+        detail: What was found, and against what; the line for a list.
+    """
+
+    kind: Kind
+    file: str
+    detail: str
+
+    @property
+    def is_note(self) -> bool:
+        """True if nothing that reads the data set stumbles over it."""
+        return self.kind == "not listed"
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.kind}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """What reading one file told."""
+
+    header: WavHeader | None
+    problems: tuple[Problem, ...]
+    sound: bytes | None  # digest of the samples; None if unread or silent
+
+
+def check_data(root: Path, progress: Progress | None = None) -> list[Problem]:
+    """Read every list and every audio file of the data set in `root`, and list every problem.
+
+    Problems of the lists come first, then those of the files in the order of meta.csv.
+
+    Args:
+        root: Folder that holds meta.csv.
+        progress: Called with the files read and their number.
+
+    Raises:
+        DataError: meta.csv is not there or cannot be read at all.
+    """
+    meta = read_meta(root)
+    problems = list(_meta_problems(meta))
+    meta = meta.drop_duplicates("filename")
+    train, train_problems = _read_side(root, meta, TRAIN_FILES.values())
+    evaluate, evaluate_problems = _read_side(root, meta, EVALUATE_FILES)
+    problems += [*train_problems, *evaluate_problems, *_shared_problems(meta, train, evaluate)]
+    clips = _read_clips(root, meta["filename"].tolist(), progress)
+    problems += _clip_problems(clips)
+    problems += _shared_sound(clips, train, evaluate)
+    problems += _unlisted(root, set(clips))
+    return problems
+
+
+def _meta_problems(meta: pd.DataFrame) -> Iterator[Problem]:
+    for line, name in _repeats(meta):
+        yield Problem("listed twice", "meta.csv", f"line {line}: {name}")
+    devices = set(meta["source_label"])
+    classes = set(meta["scene_label"])
+    rows = zip(meta["filename"], meta["scene_label"], meta["identifier"], meta["source_label"], strict=True)
+    for name, scene, identifier, device in rows:
+        parts = FILE_NAME.fullmatch(PurePosixPath(name).stem)
+        if parts is None:
+            continue
+        if parts["scene"] != scene:
+            kind: Kind = "label differs" if parts["scene"] in classes else "label unknown"
+            yield Problem(kind, name, f"{parts['scene']} in the file's name, {scene} in meta.csv")
+        if parts["device"] != device:
+            kind = "device differs" if parts["device"] in devices else "device unknown"
+            yield Problem(kind, name, f"{parts['device']} in the file's name, {device} in meta.csv")
+        if parts["identifier"] != identifier:
+            detail = f"{parts['identifier']} in the file's name, {identifier} in meta.csv"
+            yield Problem("location differs", name, detail)
+
+
+def _read_side(root: Path, meta: pd.DataFrame, files: Iterable[str]) -> tuple[dict[str, str], list[Problem]]:
+    """Check the lists of one side; the clips that any of them names come out with that list's name."""
+    label_of = dict(zip(meta["filename"], meta["scene_label"], strict=True))
+    classes = set(meta["scene_label"])
+    names = [str(PurePosixPath(folder, file)) for file in files for folder in SPLIT_FOLDERS]
+    lists = [name for name in names if (root / name).is_file()]
+    clips: dict[str, str] = {}
+    problems = []
+    if not lists:
+        problems.append(Problem("missing", names[0], "no such list, nor another that could stand in for it"))
+    for name in lists:
+        try:
+            table = read_split_file(root / name)
+        except DataError as error:
+            problems.append(
+                Problem("broken list", name, str(error).removeprefix(str(root / name)).lstrip(":, "))
+            )
+            continue
+        problems += [Problem("listed twice", name, f"line {line}: {clip}") for line, clip in _repeats(table)]
+        for line, clip, label in zip(table.index, table["filename"], table["scene_label"], strict=True):
+            clips.setdefault(clip, name)
+            if clip not in label_of:
+                problems.append(Problem("not in meta.csv", name, f"line {line}: {clip}"))
+            elif label != label_of[clip]:
+                kind: Kind = "label differs" if label in classes else "label unknown"
+                detail = f"line {line}: {clip} is {label}, {label_of[clip]} in meta.csv"
+                problems.append(Problem(kind, name, detail))
+    return clips, problems
+
+
+def _shared_problems(
+    meta: pd.DataFrame, train: Mapping[str, str], evaluate: Mapping[str, str]
+) -> Iterator[Problem]:
+    for clip in train:
+        if clip in evaluate:
+            yield Problem("clip on both sides", clip, f"in {train[clip]} and in {evaluate[clip]}")
+    place_of = dict(zip(meta["filename"], meta["identifier"], strict=True))
+    scene_of = dict(zip(meta["filename"], meta["scene_label"], strict=True))
+    learned = {place_of[clip]: clip for clip in train if clip in place_of}
+    told = set()
+    for clip in evaluate:
+        place = place_of.get(clip)
+        if place in learned and place not in told and clip not in train:
+            told.add(place)
+            detail = f"location {place}, as {learned[place]} in {train[learned[place]]}"
+            yield Problem("location on both sides", clip, detail)
+    scenes = {scene_of[clip] for clip in train if clip in scene_of}
+    for clip, file in evaluate.items():
+        if scenes and clip in scene_of and scene_of[clip] not in scenes:
+            scenes.add(scene_of[clip])
+            yield Problem("label unknown", file, f"{scene_of[clip]} has no training clip")
+
+
+def _read_clips(root: Path, names: list[str], progress: Progress | None) -> dict[str, _Clip]:
+    def read(name: str) -> _Clip:
+        return _read_clip(root, name)
+
+    clips: dict[str, _Clip] = {}
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+        for start in range(0, len(names), FILES_AT_A_TIME):
+            some = names[start : start + FILES_AT_A_TIME]
+            clips.update(zip(some, pool.map(read, some), strict=True))
+            if progress is not None:
+                progress(len(clips), len(names))
+    return clips
+
+
+def _read_clip(root: Path, name: str) -> _Clip:
+    header = None
+    problems = []
+    try:
+        header = read_header(root / name)
+        if header.channels != 1:
+            problems.append(Problem("wrong channels", name, f"{header.channels}; a clip has one"))
+        if abs(header.duration_s - CLIP_S) > LENGTH_TOLERANCE * CLIP_S:
+            detail = (
+                f"{header.duration_s:,.3f} s; a clip has {CLIP_S:.3f} s, give or take {LENGTH_TOLERANCE:.0%}"
+            )
+            problems.append(Problem("wrong length", name, detail))
+        if header.duration_s > LONGEST_DECODED_S:
+            return _Clip(header, tuple(problems), None)
+        samples = read_wav(root / name)
+    except WavError as error:
+        problems.append(Problem(error.fault, name, error.detail))
+        return _Clip(header, tuple(problems), None)
+    if np.ptp(samples) == 0:
+        problems.append(Problem("silent", name, f"every sample is {samples.flat[0]:g}"))
+        return _Clip(header, tuple(problems), None)
+    return _Clip(header, tuple(problems), hashlib.sha256(samples.tobytes()).digest())
+
+
+def _clip_problems(clips: Mapping[str, _Clip]) -> Iterator[Problem]:
+    rates = Counter(clip.header.rate_hz for clip in clips.values() if clip.header is not None)
+    common = rates.most_common(1)[0][0] if rates else 0
+    for name, clip in clips.items():
+        yield from clip.problems
+        if clip.header is not None and clip.header.rate_hz != common:
+            detail = f"{clip.header.rate_hz:,} Hz; the data set has {common:,} Hz"
+            yield Problem("wrong rate", name, detail)
+
+
+def _shared_sound(
+    clips: Mapping[str, _Clip], train: Mapping[str, str], evaluate: Mapping[str, str]
+) -> Iterator[Problem]:
+    learned: dict[bytes, list[str]] = defaultdict(list)
+    for name in train:
+        sound = clips[name].sound if name in clips else None
+        if sound is not None:
+            learned[sound].append(name)
+    for name in evaluate:
+        sound = clips[name].sound if name in clips else None
+        for twin in learned.get(sound, []) if sound is not None else []:
+            if twin != name:
+                detail = f"the same samples as {twin} in {train[twin]}"
+                yield Problem("sound on both sides", name, detail)
+
+
+def _unlisted(root: Path, listed: set[str]) -> Iterator[Problem]:
+    for folder in sorted({PurePosixPath(name).parent for name in listed}):
+        if not (root / folder).is_dir():
+            continue
+        for path in sorted((root / folder).iterdir()):
+            name = str(folder / path.name)
+            if path.suffix.lower() == ".wav" and name not in listed:
+                yield Problem("not listed", name, "meta.csv does not list it, so nothing uses it")
+
+
+def _repeats(table: pd.DataFrame) -> Iterator[tuple[int, str]]:
+    repeated = table[table["filename"].duplicated()]
+    yield from zip(repeated.index, repeated["filename"], strict=True)

@@ -1,0 +1,221 @@
+"""The store: right samples, complete or absent, written once however many start at once."""
+
+import os
+import resource
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from subprocess import PIPE, Popen
+
+import numpy as np
+import pytest
+import soundfile
+
+from data.layout import DataError, read_scenes
+from data.store import open_store, read_clip
+
+
+@pytest.fixture(autouse=True)
+def user_cache(tmp_path, monkeypatch):
+    """No test writes to the real one."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
+    return tmp_path / "user-cache"
+
+
+def clips(root):
+    return sorted((root / "audio").iterdir())
+
+
+def start(root, text):
+    """Run Python with `scenes`, `open_store` and what `text` does with them, in another process."""
+    head = "import os, sys; from pathlib import Path; from data.layout import read_scenes; "
+    head += f"from data.store import open_store; scenes = read_scenes(Path({str(root)!r}))\n"
+    return Popen([sys.executable, "-c", head + text], stdin=PIPE, stdout=PIPE, text=True)
+
+
+def test_each_row_is_the_clip_of_that_row(root):
+    scenes = read_scenes(root)
+    store = open_store(scenes, 44_100)
+    for name, row in zip(scenes.clips["filename"], store.waveforms, strict=True):
+        np.testing.assert_array_equal(row, soundfile.read(root / name, dtype="int16")[0])
+    np.testing.assert_array_equal(store.read(scenes.train), store.waveforms[:6] / 32768)
+
+
+def test_sound_is_resampled_to_one_second_at_the_rate(root):
+    hz, seconds = 1000, np.arange(44_000) / 44_100
+    for path in clips(root):
+        soundfile.write(path, 0.25 * np.sin(2 * np.pi * hz * seconds), 44_100, subtype="PCM_24")
+    waveforms = open_store(read_scenes(root), 32_000).waveforms
+    assert waveforms.shape == (12, 32_000)
+    expected = 0.25 * np.sin(2 * np.pi * hz * np.arange(31_928) / 32_000)
+    np.testing.assert_allclose(waveforms[3, 100:31_800] / 32768, expected[100:31_800], atol=1e-3)
+    assert not waveforms[:, 31_940:].any()
+
+
+def test_loud_samples_are_cut_off_and_never_wrap(root):
+    for path in clips(root):
+        soundfile.write(path, np.tile([1.5, -1.5], 22_050), 44_100, subtype="FLOAT")
+    waveforms = open_store(read_scenes(root), 44_100).waveforms
+    assert set(np.unique(waveforms[:, ::2])) == {32_767}
+    assert set(np.unique(waveforms[:, 1::2])) == {-32_768}
+
+
+def test_a_store_cannot_be_written_to(root):
+    waveforms = open_store(read_scenes(root), 32_000).waveforms
+    assert isinstance(waveforms, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        waveforms[0, 0] = 1
+
+
+def test_one_clip_alone_reads_as_the_store_holds_it(root):
+    scenes = read_scenes(root)
+    stored = open_store(scenes, 32_000).read(scenes.train)
+    np.testing.assert_array_equal(read_clip(root / scenes.clips["filename"][0], 32_000), stored[0])
+
+
+def test_a_second_opening_decodes_nothing(root):
+    calls = []
+    scenes = read_scenes(root)
+    first = open_store(scenes, 32_000, progress=lambda *done: calls.append(done))
+    assert calls == [(12, 12)]
+    assert open_store(scenes, 32_000, progress=lambda *done: calls.append(done)).path == first.path
+    assert calls == [(12, 12)]
+
+
+def test_a_changed_file_makes_a_new_store_in_place_of_the_old(root):
+    scenes = read_scenes(root)
+    old = open_store(scenes, 32_000)
+    other_rate = open_store(scenes, 16_000)
+    soundfile.write(clips(root)[0], np.zeros(44_100), 44_100, subtype="PCM_16")
+    new = open_store(scenes, 32_000)
+    row = min(range(12), key=lambda i: scenes.clips["filename"][i])
+    assert not new.waveforms[row].any()
+    assert old.waveforms[row].any()
+    assert not old.path.exists()
+    assert other_rate.path.exists()
+
+
+def test_the_store_lies_in_the_cache_that_is_given(root, tmp_path):
+    store = open_store(read_scenes(root), 32_000, cache=tmp_path / "cache")
+    assert store.path.is_relative_to(tmp_path / "cache")
+    assert not (root / ".scenefront").exists()
+
+
+def test_data_that_cannot_be_written_to_has_its_store_in_the_user_cache(root, user_cache):
+    (root / ".scenefront").write_text("a file, so that no folder can be made here")
+    assert open_store(read_scenes(root), 32_000).path.is_relative_to(user_cache)
+
+
+def test_no_folder_that_can_be_written_is_an_error_that_names_them(root, user_cache):
+    (root / ".scenefront").write_text("")
+    user_cache.write_text("")
+    with pytest.raises(
+        DataError, match=r"no folder for the store can be written: .*\.scenefront .*user-cache"
+    ):
+        open_store(read_scenes(root), 32_000)
+
+
+def test_clips_that_cannot_be_used_are_named_in_one_error(root):
+    paths = clips(root)
+    paths[0].unlink()
+    with pytest.raises(DataError) as caught:
+        open_store(read_scenes(root), 32_000)
+    assert str(caught.value) == (
+        "1 clip cannot be used:\n"
+        "  audio/bus-bari-2-9-0-a.wav: No such file or directory\n"
+        f"`scenefront data check {root}` reads every file and lists every problem"
+    )
+
+
+def test_what_headers_tell_is_found_before_anything_is_decoded(root):
+    sound = np.zeros(44_100)
+    paths = clips(root)
+    paths[0].write_bytes(b"")
+    paths[1].write_bytes(paths[1].read_bytes()[:5000])
+    soundfile.write(paths[2], np.zeros((44_100, 2)), 44_100)
+    soundfile.write(paths[3], sound, 48_000)
+    soundfile.write(paths[4], np.zeros(30_000), 44_100)
+    soundfile.write(paths[5], np.zeros(441_000), 44_100)
+    with pytest.raises(DataError) as caught:
+        open_store(read_scenes(root), 32_000)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "6 clips cannot be used:"
+    assert sorted(line.split(": ", 1)[1] for line in lines[1:-1]) == [
+        "0.680 s long; a clip has 1.000 s, give or take 10%",
+        "10.000 s long; a clip has 1.000 s, give or take 10%",
+        "2 channels; a clip has one",
+        "48,000 Hz, where the data set has 44,100 Hz",
+        "its header promises 88,200 bytes of sound, 4,956 are there",
+        "the file has no bytes",
+    ]
+    assert not list((root / ".scenefront").glob("*.npy*"))
+
+
+def test_what_only_decoding_tells_is_collected_too(root):
+    for path in clips(root)[:11]:
+        soundfile.write(path, np.full(44_100, np.nan), 44_100, subtype="FLOAT")
+    with pytest.raises(DataError) as caught:
+        open_store(read_scenes(root), 32_000)
+    text = str(caught.value)
+    assert text.startswith("11 clips cannot be used:")
+    assert text.count("44,100 of 44,100 samples are not finite numbers") == 10
+    assert "\n  and 1 more\n" in text
+    assert not list((root / ".scenefront").glob("*.npy*"))
+
+
+def test_a_full_disk_is_told_with_what_is_needed(root):
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, old[1]))
+    try:
+        with pytest.raises(
+            DataError, match=r"too little room: the store takes 0\.001 GB, .* GB are free; make room"
+        ):
+            open_store(read_scenes(root), 32_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert not list((root / ".scenefront").glob("*.npy*"))
+    assert open_store(read_scenes(root), 32_000).waveforms.any()
+
+
+def test_a_kill_in_the_middle_leaves_no_store_and_no_lock(root):
+    killed = start(root, "open_store(scenes, 32_000, progress=lambda *_: os.kill(os.getpid(), 9))")
+    killed.communicate()
+    assert killed.returncode == -9
+    assert [path.suffix for path in (root / ".scenefront").glob("*.npy*")] == [".partial"]
+    scenes = read_scenes(root)
+    assert open_store(scenes, 44_100).waveforms.shape == (12, 44_100)
+    assert open_store(scenes, 32_000).waveforms.any(axis=1).all()
+    assert len(list((root / ".scenefront").glob("*.npy*"))) == 2
+
+
+def test_a_process_waits_for_another_that_writes_and_then_reads(root):
+    # The first stops while it writes, until it is told to go on.
+    first = start(
+        root, "open_store(scenes, 32_000, progress=lambda *_: (print('at it', flush=True), input()))"
+    )
+    assert first.stdout.readline() == "at it\n"
+    wrote = []
+    with ThreadPoolExecutor() as pool:
+        second = pool.submit(open_store, read_scenes(root), 32_000, progress=lambda *done: wrote.append(done))
+        with pytest.raises(TimeoutError):
+            second.result(timeout=0.5)
+        first.communicate("go on\n")
+        store = second.result(timeout=60)
+    assert first.returncode == 0
+    assert wrote == []
+    assert store.waveforms.any(axis=1).all()
+
+
+def test_a_clip_of_another_form_is_refused_alone_as_well(root):
+    soundfile.write(clips(root)[0], np.zeros(20_000), 44_100)
+    with pytest.raises(DataError, match=r"0\.454 s long; a clip has 1\.000 s"):
+        read_clip(clips(root)[0], 32_000)
+
+
+@pytest.mark.slow
+def test_the_real_recordings_fill_a_store(shared_data, tmp_path):
+    scenes = read_scenes(shared_data / "scenes")
+    folder = Path(os.path.relpath(tmp_path)) / "cache"
+    store = open_store(scenes, 32_000, cache=folder)
+    assert store.waveforms.shape == (1500, 32_000)
+    assert store.waveforms.any(axis=1).all()
