@@ -117,6 +117,13 @@ def test_a_layer_used_twice_is_stored_once_and_run_twice():
     assert (cost.params, cost.macs) == (6, 2 * 6 * 9)
 
 
+def test_a_weight_that_two_layers_share_is_stored_once():
+    first, second = nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1)
+    second.weight = first.weight
+    cost = measure_cost(nn.Sequential(first, second), (2, 3, 3))
+    assert (cost.params, cost.macs) == (4 + 2 + 2, 2 * 6 * 9)
+
+
 def test_a_frozen_parameter_still_counts():
     network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)).requires_grad_(False)
     assert measure_cost(network, (1, 5, 5)).params == 48
