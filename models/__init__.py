@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from models import isotropic
+from models import cp_mobile, isotropic
 from models.counts import Counts, Shape
 
 __all__ = ["ARCHITECTURES", "Architecture", "Counts", "Shape"]
@@ -35,4 +35,5 @@ class Architecture:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "isotropic": Architecture(isotropic.IsotropicConfig, isotropic.Isotropic, isotropic.count),
+    "cp_mobile": Architecture(cp_mobile.CPMobileConfig, cp_mobile.CPMobile, cp_mobile.count),
 }

@@ -81,6 +81,7 @@ class Isotropic(nn.Module):
         self.blocks = nn.ModuleList(
             Block(config.width, config.kernel) for _ in range(config.columns * config.depth)
         )
+        self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(config.width, config.num_classes)
 
     def features(self, x: Tensor) -> Tensor:
@@ -102,7 +103,8 @@ class Isotropic(nn.Module):
             if before:
                 x = x + before[level]
             outputs.append(x)
-        return x.mean((-2, -1))
+        pooled: Tensor = self.pool(x)
+        return pooled.flatten(1)
 
     @staticmethod
     def _skip(level: int, x: Tensor, embedded: Tensor, before: list[Tensor]) -> Tensor:

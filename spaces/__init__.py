@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from optuna.distributions import BaseDistribution
 
-from spaces import isotropic, training
+from spaces import cp_mobile, isotropic, training
 
 __all__ = ["SPACES", "TRAINING", "Space"]
 
@@ -25,6 +25,7 @@ class Space:
 
 SPACES: dict[str, Space] = {
     "isotropic": Space("isotropic", isotropic.RANGES),
+    "cp_mobile": Space("cp_mobile", cp_mobile.RANGES),
 }
 
 # Ranges over the fields of the training recipe; like those of a space, any part of them makes a search.
