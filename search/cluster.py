@@ -1,0 +1,197 @@
+"""A Ray cluster of this machine alone: no connection leaves loopback, nothing else can listen in.
+
+Left to itself, `ray.init` asks a cloud metadata service where it runs and listens on every interface.
+Three things together stop that, in Ray 2.60: the switch that Ray keeps for Windows and macOS (loopback
+only), a bootstrap file in the HOME of its dashboard process (nothing to ask a cloud about), and usage
+statistics turned off. tests/search/test_cluster.py holds it against the system calls.
+"""
+
+import fcntl
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import ray
+from ray._private import ray_constants
+
+# Ray keeps the first token that a process uses, so all clusters of one process share it.
+_TOKEN = secrets.token_hex(32)
+_PREFIX = "sf-ray-"
+# A Unix socket's path holds 107 bytes (103 on macOS), of which Ray appends up to 64 to its temporary folder:
+# /session_YYYY-MM-DD_hh-mm-ss_ffffff_PID/sockets/plasma_store
+_MAX_FOLDER_BYTES = 103 - 64
+# The least that Ray takes is 75 MiB; trials pass their values through files, not through the store.
+_OBJECT_STORE_BYTES = 75 * 2**20
+# Ray's last processes may still be writing logs when its shutdown returns.
+_REMOVAL_PATIENCE_S = 5.0
+
+
+@contextmanager
+def local_cluster(*, num_cpus: int, num_gpus: int = 0) -> Iterator[None]:
+    """Start a Ray of this machine's own for the length of a `with` block, closed to the network.
+
+    Call it from the main thread: Ray's processes end with the thread that started them, so that nothing is
+    left after a `kill -9`. Trials see the caller's HOME, and import this project's packages whatever the
+    current folder is. Logs go to a private temporary folder, which is removed at the end; folders that a
+    killed process left are removed first. Inside the block a SIGTERM raises SystemExit (Ray's handler).
+
+    Args:
+        num_cpus: Processor cores to share among trials.
+        num_gpus: CUDA devices to share among trials.
+
+    Raises:
+        OSError: No temporary folder can be written whose path is short enough for a socket.
+        RuntimeError: This process already uses a Ray.
+    """
+    if ray.is_initialized():
+        raise RuntimeError("this process already uses a Ray: leave the first local_cluster before the next")
+    with ExitStack() as stack:
+        folder = stack.enter_context(_private_folder())
+        # Empty, but there: Ray takes it as the description of the cloud it would otherwise look for.
+        (folder / "ray_bootstrap_config.yaml").write_text("{}\n")
+        stack.enter_context(_sigterm_kept())
+        stack.enter_context(
+            _environment(
+                RAY_AUTH_TOKEN=os.environ.get("RAY_AUTH_TOKEN", _TOKEN),
+                # Ray sets these two in the driver: put back at the end.
+                RAY_AUTH_MODE=os.environ.get("RAY_AUTH_MODE"),
+                PYTHONBREAKPOINT=os.environ.get("PYTHONBREAKPOINT"),
+            )
+        )
+        stack.callback(ray.shutdown)
+        _start(folder, num_cpus, num_gpus)
+        yield
+
+
+def _start(folder: Path, num_cpus: int, num_gpus: int) -> None:
+    home = os.environ.get("HOME")
+    with (
+        _environment(
+            HOME=str(folder),
+            RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
+            RAY_ENABLE_UV_RUN_RUNTIME_ENV="0",  # under `uv run` Ray would install packages for its workers
+            RAY_USAGE_STATS_ENABLED="0",
+            RAY_USAGE_STATS_REPORT_URL="http://127.0.0.1:9",  # discard, should a report be sent after all
+        ),
+        _loopback_only(),
+        _current_folder(Path(__file__).parent.parent),
+    ):
+        ray.init(
+            address="local",  # RAY_ADDRESS may name a cluster of somebody else
+            num_cpus=num_cpus,
+            num_gpus=num_gpus,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": {"HOME": home}} if home is not None else None,
+            _temp_dir=str(folder),
+        )
+
+
+@contextmanager
+def _loopback_only() -> Iterator[None]:
+    # Ray reads its environment when it is imported, which may lie behind us.
+    before = ray_constants.ENABLE_RAY_CLUSTER, ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
+    ray_constants.ENABLE_RAY_CLUSTER = ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER, ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = before
+
+
+@contextmanager
+def _current_folder(folder: Path) -> Iterator[None]:
+    # Workers look for modules in the driver's current folder first, where a user's data.py would hide ours.
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@contextmanager
+def _environment(**values: str | None) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    _set_environment(values)
+    try:
+        yield
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(values: dict[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # not in the main thread: Ray has set none there either
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """Make a folder that only this user can read, locked while this process lives."""
+    bases = dict.fromkeys((Path(tempfile.gettempdir()), Path("/tmp")))  # noqa: S108 - shorter than macOS's own
+    for base in bases:
+        _remove_stale(base)
+    longest = _MAX_FOLDER_BYTES - len(f"/{_PREFIX}") - 8  # mkdtemp appends eight characters
+    for base in bases:
+        if len(os.fsencode(base)) <= longest and os.access(base, os.W_OK):
+            break
+    else:
+        raise OSError(
+            f"Ray needs a writable temporary folder with a path of at most {longest} bytes, "
+            f"tried {', '.join(map(str, bases))}: set TMPDIR to one"
+        )
+    folder, lock = _make_locked(base)
+    try:
+        yield folder
+    finally:
+        deadline = time.monotonic() + _REMOVAL_PATIENCE_S
+        while folder.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            if time.monotonic() > deadline:
+                break  # the next start removes it
+            time.sleep(0.05)
+        os.close(lock)
+
+
+def _make_locked(base: Path) -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+        lock = os.open(folder, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():
+            return folder, lock
+        os.close(lock)  # another start took it for a stale one before it was locked
+
+
+def _remove_stale(base: Path) -> None:
+    for folder in base.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # gone by now, or another user's
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
