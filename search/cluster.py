@@ -23,11 +23,11 @@ from ray._private import ray_constants
 
 # Ray keeps the first token that a process uses, so all clusters of one process share it.
 _TOKEN = secrets.token_hex(32)
-_PREFIX = "scenefront-ray-"
+_PREFIX = "sf-ray-"
 # A Unix socket's path holds 107 bytes (103 on macOS), of which Ray appends up to 64 to its temporary folder:
 # /session_YYYY-MM-DD_hh-mm-ss_ffffff_PID/sockets/plasma_store
 _MAX_FOLDER_BYTES = 103 - 64
-# The least that Ray takes is 75 MiB. Trials pass values through files and the scheduler, not through the store.
+# The least that Ray takes is 75 MiB; trials pass their values through files, not through the store.
 _OBJECT_STORE_BYTES = 75 * 2**20
 # Ray's last processes may still be writing logs when its shutdown returns.
 _REMOVAL_PATIENCE_S = 5.0
@@ -63,7 +63,9 @@ def local_cluster(*, num_cpus: int, num_gpus: int = 0) -> Iterator[Path]:
         stack.enter_context(
             _environment(
                 RAY_AUTH_TOKEN=os.environ.get("RAY_AUTH_TOKEN", _TOKEN),
-                RAY_AUTH_MODE=os.environ.get("RAY_AUTH_MODE"),  # Ray sets it: put back at the end
+                # Ray sets these two in the driver: put back at the end.
+                RAY_AUTH_MODE=os.environ.get("RAY_AUTH_MODE"),
+                PYTHONBREAKPOINT=os.environ.get("PYTHONBREAKPOINT"),
             )
         )
         stack.callback(ray.shutdown)
@@ -110,7 +112,7 @@ def _loopback_only() -> Iterator[None]:
 
 @contextmanager
 def _current_folder(folder: Path) -> Iterator[None]:
-    # Workers look for modules in the driver's current folder first: a user's own data.py there would hide ours.
+    # Workers look for modules in the driver's current folder first, where a user's data.py would hide ours.
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -153,14 +155,14 @@ def _private_folder() -> Iterator[Path]:
     bases = dict.fromkeys((Path(tempfile.gettempdir()), Path("/tmp")))  # noqa: S108 - shorter than macOS's own
     for base in bases:
         _remove_stale(base)
+    longest = _MAX_FOLDER_BYTES - len(f"/{_PREFIX}") - 8  # mkdtemp appends eight characters
     for base in bases:
-        # mkdtemp appends eight characters
-        if len(os.fsencode(base / _PREFIX)) + 8 <= _MAX_FOLDER_BYTES and os.access(base, os.W_OK):
+        if len(os.fsencode(base)) <= longest and os.access(base, os.W_OK):
             break
     else:
         raise OSError(
-            f"Ray needs a writable temporary folder with a path of at most {_MAX_FOLDER_BYTES - 8 - len(_PREFIX) - 1} "
-            f"bytes, tried {', '.join(map(str, bases))}: set TMPDIR to one"
+            f"Ray needs a writable temporary folder with a path of at most {longest} bytes, "
+            f"tried {', '.join(map(str, bases))}: set TMPDIR to one"
         )
     folder, lock = _make_locked(base)
     try:
