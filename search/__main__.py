@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -436,12 +436,19 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def main() -> None:
-    """Run the command line; a user's mistake is told in a sentence, never as a traceback."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a user's mistake is told in a sentence, never as a traceback.
+
+    Args:
+        arguments: Without the program's name; None for the process's own.
+
+    Raises:
+        SystemExit: With the exit code, if it is not 0.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        cli.main(standalone_mode=False)
+        cli.main(arguments, standalone_mode=False)
     except click.exceptions.Abort:
         _fail("interrupted", 130)
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from data.front_end import LogMel
 from data.layout import DataError, read_scenes
-from data.wav import read_wav, resample
+from data.wav import read_wav
 from objectives.quality import Quality
 from search.export import Export, ExportError
 from training.loop import default_device
@@ -71,11 +71,11 @@ def predict(export: Export, path: Path) -> Prediction:
     Raises:
         DataError: No such file, no WAV file, a broken one, or under a tenth of a second.
     """
-    samples, rate_hz = read_wav(path)
-    if samples.shape[1] < MIN_DURATION_S * rate_hz:
-        raise DataError(f"{path}: {samples.shape[1] / rate_hz:.3f} s of sound; at least {MIN_DURATION_S} s are needed")
     front_end = export.config.front_end_config
-    sound = resample(torch.from_numpy(samples).mean(dim=0), rate_hz, front_end.rate_hz)
+    sound = torch.from_numpy(read_wav(path, front_end.rate_hz)).mean(dim=0)
+    duration_s = len(sound) / front_end.rate_hz
+    if duration_s < MIN_DURATION_S:
+        raise DataError(f"{path}: {duration_s:.3f} s of sound; at least {MIN_DURATION_S} s are needed")
     spectrograms = LogMel(front_end).eval()(windows(sound, round(WINDOW_S * front_end.rate_hz)))
     probabilities = export.network(spectrograms).softmax(dim=1).mean(dim=0)
     return Prediction(path, dict(zip(export.classes, probabilities.tolist(), strict=True)))

@@ -1,0 +1,98 @@
+"""The command line without a search: what it answers, with which exit code, and never with a traceback."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from search.__main__ import main
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Run a command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def go(*arguments):
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code or 0
+        return Answer(code, *capsys.readouterr())
+
+    return go
+
+
+def test_the_published_isotropic_network_costs_what_its_report_says(run):
+    told = run("price", "isotropic", "--json")
+    priced = json.loads(told.out)
+    assert (told.code, priced["macs"], priced["params"], priced["fits"]) == (0, 29_747_914, 47_946, True)
+    assert sum(layer["macs"] for layer in priced["layers"]) == 29_747_914
+    assert priced["fvcore_macs"] != priced["macs"]
+    shown = run("price", "isotropic")
+    assert "29,747,914" in shown.out
+    assert "fits the budget" in shown.out
+
+
+def test_a_patch_of_4_is_over_budget_with_its_figures(run):
+    told = run("price", "isotropic", "--set", "patch=4")
+    assert told.code == 1
+    assert "over budget dcase2022: macs 45,353,994 > 30,000,000 (1.51x)" in told.out
+
+
+def test_a_budget_can_be_any_limits(run):
+    told = run("price", "cp_mobile", "--budget", "macs=20M,params=50K", "--json")
+    assert told.code == 1
+    assert json.loads(told.out)["violations"] == [
+        "macs 29,419,156 > 20,000,000 (1.47x)",
+        "params 61,148 > 50,000 (1.22x)",
+    ]
+
+
+def test_numbers_in_any_notation_are_numbers(run):
+    priced = json.loads(run("price", "isotropic", "--set", "learning_rate=1e-3", "--json").out)
+    assert priced["config"]["learning_rate"] == 0.001
+
+
+@pytest.mark.parametrize("command", [[], ["search"], ["data"], ["price"], ["export"]])
+def test_help_names_what_there_is(run, command):
+    assert "Usage:" in run(*command, "--help").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["search", "nowhere", "--space", "isotropic"], "nowhere: no such folder"),
+        (["search", ".", "--space", "isotropic"], "no meta.csv"),
+        (["search", "{tiny}", "--space", "isotropci"], "unknown space 'isotropci'; did you mean 'isotropic'?"),
+        (["search", "{tiny}", "--space", "isotropic", "--budget", "macs=10K"], "The limit that binds is macs 10,000"),
+        (["search", "{tiny}", "--space", "isotropic", "--set", "widht=3"], "did you mean 'width'?"),
+        (["search", "{tiny}", "--space", "isotropic", "--range", "width=64:32"], "is an empty range"),
+        (["search", "{tiny}", "--space", "isotropic", "--trials", "0"], "trials must be a whole number of at least 1"),
+        (["search", "{tiny}", "--space", "isotropic", "--impulse-responses", "nowhere"], "no such folder of impulse"),
+        (["search", "--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (["search", "{tiny}"], "a search needs space"),
+        (["resume", "frist"], "unknown study 'frist'"),
+        (["status"], "there is no study in results yet"),
+        (["price", "isotropci"], "unknown architecture 'isotropci'; did you mean 'isotropic'?"),
+        (["price", "isotropic", "--set", "pach=4"], "unknown config key 'pach'; did you mean 'patch'?"),
+        (["price", "isotropic", "--set", "patch=100"], "patch must be at most"),
+        (["price", "isotropic", "--budget", "dcase2122"], "unknown budget 'dcase2122'"),
+        (["evaluate", ".", "{tiny}"], "is no export"),
+        (["predict", ".", "x.wav"], "is no export"),
+        (["nonsense"], "No such command"),
+    ],
+)
+def test_bad_input_is_told_in_a_sentence_with_exit_code_2(arguments, message, tiny, tmp_path, run):
+    told = run(*(text.format(tiny=tiny) for text in arguments))
+    assert told.code == 2
+    assert message in told.err
+    assert not list(tmp_path.glob("results/*"))
