@@ -279,9 +279,9 @@ def plot(study: str | None, results: Path, target: Path | None) -> None:
     table = trials_table(folder.open(), is_locked=folder.is_locked())
     target = target or folder.path
     target.mkdir(parents=True, exist_ok=True)
-    described = {"title": folder.name, "cost": settings.cost, "limits": settings.limits().limits()}
-    write_html(table, target / "front.html", **described)
-    write_png(table, target / "front.png", **described)
+    limits = settings.limits().limits()
+    write_html(target / "front.html", table, title=folder.name, cost=settings.cost, limits=limits)
+    write_png(target / "front.png", table, title=folder.name, cost=settings.cost, limits=limits)
     out.print(f"{target / 'front.html'}\n{target / 'front.png'}", soft_wrap=True)
 
 

@@ -1,0 +1,45 @@
+# make search: set up, then search on the embedded demo data. make help lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help setup search test check lint tests browser clean
+
+help:
+	@echo 'make search  set up .venv, make the demo data, search it: some minutes on two cores'
+	@echo 'make test    set up, then run every test'
+	@echo 'make check   set up, then formatting, style, types, layers and every test'
+	@echo 'make setup   only set up .venv (PYTHON=python3.12 chooses the Python)'
+	@echo 'make clean   remove .venv, the demo data and caches; studies in results/ stay'
+
+setup:
+	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) setup_env.py
+
+search: setup
+	@test -e demo-data/meta.csv || $(BIN)/scenefront data demo demo-data
+	$(BIN)/scenefront search --config demo.yaml
+
+test: setup browser tests
+
+check: setup browser lint tests
+
+tests:
+	$(BIN)/python -m pytest
+
+lint:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# A checking machine must have a browser; a developer may do without.
+browser:
+	@if command -v chromium chromium-browser google-chrome >/dev/null; then :; \
+	elif [ "$$CI" = true ]; then \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+	else echo 'no Chromium here: the browser tests will be skipped'; fi
+
+clean:
+	rm -rf .venv demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

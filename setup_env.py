@@ -1,0 +1,143 @@
+"""Make .venv, with the versions of constraints.txt: run by make, safe to run again and after an interruption.
+
+Only the standard library, so that any Python can run it. A digest of what decides the content of .venv is
+left in it at the very end: where it agrees there is nothing to do, where it does not the work is taken up.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+STAMP = VENV / "set-up-done"
+INPUTS = ("pyproject.toml", "constraints.txt", "setup_env.py")
+MINIMUM = (3, 11)
+# 2.0 GB measured with a CPU-only torch, and room to unpack; a torch with CUDA takes several times that.
+NEEDED_BYTES = 25 * 10**8
+# Torchaudio asks for the torch of its own number, and works with the newer one: installed without its wishes.
+TORCHAUDIO = "torchaudio==2.11.0"
+BUILD_BACKEND = "hatchling"
+# Run in .venv: torch.version.cuda is None for a CPU-only torch.
+FIND_UNUSABLE = """
+import importlib.util, pathlib, torch
+spec = importlib.util.find_spec("torchaudio")
+folder = pathlib.Path(spec.origin).parent / "lib"
+if torch.version.cuda is None:
+    for file in sorted(folder.glob("*.so")):
+        print(file)
+"""
+
+
+def main() -> int:
+    """Bring .venv up to date; 0 when it is, 1 with the reason on standard error when it cannot be."""
+    digest = content_digest()
+    if STAMP.is_file() and STAMP.read_text() == digest and PYTHON.exists():
+        return 0
+    started = time.monotonic()
+    try:
+        set_up()
+    except SetUpError as error:
+        sys.stderr.write(f"\nset-up failed: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nset-up interrupted: the next make goes on from here\n")
+        return 130
+    STAMP.write_text(digest)
+    say(f"done in {time.monotonic() - started:.0f} s")
+    return 0
+
+
+class SetUpError(Exception):
+    """A step that cannot be taken, and what to do about it."""
+
+
+def set_up() -> None:
+    """Take every step; each one is a no-op where it has been taken before."""
+    if sys.version_info < MINIMUM:
+        raise SetUpError(
+            f"Python {'.'.join(map(str, MINIMUM))} or newer is needed, "
+            f"{sys.executable} is {sys.version.split()[0]}.\n"
+            "Install one and name it: make PYTHON=/path/to/python3.12"
+        )
+    if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+        raise SetUpError("this Python has no venv module. On Debian and Ubuntu: apt-get install python3-venv")
+    free_bytes = shutil.disk_usage(ROOT).free
+    if free_bytes < NEEDED_BYTES and not PYTHON.exists():
+        raise SetUpError(
+            f"{NEEDED_BYTES / 1e9:.1f} GB of disk are needed under {ROOT}, {free_bytes / 1e9:.1f} GB are free"
+        )
+    STAMP.unlink(missing_ok=True)
+    if not works():
+        say(f"making .venv with Python {sys.version.split()[0]}")
+        run([sys.executable, "-m", "venv", "--clear", str(VENV)], "cannot make .venv")
+    say("installing the installer and the build backend")
+    pip("pip", BUILD_BACKEND)
+    say("installing SceneFront and what it needs (the first time this downloads some 100 MB, more with CUDA)")
+    pip(TORCHAUDIO, "--no-deps")
+    pip("--group", "dev", "--no-build-isolation", "--editable", ".")
+    mend_torchaudio()
+    say("checking")
+    run([str(PYTHON), "-c", "import optuna, ray, torch, torchaudio"], "the installed packages do not import")
+
+
+def works() -> bool:
+    """Say whether .venv has a Python of this version with a pip: an interrupted one may not."""
+    version = f"import pip._internal.cli.main, sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
+    return (
+        PYTHON.exists()
+        and subprocess.run([PYTHON, "-c", version], capture_output=True, check=False).returncode == 0
+    )
+
+
+def pip(*arguments: str) -> None:
+    """Install, at the versions of constraints.txt."""
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+    run(
+        [*command, "--constraint", "constraints.txt", *arguments],
+        "pip could not install it. The lines above say why; without a network connection only what\n"
+        "pip has in its cache can be installed",
+    )
+
+
+def mend_torchaudio() -> None:
+    """Take torchaudio's compiled parts away beside a CPU-only torch.
+
+    They are built against CUDA and do not load there; without them torchaudio uses its parts in pure PyTorch.
+    """
+    found = subprocess.run([PYTHON, "-c", FIND_UNUSABLE], capture_output=True, text=True, check=False)
+    if found.returncode:
+        raise SetUpError(f"torch does not import:\n{found.stderr}")
+    for line in found.stdout.splitlines():
+        say(f"torch is a CPU build: removing torchaudio's {Path(line).name}, which needs CUDA")
+        Path(line).unlink()
+
+
+def run(command: list[str], problem: str) -> None:
+    """Run one step in the project's folder."""
+    if subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode:
+        raise SetUpError(problem)
+
+
+def content_digest() -> str:
+    """Digest everything that decides what is in .venv: the inputs, the Python and where the project lies."""
+    digest = hashlib.sha256(f"{sys.version}\n{ROOT}\n".encode())
+    for name in INPUTS:
+        digest.update((ROOT / name).read_bytes())
+    return digest.hexdigest()
+
+
+def say(text: str) -> None:
+    """Print one line at once, also into a pipe."""
+    sys.stdout.write(f"set-up: {text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""A study of every kind of trial, for the pictures."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def trials():
+    """Three on the front, two dominated, two stopped, one failed, one running, four rejected."""
+    rows = [
+        # number, state, on_front, macro_accuracy, macs, params, reason
+        (0, "complete", True, 0.44, 29_747_914, 47_946, ""),
+        (1, "complete", True, 0.31, 1_250_000, 8_010, ""),
+        (2, "complete", True, 0.40, 9_900_000, 21_500, ""),
+        (3, "complete", False, 0.37, 14_000_000, 30_100, ""),
+        (4, "complete", False, 0.29, 4_100_000, 90_000, ""),
+        (5, "stopped", False, 0.18, 21_270_026, 86_666, "not in the better half at epoch 4"),
+        (6, "stopped", False, 0.15, 2_300_000, 9_300, "not in the better half at epoch 4"),
+        (
+            7,
+            "failed",
+            False,
+            NAN,
+            7_500_000,
+            16_000,
+            "loss is not finite: nan at epoch 2 <script>alert(1)</script>",
+        ),
+        (8, "running", False, 0.22, 17_000_000, 42_000, ""),
+        (9, "rejected", False, NAN, 53_174_356, 253_880, "over budget: macs 53,174,356 > 30,000,000 (1.77x)"),
+        (
+            10,
+            "rejected",
+            False,
+            NAN,
+            91_000_000,
+            120_000,
+            "over budget: macs 91,000,000 > 30,000,000 (3.03x)",
+        ),
+        (11, "rejected", False, NAN, 46_000_000, 47_946, "over budget: macs 46,000,000 > 30,000,000 (1.53x)"),
+        (12, "rejected", False, NAN, NAN, NAN, "invalid: patch 300 is larger than the input 256 x 65"),
+    ]
+    table = pd.DataFrame(
+        rows, columns=["number", "state", "on_front", "macro_accuracy", "macs", "params", "reason"]
+    )
+    table["size_bytes"] = table["params"] * 2
+    table["log_loss"] = np.where(table["macro_accuracy"].notna(), 2.3 - table["macro_accuracy"], NAN)
+    table["epoch"] = np.where(table["state"] == "rejected", 0, np.where(table["state"] == "complete", 16, 4))
+    table["epochs"] = 16
+    table["config.architecture"] = "isotropic"
+    table["config.width"] = 8 * (1 + table["number"])
+    table["config.learning_rate"] = 0.005 / (1 + table["number"])
+    table["config.base_channels"] = NAN  # of another architecture
+    return table

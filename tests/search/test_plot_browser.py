@@ -1,0 +1,86 @@
+"""The page in a real browser: it draws, it answers the mouse, and it asks nothing of anyone."""
+
+import os
+import shutil
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from search.plot import write_html
+
+pytestmark = pytest.mark.browser
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-first-run",
+]
+# The number of marks in each trace, in drawing order.
+MARKS = """() => [...document.querySelectorAll("#front .scatterlayer .trace")]
+    .map(trace => trace.querySelectorAll(".point").length)"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no Chromium: install the package chromium")
+        pytest.skip("no Chromium on the PATH: install the package chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[(1200, 900), (390, 844)], ids=["desktop", "phone"])
+def opened(browser, request, tmp_path, trials):
+    """Open the page; afterwards nothing may have gone wrong or out."""
+    path = tmp_path / "front.html"
+    write_html(path, trials, title="Front of a study", limits={"macs": 30_000_000})
+    width, height = request.param
+    page = browser.new_page(viewport={"width": width, "height": height})
+    errors, requests = [], []
+    page.on(
+        "console",
+        lambda message: errors.append(message.text) if message.type in {"error", "warning"} else None,
+    )
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda sent: requests.append(sent.url))
+    page.goto(path.as_uri())
+    page.set_default_timeout(10_000)
+    page.wait_for_selector("#front .scatterlayer .point", state="attached")
+    yield page
+    page.close()
+    assert errors == []
+    assert [url for url in requests if not url.startswith(("file://", "data:", "blob:"))] == []
+    assert path.as_uri() in requests
+
+
+def test_the_page_shows_every_point_and_the_front_in_a_table(opened):
+    assert opened.title() == "Front of a study"
+    # The line of the front, then rejected, failed, stopped, running, dominated, front.
+    assert opened.evaluate(MARKS) == [0, 3, 1, 2, 1, 2, 3]
+    assert opened.locator("tbody th").all_inner_texts() == ["1", "2", "0"]
+
+
+def test_hover_shows_the_config(opened):
+    marks = opened.locator("#front .scatterlayer .trace").last.locator(".point")
+    box = marks.nth(1).bounding_box()
+    opened.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    label = opened.locator("#front .hoverlayer .hovertext")
+    label.wait_for()
+    text = label.text_content()
+    assert "trial 1 (complete)" in text
+    assert "31.00%" in text
+    assert "width: 16" in text
+
+
+def test_nothing_is_wider_than_the_screen(opened):
+    assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    plot = opened.locator("#front .main-svg").first.bounding_box()
+    assert plot["width"] <= opened.viewport_size["width"]
+    assert plot["height"] >= 300
