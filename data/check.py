@@ -144,9 +144,7 @@ def _read_side(root: Path, meta: pd.DataFrame, files: Iterable[str]) -> tuple[di
         try:
             table = read_split_file(root / name)
         except DataError as error:
-            problems.append(
-                Problem("broken list", name, str(error).removeprefix(str(root / name)).lstrip(":, "))
-            )
+            problems.append(Problem("broken list", name, str(error).removeprefix(str(root / name)).lstrip(":, ")))
             continue
         problems += [Problem("listed twice", name, f"line {line}: {clip}") for line, clip in _repeats(table)]
         for line, clip, label in zip(table.index, table["filename"], table["scene_label"], strict=True):
@@ -160,9 +158,7 @@ def _read_side(root: Path, meta: pd.DataFrame, files: Iterable[str]) -> tuple[di
     return clips, problems
 
 
-def _shared_problems(
-    meta: pd.DataFrame, train: Mapping[str, str], evaluate: Mapping[str, str]
-) -> Iterator[Problem]:
+def _shared_problems(meta: pd.DataFrame, train: Mapping[str, str], evaluate: Mapping[str, str]) -> Iterator[Problem]:
     for clip in train:
         if clip in evaluate:
             yield Problem("clip on both sides", clip, f"in {train[clip]} and in {evaluate[clip]}")
@@ -205,9 +201,7 @@ def _read_clip(root: Path, name: str) -> _Clip:
         if header.channels != 1:
             problems.append(Problem("wrong channels", name, f"{header.channels}; a clip has one"))
         if abs(header.duration_s - CLIP_S) > LENGTH_TOLERANCE * CLIP_S:
-            detail = (
-                f"{header.duration_s:,.3f} s; a clip has {CLIP_S:.3f} s, give or take {LENGTH_TOLERANCE:.0%}"
-            )
+            detail = f"{header.duration_s:,.3f} s; a clip has {CLIP_S:.3f} s, give or take {LENGTH_TOLERANCE:.0%}"
             problems.append(Problem("wrong length", name, detail))
         if header.duration_s > LONGEST_DECODED_S:
             return _Clip(header, tuple(problems), None)

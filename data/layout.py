@@ -193,9 +193,7 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     for number in numbers:
         num_fields = lines[number - 2].count("\t") + 1
         if num_fields != len(names):
-            raise DataError(
-                f"{path}, line {number}: {num_fields} fields, but the header has {len(names)} columns"
-            )
+            raise DataError(f"{path}, line {number}: {num_fields} fields, but the header has {len(names)} columns")
     # One list of all fields: a list for each line takes three times as long.
     fields = "\t".join(line for line in lines if line).split("\t")
     values = {column: fields[names.index(column) :: len(names)] for column in columns}

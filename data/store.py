@@ -58,9 +58,7 @@ class Store:
         return _to_float(self.waveforms[rows])
 
 
-def open_store(
-    scenes: Scenes, rate_hz: int, cache: Path | None = None, progress: Progress | None = None
-) -> Store:
+def open_store(scenes: Scenes, rate_hz: int, cache: Path | None = None, progress: Progress | None = None) -> Store:
     """Open the store of a data set, and write it first if there is none for these files.
 
     It lies in `.scenefront` in the folder of the data set, or in `cache`; where that cannot be written, in
@@ -194,9 +192,7 @@ def _header_or_problem(path: Path) -> WavHeader | str:
     return _clip_problem(header) or header
 
 
-def _decoded(
-    root: Path, paths: Sequence[Path], rate_hz: int, pool: ThreadPoolExecutor
-) -> Iterator[Waveforms]:
+def _decoded(root: Path, paths: Sequence[Path], rate_hz: int, pool: ThreadPoolExecutor) -> Iterator[Waveforms]:
     """Decode all clips in order; raise at the end if some cannot be decoded."""
 
     def decode(path: Path) -> Waveforms | str:
@@ -232,9 +228,7 @@ def _clip_problem(header: WavHeader) -> str | None:
     if header.channels != 1:
         return f"{header.channels} channels; a clip has one"
     if abs(header.duration_s - CLIP_S) > LENGTH_TOLERANCE * CLIP_S:
-        return (
-            f"{header.duration_s:.3f} s long; a clip has {CLIP_S:.3f} s, give or take {LENGTH_TOLERANCE:.0%}"
-        )
+        return f"{header.duration_s:.3f} s long; a clip has {CLIP_S:.3f} s, give or take {LENGTH_TOLERANCE:.0%}"
     return None
 
 

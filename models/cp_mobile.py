@@ -60,9 +60,7 @@ def _multiple_of_8(width: float) -> int:
     return nearest if nearest >= 0.9 * width else nearest + 8
 
 
-def _conv(
-    inputs: int, outputs: int, kernel: int, stride: tuple[int, int] = (1, 1), groups: int = 1
-) -> nn.Sequential:
+def _conv(inputs: int, outputs: int, kernel: int, stride: tuple[int, int] = (1, 1), groups: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),

@@ -78,9 +78,7 @@ class Isotropic(nn.Module):
             nn.BatchNorm2d(config.width),
         )
         # Column after column.
-        self.blocks = nn.ModuleList(
-            Block(config.width, config.kernel) for _ in range(config.columns * config.depth)
-        )
+        self.blocks = nn.ModuleList(Block(config.width, config.kernel) for _ in range(config.columns * config.depth))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(config.width, config.num_classes)
 

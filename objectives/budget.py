@@ -138,8 +138,7 @@ def parse_budget(text: str) -> Budget:
             raise ValueError(f"budget {text!r}: expected limit=number, got {part!r}")
         if key not in LIMITS:
             raise ValueError(
-                f"budget {text!r}: unknown limit {key!r}{_nearest(key, LIMITS)}; "
-                f"there are {', '.join(LIMITS)}"
+                f"budget {text!r}: unknown limit {key!r}{_nearest(key, LIMITS)}; there are {', '.join(LIMITS)}"
             )
         if key in limits:
             raise ValueError(f"budget {text!r}: {key} is given twice")

@@ -91,9 +91,7 @@ def write_html(
     )
 
 
-def write_png(
-    path: Path, trials: pd.DataFrame, *, title: str, cost: str = "macs", limits: Mapping[str, float]
-) -> None:
+def write_png(path: Path, trials: pd.DataFrame, *, title: str, cost: str = "macs", limits: Mapping[str, float]) -> None:
     """Write the front as a PNG of 1600 x 1000 pixels; arguments and errors as for `write_html`."""
     groups = _grouped(trials, cost)
     with mpl.rc_context({"font.size": 10.5, "axes.axisbelow": True}):
@@ -175,9 +173,7 @@ def _is_log(groups: Mapping[str, pd.DataFrame], cost: str) -> bool:
     return bool(len(costs)) and costs.max() > 10 * costs.min()
 
 
-def _x_range(
-    groups: Mapping[str, pd.DataFrame], cost: str, limits: Mapping[str, float]
-) -> tuple[float, float]:
+def _x_range(groups: Mapping[str, pd.DataFrame], cost: str, limits: Mapping[str, float]) -> tuple[float, float]:
     """Cover every trial and the limit, with some air on both sides."""
     costs = [float(x) for group in groups.values() for x in group[cost]]
     costs += [limits[cost]] if cost in limits else []
@@ -222,9 +218,7 @@ def _hover(row: Mapping[Hashable, Any]) -> str:
     accuracy, log_loss = row["macro_accuracy"], row["log_loss"]
     lines = [f"<b>trial {row['number']}</b> ({row['state']})"]
     if not pd.isna(accuracy):
-        lines.append(
-            f"macro accuracy {accuracy:.2%}" + ("" if pd.isna(log_loss) else f", log loss {log_loss:.3f}")
-        )
+        lines.append(f"macro accuracy {accuracy:.2%}" + ("" if pd.isna(log_loss) else f", log loss {log_loss:.3f}"))
     for name, label in (("macs", "MACs"), ("params", "parameters"), ("size_bytes", "bytes")):
         if not pd.isna(row[name]):
             lines.append(f"{row[name]:,.0f} {label}")
@@ -256,9 +250,7 @@ def _html_figure(groups: Mapping[str, pd.DataFrame], cost: str, limits: Mapping[
     if len(groups["front"]):
         x, y = staircase(groups["front"][cost].to_numpy(), groups["front"]["macro_accuracy"].to_numpy())
         line = {"color": GROUPS["front"].colour, "width": 2}
-        figure.add_scatter(
-            x=x.tolist(), y=y.tolist(), mode="lines", line=line, hoverinfo="skip", showlegend=False
-        )
+        figure.add_scatter(x=x.tolist(), y=y.tolist(), mode="lines", line=line, hoverinfo="skip", showlegend=False)
     for name, style in GROUPS.items():
         group = groups[name]
         if group.empty:
@@ -278,9 +270,7 @@ def _html_figure(groups: Mapping[str, pd.DataFrame], cost: str, limits: Mapping[
         )
     if cost in limits:
         left = _label_left_of(limits[cost], _x_range(groups, cost, limits), log=log)
-        figure.add_vline(
-            x=limits[cost], line={"color": LIMIT_COLOUR, "dash": "dash", "width": 1.5}, layer="below"
-        )
+        figure.add_vline(x=limits[cost], line={"color": LIMIT_COLOUR, "dash": "dash", "width": 1.5}, layer="below")
         figure.add_annotation(
             x=math.log10(limits[cost]) if log else limits[cost],
             y=1,
@@ -333,9 +323,7 @@ def _html_figure(groups: Mapping[str, pd.DataFrame], cost: str, limits: Mapping[
     return figure
 
 
-def _draw_axes(
-    axes: Axes, groups: Mapping[str, pd.DataFrame], cost: str, limits: Mapping[str, float]
-) -> None:
+def _draw_axes(axes: Axes, groups: Mapping[str, pd.DataFrame], cost: str, limits: Mapping[str, float]) -> None:
     low, high = _y_range(groups)
     axes.set_xscale("log" if _is_log(groups, cost) else "linear")
     axes.set_xlim(*_x_range(groups, cost, limits))
@@ -401,8 +389,7 @@ def _table(trials: pd.DataFrame, cost: str) -> str:
         ]
         numbers = "".join(f"<td>{cell}</td>" for cell in cells)
         rows.append(
-            f'<tr><th scope="row">{row["number"]}</th>{numbers}'
-            f'<td class="text">{html.escape(config)}</td></tr>'
+            f'<tr><th scope="row">{row["number"]}</th>{numbers}<td class="text">{html.escape(config)}</td></tr>'
         )
     return TABLE.format(rows="\n".join(rows))
 

@@ -78,9 +78,7 @@ def test_mixed_style_is_a_blend_of_two_clips_and_keeps_the_pattern():
     assert best.min() > -1e-3
     assert best.max() < 1 + 1e-3
     standard = (mixed - mixed.mean(3, keepdim=True)) / mixed.std(3, keepdim=True)
-    torch.testing.assert_close(
-        standard, (x - x.mean(3, keepdim=True)) / x.std(3, keepdim=True), atol=1e-3, rtol=0
-    )
+    torch.testing.assert_close(standard, (x - x.mean(3, keepdim=True)) / x.std(3, keepdim=True), atol=1e-3, rtol=0)
 
 
 def test_style_is_mixed_in_a_share_p_of_the_batches():

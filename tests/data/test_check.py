@@ -140,9 +140,7 @@ def test_a_contradiction_between_lists_is_told(root, change, problem):
 
 def test_a_scene_that_is_never_learned_is_told_once(root):
     path = root / TRAIN_LIST
-    path.write_text(
-        "".join(line for line in path.read_text().splitlines(keepends=True) if "park" not in line)
-    )
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "park" not in line))
     assert found(root) == [("label unknown", EVALUATE_LIST, "park has no training clip")]
 
 
@@ -150,9 +148,7 @@ def test_an_unknown_device_in_a_file_name_is_told(root):
     (root / CLIP).rename(root / "audio/bus-oslo-1-7-0-q.wav")
     for file in ("meta.csv", TRAIN_LIST):
         edit(root / file, CLIP, "audio/bus-oslo-1-7-0-q.wav")
-    assert found(root) == [
-        ("device unknown", "audio/bus-oslo-1-7-0-q.wav", "q in the file's name, a in meta.csv")
-    ]
+    assert found(root) == [("device unknown", "audio/bus-oslo-1-7-0-q.wav", "q in the file's name, a in meta.csv")]
 
 
 def test_file_names_of_another_form_are_not_compared(root):

@@ -15,9 +15,7 @@ def reference(waveform, config):
     padded = np.pad(waveform, config.fft // 2, mode="reflect")
     window = np.zeros(config.fft)
     left = (config.fft - config.window) // 2
-    window[left : left + config.window] = 0.5 - 0.5 * np.cos(
-        2 * np.pi * np.arange(config.window) / config.window
-    )
+    window[left : left + config.window] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(config.window) / config.window)
     starts = range(0, len(padded) - config.fft + 1, config.hop)
     power = np.abs(np.fft.rfft([padded[s : s + config.fft] * window for s in starts])) ** 2
     top = 2595 * np.log10(1 + config.rate_hz / 2 / 700)

@@ -66,8 +66,7 @@ def test_line_ends_marks_and_a_further_column_do_not_matter(root):
 
 def test_the_real_lists_of_2024_have_the_published_sizes(shared_data):
     lists = {
-        name: read_split_file(shared_data / "tau2022_splits" / f"{name}.csv")
-        for name in ("split5", "split10", "test")
+        name: read_split_file(shared_data / "tau2022_splits" / f"{name}.csv") for name in ("split5", "split10", "test")
     }
     assert {name: len(table) for name, table in lists.items()} == {
         "split5": 6_980,
@@ -149,9 +148,7 @@ def test_text_that_is_not_utf8_is_named_with_its_line(root):
         read_meta(root)
 
 
-@pytest.mark.parametrize(
-    "text", ["filename\tscene_label\n", "filename\tscene_label", "filename\tscene_label\n\n\n"]
-)
+@pytest.mark.parametrize("text", ["filename\tscene_label\n", "filename\tscene_label", "filename\tscene_label\n\n\n"])
 def test_a_list_of_no_clip_is_refused(root, text):
     (root / "evaluation_setup" / "fold1_evaluate.csv").write_text(text)
     with pytest.raises(DataError, match=r"fold1_evaluate\.csv: lists no clip"):
@@ -161,15 +158,11 @@ def test_a_list_of_no_clip_is_refused(root, text):
 def test_an_unknown_split_is_told_with_the_nearest(root):
     with pytest.raises(DataError) as caught:
         read_scenes(root, "fold2")
-    assert str(caught.value) == (
-        "unknown split 'fold2'; did you mean 'fold1'? choose from fold1, 5, 10, 25, 50, 100"
-    )
+    assert str(caught.value) == ("unknown split 'fold2'; did you mean 'fold1'? choose from fold1, 5, 10, 25, 50, 100")
 
 
 def test_a_split_that_is_not_there_is_told_with_those_that_are(root):
-    with pytest.raises(
-        DataError, match=r"split25\.csv: no such file, so there is no split '25'; there is fold1"
-    ):
+    with pytest.raises(DataError, match=r"split25\.csv: no such file, so there is no split '25'; there is fold1"):
         read_scenes(root, "25")
 
 

@@ -109,9 +109,7 @@ def test_data_that_cannot_be_written_to_has_its_store_in_the_user_cache(root, us
 def test_no_folder_that_can_be_written_is_an_error_that_names_them(root, user_cache):
     (root / ".scenefront").write_text("")
     user_cache.write_text("")
-    with pytest.raises(
-        DataError, match=r"no folder for the store can be written: .*\.scenefront .*user-cache"
-    ):
+    with pytest.raises(DataError, match=r"no folder for the store can be written: .*\.scenefront .*user-cache"):
         open_store(read_scenes(root), 32_000)
 
 
@@ -167,9 +165,7 @@ def test_a_full_disk_is_told_with_what_is_needed(root):
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, old[1]))
     try:
-        with pytest.raises(
-            DataError, match=r"too little room: the store takes 0\.001 GB, .* GB are free; make room"
-        ):
+        with pytest.raises(DataError, match=r"too little room: the store takes 0\.001 GB, .* GB are free; make room"):
             open_store(read_scenes(root), 32_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
@@ -190,9 +186,7 @@ def test_a_kill_in_the_middle_leaves_no_store_and_no_lock(root):
 
 def test_a_process_waits_for_another_that_writes_and_then_reads(root):
     # The first stops while it writes, until it is told to go on.
-    first = start(
-        root, "open_store(scenes, 32_000, progress=lambda *_: (print('at it', flush=True), input()))"
-    )
+    first = start(root, "open_store(scenes, 32_000, progress=lambda *_: (print('at it', flush=True), input()))")
     assert first.stdout.readline() == "at it\n"
     wrote = []
     with ThreadPoolExecutor() as pool:

@@ -74,9 +74,7 @@ def plainly(network: CPMobile, clip: Tensor) -> Tensor:
 
     def conv_norm(x: Tensor, name: str, stride: tuple[int, int] = (1, 1), depthwise: bool = False) -> Tensor:
         weight = state[f"{name}.0.weight"]
-        x = F.conv2d(
-            x, weight, None, stride, padding=weight.shape[-1] // 2, groups=x.shape[1] if depthwise else 1
-        )
+        x = F.conv2d(x, weight, None, stride, padding=weight.shape[-1] // 2, groups=x.shape[1] if depthwise else 1)
         mean, var = state[f"{name}.1.running_mean"], state[f"{name}.1.running_var"]
         scale, shift = state[f"{name}.1.weight"], state[f"{name}.1.bias"]
         column = (None, slice(None), None, None)

@@ -145,8 +145,6 @@ def test_a_budget_that_means_nothing_is_refused(limits):
 
 
 def test_a_study_reads_budgets_quality_and_fronts_without_torch():
-    code = (
-        "import sys, objectives.budget, objectives.quality, objectives.front; print('torch' in sys.modules)"
-    )
+    code = "import sys, objectives.budget, objectives.quality, objectives.front; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

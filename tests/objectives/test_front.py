@@ -76,10 +76,7 @@ def test_hypervolume_counts_the_cells_that_the_points_dominate(case):
     cells = itertools.product(range(4), repeat=len(maximize))
     covered = sum(
         any(
-            all(
-                p >= cell + 1 if up else p <= cell
-                for p, cell, up in zip(point, corner, maximize, strict=True)
-            )
+            all(p >= cell + 1 if up else p <= cell for p, cell, up in zip(point, corner, maximize, strict=True))
             for point in points
         )
         for corner in cells

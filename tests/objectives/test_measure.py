@@ -83,17 +83,13 @@ def test_running_statistics_are_stored_but_are_no_parameters():
 
 
 def test_an_operator_without_a_rule_is_an_error_that_names_it():
-    message = (
-        "Cube runs aten::pow, which no rule counts; add each to COUNTED or to FREE in objectives/measure.py"
-    )
+    message = "Cube runs aten::pow, which no rule counts; add each to COUNTED or to FREE in objectives/measure.py"
     with pytest.raises(UncountedOperatorError, match=f"^{re.escape(message)}$") as caught:
         measure_cost(Cube(), (1, 4, 4))
     assert caught.value.operators == ("aten::pow",)
 
 
-@pytest.mark.parametrize(
-    ("batched", "operator"), [(True, "aten::bmm"), (False, "aten::mm of two activations")]
-)
+@pytest.mark.parametrize(("batched", "operator"), [(True, "aten::bmm"), (False, "aten::mm of two activations")])
 def test_a_product_of_activations_is_no_linear_layer(batched, operator):
     with pytest.raises(UncountedOperatorError, match=operator):
         measure_cost(Products(batched), (1, 4, 4))

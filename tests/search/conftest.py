@@ -42,9 +42,7 @@ def trials():
         (11, "rejected", False, NAN, 46_000_000, 47_946, "over budget: macs 46,000,000 > 30,000,000 (1.53x)"),
         (12, "rejected", False, NAN, NAN, NAN, "invalid: patch 300 is larger than the input 256 x 65"),
     ]
-    table = pd.DataFrame(
-        rows, columns=["number", "state", "on_front", "macro_accuracy", "macs", "params", "reason"]
-    )
+    table = pd.DataFrame(rows, columns=["number", "state", "on_front", "macro_accuracy", "macs", "params", "reason"])
     table["size_bytes"] = table["params"] * 2
     table["log_loss"] = np.where(table["macro_accuracy"].notna(), 2.3 - table["macro_accuracy"], NAN)
     table["epoch"] = np.where(table["state"] == "rejected", 0, np.where(table["state"] == "complete", 16, 4))

@@ -89,9 +89,7 @@ def test_a_search_stays_on_loopback_in_any_folder_and_with_any_home(tmp_path):
 @pytest.mark.slow
 def test_the_same_observer_sees_what_an_unguarded_ray_does(tmp_path):
     code = "import ray; ray.init(num_cpus=1, include_dashboard=False, address='local'); ray.shutdown()"
-    seen = observe(
-        [sys.executable, "-c", code], env=environment(HOME=str(tmp_path)), cwd=tmp_path, timeout_s=180
-    )
+    seen = observe([sys.executable, "-c", code], env=environment(HOME=str(tmp_path)), cwd=tmp_path, timeout_s=180)
     assert seen.returncode == 0, seen.output
     assert any("waits on" in use or "bind" in use for use in seen.outside), seen.outside
     assert any("connect" in use for use in seen.outside), seen.outside

@@ -23,7 +23,8 @@ def test_a_network_that_is_worse_and_dearer_than_many_is_stopped_with_the_reason
     for number in range(5):
         halving.verdict(number, 3, accuracy=0.5, cost=1000)
     assert (
-        halving.verdict(5, 3, accuracy=0.2, cost=2000) == "epoch 3: 5 of the 6 trials that got there are on better fronts"
+        halving.verdict(5, 3, accuracy=0.2, cost=2000)
+        == "epoch 3: 5 of the 6 trials that got there are on better fronts"
     )
 
 

@@ -73,7 +73,9 @@ def test_the_survey_counts_what_fits_exactly():
 
 def test_narrow_keeps_to_the_values_of_the_range():
     assert narrow("width", IntDistribution(32, 128, step=16), [40, 100]) == IntDistribution(48, 96, step=16)
-    assert narrow("rate", FloatDistribution(1e-4, 1e-1, log=True), [1e-3, 1e-2]) == FloatDistribution(1e-3, 1e-2, log=True)
+    assert narrow("rate", FloatDistribution(1e-4, 1e-1, log=True), [1e-3, 1e-2]) == FloatDistribution(
+        1e-3, 1e-2, log=True
+    )
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,19 @@ def test_a_finished_study_has_nothing_to_resume(finished):
 
 
 def test_a_search_whose_every_trial_fails_says_why(tiny, tmp_path):
-    asked = ["search", tiny, "--space", "isotropic", "--trials", 2, "--epochs", 3, "--cache", tmp_path / "cache", *SMALL]
+    asked = [
+        "search",
+        tiny,
+        "--space",
+        "isotropic",
+        "--trials",
+        2,
+        "--epochs",
+        3,
+        "--cache",
+        tmp_path / "cache",
+        *SMALL,
+    ]
     failed = scenefront(*asked, "--set", "learning_rate=1e30", "--set", "warmup_share=0.0", cwd=tmp_path)
     assert failed.returncode == 1
     assert "all 2 trials failed" in failed.stderr
@@ -199,7 +211,12 @@ def test_five_kills_lose_nothing_repeat_nothing_and_leave_nothing_running(tiny, 
     kills = 0
     while kills < 5:
         process = subprocess.Popen(
-            command(*asked), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command(*asked),
+            cwd=tmp_path,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         for line in process.stdout:  # until Ray trains: an earlier kill would test nothing
             if "epoch" in line and "macro accuracy" in line:
@@ -224,7 +241,9 @@ def test_five_kills_lose_nothing_repeat_nothing_and_leave_nothing_running(tiny, 
     for number, found in ended.items():
         trial = trials[number]
         assert (trial.state, trial.values, trial.params, len(learning_curve(trial))) == found
-    configs = [json.dumps(trial.user_attrs["config"], sort_keys=True) for trial in trials if "config" in trial.user_attrs]
+    configs = [
+        json.dumps(trial.user_attrs["config"], sort_keys=True) for trial in trials if "config" in trial.user_attrs
+    ]
     assert len(configs) == len(set(configs)) == 10
     for trial in trials:
         if trial.state.name == "COMPLETE":

@@ -51,9 +51,7 @@ def quiet():
 
 
 def test_every_architecture_has_a_space_of_its_name():
-    assert {name: space.architecture for name, space in SPACES.items()} == {
-        name: name for name in ARCHITECTURES
-    }
+    assert {name: space.architecture for name, space in SPACES.items()} == {name: name for name in ARCHITECTURES}
 
 
 def test_ranges_name_config_fields(space):
@@ -90,9 +88,7 @@ def test_most_isotropic_networks_are_over_the_default_budget():
     ranges = SPACES["isotropic"].ranges
     values = [range(each.low, each.high + 1, each.step) for each in ranges.values()]
     points = list(itertools.product(*values))
-    counts = [
-        count(IsotropicConfig(**dict(zip(ranges, point, strict=True))), (1, 256, 65)) for point in points
-    ]
+    counts = [count(IsotropicConfig(**dict(zip(ranges, point, strict=True))), (1, 256, 65)) for point in points]
     over = sum(each.macs > 30_000_000 or each.params > 128_000 for each in counts)
     assert 0.6 < over / len(points) < 0.75
 
