@@ -1,0 +1,150 @@
+"""The demo: the same bytes from the same seed, in the layout, harder than averages can tell."""
+
+import hashlib
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from data.check import check_data
+from data.demo import DemoConfig, write_demo
+from data.front_end import FRONT_ENDS, LogMel
+from data.layout import DataError, read_scenes
+from data.store import open_store
+
+SMALL = DemoConfig(seed=3, clips_per_location=1)
+
+
+def digests(root):
+    paths = sorted(path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    root = tmp_path_factory.mktemp("demo") / "small"
+    write_demo(root, SMALL)
+    return root
+
+
+def test_it_has_no_problem(demo):
+    assert check_data(demo) == []
+
+
+def test_it_has_the_layout_and_the_proportions_of_the_real_one(demo):
+    scenes = read_scenes(demo)
+    assert (len(scenes.classes), len(scenes.train), len(scenes.evaluate)) == (10, 80, 40)
+    groups = dict.fromkeys("abc", "real") | dict.fromkeys(("s1", "s2", "s3"), "seen")
+    assert scenes.device_groups == groups | dict.fromkeys(("s4", "s5", "s6"), "unseen")
+    of_a = (scenes.device_index[scenes.train] == 0).mean()
+    assert of_a == pytest.approx(0.73, abs=0.01)
+    heard = Counter(scenes.clips["source_label"].iloc[scenes.evaluate])
+    assert set(heard.values()) == {4, 5}
+    assert len(scenes.cities) > 5
+    for rows, locations in ((scenes.train, 8), (scenes.evaluate, 4)):
+        places = scenes.clips.iloc[rows].groupby("scene_label")["identifier"].nunique()
+        assert set(places) == {locations}
+
+
+def test_it_is_heard_as_second_long_clips_of_44_khz(demo):
+    for path in (demo / "audio").iterdir():
+        info = soundfile.info(path)
+        assert (info.samplerate, info.channels, info.frames, info.subtype) == (44_100, 1, 44_100, "PCM_16")
+
+
+def test_the_same_seed_makes_the_same_bytes(demo, tmp_path):
+    calls = []
+    write_demo(tmp_path / "again", SMALL, progress=lambda *done: calls.append(done))
+    assert digests(tmp_path / "again") == digests(demo)
+    assert calls == [(i, 120) for i in range(1, 121)]
+
+
+def test_one_that_is_there_is_left_and_another_seed_replaces_all_its_sound(demo, tmp_path):
+    root = shutil.copytree(demo, tmp_path / "demo")
+    before = {path: path.stat().st_mtime_ns for path in (root / "audio").iterdir()}
+    write_demo(root, SMALL)
+    assert {path: path.stat().st_mtime_ns for path in (root / "audio").iterdir()} == before
+    write_demo(root, DemoConfig(seed=4, clips_per_location=1))
+    first, other = digests(demo), digests(root)
+    assert set(first) == set(other)
+    assert not {first[name] for name in first if "audio" in name} & set(other.values())
+    assert read_scenes(root).classes == read_scenes(demo).classes
+
+
+def test_one_that_was_interrupted_is_written_again(demo, tmp_path):
+    root = shutil.copytree(demo, tmp_path / "demo")
+    (root / "meta.csv").unlink()
+    next((root / "audio").iterdir()).unlink()
+    (root / ".scenefront" / "demo" / "audio").mkdir(parents=True)
+    (root / ".scenefront" / "demo" / "audio" / "half.wav").write_bytes(b"RIFF")
+    write_demo(root, SMALL)
+    assert digests(root) == digests(demo)
+
+
+def test_a_folder_with_anything_else_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("two years")
+    with pytest.raises(DataError) as caught:
+        write_demo(tmp_path, SMALL)
+    assert str(caught.value) == (
+        f"{tmp_path}: holds thesis.txt, which the demo did not write; give a new or an empty folder"
+    )
+    assert digests(tmp_path).keys() == {"thesis.txt"}
+
+
+def test_a_demo_with_a_file_of_somebody_is_refused(demo, tmp_path):
+    root = shutil.copytree(demo, tmp_path / "demo")
+    (root / "audio" / "mine.wav").write_bytes(b"")
+    with pytest.raises(DataError, match=r"holds audio/mine\.wav, which the demo did not write"):
+        write_demo(root, DemoConfig(seed=4))
+
+
+def test_a_place_that_is_no_folder_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="not a folder"):
+        write_demo(tmp_path / "file", SMALL)
+    with pytest.raises(DataError, match="cannot be written"):
+        write_demo(tmp_path / "file" / "below", SMALL)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"seed": -1}, "seed must be at least 0, got -1"),
+        ({"clips_per_location": 0}, "clips_per_location must be"),
+    ],
+)
+def test_a_config_that_makes_no_data_is_refused(values, says):
+    with pytest.raises(ValueError, match=says):
+        DemoConfig(**values)
+
+
+@pytest.mark.slow
+def test_averages_tell_the_pairs_and_not_the_scenes(tmp_path):
+    write_demo(tmp_path / "demo")
+    scenes = read_scenes(tmp_path / "demo")
+    assert (len(scenes.train), len(scenes.evaluate)) == (480, 240)
+    store = open_store(scenes, 32_000)
+    log_mel = LogMel(FRONT_ENDS["dcase24"])
+    spectra = torch.cat(
+        [log_mel(torch.from_numpy(store.read(np.arange(i, i + 48))))[:, 0] for i in range(0, 720, 48)]
+    )
+    x = torch.cat([spectra.mean(2), spectra.std(2)], 1).numpy().astype(np.float64)
+    x = np.c_[(x - x[scenes.train].mean(0)) / x[scenes.train].std(0), np.ones(len(x))]
+    # Ridge regression on the scenes as zeros and ones.
+    learned, target = x[scenes.train], np.eye(10)[scenes.labels[scenes.train]]
+    weights = np.linalg.solve(learned.T @ learned + 100 * np.eye(x.shape[1]), learned.T @ target)
+    told = (x[scenes.evaluate] @ weights).argmax(1)
+    truth = scenes.labels[scenes.evaluate]
+    pair_of = np.array(
+        [
+            sorted({name.split("_")[-1] for name in scenes.classes}).index(name.split("_")[-1])
+            for name in scenes.classes
+        ]
+    )
+    right, right_pair = (told == truth).mean(), (pair_of[told] == pair_of[truth]).mean()
+    # Chance is 0.1 and 0.2; three standard deviations of a share of 240 clips are 0.1.
+    assert 0.2 < right < 0.45
+    assert right_pair > right + 0.1
