@@ -371,9 +371,11 @@ def data() -> None:
 @click.option("--seed", type=int, default=0, show_default=True)
 def demo(folder: Path, seed: int) -> None:
     """Write an embedded demo data set to DIR, in the TAU layout: ten synthetic scenes, nine devices."""
-    from data.demo import write_demo
+    from data.demo import DemoConfig, write_demo
+    from search.display import counting
 
-    write_demo(folder, seed=seed)
+    with counting("writing clips", out) as progress:
+        write_demo(folder, DemoConfig(seed=seed), progress)
     out.print(f"written: {folder}", soft_wrap=True)
 
 
@@ -383,7 +385,6 @@ def demo(folder: Path, seed: int) -> None:
 def check(folder: Path, as_json: bool) -> None:
     """Read every file of the data set in DIR and list every problem; exit with 1 if there are any."""
     from data.check import check_data
-
     from search.display import counting
 
     with counting("reading files", err) as progress:

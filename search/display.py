@@ -24,7 +24,7 @@ MAX_FRONT_ROWS = 12
 
 @contextmanager
 def counting(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar for work that is counted; it appears with the first count, and stays out of pipes."""
+    """Show a bar for work that is counted, from its first count on; in a pipe, a line at its beginning."""
     bar = Progress(
         TextColumn(what),
         BarColumn(),
@@ -33,11 +33,14 @@ def counting(what: str, console: Console) -> Iterator[Callable[[int, int], None]
         console=console,
         transient=True,
     )
-    task = bar.add_task("")
+    task = bar.add_task("", total=None)
 
     def count(done: int, total: int) -> None:
-        if not bar.live.is_started:
-            console.print(f"{what}: {total:,}") if not console.is_terminal else bar.start()
+        if bar.tasks[task].total is None:
+            if console.is_terminal:
+                bar.start()
+            else:
+                console.print(f"{what}: {total:,}")
         bar.update(task, completed=done, total=total)
 
     try:
