@@ -46,7 +46,8 @@ def counting(what: str, console: Console) -> Iterator[Callable[[int, int], None]
     try:
         yield count
     finally:
-        bar.stop()
+        if console.is_terminal:
+            bar.stop()
 
 
 class Display(Protocol):
