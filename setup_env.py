@@ -4,6 +4,8 @@ Only the standard library, so that any Python can run it. A digest of what decid
 left in it at the very end: where it agrees there is nothing to do, where it does not the work is taken up.
 """
 
+from __future__ import annotations  # an old Python must get as far as being told so
+
 import hashlib
 import importlib.util
 import os
