@@ -113,9 +113,7 @@ def hum(rng: np.random.Generator, place: Place, wavering: bool) -> Signal:
     depth = rng.uniform(0.05, 0.09)
     octaves = depth * swing if wavering else np.full(NUM_SAMPLES, depth * np.sin(2 * np.pi * rng.random()))
     phase = 2 * np.pi * np.cumsum(base * 2**octaves) / RATE_HZ
-    return sum(
-        (np.sin(k * phase + 2 * np.pi * rng.random()) / k**0.7 for k in range(1, 13)), np.zeros(NUM_SAMPLES)
-    )
+    return sum((np.sin(k * phase + 2 * np.pi * rng.random()) / k**0.7 for k in range(1, 13)), np.zeros(NUM_SAMPLES))
 
 
 def ticks(rng: np.random.Generator, place: Place, even: bool) -> Signal:
@@ -248,14 +246,10 @@ def _is_demo(root: Path, config: DemoConfig) -> bool:
     there = {str(p.relative_to(root)) for p in root.rglob("*") if p.is_symlink() or not p.is_dir()}
     there = {name for name in there if not name.startswith(f"{STORE_FOLDER}/")}
     record = _read_record(root / RECORD)
-    ours = (
-        set() if record is None else {RECORD, "meta.csv", *LISTS, *(clip.filename for clip in _clips(record))}
-    )
+    ours = set() if record is None else {RECORD, "meta.csv", *LISTS, *(clip.filename for clip in _clips(record))}
     foreign = sorted(there - ours)
     if foreign:
-        raise DataError(
-            f"{root}: holds {foreign[0]}, which the demo did not write; give a new or an empty folder"
-        )
+        raise DataError(f"{root}: holds {foreign[0]}, which the demo did not write; give a new or an empty folder")
     return there == ours and bool(there) and (root / RECORD).read_text(encoding="utf-8") == _record(config)
 
 

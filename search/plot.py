@@ -41,7 +41,7 @@ GROUPS = {
     "rejected": Group("rejected, not trained", "#999999", "line-ns", "|", 12),
     "failed": Group("failed", "#CC79A7", "x-thin", "x", 9),
     "stopped": Group("stopped early", "#E69F00", "triangle-down", "v", 9),
-    "running": Group("running", "#56B4E9", "diamond", "D", 8),
+    "running": Group("running or interrupted", "#56B4E9", "diamond", "D", 8),
     "dominated": Group("dominated", "#0072B2", "circle-open", "o", 8),
     "front": Group("front", "#D55E00", "star", "*", 14),
 }
@@ -59,7 +59,7 @@ def write_html(
 
     Args:
         path: The page; its folder must exist.
-        trials: One row a trial: number, state (complete, stopped, failed, running, rejected), on_front,
+        trials: One row a trial: number, state (complete, stopped, failed, running, interrupted, rejected), on_front,
             macro_accuracy (0 to 1, or NaN), log_loss (nats), macs, params, size_bytes, epoch, epochs, reason,
             and one column `config.<field>` for each value of a config.
         title: Of the page and the plot.
@@ -132,7 +132,8 @@ def staircase(costs: np.ndarray, qualities: np.ndarray) -> tuple[np.ndarray, np.
 
 def _kinds(trials: pd.DataFrame) -> pd.Series:
     """Name the group of `GROUPS` that each trial belongs to."""
-    kinds = trials["state"].replace("complete", "dominated").where(~trials["on_front"].astype(bool), "front")
+    named = trials["state"].replace({"complete": "dominated", "interrupted": "running"})
+    kinds = named.where(~trials["on_front"].astype(bool), "front")
     unknown = sorted(set(kinds) - set(GROUPS))
     if unknown:
         raise ValueError(f"unknown state of a trial: {', '.join(map(repr, unknown))}")

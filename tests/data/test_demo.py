@@ -128,9 +128,7 @@ def test_averages_tell_the_pairs_and_not_the_scenes(tmp_path):
     assert (len(scenes.train), len(scenes.evaluate)) == (480, 240)
     store = open_store(scenes, 32_000)
     log_mel = LogMel(FRONT_ENDS["dcase24"])
-    spectra = torch.cat(
-        [log_mel(torch.from_numpy(store.read(np.arange(i, i + 48))))[:, 0] for i in range(0, 720, 48)]
-    )
+    spectra = torch.cat([log_mel(torch.from_numpy(store.read(np.arange(i, i + 48))))[:, 0] for i in range(0, 720, 48)])
     x = torch.cat([spectra.mean(2), spectra.std(2)], 1).numpy().astype(np.float64)
     x = np.c_[(x - x[scenes.train].mean(0)) / x[scenes.train].std(0), np.ones(len(x))]
     # Ridge regression on the scenes as zeros and ones.
@@ -139,10 +137,7 @@ def test_averages_tell_the_pairs_and_not_the_scenes(tmp_path):
     told = (x[scenes.evaluate] @ weights).argmax(1)
     truth = scenes.labels[scenes.evaluate]
     pair_of = np.array(
-        [
-            sorted({name.split("_")[-1] for name in scenes.classes}).index(name.split("_")[-1])
-            for name in scenes.classes
-        ]
+        [sorted({name.split("_")[-1] for name in scenes.classes}).index(name.split("_")[-1]) for name in scenes.classes]
     )
     right, right_pair = (told == truth).mean(), (pair_of[told] == pair_of[truth]).mean()
     # Chance is 0.1 and 0.2; three standard deviations of a share of 240 clips are 0.1.
