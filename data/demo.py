@@ -4,8 +4,8 @@ Ten scenes in five pairs. The two scenes of a pair have the same mean spectrum a
 moves through time and frequency: calls rise or fall, a hum holds its pitch or wavers, ticks come evenly or
 not, noise flutters slowly or fast, two bands sound together or in turn. What makes it hard is what makes
 recordings hard: each location has its own pitches, rates and coloured background, the clips of one location
-are all on one side, and nine devices each colour the sound in their own way, three of them heard only in
-the evaluation clips and further from all others.
+are all on one side, and nine devices each colour the sound and add echoes in their own way: most of all
+the three that only the evaluation clips are heard through.
 """
 
 import json
@@ -302,7 +302,7 @@ def _write_sound(root: Path, clips: list[_Clip], config: DemoConfig, progress: P
 
     def write(clip: _Clip) -> None:
         rng = np.random.default_rng([config.seed, 2, clip.location, clip.index])
-        # What a response carries over the clip's end comes in at its start, as if the scene went on like this.
+        # What a response carries over the end comes in at the start, as if the scene went on like this.
         heard = _in_time(_scene(rng, places[clip.location], clip.scene) * responses[clip.device])
         heard *= 10.0 ** (rng.uniform(*LEVEL_DB) / 20) / math.sqrt((heard**2).mean())
         samples = np.clip(np.rint(heard * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)

@@ -67,15 +67,15 @@ class LogMel(nn.Module):
     def __init__(self, config: FrontEndConfig) -> None:
         super().__init__()
         self.config = config
-        self.mel = torchaudio.transforms.MelSpectrogram(
-            sample_rate=config.rate_hz,
-            n_fft=config.fft,
-            win_length=config.window,
-            hop_length=config.hop,
+        self.spectrogram = torchaudio.transforms.Spectrogram(
+            n_fft=config.fft, win_length=config.window, hop_length=config.hop, power=None
+        )
+        self.mel = torchaudio.transforms.MelScale(
             n_mels=config.mel_bins,
+            sample_rate=config.rate_hz,
             f_min=0.0,
             f_max=config.rate_hz / 2,
-            power=2.0,
+            n_stft=config.fft // 2 + 1,
         )
 
     def forward(self, waveforms: Tensor) -> Tensor:
@@ -89,5 +89,8 @@ class LogMel(nn.Module):
             raise ValueError(f"waveforms must be (B, S) with S > {self.config.fft // 2}, got {shape}")
         # Half precision would lose the quiet bins before the logarithm.
         with torch.autocast(waveforms.device.type, enabled=False):
-            energy = cast(Tensor, self.mel(waveforms.float()))
-            return (energy + ENERGY_FLOOR).log().unsqueeze(1)
+            parts = torch.view_as_real(self.spectrogram(waveforms.float()))
+            # Squares alone: a magnitude squared would take a root first, half of the front end's time.
+            power = parts[..., 0].square().addcmul_(parts[..., 1], parts[..., 1])
+            energy = cast(Tensor, self.mel(power))
+            return energy.add_(ENERGY_FLOOR).log_().unsqueeze(1)

@@ -73,11 +73,11 @@ def open_store(scenes: Scenes, rate_hz: int, cache: Path | None = None, progress
     Raises:
         DataError: Clips that cannot be used, no folder that can be written, or too little room.
     """
-    paths = [scenes.root / name for name in scenes.clips["filename"]]
-    name = f"waveforms-{rate_hz}hz-{_fingerprint(scenes, paths, rate_hz)}.npy"
+    names = scenes.clips["filename"].tolist()
+    name = f"waveforms-{rate_hz}hz-{_fingerprint(scenes.root, names, rate_hz)}.npy"
     folders = list(_folders(scenes.root, cache))
     for folder in folders:
-        store = _load(folder / name, len(paths), rate_hz)
+        store = _load(folder / name, len(names), rate_hz)
         if store is not None:
             return store
     refused = []
@@ -90,8 +90,8 @@ def open_store(scenes: Scenes, rate_hz: int, cache: Path | None = None, progress
             refused.append(f"{folder} ({error.strerror})")
             continue
         try:
-            store = _load(folder / name, len(paths), rate_hz)
-            return store or _build(folder / name, scenes.root, paths, rate_hz, progress)
+            store = _load(folder / name, len(names), rate_hz)
+            return store or _build(folder / name, scenes.root, names, rate_hz, progress)
         finally:
             lock.release()
     raise DataError(f"no folder for the store can be written: {', '.join(refused)}; give another as cache")
@@ -117,18 +117,20 @@ def _folders(root: Path, cache: Path | None) -> Iterator[Path]:
     yield (Path(user) if user else Path("~/.cache").expanduser()) / "scenefront" / of_this_data
 
 
-def _fingerprint(scenes: Scenes, paths: Sequence[Path], rate_hz: int) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {rate_hz}\n".encode())
+def _fingerprint(root: Path, names: Sequence[str], rate_hz: int) -> str:
+    lines = [f"{FORMAT} {rate_hz}"]
     missing = []
-    for name, path in zip(scenes.clips["filename"], paths, strict=True):
+    # Text and os.stat: with Path it takes four times as long for the 230,350 files of the real data set.
+    folder = str(root)
+    for name in names:
         try:
-            status = os.stat(path)  # noqa: PTH116  a third faster than Path.stat, 230,350 times
+            status = os.stat(f"{folder}/{name}")  # noqa: PTH116  see above
         except OSError as error:
             missing.append(f"{name}: {error.strerror}")
             continue
-        digest.update(f"{name}\t{status.st_size}\t{status.st_mtime_ns}\n".encode())
-    _refuse(scenes.root, missing)
-    return digest.hexdigest()[:16]
+        lines.append(f"{name}\t{status.st_size}\t{status.st_mtime_ns}")
+    _refuse(root, missing)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def _load(path: Path, num_clips: int, rate_hz: int) -> Store | None:
@@ -140,7 +142,8 @@ def _load(path: Path, num_clips: int, rate_hz: int) -> Store | None:
     return Store(waveforms, rate_hz, path)
 
 
-def _build(path: Path, root: Path, paths: Sequence[Path], rate_hz: int, progress: Progress | None) -> Store:
+def _build(path: Path, root: Path, names: Sequence[str], rate_hz: int, progress: Progress | None) -> Store:
+    paths = [root / name for name in names]
     # The lock is held: another store of this rate is out of date, another half-written one abandoned.
     for old in path.parent.glob(f"waveforms-{rate_hz}hz-*.npy*"):
         old.unlink()

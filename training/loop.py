@@ -59,7 +59,8 @@ class TrainingRun:
         """
         material.require(recipe)
         _seed(recipe.seed, 0)
-        self.network = build().to(device)
+        # channels last: the pointwise convolutions of small networks run up to twice as fast on a CPU
+        self.network = build().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.recipe, self.material, self.device = recipe, material, device
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay

@@ -14,7 +14,7 @@ from torch import Tensor
 from data.augmentation import ImpulseResponses, mask_frequency, mix_style, roll
 from data.front_end import FrontEndConfig, LogMel
 from data.layout import DataError, Scenes
-from data.store import Store, open_store
+from data.store import FULL_SCALE, Store, open_store
 from objectives.quality import Quality, measure_quality
 from training.recipe import Recipe
 
@@ -71,8 +71,8 @@ class Material:
 
     def waveforms(self, rows: np.ndarray, device: torch.device) -> Tensor:
         """Read clips as floats in -1 to 1: (B, S)."""
-        samples = torch.from_numpy(self.store.waveforms[rows]).to(device, non_blocking=True)
-        return samples.to(torch.float32) / 32768
+        samples = torch.from_numpy(self.store.waveforms[rows]).to(device)  # as int16: half the way to a GPU
+        return samples.to(torch.float32) / FULL_SCALE
 
     def training_batch(self, rows: np.ndarray, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor]:
         """Augment the clips at `rows` as the recipe says; the random numbers are torch's global ones.
@@ -87,10 +87,10 @@ class Material:
             recorded = self.scenes.device_index[rows] == self.scenes.devices.index(RECORDING_DEVICE)
             x = self.responses.apply(x, torch.from_numpy(recorded).to(device), recipe.impulse_response_p)
         x = self.log_mel.to(device)(x)
-        if recipe.mix_style_p > 0:
-            x = mix_style(x, recipe.mix_style_p, recipe.mix_style_alpha)
         if recipe.mask_bins > 0:
             x = mask_frequency(x, recipe.mask_bins)
+        if recipe.mix_style_p > 0:
+            x = mix_style(x, recipe.mix_style_p, recipe.mix_style_alpha)
         return x, torch.from_numpy(self.scenes.labels[rows]).to(device)
 
     @torch.inference_mode()

@@ -173,6 +173,12 @@ def test_a_full_disk_is_told_with_what_is_needed(root):
     assert open_store(read_scenes(root), 32_000).waveforms.any()
 
 
+def test_a_store_that_cannot_fit_is_not_begun(root):
+    with pytest.raises(DataError, match=r"the store takes 24,000\.000 GB, .* GB are free"):
+        open_store(read_scenes(root), 10**12)
+    assert not list((root / ".scenefront").glob("*.npy*"))
+
+
 def test_a_kill_in_the_middle_leaves_no_store_and_no_lock(root):
     killed = start(root, "open_store(scenes, 32_000, progress=lambda *_: os.kill(os.getpid(), 9))")
     killed.communicate()
