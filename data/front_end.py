@@ -92,7 +92,9 @@ class LogMel(nn.Module):
         part = CLIPS_IN_CACHE if waveforms.device.type == "cpu" else len(waveforms)
         # Half precision would lose the quiet bins before the logarithm.
         with torch.autocast(waveforms.device.type, enabled=False):
-            return torch.cat([self._log_mel(clips.float()) for clips in waveforms.split(max(1, part))]).unsqueeze(1)
+            return torch.cat(
+                [self._log_mel(clips.float()) for clips in torch.split(waveforms, max(1, part))]
+            ).unsqueeze(1)
 
     def _log_mel(self, waveforms: Tensor) -> Tensor:
         parts = torch.view_as_real(self.spectrogram(waveforms))

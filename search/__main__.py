@@ -6,6 +6,7 @@ be done. 130: interrupted. Packages that take seconds to import are imported by 
 
 import json
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -107,6 +108,10 @@ def search(
     settings = make_settings(given, "flags") if config is None else read_settings(config, **given)
     from search.run import start_search
 
+    if study is not None and (Path(study).name != study or study.startswith(".")):
+        raise click.UsageError(
+            f"--study must be a plain name, got {study!r}; --results names the folder of all studies"
+        )
     folder = StudyFolder(results / (study or _free_name(results, settings)))
     _run(lambda: start_search(settings, folder, out), folder)
 
@@ -127,9 +132,10 @@ def _run(go: Callable[[], object], folder: StudyFolder) -> None:
 
     try:
         go()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:  # Ray turns SIGTERM into SystemExit
         if folder.settings_file.exists():
-            _fail(f"interrupted; finished trials are kept. Go on with `scenefront resume {folder.name}`", 130)
+            code = 130 if isinstance(stop, KeyboardInterrupt) else 128 + signal.SIGTERM
+            _fail(f"interrupted; finished trials are kept. Go on with `scenefront resume {folder.name}`", code)
         raise
     except SearchFailedError as error:
         _fail(str(error), 1)
@@ -433,7 +439,7 @@ def _free_name(results: Path, settings: SearchSettings) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    err.print(f"error: {message}" if code != 130 else f"\n{message}", soft_wrap=True, markup=False)
+    err.print(f"error: {message}" if code <= 2 else f"\n{message}", soft_wrap=True, markup=False)
     sys.exit(code)
 
 

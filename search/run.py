@@ -44,6 +44,8 @@ class Prepared:
     plan: Plan
     survey: Survey
     scenes: Scenes
+    workers: int
+    resources: dict[str, float]
 
 
 def prepare(settings: SearchSettings, console: Console) -> Prepared:
@@ -52,7 +54,7 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
     Raises:
         ValueError: Anything the user can mend; nothing has been written to the study by then.
     """
-    settings.limits()
+    workers, resources = share_machine(settings.workers)
     scenes = read_scenes(Path(settings.data), settings.split)
     plan = make_plan(settings, len(scenes.classes))
     survey = plan.survey()
@@ -73,7 +75,7 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
         f"{plan.budget} ({limits_text(plan)})",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
-    return Prepared(plan, survey, scenes)
+    return Prepared(plan, survey, scenes, workers, resources)
 
 
 def limits_text(plan: Plan) -> str:
@@ -125,7 +127,7 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
     if ledger.num_left <= 0:
         console.print(f"study {folder.name} is complete: all {plan.settings.trials} trials are done")
         return ledger
-    workers, resources = share_machine(plan.settings.workers)
+    workers, resources = prepared.workers, prepared.resources
     console.print(
         f"study: {folder.path}\ntraining {ledger.num_left} networks for up to {plan.settings.epochs} epochs, "
         f"{workers} side by side ({resources_text(resources)} each); starting Ray",
@@ -180,9 +182,15 @@ def share_machine(workers: int | None) -> tuple[int, dict[str, float]]:
 
     Returns:
         Trials side by side, and Ray's resources for each.
+
+    Raises:
+        ValueError: More trials than cores, which would slow all of them down.
     """
-    cores, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    gpus = torch.cuda.device_count()
     count = workers or gpus or cores
+    if count > cores:
+        raise ValueError(f"workers must be at most the number of cores, {cores}, got {count}")
     resources: dict[str, float] = {"cpu": max(1, cores // count)}
     if gpus:
         resources["gpu"] = gpus / count if count > gpus else 1

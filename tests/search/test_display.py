@@ -1,0 +1,92 @@
+"""What a person sees while a search runs."""
+
+import io
+import json
+import time
+
+import pytest
+from rich.console import Console
+
+from search.display import Clock, LiveDisplay, PlainDisplay, counting, make_display
+from search.ledger import Ledger
+from search.plan import make_plan
+from search.settings import SearchSettings
+from search.study import StudyFolder
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    settings = SearchSettings(data="nowhere", space="isotropic", trials=4, epochs=2, seed=3)
+    study = StudyFolder(tmp_path / "study").create(settings, {})
+    plan = make_plan(settings, num_classes=10)
+    return Ledger(study, plan, plan.survey(), num_clips=960)
+
+
+def epoch(number, accuracy, last=2):
+    summary = {"epoch": number, "train_loss": 1.0, "macro_accuracy": accuracy, "log_loss": 2.0, "duration_s": 0.1}
+    quality = {"macro_accuracy": accuracy, "log_loss": 2.0}
+    return {"epochs": json.dumps([summary]), "quality": json.dumps(quality), "done": number == last}
+
+
+def text(renderable):
+    console = Console(width=140, file=io.StringIO())
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def test_the_page_shows_progress_rejections_the_running_and_the_front(ledger):
+    display = LiveDisplay(ledger, Console(file=io.StringIO()))
+    assert "none yet" in text(display.page())
+    first, second = ledger.propose(), ledger.propose()
+    ledger.note_epoch(first.number, epoch(1, 0.31))
+    ledger.end(first.number, epoch(2, 0.44))
+    ledger.note_epoch(second.number, epoch(1, 0.25))
+    page = text(display.page())
+    assert "1/4 trials" in page
+    assert f"{sum(ledger.rejections.values())} rejected untrained" in page
+    for kind, count in ledger.rejections.items():
+        assert f"{count} {kind}" in page
+    assert "1 complete" in page
+    assert "1/2" in page
+    assert "0.250" in page
+    assert "0.440" in page
+    assert f"{first.cost.macs:,}" in page
+
+
+def test_time_left_follows_from_the_share_that_is_done(ledger):
+    clock = Clock(ledger)
+    assert clock.left_s() is None
+    number = ledger.propose().number
+    ledger.note_epoch(number, epoch(1, 0.3))
+    clock.started = time.monotonic() - 10
+    assert clock.left_s() == pytest.approx(70, rel=0.01)  # an eighth took 10 s
+
+
+def test_a_pipe_gets_lines_and_a_terminal_a_page(ledger):
+    assert isinstance(make_display(ledger, Console(file=io.StringIO())), PlainDisplay)
+    assert isinstance(make_display(ledger, Console(file=io.StringIO(), force_terminal=True)), LiveDisplay)
+
+
+def test_a_trial_that_ends_early_is_told_with_its_reason(ledger):
+    console = Console(file=io.StringIO(), width=200)
+    display = PlainDisplay(ledger, console)
+    proposal = ledger.propose()
+    display.proposed(proposal)
+    ledger.end(proposal.number, {"epochs": "[]", "failure": "loss nan in epoch 1, step 2", "done": True})
+    display.ended(proposal.number, "failed")
+    assert "trial 0 failed (loss nan in epoch 1, step 2); 1 of 4 trials done" in console.file.getvalue()
+
+
+def test_counted_work_is_one_line_in_a_pipe():
+    console = Console(file=io.StringIO())
+    with counting("decoding", console) as count:
+        count(1, 300)
+        count(300, 300)
+    assert console.file.getvalue() == "decoding: 300\n"
+
+
+def test_work_that_was_done_before_shows_nothing():
+    console = Console(file=io.StringIO(), force_terminal=True)
+    with counting("decoding", console):
+        pass
+    assert console.file.getvalue() == ""
