@@ -23,6 +23,7 @@ from objectives.quality import Quality
 from search.report import cost_table, layer_table, quality_tables, terminal_table
 from search.settings import COSTS, SearchSettings, make_settings, read_settings
 from search.study import (
+    RESULTS,
     STATES,
     StudyFolder,
     find_study,
@@ -32,20 +33,17 @@ from search.study import (
 )
 from spaces import SPACES
 
-RESULTS = Path("results")
-out = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-err = Console(stderr=True, width=None if sys.stderr.isatty() else 200, highlight=False)
+out = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else 200, highlight=False, markup=False)
 
-existing_folder = click.Path(path_type=Path)
+path_type = click.Path(path_type=Path)
 results_option = click.option(
-    "--results", type=existing_folder, default=RESULTS, show_default=True, help="Folder of all studies."
+    "--results", type=path_type, default=RESULTS, show_default=True, help="Folder of all studies."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 study_argument = click.argument("study", required=False)
 split_option = click.option("--split", default="fold1", show_default=True, help="Or a 2024 split: 5, 10, 25, 50, 100.")
-cache_option = click.option(
-    "--cache", type=existing_folder, help="Folder for the decoded sound; default: beside the data."
-)
+cache_option = click.option("--cache", type=path_type, help="Folder for the decoded sound; default: beside the data.")
 budget_option = click.option(
     "--budget",
     default=None,
@@ -71,13 +69,13 @@ def _default(name: str) -> str:
 
 
 @cli.command()
-@click.argument("data", required=False, type=existing_folder)
-@click.option("--config", type=existing_folder, help="YAML file of the search; flags go before what it says.")
+@click.argument("data", required=False, type=path_type)
+@click.option("--config", type=path_type, help="YAML file of the search; flags override what it says.")
 @click.option("--space", help=f"What to search: {', '.join(sorted(SPACES))}.")
 @click.option("--study", help="Name of the study. [default: data-space-number]")
 @results_option
 @click.option("--split", help=f"fold1, or a 2024 split: 5, 10, 25, 50, 100. {_default('split')}")
-@click.option("--impulse-responses", type=existing_folder, help="Folder of WAV files: device impulse responses.")
+@click.option("--impulse-responses", type=path_type, help="Folder of WAV files: device impulse responses.")
 @cache_option
 @budget_option
 @precision_option
@@ -135,16 +133,16 @@ def _run(go: Callable[[], object], folder: StudyFolder) -> None:
     except (KeyboardInterrupt, SystemExit) as stop:  # Ray turns SIGTERM into SystemExit
         if folder.settings_file.exists():
             code = 130 if isinstance(stop, KeyboardInterrupt) else 128 + signal.SIGTERM
-            _fail(f"interrupted; finished trials are kept. Go on with `scenefront resume {folder.name}`", code)
+            _fail(f"interrupted; finished trials are kept. Go on with `scenefront resume {folder.address}`", code)
         raise
     except SearchFailedError as error:
         _fail(str(error), 1)
     _print_front(folder)
-    where = f" --results {folder.path.parent}" if folder.path.parent != RESULTS else ""
     out.print(
-        f"\nNext: scenefront plot {folder.name}{where}     the front as a page and as a picture\n"
-        f"      scenefront export {folder.name}{where}   the best network, to take away\n"
-        f"      scenefront front {folder.name}{where}    this table again",
+        f"\nNext: scenefront plot {folder.address}     the front as a page and as a picture\n"
+        f"      scenefront export {folder.address}   the best network, to take away\n"
+        f"      scenefront front {folder.address}    this table again",
+        soft_wrap=True,
     )
 
 
@@ -182,7 +180,7 @@ def status(study: str | None, results: Path, as_json: bool) -> None:
             soft_wrap=True,
         )
     if not is_locked and done < settings.trials:
-        out.print(f"go on with `scenefront resume {folder.name}`")
+        out.print(f"go on with `scenefront resume {folder.address}`", soft_wrap=True)
 
 
 @cli.command()
@@ -240,7 +238,7 @@ def _figure(value: Any, form: str) -> str:
 @cli.command()
 @click.argument("architecture", required=False)
 @set_option
-@click.option("--config", type=existing_folder, help="Instead: the config.yaml of an export.")
+@click.option("--config", type=path_type, help="Instead: the config.yaml of an export.")
 @budget_option
 @precision_option
 @json_option
@@ -275,7 +273,7 @@ def price(
 @cli.command()
 @study_argument
 @results_option
-@click.option("--out", "target", type=existing_folder, help="Folder to write to. [default: the study's]")
+@click.option("--out", "target", type=path_type, help="Folder to write to. [default: the study's]")
 def plot(study: str | None, results: Path, target: Path | None) -> None:
     """Draw the front of STUDY: an interactive page, front.html, and a picture, front.png."""
     from search.plot import write_html, write_png
@@ -295,7 +293,7 @@ def plot(study: str | None, results: Path, target: Path | None) -> None:
 @study_argument
 @results_option
 @click.option("--trial", default="best", show_default=True, help="Number of a fully trained trial, or best.")
-@click.option("--out", "target", type=existing_folder, help="Folder to write. [default: exports/study-trial]")
+@click.option("--out", "target", type=path_type, help="Folder to write. [default: exports/study-trial]")
 def export(study: str | None, results: Path, trial: str, target: Path | None) -> None:
     """Write a trained network of STUDY to a folder of its own: config, weights, report."""
     from search.export import best_trial, export_trial
@@ -316,8 +314,8 @@ def export(study: str | None, results: Path, trial: str, target: Path | None) ->
 
 
 @cli.command()
-@click.argument("folder", type=existing_folder, metavar="EXPORT")
-@click.argument("data", type=existing_folder)
+@click.argument("folder", type=path_type, metavar="EXPORT")
+@click.argument("data", type=path_type)
 @split_option
 @cache_option
 @json_option
@@ -340,8 +338,8 @@ def _print_quality(quality: Quality) -> None:
 
 
 @cli.command()
-@click.argument("folder", type=existing_folder, metavar="EXPORT")
-@click.argument("sounds", type=existing_folder, nargs=-1, required=True, metavar="WAV...")
+@click.argument("folder", type=path_type, metavar="EXPORT")
+@click.argument("sounds", type=path_type, nargs=-1, required=True, metavar="WAV...")
 @json_option
 def predict(folder: Path, sounds: tuple[Path, ...], as_json: bool) -> None:
     """Tell the scene of each WAV file with an EXPORT."""
@@ -373,7 +371,7 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("folder", type=existing_folder, metavar="DIR")
+@click.argument("folder", type=path_type, metavar="DIR")
 @click.option("--seed", type=int, default=0, show_default=True)
 def demo(folder: Path, seed: int) -> None:
     """Write an embedded demo data set to DIR, in the TAU layout: ten synthetic scenes, nine devices."""
@@ -386,7 +384,7 @@ def demo(folder: Path, seed: int) -> None:
 
 
 @data.command()
-@click.argument("folder", type=existing_folder, metavar="DIR")
+@click.argument("folder", type=path_type, metavar="DIR")
 @json_option
 def check(folder: Path, as_json: bool) -> None:
     """Read every file of the data set in DIR and list every problem; exit with 1 if there are any."""
@@ -399,7 +397,7 @@ def check(folder: Path, as_json: bool) -> None:
         click.echo(json.dumps([{"kind": p.kind, "file": p.file, "detail": p.detail} for p in problems], indent=2))
     else:
         for problem in problems:
-            out.print(f"{problem.kind}: {problem.file}: {problem.detail}", soft_wrap=True, markup=False)
+            out.print(f"{problem.kind}: {problem.file}: {problem.detail}", soft_wrap=True)
         counts = Counter(problem.kind for problem in problems)
         out.print(", ".join(f"{count} {kind}" for kind, count in counts.most_common()) or f"{folder}: no problem found")
     sys.exit(1 if problems else 0)
@@ -431,7 +429,7 @@ def _bounds(text: str, source: str) -> list[Any]:
 
 
 def _free_name(results: Path, settings: SearchSettings) -> str:
-    base = f"{Path(settings.data).expanduser().absolute().name}-{settings.space}"
+    base = f"{Path(settings.data).expanduser().resolve().name}-{settings.space}"
     number = 1
     while (results / f"{base}-{number}").exists():
         number += 1
@@ -439,7 +437,7 @@ def _free_name(results: Path, settings: SearchSettings) -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    err.print(f"error: {message}" if code <= 2 else f"\n{message}", soft_wrap=True, markup=False)
+    err.print(f"error: {message}" if code <= 2 else f"\n{message}", soft_wrap=True)
     sys.exit(code)
 
 
@@ -452,6 +450,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: With the exit code, if it is not 0.
     """
+    from optuna.exceptions import OptunaError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
@@ -463,14 +462,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except (ValueError, OSError, SQLAlchemyError) as error:
+    except (ValueError, OSError, OptunaError, SQLAlchemyError) as error:
         if os.environ.get("SCENEFRONT_TRACEBACK"):
             raise
         _fail(_sentence(error), 2)
 
 
 def _sentence(error: Exception) -> str:
-    text = str(error)
+    text = f"{error}: {error.__cause__}" if error.__cause__ and not isinstance(error, ValueError) else str(error)
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if "disk is full" in text or (isinstance(error, OSError) and error.errno == 28):

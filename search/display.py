@@ -62,9 +62,6 @@ class Display(Protocol):
     def ended(self, number: int, state: str) -> None:
         """A trial was settled."""
 
-    def tick(self) -> None:
-        """Time passed."""
-
     def __enter__(self) -> Self: ...
 
     def __exit__(
@@ -86,9 +83,8 @@ class Clock:
         self.share_before = self._share()
 
     def _share(self) -> float:
-        running = self.ledger.running.values()
         settings = self.ledger.plan.settings
-        done = self.ledger.num_ended + sum(trial.epoch / settings.epochs for trial in running)
+        done = self.ledger.num_ended + self.ledger.epochs_in_hand / settings.epochs
         return done / settings.trials
 
     def elapsed_s(self) -> float:
@@ -153,9 +149,6 @@ class PlainDisplay:
             f"{f', {clock_text(left)} left' if left is not None else ''}; front ({self._second}): {front or 'empty'}"
         )
 
-    def tick(self) -> None:
-        """Say nothing: a pipe needs no clock."""
-
 
 class LiveDisplay:
     """One page, redrawn in place."""
@@ -182,9 +175,6 @@ class LiveDisplay:
     def ended(self, number: int, state: str) -> None:
         """See `proposed`."""
 
-    def tick(self) -> None:
-        """See `proposed`."""
-
     def page(self) -> RenderableType:
         """Draw the search as it stands."""
         settings, states = self.ledger.plan.settings, self.ledger.states
@@ -208,7 +198,7 @@ class LiveDisplay:
             table.add_column(
                 column, justify="left" if column == "network" else "right", overflow="ellipsis", no_wrap=True
             )
-        for number, trial in sorted(self.ledger.running.items()):
+        for number, trial in sorted(dict(self.ledger.running).items()):
             cost, accuracy = trial.proposal.cost, f"{trial.accuracy:.3f}" if trial.epoch else "-"
             table.add_row(
                 str(number), f"{trial.epoch}/{self.ledger.plan.settings.epochs}", accuracy, f"{cost.macs:,}",

@@ -23,6 +23,7 @@ from torch import nn
 from objectives.budget import Budget
 from objectives.measure import fvcore_macs, layer_costs, measure_cost
 from objectives.quality import Quality
+from search.pricing import price
 from search.report import cost_table, markdown_table, quality_tables
 from search.study import (
     CONFIG,
@@ -38,6 +39,7 @@ from search.trial_config import TrialConfig
 from training.checkpoint import NETWORK, CheckpointError, put_weights, read_tensors, write_tensors
 
 FORMAT = 1
+MAX_BUILT_PARAMS = 100_000_000  # 400 MB; the networks that are searched have a thousandth
 
 
 class ExportError(ValueError):
@@ -65,6 +67,9 @@ def cost_report(config: TrialConfig, budget: Budget, precision: str) -> dict[str
     Raises:
         ValueError: The network cannot hear what the front end gives.
     """
+    params = price(config, precision).params
+    if params > MAX_BUILT_PARAMS:
+        raise ValueError(f"{config.architecture} has {params:,} parameters here, too many to count layer by layer")
     network = config.build()
     cost = measure_cost(network, config.input_shape, precision)
     return {
@@ -114,7 +119,8 @@ def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, An
         table = trials_table(study)
         trained = ", ".join(str(n) for n in table.loc[table["state"] == "complete", "number"]) or "none yet"
         raise ExportError(f"trial {number} is {state}; only fully trained ones can be exported: {trained}")
-    if target.exists() and any(target.iterdir()) and not (target / "config.yaml").exists():
+    is_export = all((target / name).is_file() for name in ("config.yaml", "weights.safetensors", "report.json"))
+    if target.exists() and any(target.iterdir()) and not is_export:
         raise ExportError(f"{target} holds something else than an export; name another folder")
     settings = folder.settings()
     config = TrialConfig.from_dict(trial.user_attrs[CONFIG])
@@ -131,7 +137,7 @@ def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, An
         "cost": cost_report(config, settings.limits(), settings.precision),
         "quality": trial.user_attrs[QUALITY],
         "data": {"folder": Path(settings.data).name, **data},
-        "versions": study.user_attrs[VERSIONS],
+        "versions": trial.user_attrs[VERSIONS],
         "seed": config.recipe.seed,
     }
     target.mkdir(parents=True, exist_ok=True)

@@ -20,10 +20,11 @@ from objectives.cost import Cost
 from search.early_stopping import FrontHalving
 from search.plan import Plan
 from search.pricing import Survey, price
-from search.study import CONFIG, COST, EPOCH, FAILURE, QUALITY, REJECTED, STOPPED, learning_curve
+from search.study import CONFIG, COST, EPOCH, FAILURE, QUALITY, REJECTED, STOPPED, VERSIONS, learning_curve
 from search.trial_config import TrialConfig
 
 PATIENCE = 50  # rejections in a row; then a network that is known to fit is taken
+MAX_DRAWS = 20  # such networks in a row that were trained already; then nothing new is left
 ORIGIN = "origin"
 
 
@@ -79,7 +80,7 @@ class Ledger:
         self.halving = FrontHalving(settings.epochs)
         self._interrupted: list[Proposal] = []
         self._trained: dict[TrialConfig, int] = {}
-        self._rejected_in_a_row = 0
+        self.exhausted = ""  # why nothing more can be proposed
         trials = self.study.get_trials(deepcopy=False)
         self._random = Random(settings.seed + len(trials))
         with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
@@ -87,10 +88,11 @@ class Ledger:
             self.study.sampler = optuna.samplers.TPESampler(
                 multivariate=True, group=True, constant_liar=True, seed=settings.seed + len(trials)
             )
-        if not trials:
-            self.study.enqueue_trial(self.plan.start(self.num_clips), user_attrs={ORIGIN: "published settings"})
         for trial in trials:
             self._take_over(trial)
+        waiting = any(trial.state == TrialState.WAITING for trial in trials)
+        if not waiting and not any(CONFIG in trial.user_attrs for trial in trials):
+            self.study.enqueue_trial(self.plan.start(self.num_clips), user_attrs={ORIGIN: "published settings"})
 
     def _take_over(self, trial: FrozenTrial) -> None:
         if trial.state == TrialState.WAITING:
@@ -126,6 +128,14 @@ class Ledger:
             self.complete.append((trial.number, (trial.values[0], trial.values[1])))
         else:
             self.states["stopped" if trial.state == TrialState.PRUNED else "failed"] += 1
+            self.reasons[trial.number] = str(trial.user_attrs.get(STOPPED) or trial.user_attrs.get(FAILURE))
+
+    @property
+    def epochs_in_hand(self) -> int:
+        """Epochs of the trials that are running or to be taken up."""
+        return sum(trial.epoch for trial in list(self.running.values())) + sum(
+            len(proposal.curve) for proposal in list(self._interrupted)
+        )
 
     @property
     def num_ended(self) -> int:
@@ -142,22 +152,32 @@ class Ledger:
         if self.num_left <= 0:
             return None
         proposal = self._interrupted.pop(0) if self._interrupted else self._ask()
+        if proposal is None:
+            return None
         last = proposal.curve[-1] if proposal.curve else {"epoch": 0, "macro_accuracy": 0.0}
         self.running[proposal.number] = Running(proposal, int(last["epoch"]), last["macro_accuracy"])
         return proposal
 
-    def _ask(self) -> Proposal:
-        while True:
-            if self._rejected_in_a_row >= PATIENCE:
-                self._enqueue_fitting()
-                self._rejected_in_a_row = 0
+    def _ask(self) -> Proposal | None:
+        for rejected in range(MAX_DRAWS * PATIENCE):
+            if rejected and rejected % PATIENCE == 0 and not self._enqueue_fitting():
+                break
             proposal = self._consider(self.study.ask(dict(self.plan.ranges)))
             if proposal is not None:
                 return proposal
+        self.exhausted = f"the space holds no more configurations that fit than the {len(self._trained)} handed out"
+        return None
 
-    def _enqueue_fitting(self) -> None:
+    def _enqueue_fitting(self) -> bool:
+        """Have a network that fits asked for next; False if all of them were handed out."""
+        fitting = self.survey.fitting
+        if len(self.plan.network_ranges) == len(self.plan.ranges):  # a network is then a whole configuration
+            fitting = [values for values in fitting if self.plan.config(values) not in self._trained]
+        if not fitting:
+            return False
         origin = f"drawn from the networks that fit, after {PATIENCE} rejections in a row"
-        self.study.enqueue_trial(self._random.choice(self.survey.fitting), user_attrs={ORIGIN: origin})
+        self.study.enqueue_trial(self._random.choice(fitting), user_attrs={ORIGIN: origin})
+        return True
 
     def _consider(self, trial: Trial) -> Proposal | None:
         """Price what was asked; None, and told as rejected, if it may not be trained."""
@@ -179,7 +199,6 @@ class Ledger:
         if config in self._trained:
             self._reject(trial.number, "repeated", f"the same as trial {self._trained[config]}")
             return None
-        self._rejected_in_a_row = 0
         self._trained[config] = trial.number
         trial.set_user_attr(CONFIG, config.to_dict())  # last: with it the trial is one to be trained
         return Proposal(trial.number, config, cost)
@@ -188,7 +207,6 @@ class Ledger:
         self._set(number, REJECTED, {"kind": kind, "reason": reason})
         self.study.tell(number, state=TrialState.PRUNED)
         self.rejections[kind] += 1
-        self._rejected_in_a_row += 1
 
     def note_epoch(self, number: int, result: Mapping[str, Any]) -> str:
         """Record a finished epoch; return why the trial should stop, or nothing."""
@@ -198,11 +216,12 @@ class Ledger:
         for epoch in json.loads(result["epochs"]):
             if epoch["epoch"] > running.epoch:
                 self._set(number, f"{EPOCH}{epoch['epoch']}", epoch)
-                self.halving.note(number, epoch["epoch"], epoch["macro_accuracy"], second)
                 running.epoch, running.accuracy = epoch["epoch"], epoch["macro_accuracy"]
-        if running.epoch >= running.proposal.config.recipe.epochs or not self.plan.settings.early_stopping:
-            return ""
-        running.stop_reason = self.halving.verdict(number, running.epoch, running.accuracy, second)
+                reason = self.halving.verdict(number, running.epoch, running.accuracy, second)
+                if self.plan.settings.early_stopping and not running.stop_reason:
+                    running.stop_reason = reason
+        if running.epoch >= running.proposal.config.recipe.epochs:
+            running.stop_reason = ""  # trained to the end before anybody could stop it
         return running.stop_reason
 
     def end(self, number: int, result: Mapping[str, Any] | None, error: str = "") -> str:
@@ -212,8 +231,12 @@ class Ledger:
             return ""
         if result is not None and not running.stop_reason:
             self.note_epoch(number, result)
-        del self.running[number]
-        failure = error or (result or {}).get(FAILURE, "")
+        state = self._settle(running, result, error or (result or {}).get(FAILURE, ""))
+        del self.running[number]  # only now: what could not be written is still running
+        return state
+
+    def _settle(self, running: Running, result: Mapping[str, Any] | None, failure: str) -> str:
+        number = running.proposal.number
         if failure:
             self._set(number, FAILURE, failure)
             self.reasons[number] = failure
@@ -226,6 +249,7 @@ class Ledger:
             return ""  # the search was interrupted
         quality = json.loads(result[QUALITY])
         self._set(number, QUALITY, quality)
+        self._set(number, VERSIONS, json.loads(result[VERSIONS]))
         return self._tell(number, "complete", (quality["macro_accuracy"], self._second(running.proposal.cost)))
 
     def _tell(self, number: int, state: str, values: tuple[float, float] | None = None) -> str:

@@ -1,5 +1,6 @@
 """Settings turned into what a search works with: the ranges it varies, the values it holds, the budget."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -149,20 +150,32 @@ def narrow(name: str, distribution: BaseDistribution, bounds: object) -> BaseDis
     ):
         raise ValueError(f"ranges: {name} must be two numbers, low and high, got {bounds!r}")
     low, high = bounds
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"ranges: {name} must be two finite numbers, got {low} and {high}")
     if low > high:
         raise EmptySpaceError(f"ranges: {name} from {low} to {high} is an empty range")
     if low < distribution.low or high > distribution.high:
         raise ValueError(
             f"ranges: {name} from {low} to {high} leaves the space's {distribution.low} to {distribution.high}"
         )
-    if isinstance(distribution, FloatDistribution):
-        return FloatDistribution(low, high, log=distribution.log, step=distribution.step)
     step = distribution.step
-    first = distribution.low + -(-(low - distribution.low) // step) * step
-    last = distribution.low + (high - distribution.low) // step * step
+    if step is None:
+        return FloatDistribution(low, high, log=distribution.log)
+    tolerance = 1e-9  # of a step: bounds are written in decimals
+    first = math.ceil((low - distribution.low) / step - tolerance)
+    last = math.floor((high - distribution.low) / step + tolerance)
     if first > last:
         raise EmptySpaceError(f"ranges: {name} from {low} to {high} holds none of the space's values (step {step})")
-    return IntDistribution(int(first), int(last), step=step)
+    if isinstance(distribution, IntDistribution):
+        return IntDistribution(
+            distribution.low + first * distribution.step,
+            distribution.low + last * distribution.step,
+            log=distribution.log,
+            step=distribution.step,
+        )
+    return FloatDistribution(
+        round(distribution.low + first * step, 10), round(distribution.low + last * step, 10), step=step
+    )
 
 
 def nearest(distribution: BaseDistribution, value: Any) -> Any:

@@ -15,7 +15,8 @@ from objectives.budget import Budget
 from objectives.cost import Cost
 from search.trial_config import TrialConfig
 
-MAX_ENUMERATED = 50_000  # configurations; above it as many are drawn at random
+MAX_ENUMERATED = 50_000  # configurations; above it some are drawn at random
+NUM_DRAWN = 5_000
 
 
 def price(config: TrialConfig, precision: str) -> Cost:
@@ -59,7 +60,7 @@ def survey(
     precision: str,
     seed: int = 0,
 ) -> Survey:
-    """Price every network in `ranges`, or `MAX_ENUMERATED` random ones where there are more.
+    """Price every network in `ranges`, or `NUM_DRAWN` random ones where there are too many.
 
     Args:
         template: Gives the architecture and every value that `ranges` leaves alone.
@@ -73,7 +74,7 @@ def survey(
     num_priced = 0
     size = math.prod(_num_values(distribution) for distribution in ranges.values())
     is_whole = size <= MAX_ENUMERATED
-    for values in _every(ranges) if is_whole else _draws(ranges, MAX_ENUMERATED, seed):
+    for values in _every(ranges) if is_whole else _draws(ranges, NUM_DRAWN, seed):
         num_priced += 1
         try:
             cost = price(replace(template, network=replace(template.network, **values)), precision)
@@ -95,9 +96,9 @@ def _num_values(distribution: BaseDistribution) -> float:
         return len(distribution.choices)
     if isinstance(distribution, IntDistribution):
         return (distribution.high - distribution.low) // distribution.step + 1
-    if isinstance(distribution, FloatDistribution) and distribution.single():
-        return 1
-    return math.inf
+    if isinstance(distribution, FloatDistribution) and distribution.step:
+        return round((distribution.high - distribution.low) / distribution.step) + 1
+    return 1 if distribution.single() else math.inf
 
 
 def _values(distribution: BaseDistribution) -> list[Any]:
@@ -106,7 +107,8 @@ def _values(distribution: BaseDistribution) -> list[Any]:
     if isinstance(distribution, IntDistribution):
         return list(range(distribution.low, distribution.high + 1, distribution.step))
     assert isinstance(distribution, FloatDistribution)
-    return [distribution.low]
+    step = distribution.step or 0.0
+    return [round(distribution.low + number * step, 10) for number in range(int(_num_values(distribution)))]
 
 
 def _every(ranges: Mapping[str, BaseDistribution]) -> Iterator[dict[str, Any]]:
@@ -121,10 +123,8 @@ def _draws(ranges: Mapping[str, BaseDistribution], count: int, seed: int) -> Ite
 
 
 def _draw(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
-    if not isinstance(distribution, FloatDistribution):
+    if not isinstance(distribution, FloatDistribution) or distribution.step:
         return _values(distribution)[rng.integers(int(_num_values(distribution)))]
     low, high = distribution.low, distribution.high
     value = math.exp(rng.uniform(math.log(low), math.log(high))) if distribution.log else rng.uniform(low, high)
-    if distribution.step:
-        value = low + round((value - low) / distribution.step) * distribution.step
     return min(float(value), high)

@@ -2,17 +2,18 @@
 
 import hashlib
 import logging
+import math
 import os
-import platform
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import optuna
 import torch
+from optuna.exceptions import OptunaError
 from ray import tune
 from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
 
 from data.augmentation import ImpulseResponses
 from data.front_end import FRONT_ENDS
@@ -24,13 +25,11 @@ from search.ledger import Ledger
 from search.plan import Plan, make_plan
 from search.pricing import Survey
 from search.settings import SearchSettings
-from search.study import DATA, VERSIONS, StudyError, StudyFolder
+from search.study import DATA, StudyError, StudyFolder
 from search.trainable import TrialActor
 from search.trial_config import DEFAULT_FRONT_END
 from search.tune import LedgerScheduler, StudySearcher, TrialErrors
 from training.material import Material
-
-PACKAGES = ("numpy", "optuna", "ray", "torch", "torchaudio")
 
 
 class SearchFailedError(RuntimeError):
@@ -92,10 +91,10 @@ def start_search(settings: SearchSettings, folder: StudyFolder, console: Console
     """
     settings = _with_whole_paths(settings)
     if folder.settings_file.exists():
-        raise StudyError(f"{folder.path} already holds a study; go on with `scenefront resume {folder.name}`")
+        raise StudyError(f"{folder.path} already holds a study; go on with `scenefront resume {folder.address}`")
     prepared = prepare(settings, console)
     with folder.lock():
-        study = folder.create(settings, {VERSIONS: versions(), DATA: describe_data(prepared.scenes)})
+        study = folder.create(settings, {DATA: describe_data(prepared.scenes)})
         return _run(prepared, study, folder, console)
 
 
@@ -126,7 +125,7 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
     ledger = Ledger(study, plan, prepared.survey, len(prepared.scenes.train))
     if ledger.num_left <= 0:
         console.print(f"study {folder.name} is complete: all {plan.settings.trials} trials are done")
-        return ledger
+        return _require_some_success(ledger)
     workers, resources = prepared.workers, prepared.resources
     console.print(
         f"study: {folder.path}\ntraining {ledger.num_left} networks for up to {plan.settings.epochs} epochs, "
@@ -139,11 +138,26 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
         display = make_display(ledger, console)
         searcher = StudySearcher(ledger, folder, max(1, int(resources["cpu"])), display)
         with display:
-            _tuner(searcher, ledger, resources, scratch).fit()
-    if not ledger.complete and not ledger.states["stopped"]:
+            try:
+                _tuner(searcher, ledger, resources, scratch).fit()
+            except (tune.TuneError, OptunaError, SQLAlchemyError) as error:
+                if searcher.broken is None:
+                    raise
+                cause = searcher.broken.__cause__ or searcher.broken
+                raise StudyError(
+                    f"{folder.database} cannot be written: {cause}; mend that, then go on with "
+                    f"`scenefront resume {folder.address}`"
+                ) from error
+    if ledger.exhausted:
+        console.print(f"ended after {ledger.num_ended} of {plan.settings.trials} trials: {ledger.exhausted}")
+    return _require_some_success(ledger)
+
+
+def _require_some_success(ledger: Ledger) -> Ledger:
+    if ledger.num_ended and ledger.states["failed"] == ledger.num_ended:
         reasons = sorted(set(ledger.reasons.values()))
         raise SearchFailedError(
-            f"all {ledger.states['failed']} trials failed; nothing was trained:\n  " + "\n  ".join(reasons)
+            f"all {ledger.num_ended} trials failed; nothing was trained:\n  " + "\n  ".join(reasons)
         )
     return ledger
 
@@ -159,7 +173,7 @@ def _tuner(searcher: StudySearcher, ledger: Ledger, resources: dict[str, float],
         tune.with_resources(TrialActor, resources),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=LedgerScheduler(ledger, searcher.display),
+            scheduler=LedgerScheduler(searcher),
             num_samples=ledger.num_left,
             reuse_actors=True,
         ),
@@ -188,12 +202,12 @@ def share_machine(workers: int | None) -> tuple[int, dict[str, float]]:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = torch.cuda.device_count()
-    count = workers or gpus or cores
+    count = workers or min(gpus or cores, cores)
     if count > cores:
         raise ValueError(f"workers must be at most the number of cores, {cores}, got {count}")
     resources: dict[str, float] = {"cpu": max(1, cores // count)}
     if gpus:
-        resources["gpu"] = gpus / count if count > gpus else 1
+        resources["gpu"] = 1 / math.ceil(count / gpus)  # a trial stays on one device
     return count, resources
 
 
@@ -201,13 +215,6 @@ def resources_text(resources: dict[str, float]) -> str:
     """Name what a trial gets."""
     cores = f"{resources['cpu']:g} core{'s' if resources['cpu'] > 1 else ''}"
     return f"{cores}, {resources['gpu']:g} GPU" if "gpu" in resources else cores
-
-
-def versions() -> dict[str, str]:
-    """Name what computed the figures: packages and Python."""
-    return {"python": platform.python_version(), "scenefront": version("scenefront")} | {
-        name: version(name) for name in PACKAGES
-    }
 
 
 def describe_data(scenes: Scenes) -> dict[str, Any]:

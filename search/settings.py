@@ -12,6 +12,7 @@ from objectives.cost import BYTES
 from search.names import unknown
 
 COSTS = ("macs", "params")
+MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,20 +42,22 @@ class SearchSettings:
             for name, rule, holds in (
                 ("trials", "a whole number of at least 1", _is_count(self.trials)),
                 ("epochs", "a whole number of at least 1", _is_count(self.epochs)),
-                ("seed", "a whole number of at least 0", _is_count(self.seed, least=0)),
+                ("seed", f"a whole number from 0 to {MAX_SEED}", _is_count(self.seed, least=0, most=MAX_SEED)),
                 ("workers", "a whole number of at least 1", self.workers is None or _is_count(self.workers)),
                 ("cost", f"one of {', '.join(COSTS)}", self.cost in COSTS),
-                ("precision", f"one of {', '.join(BYTES)}", self.precision in BYTES),
+                ("precision", f"one of {', '.join(BYTES)}", self.precision in tuple(BYTES)),
                 ("early_stopping", "true or false", isinstance(self.early_stopping, bool)),
-                ("set", "a mapping of config keys to values", isinstance(self.set, Mapping)),
-                ("ranges", "a mapping of config keys to [low, high]", isinstance(self.ranges, Mapping)),
+                ("set", "a mapping of config keys to values", _is_mapping(self.set)),
+                ("ranges", "a mapping of config keys to [low, high]", _is_mapping(self.ranges)),
+                ("cache", "a folder", _is_folder(self.cache)),
+                ("impulse_responses", "a folder", _is_folder(self.impulse_responses)),
             )
             if not holds
         ]
         wrong += [
             f"{name} must be a text, got {getattr(self, name)!r}"
             for name in ("data", "space", "split", "budget")
-            if not isinstance(getattr(self, name), str)
+            if not _is_text(getattr(self, name))
         ]
         if wrong:
             raise ValueError("; ".join(wrong))
@@ -75,7 +78,7 @@ class SearchSettings:
 
 
 def read_settings(path: Path, **overrides: Any) -> SearchSettings:
-    """Read a search from a YAML file; `overrides` that are not None go before what it says.
+    """Read a search from a YAML file; `overrides` that are not None replace what it says, key by key in mappings.
 
     Raises:
         ValueError: The file is missing, is no YAML mapping, or has a key that no search has (the nearest is named).
@@ -88,7 +91,11 @@ def read_settings(path: Path, **overrides: Any) -> SearchSettings:
         raise ValueError(f"{path} is not YAML that can be loaded safely: {error}") from error
     if not isinstance(loaded, dict):
         raise ValueError(f"{path} must be a mapping of search settings, got {type(loaded).__name__}")
-    return make_settings({**loaded, **{key: value for key, value in overrides.items() if value is not None}}, str(path))
+    given = {key: value for key, value in overrides.items() if value is not None}
+    for name in ("set", "ranges"):
+        if name in given and isinstance(loaded.get(name), Mapping):
+            given[name] = {**loaded[name], **given[name]}
+    return make_settings({**loaded, **given}, str(path))
 
 
 def make_settings(values: Mapping[str, Any], source: str) -> SearchSettings:
@@ -112,5 +119,17 @@ def make_settings(values: Mapping[str, Any], source: str) -> SearchSettings:
         raise ValueError(f"{source}: {error}") from error
 
 
-def _is_count(value: object, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_count(value: object, least: int = 1, most: int = 10**9) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_folder(value: object) -> bool:
+    return value is None or _is_text(value)
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)

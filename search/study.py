@@ -9,6 +9,8 @@ A trial's state follows from Optuna's state and the attributes below: COMPLETE i
 rejected untrained or stopped early, FAIL is failed, RUNNING is running or, with nobody holding the lock, interrupted.
 """
 
+import shlex
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +34,7 @@ REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # each a reason
 EPOCH = "epoch:"  # followed by its number
 OBJECTIVES, VERSIONS, DATA = "objectives", "versions", "data"
 
+RESULTS = Path("results")
 STATES = ("complete", "running", "interrupted", "stopped", "failed", "rejected")
 
 
@@ -49,6 +52,12 @@ class StudyFolder:
     def name(self) -> str:
         """Of the study: its folder's."""
         return self.path.name
+
+    @property
+    def address(self) -> str:
+        """What to type after a command to mean this study."""
+        elsewhere = self.path.parent.resolve() != RESULTS.resolve()
+        return shlex.quote(self.name) + (f" --results {shlex.quote(str(self.path.parent))}" if elsewhere else "")
 
     @property
     def database(self) -> Path:
@@ -109,7 +118,7 @@ class StudyFolder:
             StudyError: The folder already holds a study.
         """
         if self.settings_file.exists():
-            raise StudyError(f"{self.path} already holds a study; go on with `scenefront resume {self.name}`")
+            raise StudyError(f"{self.path} already holds a study; go on with `scenefront resume {self.address}`")
         self.path.mkdir(parents=True, exist_ok=True)
         for leftover in self.path.glob("study.db*"):  # of a start that did not get as far as the settings
             leftover.unlink()
@@ -141,7 +150,12 @@ class StudyFolder:
 
     def _storage(self) -> optuna.storages.RDBStorage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        return optuna.storages.RDBStorage(f"sqlite:///{self.database}", engine_kwargs={"connect_args": {"timeout": 60}})
+
+        # a URL would give characters such as ? and % in the folder's name a meaning of their own
+        def connect() -> sqlite3.Connection:
+            return sqlite3.connect(self.database, timeout=60, check_same_thread=False)
+
+        return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
 
 
 def find_study(results: Path, name: str | None) -> StudyFolder:
@@ -150,15 +164,16 @@ def find_study(results: Path, name: str | None) -> StudyFolder:
     Raises:
         StudyError: There is none; the nearest name is given.
     """
-    studies = sorted(results.glob("*/search.yaml"), key=lambda file: (file.parent / "study.db").stat().st_mtime)
+    folders = [StudyFolder(file.parent) for file in results.glob("*/search.yaml")]
     if name is None:
-        if not studies:
+        whole = [folder for folder in folders if folder.database.exists()]
+        if not whole:
             raise StudyError(f"there is no study in {results} yet; start one with `scenefront search`")
-        return StudyFolder(studies[-1].parent)
+        return max(whole, key=lambda folder: folder.database.stat().st_mtime)
     for path in (results / name, Path(name)):
         if (path / "search.yaml").exists():
             return StudyFolder(path.resolve())
-    raise StudyError(f"{unknown('study', name, [file.parent.name for file in studies])} (in {results})")
+    raise StudyError(f"{unknown('study', name, [folder.name for folder in folders])} (in {results})")
 
 
 def trial_state(trial: FrozenTrial, *, is_locked: bool) -> str:

@@ -1,7 +1,9 @@
 """What runs in a Ray actor: one trial after the other, an epoch a step."""
 
 import json
+import platform
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from search.trial_config import TrialConfig
 from training.checkpoint import CheckpointError
 from training.loop import EpochResult, NonFiniteLossError, TrainingRun, default_device
 from training.material import Material, load_material
+
+PACKAGES = ("scenefront", "numpy", "optuna", "ray", "torch", "torchaudio")
 
 
 class TrialActor(tune.Trainable):
@@ -59,6 +63,7 @@ class TrialActor(tune.Trainable):
                 [_summary(result) for result in unreported]
             ),  # as text: Ray flattens what it passes on
             "quality": json.dumps(unreported[-1].quality.to_dict()),
+            "versions": json.dumps(versions()),
             "done": self.run.is_over,
         }
 
@@ -71,6 +76,12 @@ def _summary(result: EpochResult) -> dict[str, float]:
         "log_loss": result.quality.log_loss,
         "duration_s": result.duration_s,
     }
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Name what computed the figures: packages and Python."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 @lru_cache(maxsize=2)

@@ -1,11 +1,15 @@
 """Ray Tune's side of a search: thin parts that pass everything on to the ledger."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from optuna.exceptions import OptunaError
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from sqlalchemy.exc import SQLAlchemyError
 
 from search.display import Display
 from search.ledger import Ledger, Proposal
@@ -28,12 +32,24 @@ class StudySearcher(Stateless, Searcher):
     def __init__(self, ledger: Ledger, folder: StudyFolder, threads: int, display: Display) -> None:
         super().__init__()
         self.ledger, self.folder, self.threads, self.display = ledger, folder, threads, display
-        self.errors: dict[str, str] = {}
+        self.broken: Exception | None = None  # why the study could not be written
         self._numbers: dict[str, int] = {}
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Remember an error of the study's database: Ray would pass it on as a text, or over it."""
+        if self.broken is not None:
+            raise self.broken
+        try:
+            yield
+        except (OptunaError, SQLAlchemyError) as error:
+            self.broken = error
+            raise
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override] # Ray's own names no FINISHED
         """Give the config of the next trial, or that there is none."""
-        proposal = self.ledger.propose()
+        with self.writing():
+            proposal = self.ledger.propose()
         if proposal is None:
             return str(Searcher.FINISHED)
         self._numbers[trial_id] = proposal.number
@@ -58,14 +74,16 @@ class StudySearcher(Stateless, Searcher):
         if error:
             return
         number = self._numbers[trial_id]
-        state = self.ledger.end(number, result)
+        with self.writing():
+            state = self.ledger.end(number, result)
         if state:
             self.display.ended(number, state)
 
     def fail(self, trial_id: str, reason: str) -> None:
         """Settle a trial whose actor broke."""
         number = self._numbers[trial_id]
-        self.ledger.end(number, None, error=reason)
+        with self.writing():
+            self.ledger.end(number, None, error=reason)
         self.display.ended(number, "failed")
 
     def save(self, checkpoint_path: str) -> None:
@@ -78,19 +96,20 @@ class StudySearcher(Stateless, Searcher):
 class LedgerScheduler(Stateless, FIFOScheduler):
     """Passes each epoch to the ledger, and stops the trials that it says."""
 
-    def __init__(self, ledger: Ledger, display: Display) -> None:
+    def __init__(self, searcher: StudySearcher) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Ray's own
-        self.ledger, self.display = ledger, display
+        self.searcher = searcher
 
     def on_trial_result(self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]) -> str:  # noqa: ARG002 - Ray's signature
         """Record the epoch."""
-        stop_reason = self.ledger.note_epoch(trial.config["number"], result)
-        self.display.epoch_done(trial.config["number"])
+        with self.searcher.writing():
+            stop_reason = self.searcher.ledger.note_epoch(trial.config["number"], result)
+        self.searcher.display.epoch_done(trial.config["number"])
         return str(TrialScheduler.STOP if stop_reason else TrialScheduler.CONTINUE)
 
 
 class TrialErrors(Stateless, tune.Callback):
-    """Tells the searcher why an actor broke, and keeps the display's clock going."""
+    """Tells the searcher why an actor broke."""
 
     def __init__(self, searcher: StudySearcher) -> None:
         self.searcher = searcher
@@ -98,10 +117,6 @@ class TrialErrors(Stateless, tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002 - Ray's signature
         """Pass the error's last line on: the one that says what it was."""
         self.searcher.fail(trial.trial_id, _reason(str(trial.get_error() or "")))
-
-    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:  # noqa: ARG002 - Ray's signature
-        """Let the display show that time passes."""
-        self.searcher.display.tick()
 
 
 def _reason(error: str) -> str:

@@ -107,6 +107,9 @@ class TrainingRun:
             step = int(finite.argmin())
             before = float(values[step - 1]) if step else None
             raise NonFiniteLossError(self.epoch + 1, step + 1, float(values[step]), before, rates[step])
+        if not all(bool(value.isfinite().all()) for value in self.network.state_dict().values()):
+            # the last step ran away: no loss has seen its weights yet
+            raise NonFiniteLossError(self.epoch + 1, len(values) + 1, float("nan"), float(values[-1]), rates[-1])
         return float(values.mean())
 
     def _set_learning_rate(self, step: int) -> float:

@@ -4,6 +4,7 @@ The defaults are those of the isotropic network of ASCDomain (technical report, 
 for the optimizer and sections 2.1 to 2.3 for the augmentation).
 """
 
+import math
 from dataclasses import dataclass
 
 
@@ -30,15 +31,15 @@ class Recipe:
             for name, rule, holds in (
                 ("epochs", "at least 1", self.epochs >= 1),
                 ("batch_size", "at least 2 (batch norm needs two clips)", self.batch_size >= 2),
-                ("learning_rate", "above 0", self.learning_rate > 0),
-                ("weight_decay", "at least 0", self.weight_decay >= 0),
+                ("learning_rate", "above 0 and finite", 0 < self.learning_rate < math.inf),
+                ("weight_decay", "at least 0 and finite", 0 <= self.weight_decay < math.inf),
                 ("warmup_share", "at least 0 and below 1", 0 <= self.warmup_share < 1),
-                ("roll_s", "at least 0", self.roll_s >= 0),
+                ("roll_s", "at least 0 and finite", 0 <= self.roll_s < math.inf),
                 ("impulse_response_p", "between 0 and 1", 0 <= self.impulse_response_p <= 1),
                 ("mix_style_p", "between 0 and 1", 0 <= self.mix_style_p <= 1),
-                ("mix_style_alpha", "above 0", self.mix_style_alpha > 0),
+                ("mix_style_alpha", "above 0 and finite", 0 < self.mix_style_alpha < math.inf),
                 ("mask_bins", "at least 0", self.mask_bins >= 0),
-                ("seed", "at least 0", self.seed >= 0),
+                ("seed", "from 0 to 2147483647", 0 <= self.seed < 2**31),
             )
             if not holds
         ]

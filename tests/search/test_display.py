@@ -25,7 +25,8 @@ def ledger(tmp_path):
 def epoch(number, accuracy, last=2):
     summary = {"epoch": number, "train_loss": 1.0, "macro_accuracy": accuracy, "log_loss": 2.0, "duration_s": 0.1}
     quality = {"macro_accuracy": accuracy, "log_loss": 2.0}
-    return {"epochs": json.dumps([summary]), "quality": json.dumps(quality), "done": number == last}
+    told = {"epochs": json.dumps([summary]), "quality": json.dumps(quality), "versions": "{}"}
+    return {**told, "done": number == last}
 
 
 def text(renderable):
@@ -60,6 +61,15 @@ def test_time_left_follows_from_the_share_that_is_done(ledger):
     ledger.note_epoch(number, epoch(1, 0.3))
     clock.started = time.monotonic() - 10
     assert clock.left_s() == pytest.approx(70, rel=0.01)  # an eighth took 10 s
+
+
+def test_time_left_after_a_restart_counts_what_was_trained_before(ledger):
+    number = ledger.propose().number
+    ledger.note_epoch(number, epoch(1, 0.3))
+    again = Ledger(ledger.study, ledger.plan, ledger.survey, num_clips=960)
+    clock = Clock(again)
+    again.propose()
+    assert clock.left_s() is None  # taking a trial up is no progress
 
 
 def test_a_pipe_gets_lines_and_a_terminal_a_page(ledger):

@@ -12,7 +12,7 @@ from search import ledger as ledger_module
 from search.ledger import Ledger
 from search.plan import make_plan
 from search.settings import SearchSettings
-from search.study import StudyFolder, front_table, learning_curve, rejection_kinds, trials_table
+from search.study import StudyError, StudyFolder, find_study, front_table, learning_curve, rejection_kinds, trials_table
 
 SETTINGS = SearchSettings(data="nowhere", space="isotropic", trials=4, epochs=9, seed=3)
 
@@ -35,7 +35,8 @@ def epochs(first, last, accuracy):
         for n in range(first, last + 1)
     ]
     quality = {"macro_accuracy": accuracy, "log_loss": 2.0}
-    return {"epochs": json.dumps(curve), "quality": json.dumps(quality), "done": last == SETTINGS.epochs}
+    told = {"epochs": json.dumps(curve), "quality": json.dumps(quality), "versions": json.dumps({"torch": "2"})}
+    return {**told, "done": last == SETTINGS.epochs}
 
 
 def test_what_breaks_the_budget_is_rejected_with_its_figures_and_never_handed_out(folder):
@@ -181,6 +182,64 @@ def test_after_enough_rejections_a_network_that_fits_is_drawn_and_that_is_record
     assert all(proposal.cost.macs <= 800_000 for proposal in proposals)
     origins = [ledger.study.get_trials()[proposal.number].user_attrs.get("origin", "") for proposal in proposals]
     assert any("after 5 rejections in a row" in origin for origin in origins)
+
+
+def test_a_search_ends_when_nothing_new_is_left(folder):
+    held = {name: value for name, value in start_values().items() if name != "depth"}
+    settings = SearchSettings(data="nowhere", space="isotropic", trials=9, epochs=9, set=held, ranges={"depth": [2, 4]})
+    ledger = start(folder, settings)
+    assert sorted(ledger.propose().config.network.depth for _ in range(3)) == [2, 3, 4]
+    assert ledger.propose() is None
+    assert ledger.exhausted == "the space holds no more configurations that fit than the 3 handed out"
+
+
+def test_the_published_start_is_not_lost_to_a_kill_before_it_was_priced(folder):
+    first = start(folder)
+    published = first.plan.start(960)
+    first.study.ask(dict(first.plan.ranges))
+    again = start(folder).propose()
+    assert again.number == 1
+    assert {name: again.config.to_dict()[name] for name in published} == published
+
+
+def test_a_rung_passed_while_nobody_listened_is_judged_all_the_same(folder):
+    ledger = start(folder)
+    for number in range(100, 104):
+        ledger.halving.note(number, 3, 0.9, 10.0)
+    number = ledger.propose().number
+    assert ledger.note_epoch(number, epochs(1, 5, 0.1)).startswith("epoch 3: 4 of the 5")
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "a{x}b", "tau [dev] ü"])
+def test_a_study_may_have_any_name_that_a_folder_can_have(tmp_path, name):
+    folder = StudyFolder(tmp_path / name)
+    folder.create(SETTINGS, {})
+    assert sorted(path.name for path in folder.path.iterdir()) == ["search.yaml", "study.db"]
+    assert find_study(tmp_path, name).open().user_attrs["objectives"] == ["macro_accuracy", "macs"]
+
+
+def test_a_study_that_was_moved_is_still_read(folder, tmp_path):
+    start(folder).propose()
+    moved = StudyFolder(tmp_path / "other")
+    folder.path.rename(moved.path)
+    assert len(trials_table(moved.open())) == 1
+
+
+def test_one_damaged_study_does_not_hide_the_others(tmp_path):
+    for name in ("good", "bad"):
+        StudyFolder(tmp_path / name).create(SETTINGS, {})
+    (tmp_path / "bad" / "study.db").unlink()
+    assert find_study(tmp_path, None).name == find_study(tmp_path, "good").name == "good"
+    with pytest.raises(StudyError, match=r"study\.db is missing"):
+        find_study(tmp_path, "bad").open()
+
+
+def test_a_database_of_something_else_is_refused(tmp_path):
+    folder = StudyFolder(tmp_path / "study")
+    folder.create(SETTINGS, {})
+    folder.database.write_bytes(b"not a database" * 100)
+    with pytest.raises(StudyError, match="is no study that can be read"):
+        folder.open()
 
 
 def test_a_budget_error_in_the_record_is_the_one_that_a_person_sees(folder):

@@ -31,10 +31,11 @@ def test_the_number_of_classes_comes_from_the_data():
         ({"set": {"widht": 32}}, "unknown config key 'widht'; did you mean 'width'?"),
         ({"set": {"width": "wide"}}, "width must be a whole number, got 'wide'"),
         ({"set": {"epochs": 3}}, "epochs cannot be set here: it is a setting of its own: --epochs"),
-        ({"set": {"learning_rate": -1}}, "learning_rate must be above 0, got -1"),
+        ({"set": {"learning_rate": -1}}, "learning_rate must be above 0 and finite, got -1"),
         ({"ranges": {"width": [32, 999]}}, "ranges: width from 32 to 999 leaves the space's 32 to 192"),
         ({"ranges": {"width": [64, 32]}}, "ranges: width from 64 to 32 is an empty range"),
         ({"ranges": {"width": [33, 40]}}, "ranges: width from 33 to 40 holds none of the space's values (step 16)"),
+        ({"ranges": {"width": [32, float("nan")]}}, "ranges: width must be two finite numbers, got 32 and nan"),
         ({"ranges": {"width": 32}}, "ranges: width must be two numbers, low and high, got 32"),
         ({"ranges": {"num_classes": [2, 3]}}, "num_classes cannot be set here: it comes from the data"),
         ({"set": {"width": 32}, "ranges": {"width": [32, 64]}}, "ranges: width cannot be narrowed: its value is held"),
@@ -78,6 +79,13 @@ def test_narrow_keeps_to_the_values_of_the_range():
     )
 
 
+def test_narrow_keeps_a_stepped_float_on_its_grid():
+    growth = FloatDistribution(1.0, 2.4, step=0.1)
+    assert narrow("growth", growth, [1.05, 2.0]) == FloatDistribution(1.1, 2.0, step=0.1)
+    with pytest.raises(EmptySpaceError, match="holds none of the space's values"):
+        narrow("growth", growth, [1.01, 1.05])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -86,6 +94,11 @@ def test_narrow_keeps_to_the_values_of_the_range():
         ("data: x", "a search needs space"),
         ("data: x\nspace: isotropic\ntrials: many", "trials must be a whole number of at least 1, got 'many'"),
         ("data: x\nspace: isotropic\nbudget: dcase2202", "unknown budget 'dcase2202'"),
+        ("data: x\nspace: isotropic\nprecision: [fp16]", "precision must be one of"),
+        ("data: x\nspace: isotropic\nset: {3: 4}", "set must be a mapping of config keys to values"),
+        ("data: x\nspace: isotropic\ncache: 5", "cache must be a folder, got 5"),
+        ("data: x\nspace: isotropic\nseed: 5000000000", "seed must be a whole number from 0 to 2147483647"),
+        ("data: ''\nspace: isotropic", "data must be a text, got ''"),
         ("data: !!python/object:os.system x", "is not YAML that can be loaded safely"),
         ("data: [", "is not YAML that can be loaded safely"),
     ],
@@ -104,6 +117,12 @@ def test_settings_written_are_read_back_the_same(tmp_path):
     path = tmp_path / "search.yaml"
     path.write_text(asked.to_yaml())
     assert read_settings(path) == asked
+
+
+def test_values_held_by_flags_join_those_of_the_file(tmp_path):
+    path = tmp_path / "search.yaml"
+    path.write_text("data: x\nspace: isotropic\nset: {width: 32, depth: 4}\n")
+    assert read_settings(path, set={"width": 48}).set == {"width": 48, "depth": 4}
 
 
 def test_flags_go_before_the_file(tmp_path):

@@ -188,6 +188,8 @@ def test_a_search_whose_every_trial_fails_says_why(tiny, tmp_path):
     assert "Traceback" not in failed.stderr
     told = json.loads(scenefront("status", "--json", cwd=tmp_path).stdout)
     assert told["states"]["failed"] == 2
+    again = scenefront("resume", cwd=tmp_path)
+    assert (again.returncode, "all 2 trials failed" in again.stderr) == (1, True)
 
 
 def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tiny, tmp_path):

@@ -117,6 +117,26 @@ def test_a_loss_that_runs_away_says_where_and_how_far(material):
     assert f"epoch {caught.value.epoch}, step {caught.value.step}" in str(caught.value)
 
 
+def test_weights_that_the_last_step_ruined_are_a_loss_that_ran_away(material, monkeypatch):
+    run = TrainingRun(build, RECIPE, material, CPU)
+    step = run.optimizer.step
+
+    def ruin():
+        step()
+        with torch.no_grad():
+            run.network.classifier.weight.fill_(float("inf"))
+
+    steps = iter([step] * (run.steps_per_epoch - 1) + [ruin])
+
+    def take():
+        next(steps)()
+
+    monkeypatch.setattr(run.optimizer, "step", take)
+    with pytest.raises(NonFiniteLossError) as caught:
+        run.run_epoch()
+    assert (caught.value.epoch, caught.value.step) == (1, run.steps_per_epoch + 1)
+
+
 def test_impulse_responses_that_are_asked_for_must_be_there(material):
     without = dataclasses.replace(material, responses=None)
     with pytest.raises(DataError, match="there is no folder of impulse responses"):
@@ -150,7 +170,10 @@ def test_the_report_s_warm_up_is_2000_steps_of_its_own_training():
     ("values", "message"),
     [
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
-        ({"learning_rate": 0.0, "seed": -1}, "learning_rate must be above 0, got 0.0; seed must be at least 0, got -1"),
+        (
+            {"learning_rate": 0.0, "seed": -1},
+            "learning_rate must be above 0 and finite, got 0.0; seed must be from 0 to 2147483647, got -1",
+        ),
         ({"warmup_share": 1.0}, "warmup_share must be at least 0 and below 1, got 1.0"),
     ],
 )
