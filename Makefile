@@ -18,6 +18,7 @@ setup:
 search: setup
 	@test -e demo-data/meta.csv || $(BIN)/scenefront data demo demo-data
 	$(BIN)/scenefront search --config demo.yaml
+	$(BIN)/scenefront plot
 
 test: setup browser tests
 
