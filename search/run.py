@@ -28,7 +28,7 @@ from search.settings import SearchSettings
 from search.study import DATA, StudyError, StudyFolder
 from search.trainable import TrialActor
 from search.trial_config import DEFAULT_FRONT_END
-from search.tune import LedgerScheduler, StudySearcher, TrialErrors
+from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors
 from training.material import Material
 
 
@@ -137,9 +137,10 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
     ) as scratch:
         display = make_display(ledger, console)
         searcher = StudySearcher(ledger, folder, max(1, int(resources["cpu"])), display)
-        with display:
+        interruption = Interruption()
+        with display, interruption.watched():
             try:
-                _tuner(searcher, ledger, resources, scratch).fit()
+                _tuner(searcher, resources, scratch, interruption).fit()
             except (tune.TuneError, OptunaError, SQLAlchemyError) as error:
                 if searcher.broken is None:
                     raise
@@ -162,7 +163,9 @@ def _require_some_success(ledger: Ledger) -> Ledger:
     return ledger
 
 
-def _tuner(searcher: StudySearcher, ledger: Ledger, resources: dict[str, float], scratch: Path) -> tune.Tuner:
+def _tuner(
+    searcher: StudySearcher, resources: dict[str, float], scratch: Path, interruption: Interruption
+) -> tune.Tuner:
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the study is the record
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is a crash that was asked for: `resume` mends both
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with verbose=0: Ray itself prints nothing
@@ -174,14 +177,14 @@ def _tuner(searcher: StudySearcher, ledger: Ledger, resources: dict[str, float],
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=LedgerScheduler(searcher),
-            num_samples=ledger.num_left,
+            num_samples=searcher.ledger.num_left,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(scratch),
             verbose=0,
-            callbacks=[TrialErrors(searcher)],
+            callbacks=[TrialErrors(searcher, interruption)],
             failure_config=tune.FailureConfig(max_failures=1),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),

@@ -1,7 +1,9 @@
 """Ray Tune's side of a search: thin parts that pass everything on to the ledger."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from optuna.exceptions import OptunaError
@@ -108,11 +110,44 @@ class LedgerScheduler(Stateless, FIFOScheduler):
         return str(TrialScheduler.STOP if stop_reason else TrialScheduler.CONTINUE)
 
 
-class TrialErrors(Stateless, tune.Callback):
-    """Tells the searcher why an actor broke."""
+class Interruption:
+    """Ctrl-C that cannot get lost: what Python raises inside a destructor or a foreign callback goes no further."""
 
-    def __init__(self, searcher: StudySearcher) -> None:
-        self.searcher = searcher
+    def __init__(self) -> None:
+        self.seen = False
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Remember a SIGINT for the length of a `with` block of the main thread; a background job ignores it."""
+        before = signal.getsignal(signal.SIGINT)
+        if before == signal.SIG_IGN:
+            yield
+            return
+        signal.signal(signal.SIGINT, self._interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signal calls it
+        self.seen = True
+        raise KeyboardInterrupt
+
+    def require_none(self) -> None:
+        """Raise KeyboardInterrupt if one was seen."""
+        if self.seen:
+            raise KeyboardInterrupt
+
+
+class TrialErrors(Stateless, tune.Callback):
+    """Tells the searcher why an actor broke, and Ray that somebody pressed Ctrl-C."""
+
+    def __init__(self, searcher: StudySearcher, interruption: Interruption) -> None:
+        self.searcher, self.interruption = searcher, interruption
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:  # noqa: ARG002 - Ray's signature
+        """End a search whose interruption got lost."""
+        self.interruption.require_none()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002 - Ray's signature
         """Pass the error's last line on: the one that says what it was."""
