@@ -207,7 +207,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tiny, tmp_path):
     )  # fmt: skip
     process = subprocess.Popen(
         asked, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, preexec_fn=listen_to_ctrl_c,
+        start_new_session=True, preexec_fn=listen_to_ctrl_c,  # noqa: PLW1509 - nothing of this process runs in the child
     )  # fmt: skip
     for line in process.stdout:
         if "epoch 2/40" in line:
