@@ -25,7 +25,9 @@ MINIMUM = (3, 11)
 NEEDED_BYTES = 25 * 10**8
 # Torchaudio asks for the torch of its own number, and works with the newer one: installed without its wishes.
 TORCHAUDIO = "torchaudio==2.11.0"
-BUILD_BACKEND = "hatchling"
+# hatchling builds this project. Some of what it needs comes as source that setuptools builds: an older one than that
+# of constraints.txt, which a new .venv of Python 3.11 holds, cannot without a package more.
+BUILD_BACKENDS = ("hatchling", "setuptools")
 # Run in .venv: torch.version.cuda is None for a CPU-only torch.
 FIND_UNUSABLE = """
 import importlib.util, pathlib, torch
@@ -79,8 +81,8 @@ def set_up() -> None:
     if not works():
         say(f"making .venv with Python {sys.version.split()[0]}")
         run([sys.executable, "-m", "venv", "--clear", str(VENV)], "cannot make .venv")
-    say("installing the installer and the build backend")
-    pip("pip", BUILD_BACKEND)
+    say("installing the installer and the build backends")
+    pip("pip", *BUILD_BACKENDS)
     say("installing SceneFront and what it needs (the first time this downloads some 100 MB, more with CUDA)")
     pip(TORCHAUDIO, "--no-deps")
     pip("--group", "dev", "--no-build-isolation", "--editable", ".")
