@@ -1,7 +1,7 @@
 """What can be built: one architecture a file, each a frozen config and its network.
 
-Every network maps a log-mel spectrogram (B, 1, F, T) to logits (B, K), in two halves that a training method
-may take apart: `features(x)` gives (B, D) and `classify(z)` gives (B, K).
+Every network maps a log-mel spectrogram (B, in_channels, F, T) to logits (B, K), in two halves that a training
+method may take apart: `features(x)` gives (B, D) and `classify(z)` gives (B, K).
 """
 
 from collections.abc import Callable
@@ -22,18 +22,21 @@ class Architecture:
 
     Attributes:
         config: Frozen dataclass of its sizes; the defaults are the published network. Raises ValueError for
-            sizes that build none.
+            sizes that build none. `num_classes` comes from the data; `in_channels`, and `mel_bins` where it has
+            one, from the front end.
         network: Builds the network of a config.
-        count: What the network of a config costs on one input of (1, F, T), without building it. Raises
-            ValueError for an input too small for the config.
+        count: What the network of a config costs on one input of (in_channels, F, T), without building it. Raises
+            ValueError for an input that the config cannot take.
+        front_end: Name of the front end that its report used: the one it hears unless a search says otherwise.
     """
 
     config: type[Any]
     network: Callable[[Any], nn.Module]
     count: Callable[[Any, Shape], Counts]
+    front_end: str
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "isotropic": Architecture(isotropic.IsotropicConfig, isotropic.Isotropic, isotropic.count),
-    "cp_mobile": Architecture(cp_mobile.CPMobileConfig, cp_mobile.CPMobile, cp_mobile.count),
+    "cp_mobile": Architecture(cp_mobile.CPMobileConfig, cp_mobile.CPMobile, cp_mobile.count, "dcase24"),
+    "isotropic": Architecture(isotropic.IsotropicConfig, isotropic.Isotropic, isotropic.count, "dcase24"),
 }

@@ -1,15 +1,16 @@
 """What a network costs, added up beside it without building it.
 
-The rule is the DCASE challenge's own: a convolution's weights and biases count once per position of its
-output, those of a linear layer or a batch norm once, and everything without parameters is free.
-`objectives/measure.py` counts a built network by the same rule, and the tests hold the two equal.
+The rule of the MACs is the DCASE challenge's own: a convolution's weights and biases count once per position of
+its output, those of a linear layer or a batch norm once, and everything without parameters is free. The rule of
+the peak is that of `objectives/memory.py`: what is alive while one layer runs, on a device that runs layer by layer.
+`objectives/measure.py` counts a built network by the same rules, and the tests hold the two equal.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-# Of one clip, without the batch axis: (1, F, T) for a log-mel spectrogram.
+# Of one clip, without the batch axis: (channels, F, T).
 Shape: TypeAlias = Sequence[int]
 
 
@@ -21,20 +22,26 @@ class Counts:
         macs: Multiply-accumulates, by the rule at the top of this file.
         params: Parameters: a count, not bytes.
         stored_values: Parameters, and the running mean and variance of every batch norm.
+        peak_values: The most activations that are alive at one time: bytes of memory where each is an int8.
     """
 
     macs: int
     params: int
     stored_values: int
+    peak_values: int
 
 
 class Tally:
     """A sum that grows layer by layer, in the order of the network."""
 
-    __slots__ = ("macs", "params", "running")
+    __slots__ = ("macs", "params", "peak", "running")
 
     def __init__(self) -> None:
-        self.macs = self.params = self.running = 0
+        self.macs = self.params = self.running = self.peak = 0
+
+    def hold(self, values: int) -> None:
+        """Note that this many activations are alive at one time."""
+        self.peak = max(self.peak, values)
 
     def conv(self, weights: int, bias: int, positions: int) -> None:
         """Add a convolution of `weights` and `bias` scalars whose output has `positions` in F x T."""
@@ -53,26 +60,26 @@ class Tally:
         self.macs += (inputs + 1) * outputs
 
     def add(self, other: "Tally", times: int = 1) -> None:
-        """Add another sum, `times` over."""
+        """Add another sum, `times` over; its peak counts as it is."""
+        self.hold(other.peak)
         self.macs += other.macs * times
         self.params += other.params * times
         self.running += other.running * times
 
     def counts(self) -> Counts:
         """Return the sum so far."""
-        return Counts(self.macs, self.params, self.params + self.running)
+        return Counts(self.macs, self.params, self.params + self.running, self.peak)
 
 
-def spectrogram_size(input_shape: Shape) -> tuple[int, int]:
-    """Return F and T of a one-channel spectrogram.
+def spectrogram_size(input_shape: Shape, in_channels: int) -> tuple[int, int]:
+    """Return F and T of a spectrogram of `in_channels` channels.
 
     Raises:
-        ValueError: `input_shape` is not (1, F, T) with both at least 1.
+        ValueError: `input_shape` is not (in_channels, F, T) with both at least 1.
     """
-    sizes = tuple(input_shape)
-    if len(sizes) != 3 or sizes[0] != 1 or min(sizes) < 1:
-        raise ValueError(f"input_shape must be (1, mel bins, frames), got {sizes}")
-    return sizes[1], sizes[2]
+    if len(input_shape) != 3 or input_shape[0] != in_channels or input_shape[1] < 1 or input_shape[2] < 1:
+        raise ValueError(f"input_shape must be ({in_channels}, mel bins, frames), got {tuple(input_shape)}")
+    return input_shape[1], input_shape[2]
 
 
 def require_whole(name: str, value: object, least: int) -> None:

@@ -23,6 +23,7 @@ class CPMobileConfig:
     """Sizes of the network. The defaults are the published baseline."""
 
     num_classes: int = 10
+    in_channels: int = 1
     base_channels: int = 32  # after the stem and in stage 1
     growth: float = 1.8  # width of stage i+1 over width of stage i
     expansion: float = 2.1  # inner width of a block over its input width
@@ -33,6 +34,7 @@ class CPMobileConfig:
     def __post_init__(self) -> None:
         """Refuse sizes that build no network."""
         require_whole("num_classes", self.num_classes, 2)
+        require_whole("in_channels", self.in_channels, 1)
         require_whole("base_channels", self.base_channels, 8)
         if self.base_channels % 8:
             raise ValueError(f"base_channels must be a multiple of 8, got {self.base_channels}")
@@ -99,7 +101,7 @@ class CPMobile(nn.Module):
         self.config = config
         base = config.base_channels
         self.stem = nn.Sequential(
-            _conv(1, base // 4, 3, (2, 2)).append(nn.ReLU()),
+            _conv(config.in_channels, base // 4, 3, (2, 2)).append(nn.ReLU()),
             _conv(base // 4, base, 3, (2, 2)).append(nn.ReLU()),
         )
         blocks = list(config.blocks())
@@ -112,16 +114,16 @@ class CPMobile(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
 
     def _scenes(self, x: Tensor) -> Tensor:
-        """Map (B, 1, F, T) to the last stage's (B, D, F', T')."""
-        spectrogram_size(x.shape[1:])
+        """Map (B, in_channels, F, T) to the last stage's (B, D, F', T')."""
+        spectrogram_size(x.shape[1:], self.config.in_channels)
         y: Tensor = self.blocks(self.stem(x))
         return y
 
     def features(self, x: Tensor) -> Tensor:
-        """Map a log-mel spectrogram (B, 1, F, T) to (B, D).
+        """Map a log-mel spectrogram (B, in_channels, F, T) to (B, D).
 
         Raises:
-            ValueError: Not one channel.
+            ValueError: Not in_channels channels.
         """
         pooled: Tensor = self.pool(self._scenes(x))
         return pooled.flatten(1)
@@ -136,38 +138,46 @@ class CPMobile(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map a log-mel spectrogram (B, 1, F, T) to logits (B, K)."""
+        """Map a log-mel spectrogram (B, in_channels, F, T) to logits (B, K)."""
         logits: Tensor = self.pool(self.head(self._scenes(x)))
         return logits.flatten(1)
 
 
 def count(config: CPMobileConfig, input_shape: Shape) -> Counts:
-    """Count what the network costs on one input of (1, F, T), without building it.
+    """Count what the network costs on one input of (in_channels, F, T), without building it.
 
     Raises:
-        ValueError: The input is not a one-channel spectrogram.
+        ValueError: The input is not a spectrogram of in_channels.
 
     >>> count(CPMobileConfig(), (1, 256, 65))
-    Counts(macs=29419156, params=61148, stored_values=63856)
+    Counts(macs=29419156, params=61148, stored_values=63856, peak_values=174080)
     """
-    bins, frames = spectrogram_size(input_shape)
+    bins, frames = spectrogram_size(input_shape, config.in_channels)
     total = Tally()
+    alive = config.in_channels * bins * frames  # the next layer's input
 
-    def conv(weights: int, outputs: int) -> None:
-        total.conv(weights, bias=0, positions=bins * frames)
+    def conv(weights: int, outputs: int, skip: int = 0) -> None:
+        nonlocal alive
+        positions = bins * frames
+        total.conv(weights, bias=0, positions=positions)
         total.batch_norm(outputs)
+        total.hold(alive + outputs * positions + skip)
+        alive = outputs * positions
 
     base = config.base_channels
     bins, frames = -(-bins // 2), -(-frames // 2)
-    conv(base // 4 * 9, base // 4)
+    conv(config.in_channels * base // 4 * 9, base // 4)
     bins, frames = -(-bins // 2), -(-frames // 2)
     conv(base // 4 * base * 9, base)
     width = base
     for inputs, inner, outputs, stride in config.blocks():
+        skip = alive if inputs == outputs else 0
         conv(inputs * inner, inner)
         bins, frames = -(-bins // stride[0]), -(-frames // stride[1])
-        conv(inner * 9, inner)
-        conv(inner * outputs, outputs)
+        conv(inner * 9, inner, skip)
+        conv(inner * outputs, outputs, skip)
+        if skip and stride != (1, 1):
+            total.hold(skip + 2 * alive)  # the shortcut is pooled beside the block's output
         width = outputs
     conv(width * config.num_classes, config.num_classes)
     return total.counts()

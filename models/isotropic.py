@@ -6,7 +6,9 @@ is the one that gives its printed parameters and MACs exactly (the table in test
 Shape letters: B batch, H width, F mel bins, T frames, F' and T' patches along each, K classes.
 """
 
+import itertools
 from dataclasses import dataclass
+from functools import lru_cache
 
 from torch import Tensor, nn
 
@@ -18,6 +20,7 @@ class IsotropicConfig:
     """Sizes of the network. The defaults are the published isotropic one; recursiv has columns > 1."""
 
     num_classes: int = 10
+    in_channels: int = 1
     patch: int = 5  # side of the square patches, in mel bins and frames
     width: int = 64  # channels, in every block
     kernel: int = 3  # side of the depthwise kernels, in patches
@@ -27,16 +30,16 @@ class IsotropicConfig:
     def __post_init__(self) -> None:
         """Refuse sizes that build no network."""
         require_whole("num_classes", self.num_classes, 2)
-        for name in ("patch", "width", "kernel", "depth", "columns"):
+        for name in ("in_channels", "patch", "width", "kernel", "depth", "columns"):
             require_whole(name, getattr(self, name), 1)
 
     def patches(self, input_shape: Shape) -> tuple[int, int]:
-        """Return F' and T' for an input of (1, F, T); the rest that fills no patch is not heard.
+        """Return F' and T' for an input of (in_channels, F, T); the rest that fills no patch is not heard.
 
         Raises:
-            ValueError: Not a one-channel spectrogram, or smaller than one patch.
+            ValueError: Not a spectrogram of in_channels, or smaller than one patch.
         """
-        bins, frames = spectrogram_size(input_shape)
+        bins, frames = spectrogram_size(input_shape, self.in_channels)
         if self.patch > min(bins, frames):
             raise ValueError(
                 f"patch must be at most the shorter side of the input, {bins} mel bins x {frames} frames, "
@@ -73,7 +76,7 @@ class Isotropic(nn.Module):
         super().__init__()
         self.config = config
         self.embed = nn.Sequential(
-            nn.Conv2d(1, config.width, config.patch, stride=config.patch),
+            nn.Conv2d(config.in_channels, config.width, config.patch, stride=config.patch),
             nn.GELU(),
             nn.BatchNorm2d(config.width),
         )
@@ -83,10 +86,10 @@ class Isotropic(nn.Module):
         self.classifier = nn.Linear(config.width, config.num_classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """Map a log-mel spectrogram (B, 1, F, T) to (B, H).
+        """Map a log-mel spectrogram (B, in_channels, F, T) to (B, H).
 
         Raises:
-            ValueError: Not one channel, or F or T shorter than a patch.
+            ValueError: Not in_channels channels, or F or T shorter than a patch.
         """
         self.config.patches(x.shape[1:])
         embedded: Tensor = self.embed(x)
@@ -117,18 +120,46 @@ class Isotropic(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map a log-mel spectrogram (B, 1, F, T) to logits (B, K)."""
+        """Map a log-mel spectrogram (B, in_channels, F, T) to logits (B, K)."""
         return self.classify(self.features(x))
 
 
+@lru_cache(maxsize=1024)
+def _alive(columns: int, depth: int) -> int:
+    """Give how many tensors of (H, F', T') are alive at one time while the blocks run."""
+    # What each step reads, what it writes, and whether it may write over what it reads.
+    steps: list[tuple[set[object], object, bool]] = []
+    x: object = "patches"
+    for column, level in itertools.product(range(columns), range(depth)):
+        block = column, level
+        skip = "patches" if level == 0 else x
+        if column and level + 1 < depth:
+            steps.append(({(column - 1, level + 1), skip}, ("skip", block), True))
+            skip = "skip", block
+        steps.append(({x}, ("depthwise", block), False))
+        steps.append(({("depthwise", block), skip}, ("sum", block), True))
+        steps.append(({("sum", block)}, ("pointwise", block) if column else block, False))
+        if column:
+            steps.append(({("pointwise", block), (column - 1, level)}, block, True))
+        x = block
+    last = {each: index for index, (reads, _, _) in enumerate(steps) for each in reads}
+    alive: set[object] = {"patches"}
+    most = 1
+    for index, (reads, written, in_place) in enumerate(steps):
+        dying = {each for each in reads if last[each] == index}
+        most = max(most, len(alive) + (0 if in_place and dying else 1))
+        alive = (alive | {written}) - dying
+    return most
+
+
 def count(config: IsotropicConfig, input_shape: Shape) -> Counts:
-    """Count what the network costs on one input of (1, F, T), without building it.
+    """Count what the network costs on one input of (in_channels, F, T), without building it.
 
     Raises:
-        ValueError: The input is not a one-channel spectrogram, or is smaller than one patch.
+        ValueError: The input is not a spectrogram of in_channels, or is smaller than one patch.
 
     >>> count(IsotropicConfig(), (1, 256, 65))
-    Counts(macs=29747914, params=47946, stored_values=50378)
+    Counts(macs=29747914, params=47946, stored_values=50378, peak_values=84864)
     """
     high, wide = config.patches(input_shape)
     positions = high * wide
@@ -141,8 +172,10 @@ def count(config: IsotropicConfig, input_shape: Shape) -> Counts:
     block.batch_norm(width)
 
     total = Tally()
-    total.conv(weights=width * config.patch**2, bias=width, positions=positions)
+    total.conv(weights=config.in_channels * width * config.patch**2, bias=width, positions=positions)
     total.batch_norm(width)
+    total.hold(config.in_channels * input_shape[1] * input_shape[2] + width * positions)
     total.add(block, times=config.columns * config.depth)
+    total.hold(_alive(config.columns, config.depth) * width * positions)
     total.linear(width, config.num_classes)
     return total.counts()

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from objectives.cost import Cost
 
 # What may be limited: attributes of `Cost`, and fields of `Budget`.
-LIMITS = ("macs", "params", "size_bytes", "nonzero_bytes")
+LIMITS = ("macs", "params", "size_bytes", "nonzero_bytes", "peak_bytes")
 SUFFIXES = {"G": 10**9, "M": 10**6, "K": 10**3}
 _NUMBER = re.compile(r"(\d+(?:_\d+)*)(?:\.(\d+))?([KMG]?)", re.IGNORECASE | re.ASCII)
 
@@ -42,8 +42,9 @@ class Budget:
         params: Number of parameters.
         size_bytes: Bytes of all parameters at their precision.
         nonzero_bytes: Bytes of all stored non-zero values at their precision.
+        peak_bytes: Bytes of activations alive at one time, as int8.
 
-    >>> BUDGETS["dcase2022"].excess(Cost(macs=41_100_000, params=64_000, stored_values=64_000))
+    >>> BUDGETS["dcase2022"].excess(Cost(macs=41_100_000, params=64_000, stored_values=64_000, peak_bytes=80_000))
     {'macs': 0.37, 'params': -0.5}
     """
 
@@ -52,6 +53,7 @@ class Budget:
     params: int | None = None
     size_bytes: int | None = None
     nonzero_bytes: int | None = None
+    peak_bytes: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse a budget without limits, and limits that nothing can meet."""
@@ -120,8 +122,8 @@ def parse_budget(text: str) -> Budget:
         ValueError: An unknown name or limit (says the nearest one), a limit twice, or a number that is none,
             not whole or not positive.
 
-    >>> parse_budget("params=50K,macs=7.5M")
-    Budget(name='macs=7500K,params=50K', macs=7500000, params=50000, size_bytes=None, nonzero_bytes=None)
+    >>> parse_budget("params=50K,macs=7.5M").limits()
+    {'macs': 7500000, 'params': 50000}
     """
     text = text.strip()
     if "=" not in text:

@@ -14,22 +14,25 @@ class Cost:
         macs: Multiply-accumulates, by the challenge's rule (`objectives/measure.py`).
         params: Parameters, frozen ones and zeros too: a count, not bytes.
         stored_values: Parameters, and the running mean and variance of every batch norm.
+        peak_bytes: The most activations that are alive at one time, a byte each: the memory that an int8 run,
+            layer by layer, needs beside the weights (`objectives/memory.py`).
         precision: Of the stored values: a key of `BYTES`.
 
-    >>> Cost(macs=4608, params=72, stored_values=72).size_bytes
+    >>> Cost(macs=4608, params=72, stored_values=72, peak_bytes=612).size_bytes
     144
     """
 
     macs: int
     params: int
     stored_values: int
+    peak_bytes: int
     precision: str = "fp16"
 
     def __post_init__(self) -> None:
         """Refuse a precision without a size, and counts below zero."""
         if self.precision not in BYTES:
             raise ValueError(f"precision must be one of {', '.join(BYTES)}, got {self.precision!r}")
-        for name in ("macs", "params", "stored_values"):
+        for name in ("macs", "params", "stored_values", "peak_bytes"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
 

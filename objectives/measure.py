@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from objectives.cost import Cost
+from objectives.memory import Tape
 
 # From an operator's arguments, its output and the network's storages to MACs; None where no rule applies.
 Handle: TypeAlias = Callable[[Sequence[Any], Tensor, "frozenset[int]"], "int | None"]
@@ -178,6 +179,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch l
         self.outputs: dict[str, tuple[int, ...]] = {}
         self.unknown: set[str] = set()
         self.running: list[str] = [""]
+        self.tape = Tape()
         self.stored = frozenset(p.untyped_storage().data_ptr() for p in network.parameters())
         for name, module in network.named_modules():
             module.register_forward_pre_hook(lambda *_, name=name: self.running.append(name))
@@ -201,6 +203,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch l
                 self.macs[self.running[-1]] = self.macs.get(self.running[-1], 0) + macs
         elif name not in FREE:
             self.unknown.add(name)
+        self.tape.note(name, args, output)
         return output
 
 
@@ -213,26 +216,19 @@ def _copy_for_counting(model: nn.Module, input_shape: Iterable[int]) -> tuple[nn
     return network, torch.zeros(1, *sizes, dtype=dtype)
 
 
-def layer_costs(model: nn.Module, input_shape: Iterable[int]) -> list[LayerCost]:
-    """Count what each layer of `model` spends on one input, on a copy that is then thrown away.
-
-    The layers are those without layers inside them, and others that own parameters or run counted operators
-    themselves, in the order of the network's definition. They add up to what `measure_cost` gives.
-
-    Args:
-        model: The network, in any mode and on any device.
-        input_shape: Of one clip, without the batch axis: (1, F, T) for a log-mel spectrogram.
-
-    Raises:
-        UncountedOperatorError: An operator is in neither `COUNTED` nor `FREE`.
-    """
+def _count(model: nn.Module, input_shape: Iterable[int]) -> tuple[nn.Module, _Counter, int]:
+    """Run a copy of `model` once; give it, what was counted, and the peak of its activations."""
     network, clip = _copy_for_counting(model, input_shape)
     counter = _Counter(network)
+    counter.tape.start(clip)
     with torch.no_grad(), counter:
-        network(clip)
+        answer = network(clip)
     if counter.unknown:
         raise UncountedOperatorError(type(model).__name__, sorted(counter.unknown))
+    return network, counter, counter.tape.peak(answer)
 
+
+def _layers(network: nn.Module, counter: _Counter) -> list[LayerCost]:
     owned: set[int] = set()
     layers = []
     for name, module in network.named_modules():
@@ -244,12 +240,29 @@ def layer_costs(model: nn.Module, input_shape: Iterable[int]) -> list[LayerCost]
     return layers
 
 
+def layer_costs(model: nn.Module, input_shape: Iterable[int]) -> list[LayerCost]:
+    """Count what each layer of `model` spends on one input, on a copy that is then thrown away.
+
+    The layers are those without layers inside them, and others that own parameters or run counted operators
+    themselves, in the order of the network's definition. They add up to what `measure_cost` gives.
+
+    Args:
+        model: The network, in any mode and on any device.
+        input_shape: Of one clip, without the batch axis: (channels, F, T) for a log-mel spectrogram.
+
+    Raises:
+        UncountedOperatorError: An operator is in neither `COUNTED` nor `FREE`.
+    """
+    network, counter, _ = _count(model, input_shape)
+    return _layers(network, counter)
+
+
 def measure_cost(model: nn.Module, input_shape: Iterable[int], precision: str = "fp16") -> Cost:
     """Count what `model` spends on one input, on a copy that is then thrown away.
 
     Args:
         model: The network, in any mode and on any device. Its frozen parameters count like the others.
-        input_shape: Of one clip, without the batch axis: (1, F, T) for a log-mel spectrogram.
+        input_shape: Of one clip, without the batch axis: (channels, F, T) for a log-mel spectrogram.
         precision: Of the values as they will be stored: a key of `objectives.cost.BYTES`.
 
     Raises:
@@ -257,9 +270,10 @@ def measure_cost(model: nn.Module, input_shape: Iterable[int], precision: str = 
         ValueError: An unknown precision, or a size below 1.
 
     >>> measure_cost(nn.Conv2d(1, 8, 3, bias=False), (1, 10, 10))
-    Cost(macs=4608, params=72, stored_values=72, precision='fp16')
+    Cost(macs=4608, params=72, stored_values=72, peak_bytes=612, precision='fp16')
     """
-    layers = layer_costs(model, input_shape)
+    network, counter, peak = _count(model, input_shape)
+    layers = _layers(network, counter)
     params = sum(layer.params for layer in layers)
     running = (
         buffer.numel()
@@ -267,7 +281,7 @@ def measure_cost(model: nn.Module, input_shape: Iterable[int], precision: str = 
         for name, buffer in module.named_buffers(recurse=False)
         if name in ("running_mean", "running_var")
     )
-    return Cost(sum(layer.macs for layer in layers), params, params + sum(running), precision)
+    return Cost(sum(layer.macs for layer in layers), params, params + sum(running), peak, precision)
 
 
 def fvcore_macs(model: nn.Module, input_shape: Iterable[int]) -> int:

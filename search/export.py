@@ -76,6 +76,7 @@ def cost_report(config: TrialConfig, budget: Budget, precision: str) -> dict[str
         "macs": cost.macs,
         "params": cost.params,
         "stored_values": cost.stored_values,
+        "peak_bytes": cost.peak_bytes,
         "precision": precision,
         "size_bytes": cost.size_bytes,
         "nonzero_bytes": cost.nonzero_bytes,

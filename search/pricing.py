@@ -26,7 +26,7 @@ def price(config: TrialConfig, precision: str) -> Cost:
         ValueError: The network cannot hear what the front end gives; the rule is named.
     """
     counts = ARCHITECTURES[config.architecture].count(config.network, config.input_shape)
-    return Cost(counts.macs, counts.params, counts.stored_values, precision)
+    return Cost(counts.macs, counts.params, counts.stored_values, counts.peak_values, precision)
 
 
 @dataclass(frozen=True)

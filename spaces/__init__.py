@@ -24,8 +24,8 @@ class Space:
 
 
 SPACES: dict[str, Space] = {
-    "isotropic": Space("isotropic", isotropic.RANGES),
     "cp_mobile": Space("cp_mobile", cp_mobile.RANGES),
+    "isotropic": Space("isotropic", isotropic.RANGES),
 }
 
 # Ranges over the fields of the training recipe; like those of a space, any part of them makes a search.

@@ -6,10 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 RATE_HZ = 44_100
 TINY_CLASSES = ("airport", "bus", "park")
 TINY_DEVICES = ("a", "b", "s1", "s4")
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs a GPU where there is none."""
+    for item in items:
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs CUDA"))
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,17 @@
 """Promises that every architecture keeps, over random networks of its space."""
 
+import contextlib
 import random
+import re
 import time
 from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import pytest
 import torch
 import torchinfo
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from models import ARCHITECTURES, Counts
 from objectives.measure import layer_costs, measure_cost
@@ -22,6 +24,8 @@ def name(request):
 
 
 def one_of(distribution):
+    if isinstance(distribution, CategoricalDistribution):
+        return st.sampled_from(distribution.choices)
     if isinstance(distribution, IntDistribution):
         return st.integers(0, (distribution.high - distribution.low) // distribution.step).map(
             lambda k: distribution.low + k * distribution.step
@@ -32,50 +36,75 @@ def one_of(distribution):
     )
 
 
-def configs(name):
-    ranges = st.fixed_dictionaries({key: one_of(each) for key, each in SPACES[name].ranges.items()})
-    return st.builds(
-        lambda values, num_classes: ARCHITECTURES[name].config(num_classes=num_classes, **values),
-        ranges,
-        st.integers(2, 20),
-    )
+def build(name, values, bins, frames):
+    """Give a config and the input that it takes; None where its own rules refuse the values."""
+    context = {"mel_bins": bins} if "mel_bins" in field_names(name) else {}
+    try:
+        config = ARCHITECTURES[name].config(**context, **values)
+    except ValueError:
+        return None
+    return config, (config.in_channels, bins, frames)
 
 
-def sampled(name, number):
+def field_names(name):
+    return {field.name for field in fields(ARCHITECTURES[name].config)}
+
+
+def sampled(name, number, bins=128, frames=65):
     """Draw networks of the space that are small enough to run many of."""
     draw = random.Random(0)
-    ranges = SPACES[name].ranges
-    for _ in range(number):
-        yield ARCHITECTURES[name].config(
-            **{
-                key: draw.choice([each.low, each.high])
-                if isinstance(each, FloatDistribution)
-                else draw.randrange(each.low, min(each.high, 64) + 1, each.step)
-                for key, each in ranges.items()
-            }
-        )
+    found = 0
+    while found < number:
+        values = {}
+        for key, each in SPACES[name].ranges.items():
+            if isinstance(each, CategoricalDistribution):
+                values[key] = draw.choice(each.choices)
+            elif isinstance(each, FloatDistribution):
+                values[key] = draw.choice([each.low, each.high])
+            else:
+                values[key] = draw.randrange(each.low, max(each.low, min(each.high, 64)) + 1, each.step)
+        built = build(name, values, bins, frames)
+        if built is not None:
+            found += 1
+            yield built
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def published(name, bins=128, frames=65):
+    return build(name, {}, bins, frames)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_count_is_what_the_built_network_costs(name, data):
-    config = data.draw(configs(name))
-    shape = (1, data.draw(st.integers(16, 100)), data.draw(st.integers(16, 70)))
-    cost = measure_cost(ARCHITECTURES[name].network(config), shape)
-    assert ARCHITECTURES[name].count(config, shape) == Counts(cost.macs, cost.params, cost.stored_values)
+    ranges = {key: one_of(each) for key, each in SPACES[name].ranges.items()}
+    context = {"num_classes": st.integers(2, 20), "in_channels": st.integers(1, 3)}
+    values = data.draw(st.fixed_dictionaries({**ranges, **context}))
+    built = build(name, values, data.draw(st.integers(16, 256)), data.draw(st.integers(16, 70)))
+    assume(built is not None)
+    config, shape = built
+    network = ARCHITECTURES[name].network(config)
+    try:
+        counts = ARCHITECTURES[name].count(config, shape)
+    except ValueError as error:  # then the network says the same
+        with pytest.raises(ValueError, match=re.escape(str(error))):
+            network.eval()(torch.zeros(1, *shape))
+    else:
+        cost = measure_cost(network, shape)
+        assert counts == Counts(cost.macs, cost.params, cost.stored_values, cost.peak_bytes)
 
 
 def test_cost_is_what_torchinfo_and_so_the_challenge_counts(name):
-    for config in sampled(name, 3):
+    for config, shape in sampled(name, 3):
         network = ARCHITECTURES[name].network(config)
-        theirs = torchinfo.summary(network, (1, 1, 64, 65), verbose=0, device="cpu")
-        ours = measure_cost(network, (1, 64, 65))
+        theirs = torchinfo.summary(network, (1, *shape), verbose=0, device="cpu")
+        ours = ARCHITECTURES[name].count(config, shape)
         assert (ours.macs, ours.params) == (theirs.total_mult_adds, theirs.total_params)
 
 
 def test_layers_add_up_to_the_cost(name):
-    network = ARCHITECTURES[name].network(ARCHITECTURES[name].config())
-    layers, cost = layer_costs(network, (1, 256, 65)), measure_cost(network, (1, 256, 65))
+    config, shape = published(name)
+    network = ARCHITECTURES[name].network(config)
+    layers, cost = layer_costs(network, shape), measure_cost(network, shape)
     assert (sum(each.macs for each in layers), sum(each.params for each in layers)) == (
         cost.macs,
         cost.params,
@@ -84,9 +113,9 @@ def test_layers_add_up_to_the_cost(name):
 
 def test_every_parameter_gets_a_gradient(name):
     torch.manual_seed(0)
-    for config in sampled(name, 4):
+    for config, shape in sampled(name, 4):
         network = ARCHITECTURES[name].network(config)
-        logits = network(torch.randn(4, 1, 64, 40))
+        logits = network(torch.randn(4, *shape))
         torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1, 2, 3])).backward()
         without = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
         assert without == []
@@ -95,11 +124,11 @@ def test_every_parameter_gets_a_gradient(name):
 
 def test_features_then_classify_is_forward(name):
     torch.manual_seed(0)
-    for config in sampled(name, 3):
+    for config, shape in sampled(name, 3):
         network = ARCHITECTURES[name].network(config)
-        network(torch.randn(8, 1, 64, 40))  # so that the running statistics are not those of a new network
+        network(torch.randn(8, *shape))  # so that the running statistics are not those of a new network
         network.eval()
-        clips = torch.randn(3, 1, 64, 40)
+        clips = torch.randn(3, *shape)
         with torch.no_grad():
             z = network.features(clips)
             logits = network(clips)
@@ -109,19 +138,20 @@ def test_features_then_classify_is_forward(name):
 
 
 def test_each_clip_is_heard_by_itself(name):
-    network = ARCHITECTURES[name].network(ARCHITECTURES[name].config()).eval()
-    clips = torch.randn(3, 1, 64, 40)
+    config, shape = published(name)
+    network = ARCHITECTURES[name].network(config).eval()
+    clips = torch.randn(3, *shape)
     with torch.no_grad():
         alone = torch.cat([network(clip[None]) for clip in clips])
         torch.testing.assert_close(network(clips), alone, rtol=1e-3, atol=1e-4)
 
 
 def test_the_same_seed_builds_the_same_network(name):
-    def build():
+    def seeded():
         torch.manual_seed(3)
         return ARCHITECTURES[name].network(ARCHITECTURES[name].config()).state_dict()
 
-    first, second = build(), build()
+    first, second = seeded(), seeded()
     assert list(first) == list(second)
     assert all(torch.equal(first[key], second[key]) for key in first)
 
@@ -134,12 +164,60 @@ def test_a_config_is_flat_frozen_and_hashable(name):
         setattr(config, fields(config)[0].name, 3)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_it_runs_in_every_precision(name, dtype):
+    config, shape = published(name)
+    network = ARCHITECTURES[name].network(config).to(dtype)
+    logits = network(torch.randn(4, *shape, dtype=dtype))
+    torch.nn.functional.cross_entropy(logits.float(), torch.tensor([0, 1, 2, 3])).backward()
+    assert logits.dtype == dtype
+    assert logits.isfinite().all()
+    assert all(p.grad is not None and p.grad.dtype == dtype for p in network.parameters())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_it_runs_on_a_gpu_as_on_a_cpu(name, dtype):
+    config, shape = published(name)
+    network = ARCHITECTURES[name].network(config).eval()
+    clips = torch.randn(4, *shape)
+    with torch.no_grad():
+        expected = network(clips)
+        found = network.to("cuda", dtype)(clips.to("cuda", dtype)).float().cpu()
+    tolerance = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}[dtype]
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (7, 300)])
+def test_an_input_that_is_too_small_is_refused_by_count_and_network_alike(name, shape):
+    config, shape = build(name, {}, *shape)
+    network = ARCHITECTURES[name].network(config).eval()
+    try:
+        ARCHITECTURES[name].count(config, shape)
+    except ValueError as error:
+        with pytest.raises(ValueError, match=re.escape(str(error))):
+            network(torch.zeros(1, *shape))
+    else:
+        assert network(torch.zeros(1, *shape)).shape == (1, config.num_classes)
+
+
+def test_a_wrong_number_of_channels_is_refused(name):
+    config, (channels, bins, frames) = published(name)
+    network = ARCHITECTURES[name].network(config).eval()
+    with pytest.raises(ValueError, match="input_shape must be"):
+        network(torch.zeros(1, channels + 1, bins, frames))
+    with pytest.raises(ValueError, match="input_shape must be"):
+        ARCHITECTURES[name].count(config, (channels + 1, bins, frames))
+
+
 def test_ten_thousand_configs_are_counted_in_a_second(name):
-    entry, config = ARCHITECTURES[name], ARCHITECTURES[name].config()
+    entry = ARCHITECTURES[name]
+    built = list(sampled(name, 100))
     spent = []
     for _ in range(5):
         start = time.process_time()
-        for _ in range(500):
-            entry.count(config, (1, 256, 65))
+        for config, shape in built:
+            with contextlib.suppress(ValueError):
+                entry.count(replace(config), shape)
         spent.append(time.process_time() - start)
-    assert min(spent) < 500 / 10_000
+    assert min(spent) < 100 / 10_000

@@ -20,7 +20,7 @@ RULES = {
     "dcase2025": {"macs": 30_000_000, "size_bytes": 128_000},
 }
 # Over both limits of dcase2022.
-HEAVY = Cost(macs=53_174_356, params=253_880, stored_values=260_000)
+HEAVY = Cost(macs=53_174_356, params=253_880, stored_values=260_000, peak_bytes=1)
 
 
 def test_budgets_are_those_of_the_rules():
@@ -30,8 +30,8 @@ def test_budgets_are_those_of_the_rules():
 
 def test_a_cost_at_the_limit_fits_and_one_more_does_not():
     budget = BUDGETS["dcase2022"]
-    at = Cost(macs=30_000_000, params=128_000, stored_values=130_000)
-    over = Cost(macs=30_000_001, params=128_000, stored_values=130_000)
+    at = Cost(macs=30_000_000, params=128_000, stored_values=130_000, peak_bytes=1)
+    over = Cost(macs=30_000_001, params=128_000, stored_values=130_000, peak_bytes=1)
     assert budget.fits(at)
     assert budget.excess(at) == {"macs": 0.0, "params": 0.0}
     budget.require(at)
@@ -42,8 +42,8 @@ def test_a_cost_at_the_limit_fits_and_one_more_does_not():
 
 
 def test_precision_decides_where_bytes_are_limited():
-    halves = Cost(macs=1, params=100_000, stored_values=100_000, precision="fp16")
-    bytes_ = Cost(macs=1, params=100_000, stored_values=100_000, precision="int8")
+    halves = Cost(macs=1, params=100_000, stored_values=100_000, peak_bytes=1, precision="fp16")
+    bytes_ = Cost(macs=1, params=100_000, stored_values=100_000, peak_bytes=1, precision="int8")
     assert [BUDGETS["dcase2024"].fits(each) for each in (halves, bytes_)] == [False, True]
     assert [BUDGETS["dcase2021"].fits(each) for each in (halves, bytes_)] == [False, True]
     assert [BUDGETS["dcase2022"].fits(each) for each in (halves, bytes_)] == [True, True]
@@ -69,7 +69,7 @@ def test_an_over_budget_error_crosses_a_process():
 )
 def test_excess_agrees_with_fits_and_the_text_reads_back(limits, macs, params):
     budget = Budget("mine", **limits)
-    cost = Cost(macs, params, params)
+    cost = Cost(macs, params, params, 1)
     assert budget.fits(cost) == all(value <= 0 for value in budget.excess(cost).values())
     assert budget.fits(cost) == (budget.violations(cost) == [])
     again = parse_budget(str(budget))

@@ -248,7 +248,7 @@ def test_a_budget_error_in_the_record_is_the_one_that_a_person_sees(folder):
         ledger.propose()
     trial = next(t for t in ledger.study.get_trials() if t.user_attrs.get("rejected", {}).get("kind", "")[:4] == "over")
     recorded = trial.user_attrs["cost"]
-    cost = Cost(**{name: recorded[name] for name in ("macs", "params", "stored_values", "precision")})
+    cost = Cost(**{name: recorded[name] for name in ("macs", "params", "stored_values", "peak_bytes", "precision")})
     with pytest.raises(OverBudgetError) as caught:
         ledger.plan.budget.require(cost)
     assert trial.user_attrs["rejected"]["reason"] == str(caught.value)
