@@ -205,9 +205,9 @@ def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise ExportError(f"{path} does not describe an export of format {FORMAT}")
     try:
-        values = {**described["network"], **described["recipe"]}
         front_end = dict(described["front_end"])
-        config = TrialConfig.from_values(str(described["architecture"]), values, str(front_end.pop("name")))
+        values = {"front_end": front_end.pop("name"), **described["network"], **described["recipe"]}
+        config = TrialConfig.from_values(str(described["architecture"]), values)
         classes = tuple(str(name) for name in described["classes"])
     except (KeyError, TypeError) as error:
         raise ExportError(f"{path} lacks what an export needs: {error}") from error

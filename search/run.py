@@ -16,7 +16,6 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from data.augmentation import ImpulseResponses
-from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_scenes
 from data.store import open_store
 from search.cluster import local_cluster
@@ -27,7 +26,6 @@ from search.pricing import Survey
 from search.settings import SearchSettings
 from search.study import DATA, StudyError, StudyFolder
 from search.trainable import TrialActor
-from search.trial_config import DEFAULT_FRONT_END
 from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors
 from training.material import Material
 
@@ -57,7 +55,7 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
     scenes = read_scenes(Path(settings.data), settings.split)
     plan = make_plan(settings, len(scenes.classes))
     survey = plan.survey()
-    front_end = FRONT_ENDS[DEFAULT_FRONT_END]
+    front_end = plan.config({}).front_end_config
     responses = settings.impulse_responses
     loaded = None if responses is None else ImpulseResponses.load(Path(responses), front_end.rate_hz)
     cache = None if settings.cache is None else Path(settings.cache)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from typing import Any
 
 from torch import nn
@@ -11,8 +12,11 @@ from models import ARCHITECTURES, Architecture
 from search.names import unknown
 from training.recipe import Recipe
 
-DEFAULT_FRONT_END = "dcase24"
 Value = bool | int | float | str
+
+
+# Fields of a network's config that no search varies, and where they come from.
+GIVEN = {"num_classes": "the data", "in_channels": "the front end", "mel_bins": "the front end"}
 
 
 @dataclass(frozen=True)
@@ -32,27 +36,33 @@ class TrialConfig:
     recipe: Recipe
 
     @classmethod
-    def from_values(
-        cls, architecture: str, values: Mapping[str, Any], front_end: str = DEFAULT_FRONT_END
-    ) -> "TrialConfig":
+    def from_values(cls, architecture: str, values: Mapping[str, Any]) -> "TrialConfig":
         """Join flat `values` to the configs by field name; what is left out keeps the published default.
 
+        The front end is one of the values, and decides the network's `in_channels` and `mel_bins`.
+
         Raises:
-            ValueError: A name that neither config has (with the nearest that is), a value of the wrong type, or one
-                that the config refuses.
+            ValueError: A name that neither config has (with the nearest that is), a value of the wrong type, one that
+                the config refuses, or a network for another front end than that of the values.
         """
         entry = find_architecture(architecture)
+        front_end = values.get("front_end", entry.front_end)
         if front_end not in FRONT_ENDS:
-            raise ValueError(unknown("front end", front_end, FRONT_ENDS))
+            raise ValueError(unknown("front end", str(front_end), FRONT_ENDS))
         network_fields, recipe_fields = field_types(entry.config), field_types(Recipe)
         for name, value in values.items():
+            if name == "front_end":
+                continue
             expected = network_fields.get(name) or recipe_fields.get(name)
             if expected is None:
-                raise ValueError(unknown("config key", name, [*network_fields, *recipe_fields]))
+                raise ValueError(unknown("config key", name, ["front_end", *network_fields, *recipe_fields]))
             _require_type(name, value, expected)
-        network = entry.config(**{name: value for name, value in values.items() if name in network_fields})
+        given = {name: value for name, value in values.items() if name in network_fields}
+        for name, heard in heard_sizes(entry.config, front_end).items():
+            if given.setdefault(name, heard) != heard:
+                raise ValueError(f"{name} is {given[name]}, but the front end {front_end} gives {heard}")
         recipe = Recipe(**{name: value for name, value in values.items() if name in recipe_fields})
-        return cls(architecture, network, front_end, recipe)
+        return cls(architecture, entry.config(**given), front_end, recipe)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "TrialConfig":
@@ -62,8 +72,7 @@ class TrialConfig:
             ValueError: As `from_values`.
         """
         values = dict(record)
-        architecture = str(values.pop("architecture", ""))
-        return cls.from_values(architecture, values, str(values.pop("front_end", DEFAULT_FRONT_END)))
+        return cls.from_values(str(values.pop("architecture", "")), values)
 
     def to_dict(self) -> dict[str, Value]:
         """Give every field, flat, as JSON and YAML can hold it."""
@@ -101,6 +110,17 @@ def find_architecture(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
+def heard_sizes(config: type, front_end: str) -> dict[str, int]:
+    """Give the fields of an architecture's config that the front end decides."""
+    channels, mel_bins, _ = FRONT_ENDS[front_end].shape()
+    return {
+        name: value
+        for name, value in (("in_channels", channels), ("mel_bins", mel_bins))
+        if name in field_types(config)
+    }
+
+
+@cache
 def field_types(config: type) -> dict[str, type]:
     """Give the name and the type of every field of a flat config."""
     return {field.name: field.type for field in fields(config) if isinstance(field.type, type)}
