@@ -28,12 +28,14 @@ class Architecture:
         count: What the network of a config costs on one input of (in_channels, F, T), without building it. Raises
             ValueError for an input that the config cannot take.
         front_end: Name of the front end that its report used: the one it hears unless a search says otherwise.
+        is_built_to_count: Whether `count` builds the network after all, and so takes its time.
     """
 
     config: type[Any]
     network: Callable[[Any], nn.Module]
     count: Callable[[Any, Shape], Counts]
     front_end: str
+    is_built_to_count: bool = False
 
 
 ARCHITECTURES: dict[str, Architecture] = {

@@ -30,6 +30,7 @@ from search.study import (
     front_table,
     rejection_kinds,
     trials_table,
+    varied_sizes,
 )
 from spaces import SPACES
 
@@ -207,7 +208,8 @@ def _print_front(folder: StudyFolder, *, every: bool = False) -> None:
     if rows.empty:
         out.print("the front is empty: no trial is fully trained yet")
         return
-    varied = [name for name in SPACES[settings.space].ranges if f"config.{name}" in rows]
+    architectures = sorted(rows["config.architecture"].dropna().unique())
+    varied = varied_sizes(record) if len(architectures) == 1 else ["architecture", "network"]
     head = [
         "state",
         "epoch",
@@ -224,11 +226,15 @@ def _print_front(folder: StudyFolder, *, every: bool = False) -> None:
         lines[str(row["number"])] = [
             row["state"], trained, _figure(row["macro_accuracy"], ".3f"),
             _figure(row["log_loss"], ".3f"), _figure(row["macs"], ",.0f"), _figure(row["params"], ",.0f"),
-            _figure(row["size_bytes"], ",.0f"), *(_figure(row[f"config.{name}"], "g") for name in varied),
+            _figure(row["size_bytes"], ",.0f"), *(_cell(row.get(f"config.{name}", row.get(name))) for name in varied),
         ]  # fmt: skip
     counts = Counter(table["state"])
     told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     out.print(terminal_table(lines, f"{folder.name}: {'all trials' if every else 'the Pareto front'} ({told})"))
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else _figure(value, "g")
 
 
 def _figure(value: Any, form: str) -> str:

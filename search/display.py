@@ -16,8 +16,8 @@ from rich.text import Text
 
 from objectives.front import non_dominated
 from search.ledger import Ledger, Proposal
+from search.plan import Plan
 from search.trial_config import TrialConfig
-from spaces import SPACES
 
 MAX_FRONT_ROWS = 12
 
@@ -130,7 +130,7 @@ class PlainDisplay:
             self._rejected = rejected
         again = f", taken up after epoch {proposal.curve[-1]['epoch']}" if proposal.curve else ""
         self._say(
-            f"trial {proposal.number} starts: {network_text(proposal.config)}; "
+            f"trial {proposal.number} starts: {network_text(self.ledger.plan, proposal.config)}; "
             f"{proposal.cost.macs:,} MACs, {proposal.cost.params:,} parameters{again}"
         )
 
@@ -202,7 +202,7 @@ class LiveDisplay:
             cost, accuracy = trial.proposal.cost, f"{trial.accuracy:.3f}" if trial.epoch else "-"
             table.add_row(
                 str(number), f"{trial.epoch}/{self.ledger.plan.settings.epochs}", accuracy, f"{cost.macs:,}",
-                f"{cost.params:,}", network_text(trial.proposal.config),
+                f"{cost.params:,}", network_text(self.ledger.plan, trial.proposal.config),
             )  # fmt: skip
         return table
 
@@ -233,10 +233,11 @@ def rejections_text(ledger: Ledger) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in ledger.rejections.most_common()) or "none"
 
 
-def network_text(config: TrialConfig) -> str:
-    """Name the architecture and the sizes that its space varies."""
-    names = SPACES[config.architecture].ranges if config.architecture in SPACES else ()
-    return " ".join([config.architecture, *(f"{name}={getattr(config.network, name)}" for name in names)])
+def network_text(plan: Plan, config: TrialConfig) -> str:
+    """Name the architecture, and what the search varies of the front end and the network."""
+    branch, values = plan.branches[config.architecture], config.to_dict()
+    names = [branch.field(name) for name in branch.cost_ranges]
+    return " ".join([config.architecture, *(f"{name}={values[name]}" for name in names)])
 
 
 def why(ledger: Ledger, number: int) -> str:

@@ -4,12 +4,12 @@ Knows nothing of Ray. Every change is in the study's database before anybody els
 killed at any moment and another takes over from the database alone.
 """
 
+import itertools
 import json
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from random import Random
 from typing import Any
 
 import optuna
@@ -17,15 +17,28 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
+from search.branch import Branch
 from search.early_stopping import FrontHalving
-from search.plan import Plan
+from search.plan import ARCHITECTURE, Plan
 from search.pricing import Survey, price
-from search.study import CONFIG, COST, EPOCH, FAILURE, QUALITY, REJECTED, STOPPED, VERSIONS, learning_curve
+from search.repair import repairs
+from search.study import (
+    CONFIG,
+    COST,
+    EPOCH,
+    FAILURE,
+    ORIGIN,
+    QUALITY,
+    REJECTED,
+    STOPPED,
+    VERSIONS,
+    learning_curve,
+)
 from search.trial_config import TrialConfig
 
-PATIENCE = 50  # rejections in a row; then a network that is known to fit is taken
-MAX_DRAWS = 20  # such networks in a row that were trained already; then nothing new is left
-ORIGIN = "origin"
+PATIENCE = 25  # rejections in a row; then the last proposal is repaired
+MAX_LOOKED_AT = 100  # repairs that come to what was handed out already
+MAX_REPAIRS = 20  # in a row that came to nothing new; then nothing new is left
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ class Ledger:
     Attributes:
         study: The record.
         plan: What is searched.
-        survey: The space's networks that fit.
+        surveys: Which networks of each architecture fit.
         num_clips: To train on.
         running: Trials handed out, by number.
         states: How many trials ended in each state.
@@ -66,7 +79,7 @@ class Ledger:
 
     study: optuna.Study
     plan: Plan
-    survey: Survey
+    surveys: Mapping[str, Survey]
     num_clips: int
     running: dict[int, Running] = field(default_factory=dict)
     states: Counter[str] = field(default_factory=Counter)
@@ -82,7 +95,7 @@ class Ledger:
         self._trained: dict[TrialConfig, int] = {}
         self.exhausted = ""  # why nothing more can be proposed
         trials = self.study.get_trials(deepcopy=False)
-        self._random = Random(settings.seed + len(trials))
+        self._last: dict[str, Any] = {}  # what was sampled last
         with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
             # a sampler that started from the same seed again would ask for the same configurations again
             self.study.sampler = optuna.samplers.TPESampler(
@@ -90,9 +103,27 @@ class Ledger:
             )
         for trial in trials:
             self._take_over(trial)
-        waiting = any(trial.state == TrialState.WAITING for trial in trials)
-        if not waiting and not any(CONFIG in trial.user_attrs for trial in trials):
-            self.study.enqueue_trial(self.plan.start(self.num_clips), user_attrs={ORIGIN: "published settings"})
+        self._enqueue_starts(trials)
+
+    def _enqueue_starts(self, trials: Sequence[FrozenTrial]) -> None:
+        """Have every architecture's published settings asked for first, those that are not in the record yet."""
+        started = {
+            trial.user_attrs[ORIGIN].get(ARCHITECTURE)
+            for trial in trials
+            if ORIGIN in trial.user_attrs and (trial.state == TrialState.WAITING or CONFIG in trial.user_attrs)
+        }
+        for name, (wanted, start) in self.plan.starts(self.surveys, self.num_clips).items():
+            if name not in started:
+                self._enqueue("published", name, wanted, start)
+
+    def _enqueue(self, kind: str, architecture: str, wanted: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        """Have `values` asked for next, and record what they were changed from so as to fit."""
+        branch = self.plan.branches[architecture]
+        changes = [
+            f"{branch.field(name)} {value} -> {values[name]}" for name, value in wanted.items() if value != values[name]
+        ]
+        origin = {"kind": kind, ARCHITECTURE: architecture, "changes": changes}
+        self.study.enqueue_trial(self.plan.named(branch, values), user_attrs={ORIGIN: origin})
 
     def _take_over(self, trial: FrozenTrial) -> None:
         if trial.state == TrialState.WAITING:
@@ -159,30 +190,44 @@ class Ledger:
         return proposal
 
     def _ask(self) -> Proposal | None:
-        for rejected in range(MAX_DRAWS * PATIENCE):
-            if rejected and rejected % PATIENCE == 0 and not self._enqueue_fitting():
+        for rejected in range(MAX_REPAIRS * PATIENCE):
+            if rejected and rejected % PATIENCE == 0 and not self._enqueue_repaired():
                 break
-            proposal = self._consider(self.study.ask(dict(self.plan.ranges)))
+            proposal = self._consider(self.study.ask())
             if proposal is not None:
                 return proposal
         self.exhausted = f"the space holds no more configurations that fit than the {len(self._trained)} handed out"
         return None
 
-    def _enqueue_fitting(self) -> bool:
-        """Have a network that fits asked for next; False if all of them were handed out."""
-        fitting = self.survey.fitting
-        if len(self.plan.network_ranges) == len(self.plan.ranges):  # a network is then a whole configuration
-            fitting = [values for values in fitting if self.plan.config(values) not in self._trained]
-        if not fitting:
-            return False
-        origin = f"drawn from the networks that fit, after {PATIENCE} rejections in a row"
-        self.study.enqueue_trial(self._random.choice(fitting), user_attrs={ORIGIN: origin})
-        return True
+    def _enqueue_repaired(self) -> bool:
+        """Have the last proposal asked for again, changed as little as fits; False if nothing new is left."""
+        branch = self.plan.branch(self._last)
+        wanted = {name: value for name, value in self._last.items() if name != ARCHITECTURE}
+        others = [each for each in self.plan.branches.values() if each is not branch]
+        for each in [branch, *others]:
+            start = wanted if each is branch else each.published({})
+            found = self._first_new(each, start)
+            if found is not None:
+                self._enqueue("repaired", each.architecture, start, found)
+                return True
+        return False
+
+    def _first_new(self, branch: Branch, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Give the configuration nearest to `wanted` that fits; where only networks vary, one not handed out yet."""
+        networks_alone = len(branch.cost_ranges) == len(branch.ranges)
+        settings = self.plan.settings
+        nearest = repairs(self.surveys[branch.architecture], self.plan.budget, settings.precision, wanted)
+        for repaired in itertools.islice(nearest, MAX_LOOKED_AT + len(self._trained)):
+            values = {**wanted, **repaired}
+            if not networks_alone or branch.config(values) not in self._trained:
+                return values
+        return None
 
     def _consider(self, trial: Trial) -> Proposal | None:
-        """Price what was asked; None, and told as rejected, if it may not be trained."""
+        """Have a configuration sampled and price it; None, and told as rejected, if it may not be trained."""
+        self._last = self.plan.suggest(trial)
         try:
-            config = self.plan.config(trial.params)
+            config = self.plan.config(self._last)
             cost = price(config, self.plan.settings.precision)
         except ValueError as error:
             trial.set_constraint("invalid", 1.0)

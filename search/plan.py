@@ -1,25 +1,33 @@
 """Settings turned into what a search works with: the ranges it varies, the values it holds, the budget."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.trial import Trial
 
+from models import ARCHITECTURES
 from objectives.budget import Budget
+from search.branch import Branch
 from search.names import unknown
-from search.pricing import Survey, survey
+from search.pricing import MAX_ENUMERATED, Survey, survey
+from search.ranges import EmptySpaceError, narrow, take
+from search.repair import descend, repairs
 from search.settings import SearchSettings
-from search.trial_config import TrialConfig, Value, field_types, find_architecture
-from spaces import SPACES, TRAINING
+from search.space_file import find_space
+from search.trial_config import GIVEN, TrialConfig, Value, field_types
+from spaces import Space
 from training.recipe import Recipe
 
 MIN_STEPS = 15  # an epoch, in the start from the published settings: what 32 epochs of small data need to learn
-
-
-class EmptySpaceError(ValueError):
-    """Nothing can be searched: no range is left, or nothing in the ranges fits the budget."""
+ARCHITECTURE = "architecture"
+# What no search varies, and where it comes from.
+OWNED = {
+    **{name: f"it comes from {source}" for name, source in GIVEN.items()},
+    "epochs": "it is a setting of its own: --epochs",
+    "seed": "it is a setting of its own: --seed",
+}
 
 
 @dataclass(frozen=True)
@@ -28,17 +36,26 @@ class Plan:
 
     Attributes:
         settings: What was asked for.
-        architecture: Name of the only one.
-        ranges: What varies, by config field.
-        fixed: Every value that the settings or the data hold, by config field.
+        branches: The part for each architecture, by its name.
         budget: The limits.
     """
 
     settings: SearchSettings
-    architecture: str
-    ranges: Mapping[str, BaseDistribution]
-    fixed: Mapping[str, Value]
+    branches: Mapping[str, Branch]
     budget: Budget
+
+    def suggest(self, trial: Trial) -> dict[str, Value]:
+        """Sample a configuration: the architecture, then only what belongs to it."""
+        values: dict[str, Value] = {}
+        if len(self.branches) > 1:
+            values[ARCHITECTURE] = take(trial, ARCHITECTURE, CategoricalDistribution(list(self.branches)))
+        for name, distribution in self.branch(values).ranges.items():
+            values[name] = take(trial, name, distribution)
+        return values
+
+    def branch(self, values: Mapping[str, Any]) -> Branch:
+        """Give the part of the plan that sampled values belong to."""
+        return self.branches[str(values.get(ARCHITECTURE, next(iter(self.branches))))]
 
     def config(self, values: Mapping[str, Any]) -> TrialConfig:
         """Join sampled values and held ones.
@@ -46,49 +63,104 @@ class Plan:
         Raises:
             ValueError: They build no network or no recipe.
         """
-        return TrialConfig.from_values(self.architecture, {**self.fixed, **values})
+        return self.branch(values).config({name: value for name, value in values.items() if name != ARCHITECTURE})
 
     @property
-    def network_ranges(self) -> dict[str, BaseDistribution]:
-        """The part of the ranges that decides the cost."""
-        names = field_types(find_architecture(self.architecture).config)
-        return {name: distribution for name, distribution in self.ranges.items() if name in names}
+    def front_ends(self) -> tuple[str, ...]:
+        """Names of the front ends that the trials may hear."""
+        return tuple(dict.fromkeys(name for branch in self.branches.values() for name in branch.front_ends))
 
-    def start(self, num_clips: int) -> dict[str, Value]:
-        """Give the published settings, moved into the ranges: the first configuration to try.
+    def named(self, branch: Branch, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Add the architecture to the values of a branch, where it is a choice."""
+        return {ARCHITECTURE: branch.architecture, **values} if len(self.branches) > 1 else dict(values)
+
+    def starts(
+        self, surveys: Mapping[str, Survey], num_clips: int
+    ) -> dict[str, tuple[dict[str, Value], dict[str, Value]]]:
+        """Give the first configurations to try: each architecture's published settings, changed as little as fits.
 
         On small data the batch is made smaller, so that an epoch still has `MIN_STEPS` steps.
 
         Args:
+            surveys: Of the branches.
             num_clips: To train on.
-        """
-        published = TrialConfig.from_values(self.architecture, {}).to_dict()
-        published["batch_size"] = min(int(published["batch_size"]), max(2, num_clips // MIN_STEPS))
-        return {name: nearest(distribution, published[name]) for name, distribution in self.ranges.items()}
 
-    def survey(self) -> Survey:
-        """Price the space.
+        Returns:
+            By architecture, the published settings in the ranges, and these as they fit.
+        """
+        found = {}
+        for name, branch in self.branches.items():
+            small = min(branch.config({}).recipe.batch_size, max(2, num_clips // MIN_STEPS))
+            wanted = branch.published({"batch_size": small})
+            fitting = repairs(surveys[name], self.budget, self.settings.precision, wanted)
+            found[name] = wanted, {**wanted, **next(fitting, {})}
+        return found
+
+    def survey(
+        self,
+        *,
+        max_enumerated: int = MAX_ENUMERATED,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> dict[str, Survey]:
+        """Price the networks of every architecture."""
+        settings = self.settings
+        return {
+            name: _look_closer(
+                survey(
+                    branch, self.budget, settings.precision, seed=settings.seed, max_enumerated=max_enumerated,
+                    progress=progress,
+                ),
+                self.budget, settings.precision,
+            )
+            for name, branch in self.branches.items()
+        }  # fmt: skip
+
+    def fitting(self, surveys: Mapping[str, Survey]) -> "Plan":
+        """Leave out the architectures of which nothing fits.
 
         Raises:
-            EmptySpaceError: Nothing fits; says what comes closest and which limit binds.
+            EmptySpaceError: Nothing fits at all; says what comes closest, which limit binds, and what to relax.
         """
-        template = self.config({})
-        found = survey(template, self.network_ranges, self.budget, self.settings.precision, self.settings.seed)
-        if found.fitting:
-            return found
-        looked = f"all {found.num_priced:,}" if found.is_whole else f"{found.num_priced:,} random"
-        head = f"nothing in the space {self.settings.space} fits the budget {self.budget}: {looked} configurations"
-        if found.nearest is None:
-            raise EmptySpaceError(f"{head} build no network for an input of {template.input_shape}")
-        values, cost, excess = found.nearest
-        binding = max(excess, key=lambda name: excess[name])
-        limit = self.budget.limits()[binding]
-        broken = ", ".join(f"{count:,} by {name}" for name, count in found.broken.most_common())
-        named = ", ".join(f"{name} {value}" for name, value in values.items())
-        raise EmptySpaceError(
-            f"{head} are over it ({broken}). The limit that binds is {binding} {limit:,}: the nearest configuration "
-            f"({named}) has {getattr(cost, binding):,}. Raise the limit that far, or widen the space"
-        )
+        some = {name: branch for name, branch in self.branches.items() if surveys[name].fitting}
+        if not some:
+            raise EmptySpaceError(why_nothing_fits(self, surveys))
+        return replace(self, branches=some)
+
+
+def _look_closer(found: Survey, budget: Budget, precision: str) -> Survey:
+    """Search on from the nearest of a random sample, of which none fits."""
+    if found.is_whole or found.nearest is None:
+        return found
+    values = descend(found.branch, budget, precision, found.nearest.values)
+    cost = found.branch.pricer(list(values), precision)(list(values.values()))
+    if budget.fits(cost):
+        return replace(found, fitting=[tuple(values.values())], nearest=None)
+    return replace(found, nearest=replace(found.nearest, values=values, cost=cost, excess=budget.excess(cost)))
+
+
+def why_nothing_fits(plan: Plan, surveys: Mapping[str, Survey]) -> str:
+    """Say what comes closest to the budget, which limit binds, and what to relax."""
+    found = list(surveys.values())
+    looked = sum(each.num_priced for each in found)
+    kind = f"all {looked:,}" if all(each.is_whole for each in found) else f"{looked:,} random"
+    head = f"nothing in the space {plan.settings.space} fits the budget {plan.budget}: {kind} configurations"
+    with_nearest = [each for each in found if each.nearest is not None]
+    if not with_nearest:
+        return f"{head} build no network; the first: {found[0].invalid}"
+    best = min(with_nearest, key=lambda each: max(each.nearest.excess.values()) if each.nearest else 0.0)
+    assert best.nearest is not None
+    values, cost, excess = best.nearest.values, best.nearest.cost, best.nearest.excess
+    limits = plan.budget.limits()
+    counts = {name: sum(each.broken[name] for each in found) for name in limits}
+    broken = ", ".join(f"{count:,} by {name}" for name, count in counts.items() if count)
+    binding = max(excess, key=lambda name: excess[name])
+    sizes = " ".join(f"{best.branch.field(name)}={value}" for name, value in values.items())
+    relaxed = ",".join(f"{name}={max(limit, getattr(cost, name))}" for name, limit in limits.items())
+    return (
+        f"{head} are over it ({broken}). The limit that binds is {binding} {limits[binding]:,}: the nearest "
+        f"configuration ({best.branch.architecture} {sizes}) has {getattr(cost, binding):,}. Relax the budget to "
+        f"{relaxed}, or widen the space"
+    )
 
 
 def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
@@ -98,98 +170,68 @@ def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
         EmptySpaceError: No range is left.
         ValueError: An unknown space, an unknown config key, a range outside the space's; each with its name.
     """
-    if settings.space not in SPACES:
-        raise ValueError(unknown("space", settings.space, SPACES))
-    space = SPACES[settings.space]
-    network_names = field_types(find_architecture(space.architecture).config)
-    recipe_names = [field.name for field in fields(Recipe)]
-    owned = {
-        "num_classes": "it comes from the data",
-        "epochs": "it is a setting of its own: --epochs",
-        "seed": "it is a setting of its own: --seed",
-    }
-    for name in [*settings.set, *settings.ranges]:
-        if name in owned:
-            raise ValueError(f"{name} cannot be set here: {owned[name]}")
-        if name not in network_names and name not in recipe_names:
-            raise ValueError(unknown("config key", name, [*network_names, *recipe_names]))
-    fixed: dict[str, Value] = {"num_classes": num_classes, "epochs": settings.epochs, "seed": settings.seed}
+    space = find_space(settings.space)
+    held = dict(settings.set)
+    only = held.pop(ARCHITECTURE, None)
+    if only is not None and only not in space.networks:
+        raise ValueError(unknown("architecture of the space", str(only), space.networks))
+    architectures = list(space.networks) if only is None else [str(only)]
+    values = {key: _owner(key, architectures) for key in held}
+    bounds = {key: _owner(key, architectures) for key in settings.ranges}
+    common: dict[str, Value] = {"num_classes": num_classes, "epochs": settings.epochs, "seed": settings.seed}
     if settings.impulse_responses is None:
-        fixed["impulse_response_p"] = 0.0
-    fixed.update(settings.set)
-    ranges = {name: value for name, value in {**space.ranges, **TRAINING}.items() if name not in fixed}
-    for name, bounds in settings.ranges.items():
-        if name not in ranges:
-            why = "its value is held" if name in fixed else "the space does not vary it"
-            raise ValueError(f"ranges: {name} cannot be narrowed: {why}")
-        ranges[name] = narrow(name, ranges[name], bounds)
-    if not ranges:
+        common["impulse_response_p"] = 0.0
+    branches = {}
+    for name in architectures:
+        fixed = common | {field: held[key] for key, (owner, field) in values.items() if owner in ("", name)}
+        ranges = _ranges(space, name, fixed)
+        for key, (owner, field) in bounds.items():
+            if owner not in ("", name):
+                continue
+            known_as = f"{owner}.{field}" if owner else field
+            if known_as not in ranges:
+                why = "its value is held" if field in fixed else "the space does not vary it"
+                raise ValueError(f"ranges: {key} cannot be narrowed: {why}")
+            ranges[known_as] = narrow(key, ranges[known_as], settings.ranges[key])
+        branches[name] = Branch(name, ranges, fixed)
+        branches[name].config({})  # refuses values that build nothing before anything starts
+    if not any(branch.ranges for branch in branches.values()):
         raise EmptySpaceError(
             f"the space {settings.space} is empty: `set` holds every one of its ranges at one value; leave one free"
         )
-    plan = Plan(settings, space.architecture, ranges, fixed, settings.limits())
-    plan.config({})  # refuses values that build nothing before anything starts
-    return plan
+    return Plan(settings, branches, settings.limits())
 
 
-def narrow(name: str, distribution: BaseDistribution, bounds: object) -> BaseDistribution:
-    """Give the part of a range that lies between two bounds, both included.
+def _owner(key: str, architectures: Sequence[str]) -> tuple[str, str]:
+    """Give the architecture that a key of the settings belongs to, or nothing where it is everybody's, and its field.
 
     Raises:
-        EmptySpaceError: No value lies between them.
-        ValueError: The bounds are not two numbers inside the range.
+        ValueError: Nobody has the field, several have it, or it is not for a search to decide.
     """
-    if isinstance(distribution, CategoricalDistribution) or not isinstance(
-        distribution, (IntDistribution, FloatDistribution)
-    ):
-        raise ValueError(f"ranges: {name} is a choice, not a range; hold it with `set`")
-    if (
-        not isinstance(bounds, (list, tuple))
-        or len(bounds) != 2
-        or not all(isinstance(bound, (int, float)) and not isinstance(bound, bool) for bound in bounds)
-    ):
-        raise ValueError(f"ranges: {name} must be two numbers, low and high, got {bounds!r}")
-    low, high = bounds
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"ranges: {name} must be two finite numbers, got {low} and {high}")
-    if low > high:
-        raise EmptySpaceError(f"ranges: {name} from {low} to {high} is an empty range")
-    if low < distribution.low or high > distribution.high:
-        raise ValueError(
-            f"ranges: {name} from {low} to {high} leaves the space's {distribution.low} to {distribution.high}"
-        )
-    step = distribution.step
-    if step is None:
-        return FloatDistribution(low, high, log=distribution.log)
-    tolerance = 1e-9  # of a step: bounds are written in decimals
-    first = math.ceil((low - distribution.low) / step - tolerance)
-    last = math.floor((high - distribution.low) / step + tolerance)
-    if first > last:
-        raise EmptySpaceError(f"ranges: {name} from {low} to {high} holds none of the space's values (step {step})")
-    if isinstance(distribution, IntDistribution):
-        return IntDistribution(
-            distribution.low + first * distribution.step,
-            distribution.low + last * distribution.step,
-            log=distribution.log,
-            step=distribution.step,
-        )
-    return FloatDistribution(
-        round(distribution.low + first * step, 10), round(distribution.low + last * step, 10), step=step
-    )
+    architecture, _, field = key.rpartition(".")
+    if field in OWNED:
+        raise ValueError(f"{key} cannot be set here: {OWNED[field]}")
+    shared = ["front_end", *field_types(Recipe)]
+    if key in shared:
+        return "", key
+    sizes = {name: field_types(ARCHITECTURES[name].config) for name in architectures}
+    having = [name for name in architectures if field in sizes[name] and architecture in ("", name)]
+    if len(having) == 1:
+        return having[0], field
+    if having:
+        ways = " or ".join(f"{name}.{field}" for name in having)
+        raise ValueError(f"{key} is a size of several architectures; say which: {ways}")
+    known = [*shared, *(size if len(sizes) == 1 else f"{name}.{size}" for name in sizes for size in sizes[name])]
+    raise ValueError(unknown("config key", key, known))
 
 
-def nearest(distribution: BaseDistribution, value: Any) -> Any:
-    """Give the value of a range that is closest to `value`.
-
-    >>> nearest(IntDistribution(32, 256, step=32), 60)
-    64
-    >>> nearest(IntDistribution(4, 16), 3)
-    4
-    """
-    if isinstance(distribution, CategoricalDistribution):
-        return value if value in distribution.choices else distribution.choices[0]
-    assert isinstance(distribution, (IntDistribution, FloatDistribution))
-    inside = min(max(value, distribution.low), distribution.high)
-    if distribution.step:
-        inside = distribution.low + round((inside - distribution.low) / distribution.step) * distribution.step
-    return inside
+def _ranges(space: Space, architecture: str, fixed: Mapping[str, Value]) -> dict[str, BaseDistribution]:
+    """Give what varies for one architecture, by the name that a study knows it by."""
+    ranges: dict[str, BaseDistribution] = {}
+    if space.front_ends and "front_end" not in fixed:
+        ranges["front_end"] = CategoricalDistribution(space.front_ends)
+    for name, distribution in space.networks[architecture].items():
+        if name not in fixed:
+            ranges[f"{architecture}.{name}"] = distribution
+    ranges.update({name: value for name, value in space.training.items() if name not in fixed})
+    return ranges

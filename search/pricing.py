@@ -1,22 +1,27 @@
-"""What configurations cost, before any is trained."""
+"""What the networks of a search cost, before any is trained."""
 
 import itertools
-import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from numpy.typing import NDArray
+from optuna.distributions import CategoricalDistribution
 
 from models import ARCHITECTURES
-from objectives.budget import Budget
+from objectives.budget import LIMITS, Budget
 from objectives.cost import Cost
+from search.branch import Branch
+from search.ranges import all_values, draw, place
 from search.trial_config import TrialConfig
 
-MAX_ENUMERATED = 50_000  # configurations; above it some are drawn at random
+MAX_ENUMERATED = 50_000  # networks of one architecture at the start of a search; above it some are drawn at random
 NUM_DRAWN = 5_000
+NUM_BUILT = 100  # where pricing a network means building it
+REPORT_EVERY = 1_000
 
 
 def price(config: TrialConfig, precision: str) -> Cost:
@@ -30,101 +35,133 @@ def price(config: TrialConfig, precision: str) -> Cost:
 
 
 @dataclass(frozen=True)
+class Nearest:
+    """The configuration that comes closest to a budget that it breaks."""
+
+    values: dict[str, Any]
+    cost: Cost
+    excess: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Survey:
-    """Which of a space's networks fit a budget.
+    """Which networks of one architecture fit a budget.
 
     Attributes:
-        num_priced: Configurations looked at.
+        branch: What was priced.
+        num_priced: Networks looked at.
         is_whole: Whether these are all there are.
-        fitting: The values of those that fit.
-        broken: How many break each limit; "invalid" counts those that build no network.
-        nearest: Values, cost and excess of the configuration that comes closest to fitting, where none fits.
+        fitting: The values of those that fit, in the order of the branch's `cost_ranges`.
+        costs: Of all that can be built, one column for each of `LIMITS`.
+        broken: How many break each limit, alone or with others; "invalid" counts those that build no network.
+        invalid: One reason of those that build no network, or nothing.
+        nearest: The one that comes closest to fitting, where none fits.
     """
 
+    branch: Branch
     num_priced: int
     is_whole: bool
-    fitting: list[dict[str, Any]]
+    fitting: list[tuple[Any, ...]]
+    costs: NDArray[np.int64]
     broken: Counter[str]
-    nearest: tuple[dict[str, Any], Cost, dict[str, float]] | None
+    invalid: str
+    nearest: Nearest | None
 
     @property
     def share(self) -> float:
         """The share that fits, 0 to 1."""
         return len(self.fitting) / self.num_priced
 
+    @cached_property
+    def places(self) -> NDArray[np.float32]:
+        """Where the fitting networks lie in their ranges, (N, D): see `search.ranges.place`."""
+        ranges = self.branch.cost_ranges.values()
+        columns = []
+        for axis, distribution in enumerate(ranges):
+            place_of = {value: place(distribution, value) for value in {values[axis] for values in self.fitting}}
+            columns.append([place_of[values[axis]] for values in self.fitting])
+        return np.array(columns, dtype=np.float32).T.reshape(len(self.fitting), len(columns))
+
+    def by_distance(self, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Give the networks that fit, the least changed from `values` first.
+
+        The distance adds up how far each value moves as a share of its range; another choice counts as a whole range.
+        """
+        if not self.fitting:
+            return
+        away = np.zeros(len(self.fitting))
+        for column, (name, distribution) in zip(self.places.T, self.branch.cost_ranges.items(), strict=True):
+            here = place(distribution, values[name])
+            away += column != here if isinstance(distribution, CategoricalDistribution) else np.abs(column - here)
+        for index in np.argsort(away, kind="stable"):
+            yield dict(zip(self.branch.cost_ranges, self.fitting[index], strict=True))
+
 
 def survey(
-    template: TrialConfig,
-    ranges: Mapping[str, BaseDistribution],
+    branch: Branch,
     budget: Budget,
     precision: str,
+    *,
     seed: int = 0,
+    max_enumerated: int = MAX_ENUMERATED,
+    num_drawn: int = NUM_DRAWN,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
-    """Price every network in `ranges`, or `NUM_DRAWN` random ones where there are too many.
+    """Price every network of `branch`, or random ones where there are too many.
 
     Args:
-        template: Gives the architecture and every value that `ranges` leaves alone.
-        ranges: Over fields of the architecture's config.
+        branch: Gives the ranges and everything that they leave alone.
         budget: To fit.
         precision: Of the weights.
         seed: For the random ones.
+        max_enumerated: The most that are all priced.
+        num_drawn: How many random ones are priced otherwise.
+        progress: Told how many are done, and of how many.
     """
-    fitting, broken = [], Counter[str]()
-    nearest: tuple[dict[str, Any], Cost, dict[str, float]] | None = None
-    num_priced = 0
-    size = math.prod(_num_values(distribution) for distribution in ranges.values())
-    is_whole = size <= MAX_ENUMERATED
-    for values in _every(ranges) if is_whole else _draws(ranges, NUM_DRAWN, seed):
-        num_priced += 1
+    is_slow = ARCHITECTURES[branch.architecture].is_built_to_count
+    is_whole = branch.num_networks <= (NUM_BUILT if is_slow else max_enumerated)
+    total = int(branch.num_networks) if is_whole else NUM_BUILT if is_slow else num_drawn
+    names = list(branch.cost_ranges)
+    priced = branch.pricer(names, precision)
+    limits = budget.limits()
+    fitting: list[tuple[Any, ...]] = []
+    costs: list[tuple[int, ...]] = []
+    broken, invalid = Counter[str](), ""
+    least, closest = np.inf, None
+    for number, point in enumerate(_every(branch) if is_whole else _draws(branch, total, seed)):
+        if progress is not None and number % REPORT_EVERY == 0:
+            progress(number, total)
         try:
-            cost = price(replace(template, network=replace(template.network, **values)), precision)
-        except ValueError:
+            cost = priced(point)
+        except ValueError as error:
             broken["invalid"] += 1
+            invalid = invalid or str(error)
             continue
-        excess = budget.excess(cost)
-        over = [name for name, value in excess.items() if value > 0]
-        broken.update(over)
-        if not over:
-            fitting.append(values)
-        elif nearest is None or max(excess.values()) < max(nearest[2].values()):
-            nearest = values, cost, excess
-    return Survey(num_priced, is_whole, fitting, broken, None if fitting else nearest)
+        costs.append(tuple([getattr(cost, name) for name in LIMITS]))
+        worst = 0.0
+        for name, limit in limits.items():
+            value = getattr(cost, name)
+            if value > limit:
+                broken[name] += 1
+                worst = max(worst, (value - limit) / limit)
+        if not worst:
+            fitting.append(point)
+        elif worst < least:
+            least, closest = worst, (point, cost)
+    if progress is not None:
+        progress(total, total)
+    nearest = None
+    if closest is not None and not fitting:
+        nearest = Nearest(dict(zip(names, closest[0], strict=True)), closest[1], budget.excess(closest[1]))
+    table = np.array(costs, dtype=np.int64).reshape(len(costs), len(LIMITS))
+    return Survey(branch, total, is_whole, fitting, table, broken, invalid, nearest)
 
 
-def _num_values(distribution: BaseDistribution) -> float:
-    if isinstance(distribution, CategoricalDistribution):
-        return len(distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        return (distribution.high - distribution.low) // distribution.step + 1
-    if isinstance(distribution, FloatDistribution) and distribution.step:
-        return round((distribution.high - distribution.low) / distribution.step) + 1
-    return 1 if distribution.single() else math.inf
+def _every(branch: Branch) -> Iterator[tuple[Any, ...]]:
+    return itertools.product(*(all_values(distribution) for distribution in branch.cost_ranges.values()))
 
 
-def _values(distribution: BaseDistribution) -> list[Any]:
-    if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        return list(range(distribution.low, distribution.high + 1, distribution.step))
-    assert isinstance(distribution, FloatDistribution)
-    step = distribution.step or 0.0
-    return [round(distribution.low + number * step, 10) for number in range(int(_num_values(distribution)))]
-
-
-def _every(ranges: Mapping[str, BaseDistribution]) -> Iterator[dict[str, Any]]:
-    for values in itertools.product(*(_values(distribution) for distribution in ranges.values())):
-        yield dict(zip(ranges, values, strict=True))
-
-
-def _draws(ranges: Mapping[str, BaseDistribution], count: int, seed: int) -> Iterator[dict[str, Any]]:
+def _draws(branch: Branch, count: int, seed: int) -> Iterator[tuple[Any, ...]]:
     rng = np.random.default_rng(seed)
     for _ in range(count):
-        yield {name: _draw(distribution, rng) for name, distribution in ranges.items()}
-
-
-def _draw(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
-    if not isinstance(distribution, FloatDistribution) or distribution.step:
-        return _values(distribution)[rng.integers(int(_num_values(distribution)))]
-    low, high = distribution.low, distribution.high
-    value = math.exp(rng.uniform(math.log(low), math.log(high))) if distribution.log else rng.uniform(low, high)
-    return min(float(value), high)
+        yield tuple(draw(distribution, rng) for distribution in branch.cost_ranges.values())

@@ -15,9 +15,8 @@ from ray import tune
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from data.augmentation import ImpulseResponses
+from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_scenes
-from data.store import open_store
 from search.cluster import local_cluster
 from search.display import counting, make_display
 from search.ledger import Ledger
@@ -27,7 +26,7 @@ from search.settings import SearchSettings
 from search.study import DATA, StudyError, StudyFolder
 from search.trainable import TrialActor
 from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors
-from training.material import Material
+from training.material import load_material
 
 
 class SearchFailedError(RuntimeError):
@@ -39,7 +38,7 @@ class Prepared:
     """A search that can start: everything that could be wrong has been looked at."""
 
     plan: Plan
-    survey: Survey
+    surveys: dict[str, Survey]
     scenes: Scenes
     workers: int
     resources: dict[str, float]
@@ -54,25 +53,35 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
     workers, resources = share_machine(settings.workers)
     scenes = read_scenes(Path(settings.data), settings.split)
     plan = make_plan(settings, len(scenes.classes))
-    survey = plan.survey()
-    front_end = plan.config({}).front_end_config
-    responses = settings.impulse_responses
-    loaded = None if responses is None else ImpulseResponses.load(Path(responses), front_end.rate_hz)
+    surveys = plan.survey()
+    left_out = [name for name in plan.branches if not surveys[name].fitting]
+    plan = plan.fitting(surveys)
+    starts = [
+        plan.config(plan.named(plan.branches[name], start))
+        for name, (_, start) in plan.starts(surveys, len(scenes.train)).items()
+    ]
+    responses = None if settings.impulse_responses is None else Path(settings.impulse_responses)
     cache = None if settings.cache is None else Path(settings.cache)
     with counting("decoding the sound, once", console) as progress:
-        store = open_store(scenes, front_end.rate_hz, cache, progress)
-    material = Material(scenes, store, front_end, loaded)
-    material.require(plan.config(plan.start(len(scenes.train))).recipe)
-    num_heard = len(scenes.train), len(scenes.evaluate)
-    looked = "all" if survey.is_whole else "a random"
+        for name in plan.front_ends:
+            material = load_material(scenes, FRONT_ENDS[name], responses, cache, progress)
+            for start in starts:
+                if start.front_end == name:
+                    material.require(start.recipe)
     console.print(
-        f"data: {num_heard[0]:,} training and {num_heard[1]:,} evaluation clips of {len(scenes.classes)} scenes "
-        f"and {len(scenes.devices)} devices in {scenes.root}\n"
-        f"space: {settings.space}; of {looked} {survey.num_priced:,} networks {survey.share:.1%} fit the budget "
-        f"{plan.budget} ({limits_text(plan)})",
+        f"data: {len(scenes.train):,} training and {len(scenes.evaluate):,} evaluation clips of {len(scenes.classes)} "
+        f"scenes and {len(scenes.devices)} devices in {scenes.root}\n"
+        f"budget: {plan.budget} ({limits_text(plan)})",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
-    return Prepared(plan, survey, scenes, workers, resources)
+    for name, survey in surveys.items():
+        looked = "all" if survey.is_whole else "a random"
+        out = "; left out of the search" if name in left_out else ""
+        console.print(
+            f"space: {name}: of {looked} {survey.num_priced:,} networks {survey.share:.1%} fit{out}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    return Prepared(plan, surveys, scenes, workers, resources)
 
 
 def limits_text(plan: Plan) -> str:
@@ -120,7 +129,7 @@ def resume_search(folder: StudyFolder, console: Console) -> Ledger:
 
 def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: Console) -> Ledger:
     plan = prepared.plan
-    ledger = Ledger(study, plan, prepared.survey, len(prepared.scenes.train))
+    ledger = Ledger(study, plan, prepared.surveys, len(prepared.scenes.train))
     if ledger.num_left <= 0:
         console.print(f"study {folder.name} is complete: all {plan.settings.trials} trials are done")
         return _require_some_success(ledger)

@@ -32,6 +32,7 @@ from search.settings import SearchSettings, read_settings
 CONFIG, COST, QUALITY = "config", "cost", "quality"
 REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # each a reason
 EPOCH = "epoch:"  # followed by its number
+ORIGIN = "origin"  # of a configuration that the sampler did not propose: its kind, and what was changed so that it fits
 OBJECTIVES, VERSIONS, DATA = "objectives", "versions", "data"
 
 RESULTS = Path("results")
@@ -196,8 +197,9 @@ def learning_curve(trial: FrozenTrial) -> list[dict[str, Any]]:
 def trials_table(study: optuna.Study, *, is_locked: bool = False) -> pd.DataFrame:
     """Give a row for every configuration asked for.
 
-    Columns: number, state, on_front, macro_accuracy, log_loss, macs, params, size_bytes, epoch, epochs, reason, and
-    the config's fields as `config.<name>`. What is not known is NaN or empty.
+    Columns: number, state, on_front, macro_accuracy, log_loss, macs, params, size_bytes, peak_bytes, epoch, epochs,
+    reason, network (what was varied of it), origin, and the config's fields as `config.<name>`. What is not known is
+    NaN or empty.
     """
     rows = []
     for trial in study.get_trials(deepcopy=False):
@@ -218,10 +220,13 @@ def trials_table(study: optuna.Study, *, is_locked: bool = False) -> pd.DataFram
                 "macs": cost.get("macs", np.nan),
                 "params": cost.get("params", np.nan),
                 "size_bytes": cost.get("size_bytes", np.nan),
+                "peak_bytes": cost.get("peak_bytes", np.nan),
                 "epoch": len(curve),
                 "epochs": config.get("epochs", 0),
                 "reason": str(rejected or attributes.get(STOPPED) or attributes.get(FAILURE) or ""),
-                **{f"config.{name}": value for name, value in config.items()},
+                "network": " ".join(f"{_size(name)}={value}" for name, value in trial.params.items() if _size(name)),
+                "origin": _origin_text(attributes.get(ORIGIN)),
+                **{f"config.{name.rpartition('.')[2]}": value for name, value in config.items()},
             }
         )
     base = [
@@ -232,13 +237,34 @@ def trials_table(study: optuna.Study, *, is_locked: bool = False) -> pd.DataFram
         "macs",
         "params",
         "size_bytes",
+        "peak_bytes",
         "epoch",
         "epochs",
         "reason",
+        "network",
+        "origin",
     ]
     table = pd.DataFrame(rows, columns=None if rows else base)
     table["on_front"] = front_mask(table, study.user_attrs[OBJECTIVES][1])
     return table
+
+
+def varied_sizes(study: optuna.Study) -> list[str]:
+    """Name what the search varies of the front end and the networks, without the architectures' names before them."""
+    names = [_size(name) for trial in study.get_trials(deepcopy=False) for name in trial.params]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _size(name: str) -> str:
+    return name if name == "front_end" else name.partition(".")[2]
+
+
+def _origin_text(origin: Mapping[str, Any] | None) -> str:
+    """Say where a configuration came from, if not from the sampler alone."""
+    if origin is None:
+        return ""
+    changes = ", ".join(origin["changes"])
+    return f"{origin['kind']}{changes and f' ({changes})'}"
 
 
 def rejection_kinds(study: optuna.Study) -> dict[str, int]:

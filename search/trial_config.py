@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cache
 from typing import Any
 
 from torch import nn
@@ -120,7 +119,6 @@ def heard_sizes(config: type, front_end: str) -> dict[str, int]:
     }
 
 
-@cache
 def field_types(config: type) -> dict[str, type]:
     """Give the name and the type of every field of a flat config."""
     return {field.name: field.type for field in fields(config) if isinstance(field.type, type)}

@@ -1,32 +1,39 @@
 """What is varied: ranges over the fields of a config, one architecture a file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from optuna.distributions import BaseDistribution
 
 from spaces import cp_mobile, isotropic, training
 
-__all__ = ["SPACES", "TRAINING", "Space"]
+__all__ = ["NETWORKS", "SPACES", "TRAINING", "Space"]
+
+# Ranges over the fields of the training recipe; like those of a network, any part of them makes a search.
+TRAINING: Mapping[str, BaseDistribution] = training.RANGES
+# By architecture: a range for each field of its config that varies.
+NETWORKS: Mapping[str, Mapping[str, BaseDistribution]] = {
+    "cp_mobile": cp_mobile.RANGES,
+    "isotropic": isotropic.RANGES,
+}
 
 
 @dataclass(frozen=True)
 class Space:
-    """Networks to choose from.
+    """Configurations to choose from: the architecture first, where there are several, then its own sizes.
 
     Attributes:
-        architecture: The registry's name of the family that is varied.
-        ranges: A range for each field of its config that varies; the others keep their default.
+        networks: By architecture, a range for each field of its config that varies; the others keep their default.
+        front_ends: Names of the front ends to choose from; none: each architecture hears that of its report.
+        training: A range for each field of the recipe that varies.
     """
 
-    architecture: str
-    ranges: Mapping[str, BaseDistribution]
+    networks: Mapping[str, Mapping[str, BaseDistribution]]
+    front_ends: tuple[str, ...] = ()
+    training: Mapping[str, BaseDistribution] = field(default_factory=lambda: TRAINING)
 
 
 SPACES: dict[str, Space] = {
-    "cp_mobile": Space("cp_mobile", cp_mobile.RANGES),
-    "isotropic": Space("isotropic", isotropic.RANGES),
+    **{name: Space({name: ranges}) for name, ranges in NETWORKS.items()},
+    "all": Space(NETWORKS),
 }
-
-# Ranges over the fields of the training recipe; like those of a space, any part of them makes a search.
-TRAINING: Mapping[str, BaseDistribution] = training.RANGES

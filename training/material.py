@@ -3,6 +3,7 @@
 Shape letters: B batch, S samples, F mel bins, T frames.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -128,15 +129,26 @@ class Material:
 
 
 def load_material(
-    scenes: Scenes, front_end: FrontEndConfig, responses: Path | None, cache: Path | None = None
+    scenes: Scenes,
+    front_end: FrontEndConfig,
+    responses: Path | None,
+    cache: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Material:
     """Open the store of `scenes` (decoding the sound if nobody has yet) and read the impulse responses.
+
+    Args:
+        scenes: The data set.
+        front_end: From waveform to log-mel.
+        responses: Folder of impulse responses, or None.
+        cache: Folder of the decoded sound; None: beside the data.
+        progress: Told how many clips are decoded, and of how many.
 
     Raises:
         DataError: Sound or impulse responses cannot be read.
     """
     loaded = None if responses is None else ImpulseResponses.load(responses, front_end.rate_hz)
-    return Material(scenes, open_store(scenes, front_end.rate_hz, cache), front_end, loaded)
+    return Material(scenes, open_store(scenes, front_end.rate_hz, cache, progress), front_end, loaded)
 
 
 def batched(rows: np.ndarray, size: int) -> list[np.ndarray]:

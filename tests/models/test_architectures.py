@@ -15,7 +15,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from models import ARCHITECTURES, Counts
 from objectives.measure import layer_costs, measure_cost
-from spaces import SPACES
+from spaces import NETWORKS
 
 
 @pytest.fixture(params=sorted(ARCHITECTURES))
@@ -56,7 +56,7 @@ def sampled(name, number, bins=128, frames=65):
     found = 0
     while found < number:
         values = {}
-        for key, each in SPACES[name].ranges.items():
+        for key, each in NETWORKS[name].items():
             if isinstance(each, CategoricalDistribution):
                 values[key] = draw.choice(each.choices)
             elif isinstance(each, FloatDistribution):
@@ -76,7 +76,7 @@ def published(name, bins=128, frames=65):
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_count_is_what_the_built_network_costs(name, data):
-    ranges = {key: one_of(each) for key, each in SPACES[name].ranges.items()}
+    ranges = {key: one_of(each) for key, each in NETWORKS[name].items()}
     context = {"num_classes": st.integers(2, 20), "in_channels": st.integers(1, 3)}
     values = data.draw(st.fixed_dictionaries({**ranges, **context}))
     built = build(name, values, data.draw(st.integers(16, 256)), data.draw(st.integers(16, 70)))

@@ -66,7 +66,7 @@ def test_time_left_follows_from_the_share_that_is_done(ledger):
 def test_time_left_after_a_restart_counts_what_was_trained_before(ledger):
     number = ledger.propose().number
     ledger.note_epoch(number, epoch(1, 0.3))
-    again = Ledger(ledger.study, ledger.plan, ledger.survey, num_clips=960)
+    again = Ledger(ledger.study, ledger.plan, ledger.surveys, num_clips=960)
     clock = Clock(again)
     again.propose()
     assert clock.left_s() is None  # taking a trial up is no progress

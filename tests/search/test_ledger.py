@@ -28,6 +28,12 @@ def start(folder, settings=SETTINGS):
     return Ledger(study, plan, plan.survey(), num_clips=960)
 
 
+def ask(ledger):
+    trial = ledger.study.ask()
+    ledger.plan.suggest(trial)
+    return trial
+
+
 def epochs(first, last, accuracy):
     """What an actor reports of some epochs, all at once."""
     curve = [
@@ -151,7 +157,7 @@ def test_an_epoch_lost_between_actor_and_study_is_found_in_the_checkpoint(folder
 def test_no_trial_stays_running_wherever_the_driver_was_killed(folder, attributes, state):
     first = start(folder)
     config = first.propose().config.to_dict()
-    killed = first.study.ask(dict(first.plan.ranges))
+    killed = ask(first)
     if state != "rejected":
         killed.set_user_attr("config", config | {"depth": 4})
     for name, value in attributes.items():
@@ -170,18 +176,20 @@ def test_a_configuration_that_was_trained_is_not_trained_again(folder):
 
 
 def start_values():
-    plan = make_plan(SETTINGS, num_classes=10)
-    return plan.start(960) | {"width": 32, "patch": 8}
+    branch = make_plan(SETTINGS, num_classes=10).branches["isotropic"]
+    start = {branch.field(name): value for name, value in branch.published({"batch_size": 64}).items()}
+    return start | {"width": 32, "patch": 8}
 
 
-def test_after_enough_rejections_a_network_that_fits_is_drawn_and_that_is_recorded(folder, monkeypatch):
+def test_after_enough_rejections_a_proposal_is_repaired_and_that_is_recorded(folder, monkeypatch):
     monkeypatch.setattr(ledger_module, "PATIENCE", 5)
     settings = SearchSettings(data="nowhere", space="isotropic", trials=2, budget="macs=800K", epochs=9)
     ledger = start(folder, settings)
     proposals = [ledger.propose(), ledger.propose()]
     assert all(proposal.cost.macs <= 800_000 for proposal in proposals)
-    origins = [ledger.study.get_trials()[proposal.number].user_attrs.get("origin", "") for proposal in proposals]
-    assert any("after 5 rejections in a row" in origin for origin in origins)
+    origins = [ledger.study.get_trials()[proposal.number].user_attrs.get("origin", {}) for proposal in proposals]
+    assert "repaired" in [origin.get("kind") for origin in origins]
+    assert all(origin["changes"] for origin in origins if origin.get("kind") == "repaired")
 
 
 def test_a_search_ends_when_nothing_new_is_left(folder):
@@ -195,10 +203,10 @@ def test_a_search_ends_when_nothing_new_is_left(folder):
 
 def test_the_published_start_is_not_lost_to_a_kill_before_it_was_priced(folder):
     first = start(folder)
-    published = first.plan.start(960)
-    first.study.ask(dict(first.plan.ranges))
+    ask(first)
     again = start(folder).propose()
     assert again.number == 1
+    published = start_values() | {"width": 64, "patch": 5}
     assert {name: again.config.to_dict()[name] for name in published} == published
 
 

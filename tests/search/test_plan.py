@@ -5,7 +5,8 @@ import time
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from search.plan import EmptySpaceError, make_plan, narrow
+from search.plan import make_plan
+from search.ranges import EmptySpaceError, narrow
 from search.settings import SearchSettings, make_settings, read_settings
 
 
@@ -14,10 +15,11 @@ def settings(**values):
 
 
 def test_without_impulse_responses_their_probability_is_held_at_none():
-    plan = make_plan(settings(), num_classes=10)
-    assert plan.fixed["impulse_response_p"] == 0.0
-    assert "impulse_response_p" not in plan.ranges
-    assert "impulse_response_p" in make_plan(settings(impulse_responses="irs"), num_classes=10).ranges
+    branch = make_plan(settings(), num_classes=10).branches["isotropic"]
+    assert branch.fixed["impulse_response_p"] == 0.0
+    assert "impulse_response_p" not in branch.ranges
+    heard = make_plan(settings(impulse_responses="irs"), num_classes=10).branches["isotropic"]
+    assert "impulse_response_p" in heard.ranges
 
 
 def test_the_number_of_classes_comes_from_the_data():
@@ -48,7 +50,8 @@ def test_a_search_that_cannot_be_says_why(values, message):
 
 
 def test_a_space_without_a_range_is_empty():
-    start = make_plan(settings(), num_classes=10).start(960)
+    branch = make_plan(settings(), num_classes=10).branches["isotropic"]
+    start = {branch.field(name): value for name, value in branch.published({}).items()}
     with pytest.raises(EmptySpaceError, match="the space isotropic is empty"):
         make_plan(settings(set=start), num_classes=10)
 
@@ -57,18 +60,22 @@ def test_a_budget_that_nothing_meets_is_told_within_seconds_with_the_limit_that_
     plan = make_plan(settings(budget="macs=10K,params=128K"), num_classes=10)
     started = time.monotonic()
     with pytest.raises(EmptySpaceError) as caught:
-        plan.survey()
+        plan.fitting(plan.survey())
     assert time.monotonic() - started < 10
     assert "nothing in the space isotropic fits the budget macs=10K,params=128K: all " in str(caught.value)
     assert "The limit that binds is macs 10,000" in str(caught.value)
+    relaxed = str(caught.value).partition("Relax the budget to ")[2].partition(", or")[0]
+    plan = make_plan(settings(budget=relaxed), num_classes=10)
+    assert plan.fitting(plan.survey()).branches
 
 
 def test_the_survey_counts_what_fits_exactly():
     held = {"patch": 5, "kernel": 3, "columns": 1}
     plan = make_plan(settings(set=held, ranges={"width": [64, 80], "depth": [8, 10]}), num_classes=10)
-    found = plan.survey()
+    found = plan.survey()["isotropic"]
     assert (found.num_priced, found.is_whole) == (6, True)
-    assert found.fitting == [{"width": 64, "depth": 8}, {"width": 64, "depth": 9}]
+    assert list(found.branch.cost_ranges) == ["isotropic.width", "isotropic.depth"]
+    assert found.fitting == [(64, 8), (64, 9)]
     assert found.broken["macs"] == 4
 
 

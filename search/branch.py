@@ -1,0 +1,95 @@
+"""The part of a search for one architecture: its own ranges, what is held, and what its configurations cost."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+
+from data.front_end import FRONT_ENDS
+from models import ARCHITECTURES
+from objectives.cost import Cost
+from search.ranges import nearest, num_values
+from search.trial_config import TrialConfig, Value, field_types, heard_sizes
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What a search varies for one architecture.
+
+    A value's name is its field of the recipe, "front_end", or for a field of the network "architecture.field", so
+    that the sizes of two architectures never share a name.
+
+    Attributes:
+        architecture: Its name in `ARCHITECTURES`.
+        ranges: What varies, by name.
+        fixed: What is held, by field; fields that are in neither keep their default.
+    """
+
+    architecture: str
+    ranges: Mapping[str, BaseDistribution]
+    fixed: Mapping[str, Value]
+
+    def field(self, name: str) -> str:
+        """Give the config field that a value's name means."""
+        return name.removeprefix(f"{self.architecture}.")
+
+    def config(self, values: Mapping[str, Any]) -> TrialConfig:
+        """Join sampled values and held ones.
+
+        Raises:
+            ValueError: They build no network or no recipe.
+        """
+        sampled = {self.field(name): value for name, value in values.items()}
+        return TrialConfig.from_values(self.architecture, {**self.fixed, **sampled})
+
+    @cached_property
+    def cost_ranges(self) -> dict[str, BaseDistribution]:
+        """The part of the ranges that decides the cost: the front end and the network."""
+        fields = field_types(ARCHITECTURES[self.architecture].config)
+        return {
+            name: distribution
+            for name, distribution in self.ranges.items()
+            if name == "front_end" or self.field(name) in fields
+        }
+
+    @property
+    def num_networks(self) -> float:
+        """How many there are; infinite where a size has no step."""
+        return math.prod(num_values(distribution) for distribution in self.cost_ranges.values())
+
+    @property
+    def front_ends(self) -> tuple[str, ...]:
+        """Names of the front ends that its trials may hear."""
+        varied = self.ranges.get("front_end")
+        if varied is not None:
+            return tuple(varied.choices)  # type: ignore[attr-defined]  # a choice
+        return (str(self.fixed.get("front_end", ARCHITECTURES[self.architecture].front_end)),)
+
+    def published(self, instead: Mapping[str, Value]) -> dict[str, Value]:
+        """Give the published settings, but for what is to be `instead` of them, moved into the ranges."""
+        known = {**TrialConfig.from_values(self.architecture, {}).to_dict(), **instead}
+        return {name: nearest(distribution, known[self.field(name)]) for name, distribution in self.ranges.items()}
+
+    def pricer(self, names: Iterable[str], precision: str) -> "Callable[[Sequence[Any]], Cost]":
+        """Give a function that prices a network from the values of `names`, in their order.
+
+        It raises ValueError for values that build no network, and where the network cannot hear the front end.
+        """
+        entry = ARCHITECTURES[self.architecture]
+        network_fields = field_types(entry.config)
+        held = {name: value for name, value in self.fixed.items() if name in network_fields}
+        heard = {name: heard_sizes(entry.config, name) for name in self.front_ends}
+        shapes = {name: FRONT_ENDS[name].shape() for name in self.front_ends}
+        fields = [self.field(name) for name in names]
+        only = self.front_ends[0]
+
+        def price(values: Sequence[Any]) -> Cost:
+            sizes = dict(zip(fields, values, strict=True))
+            front_end = sizes.pop("front_end", only)
+            counts = entry.count(entry.config(**held, **heard[front_end], **sizes), shapes[front_end])
+            return Cost(counts.macs, counts.params, counts.stored_values, counts.peak_values, precision)
+
+        return price

@@ -1,0 +1,145 @@
+"""What a range holds: its values, their places, a part of it. Ranges are Optuna's distributions."""
+
+import math
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import Trial
+
+DIGITS = 10  # of a stepped float: 0.1 * 3 is 0.3
+
+
+class EmptySpaceError(ValueError):
+    """Nothing can be searched: no range is left, or nothing in the ranges fits the budget."""
+
+
+def num_values(distribution: BaseDistribution) -> float:
+    """Count the values: infinite for a float without a step.
+
+    >>> num_values(IntDistribution(8, 64, step=8)), num_values(FloatDistribution(0.0, 1.0))
+    (8, inf)
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return len(distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        return (distribution.high - distribution.low) // distribution.step + 1
+    assert isinstance(distribution, FloatDistribution)
+    if distribution.step:
+        return round((distribution.high - distribution.low) / distribution.step) + 1
+    return 1 if distribution.single() else math.inf
+
+
+def all_values(distribution: BaseDistribution) -> list[Any]:
+    """List the values of a range that has finitely many, in order."""
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        return list(range(distribution.low, distribution.high + 1, distribution.step))
+    assert isinstance(distribution, FloatDistribution)
+    step = distribution.step or 0.0
+    return [round(distribution.low + number * step, DIGITS) for number in range(int(num_values(distribution)))]
+
+
+def draw(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
+    """Draw a value, each as likely; on a logarithmic scale where the range has one."""
+    if math.isfinite(num_values(distribution)):
+        values = all_values(distribution)
+        return values[rng.integers(len(values))]
+    assert isinstance(distribution, FloatDistribution)
+    low, high = distribution.low, distribution.high
+    value = math.exp(rng.uniform(math.log(low), math.log(high))) if distribution.log else rng.uniform(low, high)
+    return min(max(float(value), low), high)
+
+
+def place(distribution: BaseDistribution, value: Any) -> float:
+    """Give where a value lies in its range: 0 at the low end, 1 at the high end; of a choice, its number.
+
+    >>> place(IntDistribution(8, 64, step=8), 36), place(CategoricalDistribution(["a", "b", "c"]), "c")
+    (0.5, 2.0)
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return float(distribution.choices.index(value))
+    assert isinstance(distribution, (IntDistribution, FloatDistribution))
+    low, high = distribution.low, distribution.high
+    if low == high:
+        return 0.0
+    if distribution.log:
+        return math.log(value / low) / math.log(high / low)
+    return float((value - low) / (high - low))
+
+
+def take(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
+    """Have a trial take a value of the range, by the sampler or by what was enqueued."""
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        return trial.suggest_int(
+            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
+    assert isinstance(distribution, FloatDistribution)
+    return trial.suggest_float(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+
+
+def narrow(name: str, distribution: BaseDistribution, bounds: object) -> BaseDistribution:
+    """Give the part of a range that lies between two bounds, both included.
+
+    Raises:
+        EmptySpaceError: No value lies between them.
+        ValueError: The bounds are not two numbers inside the range.
+    """
+    if isinstance(distribution, CategoricalDistribution) or not isinstance(
+        distribution, (IntDistribution, FloatDistribution)
+    ):
+        raise ValueError(f"ranges: {name} is a choice, not a range; hold it with `set`")
+    if (
+        not isinstance(bounds, (list, tuple))
+        or len(bounds) != 2
+        or not all(isinstance(bound, (int, float)) and not isinstance(bound, bool) for bound in bounds)
+    ):
+        raise ValueError(f"ranges: {name} must be two numbers, low and high, got {bounds!r}")
+    low, high = bounds
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"ranges: {name} must be two finite numbers, got {low} and {high}")
+    if low > high:
+        raise EmptySpaceError(f"ranges: {name} from {low} to {high} is an empty range")
+    if low < distribution.low or high > distribution.high:
+        raise ValueError(
+            f"ranges: {name} from {low} to {high} leaves the space's {distribution.low} to {distribution.high}"
+        )
+    step = distribution.step
+    if step is None:
+        return FloatDistribution(low, high, log=distribution.log)
+    tolerance = 1e-9  # of a step: bounds are written in decimals
+    first = math.ceil((low - distribution.low) / step - tolerance)
+    last = math.floor((high - distribution.low) / step + tolerance)
+    if first > last:
+        raise EmptySpaceError(f"ranges: {name} from {low} to {high} holds none of the space's values (step {step})")
+    if isinstance(distribution, IntDistribution):
+        return IntDistribution(
+            distribution.low + first * distribution.step,
+            distribution.low + last * distribution.step,
+            log=distribution.log,
+            step=distribution.step,
+        )
+    return FloatDistribution(
+        round(distribution.low + first * step, DIGITS), round(distribution.low + last * step, DIGITS), step=step
+    )
+
+
+def nearest(distribution: BaseDistribution, value: Any) -> Any:
+    """Give the value of a range that is closest to `value`.
+
+    >>> nearest(IntDistribution(32, 256, step=32), 60)
+    64
+    >>> nearest(IntDistribution(4, 16), 3)
+    4
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return value if value in distribution.choices else distribution.choices[0]
+    assert isinstance(distribution, (IntDistribution, FloatDistribution))
+    inside = min(max(value, distribution.low), distribution.high)
+    if distribution.step:
+        steps = round((inside - distribution.low) / distribution.step)
+        inside = round(distribution.low + steps * distribution.step, DIGITS)
+    return inside

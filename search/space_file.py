@@ -1,0 +1,204 @@
+"""Spaces by name, and a user's own from a file.
+
+A YAML file says the architectures and their ranges, and may say the front ends and the ranges of the training:
+
+    networks:
+      isotropic: {width: {low: 16, high: 96, step: 8}, kernel: [3, 5], patch: 6}
+      tf_sepnet: {}
+    front_ends: [dcase24, tfsepnet]
+    training: {learning_rate: {low: 0.001, high: 0.01, log: true}}
+
+A range is a mapping of low and high, with a step or on a logarithmic scale; a list is a choice without an order; one
+value is held. A Python file says the same as `SPACE`, a `spaces.Space`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from data.front_end import FRONT_ENDS
+from models import ARCHITECTURES
+from search.names import unknown
+from search.ranges import draw
+from search.trial_config import GIVEN, TrialConfig, field_types
+from search.user_module import load_module
+from spaces import NETWORKS, SPACES, TRAINING, Space
+from training.recipe import Recipe
+
+SUFFIXES = (".yaml", ".yml", ".py")
+NUM_SAMPLED = 200
+KEYS = ("networks", "front_ends", "training")
+RANGE_KEYS = ("low", "high", "step", "log")
+
+
+class SpaceError(ValueError):
+    """A space that cannot be searched; says which part and why."""
+
+
+def find_space(text: str) -> Space:
+    """Give the space that a search names: one of `SPACES`, several architectures with commas between, or a file.
+
+    Raises:
+        ValueError: There is none of that name, or the file describes none that can be searched.
+    """
+    if text in SPACES:
+        return SPACES[text]
+    if text.endswith(SUFFIXES):
+        return read_space(Path(text))
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in NETWORKS:
+            raise ValueError(unknown("space", name, [*SPACES]))
+    return Space({name: NETWORKS[name] for name in names})
+
+
+def read_space(path: Path) -> Space:
+    """Read a space from a file.
+
+    Raises:
+        SpaceError: It cannot be read, or breaks a promise that every space keeps.
+    """
+    if path.suffix == ".py":
+        space = getattr(load_module(path), "SPACE", None)
+        if not isinstance(space, Space):
+            raise SpaceError(f"{path} must say SPACE, a spaces.Space, got {type(space).__name__}")
+    else:
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise SpaceError(f"{path} cannot be read: {error}") from error
+        except yaml.YAMLError as error:
+            raise SpaceError(f"{path} is not YAML that can be loaded safely: {error}") from error
+        try:
+            space = space_from(loaded)
+        except ValueError as error:
+            raise SpaceError(f"{path}: {error}") from error
+    broken = broken_promises(space)
+    if broken:
+        raise SpaceError("\n  ".join([f"{path} is no space that can be searched:", *broken]))
+    return space
+
+
+def space_from(record: object) -> Space:
+    """Build a space from plain values.
+
+    Raises:
+        ValueError: They describe none; says which part.
+    """
+    record = _mapping("a space", record, KEYS)
+    networks = _mapping("networks", record.get("networks"))
+    if not networks:
+        raise SpaceError(f"networks must name an architecture: {', '.join(ARCHITECTURES)}")
+    made = {}
+    for name, ranges in networks.items():
+        if name not in ARCHITECTURES:
+            raise SpaceError(unknown("architecture", name, ARCHITECTURES))
+        made[name] = _ranges(name, ranges, ARCHITECTURES[name].config)
+    front_ends = record.get("front_ends", [])
+    if not isinstance(front_ends, list):
+        raise SpaceError(f"front_ends must be a list of front ends ({', '.join(FRONT_ENDS)}), got {front_ends!r}")
+    training = _ranges("training", record["training"], Recipe) if "training" in record else TRAINING
+    return Space(made, tuple(front_ends), training)
+
+
+def _ranges(what: str, record: object, config: type) -> dict[str, BaseDistribution]:
+    types = field_types(config)
+    ranges = {}
+    for name, described in _mapping(what, {} if record is None else record).items():
+        if name not in types:
+            raise SpaceError(f"{what}: {unknown('field', name, types)}")
+        ranges[name] = _range(f"{what}: {name}", described, types[name])
+    return ranges
+
+
+def _range(what: str, described: object, kind: type) -> BaseDistribution:
+    if not isinstance(described, Mapping):
+        choices: list[Any] = described if isinstance(described, list) else [described]
+        if not choices or not all(isinstance(choice, bool | int | float | str) for choice in choices):
+            raise SpaceError(f"{what} must be a range, a list of values or a value, got {described!r}")
+        return CategoricalDistribution(choices)
+    record = _mapping(what, described, RANGE_KEYS)
+    if kind not in (int, float):
+        raise SpaceError(f"{what} is no number: give a list of values")
+    try:
+        numbers = {key: float(record[key]) for key in ("low", "high", "step") if record.get(key) is not None}
+        if kind is int:
+            whole = {key: int(value) for key, value in numbers.items()}
+            if whole != numbers:
+                raise SpaceError(f"{what} must be whole numbers, got {dict(record)}")
+            return IntDistribution(whole["low"], whole["high"], step=whole.get("step", 1), log=bool(record.get("log")))
+        if kind is not float:
+            raise SpaceError(f"{what} is no number: give a list of values")
+        return FloatDistribution(numbers["low"], numbers["high"], step=numbers.get("step"), log=bool(record.get("log")))
+    except KeyError as error:
+        raise SpaceError(f"{what} must say {error.args[0]}, got {dict(record)}") from error
+    except SpaceError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise SpaceError(f"{what}: {error}") from error
+
+
+def _mapping(what: str, record: object, keys: tuple[str, ...] | None = None) -> Mapping[str, Any]:
+    if not isinstance(record, Mapping) or not all(isinstance(key, str) for key in record):
+        raise SpaceError(f"{what} must be a mapping, got {record!r}")
+    for key in record:
+        if keys is not None and key not in keys:
+            raise SpaceError(f"{what}: {unknown('key', key, keys)}")
+    return record
+
+
+def broken_promises(space: Space) -> list[str]:
+    """Say what keeps a space from being searched: every promise that it breaks, ours and a user's alike."""
+    wrong = [] if space.networks else ["it names no architecture"]
+    wrong += [unknown("front end", str(name), FRONT_ENDS) for name in space.front_ends if name not in FRONT_ENDS]
+    wrong += [unknown("architecture", name, ARCHITECTURES) for name in space.networks if name not in ARCHITECTURES]
+    if wrong:
+        return wrong
+    parts: list[tuple[str, Mapping[str, BaseDistribution], type]] = [("training", space.training, Recipe)]
+    parts += [(name, ranges, ARCHITECTURES[name].config) for name, ranges in space.networks.items()]
+    for what, ranges, config in parts:
+        types = field_types(config)
+        for name, distribution in ranges.items():
+            if name not in types:
+                wrong.append(f"{what}: {unknown('field', name, types)}")
+            elif name in GIVEN:
+                wrong.append(f"{what}: {name} is not for a search to vary: it comes from {GIVEN[name]}")
+            else:
+                wrong += [f"{what}: {name} {problem}" for problem in _problems(distribution, types[name])]
+    return wrong or [problem for name in space.networks for problem in _unbuildable(name, space)]
+
+
+def _problems(distribution: BaseDistribution, kind: type) -> list[str]:
+    if isinstance(distribution, CategoricalDistribution):
+        accepted = (int, float) if kind is float else (kind,)
+        return [
+            f"must be of type {kind.__name__}, got {choice!r}"
+            for choice in distribution.choices
+            if not isinstance(choice, accepted) or (isinstance(choice, bool) and kind is not bool)
+        ]
+    expected = IntDistribution if kind is int else FloatDistribution
+    if kind not in (int, float) or not isinstance(distribution, expected):
+        return [f"is of type {kind.__name__}, which {type(distribution).__name__} does not give"]
+    return []
+
+
+def _unbuildable(name: str, space: Space) -> list[str]:
+    """Draw configurations, and say why none of them can be had."""
+    rng = np.random.default_rng(0)
+    reason = ""
+    for _ in range(NUM_SAMPLED):
+        values = {key: draw(each, rng) for key, each in {**space.networks[name], **space.training}.items()}
+        if space.front_ends:
+            values["front_end"] = space.front_ends[rng.integers(len(space.front_ends))]
+        try:
+            config = TrialConfig.from_values(name, values)
+            ARCHITECTURES[name].count(config.network, config.input_shape)
+        except ValueError as error:
+            reason = str(error)
+        else:
+            return []
+    return [f"{name}: none of {NUM_SAMPLED} random configurations can be had; the last: {reason}"]

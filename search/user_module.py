@@ -1,0 +1,41 @@
+"""A user's own Python file, run as a module."""
+
+import hashlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+
+class UserFileError(ValueError):
+    """A file of the user's that cannot be run; says where it breaks."""
+
+
+def load_module(path: Path) -> ModuleType:
+    """Run a Python file; a second time, while it is unchanged, the module that it gave is returned.
+
+    Raises:
+        UserFileError: It is missing, or raises an error of its own.
+    """
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserFileError(f"{path} cannot be read: {error.strerror}") from error
+    name = f"user_file_{digest[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserFileError(f"{path} is no Python file: its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # a dataclass looks its module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a stranger's code may raise
+        del sys.modules[name]
+        line = error.__traceback__
+        while line is not None and line.tb_next is not None:
+            line = line.tb_next
+        where = f", line {line.tb_lineno} of {line.tb_frame.f_code.co_filename}" if line is not None else ""
+        raise UserFileError(f"{path} cannot be run: {type(error).__name__}: {error}{where}") from error
+    return module
