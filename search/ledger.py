@@ -10,6 +10,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import optuna
@@ -17,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
+from objectives.front import non_dominated_rank
 from search.branch import Branch
 from search.early_stopping import FrontHalving
 from search.plan import ARCHITECTURE, Plan
@@ -36,7 +38,8 @@ from search.study import (
 )
 from search.trial_config import TrialConfig
 
-PATIENCE = 25  # rejections in a row; then the last proposal is repaired
+PATIENCE = 10  # rejections in a row; then the last proposal is repaired
+EVEN_SHARE = 0.5  # of the trials whose architecture is drawn with no regard to what was learned
 MAX_LOOKED_AT = 100  # repairs that come to what was handed out already
 MAX_REPAIRS = 20  # in a row that came to nothing new; then nothing new is left
 
@@ -95,7 +98,9 @@ class Ledger:
         self._trained: dict[TrialConfig, int] = {}
         self.exhausted = ""  # why nothing more can be proposed
         trials = self.study.get_trials(deepcopy=False)
+        self._random = Random(settings.seed + len(trials))
         self._last: dict[str, Any] = {}  # what was sampled last
+        self._architectures: dict[int, str] = {}  # of the trials handed out
         with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
             # a sampler that started from the same seed again would ask for the same configurations again
             self.study.sampler = optuna.samplers.TPESampler(
@@ -143,6 +148,7 @@ class Ledger:
     def _take_over_trained(self, trial: FrozenTrial) -> None:
         config = TrialConfig.from_dict(trial.user_attrs[CONFIG])
         self._trained[config] = trial.number
+        self._architectures[trial.number] = config.architecture
         cost = price(config, self.plan.settings.precision)
         curve = learning_curve(trial)
         for epoch in curve:
@@ -190,14 +196,37 @@ class Ledger:
         return proposal
 
     def _ask(self) -> Proposal | None:
+        architecture = self._choose_architecture()
         for rejected in range(MAX_REPAIRS * PATIENCE):
-            if rejected and rejected % PATIENCE == 0 and not self._enqueue_repaired():
-                break
+            if rejected and rejected % PATIENCE == 0:
+                if not self._enqueue_repaired():
+                    break
+            elif len(self.plan.branches) > 1 and not self._is_any_waiting():
+                self.study.enqueue_trial({ARCHITECTURE: architecture})
             proposal = self._consider(self.study.ask())
             if proposal is not None:
                 return proposal
         self.exhausted = f"the space holds no more configurations that fit than the {len(self._trained)} handed out"
         return None
+
+    def _choose_architecture(self) -> str:
+        """Draw the architecture of the next trial: half the time each as likely, else by its share of the better half.
+
+        Not the sampler's to choose: it would leave an architecture for the proposals of it that were rejected, which
+        cost nothing and say nothing of the networks that fit.
+        """
+        names = list(self.plan.branches)
+        better: list[str] = []
+        if self.complete:
+            ranks = non_dominated_rank([values for _, values in self.complete], [True, False])
+            order = sorted(range(len(ranks)), key=lambda index: int(ranks[index]))[: -(-len(ranks) // 2)]
+            known = [self._architectures[self.complete[index][0]] for index in order]
+            better = [name for name in known if name in names]
+        even = not better or self._random.random() < EVEN_SHARE
+        return self._random.choice(names if even else better)
+
+    def _is_any_waiting(self) -> bool:
+        return bool(self.study.get_trials(deepcopy=False, states=[TrialState.WAITING]))
 
     def _enqueue_repaired(self) -> bool:
         """Have the last proposal asked for again, changed as little as fits; False if nothing new is left."""
@@ -245,6 +274,7 @@ class Ledger:
             self._reject(trial.number, "repeated", f"the same as trial {self._trained[config]}")
             return None
         self._trained[config] = trial.number
+        self._architectures[trial.number] = config.architecture
         trial.set_user_attr(CONFIG, config.to_dict())  # last: with it the trial is one to be trained
         return Proposal(trial.number, config, cost)
 
