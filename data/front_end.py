@@ -1,11 +1,18 @@
 """Front ends: how a waveform becomes the log-mel spectrogram that a network sees.
 
-Source: https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19, run_training.py, for the
-settings of "dcase24", which the ASCDomain report of DCASE 2024 keeps.
+Sources of the settings:
+    dcase24: https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19, run_training.py; the
+        ASCDomain report of DCASE 2024, section 2.1, keeps them.
+    tfsepnet: Cai et al., DCASE 2023, section 2.2.
+    bcresnet: Cao et al., DCASE 2022, section 4.1.1.
+    sepcnn: Xin et al., DCASE 2022, whose report leaves the front end open; see `FRONT_ENDS`.
+    cpresnet, cpresnet280: Koutini et al., DCASE 2021, section 3.1, cut down to clips of one second.
 
-Shape letters: B batch, S samples, F mel bins, T frames.
+Shape letters: B batch, S samples, C channels, F mel bins, T frames.
 """
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,6 +25,9 @@ ENERGY_FLOOR = 1e-5
 LOG_FLOOR = float(torch.tensor(ENERGY_FLOOR).log())
 # Spectra of this many one-second clips stay in a processor's cache.
 CLIPS_IN_CACHE = 8
+WINDOW_FUNCTIONS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
+# Frames on either side that a delta looks at: windows of five frames.
+DELTA_REACH = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +36,12 @@ class FrontEndConfig:
 
     Attributes:
         rate_hz: Sample rate of the waveforms.
-        window: Length of the Hann window, samples.
+        window: Length of the window, samples.
         hop: Samples from one frame to the next.
         fft: Length of the Fourier transform, samples; the window is centred in it.
         mel_bins: Triangles on the mel scale, from 0 Hz to half the sample rate.
+        window_function: "hann" or "hamming", of period `window`.
+        deltas: Whether two channels are added: how the log-mel changes from frame to frame, and how that does.
     """
 
     rate_hz: int = 32_000
@@ -37,6 +49,8 @@ class FrontEndConfig:
     hop: int = 500
     fft: int = 4096
     mel_bins: int = 256
+    window_function: str = "hann"
+    deltas: bool = False
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no spectrogram."""
@@ -46,39 +60,114 @@ class FrontEndConfig:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if self.window > self.fft:
             raise ValueError(f"window must fit into fft, got {self.window} > {self.fft}")
+        if self.window_function not in WINDOW_FUNCTIONS:
+            known = " or ".join(WINDOW_FUNCTIONS)
+            raise ValueError(f"window_function must be {known}, got {self.window_function!r}")
 
     def shape(self, duration_s: float = 1.0) -> tuple[int, int, int]:
-        """Shape (1, F, T) of the spectrogram of `duration_s` seconds.
+        """Shape (C, F, T) of what a network hears of `duration_s` seconds.
 
         >>> FrontEndConfig().shape()
         (1, 256, 65)
         """
-        return 1, self.mel_bins, round(self.rate_hz * duration_s) // self.hop + 1
+        channels = 3 if self.deltas else 1
+        return channels, self.mel_bins, round(self.rate_hz * duration_s) // self.hop + 1
 
 
-FRONT_ENDS = {"dcase24": FrontEndConfig()}
+FRONT_ENDS = {
+    "bcresnet": FrontEndConfig(
+        rate_hz=44_100, window=2048, hop=1024, fft=2048, mel_bins=128, window_function="hamming", deltas=True
+    ),
+    "cpresnet": FrontEndConfig(window=2048, hop=744, fft=2048),
+    "cpresnet280": FrontEndConfig(window=2048, hop=744, fft=2048, mel_bins=280),
+    "dcase24": FrontEndConfig(),
+    # 256 bins follow from the 75,562 parameters; a hop of 40 ms keeps the network under 30 M MACs.
+    "sepcnn": FrontEndConfig(rate_hz=44_100, window=2048, hop=1764, fft=2048),
+    "tfsepnet": FrontEndConfig(window=2048, hop=744, fft=2048, mel_bins=128),
+}
+
+
+class FrontEnd(nn.Module):
+    """From waveforms to what a network hears: the log-mel, its augmentation, then its deltas.
+
+    Deltas belong to the log-mel as the network hears it: a band that augmentation silences has none.
+    """
+
+    def __init__(self, config: FrontEndConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.log_mel = LogMel(config)
+
+    def forward(self, waveforms: Tensor, augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Map (B, S), full scale at 1, to (B, C, F, T).
+
+        Args:
+            waveforms: As `LogMel` takes them.
+            augment: Changes the log-mel (B, 1, F, T) before anything is derived from it.
+
+        Raises:
+            ValueError: As `LogMel`.
+        """
+        x: Tensor = self.log_mel(waveforms)
+        if augment is not None:
+            x = augment(x)
+        if not self.config.deltas:
+            return x
+        first = delta(x)
+        return torch.cat([x, first, delta(first)], dim=1)
+
+
+def delta(x: Tensor) -> Tensor:
+    """Give the slope over time, per frame: the straight line that fits five frames best.
+
+    Beyond the ends of (..., F, T) the outermost frame goes on. The same as torchaudio's `compute_deltas`, but not
+    by a convolution, which a GPU or mixed precision would compute with few digits.
+
+    >>> delta(torch.tensor([[[0.0, 1.0, 2.0, 3.0, 4.0]]]))
+    tensor([[[0.5000, 0.8000, 1.0000, 0.8000, 0.5000]]])
+    """
+    num_frames = x.shape[-1]
+    last = num_frames - 1
+    padded = torch.cat(
+        [x[..., :1].expand(*x.shape[:-1], DELTA_REACH), x, x[..., last:].expand(*x.shape[:-1], DELTA_REACH)], dim=-1
+    )
+    slope = torch.zeros_like(x)
+    for step in range(1, DELTA_REACH + 1):
+        later, earlier = DELTA_REACH + step, DELTA_REACH - step
+        slope.add_(padded[..., later : later + num_frames], alpha=step)
+        slope.sub_(padded[..., earlier : earlier + num_frames], alpha=step)
+    return slope.div_(2 * sum(step**2 for step in range(1, DELTA_REACH + 1)))
 
 
 class LogMel(nn.Module):
     """The natural logarithm of the mel-scaled power spectrogram, plus `ENERGY_FLOOR`.
 
     Triangles are on the HTK mel scale and not normalized by area; frames are centred, with the
-    clip mirrored at its ends. Nothing in it is learned.
+    clip mirrored at its ends. Nothing in it is learned. A triangle too narrow to hold a frequency of the
+    transform is empty, and its bin says `LOG_FLOOR` whatever sounds: of `FRONT_ENDS` only "sepcnn" has one,
+    its lowest (0 to 19 Hz, where the transform has 0 and 21.5 Hz).
     """
 
     def __init__(self, config: FrontEndConfig) -> None:
         super().__init__()
         self.config = config
         self.spectrogram = torchaudio.transforms.Spectrogram(
-            n_fft=config.fft, win_length=config.window, hop_length=config.hop, power=None
+            n_fft=config.fft,
+            win_length=config.window,
+            hop_length=config.hop,
+            power=None,
+            window_fn=WINDOW_FUNCTIONS[config.window_function],
         )
-        self.mel = torchaudio.transforms.MelScale(
-            n_mels=config.mel_bins,
-            sample_rate=config.rate_hz,
-            f_min=0.0,
-            f_max=config.rate_hz / 2,
-            n_stft=config.fft // 2 + 1,
-        )
+        with warnings.catch_warnings():
+            # The class says what an empty triangle does.
+            warnings.filterwarnings("ignore", "At least one mel filterbank has all zero values", UserWarning)
+            self.mel = torchaudio.transforms.MelScale(
+                n_mels=config.mel_bins,
+                sample_rate=config.rate_hz,
+                f_min=0.0,
+                f_max=config.rate_hz / 2,
+                n_stft=config.fft // 2 + 1,
+            )
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """Map (B, S), full scale at 1, to (B, 1, F, T).

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from rich.console import Console
 from objectives.budget import BUDGETS, DEFAULT_BUDGET, parse_budget
 from objectives.cost import BYTES
 from objectives.quality import Quality
-from search.report import cost_table, layer_table, quality_tables, terminal_table
+from search.published import find_published, read_published
+from search.report import cost_table, layer_table, published_lines, published_table, quality_tables, terminal_table
 from search.settings import COSTS, SearchSettings, make_settings, read_settings
 from search.study import (
     RESULTS,
@@ -242,27 +244,31 @@ def _figure(value: Any, form: str) -> str:
 
 
 @cli.command()
-@click.argument("architecture", required=False)
+@click.argument("name", required=False)
 @set_option
 @click.option("--config", type=path_type, help="Instead: the config.yaml of an export.")
 @budget_option
 @precision_option
 @json_option
 def price(
-    architecture: str | None, held: tuple[str, ...], config: Path | None, budget: str | None, precision: str | None,
+    name: str | None, held: tuple[str, ...], config: Path | None, budget: str | None, precision: str | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Print what one configuration of ARCHITECTURE costs, layer by layer; exit with 1 if it is over budget."""
+    """Print what NAME costs, layer by layer; exit with 1 if it is over budget.
+
+    NAME is an architecture or a published network: `scenefront published` lists those.
+    """
     from search.export import cost_report, read_config
+    from search.pricing import find_trial
     from search.trial_config import TrialConfig
 
-    if (architecture is None) == (config is None):
-        raise click.UsageError("name an architecture or give --config, one of the two")
+    if (name is None) == (config is None):
+        raise click.UsageError("name an architecture or a published network, or give --config, one of the two")
     values = dict(_pair(text, "--set", _value) for text in held)
     if config is not None:
         trial = TrialConfig.from_dict({**read_config(config)[0].to_dict(), **values})
     else:
-        trial = TrialConfig.from_values(str(architecture), values)
+        trial = find_trial(str(name), values)
     limits = parse_budget(budget or DEFAULT_BUDGET)
     report = {"config": trial.to_dict(), **cost_report(trial, limits, precision or SearchSettings.precision)}
     if as_json:
@@ -274,6 +280,25 @@ def price(
         out.print(terminal_table(cost_table(report), f"One clip, budget {limits}"))
         out.print("fits the budget" if report["fits"] else f"over budget {limits}: {'; '.join(report['violations'])}")
     sys.exit(0 if report["fits"] else 1)
+
+
+@cli.command()
+@click.argument("name", required=False)
+@json_option
+def published(name: str | None, as_json: bool) -> None:
+    """Print what reports have published, and what we count for it; with NAME all that is known of one."""
+    from search.pricing import price_published
+
+    entries = read_published() if name is None else [find_published(name)]
+    priced = [(entry, price_published(entry, SearchSettings.precision)) for entry in entries]
+    if as_json:
+        told = [{**asdict(entry), "counted": None if cost is None else asdict(cost)} for entry, cost in priced]
+        click.echo(json.dumps(told if name is None else told[0], indent=2))
+    elif name is None:
+        out.print(terminal_table(published_table(priced)))
+    else:
+        for line in published_lines(*priced[0]):
+            out.print(line, soft_wrap=True)
 
 
 @cli.command()

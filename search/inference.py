@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.front_end import LogMel
+from data.front_end import FrontEnd
 from data.layout import DataError, read_scenes
 from data.wav import read_wav
 from objectives.quality import Quality
@@ -76,7 +76,7 @@ def predict(export: Export, path: Path) -> Prediction:
     duration_s = len(sound) / front_end.rate_hz
     if duration_s < MIN_DURATION_S:
         raise DataError(f"{path}: {duration_s:.3f} s of sound; at least {MIN_DURATION_S} s are needed")
-    spectrograms = LogMel(front_end).eval()(windows(sound, round(WINDOW_S * front_end.rate_hz)))
+    spectrograms = FrontEnd(front_end).eval()(windows(sound, round(WINDOW_S * front_end.rate_hz)))
     probabilities = export.network(spectrograms).softmax(dim=1).mean(dim=0)
     return Prediction(path, dict(zip(export.classes, probabilities.tolist(), strict=True)))
 

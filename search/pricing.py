@@ -15,6 +15,8 @@ from models import ARCHITECTURES
 from objectives.budget import LIMITS, Budget
 from objectives.cost import Cost
 from search.branch import Branch
+from search.names import unknown
+from search.published import Published, read_published
 from search.ranges import all_values, draw, place
 from search.trial_config import TrialConfig
 
@@ -32,6 +34,29 @@ def price(config: TrialConfig, precision: str) -> Cost:
     """
     counts = ARCHITECTURES[config.architecture].count(config.network, config.input_shape)
     return Cost(counts.macs, counts.params, counts.stored_values, counts.peak_values, precision)
+
+
+def find_trial(name: str, values: Mapping[str, Any]) -> TrialConfig:
+    """Give the config of an architecture or of a published network, with `values` in place of its own.
+
+    Raises:
+        ValueError: No architecture and no published network of that name (the nearest is named), or values that
+            `TrialConfig.from_values` refuses.
+    """
+    if name in ARCHITECTURES:
+        return TrialConfig.from_values(name, values)
+    known = {entry.name: entry for entry in read_published()}
+    if name not in known:
+        raise ValueError(unknown("architecture or published network", name, {*ARCHITECTURES, *known}))
+    entry = known[name]
+    return TrialConfig.from_values(entry.architecture, {**entry.values, **values})
+
+
+def price_published(entry: Published, precision: str) -> Cost | None:
+    """Price a published network by our own count; None for an architecture that cannot be built here."""
+    if entry.architecture not in ARCHITECTURES:
+        return None
+    return price(TrialConfig.from_values(entry.architecture, entry.values), precision)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """Figures as tables: for a terminal, for Markdown. Needs no torch."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
+from objectives.cost import Cost
 from objectives.quality import Quality, Score
+from search.published import STORED, Published
 
 Rows = Mapping[str, Sequence[Any]]  # what a row is about -> its cells
 
@@ -44,6 +47,55 @@ def layer_table(cost: Mapping[str, Any]) -> Rows:
             f"{share:.1%}",
         ]
     return table
+
+
+def published_table(priced: Sequence[tuple[Published, Cost | None]]) -> Rows:
+    """Arrange published networks: what is claimed, and what we count by the same rule."""
+    table: dict[str, list[str]] = {
+        "name": [
+            "architecture",
+            "front end",
+            "claimed params",
+            "counted",
+            "claimed MACs",
+            "counted",
+            "accuracy %",
+            "log loss",
+        ]
+    }
+    for entry, cost in priced:
+        counted = None if cost is None else (cost.stored_values if entry.params_rule == STORED else cost.params)
+        table[entry.name] = [
+            entry.architecture,
+            entry.front_end,
+            _given(entry.claimed_params, ","),
+            _given(counted, ","),
+            _given(entry.claimed_macs, ","),
+            _given(None if cost is None else cost.macs, ","),
+            _given(entry.accuracy, "g"),
+            _given(entry.log_loss, "g"),
+        ]
+    return table
+
+
+def published_lines(entry: Published, cost: Cost | None) -> list[str]:
+    """Write all that is known of a published network, a line a field, and what we count."""
+    known: dict[str, object] = {field.name: getattr(entry, field.name) for field in fields(entry)}
+    known["settings"] = ", ".join(f"{name}={value}" for name, value in entry.settings.items()) or "all at default"
+    known["remark"] = entry.remark or "none"
+    if cost is not None:
+        known |= {f"counted_{name}": getattr(cost, name) for name in ("params", "stored_values", "macs", "peak_bytes")}
+    return [f"{name}: {_told(value)}" for name, value in known.items()]
+
+
+def _told(value: object) -> str:
+    if value is None:
+        return "not reported"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _given(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def quality_tables(quality: Quality) -> dict[str, Rows]:

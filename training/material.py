@@ -1,8 +1,9 @@
 """What a training run hears: clips as waveforms on the way in, log-mel batches on the way out.
 
-Shape letters: B batch, S samples, F mel bins, T frames.
+Shape letters: B batch, S samples, C channels, F mel bins, T frames.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,14 +14,14 @@ import torch
 from torch import Tensor
 
 from data.augmentation import ImpulseResponses, mask_frequency, mix_style, roll
-from data.front_end import FrontEndConfig, LogMel
+from data.front_end import FrontEnd, FrontEndConfig
 from data.layout import DataError, Scenes
 from data.store import FULL_SCALE, Store, open_store
 from objectives.quality import Quality, measure_quality
 from training.recipe import Recipe
 
 RECORDING_DEVICE = "a"  # its clips are the plain recordings that an impulse response may colour
-MAX_KEPT_BYTES = 512_000_000  # of evaluation log-mel; above it they are computed anew each time
+MAX_KEPT_BYTES = 512_000_000  # of evaluation spectrograms; above it they are computed anew each time
 EVALUATION_BATCH = 64
 
 
@@ -41,13 +42,13 @@ class Material:
     responses: ImpulseResponses | None
 
     @cached_property
-    def log_mel(self) -> LogMel:
-        """The front end itself, on the CPU."""
-        return LogMel(self.front_end).eval()
+    def hear(self) -> FrontEnd:
+        """The front end itself, on the device that used it last."""
+        return FrontEnd(self.front_end).eval()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Of one clip: (1, F, T)."""
+        """Of one clip: (C, F, T)."""
         return self.front_end.shape()
 
     def require(self, recipe: Recipe) -> None:
@@ -79,30 +80,34 @@ class Material:
         """Augment the clips at `rows` as the recipe says; the random numbers are torch's global ones.
 
         Returns:
-            Log-mel spectrograms (B, 1, F, T) and the clips' classes (B,).
+            What the network hears (B, C, F, T) and the clips' classes (B,).
         """
+
+        def augment(log_mel: Tensor) -> Tensor:
+            if recipe.mask_bins > 0:
+                log_mel = mask_frequency(log_mel, recipe.mask_bins)
+            if recipe.mix_style_p > 0:
+                log_mel = mix_style(log_mel, recipe.mix_style_p, recipe.mix_style_alpha)
+            return log_mel
+
         x = self.waveforms(rows, device)
         if recipe.roll_s > 0:
             x = roll(x, recipe.roll_s, self.front_end.rate_hz)
         if recipe.impulse_response_p > 0 and self.responses is not None:
             recorded = self.scenes.device_index[rows] == self.scenes.devices.index(RECORDING_DEVICE)
             x = self.responses.apply(x, torch.from_numpy(recorded).to(device), recipe.impulse_response_p)
-        x = self.log_mel.to(device)(x)
-        if recipe.mask_bins > 0:
-            x = mask_frequency(x, recipe.mask_bins)
-        if recipe.mix_style_p > 0:
-            x = mix_style(x, recipe.mix_style_p, recipe.mix_style_alpha)
+        x = self.hear.to(device)(x, augment)
         return x, torch.from_numpy(self.scenes.labels[rows]).to(device)
 
     @torch.inference_mode()
     def spectrograms(self, rows: np.ndarray, device: torch.device) -> Tensor:
-        """Turn the clips at `rows` into log-mel as they are: (B, 1, F, T)."""
-        spectrograms: Tensor = self.log_mel.to(device)(self.waveforms(rows, device))
+        """Turn the clips at `rows` into what a network hears of them as they are: (B, C, F, T)."""
+        spectrograms: Tensor = self.hear.to(device)(self.waveforms(rows, device))
         return spectrograms
 
     @cached_property
     def _kept_evaluation(self) -> list[Tensor] | None:
-        num_values = len(self.scenes.evaluate) * self.input_shape[1] * self.input_shape[2]
+        num_values = len(self.scenes.evaluate) * math.prod(self.input_shape)
         if num_values * 4 > MAX_KEPT_BYTES:
             return None
         batches = batched(self.scenes.evaluate, EVALUATION_BATCH)

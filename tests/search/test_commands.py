@@ -48,6 +48,29 @@ def test_a_patch_of_4_is_over_budget_with_its_figures(run):
     assert "over budget dcase2022: macs 45,353,994 > 30,000,000 (1.51x)" in told.out
 
 
+def test_a_published_network_is_priced_by_its_name_and_can_be_changed(run):
+    priced = json.loads(run("price", "isotropic_v2", "--json").out)
+    assert (priced["macs"], priced["params"]) == (21_270_026, 86_666)
+    assert priced["config"]["patch"] == 8
+    changed = json.loads(run("price", "isotropic_v2", "--set", "kernel=3", "--set", "depth=6", "--json").out)
+    assert (changed["macs"], changed["params"]) == (29_463_050, 119_690)
+
+
+def test_published_networks_stand_beside_what_we_count(run):
+    row = next(line for line in run("published").out.splitlines() if line.split()[:1] == ["isotropic_v3"])
+    assert row.split()[3:] == ["119,690", "119,690", "29,463,050", "29,463,050", "58.17"]
+
+
+def test_a_published_network_is_told_whole(run):
+    lines = run("published", "recursiv_2x3").out.splitlines()
+    assert "settings: patch=8, width=128, kernel=3, depth=2, columns=3" in lines
+    assert "accuracy: not reported" in lines
+    assert "counted_macs: 29,463,050" in lines
+    told = json.loads(run("published", "recursiv_2x3", "--json").out)
+    assert (told["accuracy"], told["accuracy_50"], told["counted"]["params"]) == (None, 55.74, 119_690)
+    assert [entry["name"] for entry in json.loads(run("published", "--json").out)][5] == "recursiv_2x3"
+
+
 def test_a_budget_can_be_any_limits(run):
     told = run("price", "cp_mobile", "--budget", "macs=20M,params=50K", "--json")
     assert told.code == 1
@@ -82,7 +105,9 @@ def test_help_names_what_there_is(run, command):
         (["search", "{tiny}"], "a search needs space"),
         (["resume", "frist"], "unknown study 'frist'"),
         (["status"], "there is no study in results yet"),
-        (["price", "isotropci"], "unknown architecture 'isotropci'; did you mean 'isotropic'?"),
+        (["price", "isotropci"], "unknown architecture or published network 'isotropci'; did you mean 'isotropic'?"),
+        (["price", "isotropic_v4"], "'isotropic_v4'; did you mean 'isotropic_v"),
+        (["published", "tf_sepnet_41"], "unknown published network 'tf_sepnet_41'; did you mean 'tf_sepnet_40'?"),
         (["price", "isotropic", "--set", "pach=4"], "unknown config key 'pach'; did you mean 'patch'?"),
         (["price", "isotropic", "--set", "patch=100"], "patch must be at most"),
         (["price", "isotropic", "--budget", "dcase2122"], "unknown budget 'dcase2122'"),

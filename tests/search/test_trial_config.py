@@ -13,9 +13,11 @@ from spaces import SPACES, TRAINING
 from training.recipe import Recipe
 
 
-@pytest.fixture(params=sorted(SPACES))
-def space(request):
-    return SPACES[request.param]
+def starts(space, num_clips):
+    """Give the first configurations of a search: of every architecture the published one, or the nearest that fits."""
+    plan = make_plan(SearchSettings(data="nowhere", space=space), num_classes=10)
+    found = plan.starts(plan.survey(), num_clips)
+    return plan, {name: plan.config(plan.named(plan.branches[name], start)) for name, (_, start) in found.items()}
 
 
 def test_no_field_is_both_the_network_s_and_the_recipe_s():
@@ -30,17 +32,26 @@ def test_training_ranges_are_fields_of_the_recipe_around_its_defaults():
         assert distribution.low <= defaults[name] <= distribution.high, name
 
 
-def test_a_config_comes_back_from_a_dict_equal_and_hashing_the_same(space):
-    plan = make_plan(SearchSettings(data="nowhere", space=space.architecture), num_classes=10)
-    config = plan.config(plan.start(960))
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_a_config_comes_back_from_a_dict_equal_and_hashing_the_same(name):
+    config = starts(name, 960)[1][name]
     again = TrialConfig.from_dict(config.to_dict())
     assert again == config
     assert hash(again) == hash(config)
 
 
-def test_the_published_start_of_every_space_is_trainable_and_fits(space):
-    plan = make_plan(SearchSettings(data="nowhere", space=space.architecture), num_classes=10)
-    assert plan.budget.fits(price(plan.config(plan.start(139_620)), "fp16"))
+@pytest.mark.parametrize("space", sorted(SPACES))
+def test_the_first_configurations_of_every_space_fit(space):
+    plan, found = starts(space, 139_620)
+    assert sorted(found) == sorted(SPACES[space].networks)
+    assert all(plan.budget.fits(price(config, "fp16")) for config in found.values())
+
+
+def test_the_front_end_decides_what_the_network_hears():
+    config = TrialConfig.from_values("isotropic", {"front_end": "bcresnet", "patch": 4})
+    assert (config.network.in_channels, config.input_shape) == (3, (3, 128, 44))
+    with pytest.raises(ValueError, match="in_channels is 1, but the front end bcresnet gives 3"):
+        TrialConfig.from_values("isotropic", {"front_end": "bcresnet", "in_channels": 1})
 
 
 @pytest.mark.parametrize(

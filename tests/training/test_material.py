@@ -1,0 +1,62 @@
+"""What a training run hears, through every front end."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from data.front_end import FRONT_ENDS, LOG_FLOOR, delta
+from data.layout import DataError, read_scenes
+from training.material import load_material
+from training.recipe import Recipe
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(params=sorted(FRONT_ENDS))
+def material(request, tiny, responses, cache):
+    return load_material(read_scenes(tiny), FRONT_ENDS[request.param], responses, cache)
+
+
+def test_a_training_batch_has_the_front_end_s_shape_and_is_finite(material):
+    recipe = Recipe(mix_style_p=1.0)
+    material.require(recipe)
+    torch.manual_seed(0)
+    x, labels = material.training_batch(np.arange(8), recipe, CPU)
+    assert x.shape == (8, *material.front_end.shape()) == (8, *material.input_shape)
+    assert x.isfinite().all()
+    assert labels.shape == (8,)
+
+
+def test_deltas_follow_from_the_log_mel_as_it_is_heard(tiny, cache):
+    material = load_material(read_scenes(tiny), FRONT_ENDS["bcresnet"], None, cache)
+    rows = np.arange(8)
+    recipe = Recipe(mask_bins=100, mix_style_p=0.0, impulse_response_p=0.0)
+    torch.manual_seed(0)
+    trained, _ = material.training_batch(rows, recipe, CPU)
+    for x in (trained, material.spectrograms(rows, CPU)):
+        assert torch.equal(x[:, 1], delta(x[:, 0]))
+        assert torch.equal(x[:, 2], delta(x[:, 1]))
+    masked = (trained[:, 0] == LOG_FLOOR).all(dim=2)
+    assert masked.any()
+    assert not trained[:, 1][masked].any()
+
+
+def test_a_network_is_measured_on_all_channels(material):
+    channels, mel_bins, frames = material.input_shape
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(channels * mel_bins * frames, 3))
+    assert 0 <= material.evaluate(network, CPU).macro_accuracy <= 1
+
+
+def test_a_mask_wider_than_the_spectrogram_is_refused(material):
+    bins = material.front_end.mel_bins
+    material.require(Recipe(mask_bins=bins))
+    with pytest.raises(DataError) as caught:
+        material.require(dataclasses.replace(Recipe(), mask_bins=bins + 1))
+    assert str(caught.value) == f"mask_bins is {bins + 1}, but there are {bins} mel bins"
