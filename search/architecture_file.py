@@ -1,0 +1,105 @@
+"""A user's own architecture: one Python file, used like ours.
+
+    Config     frozen dataclass of the sizes; the defaults are the published network
+    Network    builds the network of a config: features(x), classify(z), forward(x)
+    count      optional: what a network costs without building it (`models.counts`); else each is built to be priced
+    RANGES     optional: a range for each size that varies, of optuna.distributions; the file's space
+    FRONT_END  optional: name of the front end that it hears; else "dcase24"
+
+Its name is the file's.
+"""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from models import ARCHITECTURES, Architecture, Counts, Shape
+from objectives.measure import UncountedOperatorError, measure_cost
+from search.contract import require_promises
+from search.user_module import UserFileError, load_module
+from spaces import NETWORKS, SPACES, Space
+
+DEFAULT_FRONT_END = "dcase24"
+_LOADED: dict[str, str] = {}  # name -> digest of the file
+
+
+def use_architecture_file(path: Path, *, check: bool = True) -> str:
+    """Register the architecture of a file, and its space; return its name. A second time this does nothing.
+
+    Args:
+        path: The Python file.
+        check: Whether to run the contract's checks; a process that was started for a search leaves them out.
+
+    Raises:
+        UserFileError: It cannot be run, lacks a part, or has the name of another architecture.
+        BrokenPromiseError: It does not do what a search relies on.
+    """
+    name = path.stem
+    module = load_module(path)
+    digest = file_digest(path)
+    if _LOADED.get(name) == digest:
+        return name
+    if name in ARCHITECTURES and name not in _LOADED or name == "all":
+        raise UserFileError(f"{path}: there is an architecture {name} already; give the file another name")
+    missing = [part for part in ("Config", "Network") if not hasattr(module, part)]
+    if missing:
+        raise UserFileError(f"{path} must define {' and '.join(missing)}")
+    counts = getattr(module, "count", None)
+    entry = Architecture(
+        module.Config,
+        module.Network,
+        counts or _Built(module.Network),
+        getattr(module, "FRONT_END", DEFAULT_FRONT_END),
+        is_built_to_count=counts is None,
+    )
+    ranges = dict(getattr(module, "RANGES", {}))
+    ARCHITECTURES[name] = entry
+    networks = {**NETWORKS, name: ranges}
+    space = Space({name: ranges})
+    if check:
+        try:
+            _check(path, name, entry, space)
+        except ValueError:
+            del ARCHITECTURES[name]
+            raise
+    SPACES[name] = space
+    SPACES["all"] = Space(networks)
+    _LOADED[name] = digest
+    return name
+
+
+def _check(path: Path, name: str, entry: Architecture, space: Space) -> None:
+    from search.space_file import SpaceError, broken_promises
+
+    require_promises(str(path), entry, {})
+    broken = broken_promises(space)
+    if broken:
+        raise SpaceError("\n  ".join([f"{path} is no space that can be searched:", *broken]))
+    require_promises(str(path), entry, space.networks[name])
+
+
+def file_digest(path: Path) -> str:
+    """Give the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class _Built:
+    """Prices a network by building it."""
+
+    def __init__(self, network: Any) -> None:
+        self._count = lru_cache(maxsize=10_000)(self._measured)
+        self.network = network
+
+    def __call__(self, config: Any, input_shape: Shape) -> Counts:
+        """Count one clip through the network of a config."""
+        return self._count(config, tuple(input_shape))
+
+    def _measured(self, config: Any, input_shape: tuple[int, ...]) -> Counts:
+        try:
+            cost = measure_cost(self.network(config), input_shape)
+        except UncountedOperatorError:
+            raise
+        except RuntimeError as error:  # torch's own word for an input that is too small
+            raise ValueError(f"the network cannot hear {input_shape}: {error}") from error
+        return Counts(cost.macs, cost.params, cost.stored_values, cost.peak_bytes)
