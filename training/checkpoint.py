@@ -38,7 +38,7 @@ def save_checkpoint(
     tensors = {NETWORK + name: value.detach().contiguous() for name, value in network.state_dict().items()}
     if optimizer is not None:
         for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"{OPTIMIZER}{index}.{name}": value for name, value in state.items()}
+            tensors |= {f"{OPTIMIZER}{index}.{name}": value.contiguous() for name, value in state.items()}
     write_tensors(path, tensors, {"record": json.dumps(record)})
 
 

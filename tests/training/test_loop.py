@@ -7,6 +7,7 @@ import torch
 
 from data.front_end import FrontEndConfig
 from data.layout import DataError, read_scenes
+from models.cp_mobile import CPMobile, CPMobileConfig
 from models.isotropic import Isotropic, IsotropicConfig
 from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from training.loop import NonFiniteLossError, TrainingRun
@@ -58,6 +59,21 @@ def test_a_run_taken_up_from_a_checkpoint_ends_with_the_same_weights_to_the_bit(
     for name, value in weights(whole).items():
         assert torch.equal(value, weights(second)[name]), name
     assert [r.quality for r in whole.results] == [r.quality for r in second.results]
+
+
+def test_a_network_whose_convolutions_hear_several_channels_can_be_taken_up(material, tmp_path):
+    def build_cp_mobile():
+        return CPMobile(CPMobileConfig(num_classes=3, base_channels=8, growth=1.0))
+
+    run = TrainingRun(build_cp_mobile, RECIPE, material, CPU)
+    run.run_epoch()
+    run.save(tmp_path / "checkpoint.safetensors")
+    again = TrainingRun(build_cp_mobile, RECIPE, material, CPU)
+    again.load(tmp_path / "checkpoint.safetensors")
+    run.run_epoch()
+    again.run_epoch()
+    for name, value in weights(run).items():
+        assert torch.equal(value, weights(again)[name]), name
 
 
 def test_another_seed_gives_another_network(material):
