@@ -23,7 +23,7 @@ from objectives.cost import BYTES
 from objectives.quality import Quality
 from search.published import find_published, read_published
 from search.report import cost_table, layer_table, published_lines, published_table, quality_tables, terminal_table
-from search.settings import COSTS, SearchSettings, make_settings, read_settings
+from search.settings import COSTS, SearchSettings, is_space_file, make_settings, read_settings
 from search.study import (
     RESULTS,
     STATES,
@@ -61,6 +61,22 @@ set_option = click.option(
 )
 
 
+ARCHITECTURE_FILE = "Python file of one more architecture; the file's name is its name."
+architecture_file_setting = click.option("--architecture-file", type=path_type, help=ARCHITECTURE_FILE)
+
+
+def _use_architecture_file(_: click.Context, __: click.Parameter, path: Path | None) -> None:
+    if path is not None:
+        from search.architecture_file import use_architecture_file
+
+        use_architecture_file(path)
+
+
+architecture_file_option = click.option(
+    "--architecture-file", type=path_type, help=ARCHITECTURE_FILE, expose_value=False, callback=_use_architecture_file
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="scenefront")
 def cli() -> None:
@@ -74,7 +90,10 @@ def _default(name: str) -> str:
 @cli.command()
 @click.argument("data", required=False, type=path_type)
 @click.option("--config", type=path_type, help="YAML file of the search; flags override what it says.")
-@click.option("--space", help=f"What to search: {', '.join(sorted(SPACES))}.")
+@click.option(
+    "--space", help=f"What to search: {', '.join(SPACES)}, several with commas between, or a YAML or Python file."
+)
+@architecture_file_setting
 @click.option("--study", help="Name of the study. [default: data-space-number]")
 @results_option
 @click.option("--split", help=f"fold1, or a 2024 split: 5, 10, 25, 50, 100. {_default('split')}")
@@ -247,6 +266,7 @@ def _figure(value: Any, form: str) -> str:
 @click.argument("name", required=False)
 @set_option
 @click.option("--config", type=path_type, help="Instead: the config.yaml of an export.")
+@architecture_file_option
 @budget_option
 @precision_option
 @json_option
@@ -349,6 +369,7 @@ def export(study: str | None, results: Path, trial: str, target: Path | None) ->
 @click.argument("data", type=path_type)
 @split_option
 @cache_option
+@architecture_file_option
 @json_option
 def evaluate(folder: Path, data: Path, split: str, cache: Path | None, as_json: bool) -> None:
     """Measure an EXPORT on the evaluation clips of DATA."""
@@ -371,6 +392,7 @@ def _print_quality(quality: Quality) -> None:
 @cli.command()
 @click.argument("folder", type=path_type, metavar="EXPORT")
 @click.argument("sounds", type=path_type, nargs=-1, required=True, metavar="WAV...")
+@architecture_file_option
 @json_option
 def predict(folder: Path, sounds: tuple[Path, ...], as_json: bool) -> None:
     """Tell the scene of each WAV file with an EXPORT."""
@@ -460,7 +482,8 @@ def _bounds(text: str, source: str) -> list[Any]:
 
 
 def _free_name(results: Path, settings: SearchSettings) -> str:
-    base = f"{Path(settings.data).expanduser().resolve().name}-{settings.space}"
+    space = Path(settings.space).stem if is_space_file(settings.space) else settings.space.replace(",", "-")
+    base = f"{Path(settings.data).expanduser().resolve().name}-{space}"
     number = 1
     while (results / f"{base}-{number}").exists():
         number += 1

@@ -17,6 +17,7 @@ from typing import Any
 from models import ARCHITECTURES, Architecture, Counts, Shape
 from objectives.measure import UncountedOperatorError, measure_cost
 from search.contract import require_promises
+from search.space_file import SpaceError, broken_promises
 from search.user_module import UserFileError, load_module
 from spaces import NETWORKS, SPACES, Space
 
@@ -40,7 +41,7 @@ def use_architecture_file(path: Path, *, check: bool = True) -> str:
     digest = file_digest(path)
     if _LOADED.get(name) == digest:
         return name
-    if name in ARCHITECTURES and name not in _LOADED or name == "all":
+    if (name in ARCHITECTURES and name not in _LOADED) or name == "all":
         raise UserFileError(f"{path}: there is an architecture {name} already; give the file another name")
     missing = [part for part in ("Config", "Network") if not hasattr(module, part)]
     if missing:
@@ -70,8 +71,6 @@ def use_architecture_file(path: Path, *, check: bool = True) -> str:
 
 
 def _check(path: Path, name: str, entry: Architecture, space: Space) -> None:
-    from search.space_file import SpaceError, broken_promises
-
     require_promises(str(path), entry, {})
     broken = broken_promises(space)
     if broken:

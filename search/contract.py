@@ -135,7 +135,7 @@ def every_parameter_gets_a_gradient(subject: Subject) -> None:
     """None is left out of the loss, and none gets a value that is not finite."""
     for network, config, clips in _networks(subject):
         labels = torch.arange(NUM_CLIPS) % config.num_classes
-        nn.functional.cross_entropy(network(clips), labels).backward()
+        nn.functional.cross_entropy(network(clips), labels).backward()  # type: ignore[no-untyped-call]  # torch's own
         without = [key for key, each in network.named_parameters() if each.grad is None or not each.grad.any()]
         _require(not without, f"no gradient reaches {', '.join(without)}")
         wild = [key for key, each in network.named_parameters() if not bool(each.grad.isfinite().all())]
@@ -236,7 +236,7 @@ def _told(what: str) -> Iterator[None]:
         raise BrokenPromiseError(f"{what}: {type(error).__name__}: {error}") from error
 
 
-def _require(holds: bool, otherwise: str) -> None:  # noqa: FBT001  a condition
+def _require(holds: bool, otherwise: str) -> None:
     if not holds:
         raise BrokenPromiseError(otherwise)
 

@@ -3,12 +3,14 @@
     config.yaml            the network, the front end, the recipe and the classes
     weights.safetensors    parameters and running statistics, fp32
     report.json, report.md what it costs by both counters, how well it does, and what it came from
+    <architecture>.py      of a user's own architecture: its file, which --architecture-file names
 
 Nothing in it is ever unpickled: YAML is read by the safe loader, weights as safetensors.
 """
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from torch import nn
 from objectives.budget import Budget
 from objectives.measure import fvcore_macs, layer_costs, measure_cost
 from objectives.quality import Quality
+from search.architecture_file import use_architecture_file
 from search.pricing import price
 from search.report import cost_table, markdown_table, quality_tables
 from search.study import (
@@ -124,6 +127,8 @@ def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, An
     if target.exists() and any(target.iterdir()) and not is_export:
         raise ExportError(f"{target} holds something else than an export; name another folder")
     settings = folder.settings()
+    if settings.architecture_file is not None:
+        use_architecture_file(Path(settings.architecture_file), check=False)
     config = TrialConfig.from_dict(trial.user_attrs[CONFIG])
     checkpoint = folder.checkpoint(number)
     tensors, _ = read_tensors(checkpoint)
@@ -142,6 +147,8 @@ def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, An
         "seed": config.recipe.seed,
     }
     target.mkdir(parents=True, exist_ok=True)
+    if settings.architecture_file is not None:
+        shutil.copy(settings.architecture_file, target)
     write_tensors(target / "weights.safetensors", weights, {"format": "pt"})
     report["weights_sha256"] = hashlib.sha256((target / "weights.safetensors").read_bytes()).hexdigest()
     (target / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -212,7 +219,9 @@ def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:
     except (KeyError, TypeError) as error:
         raise ExportError(f"{path} lacks what an export needs: {error}") from error
     except ValueError as error:
-        raise ExportError(f"{path}: {error}") from error
+        own = path.parent / f"{described['architecture']}.py"
+        hint = f"; name its file: --architecture-file {own}" if own.is_file() else ""
+        raise ExportError(f"{path}: {error}{hint}") from error
     if front_end != asdict(config.front_end_config):
         raise ExportError(f"{path}: the front end {config.front_end} has other settings here: {front_end}")
     if len(classes) != config.network.num_classes:

@@ -17,13 +17,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_scenes
+from search.architecture_file import file_digest, use_architecture_file
 from search.cluster import local_cluster
 from search.display import counting, make_display
 from search.ledger import Ledger
 from search.plan import Plan, make_plan
 from search.pricing import Survey
-from search.settings import SearchSettings
-from search.study import DATA, StudyError, StudyFolder
+from search.settings import SearchSettings, is_space_file
+from search.study import DATA, FILES, StudyError, StudyFolder
 from search.trainable import TrialActor
 from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors
 from training.material import load_material
@@ -51,6 +52,8 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
         ValueError: Anything the user can mend; nothing has been written to the study by then.
     """
     workers, resources = share_machine(settings.workers)
+    if settings.architecture_file is not None:
+        use_architecture_file(Path(settings.architecture_file))
     scenes = read_scenes(Path(settings.data), settings.split)
     plan = make_plan(settings, len(scenes.classes))
     surveys = plan.survey()
@@ -101,7 +104,8 @@ def start_search(settings: SearchSettings, folder: StudyFolder, console: Console
         raise StudyError(f"{folder.path} already holds a study; go on with `scenefront resume {folder.address}`")
     prepared = prepare(settings, console)
     with folder.lock():
-        study = folder.create(settings, {DATA: describe_data(prepared.scenes)})
+        attributes = {DATA: describe_data(prepared.scenes), FILES: describe_files(settings)}
+        study = folder.create(settings, attributes)
         return _run(prepared, study, folder, console)
 
 
@@ -114,7 +118,15 @@ def resume_search(folder: StudyFolder, console: Console) -> Ledger:
     """
     with folder.lock():
         study = folder.open()
-        prepared = prepare(folder.settings(), console)
+        settings = folder.settings()
+        for name, digest in study.user_attrs.get(FILES, {}).items():
+            file = Path(getattr(settings, name))
+            if not file.is_file() or file_digest(file) != digest:
+                raise StudyError(
+                    f"{file} is gone or has changed since {folder.name} was started; bring it back, or start a "
+                    "new study"
+                )
+        prepared = prepare(settings, console)
         recorded = study.user_attrs.get(DATA, {})
         found = describe_data(prepared.scenes)
         changed = [name for name in found if recorded.get(name) != found[name]]
@@ -239,6 +251,14 @@ def describe_data(scenes: Scenes) -> dict[str, Any]:
     }
 
 
+def describe_files(settings: SearchSettings) -> dict[str, str]:
+    """Give the SHA-256 of each file of the user's own that decides what is searched, by the setting that names it."""
+    files = {"architecture_file": settings.architecture_file}
+    if is_space_file(settings.space):
+        files["space"] = settings.space
+    return {name: file_digest(Path(file)) for name, file in files.items() if file is not None}
+
+
 def lists_digest(scenes: Scenes) -> str:
     """Give the SHA-256 of which clips there are, what they are, and on which side."""
     digest = hashlib.sha256()
@@ -255,6 +275,8 @@ def _with_whole_paths(settings: SearchSettings) -> SearchSettings:
     return replace(
         settings,
         data=whole(settings.data),
+        space=whole(settings.space) if is_space_file(settings.space) else settings.space,
+        architecture_file=settings.architecture_file and whole(settings.architecture_file),
         impulse_responses=settings.impulse_responses and whole(settings.impulse_responses),
         cache=settings.cache and whole(settings.cache),
     )

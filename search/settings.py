@@ -20,7 +20,8 @@ class SearchSettings:
     """Everything that decides a search; the keys of its YAML file."""
 
     data: str  # folder in the TAU layout
-    space: str
+    space: str  # a name of `SPACES`, several architectures with commas between, or a file
+    architecture_file: str | None = None  # Python file of one more architecture
     split: str = "fold1"  # or a 2024 split: 5, 10, 25, 50, 100
     impulse_responses: str | None = None  # folder of WAV files; None: no such augmentation
     cache: str | None = None  # folder of the decoded sound; None: beside the data
@@ -50,6 +51,7 @@ class SearchSettings:
                 ("set", "a mapping of config keys to values", _is_mapping(self.set)),
                 ("ranges", "a mapping of config keys to [low, high]", _is_mapping(self.ranges)),
                 ("cache", "a folder", _is_folder(self.cache)),
+                ("architecture_file", "a Python file", _is_folder(self.architecture_file)),
                 ("impulse_responses", "a folder", _is_folder(self.impulse_responses)),
             )
             if not holds
@@ -117,6 +119,11 @@ def make_settings(values: Mapping[str, Any], source: str) -> SearchSettings:
         return SearchSettings(**values)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
+
+
+def is_space_file(space: str) -> bool:
+    """Whether what names a space is a file."""
+    return space.endswith((".yaml", ".yml", ".py"))
 
 
 def _is_count(value: object, least: int = 1, most: int = 10**9) -> bool:

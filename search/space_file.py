@@ -24,12 +24,12 @@ from data.front_end import FRONT_ENDS
 from models import ARCHITECTURES
 from search.names import unknown
 from search.ranges import draw
+from search.settings import is_space_file
 from search.trial_config import GIVEN, TrialConfig, field_types
 from search.user_module import load_module
 from spaces import NETWORKS, SPACES, TRAINING, Space
 from training.recipe import Recipe
 
-SUFFIXES = (".yaml", ".yml", ".py")
 NUM_SAMPLED = 200
 KEYS = ("networks", "front_ends", "training")
 RANGE_KEYS = ("low", "high", "step", "log")
@@ -47,7 +47,7 @@ def find_space(text: str) -> Space:
     """
     if text in SPACES:
         return SPACES[text]
-    if text.endswith(SUFFIXES):
+    if is_space_file(text):
         return read_space(Path(text))
     names = [name.strip() for name in text.split(",")]
     for name in names:

@@ -33,7 +33,7 @@ CONFIG, COST, QUALITY = "config", "cost", "quality"
 REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # each a reason
 EPOCH = "epoch:"  # followed by its number
 ORIGIN = "origin"  # of a configuration that the sampler did not propose: its kind, and what was changed so that it fits
-OBJECTIVES, VERSIONS, DATA = "objectives", "versions", "data"
+OBJECTIVES, VERSIONS, DATA, FILES = "objectives", "versions", "data", "files"
 
 RESULTS = Path("results")
 STATES = ("complete", "running", "interrupted", "stopped", "failed", "rejected")

@@ -12,6 +12,7 @@ from ray import tune
 
 from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
+from search.architecture_file import use_architecture_file
 from search.trial_config import TrialConfig
 from training.checkpoint import CheckpointError
 from training.loop import EpochResult, NonFiniteLossError, TrainingRun, default_device
@@ -29,6 +30,8 @@ class TrialActor(tune.Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         """Begin a trial, or take it up again."""
         torch.set_num_threads(config["threads"])
+        if config["architecture_file"] is not None:
+            use_architecture_file(Path(config["architecture_file"]), check=False)  # the driver has
         trial = TrialConfig.from_dict(config["trial"])
         self.checkpoint = Path(config["checkpoint"])
         material = _material(
@@ -84,7 +87,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=8)  # front ends
 def _material(root: str, split: str, responses: str | None, cache: str | None, front_end: str) -> Material:
     """Open the data once a process, not once a trial."""
     return load_material(

@@ -64,6 +64,7 @@ class StudySearcher(Stateless, Searcher):
             "number": proposal.number,
             "trial": proposal.config.to_dict(),
             "checkpoint": str(self.folder.checkpoint(proposal.number).absolute()),
+            "architecture_file": settings.architecture_file,
             "data": settings.data,
             "split": settings.split,
             "impulse_responses": settings.impulse_responses,
