@@ -15,17 +15,38 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from rich.console import Console
 
-from objectives.budget import BUDGETS, DEFAULT_BUDGET, parse_budget
-from objectives.cost import BYTES
+from objectives.budget import DEFAULT_BUDGET, parse_budget
 from objectives.quality import Quality
+from search.options import (
+    architecture_file_option,
+    budget_option,
+    cache_option,
+    json_option,
+    pair,
+    path_type,
+    precision_option,
+    read_value,
+    results_option,
+    search_options,
+    set_option,
+    settings_from,
+    split_option,
+    study_argument,
+)
 from search.published import find_published, read_published
-from search.report import cost_table, layer_table, published_lines, published_table, quality_tables, terminal_table
-from search.settings import COSTS, SearchSettings, is_space_file, make_settings, read_settings
+from search.report import (
+    cost_table,
+    layer_table,
+    preflight_texts,
+    published_lines,
+    published_table,
+    quality_tables,
+    terminal_table,
+)
+from search.settings import SearchSettings, is_space_file
 from search.study import (
-    RESULTS,
     STATES,
     StudyFolder,
     find_study,
@@ -34,47 +55,9 @@ from search.study import (
     trials_table,
     varied_sizes,
 )
-from spaces import SPACES
 
 out = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
 err = Console(stderr=True, width=None if sys.stderr.isatty() else 200, highlight=False, markup=False)
-
-path_type = click.Path(path_type=Path)
-results_option = click.option(
-    "--results", type=path_type, default=RESULTS, show_default=True, help="Folder of all studies."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-study_argument = click.argument("study", required=False)
-split_option = click.option("--split", default="fold1", show_default=True, help="Or a 2024 split: 5, 10, 25, 50, 100.")
-cache_option = click.option("--cache", type=path_type, help="Folder for the decoded sound; default: beside the data.")
-budget_option = click.option(
-    "--budget",
-    default=None,
-    help=f"{', '.join(BUDGETS)}, or limits: macs=10M,params=50K. [default: {DEFAULT_BUDGET}]",
-)
-precision_option = click.option(
-    "--precision", type=click.Choice(list(BYTES)), default=None,
-    help=f"Of the weights, for limits in bytes. [default: {SearchSettings.precision}]",
-)  # fmt: skip
-set_option = click.option(
-    "--set", "held", multiple=True, metavar="KEY=VALUE", help="Hold a config key at a value. Can be repeated."
-)
-
-
-ARCHITECTURE_FILE = "Python file of one more architecture; the file's name is its name."
-architecture_file_setting = click.option("--architecture-file", type=path_type, help=ARCHITECTURE_FILE)
-
-
-def _use_architecture_file(_: click.Context, __: click.Parameter, path: Path | None) -> None:
-    if path is not None:
-        from search.architecture_file import use_architecture_file
-
-        use_architecture_file(path)
-
-
-architecture_file_option = click.option(
-    "--architecture-file", type=path_type, help=ARCHITECTURE_FILE, expose_value=False, callback=_use_architecture_file
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -83,49 +66,14 @@ def cli() -> None:
     """Find small acoustic-scene classifiers that fit a hard complexity budget."""
 
 
-def _default(name: str) -> str:
-    return f"[default: {getattr(SearchSettings, name)}]"
-
-
 @cli.command()
 @click.argument("data", required=False, type=path_type)
-@click.option("--config", type=path_type, help="YAML file of the search; flags override what it says.")
-@click.option(
-    "--space", help=f"What to search: {', '.join(SPACES)}, several with commas between, or a YAML or Python file."
-)
-@architecture_file_setting
+@search_options
 @click.option("--study", help="Name of the study. [default: data-space-number]")
 @results_option
-@click.option("--split", help=f"fold1, or a 2024 split: 5, 10, 25, 50, 100. {_default('split')}")
-@click.option("--impulse-responses", type=path_type, help="Folder of WAV files: device impulse responses.")
-@cache_option
-@budget_option
-@precision_option
-@click.option("--cost", type=click.Choice(COSTS), help=f"The front's second axis. {_default('cost')}")
-@click.option("--trials", type=int, help=f"Networks to train. {_default('trials')}")
-@click.option("--epochs", type=int, help=f"Of a trial that is not stopped early. {_default('epochs')}")
-@click.option("--seed", type=int, help=_default("seed"))
-@click.option("--workers", type=int, help="Trials side by side. [default: one a core, or one a GPU]")
-@click.option(
-    "--early-stopping/--no-early-stopping",
-    default=None,
-    help="Stop what cannot reach the front. [default: on]",
-)
-@set_option
-@click.option("--range", "narrowed", multiple=True, metavar="KEY=LOW:HIGH", help="Narrow a range. Can be repeated.")
-def search(
-    data: Path | None, config: Path | None, study: str | None, results: Path, held: tuple[str, ...],
-    narrowed: tuple[str, ...], **flags: Any,
-) -> None:  # fmt: skip
+def search(data: Path | None, study: str | None, results: Path, **flags: Any) -> None:
     """Search DATA (a folder in the TAU layout) for networks on the front of quality against cost."""
-    given = {name: str(value) if isinstance(value, Path) else value for name, value in flags.items()}
-    given["data"] = None if data is None else str(data)
-    given = {name: value for name, value in given.items() if value is not None}
-    if held:
-        given["set"] = dict(_pair(text, "--set", _value) for text in held)
-    if narrowed:
-        given["ranges"] = dict(_pair(text, "--range", _bounds) for text in narrowed)
-    settings = make_settings(given, "flags") if config is None else read_settings(config, **given)
+    settings = settings_from(data, flags)
     from search.run import start_search
 
     if study is not None and (Path(study).name != study or study.startswith(".")):
@@ -145,6 +93,33 @@ def resume(study: str | None, results: Path) -> None:
 
     folder = find_study(results, study)
     _run(lambda: resume_search(folder, out), folder)
+
+
+@cli.command()
+@click.argument("data", required=False, type=path_type)
+@search_options
+@json_option
+@click.option("--html", type=path_type, help="File of a page with plots. [default: none]")
+def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any) -> None:
+    """Say what a search would find, before any training: what fits the budget, which limit binds, how long it takes.
+
+    With DATA a few steps of training are timed. Exits with 1 if nothing fits.
+    """
+    from search.preflight import look_ahead
+    from search.preflight_page import write_page
+
+    settings = settings_from(data, flags, needs_data=False)
+    surveys, report = look_ahead(settings, err)
+    if html is not None:
+        write_page(html, surveys, report)
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    else:
+        for part in preflight_texts(report):
+            out.print(part, soft_wrap=isinstance(part, str))
+        if html is not None:
+            out.print(str(html), soft_wrap=True)
+    sys.exit(1 if report["nothing_fits"] else 0)
 
 
 def _run(go: Callable[[], object], folder: StudyFolder) -> None:
@@ -284,7 +259,7 @@ def price(
 
     if (name is None) == (config is None):
         raise click.UsageError("name an architecture or a published network, or give --config, one of the two")
-    values = dict(_pair(text, "--set", _value) for text in held)
+    values = dict(pair(text, "--set", read_value) for text in held)
     if config is not None:
         trial = TrialConfig.from_dict({**read_config(config)[0].to_dict(), **values})
     else:
@@ -454,31 +429,6 @@ def check(folder: Path, as_json: bool) -> None:
         counts = Counter(problem.kind for problem in problems)
         out.print(", ".join(f"{count} {kind}" for kind, count in counts.most_common()) or f"{folder}: no problem found")
     sys.exit(1 if problems else 0)
-
-
-def _pair(text: str, option: str, read: Callable[[str, str], Any]) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise click.UsageError(f"{option} takes KEY=VALUE, got {text!r}")
-    return name, read(value, f"{option} {text}")
-
-
-def _value(text: str, source: str) -> Any:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise click.UsageError(f"{source}: {text!r} is no value") from error
-    try:
-        return float(value) if isinstance(value, str) else value  # YAML 1.1 takes 1e-3 for a text
-    except ValueError:
-        return value
-
-
-def _bounds(text: str, source: str) -> list[Any]:
-    low, colon, high = text.partition(":")
-    if not colon:
-        raise click.UsageError(f"{source}: a range is LOW:HIGH, got {text!r}")
-    return [_value(low, source), _value(high, source)]
 
 
 def _free_name(results: Path, settings: SearchSettings) -> str:

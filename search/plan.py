@@ -11,7 +11,7 @@ from models import ARCHITECTURES
 from objectives.budget import Budget
 from search.branch import Branch
 from search.names import unknown
-from search.pricing import MAX_ENUMERATED, Survey, survey
+from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, survey
 from search.ranges import EmptySpaceError, narrow, take
 from search.repair import descend, repairs
 from search.settings import SearchSettings
@@ -100,6 +100,7 @@ class Plan:
         self,
         *,
         max_enumerated: int = MAX_ENUMERATED,
+        num_drawn: int = NUM_DRAWN,
         progress: Callable[[int, int], None] | None = None,
     ) -> dict[str, Survey]:
         """Price the networks of every architecture."""
@@ -108,7 +109,7 @@ class Plan:
             name: _look_closer(
                 survey(
                     branch, self.budget, settings.precision, seed=settings.seed, max_enumerated=max_enumerated,
-                    progress=progress,
+                    num_drawn=num_drawn, progress=progress,
                 ),
                 self.budget, settings.precision,
             )

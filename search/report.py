@@ -118,6 +118,72 @@ def _scores(title: str, scores: Mapping[str, Score]) -> Rows:
     return rows
 
 
+def preflight_texts(report: Mapping[str, Any]) -> list[Table | str]:
+    """Arrange what a search is in for: what fits, what binds, what costs, and how long it takes."""
+    limits, parts = report["limits"], report["architectures"]
+    named = ", ".join(f"{name} <= {limit:,}" for name, limit in limits.items())
+    head = ["networks", "priced", "fit", *(f"over {name}" for name in limits), *(f"{name} binds" for name in limits)]
+    fits: dict[str, list[str]] = {"architecture": [*head, "invalid"]}
+    costs: dict[str, list[str]] = {"": ["least", "5 %", "median", "95 %", "most"]}
+    largest: dict[str, list[str]] = {"": ["largest that fits", "of"]}
+    for name, part in parts.items():
+        priced = part["priced"]
+        fits[name] = [
+            "infinitely many" if part["networks"] is None else f"{part['networks']:,}",
+            "all" if part["share"]["is_exact"] else f"{priced:,}",
+            share_text(part["share"]),
+            *(f"{part['over'][limit] / priced:.1%}" for limit in limits),
+            *(f"{part['binding'][limit] / priced:.1%}" for limit in limits),
+            f"{part['invalid'] / priced:.1%}",
+        ]
+        for cost, title in (("macs", "MACs"), ("params", "parameters"), ("peak_bytes", "peak bytes, int8")):
+            found = part["costs"][cost]
+            if found is not None:
+                costs[f"{name}: {title}"] = [f"{found[at]:,}" for at in ("0", "0.05", "0.5", "0.95", "1")]
+        for size, found in part["largest"].items():
+            largest[f"{name}: {size}"] = [_value_text(found["fitting"]), _value_text(found["of"])]
+    total = f"A random proposal fits with a chance of {share_text(report['share'])}."
+    texts: list[Table | str] = [
+        f"space {report['space']}, budget {report['budget']} ({named}), bytes at {report['precision']}",
+        terminal_table(fits, "What fits (of the priced networks)"),
+        *([total] if len(parts) > 1 else []),
+        terminal_table(costs, "What the networks cost, those over budget too"),
+        terminal_table(largest, "How large a size can be, the others free"),
+    ]
+    if report["nothing_fits"]:
+        return [*texts, report["nothing_fits"]]
+    return [*texts, _time_text(report["time"])]
+
+
+def share_text(share: Mapping[str, Any]) -> str:
+    """Write a share, with its interval where it is an estimate.
+
+    >>> share_text({"value": 0.25, "low": 0.2, "high": 0.31, "is_exact": False})
+    '25.0% (20.0% to 31.0%)'
+    """
+    exact = f"{share['value']:.1%}"
+    return exact if share["is_exact"] else f"{exact} ({share['low']:.1%} to {share['high']:.1%})"
+
+
+def _value_text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value) if isinstance(value, str | bool) else f"{value:g}"
+
+
+def _time_text(timed: Mapping[str, Any] | None) -> str:
+    if timed is None:
+        return "Name a folder of data to have the time estimated that the trials will take."
+    by_architecture = ", ".join(f"{name} {seconds / 60:.1f} min" for name, seconds in timed["trial_s"].items())
+    return (
+        f"{timed['trials']} trials of {timed['epochs']} epochs, {timed['workers']} side by side on {timed['device']}: "
+        f"up to {timed['total_s'] / 60:.0f} minutes, less where trials are stopped early. A trial of {by_architecture} "
+        f"({timed['networks_timed']} networks timed)"
+    )
+
+
 def markdown_table(rows: Rows, head: Sequence[str] | None = None) -> str:
     """Write rows as Markdown; without `head` the first row is the head."""
     lines = [[key, *map(str, cells)] for key, cells in rows.items()]

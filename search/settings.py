@@ -50,6 +50,7 @@ class SearchSettings:
                 ("early_stopping", "true or false", isinstance(self.early_stopping, bool)),
                 ("set", "a mapping of config keys to values", _is_mapping(self.set)),
                 ("ranges", "a mapping of config keys to [low, high]", _is_mapping(self.ranges)),
+                ("data", "a text", isinstance(self.data, str)),
                 ("cache", "a folder", _is_folder(self.cache)),
                 ("architecture_file", "a Python file", _is_folder(self.architecture_file)),
                 ("impulse_responses", "a folder", _is_folder(self.impulse_responses)),
@@ -58,7 +59,7 @@ class SearchSettings:
         ]
         wrong += [
             f"{name} must be a text, got {getattr(self, name)!r}"
-            for name in ("data", "space", "split", "budget")
+            for name in ("space", "split", "budget")
             if not _is_text(getattr(self, name))
         ]
         if wrong:
@@ -100,8 +101,13 @@ def read_settings(path: Path, **overrides: Any) -> SearchSettings:
     return make_settings({**loaded, **given}, str(path))
 
 
-def make_settings(values: Mapping[str, Any], source: str) -> SearchSettings:
+def make_settings(values: Mapping[str, Any], source: str, *, needs_data: bool = True) -> SearchSettings:
     """Build the settings from `values`, which came from `source`.
+
+    Args:
+        values: By setting.
+        source: A file, or the flags.
+        needs_data: Whether there must be data; without, their folder is "".
 
     Raises:
         ValueError: A key that no search has, one that every search needs, or a value that none can run with.
@@ -110,6 +116,10 @@ def make_settings(values: Mapping[str, Any], source: str) -> SearchSettings:
     for name in values:
         if name not in known:
             raise ValueError(f"{source}: {unknown('search setting', str(name), known)}")
+    if not needs_data:
+        values = {"data": "", **values}
+    elif values.get("data") == "":
+        raise ValueError(f"{source}: data must be a text, got ''")
     missing = [name for name in ("data", "space") if values.get(name) is None]
     if missing:
         raise ValueError(f"{source}: a search needs {' and '.join(missing)}")

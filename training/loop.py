@@ -99,7 +99,7 @@ class TrainingRun:
         self.network.train()
         for rows in batched(order, self.recipe.batch_size):
             rates.append(self._set_learning_rate(self.epoch * self.steps_per_epoch + len(losses)))
-            losses.append(self._step(rows))
+            losses.append(self.step(rows))
         # one look an epoch, not one a step: on a GPU each would wait for the device
         values = torch.stack(losses).cpu().numpy()
         finite = np.isfinite(values)
@@ -119,7 +119,8 @@ class TrainingRun:
             group["lr"] = rate
         return rate
 
-    def _step(self, rows: np.ndarray) -> Tensor:
+    def step(self, rows: np.ndarray) -> Tensor:
+        """Train on the clips at `rows` once; give their loss."""
         x, labels = self.material.training_batch(rows, self.recipe, self.device)
         loss = nn.functional.cross_entropy(self.network(x), labels)
         self.optimizer.zero_grad(set_to_none=True)

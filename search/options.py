@@ -1,0 +1,144 @@
+"""Flags that several commands share, and the settings of a search that they make."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import yaml
+
+from objectives.budget import BUDGETS, DEFAULT_BUDGET
+from objectives.cost import BYTES
+from search.settings import COSTS, SearchSettings, make_settings, read_settings
+from search.study import RESULTS
+from spaces import SPACES
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+ARCHITECTURE_FILE = "Python file of one more architecture; the file's name is its name."
+path_type = click.Path(path_type=Path)
+results_option = click.option(
+    "--results", type=path_type, default=RESULTS, show_default=True, help="Folder of all studies."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+study_argument = click.argument("study", required=False)
+split_option = click.option("--split", default="fold1", show_default=True, help="Or a 2024 split: 5, 10, 25, 50, 100.")
+cache_option = click.option("--cache", type=path_type, help="Folder for the decoded sound; default: beside the data.")
+budget_option = click.option(
+    "--budget",
+    default=None,
+    help=f"{', '.join(BUDGETS)}, or limits: macs=10M,params=50K. [default: {DEFAULT_BUDGET}]",
+)
+precision_option = click.option(
+    "--precision", type=click.Choice(list(BYTES)), default=None,
+    help=f"Of the weights, for limits in bytes. [default: {SearchSettings.precision}]",
+)  # fmt: skip
+set_option = click.option(
+    "--set", "held", multiple=True, metavar="KEY=VALUE", help="Hold a config key at a value. Can be repeated."
+)
+
+
+def _use_architecture_file(_: click.Context, __: click.Parameter, path: Path | None) -> None:
+    if path is not None:
+        from search.architecture_file import use_architecture_file  # noqa: PLC0415  takes seconds
+
+        use_architecture_file(path)
+
+
+architecture_file_option = click.option(
+    "--architecture-file", type=path_type, help=ARCHITECTURE_FILE, expose_value=False, callback=_use_architecture_file
+)
+
+
+def _default(name: str) -> str:
+    return f"[default: {getattr(SearchSettings, name)}]"
+
+
+SEARCH_OPTIONS = (
+    click.option("--config", type=path_type, help="YAML file of the search; flags override what it says."),
+    click.option(
+        "--space", help=f"What to search: {', '.join(SPACES)}, several with commas between, or a YAML or Python file."
+    ),
+    click.option("--architecture-file", type=path_type, help=ARCHITECTURE_FILE),
+    click.option("--split", help=f"fold1, or a 2024 split: 5, 10, 25, 50, 100. {_default('split')}"),
+    click.option("--impulse-responses", type=path_type, help="Folder of WAV files: device impulse responses."),
+    cache_option,
+    budget_option,
+    precision_option,
+    click.option("--cost", type=click.Choice(COSTS), help=f"The front's second axis. {_default('cost')}"),
+    click.option("--trials", type=int, help=f"Networks to train. {_default('trials')}"),
+    click.option("--epochs", type=int, help=f"Of a trial that is not stopped early. {_default('epochs')}"),
+    click.option("--seed", type=int, help=_default("seed")),
+    click.option("--workers", type=int, help="Trials side by side. [default: one a core, or one a GPU]"),
+    click.option(
+        "--early-stopping/--no-early-stopping",
+        default=None,
+        help="Stop what cannot reach the front. [default: on]",
+    ),
+    set_option,
+    click.option("--range", "narrowed", multiple=True, metavar="KEY=LOW:HIGH", help="Narrow a range. Can be repeated."),
+)
+
+
+def search_options(command: Command) -> Command:
+    """Add every flag that a search takes, except those of its study."""
+    for option in reversed(SEARCH_OPTIONS):
+        command = option(command)
+    return command
+
+
+def settings_from(data: Path | None, flags: Mapping[str, Any], *, needs_data: bool = True) -> SearchSettings:
+    """Make the settings of a search from its flags, and from its file where they name one.
+
+    Args:
+        data: Folder of the data, or None.
+        flags: Of `search_options`, as click gives them.
+        needs_data: Whether the settings must name data.
+
+    Raises:
+        ValueError: A setting that no search can be run with.
+        click.UsageError: A flag that cannot be read.
+    """
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in flags.items()}
+    config, held, narrowed = (given.pop(name) for name in ("config", "held", "narrowed"))
+    given["data"] = None if data is None else str(data)
+    given = {name: value for name, value in given.items() if value is not None}
+    if held:
+        given["set"] = dict(pair(text, "--set", read_value) for text in held)
+    if narrowed:
+        given["ranges"] = dict(pair(text, "--range", read_bounds) for text in narrowed)
+    if config is not None:
+        return read_settings(Path(config), **given)
+    return make_settings(given, "flags", needs_data=needs_data)
+
+
+def pair(text: str, option: str, read: Callable[[str, str], Any]) -> tuple[str, Any]:
+    """Read KEY=VALUE of `option`, the value by `read`.
+
+    Raises:
+        click.UsageError: There is no key.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.UsageError(f"{option} takes KEY=VALUE, got {text!r}")
+    return name, read(value, f"{option} {text}")
+
+
+def read_value(text: str, source: str) -> Any:
+    """Read a value of a flag as YAML would, and numbers such as 1e-3."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise click.UsageError(f"{source}: {text!r} is no value") from error
+    try:
+        return float(value) if isinstance(value, str) else value  # YAML 1.1 takes 1e-3 for a text
+    except ValueError:
+        return value
+
+
+def read_bounds(text: str, source: str) -> list[Any]:
+    """Read LOW:HIGH."""
+    low, colon, high = text.partition(":")
+    if not colon:
+        raise click.UsageError(f"{source}: a range is LOW:HIGH, got {text!r}")
+    return [read_value(low, source), read_value(high, source)]
