@@ -204,8 +204,8 @@ def _print_front(folder: StudyFolder, *, every: bool = False) -> None:
     if rows.empty:
         out.print("the front is empty: no trial is fully trained yet")
         return
-    architectures = sorted(rows["config.architecture"].dropna().unique())
-    varied = varied_sizes(record) if len(architectures) == 1 else ["architecture", "network"]
+    several = table["config.architecture"].nunique() > 1
+    varied = ["architecture", "network"] if several else varied_sizes(record)
     head = [
         "state",
         "epoch",

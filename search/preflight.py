@@ -63,7 +63,7 @@ def share_of(fitting: int, priced: int, *, is_exact: bool) -> Share:
     >>> share_of(5, 20, is_exact=True)
     Share(value=0.25, low=0.25, high=0.25, is_exact=True)
     >>> found = share_of(0, 1000, is_exact=False)
-    >>> found.low, round(found.high, 4)
+    >>> round(found.low, 4), round(found.high, 4)
     (0.0, 0.0038)
     """
     value = fitting / priced
