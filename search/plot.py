@@ -22,7 +22,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 from matplotlib.transforms import blended_transform_factory
 
-COST_TITLES = {"macs": "Multiply-accumulates per clip", "params": "Parameters"}
+COST_TITLES = {
+    "macs": "Multiply-accumulates per clip",
+    "params": "Parameters",
+    "peak_bytes": "Bytes of activations at their peak, as int8",
+}
 
 
 @dataclass(frozen=True)

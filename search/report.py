@@ -22,6 +22,7 @@ def cost_table(cost: Mapping[str, Any]) -> Rows:
         "stored values": "stored_values",
         f"bytes at {cost['precision']}": "size_bytes",
         f"non-zero bytes at {cost['precision']}": "nonzero_bytes",
+        "peak bytes of activations, int8": "peak_bytes",
     }
     table: dict[str, list[str]] = {"": ["counted", "limit", "of the limit"]}
     for title, name in rows.items():

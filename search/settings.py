@@ -11,7 +11,7 @@ from objectives.budget import DEFAULT_BUDGET, Budget, parse_budget
 from objectives.cost import BYTES
 from search.names import unknown
 
-COSTS = ("macs", "params")
+COSTS = ("macs", "params", "peak_bytes")
 MAX_SEED = 2**31 - 1
 
 
