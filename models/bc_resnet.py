@@ -119,7 +119,8 @@ class ResNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, F, T) to that shape; statistics are taken in fp32 at least."""
-        variance, mean = torch.var_mean(x.float(), dim=(1, 3), correction=0, keepdim=True)
+        wide = x if x.dtype == torch.float64 else x.float()
+        variance, mean = torch.var_mean(wide, dim=(1, 3), correction=0, keepdim=True)
         scale = (variance + EPSILON).rsqrt()
         # RESIDUAL x + (x - mean) scale, in three passes over x and not five.
         y = (x - mean) * (scale + RESIDUAL) + mean * RESIDUAL

@@ -1,7 +1,7 @@
 """BC-ResNets: around the published width and depths, with and without a head, from one sub-band to eight.
 
-At 128 mel bins, three channels and 44 frames about SHARE are over 30 M MACs or 128 K parameters. A front end whose
-mel bins, halved three times, are odd somewhere (280: 140, 70, 35) takes one sub-band alone.
+At 128 mel bins, three channels and 44 frames two networks in five are over 30 M MACs or 128 K parameters. All of
+these sub-bands divide the mel bins there, and at 256; at 280, which are 35 behind the second pool, only one does.
 """
 
 from optuna.distributions import BaseDistribution
