@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from models import cp_mobile, cp_resnet, isotropic
+from models import bc_resnet, cp_mobile, cp_resnet, isotropic
 from models.counts import Counts, Shape
 
 __all__ = ["ARCHITECTURES", "Architecture", "Counts", "Shape"]
@@ -39,6 +39,7 @@ class Architecture:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
+    "bc_resnet": Architecture(bc_resnet.BCResNetConfig, bc_resnet.BCResNet, bc_resnet.count, "bcresnet"),
     "cp_mobile": Architecture(cp_mobile.CPMobileConfig, cp_mobile.CPMobile, cp_mobile.count, "dcase24"),
     "cp_resnet": Architecture(cp_resnet.CPResNetConfig, cp_resnet.CPResNet, cp_resnet.count, "cpresnet"),
     "isotropic": Architecture(isotropic.IsotropicConfig, isotropic.Isotropic, isotropic.count, "dcase24"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from optuna.distributions import BaseDistribution
 
-from spaces import cp_mobile, cp_resnet, isotropic, training
+from spaces import bc_resnet, cp_mobile, cp_resnet, isotropic, training
 
 __all__ = ["NETWORKS", "SPACES", "TRAINING", "Space"]
 
@@ -13,6 +13,7 @@ __all__ = ["NETWORKS", "SPACES", "TRAINING", "Space"]
 TRAINING: Mapping[str, BaseDistribution] = training.RANGES
 # By architecture: a range for each field of its config that varies.
 NETWORKS: Mapping[str, Mapping[str, BaseDistribution]] = {
+    "bc_resnet": bc_resnet.RANGES,
     "cp_mobile": cp_mobile.RANGES,
     "cp_resnet": cp_resnet.RANGES,
     "isotropic": isotropic.RANGES,

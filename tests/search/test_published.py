@@ -23,8 +23,8 @@ LAST_DIGIT = {
 # Claims that our counts do not reach, and why.
 NOT_REACHED = {
     ("tf_sepnet_160", "claimed_macs"): "prints about twice what the rule of the other four rows gives",
-    ("bc_resnet_mod", "claimed_params"): "the text does not determine the network",
-    ("bc_resnet_mod", "claimed_macs"): "the text does not determine the network",
+    ("bc_resnet_mod", "claimed_params"): "the text does not determine the network: our reading has 11.3 % fewer",
+    ("bc_resnet_mod", "claimed_macs"): "the text does not determine the network: our reading has 5.4 % more",
 }
 CLAIMS = [
     (name, claim)
