@@ -68,6 +68,7 @@ FREE = frozenset(
         "aten::neg",
         "aten::reciprocal",
         "aten::rsqrt",
+        "aten::rsub",
         "aten::sqrt",
         "aten::sub",
         # Activations.
@@ -101,6 +102,7 @@ FREE = frozenset(
         "aten::alias",
         "aten::as_strided",
         "aten::cat",
+        "aten::channel_shuffle",
         "aten::clone",
         "aten::constant_pad_nd",
         "aten::copy",

@@ -38,6 +38,7 @@ IN_PLACE = frozenset(
         "aten::reciprocal",
         "aten::relu",
         "aten::rsqrt",
+        "aten::rsub",
         "aten::sigmoid",
         "aten::silu",
         "aten::sqrt",

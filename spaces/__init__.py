@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from optuna.distributions import BaseDistribution
 
-from spaces import bc_resnet, cp_mobile, cp_resnet, isotropic, training
+from spaces import bc_resnet, cp_mobile, cp_resnet, isotropic, tf_sepnet, training
 
 __all__ = ["NETWORKS", "SPACES", "TRAINING", "Space"]
 
@@ -17,6 +17,7 @@ NETWORKS: Mapping[str, Mapping[str, BaseDistribution]] = {
     "cp_mobile": cp_mobile.RANGES,
     "cp_resnet": cp_resnet.RANGES,
     "isotropic": isotropic.RANGES,
+    "tf_sepnet": tf_sepnet.RANGES,
 }
 
 
