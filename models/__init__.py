@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from models import cp_mobile, cp_resnet, isotropic
+from models import cp_mobile, cp_resnet, isotropic, sep_cnn
 from models.counts import Counts, Shape
 
 __all__ = ["ARCHITECTURES", "Architecture", "Counts", "Shape"]
@@ -42,4 +42,5 @@ ARCHITECTURES: dict[str, Architecture] = {
     "cp_mobile": Architecture(cp_mobile.CPMobileConfig, cp_mobile.CPMobile, cp_mobile.count, "dcase24"),
     "cp_resnet": Architecture(cp_resnet.CPResNetConfig, cp_resnet.CPResNet, cp_resnet.count, "cpresnet"),
     "isotropic": Architecture(isotropic.IsotropicConfig, isotropic.Isotropic, isotropic.count, "dcase24"),
+    "sep_cnn": Architecture(sep_cnn.SepCNNConfig, sep_cnn.SepCNN, sep_cnn.count, "sepcnn"),
 }

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from optuna.distributions import BaseDistribution
 
-from spaces import cp_mobile, cp_resnet, isotropic, training
+from spaces import cp_mobile, cp_resnet, isotropic, sep_cnn, training
 
 __all__ = ["NETWORKS", "SPACES", "TRAINING", "Space"]
 
@@ -16,6 +16,7 @@ NETWORKS: Mapping[str, Mapping[str, BaseDistribution]] = {
     "cp_mobile": cp_mobile.RANGES,
     "cp_resnet": cp_resnet.RANGES,
     "isotropic": isotropic.RANGES,
+    "sep_cnn": sep_cnn.RANGES,
 }
 
 
