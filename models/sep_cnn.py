@@ -2,9 +2,10 @@
 
 Source: Xin et al., technical report for DCASE 2022 task 1, section 2; the separable layer is that of its reference
 [7], https://github.com/valeoai/SP4ASC at a3bf3d9, sp4asc/models/cnns.py, the attention that of its reference [10].
-The report prints 75.562 KB at a byte a parameter, which is what the defaults have. It gives a layer two norms and
-does not say where: one is behind the sum here, as in [7], where it is the only one, and one behind the 1x1
-convolution. Nor does it give MACs, or the front end, on whose hop they depend.
+The report prints 75.562 KB at a byte a parameter, which is what the defaults have. It names two norms between a
+layer's convolution and its ReLU, not where they are; [7] has one, behind the sum. Here one is behind each of the two
+summed convolutions: in a row, or one behind the 1x1 convolution, the second would undo what the first learns. Nor
+does the report give MACs, or the front end, on whose hop they depend.
 
 Shape letters: B batch, C channels of a layer, R channels inside its attention, F mel bins, T frames, D channels of
 the last layer, K classes.
@@ -103,14 +104,16 @@ class Layer(nn.Module):
     def __init__(self, inputs: int, outputs: int, inner: int, kernel: int, dilation: int) -> None:
         super().__init__()
         reach = dilation * (kernel // 2)
-        self.pointwise = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
-        self.over_bins = nn.Conv2d(
-            outputs, outputs, (kernel, 1), padding=(reach, 0), dilation=dilation, groups=outputs, bias=False
+        self.pointwise = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.over_bins = nn.Sequential(
+            nn.Conv2d(outputs, outputs, (kernel, 1), padding=(reach, 0), dilation=dilation, groups=outputs, bias=False),
+            nn.BatchNorm2d(outputs),
         )
-        self.over_frames = nn.Conv2d(
-            outputs, outputs, (1, kernel), padding=(0, reach), dilation=dilation, groups=outputs, bias=False
+        self.over_frames = nn.Sequential(
+            nn.Conv2d(outputs, outputs, (1, kernel), padding=(0, reach), dilation=dilation, groups=outputs, bias=False),
+            nn.BatchNorm2d(outputs),
         )
-        self.activation = nn.Sequential(nn.BatchNorm2d(outputs), nn.ReLU())
+        self.activation = nn.ReLU()
         self.attention = CoordinateAttention(outputs, inner)
         self.pool = nn.AvgPool2d(2)
 
