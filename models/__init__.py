@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from models import bc_resnet, cp_mobile, cp_resnet, isotropic, tf_sepnet
+from models import bc_resnet, cp_mobile, cp_resnet, isotropic, sep_cnn, tf_sepnet
 from models.counts import Counts, Shape
 
 __all__ = ["ARCHITECTURES", "Architecture", "Counts", "Shape"]
@@ -44,4 +44,5 @@ ARCHITECTURES: dict[str, Architecture] = {
     "cp_resnet": Architecture(cp_resnet.CPResNetConfig, cp_resnet.CPResNet, cp_resnet.count, "cpresnet"),
     "isotropic": Architecture(isotropic.IsotropicConfig, isotropic.Isotropic, isotropic.count, "dcase24"),
     "tf_sepnet": Architecture(tf_sepnet.TFSepNetConfig, tf_sepnet.TFSepNet, tf_sepnet.count, "tfsepnet"),
+    "sep_cnn": Architecture(sep_cnn.SepCNNConfig, sep_cnn.SepCNN, sep_cnn.count, "sepcnn"),
 }

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from optuna.distributions import BaseDistribution
 
-from spaces import bc_resnet, cp_mobile, cp_resnet, isotropic, tf_sepnet, training
+from spaces import bc_resnet, cp_mobile, cp_resnet, isotropic, sep_cnn, tf_sepnet, training
 
 __all__ = ["NETWORKS", "SPACES", "TRAINING", "Space"]
 
@@ -18,6 +18,7 @@ NETWORKS: Mapping[str, Mapping[str, BaseDistribution]] = {
     "cp_resnet": cp_resnet.RANGES,
     "isotropic": isotropic.RANGES,
     "tf_sepnet": tf_sepnet.RANGES,
+    "sep_cnn": sep_cnn.RANGES,
 }
 
 
