@@ -81,6 +81,7 @@ class Plain:
     def __init__(self, network):
         self.state = {name: values.double().numpy() for name, values in network.state_dict().items()}
         self.width = network.config.width
+        self.kernel = network.config.kernel
         self.norm = network.config.norm
         self.training = network.training
 
@@ -121,6 +122,8 @@ class Plain:
         return (rho * x + (1 - rho) * freq_in) * gamma + beta  # equation 4
 
     def half(self, x, name, axis):
+        kernel = self.state[f"{name}.depthwise.0.weight"].shape
+        assert kernel == (x.shape[1], 1, *((self.kernel, 1) if axis == 2 else (1, self.kernel)))
         y = self.batch_norm_relu(self.conv(x, f"{name}.depthwise.0"), f"{name}.depthwise.1")
         y = y.sum(axis, keepdims=True) / y.shape[axis]
         y = self.batch_norm_relu(self.conv(y, f"{name}.pointwise.0"), f"{name}.pointwise.1")
