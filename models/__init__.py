@@ -43,6 +43,6 @@ ARCHITECTURES: dict[str, Architecture] = {
     "cp_mobile": Architecture(cp_mobile.CPMobileConfig, cp_mobile.CPMobile, cp_mobile.count, "dcase24"),
     "cp_resnet": Architecture(cp_resnet.CPResNetConfig, cp_resnet.CPResNet, cp_resnet.count, "cpresnet"),
     "isotropic": Architecture(isotropic.IsotropicConfig, isotropic.Isotropic, isotropic.count, "dcase24"),
-    "tf_sepnet": Architecture(tf_sepnet.TFSepNetConfig, tf_sepnet.TFSepNet, tf_sepnet.count, "tfsepnet"),
     "sep_cnn": Architecture(sep_cnn.SepCNNConfig, sep_cnn.SepCNN, sep_cnn.count, "sepcnn"),
+    "tf_sepnet": Architecture(tf_sepnet.TFSepNetConfig, tf_sepnet.TFSepNet, tf_sepnet.count, "tfsepnet"),
 }

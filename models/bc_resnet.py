@@ -19,19 +19,16 @@ Shape letters: B batch, C channels, F mel bins, T frames, S sub-bands, D channel
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from models.counts import Counts, Shape, Tally, require_whole, spectrogram_size
+from models.norms import ResNorm
 
 # Of each stage: channels over the network's width, and whether a max-pool of 2 x 2 comes before.
 STAGES = ((1.0, False), (1.5, True), (2.0, True), (2.5, False))
 STEM_KERNEL = 5
 # Mel bins and frames of which the stem and the two max-pools leave one.
 LEAST = 7
-# The share of its input that a ResNorm adds: lambda.
-RESIDUAL = 0.1
-EPSILON = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,19 +109,6 @@ class SubSpectralNorm(nn.Module):
         bands = x.reshape(batch, channels * self.sub_bands, bins // self.sub_bands, frames)
         normed: Tensor = self.norm(bands)
         return normed.reshape(batch, channels, bins, frames)
-
-
-class ResNorm(nn.Module):
-    """Each mel bin normalized over channels and frames, plus a fixed share of the input; nothing is learned."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, F, T) to that shape; statistics are taken in fp32 at least."""
-        wide = x if x.dtype == torch.float64 else x.float()
-        variance, mean = torch.var_mean(wide, dim=(1, 3), correction=0, keepdim=True)
-        scale = (variance + EPSILON).rsqrt()
-        # RESIDUAL x + (x - mean) scale, in three passes over x and not five.
-        y = (x - mean) * (scale + RESIDUAL) + mean * RESIDUAL
-        return y.to(x.dtype)
 
 
 class Block(nn.Module):

@@ -14,14 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from models.counts import Counts, Shape, Tally, require_whole, spectrogram_size
+from models.norms import AdaResNorm, ResNorm
 
 # Of each stage: channels over the network's width, blocks, whether a max-pool of 2 x 2 comes before.
 STAGES = ((1.0, 2, False), (1.5, 2, True), (2.0, 2, True), (2.5, 3, False))
 SMALLEST_SIDE = 7  # mel bins and frames of an input that the stem and both max-pools leave one of
 NORMS = ("adaptive", "fixed")
-# The share of its input that a ResNorm adds: the report's lambda.
-RESIDUAL = 0.1
-EPSILON = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,42 +69,6 @@ class TFSepNetConfig:
                 f"got {bins} and {frames}"
             )
         return (bins + 1) // 2, (frames + 1) // 2
-
-
-def _frequency_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Give FreqIN's mean and 1 / deviation of (B, C, F, T), over C and T: two of (B, 1, F, 1), at least fp32."""
-    precise = x if x.dtype == torch.float64 else x.float()
-    variance, mean = torch.var_mean(precise, dim=(1, 3), correction=0, keepdim=True)
-    return mean, (variance + EPSILON).rsqrt()
-
-
-class AdaResNorm(nn.Module):
-    """FreqIN, mixed with its input by a learned share, then scaled and shifted; all three per channel."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.rho = nn.Parameter(torch.full((1, channels, 1, 1), 0.5))
-        self.gamma = nn.Parameter(torch.ones(1, channels, 1, 1))
-        self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, F, T) to that shape."""
-        mean, scale = _frequency_statistics(x)
-        # (rho x + (1 - rho) (x - mean) scale) gamma + beta, with what depends on neither T nor x drawn together:
-        # three passes over x and not seven.
-        slope = self.gamma * (self.rho + (1 - self.rho) * scale)
-        y = (x - mean) * slope + (self.gamma * self.rho * mean + self.beta)
-        return y.to(x.dtype)
-
-
-class ResNorm(nn.Module):
-    """FreqIN plus a fixed share of its input; nothing in it is learned."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, F, T) to that shape."""
-        mean, scale = _frequency_statistics(x)
-        y = (x - mean) * (scale + RESIDUAL) + mean * RESIDUAL  # three passes, as AdaResNorm
-        return y.to(x.dtype)
 
 
 class Half(nn.Module):

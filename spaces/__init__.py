@@ -17,8 +17,8 @@ NETWORKS: Mapping[str, Mapping[str, BaseDistribution]] = {
     "cp_mobile": cp_mobile.RANGES,
     "cp_resnet": cp_resnet.RANGES,
     "isotropic": isotropic.RANGES,
-    "tf_sepnet": tf_sepnet.RANGES,
     "sep_cnn": sep_cnn.RANGES,
+    "tf_sepnet": tf_sepnet.RANGES,
 }
 
 

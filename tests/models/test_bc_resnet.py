@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.bc_resnet import BCResNet, BCResNetConfig, Block, ResNorm, SubSpectralNorm, count
+from models.bc_resnet import BCResNet, BCResNetConfig, Block, SubSpectralNorm, count
+from models.norms import ResNorm
 from objectives.measure import layer_costs, measure_cost
 
 INPUT = (3, 128, 44)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.tf_sepnet import SMALLEST_SIDE, AdaResNorm, Block, ResNorm, TFSepNet, TFSepNetConfig, count
+from models.norms import AdaResNorm, ResNorm
+from models.tf_sepnet import SMALLEST_SIDE, Block, TFSepNet, TFSepNetConfig, count
 from objectives.measure import layer_costs, measure_cost
 
 INPUT = (1, 128, 44)
