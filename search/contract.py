@@ -91,7 +91,9 @@ def require_config(entry: Architecture) -> None:
     raise BrokenPromiseError("its config must be frozen: @dataclass(frozen=True)")
 
 
-def make_subject(entry: Architecture, ranges: Mapping[str, BaseDistribution], seed: int = 0) -> Subject:
+def make_subject(
+    entry: Architecture, ranges: Mapping[str, BaseDistribution], *, num_sampled: int = NUM_SAMPLED, seed: int = 0
+) -> Subject:
     """Give the published network and random ones of the ranges.
 
     Raises:
@@ -105,7 +107,7 @@ def make_subject(entry: Architecture, ranges: Mapping[str, BaseDistribution], se
     samples: list[tuple[Any, Shape]] = [(published, shape)]
     rng = np.random.default_rng(seed)
     for _ in range(MAX_DRAWN if ranges else 0):
-        if len(samples) > NUM_SAMPLED:
+        if len(samples) > num_sampled:
             break
         try:
             config = entry.config(**heard, **{name: draw(each, rng) for name, each in ranges.items()})
