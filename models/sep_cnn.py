@@ -188,10 +188,9 @@ def count(config: SepCNNConfig, input_shape: Shape) -> Counts:
         total.batch_norm(inner)
         total.conv(inner * channels, bias=channels, positions=bins)
         total.conv(inner * channels, bias=channels, positions=frames)
-        # The 1x1 convolution; then over_frames, which reads what over_bins has read.
+        # The 1x1 convolution; then over_frames, which reads what over_bins has read. The attention never holds more,
+        # as F + T is at most F x T in every layer, and an eighth of it in the first.
         total.hold((channels + max(inputs, 2 * channels)) * positions)
-        # Means are put side by side, then squeezed, while what they gate waits.
-        total.hold(channels * positions + (channels + max(channels, inner)) * edges)
         inputs, bins, frames = channels, bins // 2, frames // 2
     total.linear(inputs, config.hidden)
     total.linear(config.hidden, config.num_classes)

@@ -40,13 +40,17 @@ def test_29_frames_are_the_most_that_fit_30_million_macs():
 @pytest.mark.parametrize(
     ("sizes", "shape"),
     [
-        # The fewest channels beside the attention's: what is alive while it runs is then the peak.
+        # The attention with the most channels beside the fewest of the layer, on the shortest sides.
         ({"channels_1": 1, "channels_2": 1, "channels_3": 1, "channels_4": 1, "hidden": 1}, (1, 16, 16)),
-        ({"channels_1": 4, "channels_2": 9, "reduction": 1, "hidden": 1}, (1, 17, 70)),
-        ({"channels_1": 1, "channels_2": 1, "channels_3": 1, "channels_4": 300}, (1, 16, 16)),
-        ({"channels_1": 1, "channels_2": 1, "channels_3": 1, "channels_4": 1, "hidden": 9000}, (1, 16, 31)),
-        ({"channels_1": 1, "channels_4": 1, "hidden": 9000, "num_classes": 500}, (1, 20, 16)),
-        ({"channels_1": 1, "in_channels": 30}, (30, 64, 40)),
+        ({"channels_1": 1, "channels_2": 7, "channels_3": 7, "channels_4": 7, "hidden": 1}, (1, 16, 16)),
+        ({"channels_1": 1, "channels_2": 9, "reduction": 1, "hidden": 1}, (1, 17, 70)),
+        # The last layer.
+        ({"channels_1": 1, "channels_2": 1, "channels_3": 1, "channels_4": 300, "reduction": 1}, (1, 16, 16)),
+        # The two linear layers.
+        ({"channels_1": 1, "channels_2": 1, "channels_3": 1, "channels_4": 30, "hidden": 9000}, (1, 16, 31)),
+        ({"channels_1": 1, "channels_2": 1, "channels_4": 1, "hidden": 9000, "num_classes": 500}, (1, 20, 16)),
+        # The clip itself.
+        ({"channels_1": 1, "channels_2": 1, "channels_3": 1, "channels_4": 1, "in_channels": 30}, (30, 64, 40)),
     ],
 )
 def test_the_peak_is_that_of_the_built_network_wherever_it_is(sizes, shape):
