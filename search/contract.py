@@ -111,16 +111,15 @@ def make_subject(entry: Architecture, ranges: Mapping[str, BaseDistribution], se
     samples: list[tuple[Any, Shape]] = [(published, shape)]
     rng = np.random.default_rng(seed)
     for _ in range(MAX_DRAWN if ranges else 0):
-        if len(samples) > NUM_SAMPLED:
-            break
         values = {name: draw(each, rng) for name, each in ranges.items()}
         with _told(f"what builds no network must be a ValueError, of {values} it is"):
             try:
                 config = entry.config(**heard, **values)
-                entry.count(config, shape)
+                if len(samples) <= NUM_SAMPLED:
+                    entry.count(config, shape)
+                    samples.append((config, shape))
             except ValueError:
                 continue
-        samples.append((config, shape))
     return Subject(entry, tuple(samples))
 
 
