@@ -16,6 +16,7 @@ from search.names import unknown
 from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, survey
 from search.ranges import EmptySpaceError, draw, narrow, take
 from search.repair import descend, repairs
+from search.sampler import ARCHITECTURE
 from search.settings import SearchSettings
 from search.space_file import NUM_SAMPLED, find_space
 from search.trial_config import OWNED, TrialConfig, Value, field_types
@@ -23,7 +24,6 @@ from spaces import Space
 from training.recipe import Recipe
 
 MIN_STEPS = 15  # an epoch, in the start from the published settings: what 32 epochs of small data need to learn
-ARCHITECTURE = "architecture"
 
 
 @dataclass(frozen=True)
