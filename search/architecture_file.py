@@ -10,6 +10,8 @@ Its name is the file's.
 """
 
 import hashlib
+import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,10 @@ from objectives.measure import UncountedOperatorError, measure_cost
 from search.contract import require_promises
 from search.space_file import SpaceError, broken_promises
 from search.user_module import UserFileError, load_module
-from spaces import NETWORKS, SPACES, Space
+from spaces import SPACES, Space
 
 DEFAULT_FRONT_END = "dcase24"
+_NAME = re.compile(r"[\w-]+", re.ASCII)  # it stands in lists with commas between, and before its fields with a dot
 _LOADED: dict[str, str] = {}  # name -> digest of the file
 
 
@@ -43,9 +46,14 @@ def use_architecture_file(path: Path, *, check: bool = True) -> str:
         return name
     if (name in ARCHITECTURES and name not in _LOADED) or name == "all":
         raise UserFileError(f"{path}: there is an architecture {name} already; give the file another name")
+    if not _NAME.fullmatch(name):
+        raise UserFileError(f"{path}: its name is the architecture's, so it must be of letters, digits, _ and - alone")
     missing = [part for part in ("Config", "Network") if not hasattr(module, part)]
     if missing:
         raise UserFileError(f"{path} must define {' and '.join(missing)}")
+    ranges = getattr(module, "RANGES", {})
+    if not isinstance(ranges, Mapping):
+        raise UserFileError(f"{path}: RANGES must be a mapping of Config's fields to ranges, got {ranges!r}")
     counts = getattr(module, "count", None)
     entry = Architecture(
         module.Config,
@@ -54,18 +62,19 @@ def use_architecture_file(path: Path, *, check: bool = True) -> str:
         getattr(module, "FRONT_END", DEFAULT_FRONT_END),
         is_built_to_count=counts is None,
     )
-    ranges = dict(getattr(module, "RANGES", {}))
-    ARCHITECTURES[name] = entry
-    networks = {**NETWORKS, name: ranges}
-    space = Space({name: ranges})
+    space = Space({name: dict(ranges)})
+    before = ARCHITECTURES.get(name)
+    ARCHITECTURES[name] = entry  # a space is checked by the names that are known
     if check:
         try:
             _check(path, name, entry, space)
-        except ValueError:
+        except BaseException:
             del ARCHITECTURES[name]
+            if before is not None:
+                ARCHITECTURES[name] = before
             raise
     SPACES[name] = space
-    SPACES["all"] = Space(networks)
+    SPACES["all"] = Space({**SPACES["all"].networks, **space.networks})
     _LOADED[name] = digest
     return name
 

@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution
 from torch import Tensor, nn
 
 from data.front_end import FRONT_ENDS
-from models import Architecture, Shape
+from models import Architecture, Counts, Shape
 from objectives.measure import measure_cost
 from search.ranges import draw
 from search.trial_config import GIVEN, heard_sizes
@@ -51,14 +51,16 @@ def require_promises(name: str, entry: Architecture, ranges: Mapping[str, BaseDi
         BrokenPromiseError: Every promise that is broken, with what was seen.
     """
     try:
-        require_config(entry)
-        subject = make_subject(entry, ranges)
+        with _told("it cannot be looked at"):
+            require_config(entry)
+            subject = make_subject(entry, ranges)
     except BrokenPromiseError as error:
         raise BrokenPromiseError(f"{name} is no architecture that can be searched: {error}") from error
     broken = []
     for check in CHECKS:
         try:
-            check(subject)
+            with _told("it raises"):
+                check(subject)
         except BrokenPromiseError as error:
             broken.append(f"{check.__name__.replace('_', ' ')}: {error}")
     if broken:
@@ -77,7 +79,11 @@ def require_config(entry: Architecture) -> None:
     for name in ("num_classes", "in_channels"):
         _require(name in known, f"its config needs the field {name}: it is filled in from {GIVEN[name]}")
     for field in known.values():
-        _require(field.type in (bool, int, float, str), f"{field.name} must be bool, int, float or str: {field.type!r}")
+        later = "; leave out `from __future__ import annotations`" if isinstance(field.type, str) else ""
+        _require(
+            field.type in (bool, int, float, str),
+            f"{field.name} must be bool, int, float or str, got {field.type!r}{later}",
+        )
         _require(field.default is not MISSING, f"{field.name} needs a default: that of the published network")
     clash = sorted(set(known) & {field.name for field in fields(Recipe)} | set(known) & {"architecture", "front_end"})
     _require(not clash, f"{', '.join(clash)} would be taken for a field of the training recipe: rename it")
@@ -107,14 +113,15 @@ def make_subject(
     samples: list[tuple[Any, Shape]] = [(published, shape)]
     rng = np.random.default_rng(seed)
     for _ in range(MAX_DRAWN if ranges else 0):
-        if len(samples) > num_sampled:
-            break
-        try:
-            config = entry.config(**heard, **{name: draw(each, rng) for name, each in ranges.items()})
-            entry.count(config, shape)
-        except ValueError:
-            continue
-        samples.append((config, shape))
+        values = {name: draw(each, rng) for name, each in ranges.items()}
+        with _told(f"what builds no network must be a ValueError, of {values} it is"):
+            try:
+                config = entry.config(**heard, **values)
+                if len(samples) <= num_sampled:
+                    entry.count(config, shape)
+                    samples.append((config, shape))
+            except ValueError:
+                continue
     return Subject(entry, tuple(samples))
 
 
@@ -169,6 +176,7 @@ def the_count_is_what_the_built_network_costs(subject: Subject) -> None:
     for config, shape in subject.samples:
         cost = measure_cost(subject.entry.network(config), shape)
         counted = subject.entry.count(config, shape)
+        _require(isinstance(counted, Counts), f"count must give models.counts.Counts, got {counted!r}")
         for name, value in vars(counted).items():
             measured = cost.peak_bytes if name == "peak_values" else getattr(cost, name)
             _require(value == measured, f"count says {value:,} {name}, the built network has {measured:,}: {config}")

@@ -25,12 +25,13 @@ from torch import nn
 from objectives.budget import Budget
 from objectives.measure import fvcore_macs, layer_costs, measure_cost
 from objectives.quality import Quality
-from search.architecture_file import use_architecture_file
+from search.architecture_file import file_digest, use_architecture_file
 from search.pricing import price
 from search.report import cost_table, markdown_table, quality_tables
 from search.study import (
     CONFIG,
     DATA,
+    FILES,
     QUALITY,
     VERSIONS,
     StudyFolder,
@@ -128,7 +129,10 @@ def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, An
         raise ExportError(f"{target} holds something else than an export; name another folder")
     settings = folder.settings()
     if settings.architecture_file is not None:
-        use_architecture_file(Path(settings.architecture_file), check=False)
+        file = Path(settings.architecture_file)
+        name = use_architecture_file(file, check=False)
+        if study.user_attrs.get(FILES, {}).get("architecture_file") != file_digest(file):
+            raise ExportError(f"{file} has changed since {name} was trained with it; bring it back")
     config = TrialConfig.from_dict(trial.user_attrs[CONFIG])
     checkpoint = folder.checkpoint(number)
     tensors, _ = read_tensors(checkpoint)

@@ -21,9 +21,10 @@ from objectives.cost import Cost
 from objectives.front import non_dominated_rank
 from search.branch import Branch
 from search.early_stopping import FrontHalving
-from search.plan import ARCHITECTURE, Plan
+from search.plan import Plan
 from search.pricing import Survey, price
 from search.repair import repairs
+from search.sampler import ARCHITECTURE, ArchitectureSampler
 from search.study import (
     CONFIG,
     COST,
@@ -103,7 +104,7 @@ class Ledger:
         self._architectures: dict[int, str] = {}  # of the trials handed out
         with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
             # a sampler that started from the same seed again would ask for the same configurations again
-            self.study.sampler = optuna.samplers.TPESampler(
+            self.study.sampler = ArchitectureSampler(
                 multivariate=True, group=True, constant_liar=True, seed=settings.seed + len(trials)
             )
         for trial in trials:

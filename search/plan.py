@@ -1,9 +1,11 @@
 """Settings turned into what a search works with: the ranges it varies, the values it holds, the budget."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import Trial
 
@@ -12,22 +14,16 @@ from objectives.budget import Budget
 from search.branch import Branch
 from search.names import unknown
 from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, survey
-from search.ranges import EmptySpaceError, narrow, take
+from search.ranges import EmptySpaceError, draw, narrow, take
 from search.repair import descend, repairs
+from search.sampler import ARCHITECTURE
 from search.settings import SearchSettings
-from search.space_file import find_space
-from search.trial_config import GIVEN, TrialConfig, Value, field_types
+from search.space_file import NUM_SAMPLED, find_space
+from search.trial_config import OWNED, TrialConfig, Value, field_types
 from spaces import Space
 from training.recipe import Recipe
 
 MIN_STEPS = 15  # an epoch, in the start from the published settings: what 32 epochs of small data need to learn
-ARCHITECTURE = "architecture"
-# What no search varies, and where it comes from.
-OWNED = {
-    **{name: f"it comes from {source}" for name, source in GIVEN.items()},
-    "epochs": "it is a setting of its own: --epochs",
-    "seed": "it is a setting of its own: --seed",
-}
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ class Plan:
         """
         found = {}
         for name, branch in self.branches.items():
-            small = min(branch.config({}).recipe.batch_size, max(2, num_clips // MIN_STEPS))
+            small = min(Recipe().batch_size, max(2, num_clips // MIN_STEPS))
             wanted = branch.published({"batch_size": small})
             fitting = repairs(surveys[name], self.budget, self.settings.precision, wanted)
             found[name] = wanted, {**wanted, **next(fitting, {})}
@@ -195,12 +191,29 @@ def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
                 raise ValueError(f"ranges: {key} cannot be narrowed: {why}")
             ranges[known_as] = narrow(key, ranges[known_as], settings.ranges[key])
         branches[name] = Branch(name, ranges, fixed)
-        branches[name].config({})  # refuses values that build nothing before anything starts
+        _require_some(branches[name])
     if not any(branch.ranges for branch in branches.values()):
         raise EmptySpaceError(
             f"the space {settings.space} is empty: `set` holds every one of its ranges at one value; leave one free"
         )
     return Plan(settings, branches, settings.limits())
+
+
+def _require_some(branch: Branch) -> None:
+    """Refuse held values with which nothing can be had, before anything starts.
+
+    Raises:
+        ValueError: What is wrong with the published settings, with the held values in them.
+    """
+    try:
+        branch.config({})
+    except ValueError:  # perhaps the ranges, which the published settings need not suit, hold others
+        rng = np.random.default_rng(0)
+        for _ in range(NUM_SAMPLED):
+            with suppress(ValueError):
+                branch.config({name: draw(each, rng) for name, each in branch.ranges.items()})
+                return
+        raise
 
 
 def _owner(key: str, architectures: Sequence[str]) -> tuple[str, str]:

@@ -43,13 +43,18 @@ def all_values(distribution: BaseDistribution) -> list[Any]:
 
 def draw(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
     """Draw a value, each as likely; on a logarithmic scale where the range has one."""
-    if math.isfinite(num_values(distribution)):
-        values = all_values(distribution)
-        return values[rng.integers(len(values))]
-    assert isinstance(distribution, FloatDistribution)
-    low, high = distribution.low, distribution.high
-    value = math.exp(rng.uniform(math.log(low), math.log(high))) if distribution.log else rng.uniform(low, high)
-    return min(max(float(value), low), high)
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[rng.integers(len(distribution.choices))]
+    assert isinstance(distribution, (IntDistribution, FloatDistribution))
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if distribution.log:
+        # each whole number has half a step to either side
+        margin = 0.5 if isinstance(distribution, IntDistribution) else 0.0
+        value = math.exp(rng.uniform(math.log(low - margin), math.log(high + margin)))
+        return nearest(distribution, value)
+    if step:
+        return nearest(distribution, low + int(rng.integers(int(num_values(distribution)))) * step)
+    return nearest(distribution, rng.uniform(low, high))
 
 
 def place(distribution: BaseDistribution, value: Any) -> float:
@@ -78,7 +83,9 @@ def take(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
             name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
         )
     assert isinstance(distribution, FloatDistribution)
-    return trial.suggest_float(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
+    step = distribution.step
+    value = trial.suggest_float(name, distribution.low, distribution.high, step=step, log=distribution.log)
+    return nearest(distribution, value) if step else value  # a step adds up to 1.7000000000000002
 
 
 def narrow(name: str, distribution: BaseDistribution, bounds: object) -> BaseDistribution:
@@ -142,4 +149,4 @@ def nearest(distribution: BaseDistribution, value: Any) -> Any:
     if distribution.step:
         steps = round((inside - distribution.low) / distribution.step)
         inside = round(distribution.low + steps * distribution.step, DIGITS)
-    return inside
+    return inside if isinstance(distribution, IntDistribution) else float(inside)

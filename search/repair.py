@@ -102,8 +102,7 @@ def _towards(distribution: BaseDistribution, here: Any, wanted: Any) -> list[Any
     """List the values from the wanted one to the one before `here`."""
     if here == wanted:
         return []
-    levels = _levels(distribution)
-    if isinstance(distribution, CategoricalDistribution) or wanted not in levels or here not in levels:
+    if isinstance(distribution, CategoricalDistribution):
         return [wanted]
-    first, last = levels.index(here), levels.index(wanted)
-    return levels[first + 1 : last + 1][::-1] if first < last else levels[last:first]
+    between = [level for level in _levels(distribution) if min(here, wanted) < level < max(here, wanted)]
+    return [wanted, *sorted(between, key=lambda level: abs(float(level - wanted)))]

@@ -12,7 +12,7 @@ A range is a mapping of low and high, with a step or on a logarithmic scale; a l
 value is held. A Python file says the same as `SPACE`, a `spaces.Space`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,15 @@ from models import ARCHITECTURES
 from search.names import unknown
 from search.ranges import draw
 from search.settings import is_space_file
-from search.trial_config import GIVEN, TrialConfig, field_types
+from search.trial_config import OWNED, TrialConfig, field_types
 from search.user_module import load_module
-from spaces import NETWORKS, SPACES, TRAINING, Space
+from spaces import SPACES, TRAINING, Space
 from training.recipe import Recipe
 
 NUM_SAMPLED = 200
 KEYS = ("networks", "front_ends", "training")
 RANGE_KEYS = ("low", "high", "step", "log")
+MAX_NUMBER = 10**6  # no size and no setting comes near it, and what such a network costs can still be counted
 
 
 class SpaceError(ValueError):
@@ -50,10 +51,13 @@ def find_space(text: str) -> Space:
     if is_space_file(text):
         return read_space(Path(text))
     names = [name.strip() for name in text.split(",")]
+    if len(names) == 1:
+        raise ValueError(unknown("space", text, SPACES))
+    known = [name for name in SPACES if name in ARCHITECTURES]
     for name in names:
-        if name not in NETWORKS:
-            raise ValueError(unknown("space", name, [*SPACES]))
-    return Space({name: NETWORKS[name] for name in names})
+        if name not in known:
+            raise ValueError(unknown("architecture", name, known))
+    return Space({name: SPACES[name].networks[name] for name in names})
 
 
 def read_space(path: Path) -> Space:
@@ -120,31 +124,60 @@ def _range(what: str, described: object, kind: type) -> BaseDistribution:
         choices: list[Any] = described if isinstance(described, list) else [described]
         if not choices or not all(isinstance(choice, bool | int | float | str) for choice in choices):
             raise SpaceError(f"{what} must be a range, a list of values or a value, got {described!r}")
-        return CategoricalDistribution(choices)
+        return CategoricalDistribution([_number(choice) if kind is float else choice for choice in choices])
     record = _mapping(what, described, RANGE_KEYS)
     if kind not in (int, float):
         raise SpaceError(f"{what} is no number: give a list of values")
+    given = {key: _number(value) for key, value in record.items() if value is not None}
+    rules = [(key in given, f"must say {key}") for key in ("low", "high")]
+    log = given.pop("log", False)
+    rules += [
+        (_is_of(value, kind) and abs(value) <= MAX_NUMBER, f"must have a {_KINDS[kind]} up to {MAX_NUMBER:,} for {key}")
+        for key, value in given.items()
+    ]
+    rules += [(isinstance(log, bool), "must have true or false for log")]
+    _require(what, record, rules)
+    low, high, step = given["low"], given["high"], given.get("step")
+    rules = [
+        (low <= high, "must have low at most high"),
+        (step is None or step > 0, "must have a step above 0"),
+        (step is None or not log, "must have a step or a logarithmic scale, not both"),
+        (not log or low > 0, "must have low above 0 for a logarithmic scale"),
+    ]
+    _require(what, record, rules)
+    if step is not None:
+        steps = (high - low) / step
+        _require(what, record, [(abs(steps - round(steps)) < 1e-9, "must have a step that leads from low to high")])
+    if kind is int:
+        return IntDistribution(low, high, step=step or 1, log=log)
+    return FloatDistribution(low, high, step=step, log=log)
+
+
+_KINDS = {int: "whole number", float: "number"}
+
+
+def _require(what: str, record: Mapping[str, Any], rules: Iterable[tuple[bool, str]]) -> None:
+    broken = [rule for holds, rule in rules if not holds]
+    if broken:
+        raise SpaceError(f"{what} {' and '.join(broken)}, got {dict(record)}")
+
+
+def _number(value: Any) -> Any:
+    """Give the number that a text spells: YAML 1.1 takes 1e-3 for a text."""
     try:
-        numbers = {key: float(record[key]) for key in ("low", "high", "step") if record.get(key) is not None}
-        if kind is int:
-            whole = {key: int(value) for key, value in numbers.items()}
-            if whole != numbers:
-                raise SpaceError(f"{what} must be whole numbers, got {dict(record)}")
-            return IntDistribution(whole["low"], whole["high"], step=whole.get("step", 1), log=bool(record.get("log")))
-        if kind is not float:
-            raise SpaceError(f"{what} is no number: give a list of values")
-        return FloatDistribution(numbers["low"], numbers["high"], step=numbers.get("step"), log=bool(record.get("log")))
-    except KeyError as error:
-        raise SpaceError(f"{what} must say {error.args[0]}, got {dict(record)}") from error
-    except SpaceError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise SpaceError(f"{what}: {error}") from error
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _is_of(value: object, kind: type) -> bool:
+    accepted = (int, float) if kind is float else (kind,)
+    return isinstance(value, accepted) and (not isinstance(value, bool) or kind is bool)
 
 
 def _mapping(what: str, record: object, keys: tuple[str, ...] | None = None) -> Mapping[str, Any]:
     if not isinstance(record, Mapping) or not all(isinstance(key, str) for key in record):
-        raise SpaceError(f"{what} must be a mapping, got {record!r}")
+        raise SpaceError(f"{what} must be a mapping of names, got {record!r}")
     for key in record:
         if keys is not None and key not in keys:
             raise SpaceError(f"{what}: {unknown('key', key, keys)}")
@@ -153,9 +186,14 @@ def _mapping(what: str, record: object, keys: tuple[str, ...] | None = None) -> 
 
 def broken_promises(space: Space) -> list[str]:
     """Say what keeps a space from being searched: every promise that it breaks, ours and a user's alike."""
+    wrong = _misshapen(space)
+    if wrong:
+        return wrong
     wrong = [] if space.networks else ["it names no architecture"]
-    wrong += [unknown("front end", str(name), FRONT_ENDS) for name in space.front_ends if name not in FRONT_ENDS]
-    wrong += [unknown("architecture", name, ARCHITECTURES) for name in space.networks if name not in ARCHITECTURES]
+    known = tuple(FRONT_ENDS)  # a list can be looked for in it
+    wrong += [unknown("front end", str(name), known) for name in space.front_ends if name not in known]
+    wrong += [f"it names the front end {name} twice" for name in _twice(space.front_ends)]
+    wrong += [unknown("architecture", str(name), ARCHITECTURES) for name in space.networks if name not in ARCHITECTURES]
     if wrong:
         return wrong
     parts: list[tuple[str, Mapping[str, BaseDistribution], type]] = [("training", space.training, Recipe)]
@@ -165,25 +203,48 @@ def broken_promises(space: Space) -> list[str]:
         for name, distribution in ranges.items():
             if name not in types:
                 wrong.append(f"{what}: {unknown('field', name, types)}")
-            elif name in GIVEN:
-                wrong.append(f"{what}: {name} is not for a search to vary: it comes from {GIVEN[name]}")
+            elif name in OWNED:
+                wrong.append(f"{what}: {name} is not for a space to vary: {OWNED[name]}")
             else:
                 wrong += [f"{what}: {name} {problem}" for problem in _problems(distribution, types[name])]
     return wrong or [problem for name in space.networks for problem in _unbuildable(name, space)]
 
 
+def _misshapen(space: Space) -> list[str]:
+    """Say which parts of a space that a Python file made are something else."""
+    networks, shared = space.networks, space.training
+    return [
+        f"its {name} must be {rule}, got {getattr(space, name)!r}"
+        for name, rule, holds in (
+            ("networks", "a mapping of architectures to ranges", _is_mapping(networks, Mapping)),
+            ("front_ends", "a tuple", isinstance(space.front_ends, list | tuple)),
+            ("training", "a mapping of fields to ranges", _is_mapping(shared, object)),
+        )
+        if not holds
+    ]
+
+
+def _is_mapping(record: object, kind: type) -> bool:
+    return isinstance(record, Mapping) and all(isinstance(value, kind) for value in record.values())
+
+
+def _twice(values: Sequence[Any]) -> list[Any]:
+    return [value for number, value in enumerate(values) if value in values[:number]]
+
+
 def _problems(distribution: BaseDistribution, kind: type) -> list[str]:
     if isinstance(distribution, CategoricalDistribution):
-        accepted = (int, float) if kind is float else (kind,)
-        return [
-            f"must be of type {kind.__name__}, got {choice!r}"
-            for choice in distribution.choices
-            if not isinstance(choice, accepted) or (isinstance(choice, bool) and kind is not bool)
+        values = list(distribution.choices)
+        wrong = [f"must be of type {kind.__name__}, got {value!r}" for value in values if not _is_of(value, kind)] or [
+            f"names {value!r} twice" for value in _twice(values)
         ]
-    expected = IntDistribution if kind is int else FloatDistribution
-    if kind not in (int, float) or not isinstance(distribution, expected):
-        return [f"is of type {kind.__name__}, which {type(distribution).__name__} does not give"]
-    return []
+    else:
+        expected = IntDistribution if kind is int else FloatDistribution
+        if kind not in (int, float) or not isinstance(distribution, expected):
+            return [f"is of type {kind.__name__}, which {type(distribution).__name__} does not give"]
+        values, wrong = [distribution.low, distribution.high], []
+    far = [value for value in values if isinstance(value, int | float) and not abs(value) <= MAX_NUMBER]
+    return wrong + [f"must be from -{MAX_NUMBER:,} to {MAX_NUMBER:,}, got {value}" for value in far]
 
 
 def _unbuildable(name: str, space: Space) -> list[str]:

@@ -16,6 +16,12 @@ Value = bool | int | float | str
 
 # Fields of a network's config that no search varies, and where they come from.
 GIVEN = {"num_classes": "the data", "in_channels": "the front end", "mel_bins": "the front end"}
+# All that no search varies, of the recipe too, and why.
+OWNED = {
+    **{name: f"it comes from {source}" for name, source in GIVEN.items()},
+    "epochs": "it is a setting of its own: --epochs",
+    "seed": "it is a setting of its own: --seed",
+}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
@@ -31,11 +32,13 @@ def load_module(path: Path) -> ModuleType:
     sys.modules[name] = module  # a dataclass looks its module up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a stranger's code may raise
+    except (Exception, SystemExit) as error:  # whatever a stranger's code may raise
         del sys.modules[name]
-        line = error.__traceback__
-        while line is not None and line.tb_next is not None:
-            line = line.tb_next
-        where = f", line {line.tb_lineno} of {line.tb_frame.f_code.co_filename}" if line is not None else ""
-        raise UserFileError(f"{path} cannot be run: {type(error).__name__}: {error}{where}") from error
+        raise UserFileError(f"{path} cannot be run: {type(error).__name__}: {error}{_where(error, path)}") from error
     return module
+
+
+def _where(error: BaseException, path: Path) -> str:
+    """Name the last line of the user's own file on the way to an error; a syntax error names it itself."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f", line {lines[-1]} of {path}" if lines else ""

@@ -1,0 +1,56 @@
+"""What a range holds, whoever takes a value from it."""
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FixedTrial
+
+from search.ranges import all_values, draw, nearest, num_values, place, take
+
+RANGES = [
+    IntDistribution(8, 64, step=8),
+    IntDistribution(1, 200, log=True),
+    IntDistribution(7, 7),
+    FloatDistribution(1.0, 2.4, step=0.1),
+    FloatDistribution(0.0, 0.5),
+    FloatDistribution(1e-4, 1e-1, log=True),
+    CategoricalDistribution([False, True]),
+    CategoricalDistribution(["none", "some"]),
+]
+
+
+@pytest.fixture(params=RANGES, ids=str)
+def distribution(request):
+    return request.param
+
+
+def test_what_is_drawn_and_what_is_sampled_lies_in_the_range(distribution):
+    rng = np.random.default_rng(0)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn = [draw(distribution, rng) for _ in range(300)]
+    sampled = [take(study.ask(), "x", distribution) for _ in range(300)]
+    for value in (*drawn, *sampled):
+        assert distribution._contains(distribution.to_internal_repr(value))
+        assert type(value) in {int, float, bool, str}
+        assert nearest(distribution, value) == value
+    if num_values(distribution) < 100:
+        assert set(drawn) == set(sampled) == set(all_values(distribution))
+    if not isinstance(distribution, CategoricalDistribution):
+        places = [place(distribution, value) for value in drawn]
+        assert min(places) >= 0
+        assert max(places) <= 1
+        if num_values(distribution) > 1:
+            assert abs(np.mean(places) - 0.5) < 0.06  # on its own scale each place is as likely
+
+
+def test_a_range_of_a_million_values_is_not_listed_to_draw_one():
+    rng = np.random.default_rng(0)
+    wide = IntDistribution(1, 10**12)
+    assert len({draw(wide, rng) for _ in range(100)}) == 100
+
+
+def test_a_step_that_does_not_add_up_is_put_right():
+    growth = FloatDistribution(1.0, 2.4, step=0.1)
+    assert 1.7000000000000002 not in all_values(growth)
+    assert take(FixedTrial({"growth": 1.7000000000000002}), "growth", growth) == 1.7

@@ -1,0 +1,176 @@
+"""The smallest change that fits, against a search of everything that fits."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from models import ARCHITECTURES
+from objectives.budget import parse_budget
+from search.plan import make_plan
+from search.pricing import survey
+from search.ranges import draw
+from search.repair import LEVELS, descend, repairs
+from search.settings import SearchSettings
+
+BUDGET = "macs=6M,params=40K"
+# The values of a small space, written out, and the sizes without an order.
+GRID = {
+    "cp_resnet.width": range(16, 113, 16),
+    "cp_resnet.groups": (1, 2, 4, 8, 16),
+    "cp_resnet.rho": range(9),
+    "cp_resnet.damped": (False, True),
+}
+UNORDERED = {"cp_resnet.groups", "cp_resnet.damped"}
+CONTINUOUS = """
+networks:
+  cp_mobile:
+    base_channels: {low: 8, high: 64, step: 8}
+    growth: {low: 1.0, high: 2.4}
+    expansion: {low: 1.0, high: 4.0, log: true}
+    depth_1: {low: 1, high: 4}
+    depth_3: [1, 2, 3]
+front_ends: [dcase24, tfsepnet]
+training: {}
+"""
+
+
+@pytest.fixture(scope="module")
+def whole():
+    asked = SearchSettings(
+        data="nowhere", space="cp_resnet", budget=BUDGET,
+        set={"tail_blocks": 0, "block_scale": False}, ranges={"width": [16, 112]},
+    )  # fmt: skip
+    return make_plan(asked, num_classes=10).survey()["cp_resnet"]
+
+
+@pytest.fixture(scope="module")
+def fits():
+    """Every point of the grid that fits, by the architecture's own count."""
+    entry = ARCHITECTURES["cp_resnet"]
+    found = []
+    for width, groups, rho, damped in itertools.product(*GRID.values()):
+        config = entry.config(width=width, groups=groups, rho=rho, damped=damped, tail_blocks=0, block_scale=False)
+        counts = entry.count(config, (1, 256, 44))
+        if counts.macs <= 6_000_000 and counts.params <= 40_000:
+            found.append((width, groups, rho, damped))
+    return found
+
+
+@pytest.fixture(scope="module")
+def continuous(tmp_path_factory):
+    path = tmp_path_factory.mktemp("space") / "continuous.yaml"
+    path.write_text(CONTINUOUS)
+    plan = make_plan(SearchSettings(data="nowhere", space=str(path), budget=BUDGET), num_classes=10)
+    found = plan.survey(num_drawn=300)["cp_mobile"]
+    assert not found.is_whole
+    return found
+
+
+def steps_between(point, other):
+    """How far each value moves as a share of its range; another choice counts as a whole range."""
+    return sum(
+        float(point[name] != b)
+        if name in UNORDERED
+        else abs(values.index(point[name]) - values.index(b)) / (len(values) - 1)
+        for (name, values), b in zip(GRID.items(), other, strict=True)
+    )
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.fixed_dictionaries({name: st.sampled_from(list(values)) for name, values in GRID.items()}))
+def test_of_everything_that_fits_the_nearest_comes_first(whole, fits, wanted):
+    assert whole.is_whole
+    assert 0 < len(fits) < len(list(itertools.product(*GRID.values())))
+    repaired = list(itertools.islice(repairs(whole, parse_budget(BUDGET), "fp16", wanted), 20))
+    away = sorted(steps_between(wanted, other) for other in fits)
+    assert all(tuple(found.values()) in fits for found in repaired)
+    assert [steps_between(wanted, found.values()) for found in repaired] == pytest.approx(away[:20], abs=1e-5)
+
+
+def test_the_repairs_of_a_whole_space_are_all_that_fits_each_once(whole, fits):
+    wanted = {name: max(values) for name, values in GRID.items()}
+    found = [tuple(values.values()) for values in repairs(whole, parse_budget(BUDGET), "fp16", wanted)]
+    assert sorted(found) == sorted(fits)
+
+
+def nearer(distribution, here, wanted):
+    """List the values that would be a smaller change: all of a range with steps, evenly spaced ones of another."""
+    if isinstance(distribution, CategoricalDistribution):
+        return [wanted] if here != wanted else []
+    if isinstance(distribution, FloatDistribution):
+        spaced = np.geomspace if distribution.log else np.linspace
+        values = [wanted, *spaced(distribution.low, distribution.high, LEVELS).tolist()]
+    else:
+        values = range(distribution.low, distribution.high + 1, distribution.step)
+    low, high = min(here, wanted), max(here, wanted)
+    return [value for value in values if value != here and low <= value <= high and abs(value - wanted) < high - low]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10**6))
+def test_of_a_sample_no_value_alone_can_come_closer_and_still_fit(continuous, seed):
+    rng, branch, budget = np.random.default_rng(seed), continuous.branch, parse_budget(BUDGET)
+    wanted = {name: draw(each, rng) for name, each in branch.cost_ranges.items()}
+    found = next(repairs(continuous, budget, "fp16", wanted))
+    priced = branch.pricer(list(branch.cost_ranges), "fp16")
+    assert budget.fits(priced(list(found.values())))
+    for name, distribution in branch.cost_ranges.items():
+        for value in nearer(distribution, found[name], wanted[name]):
+            assert not budget.fits(priced(list({**found, name: value}.values()))), (name, value)
+
+
+def test_a_network_that_fits_is_its_own_repair(whole, continuous):
+    for found in (whole, continuous):
+        for values in found.fitting[::37]:
+            wanted = dict(zip(found.branch.cost_ranges, values, strict=True))
+            assert next(repairs(found, parse_budget(BUDGET), "fp16", wanted)) == wanted
+
+
+def test_the_repairs_of_a_sample_all_fit(continuous):
+    wanted = {**dict(zip(continuous.branch.cost_ranges, continuous.fitting[0], strict=True)), "cp_mobile.growth": 2.4}
+    budget = parse_budget(BUDGET)
+    priced = continuous.branch.pricer(list(wanted), "fp16")
+    found = list(repairs(continuous, budget, "fp16", wanted))
+    assert len(found) == len(continuous.fitting) > 20
+    assert all(budget.fits(priced(list(values.values()))) for values in found)
+
+
+def test_what_random_draws_miss_is_found_from_the_nearest_of_them():
+    asked = SearchSettings(data="nowhere", space="cp_mobile", budget="macs=1M,params=4K")
+    plan = make_plan(asked, num_classes=10)
+    branch = plan.branches["cp_mobile"]
+    drawn = survey(branch, plan.budget, "fp16", num_drawn=100, max_enumerated=0)
+    assert drawn.fitting == []
+    found = plan.survey(num_drawn=100, max_enumerated=0)["cp_mobile"]
+    priced = branch.pricer(list(branch.cost_ranges), "fp16")
+    assert len(found.fitting) == 1
+    plan.budget.require(priced(found.fitting[0]))
+    assert plan.fitting({"cp_mobile": found}).branches == plan.branches
+    wanted, start = plan.starts({"cp_mobile": found}, 960)["cp_mobile"]
+    assert wanted != start
+    plan.budget.require(priced([start[name] for name in branch.cost_ranges]))
+
+
+def test_where_nothing_fits_the_descent_comes_as_close_as_there_is():
+    asked = SearchSettings(data="nowhere", space="cp_resnet", budget="macs=10K,params=4K", ranges={"width": [16, 64]})
+    plan = make_plan(asked, num_classes=10)
+    whole = plan.survey()["cp_resnet"]
+    assert whole.is_whole
+    drawn = survey(plan.branches["cp_resnet"], plan.budget, "fp16", num_drawn=5, max_enumerated=0)
+    found = descend(drawn.branch, plan.budget, "fp16", drawn.nearest.values)
+    cost = drawn.branch.pricer(list(found), "fp16")(list(found.values()))
+    assert max(plan.budget.excess(cost).values()) == pytest.approx(max(whole.nearest.excess.values()))
+
+
+def test_a_value_that_is_to_stay_stays():
+    asked = SearchSettings(data="nowhere", space="cp_mobile", budget="macs=1M,params=4K")
+    branch = make_plan(asked, num_classes=10).branches["cp_mobile"]
+    published = branch.published({})
+    start = {name: published[name] for name in branch.cost_ranges}
+    found = descend(branch, parse_budget("macs=1M,params=4K"), "fp16", start, held="cp_mobile.base_channels")
+    assert found["cp_mobile.base_channels"] == 32
+    assert found["cp_mobile.depth_1"] < start["cp_mobile.depth_1"]

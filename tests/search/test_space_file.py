@@ -1,0 +1,348 @@
+"""A user's space, turned into ranges or into a sentence that says what is wrong with it."""
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from search.plan import make_plan
+from search.settings import SearchSettings
+from search.space_file import MAX_NUMBER, SpaceError, broken_promises, find_space, read_space
+from search.user_module import UserFileError
+from spaces import NETWORKS, SPACES, TRAINING, Space
+
+WHOLE = """
+networks:
+  isotropic:
+    width: {low: 32, high: 96, step: 16}
+    kernel: [3, 5]
+    patch: 8
+    depth: {low: 2, high: 32, log: true}
+  cp_mobile:
+    growth: {low: 1.0, high: 2.0, step: 0.25}
+    expansion: {low: 1, high: 4}
+  cp_resnet:
+front_ends: [dcase24, tfsepnet]
+training:
+  learning_rate: {low: 1e-4, high: 1e-2, log: true}
+  weight_decay: [1e-5, 0.001]
+  batch_size: 64
+"""
+
+
+def written(folder, text, name="space.yaml"):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_a_yaml_file_becomes_the_ranges_that_it_says(tmp_path):
+    space = find_space(str(written(tmp_path, WHOLE)))
+    assert space == Space(
+        networks={
+            "isotropic": {
+                "width": IntDistribution(32, 96, step=16),
+                "kernel": CategoricalDistribution([3, 5]),
+                "patch": CategoricalDistribution([8]),
+                "depth": IntDistribution(2, 32, log=True),
+            },
+            "cp_mobile": {
+                "growth": FloatDistribution(1.0, 2.0, step=0.25),
+                "expansion": FloatDistribution(1.0, 4.0),
+            },
+            "cp_resnet": {},
+        },
+        front_ends=("dcase24", "tfsepnet"),
+        training={
+            "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
+            "weight_decay": CategoricalDistribution([1e-5, 0.001]),
+            "batch_size": CategoricalDistribution([64]),
+        },
+    )
+
+
+def test_a_python_file_says_the_same_as_space(tmp_path):
+    path = written(
+        tmp_path,
+        "from optuna.distributions import IntDistribution\n"
+        "from spaces import Space\n"
+        "SPACE = Space({'isotropic': {'width': IntDistribution(32, 64, step=16)}}, ('tfsepnet',), {})\n",
+        "small.py",
+    )
+    assert find_space(str(path)) == Space({"isotropic": {"width": IntDistribution(32, 64, step=16)}}, ("tfsepnet",), {})
+
+
+def test_without_a_word_on_training_it_varies_as_in_our_own_spaces(tmp_path):
+    assert read_space(written(tmp_path, "networks: {isotropic: }")).training == TRAINING
+
+
+def test_an_empty_training_varies_nothing_of_it(tmp_path):
+    path = written(tmp_path, "networks: {isotropic: {width: {low: 32, high: 64, step: 16}}}\ntraining: {}")
+    settings = SearchSettings(data="nowhere", space=str(path))
+    assert list(make_plan(settings, num_classes=10).branches["isotropic"].ranges) == ["isotropic.width"]
+
+
+def test_the_front_end_is_a_choice_of_every_architecture(tmp_path):
+    text = "networks: {isotropic: , cp_mobile: }\nfront_ends: [tfsepnet, dcase24]\ntraining: {}"
+    plan = make_plan(SearchSettings(data="nowhere", space=str(written(tmp_path, text))), num_classes=10)
+    for branch in plan.branches.values():
+        assert dict(branch.ranges) == {"front_end": CategoricalDistribution(["tfsepnet", "dcase24"])}
+        assert branch.config({"front_end": "tfsepnet"}).input_shape == (1, 128, 44)
+    assert plan.front_ends == ("tfsepnet", "dcase24")
+
+
+def test_names_with_commas_between_are_searched_together():
+    assert find_space("isotropic, cp_mobile") == Space({name: NETWORKS[name] for name in ("isotropic", "cp_mobile")})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("isotropci", "unknown space 'isotropci'; did you mean 'isotropic'?"),
+        ("isotropic,cp_mobil", "unknown architecture 'cp_mobil'; did you mean 'cp_mobile'?"),
+        ("isotropic,all", f"unknown architecture 'all'; there are: {', '.join(sorted(NETWORKS))}"),
+        ("isotropic,", f"unknown architecture ''; there are: {', '.join(sorted(NETWORKS))}"),
+    ],
+)
+def test_a_name_that_nobody_knows_is_told_with_the_nearest(text, message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
+        find_space(text)
+    assert str(caught.value) == message
+
+
+WIDTH = "isotropic: width"
+RATE = "training: learning_rate"
+FRONT_ENDS = "bcresnet, cpresnet, cpresnet280, dcase24, sepcnn, tfsepnet"
+
+
+def width(text):
+    return f"networks: {{isotropic: {{width: {text}}}}}"
+
+
+def rate(text):
+    return f"networks: {{isotropic: }}\ntraining: {{learning_rate: {text}}}"
+
+
+# What cannot be read as a space: the file's text, and what is said of it after the file's name.
+UNREADABLE = [
+    ("", "a space must be a mapping of names, got None"),
+    ("- isotropic", "a space must be a mapping of names, got ['isotropic']"),
+    ("{}", "networks must be a mapping of names, got None"),
+    ("networks: {}", f"networks must name an architecture: {', '.join(NETWORKS)}"),
+    ("networks: [isotropic]", "networks must be a mapping of names, got ['isotropic']"),
+    ("network: {isotropic: }", "a space: unknown key 'network'; did you mean 'networks'?"),
+    ("networks: {isotropci: }", "unknown architecture 'isotropci'; did you mean 'isotropic'?"),
+    ("networks: {isotropic: 64}", "isotropic must be a mapping of names, got 64"),
+    ("networks: {isotropic: {3: 4}}", "isotropic must be a mapping of names, got {3: 4}"),
+    ("networks: {isotropic: {widht: 64}}", "isotropic: unknown field 'widht'; did you mean 'width'?"),
+    (
+        "networks: {isotropic: }\nfront_ends: dcase24",
+        f"front_ends must be a list of front ends ({FRONT_ENDS}), got 'dcase24'",
+    ),
+    ("networks: {isotropic: }\ntraining: [32]", "training must be a mapping of names, got [32]"),
+    (
+        "networks: {isotropic: }\ntraining: {learn_rate: 1}",
+        "training: unknown field 'learn_rate'; did you mean 'learning_rate'?",
+    ),
+    (width("[]"), f"{WIDTH} must be a range, a list of values or a value, got []"),
+    (width("[[32]]"), f"{WIDTH} must be a range, a list of values or a value, got [[32]]"),
+    (width(""), f"{WIDTH} must be a range, a list of values or a value, got None"),
+    (width("{low: 32, hihg: 64}"), f"{WIDTH}: unknown key 'hihg'; did you mean 'high'?"),
+    (width("{low: 32, step: 16}"), f"{WIDTH} must say high, got {{'low': 32, 'step': 16}}"),
+    (width("{low: 64, high: 32}"), f"{WIDTH} must have low at most high, got {{'low': 64, 'high': 32}}"),
+    (
+        width("{low: 32, high: 90, step: 16}"),
+        f"{WIDTH} must have a step that leads from low to high, got {{'low': 32, 'high': 90, 'step': 16}}",
+    ),
+    (
+        width("{low: 32, high: 64, step: 0}"),
+        f"{WIDTH} must have a step above 0, got {{'low': 32, 'high': 64, 'step': 0}}",
+    ),
+    (
+        width("{low: 32, high: 64, step: 16, log: true}"),
+        (
+            f"{WIDTH} must have a step or a logarithmic scale, not both, "
+            "got {'low': 32, 'high': 64, 'step': 16, 'log': True}"
+        ),
+    ),
+    (
+        width("{low: 0, high: 64, log: true}"),
+        f"{WIDTH} must have low above 0 for a logarithmic scale, got {{'low': 0, 'high': 64, 'log': True}}",
+    ),
+    (
+        width("{low: 32, high: 64, log: maybe}"),
+        f"{WIDTH} must have true or false for log, got {{'low': 32, 'high': 64, 'log': 'maybe'}}",
+    ),
+    (
+        width("{low: 32.5, high: 64}"),
+        f"{WIDTH} must have a whole number up to 1,000,000 for low, got {{'low': 32.5, 'high': 64}}",
+    ),
+    (
+        width("{low: true, high: 64}"),
+        f"{WIDTH} must have a whole number up to 1,000,000 for low, got {{'low': True, 'high': 64}}",
+    ),
+    (
+        width("{low: 32, high: 1000001}"),
+        f"{WIDTH} must have a whole number up to 1,000,000 for high, got {{'low': 32, 'high': 1000001}}",
+    ),
+    (
+        rate("{low: small, high: 1}"),
+        f"{RATE} must have a number up to 1,000,000 for low, got {{'low': 'small', 'high': 1}}",
+    ),
+    (
+        rate("{low: 0.1, high: .inf}"),
+        f"{RATE} must have a number up to 1,000,000 for high, got {{'low': 0.1, 'high': inf}}",
+    ),
+    (rate("{low: .nan, high: 1}"), f"{RATE} must have a number up to 1,000,000 for low, got {{'low': nan, 'high': 1}}"),
+    (
+        rate("{low: 0.1, high: 0.25, step: 0.1}"),
+        f"{RATE} must have a step that leads from low to high, got {{'low': 0.1, 'high': 0.25, 'step': 0.1}}",
+    ),
+    ("networks: {cp_resnet: {damped: {low: 0, high: 1}}}", "cp_resnet: damped is no number: give a list of values"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), UNREADABLE)
+def test_a_file_that_is_no_space_is_told_with_the_part_that_is_wrong(tmp_path, text, message):
+    path = written(tmp_path, text)
+    with pytest.raises(SpaceError) as caught:
+        read_space(path)
+    assert str(caught.value) == f"{path}: {message}"
+
+
+# What can be read, and not searched.
+UNSEARCHABLE = [
+    (width("[32, true]"), f"{WIDTH} must be of type int, got True"),
+    (width("[32, 48.0]"), f"{WIDTH} must be of type int, got 48.0"),
+    (width("wide"), f"{WIDTH} must be of type int, got 'wide'"),
+    (width("[32, 32]"), f"{WIDTH} names 32 twice"),
+    (width("10000000"), f"{WIDTH} must be from -1,000,000 to 1,000,000, got 10000000"),
+    (rate("[0.1, fast]"), f"{RATE} must be of type float, got 'fast'"),
+    ("networks: {cp_resnet: {damped: 1}}", "cp_resnet: damped must be of type bool, got 1"),
+    (
+        "networks: {isotropic: {num_classes: {low: 2, high: 9}, in_channels: 1}}",
+        (
+            "isotropic: num_classes is not for a space to vary: it comes from the data\n"
+            "  isotropic: in_channels is not for a space to vary: it comes from the front end"
+        ),
+    ),
+    (
+        "networks: {isotropic: }\ntraining: {epochs: [10, 20], seed: 3}",
+        (
+            "training: epochs is not for a space to vary: it is a setting of its own: --epochs\n"
+            "  training: seed is not for a space to vary: it is a setting of its own: --seed"
+        ),
+    ),
+    ("networks: {isotropic: }\nfront_ends: [dcase23]", "unknown front end 'dcase23'; did you mean 'dcase24'?"),
+    ("networks: {isotropic: }\nfront_ends: [[1]]", f"unknown front end '[1]'; there are: {FRONT_ENDS}"),
+    ("networks: {isotropic: }\nfront_ends: [dcase24, dcase24]", "it names the front end dcase24 twice"),
+    (
+        "networks: {isotropic: {patch: 300}, cp_mobile: }",
+        (
+            "isotropic: none of 200 random configurations can be had; the last: patch must be at most the shorter side "
+            "of the input, 256 mel bins x 65 frames, got 300"
+        ),
+    ),
+    (
+        rate("-1"),
+        (
+            "isotropic: none of 200 random configurations can be had; the last: learning_rate must be above 0 and "
+            "finite, got -1"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), UNSEARCHABLE)
+def test_a_space_that_cannot_be_searched_is_told_with_every_broken_promise(tmp_path, text, message):
+    path = written(tmp_path, text)
+    with pytest.raises(SpaceError) as caught:
+        read_space(path)
+    assert str(caught.value) == f"{path} is no space that can be searched:\n  {message}"
+
+
+def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):
+    with pytest.raises(SpaceError) as caught:
+        find_space(str(tmp_path / "none.yaml"))
+    assert str(caught.value) == (
+        f"{tmp_path}/none.yaml cannot be read: [Errno 2] No such file or directory: '{tmp_path}/none.yaml'"
+    )
+    with pytest.raises(UserFileError) as caught:
+        find_space(str(tmp_path / "none.py"))
+    assert str(caught.value) == f"{tmp_path}/none.py cannot be read: No such file or directory"
+    for text in ("networks: [", "networks: !!python/object:os.system x"):
+        path = written(tmp_path, text)
+        with pytest.raises(SpaceError) as caught:
+            find_space(str(path))
+        assert str(caught.value).startswith(f"{path} is not YAML that can be loaded safely: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SPACES = 3", "{path} must say SPACE, a spaces.Space, got NoneType"),
+        ("SPACE = {'isotropic': {}}", "{path} must say SPACE, a spaces.Space, got dict"),
+        ("SPACE = Space(", "{path} cannot be run: SyntaxError: '(' was never closed (space.py, line 1)"),
+        ("\n1 / 0", "{path} cannot be run: ZeroDivisionError: division by zero, line 2 of {path}"),
+        (
+            "import json\n\njson.loads('x')",  # raised in another file
+            "{path} cannot be run: JSONDecodeError: Expecting value: line 1 column 1 (char 0), line 3 of {path}",
+        ),
+        ("raise SystemExit(0)", "{path} cannot be run: SystemExit: 0, line 1 of {path}"),
+        (
+            "from spaces import Space\nSPACE = Space(['isotropic'], None, 3)",
+            (
+                "{path} is no space that can be searched:\n"
+                "  its networks must be a mapping of architectures to ranges, got ['isotropic']\n"
+                "  its front_ends must be a tuple, got None\n"
+                "  its training must be a mapping of fields to ranges, got 3"
+            ),
+        ),
+        (
+            "from spaces import Space\nSPACE = Space({'isotropic': {'width': [32, 48]}})",
+            "{path} is no space that can be searched:\n  isotropic: width is of type int, which list does not give",
+        ),
+        (
+            (
+                "from optuna.distributions import FloatDistribution\nfrom spaces import Space\n"
+                "SPACE = Space({'isotropic': {'width': FloatDistribution(32, 64), 'wdith': FloatDistribution(0, 1)}})"
+            ),
+            (
+                "{path} is no space that can be searched:\n"
+                "  isotropic: width is of type int, which FloatDistribution does not give\n"
+                "  isotropic: unknown field 'wdith'; did you mean 'width'?"
+            ),
+        ),
+        (
+            (
+                "from optuna.distributions import FloatDistribution\nfrom spaces import Space\n"
+                "SPACE = Space({'isotropic': {}}, (), {'learning_rate': FloatDistribution(0, float('inf'))})"
+            ),
+            (
+                "{path} is no space that can be searched:\n"
+                "  training: learning_rate must be from -1,000,000 to 1,000,000, got inf"
+            ),
+        ),
+        (
+            "from spaces import Space\nSPACE = Space({})",
+            "{path} is no space that can be searched:\n  it names no architecture",
+        ),
+        (
+            "from spaces import Space\nSPACE = Space({'isotropci': {}})",
+            "{path} is no space that can be searched:\n  unknown architecture 'isotropci'; did you mean 'isotropic'?",
+        ),
+    ],
+)
+def test_a_python_file_that_gives_no_space_is_told(tmp_path, text, message):
+    path = written(tmp_path, text, "space.py")
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
+        read_space(path)
+    assert str(caught.value) == message.format(path=path)
+
+
+def test_the_largest_number_that_a_range_may_hold_can_be_searched(tmp_path):
+    text = f"networks: {{isotropic: {{width: {{low: {MAX_NUMBER - 1}, high: {MAX_NUMBER}}}}}}}"
+    plan = make_plan(SearchSettings(data="nowhere", space=str(written(tmp_path, text))), num_classes=10)
+    assert plan.survey()["isotropic"].costs[:, 0].min() > 10**12
+
+
+def test_our_own_spaces_break_no_promise():
+    assert {name: broken_promises(space) for name, space in SPACES.items()} == {name: [] for name in SPACES}
