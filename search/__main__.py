@@ -287,7 +287,7 @@ def published(name: str | None, as_json: bool) -> None:
     entries = read_published() if name is None else [find_published(name)]
     priced = [(entry, price_published(entry, SearchSettings.precision)) for entry in entries]
     if as_json:
-        told = [{**asdict(entry), "counted": None if cost is None else asdict(cost)} for entry, cost in priced]
+        told = [{**asdict(entry), "counted": asdict(cost)} for entry, cost in priced]
         click.echo(json.dumps(told if name is None else told[0], indent=2))
     elif name is None:
         out.print(terminal_table(published_table(priced)))

@@ -52,10 +52,8 @@ def find_trial(name: str, values: Mapping[str, Any]) -> TrialConfig:
     return TrialConfig.from_values(entry.architecture, {**entry.values, **values})
 
 
-def price_published(entry: Published, precision: str) -> Cost | None:
-    """Price a published network by our own count; None for an architecture that cannot be built here."""
-    if entry.architecture not in ARCHITECTURES:
-        return None
+def price_published(entry: Published, precision: str) -> Cost:
+    """Price a published network by our own count."""
     return price(TrialConfig.from_values(entry.architecture, entry.values), precision)
 
 

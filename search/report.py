@@ -50,7 +50,7 @@ def layer_table(cost: Mapping[str, Any]) -> Rows:
     return table
 
 
-def published_table(priced: Sequence[tuple[Published, Cost | None]]) -> Rows:
+def published_table(priced: Sequence[tuple[Published, Cost]]) -> Rows:
     """Arrange published networks: what is claimed, and what we count by the same rule."""
     table: dict[str, list[str]] = {
         "name": [
@@ -65,27 +65,26 @@ def published_table(priced: Sequence[tuple[Published, Cost | None]]) -> Rows:
         ]
     }
     for entry, cost in priced:
-        counted = None if cost is None else (cost.stored_values if entry.params_rule == STORED else cost.params)
+        counted = cost.stored_values if entry.params_rule == STORED else cost.params
         table[entry.name] = [
             entry.architecture,
             entry.front_end,
             _given(entry.claimed_params, ","),
-            _given(counted, ","),
+            f"{counted:,}",
             _given(entry.claimed_macs, ","),
-            _given(None if cost is None else cost.macs, ","),
+            f"{cost.macs:,}",
             _given(entry.accuracy, "g"),
             _given(entry.log_loss, "g"),
         ]
     return table
 
 
-def published_lines(entry: Published, cost: Cost | None) -> list[str]:
+def published_lines(entry: Published, cost: Cost) -> list[str]:
     """Write all that is known of a published network, a line a field, and what we count."""
     known: dict[str, object] = {field.name: getattr(entry, field.name) for field in fields(entry)}
     known["settings"] = ", ".join(f"{name}={value}" for name, value in entry.settings.items()) or "all at default"
     known["remark"] = entry.remark or "none"
-    if cost is not None:
-        known |= {f"counted_{name}": getattr(cost, name) for name in ("params", "stored_values", "macs", "peak_bytes")}
+    known |= {f"counted_{name}": getattr(cost, name) for name in ("params", "stored_values", "macs", "peak_bytes")}
     return [f"{name}: {_told(value)}" for name, value in known.items()]
 
 
