@@ -1,5 +1,7 @@
 """A user's space, turned into ranges or into a sentence that says what is wrong with it."""
 
+from pathlib import Path
+
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -342,6 +344,13 @@ def test_the_largest_number_that_a_range_may_hold_can_be_searched(tmp_path):
     text = f"networks: {{isotropic: {{width: {{low: {MAX_NUMBER - 1}, high: {MAX_NUMBER}}}}}}}"
     plan = make_plan(SearchSettings(data="nowhere", space=str(written(tmp_path, text))), num_classes=10)
     assert plan.survey()["isotropic"].costs[:, 0].min() > 10**12
+
+
+def test_the_space_that_the_readme_points_at_can_be_searched():
+    assert list(read_space(Path(__file__).parents[2] / "docs" / "small_space.yaml").networks) == [
+        "isotropic",
+        "cp_mobile",
+    ]
 
 
 def test_our_own_spaces_break_no_promise():
