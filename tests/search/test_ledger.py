@@ -62,6 +62,31 @@ def test_what_breaks_the_budget_is_rejected_with_its_figures_and_never_handed_ou
         assert "over budget dcase2022" in trial.user_attrs["rejected"]["reason"]
 
 
+@pytest.mark.parametrize(
+    ("space", "rule"),
+    [
+        ("cp_resnet: {width: 32, groups: [8, 7]}", "groups must divide width, got groups 7 and width 32"),
+        ("cp_resnet: {width: 16, rho: [8, 9]}", "rho must be at most 8 + 2 x tail_blocks"),
+        ("tf_sepnet: {width: [12, 11]}", "width must give every stage an even number of channels, got 11"),
+        (
+            "isotropic: {patch: [8, 100]}",
+            "patch must be at most the shorter side of the input, 256 mel bins x 65 frames",
+        ),
+    ],
+)
+def test_what_builds_no_network_is_rejected_as_invalid_with_the_rule(folder, tmp_path, space, rule):
+    file = tmp_path / "space.yaml"
+    file.write_text(f"networks:\n  {space}\n")
+    ledger = start(folder, SearchSettings(data="nowhere", space=str(file), trials=6, epochs=9, seed=3))
+    for _ in range(6):
+        ledger.plan.budget.require(ledger.propose().cost)
+    assert ledger.rejections["invalid"] > 0
+    reasons = {
+        trial.user_attrs["rejected"]["reason"] for trial in ledger.study.get_trials() if "rejected" in trial.user_attrs
+    }
+    assert any(reason.startswith(rule) for reason in reasons)
+
+
 def test_the_first_configuration_is_the_published_one_with_a_batch_for_small_data(folder):
     config = start(folder).propose().config
     assert (config.network.patch, config.network.width, config.network.kernel, config.network.depth) == (5, 64, 3, 9)

@@ -120,7 +120,7 @@ def test_groups_differ_in_colour_and_in_shape():
 
 @pytest.mark.parametrize("write", [write_html, write_png])
 def test_what_cannot_be_drawn_is_named(tmp_path, trials, write):
-    with pytest.raises(ValueError, match="cost must be one of macs, params, got 'log_loss'"):
+    with pytest.raises(ValueError, match="cost must be one of macs, params, peak_bytes, got 'log_loss'"):
         write(tmp_path / "x", trials, title=TITLE, limits=LIMITS, cost="log_loss")
     with pytest.raises(ValueError, match="unknown state of a trial: 'paused'"):
         write(tmp_path / "x", trials.assign(state="paused", on_front=False), title=TITLE, limits=LIMITS)

@@ -63,6 +63,13 @@ def test_the_front_end_decides_what_the_network_hears():
         ("isotropic", {"patch": True}, "patch must be a whole number, got True"),
         ("isotropic", {"learning_rate": "fast"}, "learning_rate must be a number, got 'fast'"),
         ("isotropic", {"patch": 0}, "patch must be a whole number of at least 1, got 0"),
+        ("cp_resnet", {"groups": 7}, "groups must divide width, got groups 7 and width 256"),
+        (
+            "cp_resnet",
+            {"rho": 11, "tail_blocks": 1},
+            "rho must be at most 8 + 2 x tail_blocks, as no other kernel is left to grow, got rho 11 and tail_blocks 1",
+        ),
+        ("tf_sepnet", {"width": 11}, "width must give every stage an even number of channels, got 11: stage 1 has 11"),
     ],
 )
 def test_what_is_no_config_is_refused_by_name(architecture, values, message):
