@@ -32,6 +32,7 @@ MAX_ENUMERATED = 1_000_000  # networks of one architecture that are all priced
 NUM_DRAWN = 20_000
 CONFIDENCE = 0.95
 Z = 1.959964  # of the normal distribution, at that confidence
+COSTS = ("macs", "params", "peak_bytes")  # told of every search; others where they are limited
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 TIMED_PLACES = (0.25, 0.75)  # in the order of the MACs of what fits: the networks of an architecture that are timed
 MAX_SORTED = 200
@@ -114,7 +115,7 @@ def _part(plan: Plan, found: Survey) -> dict[str, Any]:
         "invalid_example": found.invalid,
         "over": {name: found.broken[name] for name in limits},
         "binding": _binding(columns, limits),
-        "costs": {name: _quantiles(columns[name]) for name in ("macs", "params", "peak_bytes")},
+        "costs": {name: _quantiles(columns[name]) for name in LIMITS if name in (*COSTS, *limits)},
         "largest": _largest(plan, found),
     }
 
