@@ -10,7 +10,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
+ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
 LIMIT_COLOUR = "#000000"
 GRID_COLOUR = "#E6E6E6"

@@ -209,6 +209,9 @@ def reach_lines(report: Mapping[str, Any]) -> Lines:
     """Arrange by architecture the sizes that the budget holds back, and those that it does not."""
     lines = [["architecture", "held back by the budget", "free to the end of the range"]]
     for name, part in report["architectures"].items():
+        if not part["fitting"]:
+            lines.append([name, "no network fits", ""])
+            continue
         held = {size: found for size, found in part["largest"].items() if found["fitting"] != found["of"]}
         free = {size: found for size, found in part["largest"].items() if size not in held}
         lines.append(
@@ -223,7 +226,7 @@ def reach_lines(report: Mapping[str, Any]) -> Lines:
 
 def largest_lines(report: Mapping[str, Any], *, several: bool) -> Lines:
     """Arrange every size: its largest value that fits, and the end of its range."""
-    lines = [[*["architecture"] * several, "size", "largest that fits", "end of the range"]]
+    lines = [[*["architecture"] * several, "size", "largest", "end of its range"]]
     for name, part in report["architectures"].items():
         for number, (size, found) in enumerate(part["largest"].items()):
             owner = ["" if number else name] * several
