@@ -227,7 +227,8 @@ def _scatter_section(surveys: Mapping[str, Survey], report: Mapping[str, Any]) -
         figure, num_drawn = _scatter_figure(found, report, ranges, most)
         num_all = len(found.costs)
         points = f"all {num_all:,}" if num_drawn == num_all else f"{num_drawn:,} of {num_all:,}"
-        title = f"<b>{html.escape(name)}</b> {share_text(report['architectures'][name]['share'])} fit; {points} drawn"
+        share = report["architectures"][name]["share"]["value"]
+        title = f"<b>{html.escape(name)}</b> {percent_text(share)} fit; {points} drawn"
         plot = plot_html(figure, f"plot-scatter-{number}", is_first=False, height="24rem")
         panels.append(f"<figure><figcaption>{title}</figcaption>\n{plot}</figure>")
     missing = [cost_title(limit, report["precision"]) for limit in report["limits"] if not _line(report, limit)]
@@ -236,7 +237,7 @@ def _scatter_section(surveys: Mapping[str, Survey], report: Mapping[str, Any]) -
     if report["nothing_fits"]:
         note += f" {NEAREST} is what comes closest to the budget."
     # said here, not found out by the style sheet: a plot takes its width before the next one is there
-    kind = "panels single" if len(surveys) == 1 else "panels"
+    kind = {1: "single", 2: "pairs", 4: "pairs"}.get(len(surveys), "panels")
     return f"""<h2>MACs against parameters</h2>
 {_legend(report, [name for name in _shares(report) if name != INVALID])}
 <p>{note}</p>
@@ -278,7 +279,7 @@ def _scatter_figure(
     for limit in report["limits"]:
         line = _line(report, limit)
         if line is not None:
-            _draw_line(figure, *line, f"{limit} {si_text(report['limits'][limit])}")
+            _draw_line(figure, *line, f"{limit} {si_text(report['limits'][limit])}", ranges[0])
     (x_low, x_high), (y_low, y_high) = ranges
     figure.update_layout(
         **layout(
@@ -299,16 +300,22 @@ def _line(report: Mapping[str, Any], limit: str) -> tuple[str, float] | None:
     return {"macs": ("y", value), "params": ("x", value)}.get(limit)
 
 
-def _draw_line(figure: go.Figure, axis: str, value: float, text: str) -> None:
+def _draw_line(figure: go.Figure, axis: str, value: float, text: str, x_range: tuple[float, float]) -> None:
     line = {"color": LIMIT_COLOUR, "dash": "dash", "width": 1.5}
     label = {"text": text, "showarrow": False, "font": {"size": 12}, "bgcolor": "rgba(255,255,255,0.75)"}
+    place = math.log10(value)
     if axis == "x":
+        side, away = _side(place, x_range)
         figure.add_vline(x=value, line=line)
-        place = {"x": math.log10(value), "y": 1, "yref": "paper", "xshift": 2, "yanchor": "top"}
+        figure.add_annotation(x=place, y=1, yref="paper", xanchor=side, yanchor="top", xshift=away, **label)
     else:
         figure.add_hline(y=value, line=line)
-        place = {"x": 0, "xref": "paper", "y": math.log10(value), "yshift": 1, "yanchor": "bottom"}
-    figure.add_annotation(**place, **label, xanchor="left")
+        figure.add_annotation(x=0, xref="paper", y=place, xanchor="left", yanchor="bottom", yshift=1, **label)
+
+
+def _side(place: float, x_range: tuple[float, float]) -> tuple[str, int]:
+    """Anchor a label where there is more room beside its line, with the pixels between."""
+    return ("right", -2) if place > sum(x_range) / 2 else ("left", 2)
 
 
 def _outcomes(costs: NDArray[np.int64], limits: Mapping[str, int]) -> NDArray[np.str_]:
@@ -395,7 +402,7 @@ def _spread_figure(surveys: Mapping[str, Survey], report: Mapping[str, Any], cos
             yref="paper",
             text=f"limit {si_text(limit)}",
             showarrow=False,
-            xanchor="right" if math.log10(limit) > (low + high) / 2 else "left",
+            xanchor=_side(math.log10(limit), (low, high))[0],
             yanchor="bottom",
             font={"size": 12},
         )
@@ -481,9 +488,9 @@ def _table(name: str, title: str, lines: Lines) -> str:
 
 
 STYLE = """figure { margin: 0; min-width: 0; }
-.panels, .pairs { display: grid; gap: 1rem; align-items: start; }
+.panels, .pairs, .single { display: grid; gap: 1rem; align-items: start; }
 .panels { grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); }
-.panels.single { grid-template-columns: minmax(0, 1fr); }
+.single { grid-template-columns: minmax(0, 1fr); }
 .pairs { grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); }
 .tables { display: flex; flex-wrap: wrap; gap: 0 2rem; align-items: start; }
 .tables > div { flex: 0 1 auto; max-width: 100%; }

@@ -75,7 +75,7 @@ def descend(
         for axis, name in enumerate(names):
             if name == held:
                 continue
-            for value in _levels(branch.cost_ranges[name]):
+            for value in levels(branch.cost_ranges[name]):
                 trial = [*values[:axis], value, *values[axis + 1 :]]
                 excess = _excess(priced, trial, budget)
                 if excess < least:
@@ -90,7 +90,8 @@ def _excess(priced: Any, values: list[Any], budget: Budget) -> float:
         return math.inf
 
 
-def _levels(distribution: BaseDistribution) -> list[Any]:
+def levels(distribution: BaseDistribution) -> list[Any]:
+    """List the values of a range, or of one without steps as many as are tried."""
     if math.isfinite(num_values(distribution)):
         return all_values(distribution)
     low, high = distribution.low, distribution.high  # type: ignore[attr-defined]  # a range, or it were finite
@@ -102,8 +103,8 @@ def _towards(distribution: BaseDistribution, here: Any, wanted: Any) -> list[Any
     """List the values from the wanted one to the one before `here`."""
     if here == wanted:
         return []
-    levels = _levels(distribution)
-    if isinstance(distribution, CategoricalDistribution) or wanted not in levels or here not in levels:
+    steps = levels(distribution)
+    if isinstance(distribution, CategoricalDistribution) or wanted not in steps or here not in steps:
         return [wanted]
-    first, last = levels.index(here), levels.index(wanted)
-    return levels[first + 1 : last + 1][::-1] if first < last else levels[last:first]
+    first, last = steps.index(here), steps.index(wanted)
+    return steps[first + 1 : last + 1][::-1] if first < last else steps[last:first]

@@ -209,7 +209,7 @@ def reach_lines(report: Mapping[str, Any]) -> Lines:
     """Arrange by architecture the sizes that the budget holds back, and those that it does not."""
     lines = [["architecture", "held back by the budget", "free to the end of the range"]]
     for name, part in report["architectures"].items():
-        if not part["fitting"]:
+        if all(found["fitting"] in (None, []) for found in part["largest"].values()):
             lines.append([name, "no network fits", ""])
             continue
         held = {size: found for size, found in part["largest"].items() if found["fitting"] != found["of"]}
@@ -280,6 +280,8 @@ def share_text(share: Mapping[str, Any]) -> str:
     >>> share_text({"value": 0.0004, "low": 0.0004, "high": 0.0004, "is_exact": True})
     '0.04%'
     """
+    if not share["value"] and not share["is_exact"]:
+        return f"below {percent_text(share['high'])}"
     exact = percent_text(share["value"])
     return exact if share["is_exact"] else f"{exact} ({percent_text(share['low'])} to {percent_text(share['high'])})"
 
@@ -314,7 +316,7 @@ def _value_text(value: Any) -> str:
         return "none"
     if isinstance(value, list):
         return "/".join(map(str, value)) or "none"
-    return str(value) if isinstance(value, str | bool) else f"{value:g}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def markdown_table(rows: Rows, head: Sequence[str] | None = None) -> str:
