@@ -106,9 +106,11 @@ def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any)
     With DATA a few steps of training are timed. Exits with 1 if nothing fits.
     """
     from search.preflight import look_ahead
-    from search.preflight_page import write_page
+    from search.preflight_page import require_room, write_page
 
     settings = settings_from(data, flags, needs_data=False)
+    if html is not None:
+        require_room(html)
     surveys, report = look_ahead(settings, err)
     if html is not None:
         write_page(html, surveys, report)

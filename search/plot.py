@@ -1,7 +1,6 @@
 """A study's front as a picture: an interactive HTML page of its own, and a PNG.
 
-Colours: Okabe and Ito, "Color universal design", https://jfly.uni-koeln.de/color/ (told apart by people
-who are colour-blind); every group has its own shape as well.
+Every group has a colour and a shape of its own.
 """
 
 import html
@@ -21,6 +20,24 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 from matplotlib.transforms import blended_transform_factory
+
+from search.page import (
+    AXIS,
+    BLUE,
+    GREY,
+    GRID_COLOUR,
+    LEGEND,
+    LIMIT_COLOUR,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    layout,
+    page_html,
+    plot_html,
+    table_html,
+)
+from search.report import si_text
 
 COST_TITLES = {
     "macs": "Multiply-accumulates per clip",
@@ -42,16 +59,14 @@ class Group:
 
 # In drawing order: the front comes last, on top. "rejected" is drawn along the bottom edge.
 GROUPS = {
-    "rejected": Group("rejected, not trained", "#999999", "line-ns", "|", 12),
-    "failed": Group("failed", "#CC79A7", "x-thin", "x", 9),
-    "stopped": Group("stopped early", "#E69F00", "triangle-down", "v", 9),
-    "running": Group("running or interrupted", "#56B4E9", "diamond", "D", 8),
-    "dominated": Group("dominated", "#0072B2", "circle-open", "o", 8),
-    "front": Group("front", "#D55E00", "star", "*", 14),
+    "rejected": Group("rejected, not trained", GREY, "line-ns", "|", 12),
+    "failed": Group("failed", PURPLE, "x-thin", "x", 9),
+    "stopped": Group("stopped early", ORANGE, "triangle-down", "v", 9),
+    "running": Group("running or interrupted", SKY, "diamond", "D", 8),
+    "dominated": Group("dominated", BLUE, "circle-open", "o", 8),
+    "front": Group("front", VERMILION, "star", "*", 14),
 }
 HOLLOW = {"dominated"}
-LIMIT_COLOUR = "#000000"
-GRID_COLOUR = "#E6E6E6"
 # Where trials without a quality stand, as a share of the plot's height.
 BOTTOM = 0.02
 
@@ -74,25 +89,10 @@ def write_html(
         ValueError: `cost` is no column that can be drawn.
     """
     figure = _html_figure(_grouped(trials, cost), cost, limits)
-    plot = figure.to_html(
-        full_html=False,
-        include_plotlyjs="inline",
-        div_id="front",
-        config={
-            "responsive": True,
-            "displaylogo": False,
-            "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-        },
+    body = BODY.format(
+        summary=html.escape(_summary(trials, cost, limits)), plot=plot_html(figure, "front"), table=_table(trials, cost)
     )
-    path.write_text(
-        PAGE.format(
-            title=html.escape(title),
-            summary=html.escape(_summary(trials, cost, limits)),
-            plot=plot,
-            table=_table(trials, cost),
-        ),
-        encoding="utf-8",
-    )
+    path.write_text(page_html(title, body, STYLE), encoding="utf-8")
 
 
 def write_png(path: Path, trials: pd.DataFrame, *, title: str, cost: str = "macs", limits: Mapping[str, float]) -> None:
@@ -206,18 +206,6 @@ def _y_range(groups: Mapping[str, pd.DataFrame]) -> tuple[float, float]:
     return max(-0.02, low - 1.5 * air), min(1.02, high + air)
 
 
-def _si(value: float) -> str:
-    """Write a cost with a decimal prefix, as budgets are written.
-
-    >>> _si(29747914), _si(128000), _si(950)
-    ('29.7M', '128K', '950')
-    """
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
-        if value >= unit:
-            return f"{value / unit:.3g}{name}"
-    return f"{value:.3g}"
-
-
 def _hover(row: Mapping[Hashable, Any]) -> str:
     """Describe one trial in lines of HTML, every value escaped."""
     accuracy, log_loss = row["macro_accuracy"], row["log_loss"]
@@ -280,7 +268,7 @@ def _html_figure(groups: Mapping[str, pd.DataFrame], cost: str, limits: Mapping[
             x=math.log10(limits[cost]) if log else limits[cost],
             y=1,
             yref="paper",
-            text=f"budget {_si(limits[cost])}",
+            text=f"budget {si_text(limits[cost])}",
             showarrow=False,
             xanchor="right" if left else "left",
             yanchor="top",
@@ -292,38 +280,25 @@ def _html_figure(groups: Mapping[str, pd.DataFrame], cost: str, limits: Mapping[
             x=0.5, y=0.5, xref="paper", yref="paper", text=message, showarrow=False, font={"size": 18}
         )
     x_range = _x_range(groups, cost, limits)
-    axis = {"gridcolor": GRID_COLOUR, "linecolor": "#444444", "ticks": "outside", "zeroline": False}
     figure.update_layout(
-        template="plotly_white",
-        font={"family": "system-ui, sans-serif", "size": 14, "color": "#222222"},
-        margin={"l": 10, "r": 10, "t": 36, "b": 10},
-        legend={
-            "orientation": "h",
-            "yref": "container",
-            "y": 0,
-            "yanchor": "bottom",
-            "x": 0,
-            "traceorder": "reversed",
-        },
-        hoverlabel={"align": "left", "bgcolor": "white", "font": {"color": "#222222"}},
-        hovermode="closest",
-        showlegend=True,
-        xaxis={
-            **axis,
-            "title": {"text": COST_TITLES[cost]},
-            "type": "log" if log else "linear",
-            "range": [math.log10(edge) for edge in x_range] if log else list(x_range),
-            "tickformat": "~s",
-            "dtick": "D2" if log else None,
-            "automargin": True,
-        },
-        yaxis={
-            **axis,
-            "title": {"text": "Macro accuracy"},
-            "tickformat": ".0%" if high - low > 0.06 else ".1%",
-            "range": [low, high],
-            "automargin": True,
-        },
+        **layout(
+            legend={**LEGEND, "traceorder": "reversed"},
+            showlegend=True,
+            xaxis={
+                **AXIS,
+                "title": {"text": COST_TITLES[cost]},
+                "type": "log" if log else "linear",
+                "range": [math.log10(edge) for edge in x_range] if log else list(x_range),
+                "tickformat": "~s",
+                "dtick": "D2" if log else None,
+            },
+            yaxis={
+                **AXIS,
+                "title": {"text": "Macro accuracy"},
+                "tickformat": ".0%" if high - low > 0.06 else ".1%",
+                "range": [low, high],
+            },
+        )
     )
     return figure
 
@@ -335,7 +310,7 @@ def _draw_axes(axes: Axes, groups: Mapping[str, pd.DataFrame], cost: str, limits
     axes.set_ylim(low, high)
     axes.set_xlabel(COST_TITLES[cost])
     axes.set_ylabel("Macro accuracy")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _si(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: si_text(value)))
     if axes.get_xscale() == "log":
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -364,7 +339,7 @@ def _draw_axes(axes: Axes, groups: Mapping[str, pd.DataFrame], cost: str, limits
         left = _label_left_of(limits[cost], _x_range(groups, cost, limits), log=_is_log(groups, cost))
         axes.axvline(limits[cost], color=LIMIT_COLOUR, linestyle="--", linewidth=1.2, zorder=1.5)
         axes.annotate(
-            f"budget {_si(limits[cost])}",
+            f"budget {si_text(limits[cost])}",
             (limits[cost], 1),
             (-5 if left else 5, -3),
             xycoords=blended_transform_factory(axes.transData, axes.transAxes),
@@ -384,59 +359,28 @@ def _table(trials: pd.DataFrame, cost: str) -> str:
     front = trials[trials["on_front"].astype(bool)].sort_values([cost, "number"])
     if front.empty:
         return "<p>No network has been trained to the end yet.</p>"
-    rows = []
-    for row in front.to_dict("records"):
-        config = ", ".join(f"{name} {_short(value)}" for name, value in _config(row).items())
-        cells = [
+    rows = [
+        [
+            str(row["number"]),
             f"{row['macro_accuracy']:.2%}",
             "" if pd.isna(row["log_loss"]) else f"{row['log_loss']:.3f}",
             *("" if pd.isna(row[name]) else f"{row[name]:,.0f}" for name in ("macs", "params", "size_bytes")),
+            ", ".join(f"{name} {_short(value)}" for name, value in _config(row).items()),
         ]
-        numbers = "".join(f"<td>{cell}</td>" for cell in cells)
-        rows.append(
-            f'<tr><th scope="row">{row["number"]}</th>{numbers}<td class="text">{html.escape(config)}</td></tr>'
-        )
-    return TABLE.format(rows="\n".join(rows))
+        for row in front.to_dict("records")
+    ]
+    head = ["Trial", "Macro accuracy", "Log loss", "MACs", "Parameters", "Bytes", "Config"]
+    return table_html(head, rows, label="table-title", texts=["Config"])
 
 
-TABLE = """<div class="scroll" tabindex="0" role="region" aria-labelledby="table-title"><table>
-<thead><tr><th scope="col">Trial</th><th scope="col">Macro accuracy</th><th scope="col">Log loss</th>
-<th scope="col">MACs</th><th scope="col">Parameters</th><th scope="col">Bytes</th>
-<th scope="col" class="text">Config</th></tr></thead>
-<tbody>
-{rows}
-</tbody></table></div>"""
-
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>
-body {{ margin: 0 auto; max-width: 72rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; color: #222; }}
-h1 {{ font-size: 1.4rem; margin: 0; overflow-wrap: anywhere; }}
-h2 {{ font-size: 1.1rem; margin: 1.5rem 0 .5rem; }}
-p {{ margin: .3rem 0 1rem; }}
-#plot {{ height: min(75vh, 40rem); min-height: 24rem; }}
-#plot > div {{ height: 100%; }}
-.scroll {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }}
-th.text, td.text {{ text-align: left; white-space: normal; min-width: 18rem; }}
-</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-<p>{summary}</p>
+BODY = """<p>{summary}</p>
 <div id="plot" role="group" aria-label="Macro accuracy against cost; the front is in the table below">
 {plot}
 </div>
 <h2 id="table-title">The front</h2>
-{table}
-</main>
-</body>
-</html>
+{table}"""
+
+STYLE = """#plot { height: min(75vh, 40rem); min-height: 24rem; }
+#plot > div { height: 100%; }
+th.text, td.text { text-align: left; white-space: normal; min-width: 18rem; }
 """

@@ -15,29 +15,31 @@ from rich.console import Console
 
 from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_scenes
+from models import ARCHITECTURES
 from objectives.budget import LIMITS
 from search.architecture_file import use_architecture_file
 from search.display import counting
 from search.plan import Plan, make_plan, why_nothing_fits
 from search.pricing import Survey
-from search.ranges import all_values, num_values
-from search.repair import descend
+from search.ranges import place
+from search.repair import descend, levels
 from search.run import share_machine
 from search.settings import SearchSettings
 from search.trial_config import TrialConfig
 from training.loop import TrainingRun, default_device
-from training.material import Material, load_material
+from training.material import Material, batched, load_material
 
 MAX_ENUMERATED = 1_000_000  # networks of one architecture that are all priced
 NUM_DRAWN = 20_000
 CONFIDENCE = 0.95
 Z = 1.959964  # of the normal distribution, at that confidence
+COSTS = ("macs", "params", "peak_bytes")  # told of every search; others where they are limited
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 TIMED_PLACES = (0.25, 0.75)  # in the order of the MACs of what fits: the networks of an architecture that are timed
 MAX_SORTED = 200
+MORE_STARTS = 4  # of a search for a network that fits with a given value
 DEFAULT_CLASSES = 10  # where no data say how many scenes there are
-TIMED_CLIPS = 32
-TIMED_STEPS = 2
+TIMED_CLIPS = 64  # on a CPU the most in a step, and everywhere the least in all
 
 
 @dataclass(frozen=True)
@@ -103,18 +105,20 @@ def make_report(plan: Plan, surveys: Mapping[str, Survey]) -> dict[str, Any]:
 def _part(plan: Plan, found: Survey) -> dict[str, Any]:
     branch, limits = found.branch, plan.budget.limits()
     columns = {name: found.costs[:, LIMITS.index(name)] for name in LIMITS}
+    # counted from what was priced: where none of a sample fits, one that was looked for afterwards may
+    fitting = int(np.all([columns[name] <= limit for name, limit in limits.items()], axis=0).sum())
     num_networks = branch.num_networks
     return {
         "front_ends": list(branch.front_ends),
         "networks": int(num_networks) if math.isfinite(num_networks) else None,
         "priced": found.num_priced,
-        "fitting": len(found.fitting),
-        "share": asdict(share_of(len(found.fitting), found.num_priced, is_exact=found.is_whole)),
+        "fitting": fitting,
+        "share": asdict(share_of(fitting, found.num_priced, is_exact=found.is_whole)),
         "invalid": found.broken["invalid"],
         "invalid_example": found.invalid,
         "over": {name: found.broken[name] for name in limits},
         "binding": _binding(columns, limits),
-        "costs": {name: _quantiles(columns[name]) for name in ("macs", "params", "peak_bytes")},
+        "costs": {name: _quantiles(columns[name]) for name in LIMITS if name in (*COSTS, *limits)},
         "largest": _largest(plan, found),
     }
 
@@ -134,38 +138,44 @@ def _quantiles(values: NDArray[np.int64]) -> dict[str, int] | None:
 
 
 def _largest(plan: Plan, found: Survey) -> dict[str, dict[str, Any]]:
-    """Give for each range the largest value that a network which fits can have, and the largest that there is."""
+    """Give for each range the largest value that a network which fits can have, and the largest that there is.
+
+    Of a choice these are lists. Where the survey is a sample, values that it does not show are looked for.
+    """
     largest: dict[str, dict[str, Any]] = {}
     for axis, (name, distribution) in enumerate(found.branch.cost_ranges.items()):
         fitting = {values[axis] for values in found.fitting}
+        looks_on = fitting and not found.is_whole
         if isinstance(distribution, CategoricalDistribution):
-            choices = [choice for choice in distribution.choices if choice in fitting]
-            largest[found.branch.field(name)] = {"fitting": choices, "of": list(distribution.choices)}
+            choices = list(distribution.choices)
+            some = [each for each in choices if each in fitting or (looks_on and _can_fit(plan, found, axis, each))]
+            largest[found.branch.field(name)] = {"fitting": some, "of": choices}
             continue
         top = max(fitting, default=None)
-        if not found.is_whole and fitting and math.isfinite(num_values(distribution)):
-            top = _reach(plan, found, name, axis, top)
+        if looks_on:
+            above = [value for value in levels(distribution) if value > top]
+            top = next((value for value in reversed(above) if _can_fit(plan, found, axis, value)), top)
         largest[found.branch.field(name)] = {"fitting": top, "of": distribution.high}  # type: ignore[attr-defined]
     return largest
 
 
-def _reach(plan: Plan, found: Survey, name: str, axis: int, known: Any) -> Any:
-    """Look above the largest value of a sample for one that fits after all."""
+def _can_fit(plan: Plan, found: Survey, axis: int, value: Any) -> bool:
+    """Look for a network that fits and has `value` on an axis, from some that fit without."""
     branch, precision = found.branch, plan.settings.precision
     names = list(branch.cost_ranges)
     priced = branch.pricer(names, precision)
-    furthest: tuple[Any, ...] = max(found.fitting, key=lambda values: values[axis])
-    start = dict(zip(names, furthest, strict=True))
-    for value in reversed(all_values(branch.cost_ranges[name])):
-        if value <= known:
-            break
-        near = descend(branch, plan.budget, precision, {**start, name: value}, held=name)
+    distribution = branch.cost_ranges[names[axis]]
+    starts = [max(found.fitting, key=lambda values: place(distribution, values[axis]))]
+    if not ARCHITECTURES[branch.architecture].is_built_to_count:
+        starts += found.fitting[:MORE_STARTS]
+    for start in starts:
+        near = dict(zip(names, start, strict=True)) | {names[axis]: value}
         try:
-            if plan.budget.fits(priced(list(near.values()))):
-                return value
-        except ValueError:
+            if plan.budget.fits(priced(list(descend(branch, plan.budget, precision, near, held=names[axis]).values()))):
+                return True
+        except ValueError:  # builds no network, however the others are
             continue
-    return known
+    return False
 
 
 def measure_time(
@@ -239,22 +249,23 @@ def _material(plan: Plan, scenes: Scenes, front_end: str) -> Material:
 
 def _trial_seconds(config: TrialConfig, material: Material) -> float:
     """Time training and evaluation of a few clips, and reckon from them to a whole trial."""
-    device = default_device()
+    device, scenes = default_device(), material.scenes
     run = TrainingRun(config.build, config.recipe, material, device)
-    train, evaluate = material.scenes.train[:TIMED_CLIPS], material.scenes.evaluate[:TIMED_CLIPS]
-    run.step(train)  # the first one pays for what is set up once
+    train = batched(scenes.train, config.recipe.batch_size)[0]
+    train = train[:TIMED_CLIPS] if device.type == "cpu" else train
+    num_steps = max(2, TIMED_CLIPS // len(train))
+    float(run.step(train))  # the first one pays for what is set up once
     started = time.perf_counter()
-    for _ in range(TIMED_STEPS):
+    for _ in range(num_steps):
         float(run.step(train))
     trained = time.perf_counter() - started
     run.network.eval()
-    x = material.spectrograms(evaluate, device)
+    x = material.spectrograms(scenes.evaluate[:TIMED_CLIPS], device)
     started = time.perf_counter()
     with torch.inference_mode():
         float(run.network(x).sum())
     evaluated = time.perf_counter() - started
-    epoch = trained / (TIMED_STEPS * len(train)) * len(material.scenes.train)
-    epoch += evaluated / len(evaluate) * len(material.scenes.evaluate)
+    epoch = trained / (num_steps * len(train)) * len(scenes.train) + evaluated / len(x) * len(scenes.evaluate)
     return config.recipe.epochs * epoch
 
 

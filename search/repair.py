@@ -75,7 +75,7 @@ def descend(
         for axis, name in enumerate(names):
             if name == held:
                 continue
-            for value in _levels(branch.cost_ranges[name]):
+            for value in levels(branch.cost_ranges[name]):
                 trial = [*values[:axis], value, *values[axis + 1 :]]
                 excess = _excess(priced, trial, budget)
                 if excess < least:
@@ -90,7 +90,8 @@ def _excess(priced: Any, values: list[Any], budget: Budget) -> float:
         return math.inf
 
 
-def _levels(distribution: BaseDistribution) -> list[Any]:
+def levels(distribution: BaseDistribution) -> list[Any]:
+    """List the values of a range, or of one without steps as many as are tried."""
     if math.isfinite(num_values(distribution)):
         return all_values(distribution)
     low, high = distribution.low, distribution.high  # type: ignore[attr-defined]  # a range, or it were finite
@@ -104,5 +105,5 @@ def _towards(distribution: BaseDistribution, here: Any, wanted: Any) -> list[Any
         return []
     if isinstance(distribution, CategoricalDistribution):
         return [wanted]
-    between = [level for level in _levels(distribution) if min(here, wanted) < level < max(here, wanted)]
+    between = [level for level in levels(distribution) if min(here, wanted) < level < max(here, wanted)]
     return [wanted, *sorted(between, key=lambda level: abs(float(level - wanted)))]

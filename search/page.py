@@ -1,0 +1,107 @@
+"""What the HTML pages share: one file each, which needs no network and no other file; every text escaped.
+
+Colours: Okabe and Ito, "Color universal design", https://jfly.uni-koeln.de/color/ (told apart by people
+who are colour-blind).
+"""
+
+import html
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
+LIMIT_COLOUR = "#000000"
+GRID_COLOUR = "#E6E6E6"
+TEXT_COLOUR = "#222222"
+CONFIG = {
+    "responsive": True,
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+}
+AXIS = {"gridcolor": GRID_COLOUR, "linecolor": "#444444", "ticks": "outside", "zeroline": False, "automargin": True}
+LEGEND = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
+
+
+def layout(**more: Any) -> dict[str, Any]:
+    """Give the layout that all plots share, with `more`."""
+    return {
+        "template": "plotly_white",
+        "font": {"family": "system-ui, sans-serif", "size": 14, "color": TEXT_COLOUR},
+        "margin": {"l": 10, "r": 10, "t": 36, "b": 10},
+        "hoverlabel": {"align": "left", "bgcolor": "white", "font": {"color": TEXT_COLOUR}},
+        "hovermode": "closest",
+        **more,
+    }
+
+
+def plot_html(figure: go.Figure, name: str, *, is_first: bool = True, height: str = "100%") -> str:
+    """Write a plot as an element with the id `name`; the first of a page brings plotly.js."""
+    text: str = figure.to_html(
+        full_html=False,
+        include_plotlyjs="inline" if is_first else False,
+        div_id=name,
+        config=CONFIG,
+        default_height=height,
+    )
+    return text
+
+
+def table_html(head: Sequence[str], rows: Sequence[Sequence[str]], *, label: str, texts: Collection[str] = ()) -> str:
+    """Write a table that scrolls in itself where it is wider than the page.
+
+    Args:
+        head: Titles of the columns.
+        rows: Cells; the first of each row names it.
+        label: Id of the title above the table.
+        texts: Columns of words, which may break into lines; the others hold figures.
+    """
+    kinds = [' class="text"' if name in texts else "" for name in head]
+    titles = "".join(f'<th scope="col"{kind}>{html.escape(name)}</th>' for name, kind in zip(head, kinds, strict=True))
+    lines = []
+    for first, *others in rows:
+        cells = "".join(f"<td{kind}>{html.escape(cell)}</td>" for cell, kind in zip(others, kinds[1:], strict=True))
+        lines.append(f'<tr><th scope="row"{kinds[0]}>{html.escape(first)}</th>{cells}</tr>')
+    return TABLE.format(label=label, titles=titles, rows="\n".join(lines))
+
+
+def page_html(title: str, body: str, style: str = "") -> str:
+    """Write a page: its title, and a body that is HTML already."""
+    return PAGE.format(title=html.escape(title), style=STYLE + style, body=body)
+
+
+TABLE = """<div class="scroll" tabindex="0" role="region" aria-labelledby="{label}"><table>
+<thead><tr>{titles}</tr></thead>
+<tbody>
+{rows}
+</tbody></table></div>"""
+
+STYLE = """html { overflow-y: scroll; }
+body { margin: 0 auto; max-width: 72rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; color: #222; }
+h1 { font-size: 1.4rem; margin: 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.1rem; margin: 1.5rem 0 .5rem; }
+p { margin: .3rem 0 1rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
+"""
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{body}
+</main>
+</body>
+</html>
+"""
