@@ -73,7 +73,8 @@ def share_of(fitting: int, priced: int, *, is_exact: bool) -> Share:
         return Share(value, value, value, is_exact=True)
     middle = (value + Z**2 / (2 * priced)) / (1 + Z**2 / priced)
     half = Z / (1 + Z**2 / priced) * math.sqrt(value * (1 - value) / priced + Z**2 / (4 * priced**2))
-    return Share(value, max(0.0, middle - half), min(1.0, middle + half), is_exact=False)
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return Share(value, low if fitting else 0.0, high if fitting < priced else 1.0, is_exact=False)
 
 
 def make_report(plan: Plan, surveys: Mapping[str, Survey]) -> dict[str, Any]:

@@ -1,10 +1,48 @@
-"""A study of every kind of trial, for the pictures."""
+"""A study of every kind of trial, for the pictures; a browser; the command line, run in this process."""
+
+import os
+import shutil
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from search.__main__ import main
+
 NAN = float("nan")
+BROWSER_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Run a command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def go(*arguments):
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code or 0
+        return Answer(code, *capsys.readouterr())
+
+    return go
 
 
 @pytest.fixture
@@ -52,3 +90,18 @@ def trials():
     table["config.learning_rate"] = 0.005 / (1 + table["number"])
     table["config.base_channels"] = NAN  # of another architecture
     return table
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no Chromium: install the package chromium")
+        pytest.skip("no Chromium on the PATH: install the package chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_ARGUMENTS)
+        yield browser
+        browser.close()

@@ -1,34 +1,8 @@
 """The command line without a search: what it answers, with which exit code, and never with a traceback."""
 
 import json
-from dataclasses import dataclass
 
 import pytest
-
-from search.__main__ import main
-
-
-@dataclass
-class Answer:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """Run a command in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def go(*arguments):
-        code = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code or 0
-        return Answer(code, *capsys.readouterr())
-
-    return go
 
 
 def test_the_published_isotropic_network_costs_what_its_report_says(run):

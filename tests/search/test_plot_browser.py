@@ -1,39 +1,13 @@
 """The page in a real browser: it draws, it answers the mouse, and it asks nothing of anyone."""
 
-import os
-import shutil
-
 import pytest
-from playwright.sync_api import sync_playwright
 
 from search.plot import write_html
 
 pytestmark = pytest.mark.browser
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-sync",
-    "--no-first-run",
-]
 # The number of marks in each trace, in drawing order.
 MARKS = """() => [...document.querySelectorAll("#front .scatterlayer .trace")]
     .map(trace => trace.querySelectorAll(".point").length)"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no Chromium: install the package chromium")
-        pytest.skip("no Chromium on the PATH: install the package chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[(1200, 900), (390, 844)], ids=["desktop", "phone"])

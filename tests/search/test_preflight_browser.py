@@ -1,0 +1,104 @@
+"""The page of a preflight in a real browser: it draws, it fits the window, and it asks nothing of anyone."""
+
+from functools import cache
+
+import pytest
+import yaml
+from rich.console import Console
+
+from search.preflight import look_ahead
+from search.preflight_page import MAX_DRAWN, OUTCOMES, write_page
+from search.settings import make_settings
+
+pytestmark = pytest.mark.browser
+NETWORKS = {
+    "isotropic": {"patch": {"low": 4, "high": 16}, "width": {"low": 32, "high": 192}, "depth": {"low": 2, "high": 4}},
+    "cp_mobile": {"growth": {"low": 1.0, "high": 2.4}},
+}
+NAME = "<img src=x onerror=alert(1)>.yaml"
+MARKS = """name => [...document.querySelectorAll(`#${name} .scatterlayer .trace`)]
+    .map(trace => trace.querySelectorAll(".point").length)"""
+
+
+@pytest.fixture(scope="module")
+def looked(tmp_path_factory):
+    """A space with one architecture that is counted whole and one that has no end, and a name that is HTML."""
+    path = tmp_path_factory.mktemp("space") / NAME
+    path.write_text(yaml.safe_dump({"networks": NETWORKS}, sort_keys=False))
+
+    @cache
+    def look(budget):
+        settings = make_settings({"space": str(path), "budget": budget}, "test", needs_data=False)
+        return look_ahead(settings, Console(stderr=True))
+
+    return look
+
+
+@pytest.fixture(params=[(1200, 900), (600, 900), (390, 844)], ids=["desktop", "half", "phone"])
+def open_page(browser, request, tmp_path):
+    """Open a page in a window; afterwards nothing may have gone wrong or out."""
+    path, width, height = tmp_path / "page.html", *request.param
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(20_000)
+    errors, requests = [], []
+    page.on("console", lambda message: errors.append(message.text) if message.type in {"error", "warning"} else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("dialog", lambda dialog: (errors.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda sent: requests.append(sent.url))
+
+    def go(surveys, report):
+        write_page(path, surveys, report)
+        page.goto(path.as_uri())
+        page.wait_for_selector("#plot-macs .scatterlayer path", state="attached")
+        return page
+
+    yield go
+    page.close()
+    assert errors == []
+    assert [url for url in requests if not url.startswith(("file://", "data:", "blob:"))] == []
+    assert path.as_uri() in requests
+
+
+def test_every_plot_is_drawn_and_fits_the_window(open_page, looked):
+    surveys, report = looked("dcase2022")
+    page = open_page(surveys, report)
+    assert NAME in page.title()
+    assert page.locator("main img").count() == 0
+    assert page.locator(".js-plotly-plot").evaluate_all("plots => plots.map(plot => plot.id)") == [
+        "plot-fits", "plot-scatter-0", "plot-scatter-1", "plot-macs", "plot-params",
+    ]  # fmt: skip
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    for svg in page.locator(".js-plotly-plot .main-svg:first-child").all():
+        box = svg.bounding_box()
+        assert box["x"] + box["width"] <= page.viewport_size["width"]
+        assert box["height"] >= 100
+    # the bars of what fits, and of the one limit or the two that are the worst
+    assert page.locator("#plot-fits .barlayer .point path").count() >= 4
+    assert page.locator("#plot-fits .errorbars path").count() > 0
+    for number, found in enumerate(surveys.values()):
+        assert sum(page.evaluate(MARKS, f"plot-scatter-{number}")) == min(MAX_DRAWN, len(found.costs))
+    # a row of each architecture, within and over, and its median
+    assert page.locator("#plot-macs .scatterlayer .trace").count() == 6
+
+
+def test_the_tables_stand_on_the_page(open_page, looked):
+    page = open_page(*looked("dcase2022"))
+    tables = page.locator("table")
+    assert tables.count() == 3
+    assert tables.nth(0).locator("tbody th").all_inner_texts() == ["isotropic", "cp_mobile"]
+    assert "infinitely many" in tables.nth(0).inner_text()
+    assert tables.nth(1).locator("tbody th").all_inner_texts() == ["isotropic", "", "", "cp_mobile", "", ""]
+    assert tables.nth(2).locator("tbody td:nth-child(2)").all_inner_texts() == ["patch", "width", "depth", "growth"]
+    assert "Name a folder of data" in page.locator("main").inner_text()
+
+
+def test_where_nothing_fits_the_page_says_so_and_marks_the_nearest(open_page, looked):
+    page = open_page(*looked("macs=10K"))
+    assert "Relax the budget to" in page.locator(".alert").inner_text()
+    assert page.evaluate(MARKS, "plot-scatter-0")[-1] == 1
+    assert page.locator("table").count() == 2
+
+
+def test_outcomes_differ_in_colour_and_in_shape():
+    for field in ("colour", "symbol", "sign"):
+        assert len({getattr(outcome, field) for outcome in OUTCOMES.values()}) == len(OUTCOMES)
