@@ -207,28 +207,25 @@ def _print_front(folder: StudyFolder, *, every: bool = False) -> None:
         out.print("the front is empty: no trial is fully trained yet")
         return
     several = table["config.architecture"].nunique() > 1
-    varied = ["architecture", "network"] if several else varied_sizes(record)
-    head = [
-        "state",
-        "epoch",
-        "macro accuracy",
-        "log loss",
-        "MACs",
-        "parameters",
-        f"bytes at {settings.precision}",
-        *varied,
-    ]
-    lines: dict[str, list[str]] = {"trial": head}
+    words = ["state", *(["architecture", "network"] if several else [])]
+    sizes = [] if several else varied_sizes(record)
+    figures = {
+        "macro accuracy": ("macro_accuracy", ".3f"), "log loss": ("log_loss", ".3f"), "MACs": ("macs", ",.0f"),
+        "parameters": ("params", ",.0f"), f"bytes at {settings.precision}": ("size_bytes", ",.0f"),
+        "peak bytes": ("peak_bytes", ",.0f"),
+    }  # fmt: skip
+    lines = {"trial": [*words, "epoch", *figures, *sizes]}
     for _, row in rows.iterrows():
-        trained = f"{row['epoch']}/{row['epochs']}" if row["epoch"] else ""
         lines[str(row["number"])] = [
-            row["state"], trained, _figure(row["macro_accuracy"], ".3f"),
-            _figure(row["log_loss"], ".3f"), _figure(row["macs"], ",.0f"), _figure(row["params"], ",.0f"),
-            _figure(row["size_bytes"], ",.0f"), *(_cell(row.get(f"config.{name}", row.get(name))) for name in varied),
-        ]  # fmt: skip
+            *(_cell(row.get(name, row.get(f"config.{name}"))) for name in words),
+            f"{row['epoch']}/{row['epochs']}" if row["epoch"] else "",
+            *(_figure(row[name], form) for name, form in figures.values()),
+            *(_cell(row.get(f"config.{name}")) for name in sizes),
+        ]
     counts = Counter(table["state"])
     told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    out.print(terminal_table(lines, f"{folder.name}: {'all trials' if every else 'the Pareto front'} ({told})"))
+    title = f"{folder.name}: {'all trials' if every else 'the Pareto front'} ({told})"
+    out.print(terminal_table(lines, title, num_texts=1 + len(words)))
 
 
 def _cell(value: Any) -> str:
