@@ -13,14 +13,20 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 import torchaudio
 
-from data.front_end import ENERGY_FLOOR, FrontEndConfig, LogMel
+from data.front_end import ENERGY_FLOOR, FRONT_ENDS, FrontEndConfig, LogMel
+from models import ARCHITECTURES
 from models.isotropic import Isotropic, IsotropicConfig
+from objectives.measure import measure_cost
+from search.ranges import draw
+from spaces import NETWORKS
 
 ROUNDS = 7
 BATCH = 64
+PRICED = 10
 
 
 def compare(plain: Callable[[], object], ours: Callable[[], object]) -> dict[str, float]:
@@ -69,6 +75,22 @@ def step(config: IsotropicConfig) -> dict[str, float]:
     return compare(training(torch.contiguous_format), training(torch.channels_last))
 
 
+def pricing(architecture: str) -> dict[str, float]:
+    """Price networks of a space: each built and run once, its operators counted, against its closed form."""
+    space, entry = NETWORKS[architecture], ARCHITECTURES[architecture]
+    rng = np.random.default_rng(0)
+    points = [{name: draw(values, rng) for name, values in space.items()} for _ in range(PRICED)]
+    shape = FRONT_ENDS[entry.front_end].shape()
+
+    def built() -> list[int]:
+        return [measure_cost(entry.network(entry.config(**point)), shape).macs for point in points]
+
+    def counted() -> list[int]:
+        return [entry.count(entry.config(**point), shape).macs for point in points]
+
+    return compare(built, counted)
+
+
 def main() -> None:
     """Print each figure, and all of them as JSON."""
     torch.set_num_threads(1)
@@ -78,9 +100,10 @@ def main() -> None:
         "step of a small isotropic, contiguous against channels last": step(
             IsotropicConfig(patch=12, width=32, depth=6)
         ),
+        **{f"pricing of {PRICED} {name}, built against counted": pricing(name) for name in ("cp_mobile", "isotropic")},
     }
     for name, figure in figures.items():
-        print(f"{figure['ratio']:5.2f} times  {name}  ({figure['plain_s']:.3f} s, {figure['ours_s']:.3f} s)")
+        print(f"{figure['ratio']:8,.2f} times  {name}  ({figure['plain_s']:.3g} s, {figure['ours_s']:.3g} s)")
     machine = {"python": sys.version.split()[0], "torch": torch.__version__, "cores": os.cpu_count()}
     print(json.dumps({"machine": {**machine, "processor": platform.processor()}, "figures": figures}))
 

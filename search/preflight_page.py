@@ -39,8 +39,8 @@ from search.report import (
     cost_title,
     costs_lines,
     fits_lines,
-    largest_lines,
     percent_text,
+    reach_lines,
     share_text,
     si_text,
     summary_lines,
@@ -55,6 +55,7 @@ FITS, INVALID = "fits", "invalid"
 SHOWN = 0.05  # the smallest share with its figure on the bar
 ROW_HEIGHT = 0.85  # of a histogram's highest bar
 NEUTRAL = "#7F8C9A"  # where there is no limit to be within
+FIGURES = ("least", "5 %", "median", "95 %", "most", "limit")  # columns that are no words
 NEAREST = "\u2605"
 
 
@@ -472,19 +473,20 @@ def _tables(report: Mapping[str, Any]) -> str:
     costs = _table("costs", "What the networks cost, those over budget too", costs_lines(report, several=several))
     if report["nothing_fits"]:
         return costs
-    sizes = _table("sizes", "The largest sizes that fit", largest_lines(report, several=several))
     times = "".join(f"<p>{html.escape(line)}</p>" for line in time_lines(report["time"]))
+    sizes = _table("sizes", "How large each size can be in a network that fits", reach_lines(report))
     return f"""<div class="tables">
-<div>{costs}
-<h2>How long it takes</h2>
+<div>{costs}</div>
+<div><h2>How long it takes</h2>
 {times}</div>
-<div>{sizes}</div>
-</div>"""
+</div>
+<div class="words">{sizes}</div>"""
 
 
 def _table(name: str, title: str, lines: Lines) -> str:
     head, *rows = lines
-    return f'<h2 id="{name}">{title}</h2>\n{table_html(head, rows, label=name, texts=["architecture", "cost", "size"])}'
+    texts = [column for column in head if column not in FIGURES]
+    return f'<h2 id="{name}">{title}</h2>\n{table_html(head, rows, label=name, texts=texts)}'
 
 
 STYLE = """figure { margin: 0; min-width: 0; }
@@ -494,7 +496,9 @@ STYLE = """figure { margin: 0; min-width: 0; }
 .pairs { grid-template-columns: repeat(auto-fill, minmax(min(100%, 30rem), 1fr)); }
 .tables { display: flex; flex-wrap: wrap; gap: 0 2rem; align-items: start; }
 .tables > div { flex: 0 1 auto; max-width: 100%; }
-.tables p { max-width: 34rem; }
+.tables p { max-width: 26rem; }
+.words td, .words tbody th { vertical-align: top; }
+.words td.text { white-space: normal; min-width: 8rem; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: .3rem 0; }
 p i { font-style: normal; }
 .scroll { margin: .6rem 0; }

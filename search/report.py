@@ -148,7 +148,7 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
     likely = ", each architecture as likely" if several else ""
     kind = "all there are" if report["share"]["is_exact"] else "random ones where there are too many"
     return [
-        f"space {report['space']}: {report['networks_priced']:,} networks{several}, {kind}",
+        f"space {report['space']}: {report['networks_priced']:,} networks{several} priced: {kind}",
         f"budget {named}{limits}{_precision_text(report)}",
         f"{share_text(report['share'])} of random networks fit{likely}",
     ]
@@ -221,16 +221,6 @@ def reach_lines(report: Mapping[str, Any]) -> Lines:
                 ", ".join(f"{size}={_value_text(found['of'])}" for size, found in free.items()) or "none",
             ]
         )
-    return lines
-
-
-def largest_lines(report: Mapping[str, Any], *, several: bool) -> Lines:
-    """Arrange every size: its largest value that fits, and the end of its range."""
-    lines = [[*["architecture"] * several, "size", "largest", "end of its range"]]
-    for name, part in report["architectures"].items():
-        for number, (size, found) in enumerate(part["largest"].items()):
-            owner = ["" if number else name] * several
-            lines.append([*owner, size, _value_text(found["fitting"]), _value_text(found["of"])])
     return lines
 
 

@@ -1,5 +1,6 @@
 """The page of a preflight in a real browser: it draws, it fits the window, and it asks nothing of anyone."""
 
+import re
 from functools import cache
 
 import pytest
@@ -12,7 +13,7 @@ from search.settings import make_settings
 
 pytestmark = pytest.mark.browser
 NETWORKS = {
-    "isotropic": {"patch": {"low": 4, "high": 16}, "width": {"low": 32, "high": 192}, "depth": {"low": 2, "high": 4}},
+    "isotropic": {"patch": [4, 8, 12, 16], "width": {"low": 32, "high": 192, "step": 8}, "depth": [2, 4, 6, 8]},
     "cp_mobile": {"growth": {"low": 1.0, "high": 2.4}},
 }
 NAME = "<img src=x onerror=alert(1)>.yaml"
@@ -77,6 +78,8 @@ def test_every_plot_is_drawn_and_fits_the_window(open_page, looked):
     assert page.locator("#plot-fits .errorbars path").count() > 0
     for number, found in enumerate(surveys.values()):
         assert sum(page.evaluate(MARKS, f"plot-scatter-{number}")) == min(MAX_DRAWN, len(found.costs))
+    isotropic = report["architectures"]["isotropic"]
+    assert page.evaluate(MARKS, "plot-scatter-0") == [*isotropic["binding"].values(), isotropic["fitting"]]
     # a row of each architecture, within and over, and its median
     assert page.locator("#plot-macs .scatterlayer .trace").count() == 6
 
@@ -88,7 +91,9 @@ def test_the_tables_stand_on_the_page(open_page, looked):
     assert tables.nth(0).locator("tbody th").all_inner_texts() == ["isotropic", "cp_mobile"]
     assert "infinitely many" in tables.nth(0).inner_text()
     assert tables.nth(1).locator("tbody th").all_inner_texts() == ["isotropic", "", "", "cp_mobile", "", ""]
-    assert tables.nth(2).locator("tbody td:nth-child(2)").all_inner_texts() == ["patch", "width", "depth", "growth"]
+    held, growth = tables.nth(2).locator("tbody td:nth-child(2)").all_inner_texts()
+    assert held == "none"
+    assert re.fullmatch(r"growth=[\d.]+ of 2\.4", growth)
     assert "Name a folder of data" in page.locator("main").inner_text()
 
 
