@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from models import ARCHITECTURES
 from objectives.budget import Budget
 from search.branch import Branch
 from search.names import unknown
-from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, survey
+from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, survey
 from search.ranges import EmptySpaceError, draw, narrow, take
 from search.repair import descend, repairs
 from search.sampler import ARCHITECTURE
@@ -99,18 +100,24 @@ class Plan:
         num_drawn: int = NUM_DRAWN,
         progress: Callable[[int, int], None] | None = None,
     ) -> dict[str, Survey]:
-        """Price the networks of every architecture."""
-        settings = self.settings
-        return {
-            name: _look_closer(
-                survey(
-                    branch, self.budget, settings.precision, seed=settings.seed, max_enumerated=max_enumerated,
-                    num_drawn=num_drawn, progress=progress,
-                ),
-                self.budget, settings.precision,
-            )
-            for name, branch in self.branches.items()
-        }  # fmt: skip
+        """Price the networks of every architecture.
+
+        Args:
+            max_enumerated: The most networks of an architecture that are all priced.
+            num_drawn: How many random ones are priced otherwise.
+            progress: Told how many networks of all architectures are priced, and of how many.
+        """
+        precision, seed = self.settings.precision, self.settings.seed
+        counts = [num_to_price(branch, max_enumerated, num_drawn)[0] for branch in self.branches.values()]
+        found: dict[str, Survey] = {}
+        for number, (name, branch) in enumerate(self.branches.items()):
+            before = sum(counts[:number])
+            surveyed = survey(
+                branch, self.budget, precision, seed=seed, max_enumerated=max_enumerated, num_drawn=num_drawn,
+                progress=progress and partial(_tell, progress, before, sum(counts)),
+            )  # fmt: skip
+            found[name] = _look_closer(surveyed, self.budget, precision)
+        return found
 
     def fitting(self, surveys: Mapping[str, Survey]) -> "Plan":
         """Leave out the architectures of which nothing fits.
@@ -122,6 +129,11 @@ class Plan:
         if not some:
             raise EmptySpaceError(why_nothing_fits(self, surveys))
         return replace(self, branches=some)
+
+
+def _tell(progress: Callable[[int, int], None], before: int, total: int, done: int, of_these: int) -> None:  # noqa: ARG001 - of one survey
+    """Pass on how far one survey is, as a part of all."""
+    progress(before + done, total)
 
 
 def _look_closer(found: Survey, budget: Budget, precision: str) -> Survey:

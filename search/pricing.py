@@ -120,6 +120,14 @@ class Survey:
             yield dict(zip(self.branch.cost_ranges, self.fitting[index], strict=True))
 
 
+def num_to_price(branch: Branch, max_enumerated: int, num_drawn: int) -> tuple[int, bool]:
+    """Give how many networks a survey prices, and whether these are all."""
+    if ARCHITECTURES[branch.architecture].is_built_to_count:
+        max_enumerated, num_drawn = min(max_enumerated, NUM_BUILT), min(num_drawn, NUM_BUILT)
+    is_whole = branch.num_networks <= max_enumerated
+    return (int(branch.num_networks) if is_whole else num_drawn), is_whole
+
+
 def survey(
     branch: Branch,
     budget: Budget,
@@ -141,9 +149,7 @@ def survey(
         num_drawn: How many random ones are priced otherwise.
         progress: Told how many are done, and of how many.
     """
-    is_slow = ARCHITECTURES[branch.architecture].is_built_to_count
-    is_whole = branch.num_networks <= (NUM_BUILT if is_slow else max_enumerated)
-    total = int(branch.num_networks) if is_whole else NUM_BUILT if is_slow else num_drawn
+    total, is_whole = num_to_price(branch, max_enumerated, num_drawn)
     names = list(branch.cost_ranges)
     priced = branch.pricer(names, precision)
     limits = budget.limits()
