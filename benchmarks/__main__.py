@@ -100,7 +100,7 @@ def main() -> None:
         "step of a small isotropic, contiguous against channels last": step(
             IsotropicConfig(patch=12, width=32, depth=6)
         ),
-        **{f"pricing of {PRICED} {name}, built against counted": pricing(name) for name in ("cp_mobile", "isotropic")},
+        **{f"pricing of {PRICED} {name}, built against counted": pricing(name) for name in ARCHITECTURES},
     }
     for name, figure in figures.items():
         print(f"{figure['ratio']:8,.2f} times  {name}  ({figure['plain_s']:.3g} s, {figure['ours_s']:.3g} s)")
