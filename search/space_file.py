@@ -73,7 +73,9 @@ def read_space(path: Path) -> Space:
     else:
         try:
             loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
+            raise SpaceError(f"{path} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
             raise SpaceError(f"{path} cannot be read: {error}") from error
         except yaml.YAMLError as error:
             raise SpaceError(f"{path} is not YAML that can be loaded safely: {error}") from error

@@ -265,7 +265,7 @@ def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):
     with pytest.raises(SpaceError) as caught:
         find_space(str(tmp_path / "none.yaml"))
     assert str(caught.value) == (
-        f"{tmp_path}/none.yaml cannot be read: [Errno 2] No such file or directory: '{tmp_path}/none.yaml'"
+        f"{tmp_path}/none.yaml cannot be read: No such file or directory"
     )
     with pytest.raises(UserFileError) as caught:
         find_space(str(tmp_path / "none.py"))
