@@ -264,9 +264,7 @@ def test_a_space_that_cannot_be_searched_is_told_with_every_broken_promise(tmp_p
 def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):
     with pytest.raises(SpaceError) as caught:
         find_space(str(tmp_path / "none.yaml"))
-    assert str(caught.value) == (
-        f"{tmp_path}/none.yaml cannot be read: No such file or directory"
-    )
+    assert str(caught.value) == (f"{tmp_path}/none.yaml cannot be read: No such file or directory")
     with pytest.raises(UserFileError) as caught:
         find_space(str(tmp_path / "none.py"))
     assert str(caught.value) == f"{tmp_path}/none.py cannot be read: No such file or directory"
