@@ -21,7 +21,17 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from models.counts import Counts, Shape, Tally, require_whole, spectrogram_size
+from models.counts import (
+    Counts,
+    Shape,
+    Tally,
+    require_flag,
+    require_odd,
+    require_share,
+    require_sides,
+    require_whole,
+    spectrogram_size,
+)
 from models.norms import ResNorm
 
 # Of each stage: channels over the network's width, and whether a max-pool of 2 x 2 comes before.
@@ -58,14 +68,10 @@ class BCResNetConfig:
         for name in ("depth_1", "depth_2", "depth_3", "depth_4"):
             require_whole(name, getattr(self, name), 1)
         require_whole("head_width", self.head_width, 0)
-        if self.kernel % 2 == 0:
-            raise ValueError(f"kernel must be odd, got {self.kernel}")
+        require_odd("kernel", self.kernel)
         for name in ("pointwise_norm", "res_norm"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
-        dropout = self.dropout
-        if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be a number of at least 0 and below 1, got {dropout!r}")
+            require_flag(name, getattr(self, name))
+        require_share("dropout", self.dropout)
 
     def stages(self) -> list[tuple[int, int, bool]]:
         """Give each stage's channels and blocks, and whether a max-pool comes before it."""
@@ -80,10 +86,7 @@ class BCResNetConfig:
                 bins that some stage cannot split into sub-bands.
         """
         bins, frames = spectrogram_size(input_shape, self.in_channels)
-        if min(bins, frames) < LEAST:
-            raise ValueError(
-                f"input_shape must have at least {LEAST} mel bins and {LEAST} frames, got {bins} and {frames}"
-            )
+        require_sides(bins, frames, LEAST)
         stem_bins = bins = (bins + 1) // 2
         for number, (_, pooled) in enumerate(STAGES, start=1):
             bins = bins // 2 if pooled else bins

@@ -90,3 +90,43 @@ def require_whole(name: str, value: object, least: int) -> None:
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
+def require_sides(bins: int, frames: int, least: int) -> None:
+    """Refuse an input with fewer mel bins or frames than `least`.
+
+    Raises:
+        ValueError: Says the rule and both.
+    """
+    if min(bins, frames) < least:
+        raise ValueError(f"input_shape must have at least {least} mel bins and {least} frames, got {bins} and {frames}")
+
+
+def require_odd(name: str, value: int) -> None:
+    """Refuse an even size.
+
+    Raises:
+        ValueError: Says the name, the rule and the value.
+    """
+    if value % 2 == 0:
+        raise ValueError(f"{name} must be odd, got {value}")
+
+
+def require_share(name: str, value: object) -> None:
+    """Refuse what is no share below all.
+
+    Raises:
+        ValueError: Says the name, the rule and the value.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be a number of at least 0 and below 1, got {value!r}")
+
+
+def require_flag(name: str, value: object) -> None:
+    """Refuse what is neither true nor false.
+
+    Raises:
+        ValueError: Says the name, the rule and the value.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false, got {value!r}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from models.counts import Counts, Shape, Tally, require_whole, spectrogram_size
+from models.scores import MeanOfScores
 
 # Where the network shrinks after the stem: block number -> stride over (F, T).
 STRIDES = {3: (1, 2), 4: (2, 1)}
@@ -93,7 +94,7 @@ class Block(nn.Module):
         return activated
 
 
-class CPMobile(nn.Module):
+class CPMobile(MeanOfScores):
     """Stem (F and T each / 4), three stages of blocks, class scores everywhere, then a mean over F and T."""
 
     def __init__(self, config: CPMobileConfig) -> None:
@@ -118,29 +119,6 @@ class CPMobile(nn.Module):
         spectrogram_size(x.shape[1:], self.config.in_channels)
         y: Tensor = self.blocks(self.stem(x))
         return y
-
-    def features(self, x: Tensor) -> Tensor:
-        """Map a log-mel spectrogram (B, in_channels, F, T) to (B, D).
-
-        Raises:
-            ValueError: Not in_channels channels.
-        """
-        pooled: Tensor = self.pool(self._scenes(x))
-        return pooled.flatten(1)
-
-    def classify(self, z: Tensor) -> Tensor:
-        """Map features (B, D) to logits (B, K).
-
-        In eval mode `classify(features(x))` is `forward(x)`: the head is linear, so a mean may go before it.
-        In training its batch norm sees the means of clips here, and every position of them in `forward`.
-        """
-        logits: Tensor = self.head(z[:, :, None, None]).flatten(1)
-        return logits
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map a log-mel spectrogram (B, in_channels, F, T) to logits (B, K)."""
-        logits: Tensor = self.pool(self.head(self._scenes(x)))
-        return logits.flatten(1)
 
 
 def count(config: CPMobileConfig, input_shape: Shape) -> Counts:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.counts import Counts, Shape, Tally, require_whole, spectrogram_size
+from models.counts import Counts, Shape, Tally, require_flag, require_sides, require_whole, spectrogram_size
+from models.scores import MeanOfScores
 
 # Blocks before the tail; a max-pool of 2 is behind some of them, and one doubles the width.
 NUM_BLOCKS = 5
@@ -46,8 +47,7 @@ class CPResNetConfig:
         for name in ("rho", "tail_blocks"):
             require_whole(name, getattr(self, name), 0)
         for name in ("damped", "block_scale"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
+            require_flag(name, getattr(self, name))
         if self.width % self.groups:
             raise ValueError(f"groups must divide width, got groups {self.groups} and width {self.width}")
         if self.rho > 8 + 2 * self.tail_blocks:
@@ -73,11 +73,7 @@ class CPResNetConfig:
             ValueError: Not a spectrogram of in_channels, or so small that a pool is left without input.
         """
         bins, frames = spectrogram_size(input_shape, self.in_channels)
-        if min(bins, frames) < SMALLEST_SIDE:
-            raise ValueError(
-                f"input_shape must have at least {SMALLEST_SIDE} mel bins and {SMALLEST_SIDE} frames, "
-                f"got {bins} and {frames}"
-            )
+        require_sides(bins, frames, SMALLEST_SIDE)
         return (bins - 1) // 2, (frames - 1) // 2
 
 
@@ -147,7 +143,7 @@ class Block(nn.Module):
         return pooled
 
 
-class CPResNet(nn.Module):
+class CPResNet(MeanOfScores):
     """Stem (F and T each / 2), blocks (each / 8), class scores everywhere, then a mean over F and T."""
 
     def __init__(self, config: CPResNetConfig) -> None:
@@ -173,29 +169,6 @@ class CPResNet(nn.Module):
         self.config.stem_size(x.shape[1:])
         y: Tensor = self.blocks(self.stem(x))
         return y
-
-    def features(self, x: Tensor) -> Tensor:
-        """Map a log-mel spectrogram (B, in_channels, F, T) to (B, 2W).
-
-        Raises:
-            ValueError: Not in_channels channels, or F or T too small for the last pool.
-        """
-        pooled: Tensor = self.pool(self._scenes(x))
-        return pooled.flatten(1)
-
-    def classify(self, z: Tensor) -> Tensor:
-        """Map features (B, 2W) to logits (B, K).
-
-        In eval mode `classify(features(x))` is `forward(x)`: the head is linear, so a mean may go before it.
-        In training its batch norm sees the means of clips here, and every position of them in `forward`.
-        """
-        logits: Tensor = self.head(z[:, :, None, None]).flatten(1)
-        return logits
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map a log-mel spectrogram (B, in_channels, F, T) to logits (B, K)."""
-        logits: Tensor = self.pool(self.head(self._scenes(x)))
-        return logits.flatten(1)
 
 
 def count(config: CPResNetConfig, input_shape: Shape) -> Counts:

@@ -16,7 +16,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.counts import Counts, Shape, Tally, require_whole, spectrogram_size
+from models.counts import (
+    Counts,
+    Shape,
+    Tally,
+    require_odd,
+    require_share,
+    require_sides,
+    require_whole,
+    spectrogram_size,
+)
 
 # Each of the four layers halves F and T; this many mel bins or frames end as one.
 SMALLEST_SIDE = 16
@@ -48,11 +57,8 @@ class SepCNNConfig:
             require_whole(name, getattr(self, name), 1)
         for name in ("kernel", "dilation", "reduction", "hidden"):
             require_whole(name, getattr(self, name), 1)
-        if self.kernel % 2 == 0:
-            raise ValueError(f"kernel must be odd, got {self.kernel}")
-        rate = self.dropout
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
-            raise ValueError(f"dropout must be a number of at least 0 and below 1, got {rate!r}")
+        require_odd("kernel", self.kernel)
+        require_share("dropout", self.dropout)
 
     def channels(self) -> tuple[int, int, int, int]:
         """Return C of each layer."""
@@ -71,11 +77,7 @@ class SepCNNConfig:
         bins, frames = spectrogram_size(input_shape, self.in_channels)
         if bins != self.mel_bins:
             raise ValueError(f"mel_bins must be those of the input, got {self.mel_bins} and an input of {bins}")
-        if min(bins, frames) < SMALLEST_SIDE:
-            raise ValueError(
-                f"input_shape must have at least {SMALLEST_SIDE} mel bins and {SMALLEST_SIDE} frames, "
-                f"got {bins} and {frames}"
-            )
+        require_sides(bins, frames, SMALLEST_SIDE)
         return bins, frames
 
 

@@ -13,8 +13,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.counts import Counts, Shape, Tally, require_whole, spectrogram_size
+from models.counts import (
+    Counts,
+    Shape,
+    Tally,
+    require_odd,
+    require_share,
+    require_sides,
+    require_whole,
+    spectrogram_size,
+)
 from models.norms import AdaResNorm, ResNorm
+from models.scores import MeanOfScores
 
 # Of each stage: channels over the network's width, blocks, whether a max-pool of 2 x 2 comes before.
 STAGES = ((1.0, 2, False), (1.5, 2, True), (2.0, 2, True), (2.5, 3, False))
@@ -44,11 +54,8 @@ class TFSepNetConfig:
                     f"width must give every stage an even number of channels, got {self.width}: "
                     f"stage {stage} has {channels}"
                 )
-        if self.kernel % 2 == 0:
-            raise ValueError(f"kernel must be odd, got {self.kernel}")
-        dropout = self.dropout
-        if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be a number of at least 0 and below 1, got {dropout!r}")
+        require_odd("kernel", self.kernel)
+        require_share("dropout", self.dropout)
         if self.norm not in NORMS:
             raise ValueError(f"norm must be {' or '.join(NORMS)}, got {self.norm!r}")
 
@@ -63,11 +70,7 @@ class TFSepNetConfig:
             ValueError: Not a spectrogram of in_channels, or so small that a max-pool is left without input.
         """
         bins, frames = spectrogram_size(input_shape, self.in_channels)
-        if min(bins, frames) < SMALLEST_SIDE:
-            raise ValueError(
-                f"input_shape must have at least {SMALLEST_SIDE} mel bins and {SMALLEST_SIDE} frames, "
-                f"got {bins} and {frames}"
-            )
+        require_sides(bins, frames, SMALLEST_SIDE)
         return (bins + 1) // 2, (frames + 1) // 2
 
 
@@ -117,7 +120,7 @@ class Block(nn.Module):
         return torch.cat((self.frequency(first), self.time(second)), dim=1)
 
 
-class TFSepNet(nn.Module):
+class TFSepNet(MeanOfScores):
     """Stem (F and T each / 2), four stages of blocks, class scores everywhere, then a mean over F and T."""
 
     def __init__(self, config: TFSepNetConfig) -> None:
@@ -145,25 +148,6 @@ class TFSepNet(nn.Module):
         self.config.after_stem(x.shape[1:])
         y: Tensor = self.layers(x)
         return y
-
-    def features(self, x: Tensor) -> Tensor:
-        """Map a log-mel spectrogram (B, in_channels, F, T) to (B, D).
-
-        Raises:
-            ValueError: Not in_channels channels, or fewer than 7 mel bins or frames.
-        """
-        pooled: Tensor = self.pool(self._scenes(x))
-        return pooled.flatten(1)
-
-    def classify(self, z: Tensor) -> Tensor:
-        """Map features (B, D) to logits (B, K); the head is linear, so the mean may go before it."""
-        logits: Tensor = self.head(z[:, :, None, None])
-        return logits.flatten(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map a log-mel spectrogram (B, in_channels, F, T) to logits (B, K)."""
-        logits: Tensor = self.pool(self.head(self._scenes(x)))
-        return logits.flatten(1)
 
 
 def count(config: TFSepNetConfig, input_shape: Shape) -> Counts:
