@@ -9,7 +9,6 @@
 Its name is the file's.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -20,7 +19,7 @@ from models import ARCHITECTURES, Architecture, Counts, Shape
 from objectives.measure import UncountedOperatorError, measure_cost
 from search.contract import require_promises
 from search.space_file import SpaceError, broken_promises
-from search.user_module import UserFileError, load_module
+from search.user_module import UserFileError, file_digest, load_module
 from spaces import SPACES, Space
 
 DEFAULT_FRONT_END = "dcase24"
@@ -85,11 +84,6 @@ def _check(path: Path, name: str, entry: Architecture, space: Space) -> None:
     if broken:
         raise SpaceError("\n  ".join([f"{path} is no space that can be searched:", *broken]))
     require_promises(str(path), entry, space.networks[name])
-
-
-def file_digest(path: Path) -> str:
-    """Give the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 class _Built:

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from data.front_end import FRONT_ENDS
-from models import ARCHITECTURES
+from models import ARCHITECTURES, Counts
 from objectives.cost import Cost
 from search.ranges import nearest, num_values
 from search.trial_config import TrialConfig, Value, field_types, heard_sizes
@@ -89,7 +89,12 @@ class Branch:
         def price(values: Sequence[Any]) -> Cost:
             sizes = dict(zip(fields, values, strict=True))
             front_end = sizes.pop("front_end", only)
-            counts = entry.count(entry.config(**held, **heard[front_end], **sizes), shapes[front_end])
-            return Cost(counts.macs, counts.params, counts.stored_values, counts.peak_values, precision)
+            config = entry.config(**held, **heard[front_end], **sizes)
+            return cost_of(entry.count(config, shapes[front_end]), precision)
 
         return price
+
+
+def cost_of(counts: Counts, precision: str) -> Cost:
+    """Give the price of a network from its counts: an activation is a byte."""
+    return Cost(counts.macs, counts.params, counts.stored_values, counts.peak_values, precision)

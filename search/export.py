@@ -8,7 +8,6 @@
 Nothing in it is ever unpickled: YAML is read by the safe loader, weights as safetensors.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ from torch import nn
 from objectives.budget import Budget
 from objectives.measure import fvcore_macs, layer_costs, measure_cost
 from objectives.quality import Quality
-from search.architecture_file import file_digest, use_architecture_file
+from search.architecture_file import use_architecture_file
 from search.pricing import price
 from search.report import cost_table, markdown_table, quality_tables
 from search.study import (
@@ -40,6 +39,7 @@ from search.study import (
     trials_table,
 )
 from search.trial_config import TrialConfig
+from search.user_module import file_digest
 from training.checkpoint import NETWORK, CheckpointError, put_weights, read_tensors, write_tensors
 
 FORMAT = 1
@@ -154,7 +154,7 @@ def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, An
     if settings.architecture_file is not None:
         shutil.copy(settings.architecture_file, target)
     write_tensors(target / "weights.safetensors", weights, {"format": "pt"})
-    report["weights_sha256"] = hashlib.sha256((target / "weights.safetensors").read_bytes()).hexdigest()
+    report["weights_sha256"] = file_digest(target / "weights.safetensors")
     (target / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     (target / "report.md").write_text(_report_page(report, config), encoding="utf-8")
     described = {

@@ -101,7 +101,6 @@ class Ledger:
         trials = self.study.get_trials(deepcopy=False)
         self._random = Random(settings.seed + len(trials))
         self._last: dict[str, Any] = {}  # what was sampled last
-        self._architectures: dict[int, str] = {}  # of the trials handed out
         with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
             # a sampler that started from the same seed again would ask for the same configurations again
             self.study.sampler = ArchitectureSampler(
@@ -149,7 +148,6 @@ class Ledger:
     def _take_over_trained(self, trial: FrozenTrial) -> None:
         config = TrialConfig.from_dict(trial.user_attrs[CONFIG])
         self._trained[config] = trial.number
-        self._architectures[trial.number] = config.architecture
         cost = price(config, self.plan.settings.precision)
         curve = learning_curve(trial)
         for epoch in curve:
@@ -221,7 +219,8 @@ class Ledger:
         if self.complete:
             ranks = non_dominated_rank([values for _, values in self.complete], [True, False])
             order = sorted(range(len(ranks)), key=lambda index: int(ranks[index]))[: -(-len(ranks) // 2)]
-            known = [self._architectures[self.complete[index][0]] for index in order]
+            architectures = {number: config.architecture for config, number in self._trained.items()}
+            known = [architectures[self.complete[index][0]] for index in order]
             better = [name for name in known if name in names]
         even = not better or self._random.random() < EVEN_SHARE
         return self._random.choice(names if even else better)
@@ -275,7 +274,6 @@ class Ledger:
             self._reject(trial.number, "repeated", f"the same as trial {self._trained[config]}")
             return None
         self._trained[config] = trial.number
-        self._architectures[trial.number] = config.architecture
         trial.set_user_attr(CONFIG, config.to_dict())  # last: with it the trial is one to be trained
         return Proposal(trial.number, config, cost)
 

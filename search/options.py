@@ -9,7 +9,7 @@ import yaml
 
 from objectives.budget import BUDGETS, DEFAULT_BUDGET
 from objectives.cost import BYTES
-from search.settings import COSTS, SearchSettings, make_settings, read_settings
+from search.settings import COSTS, SearchSettings, make_settings, read_settings, spelled
 from search.study import RESULTS
 from spaces import SPACES
 
@@ -127,13 +127,9 @@ def pair(text: str, option: str, read: Callable[[str, str], Any]) -> tuple[str, 
 def read_value(text: str, source: str) -> Any:
     """Read a value of a flag as YAML would, and numbers such as 1e-3."""
     try:
-        value = yaml.safe_load(text)
+        return spelled(yaml.safe_load(text))
     except yaml.YAMLError as error:
         raise click.UsageError(f"{source}: {text!r} is no value") from error
-    try:
-        return float(value) if isinstance(value, str) else value  # YAML 1.1 takes 1e-3 for a text
-    except ValueError:
-        return value
 
 
 def read_bounds(text: str, source: str) -> list[Any]:

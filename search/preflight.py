@@ -13,21 +13,20 @@ from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 from rich.console import Console
 
-from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_scenes
 from models import ARCHITECTURES
 from objectives.budget import LIMITS
 from search.architecture_file import use_architecture_file
 from search.display import counting
 from search.plan import Plan, make_plan, why_nothing_fits
-from search.pricing import Survey
+from search.pricing import FITS, Survey, outcomes
 from search.ranges import place
 from search.repair import descend, levels
-from search.run import share_machine
+from search.run import open_material, share_machine
 from search.settings import SearchSettings
 from search.trial_config import TrialConfig
 from training.loop import TrainingRun, default_device
-from training.material import Material, batched, load_material
+from training.material import Material, batched
 
 MAX_ENUMERATED = 1_000_000  # networks of one architecture that are all priced
 NUM_DRAWN = 20_000
@@ -105,9 +104,9 @@ def make_report(plan: Plan, surveys: Mapping[str, Survey]) -> dict[str, Any]:
 
 def _part(plan: Plan, found: Survey) -> dict[str, Any]:
     branch, limits = found.branch, plan.budget.limits()
-    columns = {name: found.costs[:, LIMITS.index(name)] for name in LIMITS}
+    kinds = outcomes(found.costs, limits)
     # counted from what was priced: where none of a sample fits, one that was looked for afterwards may
-    fitting = int(np.all([columns[name] <= limit for name, limit in limits.items()], axis=0).sum())
+    fitting = int((kinds == FITS).sum())
     num_networks = branch.num_networks
     return {
         "front_ends": list(branch.front_ends),
@@ -118,17 +117,12 @@ def _part(plan: Plan, found: Survey) -> dict[str, Any]:
         "invalid": found.broken["invalid"],
         "invalid_example": found.invalid,
         "over": {name: found.broken[name] for name in limits},
-        "binding": _binding(columns, limits),
-        "costs": {name: _quantiles(columns[name]) for name in LIMITS if name in (*COSTS, *limits)},
+        "binding": {name: int((kinds == name).sum()) for name in limits},
+        "costs": {
+            name: _quantiles(found.costs[:, number]) for number, name in enumerate(LIMITS) if name in (*COSTS, *limits)
+        },
         "largest": _largest(plan, found),
     }
-
-
-def _binding(columns: Mapping[str, NDArray[np.int64]], limits: Mapping[str, int]) -> dict[str, int]:
-    """Count the networks over budget by the limit that they break the most."""
-    ratios = np.array([columns[name] / limit for name, limit in limits.items()])
-    worst = ratios.argmax(axis=0)[(ratios > 1).any(axis=0)]
-    return {name: int((worst == index).sum()) for index, name in enumerate(limits)}
 
 
 def _quantiles(values: NDArray[np.int64]) -> dict[str, int] | None:
@@ -213,7 +207,7 @@ def measure_time(
         for number, (name, config) in enumerate(timed):
             progress(number, len(timed))
             if config.front_end not in materials:
-                materials[config.front_end] = _material(plan, scenes, config.front_end)
+                materials[config.front_end] = open_material(plan.settings, scenes, config.front_end)
             seconds.setdefault(name, []).append(_trial_seconds(config, materials[config.front_end]))
     finally:
         torch.set_num_threads(before)
@@ -240,12 +234,6 @@ def _typical(found: Survey) -> Sequence[dict[str, Any]]:
     some = [found.fitting[index] for index in chosen]
     some.sort(key=lambda values: priced(values).macs)
     return [dict(zip(names, some[int(at * (len(some) - 1))], strict=True)) for at in TIMED_PLACES]
-
-
-def _material(plan: Plan, scenes: Scenes, front_end: str) -> Material:
-    settings = plan.settings
-    responses = None if settings.impulse_responses is None else Path(settings.impulse_responses)
-    return load_material(scenes, FRONT_ENDS[front_end], responses, (settings.cache and Path(settings.cache)) or None)
 
 
 def _trial_seconds(config: TrialConfig, material: Material) -> float:

@@ -32,7 +32,7 @@ from search.page import (
     plot_html,
     table_html,
 )
-from search.pricing import Survey
+from search.pricing import FITS, Survey, outcomes
 from search.report import (
     WORST,
     Lines,
@@ -51,7 +51,7 @@ MAX_DRAWN = 2_000  # points of one architecture
 MAX_DRAWN_IN_ALL = 8_000
 MIN_FITTING = 200  # of them that fit, where that many do: a rare network is seen all the same
 NUM_BINS = 60
-FITS, INVALID = "fits", "invalid"
+INVALID = "invalid"
 SHOWN = 0.05  # the smallest share with its figure on the bar
 ROW_HEIGHT = 0.85  # of a histogram's highest bar
 NEUTRAL = "#7F8C9A"  # where there is no limit to be within
@@ -251,7 +251,7 @@ def _scatter_figure(
     found: Survey, report: Mapping[str, Any], ranges: Sequence[tuple[float, float]], most: int
 ) -> tuple[go.Figure, int]:
     """Draw a sample of one architecture's networks, and say how many there are in it."""
-    kinds = _outcomes(found.costs, report["limits"])
+    kinds = outcomes(found.costs, report["limits"])
     rows = _sample(kinds == FITS, most)
     macs, params = (np.maximum(found.costs[rows, LIMITS.index(name)], 1) for name in ("macs", "params"))
     figure = go.Figure()
@@ -317,13 +317,6 @@ def _draw_line(figure: go.Figure, axis: str, value: float, text: str, x_range: t
 def _side(place: float, x_range: tuple[float, float]) -> tuple[str, int]:
     """Anchor a label where there is more room beside its line, with the pixels between."""
     return ("right", -2) if place > sum(x_range) / 2 else ("left", 2)
-
-
-def _outcomes(costs: NDArray[np.int64], limits: Mapping[str, int]) -> NDArray[np.str_]:
-    """Name the outcome of each network: fits, or the limit that it exceeds by the largest factor."""
-    ratios = np.stack([costs[:, LIMITS.index(name)] / limit for name, limit in limits.items()])
-    worst = np.array(list(limits))[ratios.argmax(axis=0)]
-    return np.where((ratios > 1).any(axis=0), worst, FITS)
 
 
 def _sample(fitting: NDArray[np.bool_], most: int) -> NDArray[np.intp]:

@@ -14,7 +14,7 @@ from optuna.distributions import CategoricalDistribution
 from models import ARCHITECTURES
 from objectives.budget import LIMITS, Budget
 from objectives.cost import Cost
-from search.branch import Branch
+from search.branch import Branch, cost_of
 from search.names import unknown
 from search.published import Published, read_published
 from search.ranges import all_values, draw, place
@@ -24,6 +24,7 @@ MAX_ENUMERATED = 50_000  # networks of one architecture at the start of a search
 NUM_DRAWN = 5_000
 NUM_BUILT = 100  # where pricing a network means building it
 REPORT_EVERY = 1_000
+FITS = "fits"
 
 
 def price(config: TrialConfig, precision: str) -> Cost:
@@ -32,8 +33,7 @@ def price(config: TrialConfig, precision: str) -> Cost:
     Raises:
         ValueError: The network cannot hear what the front end gives; the rule is named.
     """
-    counts = ARCHITECTURES[config.architecture].count(config.network, config.input_shape)
-    return Cost(counts.macs, counts.params, counts.stored_values, counts.peak_values, precision)
+    return cost_of(ARCHITECTURES[config.architecture].count(config.network, config.input_shape), precision)
 
 
 def find_trial(name: str, values: Mapping[str, Any]) -> TrialConfig:
@@ -194,3 +194,10 @@ def _draws(branch: Branch, count: int, seed: int) -> Iterator[tuple[Any, ...]]:
     rng = np.random.default_rng(seed)
     for _ in range(count):
         yield tuple(draw(distribution, rng) for distribution in branch.cost_ranges.values())
+
+
+def outcomes(costs: NDArray[np.int64], limits: Mapping[str, int]) -> NDArray[np.str_]:
+    """Name the outcome of each network: fits, or the limit that it exceeds by the largest factor."""
+    ratios = np.stack([costs[:, LIMITS.index(name)] / limit for name, limit in limits.items()])
+    worst = np.array(list(limits))[ratios.argmax(axis=0)]
+    return np.where((ratios > 1).any(axis=0), worst, FITS)

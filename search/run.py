@@ -4,6 +4,7 @@ import hashlib
 import logging
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_scenes
-from search.architecture_file import file_digest, use_architecture_file
+from search.architecture_file import use_architecture_file
 from search.cluster import local_cluster
 from search.display import counting, make_display
 from search.ledger import Ledger
@@ -27,7 +28,8 @@ from search.settings import SearchSettings, is_space_file
 from search.study import DATA, FILES, StudyError, StudyFolder
 from search.trainable import TrialActor
 from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors
-from training.material import load_material
+from search.user_module import file_digest
+from training.material import Material, load_material
 
 
 class SearchFailedError(RuntimeError):
@@ -63,11 +65,9 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
         plan.config(plan.named(plan.branches[name], start))
         for name, (_, start) in plan.starts(surveys, len(scenes.train)).items()
     ]
-    responses = None if settings.impulse_responses is None else Path(settings.impulse_responses)
-    cache = None if settings.cache is None else Path(settings.cache)
     with counting("decoding the sound, once", console) as progress:
         for name in plan.front_ends:
-            material = load_material(scenes, FRONT_ENDS[name], responses, cache, progress)
+            material = open_material(settings, scenes, name, progress)
             for start in starts:
                 if start.front_end == name:
                     material.require(start.recipe)
@@ -85,6 +85,19 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
             highlight=False, soft_wrap=True,
         )  # fmt: skip
     return Prepared(plan, surveys, scenes, workers, resources)
+
+
+def open_material(
+    settings: SearchSettings, scenes: Scenes, front_end: str, progress: Callable[[int, int], None] | None = None
+) -> Material:
+    """Open what a search's trials hear through a front end.
+
+    Raises:
+        DataError: Sound or impulse responses cannot be read.
+    """
+    responses = None if settings.impulse_responses is None else Path(settings.impulse_responses)
+    cache = None if settings.cache is None else Path(settings.cache)
+    return load_material(scenes, FRONT_ENDS[front_end], responses, cache, progress)
 
 
 def limits_text(plan: Plan) -> str:

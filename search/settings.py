@@ -136,6 +136,14 @@ def is_space_file(space: str) -> bool:
     return space.endswith((".yaml", ".yml", ".py"))
 
 
+def spelled(value: Any) -> Any:
+    """Give the number that a text spells, and any other value as it is: YAML 1.1 takes 1e-3 for a text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _is_count(value: object, least: int = 1, most: int = 10**9) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 

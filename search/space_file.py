@@ -24,7 +24,7 @@ from data.front_end import FRONT_ENDS
 from models import ARCHITECTURES
 from search.names import unknown
 from search.ranges import draw
-from search.settings import is_space_file
+from search.settings import is_space_file, spelled
 from search.trial_config import OWNED, TrialConfig, field_types
 from search.user_module import load_module
 from spaces import SPACES, TRAINING, Space
@@ -126,11 +126,11 @@ def _range(what: str, described: object, kind: type) -> BaseDistribution:
         choices: list[Any] = described if isinstance(described, list) else [described]
         if not choices or not all(isinstance(choice, bool | int | float | str) for choice in choices):
             raise SpaceError(f"{what} must be a range, a list of values or a value, got {described!r}")
-        return CategoricalDistribution([_number(choice) if kind is float else choice for choice in choices])
+        return CategoricalDistribution([spelled(choice) if kind is float else choice for choice in choices])
     record = _mapping(what, described, RANGE_KEYS)
     if kind not in (int, float):
         raise SpaceError(f"{what} is no number: give a list of values")
-    given = {key: _number(value) for key, value in record.items() if value is not None}
+    given = {key: spelled(value) for key, value in record.items() if value is not None}
     rules = [(key in given, f"must say {key}") for key in ("low", "high")]
     log = given.pop("log", False)
     rules += [
@@ -162,14 +162,6 @@ def _require(what: str, record: Mapping[str, Any], rules: Iterable[tuple[bool, s
     broken = [rule for holds, rule in rules if not holds]
     if broken:
         raise SpaceError(f"{what} {' and '.join(broken)}, got {dict(record)}")
-
-
-def _number(value: Any) -> Any:
-    """Give the number that a text spells: YAML 1.1 takes 1e-3 for a text."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 def _is_of(value: object, kind: type) -> bool:

@@ -12,6 +12,11 @@ class UserFileError(ValueError):
     """A file of the user's that cannot be run; says where it breaks."""
 
 
+def file_digest(path: Path) -> str:
+    """Give the SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def load_module(path: Path) -> ModuleType:
     """Run a Python file; a second time, while it is unchanged, the module that it gave is returned.
 
@@ -19,7 +24,7 @@ def load_module(path: Path) -> ModuleType:
         UserFileError: It is missing, or raises an error of its own.
     """
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = file_digest(path)
     except OSError as error:
         raise UserFileError(f"{path} cannot be read: {error.strerror}") from error
     name = f"user_file_{digest[:16]}"
