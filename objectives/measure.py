@@ -58,6 +58,7 @@ FREE = frozenset(
         # Arithmetic on activations, and owned scales and shifts, which count as parameters only.
         "aten::abs",
         "aten::add",
+        "aten::addcmul",
         "aten::clamp",
         "aten::div",
         "aten::exp",
@@ -90,6 +91,7 @@ FREE = frozenset(
         "aten::amax",
         "aten::amin",
         "aten::avg_pool2d",
+        "aten::linalg_vector_norm",
         "aten::max",
         "aten::max_pool2d_with_indices",
         "aten::mean",
