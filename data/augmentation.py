@@ -4,8 +4,8 @@ Sources: https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19 (roll, mas
 Morocutti et al., "Device-Robust Acoustic Scene Classification via Impulse Response Augmentation",
 EUSIPCO 2023 (device responses).
 
-Everything works on a whole batch on the device where it lies, and draws from the global generator
-of that device: `torch.manual_seed` repeats a run.
+Everything works on a whole batch on the device where it lies. What is drawn at random is drawn from the global
+generator of the processor, whatever the device: `torch.manual_seed` repeats a run, and a GPU is never waited for.
 
 Shape letters: B batch, S samples, F mel bins, T frames, R responses, L samples of a response.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from data.device import send
 from data.front_end import LOG_FLOOR
 from data.layout import DataError
 from data.wav import read_wav
@@ -39,10 +40,16 @@ def roll(waveforms: Tensor, max_s: float, rate_hz: int) -> Tensor:
     most = round(max_s * rate_hz)
     if most == 0:
         return waveforms
+    batch, size = waveforms.shape
+    shift = torch.randint(-most, most + 1, (batch, 1))
+    if waveforms.device.type == "cpu":
+        rolled = torch.empty_like(waveforms)
+        for clip, source, first in zip(rolled, waveforms, (shift[:, 0] % size).tolist(), strict=True):
+            clip[first:] = source[: size - first]
+            clip[:first] = source[size - first :]
+        return rolled
     device = waveforms.device
-    size = waveforms.shape[1]
-    shift = torch.randint(-most, most + 1, (waveforms.shape[0], 1), device=device)
-    return waveforms.gather(1, (torch.arange(size, device=device) - shift) % size)
+    return waveforms.gather(1, (torch.arange(size, device=device) - send(shift, device)) % size)
 
 
 def mask_frequency(x: Tensor, max_bins: int) -> Tensor:
@@ -60,12 +67,12 @@ def mask_frequency(x: Tensor, max_bins: int) -> Tensor:
         raise ValueError(f"max_bins must be in 0..{bins}, got {max_bins}")
     if max_bins == 0:
         return x
-    width = torch.randint(0, max_bins + 1, (batch, 1), device=x.device)
+    width = torch.randint(0, max_bins + 1, (batch, 1))
     # The first bin of the band, each place where the band fits as likely.
-    low = (torch.rand(batch, 1, device=x.device) * (bins - width + 1)).long().minimum(bins - width)
-    at = torch.arange(bins, device=x.device)
+    low = (torch.rand(batch, 1) * (bins - width + 1)).long().minimum(bins - width)
+    at = torch.arange(bins)
     band = (at >= low) & (at < low + width)
-    return x.masked_fill(band[:, None, :, None], LOG_FLOOR)
+    return x.masked_fill(send(band, x.device)[:, None, :, None], LOG_FLOOR)
 
 
 def mix_style(x: Tensor, p: float, alpha: float) -> Tensor:
@@ -85,16 +92,16 @@ def mix_style(x: Tensor, p: float, alpha: float) -> Tensor:
     _require_probability(p)
     if alpha <= 0:
         raise ValueError(f"alpha must be over 0, got {alpha}")
-    if not bool(torch.rand((), device=x.device) < p):
+    if float(torch.rand(())) >= p:
         return x
     variance, mean = torch.var_mean(x.float(), dim=(1, 3), correction=0, keepdim=True)
     spread = (variance + SPREAD_FLOOR**2).sqrt()
-    other = torch.randperm(x.shape[0], device=x.device)
-    concentration = torch.full((x.shape[0], 1, 1, 1), float(alpha), device=x.device)
-    share = torch.distributions.Beta(concentration, concentration).sample()
+    other = send(torch.randperm(x.shape[0]), x.device)
+    concentration = torch.full((x.shape[0], 1, 1, 1), float(alpha))
+    share = send(torch.distributions.Beta(concentration, concentration).sample(), x.device)
     mixed_mean = share * mean + (1 - share) * mean[other]
-    mixed_spread = share * spread + (1 - share) * spread[other]
-    return ((x - mean) / spread * mixed_spread + mixed_mean).to(x.dtype)
+    gain = share + (1 - share) * spread[other] / spread
+    return ((x - mean).mul_(gain).add_(mixed_mean)).to(x.dtype)
 
 
 class ImpulseResponses:
@@ -147,7 +154,7 @@ class ImpulseResponses:
 
         Args:
             waveforms: (B, S), full scale at 1; left as they are.
-            eligible: (B,) bool: the clips that may be changed.
+            eligible: (B,) bool, on the processor: the clips that may be changed.
             p: Probability that an eligible clip is changed.
 
         Raises:
@@ -158,10 +165,11 @@ class ImpulseResponses:
         if eligible.shape != (batch,):
             raise ValueError(f"eligible must be ({batch},), got {tuple(eligible.shape)}")
         device = waveforms.device
-        chosen = (eligible & (torch.rand(batch, device=device) < p)).nonzero()[:, 0]
-        which = torch.randint(len(self.names), chosen.shape, device=device)
+        chosen = (eligible & (torch.rand(batch) < p)).nonzero()[:, 0]
+        which = send(torch.randint(len(self.names), chosen.shape), device)
         if not len(chosen):
             return waveforms
+        chosen = send(chosen, device)
         length = _fast_length(size + self.responses.shape[1] - 1)
         clips = waveforms[chosen].float()
         spectra = torch.fft.rfft(clips, length) * self._spectrum(length, device)[which]

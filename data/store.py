@@ -53,6 +53,10 @@ class Store:
     rate_hz: int
     path: Path
 
+    def read_int16(self, rows: npt.NDArray[np.int64]) -> Waveforms:
+        """Read some clips as they are stored: (B,) row numbers to (B, rate_hz), full scale at 32,768."""
+        return self.waveforms[rows]
+
     def read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Read some clips: (B,) row numbers to (B, rate_hz), full scale at 1."""
         return _to_float(self.waveforms[rows])

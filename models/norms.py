@@ -25,7 +25,7 @@ class _Mixed(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, alpha: Tensor, kappa: Tensor, beta: Tensor) -> Tensor:
         mean, centred, scale = _standardized(x)
         ctx.save_for_backward(mean, centred, scale, alpha, kappa)
-        return torch.addcmul(alpha * mean + beta, centred, alpha + kappa * scale).to(x.dtype)
+        return centred.mul(alpha + kappa * scale).add_(alpha * mean + beta).to(x.dtype)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -38,7 +38,7 @@ class _Mixed(torch.autograd.Function):
         slope = alpha + kappa * scale
         along = -(scale**3) * (kappa * moments).sum(1, keepdim=True) / num_values
         shift = -scale * (kappa * grads).sum(1, keepdim=True) / num_values
-        of_x = torch.addcmul(shift, centred, along).addcmul_(grad.to(centred.dtype), slope).to(grad.dtype)
+        of_x = centred.mul(along).add_(shift).addcmul_(grad.to(centred.dtype), slope).to(grad.dtype)
         return of_x, _by_channel(moments + mean * grads), _by_channel(scale * moments), _by_channel(grads)
 
 

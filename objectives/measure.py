@@ -58,7 +58,6 @@ FREE = frozenset(
         # Arithmetic on activations, and owned scales and shifts, which count as parameters only.
         "aten::abs",
         "aten::add",
-        "aten::addcmul",
         "aten::clamp",
         "aten::div",
         "aten::exp",

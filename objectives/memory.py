@@ -20,7 +20,6 @@ IN_PLACE = frozenset(
         "aten::_to_copy",
         "aten::abs",
         "aten::add",
-        "aten::addcmul",
         "aten::clamp",
         "aten::div",
         "aten::elu",

@@ -14,12 +14,14 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import ray
 from ray._private import ray_constants
+
+from training.allocator import HUGE_PAGES
 
 # Ray keeps the first token that a process uses, so all clusters of one process share it.
 _TOKEN = secrets.token_hex(32)
@@ -34,7 +36,7 @@ _REMOVAL_PATIENCE_S = 5.0
 
 
 @contextmanager
-def local_cluster(*, num_cpus: int, num_gpus: int = 0) -> Iterator[Path]:
+def local_cluster(*, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, float] | None = None) -> Iterator[Path]:
     """Start a Ray of this machine's own for the length of a `with` block, closed to the network.
 
     Call it from the main thread: Ray's processes end with the thread that started them, so that nothing is
@@ -45,6 +47,7 @@ def local_cluster(*, num_cpus: int, num_gpus: int = 0) -> Iterator[Path]:
     Args:
         num_cpus: Processor cores to share among trials.
         num_gpus: CUDA devices to share among trials.
+        resources: Others to share, by name.
 
     Yields:
         The private folder, for whatever is of no use after the block.
@@ -69,12 +72,13 @@ def local_cluster(*, num_cpus: int, num_gpus: int = 0) -> Iterator[Path]:
             )
         )
         stack.callback(ray.shutdown)
-        _start(folder, num_cpus, num_gpus)
+        _start(folder, num_cpus, num_gpus, dict(resources or {}))
         yield folder
 
 
-def _start(folder: Path, num_cpus: int, num_gpus: int) -> None:
+def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, float]) -> None:
     home = os.environ.get("HOME")
+    variables = {**HUGE_PAGES, **({"HOME": home} if home is not None else {})}
     with (
         _environment(
             HOME=str(folder),
@@ -90,11 +94,12 @@ def _start(folder: Path, num_cpus: int, num_gpus: int) -> None:
             address="local",  # RAY_ADDRESS may name a cluster of somebody else
             num_cpus=num_cpus,
             num_gpus=num_gpus,
+            resources=resources,
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            runtime_env={"env_vars": {"HOME": home}} if home is not None else None,
+            runtime_env={"env_vars": variables},
             _temp_dir=str(folder),
         )
 

@@ -69,11 +69,16 @@ SEARCH_OPTIONS = (
     click.option("--trials", type=int, help=f"Networks to train. {_default('trials')}"),
     click.option("--epochs", type=int, help=f"Of a trial that is not stopped early. {_default('epochs')}"),
     click.option("--seed", type=int, help=_default("seed")),
-    click.option("--workers", type=int, help="Trials side by side. [default: one a core, or one a GPU]"),
+    click.option("--workers", type=int, help="Trials side by side. [default: the fastest, as timed at the start]"),
     click.option(
         "--early-stopping/--no-early-stopping",
         default=None,
         help="Stop what cannot reach the front. [default: on]",
+    ),
+    click.option(
+        "--fast/--no-fast",
+        default=None,
+        help="Time memory formats, bf16 and trials side by side at the start, and train the fastest way. [default: on]",
     ),
     set_option,
     click.option("--range", "narrowed", multiple=True, metavar="KEY=LOW:HIGH", help="Narrow a range. Can be repeated."),

@@ -18,11 +18,12 @@ from models import ARCHITECTURES
 from objectives.budget import LIMITS
 from search.architecture_file import use_architecture_file
 from search.display import counting
+from search.machine import share_machine
 from search.plan import Plan, make_plan, why_nothing_fits
 from search.pricing import FITS, Survey, outcomes
 from search.ranges import place
 from search.repair import descend, levels
-from search.run import open_material, share_machine
+from search.run import open_material
 from search.settings import SearchSettings
 from search.trial_config import TrialConfig
 from training.loop import TrainingRun, default_device
@@ -268,14 +269,14 @@ def look_ahead(settings: SearchSettings, console: Console) -> tuple[dict[str, Su
         use_architecture_file(Path(settings.architecture_file))
     scenes = read_scenes(Path(settings.data), settings.split) if settings.data else None
     plan = make_plan(settings, len(scenes.classes) if scenes else DEFAULT_CLASSES)
-    workers, resources = share_machine(settings.workers)
+    use = share_machine(settings.workers)
     with counting("pricing networks", console) as progress:
         surveys = plan.survey(max_enumerated=MAX_ENUMERATED, num_drawn=NUM_DRAWN, progress=progress)
     report = make_report(plan, surveys)
     if scenes is not None and not report["nothing_fits"]:
         with counting("timing networks", console) as progress:
             report["time"] = measure_time(
-                plan.fitting(surveys), surveys, scenes, workers=workers, threads=max(1, int(resources["cpu"])),
+                plan.fitting(surveys), surveys, scenes, workers=use.workers, threads=use.cores,
                 progress=progress,
             )  # fmt: skip
     return surveys, report

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,12 +21,13 @@ from search.architecture_file import use_architecture_file
 from search.cluster import local_cluster
 from search.display import counting, make_display
 from search.ledger import Ledger
+from search.machine import MACHINE, Use, measure_use, num_cores, share_machine
 from search.plan import Plan, make_plan
 from search.pricing import Survey
 from search.settings import SearchSettings, is_space_file
-from search.study import DATA, FILES, StudyError, StudyFolder
+from search.study import DATA, FILES, USE, StudyError, StudyFolder
 from search.trainable import TrialActor
-from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors
+from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors, actor_config
 from search.user_module import file_digest
 from training.material import Material, load_material
 
@@ -43,8 +43,7 @@ class Prepared:
     plan: Plan
     surveys: dict[str, Survey]
     scenes: Scenes
-    workers: int
-    resources: dict[str, float]
+    use: Use
 
 
 def prepare(settings: SearchSettings, console: Console) -> Prepared:
@@ -53,7 +52,7 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
     Raises:
         ValueError: Anything the user can mend; nothing has been written to the study by then.
     """
-    workers, resources = share_machine(settings.workers)
+    use = share_machine(settings.workers)
     if settings.architecture_file is not None:
         use_architecture_file(Path(settings.architecture_file))
     scenes = read_scenes(Path(settings.data), settings.split)
@@ -84,7 +83,7 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
             f"space: {name}: of {looked} {survey.num_priced:,} networks {survey.share:.1%} fit{out}",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
-    return Prepared(plan, surveys, scenes, workers, resources)
+    return Prepared(plan, surveys, scenes, use)
 
 
 def open_material(
@@ -158,21 +157,20 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
     if ledger.num_left <= 0:
         console.print(f"study {folder.name} is complete: all {plan.settings.trials} trials are done")
         return _require_some_success(ledger)
-    workers, resources = prepared.workers, prepared.resources
-    console.print(
-        f"study: {folder.path}\ntraining {ledger.num_left} networks for up to {plan.settings.epochs} epochs, "
-        f"{workers} side by side ({resources_text(resources)} each); starting Ray",
-        highlight=False, soft_wrap=True,
-    )  # fmt: skip
-    with local_cluster(
-        num_cpus=max(1, round(workers * resources["cpu"])), num_gpus=torch.cuda.device_count()
-    ) as scratch:
+    console.print(f"study: {folder.path}\nstarting Ray", highlight=False, soft_wrap=True)
+    with local_cluster(num_cpus=num_cores(), num_gpus=torch.cuda.device_count(), resources={MACHINE: 1.0}) as scratch:
+        use = _find_use(prepared, study, ledger, console)
+        console.print(
+            f"training {ledger.num_left} networks for up to {plan.settings.epochs} epochs, {use.workers} side by side "
+            f"({use} each)",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
         display = make_display(ledger, console)
-        searcher = StudySearcher(ledger, folder, max(1, int(resources["cpu"])), display)
+        searcher = StudySearcher(ledger, folder, use, display)
         interruption = Interruption()
         with display, interruption.watched():
             try:
-                _tuner(searcher, resources, scratch, interruption).fit()
+                _tuner(searcher, scratch, interruption).fit()
             except (tune.TuneError, OptunaError, SQLAlchemyError) as error:
                 if searcher.broken is None:
                     raise
@@ -186,6 +184,39 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
     return _require_some_success(ledger)
 
 
+def _find_use(prepared: Prepared, study: optuna.Study, ledger: Ledger, console: Console) -> Use:
+    """Give how the trials use the machine: as they did before the search was interrupted, or measured now."""
+    plan, asked = prepared.plan, prepared.use
+    settings = plan.settings
+    if not settings.fast:
+        return asked
+    recorded = study.user_attrs.get(USE)
+    if recorded is not None and (use := Use.from_dict(recorded)).fits() and set(plan.branches) <= set(use.executions):
+        return use
+    configs = {
+        name: actor_config(plan.config(plan.named(plan.branches[name], start)), settings, asked)
+        for name, (_, start) in plan.starts(prepared.surveys, len(prepared.scenes.train)).items()
+    }
+    with console.status("timing a few steps of training, to use this machine well"):
+        use = measure_use(asked, configs, ledger.num_left, divide=settings.workers is None)
+    study.set_user_attr(USE, use.to_dict())
+    for line in use_lines(use):
+        console.print(line, highlight=False, soft_wrap=True)
+    return use
+
+
+def use_lines(use: Use) -> list[str]:
+    """Say what was measured and what follows from it."""
+    lines = [f"fastest here: {name}: {found}" for name, found in use.executions.items()]
+    if use.clips_per_s:
+        told = ", ".join(
+            f"{count} trial{'s' if count > 1 else ''} side by side {speed:,.0f}"
+            for count, speed in use.clips_per_s.items()
+        )
+        lines.append(f"clips a second: {told}")
+    return lines
+
+
 def _require_some_success(ledger: Ledger) -> Ledger:
     if ledger.num_ended and ledger.states["failed"] == ledger.num_ended:
         reasons = sorted(set(ledger.reasons.values()))
@@ -195,9 +226,7 @@ def _require_some_success(ledger: Ledger) -> Ledger:
     return ledger
 
 
-def _tuner(
-    searcher: StudySearcher, resources: dict[str, float], scratch: Path, interruption: Interruption
-) -> tune.Tuner:
+def _tuner(searcher: StudySearcher, scratch: Path, interruption: Interruption) -> tune.Tuner:
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the study is the record
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is a crash that was asked for: `resume` mends both
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with verbose=0: Ray itself prints nothing
@@ -205,7 +234,7 @@ def _tuner(
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     return tune.Tuner(
-        tune.with_resources(TrialActor, resources),
+        tune.with_resources(TrialActor, searcher.use.resources()),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=LedgerScheduler(searcher),
@@ -221,35 +250,6 @@ def _tuner(
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-
-
-def share_machine(workers: int | None) -> tuple[int, dict[str, float]]:
-    """Divide the machine among the trials: one a GPU where there are any, else one a core.
-
-    Args:
-        workers: Trials side by side, or None for as many as fit.
-
-    Returns:
-        Trials side by side, and Ray's resources for each.
-
-    Raises:
-        ValueError: More trials than cores, which would slow all of them down.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    gpus = torch.cuda.device_count()
-    count = workers or min(gpus or cores, cores)
-    if count > cores:
-        raise ValueError(f"workers must be at most the number of cores, {cores}, got {count}")
-    resources: dict[str, float] = {"cpu": max(1, cores // count)}
-    if gpus:
-        resources["gpu"] = 1 / math.ceil(count / gpus)  # a trial stays on one device
-    return count, resources
-
-
-def resources_text(resources: dict[str, float]) -> str:
-    """Name what a trial gets."""
-    cores = f"{resources['cpu']:g} core{'s' if resources['cpu'] > 1 else ''}"
-    return f"{cores}, {resources['gpu']:g} GPU" if "gpu" in resources else cores
 
 
 def describe_data(scenes: Scenes) -> dict[str, Any]:

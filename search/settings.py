@@ -33,6 +33,7 @@ class SearchSettings:
     seed: int = 0
     workers: int | None = None  # trials side by side; None: one a core, or one a GPU
     early_stopping: bool = True
+    fast: bool = True  # time how steps are computed fastest here, and train so; False: the plain way, in fp32
     set: Mapping[str, Any] = field(default_factory=dict)  # config fields held fixed
     ranges: Mapping[str, Any] = field(default_factory=dict)  # narrower ranges: field -> [low, high]
 
@@ -48,6 +49,7 @@ class SearchSettings:
                 ("cost", f"one of {', '.join(COSTS)}", self.cost in COSTS),
                 ("precision", f"one of {', '.join(BYTES)}", self.precision in tuple(BYTES)),
                 ("early_stopping", "true or false", isinstance(self.early_stopping, bool)),
+                ("fast", "true or false", isinstance(self.fast, bool)),
                 ("set", "a mapping of config keys to values", _is_mapping(self.set)),
                 ("ranges", "a mapping of config keys to [low, high]", _is_mapping(self.ranges)),
                 ("data", "a text", isinstance(self.data, str)),

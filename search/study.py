@@ -34,6 +34,7 @@ REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # each a reason
 EPOCH = "epoch:"  # followed by its number
 ORIGIN = "origin"  # of a configuration that the sampler did not propose: its kind, and what was changed so that it fits
 OBJECTIVES, VERSIONS, DATA, FILES = "objectives", "versions", "data", "files"
+USE = "machine"  # how the trials use it
 
 RESULTS = Path("results")
 STATES = ("complete", "running", "interrupted", "stopped", "failed", "rejected")

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -11,10 +12,12 @@ import torch
 from ray import tune
 
 from data.front_end import FRONT_ENDS
-from data.layout import read_scenes
+from data.layout import Scenes, read_scenes
 from search.architecture_file import use_architecture_file
 from search.trial_config import TrialConfig
+from training.allocator import keep_freed_memory
 from training.checkpoint import CheckpointError
+from training.execution import Execution
 from training.loop import EpochResult, NonFiniteLossError, TrainingRun, default_device
 from training.material import Material, load_material
 
@@ -29,21 +32,18 @@ class TrialActor(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin a trial, or take it up again."""
+        keep_freed_memory()
         torch.set_num_threads(config["threads"])
-        if config["architecture_file"] is not None:
-            use_architecture_file(Path(config["architecture_file"]), check=False)  # the driver has
-        trial = TrialConfig.from_dict(config["trial"])
+        trial, material = open_trial(config)
         self.checkpoint = Path(config["checkpoint"])
-        material = _material(
-            config["data"], config["split"], config["impulse_responses"], config["cache"], trial.front_end
-        )
-        self.run = TrainingRun(trial.build, trial.recipe, material, default_device())
+        execution = Execution(**config["execution"])
+        self.run = TrainingRun(trial.build, trial.recipe, material, default_device(), execution)
         if self.checkpoint.exists():
             try:
                 self.run.load(self.checkpoint)
             except CheckpointError:
                 self.checkpoint.unlink()  # unusable: the trial starts again
-                self.run = TrainingRun(trial.build, trial.recipe, material, default_device())
+                self.run = TrainingRun(trial.build, trial.recipe, material, default_device(), execution)
         self.num_reported = 0
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -87,12 +87,29 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
+def open_trial(config: Mapping[str, Any]) -> tuple[TrialConfig, Material]:
+    """Give the trial that an actor's config describes, and what it hears."""
+    if config["architecture_file"] is not None:
+        use_architecture_file(Path(config["architecture_file"]), check=False)  # the driver has
+    trial = TrialConfig.from_dict(config["trial"])
+    material = _material(
+        config["data"], config["split"], config["impulse_responses"], config["cache"], trial.front_end, config["gpus"]
+    )
+    return trial, material
+
+
 @lru_cache(maxsize=8)  # front ends
-def _material(root: str, split: str, responses: str | None, cache: str | None, front_end: str) -> Material:
+def _material(root: str, split: str, responses: str | None, cache: str | None, front_end: str, gpus: float) -> Material:
     """Open the data once a process, not once a trial."""
     return load_material(
-        read_scenes(Path(root), split),
+        _scenes(root, split),
         FRONT_ENDS[front_end],
         None if responses is None else Path(responses),
         None if cache is None else Path(cache),
+        gpu_share=gpus,
     )
+
+
+@lru_cache(maxsize=1)
+def _scenes(root: str, split: str) -> Scenes:
+    return read_scenes(Path(root), split)

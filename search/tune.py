@@ -14,11 +14,29 @@ from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
 from search.display import Display
-from search.ledger import Ledger, Proposal
+from search.ledger import Ledger
+from search.machine import Use
+from search.settings import SearchSettings
 from search.study import StudyFolder
+from search.trial_config import TrialConfig
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
+
+
+def actor_config(config: TrialConfig, settings: SearchSettings, use: Use) -> dict[str, Any]:
+    """Describe a trial to the process that trains it."""
+    return {
+        "trial": config.to_dict(),
+        "architecture_file": settings.architecture_file,
+        "data": settings.data,
+        "split": settings.split,
+        "impulse_responses": settings.impulse_responses,
+        "cache": settings.cache,
+        "threads": use.cores,
+        "gpus": use.gpus,
+        "execution": use.execution(config.architecture).to_dict(),
+    }
 
 
 class Stateless:
@@ -31,9 +49,9 @@ class Stateless:
 class StudySearcher(Stateless, Searcher):
     """Hands the ledger's proposals to Ray; what does not fit never becomes a Ray trial."""
 
-    def __init__(self, ledger: Ledger, folder: StudyFolder, threads: int, display: Display) -> None:
+    def __init__(self, ledger: Ledger, folder: StudyFolder, use: Use, display: Display) -> None:
         super().__init__()
-        self.ledger, self.folder, self.threads, self.display = ledger, folder, threads, display
+        self.ledger, self.folder, self.use, self.display = ledger, folder, use, display
         self.broken: Exception | None = None  # why the study could not be written
         self._numbers: dict[str, int] = {}
 
@@ -56,20 +74,10 @@ class StudySearcher(Stateless, Searcher):
             return str(Searcher.FINISHED)
         self._numbers[trial_id] = proposal.number
         self.display.proposed(proposal)
-        return self._config(proposal)
-
-    def _config(self, proposal: Proposal) -> dict[str, Any]:
-        settings = self.ledger.plan.settings
         return {
+            **actor_config(proposal.config, self.ledger.plan.settings, self.use),
             "number": proposal.number,
-            "trial": proposal.config.to_dict(),
             "checkpoint": str(self.folder.checkpoint(proposal.number).absolute()),
-            "architecture_file": settings.architecture_file,
-            "data": settings.data,
-            "split": settings.split,
-            "impulse_responses": settings.impulse_responses,
-            "cache": settings.cache,
-            "threads": self.threads,
         }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:

@@ -4,7 +4,7 @@ Shape letters: B batch, S samples, C channels, F mel bins, T frames.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +14,20 @@ import torch
 from torch import Tensor
 
 from data.augmentation import ImpulseResponses, mask_frequency, mix_style, roll
+from data.device import send
 from data.front_end import FrontEnd, FrontEndConfig
 from data.layout import DataError, Scenes
 from data.store import FULL_SCALE, Store, open_store
 from objectives.quality import Quality, measure_quality
 from training.recipe import Recipe
+from training.residence import residence
 
 RECORDING_DEVICE = "a"  # its clips are the plain recordings that an impulse response may colour
-MAX_KEPT_BYTES = 512_000_000  # of evaluation spectrograms; above it they are computed anew each time
+# Of evaluation spectrograms; above it they are computed anew each time.
+MAX_KEPT_BYTES = 512_000_000
+MAX_KEPT_BYTES_ON_GPU = 4_000_000_000
 EVALUATION_BATCH = 64
+EVALUATION_BATCH_ON_GPU = 1024
 
 
 @dataclass(frozen=True)
@@ -34,12 +39,14 @@ class Material:
         store: The waveforms of all its clips.
         front_end: From waveform to log-mel.
         responses: Impulse responses for augmentation, or None.
+        gpu_share: Of a GPU's memory, what is this process's own.
     """
 
     scenes: Scenes
     store: Store
     front_end: FrontEndConfig
     responses: ImpulseResponses | None
+    gpu_share: float = 1.0
 
     @cached_property
     def hear(self) -> FrontEnd:
@@ -73,8 +80,16 @@ class Material:
 
     def waveforms(self, rows: np.ndarray, device: torch.device) -> Tensor:
         """Read clips as floats in -1 to 1: (B, S)."""
-        samples = torch.from_numpy(self.store.waveforms[rows]).to(device)  # as int16: half the way to a GPU
-        return samples.to(torch.float32) / FULL_SCALE
+        if device.type == "cuda":
+            samples = residence(self.store, self._heard, device, self.gpu_share).waveforms(rows)
+        else:
+            samples = torch.from_numpy(self.store.read_int16(rows)).to(device)
+        return samples.to(torch.float32).mul_(1 / FULL_SCALE)
+
+    @cached_property
+    def _heard(self) -> bytes:
+        """Rows of all clips that are heard, those of every epoch's training first."""
+        return np.concatenate([self.scenes.train, self.scenes.evaluate]).tobytes()
 
     def training_batch(self, rows: np.ndarray, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor]:
         """Augment the clips at `rows` as the recipe says; the random numbers are torch's global ones.
@@ -95,9 +110,9 @@ class Material:
             x = roll(x, recipe.roll_s, self.front_end.rate_hz)
         if recipe.impulse_response_p > 0 and self.responses is not None:
             recorded = self.scenes.device_index[rows] == self.scenes.devices.index(RECORDING_DEVICE)
-            x = self.responses.apply(x, torch.from_numpy(recorded).to(device), recipe.impulse_response_p)
+            x = self.responses.apply(x, torch.from_numpy(recorded), recipe.impulse_response_p)
         x = self.hear.to(device)(x, augment)
-        return x, torch.from_numpy(self.scenes.labels[rows]).to(device)
+        return x, send(torch.from_numpy(self.scenes.labels[rows]), device)
 
     @torch.inference_mode()
     def spectrograms(self, rows: np.ndarray, device: torch.device) -> Tensor:
@@ -106,25 +121,28 @@ class Material:
         return spectrograms
 
     @cached_property
-    def _kept_evaluation(self) -> list[Tensor] | None:
-        num_values = len(self.scenes.evaluate) * math.prod(self.input_shape)
-        if num_values * 4 > MAX_KEPT_BYTES:
-            return None
-        batches = batched(self.scenes.evaluate, EVALUATION_BATCH)
-        return [self.spectrograms(rows, torch.device("cpu")) for rows in batches]
+    def _kept_evaluation(self) -> dict[torch.device, list[Tensor]]:
+        return {}
+
+    def _evaluation(self, device: torch.device) -> Iterable[Tensor]:
+        """Give the evaluation clips as a network hears them, batch by batch; kept where they find room."""
+        if device not in self._kept_evaluation:
+            size = EVALUATION_BATCH if device.type == "cpu" else EVALUATION_BATCH_ON_GPU
+            batches = (self.spectrograms(rows, device) for rows in batched(self.scenes.evaluate, size))
+            num_bytes = 4 * len(self.scenes.evaluate) * math.prod(self.input_shape)
+            if num_bytes > (MAX_KEPT_BYTES if device.type == "cpu" else MAX_KEPT_BYTES_ON_GPU * self.gpu_share):
+                return batches
+            self._kept_evaluation[device] = list(batches)
+        return self._kept_evaluation[device]
 
     @torch.inference_mode()
     def evaluate(self, network: torch.nn.Module, device: torch.device) -> Quality:
-        """Measure `network` on the evaluation clips; it is left in eval mode."""
+        """Measure `network` on the evaluation clips, in fp32; it is left in eval mode."""
         network.eval()
-        kept = self._kept_evaluation
-        outputs = []
-        for number, rows in enumerate(batched(self.scenes.evaluate, EVALUATION_BATCH)):
-            x = self.spectrograms(rows, device) if kept is None else kept[number].to(device)
-            outputs.append(network(x).log_softmax(dim=1).float().cpu())
+        outputs = [network(x).log_softmax(dim=1).float() for x in self._evaluation(device)]
         rows = self.scenes.evaluate
         return measure_quality(
-            torch.cat(outputs).numpy(),
+            torch.cat(outputs).cpu().numpy(),
             self.scenes.labels[rows],
             self.scenes.device_index[rows],
             classes=self.scenes.classes,
@@ -139,6 +157,7 @@ def load_material(
     responses: Path | None,
     cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    gpu_share: float = 1.0,
 ) -> Material:
     """Open the store of `scenes` (decoding the sound if nobody has yet) and read the impulse responses.
 
@@ -148,12 +167,13 @@ def load_material(
         responses: Folder of impulse responses, or None.
         cache: Folder of the decoded sound; None: beside the data.
         progress: Told how many clips are decoded, and of how many.
+        gpu_share: Of a GPU's memory, what is this process's own.
 
     Raises:
         DataError: Sound or impulse responses cannot be read.
     """
     loaded = None if responses is None else ImpulseResponses.load(responses, front_end.rate_hz)
-    return Material(scenes, open_store(scenes, front_end.rate_hz, cache, progress), front_end, loaded)
+    return Material(scenes, open_store(scenes, front_end.rate_hz, cache, progress), front_end, loaded, gpu_share)
 
 
 def batched(rows: np.ndarray, size: int) -> list[np.ndarray]:

@@ -1,0 +1,206 @@
+"""How a search uses its machine: trials side by side, cores and GPU of each, and the way to compute a step.
+
+What is fastest is measured before the first trial, with steps of the search's own training, and kept with the study.
+"""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import psutil
+import ray
+import torch
+
+from search.trainable import open_trial
+from training.allocator import keep_freed_memory
+from training.execution import PLAIN, Execution, candidates
+from training.loop import default_device
+from training.speed import TimedRun, Timing, clips_per_s_together
+
+# Of the whole machine; each trial takes its part, so that no more than the wanted ones run side by side.
+MACHINE = "machine"
+TIMED_S = 1.0  # each way to compute a step, at most, after its first step
+TIMED_TOGETHER_S = 2.0
+# Fewer trials on more cores each must be faster by this: whatever else runs on a core holds all threads of a trial up.
+MARGIN = 1.1
+MEMORY_SHARE = 0.8  # of what is available, for all trials
+TRIALS_ON_A_GPU = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Use:
+    """How a search uses its machine.
+
+    Attributes:
+        workers: Trials side by side.
+        cores: Of each trial.
+        gpus: Of each trial; a trial stays on one.
+        executions: How a step is computed, by architecture; what is not named, the plain way.
+        clips_per_s: Measured, of all trials together, by number of trials side by side; empty where nothing was.
+    """
+
+    workers: int
+    cores: int
+    gpus: float
+    executions: Mapping[str, Execution]
+    clips_per_s: Mapping[int, float]
+
+    def resources(self) -> dict[str, float]:
+        """Give what Ray sets aside for a trial."""
+        gpu = {"gpu": self.gpus} if self.gpus else {}
+        return {"cpu": self.cores, **gpu, MACHINE: 1 / self.workers}
+
+    def execution(self, architecture: str) -> Execution:
+        """Give how a step of an architecture is computed."""
+        return self.executions.get(architecture, PLAIN)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Use":
+        """Read back what `to_dict` gave, also from JSON."""
+        executions = {name: Execution(**each) for name, each in record["executions"].items()}
+        clips_per_s = {int(count): speed for count, speed in record["clips_per_s"].items()}
+        return cls(record["workers"], record["cores"], record["gpus"], executions, clips_per_s)
+
+    def fits(self) -> bool:
+        """Whether this machine has what the trials take."""
+        return self.workers * self.cores <= num_cores() and self.workers * self.gpus <= torch.cuda.device_count()
+
+    def __str__(self) -> str:
+        """Name what a trial gets."""
+        cores = f"{self.cores} core{'s' if self.cores > 1 else ''}"
+        return f"{cores}, {self.gpus:g} GPU" if self.gpus else cores
+
+
+def share_machine(workers: int | None) -> Use:
+    """Divide the machine among the trials: one a GPU where there are any, else one a core; steps the plain way.
+
+    Args:
+        workers: Trials side by side, or None for as many as fit.
+
+    Raises:
+        ValueError: More trials than cores, which would slow all of them down.
+    """
+    cores, gpus = num_cores(), torch.cuda.device_count()
+    count = workers or min(gpus or cores, cores)
+    if count > cores:
+        raise ValueError(f"workers must be at most the number of cores, {cores}, got {count}")
+    return Use(count, max(1, cores // count), 1 / math.ceil(count / gpus) if gpus else 0.0, {}, {})
+
+
+def num_cores() -> int:
+    """Give the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Found:
+    """A way to compute a step of an architecture: the fastest of those that were timed, and by how much."""
+
+    execution: Execution
+    clips_per_s: float
+    plain_clips_per_s: float
+
+
+class Prober:
+    """Takes steps of training in a process of its own."""
+
+    def __init__(self) -> None:
+        keep_freed_memory()
+        self._run: TimedRun | None = None
+
+    def compare(self, config: Mapping[str, Any], threads: int) -> Found:
+        """Time every way to compute a step of the trial that `config` describes."""
+        timed: dict[Execution, float] = {}
+        for execution in candidates(default_device()):
+            self.warm(config, execution, threads)
+            timed[execution] = self.time(TIMED_S, least=2).clips_per_s
+        best = max(timed, key=lambda execution: timed[execution])
+        return Found(best, timed[best], timed[PLAIN])
+
+    def warm(self, config: Mapping[str, Any], execution: Execution, threads: int) -> int:
+        """Take first steps; give the bytes that the whole trial will hold."""
+        self._run = None  # frees the one before
+        torch.set_num_threads(threads)
+        trial, material = open_trial(config)
+        before = psutil.Process().memory_info().rss
+        self._run = TimedRun(trial.build, trial.recipe, material, default_device(), execution)
+        after = psutil.Process().memory_info().rss
+        return before + (after - before) * trial.recipe.batch_size // len(self._run.rows)
+
+    def time(self, budget_s: float, *, least: int = 1) -> Timing:
+        """Time steps of what was warmed."""
+        assert self._run is not None
+        return self._run.time(budget_s, least=least)
+
+
+def measure_use(asked: Use, configs: Mapping[str, Mapping[str, Any]], num_trials: int, *, divide: bool) -> Use:
+    """Find how trials are trained fastest on this machine, on the Ray cluster that this process is connected to.
+
+    Args:
+        asked: What was asked for, or the default.
+        configs: Of one trial of each architecture, as `TrialActor` takes it.
+        num_trials: That are still to be trained.
+        divide: Whether to find the number of trials side by side, too.
+    """
+    choices = divisions(num_trials) if divide else [asked]
+    most = max(choice.workers for choice in choices)
+    gpu = {"num_gpus": min(choice.gpus for choice in choices)} if asked.gpus else {}
+    # They take no cores of Ray's: what runs at one time is decided here.
+    remote: Any = ray.remote(Prober)
+    probers = [remote.options(num_cpus=0, **gpu).remote() for _ in range(most)]
+    try:
+        threads = next(choice.cores for choice in choices if choice.workers == most)
+        names, found = list(configs), dict[str, Found]()
+        for start in range(0, len(names), most):
+            together = names[start : start + most]
+            asked_for = [probers[index].compare.remote(configs[name], threads) for index, name in enumerate(together)]
+            found.update(zip(together, ray.get(asked_for), strict=True))
+        executions = {name: each.execution for name, each in found.items()}
+        if len(choices) == 1:
+            return replace(asked, executions=executions)
+        # The slowest architecture decides how long a search takes.
+        slowest = min(found, key=lambda name: found[name].clips_per_s)
+        return _divide(choices, probers, configs[slowest], executions, executions[slowest])
+    finally:
+        for prober in probers:
+            ray.kill(prober)
+
+
+def divisions(num_trials: int) -> list[Use]:
+    """Give the ways to divide this machine that are worth timing, the most trials side by side first."""
+    cores, gpus = num_cores(), torch.cuda.device_count()
+    if gpus:
+        counts = [gpus * many for many in reversed(TRIALS_ON_A_GPU)]
+    else:
+        counts = [cores >> halvings for halvings in range(cores.bit_length())]
+    usable = [count for count in counts if count <= min(cores, num_trials)]
+    return [share_machine(count) for count in dict.fromkeys(usable or [min(cores, num_trials)])]
+
+
+def _divide(
+    choices: Sequence[Use],
+    probers: Sequence[Any],
+    config: Mapping[str, Any],
+    executions: Mapping[str, Execution],
+    execution: Execution,
+) -> Use:
+    room = psutil.virtual_memory().available * MEMORY_SHARE
+    clips_per_s: dict[int, float] = {}
+    for choice in choices:
+        chosen = probers[: choice.workers]
+        shared = {**config, "gpus": choice.gpus}
+        held = ray.get([prober.warm.remote(shared, execution, choice.cores) for prober in chosen])
+        if sum(held) > room and choice is not choices[-1]:
+            continue
+        clips_per_s[choice.workers] = clips_per_s_together(
+            ray.get([prober.time.remote(TIMED_TOGETHER_S) for prober in chosen])
+        )
+    best = max(clips_per_s.values())
+    use = next(choice for choice in choices if clips_per_s.get(choice.workers, 0.0) * MARGIN >= best)
+    return replace(use, executions=executions, clips_per_s=clips_per_s)

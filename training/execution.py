@@ -1,0 +1,108 @@
+"""How a training step is computed: memory format, precision, CUDA graphs. What is learned is the same but for rounding.
+
+Which way is fastest depends on the architecture and on the machine, so a search times them and assumes nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+Step = Callable[[Tensor, Tensor], Tensor]
+
+# Before a graph is captured, as torch asks for: libraries choose their kernels in the first steps.
+WARM_UP_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One way to compute a step. The defaults are torch's own: the plain way.
+
+    Attributes:
+        channels_last: Whether the channels of a position lie beside each other in memory.
+        bf16: Whether matrix products and what is between them are computed in bfloat16; weights, batch norms'
+            statistics, the loss and the evaluation stay in fp32.
+        graphed: Whether a GPU replays the whole step as one recording.
+    """
+
+    channels_last: bool = False
+    bf16: bool = False
+    graphed: bool = False
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Torch's name of the format."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def __str__(self) -> str:
+        """Name it for people."""
+        parts = ["bf16" if self.bf16 else "fp32", "channels last" if self.channels_last else "channels first"]
+        return ", ".join([*parts, "CUDA graph"] if self.graphed else parts)
+
+    def to_dict(self) -> dict[str, bool]:
+        """Give it as JSON can hold it."""
+        return asdict(self)
+
+
+PLAIN = Execution()
+
+
+def candidates(device: torch.device) -> list[Execution]:
+    """Give the ways that are worth timing on a device, the plain one first."""
+    on_gpu = device.type == "cuda"
+    precisions = [False, True] if has_bf16(device) else [False]
+    ways = [Execution(channels_last=last, bf16=bf16, graphed=on_gpu) for bf16 in precisions for last in (False, True)]
+    return [PLAIN, *ways] if on_gpu else ways
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself, and does not only imitate it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # torch has no public name for it
+
+
+class GraphedStep:
+    """A training step that a GPU records once for each batch size and then replays: one launch and not hundreds.
+
+    What it computes must not wait for the GPU. The first `WARM_UP_STEPS` batches of a size are computed as they are.
+    Source: torch's notes on CUDA graphs, "Whole-network capture".
+    """
+
+    def __init__(self, step: Step, optimizer: torch.optim.Optimizer) -> None:
+        """Wrap `step`, which trains on a batch (B, C, F, T) with its labels (B,) and gives the loss."""
+        self.step, self.optimizer = step, optimizer
+        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        self.seen: dict[int, int] = {}
+        self.graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor, Tensor]] = {}
+
+    def __call__(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Train on one batch; give its loss."""
+        size = len(x)
+        if size not in self.graphs:
+            if self.seen.get(size, 0) < WARM_UP_STEPS:
+                self.seen[size] = self.seen.get(size, 0) + 1
+                return self._aside(x, labels)
+            self.graphs[size] = self._capture(x, labels)
+        graph, static_x, static_labels, loss = self.graphs[size]
+        static_x.copy_(x)
+        static_labels.copy_(labels)
+        graph.replay()
+        return loss.clone()
+
+    def _aside(self, x: Tensor, labels: Tensor) -> Tensor:
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            loss = self.step(x, labels)
+        torch.cuda.current_stream().wait_stream(self.stream)
+        return loss
+
+    def _capture(self, x: Tensor, labels: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor, Tensor]:
+        graph = torch.cuda.CUDAGraph()
+        static_x, static_labels = x.clone(), labels.clone()
+        # Gradients are then made anew in the graph's own memory, and written rather than added to.
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.cuda.graph(graph):
+            loss = self.step(static_x, static_labels)
+        return graph, static_x, static_labels, loss

@@ -1,0 +1,69 @@
+"""Where waveforms lie while a network trains on them: in the store's file, and on a GPU as many as fit.
+
+Shape letters: B batch, N clips of the data set, S samples.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from data.device import send
+from data.store import Store
+
+Rows = npt.NDArray[np.int64]
+
+# Of the part of a GPU's memory that is a trial's own: the rest is for the network, its activations and the spectra.
+CLIPS_SHARE = 0.6
+CLIPS_AT_A_TIME = 4096
+
+
+class Residence:
+    """The clips of a store as a device has them: some in its memory, the rest fetched when they are asked for."""
+
+    def __init__(self, store: Store, rows: Rows, device: torch.device, max_bytes: int) -> None:
+        """Bring clips to the device.
+
+        Args:
+            store: Of all clips.
+            rows: Those to bring, the most important first.
+            device: Where to.
+            max_bytes: What the clips may take there; those at the end of `rows` stay behind.
+        """
+        self.store, self.device = store, device
+        bytes_per_clip = store.rate_hz * np.dtype(np.int16).itemsize
+        kept = rows[: max_bytes // bytes_per_clip]
+        self.slots = np.full(int(rows.max(initial=-1)) + 1, -1)
+        self.slots[kept] = np.arange(len(kept))
+        self.kept = torch.empty(len(kept), store.rate_hz, dtype=torch.int16, device=device)
+        for start in range(0, len(kept), CLIPS_AT_A_TIME):
+            part = slice(start, start + CLIPS_AT_A_TIME)
+            self.kept[part] = torch.from_numpy(store.read_int16(kept[part])).to(device)
+
+    def waveforms(self, rows: Rows) -> Tensor:
+        """Give the clips at `rows`, which were asked for at the start: (B, S) int16 on the device."""
+        slots = self.slots[rows]
+        absent = np.flatnonzero(slots < 0)
+        if len(absent) == 0:
+            return self.kept[send(torch.from_numpy(slots), self.device)]
+        clips = torch.empty(len(rows), self.store.rate_hz, dtype=torch.int16, device=self.device)
+        fetched = send(torch.from_numpy(self.store.read_int16(rows[absent])), self.device)
+        clips[send(torch.from_numpy(absent), self.device)] = fetched
+        present = np.flatnonzero(slots >= 0)
+        here = send(torch.from_numpy(slots[present]), self.device)
+        clips[send(torch.from_numpy(present), self.device)] = self.kept[here]
+        return clips
+
+
+def clips_on(device: torch.device, share: float) -> int:
+    """Give how many bytes of clips a trial may keep on a GPU of which it has `share`."""
+    free, total = torch.cuda.mem_get_info(device)
+    return int(CLIPS_SHARE * min(free, total * share))
+
+
+@lru_cache(maxsize=1)  # a second one would find no room
+def residence(store: Store, rows: bytes, device: torch.device, share: float) -> Residence:
+    """Bring the clips of a store to a GPU once a process; `rows` are the bytes of their int64 numbers."""
+    return Residence(store, np.frombuffer(rows, np.int64), device, clips_on(device, share))

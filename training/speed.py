@@ -1,0 +1,87 @@
+"""How fast training is: steps of a run, timed as they are taken in training, the batch's augmentation included."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from training.execution import WARM_UP_STEPS, Execution
+from training.loop import TrainingRun
+from training.material import Material, batched
+from training.recipe import Recipe
+
+MAX_CLIPS = 64  # of a timed step on a processor, where a whole batch may take seconds
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Steps of one run that followed each other.
+
+    Attributes:
+        num_clips: In each step.
+        spans: When each step began and ended, in seconds of the monotonic clock, which all processes share.
+    """
+
+    num_clips: int
+    spans: Sequence[tuple[float, float]]
+
+    @property
+    def clips_per_s(self) -> float:
+        """Of the quickest step: what else runs only ever slows one down."""
+        return self.num_clips / min(ended - started for started, ended in self.spans)
+
+
+class TimedRun:
+    """A training run whose steps are timed; its network is of no further use."""
+
+    def __init__(
+        self,
+        build: Callable[[], nn.Module],
+        recipe: Recipe,
+        material: Material,
+        device: torch.device,
+        execution: Execution,
+    ) -> None:
+        """Take the first steps, which pay for what is set up once; the arguments are those of `TrainingRun`."""
+        self.run, self.device = TrainingRun(build, recipe, material, device, execution), device
+        self.run.network.train()
+        rows = batched(material.scenes.train, recipe.batch_size)[0]
+        self.rows = rows[:MAX_CLIPS] if device.type == "cpu" else rows
+        for _ in range(WARM_UP_STEPS + 1 if execution.graphed else 1):
+            self._step()
+
+    def time(self, budget_s: float, *, least: int = 1) -> Timing:
+        """Repeat a step for `budget_s`, and `least` times."""
+        spans: list[tuple[float, float]] = []
+        deadline = time.monotonic() + budget_s
+        while len(spans) < least or spans[-1][1] < deadline:
+            started = time.monotonic()
+            self._step()
+            spans.append((started, time.monotonic()))
+        return Timing(len(self.rows), spans)
+
+    def _step(self) -> None:
+        self.run.step(self.rows)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def clips_per_s_together(timings: Iterable[Timing]) -> float:
+    """Give what several runs did together, in the time in which all of them ran.
+
+    >>> slow, quick = Timing(10, [(0.0, 2.0), (2.0, 4.0)]), Timing(10, [(1.0, 2.0), (2.0, 3.0)])
+    >>> clips_per_s_together([slow, quick])
+    15.0
+    """
+    runs = list(timings)
+    begin = max(run.spans[0][0] for run in runs)
+    end = min(run.spans[-1][1] for run in runs)
+    if end <= begin:
+        return 0.0
+    return sum(
+        run.num_clips * max(0.0, min(ended, end) - max(started, begin)) / (ended - started) / (end - begin)
+        for run in runs
+        for started, ended in run.spans
+    )
