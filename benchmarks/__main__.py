@@ -1,111 +1,176 @@
-"""Times what the code claims to be faster, against the plain way, in one run on one thread.
+"""The figures that this project claims, each with its goal: `python -m benchmarks`.
 
-Each figure is a ratio of medians over interleaved rounds, so that a busy machine slows both sides. Seconds belong to
-the machine; ratios mostly to the code.
+Each topic runs in a process of its own, so that settings and caches of one do not help another.
 """
 
+import ast
+import importlib.util
 import json
-import os
-import platform
-import statistics
+import signal
+import subprocess
 import sys
-import time
-from collections.abc import Callable
-from functools import partial
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-import torchaudio
+import click
 
-from data.front_end import ENERGY_FLOOR, FRONT_ENDS, FrontEndConfig, LogMel
-from models import ARCHITECTURES
-from models.isotropic import Isotropic, IsotropicConfig
-from objectives.measure import measure_cost
-from search.ranges import draw
-from spaces import NETWORKS
+from benchmarks.figure import Figure
 
-ROUNDS = 7
-BATCH = 64
-PRICED = 10
-
-
-def compare(plain: Callable[[], object], ours: Callable[[], object]) -> dict[str, float]:
-    """Run both in turn, and give the median seconds of each and their ratio."""
-    plain(), ours()
-    seconds: dict[str, list[float]] = {"plain": [], "ours": []}
-    for _ in range(ROUNDS):
-        for name, work in (("plain", plain), ("ours", ours)):
-            started = time.perf_counter()
-            work()
-            seconds[name].append(time.perf_counter() - started)
-    medians = {f"{name}_s": statistics.median(values) for name, values in seconds.items()}
-    return {**medians, "ratio": medians["plain_s"] / medians["ours_s"]}
+ROOT = Path(__file__).parents[1]
+TOPICS = {
+    "log-mel": "benchmarks.log_mel",
+    "pricing": "benchmarks.pricing",
+    "epoch": "benchmarks.epoch",
+    "accuracy": "benchmarks.accuracy",
+    "scale": "benchmarks.scale",
+    "gpu": "benchmarks.gpu",
+}
+NOTE = (
+    "Seconds, and what is counted a second, belong to this machine. Ratios belong mostly to the code: both sides ran "
+    "in turn in the same process. Compare them between machines, and seconds only on one."
+)
 
 
-def log_mel() -> dict[str, float]:
-    """Log-mel of a batch: torchaudio's MelSpectrogram against `LogMel`."""
-    config = FrontEndConfig()
-    whole = torchaudio.transforms.MelSpectrogram(
-        config.rate_hz, config.fft, config.window, config.hop, n_mels=config.mel_bins
+class BrokenTopicError(RuntimeError):
+    """A topic ended before its figures were all there; says its last line."""
+
+
+@click.command()
+@click.argument("topics", nargs=-1, type=click.Choice(list(TOPICS)), metavar="[TOPIC]...")
+@click.option("--list", "is_list", is_flag=True, help="List the topics, and run none.")
+@click.option(
+    "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), default="benchmarks.json",
+    show_default=True, help="Where the machine and all figures are written.",
+)  # fmt: skip
+def main(topics: Sequence[str], is_list: bool, json_path: Path) -> None:
+    """Measure the figures of TOPICS, or of all, and print each with its goal.
+
+    Exits with 0 also where a goal is missed, with 1 where a topic broke.
+    """
+    if is_list:
+        for name, module in TOPICS.items():
+            click.echo(f"{name:<{max(map(len, TOPICS))}}  {headline(module)}")
+        return
+    record: dict[str, Any] = {"machine": None, "figures": [], "broken": {}}
+    _write(json_path, record)
+    record["machine"] = machine = describe_machine()
+    click.echo(machine_line(machine))
+    for topic in dict.fromkeys(topics or TOPICS):
+        click.echo(f"\n{topic}: {headline(TOPICS[topic])}")
+        try:
+            for figure in run_topic(TOPICS[topic]):
+                click.echo(figure_lines(figure))
+                record["figures"].append({"topic": topic, **asdict(figure), "met": figure.is_met})
+        except BrokenTopicError as error:
+            record["broken"][topic] = str(error)
+            click.echo(f"  BROKEN: {error}\n  `python -m benchmarks.topic {TOPICS[topic]}` shows all of it")
+        _write(json_path, record)
+    click.echo(f"\n{summary(record)}\n{NOTE}\nwritten to {json_path}")
+    if record["broken"]:
+        sys.exit(1)
+
+
+def run_topic(module: str) -> Iterator[Figure]:
+    """Run a module's `figures` in a process of its own, and give each as it comes.
+
+    Raises:
+        BrokenTopicError: The process failed.
+    """
+    command = [sys.executable, "-m", "benchmarks.topic", module]
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as errors,
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                yield Figure(**json.loads(line))
+        except BaseException:  # interrupted: the process may be in the middle of an hour
+            process.kill()
+            raise
+        if process.wait():
+            errors.seek(0)
+            raise BrokenTopicError(_last_words(process.returncode, errors.read()))
+
+
+def _last_words(returncode: int, errors: str) -> str:
+    """Say why a process failed: the signal that ended it, or the last line that it wrote."""
+    if returncode < 0:
+        return f"ended by {signal.Signals(-returncode).name}"
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    return lines[-1] if lines else f"ended with exit code {returncode} and said nothing"
+
+
+def describe_machine() -> dict[str, Any]:
+    """Ask another process what machine this is: this one keeps no GPU memory."""
+    command = [sys.executable, "-m", "benchmarks.machine"]
+    told = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    described: dict[str, Any] = json.loads(told.stdout)
+    return described
+
+
+def headline(module: str) -> str:
+    """Give the first line of a module's docstring, without importing it."""
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        return f"(missing: {module})"
+    docstring = ast.get_docstring(ast.parse(Path(found.origin).read_text(encoding="utf-8"))) or "(says nothing)"
+    return docstring.splitlines()[0]
+
+
+def machine_line(machine: dict[str, Any]) -> str:
+    """Describe the machine in a line."""
+    cores = f"{machine['cores']} core{'s' if machine['cores'] > 1 else ''}"
+    flags = " ".join(machine["flags"]) or "no flags of interest"
+    return (
+        f"{machine['processor']} ({flags}), {cores}, {machine['memory_gb']:g} GB, {machine['gpu'] or 'no GPU'}; "
+        f"{machine['system']}, Python {machine['python']}, torch {machine['torch']}"
     )
-    ours, clips = LogMel(config), torch.randn(BATCH, config.rate_hz) * 0.05
-
-    def plain() -> torch.Tensor:
-        return (whole(clips) + ENERGY_FLOOR).log()
-
-    return compare(plain, partial(ours, clips))
 
 
-def step(config: IsotropicConfig) -> dict[str, float]:
-    """A training step: the default memory format against channels last."""
-    x = torch.randn(BATCH, *FrontEndConfig().shape())
-    labels = torch.zeros(BATCH, dtype=torch.long)
-
-    def training(memory_format: torch.memory_format) -> Callable[[], None]:
-        network = Isotropic(config).to(memory_format=memory_format)  # type: ignore[call-overload] # as torch has it
-        optimizer = torch.optim.AdamW(network.parameters())
-
-        def run() -> None:
-            optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(network(x), labels).backward()
-            optimizer.step()
-
-        return run
-
-    return compare(training(torch.contiguous_format), training(torch.channels_last))
+def figure_lines(figure: Figure) -> str:
+    """Give a figure's value, goal, verdict and aim in columns, and below them what was measured."""
+    sign = ">=" if figure.at_least else "<="
+    goal = "" if figure.goal is None else f"goal {sign} {number(figure.goal)}"
+    aim = "" if figure.aim is None else f"aim {sign} {number(figure.aim)}"
+    verdict = {None: "", True: "met", False: "MISSED"}[figure.is_met]
+    line = f"  {figure.name:<52} {number(figure.value):>8} {figure.unit:<8} {goal:<14} {verdict:<6} {aim}".rstrip()
+    measured = ", ".join(f"{name} {number(value)}" for name, value in figure.measured.items())
+    return f"{line}\n      {measured}" if measured else line
 
 
-def pricing(architecture: str) -> dict[str, float]:
-    """Price networks of a space: each built and run once, its operators counted, against its closed form."""
-    space, entry = NETWORKS[architecture], ARCHITECTURES[architecture]
-    rng = np.random.default_rng(0)
-    points = [{name: draw(values, rng) for name, values in space.items()} for _ in range(PRICED)]
-    shape = FRONT_ENDS[entry.front_end].shape()
+def number(value: float) -> str:
+    """Write a number short enough to read.
 
-    def built() -> list[int]:
-        return [measure_cost(entry.network(entry.config(**point)), shape).macs for point in points]
-
-    def counted() -> list[int]:
-        return [entry.count(entry.config(**point), shape).macs for point in points]
-
-    return compare(built, counted)
+    >>> number(12_345.6), number(0.0123456), number(2.0)
+    ('12,346', '0.01235', '2')
+    """
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}"
 
 
-def main() -> None:
-    """Print each figure, and all of them as JSON."""
-    torch.set_num_threads(1)
-    figures = {
-        "log-mel, torchaudio's against ours": log_mel(),
-        "step of the published isotropic, contiguous against channels last": step(IsotropicConfig()),
-        "step of a small isotropic, contiguous against channels last": step(
-            IsotropicConfig(patch=12, width=32, depth=6)
-        ),
-        **{f"pricing of {PRICED} {name}, built against counted": pricing(name) for name in ARCHITECTURES},
-    }
-    for name, figure in figures.items():
-        print(f"{figure['ratio']:8,.2f} times  {name}  ({figure['plain_s']:.3g} s, {figure['ours_s']:.3g} s)")
-    machine = {"python": sys.version.split()[0], "torch": torch.__version__, "cores": os.cpu_count()}
-    print(json.dumps({"machine": {**machine, "processor": platform.processor()}, "figures": figures}))
+def summary(record: dict[str, Any]) -> str:
+    """Say how many goals were met, and which were not."""
+    judged = [figure for figure in record["figures"] if figure["met"] is not None]
+    missed = [f"{figure['topic']}: {figure['name']}" for figure in judged if not figure["met"]]
+    lines = [f"goals met: {len(judged) - len(missed)} of {len(judged)}"]
+    lines += [f"MISSED: {each}" for each in missed]
+    lines += [f"BROKEN: {topic}: {error}" for topic, error in record["broken"].items()]
+    return "\n".join(lines)
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    """Write what is known by now.
+
+    Raises:
+        BadParameter: It cannot be written.
+    """
+    try:
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise click.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint="--json") from error
 
 
 if __name__ == "__main__":
