@@ -48,6 +48,7 @@ from search.report import (
 from search.settings import SearchSettings, is_space_file
 from search.study import (
     STATES,
+    USE,
     StudyFolder,
     find_study,
     front_table,
@@ -160,7 +161,8 @@ def status(study: str | None, results: Path, as_json: bool) -> None:
     rejected = rejection_kinds(record)
     known = {
         "study": folder.name, "searching": is_locked, "trials_wanted": settings.trials, "states": counts,
-        "rejected": rejected, "data": settings.data, "space": settings.space, "budget": settings.budget,
+        "rejected": rejected, "machine": record.user_attrs.get(USE),
+        "data": settings.data, "space": settings.space, "budget": settings.budget,
     }  # fmt: skip
     if as_json:
         click.echo(json.dumps(known, indent=2))

@@ -206,14 +206,11 @@ def _find_use(prepared: Prepared, study: optuna.Study, ledger: Ledger, console: 
 
 
 def use_lines(use: Use) -> list[str]:
-    """Say what was measured and what follows from it."""
+    """Say what was measured."""
     lines = [f"fastest here: {name}: {found}" for name, found in use.executions.items()]
     if use.clips_per_s:
-        told = ", ".join(
-            f"{count} trial{'s' if count > 1 else ''} side by side {speed:,.0f}"
-            for count, speed in use.clips_per_s.items()
-        )
-        lines.append(f"clips a second: {told}")
+        speeds = ", ".join(f"{count} side by side {speed:,.0f}" for count, speed in use.clips_per_s.items())
+        lines.append(f"clips a second, all trials together: {speeds}")
     return lines
 
 

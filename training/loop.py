@@ -100,13 +100,18 @@ class TrainingRun:
             NonFiniteLossError: A step's loss is not finite; the run is of no more use.
         """
         started = time.monotonic()
-        train_loss = self._train_epoch()
+        train_loss = self.train_epoch()
         quality = self.material.evaluate(self.network, self.device)
         result = EpochResult(self.epoch + 1, train_loss, quality, time.monotonic() - started)
         self.results.append(result)
         return result
 
-    def _train_epoch(self) -> float:
+    def train_epoch(self) -> float:
+        """Train for one epoch; give the mean loss.
+
+        Raises:
+            NonFiniteLossError: As `run_epoch`.
+        """
         _seed(self.recipe.seed, self.epoch + 1)
         order = self.material.scenes.train[torch.randperm(len(self.material.scenes.train)).numpy()]
         losses: list[Tensor] = []

@@ -85,6 +85,14 @@ def test_in_a_pipe_a_search_prints_plain_lines(finished):
     assert "scenefront export first" in seen.output
 
 
+def test_how_the_machine_was_used_was_timed_and_is_kept(finished):
+    cwd, seen = finished
+    told = json.loads(scenefront("status", "first", "--json", cwd=cwd).stdout)["machine"]
+    assert set(told["executions"]) == {"isotropic"}
+    assert told["workers"] == int(re.search(r"(\d+) side by side \(", seen.output)[1])
+    assert "fastest here: isotropic: " in seen.output
+
+
 def test_what_ran_is_kept_as_yaml_and_runs_again(finished, tmp_path):
     cwd, _ = finished
     kept = cwd / "results" / "first" / "search.yaml"

@@ -1,0 +1,96 @@
+"""The reference loop: training as the challenge's baseline of 2024 does it, for the fast path to be held against.
+
+Source: https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19, run_training.py and dataset/dcase24.py. As
+there, a DataLoader worker decodes each WAV on each visit, rolls it and colours it by an impulse response, one clip
+after the other; a step resamples the batch, turns it into log-mel, masks and mixes it, and trains in fp32 and in
+torch's default memory format. Unlike there, convolution is by FFT (the baseline's direct one would take most of the
+time) and no logger slows the loop down.
+
+Shape letters: B batch, S samples, F mel bins, T frames.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import torchaudio
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from data.augmentation import mask_frequency, mix_style
+from data.front_end import ENERGY_FLOOR, FrontEndConfig
+from data.layout import Scenes
+from training.material import RECORDING_DEVICE
+from training.recipe import Recipe
+
+WAV_RATE_HZ = 44_100
+
+
+class Clips(Dataset[tuple[Tensor, int]]):
+    """The training clips as waveforms (S,) at 44.1 kHz, decoded anew on each visit."""
+
+    def __init__(self, scenes: Scenes, responses: Path, recipe: Recipe) -> None:
+        self.paths = [scenes.root / name for name in scenes.clips["filename"].iloc[scenes.train]]
+        self.labels = scenes.labels[scenes.train].tolist()
+        self.recorded = (scenes.device_index[scenes.train] == scenes.devices.index(RECORDING_DEVICE)).tolist()
+        self.responses = [_read(path) for path in sorted(responses.glob("*.wav"))]
+        self.recipe = recipe
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Decode a clip, roll it, and now and then hear it through another microphone."""
+        sound = _read(self.paths[index])
+        if self.recorded[index] and torch.rand(()) < self.recipe.impulse_response_p:
+            response = self.responses[int(torch.randint(len(self.responses), ()))]
+            sound = torchaudio.functional.fftconvolve(sound, response)[: len(sound)]
+        most = round(self.recipe.roll_s * WAV_RATE_HZ)
+        return sound.roll(int(torch.randint(-most, most + 1, ()))), self.labels[index]
+
+
+def _read(path: Path) -> Tensor:
+    samples, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    return torch.from_numpy(np.ascontiguousarray(samples[:, 0]))
+
+
+class ReferenceLoop:
+    """A network, its optimizer and its clips; `run_epoch` visits each of them once."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        front_end: FrontEndConfig,
+        scenes: Scenes,
+        responses: Path,
+        recipe: Recipe,
+        workers: int,
+    ) -> None:
+        self.network, self.recipe = network.train(), recipe
+        self.clips = DataLoader(
+            Clips(scenes, responses, recipe),
+            batch_size=recipe.batch_size,
+            shuffle=True,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+        )
+        self.resample = torchaudio.transforms.Resample(WAV_RATE_HZ, front_end.rate_hz)
+        self.mel = torchaudio.transforms.MelSpectrogram(
+            front_end.rate_hz, front_end.fft, front_end.window, front_end.hop, n_mels=front_end.mel_bins
+        )
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate)
+
+    def run_epoch(self) -> int:
+        """Train on every clip once; give their number."""
+        num_clips = 0
+        for sounds, labels in self.clips:
+            x = (self.mel(self.resample(sounds)) + ENERGY_FLOOR).log().unsqueeze(1)
+            x = mask_frequency(x, self.recipe.mask_bins)
+            x = mix_style(x, self.recipe.mix_style_p, self.recipe.mix_style_alpha)
+            loss = nn.functional.cross_entropy(self.network(x), labels)
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+            self.optimizer.step()
+            num_clips += len(labels)
+        return num_clips

@@ -1,0 +1,65 @@
+"""A search divides its machine by what it measured, and keeps what that was."""
+
+import json
+
+import pytest
+
+from data.layout import read_scenes
+from search.cluster import local_cluster
+from search.machine import MACHINE, Use, divisions, measure_use, num_cores, share_machine
+from search.settings import SearchSettings
+from search.trial_config import TrialConfig
+from search.tune import actor_config
+from training.execution import PLAIN, Execution, candidates
+from training.loop import default_device
+
+
+def test_the_default_is_one_trial_a_core_or_a_gpu_the_plain_way():
+    use = share_machine(None)
+    assert use.workers * use.cores <= num_cores()
+    assert use.execution("isotropic") == PLAIN
+    assert use.fits()
+
+
+def test_more_trials_than_cores_are_refused():
+    with pytest.raises(ValueError, match=f"workers must be at most the number of cores, {num_cores()}, got 999"):
+        share_machine(999)
+
+
+def test_no_more_than_the_wanted_trials_find_room():
+    use = Use(workers=3, cores=1, gpus=0.0, executions={}, clips_per_s={})
+    taken = round(use.resources()[MACHINE], 4)  # as Ray rounds it
+    assert 3 * taken <= 1 < 4 * taken
+
+
+def test_fewer_trials_get_more_cores_and_all_cores_are_used():
+    ways = divisions(num_trials=1000)
+    assert [way.workers for way in ways] == sorted((way.workers for way in ways), reverse=True)
+    assert ways[0].workers <= num_cores()
+    assert ways[-1].workers * ways[-1].cores == num_cores() or ways[-1].gpus
+    assert [way.workers for way in divisions(num_trials=1)] == [1]
+
+
+def test_what_was_measured_is_read_back_from_the_record():
+    executions = {"isotropic": Execution(bf16=True, channels_last=True), "tf_sepnet": PLAIN}
+    use = Use(workers=2, cores=1, gpus=0.0, executions=executions, clips_per_s={2: 300.0, 1: 280.0})
+    assert Use.from_dict(json.loads(json.dumps(use.to_dict()))) == use
+
+
+@pytest.mark.slow
+def test_every_architecture_is_timed_and_the_division_with_it(tiny, tmp_path):
+    settings = SearchSettings(data=str(tiny), space="isotropic,cp_mobile", cache=str(tmp_path))
+    num_classes = len(read_scenes(tiny).classes)
+    values = {"batch_size": 12, "num_classes": num_classes, "impulse_response_p": 0.0}
+    asked = share_machine(None)
+    configs = {
+        name: actor_config(TrialConfig.from_values(name, values), settings, asked)
+        for name in ("isotropic", "cp_mobile")
+    }
+    with local_cluster(num_cpus=num_cores(), resources={MACHINE: 1.0}):
+        use = measure_use(asked, configs, num_trials=12, divide=True)
+    assert set(use.executions) == {"isotropic", "cp_mobile"}
+    assert set(use.executions.values()) <= set(candidates(default_device()))
+    assert set(use.clips_per_s) == {way.workers for way in divisions(12)}
+    assert use.workers in use.clips_per_s
+    assert use.fits()

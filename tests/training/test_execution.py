@@ -1,0 +1,142 @@
+"""However a step is computed, the same is learned; and clips are the same wherever they lie."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from data.front_end import FrontEndConfig
+from data.layout import read_scenes
+from models.isotropic import Isotropic, IsotropicConfig
+from models.tf_sepnet import TFSepNet, TFSepNetConfig
+from training.execution import PLAIN, Execution, candidates
+from training.loop import TrainingRun
+from training.material import load_material
+from training.recipe import Recipe
+from training.residence import Residence
+from training.speed import MAX_CLIPS, TimedRun, Timing, clips_per_s_together
+
+CPU = torch.device("cpu")
+GPU = torch.device("cuda")
+RECIPE = Recipe(epochs=12, batch_size=12, learning_rate=0.01, warmup_share=0.1, mask_bins=8, mix_style_p=0.0)
+SMALL = FrontEndConfig(rate_hz=16_000, window=1024, hop=1000, fft=1024, mel_bins=64)
+WAYS = [PLAIN, Execution(channels_last=True), Execution(bf16=True), Execution(channels_last=True, bf16=True)]
+
+
+@pytest.fixture(scope="module")
+def material(tiny, responses, tmp_path_factory):
+    return load_material(read_scenes(tiny), SMALL, responses, tmp_path_factory.mktemp("cache"))
+
+
+def build():
+    return TFSepNet(TFSepNetConfig(num_classes=3, width=8, dropout=0.0))
+
+
+@pytest.mark.parametrize("execution", WAYS, ids=str)
+def test_a_network_learns_whichever_way_its_steps_are_computed(material, execution):
+    def build_isotropic():
+        return Isotropic(IsotropicConfig(num_classes=3, patch=4, width=16, depth=2))
+
+    run = TrainingRun(build_isotropic, dataclasses.replace(RECIPE, epochs=20), material, CPU, execution)
+    while not run.is_over:
+        run.run_epoch()
+    assert run.results[-1].quality.macro_accuracy > 0.8
+
+
+@pytest.mark.parametrize("execution", WAYS[1:], ids=str)
+def test_the_first_losses_differ_by_rounding_alone(material, execution):
+    losses = []
+    for way in (PLAIN, execution):
+        run = TrainingRun(build, RECIPE, material, CPU, way)
+        losses.append(run.run_epoch().train_loss)
+    assert losses[1] == pytest.approx(losses[0], abs=0.05 if execution.bf16 else 1e-3)
+    assert losses[1] != losses[0]
+
+
+@pytest.mark.parametrize("execution", WAYS, ids=str)
+def test_a_run_taken_up_ends_with_the_same_weights_to_the_bit(material, execution, tmp_path):
+    whole = TrainingRun(build, RECIPE, material, CPU, execution)
+    for _ in range(3):
+        whole.run_epoch()
+    first = TrainingRun(build, RECIPE, material, CPU, execution)
+    first.run_epoch()
+    first.save(tmp_path / "c.safetensors")
+    second = TrainingRun(build, RECIPE, material, CPU, execution)
+    second.load(tmp_path / "c.safetensors")
+    for _ in range(2):
+        second.run_epoch()
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name]), name
+
+
+def test_weights_stay_in_fp32_and_so_does_the_evaluation(material):
+    run = TrainingRun(build, RECIPE, material, CPU, Execution(bf16=True))
+    run.run_epoch()
+    assert {weights.dtype for weights in run.network.parameters()} == {torch.float32}
+    with torch.inference_mode():
+        assert run.network(material.spectrograms(np.arange(2), CPU)).dtype == torch.float32
+
+
+def test_the_plain_way_is_among_those_that_are_timed():
+    ways = candidates(CPU)
+    assert ways[0] == PLAIN
+    assert len(set(ways)) == len(ways) in {2, 4}
+    assert not any(way.graphed for way in ways)
+
+
+@pytest.mark.gpu
+def test_a_step_that_a_gpu_recorded_learns_the_same(material):
+    losses = []
+    for way in (PLAIN, Execution(graphed=True)):
+        run = TrainingRun(build, RECIPE, material, GPU, way)
+        losses.append([run.run_epoch().train_loss for _ in range(8)])
+    assert losses[1] == pytest.approx(losses[0], abs=0.05)
+    assert losses[1][-1] < losses[1][0]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_clips_are_the_same_wherever_they_lie(material, share):
+    scenes, store = material.scenes, material.store
+    rows = np.concatenate([scenes.train, scenes.evaluate])
+    clips = Residence(store, rows, CPU, int(share * len(rows)) * store.rate_hz * 2)
+    assert len(clips.kept) == int(share * len(rows))
+    asked = np.random.default_rng(0).permutation(rows)[:20]
+    assert np.array_equal(clips.waveforms(asked).numpy(), store.read_int16(asked))
+
+
+def test_what_is_timed_is_a_step_of_the_run_s_own_batch(material):
+    timed = TimedRun(build, RECIPE, material, CPU, PLAIN)
+    told = timed.time(0.0, least=3)
+    assert told.num_clips == 12 <= MAX_CLIPS
+    assert len(told.spans) == 3
+    assert told.clips_per_s > 0
+    assert all(started < ended for started, ended in told.spans)
+
+
+def test_runs_that_did_not_run_at_one_time_did_nothing_together():
+    assert clips_per_s_together([Timing(1, [(0.0, 1.0)]), Timing(1, [(2.0, 3.0)])]) == 0.0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only the C library of Linux can be told")
+def test_freed_memory_is_kept():
+    program = """
+import sys, torch
+from training.allocator import keep_freed_memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+before = resident()
+x = torch.ones(100_000_000)
+del x
+print(resident() - before)
+"""
+    kept, given_back = (
+        int(subprocess.run([sys.executable, "-c", program, how], capture_output=True, check=True, text=True).stdout)
+        for how in ("keep", "plain")
+    )
+    assert kept > 390_000_000
+    assert given_back < 50_000_000
