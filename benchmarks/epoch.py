@@ -29,15 +29,14 @@ from data.layout import read_scenes
 from search.machine import num_cores
 from search.trial_config import TrialConfig
 from training.allocator import HUGE_PAGES, keep_freed_memory
-from training.execution import PLAIN, Execution, candidates
+from training.execution import PLAIN, Execution
 from training.loop import TrainingRun
 from training.material import load_material
-from training.speed import TimedRun
+from training.speed import fastest, time_ways
 
 GOAL, AIM = 3.0, 5.0
 NETWORK_SHARE = 80.0
 ROUNDS = 3
-TIMED_S = 2.0
 NETWORKS = {
     "published isotropic": ("isotropic", {}),
     "TF-SepNet, C = 40": ("tf_sepnet", {"width": 40}),
@@ -92,51 +91,53 @@ def our_epochs(
     told: Sound, architecture: str, values: dict[str, Any], threads: int, execution: Execution | None = None
 ) -> Callable[[], float]:
     """Give what trains an epoch of a trial, the fastest way or a given one, and tells its clips a second."""
-    keep_freed_memory()
-    run, _ = _our_run(told, architecture, values, threads, execution)
+    run = open_run(told, architecture, values, threads, execution)
     return lambda: _speed(lambda: _train(run))
 
 
 def shares(told: Sound, architecture: str, values: dict[str, Any], threads: int) -> Callable[[], dict[str, float]]:
     """Give what trains an epoch and tells the percent of its time that each part took."""
-    keep_freed_memory()
-    run, execution = _our_run(told, architecture, values, threads, None)
-    seconds = {"sound": 0.0}
+    run = open_run(told, architecture, values, threads, None)
+    seconds = 0.0
     batch = run.material.training_batch
 
     def timed(*arguments: Any) -> Any:
+        nonlocal seconds
         started = time.perf_counter()
         given = batch(*arguments)
-        seconds["sound"] += time.perf_counter() - started
+        seconds += time.perf_counter() - started
         return given
 
     object.__setattr__(run.material, "training_batch", timed)
 
     def epoch() -> dict[str, float]:
-        seconds["sound"] = 0.0
+        nonlocal seconds
+        seconds = 0.0
         started = time.perf_counter()
         _train(run)
-        trained = time.perf_counter() - started
-        sounding = 100 * seconds["sound"] / trained
-        return {"network_percent": 100 - sounding, "sound_percent": sounding, "is_bf16": float(execution.bf16)}
+        sounding = 100 * seconds / (time.perf_counter() - started)
+        return {
+            "network_percent": 100 - sounding,
+            "sound_percent": sounding,
+            "is_bf16": float(run.execution.bf16),
+            "is_channels_last": float(run.execution.channels_last),
+        }
 
     return epoch
 
 
-def _our_run(
+def open_run(
     told: Sound, architecture: str, values: dict[str, Any], threads: int, execution: Execution | None
-) -> tuple[TrainingRun, Execution]:
+) -> TrainingRun:
+    """Begin a trial as a search does, a given way or the fastest."""
+    keep_freed_memory()
     torch.set_num_threads(threads)
     scenes = read_scenes(told.scenes)
     config = trial_config(architecture, values, len(scenes.classes))
     material = load_material(scenes, config.front_end_config, told.responses, told.cache)
     if execution is None:
-        timed = {
-            way: TimedRun(config.build, config.recipe, material, CPU, way).time(TIMED_S, least=2).clips_per_s
-            for way in candidates(CPU)
-        }
-        execution = max(timed, key=lambda way: timed[way])
-    return TrainingRun(config.build, config.recipe, material, CPU, execution), execution
+        execution, _ = fastest(time_ways(config.build, config.recipe, material, CPU))
+    return TrainingRun(config.build, config.recipe, material, CPU, execution)
 
 
 def _train(run: TrainingRun) -> int:
@@ -234,7 +235,7 @@ def figures() -> Iterator[Figure]:
             yield Figure(f"epoch of {name}, against the reference loop", ratio, "times", GOAL, True, speeds, AIM)
             parts = {
                 part: statistics.median(results[0][part] for results in found["shares"])
-                for part in ("network_percent", "sound_percent", "is_bf16")
+                for part in ("network_percent", "sound_percent", "is_bf16", "is_channels_last")
             }
             yield Figure(
                 f"part of an epoch of {name} that is the network's", parts.pop("network_percent"), "%", NETWORK_SHARE,

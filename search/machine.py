@@ -15,13 +15,12 @@ import torch
 
 from search.trainable import open_trial
 from training.allocator import keep_freed_memory
-from training.execution import PLAIN, Execution, candidates
+from training.execution import PLAIN, Execution
 from training.loop import default_device
-from training.speed import TimedRun, Timing, clips_per_s_together
+from training.speed import TimedRun, Timing, clips_per_s_together, fastest, time_ways
 
 # Of the whole machine; each trial takes its part, so that no more than the wanted ones run side by side.
 MACHINE = "machine"
-TIMED_S = 1.0  # each way to compute a step, at most, after its first step
 TIMED_TOGETHER_S = 2.0
 # Fewer trials on more cores each must be faster by this: whatever else runs on a core holds all threads of a trial up.
 MARGIN = 1.1
@@ -98,15 +97,6 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@dataclass(frozen=True)
-class Found:
-    """A way to compute a step of an architecture: the fastest of those that were timed, and by how much."""
-
-    execution: Execution
-    clips_per_s: float
-    plain_clips_per_s: float
-
-
 class Prober:
     """Takes steps of training in a process of its own."""
 
@@ -114,14 +104,12 @@ class Prober:
         keep_freed_memory()
         self._run: TimedRun | None = None
 
-    def compare(self, config: Mapping[str, Any], threads: int) -> Found:
-        """Time every way to compute a step of the trial that `config` describes."""
-        timed: dict[Execution, float] = {}
-        for execution in candidates(default_device()):
-            self.warm(config, execution, threads)
-            timed[execution] = self.time(TIMED_S, least=2).clips_per_s
-        best = max(timed, key=lambda execution: timed[execution])
-        return Found(best, timed[best], timed[PLAIN])
+    def compare(self, config: Mapping[str, Any], threads: int) -> tuple[Execution, float]:
+        """Find the fastest way to compute a step of the trial that `config` describes, and its clips a second."""
+        self._run = None  # frees the one before
+        torch.set_num_threads(threads)
+        trial, material = open_trial(config)
+        return fastest(time_ways(trial.build, trial.recipe, material, default_device()))
 
     def warm(self, config: Mapping[str, Any], execution: Execution, threads: int) -> int:
         """Take first steps; give the bytes that the whole trial will hold."""
@@ -133,10 +121,10 @@ class Prober:
         after = psutil.Process().memory_info().rss
         return before + (after - before) * trial.recipe.batch_size // len(self._run.rows)
 
-    def time(self, budget_s: float, *, least: int = 1) -> Timing:
+    def time(self, budget_s: float) -> Timing:
         """Time steps of what was warmed."""
         assert self._run is not None
-        return self._run.time(budget_s, least=least)
+        return self._run.time(budget_s)
 
 
 def measure_use(asked: Use, configs: Mapping[str, Mapping[str, Any]], num_trials: int, *, divide: bool) -> Use:
@@ -156,16 +144,16 @@ def measure_use(asked: Use, configs: Mapping[str, Mapping[str, Any]], num_trials
     probers = [remote.options(num_cpus=0, **gpu).remote() for _ in range(most)]
     try:
         threads = next(choice.cores for choice in choices if choice.workers == most)
-        names, found = list(configs), dict[str, Found]()
+        names, found = list(configs), dict[str, tuple[Execution, float]]()
         for start in range(0, len(names), most):
             together = names[start : start + most]
             asked_for = [probers[index].compare.remote(configs[name], threads) for index, name in enumerate(together)]
             found.update(zip(together, ray.get(asked_for), strict=True))
-        executions = {name: each.execution for name, each in found.items()}
+        executions = {name: execution for name, (execution, _) in found.items()}
         if len(choices) == 1:
             return replace(asked, executions=executions)
         # The slowest architecture decides how long a search takes.
-        slowest = min(found, key=lambda name: found[name].clips_per_s)
+        slowest = min(found, key=lambda name: found[name][1])
         return _divide(choices, probers, configs[slowest], executions, executions[slowest])
     finally:
         for prober in probers:

@@ -26,8 +26,11 @@ from search.repair import descend, levels
 from search.run import open_material
 from search.settings import SearchSettings
 from search.trial_config import TrialConfig
-from training.loop import TrainingRun, default_device
-from training.material import Material, batched
+from training.allocator import keep_freed_memory
+from training.execution import PLAIN, Execution
+from training.loop import default_device
+from training.material import Material
+from training.speed import TimedRun, fastest, time_ways
 
 MAX_ENUMERATED = 1_000_000  # networks of one architecture that are all priced
 NUM_DRAWN = 20_000
@@ -39,7 +42,7 @@ TIMED_PLACES = (0.25, 0.75)  # in the order of the MACs of what fits: the networ
 MAX_SORTED = 200
 MORE_STARTS = 4  # of a search for a network that fits with a given value
 DEFAULT_CLASSES = 10  # where no data say how many scenes there are
-TIMED_CLIPS = 64  # on a CPU the most in a step, and everywhere the least in all
+TIMED_CLIPS = 64  # of the evaluation
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,7 @@ def measure_time(
         DataError: The data cannot be read, or cannot serve the recipe.
     """
     starts = plan.starts(surveys, len(scenes.train))
+    keep_freed_memory()
     timed = [
         (name, plan.config(plan.named(plan.branches[name], {**starts[name][1], **values})))
         for name in plan.branches
@@ -204,12 +208,17 @@ def measure_time(
     torch.set_num_threads(threads)
     materials: dict[str, Material] = {}
     seconds: dict[str, list[float]] = {}
+    executions: dict[str, Execution] = {}
     try:
         for number, (name, config) in enumerate(timed):
             progress(number, len(timed))
             if config.front_end not in materials:
                 materials[config.front_end] = open_material(plan.settings, scenes, config.front_end)
-            seconds.setdefault(name, []).append(_trial_seconds(config, materials[config.front_end]))
+            material = materials[config.front_end]
+            if name not in executions and plan.settings.fast:
+                ways = time_ways(config.build, config.recipe, material, default_device())
+                executions[name], _ = fastest(ways)
+            seconds.setdefault(name, []).append(_trial_seconds(config, material, executions.get(name, PLAIN)))
     finally:
         torch.set_num_threads(before)
     progress(len(timed), len(timed))
@@ -223,6 +232,7 @@ def measure_time(
         "total_s": math.ceil(trials / workers) * mean,
         "networks_timed": len(timed),
         "device": str(default_device()),
+        "executions": {name: str(each) for name, each in executions.items()},
     }
 
 
@@ -237,25 +247,18 @@ def _typical(found: Survey) -> Sequence[dict[str, Any]]:
     return [dict(zip(names, some[int(at * (len(some) - 1))], strict=True)) for at in TIMED_PLACES]
 
 
-def _trial_seconds(config: TrialConfig, material: Material) -> float:
+def _trial_seconds(config: TrialConfig, material: Material, execution: Execution) -> float:
     """Time training and evaluation of a few clips, and reckon from them to a whole trial."""
     device, scenes = default_device(), material.scenes
-    run = TrainingRun(config.build, config.recipe, material, device)
-    train = batched(scenes.train, config.recipe.batch_size)[0]
-    train = train[:TIMED_CLIPS] if device.type == "cpu" else train
-    num_steps = max(2, TIMED_CLIPS // len(train))
-    float(run.step(train))  # the first one pays for what is set up once
-    started = time.perf_counter()
-    for _ in range(num_steps):
-        float(run.step(train))
-    trained = time.perf_counter() - started
-    run.network.eval()
+    timed = TimedRun(config.build, config.recipe, material, device, execution)
+    clips_per_s = timed.time(0.0, least=2).clips_per_s
+    network = timed.run.network.eval()
     x = material.spectrograms(scenes.evaluate[:TIMED_CLIPS], device)
     started = time.perf_counter()
     with torch.inference_mode():
-        float(run.network(x).sum())
+        float(network(x).sum())
     evaluated = time.perf_counter() - started
-    epoch = trained / (num_steps * len(train)) * len(scenes.train) + evaluated / len(x) * len(scenes.evaluate)
+    epoch = len(scenes.train) / clips_per_s + evaluated / len(x) * len(scenes.evaluate)
     return config.recipe.epochs * epoch
 
 

@@ -1,18 +1,19 @@
 """How fast training is: steps of a run, timed as they are taken in training, the batch's augmentation included."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from training.execution import WARM_UP_STEPS, Execution
+from training.execution import WARM_UP_STEPS, Execution, candidates
 from training.loop import TrainingRun
 from training.material import Material, batched
 from training.recipe import Recipe
 
 MAX_CLIPS = 64  # of a timed step on a processor, where a whole batch may take seconds
+TIMED_S = 1.0  # each way to compute a step, after its first step
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,24 @@ class TimedRun:
         self.run.step(self.rows)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def time_ways(
+    build: Callable[[], nn.Module], recipe: Recipe, material: Material, device: torch.device
+) -> dict[Execution, float]:
+    """Time every way to compute a step that may be the fastest on `device`: clips a second by way, the plain one too.
+
+    The arguments are those of `TrainingRun`.
+    """
+    return {
+        way: TimedRun(build, recipe, material, device, way).time(TIMED_S, least=2).clips_per_s
+        for way in candidates(device)
+    }
+
+
+def fastest(clips_per_s: Mapping[Execution, float]) -> tuple[Execution, float]:
+    """Give the way with the most clips a second, and how many."""
+    return max(clips_per_s.items(), key=lambda item: item[1])
 
 
 def clips_per_s_together(timings: Iterable[Timing]) -> float:

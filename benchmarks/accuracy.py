@@ -1,0 +1,62 @@
+"""Macro accuracy with the fast path on and off: three seeds each, on the clips of the topic epoch.
+
+On is the way that departs most from the plain one: channels last, and bf16 where the processor has it. The spread is
+that of the seeds: the largest less the smallest of the plain runs.
+"""
+
+import statistics
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+from benchmarks.epoch import CPU, NETWORKS, Side, Sound, open_run, sound
+from benchmarks.figure import Figure
+from search.machine import num_cores
+from training.execution import PLAIN, Execution, has_bf16
+
+SEEDS = (0, 1, 2)
+EPOCHS = 10
+BATCH_SIZE = 32  # as a search takes it on data of this size
+
+
+def training(
+    told: Sound, architecture: str, values: dict[str, Any], execution: Execution, seed: int
+) -> Callable[[], float]:
+    """Give what trains a network and tells its macro accuracy, in percent."""
+    recipe = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "seed": seed}
+    run = open_run(told, architecture, {**values, **recipe}, 1, execution)
+
+    def train() -> float:
+        while not run.is_over:
+            run.run_epoch()
+        return 100 * run.results[-1].quality.macro_accuracy
+
+    return train
+
+
+def figures() -> Iterator[Figure]:
+    """Train every network with each seed, the fast way and the plain way, one run a core at a time."""
+    fast = Execution(channels_last=True, bf16=has_bf16(CPU))
+    with sound() as told:
+        for name, (architecture, values) in NETWORKS.items():
+            asked = list(product((PLAIN, fast), SEEDS))
+            found: dict[tuple[Execution, int], float] = {}
+            for start in range(0, len(asked), num_cores()):
+                together = asked[start : start + num_cores()]
+                sides = [Side(training, told, architecture, values, *each, ours=True) for each in together]
+                for side in sides:
+                    side.start()
+                found.update((each, side.result()) for each, side in zip(together, sides, strict=True))
+                for side in sides:
+                    side.close()
+            plain, ours = ([found[execution, seed] for seed in SEEDS] for execution in (PLAIN, fast))
+            spread = max(plain) - min(plain)
+            told_apart = abs(statistics.mean(ours) - statistics.mean(plain))
+            measured = {
+                **{f"plain_seed_{seed}_percent": value for seed, value in zip(SEEDS, plain, strict=True)},
+                **{f"fast_seed_{seed}_percent": value for seed, value in zip(SEEDS, ours, strict=True)},
+            }
+            yield Figure(
+                f"accuracy of {name} after {EPOCHS} epochs, fast against plain, within the spread of the seeds",
+                told_apart, "points", spread, False, measured,
+            )  # fmt: skip
