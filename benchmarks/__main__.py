@@ -25,6 +25,7 @@ TOPICS = {
     "pricing": "benchmarks.pricing",
     "epoch": "benchmarks.epoch",
     "accuracy": "benchmarks.accuracy",
+    "proposals": "benchmarks.proposals",
     "scale": "benchmarks.scale",
     "gpu": "benchmarks.gpu",
 }

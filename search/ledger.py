@@ -6,7 +6,6 @@ killed at any moment and another takes over from the database alone.
 
 import itertools
 import json
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,8 +22,9 @@ from search.branch import Branch
 from search.early_stopping import FrontHalving
 from search.plan import Plan
 from search.pricing import Survey, price
+from search.record import Record
 from search.repair import repairs
-from search.sampler import ARCHITECTURE, ArchitectureSampler
+from search.sampler import ARCHITECTURE, make_sampler
 from search.study import (
     CONFIG,
     COST,
@@ -101,11 +101,8 @@ class Ledger:
         trials = self.study.get_trials(deepcopy=False)
         self._random = Random(settings.seed + len(trials))
         self._last: dict[str, Any] = {}  # what was sampled last
-        with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
-            # a sampler that started from the same seed again would ask for the same configurations again
-            self.study.sampler = ArchitectureSampler(
-                multivariate=True, group=True, constant_liar=True, seed=settings.seed + len(trials)
-            )
+        # a sampler that started from the same seed again would ask for the same configurations again
+        self.record = Record(self.study, make_sampler(settings.seed + len(trials)))
         for trial in trials:
             self._take_over(trial)
         self._enqueue_starts(trials)
@@ -115,7 +112,7 @@ class Ledger:
         started = {
             trial.user_attrs[ORIGIN].get(ARCHITECTURE)
             for trial in trials
-            if ORIGIN in trial.user_attrs and (trial.state == TrialState.WAITING or CONFIG in trial.user_attrs)
+            if ORIGIN in trial.user_attrs and CONFIG in trial.user_attrs
         }
         for name, (wanted, start) in self.plan.starts(self.surveys, self.num_clips).items():
             if name not in started:
@@ -128,7 +125,7 @@ class Ledger:
             f"{branch.field(name)} {value} -> {values[name]}" for name, value in wanted.items() if value != values[name]
         ]
         origin = {"kind": kind, ARCHITECTURE: architecture, "changes": changes}
-        self.study.enqueue_trial(self.plan.named(branch, values), user_attrs={ORIGIN: origin})
+        self.record.enqueue(self.plan.named(branch, values), {ORIGIN: origin})
 
     def _take_over(self, trial: FrozenTrial) -> None:
         if trial.state == TrialState.WAITING:
@@ -136,12 +133,15 @@ class Ledger:
         rejected = trial.user_attrs.get(REJECTED)
         if rejected is not None:
             if trial.state == TrialState.RUNNING:  # killed between the reason and the verdict
-                self.study.tell(trial.number, state=TrialState.PRUNED)
+                self.record.tell(trial.number, TrialState.PRUNED)
             self.rejections[rejected["kind"]] += 1
             return
         if CONFIG not in trial.user_attrs:
             if trial.state == TrialState.RUNNING:  # killed before it was priced: nothing is lost with it
-                self._reject(trial.number, "interrupted", "the search was killed before this was priced")
+                why = {"kind": "interrupted", "reason": "the search was killed before this was priced"}
+                self.record.set(trial.number, REJECTED, why)
+                self.record.tell(trial.number, TrialState.PRUNED)
+                self.rejections["interrupted"] += 1
             return
         self._take_over_trained(trial)
 
@@ -200,9 +200,9 @@ class Ledger:
             if rejected and rejected % PATIENCE == 0:
                 if not self._enqueue_repaired():
                     break
-            elif len(self.plan.branches) > 1 and not self._is_any_waiting():
-                self.study.enqueue_trial({ARCHITECTURE: architecture})
-            proposal = self._consider(self.study.ask())
+            elif len(self.plan.branches) > 1 and not self.record.is_any_waiting:
+                self.record.enqueue({ARCHITECTURE: architecture})
+            proposal = self._consider(self.record.ask())
             if proposal is not None:
                 return proposal
         self.exhausted = f"the space holds no more configurations that fit than the {len(self._trained)} handed out"
@@ -224,9 +224,6 @@ class Ledger:
             better = [name for name in known if name in names]
         even = not better or self._random.random() < EVEN_SHARE
         return self._random.choice(names if even else better)
-
-    def _is_any_waiting(self) -> bool:
-        return bool(self.study.get_trials(deepcopy=False, states=[TrialState.WAITING]))
 
     def _enqueue_repaired(self) -> bool:
         """Have the last proposal asked for again, changed as little as fits; False if nothing new is left."""
@@ -253,14 +250,14 @@ class Ledger:
         return None
 
     def _consider(self, trial: Trial) -> Proposal | None:
-        """Have a configuration sampled and price it; None, and told as rejected, if it may not be trained."""
+        """Have a configuration sampled and price it; None, and recorded as rejected, if it may not be trained."""
         self._last = self.plan.suggest(trial)
         try:
             config = self.plan.config(self._last)
             cost = price(config, self.plan.settings.precision)
         except ValueError as error:
             trial.set_constraint("invalid", 1.0)
-            self._reject(trial.number, "invalid", str(error))
+            self._reject(trial, "invalid", str(error))
             return None
         excess = self.plan.budget.excess(cost)
         trial.set_user_attr(COST, _cost_record(cost))
@@ -268,18 +265,19 @@ class Ledger:
             trial.set_constraint(name, value)
         worst = max(excess, key=lambda name: excess[name])
         if excess[worst] > 0:
-            self._reject(trial.number, f"over {worst}", str(OverBudgetError(cost, self.plan.budget)))
+            self._reject(trial, f"over {worst}", str(OverBudgetError(cost, self.plan.budget)))
             return None
         if config in self._trained:
-            self._reject(trial.number, "repeated", f"the same as trial {self._trained[config]}")
+            self._reject(trial, "repeated", f"the same as trial {self._trained[config]}")
             return None
-        self._trained[config] = trial.number
-        trial.set_user_attr(CONFIG, config.to_dict())  # last: with it the trial is one to be trained
-        return Proposal(trial.number, config, cost)
+        trial.set_user_attr(CONFIG, config.to_dict())
+        number = self.record.keep(trial, is_rejected=False)
+        self._trained[config] = number
+        return Proposal(number, config, cost)
 
-    def _reject(self, number: int, kind: str, reason: str) -> None:
-        self._set(number, REJECTED, {"kind": kind, "reason": reason})
-        self.study.tell(number, state=TrialState.PRUNED)
+    def _reject(self, trial: Trial, kind: str, reason: str) -> None:
+        trial.set_user_attr(REJECTED, {"kind": kind, "reason": reason})
+        self.record.keep(trial, is_rejected=True)
         self.rejections[kind] += 1
 
     def note_epoch(self, number: int, result: Mapping[str, Any]) -> str:
@@ -289,7 +287,7 @@ class Ledger:
         # an actor that took up a checkpoint gives all epochs in it: the last may have been lost on its way here
         for epoch in json.loads(result["epochs"]):
             if epoch["epoch"] > running.epoch:
-                self._set(number, f"{EPOCH}{epoch['epoch']}", epoch)
+                self.record.set(number, f"{EPOCH}{epoch['epoch']}", epoch)
                 running.epoch, running.accuracy = epoch["epoch"], epoch["macro_accuracy"]
                 reason = self.halving.verdict(number, running.epoch, running.accuracy, second)
                 if self.plan.settings.early_stopping and not running.stop_reason:
@@ -312,23 +310,23 @@ class Ledger:
     def _settle(self, running: Running, result: Mapping[str, Any] | None, failure: str) -> str:
         number = running.proposal.number
         if failure:
-            self._set(number, FAILURE, failure)
+            self.record.set(number, FAILURE, failure)
             self.reasons[number] = failure
             return self._tell(number, "failed")
         if running.stop_reason:
-            self._set(number, STOPPED, running.stop_reason)
+            self.record.set(number, STOPPED, running.stop_reason)
             self.reasons[number] = running.stop_reason
             return self._tell(number, "stopped")
         if result is None or running.epoch < running.proposal.config.recipe.epochs:
             return ""  # the search was interrupted
         quality = json.loads(result[QUALITY])
-        self._set(number, QUALITY, quality)
-        self._set(number, VERSIONS, json.loads(result[VERSIONS]))
+        self.record.set(number, QUALITY, quality)
+        self.record.set(number, VERSIONS, json.loads(result[VERSIONS]))
         return self._tell(number, "complete", (quality["macro_accuracy"], self._second(running.proposal.cost)))
 
     def _tell(self, number: int, state: str, values: tuple[float, float] | None = None) -> str:
         told = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}[state]
-        self.study.tell(number, values, state=told)
+        self.record.tell(number, told, values)
         self.states[state] += 1
         if values is not None:
             self.complete.append((number, values))
@@ -336,11 +334,6 @@ class Ledger:
 
     def _second(self, cost: Cost) -> float:
         return float(getattr(cost, self.plan.settings.cost))
-
-    def _set(self, number: int, name: str, value: Any) -> None:
-        # by number: trials of an earlier process have no Trial object in this one
-        trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id
-        self.study._storage.set_trial_user_attr(trial_id, name, value)
 
 
 def _cost_record(cost: Cost) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Who proposes values: TPE, for each architecture from its own trials."""
 
+import warnings
 from typing import Any, cast
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial
 
@@ -36,6 +38,12 @@ class ArchitectureSampler(TPESampler):
         """Sample one value."""
         own = _own(study, _architecture(trial))
         return super().sample_independent(own, trial, param_name, param_distribution)
+
+
+def make_sampler(seed: int) -> ArchitectureSampler:
+    """Make a sampler that varies values together, and expects nothing better of what is running already."""
+    with warnings.catch_warnings(category=ExperimentalWarning, action="ignore"):
+        return ArchitectureSampler(multivariate=True, group=True, constant_liar=True, seed=seed)
 
 
 def _architecture(trial: FrozenTrial) -> str | None:

@@ -9,6 +9,7 @@ A trial's state follows from Optuna's state and the attributes below: COMPLETE i
 rejected untrained or stopped early, FAIL is failed, RUNNING is running or, with nobody holding the lock, interrupted.
 """
 
+import fcntl
 import shlex
 import sqlite3
 from collections import Counter
@@ -105,12 +106,13 @@ class StudyFolder:
 
     def is_locked(self) -> bool:
         """Whether a search runs on this study now."""
-        lock = FileLock(self.path / ".lock", timeout=0)
         try:
-            lock.acquire()
-        except Timeout:
+            with (self.path / ".lock").open() as file:  # for reading: the study may lie where nothing can be written
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
             return True
-        lock.release()
         return False
 
     def create(self, settings: SearchSettings, attributes: Mapping[str, Any]) -> optuna.Study:

@@ -2,7 +2,6 @@
 
 import json
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -298,4 +297,3 @@ def test_the_sampler_goes_on_with_other_configurations_after_a_restart(folder):
     new = [trial.params for trial in second.study.get_trials()[len(asked) :]]
     assert new
     assert all(params not in asked for params in new)
-    assert isinstance(second.study.sampler, optuna.samplers.TPESampler)

@@ -1,0 +1,109 @@
+"""Reject a proposal: sampled in memory and written in one transaction, against every step written by itself.
+
+On a database file where studies lie, with SQLite's own defaults on both sides: each transaction is on the disk before
+the next begins. On a disk that takes long to confirm, fewer transactions gain more.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import optuna
+import torch
+from optuna.samplers import BaseSampler
+from optuna.trial import Trial, TrialState
+
+from benchmarks.figure import Figure, compare
+from search.plan import Plan, make_plan
+from search.pricing import price
+from search.record import Record
+from search.sampler import make_sampler
+from search.settings import SearchSettings
+from search.study import CONFIG, COST, REJECTED, RESULTS, StudyFolder
+
+SPACES = ("isotropic", "all")
+NUM_BEFORE = 100  # trials in the study
+NUM_RUNNING = 2
+NUM_REJECTED = 10  # a round
+ROUNDS = 5
+GOAL = 2
+
+
+class Stepwise(Record):
+    """Samples from the database and writes each value and attribute at once, as Optuna does by itself."""
+
+    def __init__(self, study: optuna.Study, sampler: BaseSampler) -> None:
+        self._study = study
+        self._study.sampler = sampler
+
+    def ask(self) -> Trial:
+        """Start a trial in the database."""
+        return self._study.ask()
+
+    def keep(self, trial: Trial, *, is_rejected: bool) -> int:
+        """Write the verdict: all else is there."""
+        if is_rejected:
+            self._study.tell(trial, state=TrialState.PRUNED)
+        return trial.number
+
+
+def figures() -> Iterator[Figure]:
+    """Time both on studies of the same trials, for one architecture and for several."""
+    torch.set_num_threads(1)
+    RESULTS.mkdir(exist_ok=True)
+    for space in SPACES:
+        with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
+            yield _rejecting(space, Path(folder))
+
+
+def _rejecting(space: str, path: Path) -> Figure:
+    settings = SearchSettings(data="", space=space, trials=1, epochs=1)
+    plan = make_plan(settings, num_classes=10)
+    plain_folder, plain = _filled(path / "plain", plan, Stepwise)
+    ours_folder, ours = _filled(path / "ours", plan, Record)
+    before = _num_transactions(plain_folder), _num_transactions(ours_folder)
+    told = compare(partial(_reject, plain, plan), partial(_reject, ours, plan), ROUNDS)
+    num_rejected = NUM_REJECTED * (ROUNDS + 1)
+    measured = {
+        "plain_ms": told["plain_s"] / NUM_REJECTED * 1e3,
+        "plain_transactions": (_num_transactions(plain_folder) - before[0]) / num_rejected,
+        "ours_ms": told["ours_s"] / NUM_REJECTED * 1e3,
+        "ours_transactions": (_num_transactions(ours_folder) - before[1]) / num_rejected,
+    }
+    return Figure(f"a rejected proposal of the space {space}", told["ratio"], "times", GOAL, True, measured)
+
+
+def _filled(path: Path, plan: Plan, kind: type[Record]) -> tuple[StudyFolder, Record]:
+    """Make a study with trials that were rejected and some that run."""
+    folder = StudyFolder(path)
+    study = folder.create(plan.settings, {})
+    filling = Record(study, make_sampler(seed=0))
+    for number in range(NUM_BEFORE):
+        _propose(filling, plan, is_rejected=number >= NUM_RUNNING)
+    return folder, kind(study, make_sampler(seed=1))
+
+
+def _reject(record: Record, plan: Plan) -> None:
+    for _ in range(NUM_REJECTED):
+        _propose(record, plan, is_rejected=True)
+
+
+def _propose(record: Record, plan: Plan, *, is_rejected: bool) -> None:
+    """Have a configuration sampled, priced and recorded, as the ledger does it, whatever it costs."""
+    trial = record.ask()
+    values = plan.suggest(trial)
+    with suppress(ValueError):  # what builds no network has no price
+        cost = price(plan.config(values), plan.settings.precision)
+        trial.set_user_attr(COST, {"macs": cost.macs, "params": cost.params})
+        for name, excess in plan.budget.excess(cost).items():
+            trial.set_constraint(name, excess)
+    verdict = {"kind": "over macs", "reason": "over budget"} if is_rejected else values
+    trial.set_user_attr(REJECTED if is_rejected else CONFIG, verdict)
+    record.keep(trial, is_rejected=is_rejected)
+
+
+def _num_transactions(folder: StudyFolder) -> int:
+    """SQLite's file change counter, bytes 24 to 27: https://www.sqlite.org/fileformat2.html, section 1.3.7."""
+    return int.from_bytes(folder.database.read_bytes()[24:28], "big")

@@ -1,0 +1,171 @@
+"""The record: a proposal is in the database whole or not at all, and a study is one file that can be read anywhere."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from optuna.trial import TrialState
+
+from search.ledger import Ledger
+from search.plan import make_plan
+from search.record import Record
+from search.sampler import make_sampler
+from search.settings import SearchSettings
+from search.study import StudyFolder, front_table, trials_table
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = SearchSettings(data="nowhere", space="isotropic", trials=1_000, budget="macs=10M", epochs=9, seed=3)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return StudyFolder(tmp_path / "study")
+
+
+def start(folder):
+    study = folder.open() if folder.database.exists() else folder.create(SETTINGS, {})
+    plan = make_plan(SETTINGS, num_classes=10)
+    return Ledger(study, plan, plan.survey(num_drawn=200), num_clips=960)
+
+
+def num_transactions(folder):
+    """SQLite's file change counter, bytes 24 to 27: https://www.sqlite.org/fileformat2.html, section 1.3.7."""
+    return int.from_bytes(folder.database.read_bytes()[24:28], "big")
+
+
+def test_a_proposal_is_one_transaction_whether_it_is_rejected_or_not(folder):
+    ledger = start(folder)
+    before = num_transactions(folder)
+    for _ in range(4):
+        ledger.propose()
+    trials = ledger.study.get_trials()
+    assert {trial.state for trial in trials} == {TrialState.RUNNING, TrialState.PRUNED}
+    assert num_transactions(folder) - before == len(trials)
+
+
+def test_what_is_asked_for_is_what_sampling_from_the_database_would_give(folder, tmp_path):
+    def ask(asked, trial):
+        trial.set_constraint("over", trial.suggest_float("x", 0, 1) - 0.5)
+        trial.suggest_int("n", 1, 64, log=True)
+        trial.set_user_attr("number", asked)
+        return trial.params["x"]
+
+    plain = StudyFolder(tmp_path / "plain").create(SETTINGS, {})
+    plain.sampler = make_sampler(seed=5)
+    plain.enqueue_trial({"x": 0.25})
+    record = Record(folder.create(SETTINGS, {}), make_sampler(seed=5))
+    record.enqueue({"x": 0.25})
+    running = []
+    for asked in range(30):  # of which ten are random
+        theirs, ours = plain.ask(), record.ask()
+        x = ask(asked, theirs)
+        assert ask(asked, ours) == x
+        if x > 0.5:
+            plain.tell(theirs, state=TrialState.PRUNED)
+        else:
+            running.append(theirs.number)
+        assert record.keep(ours, is_rejected=x > 0.5) == theirs.number
+        if len(running) > 2:
+            plain.tell(running[0], (x, 1.0))
+            record.tell(running.pop(0), TrialState.COMPLETE, (x, 1.0))
+    told = [(t.state, t.values, t.params, t.constraints, t.user_attrs) for t in plain.get_trials()]
+    kept = [(t.state, t.values, t.params, t.constraints, t.user_attrs) for t in folder.open().get_trials()]
+    assert kept == told
+    assert {state for state, *_ in kept} == {TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING}
+
+
+def test_numbers_are_the_studys_also_where_it_holds_what_was_never_asked(folder):
+    study = folder.create(SETTINGS, {})
+    study.enqueue_trial({"isotropic.depth": 5})  # as drivers did that wrote each step
+    ledger = start(folder)
+    first = ledger.propose()
+    assert first.number == 1
+    trials = folder.open().get_trials()
+    assert (trials[1].user_attrs["config"], trials[1].state) == (first.config.to_dict(), TrialState.RUNNING)
+    assert list(trials_table(folder.open())["number"]) == [1]
+
+
+@pytest.mark.slow
+def test_a_driver_killed_at_any_moment_leaves_whole_proposals_alone(folder):
+    script = (
+        "from test_record import *\n"
+        f"ledger = start(StudyFolder(Path({str(folder.path)!r})))\n"
+        "while True:\n"
+        "    ledger.propose()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parent)))}
+    for kill_after_s in (0.05, 0.11, 0.17):
+        process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=environment)
+        known = num_transactions(folder) if folder.database.exists() else 0
+        while not folder.settings_file.exists() or num_transactions(folder) < max(known, 12) + 3:
+            time.sleep(0.01)
+        time.sleep(kill_after_s)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    trials = folder.open().get_trials()
+    assert len(trials) > 9
+    for trial in trials:
+        assert trial.state in {TrialState.RUNNING, TrialState.PRUNED}
+        assert set(trial.params) == set(trials[0].params)
+        assert set(trial.constraints) == {"macs"}
+        assert {"cost", "config" if trial.state == TrialState.RUNNING else "rejected"} <= set(trial.user_attrs)
+    handed_out = sum(trial.state == TrialState.RUNNING for trial in trials)
+    assert start(folder).num_left == SETTINGS.trials
+    assert handed_out == len(start(folder)._interrupted)
+
+
+def finish(folder):
+    """A study with a trial on its front, and one rejected or more."""
+    ledger = start(folder)
+    while not ledger.rejections:
+        proposal = ledger.propose()
+    quality = {"macro_accuracy": 0.4, "log_loss": 2.0}
+    curve = [{"epoch": epoch, **quality} for epoch in range(1, SETTINGS.epochs + 1)]
+    told = {"epochs": json.dumps(curve), "quality": json.dumps(quality), "versions": "{}"}
+    assert ledger.end(proposal.number, told) == "complete"
+    return front_table(trials_table(ledger.study), "macs")
+
+
+def test_a_study_is_one_file_that_can_be_copied_and_that_reading_leaves_alone(folder, tmp_path):
+    front = finish(folder)
+    assert sorted(path.name for path in folder.path.iterdir()) == ["search.yaml", "study.db"]
+    copied = StudyFolder(tmp_path / "copied")
+    copied.path.mkdir()
+    shutil.copy(folder.database, copied.database)
+    content = copied.database.read_bytes()
+    # Written by way of a rollback journal: a write-ahead log would be a second file, and shared memory a third.
+    assert (content[18], content[19]) == (1, 1)
+    assert not copied.is_locked()
+    assert front_table(trials_table(copied.open()), "macs").equals(front)
+    assert [path.name for path in copied.path.iterdir()] == ["study.db"]
+    assert copied.database.read_bytes() == content
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_study_is_read_where_nothing_can_be_written(folder):
+    front = finish(folder)
+    folder.database.chmod(0o444)
+    folder.path.chmod(0o555)
+    try:
+        assert not folder.is_locked()
+        assert front_table(trials_table(folder.open()), "macs").equals(front)
+    finally:
+        folder.path.chmod(0o755)
+
+
+def test_a_study_is_read_while_a_driver_writes_and_its_lock_is_seen(folder):
+    ledger = start(folder)
+    with folder.lock():
+        for asked in range(1, 4):
+            number = ledger.propose().number
+            reader = StudyFolder(folder.path)
+            states = trials_table(reader.open(), is_locked=reader.is_locked()).set_index("number")["state"]
+            assert states[number] == "running"
+            assert (states == "running").sum() == asked
+    assert not folder.is_locked()
