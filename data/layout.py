@@ -75,6 +75,11 @@ class Scenes:
     evaluate: Indices
     device_groups: Mapping[str, DeviceGroup]
 
+    @property
+    def used(self) -> Indices:
+        """Rows of the clips that the split trains or evaluates with, in the order of meta.csv."""
+        return np.union1d(self.train, self.evaluate)
+
 
 def read_scenes(root: Path, split: str = "fold1") -> Scenes:
     """Read the lists of the data set in `root`; no audio file is opened.
