@@ -73,7 +73,7 @@ class Material:
 
     def waveforms(self, rows: np.ndarray, device: torch.device) -> Tensor:
         """Read clips as floats in -1 to 1: (B, S)."""
-        samples = torch.from_numpy(self.store.waveforms[rows]).to(device)  # as int16: half the way to a GPU
+        samples = torch.from_numpy(self.store.read_int16(rows)).to(device)  # as int16: half the way to a GPU
         return samples.to(torch.float32) / FULL_SCALE
 
     def training_batch(self, rows: np.ndarray, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor]:
