@@ -153,7 +153,7 @@ class _Clips:
     @cached_property
     def name(self) -> str:
         """Of the store's file."""
-        return f"waveforms-{self.rate_hz}hz-{hashlib.sha256(self.text).hexdigest()[:16]}.npy"
+        return _name(self.text, self.rate_hz)
 
     @property
     def size(self) -> int:
@@ -181,6 +181,10 @@ def _states(root: Path, names: Iterable[str]) -> list[str | OSError]:
 
 def _kind(rate_hz: int) -> str:
     return f"{FORMAT} {rate_hz}"
+
+
+def _name(text: bytes, rate_hz: int) -> str:
+    return f"waveforms-{rate_hz}hz-{hashlib.sha256(text).hexdigest()[:16]}.npy"
 
 
 def _list_of(path: Path) -> Path:
@@ -219,11 +223,14 @@ def _stores(folder: Path, rate_hz: int) -> list[Path]:
 
 
 def _listed(path: Path, rate_hz: int) -> list[str]:
-    """States of the clips in a store, by slot; none if it is of another format or has no list."""
+    """States of the clips in a store, by slot; none if it is of another format or its list is not the one it had."""
     try:
-        kind, *states = _list_of(path).read_bytes().decode().split("\n")
-    except (FileNotFoundError, UnicodeDecodeError):
+        text = _list_of(path).read_bytes()
+    except FileNotFoundError:
         return []
+    if _name(text, rate_hz) != path.name:
+        return []
+    kind, *states = text.decode().split("\n")
     return states if kind == _kind(rate_hz) else []
 
 

@@ -105,9 +105,11 @@ def test_another_split_s_store_is_used_while_the_needed_files_are_as_they_were(s
     assert small.read_int16(scenes.train)[1].any() == (not decodes)
 
 
-def test_a_store_whose_list_is_lost_serves_its_own_split_alone(shares):
+@pytest.mark.parametrize("text", [None, b"", b"2 32000\n\xff"])
+def test_a_store_whose_list_is_lost_or_spoilt_serves_its_own_split_alone(shares, text):
     large = open_store(read_scenes(shares), 32_000)
-    large.path.with_suffix(".clips").unlink()
+    beside = large.path.with_suffix(".clips")
+    beside.unlink() if text is None else beside.write_bytes(text)
     assert open_store(read_scenes(shares), 32_000).path == large.path
     assert open_store(read_scenes(shares, "5"), 32_000).path != large.path
 
@@ -272,6 +274,13 @@ def test_what_only_decoding_tells_is_collected_too(root):
     assert text.count("44,100 of 44,100 samples are not finite numbers") == 10
     assert "\n  and 1 more\n" in text
     assert not list((root / ".scenefront").glob("*.npy*"))
+
+
+def test_no_clip_that_can_be_decoded_is_an_error_too(root):
+    for path in clips(root):
+        soundfile.write(path, np.full(44_100, np.nan), 44_100, subtype="FLOAT")
+    with pytest.raises(DataError, match="12 clips cannot be used"):
+        open_store(read_scenes(root), 32_000)
 
 
 def test_a_full_disk_is_told_with_what_is_needed(root):
