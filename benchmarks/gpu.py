@@ -54,7 +54,7 @@ def noise_material(front_end: FrontEndConfig, num_clips: int, gpu_share: float) 
     )
     responses = torch.randn(NUM_RESPONSES, front_end.rate_hz // 2)
     named = tuple(f"{number}.wav" for number in range(NUM_RESPONSES))
-    store = Store(waveforms, front_end.rate_hz, Path("noise"))
+    store = Store(waveforms, np.arange(num_clips), front_end.rate_hz, Path("noise"))
     return Material(scenes, store, front_end, ImpulseResponses(responses, named), gpu_share)
 
 

@@ -16,7 +16,7 @@ Lists are tab-separated, in UTF-8, with a header. Scenes, devices and cities are
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -75,6 +75,11 @@ class Scenes:
     evaluate: Indices
     device_groups: Mapping[str, DeviceGroup]
 
+    @property
+    def used(self) -> Indices:
+        """Rows of the clips that the split trains or evaluates with, in the order of meta.csv."""
+        return np.flatnonzero(_is_in(self.train, len(self.clips)) | _is_in(self.evaluate, len(self.clips)))
+
 
 def read_scenes(root: Path, split: str = "fold1") -> Scenes:
     """Read the lists of the data set in `root`; no audio file is opened.
@@ -89,31 +94,31 @@ def read_scenes(root: Path, split: str = "fold1") -> Scenes:
     """
     if split not in TRAIN_FILES:
         raise DataError(f"unknown split {split!r}; {_choices(split, TRAIN_FILES)}")
-    meta = read_meta(root)
+    meta = _read_meta(root)
     train_path, evaluate_path = find_split_files(root, split)
-    meta_path = root / "meta.csv"
-    _refuse_repeats(meta_path, meta)
-    row_of = pd.Series(np.arange(len(meta), dtype=np.int64), index=meta["filename"].array)
-    train = _rows(train_path, meta_path, meta, row_of)
-    evaluate = _rows(evaluate_path, meta_path, meta, row_of)
-    both = np.intersect1d(train, evaluate)
+    names, scene_labels = meta.columns["filename"], meta.columns["scene_label"]
+    row_of = {name: row for row, name in enumerate(names)}
+    if len(row_of) < len(names):
+        _refuse_repeats(meta)
+    train = _rows(train_path, meta, row_of)
+    evaluate = _rows(evaluate_path, meta, row_of)
+    both = evaluate[_is_in(train, len(names))[evaluate]]
     if len(both):
-        name = meta["filename"].iloc[both[0]]
+        name = names[both[0]]
         raise DataError(
             f"{train_path} and {evaluate_path} share {_count(len(both))}, {name} among them; "
             f"remove each from one of the two"
         )
-    classes, labels = _encode(meta["scene_label"])
-    devices, device_index = _encode(meta["source_label"])
-    cities, _ = _encode(meta["city"])
-    learned = {devices[i] for i in np.unique(device_index[train])}
+    classes, labels = _encode(scene_labels)
+    devices, device_index = _encode(meta.columns["source_label"])
+    learned = {devices[i] for i in np.flatnonzero(_is_in(device_index[train], len(devices)))}
     return Scenes(
         root=root,
         split=split,
-        clips=meta.reset_index(drop=True),
+        clips=pd.DataFrame(meta.columns),
         classes=classes,
         devices=devices,
-        cities=cities,
+        cities=tuple(sorted(set(meta.columns["city"]))),
         labels=labels,
         device_index=device_index,
         train=train,
@@ -128,18 +133,7 @@ def read_meta(root: Path) -> pd.DataFrame:
     Raises:
         DataError: No folder, no meta.csv, or one that is no table of clips.
     """
-    if not root.is_dir():
-        raise DataError(f"{root}: no such folder; give the folder that holds meta.csv")
-    path = root / "meta.csv"
-    if not path.is_file():
-        raise DataError(
-            f"{root}: no meta.csv in it; give the folder of a data set in the layout of TAU Urban "
-            f"Acoustic Scenes 2022 Mobile, or write one with `scenefront data demo`"
-        )
-    meta = _read_table(path, META_COLUMNS)
-    # An identifier is city-location; a city may have a hyphen of its own.
-    meta["city"] = meta["identifier"].map({i: i.rpartition("-")[0] or i for i in meta["identifier"].unique()})
-    return meta
+    return _read_meta(root).frame()
 
 
 def read_split_file(path: Path) -> pd.DataFrame:
@@ -148,7 +142,7 @@ def read_split_file(path: Path) -> pd.DataFrame:
     Raises:
         DataError: No such file, or one that is no table of clips.
     """
-    return _read_table(path, SPLIT_COLUMNS)
+    return _read_table(path, SPLIT_COLUMNS).frame()
 
 
 def find_split_files(root: Path, split: str) -> tuple[Path, Path]:
@@ -173,13 +167,42 @@ def find_split_files(root: Path, split: str) -> tuple[Path, Path]:
     return train, evaluate
 
 
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """A list as it was read. Plain lists: comparing text columns of pandas takes longer."""
+
+    path: Path
+    columns: dict[str, list[str]]
+    lines: Sequence[int]  # the line of each row
+
+    def frame(self) -> pd.DataFrame:
+        return pd.DataFrame(self.columns, index=pd.Index(self.lines, name="line"))
+
+
+def _read_meta(root: Path) -> _Table:
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; give the folder that holds meta.csv")
+    path = root / "meta.csv"
+    if not path.is_file():
+        raise DataError(
+            f"{root}: no meta.csv in it; give the folder of a data set in the layout of TAU Urban "
+            f"Acoustic Scenes 2022 Mobile, or write one with `scenefront data demo`"
+        )
+    meta = _read_table(path, META_COLUMNS)
+    # An identifier is city-location; a city may have a hyphen of its own.
+    identifiers = meta.columns["identifier"]
+    city_of = {i: i.rpartition("-")[0] or i for i in set(identifiers)}
+    meta.columns["city"] = [city_of[i] for i in identifiers]
+    return meta
+
+
 def _find(root: Path, names: Iterable[str]) -> Path | None:
     paths = (root / folder / name for name in names for folder in SPLIT_FOLDERS)
     return next((path for path in paths if path.is_file()), None)
 
 
-def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    header, *lines = _read_text(path).split("\n")
+def _read_table(path: Path, columns: tuple[str, ...]) -> _Table:
+    header, _, body = _read_text(path).partition("\n")
     names = header.split("\t")
     missing = [column for column in columns if column not in names]
     if missing:
@@ -187,21 +210,34 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
             f"{path}, line 1: no column {', '.join(missing)}; the header must have "
             f"{', '.join(columns)}, separated by tabs, but is {header[:100]!r}"
         )
-    numbers = [number for number, line in enumerate(lines, start=2) if line]
-    if not numbers:
+    body = body.rstrip("\n")
+    numbers: Sequence[int] = range(2, body.count("\n") + 3)
+    if body.startswith("\n") or "\n\n" in body:
+        numbers = [number for number, line in enumerate(body.split("\n"), start=2) if line]
+        body = "\n".join(line for line in body.split("\n") if line)
+    if not body:
         raise DataError(f"{path}: lists no clip")
-    for number in numbers:
-        num_fields = lines[number - 2].count("\t") + 1
-        if num_fields != len(names):
-            raise DataError(f"{path}, line {number}: {num_fields} fields, but the header has {len(names)} columns")
+    _refuse_ragged(path, body, numbers, len(names))
     # One list of all fields: a list for each line takes three times as long.
-    fields = "\t".join(line for line in lines if line).split("\t")
+    fields = body.replace("\n", "\t").split("\t")
     values = {column: fields[names.index(column) :: len(names)] for column in columns}
     for column in columns:
         if "" in values[column]:
             raise DataError(f"{path}, line {numbers[values[column].index('')]}: {column} is empty")
-    _refuse_paths_outside(path, values["filename"], numbers)
-    return pd.DataFrame(values, index=pd.Index(numbers, name="line"))
+    if any(text in body for text in ("..", "\0", "\n/", "\t/")) or body[0] == "/":
+        _refuse_paths_outside(path, values["filename"], numbers)
+    return _Table(path, values, numbers)
+
+
+def _refuse_ragged(path: Path, body: str, numbers: Sequence[int], num_columns: int) -> None:
+    text = np.frombuffer(body.encode(), np.uint8)
+    ends = text[(text == ord("\t")) | (text == ord("\n"))] == ord("\n")  # of each field but the last: a line's?
+    if len(ends) == len(numbers) * num_columns - 1 and ends[num_columns - 1 :: num_columns].all():
+        return
+    for number, line in zip(numbers, body.split("\n"), strict=True):
+        num_fields = line.count("\t") + 1
+        if num_fields != num_columns:
+            raise DataError(f"{path}, line {number}: {num_fields} fields, but the header has {num_columns} columns")
 
 
 def _read_text(path: Path) -> str:
@@ -217,46 +253,54 @@ def _read_text(path: Path) -> str:
     return text.replace("\r\n", "\n")
 
 
-def _refuse_paths_outside(path: Path, names: Iterable[str], numbers: list[int]) -> None:
+def _refuse_paths_outside(path: Path, names: Sequence[str], numbers: Sequence[int]) -> None:
     for number, name in zip(numbers, names, strict=True):
         if name[0] == "/" or "\0" in name or (".." in name and ".." in name.split("/")):
             raise DataError(f"{path}, line {number}: {name!r} is not a path inside the data set's folder")
 
 
-def _refuse_repeats(path: Path, table: pd.DataFrame) -> None:
-    repeated = table["filename"].duplicated()
-    if repeated.any():
-        first = int(np.flatnonzero(repeated.to_numpy())[0])
-        name, line = table["filename"].tolist()[first], table.index[first]
-        raise DataError(f"{path}, line {line}: {name} is listed a second time; remove one of the lines")
+def _refuse_repeats(table: _Table) -> None:
+    known: set[str] = set()
+    for line, name in zip(table.lines, table.columns["filename"], strict=True):
+        if name in known:
+            raise DataError(f"{table.path}, line {line}: {name} is listed a second time; remove one of the lines")
+        known.add(name)
 
 
-def _rows(path: Path, meta_path: Path, meta: pd.DataFrame, row_of: "pd.Series[int]") -> Indices:
-    table = read_split_file(path)
-    _refuse_repeats(path, table)
-    rows = row_of.index.get_indexer(pd.Index(table["filename"])).astype(np.int64)
-    lines = np.asarray(table.index)
+def _rows(path: Path, meta: _Table, row_of: Mapping[str, int]) -> Indices:
+    table = _read_table(path, SPLIT_COLUMNS)
+    names, here = table.columns["filename"], table.columns["scene_label"]
+    rows = np.array([row_of.get(name, -1) for name in names], np.int64)
     absent = np.flatnonzero(rows < 0)
     if len(absent):
         raise DataError(
-            f"{path}, line {lines[absent[0]]}: {table['filename'].iloc[absent[0]]} is not in {meta_path}"
+            f"{path}, line {table.lines[absent[0]]}: {names[absent[0]]} is not in {meta.path}"
             f"{_more(len(absent))}; both must come from the same edition of the data set"
         )
-    here = table["scene_label"].tolist()
-    there = meta["scene_label"].iloc[rows].tolist()
-    different = [i for i, pair in enumerate(zip(here, there, strict=True)) if pair[0] != pair[1]]
+    if _is_in(rows, len(row_of)).sum() < len(rows):
+        _refuse_repeats(table)
+    labels = meta.columns["scene_label"]
+    different = [i for i, row in enumerate(rows.tolist()) if here[i] != labels[row]]
     if different:
         first = different[0]
         raise DataError(
-            f"{path}, line {lines[first]}: {table['filename'].iloc[first]} is {here[first]}, "
-            f"but {there[first]} in {meta_path}{_more(len(different))}; correct one of the two"
+            f"{path}, line {table.lines[first]}: {names[first]} is {here[first]}, "
+            f"but {labels[rows[first]]} in {meta.path}{_more(len(different))}; correct one of the two"
         )
     return rows
 
 
-def _encode(column: "pd.Series[str]") -> tuple[tuple[str, ...], Indices]:
-    codes, names = pd.factorize(column, sort=True)
-    return tuple(str(name) for name in names), codes.astype(np.int64)
+def _is_in(rows: Indices, num_rows: int) -> npt.NDArray[np.bool_]:
+    """Mark some rows out of `num_rows`: quicker than sorting or hashing their numbers."""
+    marks = np.zeros(num_rows, np.bool_)
+    marks[rows] = True
+    return marks
+
+
+def _encode(column: Sequence[str]) -> tuple[tuple[str, ...], Indices]:
+    names = tuple(sorted(set(column)))
+    code = {name: number for number, name in enumerate(names)}
+    return names, np.array([code[name] for name in column], np.int64)
 
 
 def _group(device: str, learned: set[str]) -> DeviceGroup:

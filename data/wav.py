@@ -8,6 +8,8 @@ import functools
 import math
 import os
 import struct
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
@@ -20,6 +22,7 @@ import torchaudio
 
 from data.layout import DataError
 
+Samples = npt.NDArray[np.float32]
 WavFault = Literal["missing", "unreadable", "empty", "not WAV", "truncated", "broken", "NaN", "wrong rate"]
 
 # A size that says: up to the end of the file (a WAV written to a pipe).
@@ -62,7 +65,7 @@ def read_header(path: Path) -> WavHeader:
             return _header(path, sound)
 
 
-def read_wav(path: Path, rate_hz: int | None = None) -> npt.NDArray[np.float32]:
+def read_wav(path: Path, rate_hz: int | None = None) -> Samples:
     """Decode a WAV file of any sample format to (channels, frames), full scale at 1.
 
     Args:
@@ -73,6 +76,38 @@ def read_wav(path: Path, rate_hz: int | None = None) -> npt.NDArray[np.float32]:
         WavError: As `read_header`; or a sample is not a finite number; or the two rates share so small a
             divisor that the filter between them would not fit into memory.
     """
+    sound = read_wavs([path], rate_hz)[0]
+    if isinstance(sound, WavError):
+        raise sound
+    return sound
+
+
+def read_wavs(paths: Sequence[Path], rate_hz: int | None = None) -> list[Samples | WavError]:
+    """Decode some WAV files as `read_wav` does, with the error in place of a file that has no usable sound.
+
+    Files of one rate and length are resampled together, which is quicker than one by one and gives the same.
+    """
+    sounds: list[Samples | WavError] = []
+    alike: dict[tuple[int, int], list[int]] = defaultdict(list)  # rate and length -> places in `sounds`
+    for place, path in enumerate(paths):
+        try:
+            rate, samples = _decode(path)
+            if rate_hz is not None and rate_hz != rate:
+                _require_filter(path, rate, rate_hz)
+                alike[rate, samples.shape[1]].append(place)
+            sounds.append(samples)
+        except WavError as error:
+            sounds.append(error)
+    for (rate, _), places in alike.items():
+        together = [torch.from_numpy(sounds[place]) for place in places]
+        resampled = _resampler(rate, cast(int, rate_hz))(torch.cat(together))
+        for place, sound in zip(places, resampled.split([len(sound) for sound in together]), strict=True):
+            sounds[place] = sound.numpy()
+    return sounds
+
+
+def _decode(path: Path) -> tuple[int, Samples]:
+    """Sample rate, and samples as (channels, frames)."""
     with _open(path) as file:
         _require_whole(path, file)
         with _decoder(path, file) as sound:
@@ -88,13 +123,13 @@ def read_wav(path: Path, rate_hz: int | None = None) -> npt.NDArray[np.float32]:
     wrong = samples.size - int(np.isfinite(samples).sum())
     if wrong:
         raise WavError(path, "NaN", f"{wrong:,} of {samples.size:,} samples are not finite numbers")
-    if rate_hz is None or rate_hz == header.rate_hz:
-        return samples
-    shared = math.gcd(rate_hz, header.rate_hz)
-    if (rate_hz // shared) * (header.rate_hz // shared) > MAX_FILTER_WEIGHTS:
-        raise WavError(path, "wrong rate", f"{header.rate_hz:,} Hz cannot be resampled to {rate_hz:,} Hz")
-    resampled = _resampler(header.rate_hz, rate_hz)(torch.from_numpy(samples))
-    return cast(npt.NDArray[np.float32], resampled.numpy())
+    return header.rate_hz, samples
+
+
+def _require_filter(path: Path, rate_hz: int, new_rate_hz: int) -> None:
+    shared = math.gcd(rate_hz, new_rate_hz)
+    if (rate_hz // shared) * (new_rate_hz // shared) > MAX_FILTER_WEIGHTS:
+        raise WavError(path, "wrong rate", f"{rate_hz:,} Hz cannot be resampled to {new_rate_hz:,} Hz")
 
 
 @functools.cache
@@ -116,7 +151,6 @@ def _require_whole(path: Path, file: BinaryIO) -> None:
     try:
         size = os.fstat(file.fileno()).st_size
         start, promised = _find_sound(path, file, size)
-        file.seek(0)
     except OSError as error:
         raise WavError(path, "unreadable", f"cannot be read ({error.strerror})") from error
     if promised == 0:
@@ -154,7 +188,9 @@ def _find_sound(path: Path, file: BinaryIO, size: int) -> tuple[int, int]:
 
 def _decoder(path: Path, file: BinaryIO) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(file)
+        # By its number: a Python file would be read through Python, where threads wait for one another.
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+        return soundfile.SoundFile(file.fileno(), closefd=False)
     except soundfile.LibsndfileError as error:
         raise WavError(path, "broken", f"its header cannot be read: {error.error_string}") from error
 

@@ -36,7 +36,7 @@ class Material:
 
     Attributes:
         scenes: The data set and its split.
-        store: The waveforms of all its clips.
+        store: The waveforms of the clips that its split uses, or of more.
         front_end: From waveform to log-mel.
         responses: Impulse responses for augmentation, or None.
         gpu_share: Of a GPU's memory, what is this process's own.

@@ -35,3 +35,16 @@ def root(tmp_path):
         noise = rng.integers(-9000, 9000, 44_100, dtype=np.int16)
         soundfile.write(root / "audio" / f"{name}.wav", noise, 44_100, subtype="PCM_16")
     return root
+
+
+@pytest.fixture
+def lists():
+    """`write_lists`, for a test that writes lists of its own."""
+    return write_lists
+
+
+@pytest.fixture
+def shares(root):
+    """The small data set with two further splits: "5" trains with one clip of each scene, "10" with one more."""
+    write_lists(root, TRAIN + EVALUATE, split5=[TRAIN[4], TRAIN[1]], split10=[TRAIN[1], TRAIN[5], TRAIN[4]])
+    return root

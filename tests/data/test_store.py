@@ -10,6 +10,7 @@ from subprocess import PIPE, Popen
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from data.layout import DataError, read_scenes
 from data.store import open_store, read_clip
@@ -39,6 +40,120 @@ def test_each_row_is_the_clip_of_that_row(root):
     for name, row in zip(scenes.clips["filename"], store.waveforms, strict=True):
         np.testing.assert_array_equal(row, soundfile.read(root / name, dtype="int16")[0])
     np.testing.assert_array_equal(store.read(scenes.train), store.waveforms[:6] / 32768)
+
+
+def test_a_store_holds_the_clips_of_its_split_and_no_other(shares):
+    scenes = read_scenes(shares, "5")
+    for row in set(range(12)) - set(scenes.used):
+        (shares / scenes.clips["filename"][row]).unlink()
+    store = open_store(scenes, 44_100)
+    assert store.waveforms.shape == (8, 44_100)
+    for rows in (scenes.train, scenes.evaluate[::-2]):
+        for row, clip in zip(rows, store.read_int16(rows), strict=True):
+            np.testing.assert_array_equal(
+                clip, soundfile.read(shares / scenes.clips["filename"][row], dtype="int16")[0]
+            )
+
+
+def test_a_clip_that_the_split_does_not_use_is_refused_and_never_another_one(shares):
+    store = open_store(read_scenes(shares, "5"), 32_000)
+    assert store.slots.tolist() == [-1, 0, -1, -1, 1, -1, 2, 3, 4, 5, 6, 7]
+    with pytest.raises(ValueError, match="row 2 is a clip that the split does not use"):
+        store.read_int16(np.array([1, 2]))
+    assert store.read_int16(np.array([], np.int64)).shape == (0, 32_000)
+
+
+def test_stores_of_several_splits_lie_side_by_side(shares):
+    calls = []
+    paths = [open_store(read_scenes(shares, split), 32_000).path for split in ("5", "10", "fold1")]
+    assert len(set(paths)) == 3
+    for split, path in zip(("5", "10", "fold1"), paths, strict=True):
+        assert open_store(read_scenes(shares, split), 32_000, progress=lambda *done: calls.append(done)).path == path
+    assert calls == []
+
+
+def test_a_split_inside_another_uses_its_store(shares):
+    calls = []
+    large = open_store(read_scenes(shares), 32_000)
+    scenes = read_scenes(shares, "5")
+    small = open_store(scenes, 32_000, progress=lambda *done: calls.append(done))
+    assert (small.path, calls) == (large.path, [])
+    np.testing.assert_array_equal(small.read_int16(scenes.train), large.waveforms[[4, 1]])
+    with pytest.raises(ValueError, match="row 0 is a clip that the split does not use"):
+        small.read_int16(np.array([0]))
+
+
+def test_meta_in_another_order_needs_no_other_store(root):
+    old = open_store(read_scenes(root), 32_000)
+    header, *lines = (root / "meta.csv").read_text().splitlines()
+    (root / "meta.csv").write_text("\n".join([header, *reversed(lines)]))
+    scenes = read_scenes(root)
+    new = open_store(scenes, 32_000)
+    assert new.path == old.path
+    np.testing.assert_array_equal(new.read_int16(scenes.train), old.waveforms[:6])
+
+
+@pytest.mark.parametrize(("changed", "decodes"), [("bus-oslo-1-7-1-b", True), ("bus-oslo-1-7-0-a", False)])
+def test_another_split_s_store_is_used_while_the_needed_files_are_as_they_were(shares, changed, decodes):
+    calls = []
+    large = open_store(read_scenes(shares), 32_000)
+    soundfile.write(shares / "audio" / f"{changed}.wav", np.zeros(44_100), 44_100, subtype="PCM_16")
+    scenes = read_scenes(shares, "5")
+    small = open_store(scenes, 32_000, progress=lambda *done: calls.append(done))
+    assert bool(calls) is decodes
+    assert large.path.exists() is not decodes
+    assert small.read_int16(scenes.train)[1].any() == (not decodes)
+
+
+@pytest.mark.parametrize("text", [None, b"", b"2 32000\n\xff"])
+def test_a_store_whose_list_is_lost_or_spoilt_serves_its_own_split_alone(shares, text):
+    large = open_store(read_scenes(shares), 32_000)
+    beside = large.path.with_suffix(".clips")
+    beside.unlink() if text is None else beside.write_bytes(text)
+    assert open_store(read_scenes(shares), 32_000).path == large.path
+    assert open_store(read_scenes(shares, "5"), 32_000).path != large.path
+
+
+def test_a_store_of_an_earlier_version_gives_way(root):
+    folder = root / ".scenefront"
+    folder.mkdir()
+    np.save(folder / "waveforms-32000hz-0123456789abcdef.npy", np.zeros((12, 32_000), np.int16))
+    np.save(folder / "waveforms-16000hz-0123456789abcdef.npy", np.zeros((12, 16_000), np.int16))
+    (folder / "waveforms-32000hz-0000000000000000.clips").write_text("a list whose store was never finished")
+    store = open_store(read_scenes(root), 32_000)
+    assert store.waveforms.any(axis=1).all()
+    assert sorted(path.name for path in folder.glob("waveforms-*hz-*")) == [
+        "waveforms-16000hz-0123456789abcdef.npy",
+        store.path.with_suffix(".clips").name,
+        store.path.name,
+    ]
+
+
+def test_clips_of_several_lengths_and_formats_keep_their_order(tmp_path, lists):
+    names = [f"bus-oslo-1-7-{i}-a" for i in range(50)]
+    lists(tmp_path, names, fold1_train=names[::2], fold1_evaluate=names[1::2])
+    (tmp_path / "audio").mkdir()
+    for i, name in enumerate(names):
+        tone = 0.5 * np.sin(2 * np.pi * (200 + 20 * i) * np.arange(44_100 + 300 * (i % 4)) / 44_100)
+        path = tmp_path / "audio" / f"{name}.wav"
+        soundfile.write(path, tone, 44_100, subtype=("PCM_16", "PCM_24", "FLOAT")[i % 3])
+    store = open_store(read_scenes(tmp_path), 16_000)
+    for i, name in enumerate(names):
+        clip = store.read(np.array([i]))[0]
+        assert np.abs(np.fft.rfft(clip)).argmax() == 200 + 20 * i  # bins of 1 Hz
+        np.testing.assert_array_equal(clip, read_clip(tmp_path / "audio" / f"{name}.wav", 16_000))
+
+
+def test_torch_has_as_many_threads_as_before(root):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        open_store(read_scenes(root), 32_000)
+        assert torch.get_num_threads() == 3
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_sound_is_resampled_to_one_second_at_the_rate(root):
@@ -159,6 +274,13 @@ def test_what_only_decoding_tells_is_collected_too(root):
     assert text.count("44,100 of 44,100 samples are not finite numbers") == 10
     assert "\n  and 1 more\n" in text
     assert not list((root / ".scenefront").glob("*.npy*"))
+
+
+def test_no_clip_that_can_be_decoded_is_an_error_too(root):
+    for path in clips(root):
+        soundfile.write(path, np.full(44_100, np.nan), 44_100, subtype="FLOAT")
+    with pytest.raises(DataError, match="12 clips cannot be used"):
+        open_store(read_scenes(root), 32_000)
 
 
 def test_a_full_disk_is_told_with_what_is_needed(root):

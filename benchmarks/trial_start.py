@@ -1,0 +1,52 @@
+"""Starts a trial in this process, up to the sound: `python -m benchmarks.trial_start ROOT SPLIT CACHE [CORES]`."""
+
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+RATE_HZ = 32_000
+
+
+def main(root: str, split: str, cache: str, cores: str = "") -> None:
+    """Print as JSON how long the imports, the index and the store took, and the most memory there was.
+
+    Where there is no store yet it is written, and that is what `store_s` then is.
+    """
+    if cores:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(cores)])
+    started = time.perf_counter()
+    layout, store = importlib.import_module("data.layout"), importlib.import_module("data.store")
+    importlib.import_module("search.trainable")  # what the process of a trial has loaded: torch, Ray, pandas
+    imported, imports_gb = time.perf_counter(), _peak_gb()
+    scenes = layout.read_scenes(Path(root), split)
+    indexed = time.perf_counter()
+    opened = store.open_store(scenes, RATE_HZ, Path(cache))
+    stored = time.perf_counter()
+    told = {
+        "imports_s": imported - started,
+        "index_s": indexed - imported,
+        "store_s": stored - indexed,
+        "imports_gb": imports_gb,
+        "peak_gb": _peak_gb(),
+        "clips": len(scenes.clips),
+        "used": len(scenes.used),
+        "stored": len(opened.waveforms),
+    }
+    print(json.dumps(told))
+
+
+def _peak_gb() -> float:
+    """Give the most memory that this process had; what it did not read of a mapped file is not in it."""
+    status = Path("/proc/self/status")
+    if status.exists():  # elsewhere the figure below; here that one may be the parent's
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) * 1024 / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
