@@ -27,6 +27,7 @@ TOPICS = {
     "accuracy": "benchmarks.accuracy",
     "proposals": "benchmarks.proposals",
     "scale": "benchmarks.scale",
+    "growth": "benchmarks.growth",
     "gpu": "benchmarks.gpu",
 }
 NOTE = (
@@ -61,10 +62,13 @@ def main(topics: Sequence[str], is_list: bool, json_path: Path) -> None:
     click.echo(machine_line(machine))
     for topic in dict.fromkeys(topics or TOPICS):
         click.echo(f"\n{topic}: {headline(TOPICS[topic])}")
+        num_before = len(record["figures"])
         try:
             for figure in run_topic(TOPICS[topic]):
                 click.echo(figure_lines(figure))
                 record["figures"].append({"topic": topic, **asdict(figure), "met": figure.is_met})
+            if len(record["figures"]) == num_before:
+                click.echo("  no figure: this machine has no such device")
         except BrokenTopicError as error:
             record["broken"][topic] = str(error)
             click.echo(f"  BROKEN: {error}\n  `python -m benchmarks.topic {TOPICS[topic]}` shows all of it")

@@ -61,10 +61,10 @@ def figures() -> Iterator[Figure]:
 def _rejecting(space: str, path: Path) -> Figure:
     settings = SearchSettings(data="", space=space, trials=1, epochs=1)
     plan = make_plan(settings, num_classes=10)
-    plain_folder, plain = _filled(path / "plain", plan, Stepwise)
-    ours_folder, ours = _filled(path / "ours", plan, Record)
+    plain_folder, plain = filled(path / "plain", plan, Stepwise)
+    ours_folder, ours = filled(path / "ours", plan, Record)
     before = _num_transactions(plain_folder), _num_transactions(ours_folder)
-    told = compare(partial(_reject, plain, plan), partial(_reject, ours, plan), ROUNDS)
+    told = compare(partial(reject, plain, plan), partial(reject, ours, plan), ROUNDS)
     num_rejected = NUM_REJECTED * (ROUNDS + 1)
     measured = {
         "plain_ms": told["plain_s"] / NUM_REJECTED * 1e3,
@@ -75,17 +75,18 @@ def _rejecting(space: str, path: Path) -> Figure:
     return Figure(f"a rejected proposal of the space {space}", told["ratio"], "times", GOAL, True, measured)
 
 
-def _filled(path: Path, plan: Plan, kind: type[Record]) -> tuple[StudyFolder, Record]:
+def filled(path: Path, plan: Plan, kind: type[Record], num_before: int = NUM_BEFORE) -> tuple[StudyFolder, Record]:
     """Make a study with trials that were rejected and some that run."""
     folder = StudyFolder(path)
     study = folder.create(plan.settings, {})
     filling = Record(study, make_sampler(seed=0))
-    for number in range(NUM_BEFORE):
+    for number in range(num_before):
         _propose(filling, plan, is_rejected=number >= NUM_RUNNING)
     return folder, kind(study, make_sampler(seed=1))
 
 
-def _reject(record: Record, plan: Plan) -> None:
+def reject(record: Record, plan: Plan) -> None:
+    """Have `NUM_REJECTED` proposals rejected."""
     for _ in range(NUM_REJECTED):
         _propose(record, plan, is_rejected=True)
 

@@ -4,7 +4,8 @@ Source: https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19, run_traini
 there, a DataLoader worker decodes each WAV on each visit, rolls it and colours it by an impulse response, one clip
 after the other; a step resamples the batch, turns it into log-mel, masks and mixes it, and trains in fp32 and in
 torch's default memory format. Unlike there, convolution is by FFT (the baseline's direct one would take most of the
-time) and no logger slows the loop down.
+time) and no logger slows the loop down. The norms of TF-SepNet are computed as their definition reads, with torch's own
+gradient.
 
 Shape letters: B batch, S samples, F mel bins, T frames.
 """
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from data.augmentation import mask_frequency, mix_style
 from data.front_end import ENERGY_FLOOR, FrontEndConfig
 from data.layout import Scenes
+from models.norms import EPSILON, AdaResNorm
 from training.material import RECORDING_DEVICE
 from training.recipe import Recipe
 
@@ -55,6 +57,29 @@ def _read(path: Path) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(samples[:, 0]))
 
 
+class DefinedNorm(nn.Module):
+    """AdaResNorm as its definition reads, with the weights of one."""
+
+    def __init__(self, norm: AdaResNorm) -> None:
+        super().__init__()
+        self.rho, self.gamma, self.beta = norm.rho, norm.gamma, norm.beta
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, F, T) to that shape."""
+        variance, mean = torch.var_mean(x, dim=(1, 3), correction=0, keepdim=True)
+        standard = (x - mean) / (variance + EPSILON).sqrt()
+        y: Tensor = (self.rho * x + (1 - self.rho) * standard) * self.gamma + self.beta
+        return y
+
+
+def as_defined(network: nn.Module) -> nn.Module:
+    """Put `DefinedNorm` in the place of every AdaResNorm."""
+    for name, module in list(network.named_modules()):
+        if isinstance(module, AdaResNorm):
+            network.set_submodule(name, DefinedNorm(module))
+    return network
+
+
 class ReferenceLoop:
     """A network, its optimizer and its clips; `run_epoch` visits each of them once."""
 
@@ -67,7 +92,7 @@ class ReferenceLoop:
         recipe: Recipe,
         workers: int,
     ) -> None:
-        self.network, self.recipe = network.train(), recipe
+        self.network, self.recipe = as_defined(network).train(), recipe
         self.clips = DataLoader(
             Clips(scenes, responses, recipe),
             batch_size=recipe.batch_size,
