@@ -55,7 +55,8 @@ class _Mixed(torch.autograd.Function):
             its_of_x.copy_(centred.mul_(along).add_(shift).addcmul_(its_grad.to(centred.dtype), slope))
             by_channel = (moments + its_mean * grads, its_scale * moments, grads)
             sums.append(torch.stack([each.sum((0, 2), keepdim=True) for each in by_channel]))
-        return of_x, *torch.stack(sums).sum(0).unbind()
+        of_alpha, of_kappa, of_beta = torch.stack(sums).sum(0)
+        return of_x, of_alpha, of_kappa, of_beta
 
 
 def _parts(x: Tensor, like: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -63,7 +64,7 @@ def _parts(x: Tensor, like: Tensor | None = None) -> tuple[Tensor, ...]:
     whole = x if like is None else like
     if whole.device.type != "cpu":
         return (x,)
-    return x.split(max(1, CACHED_VALUES // whole[0].numel()))
+    return torch.split(x, max(1, CACHED_VALUES // whole[0].numel()))
 
 
 def _standardized(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
