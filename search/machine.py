@@ -6,12 +6,14 @@ What is fastest is measured before the first trial, with steps of the search's o
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import psutil
 import ray
 import torch
+from ray.exceptions import RayError
 
 from search.trainable import open_trial
 from training.allocator import keep_freed_memory
@@ -135,6 +137,9 @@ def measure_use(asked: Use, configs: Mapping[str, Mapping[str, Any]], num_trials
         configs: Of one trial of each architecture, as `TrialActor` takes it.
         num_trials: That are still to be trained.
         divide: Whether to find the number of trials side by side, too.
+
+    Returns:
+        What was found. An architecture of which no step can be computed is not in it: its trials will say why.
     """
     choices = divisions(num_trials) if divide else [asked]
     most = max(choice.workers for choice in choices)
@@ -143,21 +148,30 @@ def measure_use(asked: Use, configs: Mapping[str, Mapping[str, Any]], num_trials
     remote: Any = ray.remote(Prober)
     probers = [remote.options(num_cpus=0, **gpu).remote() for _ in range(most)]
     try:
-        threads = next(choice.cores for choice in choices if choice.workers == most)
-        names, found = list(configs), dict[str, tuple[Execution, float]]()
-        for start in range(0, len(names), most):
-            together = names[start : start + most]
-            asked_for = [probers[index].compare.remote(configs[name], threads) for index, name in enumerate(together)]
-            found.update(zip(together, ray.get(asked_for), strict=True))
+        found = _compare(probers, configs, choices[0].cores)
         executions = {name: execution for name, (execution, _) in found.items()}
-        if len(choices) == 1:
-            return replace(asked, executions=executions)
+        if len(choices) == 1 or not found:
+            return replace(choices[0], executions=executions)
         # The slowest architecture decides how long a search takes.
         slowest = min(found, key=lambda name: found[name][1])
         return _divide(choices, probers, configs[slowest], executions, executions[slowest])
     finally:
         for prober in probers:
             ray.kill(prober)
+
+
+def _compare(
+    probers: Sequence[Any], configs: Mapping[str, Mapping[str, Any]], threads: int
+) -> dict[str, tuple[Execution, float]]:
+    """Find the fastest way for each architecture, as many at a time as there are probers."""
+    names, found = list(configs), dict[str, tuple[Execution, float]]()
+    for start in range(0, len(names), len(probers)):
+        together = names[start : start + len(probers)]
+        timed = [prober.compare.remote(configs[name], threads) for prober, name in zip(probers, together, strict=False)]
+        for name, each in zip(together, timed, strict=True):
+            with suppress(RayError):
+                found[name] = ray.get(each)
+    return found
 
 
 def divisions(num_trials: int) -> list[Use]:
@@ -183,12 +197,14 @@ def _divide(
     for choice in choices:
         chosen = probers[: choice.workers]
         shared = {**config, "gpus": choice.gpus}
-        held = ray.get([prober.warm.remote(shared, execution, choice.cores) for prober in chosen])
-        if sum(held) > room and choice is not choices[-1]:
+        try:
+            held = ray.get([prober.warm.remote(shared, execution, choice.cores) for prober in chosen])
+            if sum(held) > room:
+                continue
+            timings = ray.get([prober.time.remote(TIMED_TOGETHER_S) for prober in chosen])
+        except RayError:  # out of memory, mostly: fewer at a time may do
             continue
-        clips_per_s[choice.workers] = clips_per_s_together(
-            ray.get([prober.time.remote(TIMED_TOGETHER_S) for prober in chosen])
-        )
-    best = max(clips_per_s.values())
-    use = next(choice for choice in choices if clips_per_s.get(choice.workers, 0.0) * MARGIN >= best)
+        clips_per_s[choice.workers] = clips_per_s_together(timings)
+    best = max(clips_per_s.values(), default=0.0)
+    use = next((each for each in choices if clips_per_s.get(each.workers, -1.0) * MARGIN >= best), choices[-1])
     return replace(use, executions=executions, clips_per_s=clips_per_s)

@@ -47,7 +47,7 @@ def test_what_was_measured_is_read_back_from_the_record():
 
 
 @pytest.mark.slow
-def test_every_architecture_is_timed_and_the_division_with_it(tiny, tmp_path):
+def test_every_architecture_is_timed_and_the_division_with_it_and_one_that_breaks_is_left_out(tiny, tmp_path):
     settings = SearchSettings(data=str(tiny), space="isotropic,cp_mobile", cache=str(tmp_path))
     num_classes = len(read_scenes(tiny).classes)
     values = {"batch_size": 12, "num_classes": num_classes, "impulse_response_p": 0.0}
@@ -56,8 +56,12 @@ def test_every_architecture_is_timed_and_the_division_with_it(tiny, tmp_path):
         name: actor_config(TrialConfig.from_values(name, values), settings, asked)
         for name in ("isotropic", "cp_mobile")
     }
+    broken = {**configs["isotropic"], "data": str(tmp_path / "nowhere")}
     with local_cluster(num_cpus=num_cores(), resources={MACHINE: 1.0}):
         use = measure_use(asked, configs, num_trials=12, divide=True)
+        without = measure_use(asked, {"isotropic": broken}, num_trials=12, divide=True)
+    assert without.execution("isotropic") == PLAIN
+    assert without.fits()
     assert set(use.executions) == {"isotropic", "cp_mobile"}
     assert set(use.executions.values()) <= set(candidates(default_device()))
     assert set(use.clips_per_s) == {way.workers for way in divisions(12)}

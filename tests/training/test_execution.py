@@ -17,7 +17,7 @@ from training.loop import TrainingRun
 from training.material import load_material
 from training.recipe import Recipe
 from training.residence import Residence
-from training.speed import MAX_CLIPS, TimedRun, Timing, clips_per_s_together
+from training.speed import MAX_CLIPS, TimedRun, Timing, clips_per_s_together, fastest, time_ways
 
 CPU = torch.device("cpu")
 GPU = torch.device("cuda")
@@ -140,3 +140,30 @@ print(resident() - before)
     )
     assert kept > 390_000_000
     assert given_back < 50_000_000
+
+
+class Fp32Only(torch.nn.Module):
+    """A network that refuses bf16."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 3, 5)
+
+    def forward(self, x):
+        y = self.conv(x)
+        if y.dtype != torch.float32:
+            raise NotImplementedError("not implemented for BFloat16")
+        return y.mean((2, 3))
+
+
+def test_a_way_that_a_network_cannot_be_computed_is_left_out(material):
+    timed = time_ways(Fp32Only, RECIPE, material, CPU)
+    assert PLAIN in timed
+    assert not any(way.bf16 for way in timed)
+    assert fastest(timed)[0] in timed
+    assert all(speed > 0 for speed in timed.values())
+
+
+def test_a_network_that_cannot_be_computed_at_all_says_so(material):
+    with pytest.raises(RuntimeError):
+        time_ways(lambda: torch.nn.Sequential(torch.nn.Conv2d(2, 3, 5), torch.nn.Flatten()), RECIPE, material, CPU)
