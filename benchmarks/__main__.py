@@ -24,6 +24,7 @@ TOPICS = {
     "log-mel": "benchmarks.log_mel",
     "pricing": "benchmarks.pricing",
     "epoch": "benchmarks.epoch",
+    "memory": "benchmarks.memory",
     "accuracy": "benchmarks.accuracy",
     "proposals": "benchmarks.proposals",
     "scale": "benchmarks.scale",
@@ -68,7 +69,7 @@ def main(topics: Sequence[str], is_list: bool, json_path: Path) -> None:
                 click.echo(figure_lines(figure))
                 record["figures"].append({"topic": topic, **asdict(figure), "met": figure.is_met})
             if len(record["figures"]) == num_before:
-                click.echo("  no figure: this machine has no such device")
+                click.echo("  no figure: this machine has nothing to time it on")
         except BrokenTopicError as error:
             record["broken"][topic] = str(error)
             click.echo(f"  BROKEN: {error}\n  `python -m benchmarks.topic {TOPICS[topic]}` shows all of it")

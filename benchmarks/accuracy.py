@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
-from benchmarks.epoch import CPU, NETWORKS, Side, Sound, open_run, sound
+from benchmarks.epoch import CPU, NETWORKS, Side, Sound, open_run, sound, take_turns
 from benchmarks.figure import Figure
-from search.machine import num_cores
+from data.device import num_cores
 from training.execution import PLAIN, Execution, has_bf16
 
 SEEDS = (0, 1, 2)
@@ -44,11 +44,8 @@ def figures() -> Iterator[Figure]:
             for start in range(0, len(asked), num_cores()):
                 together = asked[start : start + num_cores()]
                 sides = [Side(training, told, architecture, values, *each, ours=True) for each in together]
-                for side in sides:
-                    side.start()
-                found.update((each, side.result()) for each, side in zip(together, sides, strict=True))
-                for side in sides:
-                    side.close()
+                results = take_turns({"together": sides}, rounds=1, untold=0)["together"][0]
+                found.update(zip(together, results, strict=True))
             plain, ours = ([found[execution, seed] for seed in SEEDS] for execution in (PLAIN, fast))
             spread = max(plain) - min(plain)
             told_apart = abs(statistics.mean(ours) - statistics.mean(plain))

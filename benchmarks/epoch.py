@@ -11,7 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -25,10 +25,10 @@ import torch
 from benchmarks.figure import Figure
 from benchmarks.reference import ReferenceLoop
 from data.demo import write_demo
+from data.device import num_cores
 from data.layout import read_scenes
-from search.machine import num_cores
 from search.trial_config import TrialConfig
-from training.allocator import HUGE_PAGES, keep_freed_memory
+from training.allocator import huge_pages, keep_freed_memory
 from training.execution import PLAIN, Execution
 from training.loop import TrainingRun
 from training.material import load_material
@@ -36,6 +36,7 @@ from training.speed import fastest, time_ways
 
 GOAL, AIM = 3.0, 5.0
 NETWORK_SHARE = 80.0
+PATIENCE_S = 5.0  # for a process that is told to end
 ROUNDS = 3
 NETWORKS = {
     "published isotropic": ("isotropic", {}),
@@ -127,10 +128,12 @@ def shares(told: Sound, architecture: str, values: dict[str, Any], threads: int)
 
 
 def open_run(
-    told: Sound, architecture: str, values: dict[str, Any], threads: int, execution: Execution | None
-) -> TrainingRun:
-    """Begin a trial as a search does, a given way or the fastest."""
-    keep_freed_memory()
+    told: Sound, architecture: str, values: dict[str, Any], threads: int, execution: Execution | None, *,
+    is_kept: bool = True,
+) -> TrainingRun:  # fmt: skip
+    """Begin a trial as a search does, a given way or the fastest; `is_kept`: freed memory."""
+    if is_kept:
+        keep_freed_memory()
     torch.set_num_threads(threads)
     scenes = read_scenes(told.scenes)
     config = trial_config(architecture, values, len(scenes.classes))
@@ -159,7 +162,7 @@ class Side:
         self.ours_end, theirs = context.Pipe()
         before = dict(os.environ)
         if ours:
-            os.environ.update(HUGE_PAGES)  # as a search starts its trials
+            os.environ.update(huge_pages())  # as a search starts its trials
         try:
             self.process = context.Process(target=_serve, args=(theirs, make, arguments))
             self.process.start()
@@ -176,9 +179,15 @@ class Side:
         """Wait for what it told."""
         return self.ours_end.recv()
 
-    def close(self) -> None:
-        """End the process."""
+    def __enter__(self) -> "Side":
+        """Use it in a `with` block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process, whatever it is doing."""
         self.ours_end.close()
+        self.process.join(PATIENCE_S)
+        self.process.terminate()
         self.process.join()
 
 
@@ -192,20 +201,28 @@ def _serve(end: Connection, make: Callable[..., Callable[[], Any]], arguments: S
         end.send(epoch())
 
 
-def take_turns(sides: dict[str, list[Side]], rounds: int) -> dict[str, list[list[Any]]]:
-    """Have each group of processes train an epoch at one time, one group after the other; the first round is not told.
+def take_turns(sides: dict[str, list[Side]], rounds: int, untold: int = 1) -> dict[str, list[list[Any]]]:
+    """Have each group of processes train an epoch at one time, one group after the other, and end them.
+
+    Args:
+        sides: Processes, by group; one may be in several.
+        rounds: How often each group is timed.
+        untold: Rounds before those, which pay for what is set up once.
 
     Returns:
         By group, for each round what its processes told.
     """
     found: dict[str, list[list[Any]]] = {name: [] for name in sides}
-    for number in range(rounds + 1):
-        for name, group in sides.items():
-            for side in group:
-                side.start()
-            results = [side.result() for side in group]
-            if number:
-                found[name].append(results)
+    with ExitStack() as stack:
+        for side in dict.fromkeys(side for group in sides.values() for side in group):
+            stack.enter_context(side)
+        for number in range(untold + rounds):
+            for name, group in sides.items():
+                for side in group:
+                    side.start()
+                results = [side.result() for side in group]
+                if number >= untold:
+                    found[name].append(results)
     return found
 
 
@@ -223,9 +240,6 @@ def figures() -> Iterator[Figure]:
                 "shares": [Side(shares, *asked, 1, ours=True)],
             }
             found = take_turns(sides, ROUNDS)
-            for group in sides.values():
-                for side in group:
-                    side.close()
             speeds = {
                 f"{each}_clips_per_s": statistics.median(sum(results) for results in found[each])
                 for each in ("reference", "one_trial", "side_by_side", "plain")

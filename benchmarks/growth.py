@@ -14,9 +14,9 @@ import torch
 from benchmarks.epoch import CPU, Side, our_epochs, sound, take_turns, trial_config
 from benchmarks.figure import Figure
 from benchmarks.proposals import NUM_REJECTED, filled, reject
+from data.device import num_cores
 from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
-from search.machine import num_cores
 from search.plan import make_plan
 from search.pricing import price
 from search.record import Record
@@ -61,8 +61,6 @@ def _with_workers() -> Figure:
         sides = [Side(our_epochs, told, "isotropic", {}, 1, ours=True) for _ in range(num_cores())]
         counts = [count for count in (1, 2, 4, 8, 16, 32, 64) if count < len(sides)] + [len(sides)]
         found = take_turns({str(count): sides[:count] for count in counts}, rounds=2)
-        for side in sides:
-            side.close()
     for count, rounds in found.items():
         measured[f"{count}_side_by_side_clips_per_s"] = max(sum(results) for results in rounds)
     speeds = list(measured.values())

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from data.device import num_cores
+
 # What decides whether bf16 is fast, as Linux names it: of x86 and of Arm.
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "bf16")
 
@@ -24,11 +26,10 @@ def describe(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
     """
     fields = _fields(cpuinfo)
     flags = (fields.get("flags") or fields.get("Features") or "").split()
-    may_use = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     return {
         "processor": fields.get("model name") or platform.processor() or platform.machine(),
         "flags": [flag for flag in FLAGS if flag in flags],
-        "cores": len(may_use),
+        "cores": num_cores(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.machine()}",

@@ -1,7 +1,14 @@
-"""From the processor's memory to a device."""
+"""What computes: the cores of this process, and how values get to a device."""
+
+import os
 
 import torch
 from torch import Tensor
+
+
+def num_cores() -> int:
+    """Give the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import torch
 from filelock import FileLock
 
+from data.device import num_cores
 from data.layout import DataError, Indices, Scenes
 from data.wav import WavError, WavHeader, read_header, read_wavs
 
@@ -326,10 +327,9 @@ def _write_list(path: Path, text: bytes) -> None:
 @contextmanager
 def _threads() -> Iterator[ThreadPoolExecutor]:
     """Threads that decode, each with one thread of torch's own: more would wait for one another."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     before = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(min(cores, 8), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(min(num_cores(), 8), initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool
     finally:
         torch.set_num_threads(before)  # torch takes the last number for threads that come later

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 # The share of its input that a ResNorm adds: lambda.
 RESIDUAL = 0.1
 EPSILON = 1e-5
-# Of clips that are worked on together: with what is derived from them they fill half of a core's cache of 2 MB.
+# Of clips that a thread works on together: with what is derived from them they fill half of a core's cache of 2 MB.
 CACHED_VALUES = 2**17
 
 
@@ -64,7 +64,7 @@ def _parts(x: Tensor, like: Tensor | None = None) -> tuple[Tensor, ...]:
     whole = x if like is None else like
     if whole.device.type != "cpu":
         return (x,)
-    return torch.split(x, max(1, CACHED_VALUES // whole[0].numel()))
+    return torch.split(x, max(1, CACHED_VALUES * torch.get_num_threads() // whole[0].numel()))
 
 
 def _standardized(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

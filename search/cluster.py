@@ -21,7 +21,7 @@ from pathlib import Path
 import ray
 from ray._private import ray_constants
 
-from training.allocator import HUGE_PAGES
+from training.allocator import huge_pages
 
 # Ray keeps the first token that a process uses, so all clusters of one process share it.
 _TOKEN = secrets.token_hex(32)
@@ -78,7 +78,7 @@ def local_cluster(*, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, f
 
 def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, float]) -> None:
     home = os.environ.get("HOME")
-    variables = {**HUGE_PAGES, **({"HOME": home} if home is not None else {})}
+    variables = {**huge_pages(), **({"HOME": home} if home is not None else {})}
     with (
         _environment(
             HOME=str(folder),

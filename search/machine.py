@@ -4,7 +4,6 @@ What is fastest is measured before the first trial, with steps of the search's o
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +14,7 @@ import ray
 import torch
 from ray.exceptions import RayError
 
+from data.device import num_cores
 from search.trainable import open_trial
 from training.allocator import keep_freed_memory
 from training.execution import PLAIN, Execution
@@ -23,6 +23,7 @@ from training.speed import TimedRun, Timing, clips_per_s_together, fastest, time
 
 # Of the whole machine; each trial takes its part, so that no more than the wanted ones run side by side.
 MACHINE = "machine"
+RESOLUTION = 10_000  # parts of one that Ray tells apart
 TIMED_TOGETHER_S = 2.0
 # Fewer trials on more cores each must be faster by this: whatever else runs on a core holds all threads of a trial up.
 MARGIN = 1.1
@@ -50,8 +51,8 @@ class Use:
 
     def resources(self) -> dict[str, float]:
         """Give what Ray sets aside for a trial."""
-        gpu = {"gpu": self.gpus} if self.gpus else {}
-        return {"cpu": self.cores, **gpu, MACHINE: 1 / self.workers}
+        gpu = {"gpu": _floor(self.gpus)} if self.gpus else {}
+        return {"cpu": self.cores, **gpu, MACHINE: _floor(1 / self.workers)}
 
     def execution(self, architecture: str) -> Execution:
         """Give how a step of an architecture is computed."""
@@ -78,6 +79,11 @@ class Use:
         return f"{cores}, {self.gpus:g} GPU" if self.gpus else cores
 
 
+def _floor(share: float) -> float:
+    """Round down to what Ray tells apart, so that all the wanted shares find room."""
+    return math.floor(share * RESOLUTION) / RESOLUTION
+
+
 def share_machine(workers: int | None) -> Use:
     """Divide the machine among the trials: one a GPU where there are any, else one a core; steps the plain way.
 
@@ -94,34 +100,37 @@ def share_machine(workers: int | None) -> Use:
     return Use(count, max(1, cores // count), 1 / math.ceil(count / gpus) if gpus else 0.0, {}, {})
 
 
-def num_cores() -> int:
-    """Give the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class Prober:
     """Takes steps of training in a process of its own."""
 
     def __init__(self) -> None:
         keep_freed_memory()
         self._run: TimedRun | None = None
+        self._empty_bytes = psutil.Process().memory_info().rss
+
+    def gpu(self) -> list[int]:
+        """Give the GPUs that this process may use."""
+        return [int(number) for number in ray.get_gpu_ids()]
+
+    def release(self) -> None:
+        """Let go of the network."""
+        self._run = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def compare(self, config: Mapping[str, Any], threads: int) -> tuple[Execution, float]:
         """Find the fastest way to compute a step of the trial that `config` describes, and its clips a second."""
-        self._run = None  # frees the one before
         torch.set_num_threads(threads)
         trial, material = open_trial(config)
         return fastest(time_ways(trial.build, trial.recipe, material, default_device()))
 
     def warm(self, config: Mapping[str, Any], execution: Execution, threads: int) -> int:
-        """Take first steps; give the bytes that the whole trial will hold."""
-        self._run = None  # frees the one before
+        """Take first steps; give the bytes that the whole trial will hold, from all that was ever held here."""
         torch.set_num_threads(threads)
         trial, material = open_trial(config)
-        before = psutil.Process().memory_info().rss
         self._run = TimedRun(trial.build, trial.recipe, material, default_device(), execution)
-        after = psutil.Process().memory_info().rss
-        return before + (after - before) * trial.recipe.batch_size // len(self._run.rows)
+        held = psutil.Process().memory_info().rss - self._empty_bytes
+        return self._empty_bytes + held * trial.recipe.batch_size // len(self._run.rows)
 
     def time(self, budget_s: float) -> Timing:
         """Time steps of what was warmed."""
@@ -139,8 +148,9 @@ def measure_use(asked: Use, configs: Mapping[str, Mapping[str, Any]], num_trials
         divide: Whether to find the number of trials side by side, too.
 
     Returns:
-        What was found. An architecture of which no step can be computed is not in it: its trials will say why.
+        What was found. An architecture of which no step can be computed is trained the plain way: its trials say why.
     """
+    room = psutil.virtual_memory().available * MEMORY_SHARE
     choices = divisions(num_trials) if divide else [asked]
     most = max(choice.workers for choice in choices)
     gpu = {"num_gpus": min(choice.gpus for choice in choices)} if asked.gpus else {}
@@ -148,26 +158,30 @@ def measure_use(asked: Use, configs: Mapping[str, Mapping[str, Any]], num_trials
     remote: Any = ray.remote(Prober)
     probers = [remote.options(num_cpus=0, **gpu).remote() for _ in range(most)]
     try:
-        found = _compare(probers, configs, choices[0].cores)
-        executions = {name: execution for name, (execution, _) in found.items()}
+        found = _compare(probers, configs, choices[0])
+        executions = {name: found[name][0] if name in found else PLAIN for name in configs}
         if len(choices) == 1 or not found:
-            return replace(choices[0], executions=executions)
+            return replace(asked, executions=executions)
         # The slowest architecture decides how long a search takes.
         slowest = min(found, key=lambda name: found[name][1])
-        return _divide(choices, probers, configs[slowest], executions, executions[slowest])
+        use, clips_per_s = _divide(choices, probers, configs[slowest], executions[slowest], room)
+        return replace(use or asked, executions=executions, clips_per_s=clips_per_s)
     finally:
         for prober in probers:
             ray.kill(prober)
 
 
 def _compare(
-    probers: Sequence[Any], configs: Mapping[str, Mapping[str, Any]], threads: int
+    probers: Sequence[Any], configs: Mapping[str, Mapping[str, Any]], use: Use
 ) -> dict[str, tuple[Execution, float]]:
     """Find the fastest way for each architecture, as many at a time as there are probers."""
     names, found = list(configs), dict[str, tuple[Execution, float]]()
     for start in range(0, len(names), len(probers)):
         together = names[start : start + len(probers)]
-        timed = [prober.compare.remote(configs[name], threads) for prober, name in zip(probers, together, strict=False)]
+        timed = [
+            prober.compare.remote({**configs[name], "gpus": use.gpus}, use.cores)
+            for prober, name in zip(probers, together, strict=False)
+        ]
         for name, each in zip(together, timed, strict=True):
             with suppress(RayError):
                 found[name] = ray.get(each)
@@ -186,25 +200,30 @@ def divisions(num_trials: int) -> list[Use]:
 
 
 def _divide(
-    choices: Sequence[Use],
-    probers: Sequence[Any],
-    config: Mapping[str, Any],
-    executions: Mapping[str, Execution],
-    execution: Execution,
-) -> Use:
-    room = psutil.virtual_memory().available * MEMORY_SHARE
+    choices: Sequence[Use], probers: Sequence[Any], config: Mapping[str, Any], execution: Execution, room: float
+) -> tuple[Use | None, dict[int, float]]:
+    """Time the ways to divide the machine that find room in its memory; give the best, if any could be timed."""
     clips_per_s: dict[int, float] = {}
     for choice in choices:
-        chosen = probers[: choice.workers]
         shared = {**config, "gpus": choice.gpus}
-        try:
+        with suppress(RayError):  # out of memory, mostly: fewer at a time may do
+            ray.get([prober.release.remote() for prober in probers])
+            chosen = _spread(probers, choice)
             held = ray.get([prober.warm.remote(shared, execution, choice.cores) for prober in chosen])
-            if sum(held) > room:
-                continue
-            timings = ray.get([prober.time.remote(TIMED_TOGETHER_S) for prober in chosen])
-        except RayError:  # out of memory, mostly: fewer at a time may do
-            continue
-        clips_per_s[choice.workers] = clips_per_s_together(timings)
+            if sum(held) <= room:
+                timings = ray.get([prober.time.remote(TIMED_TOGETHER_S) for prober in chosen])
+                clips_per_s[choice.workers] = clips_per_s_together(timings)
     best = max(clips_per_s.values(), default=0.0)
-    use = next((each for each in choices if clips_per_s.get(each.workers, -1.0) * MARGIN >= best), choices[-1])
-    return replace(use, executions=executions, clips_per_s=clips_per_s)
+    good = [choice for choice in choices if clips_per_s.get(choice.workers, -1.0) * MARGIN >= best]
+    return (good[0] if good else None), clips_per_s
+
+
+def _spread(probers: Sequence[Any], use: Use) -> list[Any]:
+    """Choose probers as trials will lie: as many on each GPU."""
+    if not use.gpus:
+        return list(probers[: use.workers])
+    of_gpu: dict[int, list[Any]] = {}
+    for prober, gpus in zip(probers, ray.get([prober.gpu.remote() for prober in probers]), strict=True):
+        of_gpu.setdefault(gpus[0], []).append(prober)
+    on_each = -(-use.workers // len(of_gpu))
+    return [prober for group in of_gpu.values() for prober in group[:on_each]][: use.workers]

@@ -15,13 +15,14 @@ from ray import tune
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
+from data.device import num_cores
 from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_scenes
 from search.architecture_file import use_architecture_file
 from search.cluster import local_cluster
 from search.display import counting, make_display
 from search.ledger import Ledger
-from search.machine import MACHINE, Use, measure_use, num_cores, share_machine
+from search.machine import MACHINE, Use, measure_use, share_machine
 from search.plan import Plan, make_plan
 from search.pricing import Survey
 from search.settings import SearchSettings, is_space_file

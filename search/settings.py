@@ -31,7 +31,7 @@ class SearchSettings:
     trials: int = 12  # networks to train
     epochs: int = 32  # of a trial that is not stopped early
     seed: int = 0
-    workers: int | None = None  # trials side by side; None: one a core, or one a GPU
+    workers: int | None = None  # side by side; None: as many as are fastest; without `fast`, one a core or GPU
     early_stopping: bool = True
     fast: bool = True  # time how steps are computed fastest here, and train so; False: the plain way, in fp32
     set: Mapping[str, Any] = field(default_factory=dict)  # config fields held fixed

@@ -37,6 +37,7 @@ class TrialActor(tune.Trainable):
         trial, material = open_trial(config)
         self.checkpoint = Path(config["checkpoint"])
         execution = Execution(**config["execution"])
+        vars(self).pop("run", None)  # the trial before, whose memory this one may need
         self.run = TrainingRun(trial.build, trial.recipe, material, default_device(), execution)
         if self.checkpoint.exists():
             try:
@@ -66,7 +67,7 @@ class TrialActor(tune.Trainable):
                 [_summary(result) for result in unreported]
             ),  # as text: Ray flattens what it passes on
             "quality": json.dumps(unreported[-1].quality.to_dict()),
-            "versions": json.dumps(versions()),
+            "versions": json.dumps({**versions(), "step": str(self.run.execution)}),
             "done": self.run.is_over,
         }
 

@@ -53,13 +53,16 @@ def candidates(device: torch.device) -> list[Execution]:
     on_gpu = device.type == "cuda"
     precisions = [False, True] if has_bf16(device) else [False]
     ways = [Execution(channels_last=last, bf16=bf16, graphed=on_gpu) for bf16 in precisions for last in (False, True)]
-    return [PLAIN, *ways] if on_gpu else ways
+    # A network that cannot be recorded has a way with bf16, too.
+    return [PLAIN, Execution(channels_last=True, bf16=precisions[-1]), *ways] if on_gpu else ways
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself, and does not only imitate it."""
+    """Whether the device has bfloat16; a processor without instructions for it is as slow as a timed step says."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call] # torch leaves it untyped
+        return False
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # torch has no public name for it
 
 
@@ -103,6 +106,8 @@ class GraphedStep:
         static_x, static_labels = x.clone(), labels.clone()
         # Gradients are then made anew in the graph's own memory, and written rather than added to.
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.cuda.graph(graph):
+        # Recordings never run at one time, so they share their memory.
+        pool = next((each[0].pool() for each in self.graphs.values()), None)
+        with torch.cuda.graph(graph, pool=pool):
             loss = self.step(static_x, static_labels)
         return graph, static_x, static_labels, loss

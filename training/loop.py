@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +41,8 @@ class NonFiniteLossError(ArithmeticError):
 class TrainingRun:
     """One network in training.
 
-    Every epoch draws its random numbers from (seed, epoch) alone, so a run taken up from a checkpoint goes on
-    exactly as it would have.
+    Every epoch draws its random numbers from (seed, epoch) alone, so a run taken up from a checkpoint goes on as it
+    would have: on a processor exactly, on a GPU but for the order in which its kernels add.
     """
 
     def __init__(
@@ -77,9 +78,10 @@ class TrainingRun:
             fused=True,
             capturable=execution.graphed,
         )
-        self._train_on: Step = self._train_on_batch
+        # Nothing in it knows the run: what a run holds goes as soon as nobody holds the run.
+        self._train_on: Step = partial(_train_on_batch, self.network, self.optimizer, bf16=execution.bf16)
         if execution.graphed:
-            self._train_on = GraphedStep(self._train_on_batch, self.optimizer)
+            self._train_on = GraphedStep(self._train_on, self.optimizer)
         self.results: list[EpochResult] = []
         self.steps_per_epoch = len(batched(material.scenes.train, recipe.batch_size))
 
@@ -146,15 +148,6 @@ class TrainingRun:
         """Train on the clips at `rows` once; give their loss."""
         return self._train_on(*self.material.training_batch(rows, self.recipe, self.device))
 
-    def _train_on_batch(self, x: Tensor, labels: Tensor) -> Tensor:
-        self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.execution.bf16):
-            logits = self.network(x)
-        loss = nn.functional.cross_entropy(logits.float(), labels)
-        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
-        self.optimizer.step()
-        return loss.detach()
-
     def save(self, path: Path) -> None:
         """Write the run as it stands; after the last epoch the optimizer's state is left out."""
         results = [asdict(result) | {"quality": result.quality.to_dict()} for result in self.results]
@@ -177,6 +170,18 @@ class TrainingRun:
         if len(results) < self.recipe.epochs:
             load_checkpoint(path, self.network, self.optimizer)
         self.results = results
+
+
+def _train_on_batch(
+    network: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, labels: Tensor, *, bf16: bool
+) -> Tensor:
+    optimizer.zero_grad(set_to_none=True)
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
+        logits = network(x)
+    loss = nn.functional.cross_entropy(logits.float(), labels)
+    loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+    optimizer.step()
+    return loss.detach()
 
 
 def _seed(seed: int, epoch: int) -> None:

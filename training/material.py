@@ -20,14 +20,14 @@ from data.layout import DataError, Scenes
 from data.store import FULL_SCALE, Store, open_store
 from objectives.quality import Quality, measure_quality
 from training.recipe import Recipe
-from training.residence import residence
+from training.residence import HELD, own_bytes
 
 RECORDING_DEVICE = "a"  # its clips are the plain recordings that an impulse response may colour
 # Of evaluation spectrograms; above it they are computed anew each time.
 MAX_KEPT_BYTES = 512_000_000
-MAX_KEPT_BYTES_ON_GPU = 4_000_000_000
+MAX_KEPT_SHARE = 0.1  # of the part of a GPU's memory that is a process's own
 EVALUATION_BATCH = 64
-EVALUATION_BATCH_ON_GPU = 1024
+EVALUATION_BATCH_ON_GPU = 256
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,15 @@ class Material:
     def waveforms(self, rows: np.ndarray, device: torch.device) -> Tensor:
         """Read clips as floats in -1 to 1: (B, S)."""
         if device.type == "cuda":
-            samples = residence(self.store, self._heard, device, self.gpu_share).waveforms(rows)
+            samples = HELD.get(self.store, self._heard, device, self.gpu_share).waveforms(rows)
         else:
             samples = torch.from_numpy(self.store.read_int16(rows)).to(device)
         return samples.to(torch.float32).mul_(1 / FULL_SCALE)
 
     @cached_property
-    def _heard(self) -> bytes:
+    def _heard(self) -> np.ndarray:
         """Rows of all clips that are heard, those of every epoch's training first."""
-        return np.concatenate([self.scenes.train, self.scenes.evaluate]).tobytes()
+        return np.concatenate([self.scenes.train, self.scenes.evaluate])
 
     def training_batch(self, rows: np.ndarray, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor]:
         """Augment the clips at `rows` as the recipe says; the random numbers are torch's global ones.
@@ -127,10 +127,12 @@ class Material:
     def _evaluation(self, device: torch.device) -> Iterable[Tensor]:
         """Give the evaluation clips as a network hears them, batch by batch; kept where they find room."""
         if device not in self._kept_evaluation:
-            size = EVALUATION_BATCH if device.type == "cpu" else EVALUATION_BATCH_ON_GPU
+            on_gpu = device.type == "cuda"
+            size = EVALUATION_BATCH_ON_GPU if on_gpu else EVALUATION_BATCH
+            room = MAX_KEPT_SHARE * own_bytes(device, self.gpu_share) if on_gpu else MAX_KEPT_BYTES
             batches = (self.spectrograms(rows, device) for rows in batched(self.scenes.evaluate, size))
             num_bytes = 4 * len(self.scenes.evaluate) * math.prod(self.input_shape)
-            if num_bytes > (MAX_KEPT_BYTES if device.type == "cpu" else MAX_KEPT_BYTES_ON_GPU * self.gpu_share):
+            if num_bytes > room:
                 return batches
             self._kept_evaluation[device] = list(batches)
         return self._kept_evaluation[device]

@@ -3,8 +3,6 @@
 Shape letters: B batch, N clips of the data set, S samples.
 """
 
-from functools import lru_cache
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -57,13 +55,33 @@ class Residence:
         return clips
 
 
+class Held:
+    """The one residence of a process: a second would find no room."""
+
+    def __init__(self) -> None:
+        self._of: tuple[Store, torch.device] | None = None
+        self._residence: Residence | None = None
+
+    def get(self, store: Store, rows: Rows, device: torch.device, share: float) -> Residence:
+        """Give the residence of a store on a GPU of which this process has `share`; another one is let go of first."""
+        if self._residence is None or self._of != (store, device):
+            self._residence = None
+            torch.cuda.empty_cache()
+            self._residence = Residence(store, rows, device, clips_on(device, share))
+            self._of = store, device
+        return self._residence
+
+
 def clips_on(device: torch.device, share: float) -> int:
-    """Give how many bytes of clips a trial may keep on a GPU of which it has `share`."""
-    free, total = torch.cuda.mem_get_info(device)
-    return int(CLIPS_SHARE * min(free, total * share))
+    """Give how many bytes of clips a process may keep on a GPU of which it has `share`."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(CLIPS_SHARE * min(free, own_bytes(device, share)))
 
 
-@lru_cache(maxsize=1)  # a second one would find no room
-def residence(store: Store, rows: bytes, device: torch.device, share: float) -> Residence:
-    """Bring the clips of a store to a GPU once a process; `rows` are the bytes of their int64 numbers."""
-    return Residence(store, np.frombuffer(rows, np.int64), device, clips_on(device, share))
+def own_bytes(device: torch.device, share: float) -> float:
+    """Give the bytes of a GPU's memory that are a process's own."""
+    _, total = torch.cuda.mem_get_info(device)
+    return total * share
+
+
+HELD = Held()

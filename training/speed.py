@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -46,12 +47,14 @@ class TimedRun:
         execution: Execution,
     ) -> None:
         """Take the first steps, which pay for what is set up once; the arguments are those of `TrainingRun`."""
-        self.run, self.device = TrainingRun(build, recipe, material, device, execution), device
+        self.run = TrainingRun(build, recipe, material, device, execution)
         self.run.network.train()
-        rows = batched(material.scenes.train, recipe.batch_size)[0]
+        # Of all devices: a list may be sorted, and only some devices' clips are convolved.
+        mixed = np.random.default_rng(0).permutation(material.scenes.train)
+        rows = batched(mixed, recipe.batch_size)[0]
         self.rows = rows[:MAX_CLIPS] if device.type == "cpu" else rows
         for _ in range(WARM_UP_STEPS + 1 if execution.graphed else 1):
-            self._step()
+            step_seconds(self.run, self.rows)
 
     def time(self, budget_s: float, *, least: int = 1) -> Timing:
         """Repeat a step for `budget_s`, and `least` times."""
@@ -59,14 +62,17 @@ class TimedRun:
         deadline = time.monotonic() + budget_s
         while len(spans) < least or spans[-1][1] < deadline:
             started = time.monotonic()
-            self._step()
-            spans.append((started, time.monotonic()))
+            spans.append((started, started + step_seconds(self.run, self.rows)))
         return Timing(len(self.rows), spans)
 
-    def _step(self) -> None:
-        self.run.step(self.rows)
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+
+def step_seconds(run: TrainingRun, rows: np.ndarray) -> float:
+    """Train on the clips at `rows` once, to the end; give the seconds."""
+    started = time.monotonic()
+    run.step(rows)
+    if run.device.type == "cuda":
+        torch.cuda.synchronize(run.device)
+    return time.monotonic() - started
 
 
 def time_ways(

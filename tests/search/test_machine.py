@@ -3,10 +3,12 @@
 import json
 
 import pytest
+import torch
 
+from data.device import num_cores
 from data.layout import read_scenes
 from search.cluster import local_cluster
-from search.machine import MACHINE, Use, divisions, measure_use, num_cores, share_machine
+from search.machine import MACHINE, Use, divisions, measure_use, share_machine
 from search.settings import SearchSettings
 from search.trial_config import TrialConfig
 from search.tune import actor_config
@@ -26,10 +28,12 @@ def test_more_trials_than_cores_are_refused():
         share_machine(999)
 
 
-def test_no_more_than_the_wanted_trials_find_room():
-    use = Use(workers=3, cores=1, gpus=0.0, executions={}, clips_per_s={})
-    taken = round(use.resources()[MACHINE], 4)  # as Ray rounds it
-    assert 3 * taken <= 1 < 4 * taken
+@pytest.mark.parametrize("workers", range(1, 65))
+def test_the_wanted_trials_find_room_and_no_more(workers):
+    use = Use(workers=workers, cores=1, gpus=1 / workers, executions={}, clips_per_s={})
+    for name in (MACHINE, "gpu"):
+        parts = round(use.resources()[name] * 10_000)  # as Ray counts
+        assert workers * parts <= 10_000 < (workers + 1) * parts
 
 
 def test_fewer_trials_get_more_cores_and_all_cores_are_used():
@@ -57,7 +61,7 @@ def test_every_architecture_is_timed_and_the_division_with_it_and_one_that_break
         for name in ("isotropic", "cp_mobile")
     }
     broken = {**configs["isotropic"], "data": str(tmp_path / "nowhere")}
-    with local_cluster(num_cpus=num_cores(), resources={MACHINE: 1.0}):
+    with local_cluster(num_cpus=num_cores(), num_gpus=torch.cuda.device_count(), resources={MACHINE: 1.0}):
         use = measure_use(asked, configs, num_trials=12, divide=True)
         without = measure_use(asked, {"isotropic": broken}, num_trials=12, divide=True)
     assert without.execution("isotropic") == PLAIN
