@@ -158,7 +158,8 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
     if ledger.num_left <= 0:
         console.print(f"study {folder.name} is complete: all {plan.settings.trials} trials are done")
         return _require_some_success(ledger)
-    console.print(f"study: {folder.path}\nstarting Ray", highlight=False, soft_wrap=True)
+    then = ", then timing a few steps of training to use this machine well" if plan.settings.fast else ""
+    console.print(f"study: {folder.path}\nstarting Ray{then}", highlight=False, soft_wrap=True)
     with local_cluster(num_cpus=num_cores(), num_gpus=torch.cuda.device_count(), resources={MACHINE: 1.0}) as scratch:
         use = _find_use(prepared, study, ledger, console)
         console.print(
@@ -198,7 +199,7 @@ def _find_use(prepared: Prepared, study: optuna.Study, ledger: Ledger, console: 
         name: actor_config(plan.config(plan.named(plan.branches[name], start)), settings, asked)
         for name, (_, start) in plan.starts(prepared.surveys, len(prepared.scenes.train)).items()
     }
-    with console.status("timing a few steps of training, to use this machine well"):
+    with console.status("timing a few steps of training"):
         use = measure_use(asked, configs, ledger.num_left, divide=settings.workers is None)
     study.set_user_attr(USE, use.to_dict())
     for line in use_lines(use):
