@@ -148,7 +148,7 @@ class LogMel(nn.Module):
     transform is empty, and its bin says `LOG_FLOOR` whatever sounds: of `FRONT_ENDS` only "sepcnn" has one,
     its lowest (0 to 19 Hz, where the transform has 0 and 21.5 Hz).
 
-    The same as torchaudio's MelSpectrogram, in half the time (`python -m benchmarks log-mel`): frames are written
+    The same as torchaudio's MelSpectrogram, several times as fast (`python -m benchmarks log-mel`): frames are written
     into the transform's padding and never copied, no root is taken and squared again, and a band of the mel bins is
     multiplied with the part of the spectrum that it hears.
     """
