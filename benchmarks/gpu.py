@@ -21,7 +21,7 @@ from data.layout import Scenes
 from data.store import Store
 from search.machine import TRIALS_ON_A_GPU
 from training.execution import PLAIN, Execution
-from training.loop import TrainingRun
+from training.loop import TrainingRun, default_device
 from training.material import Material
 from training.speed import fastest, time_ways
 
@@ -62,7 +62,7 @@ def epochs(
     architecture: str, values: dict[str, Any], num_clips: int, gpu_share: float, execution: Execution | None
 ) -> Callable[[], dict[str, float]]:
     """Give what trains some epochs, a given way or the fastest, and tells clips a second and memory."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = default_device()
     config = trial_config(architecture, values, NUM_CLASSES)
     material = noise_material(config.front_end_config, num_clips, gpu_share)
     if execution is None:
