@@ -23,6 +23,7 @@ from search.record import Record
 from search.settings import SearchSettings
 from search.study import RESULTS
 from training.execution import Execution, has_bf16
+from training.loop import TrainingRun
 from training.material import load_material
 from training.speed import TimedRun
 
@@ -80,7 +81,7 @@ def _with_width() -> Figure:
         for width in WIDTHS:
             config = trial_config("isotropic", {"width": width}, len(scenes.classes))
             params = price(config, "fp16").params
-            timed = TimedRun(config.build, config.recipe, material, CPU, way)
+            timed = TimedRun(TrainingRun(config.build, config.recipe, material, CPU, way))
             measured[f"{params}_params_clips_per_s"] = timed.time(TIMED_S, least=2).clips_per_s
     narrow, *_, wide = measured.values()
     return Figure(

@@ -18,7 +18,7 @@ from data.device import num_cores
 from search.trainable import open_trial
 from training.allocator import keep_freed_memory
 from training.execution import PLAIN, Execution
-from training.loop import default_device
+from training.loop import TrainingRun, default_device
 from training.speed import TimedRun, Timing, clips_per_s_together, fastest, time_ways
 
 # Of the whole machine; each trial takes its part, so that no more than the wanted ones run side by side.
@@ -128,7 +128,7 @@ class Prober:
         """Take first steps; give the bytes that the whole trial will hold, from all that was ever held here."""
         torch.set_num_threads(threads)
         trial, material = open_trial(config)
-        self._run = TimedRun(trial.build, trial.recipe, material, default_device(), execution)
+        self._run = TimedRun(TrainingRun(trial.build, trial.recipe, material, default_device(), execution))
         held = psutil.Process().memory_info().rss - self._empty_bytes
         return self._empty_bytes + held * trial.recipe.batch_size // len(self._run.rows)
 

@@ -28,7 +28,7 @@ from search.settings import SearchSettings
 from search.trial_config import TrialConfig
 from training.allocator import keep_freed_memory
 from training.execution import PLAIN, Execution
-from training.loop import default_device
+from training.loop import TrainingRun, default_device
 from training.material import Material
 from training.speed import TimedRun, fastest, time_ways
 
@@ -250,7 +250,7 @@ def _typical(found: Survey) -> Sequence[dict[str, Any]]:
 def _trial_seconds(config: TrialConfig, material: Material, execution: Execution) -> float:
     """Time training and evaluation of a few clips, and reckon from them to a whole trial."""
     device, scenes = default_device(), material.scenes
-    timed = TimedRun(config.build, config.recipe, material, device, execution)
+    timed = TimedRun(TrainingRun(config.build, config.recipe, material, device, execution))
     clips_per_s = timed.time(0.0, least=2).clips_per_s
     network = timed.run.network.eval()
     x = material.spectrograms(scenes.evaluate[:TIMED_CLIPS], device)

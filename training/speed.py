@@ -39,22 +39,15 @@ class Timing:
 class TimedRun:
     """A training run whose steps are timed; its network is of no further use."""
 
-    def __init__(
-        self,
-        build: Callable[[], nn.Module],
-        recipe: Recipe,
-        material: Material,
-        device: torch.device,
-        execution: Execution,
-    ) -> None:
-        """Take the first steps, which pay for what is set up once; the arguments are those of `TrainingRun`."""
-        self.run = TrainingRun(build, recipe, material, device, execution)
+    def __init__(self, run: TrainingRun) -> None:
+        """Take the first steps, which pay for what is set up once."""
+        self.run = run
         self.run.network.train()
         # Of all devices: a list may be sorted, and only some devices' clips are convolved.
-        mixed = np.random.default_rng(0).permutation(material.scenes.train)
-        rows = batched(mixed, recipe.batch_size)[0]
-        self.rows = rows[:MAX_CLIPS] if device.type == "cpu" else rows
-        for _ in range(WARM_UP_STEPS + 1 if execution.graphed else 1):
+        mixed = np.random.default_rng(0).permutation(run.material.scenes.train)
+        rows = batched(mixed, run.recipe.batch_size)[0]
+        self.rows = rows[:MAX_CLIPS] if run.device.type == "cpu" else rows
+        for _ in range(WARM_UP_STEPS + 1 if run.execution.graphed else 1):
             step_seconds(self.run, self.rows)
 
     def time(self, budget_s: float, *, least: int = 1) -> Timing:
@@ -90,7 +83,7 @@ def time_ways(
     timed: dict[Execution, float] = {}
     for way in candidates(device):
         try:
-            timed[way] = TimedRun(build, recipe, material, device, way).time(TIMED_S, least=2).clips_per_s
+            timed[way] = TimedRun(TrainingRun(build, recipe, material, device, way)).time(TIMED_S, least=2).clips_per_s
         except RuntimeError:
             if way == PLAIN:
                 raise

@@ -154,7 +154,7 @@ def test_clips_are_the_same_wherever_they_lie(material, share):
 
 
 def test_what_is_timed_is_a_step_of_the_run_s_own_batch(material):
-    timed = TimedRun(build, RECIPE, material, CPU, PLAIN)
+    timed = TimedRun(TrainingRun(build, RECIPE, material, CPU, PLAIN))
     told = timed.time(0.0, least=3)
     assert told.num_clips == 12 <= MAX_CLIPS
     assert len(told.spans) == 3
