@@ -1,47 +1,170 @@
 """How to train: the settings of one training run.
 
-The defaults are those of the isotropic network of ASCDomain (technical report, DCASE 2024 Task 1, section 4.2
-for the optimizer and sections 2.1 to 2.3 for the augmentation).
+The defaults are those of the isotropic network of ASCDomain (technical report, DCASE 2024 task 1, section 4.2 for the
+optimizer and sections 2.1 to 2.3 for the augmentation). What that report does not use is off; where a method has more
+than its switch, the other settings are those of the report that uses it. `training/methods.py` lists every method with
+its fields and its source, and which pairs cannot be combined.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+OPTIMIZERS = ("adamw", "adam", "sgd")
+SCHEDULES = ("cosine", "linear")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """AdamW with warm-up and cosine, and the augmentation of the waveform and of the log-mel spectrogram."""
+    """Everything that decides how a network is trained, flat: any field can be a range in a space."""
 
     epochs: int = 150
     batch_size: int = 256
+    seed: int = 0
+    # The optimizer, and its rate over the steps of the run: warm-up, plateau, fall.
+    optimizer: str = "adamw"  # of `OPTIMIZERS`
     learning_rate: float = 0.005  # at the end of the warm-up
     weight_decay: float = 1e-4
+    momentum: float = 0.0  # of SGD alone
+    schedule: str = "cosine"  # of `SCHEDULES`: how the rate falls
     warmup_share: float = 0.02446  # of all steps: 2,000 of 81,750 (139,620 clips, 150 epochs)
+    plateau_share: float = 0.0  # of all steps: at the full rate, between warm-up and fall
+    final_share: float = 0.0  # of the full rate, at the end
+    restart_epochs: str = ""  # "4,8,16": the rate starts again at its peak after so many epochs
+    # What is done to the waveform.
     roll_s: float = 0.1  # largest shift to either side
+    pitch_semitones: float = 0.0  # largest change of the pitch to either side, by resampling
     impulse_response_p: float = 0.6  # of device a's clips
+    simulated_devices: int = 0  # impulse responses through which clips of device a are heard once and for all
+    simulated_clips: int = 7500  # of each simulated device
+    # What is done to the spectrum.
+    spectrum_correction: bool = False  # each device's gains towards the mean device, fitted on aligned recordings
+    mel_top_drop: float = 0.0  # largest share by which the mel bank's highest frequency is lowered
+    # What is done to the log-mel spectrogram.
+    warp_frames: int = 0  # farthest that time is warped to either side
+    shift_frames: float = 0.0  # standard deviation of a shift in time, which wraps around
+    mask_bins: int = 48  # widest mask
+    mask_frames: int = 0  # longest mask
     mix_style_p: float = 0.4  # of the batches
     mix_style_alpha: float = 0.3
-    mask_bins: int = 48  # widest mask
-    seed: int = 0
+    mixture_mask_share: float = 0.0  # widest mixture mask, of each axis, on the input and on hidden states
+    mixture_mask_p: float = 0.5  # that a batch is masked, at each of these places
+    # Mixtures of two clips and of their classes.
+    mixup_alpha: float = 0.0
+    mixup_between: bool = False  # with a second batch, not within the batch
+    # The loss.
+    label_smoothing: float = 0.0
+    focal_gamma: float = 0.0
+    drop_f: float = 0.0  # share of the features that RSC mutes
+    drop_b: float = 0.0  # share of the batch in which RSC mutes them
+    adversarial_weight: float = 0.0  # of the device classifier behind gradient reversal
+    critic_weight: float = 0.0  # of the Wasserstein critic behind gradient reversal
+    critic_penalty: float = 10.0  # weight of its gradient penalty
+    cross_gradient_share: float = 0.0  # of the loss, on perturbed inputs
+    cross_gradient_step: float = 1.0  # length of the perturbation, in gradients
+    distill_weight: float = 0.0  # of the divergence from the teacher
+    distill_temperature: float = 5.0
+    # What becomes of the weights.
+    swa_epochs: int = 0  # at the end, whose weights are averaged
+    ema_decay: float = 0.0  # of the average of all weights so far, at each step
+    prune_to: int = 0  # non-zero values that are left; 0: no pruning
+    prune_share: float = 0.6  # of the epochs, until the last weight is removed
+    quantize_share: float = 0.0  # of the epochs, at the end, in which weights and activations are rounded to int8
+    # What is done when the network is asked.
+    test_copies: int = 0  # of each clip, shifted in time, over which the answer is averaged; 0: the clip alone
 
     def __post_init__(self) -> None:
         """Refuse settings that train nothing."""
         wrong = [
-            f"{name} must be {rule}, got {getattr(self, name)}"
-            for name, rule, holds in (
-                ("epochs", "at least 1", self.epochs >= 1),
-                ("batch_size", "at least 2 (batch norm needs two clips)", self.batch_size >= 2),
-                ("learning_rate", "above 0 and finite", 0 < self.learning_rate < math.inf),
-                ("weight_decay", "at least 0 and finite", 0 <= self.weight_decay < math.inf),
-                ("warmup_share", "at least 0 and below 1", 0 <= self.warmup_share < 1),
-                ("roll_s", "at least 0 and finite", 0 <= self.roll_s < math.inf),
-                ("impulse_response_p", "between 0 and 1", 0 <= self.impulse_response_p <= 1),
-                ("mix_style_p", "between 0 and 1", 0 <= self.mix_style_p <= 1),
-                ("mix_style_alpha", "above 0 and finite", 0 < self.mix_style_alpha < math.inf),
-                ("mask_bins", "at least 0", self.mask_bins >= 0),
-                ("seed", "from 0 to 2147483647", 0 <= self.seed < 2**31),
-            )
-            if not holds
+            f"{name} must be {rule}, got {getattr(self, name)}" for name, rule, holds in self._rules() if not holds
         ]
+        if not wrong:
+            wrong = list(self._contradictions())
         if wrong:
             raise ValueError("; ".join(wrong))
+
+    def _rules(self) -> Iterator[tuple[str, str, bool]]:
+        """Yield each field's rule, and whether it holds."""
+        yield "epochs", "at least 1", self.epochs >= 1
+        yield "batch_size", "at least 2 (batch norm needs two clips)", self.batch_size >= 2
+        yield "seed", "from 0 to 2147483647", 0 <= self.seed < 2**31
+        yield "optimizer", f"one of {', '.join(OPTIMIZERS)}", self.optimizer in OPTIMIZERS
+        yield "schedule", f"one of {', '.join(SCHEDULES)}", self.schedule in SCHEDULES
+        yield "restart_epochs", "rising epochs such as 4,8,16, or empty", self._has_restarts()
+        for name in ("learning_rate", "mix_style_alpha", "distill_temperature", "cross_gradient_step"):
+            yield name, "above 0 and finite", 0 < getattr(self, name) < math.inf
+        for name in (
+            "weight_decay", "roll_s", "pitch_semitones", "shift_frames", "mixup_alpha", "focal_gamma",
+            "adversarial_weight", "critic_weight", "critic_penalty", "distill_weight",
+        ):  # fmt: skip
+            yield name, "at least 0 and finite", 0 <= getattr(self, name) < math.inf
+        for name in (
+            "momentum", "warmup_share", "plateau_share", "mel_top_drop", "mixture_mask_share", "label_smoothing",
+            "drop_f", "drop_b", "ema_decay",
+        ):  # fmt: skip
+            yield name, "at least 0 and below 1", 0 <= getattr(self, name) < 1
+        for name in (
+            "final_share", "impulse_response_p", "mix_style_p", "mixture_mask_p", "cross_gradient_share",
+            "quantize_share",
+        ):  # fmt: skip
+            yield name, "between 0 and 1", 0 <= getattr(self, name) <= 1
+        yield "prune_share", "above 0 and at most 1", 0 < self.prune_share <= 1
+        yield "simulated_clips", "at least 1", self.simulated_clips >= 1
+        for name in (
+            "simulated_devices", "warp_frames", "mask_bins", "mask_frames", "swa_epochs", "prune_to", "test_copies",
+        ):  # fmt: skip
+            yield name, "at least 0", getattr(self, name) >= 0
+
+    def _has_restarts(self) -> bool:
+        parts = self.restart_epochs.split(",") if self.restart_epochs else []
+        if not all(part.strip().isdecimal() for part in parts):
+            return False
+        found = self.restarts
+        return all(before < after for before, after in zip((0, *found), found, strict=False))
+
+    def _contradictions(self) -> Iterator[str]:
+        """Yield what is wrong with fields that are each in order."""
+        if self.warmup_share + self.plateau_share >= 1:
+            yield (
+                f"warmup_share and plateau_share must leave steps to fall in, got {self.warmup_share} and "
+                f"{self.plateau_share}"
+            )
+        if self.momentum and self.optimizer != "sgd":
+            yield f"momentum is SGD's alone, got {self.momentum} with {self.optimizer}"
+        if self.swa_epochs > self.epochs:
+            yield f"swa_epochs must be at most the {self.epochs} epochs, got {self.swa_epochs}"
+        if self.swa_epochs and self.ema_decay:
+            yield "swa_epochs and ema_decay are two averages of the same weights: set one of them to 0"
+        if self.test_copies and not (self.roll_s or self.shift_frames):
+            yield (
+                f"test_copies is {self.test_copies}, but roll_s and shift_frames are both 0: all copies of a clip would "
+                "be the same"
+            )
+
+    @property
+    def restarts(self) -> tuple[int, ...]:
+        """Epochs after which the learning rate starts again; those beyond the run never come."""
+        return tuple(int(part) for part in self.restart_epochs.split(",")) if self.restart_epochs else ()
+
+    def scaled(self, scale: float) -> "Recipe":
+        """Give a recipe of `scale` times the epochs, for small data: all that is told in epochs is scaled with them.
+
+        What is told as a share (warm-up, plateau, pruning, quantization) is so of itself. Restarts that fall together
+        become one.
+
+        Raises:
+            ValueError: `scale` is not above 0 and finite.
+
+        >>> Recipe(epochs=200, restart_epochs="4,8,16,32,64,128").scaled(0.1).restart_epochs
+        '1,2,3,6,13'
+        """
+        if not 0 < scale < math.inf:
+            raise ValueError(f"scale must be above 0 and finite, got {scale}")
+        restarts = dict.fromkeys(max(1, round(epoch * scale)) for epoch in self.restarts)
+        epochs = max(1, round(self.epochs * scale))
+        return replace(
+            self,
+            epochs=epochs,
+            restart_epochs=",".join(str(epoch) for epoch in restarts),
+            swa_epochs=min(epochs, math.ceil(self.swa_epochs * scale)),
+        )
