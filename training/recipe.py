@@ -137,8 +137,8 @@ class Recipe:
             yield "swa_epochs and ema_decay are two averages of the same weights: set one of them to 0"
         if self.test_copies and not (self.roll_s or self.shift_frames):
             yield (
-                f"test_copies is {self.test_copies}, but roll_s and shift_frames are both 0: all copies of a clip would "
-                "be the same"
+                f"test_copies is {self.test_copies}, but roll_s and shift_frames are both 0: all copies of a clip "
+                "would be the same"
             )
 
     @property
