@@ -11,7 +11,7 @@ Z = np.array([[1.0, 2.0], [0.5, -1.0], [3.0, 0.0], [-2.0, 1.0]])
 PURE = np.array([1.0, 0.0, 0.0, 1.0])
 MIXED = np.array([0.9, 0.0, 0.3, 1.0])
 # A draw d of side a falls on the first clip whose share, added to those before, is over d x their sum.
-DRAWS = np.array([[0.1, 0.6, 0.9, 0.0], [0.2, 0.7, 0.0, 0.99], [0.25, 0.5, 1.0, 0.0]])
+DRAWS = np.array([[0.1, 0.6, 0.9, 0.0], [0.2, 0.7, 0.0, 0.99], [0.25, 0.5, 0.75, 0.0]])
 
 
 class Bowl(nn.Module):
