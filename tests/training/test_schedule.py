@@ -70,6 +70,7 @@ def test_each_segment_has_a_plateau_of_its_own():
 
 def test_restarts_that_the_run_does_not_reach_change_nothing():
     assert rates(Recipe(epochs=5, restart_epochs="5,9")) == rates(Recipe(epochs=5))
+    assert rates(Recipe(epochs=5, restart_epochs="3,9")) == rates(Recipe(epochs=5, restart_epochs="3"))
 
 
 @pytest.mark.parametrize("step", [-1, 10])
