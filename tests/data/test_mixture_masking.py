@@ -63,6 +63,13 @@ def test_gradients_reach_both_clips_by_halves():
     torch.testing.assert_close(x.grad, expected)
 
 
+def test_a_clip_is_never_its_own_partner():
+    x = torch.stack([torch.zeros(1, 20, 20), torch.ones(1, 20, 20)])
+    kept = sum(int((mixture_mask(x, 1.0) == x).flatten(1).all(dim=1).sum()) for _ in range(300))
+    # Only a band and a span of width 0 keep a clip: 1 of 21 * 21 clips.
+    assert kept < 10
+
+
 def test_a_single_clip_and_a_share_of_nothing_change_nothing():
     x = torch.randn(1, 2, 6, 5)
     assert torch.equal(mixture_mask(x, 0.5), x)
