@@ -35,7 +35,7 @@ def pitch_shift(waveforms: Tensor, max_semitones: float) -> Tensor:
     most = math.floor(max_semitones * STEPS_PER_SEMITONE)
     if most == 0:
         return waveforms
-    batch, size = waveforms.shape
+    (batch, size), device = waveforms.shape, waveforms.device
     steps = torch.randint(-most, most + 1, (batch,))
     place = torch.rand(batch)
     shifted = waveforms.clone()
@@ -46,8 +46,8 @@ def pitch_shift(waveforms: Tensor, max_semitones: float) -> Tensor:
         length = max(1, round(size / 2 ** (step / STEPS_PER_OCTAVE)))
         room = max(0, length - size) + 1  # places where a cut may begin
         first = (place[clips] * room).long().clamp(max=room - 1)
-        heard = send((first[:, None] + torch.arange(size)) % length, waveforms.device)
-        chosen = send(clips, waveforms.device)
+        chosen = send(clips, device)
+        heard = (send(first[:, None], device) + torch.arange(size, device=device)) % length
         spectra = torch.fft.rfft(waveforms[chosen].float())
         played = torch.fft.irfft(spectra, length) * (length / size)
         shifted.index_copy_(0, chosen, played.gather(1, heard).to(waveforms.dtype))
