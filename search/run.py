@@ -30,6 +30,7 @@ from search.study import DATA, FILES, USE, StudyError, StudyFolder
 from search.trainable import TrialActor
 from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors, actor_config
 from search.user_module import file_digest
+from training.batches import require_material
 from training.material import Material, load_material
 
 
@@ -70,7 +71,7 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
             material = open_material(settings, scenes, name, progress)
             for start in starts:
                 if start.front_end == name:
-                    material.require(start.recipe)
+                    require_material(material, start.recipe)
     console.print(
         f"data: {len(scenes.train):,} training and {len(scenes.evaluate):,} evaluation clips of {len(scenes.classes)} "
         f"scenes and {len(scenes.devices)} devices in {scenes.root}\n"
