@@ -32,7 +32,7 @@ def test_everything_fits_the_budget_without_limits():
     none = parse_budget("none")
     assert (str(none), none.limits(), none.excess(HEAVY), none.violations(HEAVY)) == ("none", {}, {}, [])
     assert none.fits(HEAVY)
-    with pytest.raises(ValueError, match="a budget needs at least one limit of macs, .*, or the name none"):
+    with pytest.raises(ValueError, match="a budget needs at least one limit"):
         Budget("mine")
 
 
