@@ -71,6 +71,13 @@ def test_another_recipe_a_scale_and_single_values_take_the_place_of_its_own():
     assert config(settings("bc_resnet", epochs=20)).recipe == config(settings("bc_resnet", scale=0.1)).recipe
 
 
+def test_without_a_folder_of_responses_a_network_is_trained_without_them_unless_they_are_asked_for():
+    assert config(settings()).recipe.impulse_response_p == 0.0
+    assert config(settings("tf_sepnet_40")).recipe.simulated_devices == 0
+    assert config(settings(impulse_responses="irs")).recipe.impulse_response_p == 0.6
+    assert config(settings(held={"impulse_response_p": 0.5})).recipe.impulse_response_p == 0.5
+
+
 def test_a_training_has_no_limits_and_says_by_how_much_it_is_over():
     plan = make_plan(settings("tf_sepnet_160", impulse_responses="irs"), num_classes=10)
     assert plan.budget.limits() == {}
