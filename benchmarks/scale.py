@@ -27,7 +27,7 @@ import soundfile
 from benchmarks.figure import Figure
 from benchmarks.trial_start import RATE_HZ
 from data.layout import read_scenes
-from data.store import _Clips, _folders, _list_of
+from data.store import _Clips, _list_of, folders
 
 ROOT = Path(__file__).parents[1]
 CLIPS = 230_350
@@ -164,7 +164,7 @@ def _write_sparse_store(root: Path, cache: Path) -> None:
     scenes = read_scenes(root, "100")
     names = scenes.clips["filename"].iloc[scenes.used].tolist()
     clips = _Clips.look(root, names, RATE_HZ)
-    path = next(_folders(root, cache)) / clips.name
+    path = next(folders(root, cache)) / clips.name
     path.parent.mkdir(parents=True)
     np.lib.format.open_memmap(path, "w+", np.int16, (len(names), RATE_HZ))
     _list_of(path).write_bytes(clips.text)

@@ -98,10 +98,10 @@ def open_store(scenes: Scenes, rate_hz: int, cache: Path | None = None, progress
     """
     rows = scenes.used
     clips = _Clips.look(scenes.root, scenes.clips["filename"].iloc[rows].tolist(), rate_hz)
-    folders = list(_folders(scenes.root, cache))
-    found = next((found for folder in folders if (found := _find(folder, clips)) is not None), None)
+    candidates = list(folders(scenes.root, cache))
+    found = next((found for folder in candidates if (found := _find(folder, clips)) is not None), None)
     if found is None:
-        found = _write(folders, clips, progress)
+        found = _write(candidates, clips, progress)
     path, waveforms, held = found
     slots = np.full(len(scenes.clips), -1, np.int64)
     slots[rows] = held
@@ -192,7 +192,8 @@ def _list_of(path: Path) -> Path:
     return path.with_suffix(".clips")
 
 
-def _folders(root: Path, cache: Path | None) -> Iterator[Path]:
+def folders(root: Path, cache: Path | None) -> Iterator[Path]:
+    """Give the folders in which what is worked out from a data set may lie, the first that can be written is used."""
     real = root.resolve()
     of_this_data = f"{real.name}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:8]}"
     yield root / FOLDER if cache is None else cache / of_this_data

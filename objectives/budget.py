@@ -13,6 +13,7 @@ from objectives.cost import Cost
 
 # What may be limited: attributes of `Cost`, and fields of `Budget`.
 LIMITS = ("macs", "params", "size_bytes", "nonzero_bytes", "peak_bytes")
+UNLIMITED = "none"  # the budget that everything fits
 SUFFIXES = {"G": 10**9, "M": 10**6, "K": 10**3}
 _NUMBER = re.compile(r"(\d+(?:_\d+)*)(?:\.(\d+))?([KMG]?)", re.IGNORECASE | re.ASCII)
 
@@ -56,9 +57,9 @@ class Budget:
     peak_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a budget without limits, and limits that nothing can meet."""
-        if not self.limits():
-            raise ValueError(f"a budget needs at least one limit of {', '.join(LIMITS)}")
+        """Refuse a budget that has no limits by oversight, and limits that nothing can meet."""
+        if not self.limits() and self.name != UNLIMITED:
+            raise ValueError(f"a budget needs at least one limit of {', '.join(LIMITS)}, or the name {UNLIMITED}")
         for key, limit in self.limits().items():
             if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
                 raise ValueError(f"the limit of {key} must be a whole number of at least 1, got {limit!r}")
@@ -108,6 +109,7 @@ BUDGETS = {
         Budget("dcase2023", macs=30_000_000, params=128_000),
         Budget("dcase2024", macs=30_000_000, size_bytes=128_000),
         Budget("dcase2025", macs=30_000_000, size_bytes=128_000),
+        Budget(UNLIMITED),
     )
 }
 DEFAULT_BUDGET = "dcase2022"

@@ -34,6 +34,7 @@ from search.options import (
     settings_from,
     split_option,
     study_argument,
+    train_options,
 )
 from search.published import find_published, read_published
 from search.report import (
@@ -43,8 +44,11 @@ from search.report import (
     published_lines,
     published_table,
     quality_tables,
+    recipe_lines,
+    recipes_table,
     terminal_table,
 )
+from search.seeds import seeds_lines, seeds_report
 from search.settings import SearchSettings, is_space_file
 from search.study import (
     STATES,
@@ -77,12 +81,52 @@ def search(data: Path | None, study: str | None, results: Path, **flags: Any) ->
     settings = settings_from(data, flags)
     from search.run import start_search
 
+    folder = _new_folder(results, study, settings)
+    _run(lambda: start_search(settings, folder, out), folder)
+
+
+@cli.command()
+@click.argument("data", type=path_type)
+@click.argument("name", required=False)
+@train_options
+@click.option("--study", help="Name of the study. [default: data-train-architecture-number]")
+@results_option
+def train(
+    data: Path, name: str | None, study: str | None, results: Path, config: Path | None, trial: str | None,
+    held: tuple[str, ...], teacher: tuple[Path, ...], **flags: Any,
+) -> None:  # fmt: skip
+    """Train one network on DATA, from each seed to the last epoch, whatever it costs.
+
+    NAME is an architecture or a published network: `scenefront published` lists those.
+    """
+    from search.run import start_search
+    from search.train import from_file, from_name, from_trial, train_settings
+
+    if [name, config, trial].count(None) != 2:
+        raise click.UsageError("say what to train: a NAME, --config or --trial, one of the three")
+    if flags["architecture_file"] is not None:
+        from search.architecture_file import use_architecture_file
+
+        use_architecture_file(flags["architecture_file"])
+    if config is not None:
+        found = from_file(config)
+    else:
+        found = from_trial(trial, results) if trial is not None else from_name(str(name))
+    given: dict[str, Any] = {key: str(value) if isinstance(value, Path) else value for key, value in flags.items()}
+    settings = train_settings(
+        found, data=str(data), teacher=tuple(str(each) for each in teacher),
+        held=dict(pair(text, "--set", read_value) for text in held), **given,
+    )  # fmt: skip
+    folder = _new_folder(results, study, settings)
+    _run(lambda: start_search(settings, folder, out), folder)
+
+
+def _new_folder(results: Path, study: str | None, settings: SearchSettings) -> StudyFolder:
     if study is not None and (Path(study).name != study or study.startswith(".")):
         raise click.UsageError(
             f"--study must be a plain name, got {study!r}; --results names the folder of all studies"
         )
-    folder = StudyFolder(results / (study or _free_name(results, settings)))
-    _run(lambda: start_search(settings, folder, out), folder)
+    return StudyFolder(results / (study or _free_name(results, settings)))
 
 
 @cli.command()
@@ -137,10 +181,12 @@ def _run(go: Callable[[], object], folder: StudyFolder) -> None:
         raise
     except SearchFailedError as error:
         _fail(str(error), 1)
-    _print_front(folder)
+    is_training = folder.settings().train
+    (_print_seeds if is_training else _print_front)(folder)
+    plot = f"scenefront plot {folder.address}     the front as a page and as a picture\n      "
     out.print(
-        f"\nNext: scenefront plot {folder.address}     the front as a page and as a picture\n"
-        f"      scenefront export {folder.address}   the best network, to take away\n"
+        f"\nNext: {'' if is_training else plot}"
+        f"scenefront export {folder.address}   the best network, to take away\n"
         f"      scenefront front {folder.address}    this table again",
         soft_wrap=True,
     )
@@ -168,9 +214,11 @@ def status(study: str | None, results: Path, as_json: bool) -> None:
         click.echo(json.dumps(known, indent=2))
         return
     done = counts["complete"] + counts["stopped"] + counts["failed"]
-    now = "a search is running" if is_locked else "no search is running"
+    what = "training" if settings.train else "search"
+    now = f"a {what} is running" if is_locked else f"no {what} is running"
     out.print(f"{folder.name}: {done} of {settings.trials} trials done; {now}")
-    out.print(f"  {settings.space} on {settings.data}, budget {settings.budget}", soft_wrap=True)
+    budget = "" if settings.train else f", budget {settings.budget}"
+    out.print(f"  {settings.space} on {settings.data}{budget}", soft_wrap=True)
     for state, count in counts.items():
         why = ", ".join(f"{number} {kind}" for kind, number in rejected.items()) if state == "rejected" else ""
         out.print(f"  {count:>5} {state}{f' ({why})' if why else ''}")
@@ -191,8 +239,14 @@ def status(study: str | None, results: Path, as_json: bool) -> None:
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--all", "every", is_flag=True, help="All trials, not the front alone.")
 def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: bool) -> None:
-    """Print the Pareto front of STUDY: the cheapest network first."""
+    """Print the Pareto front of STUDY, the cheapest network first; after `train`, the seeds and their mean."""
     folder = find_study(results, study)
+    if folder.settings().train and not every and not as_csv:
+        if as_json:
+            click.echo(json.dumps(seeds_report(folder.open()), indent=2))
+        else:
+            _print_seeds(folder)
+        return
     if not (as_json or as_csv):
         _print_front(folder, every=every)
         return
@@ -228,6 +282,17 @@ def _print_front(folder: StudyFolder, *, every: bool = False) -> None:
     told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     title = f"{folder.name}: {'all trials' if every else 'the Pareto front'} ({told})"
     out.print(terminal_table(lines, title, num_texts=1 + len(words)))
+
+
+def _print_seeds(folder: StudyFolder) -> None:
+    report = seeds_report(folder.open())
+    if not report["seeds"]:
+        out.print("no seed is fully trained yet")
+        return
+    trained, wanted = len(report["seeds"]), folder.settings().trials
+    counted = f"{trained} of {wanted} seeds trained" if trained < wanted else f"{wanted} seeds"
+    interval = f"mean ± {report['confidence']:.0%} interval by Student's t" if trained > 1 else "one seed: no interval"
+    out.print(terminal_table(seeds_lines(report), f"{folder.name}: {counted}, {interval}"))
 
 
 def _cell(value: Any) -> str:
@@ -294,6 +359,24 @@ def published(name: str | None, as_json: bool) -> None:
         out.print(terminal_table(published_table(priced)))
     else:
         for line in published_lines(*priced[0]):
+            out.print(line, soft_wrap=True)
+
+
+@cli.command()
+@click.argument("name", required=False)
+@json_option
+def recipes(name: str | None, as_json: bool) -> None:
+    """List the reports' ways to train; with NAME what differs from the default in one."""
+    from search.recipes import RECIPES, find_recipe
+
+    chosen = list(RECIPES.values()) if name is None else [find_recipe(name)]
+    if as_json:
+        told = [recipe.describe() for recipe in chosen]
+        click.echo(json.dumps(told if name is None else told[0], indent=2))
+    elif name is None:
+        out.print(terminal_table(recipes_table(chosen), num_texts=3))
+    else:
+        for line in recipe_lines(chosen[0]):
             out.print(line, soft_wrap=True)
 
 
@@ -434,7 +517,7 @@ def check(folder: Path, as_json: bool) -> None:
 
 def _free_name(results: Path, settings: SearchSettings) -> str:
     space = Path(settings.space).stem if is_space_file(settings.space) else settings.space.replace(",", "-")
-    base = f"{Path(settings.data).expanduser().resolve().name}-{space}"
+    base = f"{Path(settings.data).expanduser().resolve().name}-{'train-' if settings.train else ''}{space}"
     number = 1
     while (results / f"{base}-{number}").exists():
         number += 1

@@ -20,7 +20,7 @@ from objectives.measure import UncountedOperatorError, measure_cost
 from search.contract import require_promises
 from search.space_file import SpaceError, broken_promises
 from search.user_module import UserFileError, file_digest, load_module
-from spaces import SPACES, Space
+from spaces import METHODS, SPACES, Space
 
 DEFAULT_FRONT_END = "dcase24"
 _NAME = re.compile(r"[\w-]+", re.ASCII)  # it stands in lists with commas between, and before its fields with a dot
@@ -43,8 +43,9 @@ def use_architecture_file(path: Path, *, check: bool = True) -> str:
     digest = file_digest(path)
     if _LOADED.get(name) == digest:
         return name
-    if (name in ARCHITECTURES and name not in _LOADED) or name == "all":
-        raise UserFileError(f"{path}: there is an architecture {name} already; give the file another name")
+    if (name in ARCHITECTURES and name not in _LOADED) or name == "all" or name in METHODS:
+        kind = "a training method" if name in METHODS else "an architecture"
+        raise UserFileError(f"{path}: there is {kind} {name} already; give the file another name")
     if not _NAME.fullmatch(name):
         raise UserFileError(f"{path}: its name is the architecture's, so it must be of letters, digits, _ and - alone")
     missing = [part for part in ("Config", "Network") if not hasattr(module, part)]

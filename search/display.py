@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from objectives.front import non_dominated
+from objectives.interval import mean_interval
 from search.ledger import Ledger, Proposal
-from search.plan import Plan
+from search.plan import SEED, Plan
 from search.trial_config import TrialConfig
 
 MAX_FRONT_ROWS = 12
@@ -143,11 +144,16 @@ class PlainDisplay:
         """Say how the trial ended and how the search stands."""
         left = self.clock.left_s()
         total = self.ledger.plan.settings.trials
-        front = ", ".join(f"{accuracy:.3f} at {cost:,}" for _, accuracy, cost in current_front(self.ledger))
         self._say(
             f"trial {number} {state}{why(self.ledger, number)}; {self.ledger.num_ended} of {total} trials done"
-            f"{f', {clock_text(left)} left' if left is not None else ''}; front ({self._second}): {front or 'empty'}"
+            f"{f', {clock_text(left)} left' if left is not None else ''}; {self._standing()}"
         )
+
+    def _standing(self) -> str:
+        if self.ledger.plan.settings.train:
+            return f"macro accuracy {mean_text(self.ledger)}"
+        front = ", ".join(f"{accuracy:.3f} at {cost:,}" for _, accuracy, cost in current_front(self.ledger))
+        return f"front ({self._second}): {front or 'empty'}"
 
 
 class LiveDisplay:
@@ -188,9 +194,11 @@ class LiveDisplay:
         )
         counts = [f"{states[state]} {state}" for state in ("complete", "stopped", "failed") if states[state]]
         counts += [f"{len(self.ledger.running)} running"]
+        if settings.train:
+            mean = Text(f"macro accuracy of the seeds so far: {mean_text(self.ledger)}")
+            return Group(head, Text(", ".join(counts)), self._running(), mean)
         counts += [f"{sum(self.ledger.rejections.values())} rejected untrained ({rejections_text(self.ledger)})"]
-        parts: list[RenderableType] = [head, Text(", ".join(counts)), self._running(), self._front()]
-        return Group(*parts)
+        return Group(head, Text(", ".join(counts)), self._running(), self._front())
 
     def _running(self) -> Table:
         table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
@@ -228,6 +236,15 @@ def current_front(ledger: Ledger) -> list[tuple[int, float, int]]:
     return sorted(((number, accuracy, int(cost)) for number, (accuracy, cost) in chosen), key=lambda point: point[2])
 
 
+def mean_text(ledger: Ledger) -> str:
+    """Say what the seeds of one configuration have reached so far: the mean, and its interval from two seeds on."""
+    if not ledger.complete:
+        return "not known yet"
+    found = mean_interval([accuracy for _, (accuracy, _) in ledger.complete])
+    seeds = f"{found.count} seed{'s' if found.count > 1 else ''}"
+    return f"{found.mean:.3f} ({seeds})" if found.half is None else f"{found.mean:.3f} ± {found.half:.3f} ({seeds})"
+
+
 def rejections_text(ledger: Ledger) -> str:
     """Say how many were rejected for each reason."""
     return ", ".join(f"{count} {kind}" for kind, count in ledger.rejections.most_common()) or "none"
@@ -236,7 +253,7 @@ def rejections_text(ledger: Ledger) -> str:
 def network_text(plan: Plan, config: TrialConfig) -> str:
     """Name the architecture, and what the search varies of the front end and the network."""
     branch, values = plan.branches[config.architecture], config.to_dict()
-    names = [branch.field(name) for name in branch.cost_ranges]
+    names = [SEED] if plan.settings.train else [branch.field(name) for name in branch.cost_ranges]
     return " ".join([config.architecture, *(f"{name}={values[name]}" for name in names)])
 
 

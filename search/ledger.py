@@ -20,7 +20,7 @@ from objectives.cost import Cost
 from objectives.front import non_dominated_rank
 from search.branch import Branch
 from search.early_stopping import FrontHalving
-from search.plan import Plan
+from search.plan import SEED, Plan
 from search.pricing import Survey, price
 from search.record import Record
 from search.repair import repairs
@@ -109,6 +109,9 @@ class Ledger:
 
     def _enqueue_starts(self, trials: Sequence[FrozenTrial]) -> None:
         """Have every architecture's published settings asked for first, those that are not in the record yet."""
+        if self.plan.settings.train:
+            self._enqueue_seeds(trials)
+            return
         started = {
             trial.user_attrs[ORIGIN].get(ARCHITECTURE)
             for trial in trials
@@ -117,6 +120,13 @@ class Ledger:
         for name, (wanted, start) in self.plan.starts(self.surveys, self.num_clips).items():
             if name not in started:
                 self._enqueue("published", name, wanted, start)
+
+    def _enqueue_seeds(self, trials: Sequence[FrozenTrial]) -> None:
+        """Have every seed asked for, in order, those that are not in the record yet."""
+        recorded = {trial.params.get(SEED) for trial in trials if CONFIG in trial.user_attrs}
+        for seed in self.plan.settings.seeds:
+            if seed not in recorded:
+                self.record.enqueue({SEED: seed})
 
     def _enqueue(self, kind: str, architecture: str, wanted: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         """Have `values` asked for next, and record what they were changed from so as to fit."""
@@ -263,8 +273,8 @@ class Ledger:
         trial.set_user_attr(COST, _cost_record(cost))
         for name, value in excess.items():
             trial.set_constraint(name, value)
-        worst = max(excess, key=lambda name: excess[name])
-        if excess[worst] > 0:
+        worst = max(excess, key=lambda name: excess[name], default="")
+        if worst and excess[worst] > 0:
             self._reject(trial, f"over {worst}", str(OverBudgetError(cost, self.plan.budget)))
             return None
         if config in self._trained:

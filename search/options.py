@@ -11,7 +11,7 @@ from objectives.budget import BUDGETS, DEFAULT_BUDGET
 from objectives.cost import BYTES
 from search.settings import COSTS, SearchSettings, make_settings, read_settings, spelled
 from search.study import RESULTS
-from spaces import SPACES
+from spaces import METHODS, SPACES
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -50,18 +50,40 @@ architecture_file_option = click.option(
 )
 
 
+architecture_file_setting = click.option("--architecture-file", type=path_type, help=ARCHITECTURE_FILE)
+
+
 def _default(name: str) -> str:
     return f"[default: {getattr(SearchSettings, name)}]"
 
 
+impulse_responses_option = click.option(
+    "--impulse-responses", type=path_type, help="Folder of WAV files: device impulse responses."
+)
+teacher_option = click.option(
+    "--teacher", type=path_type, multiple=True,
+    help="Folder of an export to distill from; several: from their mean. Can be repeated.",
+)  # fmt: skip
+workers_option = click.option(
+    "--workers", type=int, help="Trials side by side. [default: the fastest, as timed at the start]"
+)
+fast_option = click.option(
+    "--fast/--no-fast",
+    default=None,
+    help="Time memory formats, bf16 and trials side by side at the start, and train the fastest way. [default: on]",
+)
 SEARCH_OPTIONS = (
     click.option("--config", type=path_type, help="YAML file of the search; flags override what it says."),
     click.option(
-        "--space", help=f"What to search: {', '.join(SPACES)}, several with commas between, or a YAML or Python file."
+        "--space",
+        help=f"What to search, several with commas between: networks ({', '.join(SPACES)}), training methods "
+        f"({', '.join(METHODS)}); or a YAML or Python file.",
     ),
-    click.option("--architecture-file", type=path_type, help=ARCHITECTURE_FILE),
+    architecture_file_setting,
     click.option("--split", help=f"fold1, or a 2024 split: 5, 10, 25, 50, 100. {_default('split')}"),
-    click.option("--impulse-responses", type=path_type, help="Folder of WAV files: device impulse responses."),
+    impulse_responses_option,
+    click.option("--recipe", help="Name of a recipe to hold but for what is searched by name: `scenefront recipes`."),
+    teacher_option,
     cache_option,
     budget_option,
     precision_option,
@@ -69,25 +91,53 @@ SEARCH_OPTIONS = (
     click.option("--trials", type=int, help=f"Networks to train. {_default('trials')}"),
     click.option("--epochs", type=int, help=f"Of a trial that is not stopped early. {_default('epochs')}"),
     click.option("--seed", type=int, help=_default("seed")),
-    click.option("--workers", type=int, help="Trials side by side. [default: the fastest, as timed at the start]"),
+    workers_option,
     click.option(
         "--early-stopping/--no-early-stopping",
         default=None,
         help="Stop what cannot reach the front. [default: on]",
     ),
-    click.option(
-        "--fast/--no-fast",
-        default=None,
-        help="Time memory formats, bf16 and trials side by side at the start, and train the fastest way. [default: on]",
-    ),
+    fast_option,
     set_option,
     click.option("--range", "narrowed", multiple=True, metavar="KEY=LOW:HIGH", help="Narrow a range. Can be repeated."),
+)
+TRAIN_OPTIONS = (
+    click.option(
+        "--config", type=path_type, help="Instead of NAME: config.yaml of an export, or a YAML file of config values."
+    ),
+    click.option("--trial", metavar="STUDY:NUMBER", help="Instead of NAME: a trial of a study, or STUDY:best."),
+    click.option("--recipe", help="How to train: see `scenefront recipes`. [default: that of what is trained]"),
+    click.option("--scale", type=float, help="Times the recipe's epochs; warm-up, restarts and the rest go with them."),
+    click.option("--epochs", type=int, help="Instead of --scale: to so many epochs. [default: the recipe's]"),
+    click.option(
+        "--seeds", "trials", type=click.IntRange(1), default=1, show_default=True, help="Train so often, seed by seed."
+    ),
+    click.option("--seed", type=int, help="The first. [default: the configuration's own, mostly 0]"),
+    set_option,
+    teacher_option,
+    impulse_responses_option,
+    split_option,
+    cache_option,
+    architecture_file_setting,
+    click.option(
+        "--budget", help=f"What the cost is held against; over it is trained all the same. [default: {DEFAULT_BUDGET}]"
+    ),
+    precision_option,
+    workers_option,
+    fast_option,
 )
 
 
 def search_options(command: Command) -> Command:
     """Add every flag that a search takes, except those of its study."""
     for option in reversed(SEARCH_OPTIONS):
+        command = option(command)
+    return command
+
+
+def train_options(command: Command) -> Command:
+    """Add every flag that training one configuration takes, except those of its study."""
+    for option in reversed(TRAIN_OPTIONS):
         command = option(command)
     return command
 
@@ -105,6 +155,7 @@ def settings_from(data: Path | None, flags: Mapping[str, Any], *, needs_data: bo
         click.UsageError: A flag that cannot be read.
     """
     given = {name: str(value) if isinstance(value, Path) else value for name, value in flags.items()}
+    given["teacher"] = [str(folder) for folder in given["teacher"]] or None
     config, held, narrowed = (given.pop(name) for name in ("config", "held", "narrowed"))
     given["data"] = None if data is None else str(data)
     given = {name: value for name, value in given.items() if value is not None}

@@ -7,23 +7,27 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
 from models import ARCHITECTURES
-from objectives.budget import Budget
+from objectives.budget import BUDGETS, UNLIMITED, Budget
 from search.branch import Branch
 from search.names import unknown
 from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, survey
 from search.ranges import EmptySpaceError, draw, narrow, take
+from search.recipes import find_recipe, values_held
 from search.repair import descend, repairs
 from search.sampler import ARCHITECTURE
-from search.settings import SearchSettings
+from search.settings import SearchSettings, is_space_file
 from search.space_file import NUM_SAMPLED, find_space
 from search.trial_config import OWNED, TrialConfig, Value, field_types
 from spaces import Space
 from training.recipe import Recipe
 
+SEED = "seed"  # name of the seed, where one configuration is trained
+# Held where there is no folder of impulse responses.
+WITHOUT_RESPONSES: Mapping[str, Value] = {"impulse_response_p": 0.0, "simulated_devices": 0}
 MIN_STEPS = 15  # an epoch, in the start from the published settings: what 32 epochs of small data need to learn
 
 
@@ -180,6 +184,7 @@ def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
         ValueError: An unknown space, an unknown config key, a range outside the space's; each with its name.
     """
     space = find_space(settings.space)
+    _require_responses(settings, space)
     held = dict(settings.set)
     only = held.pop(ARCHITECTURE, None)
     if only is not None and only not in space.networks:
@@ -188,12 +193,16 @@ def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
     values = {key: _owner(key, architectures) for key in held}
     bounds = {key: _owner(key, architectures) for key in settings.ranges}
     common: dict[str, Value] = {"num_classes": num_classes, "epochs": settings.epochs, "seed": settings.seed}
+    chosen = space.chosen | {field for owner, field in bounds.values() if not owner}
+    if settings.recipe is not None:
+        recipe = values_held(find_recipe(settings.recipe).recipe, settings.epochs)
+        common |= {name: value for name, value in recipe.items() if name not in chosen}
     if settings.impulse_responses is None:
-        common["impulse_response_p"] = 0.0
+        common |= WITHOUT_RESPONSES
     branches = {}
     for name in architectures:
         fixed = common | {field: held[key] for key, (owner, field) in values.items() if owner in ("", name)}
-        ranges = _ranges(space, name, fixed)
+        ranges = _seed_range(settings) if settings.train else _ranges(space, name, fixed)
         for key, (owner, field) in bounds.items():
             if owner not in ("", name):
                 continue
@@ -208,7 +217,56 @@ def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
         raise EmptySpaceError(
             f"the space {settings.space} is empty: `set` holds every one of its ranges at one value; leave one free"
         )
-    return Plan(settings, branches, settings.limits())
+    _require_teacher(settings, branches)
+    return Plan(settings, branches, BUDGETS[UNLIMITED] if settings.train else settings.limits())
+
+
+def _seed_range(settings: SearchSettings) -> dict[str, BaseDistribution]:
+    return {SEED: IntDistribution(settings.seeds[0], settings.seeds[-1])}
+
+
+def _require_responses(settings: SearchSettings, space: Space) -> None:
+    """Refuse training methods that are searched and need impulse responses, of which there is no folder.
+
+    Raises:
+        ValueError: Names what would be varied.
+    """
+    varied = [name for name in WITHOUT_RESPONSES if name in space.chosen]
+    if settings.impulse_responses is None and varied and not is_space_file(settings.space):
+        raise ValueError(
+            f"the space {settings.space} varies {', '.join(varied)}, but there is no folder of impulse responses; name "
+            "one with --impulse-responses"
+        )
+
+
+def _require_teacher(settings: SearchSettings, branches: Mapping[str, Branch]) -> None:
+    """Refuse distillation without a teacher, and a teacher from whom nobody learns.
+
+    Raises:
+        ValueError: Says which of the two, and how to mend it.
+    """
+    most = max(_most(branch, "distill_weight") for branch in branches.values())
+    if most > 0 and not settings.teacher:
+        is_varied = any("distill_weight" in branch.ranges for branch in branches.values())
+        raise ValueError(
+            f"distill_weight {'goes up to' if is_varied else 'is'} {most:g}, but there is no teacher; name a trained "
+            "export with --teacher, or set distill_weight to 0"
+        )
+    if settings.teacher and not most:
+        raise ValueError(
+            "there is a teacher, but distill_weight is 0, so nobody learns from it; set distill_weight (the TF-SepNet "
+            "report has 20), or search the space distillation"
+        )
+
+
+def _most(branch: Branch, name: str) -> float:
+    """Give the largest value that a field of the recipe, a number, can have."""
+    distribution = branch.ranges.get(name)
+    if isinstance(distribution, CategoricalDistribution):
+        return max(float(choice) for choice in distribution.choices)  # type: ignore[arg-type] # of a number
+    if isinstance(distribution, IntDistribution | FloatDistribution):
+        return float(distribution.high)
+    return float(branch.fixed.get(name, getattr(Recipe(), name)))
 
 
 def _require_some(branch: Branch) -> None:

@@ -199,6 +199,8 @@ def _draws(branch: Branch, count: int, seed: int) -> Iterator[tuple[Any, ...]]:
 
 def outcomes(costs: NDArray[np.int64], limits: Mapping[str, int]) -> NDArray[np.str_]:
     """Name the outcome of each network: fits, or the limit that it exceeds by the largest factor."""
+    if not limits:
+        return np.full(len(costs), FITS)
     ratios = np.stack([costs[:, LIMITS.index(name)] / limit for name, limit in limits.items()])
     worst = np.array(list(limits))[ratios.argmax(axis=0)]
     return np.where((ratios > 1).any(axis=0), worst, FITS)

@@ -31,6 +31,7 @@ class Published:
         architecture: The name in the registry of architectures.
         front_end: The name of the front end that it hears.
         settings: Fields of the architecture's config that are not at their default.
+        recipe: The name of the recipe that it is trained with here.
         params_rule: What `claimed_params` counts: "trainable", or "stored": running means and variances too.
         claimed_params: Number of parameters.
         claimed_macs: Multiply-accumulates of one clip.
@@ -47,6 +48,7 @@ class Published:
     architecture: str
     front_end: str
     settings: Mapping[str, Any]
+    recipe: str
     params_rule: str
     claimed_params: int | None
     claimed_macs: int | None
@@ -165,6 +167,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "architecture": _text,
     "front_end": _text,
     "settings": _settings,
+    "recipe": _text,
     "params_rule": _rule,
     "claimed_params": _count,
     "claimed_macs": _count,

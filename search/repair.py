@@ -85,7 +85,7 @@ def descend(
 
 def _excess(priced: Any, values: list[Any], budget: Budget) -> float:
     try:
-        return max(budget.excess(priced(values)).values())
+        return max(budget.excess(priced(values)).values(), default=0.0)
     except ValueError:
         return math.inf
 

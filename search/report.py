@@ -1,7 +1,7 @@
 """Figures as tables: for a terminal, for Markdown. Needs no torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from rich import box
@@ -11,6 +11,8 @@ from rich.table import Table
 from objectives.cost import Cost
 from objectives.quality import Quality, Score
 from search.published import STORED, Published
+from search.recipes import NamedRecipe
+from training.recipe import Recipe
 
 Rows = Mapping[str, Sequence[Any]]  # what a row is about -> its cells
 WORST = "Worst limit, of the networks over budget: the one that a network exceeds by the largest factor."
@@ -90,6 +92,39 @@ def published_lines(entry: Published, cost: Cost) -> list[str]:
     known["remark"] = entry.remark or "none"
     known |= {f"counted_{name}": getattr(cost, name) for name in ("params", "stored_values", "macs", "peak_bytes")}
     return [f"{name}: {_told(value)}" for name, value in known.items()]
+
+
+def recipes_table(recipes: Sequence[NamedRecipe]) -> Rows:
+    """Arrange recipes: whose they are, how long they train, and by which optimizer."""
+    table: dict[str, list[str]] = {"name": ["network", "source", "epochs", "batch", "optimizer", "rate"]}
+    for named in recipes:
+        recipe = named.recipe
+        table[named.name] = [
+            named.architecture,
+            named.source,
+            str(recipe.epochs),
+            str(recipe.batch_size),
+            recipe.optimizer,
+            f"{recipe.learning_rate:g}",
+        ]
+    return table
+
+
+def recipe_lines(named: NamedRecipe) -> list[str]:
+    """Write all that is known of a recipe: where it is from, and every field that is not at its default."""
+    changed = [
+        f"{name}: {named.values[name]} (default {'none' if default == '' else default})"
+        for name, default in asdict(Recipe()).items()
+        if name in named.values
+    ]
+    return [
+        f"recipe: {named.name}",
+        f"network: {named.architecture}",
+        f"source: {named.source}",
+        f"remark: {named.remark or 'none'}",
+        "",
+        *(changed or ["every field at its default"]),
+    ]
 
 
 def _told(value: object) -> str:

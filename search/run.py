@@ -3,8 +3,9 @@
 import hashlib
 import logging
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,24 @@ from sqlalchemy.exc import SQLAlchemyError
 from data.device import num_cores
 from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_scenes
+from objectives.budget import Budget
 from search.architecture_file import use_architecture_file
 from search.cluster import local_cluster
 from search.display import counting, make_display
 from search.ledger import Ledger
 from search.machine import MACHINE, Use, measure_use, share_machine
 from search.plan import Plan, make_plan
-from search.pricing import Survey
+from search.pricing import Survey, price
 from search.settings import SearchSettings, is_space_file
-from search.study import DATA, FILES, USE, StudyError, StudyFolder
+from search.study import DATA, FILES, TEACHERS, USE, StudyError, StudyFolder
+from search.teachers import answers, export_digest, taught
 from search.trainable import TrialActor
+from search.trial_config import GIVEN
 from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors, actor_config
 from search.user_module import file_digest
 from training.batches import require_material
 from training.material import Material, load_material
+from training.recipe import Recipe
 
 
 class SearchFailedError(RuntimeError):
@@ -67,43 +72,74 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
         for name, (_, start) in plan.starts(surveys, len(scenes.train)).items()
     ]
     with counting("decoding the sound, once", console) as progress:
-        for name in plan.front_ends:
-            material = open_material(settings, scenes, name, progress)
-            for start in starts:
-                if start.front_end == name:
-                    require_material(material, start.recipe)
+        materials = {name: _open_sound(settings, scenes, name, progress) for name in plan.front_ends}
+    with counting("asking the teacher, once", console) as progress:
+        logits = answers(settings.teacher, scenes, settings.cache, progress)
+    for start in starts:
+        require_material(taught(materials[start.front_end], logits), start.recipe)
     console.print(
         f"data: {len(scenes.train):,} training and {len(scenes.evaluate):,} evaluation clips of {len(scenes.classes)} "
-        f"scenes and {len(scenes.devices)} devices in {scenes.root}\n"
-        f"budget: {plan.budget} ({limits_text(plan)})",
+        f"scenes and {len(scenes.devices)} devices in {scenes.root}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
-    for name, survey in surveys.items():
-        looked = "all" if survey.is_whole else "a random"
-        out = "; left out of the search" if name in left_out else ""
-        console.print(
-            f"space: {name}: of {looked} {survey.num_priced:,} networks {survey.share:.1%} fit{out}",
-            highlight=False, soft_wrap=True,
-        )  # fmt: skip
+    for line in training_lines(plan) if settings.train else search_lines(plan, surveys, left_out):
+        console.print(line, highlight=False, soft_wrap=True)
     return Prepared(plan, surveys, scenes, use)
 
 
-def open_material(
-    settings: SearchSettings, scenes: Scenes, front_end: str, progress: Callable[[int, int], None] | None = None
-) -> Material:
+def search_lines(plan: Plan, surveys: Mapping[str, Survey], left_out: Sequence[str]) -> list[str]:
+    """Say what is searched, and how much of it fits."""
+    lines = [f"budget: {plan.budget} ({limits_text(plan.budget)})"]
+    for name, survey in surveys.items():
+        looked = "all" if survey.is_whole else "a random"
+        out = "; left out of the search" if name in left_out else ""
+        lines.append(f"space: {name}: of {looked} {survey.num_priced:,} networks {survey.share:.1%} fit{out}")
+    return lines
+
+
+def training_lines(plan: Plan) -> list[str]:
+    """Say what is trained, how, and by how much it is over the budget."""
+    settings = plan.settings
+    config = plan.config({})
+    cost, limits = price(config, settings.precision), settings.limits()
+    over = "; ".join(limits.violations(cost))
+    fits = f"over budget {limits}, and trained all the same: {over}" if over else f"within budget {limits}"
+    default = asdict(type(config.network)()) | asdict(Recipe())
+    shown = {name: value for name, value in config.to_dict().items() if value != default.get(name, value)}
+    shown = {name: value for name, value in shown.items() if name not in (*GIVEN, "epochs", "seed")}
+    changed = " ".join(f"{name}={value}" for name, value in shown.items())
+    schedule = f"{config.recipe.epochs} epochs in batches of {config.recipe.batch_size}"
+    lines = [
+        f"network: {config.architecture} on {config.front_end}: {cost.macs:,} MACs, {cost.params:,} parameters; {fits}",
+        f"recipe: {schedule}; all at their default but: {changed or 'none'}",
+    ]
+    if settings.teacher:
+        lines.append(f"teacher: {', '.join(settings.teacher)}")
+    return lines
+
+
+def open_material(settings: SearchSettings, scenes: Scenes, front_end: str) -> Material:
     """Open what a search's trials hear through a front end.
 
     Raises:
-        DataError: Sound or impulse responses cannot be read.
+        DataError: Sound or impulse responses cannot be read, or the teacher tells other scenes apart.
+        ExportError: The teacher is no export that can be run.
     """
+    material = _open_sound(settings, scenes, front_end, None)
+    return taught(material, answers(settings.teacher, scenes, settings.cache))
+
+
+def _open_sound(
+    settings: SearchSettings, scenes: Scenes, front_end: str, progress: Callable[[int, int], None] | None
+) -> Material:
     responses = None if settings.impulse_responses is None else Path(settings.impulse_responses)
     cache = None if settings.cache is None else Path(settings.cache)
     return load_material(scenes, FRONT_ENDS[front_end], responses, cache, progress)
 
 
-def limits_text(plan: Plan) -> str:
+def limits_text(budget: Budget) -> str:
     """Name the limits."""
-    return ", ".join(f"{name} <= {limit:,}" for name, limit in plan.budget.limits().items())
+    return ", ".join(f"{name} <= {limit:,}" for name, limit in budget.limits().items()) or "no limits"
 
 
 def start_search(settings: SearchSettings, folder: StudyFolder, console: Console) -> Ledger:
@@ -118,7 +154,11 @@ def start_search(settings: SearchSettings, folder: StudyFolder, console: Console
         raise StudyError(f"{folder.path} already holds a study; go on with `scenefront resume {folder.address}`")
     prepared = prepare(settings, console)
     with folder.lock():
-        attributes = {DATA: describe_data(prepared.scenes), FILES: describe_files(settings)}
+        attributes = {
+            DATA: describe_data(prepared.scenes),
+            FILES: describe_files(settings),
+            TEACHERS: describe_teachers(settings),
+        }
         study = folder.create(settings, attributes)
         return _run(prepared, study, folder, console)
 
@@ -139,6 +179,15 @@ def resume_search(folder: StudyFolder, console: Console) -> Ledger:
                 raise StudyError(
                     f"{file} is gone or has changed since {folder.name} was started; bring it back, or start a "
                     "new study"
+                )
+        for folder_name, digest in study.user_attrs.get(TEACHERS, {}).items():
+            found_digest = ""
+            with suppress(OSError):
+                found_digest = export_digest(Path(folder_name))
+            if found_digest != digest:
+                raise StudyError(
+                    f"the teacher {folder_name} is gone or has changed since {folder.name} was started; bring it back, "
+                    "or start a new study"
                 )
         prepared = prepare(settings, console)
         recorded = study.user_attrs.get(DATA, {})
@@ -163,8 +212,9 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
     console.print(f"study: {folder.path}\nstarting Ray{then}", highlight=False, soft_wrap=True)
     with local_cluster(num_cpus=num_cores(), num_gpus=torch.cuda.device_count(), resources={MACHINE: 1.0}) as scratch:
         use = _find_use(prepared, study, ledger, console)
+        what = "seeds for" if plan.settings.train else "networks for up to"
         console.print(
-            f"training {ledger.num_left} networks for up to {plan.settings.epochs} epochs, {use.workers} side by side "
+            f"training {ledger.num_left} {what} {plan.settings.epochs} epochs, {use.workers} side by side "
             f"({use} each)",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
@@ -272,6 +322,11 @@ def describe_files(settings: SearchSettings) -> dict[str, str]:
     return {name: file_digest(Path(file)) for name, file in files.items() if file is not None}
 
 
+def describe_teachers(settings: SearchSettings) -> dict[str, str]:
+    """Give the SHA-256 of each teacher, by its folder."""
+    return {folder: export_digest(Path(folder)) for folder in settings.teacher}
+
+
 def lists_digest(scenes: Scenes) -> str:
     """Give the SHA-256 of which clips there are, what they are, and on which side."""
     digest = hashlib.sha256()
@@ -292,4 +347,5 @@ def _with_whole_paths(settings: SearchSettings) -> SearchSettings:
         architecture_file=settings.architecture_file and whole(settings.architecture_file),
         impulse_responses=settings.impulse_responses and whole(settings.impulse_responses),
         cache=settings.cache and whole(settings.cache),
+        teacher=tuple(whole(folder) for folder in settings.teacher),
     )

@@ -20,7 +20,7 @@ class SearchSettings:
     """Everything that decides a search; the keys of its YAML file."""
 
     data: str  # folder in the TAU layout
-    space: str  # a name of `SPACES`, several architectures with commas between, or a file
+    space: str  # names of `SPACES` and `METHODS` with commas between, or a file
     architecture_file: str | None = None  # Python file of one more architecture
     split: str = "fold1"  # or a 2024 split: 5, 10, 25, 50, 100
     impulse_responses: str | None = None  # folder of WAV files; None: no such augmentation
@@ -34,6 +34,9 @@ class SearchSettings:
     workers: int | None = None  # side by side; None: as many as are fastest; without `fast`, one a core or GPU
     early_stopping: bool = True
     fast: bool = True  # time how steps are computed fastest here, and train so; False: the plain way, in fp32
+    recipe: str | None = None  # a name of `RECIPES`: how to train, but for what is chosen to vary
+    teacher: tuple[str, ...] = ()  # folders of exports, from whose mean answer is distilled
+    train: bool = False  # no search: the one configuration that `set` describes, `trials` times from `seed` on
     set: Mapping[str, Any] = field(default_factory=dict)  # config fields held fixed
     ranges: Mapping[str, Any] = field(default_factory=dict)  # narrower ranges: field -> [low, high]
 
@@ -50,6 +53,9 @@ class SearchSettings:
                 ("precision", f"one of {', '.join(BYTES)}", self.precision in tuple(BYTES)),
                 ("early_stopping", "true or false", isinstance(self.early_stopping, bool)),
                 ("fast", "true or false", isinstance(self.fast, bool)),
+                ("train", "true or false", isinstance(self.train, bool)),
+                ("recipe", "a name", self.recipe is None or _is_text(self.recipe)),
+                ("teacher", "a list of folders", _is_list(self.teacher)),
                 ("set", "a mapping of config keys to values", _is_mapping(self.set)),
                 ("ranges", "a mapping of config keys to [low, high]", _is_mapping(self.ranges)),
                 ("data", "a text", isinstance(self.data, str)),
@@ -64,9 +70,16 @@ class SearchSettings:
             for name in ("space", "split", "budget")
             if not _is_text(getattr(self, name))
         ]
+        if not wrong and self.train and self.seeds[-1] > MAX_SEED:
+            wrong = [f"seed must leave room for {self.trials} seeds up to {MAX_SEED}, got {self.seed}"]
         if wrong:
             raise ValueError("; ".join(wrong))
         self.limits()
+
+    @property
+    def seeds(self) -> range:
+        """Of the trials, where one configuration is trained."""
+        return range(self.seed, self.seed + self.trials)
 
     def limits(self) -> Budget:
         """Give the budget as limits.
@@ -78,7 +91,7 @@ class SearchSettings:
 
     def to_yaml(self) -> str:
         """Write the settings as the YAML that `read` takes."""
-        plain = asdict(self) | {"set": dict(self.set), "ranges": dict(self.ranges)}
+        plain = asdict(self) | {"teacher": list(self.teacher), "set": dict(self.set), "ranges": dict(self.ranges)}
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
@@ -127,6 +140,8 @@ def make_settings(values: Mapping[str, Any], source: str, *, needs_data: bool = 
         raise ValueError(f"{source}: a search needs {' and '.join(missing)}")
     if isinstance(values.get("split"), int):  # YAML reads the 2024 splits as numbers
         values = {**values, "split": str(values["split"])}
+    if isinstance(values.get("teacher"), list):
+        values = {**values, "teacher": tuple(values["teacher"])}
     try:
         return SearchSettings(**values)
     except ValueError as error:
@@ -156,6 +171,10 @@ def _is_text(value: object) -> bool:
 
 def _is_folder(value: object) -> bool:
     return value is None or _is_text(value)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, tuple) and all(_is_text(each) for each in value)
 
 
 def _is_mapping(value: object) -> bool:

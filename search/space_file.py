@@ -13,6 +13,7 @@ value is held. A Python file says the same as `SPACE`, a `spaces.Space`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from search.ranges import draw
 from search.settings import is_space_file, spelled
 from search.trial_config import OWNED, TrialConfig, field_types
 from search.user_module import load_module
-from spaces import SPACES, TRAINING, Space
+from spaces import METHODS, METHODS_NETWORK, SPACES, TRAINING, Space
 from training.recipe import Recipe
 
 NUM_SAMPLED = 200
@@ -41,7 +42,7 @@ class SpaceError(ValueError):
 
 
 def find_space(text: str) -> Space:
-    """Give the space that a search names: one of `SPACES`, several architectures with commas between, or a file.
+    """Give the space that a search names: names of `SPACES` and `METHODS` with commas between, or a file.
 
     Raises:
         ValueError: There is none of that name, or the file describes none that can be searched.
@@ -51,13 +52,24 @@ def find_space(text: str) -> Space:
     if is_space_file(text):
         return read_space(Path(text))
     names = [name.strip() for name in text.split(",")]
-    if len(names) == 1:
-        raise ValueError(unknown("space", text, SPACES))
-    known = [name for name in SPACES if name in ARCHITECTURES]
     for name in names:
-        if name not in known:
-            raise ValueError(unknown("architecture", name, known))
-    return Space({name: SPACES[name].networks[name] for name in names})
+        if name not in SPACES and name not in METHODS:
+            kind = "space" if len(names) == 1 else "architecture or training method"
+            raise ValueError(unknown(kind, name, [*SPACES, *METHODS]))
+    return _joined([name for name in names if name in SPACES], [name for name in names if name not in SPACES])
+
+
+def _joined(spaces: Sequence[str], methods: Sequence[str]) -> Space:
+    """Join the networks of some spaces and the ranges of some methods.
+
+    Methods alone vary nothing else, with the published network of `METHODS_NETWORK`; beside an architecture, the
+    training is varied as in every search, too.
+    """
+    varied = {field: each for name in methods for field, each in METHODS[name].items()}
+    if not spaces:
+        return Space({METHODS_NETWORK: {}}, training=varied, chosen=frozenset(varied))
+    networks = {name: ranges for space in spaces for name, ranges in SPACES[space].networks.items()}
+    return Space(networks, training={**TRAINING, **varied}, chosen=frozenset(varied))
 
 
 def read_space(path: Path) -> Space:
@@ -70,6 +82,8 @@ def read_space(path: Path) -> Space:
         space = getattr(load_module(path), "SPACE", None)
         if not isinstance(space, Space):
             raise SpaceError(f"{path} must say SPACE, a spaces.Space, got {type(space).__name__}")
+        if space.training is not TRAINING and isinstance(space.training, Mapping):
+            space = replace(space, chosen=frozenset(space.training))
     else:
         try:
             loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -107,8 +121,10 @@ def space_from(record: object) -> Space:
     front_ends = record.get("front_ends", [])
     if not isinstance(front_ends, list):
         raise SpaceError(f"front_ends must be a list of front ends ({', '.join(FRONT_ENDS)}), got {front_ends!r}")
-    training = _ranges("training", record["training"], Recipe) if "training" in record else TRAINING
-    return Space(made, tuple(front_ends), training)
+    if "training" not in record:
+        return Space(made, tuple(front_ends))
+    training = _ranges("training", record["training"], Recipe)
+    return Space(made, tuple(front_ends), training, chosen=frozenset(training))
 
 
 def _ranges(what: str, record: object, config: type) -> dict[str, BaseDistribution]:

@@ -34,7 +34,7 @@ CONFIG, COST, QUALITY = "config", "cost", "quality"
 REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # each a reason
 EPOCH = "epoch:"  # followed by its number
 ORIGIN = "origin"  # of a configuration that the sampler did not propose: its kind, and what was changed so that it fits
-OBJECTIVES, VERSIONS, DATA, FILES = "objectives", "versions", "data", "files"
+OBJECTIVES, VERSIONS, DATA, FILES, TEACHERS = "objectives", "versions", "data", "files", "teachers"
 USE = "machine"  # how the trials use it
 
 RESULTS = Path("results")

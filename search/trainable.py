@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 from ray import tune
+from torch import Tensor
 
 from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_scenes
 from search.architecture_file import use_architecture_file
+from search.teachers import answers, taught
 from search.trial_config import TrialConfig
 from training.allocator import keep_freed_memory
 from training.checkpoint import CheckpointError
@@ -94,21 +96,32 @@ def open_trial(config: Mapping[str, Any]) -> tuple[TrialConfig, Material]:
         use_architecture_file(Path(config["architecture_file"]), check=False)  # the driver has
     trial = TrialConfig.from_dict(config["trial"])
     material = _material(
-        config["data"], config["split"], config["impulse_responses"], config["cache"], trial.front_end, config["gpus"]
-    )
+        config["data"], config["split"], config["impulse_responses"], config["cache"], trial.front_end, config["gpus"],
+        tuple(config["teacher"]),
+    )  # fmt: skip
     return trial, material
 
 
 @lru_cache(maxsize=8)  # front ends
-def _material(root: str, split: str, responses: str | None, cache: str | None, front_end: str, gpus: float) -> Material:
+def _material(
+    root: str, split: str, responses: str | None, cache: str | None, front_end: str, gpus: float,
+    teacher: tuple[str, ...],
+) -> Material:  # fmt: skip
     """Open the data once a process, not once a trial."""
-    return load_material(
+    material = load_material(
         _scenes(root, split),
         FRONT_ENDS[front_end],
         None if responses is None else Path(responses),
         None if cache is None else Path(cache),
         gpu_share=gpus,
     )
+    return taught(material, _answers(root, split, cache, teacher))
+
+
+@lru_cache(maxsize=1)
+def _answers(root: str, split: str, cache: str | None, teacher: tuple[str, ...]) -> Tensor | None:
+    """Read the teacher's answers once a process; the driver has worked them out."""
+    return answers(teacher, _scenes(root, split), cache)
 
 
 @lru_cache(maxsize=1)

@@ -33,6 +33,7 @@ def actor_config(config: TrialConfig, settings: SearchSettings, use: Use) -> dic
         "split": settings.split,
         "impulse_responses": settings.impulse_responses,
         "cache": settings.cache,
+        "teacher": list(settings.teacher),
         "threads": use.cores,
         "gpus": use.gpus,
         "execution": use.execution(config.architecture).to_dict(),

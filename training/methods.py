@@ -253,7 +253,7 @@ def markdown() -> str:
     count = len(METHODS) * (len(METHODS) - 1) // 2
     lines += [
         "",
-        f"Of the {count} pairs {count - len(refused)} can be had together, and a test trains each of them. Refused are:",
+        f"Of the {count} pairs {count - len(refused)} can be had together; a test trains each of them. Refused are:",
         "",
         "| pair | why |",
         "|---|---|",

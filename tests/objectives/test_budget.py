@@ -23,9 +23,17 @@ RULES = {
 HEAVY = Cost(macs=53_174_356, params=253_880, stored_values=260_000, peak_bytes=1)
 
 
-def test_budgets_are_those_of_the_rules():
-    assert {name: budget.limits() for name, budget in BUDGETS.items()} == RULES
+def test_budgets_are_those_of_the_rules_and_none():
+    assert {name: budget.limits() for name, budget in BUDGETS.items()} == RULES | {"none": {}}
     assert BUDGETS[DEFAULT_BUDGET].limits() == {"macs": 30_000_000, "params": 128_000}
+
+
+def test_everything_fits_the_budget_without_limits():
+    none = parse_budget("none")
+    assert (str(none), none.limits(), none.excess(HEAVY), none.violations(HEAVY)) == ("none", {}, {}, [])
+    assert none.fits(HEAVY)
+    with pytest.raises(ValueError, match="a budget needs at least one limit"):
+        Budget("mine")
 
 
 def test_a_cost_at_the_limit_fits_and_one_more_does_not():

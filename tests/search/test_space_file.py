@@ -9,7 +9,7 @@ from search.plan import make_plan
 from search.settings import SearchSettings
 from search.space_file import MAX_NUMBER, SpaceError, broken_promises, find_space, read_space
 from search.user_module import UserFileError
-from spaces import NETWORKS, SPACES, TRAINING, Space
+from spaces import METHODS, NETWORKS, SPACES, TRAINING, Space
 
 WHOLE = """
 networks:
@@ -58,6 +58,7 @@ def test_a_yaml_file_becomes_the_ranges_that_it_says(tmp_path):
             "weight_decay": CategoricalDistribution([1e-5, 0.001]),
             "batch_size": CategoricalDistribution([64]),
         },
+        chosen=frozenset({"learning_rate", "weight_decay", "batch_size"}),
     )
 
 
@@ -95,13 +96,45 @@ def test_names_with_commas_between_are_searched_together():
     assert find_space("isotropic, cp_mobile") == Space({name: NETWORKS[name] for name in ("isotropic", "cp_mobile")})
 
 
+def test_a_method_alone_varies_its_own_fields_with_the_published_isotropic_network():
+    space = find_space("rsc")
+    assert space == Space({"isotropic": {}}, training=METHODS["rsc"], chosen=frozenset({"drop_f", "drop_b"}))
+    plan = make_plan(SearchSettings(data="nowhere", space="rsc"), num_classes=10)
+    assert set(plan.branches["isotropic"].ranges) == {"drop_f", "drop_b"}
+    cost = plan.survey()["isotropic"]
+    assert (cost.num_priced, [int(macs) for macs in cost.costs[0][:2]]) == (1, [29_747_914, 47_946])
+
+
+def test_a_method_beside_an_architecture_is_varied_with_its_sizes_and_its_training():
+    space = find_space("tf_sepnet, rsc,mixup")
+    added = {"drop_f", "drop_b", "mixup_alpha", "mixup_between"}
+    assert dict(space.networks) == {"tf_sepnet": NETWORKS["tf_sepnet"]}
+    assert set(space.training) == set(TRAINING) | added
+    assert space.chosen == added
+    assert list(find_space("all,rsc").networks) == list(NETWORKS)
+
+
+def test_a_method_decides_the_range_of_a_field_that_every_search_varies():
+    assert find_space("isotropic").training["learning_rate"].high == 0.02
+    assert find_space("isotropic,optimizers").training["learning_rate"].high == 0.2
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_a_method_can_be_searched_alone_and_beside_every_architecture(name):
+    assert broken_promises(find_space(name)) == []
+    assert broken_promises(find_space(f"all,{name}")) == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("isotropci", "unknown space 'isotropci'; did you mean 'isotropic'?"),
-        ("isotropic,cp_mobil", "unknown architecture 'cp_mobil'; did you mean 'cp_mobile'?"),
-        ("isotropic,all", f"unknown architecture 'all'; there are: {', '.join(sorted(NETWORKS))}"),
-        ("isotropic,", f"unknown architecture ''; there are: {', '.join(sorted(NETWORKS))}"),
+        ("isotropic,cp_mobil", "unknown architecture or training method 'cp_mobil'; did you mean 'cp_mobile'?"),
+        ("isotropic,mixpu", "unknown architecture or training method 'mixpu'; did you mean 'mixup'?"),
+        (
+            "isotropic,",
+            f"unknown architecture or training method ''; there are: {', '.join(sorted([*SPACES, *METHODS]))}",
+        ),
     ],
 )
 def test_a_name_that_nobody_knows_is_told_with_the_nearest(text, message):

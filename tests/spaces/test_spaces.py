@@ -12,7 +12,8 @@ from models.isotropic import IsotropicConfig, count
 from search.plan import make_plan
 from search.settings import SearchSettings
 from search.space_file import broken_promises
-from spaces import NETWORKS, SPACES, TRAINING
+from spaces import METHODS, NETWORKS, SPACES, TRAINING
+from training.recipe import Recipe
 
 # The training settings of the ASCDomain report, DCASE 2024 task 1; 2,000 of 81,900 steps are warm-up.
 PUBLISHED_TRAINING = {
@@ -103,7 +104,7 @@ def test_the_published_training_lies_in_the_ranges():
     assert [key for key, each in TRAINING.items() if not lies_in(PUBLISHED_TRAINING[key], each)] == []
 
 
-@pytest.mark.parametrize("ranges", [*NETWORKS.values(), TRAINING])
+@pytest.mark.parametrize("ranges", [*NETWORKS.values(), TRAINING, *METHODS.values()])
 def test_a_step_divides_its_range(ranges):
     for each in ranges.values():
         if not isinstance(each, CategoricalDistribution) and each.step:
@@ -116,3 +117,30 @@ def test_probabilities_stay_probabilities():
         distribution = TRAINING[key]
         assert isinstance(distribution, FloatDistribution)
         assert 0 <= distribution.low < distribution.high <= 1
+
+
+def test_a_methods_name_is_no_architectures():
+    assert not {*METHODS} & {*SPACES}
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_method_varies_fields_of_the_recipe_and_can_leave_them_at_their_default(method):
+    default = asdict(Recipe())
+    ranges = METHODS[method]
+    assert set(ranges) <= set(default)
+    assert [key for key, each in ranges.items() if not lies_in(default[key], each)] == []
+
+
+def test_every_field_of_the_recipe_can_be_searched_by_a_name_but_those_of_the_run_itself():
+    varied = {name for ranges in (TRAINING, *METHODS.values()) for name in ranges}
+    own = {"epochs", "seed", "momentum"}  # and momentum, which is refused with two optimizers of three
+    assert varied == set(asdict(Recipe())) - own
+
+
+def test_no_two_methods_vary_the_same_field():
+    names = [name for ranges in METHODS.values() for name in ranges]
+    assert len(names) == len(set(names))
+
+
+def test_self_challenging_is_varied_up_to_one_half():
+    assert METHODS["rsc"] == {"drop_f": FloatDistribution(0.0, 0.5), "drop_b": FloatDistribution(0.0, 0.5)}

@@ -1,0 +1,177 @@
+"""The recipes of the five reports by name: how each trains, as what differs from `Recipe`'s defaults.
+
+Where a report does not print a setting that its method needs, the remark says so, and from where the value is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from search.names import unknown
+from training.recipe import Recipe
+
+ASCDOMAIN = "Truchan et al., ASCDomain, DCASE 2024 task 1"
+TF_SEPNET = "Cai et al., TF-SepNet, DCASE 2023 task 1"
+CP_JKU = "Koutini et al., CP-JKU, DCASE 2021 task 1A"
+DEFAULT = "isotropic"
+# How to train is decided by a recipe; how long, and from which seed, by whoever trains.
+HELD = tuple(field.name for field in fields(Recipe) if field.name not in ("epochs", "seed"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedRecipe:
+    """A report's way to train.
+
+    Attributes:
+        name: Its name here.
+        architecture: The name of the network that the report trains so.
+        source: Report and place in it; repository and commit.
+        remark: What the report leaves open, and what was chosen for it.
+        values: Fields of the recipe that are not at their default.
+    """
+
+    name: str
+    architecture: str
+    source: str
+    remark: str = ""
+    values: Mapping[str, Any]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The whole of it."""
+        return Recipe(**self.values)
+
+    def describe(self) -> dict[str, Any]:
+        """Give all that is known of it, as JSON can hold it."""
+        return {**asdict(self), "values": dict(self.values), "epochs": self.recipe.epochs}
+
+
+# What the ASCDomain report alone does, and `Recipe` by default.
+_NONE_OF_ASCDOMAIN = {"roll_s": 0.0, "mask_bins": 0, "mix_style_p": 0.0, "impulse_response_p": 0.0}
+_TF_SEPNET = {
+    **_NONE_OF_ASCDOMAIN, "epochs": 200, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.01,
+    "weight_decay": 0.0, "warmup_share": 0.05, "simulated_devices": 32, "mixup_alpha": 0.3, "mix_style_p": 0.7,
+}  # fmt: skip
+_CP_RESNET = {
+    **_NONE_OF_ASCDOMAIN, "epochs": 350, "batch_size": 10, "optimizer": "adam", "learning_rate": 1e-4,
+    "weight_decay": 0.0, "schedule": "linear", "warmup_share": 0.0, "plateau_share": 0.1428, "final_share": 0.05,
+    "roll_s": 0.5, "mel_top_drop": 0.1, "mixup_alpha": 0.3, "swa_epochs": 10, "prune_to": 65_000,
+    "prune_share": 0.5714,
+}  # fmt: skip
+_CP_JKU_REMARK = (
+    "The report refers to that of 2019 for its set-up; epochs, batch, optimizer, rates and mixup are those of the "
+    "configuration in https://github.com/kkoutini/cpjku_dcase19 at 9e402a5. Its rate falls from epoch 50 to 300 and "
+    "stays there; here it falls to the end. Its clips of 10 s are rolled all round, which is 0.5 s to either side of "
+    "one of 1 s. How far the mel bank's top is lowered is not printed: 0.1 is our choice."
+)
+
+RECIPES: dict[str, NamedRecipe] = {
+    recipe.name: recipe
+    for recipe in (
+        NamedRecipe(name="isotropic", architecture="isotropic", source=f"{ASCDOMAIN}, sections 2 and 4.2", values={}),
+        NamedRecipe(
+            name="rsc",
+            architecture="isotropic",
+            source=f"{ASCDOMAIN}, section 3.3 and table 2",
+            values={"drop_f": 0.05, "drop_b": 0.05},
+        ),
+        NamedRecipe(
+            name="domain_adversarial",
+            architecture="isotropic",
+            source="https://github.com/hubtru/ASCDomain at dd49ddd, Adverserial/run_adv_training.py",
+            remark="In the repository alone; its training leaves impulse responses out.",
+            values={"adversarial_weight": 1.0, "impulse_response_p": 0.0},
+        ),
+        NamedRecipe(
+            name="tf_sepnet",
+            architecture="tf_sepnet",
+            source=f"{TF_SEPNET}, sections 2.3, 2.4 and 4",
+            remark=(
+                "mix_style_p is that of width 40; it is 0.5 for width 12 and 0.6 for width 20. The dropout is the "
+                "network's and not printed. The report's table 3 is of 100 epochs. It quantizes after training."
+            ),
+            values=_TF_SEPNET,
+        ),
+        NamedRecipe(
+            name="tf_sepnet_distilled",
+            architecture="tf_sepnet",
+            source=f"{TF_SEPNET}, section 3.3",
+            remark="Of width 12, from a teacher of width 160: tf_sepnet_160, trained with the recipe tf_sepnet.",
+            values={**_TF_SEPNET, "mix_style_p": 0.5, "distill_weight": 20.0, "distill_temperature": 5.0},
+        ),
+        NamedRecipe(
+            name="cp_resnet",
+            architecture="cp_resnet",
+            source=f"{CP_JKU}, sections 2, 5 and 6",
+            remark=_CP_JKU_REMARK,
+            values=_CP_RESNET,
+        ),
+        NamedRecipe(
+            name="cp_resnet_adversarial",
+            architecture="cp_resnet",
+            source=f"{CP_JKU}, sections 2, 4, 5 and 6",
+            remark=f"{_CP_JKU_REMARK} The critic's weight is not printed: 1 is our choice.",
+            values={**_CP_RESNET, "critic_weight": 1.0, "critic_penalty": 10.0},
+        ),
+        NamedRecipe(
+            name="sep_cnn",
+            architecture="sep_cnn",
+            source="Xin et al., DCASE 2022 task 1, sections 3 and 4.1",
+            remark="The sizes of the mixture masks and how often they are used are not printed: ours are a choice.",
+            values={
+                **_NONE_OF_ASCDOMAIN, "batch_size": 32, "learning_rate": 0.001, "weight_decay": 1e-5,
+                "warmup_share": 0.0, "final_share": 0.01, "shift_frames": 10.0, "mixture_mask_share": 0.125,
+                "mixture_mask_p": 0.5, "test_copies": 30,
+            },
+        ),
+        NamedRecipe(
+            name="bc_resnet",
+            architecture="bc_resnet",
+            source="Cao et al., BC-ResNet-Mod, DCASE 2022 task 1, sections 2, 3 and 4.1.2",
+            remark=(
+                "Not printed, and chosen by us: how the rate falls between its restarts (a cosine), the steps of the "
+                "pitch, the sizes of SpecAugment, the shares of cross-gradient training and of quantization. The "
+                "decay factor of 1e-5 is read as weight decay. The report distils, too, with a weight and a "
+                "temperature that it does not print: give --teacher, and distill_weight with --set."
+            ),
+            values={
+                **_NONE_OF_ASCDOMAIN, "epochs": 200, "batch_size": 512, "optimizer": "sgd", "learning_rate": 0.1,
+                "weight_decay": 1e-5, "warmup_share": 0.0, "restart_epochs": "4,8,16,32,64,128",
+                "pitch_semitones": 2.0, "spectrum_correction": True, "warp_frames": 4, "mask_bins": 16,
+                "mask_frames": 4, "mixup_alpha": 0.4, "mixup_between": True, "cross_gradient_share": 0.5,
+                "quantize_share": 0.1,
+            },
+        ),
+    )
+}  # fmt: skip
+
+
+def find_recipe(name: str) -> NamedRecipe:
+    """Look up a recipe.
+
+    Raises:
+        ValueError: There is none of that name; the nearest is named.
+    """
+    if name not in RECIPES:
+        raise ValueError(unknown("recipe", name, RECIPES))
+    return RECIPES[name]
+
+
+def recipe_of(architecture: str) -> NamedRecipe:
+    """Give the recipe of the report that an architecture is from; without one, the default.
+
+    >>> recipe_of("sep_cnn").name, recipe_of("cp_mobile").name
+    ('sep_cnn', 'isotropic')
+    """
+    known = (recipe for recipe in RECIPES.values() if recipe.architecture == architecture)
+    return next(known, RECIPES[DEFAULT])
+
+
+def values_held(recipe: Recipe, epochs: int) -> dict[str, Any]:
+    """Give what a recipe holds of a training of so many epochs: what it tells in epochs is scaled to them.
+
+    >>> values_held(RECIPES["bc_resnet"].recipe, 20)["restart_epochs"]
+    '1,2,3,6,13'
+    """
+    scaled = asdict(recipe.scaled(epochs / recipe.epochs))
+    return {name: scaled[name] for name in HELD}

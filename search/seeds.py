@@ -1,0 +1,64 @@
+"""What came of training one configuration from several seeds: each, and the mean with its interval. Needs no torch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from objectives.interval import CONFIDENCE, mean_interval
+from objectives.quality import Quality
+from search.study import CONFIG, QUALITY
+
+
+def seeds_report(study: optuna.Study) -> dict[str, Any]:
+    """Describe a study of one configuration, as plain values.
+
+    Returns:
+        `seeds`: the figures of each seed that is trained, by seed; `mean`: of each figure its mean over the seeds, and
+        in `half` what the interval at `confidence` reaches to either side, None of a single seed.
+    """
+    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    by_seed = {int(trial.user_attrs[CONFIG]["seed"]): trial for trial in complete}
+    seeds = {
+        str(seed): {"trial": by_seed[seed].number, **figures(Quality.from_dict(by_seed[seed].user_attrs[QUALITY]))}
+        for seed in sorted(by_seed)
+    }
+    names = [name for name in next(iter(seeds.values()), {}) if name != "trial"]
+    found = {name: mean_interval([float(each[name]) for each in seeds.values()]) for name in names}
+    return {
+        "seeds": seeds,
+        "mean": {name: each.mean for name, each in found.items()},
+        "half": {name: each.half for name, each in found.items()},
+        "confidence": CONFIDENCE,
+    }
+
+
+def figures(quality: Quality) -> dict[str, float]:
+    """Give what is told of a training: macro accuracy, log loss, and accuracy by group of devices."""
+    groups = {f"accuracy_{name}": score.accuracy for name, score in quality.by_group.items()}
+    return {"macro_accuracy": quality.macro_accuracy, "log_loss": quality.log_loss, **groups}
+
+
+def seeds_lines(report: Mapping[str, Any]) -> list[list[str]]:
+    """Arrange a report: a row a seed, then the mean."""
+    names = list(report["mean"])
+    lines = [["seed", "trial", *(title(name) for name in names)]]
+    for seed, row in report["seeds"].items():
+        lines.append([seed, str(row["trial"]), *(f"{row[name]:.3f}" for name in names)])
+    lines.append(["mean", "", *(_mean_text(report["mean"][name], report["half"][name]) for name in names)])
+    return lines
+
+
+def title(name: str) -> str:
+    """Name a figure in words.
+
+    >>> title("macro_accuracy"), title("accuracy_unseen")
+    ('macro accuracy', 'accuracy, unseen devices')
+    """
+    group = name.removeprefix("accuracy_")
+    return name.replace("_", " ") if group == name else f"accuracy, {group} devices"
+
+
+def _mean_text(mean: float, half: float | None) -> str:
+    return f"{mean:.3f}" if half is None else f"{mean:.3f} ± {half:.3f}"

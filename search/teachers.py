@@ -1,0 +1,59 @@
+"""Exports as teachers: who answers, and what a trial that learns from them hears."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from data.layout import Scenes
+from search.export import load_export
+from search.user_module import file_digest
+from training.loop import default_device
+from training.material import Material
+from training.teacher import Teacher, teacher_logits
+
+
+def read_teacher(folder: Path) -> Teacher:
+    """Read an export as a teacher.
+
+    Raises:
+        ExportError: The folder is no export, or one that this version cannot run.
+        CheckpointError: Its weights are missing, broken, or of another network.
+    """
+    export = load_export(folder)
+    return Teacher(str(folder), export.network, export.config.front_end_config, export.classes, export_digest(folder))
+
+
+def export_digest(folder: Path) -> str:
+    """Give the SHA-256 of what decides an export's answers: its weights and its config."""
+    digests = [file_digest(folder / name) for name in ("weights.safetensors", "config.yaml")]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def answers(
+    folders: Sequence[str], scenes: Scenes, cache: str | None, progress: Callable[[int, int], None] | None = None
+) -> Tensor | None:
+    """Give the mean logits of teachers on the training clips, (N, K); nothing where there is no teacher.
+
+    Args:
+        folders: Of the exports.
+        scenes: The data set.
+        cache: Folder of the decoded sound; None: beside the data.
+        progress: Told how many clips are answered, and of how many, where they were not before.
+
+    Raises:
+        ExportError: A folder is no export that can be run.
+        CheckpointError: The weights of one are missing, broken, or of another network.
+        DataError: A teacher tells other scenes apart, or the sound cannot be read.
+    """
+    if not folders:
+        return None
+    teachers = [read_teacher(Path(folder)) for folder in folders]
+    return teacher_logits(teachers, scenes, None if cache is None else Path(cache), default_device(), progress)
+
+
+def taught(material: Material, logits: Tensor | None) -> Material:
+    """Add a teacher's logits to what trials hear."""
+    return material if logits is None else replace(material, teacher=logits)

@@ -1,0 +1,153 @@
+"""One configuration to be trained whole, as the settings of a study: nothing varies in it but the seed."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from models import ARCHITECTURES
+from search.architecture_file import use_architecture_file
+from search.export import best_trial, read_config
+from search.plan import WITHOUT_RESPONSES
+from search.pricing import find_trial, price
+from search.published import read_published
+from search.recipes import HELD, find_recipe, recipe_of
+from search.settings import SearchSettings, make_settings, spelled
+from search.study import CONFIG, FILES, REJECTED, StudyError, find_study
+from search.trial_config import GIVEN, OWNED, TrialConfig, field_types
+from search.user_module import file_digest
+from training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Found:
+    """A configuration to train.
+
+    Attributes:
+        config: What it is, with the recipe that is its own.
+        architecture_file: Python file of a user's own architecture, where it is of one.
+    """
+
+    config: TrialConfig
+    architecture_file: str | None = None
+
+
+def from_name(name: str) -> Found:
+    """Find an architecture or a published network, with the recipe of its report.
+
+    Raises:
+        ValueError: There is none of that name; the nearest is named.
+    """
+    config = find_trial(name, {})
+    recipes = {entry.name: entry.recipe for entry in read_published()}
+    recipe = recipe_of(name) if name in ARCHITECTURES else find_recipe(recipes[name])
+    return Found(replace(config, recipe=recipe.recipe))
+
+
+def from_file(path: Path) -> Found:
+    """Read an export's config.yaml, or a YAML mapping of config values with an architecture.
+
+    Raises:
+        ValueError: It cannot be read, or describes no configuration.
+    """
+    try:
+        record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML that can be loaded safely: {error}") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} must be a mapping of config values, got {type(record).__name__}")
+    if "format" in record:
+        return Found(read_config(path)[0])
+    if "architecture" not in record:
+        raise ValueError(f"{path} must name an architecture: one of {', '.join(ARCHITECTURES)}")
+    numbers = {name for name, kind in field_types(Recipe).items() if kind is float}
+    try:
+        return Found(
+            TrialConfig.from_dict({name: spelled(each) if name in numbers else each for name, each in record.items()})
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def from_trial(text: str, results: Path) -> Found:
+    """Find a trial of a study: STUDY:NUMBER, or STUDY:best.
+
+    Raises:
+        ValueError: There is no such study or trial, or none that was priced within its budget.
+    """
+    name, colon, number = text.rpartition(":")
+    if not colon or not name or not (number.isdecimal() or number == "best"):
+        raise ValueError(f"a trial is STUDY:NUMBER or STUDY:best, got {text!r}")
+    folder = find_study(results, name)
+    study, settings = folder.open(), folder.settings()
+    trials = study.get_trials(deepcopy=False)
+    index = best_trial(study) if number == "best" else int(number)
+    if index >= len(trials):
+        raise StudyError(f"{folder.name} has no trial {index}; its trials are 0 to {len(trials) - 1}")
+    attributes = trials[index].user_attrs
+    if CONFIG not in attributes:
+        why = attributes.get(REJECTED, {}).get("reason", "it was never priced")
+        raise StudyError(f"trial {index} of {folder.name} was rejected, so there is nothing to train: {why}")
+    if settings.architecture_file is not None:
+        file = Path(settings.architecture_file)
+        use_architecture_file(file)
+        if study.user_attrs.get(FILES, {}).get("architecture_file") != file_digest(file):
+            raise StudyError(f"{file} has changed since {folder.name} was started; bring it back")
+    return Found(TrialConfig.from_dict(attributes[CONFIG]), settings.architecture_file)
+
+
+def train_settings(
+    found: Found,
+    *,
+    data: str,
+    recipe: str | None = None,
+    scale: float | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    held: Mapping[str, Any] | None = None,
+    **others: Any,
+) -> SearchSettings:
+    """Make the settings of a study that trains one configuration to the last epoch, whatever it costs.
+
+    Args:
+        found: What to train.
+        data: Folder in the TAU layout.
+        recipe: Name of the recipe; None: the configuration's own.
+        scale: Times the recipe's epochs; what is told in epochs goes with them.
+        epochs: The same, as the number to come to.
+        seed: Of the first training; None: the configuration's own.
+        held: Config values in place of the configuration's and the recipe's.
+        others: Settings as they are; None where they are to have their default.
+
+    Raises:
+        ValueError: They contradict each other, or build no network or no recipe.
+    """
+    if scale is not None and epochs is not None:
+        raise ValueError("scale and epochs both say how long to train: give one of the two")
+    held = dict(held or {})
+    for name in held:
+        if name in OWNED:
+            raise ValueError(f"{name} cannot be set here: {OWNED[name]}")
+    wanted = found.config.recipe if recipe is None else find_recipe(recipe).recipe
+    if epochs is not None:
+        if epochs < 1:
+            raise ValueError(f"epochs must be a whole number of at least 1, got {epochs}")
+        scale = epochs / wanted.epochs
+    wanted = wanted.scaled(1.0 if scale is None else scale)
+    network = {name: value for name, value in asdict(found.config.network).items() if name not in GIVEN}
+    described = {"front_end": found.config.front_end, **network, **{name: getattr(wanted, name) for name in HELD}}
+    if others.get("impulse_responses") is None:
+        described |= WITHOUT_RESPONSES
+    values = {**described, **held}
+    price(TrialConfig.from_values(found.config.architecture, {**values, "epochs": wanted.epochs}), "fp16")
+    given: dict[str, Any] = {"architecture_file": found.architecture_file}
+    given |= {name: value for name, value in others.items() if value is not None}
+    settings = {
+        **given, "data": data, "space": found.config.architecture, "train": True, "early_stopping": False,
+        "epochs": wanted.epochs, "seed": found.config.recipe.seed if seed is None else seed, "set": values,
+    }  # fmt: skip
+    return make_settings(settings, "flags")

@@ -1,0 +1,12 @@
+"""Cross-gradient training: the share of the loss on perturbed inputs, and how far these are moved.
+
+The BC-ResNet-Mod report of DCASE 2022 (section 3.1.3) prints neither; a share of 0 is none.
+"""
+
+from optuna.distributions import BaseDistribution
+from optuna.distributions import FloatDistribution as Float
+
+RANGES: dict[str, BaseDistribution] = {
+    "cross_gradient_share": Float(0.0, 0.9),
+    "cross_gradient_step": Float(0.1, 10.0, log=True),
+}

@@ -1,0 +1,11 @@
+"""Stochastic weight averaging: over how many of the last epochs.
+
+The CP-JKU report of DCASE 2021 (section 6) averages 10; 0 is none, and more than there are is refused.
+"""
+
+from optuna.distributions import BaseDistribution
+from optuna.distributions import IntDistribution as Int
+
+RANGES: dict[str, BaseDistribution] = {
+    "swa_epochs": Int(0, 10),
+}

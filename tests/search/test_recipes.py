@@ -1,0 +1,164 @@
+"""The recipes of the reports, and a search that holds one."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from models import ARCHITECTURES
+from search.plan import make_plan
+from search.published import read_published
+from search.recipes import RECIPES, find_recipe, recipe_of, values_held
+from search.settings import SearchSettings
+from spaces import TRAINING
+from training.recipe import Recipe
+
+# As the reports print them: epochs, batch, optimizer, peak rate, weight decay.
+PRINTED = {
+    "isotropic": (150, 256, "adamw", 0.005, 1e-4),
+    "rsc": (150, 256, "adamw", 0.005, 1e-4),
+    "domain_adversarial": (150, 256, "adamw", 0.005, 1e-4),
+    "tf_sepnet": (200, 32, "adam", 0.01, 0.0),
+    "tf_sepnet_distilled": (200, 32, "adam", 0.01, 0.0),
+    "cp_resnet": (350, 10, "adam", 1e-4, 0.0),
+    "cp_resnet_adversarial": (350, 10, "adam", 1e-4, 0.0),
+    "sep_cnn": (150, 32, "adamw", 1e-3, 1e-5),
+    "bc_resnet": (200, 512, "sgd", 0.1, 1e-5),
+}
+# What each report does beside its optimizer; everything else is off.
+METHODS = {
+    "isotropic": {"roll_s": 0.1, "mask_bins": 48, "mix_style_p": 0.4, "impulse_response_p": 0.6},
+    "rsc": {
+        "roll_s": 0.1, "mask_bins": 48, "mix_style_p": 0.4, "impulse_response_p": 0.6, "drop_f": 0.05, "drop_b": 0.05,
+    },
+    "domain_adversarial": {"roll_s": 0.1, "mask_bins": 48, "mix_style_p": 0.4, "adversarial_weight": 1.0},
+    "tf_sepnet": {"simulated_devices": 32, "mixup_alpha": 0.3, "mix_style_p": 0.7},
+    "tf_sepnet_distilled": {
+        "simulated_devices": 32, "mixup_alpha": 0.3, "mix_style_p": 0.5, "distill_weight": 20.0,
+    },
+    "cp_resnet": {"roll_s": 0.5, "mel_top_drop": 0.1, "mixup_alpha": 0.3, "swa_epochs": 10, "prune_to": 65_000},
+    "cp_resnet_adversarial": {
+        "roll_s": 0.5, "mel_top_drop": 0.1, "mixup_alpha": 0.3, "swa_epochs": 10, "prune_to": 65_000,
+        "critic_weight": 1.0,
+    },
+    "sep_cnn": {"shift_frames": 10.0, "mixture_mask_share": 0.125, "test_copies": 30},
+    "bc_resnet": {
+        "pitch_semitones": 2.0, "spectrum_correction": True, "warp_frames": 4, "mask_bins": 16, "mask_frames": 4,
+        "mixup_alpha": 0.4, "cross_gradient_share": 0.5, "quantize_share": 0.1,
+    },
+}  # fmt: skip
+SWITCHES = {name for switched in METHODS.values() for name in switched} | {
+    "ema_decay",
+    "label_smoothing",
+    "focal_gamma",
+}
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_recipe_is_what_its_report_prints(name):
+    recipe = RECIPES[name].recipe
+    found = recipe.epochs, recipe.batch_size, recipe.optimizer, recipe.learning_rate, recipe.weight_decay
+    assert found == PRINTED[name]
+    assert {field: value for field, value in asdict(recipe).items() if field in SWITCHES and value} == METHODS[name]
+
+
+def test_every_report_is_there_and_every_recipe_says_whose_it_is():
+    assert list(RECIPES) == list(PRINTED)
+    assert all(recipe.source and recipe.architecture in ARCHITECTURES for recipe in RECIPES.values())
+
+
+def test_warm_up_and_fall_are_those_of_the_reports():
+    assert RECIPES["isotropic"].recipe.warmup_share * 81_750 == pytest.approx(2000, abs=1)
+    assert RECIPES["tf_sepnet"].recipe.warmup_share * 200 == 10
+    cp_resnet = RECIPES["cp_resnet"].recipe
+    assert cp_resnet.plateau_share * 350 == pytest.approx(50, abs=0.1)
+    assert cp_resnet.prune_share * 350 == pytest.approx(200, abs=0.1)
+    assert (cp_resnet.schedule, cp_resnet.final_share) == ("linear", 0.05)  # 5e-6 of 1e-4
+    assert RECIPES["sep_cnn"].recipe.final_share == 0.01  # 1e-5 of 1e-3
+    assert RECIPES["bc_resnet"].recipe.restarts == (4, 8, 16, 32, 64, 128)
+
+
+def test_every_published_network_names_its_recipe():
+    recipes = {entry.name: entry.recipe for entry in read_published()}
+    assert set(recipes.values()) <= set(RECIPES)
+    assert recipes["cp_resnet_4"] == "cp_resnet_adversarial"
+    assert (recipes["tf_sepnet_160"], recipes["bc_resnet_40"]) == ("tf_sepnet", "tf_sepnet")
+    assert [recipe_of(name).name for name in ("isotropic", "cp_resnet", "plain_cnn")] == [
+        *("isotropic", "cp_resnet", "isotropic"),
+    ]
+
+
+def test_an_unknown_recipe_is_told_with_the_nearest():
+    with pytest.raises(ValueError, match="unknown recipe 'tf_sepnt'; did you mean 'tf_sepnet'"):
+        find_recipe("tf_sepnt")
+
+
+def plan(**values):
+    return make_plan(SearchSettings(**{"data": "nowhere", "space": "isotropic", **values}), num_classes=10)
+
+
+def test_a_search_holds_a_recipe_and_varies_the_network_alone():
+    branch = plan(recipe="sep_cnn", epochs=15).branches["isotropic"]
+    assert {name.partition(".")[0] for name in branch.ranges} == {"isotropic"}
+    recipe = branch.config({}).recipe
+    assert recipe == Recipe(**{**asdict(RECIPES["sep_cnn"].recipe), "epochs": 15})
+
+
+def test_what_is_chosen_by_name_is_varied_and_not_held():
+    branch = plan(space="isotropic,rsc", recipe="rsc").branches["isotropic"]
+    assert {name for name in branch.ranges if "." not in name} == {"drop_f", "drop_b"}
+    narrowed = plan(recipe="rsc", ranges={"learning_rate": [0.001, 0.002]}).branches["isotropic"]
+    assert {name for name in narrowed.ranges if "." not in name} == {"learning_rate"}
+    assert plan(recipe="rsc", set={"drop_f": 0.5}).config({}).recipe.drop_f == 0.5
+
+
+def test_without_a_recipe_a_search_varies_the_training_as_ever():
+    ranges = plan(impulse_responses="irs").branches["isotropic"].ranges
+    assert {name for name in ranges if "." not in name} == set(TRAINING)
+
+
+def test_what_a_recipe_tells_in_epochs_goes_with_the_searchs():
+    recipe = plan(recipe="bc_resnet", epochs=20).config({}).recipe
+    assert (recipe.epochs, recipe.restarts) == (20, (1, 2, 3, 6, 13))
+    assert values_held(RECIPES["cp_resnet"].recipe, 35)["swa_epochs"] == 1
+    assert "epochs" not in values_held(Recipe(), 35)
+
+
+def test_without_a_folder_of_responses_a_recipe_trains_without_them():
+    recipe = plan(recipe="tf_sepnet").config({}).recipe
+    assert (recipe.impulse_response_p, recipe.simulated_devices) == (0.0, 0)
+    assert plan(recipe="tf_sepnet", impulse_responses="irs").config({}).recipe.simulated_devices == 32
+
+
+def test_methods_that_need_responses_are_refused_without_a_folder():
+    with pytest.raises(ValueError, match="varies simulated_devices, but there is no folder of impulse responses"):
+        plan(space="isotropic,device_simulation")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"recipe": "tf_sepnet_distilled"}, "distill_weight is 20, but there is no teacher; name a trained export"),
+        ({"space": "isotropic,distillation"}, "distill_weight goes up to 50, but there is no teacher"),
+        ({"set": {"distill_weight": 0.5}}, "distill_weight is 0.5, but there is no teacher"),
+        ({"teacher": ("export",)}, "there is a teacher, but distill_weight is 0, so nobody learns from it"),
+    ],
+)
+def test_a_teacher_and_distillation_need_each_other(values, message):
+    with pytest.raises(ValueError, match=message):
+        plan(**values)
+
+
+def test_a_search_over_distillation_takes_a_teacher():
+    assert "distill_weight" in plan(space="isotropic,distillation", teacher=("export",)).branches["isotropic"].ranges
+
+
+def test_the_recipes_are_listed_and_told_whole(run):
+    listed = run("recipes").out
+    assert all(name in listed for name in RECIPES)
+    lines = run("recipes", "rsc").out.splitlines()
+    assert {"recipe: rsc", "drop_f: 0.05 (default 0.0)", "drop_b: 0.05 (default 0.0)"} <= set(lines)
+    assert "every field at its default" in run("recipes", "isotropic").out
+    told = json.loads(run("recipes", "bc_resnet", "--json").out)
+    assert (told["epochs"], told["values"]["optimizer"], told["architecture"]) == (200, "sgd", "bc_resnet")
+    assert [each["name"] for each in json.loads(run("recipes", "--json").out)] == list(RECIPES)

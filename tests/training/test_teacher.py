@@ -1,0 +1,149 @@
+"""A teacher's answers: the mean logits on each training clip, against one clip at a time, and how they are kept."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from data.front_end import FrontEnd, FrontEndConfig
+from data.layout import DataError, read_scenes
+from data.store import read_clip
+from training.teacher import Teacher, teacher_logits
+
+COARSE = FrontEndConfig(rate_hz=8_000, window=512, hop=400, fft=512, mel_bins=16)
+FINE = FrontEndConfig(rate_hz=16_000, window=1024, hop=500, fft=1024, mel_bins=24)
+CPU = torch.device("cpu")
+
+
+class Ear(nn.Module):
+    """The mean of each mel bin, weighted; counts how often it is asked."""
+
+    def __init__(self, mel_bins, num_classes, seed):
+        super().__init__()
+        weight = torch.randn(num_classes, mel_bins, generator=torch.Generator().manual_seed(seed))
+        self.weight = nn.Parameter(weight)
+        self.asked = 0
+
+    def forward(self, x):
+        self.asked += len(x)
+        return x.mean(dim=(1, 3)) @ self.weight.T
+
+
+@pytest.fixture
+def scenes(tiny):
+    return read_scenes(tiny)
+
+
+@pytest.fixture
+def teachers(scenes):
+    first = Teacher("first", Ear(16, 3, 0), COARSE, scenes.classes, "digest one")
+    second = Teacher("second", Ear(24, 3, 1), FINE, scenes.classes, "digest two")
+    return first, second
+
+
+def by_hand(scenes, teacher):
+    """The answer to each training clip on its own."""
+    front_end = FrontEnd(teacher.front_end).eval()
+    answers = []
+    for row in scenes.train:
+        sound = read_clip(scenes.root / scenes.clips["filename"][row], teacher.front_end.rate_hz)
+        heard = front_end(torch.from_numpy(sound)[None])[0, 0].mean(dim=1).numpy()
+        answers.append(teacher.network.weight.detach().numpy() @ heard)
+    return np.array(answers)
+
+
+def test_one_teachers_answers_are_those_to_each_clip_in_the_order_of_the_list(scenes, teachers, tmp_path):
+    shuffled = replace(scenes, train=scenes.train[::-1].copy())
+    logits = teacher_logits(teachers[:1], shuffled, tmp_path, CPU)
+    assert (logits.shape, logits.dtype) == ((48, 3), torch.float32)
+    np.testing.assert_allclose(logits, by_hand(shuffled, teachers[0]), rtol=1e-3, atol=1e-3)
+    straight = teacher_logits(teachers[:1], scenes, tmp_path, CPU)
+    assert torch.equal(straight, logits.flip(0))
+
+
+def test_the_answers_of_several_are_averaged_each_heard_through_its_own_front_end(scenes, teachers, tmp_path):
+    logits = teacher_logits(teachers, scenes, tmp_path, CPU)
+    mean = (by_hand(scenes, teachers[0]) + by_hand(scenes, teachers[1])) / 2
+    np.testing.assert_allclose(logits, mean, rtol=1e-3, atol=1e-3)
+    assert torch.equal(teacher_logits(teachers[::-1], scenes, tmp_path, CPU), logits)
+
+
+def test_another_order_of_the_classes_is_put_right(scenes, teachers, tmp_path):
+    names = scenes.classes
+    turned = replace(teachers[0], classes=(names[1], names[2], names[0]), digest="turned")
+    straight = teacher_logits(teachers[:1], scenes, tmp_path, CPU)
+    assert torch.equal(teacher_logits([turned], scenes, tmp_path, CPU), straight[:, [2, 0, 1]])
+
+
+def test_other_classes_are_refused(scenes, teachers, tmp_path):
+    other = replace(teachers[0], classes=("airport", "bus", "tram"))
+    with pytest.raises(DataError, match=r"the teacher first tells apart airport, bus, tram, but .* holds airport, bus"):
+        teacher_logits([other], scenes, tmp_path, CPU)
+    assert teachers[0].network.asked == 0
+
+
+def test_they_are_worked_out_once(scenes, teachers, tmp_path):
+    told = []
+    first = teacher_logits(teachers, scenes, tmp_path, CPU, lambda *counts: told.append(counts))
+    assert (told[-1], teachers[0].network.asked, teachers[1].network.asked) == ((96, 96), 48, 48)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    told.clear()
+    assert torch.equal(teacher_logits(teachers, scenes, tmp_path, CPU, lambda *counts: told.append(counts)), first)
+    assert (told, teachers[0].network.asked) == ([], 48)
+
+
+def kept(folder):
+    return sorted(folder.rglob("teacher-*.safetensors"))
+
+
+def test_other_weights_and_other_clips_have_answers_of_their_own(scenes, teachers, tmp_path):
+    teacher_logits(teachers[:1], scenes, tmp_path, CPU)
+    teacher_logits([replace(teachers[0], digest="other weights")], scenes, tmp_path, CPU)
+    fewer = replace(scenes, train=scenes.train[:20])
+    assert teacher_logits(teachers[:1], fewer, tmp_path, CPU).shape == (20, 3)
+    assert len(kept(tmp_path)) == 3
+    assert kept(tmp_path)[0].parent == next(tmp_path.rglob("waveforms-*.npy")).parent
+
+
+@pytest.mark.parametrize("broken", [b"", b"not a file of tensors", None])
+def test_a_broken_file_is_worked_out_anew(scenes, teachers, tmp_path, broken):
+    first = teacher_logits(teachers[:1], scenes, tmp_path, CPU)
+    (path,) = kept(tmp_path)
+    if broken is None:
+        save_file({"logits": torch.zeros(4, 3)}, path)
+    else:
+        path.write_bytes(broken)
+    assert torch.equal(teacher_logits(teachers[:1], scenes, tmp_path, CPU), first)
+    assert teachers[0].network.asked == 96
+    assert [each.suffix for each in path.parent.glob(".teacher*")] == []
+
+
+def test_answers_that_are_not_finite_are_refused_and_not_kept(scenes, teachers, tmp_path):
+    with torch.no_grad():
+        teachers[0].network.weight[1, 2] = float("nan")
+    with pytest.raises(DataError, match="the teacher first answers with values that are not finite"):
+        teacher_logits(teachers[:1], scenes, tmp_path, CPU)
+    assert kept(tmp_path) == []
+
+
+def test_the_network_answers_as_it_does_when_it_is_asked_and_not_as_it_trains(scenes, teachers, tmp_path):
+    network = nn.Sequential(teachers[0].network, nn.Dropout(0.9)).train()
+    logits = teacher_logits([replace(teachers[0], network=network)], scenes, tmp_path, CPU)
+    np.testing.assert_allclose(logits, by_hand(scenes, teachers[0]), rtol=1e-3, atol=1e-3)
+    assert not logits.requires_grad
+
+
+def test_where_the_folder_cannot_be_written_they_lie_in_the_users_cache(scenes, teachers, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    logits = teacher_logits(teachers[:1], scenes, tmp_path / "taken", CPU)
+    assert tmp_path / "own" in kept(tmp_path)[0].parents
+    assert torch.equal(teacher_logits(teachers[:1], scenes, tmp_path / "taken", CPU), logits)
+    assert teachers[0].network.asked == 48
+    (tmp_path / "own").rename(tmp_path / "gone")
+    (tmp_path / "own").write_text("here, too")
+    with pytest.raises(DataError, match="can be written"):
+        teacher_logits(teachers[:1], scenes, tmp_path / "taken", CPU)
