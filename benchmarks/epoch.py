@@ -100,7 +100,7 @@ def shares(told: Sound, architecture: str, values: dict[str, Any], threads: int)
     """Give what trains an epoch and tells the percent of its time that each part took."""
     run = open_run(told, architecture, values, threads, None)
     seconds = 0.0
-    batch = run.material.training_batch
+    batch = run.batches.batch
 
     def timed(*arguments: Any) -> Any:
         nonlocal seconds
@@ -109,7 +109,7 @@ def shares(told: Sound, architecture: str, values: dict[str, Any], threads: int)
         seconds += time.perf_counter() - started
         return given
 
-    object.__setattr__(run.material, "training_batch", timed)
+    run.batches.batch = timed  # type: ignore[assignment, method-assign] # to time it
 
     def epoch() -> dict[str, float]:
         nonlocal seconds
@@ -145,7 +145,7 @@ def open_run(
 
 def _train(run: TrainingRun) -> int:
     run.train_epoch()
-    return len(run.material.scenes.train)
+    return len(run.batches.rows)
 
 
 def _speed(epoch: Callable[[], int]) -> float:

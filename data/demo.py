@@ -6,6 +6,9 @@ not, noise flutters slowly or fast, two bands sound together or in turn. What ma
 recordings hard: each location has its own pitches, rates and coloured background, the clips of one location
 are all on one side, and nine devices each colour the sound and add echoes in their own way: most of all
 the three that only the evaluation clips are heard through.
+
+A part of the training clips are aligned recordings, as in TAU Urban Acoustic Scenes: another device has recorded
+what device a did, at the same time. Their file names differ in the device alone.
 """
 
 import json
@@ -72,7 +75,7 @@ DEVICE_KINDS = (
 FOLDERS = ("audio", "evaluation_setup")
 LISTS = [f"evaluation_setup/fold1_{split}.csv" for split in ("train", "test", "evaluate")]
 RECORD = "demo.json"
-FORMAT = 1
+FORMAT = 2  # 1 had no aligned recordings
 
 
 @dataclass(frozen=True)
@@ -246,11 +249,15 @@ def _is_demo(root: Path, config: DemoConfig) -> bool:
     there = {str(p.relative_to(root)) for p in root.rglob("*") if p.is_symlink() or not p.is_dir()}
     there = {name for name in there if not name.startswith(f"{STORE_FOLDER}/")}
     record = _read_record(root / RECORD)
-    ours = set() if record is None else {RECORD, "meta.csv", *LISTS, *(clip.filename for clip in _clips(record))}
-    foreign = sorted(there - ours)
+    ours, of_an_older_format = (set() if record is None else _files(record, aligned) for aligned in (True, False))
+    foreign = sorted(there - ours - of_an_older_format)
     if foreign:
         raise DataError(f"{root}: holds {foreign[0]}, which the demo did not write; give a new or an empty folder")
     return there == ours and bool(there) and (root / RECORD).read_text(encoding="utf-8") == _record(config)
+
+
+def _files(config: DemoConfig, aligned: bool) -> set[str]:
+    return {RECORD, "meta.csv", *LISTS, *(clip.filename for clip in _clips(config, aligned))}
 
 
 def _record(config: DemoConfig) -> str:
@@ -265,21 +272,27 @@ def _read_record(path: Path) -> DemoConfig | None:
         return None
 
 
-def _clips(config: DemoConfig) -> list[_Clip]:
+def _clips(config: DemoConfig, aligned: bool = True) -> list[_Clip]:
     others, evaluated = cycle(TRAIN_DEVICES), cycle(DEVICES)
+    # Every second clip of another device that can be an aligned recording is one.
+    is_aligned = cycle((aligned, False))
     clips = []
     learned = 0
     for number, scene in enumerate(SCENES):
         for place in range(TRAIN_LOCATIONS + EVALUATE_LOCATIONS):
             location = 100 + number * (TRAIN_LOCATIONS + EVALUATE_LOCATIONS) + place
             train = place < TRAIN_LOCATIONS
-            for index in range(config.clips_per_location):
+            for number_here in range(config.clips_per_location):
+                index = number_here
                 if not train:
                     device = next(evaluated)
                 else:
                     of_a = int((learned + 1) * SHARE_OF_A) > int(learned * SHARE_OF_A)
                     device = "a" if of_a else next(others)
                     learned += 1
+                    # Over half of the clips are a's, evenly spread, so the one before another device's is a's.
+                    if not of_a and index > 0 and next(is_aligned):
+                        index -= 1
                 clips.append(_Clip(scene, location, index, device, train))
     return clips
 

@@ -11,9 +11,11 @@ Sources of the settings:
 Shape letters: B batch, S samples, C channels, F mel bins, T frames.
 """
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torchaudio
@@ -29,6 +31,9 @@ BAND = 16
 WINDOW_FUNCTIONS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
 # Frames on either side that a delta looks at: windows of five frames.
 DELTA_REACH = 2
+# Highest frequencies among which `draw_top` chooses: each is a mel bank of its own.
+NUM_TOPS = 32
+MAX_KEPT_BANKS = 2 * NUM_TOPS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,23 +104,51 @@ class FrontEnd(nn.Module):
         self.config = config
         self.log_mel = LogMel(config)
 
-    def forward(self, waveforms: Tensor, augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def forward(
+        self,
+        waveforms: Tensor,
+        augment: Callable[[Tensor], Tensor] | None = None,
+        gains: Tensor | None = None,
+        top_hz: float | None = None,
+    ) -> Tensor:
         """Map (B, S), full scale at 1, to (B, C, F, T).
 
         Args:
-            waveforms: As `LogMel` takes them.
+            waveforms: As `LogMel` takes them; so are `gains` and `top_hz`.
             augment: Changes the log-mel (B, 1, F, T) before anything is derived from it.
+            gains: (B, F), factors on the mel energy.
+            top_hz: Highest frequency of the mel bank.
 
         Raises:
             ValueError: As `LogMel`.
         """
-        x: Tensor = self.log_mel(waveforms)
+        x: Tensor = self.log_mel(waveforms, gains, top_hz)
         if augment is not None:
             x = augment(x)
         if not self.config.deltas:
             return x
         first = delta(x)
         return torch.cat([x, first, delta(first)], dim=1)
+
+
+def draw_top(max_drop: float, rate_hz: int) -> float:
+    """Draw the highest frequency of a batch's mel bank, in hertz, which shifts the pitch of all its clips alike.
+
+    One of `NUM_TOPS` even steps, from half the sample rate down to less by `max_drop` of it, each as likely.
+
+    Source: Koutini et al., DCASE 2021, section 2, which prints no range.
+
+    Args:
+        max_drop: Largest share by which the frequency is lowered; 0 leaves it at half the rate.
+        rate_hz: Sample rate.
+
+    Raises:
+        ValueError: `max_drop` is not at least 0 and below 1.
+    """
+    if not 0 <= max_drop < 1:
+        raise ValueError(f"max_drop must be at least 0 and below 1, got {max_drop}")
+    step = int(torch.randint(NUM_TOPS, ()))
+    return rate_hz / 2 * (1 - max_drop * step / (NUM_TOPS - 1))
 
 
 def delta(x: Tensor) -> Tensor:
@@ -146,7 +179,8 @@ class LogMel(nn.Module):
     Triangles are on the HTK mel scale and not normalized by area; frames are centred, with the
     clip mirrored at its ends. Nothing in it is learned. A triangle too narrow to hold a frequency of the
     transform is empty, and its bin says `LOG_FLOOR` whatever sounds: of `FRONT_ENDS` only "sepcnn" has one,
-    its lowest (0 to 19 Hz, where the transform has 0 and 21.5 Hz).
+    its lowest (0 to 19 Hz, where the transform has 0 and 21.5 Hz). A mel bank with a lower top is narrower, and may
+    have more.
 
     The same as torchaudio's MelSpectrogram, several times as fast (`python -m benchmarks log-mel`): frames are written
     into the transform's padding and never copied, no root is taken and squared again, and a band of the mel bins is
@@ -159,34 +193,69 @@ class LogMel(nn.Module):
         super().__init__()
         self.config = config
         self.register_buffer("window", WINDOW_FUNCTIONS[config.window_function](config.window), persistent=False)
-        self.reaches: list[tuple[int, int]] = []  # of each band, in real and imaginary parts of the spectrum
-        triangles = _triangles(config)
-        for first in range(0, config.mel_bins, BAND):
-            weights = triangles[:, first : first + BAND]
-            heard = weights.any(1).nonzero()[:, 0].tolist() or [0]
-            low, high = heard[0], heard[-1] + 1
-            # Real and imaginary part of a frequency weigh the same.
-            self.register_buffer(f"band_{len(self.reaches)}", weights[low:high].repeat_interleave(2, 0), False)
-            self.reaches.append((2 * low, 2 * high))
+        bands, self.reaches = _bands(config, config.rate_hz / 2)
+        for number, weights in enumerate(bands):
+            self.register_buffer(f"band_{number}", weights, persistent=False)
 
-    def forward(self, waveforms: Tensor) -> Tensor:
+    def forward(self, waveforms: Tensor, gains: Tensor | None = None, top_hz: float | None = None) -> Tensor:
         """Map (B, S), full scale at 1, to (B, 1, F, T).
 
+        Args:
+            waveforms: (B, S).
+            gains: (B, F), at least 0: factors on each clip's mel energy, before `ENERGY_FLOOR` is added. They belong to
+                the bins of the bank that ends at half the sample rate; bins of another take those of the frequencies
+                where they peak, from the two next to them. None leaves the energy as it is.
+            top_hz: Where the highest triangle ends: the mel bank for these clips reaches from 0 to this frequency
+                instead of half the sample rate, and holds a clip's tones in higher bins the lower it is. Banks are
+                kept for the next batch.
+
         Raises:
-            ValueError: Not two axes, or too few samples to mirror half a transform at the ends.
+            ValueError: Not two axes, too few samples to mirror half a transform at the ends, gains of another shape,
+                or `top_hz` not over 0 and up to half the sample rate.
+        """
+        with torch.no_grad():
+            energy = self.mel_energy(waveforms, top_hz)
+            if gains is not None:
+                if gains.shape != (len(waveforms), self.config.mel_bins):
+                    expected = (len(waveforms), self.config.mel_bins)
+                    raise ValueError(f"gains must be {expected}, a factor a clip and mel bin, got {tuple(gains.shape)}")
+                if top_hz is not None:
+                    gains = _read_at(gains, _mel(top_hz) / _mel(self.config.rate_hz / 2))
+                energy.mul_(gains.unsqueeze(1))
+            return energy.add_(ENERGY_FLOOR).log_().transpose(1, 2).unsqueeze(1)
+
+    def mel_energy(self, waveforms: Tensor, top_hz: float | None = None) -> Tensor:
+        """Map (B, S), full scale at 1, to the mel-scaled power spectrogram (B, T, F), float32 and without gradient.
+
+        Args:
+            waveforms: As in `forward`, and so is `top_hz`.
+            top_hz: Where the highest triangle ends.
+
+        Raises:
+            ValueError: As in `forward`.
         """
         if waveforms.ndim != 2 or waveforms.shape[1] <= self.config.fft // 2:
             shape = tuple(waveforms.shape)
             raise ValueError(f"waveforms must be (B, S) with S > {self.config.fft // 2}, got {shape}")
+        bank = self._bank(top_hz, waveforms.device)
         part = CLIPS_IN_CACHE if waveforms.device.type == "cpu" else len(waveforms)
         num_frames = waveforms.shape[1] // self.config.hop + 1
         # Half precision would lose the quiet bins before the logarithm.
         with torch.autocast(waveforms.device.type, enabled=False), torch.no_grad():
             frames = waveforms.new_zeros(min(part, len(waveforms)), num_frames, self.config.fft, dtype=torch.float32)
-            energy = torch.cat([self._energy(clips.float(), frames) for clips in torch.split(waveforms, max(1, part))])
-            return energy.add_(ENERGY_FLOOR).log_().transpose(1, 2).unsqueeze(1)
+            parts = torch.split(waveforms, max(1, part))
+            return torch.cat([self._energy(clips.float(), frames, bank) for clips in parts])
 
-    def _energy(self, waveforms: Tensor, frames: Tensor) -> Tensor:
+    def _bank(self, top_hz: float | None, device: torch.device) -> "Bank":
+        """Give the mel bank that ends at `top_hz`, on `device`."""
+        half_hz = self.config.rate_hz / 2
+        if top_hz is None or top_hz == half_hz:
+            return [self.get_buffer(f"band_{number}") for number in range(len(self.reaches))], self.reaches
+        if not 0 < top_hz < half_hz:
+            raise ValueError(f"top_hz must be over 0 and up to half the sample rate, {half_hz:g}, got {top_hz:g}")
+        return _kept_bands(self.config, top_hz, device)
+
+    def _energy(self, waveforms: Tensor, frames: Tensor, bank: "Bank") -> Tensor:
         """Map (B, S) to (B, T, F), by way of `frames` (at least B, T, samples of the transform).
 
         A window at the start of the transform has the power of one at its centre.
@@ -199,16 +268,54 @@ class LogMel(nn.Module):
         heard = mirrored[:, start : start + (num_frames - 1) * hop + window].unfold(1, window, hop)
         torch.mul(heard, self.window, out=frames[:num_clips, :, :window])
         squares = torch.view_as_real(torch.fft.rfft(frames[:num_clips])).flatten(-2).square_()
-        bands = [squares[..., low:high] @ self.get_buffer(f"band_{i}") for i, (low, high) in enumerate(self.reaches)]
+        bands = [squares[..., low:high] @ weights for weights, (low, high) in zip(*bank, strict=True)]
         return torch.cat(bands, dim=-1)
 
 
-def _triangles(config: FrontEndConfig) -> Tensor:
+# Weights of each band (real and imaginary parts of the spectrum that it hears, its mel bins), and where those lie.
+Bank = tuple[list[Tensor], list[tuple[int, int]]]
+
+
+@lru_cache(maxsize=MAX_KEPT_BANKS)
+def _kept_bands(config: FrontEndConfig, top_hz: float, device: torch.device) -> Bank:
+    bands, reaches = _bands(config, top_hz)
+    return [weights.to(device) for weights in bands], reaches
+
+
+def _bands(config: FrontEndConfig, top_hz: float) -> Bank:
+    """Cut the mel bank that ends at `top_hz` into bands."""
+    triangles = _triangles(config, top_hz)
+    bands, reaches = [], []
+    for first in range(0, config.mel_bins, BAND):
+        weights = triangles[:, first : first + BAND]
+        heard = weights.any(1).nonzero()[:, 0].tolist() or [0]
+        low, high = heard[0], heard[-1] + 1
+        # Real and imaginary part of a frequency weigh the same.
+        bands.append(weights[low:high].repeat_interleave(2, 0))
+        reaches.append((2 * low, 2 * high))
+    return bands, reaches
+
+
+def _mel(hz: float) -> float:
+    return 2595 * math.log10(1 + hz / 700)
+
+
+def _read_at(gains: Tensor, share: float) -> Tensor:
+    """Read gains (B, F) where the bins of a bank peak whose top is `share` of theirs, in mel."""
+    num_bins = gains.shape[1]
+    # Peaks lie evenly in mel: the first one step above 0, the last one step below the top.
+    place = (torch.arange(1, num_bins + 1, device=gains.device) * share - 1).clamp(min=0)
+    low = place.long().clamp(max=max(0, num_bins - 2))
+    high = (low + 1).clamp(max=num_bins - 1)
+    return torch.lerp(gains[:, low], gains[:, high], place - low)
+
+
+def _triangles(config: FrontEndConfig, top_hz: float) -> Tensor:
     """Give the weight of each frequency in each mel bin: (frequencies of the transform, F)."""
     with warnings.catch_warnings():
         # `LogMel` says what an empty triangle does.
         warnings.filterwarnings("ignore", "At least one mel filterbank has all zero values", UserWarning)
         weights: Tensor = torchaudio.functional.melscale_fbanks(
-            config.fft // 2 + 1, 0.0, config.rate_hz / 2, config.mel_bins, config.rate_hz
+            config.fft // 2 + 1, 0.0, top_hz, config.mel_bins, config.rate_hz
         )
     return weights

@@ -80,7 +80,7 @@ class CPResNetConfig:
 class DampedConv2d(nn.Conv2d):
     """A convolution without bias whose kernels fade towards their first and last row, along frequency.
 
-    `weight` is what is trained; `damped_weight()` is what is heard, and all that a network needs once it is trained.
+    `weight` is what is trained; `effective_weight()` is what is heard, and all that a network needs once it is trained.
     """
 
     window: Tensor
@@ -94,13 +94,13 @@ class DampedConv2d(nn.Conv2d):
         # Not persistent: it follows from the kernel, and weights can be exchanged with an undamped network.
         self.register_buffer("window", (1 - (1 - WINDOW_EDGE) * away)[:, None], persistent=False)
 
-    def damped_weight(self) -> Tensor:
+    def effective_weight(self) -> Tensor:
         """Give the weights times the window, (C', C / groups, kernel, kernel)."""
         return self.weight * self.window
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, F, T) to (B, C', F', T')."""
-        return F.conv2d(x, self.damped_weight(), None, self.stride, self.padding, groups=self.groups)
+        return F.conv2d(x, self.effective_weight(), None, self.stride, self.padding, groups=self.groups)
 
 
 def _conv(inputs: int, outputs: int, kernel: int, groups: int, damped: bool) -> nn.Conv2d:

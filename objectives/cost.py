@@ -17,9 +17,14 @@ class Cost:
         peak_bytes: The most activations that are alive at one time, a byte each: the memory that an int8 run,
             layer by layer, needs beside the weights (`objectives/memory.py`).
         precision: Of the stored values: a key of `BYTES`.
+        nonzero_values: Stored values that are not zero; all of them, unless a number is given.
 
-    >>> Cost(macs=4608, params=72, stored_values=72, peak_bytes=612).size_bytes
-    144
+    >>> dense = Cost(macs=4608, params=72, stored_values=72, peak_bytes=612)
+    >>> dense.size_bytes, dense.nonzero_bytes
+    (144, 144)
+    >>> pruned = Cost(macs=4608, params=72, stored_values=72, peak_bytes=612, nonzero_values=30)
+    >>> pruned.size_bytes, pruned.nonzero_bytes
+    (144, 60)
     """
 
     macs: int
@@ -27,14 +32,21 @@ class Cost:
     stored_values: int
     peak_bytes: int
     precision: str = "fp16"
+    nonzero_values: int = None  # type: ignore[assignment]  # a whole number from `__post_init__` on
 
     def __post_init__(self) -> None:
-        """Refuse a precision without a size, and counts below zero."""
+        """Refuse a precision without a size, counts below zero, and more non-zero values than are stored."""
+        if self.nonzero_values is None:
+            object.__setattr__(self, "nonzero_values", self.stored_values)
         if self.precision not in BYTES:
             raise ValueError(f"precision must be one of {', '.join(BYTES)}, got {self.precision!r}")
-        for name in ("macs", "params", "stored_values", "peak_bytes"):
+        for name in ("macs", "params", "stored_values", "peak_bytes", "nonzero_values"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.nonzero_values > self.stored_values:
+            raise ValueError(
+                f"nonzero_values must be at most the {self.stored_values} stored values, got {self.nonzero_values}"
+            )
 
     @property
     def size_bytes(self) -> int:
@@ -43,5 +55,5 @@ class Cost:
 
     @property
     def nonzero_bytes(self) -> int:
-        """Bytes of all stored values, each taken as non-zero: what the 2021 edition limits."""
-        return self.stored_values * BYTES[self.precision]
+        """Bytes of the stored values that are not zero: what the 2021 edition limits."""
+        return self.nonzero_values * BYTES[self.precision]

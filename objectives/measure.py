@@ -263,6 +263,8 @@ def layer_costs(model: nn.Module, input_shape: Iterable[int]) -> list[LayerCost]
 def measure_cost(model: nn.Module, input_shape: Iterable[int], precision: str = "fp16") -> Cost:
     """Count what `model` spends on one input, on a copy that is then thrown away.
 
+    Every stored value is taken as non-zero, whatever it is by now.
+
     Args:
         model: The network, in any mode and on any device. Its frozen parameters count like the others.
         input_shape: Of one clip, without the batch axis: (channels, F, T) for a log-mel spectrogram.
@@ -273,7 +275,7 @@ def measure_cost(model: nn.Module, input_shape: Iterable[int], precision: str = 
         ValueError: An unknown precision, or a size below 1.
 
     >>> measure_cost(nn.Conv2d(1, 8, 3, bias=False), (1, 10, 10))
-    Cost(macs=4608, params=72, stored_values=72, peak_bytes=612, precision='fp16')
+    Cost(macs=4608, params=72, stored_values=72, peak_bytes=612, precision='fp16', nonzero_values=72)
     """
     network, counter, peak = _count(model, input_shape)
     layers = _layers(network, counter)

@@ -13,6 +13,9 @@ from models import ARCHITECTURES, Counts
 from objectives.cost import Cost
 from search.ranges import nearest, num_values
 from search.trial_config import TrialConfig, Value, field_types, heard_sizes
+from training.recipe import Recipe
+
+PRUNE_TO = "prune_to"  # the one field of the recipe that decides what a network costs
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,12 @@ class Branch:
 
     @cached_property
     def cost_ranges(self) -> dict[str, BaseDistribution]:
-        """The part of the ranges that decides the cost: the front end and the network."""
+        """The part of the ranges that decides the cost: the front end, the network, and how much is pruned."""
         fields = field_types(ARCHITECTURES[self.architecture].config)
         return {
             name: distribution
             for name, distribution in self.ranges.items()
-            if name == "front_end" or self.field(name) in fields
+            if name in ("front_end", PRUNE_TO) or self.field(name) in fields
         }
 
     @property
@@ -81,6 +84,7 @@ class Branch:
         entry = ARCHITECTURES[self.architecture]
         network_fields = field_types(entry.config)
         held = {name: value for name, value in self.fixed.items() if name in network_fields}
+        pruned = self.fixed.get(PRUNE_TO, Recipe().prune_to)
         heard = {name: heard_sizes(entry.config, name) for name in self.front_ends}
         shapes = {name: FRONT_ENDS[name].shape() for name in self.front_ends}
         fields = [self.field(name) for name in names]
@@ -88,13 +92,21 @@ class Branch:
 
         def price(values: Sequence[Any]) -> Cost:
             sizes = dict(zip(fields, values, strict=True))
-            front_end = sizes.pop("front_end", only)
+            front_end, prune_to = sizes.pop("front_end", only), sizes.pop(PRUNE_TO, pruned)
             config = entry.config(**held, **heard[front_end], **sizes)
-            return cost_of(entry.count(config, shapes[front_end]), precision)
+            return cost_of(entry.count(config, shapes[front_end]), precision, prune_to)
 
         return price
 
 
-def cost_of(counts: Counts, precision: str) -> Cost:
-    """Give the price of a network from its counts: an activation is a byte."""
-    return Cost(counts.macs, counts.params, counts.stored_values, counts.peak_values, precision)
+def cost_of(counts: Counts, precision: str, prune_to: int) -> Cost:
+    """Give the price of a network from its counts: an activation is a byte.
+
+    Args:
+        counts: Of the network.
+        precision: Of its stored values.
+        prune_to: How many of these are non-zero in the end, at most; 0: all of them.
+    """
+    stored = counts.stored_values
+    nonzero = min(stored, prune_to) if prune_to else stored
+    return Cost(counts.macs, counts.params, stored, counts.peak_values, precision, nonzero)

@@ -11,7 +11,7 @@ Nothing in it is ever unpickled: YAML is read by the safe loader, weights as saf
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from search.study import (
 from search.trial_config import TrialConfig
 from search.user_module import file_digest
 from training.checkpoint import NETWORK, CheckpointError, put_weights, read_tensors, write_tensors
+from training.pruning import count_nonzero
 
 FORMAT = 1
 MAX_BUILT_PARAMS = 100_000_000  # 400 MB; the networks that are searched have a thousandth
@@ -65,21 +66,34 @@ class Export:
     network: nn.Module
 
 
-def cost_report(config: TrialConfig, budget: Budget, precision: str) -> dict[str, Any]:
+def cost_report(
+    config: TrialConfig, budget: Budget, precision: str, trained: nn.Module | None = None
+) -> dict[str, Any]:
     """Count what a network costs, layer by layer, by the challenge's rule and by fvcore's.
+
+    Args:
+        config: Of the network.
+        budget: To hold it against.
+        precision: Of its stored values.
+        trained: The network with its weights, of which those that are not zero are counted; else as many are non-zero
+            as the recipe will leave.
 
     Raises:
         ValueError: The network cannot hear what the front end gives.
     """
-    params = price(config, precision).params
-    if params > MAX_BUILT_PARAMS:
-        raise ValueError(f"{config.architecture} has {params:,} parameters here, too many to count layer by layer")
+    priced = price(config, precision)
+    if priced.params > MAX_BUILT_PARAMS:
+        raise ValueError(
+            f"{config.architecture} has {priced.params:,} parameters here, too many to count layer by layer"
+        )
     network = config.build()
-    cost = measure_cost(network, config.input_shape, precision)
+    nonzero = priced.nonzero_values if trained is None else count_nonzero(trained)
+    cost = replace(measure_cost(network, config.input_shape, precision), nonzero_values=nonzero)
     return {
         "macs": cost.macs,
         "params": cost.params,
         "stored_values": cost.stored_values,
+        "nonzero_values": cost.nonzero_values,
         "peak_bytes": cost.peak_bytes,
         "precision": precision,
         "size_bytes": cost.size_bytes,
@@ -137,14 +151,15 @@ def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, An
     checkpoint = folder.checkpoint(number)
     tensors, _ = read_tensors(checkpoint)
     weights = {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
-    put_weights(config.build(), weights, checkpoint)
+    network = config.build()
+    put_weights(network, weights, checkpoint)
     data = study.user_attrs[DATA]
     table = trials_table(study)
     report = {
         "study": folder.name,
         "trial": number,
         "on_front": bool(front_mask(table, settings.cost)[table["number"] == number].any()),
-        "cost": cost_report(config, settings.limits(), settings.precision),
+        "cost": cost_report(config, settings.limits(), settings.precision, network),
         "quality": trial.user_attrs[QUALITY],
         "data": {"folder": Path(settings.data).name, **data},
         "versions": trial.user_attrs[VERSIONS],

@@ -351,6 +351,7 @@ def _cost_record(cost: Cost) -> dict[str, Any]:
         "macs": cost.macs,
         "params": cost.params,
         "stored_values": cost.stored_values,
+        "nonzero_values": cost.nonzero_values,
         "peak_bytes": cost.peak_bytes,
         "size_bytes": cost.size_bytes,
         "precision": cost.precision,

@@ -28,12 +28,13 @@ FITS = "fits"
 
 
 def price(config: TrialConfig, precision: str) -> Cost:
-    """Price one clip through the network of `config`, without building it.
+    """Price one clip through the network of `config`, without building it, as its recipe will have pruned it.
 
     Raises:
         ValueError: The network cannot hear what the front end gives; the rule is named.
     """
-    return cost_of(ARCHITECTURES[config.architecture].count(config.network, config.input_shape), precision)
+    counts = ARCHITECTURES[config.architecture].count(config.network, config.input_shape)
+    return cost_of(counts, precision, config.recipe.prune_to)
 
 
 def find_trial(name: str, values: Mapping[str, Any]) -> TrialConfig:

@@ -25,6 +25,7 @@ def cost_table(cost: Mapping[str, Any]) -> Rows:
         "MACs": "macs",
         "parameters": "params",
         "stored values": "stored_values",
+        "non-zero values": "nonzero_values",
         f"bytes at {cost['precision']}": "size_bytes",
         f"non-zero bytes at {cost['precision']}": "nonzero_bytes",
         "peak bytes of activations, int8": "peak_bytes",

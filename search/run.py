@@ -34,6 +34,7 @@ from search.trainable import TrialActor
 from search.trial_config import GIVEN
 from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors, actor_config
 from search.user_module import file_digest
+from training.batches import require_material
 from training.material import Material, load_material
 from training.recipe import Recipe
 
@@ -75,7 +76,7 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
     with counting("asking the teacher, once", console) as progress:
         logits = answers(settings.teacher, scenes, settings.cache, progress)
     for start in starts:
-        taught(materials[start.front_end], logits).require(start.recipe)
+        require_material(taught(materials[start.front_end], logits), start.recipe)
     console.print(
         f"data: {len(scenes.train):,} training and {len(scenes.evaluate):,} evaluation clips of {len(scenes.classes)} "
         f"scenes and {len(scenes.devices)} devices in {scenes.root}",

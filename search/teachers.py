@@ -56,4 +56,4 @@ def answers(
 
 def taught(material: Material, logits: Tensor | None) -> Material:
     """Add a teacher's logits to what trials hear."""
-    return material if logits is None else replace(material, teacher=logits)  # type: ignore[call-arg]
+    return material if logits is None else replace(material, teacher=logits)

@@ -1,6 +1,7 @@
 """A training run on disk: one safetensors file, whole or absent, never unpickled.
 
-Tensors are named `network.<name>` and `optimizer.<parameter index>.<name>`; the header's metadata holds plain JSON.
+Tensors are named `network.<name>`, `optimizer.<parameter index>.<name>` and, for what a training method keeps,
+`<part>.<name>`; the header's metadata holds plain JSON.
 """
 
 import json
@@ -16,6 +17,9 @@ from torch import Tensor, nn, optim
 
 NETWORK = "network."
 OPTIMIZER = "optimizer."
+GOES_ON = "goes_on"  # in the metadata, where training is not over: an optimizer may have no state
+Parts = Mapping[str, Mapping[str, Tensor]]
+NO_PARTS: Parts = {}
 
 
 class CheckpointError(ValueError):
@@ -23,7 +27,11 @@ class CheckpointError(ValueError):
 
 
 def save_checkpoint(
-    path: Path, network: nn.Module, optimizer: optim.Optimizer | None, record: Mapping[str, Any]
+    path: Path,
+    network: nn.Module,
+    optimizer: optim.Optimizer | None,
+    record: Mapping[str, Any],
+    parts: Parts = NO_PARTS,
 ) -> None:
     """Write the run to `path` at once: a crash leaves the file of before, or none.
 
@@ -32,6 +40,7 @@ def save_checkpoint(
         network: Its parameters and buffers are kept.
         optimizer: None when training is over and only the weights matter.
         record: Anything JSON can say about the run: the epoch, the curve.
+        parts: Tensors of what else there is, by part and name.
 
     Raises:
         OSError: The file cannot be written, for want of space or of rights.
@@ -39,8 +48,13 @@ def save_checkpoint(
     tensors = {NETWORK + name: value.detach().contiguous() for name, value in network.state_dict().items()}
     if optimizer is not None:
         for index, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"{OPTIMIZER}{index}.{name}": value.contiguous() for name, value in state.items()}
-    write_tensors(path, tensors, {"record": json.dumps(record)})
+            # SGD's momentum is None before its first step, and where there is none.
+            tensors |= {
+                f"{OPTIMIZER}{index}.{name}": each.contiguous() for name, each in state.items() if each is not None
+            }
+    for part, named in parts.items():
+        tensors |= {f"{part}.{name}": value.detach().contiguous() for name, value in named.items()}
+    write_tensors(path, tensors, {"record": json.dumps(record), **({} if optimizer is None else {GOES_ON: "true"})})
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -75,11 +89,17 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: optim.Optimizer |
             if name.startswith(OPTIMIZER):
                 index, key = name.removeprefix(OPTIMIZER).split(".", 1)
                 state.setdefault(int(index), {})[key] = value
-        if not state:
+        if not state and GOES_ON not in metadata:
             raise CheckpointError(f"{path} holds weights only: its training is over")
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         _lay_out(optimizer)
     return record
+
+
+def part_of(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    """Give the tensors of one part, by their names in it."""
+    head = f"{part}."
+    return {name.removeprefix(head): value for name, value in tensors.items() if name.startswith(head)}
 
 
 def _lay_out(optimizer: optim.Optimizer) -> None:

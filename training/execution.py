@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-Step = Callable[[Tensor, Tensor], Tensor]
+Step = Callable[..., Tensor]  # of a batch's tensors; gives the loss
 
 # Before a graph is captured, as torch asks for: libraries choose their kernels in the first steps.
 WARM_UP_STEPS = 3
@@ -74,40 +74,41 @@ class GraphedStep:
     """
 
     def __init__(self, step: Step, optimizer: torch.optim.Optimizer) -> None:
-        """Wrap `step`, which trains on a batch (B, C, F, T) with its labels (B,) and gives the loss."""
+        """Wrap `step`, which trains on the tensors of a batch, the clips along their first axis, and gives the loss."""
         self.step, self.optimizer = step, optimizer
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call] # torch leaves it untyped
         self.seen: dict[int, int] = {}
-        self.graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, Tensor, Tensor]] = {}
+        self.graphs: dict[int, tuple[torch.cuda.CUDAGraph, list[Tensor | None], Tensor]] = {}
 
-    def __call__(self, x: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, *others: Tensor | None) -> Tensor:
         """Train on one batch; give its loss."""
         size = len(x)
         if size not in self.graphs:
             if self.seen.get(size, 0) < WARM_UP_STEPS:
                 self.seen[size] = self.seen.get(size, 0) + 1
-                return self._aside(x, labels)
-            self.graphs[size] = self._capture(x, labels)
-        graph, static_x, static_labels, loss = self.graphs[size]
-        static_x.copy_(x)
-        static_labels.copy_(labels)
+                return self._aside(x, *others)
+            self.graphs[size] = self._capture(x, *others)
+        graph, static, loss = self.graphs[size]
+        for there, now in zip(static, (x, *others), strict=True):
+            if there is not None and now is not None:
+                there.copy_(now)
         graph.replay()
         return loss.clone()
 
-    def _aside(self, x: Tensor, labels: Tensor) -> Tensor:
+    def _aside(self, *batch: Tensor | None) -> Tensor:
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            loss = self.step(x, labels)
+            loss = self.step(*batch)
         torch.cuda.current_stream().wait_stream(self.stream)
         return loss
 
-    def _capture(self, x: Tensor, labels: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor, Tensor]:
+    def _capture(self, *batch: Tensor | None) -> tuple[torch.cuda.CUDAGraph, list[Tensor | None], Tensor]:
         graph = torch.cuda.CUDAGraph()
-        static_x, static_labels = x.clone(), labels.clone()
+        static = [None if part is None else part.clone() for part in batch]
         # Gradients are then made anew in the graph's own memory, and written rather than added to.
         self.optimizer.zero_grad(set_to_none=True)
         # Recordings never run at one time, so they share their memory.
         pool = next((each[0].pool() for each in self.graphs.values()), None)
         with torch.cuda.graph(graph, pool=pool):
-            loss = self.step(static_x, static_labels)
-        return graph, static_x, static_labels, loss
+            loss = self.step(*static)
+        return graph, static, loss

@@ -1,8 +1,8 @@
 """The training loop: one network, one recipe, epoch after epoch, restartable after any of them."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,11 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from objectives.quality import Quality
-from training.checkpoint import load_checkpoint, save_checkpoint
+from training.batches import Batch, Batches, Rows
+from training.checkpoint import load_checkpoint, part_of, read_tensors, save_checkpoint
 from training.execution import PLAIN, Execution, GraphedStep, Step
-from training.material import Material, batched
+from training.hearing import Hearing
+from training.material import RECORDING_DEVICE, Material, batched
+from training.objective import Objective
+from training.optimizers import make_optimizer
 from training.recipe import Recipe
-from training.schedule import warmup_cosine
+from training.schedule import rate_at
+from training.weights import Weights
+
+# What a checkpoint holds beside the network, its optimizer and what becomes of its weights.
+COMPANIONS, CORRECTION, GAINS = "companion", "correction", "gains"
 
 
 @dataclass(frozen=True)
@@ -60,30 +68,35 @@ class TrainingRun:
             recipe: How to train.
             material: The clips.
             device: Where the network and the batches live.
-            execution: How a step is computed.
+            execution: How a step is computed, where the recipe's methods allow it.
 
         Raises:
             DataError: The material cannot serve the recipe.
+            ValueError: The network cannot be pruned or rounded as the recipe says.
         """
-        material.require(recipe)
+        self.batches = Batches(material, recipe, device)
         _seed(recipe.seed, 0)
         self.network = build().to(device, memory_format=execution.memory_format)  # type: ignore[call-overload]
-        self.recipe, self.material, self.device, self.execution = recipe, material, device, execution
-        # A tensor on a GPU, so that a recorded step reads what it is by then.
-        rate = torch.tensor(recipe.learning_rate, device=device) if execution.graphed else recipe.learning_rate
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=rate,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-            capturable=execution.graphed,
+        source = material.scenes.devices.index(RECORDING_DEVICE) if RECORDING_DEVICE in material.scenes.devices else -1
+        self.objective = Objective(self.network, recipe, self.batches.num_devices, source, material.input_shape)
+        self.companions = self.objective.companions.to(device)
+        self.weights = Weights(self.network, recipe, material.input_shape)
+        execution = replace(
+            execution,
+            # What is drawn on the processor in a step would be drawn once and replayed.
+            graphed=execution.graphed and self.objective.is_recordable and self.weights.quantizer is None,
+            bf16=execution.bf16 and self.weights.quantizer is None,  # int8 is fewer digits than bf16 keeps
         )
+        self.recipe, self.material, self.device, self.execution = recipe, material, device, execution
+        self.hearing = Hearing.of(recipe, self.batches.correction)
+        parameters = [*self.network.parameters(), *self.companions.parameters()]
+        self.optimizer = make_optimizer(parameters, recipe, device, graphed=execution.graphed)
         # Nothing in it knows the run: what a run holds goes as soon as nobody holds the run.
-        self._train_on: Step = partial(_train_on_batch, self.network, self.optimizer, bf16=execution.bf16)
+        self._train_on: Step = partial(_train_on_batch, self.objective, self.optimizer, bf16=execution.bf16)
         if execution.graphed:
             self._train_on = GraphedStep(self._train_on, self.optimizer)
         self.results: list[EpochResult] = []
-        self.steps_per_epoch = len(batched(material.scenes.train, recipe.batch_size))
+        self.steps_per_epoch = len(batched(self.batches.rows, recipe.batch_size))
 
     @property
     def epoch(self) -> int:
@@ -103,10 +116,26 @@ class TrainingRun:
         """
         started = time.monotonic()
         train_loss = self.train_epoch()
-        quality = self.material.evaluate(self.network, self.device)
-        result = EpochResult(self.epoch + 1, train_loss, quality, time.monotonic() - started)
+        epoch = self.epoch + 1
+        self.weights.after_epoch(epoch)
+        with self.weights.asked(epoch, self._spectrograms()):
+            quality = self.material.evaluate(self.network, self.device, self._hearing_after(epoch))
+            if epoch == self.recipe.epochs:
+                answer = {name: value.clone() for name, value in self.network.state_dict().items()}
+        if epoch == self.recipe.epochs:
+            self.network.load_state_dict(answer)  # the average, where there is one, is what was trained
+        result = EpochResult(epoch, train_loss, quality, time.monotonic() - started)
         self.results.append(result)
         return result
+
+    def _hearing_after(self, epoch: int) -> Hearing:
+        """Give how the network is asked: copies of clips cost as much again, so only when it is trained."""
+        return self.hearing if epoch == self.recipe.epochs else replace(self.hearing, copies=0)
+
+    def _spectrograms(self) -> Iterator[Tensor]:
+        """Give every training clip as training hears it."""
+        for rows, others in self._order():
+            yield self.batches.batch(rows, others).x
 
     def train_epoch(self) -> float:
         """Train for one epoch; give the mean loss.
@@ -115,13 +144,14 @@ class TrainingRun:
             NonFiniteLossError: As `run_epoch`.
         """
         _seed(self.recipe.seed, self.epoch + 1)
-        order = self.material.scenes.train[torch.randperm(len(self.material.scenes.train)).numpy()]
         losses: list[Tensor] = []
         rates: list[float] = []
         self.network.train()
-        for rows in batched(order, self.recipe.batch_size):
-            rates.append(self._set_learning_rate(self.epoch * self.steps_per_epoch + len(losses)))
-            losses.append(self.step(rows))
+        self.companions.train()
+        with self.weights.training(self.epoch + 1):
+            for rows, others in self._order():
+                rates.append(self._set_progress(self.epoch * self.steps_per_epoch + len(losses)))
+                losses.append(self.step(rows, others))
         # one look an epoch, not one a step: on a GPU each would wait for the device
         values = torch.stack(losses).cpu().numpy()
         finite = np.isfinite(values)
@@ -134,9 +164,21 @@ class TrainingRun:
             raise NonFiniteLossError(self.epoch + 1, len(values) + 1, float("nan"), float(values[-1]), rates[-1])
         return float(values.mean())
 
-    def _set_learning_rate(self, step: int) -> float:
-        num_steps = self.recipe.epochs * self.steps_per_epoch
-        rate = self.recipe.learning_rate * warmup_cosine(step, num_steps, self.recipe.warmup_share)
+    def _order(self) -> Iterator[tuple[Rows, Rows | None]]:
+        """Give an epoch's batches, and for each a second one where the recipe mixes two."""
+        rows = batched(self._shuffled(), self.recipe.batch_size)
+        between = self.recipe.mixup_alpha > 0 and self.recipe.mixup_between
+        others = batched(self._shuffled(), self.recipe.batch_size) if between else [None] * len(rows)
+        yield from zip(rows, others, strict=True)
+
+    def _shuffled(self) -> Rows:
+        shuffled: Rows = self.batches.rows[torch.randperm(len(self.batches.rows)).numpy()]
+        return shuffled
+
+    def _set_progress(self, step: int) -> float:
+        """Set what depends on how far the run is; give the learning rate."""
+        self.objective.progress = step / (self.recipe.epochs * self.steps_per_epoch)
+        rate = self.recipe.learning_rate * rate_at(self.recipe, step, self.steps_per_epoch)
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
@@ -144,15 +186,24 @@ class TrainingRun:
                 group["lr"] = rate
         return rate
 
-    def step(self, rows: np.ndarray) -> Tensor:
-        """Train on the clips at `rows` once; give their loss."""
-        return self._train_on(*self.material.training_batch(rows, self.recipe, self.device))
+    def step(self, rows: Rows, others: Rows | None = None) -> Tensor:
+        """Train on the clips at `rows` of the batches once, mixed with `others` where there are any; give the loss."""
+        loss = self._train_on(*self.batches.batch(rows, others))
+        self.weights.after_step()
+        return loss
 
     def save(self, path: Path) -> None:
-        """Write the run as it stands; after the last epoch the optimizer's state is left out."""
+        """Write the run as it stands; after the last epoch only what the network needs to answer."""
         results = [asdict(result) | {"quality": result.quality.to_dict()} for result in self.results]
         record = {"recipe": asdict(self.recipe), "results": results}
-        save_checkpoint(path, self.network, None if self.is_over else self.optimizer, record)
+        parts = self.weights.answering()
+        if self.batches.correction is not None:
+            parts = {**parts, CORRECTION: {GAINS: self.batches.correction.gains}}
+        if self.is_over:
+            save_checkpoint(path, self.network, None, record, parts)
+        else:
+            parts = {**parts, **self.weights.tensors(), COMPANIONS: self.companions.state_dict()}
+            save_checkpoint(path, self.network, self.optimizer, record, parts)
 
     def load(self, path: Path) -> None:
         """Take the run up from a checkpoint of the same network and recipe.
@@ -162,23 +213,24 @@ class TrainingRun:
             ValueError: It is of another recipe.
         """
         record = load_checkpoint(path, self.network, None)
-        if record["recipe"] != asdict(self.recipe):
+        if Recipe(**record["recipe"]) != self.recipe:  # fields that came later have the default that was then the rule
             raise ValueError(f"{path} was trained by another recipe: {record['recipe']}")
         results = [
             EpochResult(**{**result, "quality": Quality.from_dict(result["quality"])}) for result in record["results"]
         ]
         if len(results) < self.recipe.epochs:
             load_checkpoint(path, self.network, self.optimizer)
+            tensors, _ = read_tensors(path)
+            self.companions.load_state_dict(part_of(tensors, COMPANIONS))
+            self.weights.load({name: part_of(tensors, name) for name in self.weights.tensors()})
         self.results = results
 
 
 def _train_on_batch(
-    network: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, labels: Tensor, *, bf16: bool
+    objective: Objective, optimizer: torch.optim.Optimizer, *batch: Tensor | None, bf16: bool
 ) -> Tensor:
     optimizer.zero_grad(set_to_none=True)
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=bf16):
-        logits = network(x)
-    loss = nn.functional.cross_entropy(logits.float(), labels)
+    loss = objective(Batch(*batch), bf16=bf16)  # type: ignore[arg-type] # only the teacher may be None
     loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
     optimizer.step()
     return loss.detach()

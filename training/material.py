@@ -10,16 +10,18 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from data.augmentation import ImpulseResponses, mask_frequency, mix_style, roll
+from data.augmentation import ImpulseResponses
 from data.device import send
 from data.front_end import FrontEnd, FrontEndConfig
-from data.layout import DataError, Scenes
+from data.layout import Scenes
+from data.spectrum_correction import SpectrumCorrection, fit_correction
 from data.store import FULL_SCALE, Store, open_store
 from objectives.quality import Quality, measure_quality
-from training.recipe import Recipe
+from training.hearing import PLAINLY, Hearing
 from training.residence import HELD, own_bytes
 
 RECORDING_DEVICE = "a"  # its clips are the plain recordings that an impulse response may colour
@@ -40,6 +42,7 @@ class Material:
         front_end: From waveform to log-mel.
         responses: Impulse responses for augmentation, or None.
         gpu_share: Of a GPU's memory, what is this process's own.
+        teacher: Logits that a teacher gives to each training clip, in the order of `scenes.train`, (N, K); or None.
     """
 
     scenes: Scenes
@@ -47,6 +50,7 @@ class Material:
     front_end: FrontEndConfig
     responses: ImpulseResponses | None
     gpu_share: float = 1.0
+    teacher: Tensor | None = None
 
     @cached_property
     def hear(self) -> FrontEnd:
@@ -58,25 +62,31 @@ class Material:
         """Of one clip: (C, F, T)."""
         return self.front_end.shape()
 
-    def require(self, recipe: Recipe) -> None:
-        """Refuse a recipe that this material cannot serve.
+    @property
+    def num_responses(self) -> int:
+        """How many impulse responses there are."""
+        return 0 if self.responses is None else len(self.responses.names)
+
+    def is_recorded(self, rows: np.ndarray) -> npt.NDArray[np.bool_]:
+        """Say which of the clips at `rows` are plain recordings."""
+        if RECORDING_DEVICE not in self.scenes.devices:
+            return np.zeros(len(rows), np.bool_)
+        recorded: npt.NDArray[np.bool_] = self.scenes.device_index[rows] == self.scenes.devices.index(RECORDING_DEVICE)
+        return recorded
+
+    @cached_property
+    def correction(self) -> SpectrumCorrection:
+        """Gains that bring each device to the mean device, fitted on the training clips of the split.
 
         Raises:
-            DataError: Impulse responses are asked for, and there are none or no clips they could colour.
+            DataError: No two of these are one recording of several devices.
         """
-        if recipe.impulse_response_p > 0:
-            if self.responses is None:
-                raise DataError(
-                    f"impulse_response_p is {recipe.impulse_response_p}, but there is no folder of impulse responses; "
-                    "name one, or set impulse_response_p to 0"
-                )
-            if RECORDING_DEVICE not in self.scenes.devices:
-                raise DataError(
-                    f"impulse responses colour the clips of device {RECORDING_DEVICE}, and {self.scenes.root} has none "
-                    f"(its devices: {', '.join(self.scenes.devices)}); set impulse_response_p to 0"
-                )
-        if recipe.mask_bins > self.front_end.mel_bins:
-            raise DataError(f"mask_bins is {recipe.mask_bins}, but there are {self.front_end.mel_bins} mel bins")
+        return fit_correction(self.scenes, self.store, self.front_end)
+
+    def gains(self, correction: SpectrumCorrection, rows: np.ndarray, device: torch.device) -> Tensor:
+        """Give the gain of each mel bin for the clips at `rows`, by their device: (B, F)."""
+        of_devices = correction.of(self.scenes.devices)
+        return send(of_devices[torch.from_numpy(self.scenes.device_index[rows])], device)
 
     def waveforms(self, rows: np.ndarray, device: torch.device) -> Tensor:
         """Read clips as floats in -1 to 1: (B, S)."""
@@ -91,60 +101,43 @@ class Material:
         """Rows of all clips that are heard, those of every epoch's training first."""
         return np.concatenate([self.scenes.train, self.scenes.evaluate])
 
-    def training_batch(self, rows: np.ndarray, recipe: Recipe, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Augment the clips at `rows` as the recipe says; the random numbers are torch's global ones.
-
-        Returns:
-            What the network hears (B, C, F, T) and the clips' classes (B,).
-        """
-
-        def augment(log_mel: Tensor) -> Tensor:
-            if recipe.mask_bins > 0:
-                log_mel = mask_frequency(log_mel, recipe.mask_bins)
-            if recipe.mix_style_p > 0:
-                log_mel = mix_style(log_mel, recipe.mix_style_p, recipe.mix_style_alpha)
-            return log_mel
-
-        x = self.waveforms(rows, device)
-        if recipe.roll_s > 0:
-            x = roll(x, recipe.roll_s, self.front_end.rate_hz)
-        if recipe.impulse_response_p > 0 and self.responses is not None:
-            recorded = self.scenes.device_index[rows] == self.scenes.devices.index(RECORDING_DEVICE)
-            x = self.responses.apply(x, torch.from_numpy(recorded), recipe.impulse_response_p)
-        x = self.hear.to(device)(x, augment)
-        return x, send(torch.from_numpy(self.scenes.labels[rows]), device)
-
     @torch.inference_mode()
-    def spectrograms(self, rows: np.ndarray, device: torch.device) -> Tensor:
-        """Turn the clips at `rows` into what a network hears of them as they are: (B, C, F, T)."""
-        spectrograms: Tensor = self.hear.to(device)(self.waveforms(rows, device))
-        return spectrograms
+    def spectrograms(self, rows: np.ndarray, device: torch.device, hearing: Hearing = PLAINLY) -> Tensor:
+        """Turn the clips at `rows` into what a network hears of them when it is asked: (B, C, F, T)."""
+        x = self.waveforms(rows, device)
+        gains = None if hearing.correction is None else self.gains(hearing.correction, rows, device)
+        return hearing.spectrograms(self.hear.to(device), x, gains)
 
     @cached_property
-    def _kept_evaluation(self) -> dict[torch.device, list[Tensor]]:
+    def _kept_evaluation(self) -> dict[tuple[torch.device, SpectrumCorrection | None], list[Tensor]]:
         return {}
 
-    def _evaluation(self, device: torch.device) -> Iterable[Tensor]:
+    def _evaluation(self, device: torch.device, hearing: Hearing) -> Iterable[Tensor]:
         """Give the evaluation clips as a network hears them, batch by batch; kept where they find room."""
-        if device not in self._kept_evaluation:
-            on_gpu = device.type == "cuda"
-            size = EVALUATION_BATCH_ON_GPU if on_gpu else EVALUATION_BATCH
-            room = MAX_KEPT_SHARE * own_bytes(device, self.gpu_share) if on_gpu else MAX_KEPT_BYTES
-            batches = (self.spectrograms(rows, device) for rows in batched(self.scenes.evaluate, size))
-            num_bytes = 4 * len(self.scenes.evaluate) * math.prod(self.input_shape)
-            if num_bytes > room:
-                return batches
-            self._kept_evaluation[device] = list(batches)
-        return self._kept_evaluation[device]
+        kept = self._kept_evaluation.get((device, hearing.correction))
+        if kept is not None and not hearing.copies:
+            return kept
+        on_gpu = device.type == "cuda"
+        size = EVALUATION_BATCH_ON_GPU if on_gpu else EVALUATION_BATCH
+        room = MAX_KEPT_SHARE * own_bytes(device, self.gpu_share) if on_gpu else MAX_KEPT_BYTES
+        batches = (self.spectrograms(rows, device, hearing) for rows in batched(self.scenes.evaluate, size))
+        num_bytes = 4 * len(self.scenes.evaluate) * math.prod(self.input_shape)
+        if hearing.copies or num_bytes > room:
+            return batches
+        self._kept_evaluation.clear()  # those of another correction: there is room for one
+        self._kept_evaluation[device, hearing.correction] = list(batches)
+        return self._kept_evaluation[device, hearing.correction]
 
     @torch.inference_mode()
-    def evaluate(self, network: torch.nn.Module, device: torch.device) -> Quality:
+    def evaluate(self, network: torch.nn.Module, device: torch.device, hearing: Hearing = PLAINLY) -> Quality:
         """Measure `network` on the evaluation clips, in fp32; it is left in eval mode."""
         network.eval()
-        outputs = [network(x).log_softmax(dim=1).float() for x in self._evaluation(device)]
+        log_probabilities = hearing.mean(
+            lambda: torch.cat([network(x).float() for x in self._evaluation(device, hearing)])
+        )
         rows = self.scenes.evaluate
         return measure_quality(
-            torch.cat(outputs).cpu().numpy(),
+            log_probabilities.cpu().numpy(),
             self.scenes.labels[rows],
             self.scenes.device_index[rows],
             classes=self.scenes.classes,

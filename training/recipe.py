@@ -61,7 +61,7 @@ class Recipe:
     critic_weight: float = 0.0  # of the Wasserstein critic behind gradient reversal
     critic_penalty: float = 10.0  # weight of its gradient penalty
     cross_gradient_share: float = 0.0  # of the loss, on perturbed inputs
-    cross_gradient_step: float = 1.0  # length of the perturbation, in gradients
+    cross_gradient_step: float = 1.0  # of the perturbation, in gradients of root mean square 0.1
     distill_weight: float = 0.0  # of the divergence from the teacher
     distill_temperature: float = 5.0
     # What becomes of the weights.

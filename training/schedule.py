@@ -1,23 +1,53 @@
 """The learning rate over the steps of a training run."""
 
 import math
+from bisect import bisect_right
+
+from training.recipe import Recipe
 
 
-def warmup_cosine(step: int, num_steps: int, warmup_share: float) -> float:
-    """Give the share of the peak learning rate at `step`, counted from 0: a linear rise, then half a cosine to 0.
+def rate_at(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """Give the share of the peak learning rate at `step`, counted from 0: a linear rise, a plateau, a fall.
 
-    Source: the DCASE 2024 Task 1 baseline, https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19.
+    The fall is half a cosine or a line; `final_share` is where it leads, which the step after the last would reach.
+    Restarts divide the run into segments. Each is a plateau and a fall of its own, the first with a warm-up before, and
+    the shares of the recipe are shares of the segment's steps: a run without restarts is one segment.
+
+    Sources: the DCASE 2024 Task 1 baseline, https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19 (warm-up and
+    cosine); Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017 (restarts).
 
     Args:
-        step: Of the optimizer, from 0 to `num_steps` - 1.
-        num_steps: Of the whole run.
-        warmup_share: Share of `num_steps` in which the rate rises; at least one step if it is above 0.
+        recipe: Its epochs, schedule, shares and restarts.
+        step: Of the optimizer, from 0 to epochs x `steps_per_epoch` - 1.
+        steps_per_epoch: At least 1.
 
-    >>> [round(warmup_cosine(step, 8, 0.25), 2) for step in range(8)]
+    Raises:
+        ValueError: A step that the run does not have.
+
+    >>> def rates(**shape):
+    ...     recipe = Recipe(epochs=8, **shape)
+    ...     return [round(rate_at(recipe, step, steps_per_epoch=1), 2) for step in range(8)]
+    >>> rates(warmup_share=0.25)
     [0.5, 1.0, 1.0, 0.93, 0.75, 0.5, 0.25, 0.07]
+    >>> rates(warmup_share=0.25, plateau_share=0.25, schedule="linear", final_share=0.2)
+    [0.5, 1.0, 1.0, 1.0, 1.0, 0.8, 0.6, 0.4]
+    >>> rates(warmup_share=0.0, schedule="linear", restart_epochs="2,4")
+    [1.0, 0.5, 1.0, 0.5, 1.0, 0.75, 0.5, 0.25]
     """
-    num_warmup = math.ceil(warmup_share * num_steps)
+    num_steps = recipe.epochs * steps_per_epoch
+    if not 0 <= step < num_steps:
+        raise ValueError(f"step must be from 0 to {num_steps - 1}, got {step}")
+    starts = [0, *(epoch * steps_per_epoch for epoch in recipe.restarts if epoch < recipe.epochs), num_steps]
+    segment = bisect_right(starts, step) - 1
+    length = starts[segment + 1] - starts[segment]
+    step -= starts[segment]
+    warmup_share = recipe.warmup_share if segment == 0 else 0.0
+    num_warmup = math.ceil(warmup_share * length)
     if step < num_warmup:
         return (step + 1) / num_warmup
-    done = (step - num_warmup) / (num_steps - num_warmup)
-    return 0.5 * (1 + math.cos(math.pi * done))
+    num_before_fall = math.ceil((warmup_share + recipe.plateau_share) * length)
+    if step < num_before_fall:
+        return 1.0
+    done = (step - num_before_fall) / (length - num_before_fall)
+    left = 0.5 * (1 + math.cos(math.pi * done)) if recipe.schedule == "cosine" else 1 - done
+    return recipe.final_share + (1 - recipe.final_share) * left

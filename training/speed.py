@@ -44,7 +44,7 @@ class TimedRun:
         self.run = run
         self.run.network.train()
         # Of all devices: a list may be sorted, and only some devices' clips are convolved.
-        mixed = np.random.default_rng(0).permutation(run.material.scenes.train)
+        mixed = np.random.default_rng(0).permutation(run.batches.rows)
         rows = batched(mixed, run.recipe.batch_size)[0]
         self.rows = rows[:MAX_CLIPS] if run.device.type == "cpu" else rows
         for _ in range(WARM_UP_STEPS + 1 if run.execution.graphed else 1):
@@ -63,7 +63,7 @@ class TimedRun:
 def step_seconds(run: TrainingRun, rows: np.ndarray) -> float:
     """Train on the clips at `rows` once, to the end; give the seconds."""
     started = time.monotonic()
-    run.step(rows)
+    run.step(rows, rows if run.recipe.mixup_between else None)
     if run.device.type == "cuda":
         torch.cuda.synchronize(run.device)
     return time.monotonic() - started

@@ -168,6 +168,30 @@ def test_only_eligible_clips_are_changed_and_a_share_p_of_them(responses_folder)
     assert torch.equal(responses.apply(clips, torch.zeros(3000, dtype=torch.bool), 1.0), clips)
 
 
+def test_a_clip_goes_through_the_response_that_is_named_for_it(responses_folder):
+    responses = ImpulseResponses.load(responses_folder, 32_000)
+    clips = torch.randn(5, 900)
+    before = clips.clone()
+    which = [2, -1, 0, 2, 1]
+    heard = responses.through(clips, torch.tensor(which))
+    assert torch.equal(clips, before)
+    for clip, number, sound in zip(clips.numpy(), which, heard.numpy(), strict=True):
+        expected = clip if number < 0 else np.convolve(clip, responses.responses.numpy()[number])[:900]
+        expected = expected * np.sqrt((clip**2).sum() / (expected**2).sum())
+        np.testing.assert_allclose(sound, expected, atol=1e-4)
+    assert torch.equal(heard[1], clips[1])
+    assert torch.equal(responses.through(clips, torch.full((5,), -1)), clips)
+
+
+def test_a_response_that_is_not_there_is_refused(responses_folder):
+    responses = ImpulseResponses.load(responses_folder, 32_000)
+    for number in (3, -2):
+        with pytest.raises(ValueError, match=rf"which must be in 0\.\.2, or -1 for .*, got {number}"):
+            responses.through(torch.zeros(2, 100), torch.tensor([0, number]))
+    with pytest.raises(ValueError, match=r"which must be \(2,\), got \(3,\)"):
+        responses.through(torch.zeros(2, 100), torch.zeros(3, dtype=torch.long))
+
+
 def test_silence_stays_silent(responses_folder):
     responses = ImpulseResponses.load(responses_folder, 32_000)
     assert not responses.apply(torch.zeros(2, 100), torch.ones(2, dtype=torch.bool), 1.0).any()

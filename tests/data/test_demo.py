@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
@@ -13,9 +13,11 @@ from data.check import check_data
 from data.demo import DemoConfig, write_demo
 from data.front_end import FRONT_ENDS, LogMel
 from data.layout import DataError, read_scenes
-from data.store import open_store
+from data.spectrum_correction import fit_correction
+from data.store import open_store, read_clip
 
 SMALL = DemoConfig(seed=3, clips_per_location=1)
+ALIGNED = DemoConfig(seed=3, clips_per_location=2)
 
 
 def digests(root):
@@ -82,6 +84,52 @@ def test_one_that_was_interrupted_is_written_again(demo, tmp_path):
     (root / ".scenefront" / "demo" / "audio" / "half.wav").write_bytes(b"RIFF")
     write_demo(root, SMALL)
     assert digests(root) == digests(demo)
+
+
+@pytest.fixture(scope="module")
+def aligned(tmp_path_factory):
+    """The smallest demo with aligned recordings, and where these are: recording -> files of its two devices."""
+    root = tmp_path_factory.mktemp("demo") / "aligned"
+    write_demo(root, ALIGNED)
+    files = defaultdict(list)
+    for path in sorted((root / "audio").iterdir()):
+        files[path.stem.rpartition("-")[0]].append(path)
+    return root, {recording: paths for recording, paths in files.items() if len(paths) > 1}
+
+
+def test_some_training_clips_are_heard_by_device_a_and_by_another_at_once(aligned):
+    root, recordings = aligned
+    scenes = read_scenes(root)
+    assert (len(scenes.train), len(scenes.evaluate)) == (160, 80)
+    assert len(recordings) == 12
+    learned = set(scenes.clips["filename"].iloc[scenes.train])
+    others = Counter()
+    log_mel = LogMel(FRONT_ENDS["tfsepnet"])
+    for paths in recordings.values():
+        assert {str(path.relative_to(root)) for path in paths} <= learned
+        first, other = (path.stem.rpartition("-")[2] for path in paths)
+        assert first == "a"
+        others[other] += 1
+        # What moves through time and frequency is the same; colour and echo are the device's.
+        moves = log_mel(torch.from_numpy(np.stack([read_clip(path, 32_000) for path in paths])))[:, 0]
+        moves -= moves.mean(2, keepdim=True)
+        assert np.corrcoef(moves.flatten(1).numpy())[0, 1] > 0.7
+    assert set(others) <= {"b", "c", "s1", "s2", "s3"}
+    correction = fit_correction(scenes, open_store(scenes, 32_000), FRONT_ENDS["tfsepnet"])
+    assert correction.num_pairs == (12, *(others[device] for device in correction.devices[1:]))
+
+
+def test_a_demo_from_before_there_were_aligned_recordings_is_replaced(aligned, tmp_path):
+    root = tmp_path / "demo"
+    before = {name: digest for name, digest in digests(aligned[0]).items() if not name.startswith(".scenefront")}
+    shutil.copytree(aligned[0], root, ignore=shutil.ignore_patterns(".scenefront"))
+    for _, other in aligned[1].values():
+        recording, index, device = other.stem.rsplit("-", 2)
+        (root / "audio" / other.name).rename(root / "audio" / f"{recording}-{int(index) + 1}-{device}.wav")
+    record = root / "demo.json"
+    record.write_text(record.read_text().replace('"format": 2', '"format": 1'))
+    write_demo(root, ALIGNED)
+    assert digests(root) == before
 
 
 def test_a_folder_with_anything_else_is_refused_and_left_alone(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.front_end import FRONT_ENDS, LOG_FLOOR, FrontEnd, FrontEndConfig, LogMel
+from data.front_end import FRONT_ENDS, LOG_FLOOR, FrontEnd, FrontEndConfig, LogMel, draw_top
 
 # name -> (channels, mel bins, frames) of one second, as the reports' networks take it: DCASE 2024 ASCDomain, table 1;
 # 2023 TF-SepNet, section 2.2; 2022 BC-ResNet-Mod, section 4.1.1 and the halved sizes in figure 1. The 2021 report
@@ -21,9 +21,9 @@ PUBLISHED_SHAPES = {
 WINDOW_CONSTANTS = {"hann": 0.5, "hamming": 0.54}
 
 
-def triangles(config):
+def triangles(config, top_hz=None):
     """HTK triangles of height one: (F, frequencies of the transform), and the frequencies where they peak."""
-    top = 2595 * np.log10(1 + config.rate_hz / 2 / 700)
+    top = 2595 * np.log10(1 + (top_hz or config.rate_hz / 2) / 700)
     corners = 700 * (10 ** (np.linspace(0, top, config.mel_bins + 2) / 2595) - 1)
     hz = np.linspace(0, config.rate_hz / 2, config.fft // 2 + 1)
     rise = (hz - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
@@ -31,8 +31,8 @@ def triangles(config):
     return np.maximum(0, np.minimum(rise, fall)), corners[1:-1]
 
 
-def log_mel(waveform, config):
-    """Periodic window centred in the transform, mirrored ends: (F, T)."""
+def log_mel(waveform, config, gains=1.0, top_hz=None):
+    """Periodic window centred in the transform, mirrored ends, each bin's energy by its gain: (F, T)."""
     padded = np.pad(waveform, config.fft // 2, mode="reflect")
     window = np.zeros(config.fft)
     left = (config.fft - config.window) // 2
@@ -41,7 +41,7 @@ def log_mel(waveform, config):
     window[left : left + config.window] = constant - (1 - constant) * cosine
     starts = range(0, len(padded) - config.fft + 1, config.hop)
     power = np.abs(np.fft.rfft([padded[s : s + config.fft] * window for s in starts])) ** 2
-    return np.log(triangles(config)[0] @ power.T + 1e-5)
+    return np.log(np.reshape(gains, (-1, 1)) * (triangles(config, top_hz)[0] @ power.T) + 1e-5)
 
 
 def slope(x):
@@ -111,6 +111,59 @@ def test_deltas_are_those_of_the_augmented_log_mel():
     np.testing.assert_allclose(got[1], slope(expected), atol=2e-3)
     np.testing.assert_allclose(got[2], slope(slope(expected)), atol=2e-3)
     assert not got[1:, 20:60].any()
+
+
+def test_gains_are_factors_on_the_energy_of_each_clips_bins(front_end):
+    rng = np.random.default_rng(1)
+    clips = rng.normal(0, 0.1, (6, front_end.rate_hz))
+    gains = rng.uniform(0.01, 20, (6, front_end.mel_bins))
+    gains[0] = 0
+    got = FrontEnd(front_end)(torch.tensor(clips, dtype=torch.float32), gains=torch.tensor(gains, dtype=torch.float32))
+    for clip, gain, spectrogram in zip(clips, gains, got[:, 0].numpy(), strict=True):
+        np.testing.assert_allclose(spectrogram, log_mel(clip, front_end, gain), atol=2e-3)
+    assert torch.allclose(got[0, 0], torch.tensor(LOG_FLOOR))
+
+
+@pytest.mark.parametrize("share", [0.95, 0.7, 0.5])
+def test_a_bank_may_end_below_half_the_rate(front_end, share):
+    top_hz = share * front_end.rate_hz / 2
+    clip = np.random.default_rng(1).normal(0, 0.1, front_end.rate_hz)
+    ears = FrontEnd(front_end)
+    waveforms = torch.tensor(clip, dtype=torch.float32)[None]
+    first, again = ears(waveforms, top_hz=top_hz), ears(waveforms, top_hz=top_hz)
+    np.testing.assert_allclose(first[0, 0].numpy(), log_mel(clip, front_end, top_hz=top_hz), atol=2e-3)
+    assert torch.equal(first, again)
+    assert torch.equal(ears(waveforms, top_hz=front_end.rate_hz / 2), ears(waveforms))
+
+
+def test_gains_of_a_lower_bank_are_those_of_the_frequencies_where_its_bins_peak():
+    config = FRONT_ENDS["tfsepnet"]
+    clip = np.random.default_rng(1).normal(0, 0.1, config.rate_hz)
+    gains = np.random.default_rng(2).uniform(0.1, 10, config.mel_bins)
+    peaks, lower_peaks = triangles(config)[1], triangles(config, 11_000)[1]
+    there = np.interp(np.log10(1 + lower_peaks / 700), np.log10(1 + peaks / 700), gains)
+    waveforms = torch.tensor(clip, dtype=torch.float32)[None]
+    got = LogMel(config)(waveforms, torch.tensor(gains, dtype=torch.float32)[None], 11_000)[0, 0].numpy()
+    np.testing.assert_allclose(got, log_mel(clip, config, there, 11_000), atol=2e-3)
+
+
+def test_gains_of_another_shape_and_tops_that_are_none_are_refused():
+    ears, clips = FrontEnd(FRONT_ENDS["tfsepnet"]), torch.zeros(2, 32_000)
+    with pytest.raises(ValueError, match=r"gains must be \(2, 128\), a factor a clip and mel bin, got \(1, 128\)"):
+        ears(clips, gains=torch.ones(1, 128))
+    for top_hz in (0, 16_001):
+        with pytest.raises(
+            ValueError, match=f"top_hz must be over 0 and up to half the sample rate, 16000, got {top_hz}"
+        ):
+            ears(clips, top_hz=top_hz)
+
+
+def test_tops_are_drawn_from_32_even_steps():
+    torch.manual_seed(5)
+    drawn = sorted({draw_top(0.31, 20_000) for _ in range(600)})
+    np.testing.assert_allclose(drawn, np.arange(6_900, 10_001, 100))
+    with pytest.raises(ValueError, match="max_drop must be at least 0 and below 1, got 1"):
+        draw_top(1, 20_000)
 
 
 def test_silence_is_the_floor():

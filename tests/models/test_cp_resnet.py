@@ -123,7 +123,7 @@ def test_damping_falls_linearly_from_the_middle_row_to_the_edges(kernel):
     torch.nn.init.ones_(layer.weight)
     rows = {3: [0.01, 1, 0.01], 5: [0.01, 0.505, 1, 0.505, 0.01], 7: [0.01, 0.34, 0.67, 1, 0.67, 0.34, 0.01]}[kernel]
     expected = torch.tensor(rows)[None, None, :, None].expand(4, 1, kernel, kernel)
-    torch.testing.assert_close(layer.damped_weight(), expected)
+    torch.testing.assert_close(layer.effective_weight(), expected)
     assert list(layer.state_dict()) == ["weight"]
 
 

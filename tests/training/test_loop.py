@@ -9,11 +9,12 @@ from data.front_end import FrontEndConfig
 from data.layout import DataError, read_scenes
 from models.cp_mobile import CPMobile, CPMobileConfig
 from models.isotropic import Isotropic, IsotropicConfig
+from training.batches import Batches
 from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from training.loop import NonFiniteLossError, TrainingRun
 from training.material import batched, load_material
 from training.recipe import Recipe
-from training.schedule import warmup_cosine
+from training.schedule import rate_at
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(epochs=4, batch_size=12, learning_rate=0.01, warmup_share=0.1)
@@ -162,7 +163,7 @@ def test_impulse_responses_that_are_asked_for_must_be_there(material):
 def test_only_device_a_is_coloured_by_impulse_responses(material):
     scenes = material.scenes
     always = Recipe(impulse_response_p=1.0, roll_s=0, mix_style_p=0, mask_bins=0)
-    x, _ = material.training_batch(scenes.train, always, CPU)
+    x = Batches(material, always, CPU).batch(scenes.train).x
     plain = material.spectrograms(scenes.train, CPU)
     changed = (x - plain).abs().amax(dim=(1, 2, 3)) > 1e-3
     is_a = scenes.device_index[scenes.train] == scenes.devices.index("a")
@@ -176,10 +177,10 @@ def test_batches_are_even_and_none_is_tiny():
 
 
 def test_the_report_s_warm_up_is_2000_steps_of_its_own_training():
-    num_steps = 150 * len(batched(torch.arange(139_620).numpy(), 256))
-    rates = [warmup_cosine(step, num_steps, Recipe().warmup_share) for step in range(1990, 2010)]
+    steps_per_epoch = len(batched(torch.arange(139_620).numpy(), 256))
+    rates = [rate_at(Recipe(), step, steps_per_epoch) for step in range(1990, 2010)]
     assert rates.index(max(rates)) + 1990 == 1999
-    assert warmup_cosine(0, num_steps, Recipe().warmup_share) == 1 / 2000
+    assert rate_at(Recipe(), 0, steps_per_epoch) == 1 / 2000
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_the_report_s_warm_up_is_2000_steps_of_its_own_training():
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         (
             {"learning_rate": 0.0, "seed": -1},
-            "learning_rate must be above 0 and finite, got 0.0; seed must be from 0 to 2147483647, got -1",
+            "seed must be from 0 to 2147483647, got -1; learning_rate must be above 0 and finite, got 0.0",
         ),
         ({"warmup_share": 1.0}, "warmup_share must be at least 0 and below 1, got 1.0"),
     ],

@@ -8,6 +8,7 @@ import torch
 
 from data.front_end import FRONT_ENDS, LOG_FLOOR, delta
 from data.layout import DataError, read_scenes
+from training.batches import Batches, require_material
 from training.material import load_material
 from training.recipe import Recipe
 
@@ -26,12 +27,13 @@ def material(request, tiny, responses, cache):
 
 def test_a_training_batch_has_the_front_end_s_shape_and_is_finite(material):
     recipe = Recipe(mix_style_p=1.0)
-    material.require(recipe)
     torch.manual_seed(0)
-    x, labels = material.training_batch(np.arange(8), recipe, CPU)
-    assert x.shape == (8, *material.front_end.shape()) == (8, *material.input_shape)
-    assert x.isfinite().all()
-    assert labels.shape == (8,)
+    batch = Batches(material, recipe, CPU).batch(np.arange(8))
+    assert batch.x.shape == (8, *material.front_end.shape()) == (8, *material.input_shape)
+    assert batch.x.isfinite().all()
+    assert batch.targets.argmax(1).tolist() == material.scenes.labels[:8].tolist()
+    assert batch.devices.argmax(1).tolist() == material.scenes.device_index[:8].tolist()
+    assert batch.targets.sum(1).tolist() == batch.devices.sum(1).tolist() == [1.0] * 8
 
 
 def test_deltas_follow_from_the_log_mel_as_it_is_heard(tiny, cache):
@@ -39,7 +41,7 @@ def test_deltas_follow_from_the_log_mel_as_it_is_heard(tiny, cache):
     rows = np.arange(8)
     recipe = Recipe(mask_bins=100, mix_style_p=0.0, impulse_response_p=0.0)
     torch.manual_seed(0)
-    trained, _ = material.training_batch(rows, recipe, CPU)
+    trained = Batches(material, recipe, CPU).batch(rows).x
     for x in (trained, material.spectrograms(rows, CPU)):
         assert torch.equal(x[:, 1], delta(x[:, 0]))
         assert torch.equal(x[:, 2], delta(x[:, 1]))
@@ -56,7 +58,7 @@ def test_a_network_is_measured_on_all_channels(material):
 
 def test_a_mask_wider_than_the_spectrogram_is_refused(material):
     bins = material.front_end.mel_bins
-    material.require(Recipe(mask_bins=bins))
+    require_material(material, Recipe(mask_bins=bins))
     with pytest.raises(DataError) as caught:
-        material.require(dataclasses.replace(Recipe(), mask_bins=bins + 1))
+        require_material(material, dataclasses.replace(Recipe(), mask_bins=bins + 1))
     assert str(caught.value) == f"mask_bins is {bins + 1}, but there are {bins} mel bins"

@@ -1,0 +1,84 @@
+"""SpecAugment: mask a band of frequencies, mask a span of time, and warp time.
+
+Sources: Park et al., "SpecAugment: A Simple Data Augmentation Method for Automatic Speech Recognition", Interspeech
+2019, section 2; https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19 (the mask of frequencies alone).
+What is masked says what a log-mel spectrogram shows where there is no sound: `LOG_FLOOR`.
+"""
+
+import torch
+from torch import Tensor
+
+from data.augmentation.spans import draw_spans
+from data.device import send
+from data.front_end import LOG_FLOOR
+
+
+def mask_frequency(x: Tensor, max_bins: int) -> Tensor:
+    """Silence one random band of each clip.
+
+    Args:
+        x: Log-mel spectrograms (B, 1, F, T).
+        max_bins: The band is 0 to this many bins wide, each width as likely.
+
+    Raises:
+        ValueError: `max_bins` is negative or over F.
+    """
+    batch, _, bins, _ = x.shape
+    if not 0 <= max_bins <= bins:
+        raise ValueError(f"max_bins must be in 0..{bins}, got {max_bins}")
+    if max_bins == 0:
+        return x
+    band = draw_spans(batch, bins, max_bins)
+    return x.masked_fill(send(band, x.device)[:, None, :, None], LOG_FLOOR)
+
+
+def mask_time(x: Tensor, max_frames: int) -> Tensor:
+    """Silence one random span of time of each clip.
+
+    Args:
+        x: Log-mel spectrograms (B, 1, F, T).
+        max_frames: The span is 0 to this many frames long, each length as likely.
+
+    Raises:
+        ValueError: `max_frames` is negative or over T.
+    """
+    batch, _, _, num_frames = x.shape
+    if not 0 <= max_frames <= num_frames:
+        raise ValueError(f"max_frames must be in 0..{num_frames}, got {max_frames}")
+    if max_frames == 0:
+        return x
+    span = draw_spans(batch, num_frames, max_frames)
+    return x.masked_fill(send(span, x.device)[:, None, None, :], LOG_FLOOR)
+
+
+def warp_time(x: Tensor, max_frames: int) -> Tensor:
+    """Move one random frame of each clip to another time, and stretch and squeeze what lies on either side of it.
+
+    The first and the last frame stay where they are. A frame that comes from between two is interpolated linearly.
+
+    Args:
+        x: Log-mel spectrograms (B, 1, F, T).
+        max_frames: The frame moves by a whole number of frames, up to this many to either side, each as likely; it is
+            drawn from those that are farther than this from both ends.
+
+    Raises:
+        ValueError: `max_frames` is negative, or so large that there is no such frame.
+    """
+    batch, _, _, num_frames = x.shape
+    most = max(0, (num_frames - 3) // 2)
+    if not 0 <= max_frames <= most:
+        raise ValueError(f"max_frames must be in 0..{most} for {num_frames} frames, got {max_frames}")
+    if max_frames == 0:
+        return x
+    last = num_frames - 1
+    centre = torch.randint(max_frames + 1, last - max_frames, (batch, 1))
+    moved = centre + torch.randint(-max_frames, max_frames + 1, (batch, 1))
+    at = torch.arange(num_frames)
+    # Where each frame comes from: two straight lines that meet at the frame that moved.
+    before = at * centre / moved
+    after = last - (last - at) * (last - centre) / (last - moved)
+    source = torch.where(at <= moved, before, after)
+    earlier = source.long().clamp(max=last - 1)
+    share = (source - earlier)[:, None, None, :].to(x.dtype)
+    first = send(earlier, x.device)[:, None, None, :].expand_as(x)
+    return torch.lerp(x.gather(3, first), x.gather(3, first + 1), send(share, x.device))

@@ -1,0 +1,109 @@
+"""What a recipe that prunes does to the cost of its network: the stored values of the CP-ResNet report's section 6."""
+
+import numpy as np
+import pytest
+import torch
+from optuna.distributions import IntDistribution
+from optuna.trial import create_trial
+from safetensors.numpy import load_file
+
+from objectives.budget import BUDGETS
+from objectives.quality import measure_quality
+from search.branch import Branch
+from search.export import cost_report, export_trial
+from search.pricing import price, survey
+from search.repair import repairs
+from search.settings import SearchSettings
+from search.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyFolder
+from search.trial_config import TrialConfig
+from training.checkpoint import save_checkpoint
+
+SUBMISSION_1 = {"width": 256, "groups": 16, "tail_blocks": 0, "rho": 7}
+STORED = 504_104
+LIMIT = BUDGETS["dcase2021"]
+
+
+def priced(prune_to):
+    return price(TrialConfig.from_values("cp_resnet", {**SUBMISSION_1, "prune_to": prune_to}), "fp16")
+
+
+@pytest.mark.parametrize(("prune_to", "nonzero"), [(0, STORED), (64_690, 64_690), (STORED + 1, STORED)])
+def test_a_recipe_that_prunes_leaves_its_target_or_all_there_is(prune_to, nonzero):
+    cost = priced(prune_to)
+    assert (cost.stored_values, cost.nonzero_values, cost.nonzero_bytes) == (STORED, nonzero, 2 * nonzero)
+    assert cost.params == priced(0).params
+
+
+def test_the_submission_fits_its_limit_pruned_and_not_otherwise():
+    assert LIMIT.fits(priced(64_690))
+    assert not LIMIT.fits(priced(65_537))
+    assert not LIMIT.fits(priced(0))
+
+
+def test_a_target_that_is_held_prices_every_network_of_a_search():
+    ranges = {"cp_resnet.groups": IntDistribution(8, 16, step=8), "learning_rate": IntDistribution(1, 2)}
+    branch = Branch("cp_resnet", ranges, {"width": 256, "rho": 7, "prune_to": 60_000})
+    assert list(branch.cost_ranges) == ["cp_resnet.groups"]
+    found = survey(branch, LIMIT, "fp16")
+    assert found.fitting == [(8,), (16,)]
+    assert branch.pricer(["cp_resnet.groups"], "fp16")([16]).nonzero_values == 60_000
+
+
+def test_a_target_that_is_varied_decides_the_cost():
+    ranges = {"prune_to": IntDistribution(40_000, 80_000, step=20_000), "cp_resnet.rho": IntDistribution(6, 7)}
+    branch = Branch("cp_resnet", ranges, {"width": 256})
+    assert list(branch.cost_ranges) == ["prune_to", "cp_resnet.rho"]
+    assert branch.num_networks == 6
+    found = survey(branch, LIMIT, "fp16")
+    assert found.fitting == [(40_000, 6), (40_000, 7), (60_000, 6), (60_000, 7)]
+    assert next(repairs(found, LIMIT, "fp16", {"prune_to": 80_000, "cp_resnet.rho": 7})) == {
+        "prune_to": 60_000,
+        "cp_resnet.rho": 7,
+    }
+
+
+def test_a_report_counts_the_zeros_of_a_trained_network_and_without_one_the_target():
+    config = TrialConfig.from_values("isotropic", {"width": 8, "depth": 1, "prune_to": 200})
+    network = config.build()
+    for tensor in network.state_dict().values():
+        tensor.fill_(1)
+    with torch.no_grad():
+        network.blocks[0].depthwise[1].weight[:3] = 0  # of 8 filters, each 3 x 3
+    told = cost_report(config, LIMIT, "fp16", network)
+    stored = told["stored_values"]
+    assert (told["nonzero_values"], told["nonzero_bytes"]) == (stored - 3 * 9, 2 * (stored - 3 * 9))
+    told = cost_report(config, LIMIT, "fp16")
+    assert (told["stored_values"], told["nonzero_values"], told["nonzero_bytes"]) == (stored, 200, 400)
+
+
+def test_an_export_counts_the_zeros_of_the_weights_that_it_holds(tmp_path):
+    config = TrialConfig.from_values("isotropic", {"width": 8, "depth": 2, "num_classes": 2, "prune_to": 400})
+    folder = StudyFolder(tmp_path / "study")
+    data = {"classes": ["bus", "park"], "split": "fold1", "evaluation_clips": 2, "training_clips": 3}
+    settings = SearchSettings(data="nowhere", space="isotropic", budget="dcase2021")
+    study = folder.create(settings, {DATA: {**data, "lists_sha256": "0"}})
+    quality = measure_quality(
+        np.log([[0.5, 0.5]]), [0], [0], classes=data["classes"], device_names=["a"], device_groups={"a": "real"}
+    )
+    told = {
+        COST: {"macs": 1},
+        CONFIG: config.to_dict(),
+        f"{EPOCH}1": {"epoch": 1, "macro_accuracy": 0.5},
+        QUALITY: quality.to_dict(),
+        VERSIONS: {"torch": "2"},
+    }
+    study.add_trial(create_trial(values=[0.5, 1.0], user_attrs=told))
+    torch.manual_seed(0)
+    network = config.build()
+    with torch.no_grad():
+        network.blocks[1].pointwise[0].weight[:5] = 0
+    save_checkpoint(folder.checkpoint(0), network, None, {})
+    report = export_trial(folder, 0, tmp_path / "out")
+    held = load_file(tmp_path / "out" / "weights.safetensors")
+    stored = {name: values for name, values in held.items() if not name.endswith("num_batches_tracked")}
+    cost = report["cost"]
+    assert cost["stored_values"] == sum(values.size for values in stored.values())
+    assert cost["nonzero_values"] == sum(np.count_nonzero(values) for values in stored.values())
+    assert cost["nonzero_bytes"] == 2 * cost["nonzero_values"]
+    assert 400 < cost["nonzero_values"] <= cost["stored_values"] - 40
+    assert f"| non-zero values | {cost['nonzero_values']:,} |" in (tmp_path / "out" / "report.md").read_text()

@@ -1,0 +1,91 @@
+"""Each optimizer's first steps on one weight, against its formula written out."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from training.optimizers import make_optimizer
+from training.recipe import Recipe
+
+CPU = torch.device("cpu")
+RATE, DECAY, MOMENTUM = 0.1, 0.5, 0.9
+GRADIENTS = (0.3, -0.2, 0.4)
+
+
+def stepped(optimizer):
+    recipe = Recipe(
+        optimizer=optimizer,
+        learning_rate=RATE,
+        weight_decay=DECAY,
+        momentum=MOMENTUM if optimizer == "sgd" else 0.0,
+    )
+    weight = nn.Parameter(torch.tensor(2.0))
+    made = make_optimizer([weight], recipe, CPU, graphed=False)
+    for gradient in GRADIENTS:
+        weight.grad = torch.tensor(gradient)
+        made.step()
+    return float(weight.detach())
+
+
+def adam(decoupled):
+    weight, first, second = 2.0, 0.0, 0.0
+    for step, gradient in enumerate(GRADIENTS, start=1):
+        slope = gradient if decoupled else gradient + DECAY * weight
+        if decoupled:
+            weight -= RATE * DECAY * weight
+        first = 0.9 * first + 0.1 * slope
+        second = 0.999 * second + 0.001 * slope**2
+        weight -= RATE * (first / (1 - 0.9**step)) / (math.sqrt(second / (1 - 0.999**step)) + 1e-8)
+    return weight
+
+
+def sgd():
+    weight, velocity = 2.0, 0.0
+    for gradient in GRADIENTS:
+        velocity = MOMENTUM * velocity + gradient + DECAY * weight
+        weight -= RATE * velocity
+    return weight
+
+
+@pytest.mark.parametrize(("name", "expected"), [("adamw", adam(True)), ("adam", adam(False)), ("sgd", sgd())])
+def test_an_optimizer_steps_as_its_formula_says(name, expected):
+    assert stepped(name) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_step_that_is_recorded_reads_its_rate_from_a_tensor():
+    weight = nn.Parameter(torch.tensor(2.0))
+    for name in ("adamw", "adam", "sgd"):
+        made = make_optimizer([weight], Recipe(optimizer=name, learning_rate=RATE), CPU, graphed=True)
+        assert isinstance(made.param_groups[0]["lr"], torch.Tensor)
+        assert float(made.param_groups[0]["lr"]) == pytest.approx(RATE)
+        assert made.param_groups[0]["fused"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("name", "momentum"), [("adamw", 0.0), ("adam", 0.0), ("sgd", 0.0), ("sgd", 0.9)])
+def test_a_recorded_step_follows_a_rate_that_is_changed_later(name, momentum):
+    device = torch.device("cuda")
+    recipe = Recipe(optimizer=name, momentum=momentum, learning_rate=RATE, weight_decay=DECAY)
+    ways = {}
+    for graphed in (False, True):
+        weight = nn.Parameter(torch.tensor(2.0, device=device))
+        weight.grad = torch.tensor(0.3, device=device)
+        made = make_optimizer([weight], recipe, device, graphed=graphed)
+        step = made.step
+        for _ in range(3):
+            step()
+        if graphed:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                made.step()
+            step = graph.replay
+        for rate in (RATE, RATE / 2, RATE / 4):
+            if graphed:
+                made.param_groups[0]["lr"].fill_(rate)
+            else:
+                made.param_groups[0]["lr"] = rate
+            step()
+        ways[graphed] = float(weight.detach())
+    assert ways[True] == pytest.approx(ways[False], rel=1e-5)

@@ -1,0 +1,266 @@
+"""The training batches of one run: which clips there are, and what is done to them before a network hears them.
+
+Shape letters: B batch, S samples, C channels, F mel bins, T frames, K classes, D devices, N clips of the data set.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from data.augmentation import (
+    draw_share,
+    mask_frequency,
+    mask_time,
+    mix_style,
+    mixed,
+    mixture_mask,
+    pitch_shift,
+    roll,
+    shift_time,
+    warp_time,
+)
+from data.device import send
+from data.front_end import draw_top
+from data.layout import DataError
+from training.distillation import teacher_probabilities
+from training.material import RECORDING_DEVICE, Material
+from training.recipe import Recipe
+
+Rows = npt.NDArray[np.int64]
+
+
+class Batch(NamedTuple):
+    """What a training step gets.
+
+    Attributes:
+        x: What the network hears, (B, C, F, T).
+        targets: Share of each class, (B, K); each row sums to 1.
+        devices: Share of each device, (B, D); each row sums to 1.
+        teacher: Probabilities that the teacher gives, at the recipe's temperature, (B, K); None without a teacher.
+    """
+
+    x: Tensor
+    targets: Tensor
+    devices: Tensor
+    teacher: Tensor | None
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Clips of device a, each heard through one impulse response for the whole run: as if recorded by other devices.
+
+    Source: Cai et al., technical report for DCASE 2023 task 1, section 2.3.
+
+    Attributes:
+        rows: Of the clips of device a, (M,).
+        responses: Number of each one's impulse response, (M,).
+        devices: Number of each one's device, behind those of the data set, (M,).
+    """
+
+    rows: Rows
+    responses: Rows
+    devices: Rows
+
+
+def simulate(material: Material, recipe: Recipe) -> Simulated:
+    """Draw the impulse responses and, for each, clips of device a, by the recipe's seed; none twice for one device."""
+    scenes = material.scenes
+    count, each = recipe.simulated_devices, recipe.simulated_clips
+    recorded = scenes.train[material.is_recorded(scenes.train)]
+    rng = np.random.default_rng(recipe.seed)
+    responses = rng.permutation(material.num_responses)[:count]
+    rows = [rng.choice(recorded, min(each, len(recorded)), replace=False) for _ in range(count)]
+    sizes = [len(some) for some in rows]
+    return Simulated(
+        np.concatenate([np.empty(0, np.int64), *rows]),
+        np.repeat(responses, sizes),
+        np.repeat(np.arange(count) + len(scenes.devices), sizes),
+    )
+
+
+class Batches:
+    """Makes batches of a material as a recipe says; the random numbers are torch's global ones.
+
+    Attributes:
+        rows: What there is to train on: rows of the data set, and from N on the simulated clips.
+        num_devices: Those of the data set and the simulated ones.
+    """
+
+    def __init__(self, material: Material, recipe: Recipe, device: torch.device) -> None:
+        """Look through the material.
+
+        Raises:
+            DataError: The material cannot serve the recipe.
+        """
+        require_material(material, recipe)
+        self.material, self.recipe, self.device = material, recipe, device
+        self.simulated = simulate(material, recipe)
+        num_clips = len(material.scenes.clips)
+        self.rows = np.concatenate([material.scenes.train, num_clips + np.arange(len(self.simulated.rows))])
+        self.num_devices = len(material.scenes.devices) + recipe.simulated_devices
+        self.correction = material.correction if recipe.spectrum_correction else None
+        self._teacher = None
+        if recipe.distill_weight > 0 and material.teacher is not None:
+            self._teacher = teacher_probabilities(material.teacher, recipe.distill_temperature)
+            self._place = np.full(num_clips, -1)
+            self._place[material.scenes.train] = np.arange(len(material.scenes.train))
+
+    def batch(self, rows: Rows, others: Rows | None = None) -> Batch:
+        """Give the clips at `rows` as they are heard this time.
+
+        Args:
+            rows: Of `self.rows`.
+            others: As many, to be mixed with them; None: where the recipe mixes, within the batch.
+        """
+        own = self._heard(rows)
+        if self.recipe.mixup_alpha == 0:
+            return own
+        share = draw_share(self.recipe.mixup_alpha)
+        if others is None:
+            order = send(torch.randperm(len(rows)), self.device)
+            other = Batch(*(None if part is None else part[order] for part in own))  # type: ignore[arg-type]
+        else:
+            other = self._heard(others)
+        teacher = None if own.teacher is None or other.teacher is None else mixed(share, own.teacher, other.teacher)
+        return Batch(
+            mixed(share, own.x, other.x),
+            mixed(share, own.targets, other.targets),
+            mixed(share, own.devices, other.devices),
+            teacher,
+        )
+
+    def _heard(self, rows: Rows) -> Batch:
+        scenes, recipe = self.material.scenes, self.recipe
+        number = rows - len(scenes.clips)
+        is_simulated = number >= 0
+        simulated = np.maximum(number, 0)
+        clips, responses, devices = rows, np.full(len(rows), -1), scenes.device_index[np.where(is_simulated, 0, rows)]
+        if is_simulated.any():
+            clips = np.where(is_simulated, self.simulated.rows[simulated], rows)
+            responses = np.where(is_simulated, self.simulated.responses[simulated], -1)
+            devices = np.where(is_simulated, self.simulated.devices[simulated], devices)
+        x = self.material.waveforms(clips, self.device)
+        if recipe.simulated_devices and self.material.responses is not None:
+            x = self.material.responses.through(x, torch.from_numpy(responses))
+        x = self._waveforms_changed(x, clips, is_simulated)
+        gains = None if self.correction is None else self.material.gains(self.correction, clips, self.device)
+        top_hz = draw_top(recipe.mel_top_drop, self.material.front_end.rate_hz) if recipe.mel_top_drop else None
+        x = self.material.hear.to(self.device)(x, self._log_mel_changed, gains, top_hz)
+        teacher = None
+        if self._teacher is not None:
+            teacher = send(self._teacher[torch.from_numpy(self._place[clips])], self.device)
+        return Batch(
+            x,
+            self._one_hot(scenes.labels[clips], len(scenes.classes)),
+            self._one_hot(devices, self.num_devices),
+            teacher,
+        )
+
+    def _waveforms_changed(self, x: Tensor, clips: Rows, is_simulated: npt.NDArray[np.bool_]) -> Tensor:
+        """Change waveforms (B, S) of `clips`."""
+        recipe, material = self.recipe, self.material
+        if recipe.roll_s > 0:
+            x = roll(x, recipe.roll_s, material.front_end.rate_hz)
+        if recipe.pitch_semitones > 0:
+            x = pitch_shift(x, recipe.pitch_semitones)
+        if recipe.impulse_response_p > 0 and material.responses is not None:
+            recorded = material.is_recorded(clips) & ~is_simulated
+            x = material.responses.apply(x, torch.from_numpy(recorded), recipe.impulse_response_p)
+        return x
+
+    def _log_mel_changed(self, x: Tensor) -> Tensor:
+        """Change log-mel spectrograms (B, 1, F, T)."""
+        recipe = self.recipe
+        if recipe.warp_frames > 0:
+            x = warp_time(x, recipe.warp_frames)
+        if recipe.shift_frames > 0:
+            x = shift_time(x, recipe.shift_frames)
+        if recipe.mask_bins > 0:
+            x = mask_frequency(x, recipe.mask_bins)
+        if recipe.mask_frames > 0:
+            x = mask_time(x, recipe.mask_frames)
+        if recipe.mix_style_p > 0:
+            x = mix_style(x, recipe.mix_style_p, recipe.mix_style_alpha)
+        if recipe.mixture_mask_share > 0 and float(torch.rand(())) < recipe.mixture_mask_p:
+            x = mixture_mask(x, recipe.mixture_mask_share)
+        return x
+
+    def _one_hot(self, numbers: Rows, count: int) -> Tensor:
+        shares = torch.zeros(len(numbers), count)
+        shares[torch.arange(len(numbers)), torch.from_numpy(numbers)] = 1.0
+        return send(shares, self.device)
+
+
+def require_material(material: Material, recipe: Recipe) -> None:
+    """Pass a material that can serve the recipe.
+
+    Raises:
+        DataError: Says everything that it cannot.
+    """
+    problems: list[str] = []
+    _look_for_responses(material, recipe, problems)
+    _look_for_devices(material, recipe, problems)
+    _, bins, frames = material.input_shape
+    for name, most, unit in (("mask_bins", bins, "mel bins"), ("mask_frames", frames, "frames")):
+        if getattr(recipe, name) > most:
+            problems.append(f"{name} is {getattr(recipe, name)}, but there are {most} {unit}")
+    farthest = max(0, (frames - 3) // 2)
+    if recipe.warp_frames > farthest:
+        problems.append(
+            f"warp_frames is {recipe.warp_frames}, but of {frames} frames none can move further than {farthest} to "
+            "either side"
+        )
+    if recipe.distill_weight > 0 and material.teacher is None:
+        problems.append(
+            f"distill_weight is {recipe.distill_weight}, but there is no teacher; name a trained export, or set "
+            "distill_weight to 0"
+        )
+    if problems:
+        raise DataError("; ".join(problems))
+    if recipe.spectrum_correction:
+        _ = material.correction  # fitted once, and refused here where it cannot be
+
+
+def _look_for_responses(material: Material, recipe: Recipe, problems: list[str]) -> None:
+    root = material.scenes.root
+    for name in ("impulse_response_p", "simulated_devices"):
+        value = getattr(recipe, name)
+        if not value:
+            continue
+        if material.responses is None:
+            problems.append(
+                f"{name} is {value}, but there is no folder of impulse responses; name one, or set {name} to 0"
+            )
+        elif RECORDING_DEVICE not in material.scenes.devices:
+            problems.append(
+                f"impulse responses colour the clips of device {RECORDING_DEVICE}, and {root} has none (its devices: "
+                f"{', '.join(material.scenes.devices)}); set {name} to 0"
+            )
+    if material.responses is not None and recipe.simulated_devices > material.num_responses:
+        problems.append(
+            f"simulated_devices is {recipe.simulated_devices}, but there are {material.num_responses} impulse responses"
+        )
+
+
+def _look_for_devices(material: Material, recipe: Recipe, problems: list[str]) -> None:
+    scenes = material.scenes
+    names = [scenes.devices[number] for number in np.unique(scenes.device_index[scenes.train])]
+    if recipe.simulated_devices:
+        names.append("simulated")
+    for name in ("adversarial_weight", "critic_weight", "cross_gradient_share"):
+        if not getattr(recipe, name):
+            continue
+        if len(names) < 2:
+            problems.append(
+                f"{name} is {getattr(recipe, name)}, but all training clips are of device {names[0]}; devices cannot "
+                f"be told apart: set {name} to 0"
+            )
+        elif name == "critic_weight" and RECORDING_DEVICE not in names:
+            problems.append(
+                f"{name} is {recipe.critic_weight}, but the critic tells device {RECORDING_DEVICE} from the rest, and "
+                f"the training clips are of {', '.join(names)}; set {name} to 0"
+            )

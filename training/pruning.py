@@ -1,0 +1,181 @@
+"""Pruning while a network is trained: after each epoch the smallest weights of all its blocks go, for good.
+
+Source: CP-JKU, technical report for DCASE 2021 task 1A, section 5. Weights of all layers are sorted together by their
+magnitude; the number that goes falls exponentially from epoch to epoch; never pruned are the layer that hears the
+input, the classifier, biases and batch norms; and a layer of which more than 99 % are gone is left alone. The report
+does not print the rate of the fall: here the same share of the weights is left after each epoch.
+
+What counts is what the 2021 edition limits: all stored values (`objectives/cost.py`) that are not zero.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.dry_run import at_rest, silent_clip
+from training.kept import require_same
+
+LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
+MAX_SPARSITY = Fraction(99, 100)  # of a layer: one weight beyond it, and the layer is left alone
+RUNNING = ("running_mean", "running_var")
+
+
+def stored_tensors(network: nn.Module) -> Iterator[Tensor]:
+    """Give all that is stored of a network: its parameters, and the running mean and variance of every batch norm."""
+    yield from network.parameters()
+    for name, buffer in network.named_buffers():
+        if name.rpartition(".")[2] in RUNNING:
+            yield buffer
+
+
+def count_nonzero(network: nn.Module) -> int:
+    """Count the stored values that are not zero.
+
+    >>> layer = nn.BatchNorm2d(4)  # scale 1, shift 0, mean 0, variance 1
+    >>> count_nonzero(layer)
+    8
+    """
+    return sum(int(tensor.count_nonzero()) for tensor in stored_tensors(network))
+
+
+def prunable_weights(network: nn.Module, shape: Sequence[int]) -> dict[str, nn.Parameter]:
+    """Find the weights that may go, by name: of the layers that give the features, but for the first to hear.
+
+    Args:
+        network: With the halves `features` and `classify`; all layers of the second are the classifier.
+        shape: Of one clip: (C, F, T).
+    """
+    owned = dict(network.named_parameters(remove_duplicate=False))
+    ran: dict[str, nn.Parameter] = {}
+    hooks = [
+        layer.register_forward_pre_hook(partial(_note, ran, name, owned[name]))
+        for name, layer in ((f"{path}.weight", module) for path, module in network.named_modules())
+        if isinstance(layer, LAYERS) and name in owned
+    ]
+    halves: Any = network
+    try:
+        with torch.no_grad(), at_rest(network):
+            z = halves.features(silent_clip(network, shape))
+            heard = dict(ran)
+            ran.clear()
+            halves.classify(z)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    spared = {id(weight) for weight in [*list(heard.values())[:1], *ran.values()]}
+    found: dict[str, nn.Parameter] = {}
+    for name, weight in heard.items():
+        if id(weight) not in spared:
+            spared.add(id(weight))  # a weight that two layers share is one weight
+            found[name] = weight
+    return found
+
+
+def _note(ran: dict[str, nn.Parameter], name: str, weight: nn.Parameter, *_: object) -> None:
+    ran.setdefault(name, weight)
+
+
+class Pruner:
+    """Takes the smallest weights of a network out, some after each epoch, and holds at zero what was taken out.
+
+    Attributes:
+        last_epoch: At whose end the last weight goes.
+    """
+
+    def __init__(
+        self, network: nn.Module, prune_to: int, prune_share: float, epochs: int, shape: Sequence[int]
+    ) -> None:
+        """Take nothing out yet.
+
+        Args:
+            network: With its first weights, where it is trained.
+            prune_to: Stored values that may be other than zero in the end. Those that are never pruned count whole,
+                even where one of them happens to be zero.
+            prune_share: Of the epochs, rounded up, until the last weight goes.
+            epochs: Of the whole training.
+            shape: Of one clip: (C, F, T).
+
+        Raises:
+            ValueError: Of this network so few values cannot be left.
+        """
+        self.last_epoch = math.ceil(prune_share * epochs)
+        self._weights = prunable_weights(network, shape)
+        self._masks = {name: torch.ones_like(weight.detach()) for name, weight in self._weights.items()}
+        self._num_weights = sum(weight.numel() for weight in self._weights.values())
+        others = sum(tensor.numel() for tensor in stored_tensors(network)) - self._num_weights
+        fewest = others + sum(least_kept(weight.numel()) for weight in self._weights.values())
+        if prune_to < fewest:
+            raise ValueError(
+                f"prune_to must be at least {fewest:,} for this network, got {prune_to:,}: {others:,} of its values "
+                f"are never pruned, and each of {len(self._weights)} layers keeps 1 % of its weights, or the last one"
+            )
+        self._num_left = min(prune_to - others, self._num_weights)
+
+    def num_left(self, epoch: int) -> int:
+        """Give how many of the weights that may go are left after an epoch, counted from 1; 0: before the first."""
+        done = min(epoch, self.last_epoch) / self.last_epoch
+        if done == 1 or not self._num_weights:
+            return self._num_left
+        share: float = (self._num_left / self._num_weights) ** done
+        return round(self._num_weights * share)
+
+    @torch.no_grad()
+    def step(self, epoch: int) -> None:
+        """Take out what goes at the end of an epoch, counted from 1: the smallest of what is left."""
+        if not self._masks:
+            return
+        left = torch.cat([mask.flatten().cpu() for mask in self._masks.values()]).bool()
+        sizes = torch.cat([weight.abs().flatten().cpu() for weight in self._weights.values()])
+        may_go = left.clone()
+        start = 0
+        for mask in self._masks.values():
+            end = start + mask.numel()
+            largest = sizes[start:end].masked_fill(~left[start:end], -1).topk(least_kept(mask.numel())).indices
+            may_go[start + largest] = False
+            start = end
+        num_going = max(0, int(left.sum()) - self.num_left(epoch))
+        candidates = may_go.nonzero().flatten()
+        smallest = sizes[candidates].argsort(stable=True)[:num_going]  # of equals the first: the same on every device
+        left[candidates[smallest]] = False
+        lengths = [mask.numel() for mask in self._masks.values()]
+        for mask, part in zip(self._masks.values(), torch.split(left, lengths), strict=True):
+            mask.copy_(part.view(mask.shape))
+        self.apply()
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Set to zero what was taken out: after each step of the optimizer, whose momentum would bring it back.
+
+        So too while the network holds an average of its weights: what went long ago is still in a moving average.
+        """
+        if self._masks:
+            torch._foreach_mul_(list(self._weights.values()), list(self._masks.values()))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give all that a checkpoint must hold: by weight, 1 where it is left and 0 where it was taken out."""
+        return {name: mask.to(torch.uint8).contiguous() for name, mask in self._masks.items()}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `tensors` gave.
+
+        Raises:
+            ValueError: They are of another network.
+        """
+        require_same("what was pruned", self._masks, tensors)
+        for name, mask in self._masks.items():
+            mask.copy_(tensors[name])
+        self.apply()
+
+
+def least_kept(num_weights: int) -> int:
+    """Give how many weights of a layer are never pruned: the most that are less than 1 %, and at least one.
+
+    >>> [least_kept(num_weights) for num_weights in (1, 100, 101, 200, 201, 10_000)]
+    [1, 1, 1, 1, 2, 99]
+    """
+    return max(1, math.ceil((1 - MAX_SPARSITY) * num_weights) - 1)
