@@ -187,7 +187,7 @@ class LiveDisplay:
         left = self.clock.left_s()
         head = Table.grid(padding=(0, 2))
         head.add_row(
-            Text(f"{self.ledger.num_ended}/{settings.trials} trials", style="bold"),
+            Text(f"{self.ledger.num_ended}/{settings.trials} {'seeds' if settings.train else 'trials'}", style="bold"),
             ProgressBar(total=settings.trials, completed=self.ledger.num_ended, width=30),
             f"{clock_text(self.clock.elapsed_s())} passed",
             f"{clock_text(left)} left" if left is not None else "time left: not known yet",

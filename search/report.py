@@ -179,15 +179,19 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
     """Say what was priced, against which limits, and how much of it fits."""
     parts = report["architectures"]
     several = f" of {len(parts)} architectures" if len(parts) > 1 else ""
-    limits = ", ".join(f"{name} <= {limit:,}" for name, limit in report["limits"].items())
+    limits = ", ".join(f"{name} <= {limit:,}" for name, limit in report["limits"].items()) or "no limits"
     named = "" if "=" in report["budget"] else f"{report['budget']}: "
     likely = ", each architecture as likely" if several else ""
     kind = "all there are" if report["share"]["is_exact"] else "random ones where there are too many"
     return [
-        f"space {report['space']}: {report['networks_priced']:,} networks{several} priced: {kind}",
+        f"space {report['space']}: {_networks_text(report['networks_priced'])}{several} priced: {kind}",
         f"budget {named}{limits}{_precision_text(report)}",
         f"{share_text(report['share'])} of random networks fit{likely}",
     ]
+
+
+def _networks_text(count: int) -> str:
+    return "1 network" if count == 1 else f"{count:,} networks"
 
 
 def _precision_text(report: Mapping[str, Any]) -> str:

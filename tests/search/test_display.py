@@ -100,3 +100,32 @@ def test_work_that_was_done_before_shows_nothing():
     with counting("decoding", console):
         pass
     assert console.file.getvalue() == ""
+
+
+def test_a_training_shows_its_seeds_and_their_mean_and_no_front(tmp_path):
+    settings = SearchSettings(
+        data="nowhere", space="isotropic", train=True, trials=3, epochs=2, seed=7, set={"width": 32}
+    )
+    plan = make_plan(settings, num_classes=10)
+    ledger = Ledger(StudyFolder(tmp_path / "study").create(settings, {}), plan, plan.survey(), num_clips=960)
+    page = LiveDisplay(ledger, Console(file=io.StringIO())).page
+    console = Console(width=200, file=io.StringIO())
+    plain = PlainDisplay(ledger, console)
+    assert "macro accuracy of the seeds so far: not known yet" in text(page())
+    for accuracy in (0.44, 0.47):
+        proposal = ledger.propose()
+        plain.proposed(proposal)
+        ledger.note_epoch(proposal.number, epoch(1, 0.3))
+        plain.ended(proposal.number, ledger.end(proposal.number, epoch(2, accuracy)))
+    ledger.propose()
+    told = text(page())
+    assert "2/3 seeds" in told
+    assert "isotropic seed=9" in told
+    assert "front" not in told
+    # 0.015 to either side of the mean, times 12.7062, the quantile of one degree of freedom
+    assert "macro accuracy of the seeds so far: 0.455 ± 0.191 (2 seeds)" in told
+    lines = console.file.getvalue()
+    assert "trial 0 starts: isotropic seed=7;" in lines
+    assert "trial 0 complete; 1 of 3 trials done" in lines
+    assert "macro accuracy 0.440 (1 seed)" in lines
+    assert "front" not in lines

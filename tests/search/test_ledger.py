@@ -297,3 +297,11 @@ def test_the_sampler_goes_on_with_other_configurations_after_a_restart(folder):
     new = [trial.params for trial in second.study.get_trials()[len(asked) :]]
     assert new
     assert all(params not in asked for params in new)
+
+
+def test_a_search_without_limits_rejects_nothing_for_its_cost(folder):
+    settings = SearchSettings(data="nowhere", space="cp_resnet", trials=6, epochs=9, seed=3, budget="none")
+    ledger = start(folder, settings)
+    proposals = [ledger.propose() for _ in range(6)]
+    assert max(proposal.cost.macs for proposal in proposals) > 30_000_000
+    assert set(ledger.rejections) <= {"invalid", "repeated"}

@@ -267,3 +267,14 @@ def test_a_mistake_is_told_in_a_sentence_before_any_work(arguments, message, run
     assert told.err.count("\n") == 1
     assert told.out == ""
     assert "pricing" not in told.err
+
+
+def test_without_limits_everything_fits_and_no_limit_is_told(small, run):
+    report = report_of(plan_of(small, budget="none"))
+    part = report["architectures"]["isotropic"]
+    assert (part["share"]["value"], part["over"], part["binding"], report["limits"]) == (1.0, {}, {}, {})
+    assert part["largest"]["width"]["fitting"] == part["largest"]["width"]["of"]
+    told = run("preflight", "--space", small, "--budget", "none", "--html", "ahead.html")
+    assert told.code == 0
+    assert "budget none: no limits" in told.out
+    assert "100% of random networks fit" in told.out
