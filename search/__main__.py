@@ -451,9 +451,10 @@ def _print_quality(quality: Quality) -> None:
 @cli.command()
 @click.argument("folder", type=path_type, metavar="EXPORT")
 @click.argument("sounds", type=path_type, nargs=-1, required=True, metavar="WAV...")
+@click.option("--device", help="That recorded them, for a network trained with spectrum correction. [default: unknown]")
 @architecture_file_option
 @json_option
-def predict(folder: Path, sounds: tuple[Path, ...], as_json: bool) -> None:
+def predict(folder: Path, sounds: tuple[Path, ...], device: str | None, as_json: bool) -> None:
     """Tell the scene of each WAV file with an EXPORT."""
     from data.layout import DataError
     from search.export import load_export
@@ -463,7 +464,7 @@ def predict(folder: Path, sounds: tuple[Path, ...], as_json: bool) -> None:
     broken, found = [], []
     for path in sounds:
         try:
-            found.append(predict_file(network, path))
+            found.append(predict_file(network, path, device))
         except DataError as error:
             broken.append(str(error))
     if as_json:

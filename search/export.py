@@ -21,6 +21,7 @@ import yaml
 from optuna.trial import TrialState
 from torch import nn
 
+from data.spectrum_correction import SpectrumCorrection
 from objectives.budget import Budget
 from objectives.measure import fvcore_macs, layer_costs, measure_cost
 from objectives.quality import Quality
@@ -40,10 +41,16 @@ from search.study import (
 )
 from search.trial_config import TrialConfig
 from search.user_module import file_digest
-from training.checkpoint import NETWORK, CheckpointError, put_weights, read_tensors, write_tensors
+from training.checkpoint import NETWORK, CheckpointError, part_of, put_weights, read_tensors, write_tensors
+from training.hearing import Hearing
+from training.loop import CORRECTION, GAINS
 from training.pruning import count_nonzero
+from training.quantization import Quantizer
+from training.weights import QUANTIZATION
 
 FORMAT = 1
+ANSWERING = "answering.safetensors"  # what a network needs beside its weights to answer as it was measured
+DEVICES = "devices"  # names of those whose gains are in it, as JSON
 MAX_BUILT_PARAMS = 100_000_000  # 400 MB; the networks that are searched have a thousandth
 
 
@@ -58,12 +65,14 @@ class Export:
     Attributes:
         config: What it is.
         classes: The scenes it tells apart, in the order of its outputs.
-        network: With its weights, in eval mode.
+        network: With its weights, in eval mode; one that was trained for int8 rounds weights and activations to it.
+        hearing: What is done to a clip before the network hears it.
     """
 
     config: TrialConfig
     classes: tuple[str, ...]
     network: nn.Module
+    hearing: Hearing
 
 
 def cost_report(
@@ -153,6 +162,7 @@ def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, An
     weights = {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
     network = config.build()
     put_weights(network, weights, checkpoint)
+    beside = {name: value for name, value in tensors.items() if not name.startswith(NETWORK)}
     data = study.user_attrs[DATA]
     table = trials_table(study)
     report = {
@@ -169,6 +179,9 @@ def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, An
     if settings.architecture_file is not None:
         shutil.copy(settings.architecture_file, target)
     write_tensors(target / "weights.safetensors", weights, {"format": "pt"})
+    (target / ANSWERING).unlink(missing_ok=True)
+    if beside:
+        write_tensors(target / ANSWERING, beside, {DEVICES: json.dumps(data["devices"])})
     report["weights_sha256"] = file_digest(target / "weights.safetensors")
     (target / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     (target / "report.md").write_text(_report_page(report, config), encoding="utf-8")
@@ -197,6 +210,9 @@ def _report_page(report: Mapping[str, Any], config: TrialConfig) -> str:
         "fvcore counts no biases, and a batch norm once or twice per element: it is an audit, the limits are by the "
         "challenge's rule."
     )
+    copies = config.recipe.test_copies
+    if copies:
+        audit += f" An answer is the mean over {copies} copies of a clip, so it takes {copies} times these MACs."
     origin = (
         f"Weights: SHA-256 `{report['weights_sha256']}`. Seed {report['seed']}. "
         f"Data lists: SHA-256 `{data['lists_sha256']}`."
@@ -264,4 +280,30 @@ def load_export(folder: Path) -> Export:
     if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
         raise CheckpointError(f"{path} holds values that are not finite")
     put_weights(network, weights, path)
-    return Export(config, classes, network.eval())
+    network.eval()
+    return Export(config, classes, network, _made_to_answer(network, config, folder / ANSWERING))
+
+
+def _made_to_answer(network: nn.Module, config: TrialConfig, path: Path) -> Hearing:
+    """Have a network round as it did when it was measured; give how it heard.
+
+    Raises:
+        CheckpointError: The recipe needs something beside the weights that is missing, broken, or of another network.
+    """
+    recipe, correction = config.recipe, None
+    if not (recipe.quantize_share or recipe.spectrum_correction):
+        return Hearing.of(recipe, None)
+    tensors, metadata = read_tensors(path)
+    try:
+        if recipe.quantize_share:
+            quantizer = Quantizer(network, config.input_shape)
+            quantizer.load(part_of(tensors, QUANTIZATION))
+            quantizer.attach()
+        if recipe.spectrum_correction:
+            gains, devices = tensors[f"{CORRECTION}.{GAINS}"], tuple(json.loads(metadata[DEVICES]))
+            if gains.shape != (len(devices), config.front_end_config.mel_bins):
+                raise ValueError(f"the gains have shape {tuple(gains.shape)}, but there are {len(devices)} devices")
+            correction = SpectrumCorrection(gains, devices, (0,) * len(devices))
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} does not hold what the network needs to answer: {error}") from error
+    return Hearing.of(recipe, correction)

@@ -40,7 +40,7 @@ def evaluate_export(export: Export, data: Path, split: str, cache: Path | None) 
     scenes = replace(scenes, classes=export.classes, labels=index[scenes.labels])
     material = load_material(scenes, export.config.front_end_config, None, cache)
     device = default_device()
-    return material.evaluate(export.network.to(device), device)
+    return material.evaluate(export.network.to(device), device, export.hearing)
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,20 @@ class Prediction:
 
 
 @torch.inference_mode()
-def predict(export: Export, path: Path) -> Prediction:
+def predict(export: Export, path: Path, device: str | None = None) -> Prediction:
     """Tell the scene of a WAV file of any rate, length and number of channels.
 
     Channels are averaged, the sound is resampled and cut into windows of one second (the last ends where the file
     does; a shorter file is padded with silence), and the windows' probabilities are averaged.
 
+    Args:
+        export: The network.
+        path: The file.
+        device: That recorded it, for a network that corrects the spectrum of each device; None: one that it does not
+            know, whose spectrum is left as it is.
+
     Raises:
+        ExportError: A device that the network has no correction for.
         DataError: No such file, no WAV file, a broken one, or under a tenth of a second.
     """
     front_end = export.config.front_end_config
@@ -76,9 +83,27 @@ def predict(export: Export, path: Path) -> Prediction:
     duration_s = len(sound) / front_end.rate_hz
     if duration_s < MIN_DURATION_S:
         raise DataError(f"{path}: {duration_s:.3f} s of sound; at least {MIN_DURATION_S} s are needed")
-    spectrograms = FrontEnd(front_end).eval()(windows(sound, round(WINDOW_S * front_end.rate_hz)))
-    probabilities = export.network(spectrograms).softmax(dim=1).mean(dim=0)
+    clips, hear, hearing = (
+        windows(sound, round(WINDOW_S * front_end.rate_hz)),
+        FrontEnd(front_end).eval(),
+        export.hearing,
+    )
+    gains = None if device is None else _gains(export, device).expand(len(clips), -1)
+    answers = hearing.mean(lambda: export.network(hearing.spectrograms(hear, clips, gains)))
+    probabilities = answers.exp().mean(dim=0)
     return Prediction(path, dict(zip(export.classes, probabilities.tolist(), strict=True)))
+
+
+def _gains(export: Export, device: str) -> Tensor:
+    """Give the gains of a device: (1, F)."""
+    correction = export.hearing.correction
+    if correction is None:
+        raise ExportError("the network corrects no device's spectrum: leave the device out")
+    if device not in correction.devices:
+        raise ExportError(
+            f"the network has no correction for device {device}; it has for {', '.join(correction.devices)}"
+        )
+    return correction.of([device])
 
 
 def windows(sound: Tensor, length: int) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from data.layout import Scenes
-from search.export import load_export
+from search.export import ANSWERING, load_export
 from search.user_module import file_digest
 from training.loop import default_device
 from training.material import Material
@@ -23,12 +23,14 @@ def read_teacher(folder: Path) -> Teacher:
         CheckpointError: Its weights are missing, broken, or of another network.
     """
     export = load_export(folder)
-    return Teacher(str(folder), export.network, export.config.front_end_config, export.classes, export_digest(folder))
+    config, digest = export.config.front_end_config, export_digest(folder)
+    return Teacher(str(folder), export.network, config, export.classes, digest, export.hearing)
 
 
 def export_digest(folder: Path) -> str:
-    """Give the SHA-256 of what decides an export's answers: its weights and its config."""
-    digests = [file_digest(folder / name) for name in ("weights.safetensors", "config.yaml")]
+    """Give the SHA-256 of what decides an export's answers: its weights, its config, and what it keeps beside them."""
+    names = [name for name in ("weights.safetensors", "config.yaml", ANSWERING) if (folder / name).is_file()]
+    digests = [file_digest(folder / name) for name in names]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 

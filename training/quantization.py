@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.hooks import RemovableHandle
 
 from training.dry_run import at_rest, silent_clip
 from training.kept import require_same
@@ -119,6 +120,7 @@ class Quantizer:
         device = next(network.parameters()).device
         self._spans = {name: torch.full((2,), torch.nan, device=device) for name in self._listeners}
         self._heard: set[str] = set()
+        self._hooks: list[RemovableHandle] = []
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -126,17 +128,25 @@ class Quantizer:
 
         A CUDA graph holds the rounding if it was recorded while this was active, and none otherwise.
         """
-        hooks = []
+        self.attach()
         try:
-            for name, module in self._listeners.items():
-                hooks.append(module.register_forward_pre_hook(partial(self._before, name)))
-                hooks.append(module.register_forward_hook(_bring_back))
             yield
         finally:
-            for hook in hooks:
-                hook.remove()
-            for layer in self._layers.values():
-                _bring_back(layer)
+            self.detach()
+
+    def attach(self) -> None:
+        """Round from now on, as `active`; for a network that is only asked."""
+        for name, module in self._listeners.items():
+            self._hooks.append(module.register_forward_pre_hook(partial(self._before, name)))
+            self._hooks.append(module.register_forward_hook(_bring_back))
+
+    def detach(self) -> None:
+        """Round no more."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        for layer in self._layers.values():
+            _bring_back(layer)
 
     def _before(self, name: str, module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         x, *others = args

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from data.front_end import FrontEndConfig
 from data.layout import DataError, Scenes
 from data.store import folders
 from training.checkpoint import CheckpointError, read_tensors, write_tensors
+from training.hearing import PLAINLY, Hearing
 from training.material import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU, Material, batched, load_material
 
 FORMAT = 1  # raise it when the same name would mean other answers
@@ -36,6 +38,7 @@ class Teacher:
         front_end: What it hears through.
         classes: Names of the K scenes, in the order of its outputs.
         digest: Of all that decides its answers: weights and configs.
+        hearing: What is done to a clip before it hears it.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Teacher:
     front_end: FrontEndConfig
     classes: tuple[str, ...]
     digest: str
+    hearing: Hearing = PLAINLY
 
 
 def teacher_logits(
@@ -151,7 +155,17 @@ def _answers(teacher: Teacher, scenes: Scenes, material: Material, device: torch
     order = [teacher.classes.index(name) for name in scenes.classes]
     for rows in batched(scenes.train, EVALUATION_BATCH_ON_GPU if device.type == "cuda" else EVALUATION_BATCH):
         with torch.inference_mode():
-            answered = network(material.spectrograms(rows, device)).float().cpu()[:, order]
+            answered = _logits(network, material, rows, device, teacher.hearing).cpu()[:, order]
         if not bool(answered.isfinite().all()):
             raise DataError(f"the teacher {teacher.name} answers with values that are not finite")
         yield answered
+
+
+def _logits(network: nn.Module, material: Material, rows: np.ndarray, device: torch.device, hearing: Hearing) -> Tensor:
+    """Ask for the clips at `rows`: (B, K) logits, over copies the logarithm of the mean probabilities."""
+
+    def answer() -> Tensor:
+        answered: Tensor = network(material.spectrograms(rows, device, hearing)).float()
+        return answered
+
+    return hearing.mean(answer) if hearing.copies else answer()
