@@ -128,8 +128,8 @@ def main(epochs: int, seeds: int, out: Path) -> None:
         scenes = read_scenes(data / "scenes")
     told = (
         f"The published isotropic network, {epochs} epochs with batches of {BATCH_SIZE} on {len(scenes.train):,} "
-        f"training clips, {WAY}, measured on {len(scenes.evaluate):,} evaluation clips of {len(scenes.classes)} "
-        f"scenes and {len(scenes.devices)} devices: percent, the mean of {seeds} seeds with its 95 % interval. Time roll and "
+        f"training clips, {WAY}, measured on {len(scenes.evaluate):,} evaluation clips of {len(scenes.classes)} scenes "
+        f"and {len(scenes.devices)} devices: percent, the mean of {seeds} seeds with its 95 % interval. Time roll and "
         "frequency mask are on in every row. Distillation is from the mean logits of two networks twice as wide.\n\n"
         "Made by `SCENEFRONT_DATA=... python -m benchmarks.methods`."
     )
