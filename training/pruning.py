@@ -23,6 +23,7 @@ from training.kept import require_same
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 MAX_SPARSITY = Fraction(99, 100)  # of a layer: one weight beyond it, and the layer is left alone
 RUNNING = ("running_mean", "running_var")
+ROUNDING = 1e-9  # of a share times the epochs: 0.7 of 10 are 7
 
 
 def stored_tensors(network: nn.Module) -> Iterator[Tensor]:
@@ -103,7 +104,7 @@ class Pruner:
         Raises:
             ValueError: Of this network so few values cannot be left.
         """
-        self.last_epoch = math.ceil(prune_share * epochs)
+        self.last_epoch = math.ceil(prune_share * epochs - ROUNDING)
         self._weights = prunable_weights(network, shape)
         self._masks = {name: torch.ones_like(weight.detach()) for name, weight in self._weights.items()}
         self._num_weights = sum(weight.numel() for weight in self._weights.values())

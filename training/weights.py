@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models import Shape
 from training.averaging import Average, reestimate_statistics
-from training.pruning import Pruner
+from training.pruning import ROUNDING, Pruner
 from training.quantization import Quantizer
 from training.recipe import Recipe
 
@@ -40,7 +40,7 @@ class Weights:
 
     def is_quantizing(self, epoch: int) -> bool:
         """Whether weights and activations are rounded in `epoch`, counted from 1, and in its evaluation."""
-        first = self.recipe.epochs - math.ceil(self.recipe.quantize_share * self.recipe.epochs)
+        first = self.recipe.epochs - math.ceil(self.recipe.quantize_share * self.recipe.epochs - ROUNDING)
         return self.quantizer is not None and epoch > first
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, fields, make_dataclass
 
 import numpy as np
 import optuna
@@ -17,6 +17,7 @@ from search.ranges import EmptySpaceError
 from search.sampler import ARCHITECTURE
 from search.settings import SearchSettings
 from spaces import SPACES, Space
+from training.recipe import Recipe
 
 # Two architectures that need no network: `width` is paid for, `tilt` alone decides how well it does.
 BEST = {"shallow": 0.15, "steep": 0.85}
@@ -193,6 +194,9 @@ def test_a_size_is_held_or_narrowed_by_the_name_of_its_architecture(pair):
     assert branches["steep"].config({}).network.tilt == 0.5
 
 
+KEYS_OF_STEEP = {"front_end", "in_channels", "num_classes", "tilt", "width", *(field.name for field in fields(Recipe))}
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -203,11 +207,7 @@ def test_a_size_is_held_or_narrowed_by_the_name_of_its_architecture(pair):
         ({"set": {"steep.num_classes": 3}}, "steep.num_classes cannot be set here: it comes from the data"),
         (
             {"set": {"architecture": "steep", "shallow.width": 3}},
-            (
-                "unknown config key 'shallow.width'; there are: batch_size, epochs, front_end, impulse_response_p, "
-                "in_channels, learning_rate, mask_bins, mix_style_alpha, mix_style_p, num_classes, roll_s, seed, tilt, "
-                "warmup_share, weight_decay, width"
-            ),
+            f"unknown config key 'shallow.width'; there are: {', '.join(sorted(KEYS_OF_STEEP))}",
         ),
         (
             {"ranges": {"steep.tilt": [0.5, 2.0]}},
