@@ -21,7 +21,7 @@ from objectives.front import non_dominated_rank
 from search.branch import Branch
 from search.early_stopping import FrontHalving
 from search.plan import SEED, Plan
-from search.pricing import Survey, price
+from search.pricing import Survey, price, require_prunable
 from search.record import Record
 from search.repair import repairs
 from search.sampler import ARCHITECTURE, make_sampler
@@ -265,6 +265,7 @@ class Ledger:
         try:
             config = self.plan.config(self._last)
             cost = price(config, self.plan.settings.precision)
+            require_prunable(config)
         except ValueError as error:
             trial.set_constraint("invalid", 1.0)
             self._reject(trial, "invalid", str(error))

@@ -19,6 +19,7 @@ from search.names import unknown
 from search.published import Published, read_published
 from search.ranges import all_values, draw, place
 from search.trial_config import TrialConfig
+from training.pruning import Pruner
 
 MAX_ENUMERATED = 50_000  # networks of one architecture at the start of a search; above it some are drawn at random
 NUM_DRAWN = 5_000
@@ -35,6 +36,17 @@ def price(config: TrialConfig, precision: str) -> Cost:
     """
     counts = ARCHITECTURES[config.architecture].count(config.network, config.input_shape)
     return cost_of(counts, precision, config.recipe.prune_to)
+
+
+def require_prunable(config: TrialConfig) -> None:
+    """Pass a configuration whose network can be pruned to what its recipe asks for; one that prunes is built for it.
+
+    Raises:
+        ValueError: So few values cannot be left; says how few can.
+    """
+    recipe = config.recipe
+    if recipe.prune_to:
+        Pruner(config.build(), recipe.prune_to, recipe.prune_share, recipe.epochs, config.input_shape)
 
 
 def find_trial(name: str, values: Mapping[str, Any]) -> TrialConfig:

@@ -11,7 +11,9 @@ from objectives.budget import BUDGETS
 from objectives.quality import measure_quality
 from search.branch import Branch
 from search.export import cost_report, export_trial
-from search.pricing import price, survey
+from search.ledger import Ledger
+from search.plan import make_plan
+from search.pricing import price, require_prunable, survey
 from search.repair import repairs
 from search.settings import SearchSettings
 from search.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyFolder
@@ -107,3 +109,16 @@ def test_an_export_counts_the_zeros_of_the_weights_that_it_holds(tmp_path):
     assert cost["nonzero_bytes"] == 2 * cost["nonzero_values"]
     assert 400 < cost["nonzero_values"] <= cost["stored_values"] - 40
     assert f"| non-zero values | {cost['nonzero_values']:,} |" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_a_search_rejects_a_target_that_its_network_cannot_be_pruned_to(tmp_path):
+    asked = SearchSettings(data="nowhere", space="isotropic", trials=2, set={"prune_to": 900})
+    plan = make_plan(asked, num_classes=10)
+    ledger = Ledger(StudyFolder(tmp_path / "study").create(asked, {}), plan, plan.survey(), num_clips=960)
+    proposal = ledger.propose()
+    if proposal is not None:
+        require_prunable(proposal.config)
+    reasons = [
+        trial.user_attrs["rejected"]["reason"] for trial in ledger.study.trials if "rejected" in trial.user_attrs
+    ]
+    assert any(reason.startswith("prune_to must be at least") for reason in reasons)
