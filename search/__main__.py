@@ -290,8 +290,10 @@ def _print_seeds(folder: StudyFolder) -> None:
         out.print("no seed is fully trained yet")
         return
     trained, wanted = len(report["seeds"]), folder.settings().trials
-    counted = f"{trained} of {wanted} seeds trained" if trained < wanted else f"{wanted} seeds"
-    interval = f"mean ± {report['confidence']:.0%} interval by Student's t" if trained > 1 else "one seed: no interval"
+    counted = f"{trained} of {wanted} seeds" if trained < wanted else f"{wanted} seed{'s' if wanted > 1 else ''}"
+    interval = (
+        f"mean ± {report['confidence']:.0%} interval by Student's t" if trained > 1 else "no interval of one alone"
+    )
     out.print(terminal_table(seeds_lines(report), f"{folder.name}: {counted}, {interval}"))
 
 

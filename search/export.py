@@ -42,7 +42,7 @@ from search.study import (
 from search.trial_config import TrialConfig
 from search.user_module import file_digest
 from training.checkpoint import NETWORK, CheckpointError, part_of, put_weights, read_tensors, write_tensors
-from training.hearing import Hearing
+from training.hearing import PLAINLY, Hearing
 from training.loop import CORRECTION, GAINS
 from training.pruning import count_nonzero
 from training.quantization import Quantizer
@@ -72,7 +72,7 @@ class Export:
     config: TrialConfig
     classes: tuple[str, ...]
     network: nn.Module
-    hearing: Hearing
+    hearing: Hearing = PLAINLY
 
 
 def cost_report(

@@ -113,6 +113,8 @@ def training_lines(plan: Plan) -> list[str]:
         f"network: {config.architecture} on {config.front_end}: {cost.macs:,} MACs, {cost.params:,} parameters; {fits}",
         f"recipe: {schedule}; all at their default but: {changed or 'none'}",
     ]
+    if settings.impulse_responses is None and not config.recipe.impulse_response_p:
+        lines.append("impulse responses: none, for want of a folder of them")
     if settings.teacher:
         lines.append(f"teacher: {', '.join(settings.teacher)}")
     return lines
@@ -212,7 +214,9 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
     console.print(f"study: {folder.path}\nstarting Ray{then}", highlight=False, soft_wrap=True)
     with local_cluster(num_cpus=num_cores(), num_gpus=torch.cuda.device_count(), resources={MACHINE: 1.0}) as scratch:
         use = _find_use(prepared, study, ledger, console)
-        what = "seeds for" if plan.settings.train else "networks for up to"
+        what = "networks for up to"
+        if plan.settings.train:
+            what = "seed for" if ledger.num_left == 1 else "seeds for"
         console.print(
             f"training {ledger.num_left} {what} {plan.settings.epochs} epochs, {use.workers} side by side "
             f"({use} each)",

@@ -59,7 +59,7 @@ def test_numbers_in_any_notation_are_numbers(run):
     assert priced["config"]["learning_rate"] == 0.001
 
 
-@pytest.mark.parametrize("command", [[], ["search"], ["data"], ["price"], ["export"]])
+@pytest.mark.parametrize("command", [[], ["search"], ["train"], ["recipes"], ["data"], ["price"], ["export"]])
 def test_help_names_what_there_is(run, command):
     assert "Usage:" in run(*command, "--help").out
 

@@ -110,3 +110,29 @@ def test_the_seeds_are_told_with_their_mean(trained):
     assert f"{report['mean']['log_loss']:.3f} ± {report['half']['log_loss']:.3f}" in told
     assert set(report["mean"]) >= {"accuracy_real", "accuracy_seen", "accuracy_unseen"}
     assert "no training is running" in scenefront("status", "whole", cwd=cwd).stdout
+
+
+def test_another_network_learns_from_an_export_and_from_none_that_has_changed(trained, tiny, tmp_path):
+    cwd, _ = trained
+    teacher = tmp_path / "teacher"
+    assert scenefront("export", "whole", "--out", teacher, cwd=cwd).returncode == 0
+    asked = [
+        "train", tiny, "isotropic", "--epochs", 2, "--no-fast", "--workers", 1, "--cache", cwd / "cache",
+        "--set", "width=16", "--set", "patch=16", "--set", "depth=2", "--set", "batch_size=12",
+    ]  # fmt: skip
+    told = scenefront(*asked, "--study", "student", "--set", "distill_weight=20", "--teacher", teacher, cwd=tmp_path)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "asking the teacher, once: 48" in told.stdout
+    assert f"teacher: {teacher}" in told.stdout
+    assert len(list((cwd / "cache").rglob("teacher-*.safetensors"))) == 1
+    assert scenefront(*asked, "--study", "alone", cwd=tmp_path).returncode == 0
+    taught, alone = (
+        learning_curve(StudyFolder(tmp_path / "results" / name).open().trials[0]) for name in ("student", "alone")
+    )
+    # the same batches of the same clips, and the divergence beside
+    assert taught[0]["train_loss"] > alone[0]["train_loss"]
+    described = (teacher / "config.yaml").read_text()
+    (teacher / "config.yaml").write_text(described + "# changed\n")
+    refused = scenefront("resume", "student", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert f"the teacher {teacher} is gone or has changed since student was started" in refused.stderr

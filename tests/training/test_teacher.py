@@ -10,7 +10,9 @@ from torch import nn
 
 from data.front_end import FrontEnd, FrontEndConfig
 from data.layout import DataError, read_scenes
+from data.spectrum_correction import SpectrumCorrection
 from data.store import read_clip
+from training.hearing import Hearing
 from training.teacher import Teacher, teacher_logits
 
 COARSE = FrontEndConfig(rate_hz=8_000, window=512, hop=400, fft=512, mel_bins=16)
@@ -69,6 +71,22 @@ def test_the_answers_of_several_are_averaged_each_heard_through_its_own_front_en
     mean = (by_hand(scenes, teachers[0]) + by_hand(scenes, teachers[1])) / 2
     np.testing.assert_allclose(logits, mean, rtol=1e-3, atol=1e-3)
     assert torch.equal(teacher_logits(teachers[::-1], scenes, tmp_path, CPU), logits)
+
+
+def test_a_teacher_hears_each_device_corrected_as_it_was_when_it_was_trained(scenes, teachers, tmp_path):
+    gains = torch.linspace(0.5, 2.0, 16)
+    correction = SpectrumCorrection(torch.stack([torch.ones(16), gains]), ("a", "b"), (3, 3))
+    logits = teacher_logits([replace(teachers[0], hearing=Hearing(correction))], scenes, tmp_path, CPU)
+    plain = by_hand(scenes, teachers[0])
+    devices = np.array([scenes.devices[scenes.device_index[row]] for row in scenes.train])
+    np.testing.assert_allclose(logits[devices != "b"], plain[devices != "b"], rtol=1e-3, atol=1e-3)
+    row = scenes.train[devices == "b"][0]
+    sound = read_clip(scenes.root / scenes.clips["filename"][row], 8_000)
+    heard = FrontEnd(COARSE).eval()(torch.from_numpy(sound)[None], gains=gains[None])[0, 0].mean(dim=1)
+    with torch.no_grad():
+        expected = teachers[0].network.weight @ heard
+    np.testing.assert_allclose(logits[devices == "b"][0], expected, rtol=1e-3, atol=1e-3)
+    assert not np.allclose(expected, plain[devices == "b"][0], atol=0.1)
 
 
 def test_another_order_of_the_classes_is_put_right(scenes, teachers, tmp_path):
