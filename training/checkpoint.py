@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn, optim
 
+from training.kept import differences
+
 NETWORK = "network."
 OPTIMIZER = "optimizer."
 GOES_ON = "goes_on"  # in the metadata, where training is not over: an optimizer may have no state
@@ -129,14 +131,7 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -
     Raises:
         CheckpointError: A name or a shape is not the network's; `path` is named, with every difference.
     """
-    expected = network.state_dict()
-    wrong = [f"{name} is missing" for name in expected if name not in weights]
-    wrong += [f"{name} is not of this network" for name in weights if name not in expected]
-    wrong += [
-        f"{name} has shape {tuple(value.shape)}, not {tuple(expected[name].shape)}"
-        for name, value in weights.items()
-        if name in expected and value.shape != expected[name].shape
-    ]
+    wrong = differences(network.state_dict(), weights)
     if wrong:
         raise CheckpointError(f"{path} holds weights of another network: {'; '.join(wrong)}")
     network.load_state_dict(dict(weights))

@@ -1,4 +1,4 @@
-"""What a training method keeps in a checkpoint, held against what it is to be put into."""
+"""Named tensors held against those that are expected: what a checkpoint or an export must not mix up."""
 
 from collections.abc import Mapping
 
@@ -11,12 +11,18 @@ def require_same(what: str, expected: Mapping[str, Tensor], found: Mapping[str, 
     Raises:
         ValueError: Every difference, after `what` the tensors are for.
     """
+    wrong = differences(expected, found)
+    if wrong:
+        raise ValueError(f"{what} is of another network: {'; '.join(wrong)}")
+
+
+def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    """Tell each name and each shape in which `found` is not what is `expected`."""
     wrong = [f"{name} is missing" for name in expected if name not in found]
-    wrong += [f"{name} is not known" for name in found if name not in expected]
+    wrong += [f"{name} is not of this network" for name in found if name not in expected]
     wrong += [
         f"{name} has shape {tuple(found[name].shape)}, not {tuple(value.shape)}"
         for name, value in expected.items()
         if name in found and found[name].shape != value.shape
     ]
-    if wrong:
-        raise ValueError(f"{what} is of another network: {'; '.join(wrong)}")
+    return wrong

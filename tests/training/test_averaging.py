@@ -123,7 +123,7 @@ def test_a_decay_that_averages_nothing_is_refused(decay):
 
 def test_an_average_of_another_network_is_refused_with_every_difference():
     message = (
-        "the average is of another network: value.bias is missing; value.more is not known; "
+        "the average is of another network: value.bias is missing; value.more is not of this network; "
         "value.weight has shape (2, 2), not (1, 2)"
     )
     tensors = Average(nn.Linear(2, 1)).tensors()

@@ -356,7 +356,9 @@ def test_ranges_go_with_an_export_which_then_answers_as_it_was_measured():
     again.load(quantizer.tensors())
     with again.active():
         assert torch.equal(other(x), measured)
-    with pytest.raises(ValueError, match=r"^the range is of another network: last is missing; more is not known$"):
+    with pytest.raises(
+        ValueError, match=r"^the range is of another network: last is missing; more is not of this network$"
+    ):
         again.load({**{name: each for name, each in again.tensors().items() if name != "last"}, "more": torch.ones(2)})
 
 
