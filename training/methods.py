@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+from spaces import METHODS as SPACES_OF_METHODS
+from spaces import TRAINING
 from training.recipe import Recipe
 
 Settings = Mapping[str, bool | int | float | str]
@@ -224,6 +226,17 @@ def why_not(one: str, other: str) -> str:
     return ""
 
 
+def searched(name: str) -> str:
+    """Give the space that varies a method's first field beside an architecture.
+
+    >>> searched("rsc"), searched("frequency_mask")
+    ('rsc', 'spec_augment; varied by default')
+    """
+    (first, *_) = METHODS[name].fields
+    spaces = [space for space, ranges in SPACES_OF_METHODS.items() if first in ranges]
+    return ", ".join(spaces) + ("; varied by default" if first in TRAINING else "")
+
+
 def refused_pairs() -> dict[tuple[str, str], str]:
     """Give every pair of methods that cannot be had together, with the reason."""
     reasons = {pair: why_not(*pair) for pair in combinations(METHODS, 2)}
@@ -242,13 +255,15 @@ def markdown() -> str:
         "with * change what the trained network does when it is asked; the others leave its parameters, its MACs and",
         "its export as they are.",
         "",
-        "| method | what it does | fields | needs | source |",
-        "|---|---|---|---|---|",
+        "| method | what it does | fields | searched with `--space` | needs | source |",
+        "|---|---|---|---|---|---|",
     ]
     for name, method in METHODS.items():
         star = "*" if method.changes_answer else ""
         fields = ", ".join(f"`{field}`" for field in method.fields)
-        lines.append(f"| {name}{star} | {method.what} | {fields} | {method.needs} | {method.source} |")
+        lines.append(
+            f"| {name}{star} | {method.what} | {fields} | {searched(name)} | {method.needs} | {method.source} |"
+        )
     refused = refused_pairs()
     count = len(METHODS) * (len(METHODS) - 1) // 2
     lines += [

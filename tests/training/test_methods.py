@@ -16,7 +16,7 @@ from objectives.measure import measure_cost
 from training.checkpoint import NETWORK, read_tensors
 from training.loop import TrainingRun
 from training.material import load_material
-from training.methods import ALL_OFF, METHODS, markdown, refused_pairs, why_not
+from training.methods import ALL_OFF, METHODS, markdown, refused_pairs, searched, why_not
 from training.pruning import count_nonzero
 from training.recipe import Recipe
 
@@ -172,3 +172,8 @@ def test_what_a_method_needs_and_is_not_there_is_said(material):
             TrainingRun(builder("isotropic"), recipe_of(method), one_device, CPU)
     with pytest.raises(DataError, match="simulated_devices is 3, but there are 2 impulse responses"):
         TrainingRun(builder("isotropic"), recipe_of("device_simulation", simulated_devices=3), material, CPU)
+
+
+def test_every_method_can_be_searched():
+    for name in METHODS:
+        assert searched(name), name
