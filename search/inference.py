@@ -89,7 +89,7 @@ def predict(export: Export, path: Path, device: str | None = None) -> Prediction
         export.hearing,
     )
     gains = None if device is None else _gains(export, device).expand(len(clips), -1)
-    answers = hearing.mean(lambda: export.network(hearing.spectrograms(hear, clips, gains)))
+    answers = hearing.mean(front_end, lambda shift: export.network(hearing.spectrograms(hear, clips, gains, shift)))
     probabilities = answers.exp().mean(dim=0)
     return Prediction(path, dict(zip(export.classes, probabilities.tolist(), strict=True)))
 

@@ -27,6 +27,7 @@ from data.device import send
 from data.front_end import draw_top
 from data.layout import DataError
 from training.distillation import teacher_probabilities
+from training.hearing import Hearing
 from training.material import RECORDING_DEVICE, Material
 from training.recipe import Recipe
 
@@ -214,6 +215,11 @@ def require_material(material: Material, recipe: Recipe) -> None:
             f"warp_frames is {recipe.warp_frames}, but of {frames} frames none can move further than {farthest} to "
             "either side"
         )
+    if recipe.test_copies and len(set(Hearing.of(recipe, None).shifts(material.front_end))) == 1:
+        problems.append(
+            f"test_copies is {recipe.test_copies}, but roll_s {recipe.roll_s} and shift_frames {recipe.shift_frames} "
+            "shift no copy otherwise than the others; raise one of the two"
+        )
     if recipe.distill_weight > 0 and material.teacher is None:
         problems.append(
             f"distill_weight is {recipe.distill_weight}, but there is no teacher; name a trained export, or set "
@@ -235,10 +241,10 @@ def _look_for_responses(material: Material, recipe: Recipe, problems: list[str])
             problems.append(
                 f"{name} is {value}, but there is no folder of impulse responses; name one, or set {name} to 0"
             )
-        elif RECORDING_DEVICE not in material.scenes.devices:
+        elif not material.is_recorded(material.scenes.train).any():
             problems.append(
-                f"impulse responses colour the clips of device {RECORDING_DEVICE}, and {root} has none (its devices: "
-                f"{', '.join(material.scenes.devices)}); set {name} to 0"
+                f"impulse responses colour the clips of device {RECORDING_DEVICE}, and {root} has none to train on "
+                f"(its devices: {', '.join(material.scenes.devices)}); set {name} to 0"
             )
     if material.responses is not None and recipe.simulated_devices > material.num_responses:
         problems.append(
@@ -249,7 +255,7 @@ def _look_for_responses(material: Material, recipe: Recipe, problems: list[str])
 def _look_for_devices(material: Material, recipe: Recipe, problems: list[str]) -> None:
     scenes = material.scenes
     names = [scenes.devices[number] for number in np.unique(scenes.device_index[scenes.train])]
-    if recipe.simulated_devices:
+    if recipe.simulated_devices and RECORDING_DEVICE in names:
         names.append("simulated")
     for name in ("adversarial_weight", "critic_weight", "cross_gradient_share"):
         if not getattr(recipe, name):

@@ -47,5 +47,7 @@ def perturbed(x: Tensor, loss: Tensor, step: float) -> Tensor:
         step: Length of the perturbation, in scaled gradients.
     """
     (gradient,) = torch.autograd.grad(loss.sum(), x, retain_graph=True)
+    # By the largest first: the squares of what a network that is sure gives are too small for a number.
+    gradient = gradient / gradient.abs().amax().clamp_min(torch.finfo(gradient.dtype).tiny)
     rms = gradient.square().mean().sqrt().clamp_min(torch.finfo(gradient.dtype).tiny)
     return x.detach() + step * (GRADIENT_RMS / rms) * gradient

@@ -1,10 +1,13 @@
-"""A network run once for what can be learned of it, and left as it was."""
+"""Passes of a network that leave it as it was: to learn something of it, or to show it what it never hears."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+KEPT = "statistics_are_kept"  # an attribute of the module
 
 
 @contextmanager
@@ -28,3 +31,29 @@ def silent_clip(network: nn.Module, shape: Sequence[int]) -> Tensor:
     """
     like = next(network.parameters())
     return torch.zeros(1, *shape, dtype=like.dtype, device=like.device)
+
+
+@contextmanager
+def statistics_kept(module: nn.Module) -> Iterator[None]:
+    """While this lasts, nothing that `module` hears is remembered: each part computes as it would have.
+
+    No batch norm moves its running statistics, and no range of a quantizer follows (`is_kept` tells it). For passes
+    that serve training but show the network what it never hears when it is asked.
+    """
+    tracking = [each for each in module.modules() if isinstance(each, _BatchNorm) and each.track_running_stats]
+    for norm in tracking:
+        norm.track_running_stats = False
+    was_kept = is_kept(module)
+    module.__dict__[KEPT] = True
+    try:
+        yield
+    finally:
+        if not was_kept:
+            del module.__dict__[KEPT]
+        for norm in tracking:
+            norm.track_running_stats = True
+
+
+def is_kept(module: nn.Module) -> bool:
+    """Whether `statistics_kept` lasts for this very module."""
+    return KEPT in module.__dict__

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.dry_run import at_rest, silent_clip
+
 Mask = Callable[[Tensor, float], Tensor]
 
 
@@ -99,15 +101,10 @@ def _reached(network: nn.Module, shape: tuple[int, int, int], candidates: dict[s
         return hook
 
     handles = [module.register_forward_hook(note(name)) for name, module in candidates.items()]
-    modes = [(module, module.training) for module in network.modules()]
-    parameter = next(network.parameters())
     try:
-        network.eval()
-        with torch.no_grad():
-            network.features(torch.zeros(2, *shape, device=parameter.device))  # type: ignore[operator] # every network's
+        with torch.no_grad(), at_rest(network):
+            network.features(silent_clip(network, shape))  # type: ignore[operator] # every network has it
     finally:
-        for module, mode in modes:
-            module.training = mode
         for handle in handles:
             handle.remove()
     return list(reached)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from objectives.quality import Quality
 from training.batches import Batch, Batches, Rows
-from training.checkpoint import load_checkpoint, part_of, read_tensors, save_checkpoint
+from training.checkpoint import CheckpointError, load_checkpoint, part_of, read_tensors, save_checkpoint
 from training.execution import PLAIN, Execution, GraphedStep, Step
 from training.hearing import Hearing
+from training.kept import require_same
 from training.material import RECORDING_DEVICE, Material, batched
 from training.objective import Objective
 from training.optimizers import make_optimizer
@@ -218,11 +219,18 @@ class TrainingRun:
         results = [
             EpochResult(**{**result, "quality": Quality.from_dict(result["quality"])}) for result in record["results"]
         ]
-        if len(results) < self.recipe.epochs:
+        is_over = len(results) >= self.recipe.epochs
+        if not is_over:
             load_checkpoint(path, self.network, self.optimizer)
-            tensors, _ = read_tensors(path)
-            self.companions.load_state_dict(part_of(tensors, COMPANIONS))
-            self.weights.load({name: part_of(tensors, name) for name in self.weights.tensors()})
+        tensors, _ = read_tensors(path)
+        needed = self.weights.answering() if is_over else self.weights.tensors()
+        try:
+            self.weights.load({name: part_of(tensors, name) for name in needed})
+            if not is_over:
+                require_same("what is trained beside it", self.companions.state_dict(), part_of(tensors, COMPANIONS))
+                self.companions.load_state_dict(part_of(tensors, COMPANIONS))
+        except ValueError as error:
+            raise CheckpointError(f"{path}: {error}") from error
         self.results = results
 
 

@@ -21,7 +21,7 @@ from data.layout import Scenes
 from data.spectrum_correction import SpectrumCorrection, fit_correction
 from data.store import FULL_SCALE, Store, open_store
 from objectives.quality import Quality, measure_quality
-from training.hearing import PLAINLY, Hearing
+from training.hearing import PLAINLY, UNSHIFTED, Hearing, Shift
 from training.residence import HELD, own_bytes
 
 RECORDING_DEVICE = "a"  # its clips are the plain recordings that an impulse response may colour
@@ -102,17 +102,19 @@ class Material:
         return np.concatenate([self.scenes.train, self.scenes.evaluate])
 
     @torch.inference_mode()
-    def spectrograms(self, rows: np.ndarray, device: torch.device, hearing: Hearing = PLAINLY) -> Tensor:
+    def spectrograms(
+        self, rows: np.ndarray, device: torch.device, hearing: Hearing = PLAINLY, shift: Shift = UNSHIFTED
+    ) -> Tensor:
         """Turn the clips at `rows` into what a network hears of them when it is asked: (B, C, F, T)."""
         x = self.waveforms(rows, device)
         gains = None if hearing.correction is None else self.gains(hearing.correction, rows, device)
-        return hearing.spectrograms(self.hear.to(device), x, gains)
+        return hearing.spectrograms(self.hear.to(device), x, gains, shift)
 
     @cached_property
     def _kept_evaluation(self) -> dict[tuple[torch.device, SpectrumCorrection | None], list[Tensor]]:
         return {}
 
-    def _evaluation(self, device: torch.device, hearing: Hearing) -> Iterable[Tensor]:
+    def _evaluation(self, device: torch.device, hearing: Hearing, shift: Shift) -> Iterable[Tensor]:
         """Give the evaluation clips as a network hears them, batch by batch; kept where they find room."""
         kept = self._kept_evaluation.get((device, hearing.correction))
         if kept is not None and not hearing.copies:
@@ -120,7 +122,7 @@ class Material:
         on_gpu = device.type == "cuda"
         size = EVALUATION_BATCH_ON_GPU if on_gpu else EVALUATION_BATCH
         room = MAX_KEPT_SHARE * own_bytes(device, self.gpu_share) if on_gpu else MAX_KEPT_BYTES
-        batches = (self.spectrograms(rows, device, hearing) for rows in batched(self.scenes.evaluate, size))
+        batches = (self.spectrograms(rows, device, hearing, shift) for rows in batched(self.scenes.evaluate, size))
         num_bytes = 4 * len(self.scenes.evaluate) * math.prod(self.input_shape)
         if hearing.copies or num_bytes > room:
             return batches
@@ -132,9 +134,11 @@ class Material:
     def evaluate(self, network: torch.nn.Module, device: torch.device, hearing: Hearing = PLAINLY) -> Quality:
         """Measure `network` on the evaluation clips, in fp32; it is left in eval mode."""
         network.eval()
-        log_probabilities = hearing.mean(
-            lambda: torch.cat([network(x).float() for x in self._evaluation(device, hearing)])
-        )
+
+        def answer(shift: Shift) -> Tensor:
+            return torch.cat([network(x).float() for x in self._evaluation(device, hearing, shift)])
+
+        log_probabilities = hearing.mean(self.front_end, answer)
         rows = self.scenes.evaluate
         return measure_quality(
             log_probabilities.cpu().numpy(),

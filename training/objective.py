@@ -19,11 +19,11 @@ from training.batches import Batch
 from training.critic import Critic, critic_loss
 from training.cross_gradient import DeviceNet, perturbed
 from training.distillation import distillation_loss
-from training.dry_run import at_rest, silent_clip
+from training.dry_run import at_rest, silent_clip, statistics_kept
 from training.hidden_masks import HiddenMasks
 from training.losses import scene_losses
 from training.recipe import Recipe
-from training.rsc import rsc_mask, statistics_kept
+from training.rsc import rsc_mask
 
 
 class Objective:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
-from training.dry_run import at_rest, silent_clip
+from training.dry_run import at_rest, is_kept, silent_clip
 from training.kept import require_same
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
@@ -114,6 +114,7 @@ class Quantizer:
             network: Where it is trained, or asked.
             shape: Of one clip: (C, F, T).
         """
+        self._network = network
         run = _Run(network, shape)
         self._layers, self._norms = run.layers, run.folded
         self._listeners = {**run.hear_the_clip, **run.layers}
@@ -125,6 +126,8 @@ class Quantizer:
     @contextmanager
     def active(self) -> Iterator[None]:
         """Round for a while. In training the ranges follow what is heard; in eval mode they stay.
+
+        They also stay while the network's statistics are kept, but for a layer that has heard nothing yet.
 
         A CUDA graph holds the rounding if it was recorded while this was active, and none otherwise.
         """
@@ -165,7 +168,7 @@ class Quantizer:
     def _span(self, name: str, x: Tensor, is_training: bool) -> Tensor:
         """Give the range of what a layer hears, (2,), in training with what it hears now."""
         span = self._spans[name] = self._spans[name].to(x.device)
-        if is_training:
+        if is_training and not (is_kept(self._network) and name in self._heard):
             now = torch.stack(torch.aminmax(x.float()))
             span.copy_(torch.where(span.isnan(), now, span + NEW_SHARE * (now - span)))
             self._heard.add(name)

@@ -111,9 +111,10 @@ class Recipe:
         yield "prune_share", "above 0 and at most 1", 0 < self.prune_share <= 1
         yield "simulated_clips", "at least 1", self.simulated_clips >= 1
         for name in (
-            "simulated_devices", "warp_frames", "mask_bins", "mask_frames", "swa_epochs", "prune_to", "test_copies",
+            "simulated_devices", "warp_frames", "mask_bins", "mask_frames", "swa_epochs", "prune_to",
         ):  # fmt: skip
             yield name, "at least 0", getattr(self, name) >= 0
+        yield "test_copies", "0, or at least 2", self.test_copies >= 0 and self.test_copies != 1
 
     def _has_restarts(self) -> bool:
         parts = self.restart_epochs.split(",") if self.restart_epochs else []
@@ -131,6 +132,11 @@ class Recipe:
             )
         if self.momentum and self.optimizer != "sgd":
             yield f"momentum is SGD's alone, got {self.momentum} with {self.optimizer}"
+        if (self.drop_f > 0) != (self.drop_b > 0):
+            yield (
+                f"RSC mutes nothing where one of its rates is 0, got drop_f {self.drop_f} and drop_b {self.drop_b}: "
+                "set both, or neither"
+            )
         if self.swa_epochs > self.epochs:
             yield f"swa_epochs must be at most the {self.epochs} epochs, got {self.swa_epochs}"
         if self.swa_epochs and self.ema_decay:

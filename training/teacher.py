@@ -21,7 +21,7 @@ from data.front_end import FrontEndConfig
 from data.layout import DataError, Scenes
 from data.store import folders
 from training.checkpoint import CheckpointError, read_tensors, write_tensors
-from training.hearing import PLAINLY, Hearing
+from training.hearing import PLAINLY, UNSHIFTED, Hearing, Shift
 from training.material import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU, Material, batched, load_material
 
 FORMAT = 1  # raise it when the same name would mean other answers
@@ -164,8 +164,8 @@ def _answers(teacher: Teacher, scenes: Scenes, material: Material, device: torch
 def _logits(network: nn.Module, material: Material, rows: np.ndarray, device: torch.device, hearing: Hearing) -> Tensor:
     """Ask for the clips at `rows`: (B, K) logits, over copies the logarithm of the mean probabilities."""
 
-    def answer() -> Tensor:
-        answered: Tensor = network(material.spectrograms(rows, device, hearing)).float()
+    def answer(shift: Shift) -> Tensor:
+        answered: Tensor = network(material.spectrograms(rows, device, hearing, shift)).float()
         return answered
 
-    return hearing.mean(answer) if hearing.copies else answer()
+    return hearing.mean(material.front_end, answer) if hearing.copies else answer(UNSHIFTED)

@@ -96,7 +96,11 @@ class Weights:
         return parts | ({PRUNING: self.pruner.tensors()} if self.pruner else {}) | self.answering()
 
     def load(self, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Take over what `tensors` gave."""
+        """Take over the parts that there are of what `tensors` gave.
+
+        Raises:
+            ValueError: One is of another network.
+        """
         for part, method in ((AVERAGE, self.ema or self.swa), (PRUNING, self.pruner), (QUANTIZATION, self.quantizer)):
-            if method is not None:
+            if method is not None and part in parts:
                 method.load(parts[part])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from data.front_end import FrontEndConfig
-from data.layout import read_scenes
+from data.layout import DataError, read_scenes
 from data.spectrum_correction import SpectrumCorrection
 from training.batches import Batches, simulate
 from training.hearing import Hearing
@@ -119,16 +119,33 @@ def test_each_device_s_energies_are_multiplied_by_its_own_gains(material):
 def test_an_answer_over_copies_is_the_mean_of_their_probabilities(material):
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64 * 17, 3))
-    hearing = Hearing(copies=3, roll_s=0.2, shift_frames=2.0)
-    before = torch.get_rng_state()
+    hearing = Hearing(copies=4, roll_s=0.2, shift_frames=2.0)
     quality = material.evaluate(network, CPU, hearing)
-    assert torch.equal(torch.get_rng_state(), before)
     assert material.evaluate(network, CPU, hearing) == quality
     assert material.evaluate(network, CPU) != quality
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(0)
-        rows = material.scenes.evaluate
-        probabilities = sum(network(material.spectrograms(rows, CPU, hearing)).softmax(1) for _ in range(3)) / 3
-    labels = torch.from_numpy(material.scenes.labels[rows])
-    log_loss = -probabilities[torch.arange(len(rows)), labels].log().mean()
-    assert quality.log_loss == pytest.approx(float(log_loss), abs=1e-4)
+    shifts = hearing.shifts(SMALL)
+    assert len(set(shifts)) == 4
+    assert all(abs(shift.samples) <= 3_200 for shift in shifts)
+    rows = material.scenes.evaluate
+    probabilities = np.zeros((len(rows), 3))
+    with torch.no_grad():
+        for shift in shifts:
+            moved = np.roll(material.waveforms(rows, CPU).numpy(), shift.samples, axis=1)
+            spectrograms = np.roll(material.hear(torch.from_numpy(moved)).numpy(), shift.frames, axis=3)
+            probabilities += network(torch.from_numpy(spectrograms)).softmax(1).numpy() / 4
+    log_loss = -np.log(probabilities[np.arange(len(rows)), material.scenes.labels[rows]]).mean()
+    assert quality.log_loss == pytest.approx(log_loss, abs=1e-4)
+
+
+def test_copies_that_are_all_the_same_are_refused(material):
+    with pytest.raises(DataError, match="shift no copy otherwise than the others"):
+        Batches(material, dataclasses.replace(BARE, roll_s=1e-6, test_copies=5), CPU)
+
+
+def test_what_colours_device_a_is_refused_where_none_of_its_clips_is_trained_on(material):
+    scenes = material.scenes
+    others = scenes.train[~material.is_recorded(scenes.train)]
+    without = dataclasses.replace(material, scenes=dataclasses.replace(scenes, train=others))
+    for values in ({"impulse_response_p": 0.5}, {"simulated_devices": 1}):
+        with pytest.raises(DataError, match="has none to train on"):
+            Batches(without, dataclasses.replace(BARE, **values), CPU)

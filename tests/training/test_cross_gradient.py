@@ -48,3 +48,12 @@ def test_the_perturbed_input_has_no_history_and_the_loss_can_still_be_gone_down(
 @pytest.mark.parametrize("shape", [(1, 256, 65), (3, 128, 44), (1, 5, 3)])
 def test_the_device_net_hears_every_front_end(shape):
     assert DeviceNet(shape[0], num_devices=6)(torch.randn(2, *shape)).shape == (2, 6)
+
+
+def test_a_network_that_is_sure_moves_its_clips_no_further():
+    x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss = 1e-30 * (x.flatten(1) * torch.linspace(-1, 1, 64)).sum(1)
+    moved = perturbed(x, loss, 1.0) - x.detach()
+    assert moved.square().mean().sqrt().item() == pytest.approx(0.1, rel=1e-4)
+    still = perturbed(x, 0 * x.flatten(1).sum(1), 1.0)
+    assert torch.equal(still, x.detach())

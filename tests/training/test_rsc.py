@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from models import ARCHITECTURES
-from training.rsc import rsc_mask, statistics_kept
+from training.dry_run import statistics_kept
+from training.rsc import rsc_mask
 
 B, D, K = 9, 12, 4
 
@@ -117,3 +118,18 @@ def test_statistics_move_again_after_an_error():
     with pytest.raises(ValueError, match="expected 2D or 3D"), statistics_kept(norm):
         norm(torch.randn(2, 3, 4, 5))
     assert norm.track_running_stats
+
+
+def test_of_clips_that_muting_does_not_change_no_more_are_muted_than_asked():
+    weight = torch.tensor([[80.0] + [0.0] * 19, [0.0] * 20])
+    z = torch.ones(40, 20, requires_grad=True)
+    targets = torch.tensor([[1.0, 0.0]]).expand(40, 2)
+    mask = rsc_mask(
+        z,
+        targets,
+        z @ weight.T + torch.tensor([80.0, 0.0]),
+        lambda each: each @ weight.T + torch.tensor([80.0, 0.0]),
+        0.05,
+        0.05,
+    )
+    assert int((mask == 0).any(1).sum()) == 2
