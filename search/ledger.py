@@ -265,10 +265,8 @@ class Ledger:
         try:
             config = self.plan.config(self._last)
             cost = price(config, self.plan.settings.precision)
-            require_prunable(config)
         except ValueError as error:
-            trial.set_constraint("invalid", 1.0)
-            self._reject(trial, "invalid", str(error))
+            self._refuse(trial, error)
             return None
         excess = self.plan.budget.excess(cost)
         trial.set_user_attr(COST, _cost_record(cost))
@@ -278,6 +276,11 @@ class Ledger:
         if worst and excess[worst] > 0:
             self._reject(trial, f"over {worst}", str(OverBudgetError(cost, self.plan.budget)))
             return None
+        try:
+            require_prunable(config)
+        except ValueError as error:
+            self._refuse(trial, error)
+            return None
         if config in self._trained:
             self._reject(trial, "repeated", f"the same as trial {self._trained[config]}")
             return None
@@ -285,6 +288,11 @@ class Ledger:
         number = self.record.keep(trial, is_rejected=False)
         self._trained[config] = number
         return Proposal(number, config, cost)
+
+    def _refuse(self, trial: Trial, error: ValueError) -> None:
+        """Reject what builds no network or no recipe."""
+        trial.set_constraint("invalid", 1.0)
+        self._reject(trial, "invalid", str(error))
 
     def _reject(self, trial: Trial, kind: str, reason: str) -> None:
         trial.set_user_attr(REJECTED, {"kind": kind, "reason": reason})

@@ -107,7 +107,11 @@ TRAIN_OPTIONS = (
     ),
     click.option("--trial", metavar="STUDY:NUMBER", help="Instead of NAME: a trial of a study, or STUDY:best."),
     click.option("--recipe", help="How to train: see `scenefront recipes`. [default: that of what is trained]"),
-    click.option("--scale", type=float, help="Times the recipe's epochs; warm-up, restarts and the rest go with them."),
+    click.option(
+        "--scale",
+        type=float,
+        help="Times the recipe's epochs; restarts and the rest go with them, but not what --set holds.",
+    ),
     click.option("--epochs", type=int, help="Instead of --scale: to so many epochs. [default: the recipe's]"),
     click.option(
         "--seeds", "trials", type=click.IntRange(1), default=1, show_default=True, help="Train so often, seed by seed."
@@ -115,8 +119,12 @@ TRAIN_OPTIONS = (
     click.option("--seed", type=int, help="The first. [default: the configuration's own, mostly 0]"),
     set_option,
     teacher_option,
-    impulse_responses_option,
-    split_option,
+    click.option(
+        "--impulse-responses",
+        type=path_type,
+        help="Folder of WAV files: device impulse responses. [default: that of the --trial]",
+    ),
+    click.option("--split", help="Or a 2024 split: 5, 10, 25, 50, 100. [default: that of the --trial, or fold1]"),
     cache_option,
     architecture_file_setting,
     click.option(

@@ -89,10 +89,12 @@ class Plan:
         Returns:
             By architecture, the published settings in the ranges, and these as they fit.
         """
+        recipe = Recipe() if self.settings.recipe is None else find_recipe(self.settings.recipe).recipe
+        instead = values_held(recipe, self.settings.epochs)
+        instead["batch_size"] = min(recipe.batch_size, max(2, num_clips // MIN_STEPS))
         found = {}
         for name, branch in self.branches.items():
-            small = min(Recipe().batch_size, max(2, num_clips // MIN_STEPS))
-            wanted = branch.published({"batch_size": small})
+            wanted = branch.published(instead)
             fitting = repairs(surveys[name], self.budget, self.settings.precision, wanted)
             found[name] = wanted, {**wanted, **next(fitting, {})}
         return found

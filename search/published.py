@@ -32,6 +32,7 @@ class Published:
         front_end: The name of the front end that it hears.
         settings: Fields of the architecture's config that are not at their default.
         recipe: The name of the recipe that it is trained with here.
+        recipe_settings: Fields of the recipe in which the report trains this network otherwise.
         params_rule: What `claimed_params` counts: "trainable", or "stored": running means and variances too.
         claimed_params: Number of parameters.
         claimed_macs: Multiply-accumulates of one clip.
@@ -49,6 +50,7 @@ class Published:
     front_end: str
     settings: Mapping[str, Any]
     recipe: str
+    recipe_settings: dict[str, Any]
     params_rule: str
     claimed_params: int | None
     claimed_macs: int | None
@@ -168,6 +170,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "front_end": _text,
     "settings": _settings,
     "recipe": _text,
+    "recipe_settings": _settings,
     "params_rule": _rule,
     "claimed_params": _count,
     "claimed_macs": _count,

@@ -77,6 +77,10 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
         logits = answers(settings.teacher, scenes, settings.cache, progress)
     for start in starts:
         require_material(taught(materials[start.front_end], logits), start.recipe)
+    for branch in plan.branches.values():
+        for recipe in branch.strongest():
+            for name in branch.front_ends:
+                require_material(taught(materials[name], logits), recipe)
     console.print(
         f"data: {len(scenes.train):,} training and {len(scenes.evaluate):,} evaluation clips of {len(scenes.classes)} "
         f"scenes and {len(scenes.devices)} devices in {scenes.root}",
@@ -113,8 +117,6 @@ def training_lines(plan: Plan) -> list[str]:
         f"network: {config.architecture} on {config.front_end}: {cost.macs:,} MACs, {cost.params:,} parameters; {fits}",
         f"recipe: {schedule}; all at their default but: {changed or 'none'}",
     ]
-    if settings.impulse_responses is None and not config.recipe.impulse_response_p:
-        lines.append("impulse responses: none, for want of a folder of them")
     if settings.teacher:
         lines.append(f"teacher: {', '.join(settings.teacher)}")
     return lines
@@ -272,6 +274,8 @@ def use_lines(use: Use) -> list[str]:
 
 
 def _require_some_success(ledger: Ledger) -> Ledger:
+    if ledger.exhausted and not ledger.num_ended:
+        raise SearchFailedError(f"nothing was trained: {ledger.exhausted}")
     if ledger.num_ended and ledger.states["failed"] == ledger.num_ended:
         reasons = sorted(set(ledger.reasons.values()))
         raise SearchFailedError(

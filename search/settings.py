@@ -54,6 +54,11 @@ class SearchSettings:
                 ("early_stopping", "true or false", isinstance(self.early_stopping, bool)),
                 ("fast", "true or false", isinstance(self.fast, bool)),
                 ("train", "true or false", isinstance(self.train, bool)),
+                (
+                    "early_stopping",
+                    "false where one configuration is trained",
+                    not (self.train and self.early_stopping),
+                ),
                 ("recipe", "a name", self.recipe is None or _is_text(self.recipe)),
                 ("teacher", "a list of folders", _is_list(self.teacher)),
                 ("set", "a mapping of config keys to values", _is_mapping(self.set)),

@@ -11,7 +11,7 @@ from models import ARCHITECTURES
 from search.architecture_file import use_architecture_file
 from search.export import best_trial, read_config
 from search.plan import WITHOUT_RESPONSES
-from search.pricing import find_trial, price
+from search.pricing import find_trial, price, require_prunable
 from search.published import read_published
 from search.recipes import HELD, find_recipe, recipe_of
 from search.settings import SearchSettings, make_settings, spelled
@@ -28,10 +28,16 @@ class Found:
     Attributes:
         config: What it is, with the recipe that is its own.
         architecture_file: Python file of a user's own architecture, where it is of one.
+        split: Of the study that it is a trial of, or None.
+        impulse_responses: Folder that it was trained with there, or None.
+        is_published: Whether the recipe is a report's, whose impulse responses may be left out for want of a folder.
     """
 
     config: TrialConfig
     architecture_file: str | None = None
+    split: str | None = None
+    impulse_responses: str | None = None
+    is_published: bool = False
 
 
 def from_name(name: str) -> Found:
@@ -41,9 +47,12 @@ def from_name(name: str) -> Found:
         ValueError: There is none of that name; the nearest is named.
     """
     config = find_trial(name, {})
-    recipes = {entry.name: entry.recipe for entry in read_published()}
-    recipe = recipe_of(name) if name in ARCHITECTURES else find_recipe(recipes[name])
-    return Found(replace(config, recipe=recipe.recipe))
+    entries = {entry.name: entry for entry in read_published()}
+    if name in ARCHITECTURES:
+        recipe = recipe_of(name).recipe
+    else:
+        recipe = replace(find_recipe(entries[name].recipe).recipe, **entries[name].recipe_settings)
+    return Found(replace(config, recipe=recipe), is_published=True)
 
 
 def from_file(path: Path) -> Found:
@@ -97,7 +106,8 @@ def from_trial(text: str, results: Path) -> Found:
         use_architecture_file(file)
         if study.user_attrs.get(FILES, {}).get("architecture_file") != file_digest(file):
             raise StudyError(f"{file} has changed since {folder.name} was started; bring it back")
-    return Found(TrialConfig.from_dict(attributes[CONFIG]), settings.architecture_file)
+    config = TrialConfig.from_dict(attributes[CONFIG])
+    return Found(config, settings.architecture_file, settings.split, settings.impulse_responses)
 
 
 def train_settings(
@@ -129,6 +139,9 @@ def train_settings(
     if scale is not None and epochs is not None:
         raise ValueError("scale and epochs both say how long to train: give one of the two")
     held = dict(held or {})
+    for name in ("split", "impulse_responses"):
+        if others.get(name) is None:
+            others[name] = getattr(found, name)
     for name in held:
         if name in OWNED:
             raise ValueError(f"{name} cannot be set here: {OWNED[name]}")
@@ -140,10 +153,12 @@ def train_settings(
     wanted = wanted.scaled(1.0 if scale is None else scale)
     network = {name: value for name, value in asdict(found.config.network).items() if name not in GIVEN}
     described = {"front_end": found.config.front_end, **network, **{name: getattr(wanted, name) for name in HELD}}
-    if others.get("impulse_responses") is None:
+    if others["impulse_responses"] is None and (found.is_published or recipe is not None):
         described |= WITHOUT_RESPONSES
     values = {**described, **held}
-    price(TrialConfig.from_values(found.config.architecture, {**values, "epochs": wanted.epochs}), "fp16")
+    config = TrialConfig.from_values(found.config.architecture, {**values, "epochs": wanted.epochs})
+    price(config, "fp16")
+    require_prunable(config)
     given: dict[str, Any] = {"architecture_file": found.architecture_file}
     given |= {name: value for name, value in others.items() if value is not None}
     settings = {

@@ -40,13 +40,17 @@ class TrialActor(tune.Trainable):
         self.checkpoint = Path(config["checkpoint"])
         execution = Execution(**config["execution"])
         vars(self).pop("run", None)  # the trial before, whose memory this one may need
-        self.run = TrainingRun(trial.build, trial.recipe, material, default_device(), execution)
-        if self.checkpoint.exists():
-            try:
-                self.run.load(self.checkpoint)
-            except CheckpointError:
-                self.checkpoint.unlink()  # unusable: the trial starts again
-                self.run = TrainingRun(trial.build, trial.recipe, material, default_device(), execution)
+        self.failure = ""
+        try:
+            self.run = TrainingRun(trial.build, trial.recipe, material, default_device(), execution)
+            if self.checkpoint.exists():
+                try:
+                    self.run.load(self.checkpoint)
+                except CheckpointError:
+                    self.checkpoint.unlink()  # unusable: the trial starts again
+                    self.run = TrainingRun(trial.build, trial.recipe, material, default_device(), execution)
+        except ValueError as error:  # what the data or the network cannot serve
+            self.failure = str(error)
         self.num_reported = 0
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -56,6 +60,8 @@ class TrialActor(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train an epoch; a trial that was over already gives its last result again."""
+        if self.failure:
+            return {"epochs": "[]", "failure": self.failure, "done": True}
         if not self.run.is_over:
             try:
                 self.run.run_epoch()

@@ -1,7 +1,7 @@
 """Pruning: how many non-zero values are left, and in which share of the epochs the others go.
 
-The CP-JKU report of DCASE 2021 (section 5) leaves 65,000, after 200 epochs; 0 is no pruning. A target that a network
-cannot be pruned to fails its trial with the reason.
+The CP-JKU report of DCASE 2021 (section 5) leaves 65,000, after 200 epochs; 0 is no pruning. A search starts from as
+many as fit. A target that a network cannot be pruned to is rejected with the reason.
 """
 
 from optuna.distributions import BaseDistribution

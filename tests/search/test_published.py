@@ -141,5 +141,5 @@ def test_a_table_of_another_form_is_refused(tmp_path):
     with pytest.raises(PublishedError, match=r"line 3: the name 'isotropic_v1' is taken by a row above"):
         read_published(path)
     path.write_text("\n".join([*lines, "alone"]))
-    with pytest.raises(PublishedError, match=r"line 3: 1 cells under 18 columns"):
+    with pytest.raises(PublishedError, match=r"line 3: 1 cells under 19 columns"):
         read_published(path)

@@ -162,3 +162,22 @@ def test_the_recipes_are_listed_and_told_whole(run):
     told = json.loads(run("recipes", "bc_resnet", "--json").out)
     assert (told["epochs"], told["values"]["optimizer"], told["architecture"]) == (200, "sgd", "bc_resnet")
     assert [each["name"] for each in json.loads(run("recipes", "--json").out)] == list(RECIPES)
+
+
+def test_a_search_with_a_recipe_starts_from_its_values_where_they_are_varied():
+    asked = SearchSettings(data="nowhere", space="isotropic,rsc,optimizers", recipe="rsc", epochs=9)
+    plan = make_plan(asked, num_classes=10)
+    wanted, _ = plan.starts(plan.survey(), 960)["isotropic"]
+    assert (wanted["drop_f"], wanted["drop_b"], wanted["optimizer"]) == (0.05, 0.05, "adamw")
+    tf_sepnet = SearchSettings(data="nowhere", space="tf_sepnet,mixup,optimizers", recipe="tf_sepnet", epochs=9)
+    plan = make_plan(tf_sepnet, num_classes=10)
+    wanted, _ = plan.starts(plan.survey(), 960)["tf_sepnet"]
+    assert (wanted["optimizer"], wanted["learning_rate"], wanted["mixup_alpha"]) == ("adam", 0.01, 0.3)
+
+
+def test_a_search_that_prunes_starts_from_as_much_as_fits():
+    asked = SearchSettings(data="nowhere", space="cp_resnet,pruning", budget="dcase2021", epochs=9)
+    plan = make_plan(asked, num_classes=10)
+    wanted, start = plan.starts(plan.survey(), 960)["cp_resnet"]
+    assert wanted["prune_to"] == 128_000
+    assert start["prune_to"] == 64_000  # at two bytes each the largest step within 128 KiB

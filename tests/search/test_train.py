@@ -147,7 +147,7 @@ def test_a_trial_is_trained_as_it_was_and_not_what_was_rejected(folder, tmp_path
     ledger = start(folder, asked)
     proposals = [ledger.propose() for _ in range(4)]
     found = from_trial(f"study:{proposals[3].number}", tmp_path)
-    assert found == Found(proposals[3].config)
+    assert found == Found(proposals[3].config, split="fold1")
     again = config(train_settings(found, data="nowhere", epochs=9))
     assert again == proposals[3].config
     rejected = next(t.number for t in ledger.study.get_trials() if "rejected" in t.user_attrs)
@@ -244,3 +244,40 @@ def test_bad_input_is_told_with_exit_code_2_before_anything_is_written(arguments
     assert told.code == 2
     assert message in told.err
     assert not list(tmp_path.glob("results/*"))
+
+
+def test_a_published_network_is_trained_as_its_own_row_of_the_report_was():
+    for name, field, value in (
+        ("tf_sepnet_12", "mix_style_p", 0.5),
+        ("tf_sepnet_40", "mix_style_p", 0.7),
+        ("bc_resnet_40", "simulated_devices", 0),
+        ("cp_resnet_1", "swa_epochs", 0),
+        ("cp_resnet_3", "swa_epochs", 10),
+    ):
+        assert getattr(config(settings(name, impulse_responses="irs")).recipe, field) == value
+
+
+def test_a_trial_is_trained_with_the_impulse_responses_and_the_split_of_its_study(folder, tmp_path):
+    asked = SearchSettings(data="nowhere", space="isotropic", split="5", impulse_responses="irs", epochs=9)
+    proposal = start(folder, asked).propose()
+    found = from_trial(f"study:{proposal.number}", tmp_path)
+    again = train_settings(found, data="nowhere")
+    assert (again.split, again.impulse_responses) == ("5", "irs")
+    assert config(again).recipe.impulse_response_p == proposal.config.recipe.impulse_response_p == 0.6
+    assert train_settings(found, data="nowhere", split="10").split == "10"
+
+
+def test_what_a_file_asks_for_is_not_left_out_for_want_of_a_folder(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({"architecture": "isotropic", "impulse_response_p": 0.6}))
+    assert config(train_settings(from_file(path), data="nowhere")).recipe.impulse_response_p == 0.6
+
+
+def test_a_target_that_the_network_cannot_be_pruned_to_is_refused_before_a_study_is_made():
+    with pytest.raises(ValueError, match="prune_to must be at least"):
+        settings(held={"prune_to": 5})
+
+
+def test_one_configuration_is_never_stopped_early_by_its_own_seeds():
+    with pytest.raises(ValueError, match="early_stopping must be false where one configuration is trained, got True"):
+        SearchSettings(data="nowhere", space="isotropic", train=True)
