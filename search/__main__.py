@@ -100,7 +100,7 @@ def train(
     NAME is an architecture or a published network: `scenefront published` lists those.
     """
     from search.run import start_search
-    from search.train import from_file, from_name, from_trial, train_settings
+    from search.train import from_file, from_name, from_trial, left_out, train_settings
 
     if [name, config, trial].count(None) != 2:
         raise click.UsageError("say what to train: a NAME, --config or --trial, one of the three")
@@ -118,6 +118,8 @@ def train(
         held=dict(pair(text, "--set", read_value) for text in held), **given,
     )  # fmt: skip
     folder = _new_folder(results, study, settings)
+    for name, value in left_out(found, settings, flags["recipe"]).items():
+        out.print(f"{name} is {value:g} in the recipe and 0 here, for want of a folder: --impulse-responses names one")
     _run(lambda: start_search(settings, folder, out), folder)
 
 

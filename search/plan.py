@@ -25,6 +25,7 @@ from search.trial_config import OWNED, TrialConfig, Value, field_types
 from spaces import Space
 from training.recipe import Recipe
 
+SWA_EPOCHS = "swa_epochs"
 SEED = "seed"  # name of the seed, where one configuration is trained
 # Held where there is no folder of impulse responses.
 WITHOUT_RESPONSES: Mapping[str, Value] = {"impulse_response_p": 0.0, "simulated_devices": 0}
@@ -320,4 +321,7 @@ def _ranges(space: Space, architecture: str, fixed: Mapping[str, Value]) -> dict
         if name not in fixed:
             ranges[f"{architecture}.{name}"] = distribution
     ranges.update({name: value for name, value in space.training.items() if name not in fixed})
+    averaged = ranges.get(SWA_EPOCHS)
+    if isinstance(averaged, IntDistribution) and averaged.low <= int(fixed["epochs"]) < averaged.high:
+        ranges[SWA_EPOCHS] = IntDistribution(averaged.low, int(fixed["epochs"]))  # no more than there are
     return ranges

@@ -112,7 +112,8 @@ def training_lines(plan: Plan) -> list[str]:
     shown = {name: value for name, value in config.to_dict().items() if value != default.get(name, value)}
     shown = {name: value for name, value in shown.items() if name not in (*GIVEN, "epochs", "seed")}
     changed = " ".join(f"{name}={value}" for name, value in shown.items())
-    schedule = f"{config.recipe.epochs} epochs in batches of {config.recipe.batch_size}"
+    epochs = config.recipe.epochs
+    schedule = f"{epochs} epoch{'s' if epochs > 1 else ''} in batches of {config.recipe.batch_size}"
     lines = [
         f"network: {config.architecture} on {config.front_end}: {cost.macs:,} MACs, {cost.params:,} parameters; {fits}",
         f"recipe: {schedule}; all at their default but: {changed or 'none'}",

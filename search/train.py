@@ -166,3 +166,19 @@ def train_settings(
         "epochs": wanted.epochs, "seed": found.config.recipe.seed if seed is None else seed, "set": values,
     }  # fmt: skip
     return make_settings(settings, "flags")
+
+
+def left_out(found: Found, settings: SearchSettings, recipe: str | None) -> dict[str, float]:
+    """Give what the recipe does with impulse responses and the training does not, for want of a folder of them.
+
+    Args:
+        found: What is trained.
+        settings: Of the training.
+        recipe: Name of another recipe than its own, or None.
+    """
+    wanted = found.config.recipe if recipe is None else find_recipe(recipe).recipe
+    return {
+        name: float(getattr(wanted, name))
+        for name in WITHOUT_RESPONSES
+        if settings.impulse_responses is None and getattr(wanted, name) and not settings.set[name]
+    }

@@ -181,3 +181,9 @@ def test_a_search_that_prunes_starts_from_as_much_as_fits():
     wanted, start = plan.starts(plan.survey(), 960)["cp_resnet"]
     assert wanted["prune_to"] == 128_000
     assert start["prune_to"] == 64_000  # at two bytes each the largest step within 128 KiB
+
+
+def test_no_more_epochs_are_averaged_than_a_search_trains():
+    asked = SearchSettings(data="nowhere", space="isotropic,swa", epochs=4)
+    plan = make_plan(asked, num_classes=10)
+    assert plan.branches["isotropic"].ranges["swa_epochs"].high == 4

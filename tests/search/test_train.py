@@ -13,7 +13,7 @@ from search.run import training_lines
 from search.seeds import seeds_lines, seeds_report
 from search.settings import SearchSettings, read_settings
 from search.study import StudyError, StudyFolder, trials_table
-from search.train import Found, from_file, from_name, from_trial, train_settings
+from search.train import Found, from_file, from_name, from_trial, left_out, train_settings
 from search.trial_config import TrialConfig
 
 
@@ -281,3 +281,11 @@ def test_a_target_that_the_network_cannot_be_pruned_to_is_refused_before_a_study
 def test_one_configuration_is_never_stopped_early_by_its_own_seeds():
     with pytest.raises(ValueError, match="early_stopping must be false where one configuration is trained, got True"):
         SearchSettings(data="nowhere", space="isotropic", train=True)
+
+
+def test_what_is_left_out_for_want_of_impulse_responses_is_told():
+    found = from_name("tf_sepnet_40")
+    assert left_out(found, settings("tf_sepnet_40"), None) == {"simulated_devices": 32}
+    assert left_out(found, settings("tf_sepnet_40", recipe="isotropic"), "isotropic") == {"impulse_response_p": 0.6}
+    assert left_out(found, settings("tf_sepnet_40", impulse_responses="irs"), None) == {}
+    assert left_out(from_name("sep_cnn"), settings("sep_cnn"), None) == {}
