@@ -118,8 +118,8 @@ def train(
         held=dict(pair(text, "--set", read_value) for text in held), **given,
     )  # fmt: skip
     folder = _new_folder(results, study, settings)
-    for name, value in left_out(found, settings, flags["recipe"]).items():
-        out.print(f"{name} is {value:g} in the recipe and 0 here, for want of a folder: --impulse-responses names one")
+    for field, value in left_out(found, settings, flags["recipe"]).items():
+        out.print(f"{field} is {value:g} in the recipe and 0 here, for want of a folder: --impulse-responses names one")
     _run(lambda: start_search(settings, folder, out), folder)
 
 
