@@ -104,7 +104,14 @@ def test_work_that_was_done_before_shows_nothing():
 
 def test_a_training_shows_its_seeds_and_their_mean_and_no_front(tmp_path):
     settings = SearchSettings(
-        data="nowhere", space="isotropic", train=True, trials=3, epochs=2, seed=7, set={"width": 32}
+        data="nowhere",
+        space="isotropic",
+        train=True,
+        early_stopping=False,
+        trials=3,
+        epochs=2,
+        seed=7,
+        set={"width": 32},
     )
     plan = make_plan(settings, num_classes=10)
     ledger = Ledger(StudyFolder(tmp_path / "study").create(settings, {}), plan, plan.survey(), num_clips=960)
