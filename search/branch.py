@@ -11,17 +11,12 @@ from optuna.distributions import BaseDistribution
 from data.front_end import FRONT_ENDS
 from models import ARCHITECTURES, Counts
 from objectives.cost import Cost
-from search.ranges import nearest, num_values
+from search.ranges import largest, nearest, num_values
 from search.trial_config import TrialConfig, Value, field_types, heard_sizes
+from training.methods import ALL_OFF, METHODS
 from training.recipe import Recipe
 
 PRUNE_TO = "prune_to"  # the one field of the recipe that decides what a network costs
-# Fields of the recipe that the data, the front end or the impulse responses must be able to serve.
-SERVED = (
-    "impulse_response_p", "simulated_devices", "spectrum_correction", "mask_bins", "mask_frames", "warp_frames",
-    "adversarial_weight", "critic_weight", "cross_gradient_share",
-)  # fmt: skip
-WITHOUT: Mapping[str, Any] = {"impulse_response_p": 0.0, "mask_bins": 0}
 
 
 @dataclass(frozen=True)
@@ -83,19 +78,18 @@ class Branch:
         What the data cannot serve is then known before anything is trained.
         """
         recipes = []
-        for name, distribution in self.ranges.items():
-            if name not in SERVED:
-                continue
-            choices = getattr(distribution, "choices", None)
-            most = max(choices) if choices is not None else distribution.high  # type: ignore[attr-defined]
-            recipes.append(Recipe(**{**WITHOUT, name: most}))
+        for method in METHODS.values():
+            switch = method.fields[0]
+            if switch in self.ranges and not isinstance(method.on[switch], str):
+                values = {**ALL_OFF, **method.on, switch: largest(self.ranges[switch])}
+                recipes.append(Recipe(**values))
         return recipes
 
     def published(self, instead: Mapping[str, Value]) -> dict[str, Value]:
         """Give the published settings, but for what is to be `instead` of them, moved into the ranges."""
         known = {**TrialConfig.from_values(self.architecture, {}).to_dict(), **instead}
         if not known[PRUNE_TO] and PRUNE_TO in self.ranges:
-            known[PRUNE_TO] = self.ranges[PRUNE_TO].high  # type: ignore[attr-defined] # nearest to all that there is
+            known[PRUNE_TO] = largest(self.ranges[PRUNE_TO])  # nearest to all that there is
         return {name: nearest(distribution, known[self.field(name)]) for name, distribution in self.ranges.items()}
 
     def pricer(self, names: Iterable[str], precision: str) -> "Callable[[Sequence[Any]], Cost]":

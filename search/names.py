@@ -1,7 +1,21 @@
 """Answers to a name nobody knows: what it was, what was probably meant, what there is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def look_up(kind: str, name: str, known: Mapping[str, T]) -> T:
+    """Give what is known by `name`.
+
+    Raises:
+        ValueError: There is no such `kind`; the nearest is named.
+    """
+    if name not in known:
+        raise ValueError(unknown(kind, name, known))
+    return known[name]
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import Trial
 
 from models import ARCHITECTURES
@@ -15,7 +15,7 @@ from objectives.budget import BUDGETS, UNLIMITED, Budget
 from search.branch import Branch
 from search.names import unknown
 from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, survey
-from search.ranges import EmptySpaceError, draw, narrow, take
+from search.ranges import EmptySpaceError, draw, largest, narrow, take
 from search.recipes import find_recipe, values_held
 from search.repair import descend, repairs
 from search.sampler import ARCHITECTURE
@@ -264,11 +264,8 @@ def _require_teacher(settings: SearchSettings, branches: Mapping[str, Branch]) -
 
 def _most(branch: Branch, name: str) -> float:
     """Give the largest value that a field of the recipe, a number, can have."""
-    distribution = branch.ranges.get(name)
-    if isinstance(distribution, CategoricalDistribution):
-        return max(float(choice) for choice in distribution.choices)  # type: ignore[arg-type] # of a number
-    if isinstance(distribution, IntDistribution | FloatDistribution):
-        return float(distribution.high)
+    if name in branch.ranges:
+        return float(largest(branch.ranges[name]))
     return float(branch.fixed.get(name, getattr(Recipe(), name)))
 
 

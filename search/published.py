@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from search.names import unknown
+from search.names import look_up
 
 PUBLISHED = Path(__file__).parent.parent / "results" / "published.csv"
 TRAINABLE, STORED = "trainable", "stored"  # what a report counts as parameters
@@ -104,10 +104,7 @@ def find_published(name: str) -> Published:
     Raises:
         ValueError: There is none of that name; the nearest is named.
     """
-    known = {entry.name: entry for entry in read_published()}
-    if name not in known:
-        raise ValueError(unknown("published network", name, known))
-    return known[name]
+    return look_up("published network", name, {entry.name: entry for entry in read_published()})
 
 
 def _entry(cells: Mapping[str, str], where: str) -> Published:

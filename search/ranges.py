@@ -150,3 +150,15 @@ def nearest(distribution: BaseDistribution, value: Any) -> Any:
         steps = round((inside - distribution.low) / distribution.step)
         inside = round(distribution.low + steps * distribution.step, DIGITS)
     return inside if isinstance(distribution, IntDistribution) else float(inside)
+
+
+def largest(distribution: BaseDistribution) -> Any:
+    """Give the largest value of a range.
+
+    >>> largest(IntDistribution(8, 64, step=8)), largest(CategoricalDistribution([False, True]))
+    (64, True)
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return max(distribution.choices)  # type: ignore[type-var] # of one type, which has an order
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return distribution.high

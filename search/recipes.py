@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from search.names import unknown
+from search.names import look_up
 from training.recipe import Recipe
 
 ASCDOMAIN = "Truchan et al., ASCDomain, DCASE 2024 task 1"
@@ -153,9 +153,7 @@ def find_recipe(name: str) -> NamedRecipe:
     Raises:
         ValueError: There is none of that name; the nearest is named.
     """
-    if name not in RECIPES:
-        raise ValueError(unknown("recipe", name, RECIPES))
-    return RECIPES[name]
+    return look_up("recipe", name, RECIPES)
 
 
 def recipe_of(architecture: str) -> NamedRecipe:

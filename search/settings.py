@@ -106,6 +106,20 @@ def read_settings(path: Path, **overrides: Any) -> SearchSettings:
     Raises:
         ValueError: The file is missing, is no YAML mapping, or has a key that no search has (the nearest is named).
     """
+    loaded = read_mapping(path, "search settings")
+    given = {key: value for key, value in overrides.items() if value is not None}
+    for name in ("set", "ranges"):
+        if name in given and isinstance(loaded.get(name), Mapping):
+            given[name] = {**loaded[name], **given[name]}
+    return make_settings({**loaded, **given}, str(path))
+
+
+def read_mapping(path: Path, what: str) -> dict[Any, Any]:
+    """Read a YAML file by the safe loader; it must be a mapping of `what`.
+
+    Raises:
+        ValueError: It cannot be read, or holds something else.
+    """
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -113,12 +127,8 @@ def read_settings(path: Path, **overrides: Any) -> SearchSettings:
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML that can be loaded safely: {error}") from error
     if not isinstance(loaded, dict):
-        raise ValueError(f"{path} must be a mapping of search settings, got {type(loaded).__name__}")
-    given = {key: value for key, value in overrides.items() if value is not None}
-    for name in ("set", "ranges"):
-        if name in given and isinstance(loaded.get(name), Mapping):
-            given[name] = {**loaded[name], **given[name]}
-    return make_settings({**loaded, **given}, str(path))
+        raise ValueError(f"{path} must be a mapping of {what}, got {type(loaded).__name__}")
+    return loaded
 
 
 def make_settings(values: Mapping[str, Any], source: str, *, needs_data: bool = True) -> SearchSettings:

@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from models import ARCHITECTURES
 from search.architecture_file import use_architecture_file
 from search.export import best_trial, read_config
@@ -14,7 +12,7 @@ from search.plan import WITHOUT_RESPONSES
 from search.pricing import find_trial, price, require_prunable
 from search.published import read_published
 from search.recipes import HELD, find_recipe, recipe_of
-from search.settings import SearchSettings, make_settings, spelled
+from search.settings import SearchSettings, make_settings, read_mapping, spelled
 from search.study import CONFIG, FILES, REJECTED, StudyError, find_study
 from search.trial_config import GIVEN, OWNED, TrialConfig, field_types
 from search.user_module import file_digest
@@ -61,14 +59,7 @@ def from_file(path: Path) -> Found:
     Raises:
         ValueError: It cannot be read, or describes no configuration.
     """
-    try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML that can be loaded safely: {error}") from error
-    if not isinstance(record, dict):
-        raise ValueError(f"{path} must be a mapping of config values, got {type(record).__name__}")
+    record = read_mapping(path, "config values")
     if "format" in record:
         return Found(read_config(path)[0])
     if "architecture" not in record:

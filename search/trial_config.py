@@ -8,7 +8,7 @@ from torch import nn
 
 from data.front_end import FRONT_ENDS, FrontEndConfig
 from models import ARCHITECTURES, Architecture
-from search.names import unknown
+from search.names import look_up, unknown
 from training.recipe import Recipe
 
 Value = bool | int | float | str
@@ -110,9 +110,7 @@ def find_architecture(name: str) -> Architecture:
     Raises:
         ValueError: There is none of that name; the nearest is named.
     """
-    if name not in ARCHITECTURES:
-        raise ValueError(unknown("architecture", name, ARCHITECTURES))
-    return ARCHITECTURES[name]
+    return look_up("architecture", name, ARCHITECTURES)
 
 
 def heard_sizes(config: type, front_end: str) -> dict[str, int]:

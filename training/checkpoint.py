@@ -7,6 +7,7 @@ Tensors are named `network.<name>`, `optimizer.<parameter index>.<name>` and, fo
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,28 +74,82 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         temporary.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds.
+
+    Attributes:
+        path: Of the file.
+        tensors: By name.
+        metadata: Of its header.
+    """
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What JSON can say about the run.
+
+        Raises:
+            CheckpointError: There is no record.
+        """
+        record = json.loads(self.metadata.get("record", "{}"))
+        if not isinstance(record, dict):
+            raise CheckpointError(f"{self.path} holds no record of its training run")
+        return record
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """Give the tensors of one part, by their names in it; none where there is no such part."""
+        return part_of(self.tensors, name)
+
+    def restore_network(self, network: nn.Module) -> None:
+        """Put the weights into `network`.
+
+        Raises:
+            CheckpointError: They are of another network.
+        """
+        weights = {name.removeprefix(NETWORK): each for name, each in self.tensors.items() if name.startswith(NETWORK)}
+        put_weights(network, weights, self.path)
+
+    def restore_optimizer(self, optimizer: optim.Optimizer) -> None:
+        """Put what an optimizer knew into `optimizer`.
+
+        Raises:
+            CheckpointError: Training is over, and only weights were kept.
+        """
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in self.tensors.items():
+            if name.startswith(OPTIMIZER):
+                index, key = name.removeprefix(OPTIMIZER).split(".", 1)
+                state.setdefault(int(index), {})[key] = value
+        if not state and GOES_ON not in self.metadata:
+            raise CheckpointError(f"{self.path} holds weights only: its training is over")
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        _lay_out(optimizer)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint once, for all that is to be taken from it.
+
+    Raises:
+        CheckpointError: `path` is not a whole safetensors file.
+    """
+    return Checkpoint(path, *read_tensors(path))
+
+
 def load_checkpoint(path: Path, network: nn.Module, optimizer: optim.Optimizer | None) -> dict[str, Any]:
     """Put the state in `path` into `network` and, unless it is None, into `optimizer`; return the record.
 
     Raises:
         CheckpointError: `path` is not a whole safetensors file, or holds another network.
     """
-    tensors, metadata = read_tensors(path)
-    weights = {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
-    put_weights(network, weights, path)
-    record = json.loads(metadata.get("record", "{}"))
-    if not isinstance(record, dict):
-        raise CheckpointError(f"{path} holds no record of its training run")
+    checkpoint = read_checkpoint(path)
+    checkpoint.restore_network(network)
+    record = checkpoint.record
     if optimizer is not None:
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith(OPTIMIZER):
-                index, key = name.removeprefix(OPTIMIZER).split(".", 1)
-                state.setdefault(int(index), {})[key] = value
-        if not state and GOES_ON not in metadata:
-            raise CheckpointError(f"{path} holds weights only: its training is over")
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        _lay_out(optimizer)
+        checkpoint.restore_optimizer(optimizer)
     return record
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 
@@ -14,6 +15,18 @@ def require_same(what: str, expected: Mapping[str, Tensor], found: Mapping[str, 
     wrong = differences(expected, found)
     if wrong:
         raise ValueError(f"{what} is of another network: {'; '.join(wrong)}")
+
+
+@torch.no_grad()
+def take_over(what: str, into: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Write `found` into the tensors of the same names and shapes, in their own memory.
+
+    Raises:
+        ValueError: As `require_same`.
+    """
+    require_same(what, into, found)
+    for name, value in into.items():
+        value.copy_(found[name])
 
 
 def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from objectives.quality import Quality
 from training.batches import Batch, Batches, Rows
-from training.checkpoint import CheckpointError, load_checkpoint, part_of, read_tensors, save_checkpoint
+from training.checkpoint import CheckpointError, read_checkpoint, save_checkpoint
 from training.execution import PLAIN, Execution, GraphedStep, Step
 from training.hearing import Hearing
 from training.kept import require_same
@@ -213,7 +213,9 @@ class TrainingRun:
             CheckpointError: It is broken, or of another network.
             ValueError: It is of another recipe.
         """
-        record = load_checkpoint(path, self.network, None)
+        checkpoint = read_checkpoint(path)
+        checkpoint.restore_network(self.network)
+        record = checkpoint.record
         if Recipe(**record["recipe"]) != self.recipe:  # fields that came later have the default that was then the rule
             raise ValueError(f"{path} was trained by another recipe: {record['recipe']}")
         results = [
@@ -221,14 +223,14 @@ class TrainingRun:
         ]
         is_over = len(results) >= self.recipe.epochs
         if not is_over:
-            load_checkpoint(path, self.network, self.optimizer)
-        tensors, _ = read_tensors(path)
+            checkpoint.restore_optimizer(self.optimizer)
         needed = self.weights.answering() if is_over else self.weights.tensors()
         try:
-            self.weights.load({name: part_of(tensors, name) for name in needed})
+            self.weights.load({name: checkpoint.part(name) for name in needed})
             if not is_over:
-                require_same("what is trained beside it", self.companions.state_dict(), part_of(tensors, COMPANIONS))
-                self.companions.load_state_dict(part_of(tensors, COMPANIONS))
+                companions = checkpoint.part(COMPANIONS)
+                require_same("what is trained beside it", self.companions.state_dict(), companions)
+                self.companions.load_state_dict(companions)
         except ValueError as error:
             raise CheckpointError(f"{path}: {error}") from error
         self.results = results

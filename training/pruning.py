@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from training.dry_run import at_rest, silent_clip
-from training.kept import require_same
+from training.kept import take_over
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 MAX_SPARSITY = Fraction(99, 100)  # of a layer: one weight beyond it, and the layer is left alone
@@ -167,9 +167,7 @@ class Pruner:
         Raises:
             ValueError: They are of another network.
         """
-        require_same("what was pruned", self._masks, tensors)
-        for name, mask in self._masks.items():
-            mask.copy_(tensors[name])
+        take_over("what was pruned", self._masks, tensors)
         self.apply()
 
 

@@ -24,7 +24,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
 from training.dry_run import at_rest, is_kept, silent_clip
-from training.kept import require_same
+from training.kept import take_over
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 LARGEST_WEIGHT = 127
@@ -205,9 +205,7 @@ class Quantizer:
         Raises:
             ValueError: They are of another network.
         """
-        require_same("the range", self._spans, tensors)
-        for name, span in self._spans.items():
-            span.copy_(tensors[name])
+        take_over("the range", self._spans, tensors)
         self._heard = {name for name, span in tensors.items() if bool(span.isfinite().all())}
 
 

@@ -23,13 +23,7 @@ def mask_frequency(x: Tensor, max_bins: int) -> Tensor:
     Raises:
         ValueError: `max_bins` is negative or over F.
     """
-    batch, _, bins, _ = x.shape
-    if not 0 <= max_bins <= bins:
-        raise ValueError(f"max_bins must be in 0..{bins}, got {max_bins}")
-    if max_bins == 0:
-        return x
-    band = draw_spans(batch, bins, max_bins)
-    return x.masked_fill(send(band, x.device)[:, None, :, None], LOG_FLOOR)
+    return _masked(x, 2, "max_bins", max_bins)
 
 
 def mask_time(x: Tensor, max_frames: int) -> Tensor:
@@ -42,13 +36,19 @@ def mask_time(x: Tensor, max_frames: int) -> Tensor:
     Raises:
         ValueError: `max_frames` is negative or over T.
     """
-    batch, _, _, num_frames = x.shape
-    if not 0 <= max_frames <= num_frames:
-        raise ValueError(f"max_frames must be in 0..{num_frames}, got {max_frames}")
-    if max_frames == 0:
+    return _masked(x, 3, "max_frames", max_frames)
+
+
+def _masked(x: Tensor, axis: int, name: str, most: int) -> Tensor:
+    """Silence a random span of each clip along an axis; `most` is its largest width, told by `name` if it is wrong."""
+    size = x.shape[axis]
+    if not 0 <= most <= size:
+        raise ValueError(f"{name} must be in 0..{size}, got {most}")
+    if most == 0:
         return x
-    span = draw_spans(batch, num_frames, max_frames)
-    return x.masked_fill(send(span, x.device)[:, None, None, :], LOG_FLOOR)
+    shape = [len(x), 1, 1, 1]
+    shape[axis] = size
+    return x.masked_fill(send(draw_spans(len(x), size, most), x.device).view(shape), LOG_FLOOR)
 
 
 def warp_time(x: Tensor, max_frames: int) -> Tensor:
