@@ -15,9 +15,10 @@ Lists are tab-separated, in UTF-8, with a header. Scenes, devices and cities are
 """
 
 import difflib
+import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -125,6 +126,62 @@ def read_scenes(root: Path, split: str = "fold1") -> Scenes:
         evaluate=evaluate,
         device_groups={device: _group(device, learned) for device in devices},
     )
+
+
+def hold_out(scenes: Scenes, share: float, devices: Collection[str] = ()) -> Scenes:
+    """Split validation clips off the training clips, by location: no place is heard on both sides.
+
+    Of each scene the locations are held out that together come closest to `share` of its training clips, at least one
+    and never all; which ones is drawn from the locations' names, so it is the same for every order and every part of
+    the lists. The result trains on the rest, and `evaluate` are the validation clips: the evaluation clips are gone.
+
+    Args:
+        scenes: Lists of a data set.
+        share: Of each scene's training clips, above 0 and below 1.
+        devices: Recording devices of which nothing is trained on, so that they are unseen in validation.
+
+    Raises:
+        DataError: A scene has training clips of one location only, or a device has none.
+    """
+    if not 0 < share < 1:
+        raise DataError(f"the validation part must be a share above 0 and below 1 of the training clips, got {share}")
+    missing = [name for name in devices if scenes.device_groups.get(name, "unseen") == "unseen"]
+    if missing:
+        learned = [name for name, group in scenes.device_groups.items() if group != "unseen"]
+        raise DataError(f"device {missing[0]} has no training clips to hold out; there are {', '.join(learned)}")
+    identifiers = scenes.clips["identifier"].to_numpy()
+    held = np.zeros(len(scenes.clips), np.bool_)
+    for label, scene in enumerate(scenes.classes):
+        rows = scenes.train[scenes.labels[scenes.train] == label]
+        locations, counts = np.unique(identifiers[rows], return_counts=True)
+        if len(locations) == 1:
+            raise DataError(
+                f"all training clips of {scene} are of one location, {locations[0]}, so none can be held out for "
+                f"validation; the search needs two locations of each scene"
+            )
+        chosen = _nearest_part(locations.tolist(), counts.tolist(), share)
+        held[rows[np.isin(identifiers[rows], chosen)]] = True
+    unheard = np.isin(scenes.device_index, [scenes.devices.index(name) for name in devices])
+    train = scenes.train[~held[scenes.train] & ~unheard[scenes.train]]
+    learned_devices = {scenes.devices[index] for index in np.unique(scenes.device_index[train])}
+    return replace(
+        scenes,
+        train=train,
+        evaluate=scenes.train[held[scenes.train]],
+        device_groups={device: _group(device, learned_devices) for device in scenes.devices},
+    )
+
+
+def _nearest_part(locations: Sequence[str], counts: Sequence[int], share: float) -> list[str]:
+    """Choose locations, in an order drawn from their names, until one more would lead further from the share."""
+    wanted = share * sum(counts)
+    order = sorted(zip(locations, counts, strict=True), key=lambda each: hashlib.sha256(each[0].encode()).digest())
+    chosen, total = [order[0][0]], order[0][1]
+    for name, count in order[1:]:
+        if len(chosen) < len(order) - 1 and abs(total + count - wanted) < abs(total - wanted):
+            chosen.append(name)
+            total += count
+    return chosen
 
 
 def read_meta(root: Path) -> pd.DataFrame:

@@ -9,9 +9,13 @@ import yaml
 
 from objectives.budget import DEFAULT_BUDGET, Budget, parse_budget
 from objectives.cost import BYTES
+from objectives.goals import DEFAULT_GOALS, GOALS
 from search.names import unknown
 
-COSTS = ("macs", "params", "peak_bytes")
+MODES = ("front", "best")
+FIDELITIES = ("epochs", "split")
+SAMPLERS = ("tpe", "nsga2", "random")
+LISTS = ("teacher", "objectives", "unseen_devices", "start")  # settings that YAML writes as lists
 MAX_SEED = 2**31 - 1
 
 
@@ -27,12 +31,23 @@ class SearchSettings:
     cache: str | None = None  # folder of the decoded sound; None: beside the data
     budget: str = DEFAULT_BUDGET
     precision: str = "fp16"  # of the weights on the device, for limits in bytes
-    cost: str = "macs"  # the front's second axis
+    objectives: tuple[str, ...] = DEFAULT_GOALS  # names of `GOALS`: of quality first, then of cost
+    validation: float = 0.25  # of the training clips, held out by location to choose by; 0: the evaluation clips
+    unseen_devices: tuple[str, ...] = ()  # training devices that only validation hears
     trials: int = 12  # networks to train
     epochs: int = 32  # of a trial that is not stopped early
     seed: int = 0
     workers: int | None = None  # side by side; None: as many as are fastest; without `fast`, one a core or GPU
     early_stopping: bool = True
+    mode: str = "front"  # stop what cannot reach the front, or (best) what will not be the best
+    fidelity: str = "epochs"  # what is little at first, for early stopping: epochs, or (split) training clips
+    sampler: str = "tpe"  # or nsga2, random
+    sobol: int = 0  # proposals spread evenly over the space, of each architecture, before the sampler's first
+    start: tuple[str, ...] = ()  # studies and lists of configurations to begin with, after the published ones
+    retries: int = 2  # of a trial that crashed, hung or ran out of memory
+    stall_s: float | None = None  # without an epoch's end, after which a trial has hung; None: by the epochs seen
+    storage: str | None = None  # URL of the study's database; None: SQLite in the study's folder
+    checkpoints: str | None = None  # folder or URI of the trials' checkpoints; None: the study's folder
     fast: bool = True  # time how steps are computed fastest here, and train so; False: the plain way, in fp32
     recipe: str | None = None  # a name of `RECIPES`: how to train, but for what is chosen to vary
     teacher: tuple[str, ...] = ()  # folders of exports, from whose mean answer is distilled
@@ -49,7 +64,26 @@ class SearchSettings:
                 ("epochs", "a whole number of at least 1", _is_count(self.epochs)),
                 ("seed", f"a whole number from 0 to {MAX_SEED}", _is_count(self.seed, least=0, most=MAX_SEED)),
                 ("workers", "a whole number of at least 1", self.workers is None or _is_count(self.workers)),
-                ("cost", f"one of {', '.join(COSTS)}", self.cost in COSTS),
+                (
+                    "objectives",
+                    f"a list of at least one quality and no name twice of {', '.join(GOALS)}",
+                    _are_goals(self.objectives),
+                ),
+                ("validation", "a share from 0 to below 1", _is_number(self.validation) and 0 <= self.validation < 1),
+                ("unseen_devices", "a list of devices", _is_list(self.unseen_devices)),
+                ("mode", f"one of {', '.join(MODES)}", self.mode in MODES),
+                ("fidelity", f"one of {', '.join(FIDELITIES)}", self.fidelity in FIDELITIES),
+                ("sampler", f"one of {', '.join(SAMPLERS)}", self.sampler in SAMPLERS),
+                ("sobol", "a whole number of at least 0", _is_count(self.sobol, least=0)),
+                ("start", "a list of studies and files", _is_list(self.start)),
+                ("retries", "a whole number of at least 0", _is_count(self.retries, least=0)),
+                (
+                    "stall_s",
+                    "a number above 0",
+                    self.stall_s is None or (_is_number(self.stall_s) and self.stall_s > 0),
+                ),
+                ("storage", "a URL", _is_folder(self.storage)),
+                ("checkpoints", "a folder or a URI", _is_folder(self.checkpoints)),
                 ("precision", f"one of {', '.join(BYTES)}", self.precision in tuple(BYTES)),
                 ("early_stopping", "true or false", isinstance(self.early_stopping, bool)),
                 ("fast", "true or false", isinstance(self.fast, bool)),
@@ -96,7 +130,8 @@ class SearchSettings:
 
     def to_yaml(self) -> str:
         """Write the settings as the YAML that `read` takes."""
-        plain = asdict(self) | {"teacher": list(self.teacher), "set": dict(self.set), "ranges": dict(self.ranges)}
+        plain = asdict(self) | {"set": dict(self.set), "ranges": dict(self.ranges)}
+        plain |= {name: list(getattr(self, name)) for name in LISTS}
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
@@ -155,8 +190,9 @@ def make_settings(values: Mapping[str, Any], source: str, *, needs_data: bool = 
         raise ValueError(f"{source}: a search needs {' and '.join(missing)}")
     if isinstance(values.get("split"), int):  # YAML reads the 2024 splits as numbers
         values = {**values, "split": str(values["split"])}
-    if isinstance(values.get("teacher"), list):
-        values = {**values, "teacher": tuple(values["teacher"])}
+    values = {
+        name: tuple(value) if name in LISTS and isinstance(value, list) else value for name, value in values.items()
+    }
     try:
         return SearchSettings(**values)
     except ValueError as error:
@@ -178,6 +214,16 @@ def spelled(value: Any) -> Any:
 
 def _is_count(value: object, least: int = 1, most: int = 10**9) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_goals(names: object) -> bool:
+    if not _is_list(names) or len(set(names)) != len(names) or any(name not in GOALS for name in names):
+        return False
+    return any(GOALS[name].kind == "quality" for name in names)
 
 
 def _is_text(value: object) -> bool:
