@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from objectives.budget import DEFAULT_BUDGET, parse_budget
 from objectives.quality import Quality
+from search.console import err, out
 from search.options import (
     architecture_file_option,
     budget_option,
@@ -60,9 +60,6 @@ from search.study import (
     trials_table,
     varied_sizes,
 )
-
-out = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
-err = Console(stderr=True, width=None if sys.stderr.isatty() else 200, highlight=False, markup=False)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

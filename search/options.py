@@ -9,7 +9,8 @@ import yaml
 
 from objectives.budget import BUDGETS, DEFAULT_BUDGET
 from objectives.cost import BYTES
-from search.settings import COSTS, SearchSettings, make_settings, read_settings, spelled
+from objectives.goals import GOALS
+from search.settings import SearchSettings, make_settings, read_settings, spelled
 from search.study import RESULTS
 from spaces import METHODS, SPACES
 
@@ -87,7 +88,9 @@ SEARCH_OPTIONS = (
     cache_option,
     budget_option,
     precision_option,
-    click.option("--cost", type=click.Choice(COSTS), help=f"The front's second axis. {_default('cost')}"),
+    click.option(
+        "--objectives", help=f"Of the front, with commas between: {', '.join(GOALS)}. [default: macro_accuracy,macs]"
+    ),
     click.option("--trials", type=int, help=f"Networks to train. {_default('trials')}"),
     click.option("--epochs", type=int, help=f"Of a trial that is not stopped early. {_default('epochs')}"),
     click.option("--seed", type=int, help=_default("seed")),
