@@ -1,20 +1,37 @@
-"""Stops trials that cannot reach the Pareto front: asynchronous successive halving by non-dominated rank.
+"""Which trials go on: asynchronous successive halving, by non-dominated rank or by the one figure that counts.
 
-Successive halving by accuracy alone stops small networks for being small. Here a trial is ranked at each rung on its
-accuracy so far and on its cost, which is known before the first step; the network that is best for its cost goes on.
+A trial climbs levels. At the end of each it waits, and the best of those that got there go on: those on the better
+fronts of quality so far against cost, which is known before the first step. Successive halving by accuracy alone stops
+small networks for being small.
 
 Source of the asynchronous rule: Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020,
 algorithm 2.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from objectives.front import non_dominated_rank
 
-REDUCTION = 3  # of the trials that reach a rung, one in this many goes on
+REDUCTION = 3  # of the trials that end a level, one in this many goes on
 FIRST_RUNG = 2  # epochs at the least before a trial is judged
+
+
+@dataclass(frozen=True)
+class Level:
+    """One step of a trial's way up; epochs are counted over all its levels.
+
+    Attributes:
+        split: Of the data, that is trained on.
+        start: Epochs before the training of this level began.
+        end: Epochs at the end of this level.
+    """
+
+    split: str
+    start: int
+    end: int
 
 
 def rungs(epochs: int, reduction: int = REDUCTION, first: int = FIRST_RUNG) -> tuple[int, ...]:
@@ -35,42 +52,124 @@ def rungs(epochs: int, reduction: int = REDUCTION, first: int = FIRST_RUNG) -> t
     return tuple(reversed(found))
 
 
+def levels_of_epochs(split: str, epochs: int, *, early_stopping: bool) -> tuple[Level, ...]:
+    """Give the levels of one training that is judged at rungs."""
+    ends = (*(rungs(epochs) if early_stopping else ()), epochs)
+    return tuple(Level(split, 0, end) for end in ends)
+
+
+def levels_of_splits(splits: Sequence[str], epochs: int) -> tuple[Level, ...]:
+    """Give the levels of trainings from scratch on ever larger splits.
+
+    >>> levels_of_splits(["5", "100"], 4)
+    (Level(split='5', start=0, end=4), Level(split='100', start=4, end=8))
+    """
+    return tuple(Level(split, number * epochs, (number + 1) * epochs) for number, split in enumerate(splits))
+
+
 @dataclass
-class FrontHalving:
-    """Judges trials at rungs; knows nothing of Ray.
+class Halving:
+    """Judges trials at the end of their levels; knows nothing of Ray.
 
     Attributes:
-        epochs: Of a trial that is never stopped.
-        reduction: One in this many goes on at a rung, and everyone whom nobody dominates.
+        levels: That a trial climbs, the last to its full fidelity.
+        maximize: For each value by which trials are ranked, whether more is better.
+        reduction: One in this many goes on.
     """
 
-    epochs: int
+    levels: Sequence[Level]
+    maximize: Sequence[bool]
     reduction: int = REDUCTION
-    _arrivals: dict[int, dict[int, tuple[float, float]]] = field(default_factory=dict)
+    _arrived: list[dict[int, tuple[float, ...]]] = field(default_factory=list)
+    _gone_on: list[set[int]] = field(default_factory=list)
 
-    def note(self, number: int, epoch: int, accuracy: float, cost: float) -> bool:
-        """Take in what a trial reached; return whether it is at a rung."""
-        if epoch not in rungs(self.epochs, self.reduction):
-            return False
-        self._arrivals.setdefault(epoch, {})[number] = (accuracy, cost)
-        return True
+    def __post_init__(self) -> None:
+        self._arrived = [{} for _ in self.levels]
+        self._gone_on = [set() for _ in self.levels]
 
-    def verdict(self, number: int, epoch: int, accuracy: float, cost: float) -> str:
-        """Say why the trial should stop now, or nothing where it should go on.
+    def level(self, epoch: int) -> int:
+        """Give the level that a trial of `epoch` finished epochs is in; at the end of a level, the next.
 
-        Args:
-            number: The trial's.
-            epoch: It has finished.
-            accuracy: It has reached; more is better.
-            cost: Of its network; less is better.
+        >>> Halving(levels_of_epochs("fold1", 32, early_stopping=True), [True]).level(3)
+        1
         """
-        if not self.note(number, epoch, accuracy, cost):
-            return ""
-        arrived = self._arrivals[epoch]
-        numbers = list(arrived)
-        ranks = non_dominated_rank(np.array([arrived[n] for n in numbers]), [True, False])
-        rank = int(ranks[numbers.index(number)])
-        ahead = int((ranks < rank).sum())
-        if rank == 0 or ahead < len(numbers) // self.reduction:
-            return ""
-        return f"epoch {epoch}: {ahead} of the {len(numbers)} trials that got there are on better fronts"
+        return next((number for number, level in enumerate(self.levels) if epoch < level.end), len(self.levels) - 1)
+
+    def note(self, number: int, epoch: int, values: Sequence[float]) -> bool:
+        """Take in what a trial reached; return whether a level that is not the last ends there."""
+        for rung, level in enumerate(self.levels[:-1]):
+            if epoch == level.end:
+                self._arrived[rung][number] = tuple(values)
+                return True
+            if epoch == level.end + 1:
+                self._gone_on[rung].add(number)
+        return False
+
+    def go_on(self, number: int, epoch: int) -> None:
+        """Take in that a trial goes on from the end of a level."""
+        for rung, level in enumerate(self.levels[:-1]):
+            if epoch == level.end:
+                self._gone_on[rung].add(number)
+
+    def rename(self, old: int, new: int) -> None:
+        """Have another trial take a trial's place."""
+        for arrived in self._arrived:
+            if old in arrived:
+                arrived[new] = arrived.pop(old)
+        for gone_on in self._gone_on:
+            if old in gone_on:
+                gone_on.remove(old)
+                gone_on.add(new)
+
+    def promotable(self) -> list[int]:
+        """Give the trials that may go on now, those of the highest level first, of each level the best first."""
+        found: list[int] = []
+        for rung in range(len(self.levels) - 2, -1, -1):
+            best = self._order(rung)[: self._places(rung)]
+            found += [number for number in best if number not in self._gone_on[rung]]
+        return found
+
+    def why(self, number: int, epoch: int) -> str:
+        """Say how a trial that waits at the end of a level stands there."""
+        rung = next(rung for rung, level in enumerate(self.levels) if level.end == epoch)
+        order = self._order(rung)
+        return (
+            f"epoch {epoch}: number {order.index(number) + 1} of the {len(order)} trials that got there, of which "
+            f"{self._places(rung)} went on"
+        )
+
+    def _places(self, rung: int) -> int:
+        return len(self._arrived[rung]) // self.reduction
+
+    def _order(self, rung: int) -> list[int]:
+        """Order the trials that ended a level, the best first: by front, and on each front the loneliest first."""
+        numbers = sorted(self._arrived[rung])
+        if not numbers:
+            return []
+        values = np.array([self._arrived[rung][number] for number in numbers], dtype=float)
+        ranks = non_dominated_rank(values, self.maximize)
+        lonely = crowding(values, ranks)
+        return [numbers[index] for index in sorted(range(len(numbers)), key=lambda i: (ranks[i], -lonely[i], i))]
+
+
+def crowding(values: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """Give how far the neighbours of each point on its front are: the more, the lonelier; infinite at a front's ends.
+
+    Source: Deb et al., A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II, IEEE Transactions on Evolutionary
+    Computation 6, 2002, section III B.
+
+    Args:
+        values: (N, M), as they are ranked.
+        ranks: (N,), the front of each point.
+    """
+    found = np.zeros(len(values))
+    for rank in np.unique(ranks):
+        members = np.flatnonzero(ranks == rank)
+        for column in values[members].T:
+            order = members[np.argsort(column, kind="stable")]
+            spread = column.max() - column.min()
+            found[order[[0, -1]]] = np.inf
+            if spread > 0:
+                ordered = np.sort(column)
+                found[order[1:-1]] += (ordered[2:] - ordered[:-2]) / spread
+    return found

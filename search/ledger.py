@@ -1,36 +1,38 @@
-"""The driver's side of a search: asks the study, rejects what does not fit, writes down what comes back.
+"""The driver's side of a search: what is trained next, how far, and what came of it.
 
 Knows nothing of Ray. Every change is in the study's database before anybody else hears of it, so the driver can be
 killed at any moment and another takes over from the database alone.
+
+A trial is trained in jobs: from where it is to the end of a level. There it goes on at once, or waits until it is among
+the best that got there; those that wait when a search has nothing more to train are stopped.
 """
 
-import itertools
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from random import Random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from objectives.budget import OverBudgetError
 from objectives.cost import Cost
-from objectives.front import non_dominated_rank
-from search.branch import Branch
-from search.early_stopping import FrontHalving
-from search.plan import SEED, Plan
-from search.pricing import Survey, price, require_prunable
+from objectives.goals import GOALS, directions, values_of
+from search.early_stopping import Halving, Level, levels_of_epochs, levels_of_splits
+from search.plan import Plan
+from search.pricing import Survey, price
+from search.proposer import Proposer, better_half, cost_record
 from search.record import Record
-from search.repair import repairs
-from search.sampler import ARCHITECTURE, make_sampler
 from search.study import (
+    ATTEMPTS,
     CONFIG,
+    CONTINUES,
     COST,
     EPOCH,
     FAILURE,
+    LATENCY,
     ORIGIN,
+    PAUSED,
     QUALITY,
     REJECTED,
     STOPPED,
@@ -39,20 +41,32 @@ from search.study import (
 )
 from search.trial_config import TrialConfig
 
-PATIENCE = 10  # rejections in a row; then the last proposal is repaired
-EVEN_SHARE = 0.5  # of the trials whose architecture is drawn with no regard to what was learned
-MAX_LOOKED_AT = 100  # repairs that come to what was handed out already
-MAX_REPAIRS = 20  # in a row that came to nothing new; then nothing new is left
+MAX_FAILED_AT_FIRST = 5  # trials; when the first so many all fail, no other is tried
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A configuration that fits, to be trained."""
+    """A job: a configuration that fits, to be trained to the end of a level.
+
+    Attributes:
+        number: Of the trial.
+        config: What is trained, and how.
+        cost: Of its network.
+        level: That it is trained through.
+        curve: Epochs that are recorded.
+        continues: Number of the stopped trial whose training this one goes on with, or None.
+        latency_ms: Measured, or None where it is not known yet.
+        is_alone: Whether nothing else may be trained beside it: it ran out of memory.
+    """
 
     number: int
     config: TrialConfig
     cost: Cost
-    curve: tuple[Mapping[str, Any], ...] = ()  # epochs that an earlier driver recorded
+    level: Level
+    curve: tuple[Mapping[str, Any], ...] = ()
+    continues: int | None = None
+    latency_ms: float | None = None
+    is_alone: bool = False
 
 
 @dataclass
@@ -61,307 +75,327 @@ class Running:
 
     proposal: Proposal
     epoch: int
-    accuracy: float
-    stop_reason: str = ""
+    last: Mapping[str, Any] = field(default_factory=dict)  # what is recorded of that epoch
+    is_pausing: bool = False
 
 
-@dataclass
 class Ledger:
     """Asks and tells.
 
     Attributes:
         study: The record.
         plan: What is searched.
-        surveys: Which networks of each architecture fit.
-        num_clips: To train on.
-        running: Trials handed out, by number.
+        levels: That a trial climbs.
+        running: Trials in training, by number.
+        waiting: Trials at the end of a level, by number.
         states: How many trials ended in each state.
-        rejections: How many were rejected for each reason.
-        complete: Number and values (macro accuracy, cost) of every fully trained trial.
+        complete: Number and values of every fully trained trial.
         reasons: Why a trial ended before its time, by number.
+        hopeless: Why no other trial is tried, or nothing.
     """
 
-    study: optuna.Study
-    plan: Plan
-    surveys: Mapping[str, Survey]
-    num_clips: int
-    running: dict[int, Running] = field(default_factory=dict)
-    states: Counter[str] = field(default_factory=Counter)
-    rejections: Counter[str] = field(default_factory=Counter)
-    complete: list[tuple[int, tuple[float, float]]] = field(default_factory=list)
-    reasons: dict[int, str] = field(default_factory=dict)
+    def __init__(
+        self,
+        study: optuna.Study,
+        plan: Plan,
+        surveys: Mapping[str, Survey],
+        num_clips: int,
+        splits: tuple[str, ...] = (),
+    ) -> None:
+        """Take over what the study holds already.
 
-    def __post_init__(self) -> None:
-        """Take over what the study holds already."""
-        settings = self.plan.settings
-        self.halving = FrontHalving(settings.epochs)
-        self._interrupted: list[Proposal] = []
-        self._trained: dict[TrialConfig, int] = {}
-        self.exhausted = ""  # why nothing more can be proposed
-        trials = self.study.get_trials(deepcopy=False)
-        self._random = Random(settings.seed + len(trials))
-        self._last: dict[str, Any] = {}  # what was sampled last
-        # a sampler that started from the same seed again would ask for the same configurations again
-        self.record = Record(self.study, make_sampler(settings.seed + len(trials)))
+        Args:
+            study: The record.
+            plan: What is searched.
+            surveys: Which networks of each architecture fit.
+            num_clips: To train on.
+            splits: That trials are trained on, where the split is the fidelity; the last is all of the data.
+        """
+        settings = plan.settings
+        self.study, self.plan = study, plan
+        self.levels = (
+            levels_of_splits(splits, settings.epochs)
+            if splits
+            else levels_of_epochs(settings.split, settings.epochs, early_stopping=settings.early_stopping)
+        )
+        self._objectives = settings.objectives
+        self._ranked = self._objectives
+        if settings.mode == "best":
+            self._ranked = tuple(name for name in self._objectives if GOALS[name].kind == "quality")[:1]
+        self.halving = Halving(self.levels, directions(self._ranked))
+        self.running: dict[int, Running] = {}
+        self.waiting: dict[int, Proposal] = {}
+        self.states: Counter[str] = Counter()
+        self.complete: list[tuple[int, tuple[float, ...]]] = []
+        self.reasons: dict[int, str] = {}
+        self.hopeless = ""
+        self._to_take_up: list[Proposal] = []
+        self._continued: set[int] = set()
+        self._attempts: dict[int, list[dict[str, Any]]] = {}
+        trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
+        self.record = Record(study, settings.sampler)
         for trial in trials:
             self._take_over(trial)
-        self._enqueue_starts(trials)
-
-    def _enqueue_starts(self, trials: Sequence[FrozenTrial]) -> None:
-        """Have every architecture's published settings asked for first, those that are not in the record yet."""
-        if self.plan.settings.train:
-            self._enqueue_seeds(trials)
-            return
-        started = {
-            trial.user_attrs[ORIGIN].get(ARCHITECTURE)
-            for trial in trials
-            if ORIGIN in trial.user_attrs and CONFIG in trial.user_attrs
-        }
-        for name, (wanted, start) in self.plan.starts(self.surveys, self.num_clips).items():
-            if name not in started:
-                self._enqueue("published", name, wanted, start)
-
-    def _enqueue_seeds(self, trials: Sequence[FrozenTrial]) -> None:
-        """Have every seed asked for, in order, those that are not in the record yet."""
-        recorded = {trial.params.get(SEED) for trial in trials if CONFIG in trial.user_attrs}
-        for seed in self.plan.settings.seeds:
-            if seed not in recorded:
-                self.record.enqueue({SEED: seed})
-
-    def _enqueue(self, kind: str, architecture: str, wanted: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-        """Have `values` asked for next, and record what they were changed from so as to fit."""
-        branch = self.plan.branches[architecture]
-        changes = [
-            f"{branch.field(name)} {value} -> {values[name]}" for name, value in wanted.items() if value != values[name]
-        ]
-        origin = {"kind": kind, ARCHITECTURE: architecture, "changes": changes}
-        self.record.enqueue(self.plan.named(branch, values), {ORIGIN: origin})
+        self._judge_again()
+        self.proposer = Proposer(plan, surveys, self.record, num_clips, self.study.get_trials(deepcopy=False))
+        self._give_up_if_hopeless()
 
     def _take_over(self, trial: FrozenTrial) -> None:
-        if trial.state == TrialState.WAITING:
-            return
-        rejected = trial.user_attrs.get(REJECTED)
-        if rejected is not None:
-            if trial.state == TrialState.RUNNING:  # killed between the reason and the verdict
-                self.record.tell(trial.number, TrialState.PRUNED)
-            self.rejections[rejected["kind"]] += 1
-            return
-        if CONFIG not in trial.user_attrs:
-            if trial.state == TrialState.RUNNING:  # killed before it was priced: nothing is lost with it
+        is_running = trial.state == TrialState.RUNNING
+        if CONFIG in trial.user_attrs and REJECTED not in trial.user_attrs:
+            self._take_over_trained(trial)
+        elif is_running:  # killed before its verdict
+            if REJECTED not in trial.user_attrs:  # killed before it was priced: nothing is lost with it
                 why = {"kind": "interrupted", "reason": "the search was killed before this was priced"}
                 self.record.set(trial.number, REJECTED, why)
-                self.record.tell(trial.number, TrialState.PRUNED)
-                self.rejections["interrupted"] += 1
-            return
-        self._take_over_trained(trial)
+            self.record.tell(trial.number, TrialState.PRUNED)
 
     def _take_over_trained(self, trial: FrozenTrial) -> None:
-        config = TrialConfig.from_dict(trial.user_attrs[CONFIG])
-        self._trained[config] = trial.number
-        cost = price(config, self.plan.settings.precision)
+        number, attributes = trial.number, trial.user_attrs
+        config = TrialConfig.from_dict(attributes[CONFIG])
         curve = learning_curve(trial)
+        self._attempts[number] = list(attributes.get(ATTEMPTS, []))
+        proposal = Proposal(
+            number, config, price(config, self.plan.settings.precision), self.levels[self.halving.level(len(curve))],
+            tuple(curve), attributes.get(CONTINUES), attributes.get(LATENCY),
+        )  # fmt: skip
+        continued = attributes.get(CONTINUES)
+        if continued is not None:
+            self._continued.add(continued)
+            self.waiting.pop(continued, None)
+            self.halving.rename(continued, number)
         for epoch in curve:
-            self.halving.note(trial.number, epoch["epoch"], epoch["macro_accuracy"], self._second(cost))
-        if trial.state == TrialState.RUNNING:
-            if STOPPED in trial.user_attrs:
-                self._tell(trial.number, "stopped")
-            elif FAILURE in trial.user_attrs:
-                self._tell(trial.number, "failed")
-            else:
-                self._interrupted.append(Proposal(trial.number, config, cost, tuple(curve)))
-        elif trial.state == TrialState.COMPLETE:
+            self._note(proposal, epoch)
+        if trial.state == TrialState.COMPLETE:
             self.states["complete"] += 1
-            self.complete.append((trial.number, (trial.values[0], trial.values[1])))
+            self.complete.append((number, tuple(trial.values)))
+        elif trial.state == TrialState.RUNNING and STOPPED in attributes:
+            self._tell(number, "stopped", str(attributes[STOPPED]))
+        elif trial.state == TrialState.RUNNING and FAILURE in attributes:
+            self._tell(number, "failed", str(attributes[FAILURE]))
+        elif trial.state == TrialState.RUNNING:
+            if attributes.get(PAUSED) == len(curve):
+                self.waiting[number] = proposal
+            else:
+                self._to_take_up.append(proposal)
         else:
-            self.states["stopped" if trial.state == TrialState.PRUNED else "failed"] += 1
-            self.reasons[trial.number] = str(trial.user_attrs.get(STOPPED) or trial.user_attrs.get(FAILURE))
+            state = "stopped" if trial.state == TrialState.PRUNED else "failed"
+            self.states[state] += 1
+            self.reasons[number] = str(attributes.get(STOPPED) or attributes.get(FAILURE))
+            if state == "stopped":
+                self.waiting[number] = proposal  # it may be among the best yet, when a study grows
+
+    def _judge_again(self) -> None:
+        """Have those wait that were killed at the end of a level, before it was written that they wait."""
+        ends = {level.end for level in self.levels[:-1]}
+        for proposal in [each for each in self._to_take_up if len(each.curve) in ends]:
+            ended = self.levels[self.halving.level(len(proposal.curve) - 1)]
+            running = Running(replace(proposal, level=ended), len(proposal.curve))
+            if not self._goes_on(running):
+                self._to_take_up.remove(proposal)
+                self._wait(proposal)
+
+    def _wait(self, proposal: Proposal) -> None:
+        self.record.set(proposal.number, PAUSED, len(proposal.curve))
+        self.waiting[proposal.number] = proposal
+
+    @property
+    def rejections(self) -> Counter[str]:
+        """How many configurations were rejected for each reason."""
+        return self.proposer.rejections
+
+    @property
+    def exhausted(self) -> str:
+        """Why nothing more can be proposed, or nothing."""
+        return self.hopeless or self.proposer.exhausted
 
     @property
     def epochs_in_hand(self) -> int:
-        """Epochs of the trials that are running or to be taken up."""
+        """Epochs of the trials that are running, waiting or to be taken up."""
         return sum(trial.epoch for trial in list(self.running.values())) + sum(
-            len(proposal.curve) for proposal in list(self._interrupted)
+            len(proposal.curve) for proposal in [*self._to_take_up, *self._paused()]
         )
 
     @property
     def num_ended(self) -> int:
         """Trials that were trained, to the end or not."""
-        return sum(self.states.values())
+        return sum(self.states.values()) - len(self._continued)
+
+    @property
+    def num_started(self) -> int:
+        """Configurations whose training was begun."""
+        return self.num_ended + len(self.running) + len(self._to_take_up) + len(self._paused())
 
     @property
     def num_left(self) -> int:
-        """Trials to hand out, the interrupted ones included."""
-        return self.plan.settings.trials - self.num_ended - len(self.running)
+        """Configurations that are not settled yet, the interrupted ones included."""
+        return self.plan.settings.trials - self.num_ended
+
+    def _paused(self) -> list[Proposal]:
+        return [proposal for number, proposal in self.waiting.items() if number not in self.reasons]
 
     def propose(self) -> Proposal | None:
-        """Give the next configuration to train, rejecting all before it that do not fit; None when all are out."""
-        if self.num_left <= 0:
-            return None
-        proposal = self._interrupted.pop(0) if self._interrupted else self._ask()
+        """Give the next job, recording all configurations that do not fit; None when there is none now.
+
+        When nothing is running either, the search is over, and the trials that still wait are settled.
+        """
+        proposal = self._next()
         if proposal is None:
+            if not self.running:
+                for paused in self._paused():
+                    self._stop(paused)
             return None
-        last = proposal.curve[-1] if proposal.curve else {"epoch": 0, "macro_accuracy": 0.0}
-        self.running[proposal.number] = Running(proposal, int(last["epoch"]), last["macro_accuracy"])
+        last = proposal.curve[-1] if proposal.curve else {}
+        self.running[proposal.number] = Running(proposal, len(proposal.curve), last)
         return proposal
 
-    def _ask(self) -> Proposal | None:
-        architecture = self._choose_architecture()
-        for rejected in range(MAX_REPAIRS * PATIENCE):
-            if rejected and rejected % PATIENCE == 0:
-                if not self._enqueue_repaired():
-                    break
-            elif len(self.plan.branches) > 1 and not self.record.is_any_waiting:
-                self.record.enqueue({ARCHITECTURE: architecture})
-            proposal = self._consider(self.record.ask())
-            if proposal is not None:
-                return proposal
-        self.exhausted = f"the space holds no more configurations that fit than the {len(self._trained)} handed out"
-        return None
-
-    def _choose_architecture(self) -> str:
-        """Draw the architecture of the next trial: half the time each as likely, else by its share of the better half.
-
-        Not the sampler's to choose: it would leave an architecture for the proposals of it that were rejected, which
-        cost nothing and say nothing of the networks that fit.
-        """
-        names = list(self.plan.branches)
-        better: list[str] = []
-        if self.complete:
-            ranks = non_dominated_rank([values for _, values in self.complete], [True, False])
-            order = sorted(range(len(ranks)), key=lambda index: int(ranks[index]))[: -(-len(ranks) // 2)]
-            architectures = {number: config.architecture for config, number in self._trained.items()}
-            known = [architectures[self.complete[index][0]] for index in order]
-            better = [name for name in known if name in names]
-        even = not better or self._random.random() < EVEN_SHARE
-        return self._random.choice(names if even else better)
-
-    def _enqueue_repaired(self) -> bool:
-        """Have the last proposal asked for again, changed as little as fits; False if nothing new is left."""
-        branch = self.plan.branch(self._last)
-        wanted = {name: value for name, value in self._last.items() if name != ARCHITECTURE}
-        others = [each for each in self.plan.branches.values() if each is not branch]
-        for each in [branch, *others]:
-            start = wanted if each is branch else each.published({})
-            found = self._first_new(each, start)
-            if found is not None:
-                self._enqueue("repaired", each.architecture, start, found)
-                return True
-        return False
-
-    def _first_new(self, branch: Branch, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Give the configuration nearest to `wanted` that fits; where only networks vary, one not handed out yet."""
-        networks_alone = len(branch.cost_ranges) == len(branch.ranges)
-        settings = self.plan.settings
-        nearest = repairs(self.surveys[branch.architecture], self.plan.budget, settings.precision, wanted)
-        for repaired in itertools.islice(nearest, MAX_LOOKED_AT + len(self._trained)):
-            values = {**wanted, **repaired}
-            if not networks_alone or branch.config(values) not in self._trained:
-                return values
-        return None
-
-    def _consider(self, trial: Trial) -> Proposal | None:
-        """Have a configuration sampled and price it; None, and recorded as rejected, if it may not be trained."""
-        self._last = self.plan.suggest(trial)
-        try:
-            config = self.plan.config(self._last)
-            cost = price(config, self.plan.settings.precision)
-        except ValueError as error:
-            self._refuse(trial, error)
+    def _next(self) -> Proposal | None:
+        if self.hopeless:
             return None
-        excess = self.plan.budget.excess(cost)
-        trial.set_user_attr(COST, _cost_record(cost))
-        for name, value in excess.items():
-            trial.set_constraint(name, value)
-        worst = max(excess, key=lambda name: excess[name], default="")
-        if worst and excess[worst] > 0:
-            self._reject(trial, f"over {worst}", str(OverBudgetError(cost, self.plan.budget)))
+        if self._to_take_up:
+            return self._to_take_up.pop(0)
+        for number in self.halving.promotable():
+            if number in self.waiting:
+                return self._promote(self.waiting.pop(number))
+        if self.num_started >= self.plan.settings.trials:
             return None
-        try:
-            require_prunable(config)
-        except ValueError as error:
-            self._refuse(trial, error)
+        accepted = self.proposer.ask(self._better())
+        if accepted is None:
             return None
-        if config in self._trained:
-            self._reject(trial, "repeated", f"the same as trial {self._trained[config]}")
-            return None
-        trial.set_user_attr(CONFIG, config.to_dict())
-        number = self.record.keep(trial, is_rejected=False)
-        self._trained[config] = number
-        return Proposal(number, config, cost)
+        return Proposal(accepted.number, accepted.config, accepted.cost, self.levels[0])
 
-    def _refuse(self, trial: Trial, error: ValueError) -> None:
-        """Reject what builds no network or no recipe."""
-        trial.set_constraint("invalid", 1.0)
-        self._reject(trial, "invalid", str(error))
+    def _promote(self, waiting: Proposal) -> Proposal:
+        """Have a trial go on that waited; one that was stopped goes on as a trial of its own."""
+        epoch = len(waiting.curve)
+        if waiting.number in self.reasons:
+            waiting = self._reopen(waiting)
+        self.halving.go_on(waiting.number, epoch)
+        return replace(waiting, level=self.levels[self.halving.level(epoch)])
 
-    def _reject(self, trial: Trial, kind: str, reason: str) -> None:
-        trial.set_user_attr(REJECTED, {"kind": kind, "reason": reason})
-        self.record.keep(trial, is_rejected=True)
-        self.rejections[kind] += 1
+    def _reopen(self, stopped: Proposal) -> Proposal:
+        attributes = {
+            CONFIG: stopped.config.to_dict(),
+            COST: cost_record(stopped.cost),
+            ORIGIN: {"kind": "continued", "changes": [], "trial": stopped.number},
+            CONTINUES: stopped.number,
+            **{f"{EPOCH}{epoch['epoch']}": dict(epoch) for epoch in stopped.curve},
+            **({} if stopped.latency_ms is None else {LATENCY: stopped.latency_ms}),
+        }
+        number = self.record.copy(stopped.number, attributes)
+        self._continued.add(stopped.number)
+        self.halving.rename(stopped.number, number)
+        return replace(stopped, number=number, continues=stopped.number)
+
+    def _stop(self, paused: Proposal) -> None:
+        reason = self.halving.why(paused.number, len(paused.curve))
+        self.record.set(paused.number, STOPPED, reason)
+        self._tell(paused.number, "stopped", reason)
+
+    def _better(self) -> list[str]:
+        architectures = {number: config.architecture for number, config in self.proposer.numbers()}
+        points = [(architectures[number], values) for number, values in self.complete]
+        return better_half(points, directions(self._objectives))
 
     def note_epoch(self, number: int, result: Mapping[str, Any]) -> str:
-        """Record a finished epoch; return why the trial should stop, or nothing."""
+        """Record what a job has reached; return why it should end now, or nothing."""
         running = self.running[number]
-        second = self._second(running.proposal.cost)
+        if LATENCY in result and running.proposal.latency_ms is None:
+            self.record.set(number, LATENCY, result[LATENCY])
+            running.proposal = replace(running.proposal, latency_ms=result[LATENCY])
         # an actor that took up a checkpoint gives all epochs in it: the last may have been lost on its way here
         for epoch in json.loads(result["epochs"]):
-            if epoch["epoch"] > running.epoch:
-                self.record.set(number, f"{EPOCH}{epoch['epoch']}", epoch)
-                running.epoch, running.accuracy = epoch["epoch"], epoch["macro_accuracy"]
-                reason = self.halving.verdict(number, running.epoch, running.accuracy, second)
-                if self.plan.settings.early_stopping and not running.stop_reason:
-                    running.stop_reason = reason
-        if running.epoch >= running.proposal.config.recipe.epochs:
-            running.stop_reason = ""  # trained to the end before anybody could stop it
-        return running.stop_reason
+            if epoch["epoch"] <= running.epoch:
+                continue
+            self.record.set(number, f"{EPOCH}{epoch['epoch']}", epoch)
+            running.epoch, running.last = epoch["epoch"], epoch
+            running.proposal = replace(running.proposal, curve=(*running.proposal.curve, epoch))
+            # a trial may have been trained on before anybody could stop it
+            running.is_pausing = self._note(running.proposal, epoch) and not self._goes_on(running)
+        return "waits for the others" if running.is_pausing else ""
 
-    def end(self, number: int, result: Mapping[str, Any] | None, error: str = "") -> str:
-        """Settle a trial whose training is over; return its state, or nothing if it is to go on another time."""
+    def _goes_on(self, running: Running) -> bool:
+        """Whether a trial at the end of a level goes on at once; not where it is trained anew on the next."""
+        upward = self.levels[self.halving.level(running.epoch)]
+        if upward.start != running.proposal.level.start or running.proposal.number not in self.halving.promotable():
+            return False
+        self.halving.go_on(running.proposal.number, running.epoch)
+        running.proposal = replace(running.proposal, level=upward)
+        return True
+
+    def _note(self, proposal: Proposal, epoch: Mapping[str, Any]) -> bool:
+        values = values_of(self._ranked, epoch, self._costs(proposal))
+        return self.halving.note(proposal.number, epoch["epoch"], values)
+
+    def _costs(self, proposal: Proposal) -> dict[str, Any]:
+        return {**cost_record(proposal.cost), LATENCY: proposal.latency_ms}
+
+    def end(self, number: int, result: Mapping[str, Any] | None, error: str = "", *, is_memory: bool = False) -> str:
+        """Settle a job that is over.
+
+        Args:
+            number: Of its trial.
+            result: The last that was reported, or None.
+            error: Why its process broke, or nothing.
+            is_memory: Whether it broke for want of memory.
+
+        Returns:
+            The trial's state; "waiting" and "retried" where it is not over, nothing if the search was interrupted.
+        """
         running = self.running.get(number)
         if running is None:
             return ""
-        if result is not None and not running.stop_reason:
+        if result is not None and not running.is_pausing:
             self.note_epoch(number, result)
-        state = self._settle(running, result, error or (result or {}).get(FAILURE, ""))
+        state = self._settle(running, result, error, is_memory=is_memory)
         del self.running[number]  # only now: what could not be written is still running
+        self._give_up_if_hopeless()
         return state
 
-    def _settle(self, running: Running, result: Mapping[str, Any] | None, failure: str) -> str:
+    def _settle(self, running: Running, result: Mapping[str, Any] | None, error: str, *, is_memory: bool) -> str:
         number = running.proposal.number
+        if error:
+            return self._try_again(running, error, is_memory=is_memory)
+        failure = (result or {}).get(FAILURE, "")
         if failure:
-            self.record.set(number, FAILURE, failure)
-            self.reasons[number] = failure
-            return self._tell(number, "failed")
-        if running.stop_reason:
-            self.record.set(number, STOPPED, running.stop_reason)
-            self.reasons[number] = running.stop_reason
-            return self._tell(number, "stopped")
-        if result is None or running.epoch < running.proposal.config.recipe.epochs:
-            return ""  # the search was interrupted
-        quality = json.loads(result[QUALITY])
-        self.record.set(number, QUALITY, quality)
-        self.record.set(number, VERSIONS, json.loads(result[VERSIONS]))
-        return self._tell(number, "complete", (quality["macro_accuracy"], self._second(running.proposal.cost)))
+            return self._fail(number, failure)
+        if running.epoch == self.levels[-1].end and result is not None:
+            quality = json.loads(result[QUALITY])
+            self.record.set(number, QUALITY, quality)
+            self.record.set(number, VERSIONS, json.loads(result[VERSIONS]))
+            values = values_of(self._objectives, running.last, self._costs(running.proposal))
+            self.complete.append((number, values))
+            return self._tell(number, "complete", values=values)
+        if any(level.end == running.epoch for level in self.levels[:-1]) and result is not None:
+            self._wait(running.proposal)
+            return "waiting"
+        return ""  # the search was interrupted
 
-    def _tell(self, number: int, state: str, values: tuple[float, float] | None = None) -> str:
+    def _try_again(self, running: Running, error: str, *, is_memory: bool) -> str:
+        """Have a trial whose process broke taken up from its checkpoint, so often at one epoch as is allowed."""
+        number = running.proposal.number
+        attempts = self._attempts.setdefault(number, [])
+        attempts.append({"epoch": running.epoch, "reason": error})
+        here = sum(attempt["epoch"] == running.epoch for attempt in attempts)
+        if here > self.plan.settings.retries:
+            again = f" (tried {here} times)" if here > 1 else ""
+            return self._fail(number, f"{error}{again}")
+        self.record.set(number, ATTEMPTS, attempts)
+        self._to_take_up.append(replace(running.proposal, is_alone=is_memory or running.proposal.is_alone))
+        return "retried"
+
+    def _fail(self, number: int, reason: str) -> str:
+        self.record.set(number, FAILURE, reason)
+        return self._tell(number, "failed", reason)
+
+    def _tell(self, number: int, state: str, reason: str = "", *, values: tuple[float, ...] | None = None) -> str:
         told = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}[state]
         self.record.tell(number, told, values)
         self.states[state] += 1
-        if values is not None:
-            self.complete.append((number, values))
+        if reason:
+            self.reasons[number] = reason
         return state
 
-    def _second(self, cost: Cost) -> float:
-        return float(getattr(cost, self.plan.settings.cost))
-
-
-def _cost_record(cost: Cost) -> dict[str, Any]:
-    return {
-        "macs": cost.macs,
-        "params": cost.params,
-        "stored_values": cost.stored_values,
-        "nonzero_values": cost.nonzero_values,
-        "peak_bytes": cost.peak_bytes,
-        "size_bytes": cost.size_bytes,
-        "precision": cost.precision,
-    }
+    def _give_up_if_hopeless(self) -> None:
+        failed = self.states["failed"]
+        if failed >= MAX_FAILED_AT_FIRST and failed == self.num_ended and not self.waiting and not self.hopeless:
+            self.hopeless = f"the first {failed} trials all failed"

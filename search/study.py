@@ -35,10 +35,14 @@ REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # each a reason
 EPOCH = "epoch:"  # followed by its number
 ORIGIN = "origin"  # of a configuration that the sampler did not propose: its kind, and what was changed so that it fits
 OBJECTIVES, VERSIONS, DATA, FILES, TEACHERS = "objectives", "versions", "data", "files", "teachers"
+ATTEMPTS = "attempts"  # epoch and reason of each process that broke in training
+PAUSED = "paused"  # the epoch at which a trial waits to go on
+CONTINUES = "continues"  # the stopped trial whose training this one goes on with
+LATENCY = "latency_ms"
 USE = "machine"  # how the trials use it
 
 RESULTS = Path("results")
-STATES = ("complete", "running", "interrupted", "stopped", "failed", "rejected")
+STATES = ("complete", "running", "waiting", "interrupted", "stopped", "failed", "rejected")
 
 
 class StudyError(ValueError):

@@ -1,0 +1,250 @@
+"""Who asks for configurations until one fits: starts first, then the sampler, and what it misses is repaired.
+
+A proposal follows from the settings and from what is in the study's record when it is asked for, and from nothing else:
+a search that was killed and taken up again asks for the same configurations as one that was not.
+"""
+
+import hashlib
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from optuna.trial import FrozenTrial, Trial
+
+from objectives.budget import OverBudgetError
+from objectives.cost import Cost
+from objectives.front import non_dominated_rank
+from search.branch import Branch
+from search.plan import SEED, Plan
+from search.pricing import Survey, price, require_prunable
+from search.record import Record
+from search.repair import repairs
+from search.sampler import ARCHITECTURE
+from search.study import CONFIG, COST, ORIGIN, REJECTED
+from search.trial_config import TrialConfig
+
+PATIENCE = 10  # rejections in a row; then the last proposal is repaired
+EVEN_SHARE = 0.5  # of the trials whose architecture is drawn with no regard to what was learned
+MAX_LOOKED_AT = 100  # repairs that come to what was handed out already
+MAX_REPAIRS = 20  # in a row that came to nothing new; then nothing new is left
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A new configuration that fits; it is in the record."""
+
+    number: int
+    config: TrialConfig
+    cost: Cost
+
+
+class Proposer:
+    """Asks the record for configurations, and writes down each with its verdict.
+
+    Attributes:
+        rejections: How many were rejected for each reason.
+        exhausted: Why nothing more can be proposed, or nothing.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        surveys: Mapping[str, Survey],
+        record: Record,
+        num_clips: int,
+        trials: Sequence[FrozenTrial],
+    ) -> None:
+        self.plan, self.surveys, self.record = plan, surveys, record
+        self.rejections: Counter[str] = Counter()
+        self.exhausted = ""
+        self._trained: dict[TrialConfig, int] = {}
+        self._streak: list[dict[str, Any]] = []  # what was rejected since the last one that was not
+        self._position = 0  # proposals in the record
+        for trial in trials:
+            self._take_over(trial)
+        self._enqueue_starts(trials, num_clips)
+
+    def _take_over(self, trial: FrozenTrial) -> None:
+        self._position += 1
+        rejected = trial.user_attrs.get(REJECTED)
+        if rejected is not None:
+            self.rejections[rejected["kind"]] += 1
+            self._streak.append(trial.params)
+        elif CONFIG in trial.user_attrs:
+            self._trained.setdefault(TrialConfig.from_dict(trial.user_attrs[CONFIG]), trial.number)
+            self._streak = []
+
+    def _enqueue_starts(self, trials: Sequence[FrozenTrial], num_clips: int) -> None:
+        """Have every architecture's published settings asked for first, those that are not in the record yet."""
+        if self.plan.settings.train:
+            self._enqueue_seeds(trials)
+            return
+        started = {
+            trial.user_attrs[ORIGIN].get(ARCHITECTURE)
+            for trial in trials
+            if ORIGIN in trial.user_attrs and CONFIG in trial.user_attrs
+        }
+        for name, (wanted, start) in self.plan.starts(self.surveys, num_clips).items():
+            if name not in started:
+                self._enqueue("published", name, wanted, start)
+
+    def _enqueue_seeds(self, trials: Sequence[FrozenTrial]) -> None:
+        """Have every seed asked for, in order, those that are not in the record yet."""
+        recorded = {trial.params.get(SEED) for trial in trials if CONFIG in trial.user_attrs}
+        for seed in self.plan.settings.seeds:
+            if seed not in recorded:
+                self.record.enqueue({SEED: seed})
+
+    def _enqueue(self, kind: str, architecture: str, wanted: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        """Have `values` asked for next, and record what they were changed from so as to fit."""
+        branch = self.plan.branches[architecture]
+        changes = [
+            f"{branch.field(name)} {value} -> {values[name]}" for name, value in wanted.items() if value != values[name]
+        ]
+        origin = {"kind": kind, ARCHITECTURE: architecture, "changes": changes}
+        self.record.enqueue(self.plan.named(branch, values), {ORIGIN: origin})
+
+    def numbers(self) -> list[tuple[int, TrialConfig]]:
+        """Give the number and the configuration of all that was handed out."""
+        return [(number, config) for config, number in self._trained.items()]
+
+    def ask(self, better: Sequence[str]) -> Accepted | None:
+        """Give the next configuration that fits, and record all before it that do not; None if nothing new is left.
+
+        Args:
+            better: Architectures of the better half of the trained trials, each as often as it is there.
+        """
+        while not self.exhausted:
+            rejected = len(self._streak)
+            if rejected >= MAX_REPAIRS * PATIENCE or (
+                rejected and rejected % PATIENCE == 0 and not self._enqueue_repaired()
+            ):
+                self.exhausted = (
+                    f"the space holds no more configurations that fit than the {len(self._trained)} handed out"
+                )
+                break
+            if rejected % PATIENCE or not rejected:
+                self._enqueue_architecture(better)
+            accepted = self._consider(self.record.ask(proposal_seed(self.plan.settings.seed, self._position)))
+            if accepted is not None:
+                return accepted
+        return None
+
+    def _enqueue_architecture(self, better: Sequence[str]) -> None:
+        """Draw the architecture of the next trial: half the time each as likely, else by its share of the better half.
+
+        Not the sampler's to choose: it would leave an architecture for the proposals of it that were rejected, which
+        cost nothing and say nothing of the networks that fit. It stays the same until one fits.
+        """
+        names = list(self.plan.branches)
+        if len(names) == 1 or self.record.is_any_waiting:
+            return
+        random = Random(proposal_seed(self.plan.settings.seed, self._position - len(self._streak)))
+        known = [name for name in better if name in names]
+        even = not known or random.random() < EVEN_SHARE
+        self.record.enqueue({ARCHITECTURE: random.choice(names if even else known)})
+
+    def _enqueue_repaired(self) -> bool:
+        """Have the last proposal asked for again, changed as little as fits; False if nothing new is left."""
+        last = self._streak[-1]
+        branch = self.plan.branch(last)
+        wanted = {name: value for name, value in last.items() if name in branch.ranges}
+        wanted = {**branch.published({}), **wanted}  # a driver of other ranges may have asked for it
+        others = [each for each in self.plan.branches.values() if each is not branch]
+        for each in [branch, *others]:
+            start = wanted if each is branch else each.published({})
+            found = self._first_new(each, start)
+            if found is not None:
+                self._enqueue("repaired", each.architecture, start, found)
+                return True
+        return False
+
+    def _first_new(self, branch: Branch, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Give the configuration nearest to `wanted` that fits; where only networks vary, one not handed out yet."""
+        networks_alone = len(branch.cost_ranges) == len(branch.ranges)
+        settings = self.plan.settings
+        nearest = repairs(self.surveys[branch.architecture], self.plan.budget, settings.precision, wanted)
+        for repaired in itertools.islice(nearest, MAX_LOOKED_AT + len(self._trained)):
+            values = {**wanted, **repaired}
+            if not networks_alone or branch.config(values) not in self._trained:
+                return values
+        return None
+
+    def _consider(self, trial: Trial) -> Accepted | None:
+        """Have a configuration sampled and price it; None, and recorded as rejected, if it may not be trained."""
+        values = self.plan.suggest(trial)
+        try:
+            config = self.plan.config(values)
+            cost = price(config, self.plan.settings.precision)
+        except ValueError as error:
+            self._refuse(trial, values, error)
+            return None
+        excess = self.plan.budget.excess(cost)
+        trial.set_user_attr(COST, cost_record(cost))
+        for name, value in excess.items():
+            trial.set_constraint(name, value)
+        worst = max(excess, key=lambda name: excess[name], default="")
+        if worst and excess[worst] > 0:
+            self._reject(trial, values, f"over {worst}", str(OverBudgetError(cost, self.plan.budget)))
+            return None
+        try:
+            require_prunable(config)
+        except ValueError as error:
+            self._refuse(trial, values, error)
+            return None
+        if config in self._trained:
+            self._reject(trial, values, "repeated", f"the same as trial {self._trained[config]}")
+            return None
+        trial.set_user_attr(CONFIG, config.to_dict())
+        number = self.record.keep(trial, is_rejected=False)
+        self._trained[config] = number
+        self._streak = []
+        self._position += 1
+        return Accepted(number, config, cost)
+
+    def _refuse(self, trial: Trial, values: dict[str, Any], error: ValueError) -> None:
+        """Reject what builds no network or no recipe."""
+        trial.set_constraint("invalid", 1.0)
+        self._reject(trial, values, "invalid", str(error))
+
+    def _reject(self, trial: Trial, values: dict[str, Any], kind: str, reason: str) -> None:
+        trial.set_user_attr(REJECTED, {"kind": kind, "reason": reason})
+        self.record.keep(trial, is_rejected=True)
+        self.rejections[kind] += 1
+        self._streak.append(values)
+        self._position += 1
+
+
+def better_half(points: Sequence[tuple[str, Sequence[float]]], maximize: Sequence[bool]) -> list[str]:
+    """Give the architectures of the better half of some trials, by non-dominated rank.
+
+    Args:
+        points: Architecture and values of each trial.
+        maximize: For each value, whether more is better.
+    """
+    if not points:
+        return []
+    ranks = non_dominated_rank([values for _, values in points], maximize)
+    order = sorted(range(len(points)), key=lambda index: int(ranks[index]))
+    return [points[index][0] for index in order[: -(-len(points) // 2)]]
+
+
+def proposal_seed(seed: int, position: int) -> int:
+    """Give the seed of the proposal that follows `position` others."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{position}".encode()).digest()[:4], "big")
+
+
+def cost_record(cost: Cost) -> dict[str, Any]:
+    """Give a cost as the study holds it."""
+    return {
+        "macs": cost.macs,
+        "params": cost.params,
+        "stored_values": cost.stored_values,
+        "nonzero_values": cost.nonzero_values,
+        "peak_bytes": cost.peak_bytes,
+        "size_bytes": cost.size_bytes,
+        "precision": cost.precision,
+    }
