@@ -85,6 +85,22 @@ class Quality:
             raise ValueError(f"not a record of quality: {error}") from error
 
 
+def figures(quality: Quality) -> dict[str, float | None]:
+    """Give the goals of quality (`objectives.goals`), by name.
+
+    Returns:
+        macro_accuracy, log_loss; unseen_accuracy, over the clips of the group "unseen", None where there are none; and
+        worst_device_accuracy, the least of the devices that have clips.
+    """
+    unseen = quality.by_group.get("unseen")
+    return {
+        "macro_accuracy": quality.macro_accuracy,
+        "log_loss": quality.log_loss,
+        "unseen_accuracy": None if unseen is None else unseen.accuracy,
+        "worst_device_accuracy": min(score.accuracy for score in quality.by_device.values()),
+    }
+
+
 def measure_quality(
     log_probabilities: ArrayLike,
     labels: ArrayLike,

@@ -55,11 +55,8 @@ from search.study import (
     USE,
     StudyFolder,
     find_study,
-    front_table,
-    rejection_kinds,
-    trials_table,
-    varied_sizes,
 )
+from search.table import front_table, rejection_kinds, study_table, trials_table, varied_sizes
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -249,15 +246,15 @@ def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: 
     if not (as_json or as_csv):
         _print_front(folder, every=every)
         return
-    table = trials_table(folder.open(), is_locked=folder.is_locked())
-    rows = table if every else front_table(table, folder.settings().cost)
+    table = study_table(folder)
+    rows = table if every else front_table(table, folder.settings().objectives)
     click.echo(rows.to_json(orient="records", indent=2) if as_json else rows.to_csv(index=False), nl=as_json)
 
 
 def _print_front(folder: StudyFolder, *, every: bool = False) -> None:
     settings, record = folder.settings(), folder.open()
-    table = trials_table(record, is_locked=folder.is_locked())
-    rows = table if every else front_table(table, settings.cost)
+    table = trials_table(record, is_locked=folder.is_locked(), budget=settings.limits())
+    rows = table if every else front_table(table, settings.objectives)
     if rows.empty:
         out.print("the front is empty: no trial is fully trained yet")
         return
@@ -391,7 +388,7 @@ def plot(study: str | None, results: Path, target: Path | None) -> None:
 
     folder = find_study(results, study)
     settings = folder.settings()
-    table = trials_table(folder.open(), is_locked=folder.is_locked())
+    table = study_table(folder)
     target = target or folder.path
     target.mkdir(parents=True, exist_ok=True)
     limits = settings.limits().limits()

@@ -35,10 +35,9 @@ from search.study import (
     QUALITY,
     VERSIONS,
     StudyFolder,
-    front_mask,
     trial_state,
-    trials_table,
 )
+from search.table import study_table, trials_table
 from search.trial_config import TrialConfig
 from search.user_module import file_digest
 from training.checkpoint import NETWORK, CheckpointError, part_of, put_weights, read_tensors, write_tensors
@@ -164,11 +163,11 @@ def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, An
     put_weights(network, weights, checkpoint)
     beside = {name: value for name, value in tensors.items() if not name.startswith(NETWORK)}
     data = study.user_attrs[DATA]
-    table = trials_table(study)
+    table = study_table(folder)
     report = {
         "study": folder.name,
         "trial": number,
-        "on_front": bool(front_mask(table, settings.cost)[table["number"] == number].any()),
+        "on_front": bool(table.loc[table["number"] == number, "on_front"].any()),
         "cost": cost_report(config, settings.limits(), settings.precision, network),
         "quality": trial.user_attrs[QUALITY],
         "data": {"folder": Path(settings.data).name, **data},

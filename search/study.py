@@ -12,21 +12,18 @@ rejected untrained or stopped early, FAIL is failed, RUNNING is running or, with
 import fcntl
 import shlex
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
-import pandas as pd
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from objectives.front import non_dominated
+from objectives.goals import directions
 from search.names import unknown
 from search.settings import SearchSettings, read_settings
 
@@ -40,6 +37,7 @@ PAUSED = "paused"  # the epoch at which a trial waits to go on
 CONTINUES = "continues"  # the stopped trial whose training this one goes on with
 LATENCY = "latency_ms"
 USE = "machine"  # how the trials use it
+LATENCY = "latency_ms"  # of a trial, measured where it is trained; only where it is an objective
 
 RESULTS = Path("results")
 STATES = ("complete", "running", "waiting", "interrupted", "stopped", "failed", "rejected")
@@ -133,9 +131,9 @@ class StudyFolder:
         study = optuna.create_study(
             storage=self._storage(),
             study_name=self.name,
-            directions=["maximize", "minimize"],
+            directions=["maximize" if more else "minimize" for more in directions(settings.objectives)],
         )
-        study.set_user_attr(OBJECTIVES, ["macro_accuracy", settings.cost])
+        study.set_user_attr(OBJECTIVES, list(settings.objectives))
         for name, value in attributes.items():
             study.set_user_attr(name, value)
         temporary = self.path / ".search.yaml"
@@ -199,99 +197,3 @@ def learning_curve(trial: FrozenTrial) -> list[dict[str, Any]]:
     """Give what was recorded of every finished epoch, in order."""
     curve = [value for name, value in trial.user_attrs.items() if name.startswith(EPOCH)]
     return sorted(curve, key=lambda epoch: int(epoch["epoch"]))
-
-
-def trials_table(study: optuna.Study, *, is_locked: bool = False) -> pd.DataFrame:
-    """Give a row for every configuration asked for.
-
-    Columns: number, state, on_front, macro_accuracy, log_loss, macs, params, size_bytes, peak_bytes, epoch, epochs,
-    reason, network (what was varied of it), origin, and the config's fields as `config.<name>`. What is not known is
-    NaN or empty.
-    """
-    rows = []
-    for trial in study.get_trials(deepcopy=False):
-        if trial.state == TrialState.WAITING:
-            continue
-        attributes = trial.user_attrs
-        curve = learning_curve(trial)
-        last = curve[-1] if curve else {}
-        cost = attributes.get(COST, {})
-        config = attributes.get(CONFIG, trial.params)
-        rejected = attributes.get(REJECTED, {}).get("reason")
-        rows.append(
-            {
-                "number": trial.number,
-                "state": trial_state(trial, is_locked=is_locked),
-                "macro_accuracy": last.get("macro_accuracy", np.nan),
-                "log_loss": last.get("log_loss", np.nan),
-                "macs": cost.get("macs", np.nan),
-                "params": cost.get("params", np.nan),
-                "size_bytes": cost.get("size_bytes", np.nan),
-                "peak_bytes": cost.get("peak_bytes", np.nan),
-                "epoch": len(curve),
-                "epochs": config.get("epochs", 0),
-                "reason": str(rejected or attributes.get(STOPPED) or attributes.get(FAILURE) or ""),
-                "network": " ".join(f"{_size(name)}={value}" for name, value in trial.params.items() if _size(name)),
-                "origin": _origin_text(attributes.get(ORIGIN)),
-                **{f"config.{name.rpartition('.')[2]}": value for name, value in config.items()},
-            }
-        )
-    base = [
-        "number",
-        "state",
-        "macro_accuracy",
-        "log_loss",
-        "macs",
-        "params",
-        "size_bytes",
-        "peak_bytes",
-        "epoch",
-        "epochs",
-        "reason",
-        "network",
-        "origin",
-    ]
-    table = pd.DataFrame(rows, columns=None if rows else base)
-    table["on_front"] = front_mask(table, study.user_attrs[OBJECTIVES][1])
-    return table
-
-
-def varied_sizes(study: optuna.Study) -> list[str]:
-    """Name what the search varies of the front end and the networks, without the architectures' names before them."""
-    names = [_size(name) for trial in study.get_trials(deepcopy=False) for name in trial.params]
-    return list(dict.fromkeys(name for name in names if name))
-
-
-def _size(name: str) -> str:
-    return name if name == "front_end" else name.partition(".")[2]
-
-
-def _origin_text(origin: Mapping[str, Any] | None) -> str:
-    """Say where a configuration came from, if not from the sampler alone."""
-    if origin is None:
-        return ""
-    changes = ", ".join(origin["changes"])
-    return f"{origin['kind']}{changes and f' ({changes})'}"
-
-
-def rejection_kinds(study: optuna.Study) -> dict[str, int]:
-    """Count the rejected configurations by kind of reason, the most frequent first."""
-    kinds = Counter(
-        trial.user_attrs[REJECTED]["kind"] for trial in study.get_trials(deepcopy=False) if REJECTED in trial.user_attrs
-    )
-    return dict(kinds.most_common())
-
-
-def front_mask(table: pd.DataFrame, cost: str) -> np.ndarray:
-    """Mark the rows on the Pareto front of macro accuracy against `cost`: fully trained, and dominated by none."""
-    mask = np.zeros(len(table), dtype=bool)
-    complete = (table["state"] == "complete").to_numpy()
-    if complete.any():
-        points = table.loc[complete, ["macro_accuracy", cost]].to_numpy(dtype=float)
-        mask[complete] = non_dominated(points, [True, False])
-    return mask
-
-
-def front_table(table: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """Give the front's rows, the cheapest first."""
-    return table[table["on_front"]].sort_values(cost, kind="stable")

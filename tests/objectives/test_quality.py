@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.quality import Quality, Score, measure_quality
+from objectives.goals import GOALS
+from objectives.quality import Quality, Score, figures, measure_quality
 
 GROUPS = {"a": "real", "s1": "seen", "s4": "unseen"}
 
@@ -142,3 +143,18 @@ def test_a_record_with_a_field_missing_or_unknown_is_refused(quality):
         Quality.from_dict({key: value for key, value in plain.items() if key != "by_class"})
     with pytest.raises(ValueError, match="not a record of quality"):
         Quality.from_dict(plain | {"speed": 1})
+
+
+def test_the_goals_of_quality_are_read_off_a_quality(quality):
+    assert figures(quality) == {
+        "macro_accuracy": quality.macro_accuracy,
+        "log_loss": quality.log_loss,
+        "unseen_accuracy": 0.5,
+        "worst_device_accuracy": 0.5,
+    }
+    # a: both right; s1: one of two; no device is unseen
+    logs = [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.5, 0.25, 0.25], [0.25, 0.25, 0.5]]
+    known = figures(measured(logs, [0, 1, 0, 1], [0, 0, 1, 1]))
+    assert known["unseen_accuracy"] is None
+    assert known["worst_device_accuracy"] == 0.5
+    assert set(known) == {name for name, goal in GOALS.items() if goal.kind == "quality"}

@@ -7,11 +7,13 @@ from optuna.trial import TrialState
 
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
+from objectives.goals import DEFAULT_GOALS
 from search import ledger as ledger_module
 from search.ledger import Ledger
 from search.plan import make_plan
 from search.settings import SearchSettings
-from search.study import StudyError, StudyFolder, find_study, front_table, learning_curve, rejection_kinds, trials_table
+from search.study import StudyError, StudyFolder, find_study, learning_curve
+from search.table import front_table, rejection_kinds, trials_table
 
 SETTINGS = SearchSettings(data="nowhere", space="isotropic", trials=4, epochs=9, seed=3)
 
@@ -119,7 +121,7 @@ def test_a_trial_stopped_early_is_never_on_the_front(folder):
     assert "better fronts" in ledger.note_epoch(other, epochs(1, 3, 0.1))
     assert ledger.end(other, epochs(1, 3, 0.1)) == "stopped"
     table = trials_table(ledger.study)
-    assert front_table(table, "macs").empty
+    assert front_table(table, DEFAULT_GOALS).empty
     assert table.set_index("number").loc[other, "state"] == "stopped"
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from search.study import StudyFolder, trials_table
+from search.study import StudyFolder
+from search.table import trials_table
 
 ROOT = Path(__file__).parents[2]
 SPACE = """

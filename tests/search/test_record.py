@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from objectives.goals import DEFAULT_GOALS
 from search.ledger import Ledger
 from search.plan import make_plan
 from search.record import Record
 from search.sampler import make_sampler
 from search.settings import SearchSettings
-from search.study import StudyFolder, front_table, trials_table
+from search.study import StudyFolder
+from search.table import front_table, trials_table
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = SearchSettings(data="nowhere", space="isotropic", trials=1_000, budget="macs=10M", epochs=9, seed=3)
@@ -129,7 +131,7 @@ def finish(folder):
     curve = [{"epoch": epoch, **quality} for epoch in range(1, SETTINGS.epochs + 1)]
     told = {"epochs": json.dumps(curve), "quality": json.dumps(quality), "versions": "{}"}
     assert ledger.end(proposal.number, told) == "complete"
-    return front_table(trials_table(ledger.study), "macs")
+    return front_table(trials_table(ledger.study), DEFAULT_GOALS)
 
 
 def test_a_study_is_one_file_that_can_be_copied_and_that_reading_leaves_alone(folder, tmp_path):
@@ -142,7 +144,7 @@ def test_a_study_is_one_file_that_can_be_copied_and_that_reading_leaves_alone(fo
     # Written by way of a rollback journal: a write-ahead log would be a second file, and shared memory a third.
     assert (content[18], content[19]) == (1, 1)
     assert not copied.is_locked()
-    assert front_table(trials_table(copied.open()), "macs").equals(front)
+    assert front_table(trials_table(copied.open()), DEFAULT_GOALS).equals(front)
     assert [path.name for path in copied.path.iterdir()] == ["study.db"]
     assert copied.database.read_bytes() == content
 
@@ -154,7 +156,7 @@ def test_a_study_is_read_where_nothing_can_be_written(folder):
     folder.path.chmod(0o555)
     try:
         assert not folder.is_locked()
-        assert front_table(trials_table(folder.open()), "macs").equals(front)
+        assert front_table(trials_table(folder.open()), DEFAULT_GOALS).equals(front)
     finally:
         folder.path.chmod(0o755)
 

@@ -17,7 +17,9 @@ import yaml
 from filelock import FileLock
 from network_observer import observe
 
-from search.study import StudyFolder, front_table, learning_curve, trials_table
+from objectives.goals import DEFAULT_GOALS
+from search.study import StudyFolder, learning_curve
+from search.table import front_table, trials_table
 
 ROOT = Path(__file__).parents[2]
 # Networks that train in a moment: what is tested is the search.
@@ -71,8 +73,8 @@ def test_a_search_trains_what_fits_and_nothing_else(finished):
     assert len(rejected) >= 1
     assert (rejected["epoch"] == 0).all()
     assert not any((folder.path / "trials" / str(number)).exists() for number in rejected["number"])
-    assert front_table(table, "macs")["state"].eq("complete").all()
-    assert not front_table(table, "macs").empty
+    assert front_table(table, DEFAULT_GOALS)["state"].eq("complete").all()
+    assert not front_table(table, DEFAULT_GOALS).empty
 
 
 def test_in_a_pipe_a_search_prints_plain_lines(finished):

@@ -12,7 +12,8 @@ from search.recipes import RECIPES
 from search.run import training_lines
 from search.seeds import seeds_lines, seeds_report
 from search.settings import SearchSettings, read_settings
-from search.study import StudyError, StudyFolder, trials_table
+from search.study import StudyError, StudyFolder
+from search.table import trials_table
 from search.train import Found, from_file, from_name, from_trial, left_out, train_settings
 from search.trial_config import TrialConfig
 

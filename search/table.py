@@ -1,0 +1,131 @@
+"""A study as a table: a row for every configuration asked for, and which of them are on the front. Needs no torch."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+
+from objectives.budget import Budget
+from objectives.cost import Cost
+from objectives.front import non_dominated
+from objectives.goals import GOALS, directions, first_cost, first_quality
+from search.study import (
+    CONFIG,
+    COST,
+    FAILURE,
+    LATENCY,
+    OBJECTIVES,
+    ORIGIN,
+    REJECTED,
+    STOPPED,
+    StudyFolder,
+    learning_curve,
+    trial_state,
+)
+
+COLUMNS = ("number", "state", *GOALS, "fits", "epoch", "epochs", "reason", "network", "origin")
+
+
+def study_table(folder: StudyFolder) -> pd.DataFrame:
+    """Give the table of a study as it stands, judged by the budget that it has now; see `trials_table`.
+
+    Raises:
+        ValueError: There is none, or it cannot be read.
+    """
+    return trials_table(folder.open(), is_locked=folder.is_locked(), budget=folder.settings().limits())
+
+
+def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget | None = None) -> pd.DataFrame:
+    """Give a row for every configuration asked for.
+
+    Columns: number, state, on_front, every name of `GOALS`, fits (the budget), epoch, epochs, reason, network (what was
+    varied of it), origin, and the config's fields as `config.<name>`. What is not known is NaN or empty.
+
+    Args:
+        study: The record.
+        is_locked: Whether a search runs on it now.
+        budget: What may be on the front; None: all that was trained.
+    """
+    asked = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
+    rows = [_row(trial, budget, is_locked=is_locked) for trial in asked]
+    table = pd.DataFrame(rows, columns=None if rows else list(COLUMNS))
+    table["on_front"] = front_mask(table, study.user_attrs[OBJECTIVES])
+    return table
+
+
+def _row(trial: FrozenTrial, budget: Budget | None, *, is_locked: bool) -> dict[str, Any]:
+    attributes = trial.user_attrs
+    curve = learning_curve(trial)
+    cost = attributes.get(COST, {})
+    known = {**(curve[-1] if curve else {}), **cost, LATENCY: attributes.get(LATENCY)}
+    config = attributes.get(CONFIG, trial.params)
+    rejected = attributes.get(REJECTED, {}).get("reason")
+    return {
+        "number": trial.number,
+        "state": trial_state(trial, is_locked=is_locked),
+        **{name: np.nan if known.get(name) is None else known[name] for name in GOALS},
+        "fits": budget is None or not cost or budget.fits(_cost(cost)),
+        "epoch": len(curve),
+        "epochs": config.get("epochs", 0),
+        "reason": str(rejected or attributes.get(STOPPED) or attributes.get(FAILURE) or ""),
+        "network": " ".join(f"{_size(name)}={value}" for name, value in trial.params.items() if _size(name)),
+        "origin": _origin_text(attributes.get(ORIGIN)),
+        **{f"config.{name.rpartition('.')[2]}": value for name, value in config.items()},
+    }
+
+
+def _cost(recorded: Mapping[str, Any]) -> Cost:
+    """Read back the cost that a trial's record holds."""
+    names = ("macs", "params", "stored_values", "peak_bytes", "precision", "nonzero_values")
+    return Cost(**{name: recorded[name] for name in names})
+
+
+def varied_sizes(study: optuna.Study) -> list[str]:
+    """Name what the search varies of the front end and the networks, without the architectures' names before them."""
+    names = [_size(name) for trial in study.get_trials(deepcopy=False) for name in trial.params]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _size(name: str) -> str:
+    return name if name == "front_end" else name.partition(".")[2]
+
+
+def _origin_text(origin: Mapping[str, Any] | None) -> str:
+    """Say where a configuration came from, if not from the sampler alone."""
+    if origin is None:
+        return ""
+    changes = ", ".join(origin["changes"])
+    return f"{origin['kind']}{changes and f' ({changes})'}"
+
+
+def rejection_kinds(study: optuna.Study) -> dict[str, int]:
+    """Count the rejected configurations by kind of reason, the most frequent first."""
+    kinds = Counter(
+        trial.user_attrs[REJECTED]["kind"] for trial in study.get_trials(deepcopy=False) if REJECTED in trial.user_attrs
+    )
+    return dict(kinds.most_common())
+
+
+def front_mask(table: pd.DataFrame, objectives: Sequence[str]) -> np.ndarray:
+    """Mark the rows on the Pareto front: trained to the end, within the budget, and dominated by no such row.
+
+    Args:
+        table: Columns state, fits and every name of `objectives`.
+        objectives: Names of `GOALS`. A row without a value for one of them is not on the front.
+    """
+    mask = np.zeros(len(table), dtype=bool)
+    values = table[list(objectives)].to_numpy(dtype=float)
+    judged = (table["state"] == "complete").to_numpy() & table["fits"].to_numpy(dtype=bool)
+    judged &= ~np.isnan(values).any(axis=1)
+    mask[judged] = non_dominated(values[judged], directions(objectives))
+    return mask
+
+
+def front_table(table: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
+    """Give the front's rows: the cheapest by the first cost first, or the best first where no cost is an objective."""
+    by = first_cost(objectives) or first_quality(objectives)
+    return table[table["on_front"]].sort_values(by, kind="stable", ascending=not GOALS[by].maximize)

@@ -1,0 +1,47 @@
+"""How long one clip takes: the latency of a network on the machine that trains it."""
+
+import copy
+import statistics
+import time
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+WARM_UP = 10  # forwards before the first that counts
+FORWARDS = 51  # that count, so that the median is one of them
+MAX_S = 5.0  # after which no more are timed than `LEAST`
+LEAST = 5
+
+
+def measure_latency(network: nn.Module, input_shape: Iterable[int], threads: int = 1) -> float:
+    """Time forwards of one clip (batch size 1) on the CPU, in eval mode and fp32, on a copy that is then thrown away.
+
+    The median of `FORWARDS` after `WARM_UP`: a forward that something else interrupted does not count. Random numbers
+    elsewhere are left as they are.
+
+    Args:
+        network: In any mode and on any device.
+        input_shape: Of one clip, without the batch axis: (1, F, T) for a log-mel spectrogram.
+        threads: Of the CPU; those that the process had are restored.
+
+    Returns:
+        Milliseconds a clip.
+    """
+    clip = torch.randn(1, *input_shape, generator=torch.Generator().manual_seed(0))
+    timed = copy.deepcopy(network).cpu().float().eval()
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.inference_mode():
+            for _ in range(WARM_UP):
+                timed(clip)
+            taken: list[float] = []
+            started = time.perf_counter()
+            while len(taken) < FORWARDS and (len(taken) < LEAST or time.perf_counter() - started < MAX_S):
+                before = time.perf_counter()
+                timed(clip)
+                taken.append(time.perf_counter() - before)
+    finally:
+        torch.set_num_threads(threads_before)
+    return 1000 * statistics.median(taken)
