@@ -32,8 +32,9 @@ Indices = npt.NDArray[np.int64]
 META_COLUMNS = ("filename", "scene_label", "identifier", "source_label")
 SPLIT_COLUMNS = ("filename", "scene_label")
 
+NESTED = ("5", "10", "25", "50", "100")  # percent of the training clips; each holds the one before
 # Name of a split -> the file that lists its training clips.
-TRAIN_FILES = {"fold1": "fold1_train.csv"} | {n: f"split{n}.csv" for n in ("5", "10", "25", "50", "100")}
+TRAIN_FILES = {"fold1": "fold1_train.csv"} | {n: f"split{n}.csv" for n in NESTED}
 # The first that is there lists the evaluation clips.
 EVALUATE_FILES = ("fold1_evaluate.csv", "test.csv")
 # Where the lists of a split are looked for, in this order.
@@ -128,20 +129,51 @@ def read_scenes(root: Path, split: str = "fold1") -> Scenes:
     )
 
 
-def hold_out(scenes: Scenes, share: float, devices: Collection[str] = ()) -> Scenes:
+def read_for_search(root: Path, split: str = "fold1", share: float = 0.0, devices: Collection[str] = ()) -> Scenes:
+    """Read the lists as a search takes them: with validation clips split off the training clips, see `hold_out`.
+
+    The splits of the 2024 edition lie within each other: all of them hold out the locations that the largest one there
+    does, and are validated on its clips.
+
+    Args:
+        root: Folder that holds meta.csv.
+        split: As for `read_scenes`.
+        share: Of the training clips that is held out; 0: none, and what is chosen is chosen on the evaluation clips.
+        devices: Recording devices of which nothing is trained on.
+
+    Raises:
+        DataError: As `read_scenes` and `hold_out`, or devices held out where no clips are.
+    """
+    scenes = read_scenes(root, split)
+    if not share:
+        if devices:
+            raise DataError(
+                f"device {next(iter(devices))} can be unseen in validation clips only, and none are held out"
+            )
+        return scenes
+    largest = next((name for name in reversed(NESTED) if _find(root, [TRAIN_FILES[name]])), split)
+    nested = split in NESTED and largest != split
+    return hold_out(scenes, share, devices, read_scenes(root, largest) if nested else scenes)
+
+
+def hold_out(scenes: Scenes, share: float, devices: Collection[str] = (), whole: Scenes | None = None) -> Scenes:
     """Split validation clips off the training clips, by location: no place is heard on both sides.
 
-    Of each scene the locations are held out that together come closest to `share` of its training clips, at least one
-    and never all; which ones is drawn from the locations' names, so it is the same for every order and every part of
-    the lists. The result trains on the rest, and `evaluate` are the validation clips: the evaluation clips are gone.
+    Locations are taken in an order that is drawn from their names, each that brings its scene's share of held clips
+    nearer to `share`; of a scene of which none does, the smallest. At least one of each scene is held out, and never
+    all. So the same are held out whatever the order of the lists. The result trains on the clips of the others, and
+    its `evaluate` are the validation clips: the evaluation clips are gone.
 
     Args:
         scenes: Lists of a data set.
         share: Of each scene's training clips, above 0 and below 1.
         devices: Recording devices of which nothing is trained on, so that they are unseen in validation.
+        whole: The same data set through a larger split, whose training clips decide which locations are held out, and
+            are validated on; None: `scenes`.
 
     Raises:
-        DataError: A scene has training clips of one location only, or a device has none.
+        DataError: A scene of which no location can be held out, or no clip is left to train on; a device that has no
+            training clips, or none at the locations that are held out.
     """
     if not 0 < share < 1:
         raise DataError(f"the validation part must be a share above 0 and below 1 of the training clips, got {share}")
@@ -149,39 +181,68 @@ def hold_out(scenes: Scenes, share: float, devices: Collection[str] = ()) -> Sce
     if missing:
         learned = [name for name, group in scenes.device_groups.items() if group != "unseen"]
         raise DataError(f"device {missing[0]} has no training clips to hold out; there are {', '.join(learned)}")
-    identifiers = scenes.clips["identifier"].to_numpy()
-    held = np.zeros(len(scenes.clips), np.bool_)
-    for label, scene in enumerate(scenes.classes):
-        rows = scenes.train[scenes.labels[scenes.train] == label]
-        locations, counts = np.unique(identifiers[rows], return_counts=True)
-        if len(locations) == 1:
-            raise DataError(
-                f"all training clips of {scene} are of one location, {locations[0]}, so none can be held out for "
-                f"validation; the search needs two locations of each scene"
-            )
-        chosen = _nearest_part(locations.tolist(), counts.tolist(), share)
-        held[rows[np.isin(identifiers[rows], chosen)]] = True
+    every = (scenes if whole is None else whole).train
+    is_held = scenes.clips["identifier"].isin(_locations_to_hold(scenes, every, share)).to_numpy()
     unheard = np.isin(scenes.device_index, [scenes.devices.index(name) for name in devices])
-    train = scenes.train[~held[scenes.train] & ~unheard[scenes.train]]
+    train, validate = scenes.train[~(is_held | unheard)[scenes.train]], every[is_held[every]]
+    gone = np.setdiff1d(scenes.labels[scenes.train], scenes.labels[train])
+    if len(gone):
+        raise DataError(
+            f"no training clip of {scenes.classes[gone[0]]} in split {scenes.split} is left when the validation part "
+            f"is held out; take a larger split, a smaller share than {share}, or fewer devices"
+        )
+    for name in devices:
+        if scenes.devices.index(name) not in scenes.device_index[validate]:
+            raise DataError(f"device {name} has no clips at the locations that are held out; hold out another device")
     learned_devices = {scenes.devices[index] for index in np.unique(scenes.device_index[train])}
     return replace(
         scenes,
         train=train,
-        evaluate=scenes.train[held[scenes.train]],
+        evaluate=validate,
         device_groups={device: _group(device, learned_devices) for device in scenes.devices},
     )
 
 
-def _nearest_part(locations: Sequence[str], counts: Sequence[int], share: float) -> list[str]:
-    """Choose locations, in an order drawn from their names, until one more would lead further from the share."""
-    wanted = share * sum(counts)
-    order = sorted(zip(locations, counts, strict=True), key=lambda each: hashlib.sha256(each[0].encode()).digest())
-    chosen, total = [order[0][0]], order[0][1]
-    for name, count in order[1:]:
-        if len(chosen) < len(order) - 1 and abs(total + count - wanted) < abs(total - wanted):
-            chosen.append(name)
-            total += count
-    return chosen
+def _locations_to_hold(scenes: Scenes, rows: Indices, share: float) -> list[str]:
+    """Choose the locations of the clips at `rows` that are held out; one that several scenes share counts for each."""
+    names, location = _encode(scenes.clips["identifier"].iloc[rows].tolist())
+    counts = np.zeros((len(names), len(scenes.classes)), np.int64)
+    np.add.at(counts, (location, scenes.labels[rows]), 1)
+    total = counts.sum(axis=0)
+    held, wanted = np.zeros_like(total), share * total
+    order = sorted(range(len(names)), key=lambda number: hashlib.sha256(names[number].encode()).digest())
+    chosen: list[int] = []
+
+    def can_go(number: int) -> bool:
+        here = counts[number] > 0
+        return number not in chosen and bool((held + counts[number] < total)[here].all())
+
+    for number in order:
+        here = counts[number] > 0
+        off, off_then = np.abs(held - wanted)[here].sum(), np.abs(held + counts[number] - wanted)[here].sum()
+        if off_then < off and can_go(number):
+            chosen.append(number)
+            held += counts[number]
+    for label in range(len(scenes.classes)):
+        if held[label] or not total[label]:
+            continue
+        left = [number for number in order if counts[number, label] and can_go(number)]
+        if not left:
+            only = [name for name, count in zip(names, counts[:, label], strict=True) if count]
+            raise DataError(
+                f"all training clips of {scenes.classes[label]} are of {_places(only)}, so none can be held out for "
+                "validation; record it at another location, or choose on the evaluation clips: --validation 0"
+            )
+        smallest = min(left, key=lambda number: int(counts[number].sum()))
+        chosen.append(smallest)
+        held += counts[smallest]
+    return [names[number] for number in chosen]
+
+
+def _places(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"one location, {names[0]}"
+    return f"locations that other scenes need, {', '.join(names[:3])}{' and others' if len(names) > 3 else ''}"
 
 
 def read_meta(root: Path) -> pd.DataFrame:
