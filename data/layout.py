@@ -156,6 +156,23 @@ def read_for_search(root: Path, split: str = "fold1", share: float = 0.0, device
     return hold_out(scenes, share, devices, read_scenes(root, largest) if nested else scenes)
 
 
+def nested_splits(root: Path, split: str = "fold1") -> tuple[str, ...]:
+    """Name the splits of the 2024 edition that there are lists of, the smallest first, up to `split` if it is one.
+
+    Raises:
+        DataError: There are fewer than two.
+    """
+    there = [name for name in NESTED if _find(root, [TRAIN_FILES[name]]) is not None]
+    if split in NESTED:
+        there = [name for name in there if NESTED.index(name) <= NESTED.index(split)]
+    if len(there) < 2:
+        raise DataError(
+            f"{root} has {'one' if there else 'none'} of the lists {', '.join(TRAIN_FILES[name] for name in NESTED)}"
+            f"{f' up to {split} %' if split in NESTED else ''}; to begin with few clips and go on with more takes two"
+        )
+    return tuple(there)
+
+
 def hold_out(scenes: Scenes, share: float, devices: Collection[str] = (), whole: Scenes | None = None) -> Scenes:
     """Split validation clips off the training clips, by location: no place is heard on both sides.
 

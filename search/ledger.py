@@ -78,6 +78,11 @@ class Running:
     last: Mapping[str, Any] = field(default_factory=dict)  # what is recorded of that epoch
     is_pausing: bool = False
 
+    @property
+    def accuracy(self) -> float:
+        """Macro accuracy after the last epoch."""
+        return float(self.last.get("macro_accuracy", 0.0))
+
 
 class Ledger:
     """Asks and tells.

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from data.device import num_cores
 from data.front_end import FRONT_ENDS
-from data.layout import Scenes, read_scenes
+from data.layout import Scenes, nested_splits, read_for_search
 from objectives.budget import Budget
 from search.architecture_file import use_architecture_file
 from search.cluster import local_cluster
@@ -51,6 +51,7 @@ class Prepared:
     surveys: dict[str, Survey]
     scenes: Scenes
     use: Use
+    splits: tuple[str, ...]
 
 
 def prepare(settings: SearchSettings, console: Console) -> Prepared:
@@ -62,7 +63,8 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
     use = share_machine(settings.workers)
     if settings.architecture_file is not None:
         use_architecture_file(Path(settings.architecture_file))
-    scenes = read_scenes(Path(settings.data), settings.split)
+    splits = nested_splits(Path(settings.data), settings.split) if settings.fidelity == "split" else ()
+    scenes = read_clips(settings, splits[-1] if splits else settings.split)
     plan = make_plan(settings, len(scenes.classes))
     surveys = plan.survey()
     left_out = [name for name in plan.branches if not surveys[name].fitting]
@@ -81,14 +83,24 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
         for recipe in branch.strongest():
             for name in branch.front_ends:
                 require_material(taught(materials[name], logits), recipe)
+    kind = "validation" if settings.validation else "evaluation"
     console.print(
-        f"data: {len(scenes.train):,} training and {len(scenes.evaluate):,} evaluation clips of {len(scenes.classes)} "
+        f"data: {len(scenes.train):,} training and {len(scenes.evaluate):,} {kind} clips of {len(scenes.classes)} "
         f"scenes and {len(scenes.devices)} devices in {scenes.root}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
     for line in training_lines(plan) if settings.train else search_lines(plan, surveys, left_out):
         console.print(line, highlight=False, soft_wrap=True)
-    return Prepared(plan, surveys, scenes, use)
+    return Prepared(plan, surveys, scenes, use, splits)
+
+
+def read_clips(settings: SearchSettings, split: str) -> Scenes:
+    """Read which clips a search trains on and chooses by, in one split of its data.
+
+    Raises:
+        DataError: As `read_for_search`.
+    """
+    return read_for_search(Path(settings.data), split, settings.validation, settings.unseen_devices)
 
 
 def search_lines(plan: Plan, surveys: Mapping[str, Survey], left_out: Sequence[str]) -> list[str]:
@@ -209,7 +221,7 @@ def resume_search(folder: StudyFolder, console: Console) -> Ledger:
 
 def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: Console) -> Ledger:
     plan = prepared.plan
-    ledger = Ledger(study, plan, prepared.surveys, len(prepared.scenes.train))
+    ledger = Ledger(study, plan, prepared.surveys, len(prepared.scenes.train), prepared.splits)
     if ledger.num_left <= 0:
         console.print(f"study {folder.name} is complete: all {plan.settings.trials} trials are done")
         return _require_some_success(ledger)
@@ -254,7 +266,7 @@ def _find_use(prepared: Prepared, study: optuna.Study, ledger: Ledger, console: 
     if recorded is not None and (use := Use.from_dict(recorded)).fits() and set(plan.branches) <= set(use.executions):
         return use
     configs = {
-        name: actor_config(plan.config(plan.named(plan.branches[name], start)), settings, asked)
+        name: actor_config(plan.config(plan.named(plan.branches[name], start)), settings, asked, prepared.scenes.split)
         for name, (_, start) in plan.starts(prepared.surveys, len(prepared.scenes.train)).items()
     }
     with console.status("timing a few steps of training"):
@@ -279,9 +291,8 @@ def _require_some_success(ledger: Ledger) -> Ledger:
         raise SearchFailedError(f"nothing was trained: {ledger.exhausted}")
     if ledger.num_ended and ledger.states["failed"] == ledger.num_ended:
         reasons = sorted(set(ledger.reasons.values()))
-        raise SearchFailedError(
-            f"all {ledger.num_ended} trials failed; nothing was trained:\n  " + "\n  ".join(reasons)
-        )
+        all_of_them = ledger.hopeless or f"all {ledger.num_ended} trials failed"
+        raise SearchFailedError(f"{all_of_them}; nothing was trained:\n  " + "\n  ".join(reasons))
     return ledger
 
 
@@ -297,7 +308,7 @@ def _tuner(searcher: StudySearcher, scratch: Path, interruption: Interruption) -
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=LedgerScheduler(searcher),
-            num_samples=searcher.ledger.num_left,
+            num_samples=-1,  # as many jobs as the ledger gives
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -305,7 +316,7 @@ def _tuner(searcher: StudySearcher, scratch: Path, interruption: Interruption) -
             storage_path=str(scratch),
             verbose=0,
             callbacks=[TrialErrors(searcher, interruption)],
-            failure_config=tune.FailureConfig(max_failures=1),
+            failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )

@@ -74,9 +74,10 @@ class StudyFolder:
         """The YAML of what ran."""
         return self.path / "search.yaml"
 
-    def checkpoint(self, number: int) -> Path:
-        """Give the file of a trial's last finished epoch."""
-        return self.path / "trials" / str(number) / "checkpoint.safetensors"
+    def checkpoint(self, number: int, start: int = 0) -> Path:
+        """Give the file of a trial's last finished epoch, of the training that began after its epoch `start`."""
+        part = f"checkpoint-{start}.safetensors" if start else "checkpoint.safetensors"
+        return self.path / "trials" / str(number) / part
 
     def settings(self) -> SearchSettings:
         """Read what the search was asked for.
@@ -190,6 +191,8 @@ def trial_state(trial: FrozenTrial, *, is_locked: bool) -> str:
         return "failed"
     if trial.state == TrialState.PRUNED:
         return "stopped" if STOPPED in trial.user_attrs else "rejected"
+    if trial.user_attrs.get(PAUSED) == sum(name.startswith(EPOCH) for name in trial.user_attrs):
+        return "waiting"
     return "running" if is_locked else "interrupted"
 
 

@@ -13,16 +13,20 @@ from ray import tune
 from torch import Tensor
 
 from data.front_end import FRONT_ENDS
-from data.layout import Scenes, read_scenes
+from data.layout import Scenes, read_for_search
+from objectives.quality import figures
 from search.architecture_file import use_architecture_file
 from search.teachers import answers, taught
 from search.trial_config import TrialConfig
 from training.allocator import keep_freed_memory
 from training.checkpoint import CheckpointError
 from training.execution import Execution
+from training.latency import measure_latency
 from training.loop import EpochResult, NonFiniteLossError, TrainingRun, default_device
 from training.material import Material, load_material
 
+# Folder and split of the data, share of the training clips that is held out, and devices that only those are of.
+Clips = tuple[str, str, float, tuple[str, ...]]
 PACKAGES = ("scenefront", "numpy", "optuna", "ray", "torch", "torchaudio")
 
 
@@ -41,7 +45,10 @@ class TrialActor(tune.Trainable):
         execution = Execution(**config["execution"])
         vars(self).pop("run", None)  # the trial before, whose memory this one may need
         self.failure = ""
+        self.split, self.before, self.latency_ms = config["split"], config["epochs_before"], config["latency_ms"]
         try:
+            if config["times_latency"] and self.latency_ms is None:
+                self.latency_ms = measure_latency(trial.build(), trial.input_shape)
             self.run = TrainingRun(trial.build, trial.recipe, material, default_device(), execution)
             if self.checkpoint.exists():
                 try:
@@ -71,23 +78,23 @@ class TrialActor(tune.Trainable):
         unreported = self.run.results[self.num_reported :]
         self.num_reported = self.run.epoch
         return {
-            "epochs": json.dumps(
-                [_summary(result) for result in unreported]
-            ),  # as text: Ray flattens what it passes on
+            # as text: Ray flattens what it passes on
+            "epochs": json.dumps([self._summary(result) for result in unreported]),
+            **({} if self.latency_ms is None else {"latency_ms": self.latency_ms}),
             "quality": json.dumps(unreported[-1].quality.to_dict()),
             "versions": json.dumps({**versions(), "step": str(self.run.execution)}),
             "done": self.run.is_over,
         }
 
-
-def _summary(result: EpochResult) -> dict[str, float]:
-    return {
-        "epoch": result.epoch,
-        "train_loss": result.train_loss,
-        "macro_accuracy": result.quality.macro_accuracy,
-        "log_loss": result.quality.log_loss,
-        "duration_s": result.duration_s,
-    }
+    def _summary(self, result: EpochResult) -> dict[str, Any]:
+        """Give what the study keeps of an epoch, counted over all of the trial's levels."""
+        return {
+            "epoch": self.before + result.epoch,
+            "split": self.split,
+            "train_loss": result.train_loss,
+            **figures(result.quality),
+            "duration_s": result.duration_s,
+        }
 
 
 @lru_cache(maxsize=1)
@@ -101,35 +108,35 @@ def open_trial(config: Mapping[str, Any]) -> tuple[TrialConfig, Material]:
     if config["architecture_file"] is not None:
         use_architecture_file(Path(config["architecture_file"]), check=False)  # the driver has
     trial = TrialConfig.from_dict(config["trial"])
+    clips = config["data"], config["split"], config["validation"], tuple(config["unseen_devices"])
     material = _material(
-        config["data"], config["split"], config["impulse_responses"], config["cache"], trial.front_end, config["gpus"],
-        tuple(config["teacher"]),
-    )  # fmt: skip
+        clips, config["impulse_responses"], config["cache"], trial.front_end, config["gpus"], tuple(config["teacher"])
+    )
     return trial, material
 
 
 @lru_cache(maxsize=8)  # front ends
 def _material(
-    root: str, split: str, responses: str | None, cache: str | None, front_end: str, gpus: float,
-    teacher: tuple[str, ...],
-) -> Material:  # fmt: skip
+    clips: Clips, responses: str | None, cache: str | None, front_end: str, gpus: float, teacher: tuple[str, ...]
+) -> Material:
     """Open the data once a process, not once a trial."""
     material = load_material(
-        _scenes(root, split),
+        _scenes(clips),
         FRONT_ENDS[front_end],
         None if responses is None else Path(responses),
         None if cache is None else Path(cache),
         gpu_share=gpus,
     )
-    return taught(material, _answers(root, split, cache, teacher))
+    return taught(material, _answers(clips, cache, teacher))
 
 
-@lru_cache(maxsize=1)
-def _answers(root: str, split: str, cache: str | None, teacher: tuple[str, ...]) -> Tensor | None:
+@lru_cache(maxsize=2)
+def _answers(clips: Clips, cache: str | None, teacher: tuple[str, ...]) -> Tensor | None:
     """Read the teacher's answers once a process; the driver has worked them out."""
-    return answers(teacher, _scenes(root, split), cache)
+    return answers(teacher, _scenes(clips), cache)
 
 
-@lru_cache(maxsize=1)
-def _scenes(root: str, split: str) -> Scenes:
-    return read_scenes(Path(root), split)
+@lru_cache(maxsize=5)  # splits
+def _scenes(clips: Clips) -> Scenes:
+    root, split, share, devices = clips
+    return read_for_search(Path(root), split, share, devices)

@@ -1,8 +1,10 @@
 """Ray Tune's side of a search: thin parts that pass everything on to the ledger."""
 
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +16,26 @@ from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
 from search.display import Display
-from search.ledger import Ledger
+from search.ledger import Ledger, Proposal
 from search.machine import Use
 from search.settings import SearchSettings
-from search.study import StudyFolder
+from search.study import LATENCY, StudyFolder
 from search.trial_config import TrialConfig
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
 
 
-def actor_config(config: TrialConfig, settings: SearchSettings, use: Use) -> dict[str, Any]:
-    """Describe a trial to the process that trains it."""
+def actor_config(config: TrialConfig, settings: SearchSettings, use: Use, split: str) -> dict[str, Any]:
+    """Describe a trial, trained on a split, to the process that trains it."""
     return {
         "trial": config.to_dict(),
         "architecture_file": settings.architecture_file,
         "data": settings.data,
-        "split": settings.split,
+        "split": split,
+        "validation": settings.validation,
+        "unseen_devices": list(settings.unseen_devices),
+        "times_latency": LATENCY in settings.objectives,
         "impulse_responses": settings.impulse_responses,
         "cache": settings.cache,
         "teacher": list(settings.teacher),
@@ -67,19 +72,34 @@ class StudySearcher(Stateless, Searcher):
             self.broken = error
             raise
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:  # type: ignore[override] # Ray's own names no FINISHED
-        """Give the config of the next trial, or that there is none."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override] # Ray's own names no FINISHED
+        """Give the config of the next job; None where there is none now, FINISHED where there will be none."""
+        if len(self.ledger.running) >= self.use.workers:
+            return None  # what is proposed later knows more
         with self.writing():
             proposal = self.ledger.propose()
         if proposal is None:
-            return str(Searcher.FINISHED)
+            return None if self.ledger.running else str(Searcher.FINISHED)
         self._numbers[trial_id] = proposal.number
         self.display.proposed(proposal)
         return {
-            **actor_config(proposal.config, self.ledger.plan.settings, self.use),
+            **actor_config(proposal.config, self.ledger.plan.settings, self.use, proposal.level.split),
             "number": proposal.number,
-            "checkpoint": str(self.folder.checkpoint(proposal.number).absolute()),
+            "epochs_before": proposal.level.start,
+            "latency_ms": proposal.latency_ms,
+            "checkpoint": str(self._checkpoint(proposal)),
+            "is_alone": proposal.is_alone,
         }
+
+    def _checkpoint(self, proposal: Proposal) -> Path:
+        """Give the file of a job's checkpoint; a trial that goes on with another's training takes it from there."""
+        path = self.folder.checkpoint(proposal.number, proposal.level.start).absolute()
+        if proposal.continues is not None and not path.exists():
+            before = self.folder.checkpoint(proposal.continues, proposal.level.start)
+            if before.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(before, path)
+        return path
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Settle a trial; Ray says `error` before it says which, so those wait for `TrialErrors`."""
@@ -92,11 +112,11 @@ class StudySearcher(Stateless, Searcher):
             self.display.ended(number, state)
 
     def fail(self, trial_id: str, reason: str) -> None:
-        """Settle a trial whose actor broke."""
+        """Settle a job whose actor broke."""
         number = self._numbers[trial_id]
         with self.writing():
-            self.ledger.end(number, None, error=reason)
-        self.display.ended(number, "failed")
+            state = self.ledger.end(number, None, error=reason)
+        self.display.ended(number, state)
 
     def save(self, checkpoint_path: str) -> None:
         """Keep nothing: the study's database is the state."""
