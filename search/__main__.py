@@ -392,8 +392,8 @@ def plot(study: str | None, results: Path, target: Path | None) -> None:
     target = target or folder.path
     target.mkdir(parents=True, exist_ok=True)
     limits = settings.limits().limits()
-    write_html(target / "front.html", table, title=folder.name, cost=settings.cost, limits=limits)
-    write_png(target / "front.png", table, title=folder.name, cost=settings.cost, limits=limits)
+    write_html(target / "front.html", table, title=folder.name, cost=settings.objectives[-1], limits=limits)
+    write_png(target / "front.png", table, title=folder.name, cost=settings.objectives[-1], limits=limits)
     out.print(f"{target / 'front.html'}\n{target / 'front.png'}", soft_wrap=True)
 
 

@@ -106,7 +106,7 @@ class PlainDisplay:
         self.ledger, self.console = ledger, console
         self.clock = Clock(ledger)
         self._rejected = sum(ledger.rejections.values())
-        self._second = ledger.plan.settings.cost
+        self._second = ledger.plan.settings.objectives[-1]
 
     def __enter__(self) -> Self:
         return self
@@ -217,7 +217,7 @@ class LiveDisplay:
     def _front(self) -> Table:
         front = current_front(self.ledger)
         table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-        for column in ("front: trial", "macro accuracy", self.ledger.plan.settings.cost):
+        for column in ("front: trial", "macro accuracy", self.ledger.plan.settings.objectives[-1]):
             table.add_column(column, justify="right")
         for number, accuracy, cost in front[-MAX_FRONT_ROWS:]:
             best = accuracy == max(point[1] for point in front)

@@ -12,6 +12,8 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import Trial, TrialState
 
+from search.sampler import make_sampler
+
 
 class Record:
     """A study, and as much of it in memory as sampling needs.
@@ -20,8 +22,10 @@ class Record:
     Numbers are those of the study.
     """
 
-    def __init__(self, study: optuna.Study, sampler: BaseSampler) -> None:
+    def __init__(self, study: optuna.Study, sampler: BaseSampler | str) -> None:
         self._study = study
+        if isinstance(sampler, str):
+            sampler = make_sampler(0)
         self._memory = optuna.create_study(
             storage=optuna.storages.InMemoryStorage(), directions=study.directions, sampler=sampler
         )
@@ -39,8 +43,17 @@ class Record:
         """Whether values are enqueued."""
         return bool(self._memory.get_trials(deepcopy=False, states=[TrialState.WAITING]))
 
-    def ask(self) -> Trial:
+    def copy(self, number: int, attributes: Mapping[str, Any]) -> int:
+        """Add a trial with the values of another."""
+        self._memory.enqueue_trial(self._study.trials[number].params, user_attrs=dict(attributes))
+        trial = self._memory.ask()
+        for name, distribution in self._study.trials[number].distributions.items():
+            trial._suggest(name, distribution)
+        return self.keep(trial, is_rejected=False)
+
+    def ask(self, seed: int = 0) -> Trial:
         """Start a proposal, of which the study hears nothing yet; its number is not the study's."""
+        self._memory.sampler = make_sampler(seed)
         return self._memory.ask()
 
     def keep(self, trial: Trial, *, is_rejected: bool) -> int:

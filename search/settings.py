@@ -221,7 +221,12 @@ def _is_number(value: object) -> bool:
 
 
 def _are_goals(names: object) -> bool:
-    if not _is_list(names) or len(set(names)) != len(names) or any(name not in GOALS for name in names):
+    if (
+        not isinstance(names, tuple)
+        or not _is_list(names)
+        or len(set(names)) != len(names)
+        or any(name not in GOALS for name in names)
+    ):
         return False
     return any(GOALS[name].kind == "quality" for name in names)
 

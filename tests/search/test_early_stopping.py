@@ -1,64 +1,92 @@
-"""Stopping for the front: what is worse at a higher price goes, what is small stays."""
+"""Levels in integers, and who goes on from each."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from objectives.front import hypervolume, non_dominated
-from search.early_stopping import FrontHalving, rungs
+from search.early_stopping import Halving, Level, crowding, levels_of_epochs, levels_of_splits, rungs
 
-
-@pytest.mark.parametrize(("epochs", "expected"), [(32, (3, 10)), (243, (3, 9, 27, 81)), (10, (3,)), (5, ()), (1, ())])
-def test_rungs_are_whole_epochs_below_the_last(epochs, expected):
-    assert rungs(epochs) == expected
+LEVELS = levels_of_epochs("fold1", 9, early_stopping=True)
 
 
-def test_the_smallest_network_is_never_stopped():
-    halving = FrontHalving(epochs=9)
-    for number in range(30):
-        assert number == 0 or not halving.verdict(number, 3, accuracy=0.5 - number / 100, cost=1000 - number)
+def halving(points, maximize=(True, False), epoch=3):
+    made = Halving(LEVELS, maximize)
+    for number, values in enumerate(points):
+        assert made.note(number, epoch, values)
+    return made
 
 
-def test_a_network_that_is_worse_and_dearer_than_many_is_stopped_with_the_reason():
-    halving = FrontHalving(epochs=9)
-    for number in range(5):
-        halving.verdict(number, 3, accuracy=0.5, cost=1000)
-    assert (
-        halving.verdict(5, 3, accuracy=0.2, cost=2000)
-        == "epoch 3: 5 of the 6 trials that got there are on better fronts"
+@given(st.integers(0, 12), st.integers(2, 4))
+def test_no_rung_is_lost_to_rounding(power, reduction):
+    epochs = reduction**power
+    wanted = [reduction**n for n in range(power) if reduction**n >= 2]
+    assert list(rungs(epochs, reduction)) == wanted
+
+
+def test_levels_of_epochs_are_one_training():
+    assert levels_of_epochs("25", 32, early_stopping=True) == (
+        Level("25", 0, 3),
+        Level("25", 0, 10),
+        Level("25", 0, 32),
     )
+    assert levels_of_epochs("25", 32, early_stopping=False) == (Level("25", 0, 32),)
 
 
-def test_nobody_is_judged_between_rungs():
-    halving = FrontHalving(epochs=9)
-    for epoch in (1, 2, 4, 5, 6, 7, 8, 9):
-        for number in range(10):
-            assert not halving.verdict(number, epoch, accuracy=-number, cost=number)
+def test_levels_of_splits_are_trainings_of_their_own():
+    assert levels_of_splits(["5", "10", "100"], 4) == (Level("5", 0, 4), Level("10", 4, 8), Level("100", 8, 12))
 
 
-def test_a_trial_seen_twice_at_a_rung_counts_once():
-    halving = FrontHalving(epochs=9)
-    for _ in range(10):
-        halving.verdict(0, 3, accuracy=0.5, cost=1000)
-    assert not halving.verdict(1, 3, accuracy=0.6, cost=2000)
-    assert "2 of the 3" in halving.verdict(2, 3, accuracy=0.1, cost=3000)
+@pytest.mark.parametrize(("epoch", "level"), [(0, 0), (2, 0), (3, 1), (8, 1), (9, 1)])
+def test_a_trial_at_the_end_of_a_level_is_in_the_next(epoch, level):
+    assert Halving(LEVELS, [True]).level(epoch) == level
 
 
-def test_the_front_keeps_more_than_stopping_by_accuracy_does():
-    """A toy in which larger is better but slower to learn: halving by accuracy alone loses its small end."""
-    rng = np.random.default_rng(0)
-    cost = rng.uniform(1, 30, 60)
-    final = 0.2 + 0.1 * np.log(cost) + rng.normal(0, 0.02, 60)
-    early = final * 0.5 + rng.normal(0, 0.01, 60)
+@given(st.integers(0, 30))
+def test_a_third_goes_on(count):
+    made = halving([(0.5 - n / 100, n) for n in range(count)])
+    assert len(made.promotable()) == count // 3
 
-    def survivors(judge_cost):
-        halving = FrontHalving(epochs=9)
-        return [n for n in range(60) if not halving.verdict(n, 3, early[n], cost[n] if judge_cost else 0.0)]
 
-    def volume(chosen):
-        points = np.column_stack([final[chosen], cost[chosen]])
-        return hypervolume(points[non_dominated(points, [True, False])], [0.0, 30.0], [True, False])
+def test_the_better_fronts_go_on():
+    first, second = [(0.5, 5), (0.2, 1)], [(0.4, 6), (0.1, 2)]
+    assert sorted(halving([*second, *first, (0.0, 9), (0.0, 9)]).promotable()) == [2, 3]
 
-    by_front, by_accuracy = survivors(judge_cost=True), survivors(judge_cost=False)
-    assert len(by_front) < 45
-    assert volume(by_front) > 1.05 * volume(by_accuracy)
-    assert volume(by_front) > 0.97 * volume(list(range(60)))
+
+def test_of_equals_the_loneliest_go_on():
+    front = [(0.1, 1), (0.2, 2), (0.21, 2.1), (0.22, 2.2), (0.9, 9), (0.3, 3)]
+    assert sorted(halving(front).promotable()) == [0, 4]
+
+
+def test_who_has_gone_on_is_not_promoted_again_and_keeps_its_place():
+    made = halving([(0.9, 1), (0.5, 1), (0.4, 1), (0.3, 1), (0.2, 1), (0.1, 1)])
+    assert made.promotable() == [0, 1]
+    made.go_on(0, 3)
+    assert made.promotable() == [1]
+    made.note(1, 4, (0.6, 1))  # seen on its way up
+    assert made.promotable() == []
+
+
+def test_a_trial_that_takes_anothers_place_has_its_values():
+    made = halving([(0.9, 1), (0.5, 1), (0.4, 1)])
+    made.rename(0, 77)
+    assert made.promotable() == [77]
+
+
+def test_highest_levels_first():
+    made = Halving(levels_of_epochs("fold1", 27, early_stopping=True), [True])
+    for number in range(3):
+        made.note(number, 3, (number,))
+    for number in range(10, 13):
+        made.note(number, 9, (number,))
+    assert made.promotable() == [12, 2]
+
+
+def test_it_says_where_a_trial_stands():
+    made = halving([(0.9, 1), (0.5, 1), (0.4, 1)])
+    assert made.why(1, 3) == "epoch 3: number 2 of the 3 trials that got there, of which 1 went on"
+
+
+def test_crowding_is_nsga_iis():
+    values = np.array([[0.0, 4.0], [1.0, 3.0], [3.0, 1.0], [4.0, 0.0]])
+    assert crowding(values, np.zeros(4, int)).tolist() == [np.inf, 3 / 4 + 3 / 4, 3 / 4 + 3 / 4, np.inf]

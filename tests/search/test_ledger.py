@@ -1,6 +1,7 @@
 """The ledger: nothing over budget is handed out, everything is in the study, and any driver can take over."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from optuna.trial import TrialState
@@ -8,11 +9,11 @@ from optuna.trial import TrialState
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.goals import DEFAULT_GOALS
-from search import ledger as ledger_module
+from search import proposer as proposer_module
 from search.ledger import Ledger
 from search.plan import make_plan
 from search.settings import SearchSettings
-from search.study import StudyError, StudyFolder, find_study, learning_curve
+from search.study import StudyError, StudyFolder, find_study, learning_curve, trial_state
 from search.table import front_table, rejection_kinds, trials_table
 
 SETTINGS = SearchSettings(data="nowhere", space="isotropic", trials=4, epochs=9, seed=3)
@@ -23,10 +24,16 @@ def folder(tmp_path):
     return StudyFolder(tmp_path / "study")
 
 
+SURVEYS = {}  # what a space costs does not change
+
+
 def start(folder, settings=SETTINGS):
     study = folder.open() if folder.database.exists() else folder.create(settings, {})
     plan = make_plan(settings, num_classes=10)
-    return Ledger(study, plan, plan.survey(), num_clips=960)
+    key = settings.space, settings.budget, str(settings.set), str(settings.ranges)
+    if key not in SURVEYS:
+        SURVEYS[key] = plan.survey()
+    return Ledger(study, plan, SURVEYS[key], num_clips=960)
 
 
 def ask(ledger):
@@ -38,7 +45,14 @@ def ask(ledger):
 def epochs(first, last, accuracy):
     """What an actor reports of some epochs, all at once."""
     curve = [
-        {"epoch": n, "train_loss": 1.0, "macro_accuracy": accuracy, "log_loss": 2.0, "duration_s": 0.1}
+        {
+            "epoch": n,
+            "split": "fold1",
+            "train_loss": 1.0,
+            "macro_accuracy": accuracy,
+            "log_loss": 2.0,
+            "duration_s": 0.1,
+        }
         for n in range(first, last + 1)
     ]
     quality = {"macro_accuracy": accuracy, "log_loss": 2.0}
@@ -111,18 +125,134 @@ def test_a_trial_told_complete_carries_its_quality_and_cost(folder):
     assert (row["epoch"], row["macro_accuracy"], row["state"], row["on_front"]) == (9, 0.5, "complete", True)
 
 
-def test_a_trial_stopped_early_is_never_on_the_front(folder):
+def test_a_trial_waits_at_a_rung_until_it_is_among_the_best_third_and_then_goes_on(folder):
     ledger = start(folder)
-    for _ in range(3):
+    first = ledger.propose().number
+    assert ledger.note_epoch(first, epochs(1, 3, 0.3))  # of one trial, a third is none
+    assert ledger.end(first, epochs(3, 3, 0.3)) == "waiting"
+    for other in (100, 101):
+        ledger.halving.note(other, 3, (0.2, 10.0**9))
+    again = ledger.propose()
+    assert (again.number, len(again.curve), again.level.end) == (first, 3, 9)
+    assert ledger.note_epoch(first, epochs(1, 8, 0.4)) == ""
+    assert ledger.end(first, epochs(9, 9, 0.5)) == "complete"
+
+
+def test_the_best_third_goes_on_without_waiting(folder):
+    ledger = start(folder)
+    for other in (100, 101):
+        ledger.halving.note(other, 3, (0.2, 10.0**9))
+    number = ledger.propose().number
+    assert ledger.note_epoch(number, epochs(1, 3, 0.3)) == ""
+
+
+def test_a_cheap_network_goes_on_though_others_hear_better(folder):
+    ledger = start(folder)
+    for other in (100, 101, 102, 103, 104):
+        ledger.halving.note(other, 3, (0.2, 10.0**9))
+    for other in (105, 106):
+        ledger.halving.note(other, 3, (0.9, 10.0**9))
+    number = ledger.propose().number
+    assert ledger.note_epoch(number, epochs(1, 3, 0.3)) == ""
+
+
+def test_in_mode_best_the_cost_does_not_matter(folder):
+    ledger = start(folder, replace(SETTINGS, mode="best"))
+    for other in (100, 101, 102):
+        ledger.halving.note(other, 3, (0.9,))
+    assert ledger.note_epoch(ledger.propose().number, epochs(1, 3, 0.3))
+
+
+def test_what_waits_at_the_end_is_stopped_and_never_on_the_front(folder):
+    ledger = start(folder)
+    for _ in range(2):
         number = ledger.propose().number
-        ledger.halving.note(100 + number, 3, 0.9, 10.0)
-    assert ledger.note_epoch(number, epochs(1, 3, 0.95)) == ""  # best so far, whatever it costs
-    other = ledger.propose().number
-    assert "better fronts" in ledger.note_epoch(other, epochs(1, 3, 0.1))
-    assert ledger.end(other, epochs(1, 3, 0.1)) == "stopped"
+        ledger.note_epoch(number, epochs(1, 3, 0.95))
+        ledger.end(number, epochs(3, 3, 0.95))
+    for _ in range(2):
+        number = ledger.propose().number
+        ledger.end(number, {"epochs": "[]", "failure": "loss nan", "done": True})
+    assert ledger.propose() is None
+    assert ledger.states == {"failed": 2, "stopped": 2}
     table = trials_table(ledger.study)
-    assert front_table(table, DEFAULT_GOALS).empty
-    assert table.set_index("number").loc[other, "state"] == "stopped"
+    assert front_table(table, ("macro_accuracy", "macs")).empty
+    reasons = table[table["state"] == "stopped"]["reason"].tolist()
+    assert sorted(reasons) == [
+        "epoch 3: number 1 of the 2 trials that got there, of which 0 went on",
+        "epoch 3: number 2 of the 2 trials that got there, of which 0 went on",
+    ]
+
+
+def test_another_driver_has_those_wait_that_waited(folder):
+    first = start(folder)
+    number = first.propose().number
+    first.note_epoch(number, epochs(1, 3, 0.3))  # killed before it was written that it waits
+    second = start(folder)
+    assert list(second.waiting) == [number]
+    assert second.propose().number != number
+    third = start(folder)
+    assert list(third.waiting) == [number]
+    assert trial_state(third.study.get_trials()[number], is_locked=True) == "waiting"
+
+
+def test_a_stopped_trial_goes_on_in_a_study_that_grows(folder):
+    ledger = start(folder, replace(SETTINGS, trials=1))
+    number = ledger.propose().number
+    ledger.note_epoch(number, epochs(1, 3, 0.3))
+    ledger.end(number, epochs(3, 3, 0.3))
+    assert ledger.propose() is None
+    assert ledger.states == {"stopped": 1}
+    grown = start(folder, replace(SETTINGS, trials=4))
+    for other in (100, 101):
+        grown.halving.note(other, 3, (0.2, 10.0**9))
+    again = grown.propose()
+    assert (again.continues, len(again.curve)) == (number, 3)
+    assert again.number != number
+    grown.note_epoch(again.number, epochs(4, 4, 0.3))
+    killed = start(folder, replace(SETTINGS, trials=4))
+    assert (killed.num_ended, killed.num_started) == (0, 1)
+    retaken = killed.propose()
+    assert (retaken.number, retaken.continues) == (again.number, number)
+    assert killed.end(again.number, epochs(4, 9, 0.5)) == "complete"
+    assert killed.num_ended == 1
+
+
+def test_a_process_that_broke_is_tried_again_from_its_last_epoch_so_often(folder):
+    ledger = start(folder, replace(SETTINGS, retries=1, early_stopping=False))
+    number = ledger.propose().number
+    ledger.note_epoch(number, epochs(1, 2, 0.2))
+    assert ledger.end(number, None, error="killed by signal 9") == "retried"
+    again = ledger.propose()
+    assert (again.number, len(again.curve), again.is_alone) == (number, 2, False)
+    ledger.note_epoch(number, epochs(3, 3, 0.2))
+    assert ledger.end(number, None, error="out of memory", is_memory=True) == "retried"  # another epoch: counted anew
+    assert start(folder, ledger.plan.settings).propose().number == number
+    assert ledger.propose().is_alone
+    assert ledger.end(number, None, error="killed by signal 9") == "failed"
+    assert ledger.reasons[number] == "killed by signal 9 (tried 2 times)"
+
+
+def test_a_search_whose_first_trials_all_fail_gives_up_and_says_so(folder):
+    ledger = start(folder, replace(SETTINGS, trials=20))
+    for _ in range(5):
+        ledger.end(ledger.propose().number, {"epochs": "[]", "failure": "loss nan", "done": True})
+    assert ledger.propose() is None
+    assert ledger.exhausted == "the first 5 trials all failed"
+
+
+def test_a_killed_search_asks_for_the_same_as_one_that_was_not(tmp_path):
+    settings = replace(SETTINGS, trials=9, space="isotropic,cp_mobile", early_stopping=False)
+    asked = []
+    for restarts in (False, True):
+        folder = StudyFolder(tmp_path / str(restarts))
+        ledger = start(folder, settings)
+        for _ in range(9):
+            proposal = ledger.propose()
+            ledger.end(proposal.number, epochs(1, 9, 0.1 + proposal.cost.params / 2**20))
+            if restarts:
+                ledger = start(folder, settings)
+        asked.append([trial.params for trial in ledger.study.get_trials()])
+    assert asked[0] == asked[1]
 
 
 def test_a_failure_is_recorded_with_its_reason_and_the_search_goes_on(folder):
@@ -208,7 +338,7 @@ def start_values():
 
 
 def test_after_enough_rejections_a_proposal_is_repaired_and_that_is_recorded(folder, monkeypatch):
-    monkeypatch.setattr(ledger_module, "PATIENCE", 5)
+    monkeypatch.setattr(proposer_module, "PATIENCE", 5)
     settings = SearchSettings(data="nowhere", space="isotropic", trials=2, budget="macs=800K", epochs=9)
     ledger = start(folder, settings)
     proposals = [ledger.propose(), ledger.propose()]
@@ -239,9 +369,10 @@ def test_the_published_start_is_not_lost_to_a_kill_before_it_was_priced(folder):
 def test_a_rung_passed_while_nobody_listened_is_judged_all_the_same(folder):
     ledger = start(folder)
     for number in range(100, 104):
-        ledger.halving.note(number, 3, 0.9, 10.0)
+        ledger.halving.note(number, 3, (0.9, 10.0))
     number = ledger.propose().number
-    assert ledger.note_epoch(number, epochs(1, 5, 0.1)).startswith("epoch 3: 4 of the 5")
+    assert ledger.note_epoch(number, epochs(1, 5, 0.1)) == ""  # it is past it: nobody can stop it there any more
+    assert ledger.halving.promotable() == [100]
 
 
 @pytest.mark.parametrize("name", ["a?b", "a%20b", "a{x}b", "tau [dev] ü"])
