@@ -20,6 +20,7 @@ from objectives.budget import DEFAULT_BUDGET, parse_budget
 from objectives.quality import Quality
 from search.console import err, out
 from search.options import (
+    address_option,
     architecture_file_option,
     budget_option,
     cache_option,
@@ -35,6 +36,7 @@ from search.options import (
     split_option,
     study_argument,
     train_options,
+    workers_option,
 )
 from search.published import find_published, read_published
 from search.report import (
@@ -70,13 +72,14 @@ def cli() -> None:
 @search_options
 @click.option("--study", help="Name of the study. [default: data-space-number]")
 @results_option
-def search(data: Path | None, study: str | None, results: Path, **flags: Any) -> None:
+@address_option
+def search(data: Path | None, study: str | None, results: Path, address: str | None, **flags: Any) -> None:
     """Search DATA (a folder in the TAU layout) for networks on the front of quality against cost."""
     settings = settings_from(data, flags)
     from search.run import start_search
 
     folder = _new_folder(results, study, settings)
-    _run(lambda: start_search(settings, folder, out), folder)
+    _run(lambda: start_search(settings, folder, out, address=address), folder)
 
 
 @cli.command()
@@ -128,12 +131,14 @@ def _new_folder(results: Path, study: str | None, settings: SearchSettings) -> S
 @cli.command()
 @study_argument
 @results_option
-def resume(study: str | None, results: Path) -> None:
+@address_option
+@workers_option
+def resume(study: str | None, results: Path, address: str | None, workers: int | None) -> None:
     """Go on with STUDY (by default the latest) after Ctrl-C, a crash or a kill."""
     from search.run import resume_search
 
     folder = find_study(results, study)
-    _run(lambda: resume_search(folder, out), folder)
+    _run(lambda: resume_search(folder, out, address=address, workers=workers), folder)
 
 
 @cli.command()

@@ -10,7 +10,7 @@ import yaml
 from objectives.budget import BUDGETS, DEFAULT_BUDGET
 from objectives.cost import BYTES
 from objectives.goals import GOALS
-from search.settings import SearchSettings, make_settings, read_settings, spelled
+from search.settings import FIDELITIES, MODES, SAMPLERS, SearchSettings, make_settings, read_settings, spelled
 from search.study import RESULTS
 from spaces import METHODS, SPACES
 
@@ -68,6 +68,9 @@ teacher_option = click.option(
 workers_option = click.option(
     "--workers", type=int, help="Trials side by side. [default: the fastest, as timed at the start]"
 )
+address_option = click.option(
+    "--address", help="Of a Ray cluster to run on: HOST:PORT, or auto. [default: a Ray of this machine's own]"
+)
 fast_option = click.option(
     "--fast/--no-fast",
     default=None,
@@ -91,6 +94,12 @@ SEARCH_OPTIONS = (
     click.option(
         "--objectives", help=f"Of the front, with commas between: {', '.join(GOALS)}. [default: macro_accuracy,macs]"
     ),
+    click.option(
+        "--validation",
+        type=float,
+        help=f"Share of the training clips, whole locations, held out to choose by. {_default('validation')}",
+    ),
+    click.option("--unseen-devices", help="Training devices that only validation hears, with commas between."),
     click.option("--trials", type=int, help=f"Networks to train. {_default('trials')}"),
     click.option("--epochs", type=int, help=f"Of a trial that is not stopped early. {_default('epochs')}"),
     click.option("--seed", type=int, help=_default("seed")),
@@ -100,6 +109,33 @@ SEARCH_OPTIONS = (
         default=None,
         help="Stop what cannot reach the front. [default: on]",
     ),
+    click.option(
+        "--mode",
+        type=click.Choice(MODES),
+        help=f"Look for a whole front, or for the best network within the budget. {_default('mode')}",
+    ),
+    click.option(
+        "--fidelity",
+        type=click.Choice(FIDELITIES),
+        help="What a trial gets little of at first: epochs, or training clips (the 2024 splits). "
+        f"{_default('fidelity')}",
+    ),
+    click.option("--sampler", type=click.Choice(SAMPLERS), help=f"Who proposes. {_default('sampler')}"),
+    click.option(
+        "--sobol", type=int, help=f"Proposals spread evenly, of each architecture, to begin with. {_default('sobol')}"
+    ),
+    click.option(
+        "--start",
+        multiple=True,
+        metavar="STUDY|FILE",
+        help="Begin with the best of an earlier study, or a YAML or CSV list of configurations. Can be repeated.",
+    ),
+    click.option(
+        "--retries", type=int, help=f"Of a trial that crashed, hung or ran out of memory. {_default('retries')}"
+    ),
+    click.option("--stall", "stall_s", type=float, help="Seconds after which a silent trial has hung."),
+    click.option("--storage", help="URL of the study's database. [default: SQLite in its folder]"),
+    click.option("--checkpoints", help="Folder or URI of the trials' checkpoints. [default: the study's folder]"),
     fast_option,
     set_option,
     click.option("--range", "narrowed", multiple=True, metavar="KEY=LOW:HIGH", help="Narrow a range. Can be repeated."),
@@ -167,6 +203,10 @@ def settings_from(data: Path | None, flags: Mapping[str, Any], *, needs_data: bo
     """
     given = {name: str(value) if isinstance(value, Path) else value for name, value in flags.items()}
     given["teacher"] = [str(folder) for folder in given["teacher"]] or None
+    given["start"] = list(given["start"]) or None
+    for name in ("objectives", "unseen_devices"):
+        if given[name] is not None:
+            given[name] = [each.strip() for each in given[name].split(",")]
     config, held, narrowed = (given.pop(name) for name in ("config", "held", "narrowed"))
     given["data"] = None if data is None else str(data)
     given = {name: value for name, value in given.items() if value is not None}

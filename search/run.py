@@ -159,8 +159,16 @@ def limits_text(budget: Budget) -> str:
     return ", ".join(f"{name} <= {limit:,}" for name, limit in budget.limits().items()) or "no limits"
 
 
-def start_search(settings: SearchSettings, folder: StudyFolder, console: Console) -> Ledger:
+def start_search(
+    settings: SearchSettings, folder: StudyFolder, console: Console, *, address: str | None = None
+) -> Ledger:
     """Run a new search in `folder`.
+
+    Args:
+        settings: What is searched.
+        folder: Where its study will live.
+        console: To print on.
+        address: Of a Ray cluster to run on, or "auto"; None: a Ray of this machine's own.
 
     Raises:
         ValueError: What was asked for cannot be done; says why.
@@ -177,11 +185,19 @@ def start_search(settings: SearchSettings, folder: StudyFolder, console: Console
             TEACHERS: describe_teachers(settings),
         }
         study = folder.create(settings, attributes)
-        return _run(prepared, study, folder, console)
+        return _run(prepared, study, folder, console, address)
 
 
-def resume_search(folder: StudyFolder, console: Console) -> Ledger:
+def resume_search(
+    folder: StudyFolder, console: Console, *, address: str | None = None, workers: int | None = None
+) -> Ledger:
     """Go on with a search that was interrupted: finished trials are kept, interrupted ones taken up.
+
+    Args:
+        folder: Where the study lives.
+        console: To print on.
+        address: Of a Ray cluster to run on, or "auto"; None: a Ray of this machine's own.
+        workers: Trials side by side, this time; None: as the study has it.
 
     Raises:
         ValueError: The study, or the data it was started on, cannot be used any more.
@@ -190,6 +206,8 @@ def resume_search(folder: StudyFolder, console: Console) -> Ledger:
     with folder.lock():
         study = folder.open()
         settings = folder.settings()
+        if workers is not None:
+            settings = replace(settings, workers=workers)
         for name, digest in study.user_attrs.get(FILES, {}).items():
             file = Path(getattr(settings, name))
             if not file.is_file() or file_digest(file) != digest:
@@ -216,10 +234,10 @@ def resume_search(folder: StudyFolder, console: Console) -> Ledger:
                 + "; ".join(f"{name} was {recorded.get(name)}, is {found[name]}" for name in changed)
                 + "; bring the data back, or start a new study"
             )
-        return _run(prepared, study, folder, console)
+        return _run(prepared, study, folder, console, address)
 
 
-def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: Console) -> Ledger:
+def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: Console, address: str | None) -> Ledger:
     plan = prepared.plan
     ledger = Ledger(study, plan, prepared.surveys, len(prepared.scenes.train), prepared.splits)
     if ledger.num_left <= 0:
