@@ -9,7 +9,7 @@ the best that got there; those that wait when a search has nothing more to train
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from search.plan import Plan
 from search.pricing import Survey, price
 from search.proposer import Proposer, better_half, cost_record
 from search.record import Record
+from search.settings import SearchSettings
 from search.study import (
     ATTEMPTS,
     CONFIG,
@@ -42,6 +43,18 @@ from search.study import (
 from search.trial_config import TrialConfig
 
 MAX_FAILED_AT_FIRST = 5  # trials; when the first so many all fail, no other is tried
+
+
+def levels_of(settings: SearchSettings, splits: Sequence[str]) -> tuple[Level, ...]:
+    """Give the levels that the trials of a search climb.
+
+    Args:
+        settings: Of the search.
+        splits: That trials are trained on, one after the other; nothing where epochs are the fidelity.
+    """
+    if splits:
+        return levels_of_splits(splits, settings.epochs)
+    return levels_of_epochs(settings.split, settings.epochs, early_stopping=settings.early_stopping)
 
 
 @dataclass(frozen=True)
@@ -118,11 +131,7 @@ class Ledger:
         """
         settings = plan.settings
         self.study, self.plan = study, plan
-        self.levels = (
-            levels_of_splits(splits, settings.epochs)
-            if splits
-            else levels_of_epochs(settings.split, settings.epochs, early_stopping=settings.early_stopping)
-        )
+        self.levels = levels_of(settings, splits)
         self._objectives = settings.objectives
         self._ranked = self._objectives
         if settings.mode == "best":

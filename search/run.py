@@ -23,12 +23,12 @@ from objectives.budget import Budget
 from search.architecture_file import use_architecture_file
 from search.cluster import local_cluster
 from search.display import counting, make_display
-from search.ledger import Ledger
+from search.ledger import Ledger, levels_of
 from search.machine import MACHINE, Use, measure_use, share_machine
 from search.plan import Plan, make_plan
 from search.pricing import Survey, price
 from search.settings import SearchSettings, is_space_file
-from search.study import DATA, FILES, TEACHERS, USE, StudyError, StudyFolder
+from search.study import DATA, FILES, LEVELS, TEACHERS, USE, StudyError, StudyFolder
 from search.teachers import answers, export_digest, taught
 from search.trainable import TrialActor
 from search.trial_config import GIVEN
@@ -183,6 +183,7 @@ def start_search(
             DATA: describe_data(prepared.scenes),
             FILES: describe_files(settings),
             TEACHERS: describe_teachers(settings),
+            LEVELS: [asdict(level) for level in levels_of(settings, prepared.splits)],
         }
         study = folder.create(settings, attributes)
         return _run(prepared, study, folder, console, address)

@@ -36,6 +36,7 @@ ATTEMPTS = "attempts"  # epoch and reason of each process that broke in training
 PAUSED = "paused"  # the epoch at which a trial waits to go on
 CONTINUES = "continues"  # the stopped trial whose training this one goes on with
 LATENCY = "latency_ms"
+LEVELS = "levels"  # that a trial climbs: split, first and last epoch of each
 USE = "machine"  # how the trials use it
 LATENCY = "latency_ms"  # of a trial, measured where it is trained; only where it is an objective
 
