@@ -49,10 +49,12 @@ class Use:
     executions: Mapping[str, Execution]
     clips_per_s: Mapping[int, float]
 
-    def resources(self) -> dict[str, float]:
-        """Give what Ray sets aside for a trial."""
+    def resources(self, *, is_alone: bool = False) -> dict[str, float]:
+        """Give what Ray sets aside for a trial; for one that is to be alone, a whole GPU, or else the whole machine."""
+        if is_alone and self.gpus:
+            return {"cpu": self.cores, "gpu": 1.0, MACHINE: _floor(1 / self.workers)}
         gpu = {"gpu": _floor(self.gpus)} if self.gpus else {}
-        return {"cpu": self.cores, **gpu, MACHINE: _floor(1 / self.workers)}
+        return {"cpu": self.cores, **gpu, MACHINE: 1.0 if is_alone else _floor(1 / self.workers)}
 
     def execution(self, architecture: str) -> Execution:
         """Give how a step of an architecture is computed."""

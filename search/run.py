@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from search.study import DATA, FILES, LEVELS, TEACHERS, USE, StudyError, StudyFo
 from search.teachers import answers, export_digest, taught
 from search.trainable import TrialActor
 from search.trial_config import GIVEN
-from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors, actor_config
+from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors, actor_config, job_resources
 from search.user_module import file_digest
 from training.batches import require_material
 from training.material import Material, load_material
@@ -261,7 +262,7 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
         interruption = Interruption()
         with display, interruption.watched():
             try:
-                _tuner(searcher, scratch, interruption).fit()
+                make_tuner(searcher, scratch, interruption).fit()
             except (tune.TuneError, OptunaError, SQLAlchemyError) as error:
                 if searcher.broken is None:
                     raise
@@ -315,7 +316,17 @@ def _require_some_success(ledger: Ledger) -> Ledger:
     return ledger
 
 
-def _tuner(searcher: StudySearcher, scratch: Path, interruption: Interruption) -> tune.Tuner:
+def make_tuner(
+    searcher: StudySearcher, scratch: Path, interruption: Interruption, actor: type[tune.Trainable] = TrialActor
+) -> tune.Tuner:
+    """Make the Ray experiment that runs a searcher's jobs.
+
+    Args:
+        searcher: Of the study.
+        scratch: Folder for Ray's own files.
+        interruption: That Ctrl-C is seen by.
+        actor: What trains a job.
+    """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the study is the record
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is a crash that was asked for: `resume` mends both
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with verbose=0: Ray itself prints nothing
@@ -323,7 +334,7 @@ def _tuner(searcher: StudySearcher, scratch: Path, interruption: Interruption) -
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     return tune.Tuner(
-        tune.with_resources(TrialActor, searcher.use.resources()),
+        tune.with_resources(actor, partial(job_resources, searcher.use)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=LedgerScheduler(searcher),

@@ -2,7 +2,7 @@
 
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -43,6 +43,11 @@ def actor_config(config: TrialConfig, settings: SearchSettings, use: Use, split:
         "gpus": use.gpus,
         "execution": use.execution(config.architecture).to_dict(),
     }
+
+
+def job_resources(use: Use, config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """Give what Ray sets aside for the job that `config` describes."""
+    return tune.PlacementGroupFactory([use.resources(is_alone=config["is_alone"])])
 
 
 class Stateless:
