@@ -22,7 +22,7 @@ from search.early_stopping import Halving, Level, levels_of_epochs, levels_of_sp
 from search.plan import Plan
 from search.pricing import Survey, price
 from search.proposer import Proposer, better_half, cost_record
-from search.record import Record
+from search.record import make_record
 from search.study import (
     ATTEMPTS,
     CONFIG,
@@ -138,7 +138,7 @@ class Ledger:
         self._continued: set[int] = set()
         self._attempts: dict[int, list[dict[str, Any]]] = {}
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
-        self.record = Record(study, settings.sampler)
+        self.record = make_record(study, plan)
         for trial in trials:
             self._take_over(trial)
         self._judge_again()

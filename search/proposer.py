@@ -22,9 +22,9 @@ from search.plan import SEED, Plan
 from search.pricing import Survey, price, require_prunable
 from search.record import Record
 from search.repair import repairs
-from search.sampler import ARCHITECTURE
 from search.study import CONFIG, COST, ORIGIN, REJECTED
 from search.trial_config import TrialConfig
+from search.view import ARCHITECTURE
 
 PATIENCE = 10  # rejections in a row; then the last proposal is repaired
 EVEN_SHARE = 0.5  # of the trials whose architecture is drawn with no regard to what was learned
