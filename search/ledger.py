@@ -19,10 +19,11 @@ from optuna.trial import FrozenTrial, TrialState
 from objectives.cost import Cost
 from objectives.goals import GOALS, directions, values_of
 from search.early_stopping import Halving, Level, levels_of_epochs, levels_of_splits
+from search.estimates import Curve, estimate
 from search.plan import Plan
 from search.pricing import Survey, price
 from search.proposer import Proposer, better_half, cost_record
-from search.record import Record
+from search.record import make_record
 from search.settings import SearchSettings
 from search.study import (
     ATTEMPTS,
@@ -142,12 +143,13 @@ class Ledger:
         self.states: Counter[str] = Counter()
         self.complete: list[tuple[int, tuple[float, ...]]] = []
         self.reasons: dict[int, str] = {}
+        self._finished: dict[int, Curve] = {}  # of the complete
         self.hopeless = ""
         self._to_take_up: list[Proposal] = []
         self._continued: set[int] = set()
         self._attempts: dict[int, list[dict[str, Any]]] = {}
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
-        self.record = Record(study, settings.sampler)
+        self.record = make_record(study, plan)
         for trial in trials:
             self._take_over(trial)
         self._judge_again()
@@ -183,6 +185,7 @@ class Ledger:
         if trial.state == TrialState.COMPLETE:
             self.states["complete"] += 1
             self.complete.append((number, tuple(trial.values)))
+            self._finished[number] = curve
         elif trial.state == TrialState.RUNNING and STOPPED in attributes:
             self._tell(number, "stopped", str(attributes[STOPPED]))
         elif trial.state == TrialState.RUNNING and FAILURE in attributes:
@@ -273,6 +276,7 @@ class Ledger:
                 return self._promote(self.waiting.pop(number))
         if self.num_started >= self.plan.settings.trials:
             return None
+        self._show_estimates()
         accepted = self.proposer.ask(self._better())
         if accepted is None:
             return None
@@ -291,7 +295,6 @@ class Ledger:
             CONFIG: stopped.config.to_dict(),
             COST: cost_record(stopped.cost),
             ORIGIN: {"kind": "continued", "changes": [], "trial": stopped.number},
-            CONTINUES: stopped.number,
             **{f"{EPOCH}{epoch['epoch']}": dict(epoch) for epoch in stopped.curve},
             **({} if stopped.latency_ms is None else {LATENCY: stopped.latency_ms}),
         }
@@ -304,6 +307,19 @@ class Ledger:
         reason = self.halving.why(paused.number, len(paused.curve))
         self.record.set(paused.number, STOPPED, reason)
         self._tell(paused.number, "stopped", reason)
+
+    def _show_estimates(self) -> None:
+        """Have the sampler learn from what was trained for a while, as if it had been trained to the end."""
+        finished = list(self._finished.values())
+        partial = [*self.waiting.values(), *(running.proposal for running in self.running.values())]
+        for proposal in partial:
+            if len(proposal.curve) >= self.levels[0].end:
+                expected = {
+                    name: estimate(name, proposal.curve, finished)
+                    for name in self._objectives
+                    if GOALS[name].kind == "quality"
+                }
+                self.record.show(proposal.number, values_of(self._objectives, expected, self._costs(proposal)))
 
     def _better(self) -> list[str]:
         architectures = {number: config.architecture for number, config in self.proposer.numbers()}
@@ -378,6 +394,8 @@ class Ledger:
             self.record.set(number, VERSIONS, json.loads(result[VERSIONS]))
             values = values_of(self._objectives, running.last, self._costs(running.proposal))
             self.complete.append((number, values))
+            self._finished[number] = running.proposal.curve
+            self.record.show(number, None)
             return self._tell(number, "complete", values=values)
         if any(level.end == running.epoch for level in self.levels[:-1]) and result is not None:
             self._wait(running.proposal)
@@ -398,6 +416,7 @@ class Ledger:
         return "retried"
 
     def _fail(self, number: int, reason: str) -> str:
+        self.record.show(number, None)
         self.record.set(number, FAILURE, reason)
         return self._tell(number, "failed", reason)
 

@@ -18,10 +18,10 @@ from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, surv
 from search.ranges import EmptySpaceError, draw, largest, narrow, take
 from search.recipes import find_recipe, values_held
 from search.repair import descend, repairs
-from search.sampler import ARCHITECTURE
 from search.settings import SearchSettings, is_space_file
 from search.space_file import NUM_SAMPLED, find_space
 from search.trial_config import OWNED, TrialConfig, Value, field_types
+from search.view import ARCHITECTURE
 from spaces import Space
 from training.recipe import Recipe
 

@@ -22,9 +22,9 @@ from search.plan import SEED, Plan
 from search.pricing import Survey, price, require_prunable
 from search.record import Record
 from search.repair import repairs
-from search.sampler import ARCHITECTURE
 from search.study import CONFIG, COST, ORIGIN, REJECTED
 from search.trial_config import TrialConfig
+from search.view import ARCHITECTURE
 
 PATIENCE = 10  # rejections in a row; then the last proposal is repaired
 EVEN_SHARE = 0.5  # of the trials whose architecture is drawn with no regard to what was learned
@@ -62,13 +62,11 @@ class Proposer:
         self.exhausted = ""
         self._trained: dict[TrialConfig, int] = {}
         self._streak: list[dict[str, Any]] = []  # what was rejected since the last one that was not
-        self._position = 0  # proposals in the record
         for trial in trials:
             self._take_over(trial)
         self._enqueue_starts(trials, num_clips)
 
     def _take_over(self, trial: FrozenTrial) -> None:
-        self._position += 1
         rejected = trial.user_attrs.get(REJECTED)
         if rejected is not None:
             self.rejections[rejected["kind"]] += 1
@@ -128,7 +126,7 @@ class Proposer:
                 break
             if rejected % PATIENCE or not rejected:
                 self._enqueue_architecture(better)
-            accepted = self._consider(self.record.ask(proposal_seed(self.plan.settings.seed, self._position)))
+            accepted = self._consider(self.record.ask(proposal_seed(self.plan.settings.seed, self.record.num_trials)))
             if accepted is not None:
                 return accepted
         return None
@@ -142,7 +140,7 @@ class Proposer:
         names = list(self.plan.branches)
         if len(names) == 1 or self.record.is_any_waiting:
             return
-        random = Random(proposal_seed(self.plan.settings.seed, self._position - len(self._streak)))
+        random = Random(proposal_seed(self.plan.settings.seed, self.record.num_trials - len(self._streak)))
         known = [name for name in better if name in names]
         even = not known or random.random() < EVEN_SHARE
         self.record.enqueue({ARCHITECTURE: random.choice(names if even else known)})
@@ -202,7 +200,6 @@ class Proposer:
         number = self.record.keep(trial, is_rejected=False)
         self._trained[config] = number
         self._streak = []
-        self._position += 1
         return Accepted(number, config, cost)
 
     def _refuse(self, trial: Trial, values: dict[str, Any], error: ValueError) -> None:
@@ -215,7 +212,6 @@ class Proposer:
         self.record.keep(trial, is_rejected=True)
         self.rejections[kind] += 1
         self._streak.append(values)
-        self._position += 1
 
 
 def better_half(points: Sequence[tuple[str, Sequence[float]]], maximize: Sequence[bool]) -> list[str]:

@@ -14,8 +14,8 @@ from models import ARCHITECTURES, Architecture, Counts
 from search.ledger import Ledger
 from search.plan import make_plan
 from search.ranges import EmptySpaceError
-from search.sampler import ARCHITECTURE
 from search.settings import SearchSettings
+from search.view import ARCHITECTURE
 from spaces import SPACES, Space
 from training.recipe import Recipe
 

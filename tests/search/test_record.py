@@ -15,8 +15,6 @@ from optuna.trial import TrialState
 from objectives.goals import DEFAULT_GOALS
 from search.ledger import Ledger
 from search.plan import make_plan
-from search.record import Record
-from search.sampler import make_sampler
 from search.settings import SearchSettings
 from search.study import StudyFolder
 from search.table import front_table, trials_table
@@ -49,37 +47,6 @@ def test_a_proposal_is_one_transaction_whether_it_is_rejected_or_not(folder):
     trials = ledger.study.get_trials()
     assert {trial.state for trial in trials} == {TrialState.RUNNING, TrialState.PRUNED}
     assert num_transactions(folder) - before == len(trials)
-
-
-def test_what_is_asked_for_is_what_sampling_from_the_database_would_give(folder, tmp_path):
-    def ask(asked, trial):
-        trial.set_constraint("over", trial.suggest_float("x", 0, 1) - 0.5)
-        trial.suggest_int("n", 1, 64, log=True)
-        trial.set_user_attr("number", asked)
-        return trial.params["x"]
-
-    plain = StudyFolder(tmp_path / "plain").create(SETTINGS, {})
-    plain.sampler = make_sampler(seed=5)
-    plain.enqueue_trial({"x": 0.25})
-    record = Record(folder.create(SETTINGS, {}), make_sampler(seed=5))
-    record.enqueue({"x": 0.25})
-    running = []
-    for asked in range(30):  # of which ten are random
-        theirs, ours = plain.ask(), record.ask()
-        x = ask(asked, theirs)
-        assert ask(asked, ours) == x
-        if x > 0.5:
-            plain.tell(theirs, state=TrialState.PRUNED)
-        else:
-            running.append(theirs.number)
-        assert record.keep(ours, is_rejected=x > 0.5) == theirs.number
-        if len(running) > 2:
-            plain.tell(running[0], (x, 1.0))
-            record.tell(running.pop(0), TrialState.COMPLETE, (x, 1.0))
-    told = [(t.state, t.values, t.params, t.constraints, t.user_attrs) for t in plain.get_trials()]
-    kept = [(t.state, t.values, t.params, t.constraints, t.user_attrs) for t in folder.open().get_trials()]
-    assert kept == told
-    assert {state for state, *_ in kept} == {TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING}
 
 
 def test_numbers_are_the_studys_also_where_it_holds_what_was_never_asked(folder):
@@ -119,7 +86,7 @@ def test_a_driver_killed_at_any_moment_leaves_whole_proposals_alone(folder):
         assert {"cost", "config" if trial.state == TrialState.RUNNING else "rejected"} <= set(trial.user_attrs)
     handed_out = sum(trial.state == TrialState.RUNNING for trial in trials)
     assert start(folder).num_left == SETTINGS.trials
-    assert handed_out == len(start(folder)._interrupted)
+    assert handed_out == len(start(folder)._to_take_up)
 
 
 def finish(folder):
