@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup search test check lint tests browser clean
+.PHONY: help setup search test check lint tests browser postgres clean
 
 help:
 	@echo 'make search  set up .venv, make the demo data, search it: some minutes on two cores'
@@ -20,9 +20,9 @@ search: setup
 	$(BIN)/scenefront search --config demo.yaml
 	$(BIN)/scenefront plot
 
-test: setup browser tests
+test: setup browser postgres tests
 
-check: setup browser lint tests
+check: setup browser postgres lint tests
 
 tests:
 	$(BIN)/python -m pytest
@@ -33,13 +33,20 @@ lint:
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# A checking machine must have a browser; a developer may do without.
+# A checking machine must have a browser and PostgreSQL; a developer may do without.
 browser:
 	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then :; \
 	elif [ "$$CI" = true ]; then \
 		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 		$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
 	else echo 'no Chromium here: the browser tests will be skipped'; fi
+
+postgres:
+	@if command -v pg_ctl >/dev/null || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1; then :; \
+	elif [ "$$CI" = true ]; then \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql; \
+	else echo 'no PostgreSQL here: its tests will be skipped'; fi
 
 clean:
 	rm -rf .venv demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,14 +6,10 @@ only), a bootstrap file in the HOME of its dashboard process (nothing to ask a c
 statistics turned off. tests/search/test_cluster.py holds it against the system calls.
 """
 
-import fcntl
 import logging
 import os
 import secrets
-import shutil
 import signal
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,6 +17,7 @@ from pathlib import Path
 import ray
 from ray._private import ray_constants
 
+from search.scratch import private_folder
 from training.allocator import huge_pages
 
 # Ray keeps the first token that a process uses, so all clusters of one process share it.
@@ -31,8 +28,6 @@ _PREFIX = "sf-ray-"
 _MAX_FOLDER_BYTES = 103 - 64
 # The least that Ray takes is 75 MiB; trials pass their values through files, not through the store.
 _OBJECT_STORE_BYTES = 75 * 2**20
-# Ray's last processes may still be writing logs when its shutdown returns.
-_REMOVAL_PATIENCE_S = 5.0
 
 
 @contextmanager
@@ -59,7 +54,7 @@ def local_cluster(*, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, f
     if ray.is_initialized():
         raise RuntimeError("this process already uses a Ray: leave the first local_cluster before the next")
     with ExitStack() as stack:
-        folder = stack.enter_context(_private_folder())
+        folder = stack.enter_context(private_folder(_PREFIX, _MAX_FOLDER_BYTES))
         # Empty, but there: Ray takes it as the description of the cloud it would otherwise look for.
         (folder / "ray_bootstrap_config.yaml").write_text("{}\n")
         stack.enter_context(_sigterm_kept())
@@ -152,54 +147,3 @@ def _sigterm_kept() -> Iterator[None]:
     finally:
         with suppress(ValueError):  # not in the main thread: Ray has set none there either
             signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    """Make a folder that only this user can read, locked while this process lives."""
-    bases = dict.fromkeys((Path(tempfile.gettempdir()), Path("/tmp")))  # noqa: S108 - shorter than macOS's own
-    for base in bases:
-        _remove_stale(base)
-    longest = _MAX_FOLDER_BYTES - len(f"/{_PREFIX}") - 8  # mkdtemp appends eight characters
-    for base in bases:
-        if len(os.fsencode(base)) <= longest and os.access(base, os.W_OK):
-            break
-    else:
-        raise OSError(
-            f"Ray needs a writable temporary folder with a path of at most {longest} bytes, "
-            f"tried {', '.join(map(str, bases))}: set TMPDIR to one"
-        )
-    folder, lock = _make_locked(base)
-    try:
-        yield folder
-    finally:
-        deadline = time.monotonic() + _REMOVAL_PATIENCE_S
-        while folder.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            if time.monotonic() > deadline:
-                break  # the next start removes it
-            time.sleep(0.05)
-        os.close(lock)
-
-
-def _make_locked(base: Path) -> tuple[Path, int]:
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
-        lock = os.open(folder, os.O_RDONLY)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():
-            return folder, lock
-        os.close(lock)  # another start took it for a stale one before it was locked
-
-
-def _remove_stale(base: Path) -> None:
-    for folder in base.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # gone by now, or another user's
-            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-                continue
-            lock = os.open(folder, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(lock)

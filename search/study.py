@@ -1,7 +1,7 @@
 """A study: a search's one record, an Optuna study in a database inside the study's folder. Needs no torch.
 
     results/<study>/search.yaml            what ran
-    results/<study>/study.db               every configuration asked for, and what came of it
+    results/<study>/study.db               every configuration asked for, and what came of it; or in PostgreSQL
     results/<study>/trials/<number>/       checkpoint.safetensors, of a trial's last finished epoch
     results/<study>/.lock                  held while a search runs
 
@@ -13,19 +13,21 @@ import fcntl
 import shlex
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from objectives.goals import directions
 from search.names import unknown
 from search.settings import SearchSettings, read_settings
+from search.storage import Postgres, StorageError
 
 CONFIG, COST, QUALITY = "config", "cost", "quality"
 REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # each a reason
@@ -67,8 +69,34 @@ class StudyFolder:
 
     @property
     def database(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file, of a study that is in no other database."""
         return self.path / "study.db"
+
+    @property
+    def storage(self) -> Postgres | None:
+        """The database that the study's settings name; None: the SQLite file.
+
+        Raises:
+            ValueError: The settings cannot be read, or name no database.
+        """
+        if not self.settings_file.exists():
+            return None
+        storage = self.settings().storage
+        return None if storage is None else Postgres.parse(storage)
+
+    @property
+    def place(self) -> str:
+        """Where the record is, for a person; without a password."""
+        return str(self.storage or self.database)
+
+    def exists(self) -> bool:
+        """Whether there is a study, as far as this folder tells."""
+        return self.settings_file.exists() and (self.database.exists() or self.storage is not None)
+
+    def worked_on_at(self) -> float:
+        """Give when a search last wrote here, in seconds since the epoch."""
+        files = (self.settings_file, self.database, self.path / ".lock")
+        return max(file.stat().st_mtime for file in files if file.exists())
 
     @property
     def settings_file(self) -> Path:
@@ -89,12 +117,17 @@ class StudyFolder:
         return read_settings(self.settings_file)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, storage: str | None = None) -> Iterator[None]:
         """Keep the study for this process; a process that dies lets go of it.
+
+        Args:
+            storage: URL of the database of a study that is about to be created; one that exists names its own.
 
         Raises:
             StudyError: Another search holds it.
+            StorageError: One elsewhere does, or the database does not answer.
         """
+        postgres = self.storage if storage is None else Postgres.parse(storage)
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / ".lock", timeout=1)  # longer than `is_locked` holds it
         try:
@@ -104,59 +137,101 @@ class StudyFolder:
                 f"{self.path} is in use by another search; wait for it, or give this one a name of its own with --study"
             ) from None
         try:
-            yield
+            with nullcontext() if postgres is None else postgres.lock(self.name):
+                yield
+            (self.path / ".lock").touch()
         finally:
             lock.release()
 
     def is_locked(self) -> bool:
-        """Whether a search runs on this study now."""
+        """Whether a search runs on this study now.
+
+        Raises:
+            StorageError: The study's database does not answer.
+        """
         try:
             with (self.path / ".lock").open() as file:  # for reading: the study may lie where nothing can be written
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
-            return False
+            pass
         except BlockingIOError:
             return True
-        return False
+        storage = self.storage
+        return storage is not None and storage.is_locked(self.name)
 
     def create(self, settings: SearchSettings, attributes: Mapping[str, Any]) -> optuna.Study:
         """Start the study's record. The settings file comes last: with it the study exists.
 
         Raises:
-            StudyError: The folder already holds a study.
+            StudyError: The folder, or the database, already holds a study of this name.
+            StorageError: The database cannot be used.
         """
         if self.settings_file.exists():
             raise StudyError(f"{self.path} already holds a study; go on with `scenefront resume {self.address}`")
         self.path.mkdir(parents=True, exist_ok=True)
-        for leftover in self.path.glob("study.db*"):  # of a start that did not get as far as the settings
-            leftover.unlink()
+        postgres = None if settings.storage is None else Postgres.parse(settings.storage)
+        self._remove_leftover(postgres)
         study = optuna.create_study(
-            storage=self._storage(),
+            storage=self._sqlite() if postgres is None else postgres.open(creates=True),
             study_name=self.name,
             directions=["maximize" if more else "minimize" for more in directions(settings.objectives)],
         )
-        study.set_user_attr(OBJECTIVES, list(settings.objectives))
         for name, value in attributes.items():
             study.set_user_attr(name, value)
+        study.set_user_attr(OBJECTIVES, list(settings.objectives))  # the last: `_remove_leftover` goes by it
         temporary = self.path / ".search.yaml"
+        temporary.touch(mode=0o600 if postgres is not None and postgres.url.password else 0o666)
         temporary.write_text(settings.to_yaml(), encoding="utf-8")
         temporary.replace(self.settings_file)
         return study
+
+    def _remove_leftover(self, postgres: Postgres | None) -> None:
+        """Remove what a start left that did not get as far as the settings, and nothing else."""
+        if postgres is None:
+            for leftover in self.path.glob("study.db*"):
+                leftover.unlink()
+            return
+        storage = postgres.open(creates=True)
+        try:
+            study_id = storage.get_study_id_from_name(self.name)
+        except KeyError:
+            return
+        if OBJECTIVES in storage.get_study_user_attrs(study_id) or storage.get_n_trials(study_id):
+            raise StudyError(
+                f"{postgres} already holds a study {self.name}, of another folder; give this one a name of its own "
+                "with --study"
+            )
+        storage.delete_study(study_id)
 
     def open(self, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
         """Open the record of a study that exists.
 
         Raises:
             StudyError: There is none, or it cannot be read.
+            StorageError: Its database cannot be used.
         """
-        if not self.database.exists():
+        postgres = self.storage
+        if postgres is None and not self.database.exists():
             raise StudyError(f"{self.path} holds no study: {self.database.name} is missing")
         try:
-            return optuna.load_study(study_name=None, storage=self._storage(), sampler=sampler)
-        except (KeyError, ValueError, RuntimeError, SQLAlchemyError) as error:
-            raise StudyError(f"{self.database} is no study that can be read: {error.__cause__ or error}") from error
+            if postgres is None:
+                return optuna.load_study(study_name=None, storage=self._sqlite(), sampler=sampler)
+            return optuna.load_study(study_name=self.name, storage=postgres.open(), sampler=sampler)
+        except KeyError as error:
+            if postgres is None:
+                raise self._unreadable(error) from error
+            raise StudyError(
+                f"{postgres} holds no study {self.name}: it is known there by its folder's name of when it was started"
+            ) from error
+        except StorageError:
+            raise
+        except (ValueError, RuntimeError, OptunaError, SQLAlchemyError) as error:
+            raise self._unreadable(error) from error
 
-    def _storage(self) -> optuna.storages.RDBStorage:
+    def _unreadable(self, error: Exception) -> StudyError:
+        return StudyError(f"{self.place} is no study that can be read: {error.__cause__ or error}")
+
+    def _sqlite(self) -> optuna.storages.RDBStorage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
         # a URL would give characters such as ? and % in the folder's name a meaning of their own
@@ -174,10 +249,10 @@ def find_study(results: Path, name: str | None) -> StudyFolder:
     """
     folders = [StudyFolder(file.parent) for file in results.glob("*/search.yaml")]
     if name is None:
-        whole = [folder for folder in folders if folder.database.exists()]
+        whole = [folder for folder in folders if folder.exists()]
         if not whole:
             raise StudyError(f"there is no study in {results} yet; start one with `scenefront search`")
-        return max(whole, key=lambda folder: folder.database.stat().st_mtime)
+        return max(whole, key=StudyFolder.worked_on_at)
     for path in (results / name, Path(name)):
         if (path / "search.yaml").exists():
             return StudyFolder(path.resolve())

@@ -1,16 +1,23 @@
 """A study of every kind of trial, for the pictures; a browser; the command line, run in this process."""
 
+import itertools
 import os
 import shutil
+import socket
+import subprocess
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psycopg
 import pytest
 
 from search.__main__ import main
 
 NAN = float("nan")
+_NUMBERS = itertools.count()
 BROWSER_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -105,3 +112,43 @@ def browser():
         browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A PostgreSQL server of these tests alone: what stands before `/database` in its URLs, with a password."""
+    tools = shutil.which("pg_ctl") or next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))), None)
+    if tools is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no PostgreSQL: install the package postgresql")
+        pytest.skip("no PostgreSQL: install the package postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="sf-postgres-"))  # the server's user may not enter pytest's folders
+    user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}  # never as root
+    try:
+        (folder / "password").write_text("sec:ret/{1}")
+        if user:
+            for path in (folder, folder / "password"):
+                shutil.chown(path, "postgres")
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            port = found.getsockname()[1]
+
+        def pg_ctl(*arguments):
+            subprocess.run([tools, "-D", folder / "data", "-s", *arguments], check=True, cwd=folder, **user)
+
+        pg_ctl("init", "-o", f"-U tester -A scram-sha-256 --pwfile {folder}/password --no-sync")
+        pg_ctl("start", "-w", "-l", folder / "log", "-o", f"-F -p {port} -h 127.0.0.1 -k {folder}")
+        try:
+            yield f"postgresql://tester:sec%3Aret%2F%7B1%7D@127.0.0.1:{port}"
+        finally:
+            pg_ctl("stop", "-m", "immediate")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """Of an empty database."""
+    name = f"studies_{next(_NUMBERS)}"
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{postgres_server}/{name}"

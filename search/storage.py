@@ -1,0 +1,169 @@
+"""A study's record in PostgreSQL, by URL, and who holds the study there.
+
+A driver holds its study by a session's advisory lock: the server lets go of it when the driver's connection ends,
+however it ends. Names of studies are unique in a database. The password may stand in the URL, in PGPASSWORD, or in
+libpq's ~/.pgpass; it is never printed.
+"""
+
+import os
+import socket
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import optuna
+from optuna.exceptions import OptunaError
+from sqlalchemy import URL, Connection, NullPool, create_engine, make_url, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+DRIVERS = ("postgresql", "postgresql+psycopg", "postgres")
+WITHOUT_DRIVER = "needs the package psycopg: pip install 'psycopg[binary]>=3.2'"
+LOCK_PATIENCE_S = 1.0  # the server takes a moment to notice that the one before was killed
+_HOLDER = text("""
+    SELECT coalesce(activity.application_name, '') FROM pg_locks AS lock
+    JOIN pg_database ON pg_database.oid = lock.database AND pg_database.datname = current_database()
+    LEFT JOIN pg_stat_activity AS activity ON activity.pid = lock.pid
+    WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 1
+    AND (lock.classid::bigint << 32) | lock.objid::bigint = :key
+""")
+
+
+class StorageError(ValueError):
+    """A URL of no PostgreSQL database, one that does not answer, or a study that another driver holds."""
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A database of studies.
+
+    Attributes:
+        url: Whose driver is psycopg.
+    """
+
+    url: URL
+
+    @classmethod
+    def parse(cls, storage: str) -> "Postgres":
+        """Read a URL such as postgresql://user@host:5432/database.
+
+        Raises:
+            StorageError: It is none, or of another kind of database.
+        """
+        try:
+            url = make_url(storage)
+        except (ArgumentError, ValueError):  # their messages give the URL, so perhaps a password
+            raise StorageError(
+                "storage must be a URL such as postgresql://user@host:5432/database, and this is none; in a user or a "
+                "password write @ as %40, / as %2F and : as %3A"
+            ) from None
+        if url.drivername not in DRIVERS or not url.database:
+            raise StorageError(
+                f"storage must be a URL such as postgresql://user@host:5432/database, got {url}; "
+                "without one a study keeps its record in its folder"
+            )
+        return cls(url.set(drivername="postgresql+psycopg"))
+
+    def __str__(self) -> str:
+        """Give the URL as a user types it, without the password."""
+        url, shown = self.url, {name: self.url.query[name] for name in ("host", "port") if name in self.url.query}
+        return str(URL.create("postgresql", url.username, None, url.host, url.port, url.database, shown))
+
+    def open(self, *, creates: bool = False) -> optuna.storages.RDBStorage:
+        """Connect, for Optuna; `creates` where tables may be missing.
+
+        Raises:
+            StorageError: The database does not answer, or Optuna cannot use it.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # Optuna formats its URL as a template
+        url = self.url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
+        # of two that find no tables only one can make them
+        with self._making_tables() if creates else nullcontext():
+            try:
+                storage = optuna.storages.RDBStorage(
+                    url, engine_kwargs={"connect_args": self._connect_args()}, skip_table_creation=not creates
+                )
+            except ImportError as error:
+                raise StorageError(f"{self} {WITHOUT_DRIVER}") from error
+            except (RuntimeError, OptunaError, SQLAlchemyError) as error:
+                raise self._unusable(error) from error
+        weakref.finalize(storage, storage.engine.dispose)  # psycopg wants its connections closed
+        return storage
+
+    @contextmanager
+    def lock(self, study: str) -> Iterator[None]:
+        """Keep a study for this process; a process that dies, and a machine that does, let go of it.
+
+        Raises:
+            StorageError: Another driver holds it, or the database does not answer.
+        """
+        with self._session() as session:
+            # a machine that lost its power never closes its connection
+            session.execute(text("SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10"))
+            session.execute(text("SET tcp_keepalives_count = 3; SET idle_session_timeout = 0"))
+            deadline = time.monotonic() + LOCK_PATIENCE_S
+            key = {"key": _key(study)}
+            while not session.scalar(text("SELECT pg_try_advisory_lock(:key)"), key):
+                if time.monotonic() > deadline:
+                    holder = session.scalar(_HOLDER, key)
+                    raise StorageError(
+                        f"the study {study} of {self} is in use by another search{f', {holder}' if holder else ''}; "
+                        "wait for it, or give this one a name of its own with --study"
+                    )
+                time.sleep(LOCK_PATIENCE_S / 10)
+            yield
+
+    def is_locked(self, study: str) -> bool:
+        """Whether a driver anywhere holds a study now.
+
+        Raises:
+            StorageError: The database does not answer.
+        """
+        with self._session() as session:
+            return session.scalar(_HOLDER, {"key": _key(study)}) is not None
+
+    @contextmanager
+    def _making_tables(self) -> Iterator[None]:
+        with self._session() as session:
+            session.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _key("")})
+            yield
+
+    @contextmanager
+    def _session(self) -> Iterator[Connection]:
+        """Open a connection that no other work shares."""
+        try:
+            engine = create_engine(
+                self.url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=self._connect_args()
+            )
+            session = engine.connect()
+        except ImportError as error:
+            raise StorageError(f"{self} {WITHOUT_DRIVER}") from error
+        except SQLAlchemyError as error:
+            raise self._unusable(error) from error
+        with session:
+            yield session
+
+    def _connect_args(self) -> dict[str, Any]:
+        """Give what libpq is told beside the URL, but for what that says itself."""
+        ours = {
+            "application_name": f"process {os.getpid()} on {socket.gethostname()}",
+            "connect_timeout": 10,  # seconds
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+        }
+        return {name: value for name, value in ours.items() if name not in self.url.query}
+
+    def _unusable(self, error: Exception) -> StorageError:
+        cause = error.__cause__ or error
+        cause = getattr(cause, "orig", None) or cause
+        return StorageError(f"{self} cannot be used: {' '.join(str(cause).split())}")
+
+
+def _key(study: str) -> int:
+    """Give the 63 bits by which PostgreSQL knows a study's lock."""
+    return int.from_bytes(sha256(f"scenefront:{study}".encode()).digest()[:8]) >> 1
