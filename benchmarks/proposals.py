@@ -5,21 +5,23 @@ the next begins. On a disk that takes long to confirm, fewer transactions gain m
 """
 
 import tempfile
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import optuna
 import torch
-from optuna.samplers import BaseSampler
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import TPESampler
 from optuna.trial import Trial, TrialState
 
 from benchmarks.figure import Figure, compare
 from search.plan import Plan, make_plan
 from search.pricing import price
-from search.record import Record
-from search.sampler import make_sampler
+from search.proposer import cost_record
+from search.record import Record, make_record
 from search.settings import SearchSettings
 from search.study import CONFIG, COST, REJECTED, RESULTS, StudyFolder
 
@@ -34,11 +36,12 @@ GOAL = 2
 class Stepwise(Record):
     """Samples from the database and writes each value and attribute at once, as Optuna does by itself."""
 
-    def __init__(self, study: optuna.Study, sampler: BaseSampler) -> None:
+    def __init__(self, study: optuna.Study, plan: Plan) -> None:  # noqa: ARG002 - of a record
         self._study = study
-        self._study.sampler = sampler
+        with warnings.catch_warnings(category=ExperimentalWarning, action="ignore"):
+            self._study.sampler = TPESampler(multivariate=True, group=True, seed=1)
 
-    def ask(self) -> Trial:
+    def ask(self, seed: int) -> Trial:  # noqa: ARG002 - of a record
         """Start a trial in the database."""
         return self._study.ask()
 
@@ -62,7 +65,7 @@ def _rejecting(space: str, path: Path) -> Figure:
     settings = SearchSettings(data="", space=space, trials=1, epochs=1)
     plan = make_plan(settings, num_classes=10)
     plain_folder, plain = filled(path / "plain", plan, Stepwise)
-    ours_folder, ours = filled(path / "ours", plan, Record)
+    ours_folder, ours = filled(path / "ours", plan, make_record)
     before = _num_transactions(plain_folder), _num_transactions(ours_folder)
     told = compare(partial(reject, plain, plan), partial(reject, ours, plan), ROUNDS)
     num_rejected = NUM_REJECTED * (ROUNDS + 1)
@@ -75,29 +78,29 @@ def _rejecting(space: str, path: Path) -> Figure:
     return Figure(f"a rejected proposal of the space {space}", told["ratio"], "times", GOAL, True, measured)
 
 
-def filled(path: Path, plan: Plan, kind: type[Record], num_before: int = NUM_BEFORE) -> tuple[StudyFolder, Record]:
+def filled(path: Path, plan: Plan, make: Callable[[optuna.Study, Plan], Record]) -> tuple[StudyFolder, Record]:
     """Make a study with trials that were rejected and some that run."""
     folder = StudyFolder(path)
     study = folder.create(plan.settings, {})
-    filling = Record(study, make_sampler(seed=0))
-    for number in range(num_before):
-        _propose(filling, plan, is_rejected=number >= NUM_RUNNING)
-    return folder, kind(study, make_sampler(seed=1))
+    filling = make_record(study, plan)
+    for number in range(NUM_BEFORE):
+        _propose(filling, plan, number, is_rejected=number >= NUM_RUNNING)
+    return folder, make(study, plan)
 
 
 def reject(record: Record, plan: Plan) -> None:
     """Have `NUM_REJECTED` proposals rejected."""
-    for _ in range(NUM_REJECTED):
-        _propose(record, plan, is_rejected=True)
+    for seed in range(NUM_REJECTED):
+        _propose(record, plan, NUM_BEFORE + seed, is_rejected=True)
 
 
-def _propose(record: Record, plan: Plan, *, is_rejected: bool) -> None:
+def _propose(record: Record, plan: Plan, seed: int, *, is_rejected: bool) -> None:
     """Have a configuration sampled, priced and recorded, as the ledger does it, whatever it costs."""
-    trial = record.ask()
+    trial = record.ask(seed)
     values = plan.suggest(trial)
     with suppress(ValueError):  # what builds no network has no price
         cost = price(plan.config(values), plan.settings.precision)
-        trial.set_user_attr(COST, {"macs": cost.macs, "params": cost.params})
+        trial.set_user_attr(COST, cost_record(cost))
         for name, excess in plan.budget.excess(cost).items():
             trial.set_constraint(name, excess)
     verdict = {"kind": "over macs", "reason": "over budget"} if is_rejected else values
