@@ -7,6 +7,7 @@ and nearly normal, as the accuracies of one network from several seeds are.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 CONFIDENCE = 0.95
 _STEPS = 2_000  # of Simpson's rule; the quantile is then right to eight digits
@@ -46,6 +47,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return Interval(mean, t_quantile(count - 1) * math.sqrt(variance / count), count)
 
 
+@lru_cache(maxsize=256)
 def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
     """Give how far from 0 the share `confidence` of Student's t distribution reaches, to either side.
 
