@@ -67,7 +67,7 @@ class Group:
     size_px: int
 
 
-# In drawing order: the front comes last, on top. What has no quality is drawn along the bottom edge.
+# In drawing order: the front comes last, on top. What has no quality is drawn along the edge where the worst would be.
 GROUPS = {
     "rejected": Group("rejected, not trained", GREY, "line-ns", "|", 12),
     "failed": Group("failed", PURPLE, "x-thin", "x", 9),
@@ -79,8 +79,8 @@ GROUPS = {
 }
 HOLLOW = {"dominated", "over"}
 SAME = {"complete": "dominated", "interrupted": "running", "waiting": "running"}  # states that are drawn alike
-# Where trials without a quality stand, as a share of the plot's height.
-BOTTOM = 0.02
+# Where trials without a quality stand, as a share of the plot's height from its worse edge.
+EDGE = 0.02
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,9 @@ class Drawing:
     message: str
 
     def heights(self, group: pd.DataFrame) -> list[float]:
-        """Place trials upward: those without a value along the bottom edge."""
-        bottom = self.y.at(BOTTOM)
-        return [bottom if math.isnan(value) else value for value in _values(group, self.y.name)]
+        """Place trials upward: those without a value along the worse edge."""
+        edge = self.y.at(EDGE if GOALS[self.y.name].maximize else 1 - EDGE)
+        return [edge if math.isnan(value) else value for value in _values(group, self.y.name)]
 
     def errors(self, group: pd.DataFrame) -> list[float] | None:
         """Give how far each trial's interval reaches upward and downward; None where none has one."""
@@ -228,7 +228,7 @@ def write_png(
         axes = figure.add_subplot()
         _draw_axes(axes, drawing)
         text = fill(drawing.summary, 125)
-        axes.set_title(title, loc="left", fontweight="bold", pad=20 + 14 * (1 + text.count("\n")))
+        axes.set_title(title, loc="left", fontweight="bold", pad=24 + 10 * text.count("\n"))
         summary = axes.annotate(
             text,
             (0, 1),
@@ -328,7 +328,7 @@ def _summary(
     if limits:
         text += f" Budget: {', '.join(f'{name} {limit:,.0f}' for name, limit in limits.items())}."
     if set(objectives) != set(axes):
-        named = ", ".join(GOALS[name].title for name in objectives)
+        named = "; ".join(GOALS[name].title for name in objectives)
         text += f" The front is by {named}; the line joins those of it that are best in the two drawn."
     return text
 
@@ -341,21 +341,21 @@ def _message(groups: Mapping[str, pd.DataFrame]) -> str:
 
 
 def _scale(name: str, values: np.ndarray, limit: float | None, *, is_upward: bool = False) -> Scale:
-    """Cover every value and the limit, with some air on both sides; upward, with room along the bottom edge."""
+    """Cover every value and the limit, with some air on both sides; upward, with room along the worse edge."""
     known = values[~np.isnan(values)]
-    is_log = GOALS[name].kind == "cost" and bool(len(known)) and 0 < 10 * known.min() < known.max()
     ends = [*known.tolist(), *([] if limit is None else [limit])]
     if name.endswith("accuracy"):
         low, high = min(ends, default=0.0), max(ends, default=1.0)
         air = max(0.02, 0.12 * (high - low))
         return Scale(name, max(-0.02, low - 1.5 * air), min(1.02, high + air), False, limit)
     low, high = min(ends, default=1.0), max(ends, default=10.0)
-    if is_log:
+    room = 2 if is_upward else 1  # along the worse edge, which is the upper one
+    if GOALS[name].kind == "cost" and bool(len(known)) and 0 < 10 * known.min() < known.max():
         air = (high / low) ** 0.06
-        return Scale(name, low / air, high * air, True, limit)
+        return Scale(name, low / air, high * air**room, True, limit)
     low = min(low, high / 2) if GOALS[name].kind == "cost" else low
     air = 0.06 * (high - low) or 0.06 * high or 1.0
-    return Scale(name, low - (1.5 * air if is_upward else air), high + air, False, limit)
+    return Scale(name, low - air, high + room * air, False, limit)
 
 
 def _is_above_middle(scale: Scale) -> bool:
