@@ -18,6 +18,7 @@ import click
 
 from objectives.budget import DEFAULT_BUDGET, parse_budget
 from objectives.quality import Quality
+from search.command_front import front, plot, print_front, print_seeds
 from search.console import err, out
 from search.options import (
     address_option,
@@ -50,7 +51,6 @@ from search.report import (
     recipes_table,
     terminal_table,
 )
-from search.seeds import seeds_lines, seeds_report
 from search.settings import SearchSettings, is_space_file
 from search.study import (
     STATES,
@@ -58,13 +58,17 @@ from search.study import (
     StudyFolder,
     find_study,
 )
-from search.table import front_table, rejection_kinds, study_table, trials_table, varied_sizes
+from search.table import rejection_kinds, trials_table
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="scenefront")
 def cli() -> None:
     """Find small acoustic-scene classifiers that fit a hard complexity budget."""
+
+
+cli.add_command(front)
+cli.add_command(plot)
 
 
 @cli.command()
@@ -183,7 +187,7 @@ def _run(go: Callable[[], object], folder: StudyFolder) -> None:
     except SearchFailedError as error:
         _fail(str(error), 1)
     is_training = folder.settings().train
-    (_print_seeds if is_training else _print_front)(folder)
+    (print_seeds if is_training else print_front)(folder)
     plot = f"scenefront plot {folder.address}     the front as a page and as a picture\n      "
     out.print(
         f"\nNext: {'' if is_training else plot}"
@@ -231,79 +235,6 @@ def status(study: str | None, results: Path, as_json: bool) -> None:
         )
     if not is_locked and done < settings.trials:
         out.print(f"go on with `scenefront resume {folder.address}`", soft_wrap=True)
-
-
-@cli.command()
-@study_argument
-@results_option
-@json_option
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
-@click.option("--all", "every", is_flag=True, help="All trials, not the front alone.")
-def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: bool) -> None:
-    """Print the Pareto front of STUDY, the cheapest network first; after `train`, the seeds and their mean."""
-    folder = find_study(results, study)
-    if folder.settings().train and not every and not as_csv:
-        if as_json:
-            click.echo(json.dumps(seeds_report(folder.open()), indent=2))
-        else:
-            _print_seeds(folder)
-        return
-    if not (as_json or as_csv):
-        _print_front(folder, every=every)
-        return
-    table = study_table(folder)
-    rows = table if every else front_table(table, folder.settings().objectives)
-    click.echo(rows.to_json(orient="records", indent=2) if as_json else rows.to_csv(index=False), nl=as_json)
-
-
-def _print_front(folder: StudyFolder, *, every: bool = False) -> None:
-    settings, record = folder.settings(), folder.open()
-    table = trials_table(record, is_locked=folder.is_locked(), budget=settings.limits())
-    rows = table if every else front_table(table, settings.objectives)
-    if rows.empty:
-        out.print("the front is empty: no trial is fully trained yet")
-        return
-    several = table["config.architecture"].nunique() > 1
-    words = ["state", *(["architecture", "network"] if several else [])]
-    sizes = [] if several else varied_sizes(record)
-    figures = {
-        "macro accuracy": ("macro_accuracy", ".3f"), "log loss": ("log_loss", ".3f"), "MACs": ("macs", ",.0f"),
-        "parameters": ("params", ",.0f"), f"bytes at {settings.precision}": ("size_bytes", ",.0f"),
-        "peak bytes": ("peak_bytes", ",.0f"),
-    }  # fmt: skip
-    lines = {"trial": [*words, "epoch", *figures, *sizes]}
-    for _, row in rows.iterrows():
-        lines[str(row["number"])] = [
-            *(_cell(row.get(name, row.get(f"config.{name}"))) for name in words),
-            f"{row['epoch']}/{row['epochs']}" if row["epoch"] else "",
-            *(_figure(row[name], form) for name, form in figures.values()),
-            *(_cell(row.get(f"config.{name}")) for name in sizes),
-        ]
-    counts = Counter(table["state"])
-    told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    title = f"{folder.name}: {'all trials' if every else 'the Pareto front'} ({told})"
-    out.print(terminal_table(lines, title, num_texts=1 + len(words)))
-
-
-def _print_seeds(folder: StudyFolder) -> None:
-    report = seeds_report(folder.open())
-    if not report["seeds"]:
-        out.print("no seed is fully trained yet")
-        return
-    trained, wanted = len(report["seeds"]), folder.settings().trials
-    counted = f"{trained} of {wanted} seeds" if trained < wanted else f"{wanted} seed{'s' if wanted > 1 else ''}"
-    interval = (
-        f"mean ± {report['confidence']:.0%} interval by Student's t" if trained > 1 else "no interval of one alone"
-    )
-    out.print(terminal_table(seeds_lines(report), f"{folder.name}: {counted}, {interval}"))
-
-
-def _cell(value: Any) -> str:
-    return value if isinstance(value, str) else _figure(value, "g")
-
-
-def _figure(value: Any, form: str) -> str:
-    return "" if value is None or value != value else format(value, form)  # noqa: PLR0124 - NaN
 
 
 @cli.command()
@@ -381,25 +312,6 @@ def recipes(name: str | None, as_json: bool) -> None:
     else:
         for line in recipe_lines(chosen[0]):
             out.print(line, soft_wrap=True)
-
-
-@cli.command()
-@study_argument
-@results_option
-@click.option("--out", "target", type=path_type, help="Folder to write to. [default: the study's]")
-def plot(study: str | None, results: Path, target: Path | None) -> None:
-    """Draw the front of STUDY: an interactive page, front.html, and a picture, front.png."""
-    from search.plot import write_html, write_png
-
-    folder = find_study(results, study)
-    settings = folder.settings()
-    table = study_table(folder)
-    target = target or folder.path
-    target.mkdir(parents=True, exist_ok=True)
-    limits = settings.limits().limits()
-    write_html(target / "front.html", table, title=folder.name, cost=settings.objectives[-1], limits=limits)
-    write_png(target / "front.png", table, title=folder.name, cost=settings.objectives[-1], limits=limits)
-    out.print(f"{target / 'front.html'}\n{target / 'front.png'}", soft_wrap=True)
 
 
 @cli.command()

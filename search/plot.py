@@ -1,11 +1,11 @@
 """A study's front as a picture: an interactive HTML page of its own, and a PNG.
 
-Every group has a colour and a shape of its own.
+Two objectives are drawn, of a front of three or more too. Every group has a colour and a shape of its own.
 """
 
 import html
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
@@ -16,14 +16,18 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 from matplotlib.transforms import blended_transform_factory
 
+from objectives.front import non_dominated
+from objectives.goals import DEFAULT_GOALS, GOALS, Goal, directions
 from search.page import (
     AXIS,
     BLUE,
+    GREEN,
     GREY,
     GRID_COLOUR,
     LEGEND,
@@ -39,10 +43,16 @@ from search.page import (
 )
 from search.report import si_text
 
-COST_TITLES = {
+TITLES = {
+    "macro_accuracy": "Macro accuracy",
+    "log_loss": "Log loss",
+    "unseen_accuracy": "Accuracy on unseen devices",
+    "worst_device_accuracy": "Accuracy on the worst device",
     "macs": "Multiply-accumulates per clip",
     "params": "Parameters",
+    "size_bytes": "Bytes of the parameters",
     "peak_bytes": "Bytes of activations at their peak, as int8",
+    "latency_ms": "Latency of one clip in ms",
 }
 
 
@@ -57,55 +67,170 @@ class Group:
     size_px: int
 
 
-# In drawing order: the front comes last, on top. "rejected" is drawn along the bottom edge.
+# In drawing order: the front comes last, on top. What has no quality is drawn along the edge where the worst would be.
 GROUPS = {
     "rejected": Group("rejected, not trained", GREY, "line-ns", "|", 12),
     "failed": Group("failed", PURPLE, "x-thin", "x", 9),
     "stopped": Group("stopped early", ORANGE, "triangle-down", "v", 9),
-    "running": Group("running or interrupted", SKY, "diamond", "D", 8),
+    "running": Group("running, waiting or interrupted", SKY, "diamond", "D", 8),
+    "over": Group("trained, but over the budget", GREEN, "square-open", "s", 8),
     "dominated": Group("dominated", BLUE, "circle-open", "o", 8),
     "front": Group("front", VERMILION, "star", "*", 14),
 }
-HOLLOW = {"dominated"}
-# Where trials without a quality stand, as a share of the plot's height.
-BOTTOM = 0.02
+HOLLOW = {"dominated", "over"}
+SAME = {"complete": "dominated", "interrupted": "running", "waiting": "running"}  # states that are drawn alike
+# Where trials without a quality stand, as a share of the plot's height from its worse edge.
+EDGE = 0.02
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One axis.
+
+    Attributes:
+        name: Of the objective that it measures.
+        low: Where it begins.
+        high: Where it ends.
+        is_log: Whether it is logarithmic.
+        limit: The budget's, where it has one for this objective.
+    """
+
+    name: str
+    low: float
+    high: float
+    is_log: bool
+    limit: float | None
+
+    @property
+    def is_share(self) -> bool:
+        """Whether its values are shares of 1, written in percent."""
+        return self.name.endswith("accuracy")
+
+    @property
+    def is_cost(self) -> bool:
+        """Whether its values are written with decimal prefixes."""
+        return GOALS[self.name].kind == "cost"
+
+    def at(self, share: float) -> float:
+        """Give the value at a share of the axis."""
+        if self.is_log:
+            return float(self.low * (self.high / self.low) ** share)
+        return self.low + share * (self.high - self.low)
+
+    def plotly(self) -> dict[str, Any]:
+        """Describe the axis to Plotly."""
+        written = (".0%" if self.high - self.low > 0.06 else ".1%") if self.is_share else ("~s" if self.is_cost else "")
+        edges = [self.low, self.high]
+        return {
+            **AXIS,
+            "title": {"text": TITLES[self.name]},
+            "type": "log" if self.is_log else "linear",
+            "range": [math.log10(edge) for edge in edges] if self.is_log else edges,
+            "tickformat": written,
+            "dtick": "D2" if self.is_log else None,
+        }
+
+    def matplotlib(self, axis: Axis) -> None:
+        """Describe the axis to matplotlib; the range is the axes' to set."""
+        if self.is_share:
+            axis.set_major_formatter(PercentFormatter(1.0, decimals=0 if self.high - self.low > 0.06 else 1))
+        elif self.is_cost:
+            axis.set_major_formatter(FuncFormatter(lambda value, _: si_text(value)))
+        if self.is_log:
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_minor_locator(NullLocator())
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What is drawn, before anybody says how.
+
+    Attributes:
+        groups: The trials that can be placed, as `GROUPS` draws them.
+        x: Across.
+        y: Upward.
+        corners: Of the line that joins the front, in both axes.
+        summary: What a reader should know beside it.
+        message: What is missing where there is no front to look at, or nothing.
+    """
+
+    groups: Mapping[str, pd.DataFrame]
+    x: Scale
+    y: Scale
+    corners: tuple[list[float], list[float]]
+    summary: str
+    message: str
+
+    def heights(self, group: pd.DataFrame) -> list[float]:
+        """Place trials upward: those without a value along the worse edge."""
+        edge = self.y.at(EDGE if GOALS[self.y.name].maximize else 1 - EDGE)
+        return [edge if math.isnan(value) else value for value in _values(group, self.y.name)]
+
+    def errors(self, group: pd.DataFrame) -> list[float] | None:
+        """Give how far each trial's interval reaches upward and downward; None where none has one."""
+        name = f"{self.y.name}_half"
+        halves = _values(group, name) if name in group else np.full(len(group), np.nan)
+        return None if np.isnan(halves).all() else [0.0 if math.isnan(half) else half for half in halves.tolist()]
 
 
 def write_html(
-    path: Path, trials: pd.DataFrame, *, title: str, cost: str = "macs", limits: Mapping[str, float]
+    path: Path,
+    trials: pd.DataFrame,
+    *,
+    title: str,
+    objectives: Sequence[str] = DEFAULT_GOALS,
+    x: str = "macs",
+    y: str = "macro_accuracy",
+    limits: Mapping[str, float],
 ) -> None:
     """Write the front as one page that needs nothing else: no network, no other file.
 
     Args:
         path: The page; its folder must exist.
-        trials: One row a trial: number, state (complete, stopped, failed, running, interrupted, rejected), on_front,
-            macro_accuracy (0 to 1, or NaN), log_loss (nats), macs, params, size_bytes, epoch, epochs, reason,
-            and one column `config.<field>` for each value of a config.
+        trials: One row a trial, as of `search.table.trials_table`. A column `<y>_half` is how far an interval reaches
+            to either side of y.
         title: Of the page and the plot.
-        cost: The column on the x axis: macs or params.
-        limits: The budget: a line is drawn where it holds the column of the x axis.
+        objectives: Of the study, by which the front is the front.
+        x: The objective that is drawn across.
+        y: The objective that is drawn upward.
+        limits: The budget: a line is drawn where it holds one of the two.
 
     Raises:
-        ValueError: `cost` is no column that can be drawn.
+        ValueError: x or y is no objective that can be drawn, or both are the same.
     """
-    figure = _html_figure(_grouped(trials, cost), cost, limits)
+    drawing = _drawing(trials, objectives, x, y, limits)
     body = BODY.format(
-        summary=html.escape(_summary(trials, cost, limits)), plot=plot_html(figure, "front"), table=_table(trials, cost)
+        summary=html.escape(drawing.summary),
+        label=html.escape(
+            f"{TITLES[y]} against {TITLES[x][0].lower()}{TITLES[x][1:]}; the front is in the table below"
+        ),
+        plot=plot_html(_html_figure(drawing), "front"),
+        table=_table(trials, objectives, x),
     )
     path.write_text(page_html(title, body, STYLE), encoding="utf-8")
 
 
-def write_png(path: Path, trials: pd.DataFrame, *, title: str, cost: str = "macs", limits: Mapping[str, float]) -> None:
+def write_png(
+    path: Path,
+    trials: pd.DataFrame,
+    *,
+    title: str,
+    objectives: Sequence[str] = DEFAULT_GOALS,
+    x: str = "macs",
+    y: str = "macro_accuracy",
+    limits: Mapping[str, float],
+) -> None:
     """Write the front as a PNG of 1600 x 1000 pixels; arguments and errors as for `write_html`."""
-    groups = _grouped(trials, cost)
+    drawing = _drawing(trials, objectives, x, y, limits)
     with mpl.rc_context({"font.size": 10.5, "axes.axisbelow": True}):
         figure = Figure(figsize=(10, 6.25), dpi=160, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        _draw_axes(axes, groups, cost, limits)
-        axes.set_title(title, loc="left", fontweight="bold", pad=34)
+        _draw_axes(axes, drawing)
+        text = fill(drawing.summary, 125)
+        axes.set_title(title, loc="left", fontweight="bold", pad=24 + 10 * text.count("\n"))
         summary = axes.annotate(
-            fill(_summary(trials, cost, limits), 125),
+            text,
             (0, 1),
             (0, 8),
             xycoords="axes fraction",
@@ -117,104 +242,140 @@ def write_png(path: Path, trials: pd.DataFrame, *, title: str, cost: str = "macs
         figure.savefig(path, format="png")
 
 
-def staircase(costs: np.ndarray, qualities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Order the front's points by cost and join them by steps: what each budget can buy.
+def staircase(x: np.ndarray, y: np.ndarray, *, maximize_x: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Order a front's points along x, the best first, and join them by steps: what each x can buy.
 
     Args:
-        costs: (N,), less is better.
-        qualities: (N,), more is better.
+        x: (N,), of points of which none dominates another.
+        y: (N,).
+        maximize_x: Whether more of x is better.
 
     Returns:
-        The corners' costs and qualities, (2 N - 1,) each: level until the next point, then up.
+        The corners' x and y, (2 N - 1,) each: level until the next point, then up or down to it.
 
     >>> [corner.tolist() for corner in staircase(np.array([3, 1]), np.array([0.6, 0.4]))]
     [[1, 3, 3], [0.4, 0.4, 0.6]]
     """
-    order = np.lexsort((qualities, costs))
-    return np.repeat(costs[order], 2)[1:], np.repeat(qualities[order], 2)[:-1]
+    order = np.lexsort((y, -x if maximize_x else x))
+    return np.repeat(x[order], 2)[1:], np.repeat(y[order], 2)[:-1]
+
+
+def _drawing(trials: pd.DataFrame, objectives: Sequence[str], x: str, y: str, limits: Mapping[str, float]) -> Drawing:
+    for axis, name in (("x", x), ("y", y)):
+        if name not in TITLES:
+            raise ValueError(f"{axis} must be one of {', '.join(TITLES)}, got {name!r}")
+    if x == y:
+        raise ValueError(f"x and y must be two objectives, got {x} twice")
+    groups = _grouped(trials, x)
+    rows = pd.concat(groups.values())
+    return Drawing(
+        groups=groups,
+        x=_scale(x, _values(rows, x), limits.get(x)),
+        y=_scale(y, _values(rows, y), limits.get(y), is_upward=True),
+        corners=_corners(groups["front"], x, y),
+        summary=_summary(trials, groups, objectives, (x, y), limits),
+        message=_message(groups),
+    )
+
+
+def _values(rows: pd.DataFrame, name: str) -> np.ndarray:
+    """Give a column as numbers; one that the table does not have is not known."""
+    return rows[name].to_numpy(dtype=float) if name in rows else np.full(len(rows), np.nan)
 
 
 def _kinds(trials: pd.DataFrame) -> pd.Series:
-    """Name the group of `GROUPS` that each trial belongs to."""
-    named = trials["state"].replace({"complete": "dominated", "interrupted": "running"})
-    kinds = named.where(~trials["on_front"].astype(bool), "front")
-    unknown = sorted(set(kinds) - set(GROUPS))
+    """Name the group of `GROUPS` that each trial belongs to; a trial that another continues has none."""
+    kinds = trials["state"].replace(SAME).where(~trials["on_front"].astype(bool), "front")
+    if "fits" in trials:
+        kinds = kinds.where(trials["fits"].astype(bool) | (kinds != "dominated"), "over")
+    unknown = sorted(set(kinds) - set(GROUPS) - {"continued"})
     if unknown:
         raise ValueError(f"unknown state of a trial: {', '.join(map(repr, unknown))}")
     return kinds
 
 
-def _grouped(trials: pd.DataFrame, cost: str) -> dict[str, pd.DataFrame]:
-    """Split the trials as `GROUPS` draws them; those without a cost cannot be placed and are left out."""
-    if cost not in COST_TITLES:
-        raise ValueError(f"cost must be one of {', '.join(COST_TITLES)}, got {cost!r}")
-    kinds, placed = _kinds(trials), pd.to_numeric(trials[cost]) > 0
+def _grouped(trials: pd.DataFrame, x: str) -> dict[str, pd.DataFrame]:
+    """Split the trials as `GROUPS` draws them; those without an x cannot be placed and are left out."""
+    kinds, placed = _kinds(trials), ~np.isnan(_values(trials, x))
     return {name: trials[placed & (kinds == name)] for name in GROUPS}
 
 
-def _summary(trials: pd.DataFrame, cost: str, limits: Mapping[str, float]) -> str:
+def _corners(front: pd.DataFrame, x: str, y: str) -> tuple[list[float], list[float]]:
+    """Join those of the front that no other of it beats in both axes."""
+    points = np.column_stack([_values(front, x), _values(front, y)])
+    points = points[~np.isnan(points).any(axis=1)]
+    if not len(points):
+        return [], []
+    best = points[non_dominated(points, directions((x, y)))]
+    along, upward = staircase(best[:, 0], best[:, 1], maximize_x=GOALS[x].maximize)
+    return along.tolist(), upward.tolist()
+
+
+def _summary(
+    trials: pd.DataFrame,
+    groups: Mapping[str, pd.DataFrame],
+    objectives: Sequence[str],
+    axes: tuple[str, str],
+    limits: Mapping[str, float],
+) -> str:
     counts = _kinds(trials).value_counts()
     parts = [f"{GROUPS[name].label} {counts[name]}" for name in reversed(GROUPS) if name in counts]
     text = f"Trials: {'; '.join(parts) or 'none yet'}."
-    num_unplaced = len(trials) - sum(len(group) for group in _grouped(trials, cost).values())
+    num_unplaced = sum(counts[name] for name in GROUPS if name in counts) - sum(map(len, groups.values()))
     if num_unplaced:
-        text += f" Not drawn, for want of a cost: {num_unplaced}."
+        what = "a cost" if GOALS[axes[0]].kind == "cost" else GOALS[axes[0]].title
+        text += f" Not drawn, for want of {what}: {num_unplaced}."
     if limits:
         text += f" Budget: {', '.join(f'{name} {limit:,.0f}' for name, limit in limits.items())}."
+    if set(objectives) != set(axes):
+        named = "; ".join(GOALS[name].title for name in objectives)
+        text += f" The front is by {named}; the line joins those of it that are best in the two drawn."
     return text
 
 
-def _message(groups: Mapping[str, pd.DataFrame]) -> str | None:
+def _message(groups: Mapping[str, pd.DataFrame]) -> str:
     """Say what is missing where there is no front to look at."""
     if not any(len(group) for group in groups.values()):
         return "No trials yet"
-    if groups["front"].empty:
-        return "No front yet: no network has been trained to the end"
-    return None
+    return "No front yet: no network has been trained to the end" if groups["front"].empty else ""
 
 
-def _is_log(groups: Mapping[str, pd.DataFrame], cost: str) -> bool:
-    costs = pd.concat([group[cost] for group in groups.values()]).astype(float)
-    return bool(len(costs)) and costs.max() > 10 * costs.min()
-
-
-def _x_range(groups: Mapping[str, pd.DataFrame], cost: str, limits: Mapping[str, float]) -> tuple[float, float]:
-    """Cover every trial and the limit, with some air on both sides."""
-    costs = [float(x) for group in groups.values() for x in group[cost]]
-    costs += [limits[cost]] if cost in limits else []
-    low, high = min(costs, default=1.0), max(costs, default=10.0)
-    if _is_log(groups, cost):
+def _scale(name: str, values: np.ndarray, limit: float | None, *, is_upward: bool = False) -> Scale:
+    """Cover every value and the limit, with some air on both sides; upward, with room along the worse edge."""
+    known = values[~np.isnan(values)]
+    ends = [*known.tolist(), *([] if limit is None else [limit])]
+    if name.endswith("accuracy"):
+        low, high = min(ends, default=0.0), max(ends, default=1.0)
+        air = max(0.02, 0.12 * (high - low))
+        return Scale(name, max(-0.02, low - 1.5 * air), min(1.02, high + air), False, limit)
+    low, high = min(ends, default=1.0), max(ends, default=10.0)
+    room = 2 if is_upward else 1  # along the worse edge, which is the upper one
+    if GOALS[name].kind == "cost" and bool(len(known)) and 0 < 10 * known.min() < known.max():
         air = (high / low) ** 0.06
-        return low / air, high * air
-    low = min(low, high / 2)
-    air = 0.06 * (high - low)
-    return low - air, high + air
+        return Scale(name, low / air, high * air**room, True, limit)
+    low = min(low, high / 2) if GOALS[name].kind == "cost" else low
+    air = 0.06 * (high - low) or 0.06 * high or 1.0
+    return Scale(name, low - air, high + room * air, False, limit)
 
 
-def _label_left_of(limit: float, x_range: tuple[float, float], *, log: bool) -> bool:
+def _is_above_middle(scale: Scale) -> bool:
     """Say on which side of the budget's line its label has more room."""
-    low, high = x_range
-    middle = math.sqrt(low * high) if log else (low + high) / 2
-    return limit > middle
-
-
-def _y_range(groups: Mapping[str, pd.DataFrame]) -> tuple[float, float]:
-    """Cover every quality, with room for the ticks along the bottom edge."""
-    qualities = [y for group in groups.values() for y in group["macro_accuracy"] if not math.isnan(y)]
-    low, high = min(qualities, default=0.0), max(qualities, default=1.0)
-    air = max(0.02, 0.12 * (high - low))
-    return max(-0.02, low - 1.5 * air), min(1.02, high + air)
+    return scale.limit is not None and scale.limit > scale.at(0.5)
 
 
 def _hover(row: Mapping[Hashable, Any]) -> str:
     """Describe one trial in lines of HTML, every value escaped."""
-    accuracy, log_loss = row["macro_accuracy"], row["log_loss"]
     lines = [f"<b>trial {row['number']}</b> ({row['state']})"]
+    accuracy, log_loss = row["macro_accuracy"], row["log_loss"]
     if not pd.isna(accuracy):
         lines.append(f"macro accuracy {accuracy:.2%}" + ("" if pd.isna(log_loss) else f", log loss {log_loss:.3f}"))
+    devices = [name for name in ("unseen_accuracy", "worst_device_accuracy") if not pd.isna(row.get(name))]
+    lines += [f"{GOALS[name].title} {row[name]:.2%}" for name in devices]
     for name, label in (("macs", "MACs"), ("params", "parameters"), ("size_bytes", "bytes")):
         if not pd.isna(row[name]):
             lines.append(f"{row[name]:,.0f} {label}")
+    if not pd.isna(row.get("latency_ms")):
+        lines.append(f"{row['latency_ms']:.2f} ms a clip")
     if row["state"] != "rejected" and not pd.isna(row["epoch"]):
         lines.append(f"epoch {row['epoch']:.0f} of {row['epochs']:.0f}")
     if isinstance(row["reason"], str) and row["reason"]:
@@ -236,97 +397,90 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _html_figure(groups: Mapping[str, pd.DataFrame], cost: str, limits: Mapping[str, float]) -> go.Figure:
+def _html_figure(drawing: Drawing) -> go.Figure:
     figure = go.Figure()
-    low, high = _y_range(groups)
-    log = _is_log(groups, cost)
-    if len(groups["front"]):
-        x, y = staircase(groups["front"][cost].to_numpy(), groups["front"]["macro_accuracy"].to_numpy())
+    along, upward = drawing.corners
+    if along:
         line = {"color": GROUPS["front"].colour, "width": 2}
-        figure.add_scatter(x=x.tolist(), y=y.tolist(), mode="lines", line=line, hoverinfo="skip", showlegend=False)
+        figure.add_scatter(x=along, y=upward, mode="lines", line=line, hoverinfo="skip", showlegend=False)
     for name, style in GROUPS.items():
-        group = groups[name]
+        group = drawing.groups[name]
         if group.empty:
             continue
         marker = {"symbol": style.plotly, "color": style.colour, "size": style.size_px, "opacity": 0.95}
-        if style.plotly in {"line-ns", "x-thin", "circle-open"}:
+        if style.plotly in {"line-ns", "x-thin", "circle-open", "square-open"}:
             marker["line"] = {"color": style.colour, "width": 2}
+        errors = drawing.errors(group)
         figure.add_scatter(
             name=f"{style.label} ({len(group)})",
-            x=group[cost].tolist(),
-            y=group["macro_accuracy"].fillna(low + BOTTOM * (high - low)).tolist(),
+            x=_values(group, drawing.x.name).tolist(),
+            y=drawing.heights(group),
+            error_y=None if errors is None else {"type": "data", "array": errors, "thickness": 1.5},
             mode="markers",
             marker=marker,
             hovertext=[_hover(row) for row in group.to_dict("records")],
             hoverinfo="text",
             meta=name,
         )
-    if cost in limits:
-        left = _label_left_of(limits[cost], _x_range(groups, cost, limits), log=log)
-        figure.add_vline(x=limits[cost], line={"color": LIMIT_COLOUR, "dash": "dash", "width": 1.5}, layer="below")
+    _add_limits(figure, drawing)
+    if drawing.message:
         figure.add_annotation(
-            x=math.log10(limits[cost]) if log else limits[cost],
-            y=1,
-            yref="paper",
-            text=f"budget {si_text(limits[cost])}",
-            showarrow=False,
-            xanchor="right" if left else "left",
-            yanchor="top",
-            xshift=-4 if left else 4,
+            x=0.5, y=0.5, xref="paper", yref="paper", text=drawing.message, showarrow=False, font={"size": 18}
         )
-    message = _message(groups)
-    if message:
-        figure.add_annotation(
-            x=0.5, y=0.5, xref="paper", yref="paper", text=message, showarrow=False, font={"size": 18}
-        )
-    x_range = _x_range(groups, cost, limits)
     figure.update_layout(
         **layout(
             legend={**LEGEND, "traceorder": "reversed"},
             showlegend=True,
-            xaxis={
-                **AXIS,
-                "title": {"text": COST_TITLES[cost]},
-                "type": "log" if log else "linear",
-                "range": [math.log10(edge) for edge in x_range] if log else list(x_range),
-                "tickformat": "~s",
-                "dtick": "D2" if log else None,
-            },
-            yaxis={
-                **AXIS,
-                "title": {"text": "Macro accuracy"},
-                "tickformat": ".0%" if high - low > 0.06 else ".1%",
-                "range": [low, high],
-            },
+            xaxis=drawing.x.plotly(),
+            yaxis=drawing.y.plotly(),
         )
     )
     return figure
 
 
-def _draw_axes(axes: Axes, groups: Mapping[str, pd.DataFrame], cost: str, limits: Mapping[str, float]) -> None:
-    low, high = _y_range(groups)
-    axes.set_xscale("log" if _is_log(groups, cost) else "linear")
-    axes.set_xlim(*_x_range(groups, cost, limits))
-    axes.set_ylim(low, high)
-    axes.set_xlabel(COST_TITLES[cost])
-    axes.set_ylabel("Macro accuracy")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: si_text(value)))
-    if axes.get_xscale() == "log":
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0 if high - low > 0.06 else 1))
+def _add_limits(figure: go.Figure, drawing: Drawing) -> None:
+    """Draw the budget's lines, each with its label on the side that has more room."""
+    line = {"color": LIMIT_COLOUR, "dash": "dash", "width": 1.5}
+    for axis, scale in (("x", drawing.x), ("y", drawing.y)):
+        if scale.limit is None:
+            continue
+        place = math.log10(scale.limit) if scale.is_log else scale.limit
+        text = {"text": f"budget {si_text(scale.limit)}", "showarrow": False}
+        before = _is_above_middle(scale)
+        if axis == "x":
+            figure.add_vline(x=scale.limit, line=line, layer="below")
+            side = {"xanchor": "right" if before else "left", "yanchor": "top", "xshift": -4 if before else 4}
+            figure.add_annotation(x=place, y=1, yref="paper", **text, **side)
+        else:
+            figure.add_hline(y=scale.limit, line=line, layer="below")
+            side = {"xanchor": "left", "yanchor": "top" if before else "bottom", "xshift": 4}
+            figure.add_annotation(x=0, xref="paper", y=place, **text, **side)
+
+
+def _draw_axes(axes: Axes, drawing: Drawing) -> None:
+    x, y = drawing.x, drawing.y
+    axes.set_xscale("log" if x.is_log else "linear")
+    axes.set_yscale("log" if y.is_log else "linear")
+    axes.set_xlim(x.low, x.high)
+    axes.set_ylim(y.low, y.high)
+    axes.set_xlabel(TITLES[x.name])
+    axes.set_ylabel(TITLES[y.name])
+    x.matplotlib(axes.xaxis)
+    y.matplotlib(axes.yaxis)
     axes.grid(color=GRID_COLOUR)
     axes.spines[["top", "right"]].set_visible(False)
-    if len(groups["front"]):
-        x, y = staircase(groups["front"][cost].to_numpy(), groups["front"]["macro_accuracy"].to_numpy())
-        axes.plot(x, y, color=GROUPS["front"].colour, linewidth=1.8)
+    axes.plot(*drawing.corners, color=GROUPS["front"].colour, linewidth=1.8)
     for name, style in GROUPS.items():
-        group = groups[name]
+        group = drawing.groups[name]
         if group.empty:
             continue
+        along, upward = _values(group, x.name), drawing.heights(group)
+        errors = drawing.errors(group)
+        if errors is not None:
+            axes.errorbar(along, upward, errors, fmt="none", ecolor=style.colour, elinewidth=1.4, capsize=3)
         axes.scatter(
-            group[cost],
-            group["macro_accuracy"].fillna(low + BOTTOM * (high - low)),
+            along,
+            upward,
             s=style.size_px**2 * 0.8,
             marker=style.matplotlib,
             color="none" if name in HOLLOW else style.colour,
@@ -335,46 +489,68 @@ def _draw_axes(axes: Axes, groups: Mapping[str, pd.DataFrame], cost: str, limits
             label=f"{style.label} ({len(group)})",
             zorder=3,
         )
-    if cost in limits:
-        left = _label_left_of(limits[cost], _x_range(groups, cost, limits), log=_is_log(groups, cost))
-        axes.axvline(limits[cost], color=LIMIT_COLOUR, linestyle="--", linewidth=1.2, zorder=1.5)
+    _draw_limits(axes, drawing)
+    if drawing.message:
+        axes.text(0.5, 0.5, drawing.message, transform=axes.transAxes, ha="center", va="center", fontsize=14)
+    if any(len(group) for group in drawing.groups.values()):
+        axes.legend(reverse=True, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
+
+
+def _draw_limits(axes: Axes, drawing: Drawing) -> None:
+    line: dict[str, Any] = {"color": LIMIT_COLOUR, "linestyle": "--", "linewidth": 1.2, "zorder": 1.5}
+    if drawing.x.limit is not None:
+        left = _is_above_middle(drawing.x)
+        axes.axvline(drawing.x.limit, **line)
         axes.annotate(
-            f"budget {si_text(limits[cost])}",
-            (limits[cost], 1),
+            f"budget {si_text(drawing.x.limit)}",
+            (drawing.x.limit, 1),
             (-5 if left else 5, -3),
             xycoords=blended_transform_factory(axes.transData, axes.transAxes),
             textcoords="offset points",
             ha="right" if left else "left",
             va="top",
         )
-    message = _message(groups)
-    if message:
-        axes.text(0.5, 0.5, message, transform=axes.transAxes, ha="center", va="center", fontsize=14)
-    if any(len(group) for group in groups.values()):
-        axes.legend(reverse=True, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False)
+    if drawing.y.limit is not None:
+        below = _is_above_middle(drawing.y)
+        axes.axhline(drawing.y.limit, **line)
+        axes.annotate(
+            f"budget {si_text(drawing.y.limit)}",
+            (0, drawing.y.limit),
+            (5, -3 if below else 3),
+            xycoords=blended_transform_factory(axes.transAxes, axes.transData),
+            textcoords="offset points",
+            ha="left",
+            va="top" if below else "bottom",
+        )
 
 
-def _table(trials: pd.DataFrame, cost: str) -> str:
-    """Write the front as an HTML table, cheapest first, every value escaped."""
-    front = trials[trials["on_front"].astype(bool)].sort_values([cost, "number"])
+def _table(trials: pd.DataFrame, objectives: Iterable[str], x: str) -> str:
+    """Write the front as an HTML table, in the order of x, the best first, every value escaped."""
+    front = trials[trials["on_front"].astype(bool)].sort_values([x, "number"], ascending=[not GOALS[x].maximize, True])
     if front.empty:
         return "<p>No network has been trained to the end yet.</p>"
+    shown = {"macro_accuracy", "log_loss", "macs", "params", "size_bytes", *objectives}
+    goals = [goal for name, goal in GOALS.items() if name in shown]
     rows = [
         [
             str(row["number"]),
-            f"{row['macro_accuracy']:.2%}",
-            "" if pd.isna(row["log_loss"]) else f"{row['log_loss']:.3f}",
-            *("" if pd.isna(row[name]) else f"{row[name]:,.0f}" for name in ("macs", "params", "size_bytes")),
+            *(_cell(goal, row.get(goal.name)) for goal in goals),
             ", ".join(f"{name} {_short(value)}" for name, value in _config(row).items()),
         ]
         for row in front.to_dict("records")
     ]
-    head = ["Trial", "Macro accuracy", "Log loss", "MACs", "Parameters", "Bytes", "Config"]
-    return table_html(head, rows, label="table-title", texts=["Config"])
+    titles = [f"{goal.title[0].upper()}{goal.title[1:]}" for goal in goals]
+    return table_html(["Trial", *titles, "Config"], rows, label="table-title", texts=["Config"])
+
+
+def _cell(goal: Goal, value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{value:.2%}" if goal.name.endswith("accuracy") else goal.text(value)
 
 
 BODY = """<p>{summary}</p>
-<div id="plot" role="group" aria-label="Macro accuracy against cost; the front is in the table below">
+<div id="plot" role="group" aria-label="{label}">
 {plot}
 </div>
 <h2 id="table-title">The front</h2>

@@ -6,7 +6,8 @@
     results/<study>/.lock                  held while a search runs
 
 A trial's state follows from Optuna's state and the attributes below: COMPLETE is trained to the last epoch, PRUNED is
-rejected untrained or stopped early, FAIL is failed, RUNNING is running or, with nobody holding the lock, interrupted.
+rejected untrained or stopped early, FAIL is failed, RUNNING is running, waiting at the end of a level or, with nobody
+holding the lock, interrupted.
 """
 
 import fcntl
@@ -37,13 +38,12 @@ OBJECTIVES, VERSIONS, DATA, FILES, TEACHERS = "objectives", "versions", "data", 
 ATTEMPTS = "attempts"  # epoch and reason of each process that broke in training
 PAUSED = "paused"  # the epoch at which a trial waits to go on
 CONTINUES = "continues"  # the stopped trial whose training this one goes on with
-LATENCY = "latency_ms"
 LEVELS = "levels"  # that a trial climbs: split, first and last epoch of each
 USE = "machine"  # how the trials use it
 LATENCY = "latency_ms"  # of a trial, measured where it is trained; only where it is an objective
 
 RESULTS = Path("results")
-STATES = ("complete", "running", "waiting", "interrupted", "stopped", "failed", "rejected")
+STATES = ("complete", "running", "waiting", "interrupted", "stopped", "continued", "failed", "rejected")
 
 
 class StudyError(ValueError):

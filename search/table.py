@@ -13,11 +13,14 @@ from objectives.budget import Budget
 from objectives.cost import Cost
 from objectives.front import non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality
+from objectives.ranking import accuracy_on
 from search.study import (
     CONFIG,
+    CONTINUES,
     COST,
     FAILURE,
     LATENCY,
+    LEVELS,
     OBJECTIVES,
     ORIGIN,
     REJECTED,
@@ -43,7 +46,9 @@ def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget
     """Give a row for every configuration asked for.
 
     Columns: number, state, on_front, every name of `GOALS`, fits (the budget), epoch, epochs, reason, network (what was
-    varied of it), origin, and the config's fields as `config.<name>`. What is not known is NaN or empty.
+    varied of it), origin, the config's fields as `config.<name>` and, where trials are trained on one split after the
+    other, `accuracy_<split>` at the end of each. What is not known is NaN or empty. A stopped trial whose training
+    another goes on with is "continued".
 
     Args:
         study: The record.
@@ -51,13 +56,20 @@ def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget
         budget: What may be on the front; None: all that was trained.
     """
     asked = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
-    rows = [_row(trial, budget, is_locked=is_locked) for trial in asked]
+    levels = study.user_attrs.get(LEVELS, [])
+    rows = [_row(trial, budget, levels, is_locked=is_locked) for trial in asked]
     table = pd.DataFrame(rows, columns=None if rows else list(COLUMNS))
+    for trial in asked:
+        if CONTINUES in trial.user_attrs:
+            before = table["number"] == trial.user_attrs[CONTINUES]
+            table.loc[before, ["state", "reason"]] = ["continued", f"goes on as trial {trial.number}"]
     table["on_front"] = front_mask(table, study.user_attrs[OBJECTIVES])
     return table
 
 
-def _row(trial: FrozenTrial, budget: Budget | None, *, is_locked: bool) -> dict[str, Any]:
+def _row(
+    trial: FrozenTrial, budget: Budget | None, levels: Sequence[Mapping[str, Any]], *, is_locked: bool
+) -> dict[str, Any]:
     attributes = trial.user_attrs
     curve = learning_curve(trial)
     cost = attributes.get(COST, {})
@@ -70,11 +82,23 @@ def _row(trial: FrozenTrial, budget: Budget | None, *, is_locked: bool) -> dict[
         **{name: np.nan if known.get(name) is None else known[name] for name in GOALS},
         "fits": budget is None or not cost or budget.fits(_cost(cost)),
         "epoch": len(curve),
-        "epochs": config.get("epochs", 0),
+        "epochs": levels[-1]["end"] if levels else config.get("epochs", 0),
         "reason": str(rejected or attributes.get(STOPPED) or attributes.get(FAILURE) or ""),
         "network": " ".join(f"{_size(name)}={value}" for name, value in trial.params.items() if _size(name)),
         "origin": _origin_text(attributes.get(ORIGIN)),
+        **_split_accuracies(curve, levels),
         **{f"config.{name.rpartition('.')[2]}": value for name, value in config.items()},
+    }
+
+
+def _split_accuracies(curve: Sequence[Mapping[str, Any]], levels: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Give the macro accuracy at the end of the training on each split, NaN where it did not get so far."""
+    ends = {level["split"]: int(level["end"]) for level in levels}
+    if len(ends) < 2:
+        return {}
+    return {
+        accuracy_on(split): curve[end - 1]["macro_accuracy"] if end <= len(curve) else np.nan
+        for split, end in ends.items()
     }
 
 
@@ -98,7 +122,7 @@ def _origin_text(origin: Mapping[str, Any] | None) -> str:
     """Say where a configuration came from, if not from the sampler alone."""
     if origin is None:
         return ""
-    changes = ", ".join(origin["changes"])
+    changes = ", ".join(origin["changes"]) or (f"trial {origin['trial']}" if "trial" in origin else "")
     return f"{origin['kind']}{changes and f' ({changes})'}"
 
 

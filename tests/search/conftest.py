@@ -54,7 +54,9 @@ def run(capsys, monkeypatch, tmp_path):
 
 @pytest.fixture
 def trials():
-    """Three on the front, two dominated, two stopped, one failed, one running, four rejected."""
+    """Three on the front, two dominated, one over today's budget, two stopped, one that another continues, one failed,
+    one running, one waiting, four rejected.
+    """
     rows = [
         # number, state, on_front, macro_accuracy, macs, params, reason
         (0, "complete", True, 0.44, 29_747_914, 47_946, ""),
@@ -86,10 +88,18 @@ def trials():
         ),
         (11, "rejected", False, NAN, 46_000_000, 47_946, "over budget: macs 46,000,000 > 30,000,000 (1.53x)"),
         (12, "rejected", False, NAN, NAN, NAN, "invalid: patch 300 is larger than the input 256 x 65"),
+        (13, "complete", False, 0.46, 38_000_000, 110_000, ""),
+        (14, "waiting", False, 0.21, 5_600_000, 18_000, ""),
+        (15, "continued", False, 0.21, 5_600_000, 18_000, "goes on as trial 14"),
     ]
     table = pd.DataFrame(rows, columns=["number", "state", "on_front", "macro_accuracy", "macs", "params", "reason"])
     table["size_bytes"] = table["params"] * 2
     table["log_loss"] = np.where(table["macro_accuracy"].notna(), 2.3 - table["macro_accuracy"], NAN)
+    table["unseen_accuracy"] = table["macro_accuracy"] - 0.06
+    table["worst_device_accuracy"] = table["macro_accuracy"] - 0.11
+    table["peak_bytes"] = table["macs"] / 200
+    table["latency_ms"] = NAN
+    table["fits"] = table["number"] != 13
     table["epoch"] = np.where(table["state"] == "rejected", 0, np.where(table["state"] == "complete", 16, 4))
     table["epochs"] = 16
     table["config.architecture"] = "isotropic"

@@ -8,7 +8,6 @@ from optuna.trial import TrialState
 
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
-from objectives.goals import DEFAULT_GOALS
 from search import proposer as proposer_module
 from search.ledger import Ledger
 from search.plan import make_plan

@@ -37,7 +37,7 @@ def drawn(text):
 def test_every_priced_trial_is_one_point_of_its_group(tmp_path, trials):
     traces, _ = drawn(page(tmp_path, trials))
     counts = {trace["meta"]: len(trace["x"]) for trace in traces if trace["mode"] == "markers"}
-    assert counts == {"front": 3, "dominated": 2, "stopped": 2, "failed": 1, "running": 1, "rejected": 3}
+    assert counts == {"front": 3, "dominated": 2, "over": 1, "stopped": 2, "failed": 1, "running": 2, "rejected": 3}
     assert {trace["name"] for trace in traces if "name" in trace} == {
         f"{GROUPS[name].label} ({count})" for name, count in counts.items()
     }
@@ -59,17 +59,62 @@ def test_the_limit_is_drawn_and_the_axis_is_logarithmic_over_a_decade(tmp_path, 
 
 
 def test_parameters_can_be_the_cost(tmp_path, trials):
-    traces, layout = drawn(page(tmp_path, trials, cost="params"))
+    traces, layout = drawn(page(tmp_path, trials, x="params"))
     assert layout["annotations"][0]["text"] == "budget 128K"
     assert layout["xaxis"]["title"]["text"] == "Parameters"
     assert 47_946 in next(trace for trace in traces if trace.get("meta") == "front")["x"]
+
+
+def test_less_log_loss_is_better_and_the_line_goes_down(tmp_path, trials):
+    text = page(tmp_path, trials, objectives=("log_loss", "macs"), y="log_loss")
+    traces, layout = drawn(text)
+    (line,) = [trace for trace in traces if trace["mode"] == "lines"]
+    assert line["y"] == pytest.approx([1.99, 1.99, 1.90, 1.90, 1.86])
+    assert layout["yaxis"]["title"]["text"] == "Log loss"
+    (failed,) = [trace for trace in traces if trace.get("meta") == "failed"]
+    assert 2.15 < failed["y"][0] < layout["yaxis"]["range"][1]  # what has no log loss stands where the worst would
+    assert "Not drawn" in text
+    assert "The front is by" not in text
+
+
+def test_of_three_objectives_the_line_joins_what_is_best_in_the_two_drawn(tmp_path, trials):
+    objectives = ("macro_accuracy", "macs", "worst_device_accuracy")
+    more = trials.assign(on_front=trials["on_front"] | (trials["number"] == 4))
+    text = page(tmp_path, more, objectives=objectives)
+    traces, _ = drawn(text)
+    assert next(trace for trace in traces if trace.get("meta") == "front")["x"].count(4_100_000) == 1
+    (line,) = [trace for trace in traces if trace["mode"] == "lines"]
+    assert line["x"] == [1_250_000, 9_900_000, 9_900_000, 29_747_914, 29_747_914]
+    assert "The front is by macro accuracy; MACs; accuracy, worst device; the line joins those of it" in text
+    assert '<th scope="col">Accuracy, worst device</th>' in text
+
+
+def test_two_qualities_can_be_drawn_and_two_costs(tmp_path, trials):
+    traces, layout = drawn(page(tmp_path, trials, x="worst_device_accuracy"))
+    (line,) = [trace for trace in traces if trace["mode"] == "lines"]
+    assert (line["x"], line["y"]) == ([0.44 - 0.11], [0.44])
+    assert layout["xaxis"]["tickformat"] == ".0%"
+    traces, layout = drawn(page(tmp_path, trials, x="macs", y="params"))
+    assert layout["yaxis"]["type"] == "log"
+    assert sorted(note["text"] for note in layout["annotations"]) == ["budget 128K", "budget 30M"]
+    assert next(trace for trace in traces if trace.get("meta") == "rejected")["y"][0] == 253_880
+
+
+def test_intervals_are_drawn_where_there_are_any(tmp_path, trials):
+    with_halves = trials.assign(macro_accuracy_half=np.where(trials["on_front"], 0.02, np.nan))
+    traces, _ = drawn(page(tmp_path, with_halves))
+    bars = {trace["meta"]: trace.get("error_y", {}).get("array") for trace in traces if trace["mode"] == "markers"}
+    assert bars.pop("front") == [0.02, 0.02, 0.02]
+    assert set(bars.values()) == {None}
+    write_png(tmp_path / "bars.png", with_halves, title=TITLE, limits=LIMITS)
 
 
 def test_hover_tells_cost_quality_and_config_and_escapes_them(tmp_path, trials):
     traces, _ = drawn(page(tmp_path, trials))
     hover = {trace["meta"]: trace["hovertext"] for trace in traces if trace["mode"] == "markers"}
     assert hover["front"][0] == (
-        "<b>trial 0</b> (complete)<br>macro accuracy 44.00%, log loss 1.860<br>29,747,914 MACs"
+        "<b>trial 0</b> (complete)<br>macro accuracy 44.00%, log loss 1.860"
+        "<br>accuracy, unseen devices 38.00%<br>accuracy, worst device 33.00%<br>29,747,914 MACs"
         "<br>47,946 parameters<br>95,892 bytes<br>epoch 16 of 16"
         "<br>architecture: isotropic<br>width: 8<br>learning_rate: 0.005"
     )
@@ -120,8 +165,10 @@ def test_groups_differ_in_colour_and_in_shape():
 
 @pytest.mark.parametrize("write", [write_html, write_png])
 def test_what_cannot_be_drawn_is_named(tmp_path, trials, write):
-    with pytest.raises(ValueError, match="cost must be one of macs, params, peak_bytes, got 'log_loss'"):
-        write(tmp_path / "x", trials, title=TITLE, limits=LIMITS, cost="log_loss")
+    with pytest.raises(ValueError, match=r"x must be one of macro_accuracy, .*, latency_ms, got 'width'"):
+        write(tmp_path / "x", trials, title=TITLE, limits=LIMITS, x="width")
+    with pytest.raises(ValueError, match="x and y must be two objectives, got macs twice"):
+        write(tmp_path / "x", trials, title=TITLE, limits=LIMITS, y="macs")
     with pytest.raises(ValueError, match="unknown state of a trial: 'paused'"):
         write(tmp_path / "x", trials.assign(state="paused", on_front=False), title=TITLE, limits=LIMITS)
 
@@ -143,5 +190,5 @@ def test_drawing_needs_neither_torch_nor_ray():
 
 def test_a_front_of_text_columns_from_a_database_is_drawn(tmp_path, trials):
     empty = trials.astype({"macs": "object", "macro_accuracy": "object"})
-    assert len(drawn(page(tmp_path, empty))[0]) == 7
+    assert len(drawn(page(tmp_path, empty))[0]) == 8
     assert "No trials yet" in page(tmp_path, pd.DataFrame(columns=trials.columns))

@@ -36,8 +36,8 @@ def opened(browser, request, tmp_path, trials):
 
 def test_the_page_shows_every_point_and_the_front_in_a_table(opened):
     assert opened.title() == "Front of a study"
-    # The line of the front, then rejected, failed, stopped, running, dominated, front.
-    assert opened.evaluate(MARKS) == [0, 3, 1, 2, 1, 2, 3]
+    # The line of the front, then rejected, failed, stopped, running, over the budget, dominated, front.
+    assert opened.evaluate(MARKS) == [0, 3, 1, 2, 2, 1, 2, 3]
     assert opened.locator("tbody th").all_inner_texts() == ["1", "2", "0"]
 
 

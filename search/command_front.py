@@ -1,0 +1,202 @@
+"""What came of a study: its front or its ranking in the terminal, and its front as a page and a picture."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+
+from objectives.goals import GOALS, first_cost, first_quality
+from objectives.ranking import RANKINGS, SPLITS, accuracy_on, ranks, scores
+from search.console import out
+from search.names import unknown
+from search.options import json_option, path_type, results_option, study_argument
+from search.report import terminal_table
+from search.seeds import seeds_lines, seeds_report
+from search.settings import SearchSettings
+from search.study import STATES, StudyError, StudyFolder, find_study
+from search.table import front_table, study_table, varied_sizes
+
+TOLD = ("macro_accuracy", "log_loss", "macs", "params", "size_bytes", "peak_bytes")  # and what else is an objective
+MAX_PARTIAL = 8  # trials that are named of those that were not trained to the end
+
+
+@click.command()
+@study_argument
+@results_option
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option("--all", "every", is_flag=True, help="All trials, not the front alone.")
+@click.option(
+    "--rank", type=click.Choice(list(RANKINGS)), help="All that is fully trained and fits, as an edition ranks systems."
+)
+def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: bool, rank: str | None) -> None:
+    """Print the Pareto front of STUDY, the cheapest network first; after `train`, the seeds and their mean."""
+    if every and rank:
+        raise click.UsageError("--all and --rank exclude each other: what is not fully trained has no rank")
+    folder = find_study(results, study)
+    if folder.settings().train and not (every or as_csv or rank):
+        if as_json:
+            click.echo(json.dumps(seeds_report(folder.open()), indent=2))
+        else:
+            print_seeds(folder)
+        return
+    if not (as_json or as_csv):
+        print_front(folder, every=every, rank=rank)
+        return
+    rows = _chosen(study_table(folder), folder, every=every, rank=rank)
+    click.echo(rows.to_json(orient="records", indent=2) if as_json else rows.to_csv(index=False), nl=as_json)
+
+
+def _chosen(table: pd.DataFrame, folder: StudyFolder, *, every: bool, rank: str | None) -> pd.DataFrame:
+    if rank is not None:
+        return ranked(table, rank, folder.name)
+    return table if every else front_table(table, folder.settings().objectives)
+
+
+def ranked(table: pd.DataFrame, rank: str, study: str) -> pd.DataFrame:
+    """Give the fully trained rows that fit as an edition of the challenge ranks them, the best first.
+
+    Args:
+        table: As of `trials_table`.
+        rank: Of `RANKINGS`.
+        study: Name, for what is said.
+
+    Returns:
+        The rows, with `rank` from 1 on and `score`, the number that is ranked by.
+
+    Raises:
+        StudyError: The trials were not trained on every split that the edition asks for.
+    """
+    ranking = RANKINGS[rank]
+    missing = [split for split in SPLITS if accuracy_on(split) in ranking.needs and accuracy_on(split) not in table]
+    if missing:
+        raise StudyError(
+            f"{rank} ranks by the mean accuracy over trainings on {', '.join(SPLITS)} % of the clips, and {study} "
+            f"trained none on {', '.join(missing)} %; search with --fidelity split"
+        )
+    rows = table[(table["state"] == "complete") & table["fits"].astype(bool)]
+    rows = rows[rows[list(ranking.needs)].notna().all(axis=1)]
+    score = scores(rank, {name: rows[name].to_numpy(dtype=float) for name in ranking.needs})
+    rows = rows.assign(rank=ranks(score, maximize=ranking.maximize), score=score)
+    return rows.sort_values(["rank", "number"], kind="stable")
+
+
+def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = None) -> None:
+    """Print the front, all trials or a ranking as a table, and below the front what is apart from it."""
+    settings = folder.settings()
+    table = study_table(folder)
+    rows = _chosen(table, folder, every=every, rank=rank)
+    what = "all trials" if every else (f"ranked as {rank} ranks" if rank else "the Pareto front")
+    if rows.empty:
+        out.print(f"the {'ranking' if rank else 'front'} is empty: no trial is fully trained yet")
+    else:
+        counts = Counter(table["state"])
+        told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+        words = _words(table)
+        lines = _lines(rows, settings, words, _sizes(folder, words), rank)
+        out.print(terminal_table(lines, f"{folder.name}: {what} ({told})", num_texts=1 + len(words)))
+    if not (every or rank):
+        for line in _apart(table, folder):
+            out.print(line, soft_wrap=True)
+
+
+def _words(table: pd.DataFrame) -> list[str]:
+    return ["state", *(["architecture", "network"] if table["config.architecture"].nunique() > 1 else [])]
+
+
+def _sizes(folder: StudyFolder, words: list[str]) -> list[str]:
+    return [] if "network" in words else varied_sizes(folder.open())
+
+
+def _lines(
+    rows: pd.DataFrame, settings: SearchSettings, words: list[str], sizes: list[str], rank: str | None
+) -> dict[str, list[str]]:
+    """Arrange trials: what each is, how it is ranked, its figures, what was varied."""
+    goals = [goal for name, goal in GOALS.items() if name in TOLD or name in settings.objectives]
+    titles = [f"bytes at {settings.precision}" if goal.name == "size_bytes" else goal.title for goal in goals]
+    scored = ["rank", RANKINGS[rank].title] if rank else []
+    again = [title for title in titles if title not in scored]  # what is ranked by is told once
+    lines = {"trial": [*words, "epoch", *scored, *again, *sizes]}
+    for _, row in rows.iterrows():
+        figures = dict(zip(titles, (goal.text(row[goal.name]) for goal in goals), strict=True))
+        lines[str(row["number"])] = [
+            *(_cell(row.get(name, row.get(f"config.{name}"))) for name in words),
+            f"{row['epoch']}/{row['epochs']}" if row["epoch"] else "",
+            *([str(row["rank"]), f"{row['score']:.3f}"] if rank else []),
+            *(figures[title] for title in again),
+            *(_cell(row.get(f"config.{name}")) for name in sizes),
+        ]
+    return lines
+
+
+def _apart(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
+    """Say what is not on the front for being trained in part, or for being over the budget."""
+    settings = folder.settings()
+    goal = GOALS[first_quality(settings.objectives)]
+    partial = table[table["state"].isin(("running", "waiting", "interrupted", "stopped")) & (table["epoch"] > 0)]
+    partial = partial.sort_values([goal.name, "number"], ascending=[not goal.maximize, True], kind="stable")
+    lines = []
+    if len(partial):
+        named = [
+            f"{row['number']} ({goal.text(row[goal.name])} at {row['epoch']}/{row['epochs']})"
+            for _, row in partial.head(MAX_PARTIAL).iterrows()
+        ]
+        more = f" and {len(partial) - MAX_PARTIAL} more" if len(partial) > MAX_PARTIAL else ""
+        lines.append(f"not trained to the end ({len(partial)}), {goal.title} so far: {', '.join(named)}{more}")
+    over = table.loc[(table["state"] == "complete") & ~table["fits"].astype(bool), "number"]
+    if len(over):
+        lines.append(f"over the budget {settings.budget} ({len(over)}): {', '.join(map(str, over))}")
+    return [*lines, *([f"all trials: `scenefront front {folder.address} --all`"] if lines else [])]
+
+
+def print_seeds(folder: StudyFolder) -> None:
+    """Print the figures of each seed of a training, and their mean."""
+    report = seeds_report(folder.open())
+    if not report["seeds"]:
+        out.print("no seed is fully trained yet")
+        return
+    trained, wanted = len(report["seeds"]), folder.settings().trials
+    counted = f"{trained} of {wanted} seeds" if trained < wanted else f"{wanted} seed{'s' if wanted > 1 else ''}"
+    interval = (
+        f"mean ± {report['confidence']:.0%} interval by Student's t" if trained > 1 else "no interval of one alone"
+    )
+    out.print(terminal_table(seeds_lines(report), f"{folder.name}: {counted}, {interval}"))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None or value != value else format(value, "g")  # noqa: PLR0124 - NaN
+
+
+@click.command()
+@study_argument
+@results_option
+@click.option("--out", "target", type=path_type, help="Folder to write to. [default: the study's]")
+@click.option("--x", metavar="OBJECTIVE", help="Across. [default: the first cost that is an objective, or MACs]")
+@click.option("--y", metavar="OBJECTIVE", help="Upward. [default: the first quality that is an objective]")
+def plot(study: str | None, results: Path, target: Path | None, x: str | None, y: str | None) -> None:
+    """Draw the front of STUDY: an interactive page, front.html, and a picture, front.png.
+
+    Two objectives are drawn, of a front of three or more too.
+    """
+    from search.plot import write_html, write_png  # noqa: PLC0415  takes a second
+
+    for name in (x, y):
+        if name is not None and name not in GOALS:
+            raise StudyError(unknown("objective", name, list(GOALS)))
+    folder = find_study(results, study)
+    settings = folder.settings()
+    table = study_table(folder)
+    target = target or folder.path
+    target.mkdir(parents=True, exist_ok=True)
+    x, y = x or first_cost(settings.objectives) or "macs", y or first_quality(settings.objectives)
+    drawn: dict[str, Any] = {
+        "title": folder.name, "objectives": settings.objectives, "x": x, "y": y, "limits": settings.limits().limits(),
+    }  # fmt: skip
+    write_html(target / "front.html", table, **drawn)
+    write_png(target / "front.png", table, **drawn)
+    out.print(f"{target / 'front.html'}\n{target / 'front.png'}", soft_wrap=True)
