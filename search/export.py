@@ -26,12 +26,14 @@ from objectives.budget import Budget
 from objectives.measure import fvcore_macs, layer_costs, measure_cost
 from objectives.quality import Quality
 from search.architecture_file import use_architecture_file
+from search.checkpoints import study_checkpoints
 from search.pricing import price
 from search.report import cost_table, markdown_table, quality_tables
 from search.study import (
     CONFIG,
     DATA,
     FILES,
+    LEVELS,
     QUALITY,
     VERSIONS,
     StudyFolder,
@@ -156,7 +158,9 @@ def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, An
         if study.user_attrs.get(FILES, {}).get("architecture_file") != file_digest(file):
             raise ExportError(f"{file} has changed since {name} was trained with it; bring it back")
     config = TrialConfig.from_dict(trial.user_attrs[CONFIG])
-    checkpoint = folder.checkpoint(number)
+    start = study.user_attrs[LEVELS][-1]["start"] if LEVELS in study.user_attrs else 0
+    checkpoints = study_checkpoints(folder, settings)
+    checkpoint = checkpoints.fetch(number, start) or checkpoints.path(number, start)
     tensors, _ = read_tensors(checkpoint)
     weights = {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
     network = config.build()

@@ -52,9 +52,9 @@ class Use:
     def resources(self, *, is_alone: bool = False) -> dict[str, float]:
         """Give what Ray sets aside for a trial; for one that is to be alone, a whole GPU, or else the whole machine."""
         if is_alone and self.gpus:
-            return {"cpu": self.cores, "gpu": 1.0, MACHINE: _floor(1 / self.workers)}
-        gpu = {"gpu": _floor(self.gpus)} if self.gpus else {}
-        return {"cpu": self.cores, **gpu, MACHINE: 1.0 if is_alone else _floor(1 / self.workers)}
+            return {"CPU": self.cores, "GPU": 1.0, MACHINE: _floor(1 / self.workers)}
+        gpu = {"GPU": _floor(self.gpus)} if self.gpus else {}
+        return {"CPU": self.cores, **gpu, MACHINE: 1.0 if is_alone else _floor(1 / self.workers)}
 
     def execution(self, architecture: str) -> Execution:
         """Give how a step of an architecture is computed."""

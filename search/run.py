@@ -22,6 +22,7 @@ from data.front_end import FRONT_ENDS
 from data.layout import Scenes, nested_splits, read_for_search
 from objectives.budget import Budget
 from search.architecture_file import use_architecture_file
+from search.checkpoints import is_uri, study_checkpoints
 from search.cluster import local_cluster
 from search.display import counting, make_display
 from search.ledger import Ledger, levels_of
@@ -179,6 +180,7 @@ def start_search(
     if folder.settings_file.exists():
         raise StudyError(f"{folder.path} already holds a study; go on with `scenefront resume {folder.address}`")
     prepared = prepare(settings, console)
+    study_checkpoints(folder, settings).require_usable(is_new=True)
     with folder.lock():
         attributes = {
             DATA: describe_data(prepared.scenes),
@@ -388,7 +390,7 @@ def lists_digest(scenes: Scenes) -> str:
 
 def _with_whole_paths(settings: SearchSettings) -> SearchSettings:
     def whole(path: str) -> str:
-        return str(Path(path).expanduser().absolute())
+        return path if is_uri(path) else str(Path(path).expanduser().absolute())
 
     return replace(
         settings,
@@ -397,5 +399,7 @@ def _with_whole_paths(settings: SearchSettings) -> SearchSettings:
         architecture_file=settings.architecture_file and whole(settings.architecture_file),
         impulse_responses=settings.impulse_responses and whole(settings.impulse_responses),
         cache=settings.cache and whole(settings.cache),
+        checkpoints=settings.checkpoints
+        and (settings.checkpoints if is_uri(settings.checkpoints) else whole(settings.checkpoints)),
         teacher=tuple(whole(folder) for folder in settings.teacher),
     )

@@ -103,11 +103,6 @@ class StudyFolder:
         """The YAML of what ran."""
         return self.path / "search.yaml"
 
-    def checkpoint(self, number: int, start: int = 0) -> Path:
-        """Give the file of a trial's last finished epoch, of the training that began after its epoch `start`."""
-        part = f"checkpoint-{start}.safetensors" if start else "checkpoint.safetensors"
-        return self.path / "trials" / str(number) / part
-
     def settings(self) -> SearchSettings:
         """Read what the search was asked for.
 

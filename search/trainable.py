@@ -16,6 +16,7 @@ from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_for_search
 from objectives.quality import figures
 from search.architecture_file import use_architecture_file
+from search.checkpoints import Checkpoints
 from search.teachers import answers, taught
 from search.trial_config import TrialConfig
 from training.allocator import keep_freed_memory
@@ -41,7 +42,8 @@ class TrialActor(tune.Trainable):
         keep_freed_memory()
         torch.set_num_threads(config["threads"])
         trial, material = open_trial(config)
-        self.checkpoint = Path(config["checkpoint"])
+        self.checkpoints = Checkpoints.from_dict(config["checkpoints"])
+        self.place = config["number"], config["epochs_before"]  # of the checkpoint
         execution = Execution(**config["execution"])
         vars(self).pop("run", None)  # the trial before, whose memory this one may need
         self.failure = ""
@@ -50,15 +52,23 @@ class TrialActor(tune.Trainable):
             if config["times_latency"] and self.latency_ms is None:
                 self.latency_ms = measure_latency(trial.build(), trial.input_shape)
             self.run = TrainingRun(trial.build, trial.recipe, material, default_device(), execution)
-            if self.checkpoint.exists():
+            found = self._find_checkpoint(config["continues"])
+            if found is not None:
                 try:
-                    self.run.load(self.checkpoint)
+                    self.run.load(found)
                 except CheckpointError:
-                    self.checkpoint.unlink()  # unusable: the trial starts again
+                    self.checkpoints.discard(*self.place)  # unusable: the trial starts again
                     self.run = TrainingRun(trial.build, trial.recipe, material, default_device(), execution)
         except ValueError as error:  # what the data or the network cannot serve
             self.failure = str(error)
         self.num_reported = 0
+
+    def _find_checkpoint(self, continues: int | None) -> Path | None:
+        """Give what the trial, or the one that it goes on with, was trained to; None where that is nothing."""
+        found = self.checkpoints.fetch(*self.place)
+        if found is None and continues is not None:
+            found = self.checkpoints.fetch(continues, self.place[1])
+        return found
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial in the same process."""
@@ -74,7 +84,8 @@ class TrialActor(tune.Trainable):
                 self.run.run_epoch()
             except NonFiniteLossError as error:
                 return {"epochs": "[]", "failure": str(error), "done": True}
-            self.run.save(self.checkpoint)
+            self.run.save(self.checkpoints.path(*self.place))
+            self.checkpoints.push(*self.place)
         unreported = self.run.results[self.num_reported :]
         self.num_reported = self.run.epoch
         return {

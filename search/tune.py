@@ -1,10 +1,8 @@
 """Ray Tune's side of a search: thin parts that pass everything on to the ledger."""
 
-import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +13,9 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
+from search.checkpoints import study_checkpoints
 from search.display import Display
-from search.ledger import Ledger, Proposal
+from search.ledger import Ledger
 from search.machine import Use
 from search.settings import SearchSettings
 from search.study import LATENCY, StudyFolder
@@ -62,7 +61,8 @@ class StudySearcher(Stateless, Searcher):
 
     def __init__(self, ledger: Ledger, folder: StudyFolder, use: Use, display: Display) -> None:
         super().__init__()
-        self.ledger, self.folder, self.use, self.display = ledger, folder, use, display
+        self.ledger, self.use, self.display = ledger, use, display
+        self.checkpoints = study_checkpoints(folder, ledger.plan.settings)
         self.broken: Exception | None = None  # why the study could not be written
         self._numbers: dict[str, int] = {}
 
@@ -92,19 +92,10 @@ class StudySearcher(Stateless, Searcher):
             "number": proposal.number,
             "epochs_before": proposal.level.start,
             "latency_ms": proposal.latency_ms,
-            "checkpoint": str(self._checkpoint(proposal)),
+            "continues": proposal.continues,
+            "checkpoints": self.checkpoints.to_dict(),
             "is_alone": proposal.is_alone,
         }
-
-    def _checkpoint(self, proposal: Proposal) -> Path:
-        """Give the file of a job's checkpoint; a trial that goes on with another's training takes it from there."""
-        path = self.folder.checkpoint(proposal.number, proposal.level.start).absolute()
-        if proposal.continues is not None and not path.exists():
-            before = self.folder.checkpoint(proposal.continues, proposal.level.start)
-            if before.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(before, path)
-        return path
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Settle a trial; Ray says `error` before it says which, so those wait for `TrialErrors`."""

@@ -8,6 +8,7 @@ import torch
 
 from data.demo import DemoConfig, write_demo
 from data.layout import read_scenes
+from search.checkpoints import study_checkpoints
 from search.export import ANSWERING, ExportError, export_trial, load_export
 from search.inference import evaluate_export, predict
 from search.ledger import Ledger
@@ -47,7 +48,7 @@ def train(folder, data, name="isotropic", epochs=2, clips=None, **held):
     run = TrainingRun(proposal.config.build, proposal.config.recipe, material, CPU)
     while not run.is_over:
         run.run_epoch()
-    run.save(folder.checkpoint(proposal.number))
+    run.save(study_checkpoints(folder, folder.settings()).path(proposal.number))
     curve = [
         {"epoch": each.epoch, "train_loss": each.train_loss, "macro_accuracy": each.quality.macro_accuracy,
          "log_loss": each.quality.log_loss, "duration_s": each.duration_s}

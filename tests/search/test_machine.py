@@ -31,7 +31,7 @@ def test_more_trials_than_cores_are_refused():
 @pytest.mark.parametrize("workers", range(1, 65))
 def test_the_wanted_trials_find_room_and_no_more(workers):
     use = Use(workers=workers, cores=1, gpus=1 / workers, executions={}, clips_per_s={})
-    for name in (MACHINE, "gpu"):
+    for name in (MACHINE, "GPU"):
         parts = round(use.resources()[name] * 10_000)  # as Ray counts
         assert workers * parts <= 10_000 < (workers + 1) * parts
 

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 from objectives.budget import BUDGETS
 from objectives.quality import measure_quality
 from search.branch import Branch
+from search.checkpoints import study_checkpoints
 from search.export import cost_report, export_trial
 from search.ledger import Ledger
 from search.plan import make_plan
@@ -99,7 +100,7 @@ def test_an_export_counts_the_zeros_of_the_weights_that_it_holds(tmp_path):
     network = config.build()
     with torch.no_grad():
         network.blocks[1].pointwise[0].weight[:5] = 0
-    save_checkpoint(folder.checkpoint(0), network, None, {})
+    save_checkpoint(study_checkpoints(folder, folder.settings()).path(0), network, None, {})
     report = export_trial(folder, 0, tmp_path / "out")
     held = load_file(tmp_path / "out" / "weights.safetensors")
     stored = {name: values for name, values in held.items() if not name.endswith("num_batches_tracked")}
