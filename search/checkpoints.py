@@ -60,28 +60,28 @@ class Checkpoints:
         """Whether checkpoints are written where they stay."""
         return not is_uri(self.place)
 
-    def path(self, number: int, level: int = 0) -> Path:
+    def path(self, number: int, start: int = 0) -> Path:
         """Give the file that a trial's process writes, before `push`.
 
         Args:
             number: Of the trial.
-            level: Of several trainings of one trial; 0 where there is one.
+            start: Epoch of the trial after which the training began that the checkpoint is of.
         """
-        name = self._name(number, level)
+        name = self._name(number, start)
         if self.is_folder:
             return Path(self.place) / self.study / name
         return _scratch() / sha256(f"{self.place}\n{self.study}".encode()).hexdigest()[:16] / name
 
-    def fetch(self, number: int, level: int = 0) -> Path | None:
+    def fetch(self, number: int, start: int = 0) -> Path | None:
         """Give a file that holds what was pushed last, to be read; None where nothing was.
 
         Raises:
             CheckpointsError: The place cannot be read.
         """
-        local = self.path(number, level)
+        local = self.path(number, start)
         if self.is_folder:
             return local if local.exists() else None
-        there = self._there(number, level)
+        there = self._there(number, start)
         parent, _, name = there.rpartition("/")
         with self._using():
             found = None
@@ -99,7 +99,7 @@ class Checkpoints:
                 shutil.copyfileobj(source, target)
         return local
 
-    def push(self, number: int, level: int = 0) -> None:
+    def push(self, number: int, start: int = 0) -> None:
         """Take what was written to `path`; it is gone from there, unless that is where it stays.
 
         Raises:
@@ -107,21 +107,43 @@ class Checkpoints:
         """
         if self.is_folder:
             return
-        local, there = self.path(number, level), self._there(number, level)
+        local, there = self.path(number, start), self._there(number, start)
         with self._using():
             self._write(local, there)
         local.unlink()
 
-    def discard(self, number: int, level: int = 0) -> None:
+    def copy(self, number: int, other: int, start: int = 0) -> None:
+        """Begin a trial with another's checkpoint, if that has one and this one has none.
+
+        Args:
+            number: Of the trial that begins.
+            other: Of the one whose training it goes on with.
+            start: As for `path`.
+
+        Raises:
+            CheckpointsError: The place cannot be read or written.
+        """
+        if self.fetch(number, start) is not None:
+            return
+        theirs, mine = self.fetch(other, start), self.path(number, start)
+        if theirs is None:
+            return
+        mine.parent.mkdir(parents=True, exist_ok=True)
+        temporary = mine.with_name(f".{mine.name}.{os.getpid()}")
+        shutil.copyfile(theirs, temporary)
+        temporary.replace(mine)
+        self.push(number, start)
+
+    def discard(self, number: int, start: int = 0) -> None:
         """Remove a checkpoint, if there is one.
 
         Raises:
             CheckpointsError: The place cannot be written.
         """
-        self.path(number, level).unlink(missing_ok=True)
+        self.path(number, start).unlink(missing_ok=True)
         if not self.is_folder:
             with self._using(), suppress(FileNotFoundError):
-                self._filesystem.delete_file(self._there(number, level))
+                self._filesystem.delete_file(self._there(number, start))
 
     def require_usable(self, *, is_new: bool) -> None:
         """Write something and read it back, before the first trial wants to.
@@ -166,11 +188,11 @@ class Checkpoints:
         parts = urlsplit(self.place)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}{below}"
 
-    def _name(self, number: int, level: int) -> str:
-        return f"trials/{number}/checkpoint{f'-{level}' if level else ''}.safetensors"
+    def _name(self, number: int, start: int) -> str:
+        return f"trials/{number}/checkpoint{f'-{start}' if start else ''}.safetensors"
 
-    def _there(self, number: int, level: int) -> str:
-        return f"{self._root}/{self._name(number, level)}"
+    def _there(self, number: int, start: int) -> str:
+        return f"{self._root}/{self._name(number, start)}"
 
     def _is_used(self) -> bool:
         if self.is_folder:

@@ -1,9 +1,10 @@
-"""A Ray cluster of this machine alone: no connection leaves loopback, nothing else can listen in.
+"""The Ray that a search runs on: one of this machine's own, or a cluster that is there already.
 
-Left to itself, `ray.init` asks a cloud metadata service where it runs and listens on every interface.
-Three things together stop that, in Ray 2.60: the switch that Ray keeps for Windows and macOS (loopback
-only), a bootstrap file in the HOME of its dashboard process (nothing to ask a cloud about), and usage
-statistics turned off. tests/search/test_cluster.py holds it against the system calls.
+Of a Ray of this machine's own no connection leaves loopback, and nothing else can listen in. Left to itself, `ray.init`
+asks a cloud metadata service where it runs and listens on every interface. Three things together stop that, in Ray
+2.60: the switch that Ray keeps for Windows and macOS (loopback only), a bootstrap file in the HOME of its dashboard
+process (nothing to ask a cloud about), and usage statistics turned off. tests/search/test_cluster.py holds it against
+the system calls.
 """
 
 import logging
@@ -12,6 +13,7 @@ import secrets
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import ray
@@ -28,6 +30,117 @@ _PREFIX = "sf-ray-"
 _MAX_FOLDER_BYTES = 103 - 64
 # The least that Ray takes is 75 MiB; trials pass their values through files, not through the store.
 _OBJECT_STORE_BYTES = 75 * 2**20
+# What every node of a cluster imports, sent there by the driver.
+_PACKAGES = ("data", "models", "objectives", "search", "spaces", "training")
+
+
+class ClusterError(ValueError):
+    """A Ray cluster that is not there, or that this process cannot join; says what to do."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of a Ray cluster.
+
+    Attributes:
+        id: Ray's name of it.
+        host: The machine's own name.
+        cores: That Ray shares there.
+        gpus: That Ray shares there.
+    """
+
+    id: str
+    host: str
+    cores: int
+    gpus: int
+
+
+@contextmanager
+def cluster(
+    address: str | None, *, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, float] | None = None
+) -> Iterator[Path]:
+    """Start a Ray of this machine's own, or join one that is there, for the length of a `with` block.
+
+    Args:
+        address: HOST:PORT of a running Ray, or "auto" for the one that this machine is a part of; None: start one.
+        num_cpus: As for `local_cluster`; a cluster that is there has its own.
+        num_gpus: As for `local_cluster`; a cluster that is there has its own.
+        resources: As for `local_cluster`; a cluster that is there has none of these.
+
+    Yields:
+        A private folder of this machine, for whatever is of no use after the block.
+
+    Raises:
+        ClusterError: No Ray can be joined at the address.
+        OSError: No temporary folder can be written.
+        RuntimeError: This process already uses a Ray.
+    """
+    started = local_cluster(num_cpus=num_cpus, num_gpus=num_gpus, resources=resources)
+    with started if address is None else joined_cluster(address) as folder:
+        yield folder
+
+
+def nodes() -> list[Node]:
+    """Give the machines of the cluster that this process is connected to, those that are alive and have cores."""
+    found = [
+        Node(
+            each["NodeID"],
+            each["NodeManagerHostname"],
+            int(each["Resources"].get("CPU", 0)),
+            int(each["Resources"].get("GPU", 0)),
+        )
+        for each in ray.nodes()  # type: ignore[no-untyped-call] # Ray's own
+        if each["Alive"]
+    ]
+    return sorted((node for node in found if node.cores), key=lambda node: node.id)
+
+
+@contextmanager
+def joined_cluster(address: str) -> Iterator[Path]:
+    """Join a Ray that is there for the length of a `with` block; it goes on after it, the block's actors do not.
+
+    Its nodes import this project's packages as the driver has them, whatever is installed there, and the packages'
+    requirements as they are installed there. The driver's machine must be a node itself: Ray asks for that.
+
+    Args:
+        address: HOST:PORT, or "auto" for RAY_ADDRESS or the Ray that was started on this machine.
+
+    Yields:
+        A private folder of this machine, for whatever is of no use after the block.
+
+    Raises:
+        ClusterError: No Ray can be joined there.
+        RuntimeError: This process already uses a Ray.
+    """
+    if ray.is_initialized():
+        raise RuntimeError("this process already uses a Ray: leave the first cluster before the next")
+    if "://" in address or not (address == "auto" or address.rpartition(":")[2].isdigit()):
+        raise ClusterError(f"address must be auto or HOST:PORT of a running Ray, got {address!r}")
+    root = Path(__file__).parent.parent
+    with ExitStack() as stack:
+        folder = stack.enter_context(private_folder(_PREFIX))
+        stack.enter_context(_sigterm_kept())
+        stack.enter_context(_environment(PYTHONBREAKPOINT=os.environ.get("PYTHONBREAKPOINT")))
+        # The current folder is where workers look for modules first, on every node: an empty one.
+        with _current_folder(folder), _environment(RAY_USAGE_STATS_ENABLED="0"), _without_uv():
+            try:
+                ray.init(
+                    address=address,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    runtime_env={
+                        "env_vars": huge_pages(),
+                        "py_modules": [str(root / package) for package in _PACKAGES],
+                    },
+                )
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                ray.shutdown()
+                raise ClusterError(
+                    f"no Ray can be joined at {address}: {error}; start one with `ray start --head`, have this machine "
+                    "take part with `ray start --address=HOST:PORT`, with the same versions of Ray and Python"
+                ) from error
+        stack.callback(ray.shutdown)
+        yield folder
 
 
 @contextmanager
@@ -78,11 +191,12 @@ def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, floa
         _environment(
             HOME=str(folder),
             RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
-            RAY_ENABLE_UV_RUN_RUNTIME_ENV="0",  # under `uv run` Ray would install packages for its workers
+            RAY_ENABLE_UV_RUN_RUNTIME_ENV="0",
             RAY_USAGE_STATS_ENABLED="0",
             RAY_USAGE_STATS_REPORT_URL="http://127.0.0.1:9",  # discard, should a report be sent after all
         ),
         _loopback_only(),
+        _without_uv(),
         _current_folder(Path(__file__).parent.parent),
     ):
         ray.init(
@@ -102,12 +216,23 @@ def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, floa
 @contextmanager
 def _loopback_only() -> Iterator[None]:
     # Ray reads its environment when it is imported, which may lie behind us.
-    before = ray_constants.ENABLE_RAY_CLUSTER, ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
-    ray_constants.ENABLE_RAY_CLUSTER = ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    ray_constants.ENABLE_RAY_CLUSTER = False
     try:
         yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER, ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = before
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _without_uv() -> Iterator[None]:
+    # Under `uv run` Ray would install packages for its workers; read at its import as well.
+    before = ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
+    ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
+    try:
+        yield
+    finally:
+        ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = before
 
 
 @contextmanager

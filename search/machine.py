@@ -1,6 +1,7 @@
-"""How a search uses its machine: trials side by side, cores and GPU of each, and the way to compute a step.
+"""How a search uses its machines: trials side by side, cores and GPU of each, and the way to compute a step.
 
-What is fastest is measured before the first trial, with steps of the search's own training, and kept with the study.
+What is fastest is measured before the first trial, with steps of the search's own training, and kept with the study. On
+a cluster it is measured on one machine, and the trials are as many as find room on all of them.
 """
 
 import math
@@ -13,8 +14,10 @@ import psutil
 import ray
 import torch
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data.device import num_cores
+from search.cluster import Node
 from search.trainable import open_trial
 from training.allocator import keep_freed_memory
 from training.execution import PLAIN, Execution
@@ -33,14 +36,15 @@ TRIALS_ON_A_GPU = (1, 2, 4)
 
 @dataclass(frozen=True)
 class Use:
-    """How a search uses its machine.
+    """How a search uses its machines.
 
     Attributes:
         workers: Trials side by side.
         cores: Of each trial.
         gpus: Of each trial; a trial stays on one.
         executions: How a step is computed, by architecture; what is not named, the plain way.
-        clips_per_s: Measured, of all trials together, by number of trials side by side; empty where nothing was.
+        clips_per_s: Measured, of all trials on one machine together, by number of them; empty where nothing was.
+        node_cores: Of the smallest machine of a cluster that was there; 0: this machine alone, with a Ray of its own.
     """
 
     workers: int
@@ -48,13 +52,16 @@ class Use:
     gpus: float
     executions: Mapping[str, Execution]
     clips_per_s: Mapping[int, float]
+    node_cores: int = 0
 
     def resources(self, *, is_alone: bool = False) -> dict[str, float]:
-        """Give what Ray sets aside for a trial; for one that is to be alone, a whole GPU, or else the whole machine."""
-        if is_alone and self.gpus:
-            return {"CPU": self.cores, "GPU": 1.0, MACHINE: _floor(1 / self.workers)}
+        """Give what Ray sets aside for a trial; for one that is to be alone, a whole GPU, or else a whole machine."""
         gpu = {"GPU": _floor(self.gpus)} if self.gpus else {}
-        return {"CPU": self.cores, **gpu, MACHINE: 1.0 if is_alone else _floor(1 / self.workers)}
+        if is_alone and self.gpus:
+            gpu = {"GPU": 1.0}
+        if self.node_cores:
+            return {"CPU": self.node_cores if is_alone and not gpu else self.cores, **gpu}
+        return {"CPU": self.cores, **gpu, MACHINE: 1.0 if is_alone and not gpu else _floor(1 / self.workers)}
 
     def execution(self, architecture: str) -> Execution:
         """Give how a step of an architecture is computed."""
@@ -69,10 +76,16 @@ class Use:
         """Read back what `to_dict` gave, also from JSON."""
         executions = {name: Execution(**each) for name, each in record["executions"].items()}
         clips_per_s = {int(count): speed for count, speed in record["clips_per_s"].items()}
-        return cls(record["workers"], record["cores"], record["gpus"], executions, clips_per_s)
+        return cls(
+            record["workers"], record["cores"], record["gpus"], executions, clips_per_s, record.get("node_cores", 0)
+        )
 
-    def fits(self) -> bool:
-        """Whether this machine has what the trials take."""
+    def fits(self, nodes: Sequence[Node] = ()) -> bool:
+        """Whether there is what the trials take: on this machine, or on the `nodes` of a cluster."""
+        if bool(nodes) != bool(self.node_cores):
+            return False
+        if nodes:
+            return room_on(nodes, self.cores, self.gpus) >= self.workers
         return self.workers * self.cores <= num_cores() and self.workers * self.gpus <= torch.cuda.device_count()
 
     def __str__(self) -> str:
@@ -87,7 +100,7 @@ def _floor(share: float) -> float:
 
 
 def share_machine(workers: int | None) -> Use:
-    """Divide the machine among the trials: one a GPU where there are any, else one a core; steps the plain way.
+    """Divide this machine among the trials: one a GPU where there are any, else one a core; steps the plain way.
 
     Args:
         workers: Trials side by side, or None for as many as fit.
@@ -95,11 +108,50 @@ def share_machine(workers: int | None) -> Use:
     Raises:
         ValueError: More trials than cores, which would slow all of them down.
     """
-    cores, gpus = num_cores(), torch.cuda.device_count()
+    return _share(workers, num_cores(), torch.cuda.device_count())
+
+
+def _share(workers: int | None, cores: int, gpus: int) -> Use:
     count = workers or min(gpus or cores, cores)
     if count > cores:
         raise ValueError(f"workers must be at most the number of cores, {cores}, got {count}")
     return Use(count, max(1, cores // count), 1 / math.ceil(count / gpus) if gpus else 0.0, {}, {})
+
+
+def share_cluster(workers: int | None, nodes: Sequence[Node]) -> Use:
+    """Divide a cluster among the trials, each on one machine: one a GPU where there are any, else one a core.
+
+    Args:
+        workers: Trials side by side on all machines together, or None for as many as fit.
+        nodes: The machines; where any has a GPU, those without one are left out.
+
+    Raises:
+        ValueError: More trials than cores, which would slow all of them down, or no machine at all.
+    """
+    usable = _usable(nodes)
+    cores, gpus = sum(node.cores for node in usable), sum(node.gpus for node in usable)
+    if not usable:
+        raise ValueError("the cluster has no cores: start its nodes with `ray start --num-cpus=...`")
+    count = workers or min(gpus or cores, cores)
+    if count > cores:
+        raise ValueError(f"workers must be at most the number of the cluster's cores, {cores}, got {count}")
+    share = 1 / math.ceil(count / gpus) if gpus else 0.0
+    most = max(node.cores for node in usable)
+    fitting = [each for each in range(most, 0, -1) if room_on(usable, each, share) >= count]
+    taken = fitting[0] if fitting else 1
+    smallest = min(node.cores for node in usable)
+    return Use(min(count, room_on(usable, taken, share)), taken, share, {}, {}, smallest)
+
+
+def _usable(nodes: Sequence[Node]) -> list[Node]:
+    with_gpu = [node for node in nodes if node.gpus]
+    return with_gpu or list(nodes)
+
+
+def room_on(nodes: Sequence[Node], cores: int, gpus: float) -> int:
+    """Count the trials that find room side by side, each with `cores` and `gpus` of one machine."""
+    on_a_gpu = round(1 / gpus) if gpus else 0
+    return sum(min(node.cores // cores, node.gpus * on_a_gpu if gpus else node.cores) for node in nodes)
 
 
 class Prober:
@@ -113,6 +165,10 @@ class Prober:
     def gpu(self) -> list[int]:
         """Give the GPUs that this process may use."""
         return [int(number) for number in ray.get_gpu_ids()]
+
+    def room(self) -> float:
+        """Give the bytes that all trials here may hold together."""
+        return psutil.virtual_memory().available * MEMORY_SHARE
 
     def release(self) -> None:
         """Let go of the network."""
@@ -140,26 +196,54 @@ class Prober:
         return self._run.time(budget_s)
 
 
-def measure_use(asked: Use, configs: Mapping[str, Mapping[str, Any]], num_trials: int, *, divide: bool) -> Use:
-    """Find how trials are trained fastest on this machine, on the Ray cluster that this process is connected to.
+def measure_use(
+    asked: Use,
+    configs: Mapping[str, Mapping[str, Any]],
+    num_trials: int,
+    *,
+    divide: bool,
+    nodes: Sequence[Node] = (),
+) -> Use:
+    """Find how trials are trained fastest, on the Ray that this process is connected to.
 
     Args:
         asked: What was asked for, or the default.
         configs: Of one trial of each architecture, as `TrialActor` takes it.
         num_trials: That are still to be trained.
         divide: Whether to find the number of trials side by side, too.
+        nodes: The machines of a cluster that was there; empty: this machine. One of them is measured, the largest.
 
     Returns:
         What was found. An architecture of which no step can be computed is trained the plain way: its trials say why.
     """
-    room = psutil.virtual_memory().available * MEMORY_SHARE
-    choices = divisions(num_trials) if divide else [asked]
+    if nodes:
+        node = max(_usable(nodes), key=lambda node: (node.gpus, node.cores))
+        here = min(asked.workers, room_on([node], asked.cores, asked.gpus))
+        found = _measure_here(
+            replace(asked, workers=here), configs, -(-num_trials // len(_usable(nodes))), divide=divide, node=node
+        )
+        if not divide:
+            return replace(found, workers=asked.workers)
+        workers = room_on(_usable(nodes), found.cores, found.gpus)
+        return replace(found, workers=workers, node_cores=asked.node_cores)
+    return _measure_here(asked, configs, num_trials, divide=divide)
+
+
+def _measure_here(
+    asked: Use, configs: Mapping[str, Mapping[str, Any]], num_trials: int, *, divide: bool, node: Node | None = None
+) -> Use:
+    """Measure on one machine: this one, or a node of a cluster."""
+    cores, gpus = (num_cores(), torch.cuda.device_count()) if node is None else (node.cores, node.gpus)
+    choices = divisions(num_trials, cores, gpus) if divide else [asked]
     most = max(choice.workers for choice in choices)
-    gpu = {"num_gpus": min(choice.gpus for choice in choices)} if asked.gpus else {}
+    options: dict[str, Any] = {"num_gpus": min(choice.gpus for choice in choices)} if asked.gpus else {}
+    if node is not None:
+        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node.id, soft=False)
     # They take no cores of Ray's: what runs at one time is decided here.
     remote: Any = ray.remote(Prober)
-    probers = [remote.options(num_cpus=0, **gpu).remote() for _ in range(most)]
+    probers = [remote.options(num_cpus=0, **options).remote() for _ in range(most)]
     try:
+        room = ray.get(probers[0].room.remote())
         found = _compare(probers, configs, choices[0])
         executions = {name: found[name][0] if name in found else PLAIN for name in configs}
         if len(choices) == 1 or not found:
@@ -190,15 +274,22 @@ def _compare(
     return found
 
 
-def divisions(num_trials: int) -> list[Use]:
-    """Give the ways to divide this machine that are worth timing, the most trials side by side first."""
-    cores, gpus = num_cores(), torch.cuda.device_count()
+def divisions(num_trials: int, cores: int | None = None, gpus: int | None = None) -> list[Use]:
+    """Give the ways to divide a machine that are worth timing, the most trials side by side first.
+
+    Args:
+        num_trials: That there are at most.
+        cores: Of the machine; None: of this one.
+        gpus: Of the machine; None: of this one.
+    """
+    cores = num_cores() if cores is None else cores
+    gpus = torch.cuda.device_count() if gpus is None else gpus
     if gpus:
         counts = [gpus * many for many in reversed(TRIALS_ON_A_GPU)]
     else:
         counts = [cores >> halvings for halvings in range(cores.bit_length())]
     usable = [count for count in counts if count <= min(cores, num_trials)]
-    return [share_machine(count) for count in dict.fromkeys(usable or [min(cores, num_trials)])]
+    return [_share(count, cores, gpus) for count in dict.fromkeys(usable or [min(cores, num_trials)])]
 
 
 def _divide(

@@ -36,11 +36,11 @@ def place(request, tmp_path):
     }[request.param]
 
 
-def put(checkpoints, content, number=3, level=0):
-    path = checkpoints.path(number, level)
+def put(checkpoints, content, number=3, start=0):
+    path = checkpoints.path(number, start)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    checkpoints.push(number, level)
+    checkpoints.push(number, start)
 
 
 def test_what_was_put_last_is_what_is_fetched(place):
@@ -49,16 +49,28 @@ def test_what_was_put_last_is_what_is_fetched(place):
     for content in (b"first", b"second, longer"):
         put(checkpoints, content)
         assert checkpoints.fetch(3).read_bytes() == content
-    put(checkpoints, b"of level 2", level=2)
+    put(checkpoints, b"from epoch 2 on", start=2)
     put(Checkpoints(place, "other"), b"of another study")
     again = Checkpoints(place, "study")
     assert again.fetch(3).read_bytes() == b"second, longer"
-    assert again.fetch(3, level=2).read_bytes() == b"of level 2"
+    assert again.fetch(3, start=2).read_bytes() == b"from epoch 2 on"
     assert again.fetch(4) is None
     again.discard(3)
     again.discard(3)
     assert again.fetch(3) is None
-    assert again.fetch(3, level=2).read_bytes() == b"of level 2"
+    assert again.fetch(3, start=2).read_bytes() == b"from epoch 2 on"
+
+
+def test_a_trial_begins_with_the_checkpoint_of_another_once(place):
+    checkpoints = Checkpoints(place, "study")
+    checkpoints.copy(5, 3)
+    assert checkpoints.fetch(5) is None
+    put(checkpoints, b"theirs")
+    checkpoints.copy(5, 3)
+    assert checkpoints.fetch(5).read_bytes() == checkpoints.fetch(3).read_bytes() == b"theirs"
+    put(checkpoints, b"mine", number=5)
+    checkpoints.copy(5, 3)
+    assert checkpoints.fetch(5).read_bytes() == b"mine"
 
 
 def test_a_place_is_tried_before_it_is_used_and_left_as_it_was(place, tmp_path):

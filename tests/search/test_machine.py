@@ -7,8 +7,8 @@ import torch
 
 from data.device import num_cores
 from data.layout import read_scenes
-from search.cluster import local_cluster
-from search.machine import MACHINE, Use, divisions, measure_use, share_machine
+from search.cluster import Node, local_cluster, nodes
+from search.machine import MACHINE, Use, divisions, measure_use, room_on, share_cluster, share_machine
 from search.settings import SearchSettings
 from search.trial_config import TrialConfig
 from search.tune import actor_config
@@ -44,9 +44,45 @@ def test_fewer_trials_get_more_cores_and_all_cores_are_used():
     assert [way.workers for way in divisions(num_trials=1)] == [1]
 
 
+def machines(*sizes):
+    return [Node(f"id-{number}", f"host-{number}", *size) for number, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "asked", "workers", "cores", "gpus"),
+    [
+        ([(8, 0), (4, 0)], None, 12, 1, 0),
+        ([(8, 0), (4, 0)], 3, 3, 4, 0),  # two on the first
+        ([(8, 0), (4, 0)], 2, 2, 4, 0),
+        ([(8, 0), (4, 0)], 1, 1, 8, 0),
+        ([(16, 1), (32, 2)], None, 3, 16, 1),
+        ([(16, 1), (32, 2)], 6, 6, 8, 0.5),
+        ([(64, 0), (8, 2)], None, 2, 4, 1),  # what has no GPU is left out
+    ],
+)
+def test_a_cluster_is_divided_so_that_each_trial_lies_on_one_machine(sizes, asked, workers, cores, gpus):
+    there = machines(*sizes)
+    use = share_cluster(asked, there)
+    assert (use.workers, use.cores, use.gpus) == (workers, cores, gpus)
+    assert use.fits(there)
+    assert not use.fits()
+    assert not use.fits(there[1:]) or workers <= room_on(there[1:], cores, gpus)
+    assert MACHINE not in use.resources()
+    assert MACHINE not in use.resources(is_alone=True)
+    alone = use.resources(is_alone=True)
+    assert alone["gpu"] == 1 if gpus else alone["cpu"] == min(node.cores for node in there)
+
+
+def test_a_cluster_without_cores_or_with_too_few_is_refused():
+    with pytest.raises(ValueError, match="the cluster has no cores"):
+        share_cluster(None, [])
+    with pytest.raises(ValueError, match="at most the number of the cluster's cores, 12, got 13"):
+        share_cluster(13, machines((8, 0), (4, 0)))
+
+
 def test_what_was_measured_is_read_back_from_the_record():
     executions = {"isotropic": Execution(bf16=True, channels_last=True), "tf_sepnet": PLAIN}
-    use = Use(workers=2, cores=1, gpus=0.0, executions=executions, clips_per_s={2: 300.0, 1: 280.0})
+    use = Use(workers=2, cores=1, gpus=0.0, executions=executions, clips_per_s={2: 300.0, 1: 280.0}, node_cores=4)
     assert Use.from_dict(json.loads(json.dumps(use.to_dict()))) == use
 
 
@@ -57,13 +93,20 @@ def test_every_architecture_is_timed_and_the_division_with_it_and_one_that_break
     values = {"batch_size": 12, "num_classes": num_classes, "impulse_response_p": 0.0}
     asked = share_machine(None)
     configs = {
-        name: actor_config(TrialConfig.from_values(name, values), settings, asked)
+        name: actor_config(TrialConfig.from_values(name, values), settings, asked, "fold1")
         for name in ("isotropic", "cp_mobile")
     }
     broken = {**configs["isotropic"], "data": str(tmp_path / "nowhere")}
     with local_cluster(num_cpus=num_cores(), num_gpus=torch.cuda.device_count(), resources={MACHINE: 1.0}):
         use = measure_use(asked, configs, num_trials=12, divide=True)
         without = measure_use(asked, {"isotropic": broken}, num_trials=12, divide=True)
+        found = nodes()
+        twice = [*found, *found]  # as if there were two such machines
+        small = {"isotropic": configs["isotropic"]}
+        on_cluster = measure_use(share_cluster(None, twice), small, num_trials=12, divide=False, nodes=twice)
+    assert on_cluster.workers == 2 * share_machine(None).workers
+    assert on_cluster.fits(twice)
+    assert set(on_cluster.executions.values()) <= set(candidates(default_device()))
     assert without.execution("isotropic") == PLAIN
     assert without.fits()
     assert set(use.executions) == {"isotropic", "cp_mobile"}
