@@ -5,16 +5,21 @@ in the record too. The same record gives the same proposal.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from search.view import GENERATION, View
+from objectives.front import non_dominated_rank
+from search.view import GENERATION, View, seen_as
 
 GOOD_SHARE = 0.25  # of the trained trials, whose like TPE looks for
+MAX_GOOD = 100
+MAX_SEEN = 1_000  # trials of an architecture that TPE reckons with, so that a proposal takes no longer and longer
 POPULATION = 20  # of an architecture; Optuna's 50 would leave most of a search of tens of trials to chance
 
 
@@ -38,17 +43,19 @@ class ArchitectureTPE(TPESampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Sample all values together."""
-        seen = self._view.of(study, trial)
-        trained = len(seen._get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-        if trained:
-            self._gamma = lambda _: math.ceil(GOOD_SHARE * trained)
-        return self._sample_relative(seen, _apart(trial), search_space)
+        trials = self._view.trials(self._view.architecture(trial))
+        num_good = _num_good(sum(each.state == TrialState.COMPLETE for each in trials))
+        if num_good:
+            self._gamma = lambda _: num_good
+        if len(trials) > MAX_SEEN:
+            trials = _telling(trials, num_good, study.directions)
+        return self._sample_relative(seen_as(study, trials), _apart(trial), search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Sample one value."""
-        seen = self._view.of(study, trial)
+        seen = seen_as(study, self._view.trials(self._view.architecture(trial)))
         return super().sample_independent(seen, _apart(trial), param_name, param_distribution)
 
 
@@ -65,7 +72,7 @@ class ArchitectureNSGAII(NSGAIISampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Record the generation: the last one, or the next if that has as many trained trials as it is to have."""
-        populations = self._populations(study, trial)
+        populations = self._populations(trial)
         last = max(populations, default=0)
         generation = last + 1 if len(populations.get(last, ())) >= POPULATION else last
         study._storage.set_trial_system_attr(trial._trial_id, GENERATION, generation)
@@ -78,18 +85,19 @@ class ArchitectureNSGAII(NSGAIISampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Cross two parents and mutate; the first generation has none, and is random."""
-        populations = self._populations(study, trial)
+        populations = self._populations(trial)
         generation = study._storage.get_trial_system_attrs(trial._trial_id)[GENERATION]
         parents: list[FrozenTrial] = []
         for each in range(generation):
             parents = self._elite_population_selection_strategy(study, [*populations.get(each, ()), *parents])
         return self._child_generation_strategy(study, search_space, parents) if parents else {}
 
-    def _populations(self, study: Study, trial: FrozenTrial) -> dict[int, list[FrozenTrial]]:
+    def _populations(self, trial: FrozenTrial) -> dict[int, list[FrozenTrial]]:
         """Give the trained trials of each generation."""
         found: dict[int, list[FrozenTrial]] = {}
-        for each in self._view.of(study, trial)._get_trials(states=(TrialState.COMPLETE,)):
-            found.setdefault(each.system_attrs[GENERATION], []).append(each)
+        for each in self._view.trials(self._view.architecture(trial)):
+            if each.state == TrialState.COMPLETE:
+                found.setdefault(each.system_attrs[GENERATION], []).append(each)
         return found
 
 
@@ -107,6 +115,25 @@ def make_sampler(kind: str, seed: int, view: View) -> BaseSampler:
         return ArchitectureNSGAII(view, seed)
     assert kind == "random"
     return RandomSampler(seed=seed)
+
+
+def _num_good(num_trained: int) -> int:
+    return min(math.ceil(GOOD_SHARE * num_trained), MAX_GOOD)
+
+
+def _telling(trials: Sequence[FrozenTrial], num_good: int, directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
+    """Give the trials that tell a sampler most: the good ones, and the latest of the others."""
+    trained = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if num_good:
+        maximize = [each == StudyDirection.MAXIMIZE for each in directions]
+        ranks = non_dominated_rank([trial.values for trial in trained], maximize)
+        worst = sorted(ranks)[num_good - 1]  # its whole front is kept, of which TPE takes as many as it needs
+        good = {trial.number for trial, rank in zip(trained, ranks, strict=True) if rank <= worst}
+    else:
+        good = set()
+    others = [trial.number for trial in trials if trial.number not in good]
+    kept = good | set(others[-max(1, MAX_SEEN - len(good)) :])
+    return [trial for trial in trials if trial.number in kept]
 
 
 def _apart(asked: FrozenTrial) -> FrozenTrial:

@@ -89,10 +89,6 @@ class View:
             name = next((key.partition(".")[0] for key in names if "." in key), next(iter(self.ranges)))
         return str(name) if name in self.ranges else ""
 
-    def of(self, study: Study, asked: FrozenTrial) -> Study:
-        """Give a study as if it had the trials alone that are seen for the one that is being asked for."""
-        return cast(Study, _Seen(study, self.trials(self.architecture(asked))))
-
     def _forget(self, number: int) -> None:
         for trials in self._trials.values():
             trials.pop(number, None)
@@ -156,6 +152,11 @@ class _Seen:
         use_cache: bool = False,  # noqa: ARG002
     ) -> list[FrozenTrial]:
         return [trial for trial in self._trials if states is None or trial.state in states]
+
+
+def seen_as(study: Study, trials: Sequence[FrozenTrial]) -> Study:
+    """Give a study as if it had these trials alone."""
+    return cast(Study, _Seen(study, trials))
 
 
 def _lies_in(values: Mapping[str, Any], ranges: Ranges) -> bool:
