@@ -11,7 +11,7 @@ import pandas as pd
 from objectives.goals import GOALS, first_cost, first_quality
 from objectives.ranking import RANKINGS, SPLITS, accuracy_on, ranks, scores
 from search.command_confirm import print_confirmed
-from search.confirm import confirm_report
+from search.confirm import confirm_report, confirm_table
 from search.console import out
 from search.names import unknown
 from search.options import json_option, path_type, results_option, study_argument
@@ -49,7 +49,10 @@ def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: 
     if not (as_json or as_csv):
         print_front(folder, every=every, rank=rank)
         return
-    rows = _chosen(study_table(folder), folder, every=every, rank=rank)
+    if folder.settings().members and not (every or rank):
+        rows = confirm_table(confirm_report(folder))
+    else:
+        rows = _chosen(study_table(folder), folder, every=every, rank=rank)
     click.echo(rows.to_json(orient="records", indent=2) if as_json else rows.to_csv(index=False), nl=as_json)
 
 
@@ -196,7 +199,7 @@ def plot(study: str | None, results: Path, target: Path | None, x: str | None, y
             raise StudyError(unknown("objective", name, list(GOALS)))
     folder = find_study(results, study)
     settings = folder.settings()
-    table = study_table(folder)
+    table = confirm_table(confirm_report(folder)) if settings.members else study_table(folder)
     target = target or folder.path
     target.mkdir(parents=True, exist_ok=True)
     x, y = x or first_cost(settings.objectives) or "macs", y or first_quality(settings.objectives)

@@ -298,6 +298,37 @@ def confirm_lines(report: Mapping[str, Any]) -> list[list[str]]:
     return lines
 
 
+def confirm_table(report: Mapping[str, Any]) -> pd.DataFrame:
+    """Give a report as the table of a study: a row a member, with the means as its figures.
+
+    Columns: those of `search.table.trials_table`, the goals of quality as means; `<goal>_half`, what the interval
+    reaches to either side; p_front.
+    """
+    rows = []
+    for member in report["members"]:
+        known = {**member["cost"], **member["mean"]}
+        halves = {f"{name}_half": half for name, half in member["half"].items() if name in GOALS}
+        trained, epochs = len(member["seeds"]), member["config"]["epochs"]
+        rows.append(
+            {
+                "number": member[TRIAL],
+                "state": "complete" if trained else "interrupted",
+                **{name: known.get(name, np.nan) for name in GOALS},
+                **{name: np.nan if half is None else half for name, half in halves.items()},
+                "fits": True,
+                "epoch": epochs if trained else 0,
+                "epochs": epochs,
+                "reason": "",
+                NETWORK: member[NETWORK],
+                "origin": member[PLACE],
+                "on_front": bool(member["on_front"]),
+                "p_front": np.nan if member["p_front"] is None else member["p_front"],
+                **{f"config.{name}": value for name, value in member["config"].items()},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 def _mean_text(mean: float | None, half: float | None) -> str:
     if mean is None:
         return ""
