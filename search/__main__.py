@@ -6,7 +6,6 @@ be done. 130: interrupted. Packages that take seconds to import are imported by 
 
 import json
 import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,8 +17,9 @@ import click
 
 from objectives.budget import DEFAULT_BUDGET, parse_budget
 from objectives.quality import Quality
+from search.command_confirm import confirm
 from search.command_front import front, plot, print_front, print_seeds
-from search.console import err, out
+from search.console import carry_out, err, fail, out
 from search.options import (
     address_option,
     architecture_file_option,
@@ -69,6 +69,7 @@ def cli() -> None:
 
 cli.add_command(front)
 cli.add_command(plot)
+cli.add_command(confirm)
 
 
 @cli.command()
@@ -175,17 +176,7 @@ def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any)
 
 
 def _run(go: Callable[[], object], folder: StudyFolder) -> None:
-    from search.run import SearchFailedError
-
-    try:
-        go()
-    except (KeyboardInterrupt, SystemExit) as stop:  # Ray turns SIGTERM into SystemExit
-        if folder.settings_file.exists():
-            code = 130 if isinstance(stop, KeyboardInterrupt) else 128 + signal.SIGTERM
-            _fail(f"interrupted; finished trials are kept. Go on with `scenefront resume {folder.address}`", code)
-        raise
-    except SearchFailedError as error:
-        _fail(str(error), 1)
+    carry_out(go, folder)
     is_training = folder.settings().train
     (print_seeds if is_training else print_front)(folder)
     plot = f"scenefront plot {folder.address}     the front as a page and as a picture\n      "
@@ -319,19 +310,24 @@ def recipes(name: str | None, as_json: bool) -> None:
 @results_option
 @click.option("--trial", default="best", show_default=True, help="Number of a fully trained trial, or best.")
 @click.option("--out", "target", type=path_type, help="Folder to write. [default: exports/study-trial]")
-def export(study: str | None, results: Path, trial: str, target: Path | None) -> None:
-    """Write a trained network of STUDY to a folder of its own: config, weights, report."""
+@click.option("--data", "where", type=path_type, help="Folder of the study's data. [default: where they were]")
+@cache_option
+def export(
+    study: str | None, results: Path, trial: str, target: Path | None, where: Path | None, cache: Path | None
+) -> None:
+    """Write a trained network of STUDY to a folder of its own: config, weights, report on the evaluation clips."""
     from search.export import best_trial, export_trial
 
     folder = find_study(results, study)
     if trial != "best" and not trial.isdigit():
         raise click.UsageError(f"--trial must be a number or best, got {trial!r}")
-    number = best_trial(folder.open()) if trial == "best" else int(trial)
+    number = best_trial(folder) if trial == "best" else int(trial)
     target = target or Path("exports") / f"{folder.name}-{number}"
-    report = export_trial(folder, number, target)
-    quality, cost = report["quality"], report["cost"]
+    report = export_trial(folder, number, target, where, cache)
+    quality, cost, chosen = report["quality"], report["cost"], report["validation"]
+    before = f" ({chosen['macro_accuracy']:.3f} on the validation clips that it was chosen by)" if chosen else ""
     out.print(
-        f"trial {number}: macro accuracy {quality['macro_accuracy']:.3f}, log loss {quality['log_loss']:.3f}, "
+        f"trial {number}: macro accuracy {quality['macro_accuracy']:.3f}{before}, log loss {quality['log_loss']:.3f}, "
         f"{cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), {cost['params']:,} parameters; "
         f"{'fits' if cost['fits'] else 'is over'} the budget {cost['budget']}\nwritten: {target}",
         soft_wrap=True,
@@ -390,7 +386,7 @@ def predict(folder: Path, sounds: tuple[Path, ...], device: str | None, as_json:
             ranked = sorted(p.probabilities.items(), key=lambda item: -item[1])
             out.print(f"{p.path}: " + ", ".join(f"{name} {value:.1%}" for name, value in ranked[:3]), soft_wrap=True)
     if broken:
-        _fail("\n  ".join([f"{len(broken)} of {len(sounds)} files cannot be heard:", *broken]), 2)
+        fail("\n  ".join([f"{len(broken)} of {len(sounds)} files cannot be heard:", *broken]), 2)
 
 
 @cli.group()
@@ -440,11 +436,6 @@ def _free_name(results: Path, settings: SearchSettings) -> str:
     return f"{base}-{number}"
 
 
-def _fail(message: str, code: int) -> None:
-    err.print(f"error: {message}" if code <= 2 else f"\n{message}", soft_wrap=True)
-    sys.exit(code)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake is told in a sentence, never as a traceback.
 
@@ -460,16 +451,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         cli.main(arguments, standalone_mode=False)
     except click.exceptions.Abort:
-        _fail("interrupted", 130)
+        fail("interrupted", 130)
     except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        fail("interrupted", 130)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except (ValueError, OSError, OptunaError, SQLAlchemyError) as error:
         if os.environ.get("SCENEFRONT_TRACEBACK"):
             raise
-        _fail(_sentence(error), 2)
+        fail(_sentence(error), 2)
 
 
 def _sentence(error: Exception) -> str:

@@ -85,6 +85,10 @@ class Branch:
                 recipes.append(Recipe(**values))
         return recipes
 
+    def to_serve(self) -> list[tuple[str, Recipe]]:
+        """Give each recipe of `strongest`, beside each front end that it may meet."""
+        return [(name, recipe) for recipe in self.strongest() for name in self.front_ends]
+
     def published(self, instead: Mapping[str, Value]) -> dict[str, Value]:
         """Give the published settings, but for what is to be `instead` of them, moved into the ranges."""
         known = {**TrialConfig.from_values(self.architecture, {}).to_dict(), **instead}

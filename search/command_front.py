@@ -10,6 +10,8 @@ import pandas as pd
 
 from objectives.goals import GOALS, first_cost, first_quality
 from objectives.ranking import RANKINGS, SPLITS, accuracy_on, ranks, scores
+from search.command_confirm import print_confirmed
+from search.confirm import confirm_report, confirm_table
 from search.console import out
 from search.names import unknown
 from search.options import json_option, path_type, results_option, study_argument
@@ -33,20 +35,24 @@ MAX_PARTIAL = 8  # trials that are named of those that were not trained to the e
     "--rank", type=click.Choice(list(RANKINGS)), help="All that is fully trained and fits, as an edition ranks systems."
 )
 def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: bool, rank: str | None) -> None:
-    """Print the Pareto front of STUDY, the cheapest network first; after `train`, the seeds and their mean."""
+    """Print the Pareto front of STUDY, the cheapest network first; after `train` or `confirm`, the seeds' means."""
     if every and rank:
         raise click.UsageError("--all and --rank exclude each other: what is not fully trained has no rank")
     folder = find_study(results, study)
     if folder.settings().train and not (every or as_csv or rank):
         if as_json:
-            click.echo(json.dumps(seeds_report(folder.open()), indent=2))
+            report = confirm_report(folder) if folder.settings().members else seeds_report(folder.open())
+            click.echo(json.dumps(report, indent=2))
         else:
             print_seeds(folder)
         return
     if not (as_json or as_csv):
         print_front(folder, every=every, rank=rank)
         return
-    rows = _chosen(study_table(folder), folder, every=every, rank=rank)
+    if folder.settings().members and not (every or rank):
+        rows = confirm_table(confirm_report(folder))
+    else:
+        rows = _chosen(study_table(folder), folder, every=every, rank=rank)
     click.echo(rows.to_json(orient="records", indent=2) if as_json else rows.to_csv(index=False), nl=as_json)
 
 
@@ -154,6 +160,9 @@ def _apart(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
 
 def print_seeds(folder: StudyFolder) -> None:
     """Print the figures of each seed of a training, and their mean."""
+    if folder.settings().members:
+        print_confirmed(folder)
+        return
     report = seeds_report(folder.open())
     if not report["seeds"]:
         out.print("no seed is fully trained yet")
@@ -190,7 +199,7 @@ def plot(study: str | None, results: Path, target: Path | None, x: str | None, y
             raise StudyError(unknown("objective", name, list(GOALS)))
     folder = find_study(results, study)
     settings = folder.settings()
-    table = study_table(folder)
+    table = confirm_table(confirm_report(folder)) if settings.members else study_table(folder)
     target = target or folder.path
     target.mkdir(parents=True, exist_ok=True)
     x, y = x or first_cost(settings.objectives) or "macs", y or first_quality(settings.objectives)

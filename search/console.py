@@ -1,8 +1,44 @@
-"""Where the commands print."""
+"""Where the commands print, and how they end."""
 
+import signal
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 from rich.console import Console
 
+from search.study import StudyFolder
+
 out = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
 err = Console(stderr=True, width=None if sys.stderr.isatty() else 200, highlight=False, markup=False)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say what went wrong, and exit.
+
+    Args:
+        message: In a sentence.
+        code: 1 where the answer is no, 2 where what was asked for cannot be done, above where it was interrupted.
+    """
+    err.print(f"error: {message}" if code <= 2 else f"\n{message}", soft_wrap=True)
+    sys.exit(code)
+
+
+def carry_out(go: Callable[[], object], folder: StudyFolder) -> None:
+    """Run a search or a training in `folder`; one that is interrupted or fails ends the command.
+
+    Args:
+        go: Runs it.
+        folder: Of its study.
+    """
+    from search.run import SearchFailedError  # noqa: PLC0415  takes seconds
+
+    try:
+        go()
+    except (KeyboardInterrupt, SystemExit) as stop:  # Ray turns SIGTERM into SystemExit
+        if folder.settings_file.exists():
+            code = 130 if isinstance(stop, KeyboardInterrupt) else 128 + signal.SIGTERM
+            fail(f"interrupted; finished trials are kept. Go on with `scenefront resume {folder.address}`", code)
+        raise
+    except SearchFailedError as error:
+        fail(str(error), 1)

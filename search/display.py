@@ -15,9 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from objectives.front import non_dominated
+from objectives.goals import GOALS
 from objectives.interval import mean_interval
 from search.ledger import Ledger, Proposal
-from search.plan import SEED, Plan
+from search.members import MemberBranch
+from search.plan import Plan
+from search.seeds import SEED
 from search.trial_config import TrialConfig
 
 MAX_FRONT_ROWS = 12
@@ -240,9 +243,22 @@ def mean_text(ledger: Ledger) -> str:
     """Say what the seeds of one configuration have reached so far: the mean, and its interval from two seeds on."""
     if not ledger.complete:
         return "not known yet"
+    if ledger.plan.settings.members:
+        return members_text(ledger)
     found = mean_interval([accuracy for _, (accuracy, _) in ledger.complete])
     seeds = f"{found.count} seed{'s' if found.count > 1 else ''}"
     return f"{found.mean:.3f} ({seeds})" if found.half is None else f"{found.mean:.3f} ± {found.half:.3f} ({seeds})"
+
+
+def members_text(ledger: Ledger) -> str:
+    """Say what each member has reached so far: the mean of its seeds by the first quality."""
+    place = [GOALS[name].kind for name in ledger.plan.settings.objectives].index("quality")
+    configs, found = dict(ledger.proposer.numbers()), dict[int, list[float]]()
+    for number, values in ledger.complete:
+        branch = ledger.plan.branches[configs[number].architecture]
+        assert isinstance(branch, MemberBranch)
+        found.setdefault(branch.number_of(configs[number]), []).append(values[place])
+    return ", ".join(f"trial {number} {sum(each) / len(each):.3f}" for number, each in sorted(found.items()))
 
 
 def rejections_text(ledger: Ledger) -> str:
@@ -253,6 +269,8 @@ def rejections_text(ledger: Ledger) -> str:
 def network_text(plan: Plan, config: TrialConfig) -> str:
     """Name the architecture, and what the search varies of the front end and the network."""
     branch, values = plan.branches[config.architecture], config.to_dict()
+    if isinstance(branch, MemberBranch):
+        return f"{config.architecture} trial={branch.number_of(config)} seed={config.recipe.seed}"
     names = [SEED] if plan.settings.train else [branch.field(name) for name in branch.cost_ranges]
     return " ".join([config.architecture, *(f"{name}={values[name]}" for name in names)])
 

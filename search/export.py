@@ -2,7 +2,7 @@
 
     config.yaml            the network, the front end, the recipe and the classes
     weights.safetensors    parameters and running statistics, fp32
-    report.json, report.md what it costs by both counters, how well it does, and what it came from
+    report.json, report.md what it costs by both counters, how it does on the evaluation clips, and what it came from
     <architecture>.py      of a user's own architecture: its file, which --architecture-file names
 
 Nothing in it is ever unpickled: YAML is read by the safe loader, weights as safetensors.
@@ -15,20 +15,25 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import torch
 import yaml
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from torch import nn
 
+from data.layout import DataError, Scenes, read_for_search, read_scenes
 from data.spectrum_correction import SpectrumCorrection
 from objectives.budget import Budget
+from objectives.goals import GOALS, first_cost, first_quality
 from objectives.measure import fvcore_macs, layer_costs, measure_cost
 from objectives.quality import Quality
 from search.architecture_file import use_architecture_file
 from search.checkpoints import study_checkpoints
+from search.data_record import describe_data
 from search.pricing import price
 from search.report import cost_table, markdown_table, quality_tables
+from search.settings import SearchSettings
 from search.study import (
     CONFIG,
     DATA,
@@ -44,7 +49,8 @@ from search.trial_config import TrialConfig
 from search.user_module import file_digest
 from training.checkpoint import NETWORK, CheckpointError, part_of, put_weights, read_tensors, write_tensors
 from training.hearing import PLAINLY, Hearing
-from training.loop import CORRECTION, GAINS
+from training.loop import CORRECTION, GAINS, default_device
+from training.material import load_material
 from training.pruning import count_nonzero
 from training.quantization import Quantizer
 from training.weights import QUANTIZATION
@@ -119,35 +125,54 @@ def cost_report(
     }
 
 
-def best_trial(study: optuna.Study) -> int:
-    """Give the number of the most accurate fully trained network; of equals, the cheapest.
+def best_trial(folder: StudyFolder) -> int:
+    """Give the number of the fully trained network that is best by the first quality among the study's objectives.
+
+    Of equals it is the cheapest, and of a search one that fits its budget as it is now. Of confirmed networks it is the
+    first seed of the one with the best mean: to take the best seed would be to choose by the evaluation clips.
 
     Raises:
-        ExportError: None is fully trained yet.
+        ExportError: None is fully trained yet, or none of them fits.
     """
-    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-    if not complete:
+    settings = folder.settings()
+    table = study_table(folder)
+    complete = table[table["state"] == "complete"]
+    if complete.empty:
         raise ExportError("no trial is fully trained yet")
-    return max(complete, key=lambda trial: (trial.values[0], -trial.values[1])).number
+    fitting = complete if settings.train else complete[complete["fits"].astype(bool)]
+    if fitting.empty:
+        raise ExportError(
+            f"no fully trained trial fits the budget {settings.budget}; export one by its number: --trial"
+        )
+    quality, cost = GOALS[first_quality(settings.objectives)], first_cost(settings.objectives)
+    figure = fitting[quality.name].astype(float)
+    if settings.members:
+        figure = figure.groupby(fitting["network"]).transform("mean")
+    ranked = fitting.assign(
+        figure=-figure if quality.maximize else figure, price=0.0 if cost is None else fitting[cost].astype(float)
+    )
+    return int(ranked.sort_values(["figure", "price", "number"], kind="stable")["number"].iloc[0])
 
 
-def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, Any]:
-    """Write a fully trained trial as an export; return its report.
+def export_trial(
+    folder: StudyFolder, number: int, target: Path, data: Path | None = None, cache: Path | None = None
+) -> dict[str, Any]:
+    """Write a fully trained trial as an export, measured on the evaluation clips; return its report.
+
+    Args:
+        folder: The study.
+        number: Of the trial.
+        target: Folder to write to.
+        data: Folder where the study's data set is now; None: where it was.
+        cache: Folder of the decoded sound; None: the study's.
 
     Raises:
-        ExportError: No such trial, one that is not fully trained, or a target that holds something else.
+        ExportError: No such trial, one that is not fully trained, a target that holds something else, or data that are
+            gone or others than the study's.
         CheckpointError: The trial's weights are gone or broken.
     """
     study = folder.open()
-    trials = study.get_trials(deepcopy=False)
-    if not 0 <= number < len(trials):
-        raise ExportError(f"{folder.name} has no trial {number}; its trials are 0 to {len(trials) - 1}")
-    trial = trials[number]
-    if trial.state != TrialState.COMPLETE:
-        state = trial_state(trial, is_locked=folder.is_locked())
-        table = trials_table(study)
-        trained = ", ".join(str(n) for n in table.loc[table["state"] == "complete", "number"]) or "none yet"
-        raise ExportError(f"trial {number} is {state}; only fully trained ones can be exported: {trained}")
+    trial = _trained(folder, study, number)
     is_export = all((target / name).is_file() for name in ("config.yaml", "weights.safetensors", "report.json"))
     if target.exists() and any(target.iterdir()) and not is_export:
         raise ExportError(f"{target} holds something else than an export; name another folder")
@@ -161,45 +186,132 @@ def export_trial(folder: StudyFolder, number: int, target: Path) -> dict[str, An
     start = study.user_attrs[LEVELS][-1]["start"] if LEVELS in study.user_attrs else 0
     checkpoints = study_checkpoints(folder, settings)
     checkpoint = checkpoints.fetch(number, start) or checkpoints.path(number, start)
+    recorded = study.user_attrs[DATA]
+    is_held_out = settings.validation > 0 and not settings.train
+    scenes = _evaluation_scenes(settings, recorded, data) if is_held_out else None
     tensors, _ = read_tensors(checkpoint)
     weights = {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
     network = config.build()
     put_weights(network, weights, checkpoint)
     beside = {name: value for name, value in tensors.items() if not name.startswith(NETWORK)}
-    data = study.user_attrs[DATA]
     table = study_table(folder)
-    report = {
-        "study": folder.name,
-        "trial": number,
-        "on_front": bool(table.loc[table["number"] == number, "on_front"].any()),
-        "cost": cost_report(config, settings.limits(), settings.precision, network),
-        "quality": trial.user_attrs[QUALITY],
-        "data": {"folder": Path(settings.data).name, **data},
-        "versions": trial.user_attrs[VERSIONS],
-        "seed": config.recipe.seed,
-    }
+    cost = cost_report(config, settings.limits(), settings.precision, network)
     target.mkdir(parents=True, exist_ok=True)
+    (target / "report.json").unlink(missing_ok=True)  # of other weights
     if settings.architecture_file is not None:
         shutil.copy(settings.architecture_file, target)
     write_tensors(target / "weights.safetensors", weights, {"format": "pt"})
     (target / ANSWERING).unlink(missing_ok=True)
     if beside:
-        write_tensors(target / ANSWERING, beside, {DEVICES: json.dumps(data["devices"])})
-    report["weights_sha256"] = file_digest(target / "weights.safetensors")
-    (target / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    (target / "report.md").write_text(_report_page(report, config), encoding="utf-8")
+        write_tensors(target / ANSWERING, beside, {DEVICES: json.dumps(recorded["devices"])})
     described = {
         "format": FORMAT,
         "architecture": config.architecture,
         "network": asdict(config.network),
         "front_end": {"name": config.front_end, **asdict(config.front_end_config)},
         "recipe": asdict(config.recipe),
-        "classes": list(data["classes"]),
+        "classes": list(recorded["classes"]),
     }
     (target / "config.yaml").write_text(
         yaml.safe_dump(described, sort_keys=False, allow_unicode=True), encoding="utf-8"
     )
+    quality = trial.user_attrs[QUALITY]
+    if scenes is not None:
+        place = cache if cache is not None else settings.cache and Path(settings.cache)
+        quality = measure_export(load_export(target), scenes, place or None).to_dict()
+    report = {
+        "study": folder.name,
+        "trial": number,
+        "on_front": bool(table.loc[table["number"] == number, "on_front"].any()),
+        "cost": cost,
+        "quality": quality,
+        "validation": trial.user_attrs[QUALITY] if is_held_out else None,
+        "chosen_by": "nothing" if settings.train else "validation clips" if is_held_out else "evaluation clips",
+        "data": {
+            "folder": Path(settings.data).name,
+            **recorded,
+            "evaluation_clips": _num_clips(quality),
+            "validation_clips": _num_clips(trial.user_attrs[QUALITY]) if is_held_out else 0,
+        },
+        "versions": trial.user_attrs[VERSIONS],
+        "seed": config.recipe.seed,
+        "weights_sha256": file_digest(target / "weights.safetensors"),
+    }
+    (target / "report.md").write_text(_report_page(report, config), encoding="utf-8")
+    (target / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return report
+
+
+def _trained(folder: StudyFolder, study: optuna.Study, number: int) -> FrozenTrial:
+    """Give a fully trained trial.
+
+    Raises:
+        ExportError: There is none of that number, or it is not fully trained; those that are are named.
+    """
+    trials = study.get_trials(deepcopy=False)
+    if not 0 <= number < len(trials):
+        raise ExportError(f"{folder.name} has no trial {number}; its trials are 0 to {len(trials) - 1}")
+    trial = trials[number]
+    if trial.state != TrialState.COMPLETE:
+        state = trial_state(trial, is_locked=folder.is_locked())
+        table = trials_table(study)
+        trained = ", ".join(str(n) for n in table.loc[table["state"] == "complete", "number"]) or "none yet"
+        raise ExportError(f"trial {number} is {state}; only fully trained ones can be exported: {trained}")
+    return trial
+
+
+def _evaluation_scenes(settings: SearchSettings, recorded: Mapping[str, Any], data: Path | None) -> Scenes:
+    """Read the data set that a study was made on, with its evaluation clips.
+
+    Raises:
+        ExportError: It is not there, or is another.
+    """
+    root = Path(settings.data) if data is None else data
+    try:
+        searched = read_for_search(root, recorded["split"], settings.validation, settings.unseen_devices)
+        scenes = read_scenes(root, recorded["split"])
+    except DataError as error:
+        raise ExportError(
+            f"an export is measured on the evaluation clips, but these data cannot be read: {error}; --data names the "
+            "folder where they are now"
+        ) from error
+    found = describe_data(searched)
+    changed = [name for name in found if recorded.get(name) != found[name]]
+    if changed:
+        raise ExportError(
+            f"{root} is not the data that the study was made on ({', '.join(changed)} differ); --data names the folder "
+            "where that is now"
+        )
+    return scenes
+
+
+def _num_clips(quality: Mapping[str, Any]) -> int:
+    return sum(sum(row) for row in quality["confusion"])
+
+
+def measure_export(export: Export, scenes: Scenes, cache: Path | None) -> Quality:
+    """Measure an export on the evaluation clips of a data set.
+
+    Args:
+        export: The network.
+        scenes: The data set.
+        cache: Folder of the decoded sound; None: beside the data.
+
+    Raises:
+        DataError: The sound cannot be read.
+        ExportError: The data has scenes that the network does not know.
+    """
+    strange = [name for name in scenes.classes if name not in export.classes]
+    if strange:
+        raise ExportError(
+            f"the network knows no {', '.join(strange)}; it tells apart {', '.join(export.classes)}, "
+            f"and {scenes.root} holds {', '.join(scenes.classes)}"
+        )
+    index = np.array([export.classes.index(name) for name in scenes.classes])
+    scenes = replace(scenes, classes=export.classes, labels=index[scenes.labels])
+    material = load_material(scenes, export.config.front_end_config, None, cache)
+    device = default_device()
+    return material.evaluate(export.network.to(device), device, export.hearing)
 
 
 def _report_page(report: Mapping[str, Any], config: TrialConfig) -> str:
@@ -223,6 +335,7 @@ def _report_page(report: Mapping[str, Any], config: TrialConfig) -> str:
     parts = [
         f"# {config.architecture}, trial {report['trial']} of {report['study']}",
         measured,
+        *_choice(report),
         "## Cost of one clip",
         markdown_table(cost_table(cost)),
         audit,
@@ -235,6 +348,18 @@ def _report_page(report: Mapping[str, Any], config: TrialConfig) -> str:
         origin,
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _choice(report: Mapping[str, Any]) -> list[str]:
+    """Say by which clips the network was chosen, where it was chosen from several."""
+    if report["validation"] is not None:
+        chosen = Quality.from_dict(report["validation"])
+        clips = f"{report['data']['validation_clips']:,} other clips, split off the training clips by location"
+        figures = f"macro accuracy {chosen.macro_accuracy:.1%}, log loss {chosen.log_loss:.3f}"
+        return [f"It was chosen by {clips}: {figures} on these."]
+    if report["chosen_by"] == "evaluation clips":
+        return ["It was chosen by these same clips, so these figures are optimistic."]
+    return []
 
 
 def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:

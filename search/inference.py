@@ -3,10 +3,9 @@
 Shape letters: W windows, S samples, K classes.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,9 +13,7 @@ from data.front_end import FrontEnd
 from data.layout import DataError, read_scenes
 from data.wav import read_wav
 from objectives.quality import Quality
-from search.export import Export, ExportError
-from training.loop import default_device
-from training.material import load_material
+from search.export import Export, ExportError, measure_export
 
 WINDOW_S = 1.0  # what the networks were trained on
 MIN_DURATION_S = 0.1
@@ -29,18 +26,7 @@ def evaluate_export(export: Export, data: Path, split: str, cache: Path | None) 
         DataError: The data cannot be read.
         ExportError: The data has scenes that the network does not know.
     """
-    scenes = read_scenes(data, split)
-    strange = [name for name in scenes.classes if name not in export.classes]
-    if strange:
-        raise ExportError(
-            f"the network knows no {', '.join(strange)}; it tells apart {', '.join(export.classes)}, "
-            f"and {data} holds {', '.join(scenes.classes)}"
-        )
-    index = np.array([export.classes.index(name) for name in scenes.classes])
-    scenes = replace(scenes, classes=export.classes, labels=index[scenes.labels])
-    material = load_material(scenes, export.config.front_end_config, None, cache)
-    device = default_device()
-    return material.evaluate(export.network.to(device), device, export.hearing)
+    return measure_export(export, read_scenes(data, split), cache)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,13 @@ from optuna.trial import Trial
 from models import ARCHITECTURES
 from objectives.budget import BUDGETS, UNLIMITED, Budget
 from search.branch import Branch
+from search.members import member_branches, trainings
 from search.names import unknown
 from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, survey
 from search.ranges import EmptySpaceError, draw, largest, narrow, take
 from search.recipes import find_recipe, values_held
 from search.repair import descend, repairs
+from search.seeds import SEED
 from search.settings import SearchSettings, is_space_file
 from search.space_file import NUM_SAMPLED, find_space
 from search.trial_config import OWNED, TrialConfig, Value, field_types
@@ -26,7 +28,6 @@ from spaces import Space
 from training.recipe import Recipe
 
 SWA_EPOCHS = "swa_epochs"
-SEED = "seed"  # name of the seed, where one configuration is trained
 # Held where there is no folder of impulse responses.
 WITHOUT_RESPONSES: Mapping[str, Value] = {"impulse_response_p": 0.0, "simulated_devices": 0}
 MIN_STEPS = 15  # an epoch, in the start from the published settings: what 32 epochs of small data need to learn
@@ -75,6 +76,10 @@ class Plan:
     def named(self, branch: Branch, values: Mapping[str, Any]) -> dict[str, Any]:
         """Add the architecture to the values of a branch, where it is a choice."""
         return {ARCHITECTURE: branch.architecture, **values} if len(self.branches) > 1 else dict(values)
+
+    def trainings(self) -> list[dict[str, Any]]:
+        """Give the values of every trial where nothing is searched, in order."""
+        return [self.named(branch, values) for branch, values in trainings(self.settings, self.branches)]
 
     def starts(
         self, surveys: Mapping[str, Survey], num_clips: int
@@ -186,6 +191,8 @@ def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
         EmptySpaceError: No range is left.
         ValueError: An unknown space, an unknown config key, a range outside the space's; each with its name.
     """
+    if settings.members:
+        return Plan(settings, member_branches(settings, num_classes), BUDGETS[UNLIMITED])
     space = find_space(settings.space)
     _require_responses(settings, space)
     held = dict(settings.set)

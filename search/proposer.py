@@ -18,7 +18,7 @@ from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.front import non_dominated_rank
 from search.branch import Branch
-from search.plan import SEED, Plan
+from search.plan import Plan
 from search.pricing import Survey, price, require_prunable
 from search.record import Record
 from search.repair import repairs
@@ -90,11 +90,11 @@ class Proposer:
                 self._enqueue("published", name, wanted, start)
 
     def _enqueue_seeds(self, trials: Sequence[FrozenTrial]) -> None:
-        """Have every seed asked for, in order, those that are not in the record yet."""
-        recorded = {trial.params.get(SEED) for trial in trials if CONFIG in trial.user_attrs}
-        for seed in self.plan.settings.seeds:
-            if seed not in recorded:
-                self.record.enqueue({SEED: seed})
+        """Have every training asked for, in order, those that are not in the record yet."""
+        recorded = [trial.params for trial in trials if CONFIG in trial.user_attrs]
+        for values in self.plan.trainings():
+            if values not in recorded:
+                self.record.enqueue(values)
 
     def _enqueue(self, kind: str, architecture: str, wanted: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         """Have `values` asked for next, and record what they were changed from so as to fit."""

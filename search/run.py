@@ -1,6 +1,5 @@
 """Runs a search: checks what was asked for, starts Ray, trains, and leaves a study that others can go on with."""
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +7,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import optuna
 import torch
@@ -24,11 +22,13 @@ from objectives.budget import Budget
 from search.architecture_file import use_architecture_file
 from search.checkpoints import is_uri, study_checkpoints
 from search.cluster import local_cluster
+from search.data_record import describe_data
 from search.display import counting, make_display
 from search.ledger import Ledger, levels_of
 from search.machine import MACHINE, Use, measure_use, share_machine
 from search.plan import Plan, make_plan
 from search.pricing import Survey, price
+from search.seeds import PLACE, TRIAL
 from search.settings import SearchSettings, is_space_file
 from search.study import DATA, FILES, LEVELS, TEACHERS, USE, StudyError, StudyFolder
 from search.teachers import answers, export_digest, taught
@@ -82,9 +82,8 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
     for start in starts:
         require_material(taught(materials[start.front_end], logits), start.recipe)
     for branch in plan.branches.values():
-        for recipe in branch.strongest():
-            for name in branch.front_ends:
-                require_material(taught(materials[name], logits), recipe)
+        for name, recipe in branch.to_serve():
+            require_material(taught(materials[name], logits), recipe)
     kind = "validation" if settings.validation else "evaluation"
     console.print(
         f"data: {len(scenes.train):,} training and {len(scenes.evaluate):,} {kind} clips of {len(scenes.classes)} "
@@ -118,6 +117,8 @@ def search_lines(plan: Plan, surveys: Mapping[str, Survey], left_out: Sequence[s
 def training_lines(plan: Plan) -> list[str]:
     """Say what is trained, how, and by how much it is over the budget."""
     settings = plan.settings
+    if settings.members:
+        return member_lines(plan)
     config = plan.config({})
     cost, limits = price(config, settings.precision), settings.limits()
     over = "; ".join(limits.violations(cost))
@@ -132,6 +133,22 @@ def training_lines(plan: Plan) -> list[str]:
         f"network: {config.architecture} on {config.front_end}: {cost.macs:,} MACs, {cost.params:,} parameters; {fits}",
         f"recipe: {schedule}; all at their default but: {changed or 'none'}",
     ]
+    if settings.teacher:
+        lines.append(f"teacher: {', '.join(settings.teacher)}")
+    return lines
+
+
+def member_lines(plan: Plan) -> list[str]:
+    """Say which members of a front are trained, and from which seeds."""
+    settings = plan.settings
+    named = ", ".join(f"{member[TRIAL]} ({member[PLACE]})" for member in settings.members)
+    seeds = (
+        f"seed {settings.seeds[0]}"
+        if len(settings.seeds) == 1
+        else f"seeds {settings.seeds[0]} to {settings.seeds[-1]}"
+    )
+    trained = f"each from {seeds}, on all training clips, measured on the evaluation clips"
+    lines = [f"members: trials {named} of {settings.confirms}; {trained}"]
     if settings.teacher:
         lines.append(f"teacher: {', '.join(settings.teacher)}")
     return lines
@@ -253,7 +270,8 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
         use = _find_use(prepared, study, ledger, console)
         what = "networks for up to"
         if plan.settings.train:
-            what = "seed for" if ledger.num_left == 1 else "seeds for"
+            what = "training" if plan.settings.members else "seed"
+            what = f"{what} for" if ledger.num_left == 1 else f"{what}s for"
         console.print(
             f"training {ledger.num_left} {what} {plan.settings.epochs} epochs, {use.workers} side by side "
             f"({use} each)",
@@ -354,18 +372,6 @@ def make_tuner(
     )
 
 
-def describe_data(scenes: Scenes) -> dict[str, Any]:
-    """Say which data this was, so that another data set in the same place is noticed."""
-    return {
-        "classes": list(scenes.classes),
-        "devices": list(scenes.devices),
-        "split": scenes.split,
-        "training_clips": len(scenes.train),
-        "evaluation_clips": len(scenes.evaluate),
-        "lists_sha256": lists_digest(scenes),
-    }
-
-
 def describe_files(settings: SearchSettings) -> dict[str, str]:
     """Give the SHA-256 of each file of the user's own that decides what is searched, by the setting that names it."""
     files = {"architecture_file": settings.architecture_file}
@@ -377,15 +383,6 @@ def describe_files(settings: SearchSettings) -> dict[str, str]:
 def describe_teachers(settings: SearchSettings) -> dict[str, str]:
     """Give the SHA-256 of each teacher, by its folder."""
     return {folder: export_digest(Path(folder)) for folder in settings.teacher}
-
-
-def lists_digest(scenes: Scenes) -> str:
-    """Give the SHA-256 of which clips there are, what they are, and on which side."""
-    digest = hashlib.sha256()
-    columns = scenes.clips[["filename", "scene_label", "source_label"]]
-    for rows in (scenes.train, scenes.evaluate):
-        digest.update(columns.iloc[rows].to_csv(sep="\t", index=False).encode())
-    return digest.hexdigest()
 
 
 def _with_whole_paths(settings: SearchSettings) -> SearchSettings:

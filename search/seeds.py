@@ -1,4 +1,4 @@
-"""What came of training one configuration from several seeds: each, and the mean with its interval. Needs no torch."""
+"""What came of training configurations from several seeds: each, and the mean with its interval. Needs no torch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +9,14 @@ from optuna.trial import TrialState
 from objectives.interval import CONFIDENCE, mean_interval
 from objectives.quality import Quality
 from search.study import CONFIG, QUALITY
+
+SEED = "seed"  # name of the seed, where configurations are trained rather than searched
+MEMBER = "member"  # name of the number that a configuration has as a trial of the study that it is a member of
+# A member in the settings: the number of its trial; `FRONT`, `NEAR` or `ASKED`; what was varied of its network; its
+# goals as they were when it was chosen, those of quality on the validation clips; and its configuration.
+TRIAL, PLACE, NETWORK, CHOSEN_BY = "trial", "place", "network", "chosen_by"
+FRONT, NEAR, ASKED = "front", "near", "asked for"
+GROUPS = "accuracy_"  # before the name of a group of devices
 
 
 def seeds_report(study: optuna.Study) -> dict[str, Any]:
@@ -36,7 +44,7 @@ def seeds_report(study: optuna.Study) -> dict[str, Any]:
 
 def figures(quality: Quality) -> dict[str, float]:
     """Give what is told of a training: macro accuracy, log loss, and accuracy by group of devices."""
-    groups = {f"accuracy_{name}": score.accuracy for name, score in quality.by_group.items()}
+    groups = {f"{GROUPS}{name}": score.accuracy for name, score in quality.by_group.items()}
     return {"macro_accuracy": quality.macro_accuracy, "log_loss": quality.log_loss, **groups}
 
 
@@ -56,7 +64,7 @@ def title(name: str) -> str:
     >>> title("macro_accuracy"), title("accuracy_unseen")
     ('macro accuracy', 'accuracy, unseen devices')
     """
-    group = name.removeprefix("accuracy_")
+    group = name.removeprefix(GROUPS)
     return name.replace("_", " ") if group == name else f"accuracy, {group} devices"
 
 

@@ -15,7 +15,7 @@ from search.names import unknown
 MODES = ("front", "best")
 FIDELITIES = ("epochs", "split")
 SAMPLERS = ("tpe", "nsga2", "random")
-LISTS = ("teacher", "objectives", "unseen_devices", "start")  # settings that YAML writes as lists
+LISTS = ("teacher", "objectives", "unseen_devices", "start", "members")  # settings that YAML writes as lists
 MAX_SEED = 2**31 - 1
 
 
@@ -52,6 +52,8 @@ class SearchSettings:
     recipe: str | None = None  # a name of `RECIPES`: how to train, but for what is chosen to vary
     teacher: tuple[str, ...] = ()  # folders of exports, from whose mean answer is distilled
     train: bool = False  # no search: the one configuration that `set` describes, `trials` times from `seed` on
+    confirms: str | None = None  # name of the study whose members are trained, in place of one configuration
+    members: tuple[Mapping[str, Any], ...] = ()  # trial, place, validation and config of each; see `search.members`
     set: Mapping[str, Any] = field(default_factory=dict)  # config fields held fixed
     ranges: Mapping[str, Any] = field(default_factory=dict)  # narrower ranges: field -> [low, high]
 
@@ -93,6 +95,8 @@ class SearchSettings:
                     "false where one configuration is trained",
                     not (self.train and self.early_stopping),
                 ),
+                ("confirms", "a name", self.confirms is None or _is_text(self.confirms)),
+                ("members", "a list of trials with their configs, each as often", self._are_members()),
                 ("recipe", "a name", self.recipe is None or _is_text(self.recipe)),
                 ("teacher", "a list of folders", _is_list(self.teacher)),
                 ("set", "a mapping of config keys to values", _is_mapping(self.set)),
@@ -117,8 +121,14 @@ class SearchSettings:
 
     @property
     def seeds(self) -> range:
-        """Of the trials, where one configuration is trained."""
-        return range(self.seed, self.seed + self.trials)
+        """Of the trials, where one configuration is trained, or each of the members."""
+        return range(self.seed, self.seed + self.trials // max(1, len(self.members)))
+
+    def _are_members(self) -> bool:
+        if not isinstance(self.members, tuple) or not all(_is_mapping(member) for member in self.members):
+            return False
+        whole = all(_is_count(each.get("trial"), least=0) and _is_mapping(each.get("config")) for each in self.members)
+        return not self.members or (whole and self.train and self.trials % len(self.members) == 0)
 
     def limits(self) -> Budget:
         """Give the budget as limits.

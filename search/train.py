@@ -85,7 +85,7 @@ def from_trial(text: str, results: Path) -> Found:
     folder = find_study(results, name)
     study, settings = folder.open(), folder.settings()
     trials = study.get_trials(deepcopy=False)
-    index = best_trial(study) if number == "best" else int(number)
+    index = best_trial(folder) if number == "best" else int(number)
     if index >= len(trials):
         raise StudyError(f"{folder.name} has no trial {index}; its trials are 0 to {len(trials) - 1}")
     attributes = trials[index].user_attrs
@@ -154,7 +154,8 @@ def train_settings(
     given |= {name: value for name, value in others.items() if value is not None}
     settings = {
         **given, "data": data, "space": found.config.architecture, "train": True, "early_stopping": False,
-        "epochs": wanted.epochs, "seed": found.config.recipe.seed if seed is None else seed, "set": values,
+        "validation": 0.0, "epochs": wanted.epochs, "seed": found.config.recipe.seed if seed is None else seed,
+        "set": values,
     }  # fmt: skip
     return make_settings(settings, "flags")
 

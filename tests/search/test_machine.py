@@ -70,7 +70,7 @@ def test_a_cluster_is_divided_so_that_each_trial_lies_on_one_machine(sizes, aske
     assert MACHINE not in use.resources()
     assert MACHINE not in use.resources(is_alone=True)
     alone = use.resources(is_alone=True)
-    assert alone["gpu"] == 1 if gpus else alone["cpu"] == min(node.cores for node in there)
+    assert alone["GPU"] == 1 if gpus else alone["CPU"] == min(node.cores for node in there)
 
 
 def test_a_cluster_without_cores_or_with_too_few_is_refused():

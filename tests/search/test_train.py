@@ -103,7 +103,7 @@ def test_what_is_over_budget_is_handed_out_from_seed_to_seed_in_order(folder):
 def test_a_training_is_never_stopped_early(folder):
     ledger = start(folder, settings(epochs=9, trials=4))
     for number in range(100, 110):
-        ledger.halving.note(number, 3, 0.9, 10.0)
+        ledger.halving.note(number, 3, (0.9, 10.0))
     number = ledger.propose().number
     assert ledger.note_epoch(number, last_epoch(3, 0.1, 0.1)) == ""
 
