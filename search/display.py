@@ -1,7 +1,7 @@
 """What a person sees while a search runs: a live page in a terminal, plain lines in a pipe."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
@@ -15,12 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from objectives.front import non_dominated
-from objectives.goals import GOALS
+from objectives.goals import GOALS, directions, first_cost, first_quality
 from objectives.interval import mean_interval
+from search.early_stopping import Level
 from search.ledger import Ledger, Proposal
 from search.members import MemberBranch
 from search.plan import Plan
 from search.seeds import SEED
+from search.study import CONFIG, CONTINUES, num_epochs
 from search.trial_config import TrialConfig
 
 MAX_FRONT_ROWS = 12
@@ -79,27 +81,61 @@ def make_display(ledger: Ledger, console: Console) -> Display:
 
 
 class Clock:
-    """Estimates the time left from the share of the training that is done."""
+    """Estimates the time left from the share of the expected training that is done."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.started = time.monotonic()
+        trials = [trial for trial in ledger.study.get_trials(deepcopy=False) if CONFIG in trial.user_attrs]
+        self._epochs = {trial.number: num_epochs(trial) for trial in trials}
+        for trial in trials:
+            self._epochs.pop(trial.user_attrs.get(CONTINUES, -1), None)  # counted with the one that goes on
         self.share_before = self._share()
 
+    def note(self, number: int) -> None:
+        """Take in that a running trial finished epochs."""
+        running = self.ledger.running[number]
+        if running.proposal.continues is not None:
+            self._epochs.pop(running.proposal.continues, None)
+        self._epochs[number] = running.epoch
+
     def _share(self) -> float:
-        settings = self.ledger.plan.settings
-        done = self.ledger.num_ended + self.ledger.epochs_in_hand / settings.epochs
-        return done / settings.trials
+        """Give the work that is done as a share of what is expected, should as many go on as can."""
+        steps = _steps(self.ledger.levels)
+        done = sum(_work(steps, epochs) for epochs in self._epochs.values())
+        expected, num_trials = 0.0, self.ledger.plan.settings.trials
+        for epochs, weight in steps:
+            expected += num_trials * epochs * weight
+            num_trials //= self.ledger.halving.reduction
+        return min(1.0, done / expected)
 
     def elapsed_s(self) -> float:
         """Since the search started or was taken up."""
         return time.monotonic() - self.started
 
     def left_s(self) -> float | None:
-        """Until the end, as the trials so far took; None before anything can be said."""
+        """Until the end, as the epochs so far took; None before anything can be said."""
         share = self._share()
         gained = share - self.share_before
         return None if gained <= 0 else self.elapsed_s() / gained * (1 - share)
+
+
+def _steps(levels: Sequence[Level]) -> list[tuple[int, float]]:
+    """Give for each level the epochs from the level before, and the work of one: clips, as a share of the data."""
+    starts = [0, *(level.end for level in levels[:-1])]
+    several = len({level.split for level in levels}) > 1
+    return [
+        (level.end - start, int(level.split) / 100 if several else 1.0)
+        for level, start in zip(levels, starts, strict=True)
+    ]
+
+
+def _work(steps: Sequence[tuple[int, float]], epochs: int) -> float:
+    work = 0.0
+    for most, weight in steps:
+        work += min(epochs, most) * weight
+        epochs = max(0, epochs - most)
+    return work
 
 
 class PlainDisplay:
@@ -109,7 +145,6 @@ class PlainDisplay:
         self.ledger, self.console = ledger, console
         self.clock = Clock(ledger)
         self._rejected = sum(ledger.rejections.values())
-        self._second = ledger.plan.settings.objectives[-1]
 
     def __enter__(self) -> Self:
         return self
@@ -132,31 +167,34 @@ class PlainDisplay:
                 f"rejected {rejected - self._rejected} untrained ({rejected} so far: {rejections_text(self.ledger)})"
             )
             self._rejected = rejected
-        again = f", taken up after epoch {proposal.curve[-1]['epoch']}" if proposal.curve else ""
+        begins = f"goes on after epoch {proposal.curve[-1]['epoch']}" if proposal.curve else "starts"
         self._say(
-            f"trial {proposal.number} starts: {network_text(self.ledger.plan, proposal.config)}; "
-            f"{proposal.cost.macs:,} MACs, {proposal.cost.params:,} parameters{again}"
+            f"trial {proposal.number} {begins}: {network_text(self.ledger.plan, proposal.config)}; "
+            f"{proposal.cost.macs:,} MACs, {proposal.cost.params:,} parameters"
+            f"{', alone' if proposal.is_alone else ''}"
         )
 
     def epoch_done(self, number: int) -> None:
         """Say how far the trial is."""
-        trial, epochs = self.ledger.running[number], self.ledger.plan.settings.epochs
-        self._say(f"trial {number} epoch {trial.epoch}/{epochs}: macro accuracy {trial.accuracy:.3f}")
+        self.clock.note(number)
+        self._say(f"trial {number} {epoch_text(self.ledger, number)}: {quality_text(self.ledger, number)}")
 
     def ended(self, number: int, state: str) -> None:
-        """Say how the trial ended and how the search stands."""
+        """Say how the trial ended, waits or broke, and how the search stands."""
         left = self.clock.left_s()
         total = self.ledger.plan.settings.trials
         self._say(
-            f"trial {number} {state}{why(self.ledger, number)}; {self.ledger.num_ended} of {total} trials done"
+            f"trial {number} {ended_text(self.ledger, number, state)}; {self.ledger.num_ended} of {total} trials done"
             f"{f', {clock_text(left)} left' if left is not None else ''}; {self._standing()}"
         )
 
     def _standing(self) -> str:
         if self.ledger.plan.settings.train:
-            return f"macro accuracy {mean_text(self.ledger)}"
-        front = ", ".join(f"{accuracy:.3f} at {cost:,}" for _, accuracy, cost in current_front(self.ledger))
-        return f"front ({self._second}): {front or 'empty'}"
+            return f"{quality_title(self.ledger)} {mean_text(self.ledger)}"
+        objectives = self.ledger.plan.settings.objectives
+        named = ", ".join(GOALS[name].title for name in objectives)
+        front = "; ".join(" at ".join(values_text(objectives, values)) for _, values in current_front(self.ledger))
+        return f"front ({named}): {front or 'empty'}"
 
 
 class LiveDisplay:
@@ -179,7 +217,8 @@ class LiveDisplay:
         """The page shows it at its next drawing, as it does all below."""
 
     def epoch_done(self, number: int) -> None:
-        """See `proposed`."""
+        """The time left follows from it."""
+        self.clock.note(number)
 
     def ended(self, number: int, state: str) -> None:
         """See `proposed`."""
@@ -195,48 +234,87 @@ class LiveDisplay:
             f"{clock_text(self.clock.elapsed_s())} passed",
             f"{clock_text(left)} left" if left is not None else "time left: not known yet",
         )
-        counts = [f"{states[state]} {state}" for state in ("complete", "stopped", "failed") if states[state]]
-        counts += [f"{len(self.ledger.running)} running"]
+        num_stopped = self.ledger.num_ended - states["complete"] - states["failed"]
+        num_waiting = self.ledger.num_started - self.ledger.num_ended - len(self.ledger.running)
+        found = {"complete": states["complete"], "stopped": num_stopped, "failed": states["failed"]}
+        counts = [f"{count} {state}" for state, count in found.items() if count]
+        counts += [f"{len(self.ledger.running)} running", *([f"{num_waiting} waiting"] if num_waiting else [])]
         if settings.train:
-            mean = Text(f"macro accuracy of the seeds so far: {mean_text(self.ledger)}")
+            mean = Text(f"{quality_title(self.ledger)} of the seeds so far: {mean_text(self.ledger)}")
             return Group(head, Text(", ".join(counts)), self._running(), mean)
         counts += [f"{sum(self.ledger.rejections.values())} rejected untrained ({rejections_text(self.ledger)})"]
         return Group(head, Text(", ".join(counts)), self._running(), self._front())
 
     def _running(self) -> Table:
+        quality = quality_title(self.ledger)
         table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-        for column in ("running", "epoch", "macro accuracy", "MACs", "parameters", "network"):
+        for column in ("running", "epoch", quality, "MACs", "parameters", "network"):
             table.add_column(
                 column, justify="left" if column == "network" else "right", overflow="ellipsis", no_wrap=True
             )
         for number, trial in sorted(dict(self.ledger.running).items()):
-            cost, accuracy = trial.proposal.cost, f"{trial.accuracy:.3f}" if trial.epoch else "-"
+            cost = trial.proposal.cost
             table.add_row(
-                str(number), f"{trial.epoch}/{self.ledger.plan.settings.epochs}", accuracy, f"{cost.macs:,}",
+                str(number), epoch_text(self.ledger, number).removeprefix("epoch "),
+                quality_text(self.ledger, number).removeprefix(f"{quality} "), f"{cost.macs:,}",
                 f"{cost.params:,}", network_text(self.ledger.plan, trial.proposal.config),
             )  # fmt: skip
         return table
 
     def _front(self) -> Table:
         front = current_front(self.ledger)
+        objectives = self.ledger.plan.settings.objectives
+        quality = GOALS[first_quality(objectives)]
+        qualities = [values[objectives.index(quality.name)] for _, values in front]
+        best = (max if quality.maximize else min)(qualities, default=0.0)
         table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-        for column in ("front: trial", "macro accuracy", self.ledger.plan.settings.objectives[-1]):
+        for column in ("front: trial", *(GOALS[name].title for name in objectives)):
             table.add_column(column, justify="right")
-        for number, accuracy, cost in front[-MAX_FRONT_ROWS:]:
-            best = accuracy == max(point[1] for point in front)
-            table.add_row(str(number), f"{accuracy:.3f}", f"{cost:,}", style="bold" if best else "")
+        rows = list(zip(front, qualities, strict=True))[-MAX_FRONT_ROWS:]
+        for (number, values), reached in rows:
+            table.add_row(str(number), *values_text(objectives, values), style="bold" if reached == best else "")
         if not front:
-            table.add_row("none yet", "", "")
+            table.add_row("none yet", *("" for _ in objectives))
         return table
 
 
-def current_front(ledger: Ledger) -> list[tuple[int, float, int]]:
-    """Give number, macro accuracy and cost of the front's members, the cheapest first."""
-    if not ledger.complete:
-        return []
+def epoch_text(ledger: Ledger, number: int) -> str:
+    """Say how far a running trial is, and on which part of the data where there are several."""
+    running = ledger.running[number]
+    several = len({level.split for level in ledger.levels}) > 1
+    part = f" on {running.proposal.level.split} % of the clips" if several else ""
+    return f"epoch {running.epoch}/{ledger.levels[-1].end}{part}"
+
+
+def quality_text(ledger: Ledger, number: int) -> str:
+    """Say how good a running trial is by the first objective of quality."""
+    goal = GOALS[first_quality(ledger.plan.settings.objectives)]
+    value = ledger.running[number].last.get(goal.name)
+    return f"{goal.title} {'-' if value is None else goal.text(value)}"
+
+
+def ended_text(ledger: Ledger, number: int, state: str) -> str:
+    """Say what became of a trial whose job is over."""
+    if state == "waiting":
+        return "waits for a place on the next level"
+    if state == "retried":
+        return f"is tried again ({ledger.why_retried(number)})"
+    return f"{state}{why(ledger, number)}"
+
+
+def current_front(ledger: Ledger) -> list[tuple[int, tuple[float, ...]]]:
+    """Give number and values of the front's members: the cheapest by the first cost first, or the best first."""
+    objectives = ledger.plan.settings.objectives
     points = np.array([values for _, values in ledger.complete])
-    chosen = [ledger.complete[i] for i in np.flatnonzero(non_dominated(points, [True, False]))]
-    return sorted(((number, accuracy, int(cost)) for number, (accuracy, cost) in chosen), key=lambda point: point[2])
+    chosen = [ledger.complete[index] for index in np.flatnonzero(non_dominated(points, directions(objectives)))]
+    by = first_cost(objectives) or first_quality(objectives)
+    sign = -1 if GOALS[by].maximize else 1
+    return sorted(chosen, key=lambda member: sign * member[1][objectives.index(by)])
+
+
+def values_text(objectives: Sequence[str], values: Sequence[float]) -> list[str]:
+    """Write the values of the objectives."""
+    return [GOALS[name].text(value) for name, value in zip(objectives, values, strict=True)]
 
 
 def mean_text(ledger: Ledger) -> str:
@@ -245,20 +323,27 @@ def mean_text(ledger: Ledger) -> str:
         return "not known yet"
     if ledger.plan.settings.members:
         return members_text(ledger)
-    found = mean_interval([accuracy for _, (accuracy, _) in ledger.complete])
+    objectives = ledger.plan.settings.objectives
+    place = objectives.index(first_quality(objectives))
+    found = mean_interval([values[place] for _, values in ledger.complete])
     seeds = f"{found.count} seed{'s' if found.count > 1 else ''}"
     return f"{found.mean:.3f} ({seeds})" if found.half is None else f"{found.mean:.3f} ± {found.half:.3f} ({seeds})"
 
 
 def members_text(ledger: Ledger) -> str:
     """Say what each member has reached so far: the mean of its seeds by the first quality."""
-    place = [GOALS[name].kind for name in ledger.plan.settings.objectives].index("quality")
+    place = ledger.plan.settings.objectives.index(first_quality(ledger.plan.settings.objectives))
     configs, found = dict(ledger.proposer.numbers()), dict[int, list[float]]()
     for number, values in ledger.complete:
         branch = ledger.plan.branches[configs[number].architecture]
         assert isinstance(branch, MemberBranch)
         found.setdefault(branch.number_of(configs[number]), []).append(values[place])
     return ", ".join(f"trial {number} {sum(each) / len(each):.3f}" for number, each in sorted(found.items()))
+
+
+def quality_title(ledger: Ledger) -> str:
+    """Name the first objective of quality."""
+    return GOALS[first_quality(ledger.plan.settings.objectives)].title
 
 
 def rejections_text(ledger: Ledger) -> str:

@@ -108,7 +108,7 @@ class Ledger:
         running: Trials in training, by number.
         waiting: Trials at the end of a level, by number.
         states: How many trials ended in each state.
-        complete: Number and values of every fully trained trial.
+        complete: Number and values of every fully trained trial that fits the budget.
         reasons: Why a trial ended before its time, by number.
         hopeless: Why no other trial is tried, or nothing.
     """
@@ -184,7 +184,8 @@ class Ledger:
             self._note(proposal, epoch)
         if trial.state == TrialState.COMPLETE:
             self.states["complete"] += 1
-            self.complete.append((number, tuple(trial.values)))
+            if self.plan.budget.fits(proposal.cost):  # the one that it was trained under may have been another
+                self.complete.append((number, tuple(trial.values)))
             self._finished[number] = curve
         elif trial.state == TrialState.RUNNING and STOPPED in attributes:
             self._tell(number, "stopped", str(attributes[STOPPED]))
@@ -401,6 +402,11 @@ class Ledger:
             self._wait(running.proposal)
             return "waiting"
         return ""  # the search was interrupted
+
+    def why_retried(self, number: int) -> str:
+        """Say why a trial's process broke the last time, or nothing."""
+        attempts = self._attempts.get(number, [])
+        return str(attempts[-1]["reason"]) if attempts else ""
 
     def _try_again(self, running: Running, error: str, *, is_memory: bool) -> str:
         """Have a trial whose process broke taken up from its checkpoint, so often at one epoch as is allowed."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 from rich.console import Console
 
-from data.layout import Scenes, read_scenes
+from data.layout import Scenes, nested_splits
 from models import ARCHITECTURES
 from objectives.budget import LIMITS
 from search.architecture_file import use_architecture_file
@@ -23,7 +23,7 @@ from search.plan import Plan, make_plan, why_nothing_fits
 from search.pricing import FITS, Survey, outcomes
 from search.ranges import place
 from search.repair import descend, levels
-from search.run import open_material
+from search.run import open_material, read_clips
 from search.settings import SearchSettings
 from search.trial_config import TrialConfig
 from training.allocator import keep_freed_memory
@@ -179,7 +179,7 @@ def _can_fit(plan: Plan, found: Survey, axis: int, value: Any) -> bool:
 
 def measure_time(
     plan: Plan, surveys: Mapping[str, Survey], scenes: Scenes, *, workers: int, threads: int,
-    progress: Callable[[int, int], None],
+    progress: Callable[[int, int], None], passes: float = 1.0,
 ) -> dict[str, Any]:  # fmt: skip
     """Time a few steps of a few networks that fit, and say how long the trials will take if none stops early.
 
@@ -190,6 +190,7 @@ def measure_time(
         workers: Trials side by side.
         threads: Of each.
         progress: Told how many networks are timed, and of how many.
+        passes: Clips that a trial trains on in all, by those of `scenes`: more than 1 where the split is the fidelity.
 
     Returns:
         Seconds of a trial by architecture, and of all trials together.
@@ -218,7 +219,7 @@ def measure_time(
             if name not in executions and plan.settings.fast:
                 ways = time_ways(config.build, config.recipe, material, default_device())
                 executions[name], _ = fastest(ways)
-            seconds.setdefault(name, []).append(_trial_seconds(config, material, executions.get(name, PLAIN)))
+            seconds.setdefault(name, []).append(passes * _trial_seconds(config, material, executions.get(name, PLAIN)))
     finally:
         torch.set_num_threads(before)
     progress(len(timed), len(timed))
@@ -270,7 +271,9 @@ def look_ahead(settings: SearchSettings, console: Console) -> tuple[dict[str, Su
     """
     if settings.architecture_file is not None:
         use_architecture_file(Path(settings.architecture_file))
-    scenes = read_scenes(Path(settings.data), settings.split) if settings.data else None
+    with_splits = settings.data and settings.fidelity == "split"
+    splits = nested_splits(Path(settings.data), settings.split) if with_splits else (settings.split,)
+    scenes = read_clips(settings, splits[-1]) if settings.data else None
     plan = make_plan(settings, len(scenes.classes) if scenes else DEFAULT_CLASSES)
     use = share_machine(settings.workers)
     with counting("pricing networks", console) as progress:
@@ -280,6 +283,6 @@ def look_ahead(settings: SearchSettings, console: Console) -> tuple[dict[str, Su
         with counting("timing networks", console) as progress:
             report["time"] = measure_time(
                 plan.fitting(surveys), surveys, scenes, workers=use.workers, threads=use.cores,
-                progress=progress,
+                passes=sum(map(int, splits)) / int(splits[-1]) if with_splits else 1.0, progress=progress,
             )  # fmt: skip
     return surveys, report

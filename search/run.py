@@ -36,6 +36,7 @@ from search.trainable import TrialActor
 from search.trial_config import GIVEN
 from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors, actor_config, job_resources
 from search.user_module import file_digest
+from search.validation import require_measurable
 from training.batches import require_material
 from training.material import Material, load_material
 from training.recipe import Recipe
@@ -99,9 +100,11 @@ def read_clips(settings: SearchSettings, split: str) -> Scenes:
     """Read which clips a search trains on and chooses by, in one split of its data.
 
     Raises:
-        DataError: As `read_for_search`.
+        DataError: As `read_for_search`, or an objective that cannot be measured on these clips.
     """
-    return read_for_search(Path(settings.data), split, settings.validation, settings.unseen_devices)
+    scenes = read_for_search(Path(settings.data), split, settings.validation, settings.unseen_devices)
+    require_measurable(settings.objectives, scenes)
+    return scenes
 
 
 def search_lines(plan: Plan, surveys: Mapping[str, Survey], left_out: Sequence[str]) -> list[str]:

@@ -262,9 +262,14 @@ def trial_state(trial: FrozenTrial, *, is_locked: bool) -> str:
         return "failed"
     if trial.state == TrialState.PRUNED:
         return "stopped" if STOPPED in trial.user_attrs else "rejected"
-    if trial.user_attrs.get(PAUSED) == sum(name.startswith(EPOCH) for name in trial.user_attrs):
+    if trial.user_attrs.get(PAUSED) == num_epochs(trial):
         return "waiting"
     return "running" if is_locked else "interrupted"
+
+
+def num_epochs(trial: FrozenTrial) -> int:
+    """Count the finished epochs that are recorded."""
+    return sum(name.startswith(EPOCH) for name in trial.user_attrs)
 
 
 def learning_curve(trial: FrozenTrial) -> list[dict[str, Any]]:

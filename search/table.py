@@ -36,10 +36,14 @@ COLUMNS = ("number", "state", *GOALS, "fits", "epoch", "epochs", "reason", "netw
 def study_table(folder: StudyFolder) -> pd.DataFrame:
     """Give the table of a study as it stands, judged by the budget that it has now; see `trials_table`.
 
+    A training has no budget: what it trained was asked for, whatever it costs.
+
     Raises:
         ValueError: There is none, or it cannot be read.
     """
-    return trials_table(folder.open(), is_locked=folder.is_locked(), budget=folder.settings().limits())
+    settings = folder.settings()
+    budget = None if settings.train else settings.limits()
+    return trials_table(folder.open(), is_locked=folder.is_locked(), budget=budget)
 
 
 def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget | None = None) -> pd.DataFrame:

@@ -13,17 +13,42 @@ from search.plan import make_plan
 from search.settings import SearchSettings
 from search.study import StudyFolder
 
+SURVEYS = {}  # what a space costs does not change
+
+
+def start(folder, splits=(), **changes):
+    """Take up the study in a folder, which is made where there is none."""
+    settings = SearchSettings(
+        **{"data": "nowhere", "space": "isotropic", "trials": 4, "epochs": 2, "seed": 3, **changes}
+    )
+    study = folder.open() if folder.database.exists() else folder.create(settings, {})
+    plan = make_plan(settings, num_classes=10)
+    key = str(settings.set)
+    if key not in SURVEYS:
+        SURVEYS[key] = plan.survey()
+    return Ledger(study, plan, SURVEYS[key], num_clips=960, splits=splits)
+
 
 @pytest.fixture
-def ledger(tmp_path):
-    settings = SearchSettings(data="nowhere", space="isotropic", trials=4, epochs=2, seed=3)
-    study = StudyFolder(tmp_path / "study").create(settings, {})
-    plan = make_plan(settings, num_classes=10)
-    return Ledger(study, plan, plan.survey(), num_clips=960)
+def folder(tmp_path):
+    return StudyFolder(tmp_path / "study")
+
+
+@pytest.fixture
+def ledger(folder):
+    return start(folder)
 
 
 def epoch(number, accuracy, last=2):
-    summary = {"epoch": number, "train_loss": 1.0, "macro_accuracy": accuracy, "log_loss": 2.0, "duration_s": 0.1}
+    summary = {
+        "epoch": number,
+        "train_loss": 1.0,
+        "macro_accuracy": accuracy,
+        "log_loss": 2.0,
+        "unseen_accuracy": None,
+        "worst_device_accuracy": accuracy - 0.1,
+        "duration_s": 0.1,
+    }
     quality = {"macro_accuracy": accuracy, "log_loss": 2.0}
     told = {"epochs": json.dumps([summary]), "quality": json.dumps(quality), "versions": "{}"}
     return {**told, "done": number == last}
@@ -59,17 +84,86 @@ def test_time_left_follows_from_the_share_that_is_done(ledger):
     assert clock.left_s() is None
     number = ledger.propose().number
     ledger.note_epoch(number, epoch(1, 0.3))
+    clock.note(number)
     clock.started = time.monotonic() - 10
     assert clock.left_s() == pytest.approx(70, rel=0.01)  # an eighth took 10 s
 
 
-def test_time_left_after_a_restart_counts_what_was_trained_before(ledger):
+def test_time_left_after_a_restart_counts_what_was_trained_before(ledger, folder):
     number = ledger.propose().number
     ledger.note_epoch(number, epoch(1, 0.3))
-    again = Ledger(ledger.study, ledger.plan, ledger.surveys, num_clips=960)
+    again = start(folder)
     clock = Clock(again)
     again.propose()
     assert clock.left_s() is None  # taking a trial up is no progress
+    again.note_epoch(number, epoch(2, 0.4))
+    clock.note(number)
+    clock.started = time.monotonic() - 10
+    assert clock.left_s() == pytest.approx(60, rel=0.01)  # one of 8 took 10 s, 6 are left
+
+
+def test_time_left_expects_a_third_of_those_at_a_level_to_go_on(folder):
+    ledger = start(folder, trials=9, epochs=9)  # all to epoch 3, three to epoch 9
+    clock = Clock(ledger)
+    number = ledger.propose().number
+    for done in (1, 2, 3):
+        ledger.note_epoch(number, epoch(done, 0.3, last=9))
+    clock.note(number)
+    clock.started = time.monotonic() - 10
+    assert clock.left_s() == pytest.approx(10 / 3 * (9 * 3 + 3 * 6 - 3), rel=0.01)
+
+
+def test_time_left_counts_the_clips_of_each_split(folder):
+    ledger = start(folder, splits=("5", "100"), trials=3, epochs=4, fidelity="split")
+    clock = Clock(ledger)
+    number = ledger.propose().number
+    for done in (1, 2, 3, 4):
+        ledger.note_epoch(number, epoch(done, 0.3, last=4))
+    clock.note(number)
+    clock.started = time.monotonic() - 10
+    assert clock.left_s() == pytest.approx(10 / 0.2 * (3 * 0.2 + 4 - 0.2), rel=0.01)
+
+
+def test_a_trial_that_waits_goes_on_or_breaks_is_told(folder):
+    ledger = start(folder, trials=9, epochs=9, retries=1)
+    console = Console(file=io.StringIO(), width=200)
+    display = PlainDisplay(ledger, console)
+    for accuracy in (0.2, 0.3, 0.25):
+        proposal = ledger.propose()
+        display.proposed(proposal)
+        for done in (1, 2, 3):
+            ledger.note_epoch(proposal.number, epoch(done, accuracy, last=9))
+        display.epoch_done(proposal.number)
+        told = epoch(3, accuracy, last=9)
+        if ledger.running[proposal.number].is_pausing:
+            display.ended(proposal.number, ledger.end(proposal.number, told))
+    page = text(LiveDisplay(ledger, console).page())
+    assert "2 waiting" in page or "3 waiting" in page
+    lines = console.file.getvalue()
+    assert "epoch 3/9: macro accuracy 0.200" in lines
+    assert "waits for a place on the next level; 0 of 9 trials done" in lines
+    number = next(iter(ledger.running), None) or ledger.propose().number
+    display.ended(number, ledger.end(number, None, error="the process was killed"))
+    assert f"trial {number} is tried again (the process was killed)" in console.file.getvalue()
+    again = ledger.propose()
+    display.proposed(again)
+    assert f"trial {number} goes on after epoch 3: isotropic" in console.file.getvalue()
+
+
+def test_the_front_is_told_by_the_objectives_of_the_search(folder):
+    ledger = start(folder, objectives=("log_loss", "worst_device_accuracy", "params"))
+    console = Console(file=io.StringIO(), width=200)
+    display = PlainDisplay(ledger, console)
+    proposal = ledger.propose()
+    ledger.note_epoch(proposal.number, epoch(1, 0.31))
+    display.epoch_done(proposal.number)
+    display.ended(proposal.number, ledger.end(proposal.number, epoch(2, 0.44)))
+    lines = console.file.getvalue()
+    assert "epoch 1/2: log loss 2.000" in lines
+    assert f"front (log loss, accuracy, worst device, parameters): 2.000 at 0.340 at {proposal.cost.params:,}" in lines
+    page = text(LiveDisplay(ledger, console).page())
+    row = next(line for line in page.splitlines() if line.split()[:3] == ["0", "2.000", "0.340"])
+    assert row.split()[3] == f"{proposal.cost.params:,}"
 
 
 def test_a_pipe_gets_lines_and_a_terminal_a_page(ledger):
@@ -102,19 +196,8 @@ def test_work_that_was_done_before_shows_nothing():
     assert console.file.getvalue() == ""
 
 
-def test_a_training_shows_its_seeds_and_their_mean_and_no_front(tmp_path):
-    settings = SearchSettings(
-        data="nowhere",
-        space="isotropic",
-        train=True,
-        early_stopping=False,
-        trials=3,
-        epochs=2,
-        seed=7,
-        set={"width": 32},
-    )
-    plan = make_plan(settings, num_classes=10)
-    ledger = Ledger(StudyFolder(tmp_path / "study").create(settings, {}), plan, plan.survey(), num_clips=960)
+def test_a_training_shows_its_seeds_and_their_mean_and_no_front(folder):
+    ledger = start(folder, train=True, early_stopping=False, trials=3, seed=7, set={"width": 32})
     page = LiveDisplay(ledger, Console(file=io.StringIO())).page
     console = Console(width=200, file=io.StringIO())
     plain = PlainDisplay(ledger, console)

@@ -1,0 +1,20 @@
+"""Which objectives can be measured on which clips; tiny has the devices a, s1 and, unseen, s4."""
+
+import pytest
+
+from data.layout import DataError, hold_out, read_scenes
+from search.validation import require_measurable
+
+
+def test_an_unseen_device_must_be_held_out_where_validation_hears_training_devices_only(tiny):
+    scenes = hold_out(read_scenes(tiny), 0.5)
+    require_measurable(("macro_accuracy", "macs"), scenes)
+    with pytest.raises(DataError) as error:
+        require_measurable(("unseen_accuracy", "macs"), scenes)
+    heard = sorted({scenes.devices[index] for index in scenes.device_index[scenes.evaluate]})
+    assert str(error.value) == (
+        "the objective unseen_accuracy needs clips of devices that training does not hear, and of the "
+        f"{len(scenes.evaluate)} clips to choose by there are none; name some with --unseen-devices, of "
+        f"{', '.join(heard)}"
+    )
+    require_measurable(("unseen_accuracy", "macs"), hold_out(read_scenes(tiny), 0.5, heard[:1]))
