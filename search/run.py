@@ -21,11 +21,11 @@ from data.layout import Scenes, nested_splits, read_for_search
 from objectives.budget import Budget
 from search.architecture_file import use_architecture_file
 from search.checkpoints import is_uri, study_checkpoints
-from search.cluster import local_cluster
+from search.cluster import Node, cluster, nodes
 from search.data_record import describe_data
 from search.display import counting, make_display
 from search.ledger import Ledger, levels_of
-from search.machine import MACHINE, Use, measure_use, share_machine
+from search.machine import MACHINE, Use, measure_use, share_cluster, share_machine
 from search.plan import Plan, make_plan
 from search.pricing import Survey, price
 from search.seeds import PLACE, TRIAL
@@ -53,17 +53,17 @@ class Prepared:
     plan: Plan
     surveys: dict[str, Survey]
     scenes: Scenes
-    use: Use
     splits: tuple[str, ...]
 
 
-def prepare(settings: SearchSettings, console: Console) -> Prepared:
+def prepare(settings: SearchSettings, console: Console, address: str | None = None) -> Prepared:
     """Check the settings against the code and the data, price the space, and decode the sound.
 
     Raises:
         ValueError: Anything the user can mend; nothing has been written to the study by then.
     """
-    use = share_machine(settings.workers)
+    if address is None:
+        share_machine(settings.workers)  # refuses more trials than cores
     if settings.architecture_file is not None:
         use_architecture_file(Path(settings.architecture_file))
     splits = nested_splits(Path(settings.data), settings.split) if settings.fidelity == "split" else ()
@@ -93,7 +93,7 @@ def prepare(settings: SearchSettings, console: Console) -> Prepared:
     )  # fmt: skip
     for line in training_lines(plan) if settings.train else search_lines(plan, surveys, left_out):
         console.print(line, highlight=False, soft_wrap=True)
-    return Prepared(plan, surveys, scenes, use, splits)
+    return Prepared(plan, surveys, scenes, splits)
 
 
 def read_clips(settings: SearchSettings, split: str) -> Scenes:
@@ -199,7 +199,7 @@ def start_search(
     settings = _with_whole_paths(settings)
     if folder.settings_file.exists():
         raise StudyError(f"{folder.path} already holds a study; go on with `scenefront resume {folder.address}`")
-    prepared = prepare(settings, console)
+    prepared = prepare(settings, console, address)
     study_checkpoints(folder, settings).require_usable(is_new=True)
     with folder.lock():
         attributes = {
@@ -248,7 +248,7 @@ def resume_search(
                     f"the teacher {folder_name} is gone or has changed since {folder.name} was started; bring it back, "
                     "or start a new study"
                 )
-        prepared = prepare(settings, console)
+        prepared = prepare(settings, console, address)
         recorded = study.user_attrs.get(DATA, {})
         found = describe_data(prepared.scenes)
         changed = [name for name in found if recorded.get(name) != found[name]]
@@ -269,8 +269,10 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
         return _require_some_success(ledger)
     then = ", then timing a few steps of training to use this machine well" if plan.settings.fast else ""
     console.print(f"study: {folder.path}\nstarting Ray{then}", highlight=False, soft_wrap=True)
-    with local_cluster(num_cpus=num_cores(), num_gpus=torch.cuda.device_count(), resources={MACHINE: 1.0}) as scratch:
-        use = _find_use(prepared, study, ledger, console)
+    gpus = torch.cuda.device_count()
+    with cluster(address, num_cpus=num_cores(), num_gpus=gpus, resources={MACHINE: 1.0}) as scratch:
+        there = [] if address is None else nodes()
+        use = _find_use(prepared, study, ledger, there, console)
         what = "networks for up to"
         if plan.settings.train:
             what = "training" if plan.settings.members else "seed"
@@ -299,21 +301,23 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
     return _require_some_success(ledger)
 
 
-def _find_use(prepared: Prepared, study: optuna.Study, ledger: Ledger, console: Console) -> Use:
-    """Give how the trials use the machine: as they did before the search was interrupted, or measured now."""
-    plan, asked = prepared.plan, prepared.use
+def _find_use(prepared: Prepared, study: optuna.Study, ledger: Ledger, there: Sequence[Node], console: Console) -> Use:
+    """Give how the trials use the machines: as they did before the search was interrupted, or measured now."""
+    plan = prepared.plan
     settings = plan.settings
+    asked = share_cluster(settings.workers, there) if there else share_machine(settings.workers)
     if not settings.fast:
         return asked
-    recorded = study.user_attrs.get(USE)
-    if recorded is not None and (use := Use.from_dict(recorded)).fits() and set(plan.branches) <= set(use.executions):
-        return use
+    if USE in study.user_attrs:
+        use = Use.from_dict(study.user_attrs[USE])
+        if settings.workers in (None, use.workers) and use.fits(there) and set(plan.branches) <= set(use.executions):
+            return use
     configs = {
         name: actor_config(plan.config(plan.named(plan.branches[name], start)), settings, asked, prepared.scenes.split)
         for name, (_, start) in plan.starts(prepared.surveys, len(prepared.scenes.train)).items()
     }
     with console.status("timing a few steps of training"):
-        use = measure_use(asked, configs, ledger.num_left, divide=settings.workers is None)
+        use = measure_use(asked, configs, ledger.num_left, divide=settings.workers is None, nodes=there)
     study.set_user_attr(USE, use.to_dict())
     for line in use_lines(use):
         console.print(line, highlight=False, soft_wrap=True)
