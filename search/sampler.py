@@ -18,8 +18,10 @@ from objectives.front import non_dominated_rank
 from search.view import GENERATION, View, seen_as
 
 GOOD_SHARE = 0.25  # of the trained trials, whose like TPE looks for
-MAX_GOOD = 100
-MAX_SEEN = 1_000  # trials of an architecture that TPE reckons with, so that a proposal takes no longer and longer
+MAX_GOOD = 50
+# Trials of an architecture that TPE reckons with, so that a proposal does not take longer and longer.
+MAX_TIED = 100  # on the front where the good ones end
+MAX_SEEN = 1_000  # of the others
 POPULATION = 20  # of an architecture; Optuna's 50 would leave most of a search of tens of trials to chance
 
 
@@ -47,8 +49,7 @@ class ArchitectureTPE(TPESampler):
         num_good = _num_good(sum(each.state == TrialState.COMPLETE for each in trials))
         if num_good:
             self._gamma = lambda _: num_good
-        if len(trials) > MAX_SEEN:
-            trials = _telling(trials, num_good, study.directions)
+        trials = _telling(trials, num_good, study.directions)
         return self._sample_relative(seen_as(study, trials), _apart(trial), search_space)
 
     def sample_independent(
@@ -89,7 +90,8 @@ class ArchitectureNSGAII(NSGAIISampler):
         generation = study._storage.get_trial_system_attrs(trial._trial_id)[GENERATION]
         parents: list[FrozenTrial] = []
         for each in range(generation):
-            parents = self._elite_population_selection_strategy(study, [*populations.get(each, ()), *parents])
+            best = self._elite_population_selection_strategy(study, [*populations.get(each, ()), *parents])
+            parents = sorted(best, key=lambda parent: parent.number)
         return self._child_generation_strategy(study, search_space, parents) if parents else {}
 
     def _populations(self, trial: FrozenTrial) -> dict[int, list[FrozenTrial]]:
@@ -122,17 +124,25 @@ def _num_good(num_trained: int) -> int:
 
 
 def _telling(trials: Sequence[FrozenTrial], num_good: int, directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
-    """Give the trials that tell a sampler most: the good ones, and the latest of the others."""
+    """Give the trials that tell a sampler most: the good ones, and the latest of the others.
+
+    All of them where they are few. Of the front on which the good ones end, the latest: TPE takes of it those that
+    cover most, and that takes long where there are many objectives.
+    """
     trained = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if len(trained) <= MAX_TIED and len(trials) <= MAX_SEEN:
+        return list(trials)
+    good: list[int] = []
+    tied: list[int] = []
     if num_good:
         maximize = [each == StudyDirection.MAXIMIZE for each in directions]
         ranks = non_dominated_rank([trial.values for trial in trained], maximize)
-        worst = sorted(ranks)[num_good - 1]  # its whole front is kept, of which TPE takes as many as it needs
-        good = {trial.number for trial, rank in zip(trained, ranks, strict=True) if rank <= worst}
-    else:
-        good = set()
-    others = [trial.number for trial in trials if trial.number not in good]
-    kept = good | set(others[-max(1, MAX_SEEN - len(good)) :])
+        last = sorted(ranks)[num_good - 1]
+        good = [trial.number for trial, rank in zip(trained, ranks, strict=True) if rank < last]
+        tied = [trial.number for trial, rank in zip(trained, ranks, strict=True) if rank == last]
+    known = {*good, *tied}
+    others = [trial.number for trial in trials if trial.number not in known]
+    kept = {*good, *tied[-MAX_TIED:], *others[-MAX_SEEN:]}
     return [trial for trial in trials if trial.number in kept]
 
 

@@ -1,0 +1,215 @@
+"""The samplers: Optuna's own, with nothing remembered but what is in the record."""
+
+import time
+import warnings
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import NSGAIISampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from objectives.budget import BUDGETS
+from search.record import Record
+from search.sampler import GOOD_SHARE, MAX_SEEN, MAX_TIED, POPULATION, _telling
+from search.settings import SAMPLERS
+from search.view import CONSTRAINT, GENERATION, INVALID, View
+
+RANGES = {
+    "net.x": FloatDistribution(0.0, 1.0),
+    "net.n": IntDistribution(1, 64, log=True),
+    "net.kind": CategoricalDistribution(["a", "b", "c"]),
+    "net.held": IntDistribution(3, 3),
+}
+DIRECTIONS = ["maximize", "minimize"]
+
+
+def values(x, n):
+    return [1.0 - (x - 0.3) ** 2 + n / 200, float(n)]
+
+
+def make_study(num_trials, state=TrialState.COMPLETE, generation=None, seed=0):
+    """A study of trials that were drawn at random."""
+    rng = np.random.default_rng(seed)
+    study = optuna.create_study(directions=DIRECTIONS)
+    for _ in range(num_trials):
+        x, n = float(rng.random()), int(rng.integers(1, 65))
+        params = {"net.x": x, "net.n": n, "net.kind": "abc"[rng.integers(3)], "net.held": 3}
+        study.add_trial(
+            create_trial(
+                state=state, values=values(x, n) if state == TrialState.COMPLETE else None, params=params,
+                distributions=RANGES, system_attrs={} if generation is None else generation,
+            )
+        )  # fmt: skip
+    return study
+
+
+def make_record(study, kind="tpe", seen=None, ranges=None):
+    return Record(study, kind, View({"net": ranges or RANGES}, BUDGETS["none"], seen))
+
+
+def suggest(trial, ranges=None):
+    """Ask for all values, in the order of the ranges."""
+    return {name: trial._suggest(name, each) for name, each in (ranges or RANGES).items()}
+
+
+def run(record, num):
+    """Train `num` proposals; what has an x above one half is rejected."""
+    accepted = []
+    while len(accepted) < num:
+        trial = record.ask(record.num_trials)
+        found = suggest(trial)
+        is_rejected = found["net.x"] > 0.5
+        if is_rejected:
+            trial.set_user_attr("rejected", {"kind": INVALID, "reason": "x"})
+        number = record.keep(trial, is_rejected=is_rejected)
+        if not is_rejected:
+            accepted.append(found)
+            record.tell(number, TrialState.COMPLETE, values(found["net.x"], found["net.n"]))
+    return accepted
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_the_same_record_and_seed_give_the_same_proposal(kind):
+    study = make_study(30)
+    record = make_record(study, kind)
+    run(record, 25)
+    again = make_record(study, kind)  # as another driver reads it
+    for seed in range(5):
+        first = suggest(record.ask(seed))
+        assert suggest(record.ask(seed)) == first
+        assert suggest(again.ask(seed)) == first
+    assert suggest(record.ask(5)) != first
+
+
+def test_tpe_asks_for_what_optunas_own_would():
+    study = make_study(40)
+    for _ in range(2):
+        study.add_trial(create_trial(state=TrialState.RUNNING, params=study.trials[0].params, distributions=RANGES))
+    record = make_record(study)
+    for seed in range(3):
+        with warnings.catch_warnings(action="ignore"):
+            study.sampler = TPESampler(multivariate=True, seed=seed, gamma=lambda _: round(GOOD_SHARE * 40))
+        asked = study.ask()
+        assert suggest(record.ask(seed)) == suggest(asked)
+        study.tell(asked, state=TrialState.FAIL)
+
+
+def test_nsga2_asks_for_what_optunas_own_would():
+    attributes = {"NSGAIISampler:generation": 0, GENERATION: 0}
+    study = make_study(POPULATION, generation=attributes)
+    record = make_record(study, "nsga2")
+    for seed in range(5):
+        study.sampler = NSGAIISampler(population_size=POPULATION, seed=seed)
+        asked = study.ask()
+        theirs = suggest(asked)
+        study.tell(asked, state=TrialState.FAIL)
+        if seed:  # the first to be asked has the parents in another order than all after it
+            assert suggest(record.ask(seed)) == theirs
+
+
+def test_nsga2_counts_its_generations_by_what_was_trained_and_keeps_them():
+    study = optuna.create_study(directions=DIRECTIONS)
+    run(make_record(study, "nsga2"), POPULATION + 3)
+    run(make_record(study, "nsga2"), POPULATION)  # another driver
+    generations = [t.system_attrs[GENERATION] for t in study.trials if t.state == TrialState.COMPLETE]
+    assert generations == [0] * POPULATION + [1] * POPULATION + [2] * 3
+
+
+def test_nsga2_takes_what_another_sampler_proposed_for_its_first_generation():
+    study = make_study(POPULATION)
+    record = make_record(study, "nsga2")
+    trial = record.ask(0)
+    suggest(trial)
+    number = record.keep(trial, is_rejected=False)
+    assert study.trials[number].system_attrs[GENERATION] == 1
+
+
+@pytest.mark.parametrize("kind", ["tpe", "nsga2"])
+def test_a_sampler_learns_what_is_good_and_what_is_rejected(kind):
+    num_rejected, away = [], []
+    for seed in range(2):
+        study = make_study(1, seed=seed)
+        accepted = run(make_record(study, kind), 60)
+        num_rejected.append(len(study.trials) - 61)
+        away.append(np.mean([abs(each["net.x"] - 0.3) for each in accepted[-20:]]))
+    assert np.mean(num_rejected) < 45  # of 120, half are rejected by chance
+    assert np.mean(away) < 0.1  # by chance 0.13
+
+
+def test_a_value_that_is_shown_is_learned_from_and_can_be_taken_back():
+    study = make_study(40, TrialState.RUNNING)
+    record = make_record(study)
+    for seed in range(12):  # as many trials that ended as TPE waits for
+        trial = record.ask(seed)
+        suggest(trial)
+        record.keep(trial, is_rejected=True)
+    before = [suggest(record.ask(seed))["net.x"] for seed in range(20)]
+    for trial in study.trials[:40]:
+        record.show(trial.number, values(trial.params["net.x"], trial.params["net.n"]))
+    shown = [suggest(record.ask(seed))["net.x"] for seed in range(20)]
+    assert np.mean(np.abs(np.array(shown) - 0.3)) < 0.75 * np.mean(np.abs(np.array(before) - 0.3))
+    for number in range(40):
+        record.show(number, None)
+    assert [suggest(record.ask(seed))["net.x"] for seed in range(20)] == before
+    assert all(trial.state == TrialState.RUNNING for trial in study.trials[:40])
+
+
+def test_where_one_objective_counts_the_sampler_knows_of_no_other():
+    study = make_study(60)
+    best, cheapest = (
+        np.mean([suggest(make_record(study, seen=[place]).ask(seed))["net.n"] for seed in range(20)])
+        for place in (0, 1)
+    )
+    assert best > 40  # the larger, the better, and the dearer
+    assert cheapest < 10
+
+
+def test_what_was_enqueued_comes_first_and_what_it_leaves_open_is_sampled():
+    record = make_record(make_study(20))
+    record.enqueue({"net.x": 0.25}, {"why": "a test"})
+    assert record.is_any_waiting
+    trial = record.ask(0)
+    found = suggest(trial)
+    assert (found["net.x"], trial.user_attrs) == (0.25, {"why": "a test"})
+    assert not record.is_any_waiting
+    assert suggest(record.ask(0))["net.x"] != 0.25
+
+
+def seen_trial(number, point, constraint=0.0, num_ranges=20):
+    state = TrialState.PRUNED if constraint else TrialState.COMPLETE
+    params = {f"net.{index}": float(point[index % len(point)]) for index in range(num_ranges)}
+    return FrozenTrial(
+        number=number, state=state, value=None, values=None if constraint else list(point), datetime_start=None,
+        datetime_complete=None, params=params, distributions={}, user_attrs={}, intermediate_values={}, trial_id=number,
+        system_attrs={f"{CONSTRAINT}x": constraint},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_a_proposal_after_ten_thousand_trials_takes_less_than_a_second(kind):
+    rng = np.random.default_rng(0)
+    ranges = {f"net.{index}": FloatDistribution(-5.0, 5.0) for index in range(20)}
+    view = View({"net": ranges}, BUDGETS["none"])
+    points = rng.normal(size=(10_000, 5))
+    points[:, :3] /= np.linalg.norm(points[:, :3], axis=1, keepdims=True)
+    for number, point in enumerate(points):
+        view.add(seen_trial(number, point, constraint=float(number % 2)))
+    record = Record(optuna.create_study(directions=["minimize"] * 5), kind, view)
+    start = time.process_time()
+    suggest(record.ask(0), ranges)
+    assert time.process_time() - start < 1
+
+
+def test_of_thousands_of_trials_the_good_and_the_latest_are_kept():
+    rng = np.random.default_rng(0)
+    trials = [seen_trial(number, rng.random(2), constraint=float(number % 3), num_ranges=1) for number in range(9_000)]
+    directions = [optuna.study.StudyDirection.MINIMIZE] * 2
+    kept = _telling(trials, 50, directions)
+    assert MAX_SEEN < len(kept) < MAX_SEEN + 50 + MAX_TIED
+    assert [trial.number for trial in kept] == sorted(trial.number for trial in kept)
+    assert {trial.number for trial in trials[-500:]} <= {trial.number for trial in kept}
+    best = min((trial for trial in trials if trial.values), key=lambda trial: trial.values[0])
+    assert best in kept
+    assert _telling(trials[:100], 25, directions) == trials[:100]
