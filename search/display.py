@@ -90,7 +90,7 @@ class Clock:
         self._epochs = {trial.number: num_epochs(trial) for trial in trials}
         for trial in trials:
             self._epochs.pop(trial.user_attrs.get(CONTINUES, -1), None)  # counted with the one that goes on
-        self.share_before = self._share()
+        self.share_before = self.share()
 
     def note(self, number: int) -> None:
         """Take in that a running trial finished epochs."""
@@ -99,7 +99,7 @@ class Clock:
             self._epochs.pop(running.proposal.continues, None)
         self._epochs[number] = running.epoch
 
-    def _share(self) -> float:
+    def share(self) -> float:
         """Give the work that is done as a share of what is expected, should as many go on as can."""
         steps = _steps(self.ledger.levels)
         done = sum(_work(steps, epochs) for epochs in self._epochs.values())
@@ -115,7 +115,7 @@ class Clock:
 
     def left_s(self) -> float | None:
         """Until the end, as the epochs so far took; None before anything can be said."""
-        share = self._share()
+        share = self.share()
         gained = share - self.share_before
         return None if gained <= 0 else self.elapsed_s() / gained * (1 - share)
 
@@ -230,7 +230,7 @@ class LiveDisplay:
         head = Table.grid(padding=(0, 2))
         head.add_row(
             Text(f"{self.ledger.num_ended}/{settings.trials} {'seeds' if settings.train else 'trials'}", style="bold"),
-            ProgressBar(total=settings.trials, completed=self.ledger.num_ended, width=30),
+            ProgressBar(total=1.0, completed=self.clock.share(), width=30),
             f"{clock_text(self.clock.elapsed_s())} passed",
             f"{clock_text(left)} left" if left is not None else "time left: not known yet",
         )
