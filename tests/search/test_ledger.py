@@ -26,13 +26,13 @@ def folder(tmp_path):
 SURVEYS = {}  # what a space costs does not change
 
 
-def start(folder, settings=SETTINGS):
+def start(folder, settings=SETTINGS, splits=()):
     study = folder.open() if folder.database.exists() else folder.create(settings, {})
     plan = make_plan(settings, num_classes=10)
     key = settings.space, settings.budget, str(settings.set), str(settings.ranges)
     if key not in SURVEYS:
         SURVEYS[key] = plan.survey()
-    return Ledger(study, plan, SURVEYS[key], num_clips=960)
+    return Ledger(study, plan, SURVEYS[key], 960, splits)
 
 
 def ask(ledger):
@@ -180,6 +180,22 @@ def test_what_waits_at_the_end_is_stopped_and_never_on_the_front(folder):
         "epoch 3: number 1 of the 2 trials that got there, of which 0 went on",
         "epoch 3: number 2 of the 2 trials that got there, of which 0 went on",
     ]
+
+
+def test_with_the_split_as_fidelity_each_level_is_a_training_of_its_own(folder):
+    settings = replace(SETTINGS, trials=3, fidelity="split", epochs=2)
+    ledger = start(folder, settings, ("5", "25", "100"))
+    for accuracy in (0.2, 0.3, 0.4):
+        job = ledger.propose()
+        assert (job.level.split, job.level.start) == ("5", 0)
+        assert ledger.note_epoch(job.number, epochs(1, 1, accuracy)) == ""
+        assert ledger.note_epoch(job.number, epochs(2, 2, accuracy))
+        assert ledger.end(job.number, epochs(2, 2, accuracy)) == "waiting"
+    again = start(folder, settings, ("5", "25", "100"))
+    job = again.propose()
+    assert (job.level.split, job.level.start, len(job.curve)) == ("25", 2, 2)
+    assert again.note_epoch(job.number, epochs(3, 4, 0.5))
+    assert again.end(job.number, epochs(4, 4, 0.5)) == "waiting"
 
 
 def test_another_driver_has_those_wait_that_waited(folder):
