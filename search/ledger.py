@@ -16,6 +16,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.goals import GOALS, directions, values_of
 from search.early_stopping import Halving, Level, levels_of_epochs, levels_of_splits
@@ -180,28 +181,37 @@ class Ledger:
             self._continued.add(continued)
             self.waiting.pop(continued, None)
             self.halving.rename(continued, number)
-        for epoch in curve:
+        fits = self.plan.budget.fits(proposal.cost)  # the one that it was trained under may have been another
+        for epoch in curve if fits else ():
             self._note(proposal, epoch)
         if trial.state == TrialState.COMPLETE:
             self.states["complete"] += 1
-            if self.plan.budget.fits(proposal.cost):  # the one that it was trained under may have been another
+            if fits:
                 self.complete.append((number, tuple(trial.values)))
             self._finished[number] = curve
-        elif trial.state == TrialState.RUNNING and STOPPED in attributes:
-            self._tell(number, "stopped", str(attributes[STOPPED]))
-        elif trial.state == TrialState.RUNNING and FAILURE in attributes:
-            self._tell(number, "failed", str(attributes[FAILURE]))
         elif trial.state == TrialState.RUNNING:
-            if attributes.get(PAUSED) == len(curve):
-                self.waiting[number] = proposal
-            else:
-                self._to_take_up.append(proposal)
+            self._take_over_running(proposal, attributes)
         else:
             state = "stopped" if trial.state == TrialState.PRUNED else "failed"
             self.states[state] += 1
             self.reasons[number] = str(attributes.get(STOPPED) or attributes.get(FAILURE))
-            if state == "stopped":
+            if state == "stopped" and fits:
                 self.waiting[number] = proposal  # it may be among the best yet, when a study grows
+
+    def _take_over_running(self, proposal: Proposal, attributes: Mapping[str, Any]) -> None:
+        number = proposal.number
+        if STOPPED in attributes:
+            self._tell(number, "stopped", str(attributes[STOPPED]))
+        elif FAILURE in attributes:
+            self._tell(number, "failed", str(attributes[FAILURE]))
+        elif not self.plan.budget.fits(proposal.cost):
+            reason = f"not trained on: {OverBudgetError(proposal.cost, self.plan.budget)}"
+            self.record.set(number, STOPPED, reason)
+            self._tell(number, "stopped", reason)
+        elif attributes.get(PAUSED) == len(proposal.curve):
+            self.waiting[number] = proposal
+        else:
+            self._to_take_up.append(proposal)
 
     def _judge_again(self) -> None:
         """Have those wait that were killed at the end of a level, before it was written that they wait."""

@@ -18,17 +18,21 @@ from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.front import non_dominated_rank
 from search.branch import Branch
+from search.extend import num_before
 from search.plan import Plan
 from search.pricing import Survey, price, require_prunable
 from search.record import Record
 from search.repair import repairs
-from search.study import CONFIG, COST, ORIGIN, REJECTED
+from search.spread import sobol_points
+from search.study import CONFIG, CONTINUES, COST, ORIGIN, REJECTED, STARTS
 from search.trial_config import TrialConfig
 from search.view import ARCHITECTURE
+from search.warm_start import Start, fit_start
 
 PATIENCE = 10  # rejections in a row; then the last proposal is repaired
 EVEN_SHARE = 0.5  # of the trials whose architecture is drawn with no regard to what was learned
 MAX_LOOKED_AT = 100  # repairs that come to what was handed out already
+PUBLISHED, START, SPREAD, REPAIRED = "published", "start", "sobol", "repaired"  # kinds of origin
 MAX_REPAIRS = 20  # in a row that came to nothing new; then nothing new is left
 
 
@@ -62,6 +66,9 @@ class Proposer:
         self.exhausted = ""
         self._trained: dict[TrialConfig, int] = {}
         self._streak: list[dict[str, Any]] = []  # what was rejected since the last one that was not
+        self._spread: Counter[str] = Counter()  # evenly spread proposals of each architecture
+        self._spread_and_fitting: Counter[str] = Counter()
+        self._extended = num_before(record.attributes)
         for trial in trials:
             self._take_over(trial)
         self._enqueue_starts(trials, num_clips)
@@ -70,24 +77,49 @@ class Proposer:
         rejected = trial.user_attrs.get(REJECTED)
         if rejected is not None:
             self.rejections[rejected["kind"]] += 1
-            self._streak.append(trial.params)
+            if trial.number >= self._extended:  # what was asked for before says nothing of what there is now
+                self._streak.append(trial.params)
         elif CONFIG in trial.user_attrs:
             self._trained.setdefault(TrialConfig.from_dict(trial.user_attrs[CONFIG]), trial.number)
-            self._streak = []
+            if CONTINUES not in trial.user_attrs:
+                self._streak = []
+        self._count_spread(trial.user_attrs)
+
+    def _count_spread(self, attributes: Mapping[str, Any]) -> None:
+        origin = attributes.get(ORIGIN, {})
+        if origin.get("kind") == SPREAD:
+            self._spread[origin[ARCHITECTURE]] += 1
+            self._spread_and_fitting[origin[ARCHITECTURE]] += REJECTED not in attributes
 
     def _enqueue_starts(self, trials: Sequence[FrozenTrial], num_clips: int) -> None:
         """Have every architecture's published settings asked for first, those that are not in the record yet."""
         if self.plan.settings.train:
             self._enqueue_seeds(trials)
             return
-        started = {
-            trial.user_attrs[ORIGIN].get(ARCHITECTURE)
+        asked = [
+            trial.user_attrs[ORIGIN]
             for trial in trials
-            if ORIGIN in trial.user_attrs and CONFIG in trial.user_attrs
-        }
+            if ORIGIN in trial.user_attrs and trial.user_attrs.get(REJECTED, {}).get("kind") != "interrupted"
+        ]
+        started = {origin[ARCHITECTURE] for origin in asked if origin["kind"] == PUBLISHED}
         for name, (wanted, start) in self.plan.starts(self.surveys, num_clips).items():
             if name not in started:
-                self._enqueue("published", name, wanted, start)
+                self._enqueue(PUBLISHED, name, wanted, start)
+        self._enqueue_others([origin["place"] for origin in asked if origin["kind"] == START])
+
+    def _enqueue_others(self, asked: Sequence[int]) -> None:
+        """Have what else the study begins with asked for, but for the places that are `asked` already."""
+        for place, recorded in enumerate(self.record.attributes.get(STARTS, [])):
+            start = Start(**recorded)
+            name = start.config[ARCHITECTURE]
+            if place in asked or name not in self.plan.branches:
+                continue
+            fitted = fit_start(start, self.plan, self.surveys[name])
+            origin = {
+                "kind": START, ARCHITECTURE: name, "changes": list(fitted.changes), "source": start.source,
+                "place": place,
+            }  # fmt: skip
+            self.record.enqueue(self.plan.named(self.plan.branches[name], fitted.values), {ORIGIN: origin})
 
     def _enqueue_seeds(self, trials: Sequence[FrozenTrial]) -> None:
         """Have every training asked for, in order, those that are not in the record yet."""
@@ -116,20 +148,46 @@ class Proposer:
             better: Architectures of the better half of the trained trials, each as often as it is there.
         """
         while not self.exhausted:
-            rejected = len(self._streak)
-            if rejected >= MAX_REPAIRS * PATIENCE or (
-                rejected and rejected % PATIENCE == 0 and not self._enqueue_repaired()
-            ):
+            if not self.record.is_any_waiting and not self._enqueue_next(better):
                 self.exhausted = (
                     f"the space holds no more configurations that fit than the {len(self._trained)} handed out"
                 )
                 break
-            if rejected % PATIENCE or not rejected:
-                self._enqueue_architecture(better)
             accepted = self._consider(self.record.ask(proposal_seed(self.plan.settings.seed, self.record.num_trials)))
             if accepted is not None:
                 return accepted
         return None
+
+    def _enqueue_next(self, better: Sequence[str]) -> bool:
+        """Say what is asked for next, as far as it is not the sampler's to choose; False if nothing new is left."""
+        rejected = len(self._streak)
+        if rejected >= MAX_REPAIRS * PATIENCE:
+            return False
+        if rejected and rejected % PATIENCE == 0:
+            return self._enqueue_repaired()
+        if not self._enqueue_spread():
+            self._enqueue_architecture(better)
+        return True
+
+    def _enqueue_spread(self) -> bool:
+        """Have the next of the evenly spread points asked for, of the architecture that has the fewest of them.
+
+        As many are wanted as fit, and of each no more than `PATIENCE` points are tried.
+        """
+        wanted = 0 if self.plan.settings.train else self.plan.settings.sobol
+        open_yet = [
+            name
+            for name in self.plan.branches
+            if self._spread_and_fitting[name] < wanted and self._spread[name] < wanted * PATIENCE
+        ]
+        if not open_yet:
+            return False
+        name = min(open_yet, key=lambda each: self._spread_and_fitting[each])
+        branch = self.plan.branches[name]
+        [point] = sobol_points(branch, 1, self.plan.settings.seed, skip=self._spread[name])
+        origin = {"kind": SPREAD, ARCHITECTURE: name, "changes": []}
+        self.record.enqueue(self.plan.named(branch, point), {ORIGIN: origin})
+        return True
 
     def _enqueue_architecture(self, better: Sequence[str]) -> None:
         """Draw the architecture of the next trial: half the time each as likely, else by its share of the better half.
@@ -138,7 +196,7 @@ class Proposer:
         cost nothing and say nothing of the networks that fit. It stays the same until one fits.
         """
         names = list(self.plan.branches)
-        if len(names) == 1 or self.record.is_any_waiting:
+        if len(names) == 1:
             return
         random = Random(proposal_seed(self.plan.settings.seed, self.record.num_trials - len(self._streak)))
         known = [name for name in better if name in names]
@@ -156,7 +214,7 @@ class Proposer:
             start = wanted if each is branch else each.published({})
             found = self._first_new(each, start)
             if found is not None:
-                self._enqueue("repaired", each.architecture, start, found)
+                self._enqueue(REPAIRED, each.architecture, start, found)
                 return True
         return False
 
@@ -200,6 +258,7 @@ class Proposer:
         number = self.record.keep(trial, is_rejected=False)
         self._trained[config] = number
         self._streak = []
+        self._count_spread(trial.user_attrs)
         return Accepted(number, config, cost)
 
     def _refuse(self, trial: Trial, values: dict[str, Any], error: ValueError) -> None:
@@ -212,6 +271,7 @@ class Proposer:
         self.record.keep(trial, is_rejected=True)
         self.rejections[kind] += 1
         self._streak.append(values)
+        self._count_spread(trial.user_attrs)
 
 
 def better_half(points: Sequence[tuple[str, Sequence[float]]], maximize: Sequence[bool]) -> list[str]:

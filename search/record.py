@@ -79,6 +79,11 @@ class Record:
                 "one's configurations with --start"
             )
 
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What is written of the study as a whole."""
+        return self._study.user_attrs
+
     def enqueue(self, values: Mapping[str, Any], attributes: Mapping[str, Any] | None = None) -> None:
         """Have `values` asked for next, before anything is sampled; what they leave open is sampled."""
         self._queue.append((dict(values), dict(attributes or {})))

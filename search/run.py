@@ -24,19 +24,21 @@ from search.checkpoints import is_uri, study_checkpoints
 from search.cluster import Node, cluster, nodes
 from search.data_record import describe_data
 from search.display import counting, make_display
+from search.extend import first_entry, require_own_settings
 from search.ledger import Ledger, levels_of
 from search.machine import MACHINE, Use, measure_use, share_cluster, share_machine
 from search.plan import Plan, make_plan
 from search.pricing import Survey, price
 from search.seeds import PLACE, TRIAL
 from search.settings import SearchSettings, is_space_file
-from search.study import DATA, FILES, LEVELS, TEACHERS, USE, StudyError, StudyFolder
+from search.study import DATA, FILES, HISTORY, LEVELS, STARTS, TEACHERS, USE, StudyError, StudyFolder
 from search.teachers import answers, export_digest, taught
 from search.trainable import TrialActor
 from search.trial_config import GIVEN
 from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors, actor_config, job_resources
 from search.user_module import file_digest
 from search.validation import require_measurable
+from search.warm_start import read_starts
 from training.batches import require_material
 from training.material import Material, load_material
 from training.recipe import Recipe
@@ -207,6 +209,8 @@ def start_search(
             FILES: describe_files(settings),
             TEACHERS: describe_teachers(settings),
             LEVELS: [asdict(level) for level in levels_of(settings, prepared.splits)],
+            STARTS: [asdict(start) for start in read_starts(settings.start, prepared.plan, folder.path.parent)],
+            HISTORY: first_entry(settings),
         }
         study = folder.create(settings, attributes)
         return _run(prepared, study, folder, console, address)
@@ -229,6 +233,7 @@ def resume_search(
     """
     with folder.lock():
         study = folder.open()
+        require_own_settings(study, folder)
         settings = folder.settings()
         if workers is not None:
             settings = replace(settings, workers=workers)

@@ -35,6 +35,8 @@ REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # each a reason
 EPOCH = "epoch:"  # followed by its number
 ORIGIN = "origin"  # of a configuration that the sampler did not propose: its kind, and what was changed so that it fits
 OBJECTIVES, VERSIONS, DATA, FILES, TEACHERS = "objectives", "versions", "data", "files", "teachers"
+STARTS = "starts"  # configurations to begin with: source and config of each
+HISTORY = "history"  # of the settings: what they were at first, and what was changed when
 ATTEMPTS = "attempts"  # epoch and reason of each process that broke in training
 PAUSED = "paused"  # the epoch at which a trial waits to go on
 CONTINUES = "continues"  # the stopped trial whose training this one goes on with
@@ -174,11 +176,16 @@ class StudyFolder:
         for name, value in attributes.items():
             study.set_user_attr(name, value)
         study.set_user_attr(OBJECTIVES, list(settings.objectives))  # the last: `_remove_leftover` goes by it
+        self.write_settings(settings)
+        return study
+
+    def write_settings(self, settings: SearchSettings) -> None:
+        """Write the settings file, whole or not at all; a password in it is for nobody else to read."""
+        postgres = None if settings.storage is None else Postgres.parse(settings.storage)
         temporary = self.path / ".search.yaml"
         temporary.touch(mode=0o600 if postgres is not None and postgres.url.password else 0o666)
         temporary.write_text(settings.to_yaml(), encoding="utf-8")
         temporary.replace(self.settings_file)
-        return study
 
     def _remove_leftover(self, postgres: Postgres | None) -> None:
         """Remove what a start left that did not get as far as the settings, and nothing else."""

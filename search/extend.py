@@ -1,0 +1,272 @@
+"""A study that grows: more trials, another budget, wider ranges, another sampler, on the record that there is.
+
+What decides the figures of a trial stays: they could not be compared otherwise. The study keeps a history of its
+settings; what was trained is not trained again, and what was rejected for the budget may be asked for once it fits.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from objectives.budget import Budget
+from objectives.cost import Cost
+from search.names import unknown
+from search.settings import SearchSettings, is_space_file, make_settings
+from search.study import COST, DATA, FILES, HISTORY, REJECTED, STARTS, StudyError, StudyFolder
+from search.user_module import file_digest
+from search.view import COUNTS
+
+CHANGEABLE = ("trials", "budget", "ranges", "sampler", "sobol", "start", "retries", "stall_s")
+OF_A_RUN = ("workers",)  # not kept with what decides the study
+WHY_NOT = {
+    "objectives": "every trial is recorded with one value for each",
+    "seed": "it decided what was asked for",
+    **dict.fromkeys(
+        ("data", "split", "validation", "unseen_devices"), "what was measured on other clips cannot be compared"
+    ),
+    **dict.fromkeys(
+        ("epochs", "early_stopping", "fidelity", "recipe", "teacher", "impulse_responses", "fast"),
+        "what was trained otherwise cannot be compared",
+    ),
+    "mode": "it decided which trials went on",
+}
+
+
+@dataclass(frozen=True)
+class Extended:
+    """A study that was extended.
+
+    Attributes:
+        settings: That it has now.
+        changes: By setting, what it was and what it is; empty if everything was so already.
+        lines: The same for a person, and what the change means for the trials that there are.
+    """
+
+    settings: SearchSettings
+    changes: Mapping[str, tuple[Any, Any]]
+    lines: Sequence[str]
+
+
+def first_entry(settings: SearchSettings) -> list[dict[str, Any]]:
+    """Begin a history: what a study was started with."""
+    return [{"at": _now(), "trials": 0, "settings": _plain(settings)}]
+
+
+def num_before(attributes: Mapping[str, Any]) -> int:
+    """Give how many trials were recorded when the study was last extended.
+
+    Args:
+        attributes: Of the study.
+    """
+    history = attributes.get(HISTORY, [])
+    return int(history[-1]["trials"]) if history else 0
+
+
+def history_lines(attributes: Mapping[str, Any]) -> list[str]:
+    """Say what was changed when.
+
+    Args:
+        attributes: Of the study.
+    """
+    return [
+        f"{entry['at']}, after {entry['trials']:,} proposals: "
+        + "; ".join(_change_text(name, *change) for name, change in entry["changes"].items())
+        for entry in attributes.get(HISTORY, [])[1:]
+    ]
+
+
+def require_own_settings(study: optuna.Study, folder: StudyFolder) -> None:
+    """Refuse a settings file that was edited by hand in what a study cannot change.
+
+    Raises:
+        StudyError: Names what was changed, and from what.
+    """
+    known = _folded(study.user_attrs.get(HISTORY, []))
+    found = _plain(folder.settings())
+    edited = [name for name in WHY_NOT if name in known and known[name] != found[name] and name != "data"]
+    if edited:
+        raise StudyError(
+            f"{folder.settings_file} was edited: "
+            + "; ".join(_why_not(name, known[name], found[name]) for name in edited)
+            + "; put it back, or start a new study"
+        )
+
+
+def new_settings(settings: SearchSettings, changes: Mapping[str, Any], source: str) -> SearchSettings:
+    """Give the settings of an extended study.
+
+    Args:
+        settings: As they are.
+        changes: By setting; `trials` is how many there are to be in all, or "+24" for so many more; `ranges` has the
+            ranges that change, None for the whole of the space's; `start` is what to begin with besides; `space` is a
+            file in place of the one that there was.
+        source: Of the changes, for a message.
+
+    Raises:
+        ValueError: A change that no study can make, fewer trials than there are, or a value that no search can have.
+    """
+    given = dict(changes)
+    space = given.pop("space", settings.space)
+    if space != settings.space and not (is_space_file(space) and is_space_file(settings.space)):
+        raise StudyError(f"space cannot change from {settings.space} to {space}: only a file can take a file's place")
+    plain = _plain(settings)
+    for name, value in given.items():
+        if name not in plain:
+            raise StudyError(unknown("search setting", name, plain))
+        if name not in CHANGEABLE and value != plain[name]:
+            raise StudyError(f"{_why_not(name, plain[name], value)}; start a new study, from this one's with --start")
+    if settings.train and set(given) - {"trials"}:
+        raise StudyError("nothing is searched in a study that trains what it was told to: only `trials` can change")
+    if "trials" in given:
+        given["trials"] = _num_trials(settings.trials, given["trials"])
+    if "ranges" in given:
+        given["ranges"] = _ranges(settings.ranges, given["ranges"])
+    if "start" in given:
+        given["start"] = [*settings.start, *(name for name in given["start"] if name not in settings.start)]
+    return make_settings({**plain, "space": space, **given}, source)
+
+
+def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
+    """Change what a study is asked for; whoever goes on with it goes on by the new settings.
+
+    Args:
+        folder: Of the study.
+        changes: As for `new_settings`.
+
+    Raises:
+        ValueError: The study is in use, or the change cannot be made; nothing is changed by then.
+    """
+    from search.architecture_file import use_architecture_file  # noqa: PLC0415  these take seconds
+    from search.plan import make_plan  # noqa: PLC0415
+    from search.record import make_record  # noqa: PLC0415
+    from search.warm_start import read_starts  # noqa: PLC0415
+
+    with folder.lock():
+        study = folder.open()
+        require_own_settings(study, folder)
+        before = folder.settings()
+        after = new_settings(before, changes, "extend")
+        files = dict(study.user_attrs.get(FILES, {}))
+        if "space" in changes:
+            files["space"] = file_digest(Path(after.space))
+        changed = _changed(before, after)
+        if not changed and files == study.user_attrs.get(FILES, {}):
+            return Extended(after, {}, [f"{folder.name} has these settings already"])
+        if after.architecture_file is not None:
+            use_architecture_file(Path(after.architecture_file))
+        plan = make_plan(after, len(study.user_attrs[DATA]["classes"]))
+        if not after.train:
+            plan = plan.fitting(plan.survey())
+            make_record(study, plan)
+        more = [name for name in after.start if name not in before.start]
+        starts = [
+            *study.user_attrs.get(STARTS, []),
+            *(asdict(start) for start in read_starts(more, plan, folder.path.parent)),
+        ]
+        trials = study.get_trials(deepcopy=False)
+        history = _carried_out(study.user_attrs.get(HISTORY, []), before)
+        entry = {"at": _now(), "trials": len(trials), "changes": changed}
+        # the settings come last: with them the study is extended
+        study.set_user_attr(STARTS, starts)
+        study.set_user_attr(FILES, files)
+        study.set_user_attr(HISTORY, [*history, entry])
+        folder.write_settings(after)
+    lines = [_change_text(name, *change) for name, change in changed.items()] or [f"space: {after.space}, as it is now"]
+    return Extended(after, changed, lines + _what_it_means(trials, before.limits(), after.limits()))
+
+
+def _why_not(name: str, before: Any, after: Any) -> str:
+    why = WHY_NOT.get(name, "the trials that there are were made with it")
+    return f"{name} cannot change from {before} to {after}: {why}"
+
+
+def _num_trials(now: int, asked: object) -> int:
+    text = str(asked)
+    more = text.removeprefix("+")
+    if not more.isdecimal():
+        raise StudyError(f"trials must be a whole number, or +NUMBER for so many more, got {asked!r}")
+    wanted = int(more) + (now if more != text else 0)
+    if wanted < now:
+        raise StudyError(f"trials cannot become fewer: there are {now}, got {wanted}; +{wanted} means so many more")
+    return wanted
+
+
+def _ranges(now: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the ranges with changes; one that is written with its architecture takes the place of one without."""
+    kept = {name: bounds for name, bounds in now.items() if not any(_mean_the_same(name, other) for other in changes)}
+    return {**kept, **{name: list(bounds) for name, bounds in changes.items() if bounds is not None}}
+
+
+def _mean_the_same(one: str, other: str) -> bool:
+    return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
+
+
+def _changed(before: SearchSettings, after: SearchSettings) -> dict[str, tuple[Any, Any]]:
+    was, now = _plain(before), _plain(after)
+    return {name: (was[name], now[name]) for name in now if was[name] != now[name]}
+
+
+def _plain(settings: SearchSettings) -> dict[str, Any]:
+    """Give the settings as JSON holds them, but for what is of a run."""
+    plain = asdict(settings)
+    plain |= {name: list(value) for name, value in plain.items() if isinstance(value, tuple)}
+    return {name: value for name, value in plain.items() if name not in OF_A_RUN}
+
+
+def _folded(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Give the settings that a history comes to."""
+    if not history:
+        return {}
+    return dict(history[0]["settings"]) | {
+        name: after for entry in history[1:] for name, (_, after) in entry["changes"].items()
+    }
+
+
+def _carried_out(history: Sequence[Mapping[str, Any]], now: SearchSettings) -> list[Mapping[str, Any]]:
+    """Leave out the last change where the driver was killed before the settings had it."""
+    last = history[-1].get("changes", {}) if history else {}
+    plain = _plain(now)
+    missing = last and all(plain[name] == was and was != after for name, (was, after) in last.items())
+    return list(history[:-1] if missing else history)
+
+
+def _what_it_means(trials: Sequence[FrozenTrial], before: Budget, after: Budget) -> list[str]:
+    """Say which of the trials that there are another budget sees otherwise."""
+    priced = [trial for trial in trials if COST in trial.user_attrs]
+    lost = fit = 0
+    for trial in priced:
+        cost = Cost(**{name: trial.user_attrs[COST][name] for name in COUNTS})
+        fitted, fits = before.fits(cost), after.fits(cost)
+        if REJECTED not in trial.user_attrs:
+            lost += trial.state == TrialState.COMPLETE and fitted and not fits
+        elif trial.user_attrs[REJECTED]["kind"].startswith("over "):
+            fit += fits and not fitted
+    lines = []
+    if lost:
+        lines.append(
+            f"{lost} fully trained trial{'s are' if lost > 1 else ' is'} over the budget now, and off the front"
+        )
+    if fit:
+        lines.append(f"{fit} rejected configuration{'s fit' if fit > 1 else ' fits'} now, and may be asked for again")
+    return lines
+
+
+def _change_text(name: str, before: Any, after: Any) -> str:
+    if name == "start":
+        return f"start: {', '.join(each for each in after if each not in before)} besides"
+    return f"{name}: {_text(before)} -> {_text(after)}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={low}:{high}" for name, (low, high) in value.items()) or "none"
+    return "none" if value is None else str(value)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,229 @@
+"""Where a search begins besides the published settings: the best of earlier studies, published networks, and lists.
+
+What was measured elsewhere was measured on other clips, perhaps after other epochs, so that configurations are taken
+over and no figures. They are read once, when a study is started or extended, and kept with it: an earlier study may be
+deleted or grow. A list is a YAML file, of one configuration or a list of them, or a CSV file with a row for each; each
+is a mapping of config values, and what it leaves out keeps its default:
+
+    - {architecture: isotropic, width: 64, depth: 9, learning_rate: 0.005}
+    - {architecture: cp_mobile, base_channels: 24}
+"""
+
+import csv
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from optuna.trial import TrialState
+
+from objectives.front import non_dominated_rank
+from objectives.goals import directions
+from search.export import read_config
+from search.names import unknown
+from search.plan import Plan
+from search.pricing import Survey, price
+from search.published import read_published
+from search.ranges import nearest
+from search.recipes import find_recipe
+from search.repair import repairs
+from search.settings import spelled
+from search.study import CONFIG, OBJECTIVES, StudyError, find_study
+from search.trial_config import OWNED, TrialConfig, field_types
+from training.recipe import Recipe
+
+FILES = (".yaml", ".yml", ".csv")
+SHARE = 0.5  # of a search's trials, at most, that earlier studies may take
+
+
+@dataclass(frozen=True)
+class Start:
+    """A configuration to begin with.
+
+    Attributes:
+        source: The study and the trial, the file and the place in it, or the published network.
+        config: Its values by config field, with the architecture; what is left out is at its default.
+    """
+
+    source: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A start as a search can ask for it.
+
+    Attributes:
+        architecture: Its name.
+        values: By the names that the study knows.
+        changes: What was changed so that it lies in the ranges and fits the budget.
+    """
+
+    architecture: str
+    values: Mapping[str, Any]
+    changes: Sequence[str]
+
+
+def read_starts(names: Sequence[str], plan: Plan, results: Path) -> list[Start]:
+    """Read what a search is to begin with, in the order of `names`.
+
+    Args:
+        names: Files, studies and published networks.
+        plan: Gives the architectures; of earlier studies no more is taken than `SHARE` of its trials.
+        results: Folder of all studies.
+
+    Raises:
+        ValueError: A name that is nothing of these, a list with something that is no configuration (the place is
+            named), or a study of which nothing can be taken over.
+    """
+    room = max(1, int(SHARE * plan.settings.trials))
+    starts: list[Start] = []
+    for name in names:
+        if name.endswith(FILES):
+            found = list(_from_file(Path(name), plan))
+        elif name in (published := {entry.name: entry for entry in read_published()}):
+            entry = published[name]
+            recipe = {**asdict(find_recipe(entry.recipe).recipe), **entry.recipe_settings}
+            found = [Start(name, _usable({**entry.values, **recipe, "architecture": entry.architecture}))]
+            _require_architecture(name, entry.architecture, plan)
+        else:
+            found = list(itertools.islice(_from_study(name, plan, results), room))
+            room -= len(found)
+        starts += found
+    return _different(starts)
+
+
+def fit_start(start: Start, plan: Plan, survey: Survey) -> Fitted:
+    """Move a start into the ranges, and change it as little as fits the budget.
+
+    Args:
+        start: Of an architecture of the plan.
+        plan: Gives ranges, held values and the budget.
+        survey: Of that architecture.
+    """
+    architecture = start.config["architecture"]
+    branch = plan.branches[architecture]
+    known = branch.published({})
+    for name, distribution in branch.ranges.items():
+        if branch.field(name) in start.config:
+            known[name] = nearest(distribution, start.config[branch.field(name)])
+    if not _fits(plan, architecture, known):
+        known |= next(repairs(survey, plan.budget, plan.settings.precision, known), {})
+    return Fitted(architecture, known, _changes(start, plan, architecture, known))
+
+
+def _fits(plan: Plan, architecture: str, values: Mapping[str, Any]) -> bool:
+    try:
+        return plan.budget.fits(price(plan.branches[architecture].config(values), plan.settings.precision))
+    except ValueError:
+        return False
+
+
+def _changes(start: Start, plan: Plan, architecture: str, values: Mapping[str, Any]) -> list[str]:
+    branch = plan.branches[architecture]
+    now = {**TrialConfig.from_values(architecture, {}).to_dict(), **branch.fixed}
+    now |= {branch.field(name): value for name, value in values.items()}
+    other = {name: value for name, value in start.config.items() if name in now and value != now[name]}
+    varied = {branch.field(name) for name in values}
+    held = [name for name in other if name in field_types(Recipe) and name not in varied]
+    changes = [f"{name} {value} -> {now[name]}" for name, value in other.items() if name not in held]
+    return [*changes, f"held here: {', '.join(held)}"] if held else changes
+
+
+def _from_study(name: str, plan: Plan, results: Path) -> Iterator[Start]:
+    """Give the fully trained trials of a study, the best fronts first, and on each front as they were tried.
+
+    Raises:
+        StudyError: There is no such study, or none of its trials can be taken over.
+    """
+    known = [entry.name for entry in read_published()]
+    try:
+        folder = find_study(results, name)
+    except StudyError as error:
+        near = unknown("published network", name, known)
+        hint = f"; {near}" if "did you mean" in near else ""
+        raise StudyError(f"start: {error}{hint}") from error
+    study = folder.open()
+    complete = [each for each in study.get_trials(deepcopy=False) if each.state == TrialState.COMPLETE]
+    usable = [trial for trial in complete if trial.user_attrs[CONFIG]["architecture"] in plan.branches]
+    if not usable:
+        why = f"its {len(complete)} trained trials are of other architectures" if complete else "none is trained"
+        raise StudyError(f"start: nothing can be taken over from the trials of {folder.name}: {why}")
+    maximize = directions(study.user_attrs[OBJECTIVES])
+    ranks = non_dominated_rank([trial.values for trial in usable], maximize)
+    for _, trial in sorted(zip(ranks, usable, strict=True), key=lambda each: (int(each[0]), each[1].number)):
+        yield Start(f"{folder.name}:{trial.number}", _usable(trial.user_attrs[CONFIG]))
+
+
+def _from_file(path: Path, plan: Plan) -> Iterator[Start]:
+    """Give the configurations of a list.
+
+    Raises:
+        ValueError: The file cannot be read, or has something that is no configuration of the plan's architectures.
+    """
+    for place, record in _entries(path):
+        where = f"start: {path}, {place}"
+        if not isinstance(record, Mapping) or not all(isinstance(key, str) for key in record):
+            raise ValueError(f"{where}: must be a mapping of config values, got {record!r}")
+        values = dict(record)
+        if "architecture" not in values and len(plan.branches) == 1:
+            values["architecture"] = next(iter(plan.branches))
+        if "architecture" not in values:
+            raise ValueError(f"{where}: must name an architecture: {', '.join(plan.branches)}")
+        architecture = str(values["architecture"])
+        _require_architecture(where, architecture, plan)
+        numbers = {name for name, kind in field_types(Recipe).items() if kind is float}
+        values = {name: spelled(each) if name in numbers else each for name, each in _usable(values).items()}
+        try:
+            TrialConfig.from_values(architecture, {key: each for key, each in values.items() if key != "architecture"})
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        yield Start(f"{path.name}, {place}", values)
+
+
+def _entries(path: Path) -> list[tuple[str, Any]]:
+    """Give the entries of a list, each with its place."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".csv":
+            rows = csv.DictReader(text.splitlines(), strict=True, restkey="", restval="")
+            read = []
+            for row in rows:
+                if "" in row:
+                    raise ValueError(f"start: {path}, line {rows.line_num}: more cells than columns")
+                cells = {name: yaml.safe_load(cell) for name, cell in row.items() if cell.strip()}
+                read.append((f"line {rows.line_num}", cells))
+        else:
+            loaded = yaml.safe_load(text)
+            if isinstance(loaded, Mapping) and "format" in loaded:  # of an export
+                loaded = read_config(path)[0].to_dict()
+            entries = loaded if isinstance(loaded, list) else [loaded]
+            read = [(f"entry {number}", each) for number, each in enumerate(entries, 1)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"start: {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"start: {path} is not YAML that can be loaded safely: {error}") from error
+    if not read:
+        raise ValueError(f"start: {path} holds no configuration")
+    return read
+
+
+def _require_architecture(where: str, architecture: str, plan: Plan) -> None:
+    if architecture not in plan.branches:
+        raise ValueError(f"{where}: {unknown('architecture of the space', architecture, plan.branches)}")
+
+
+def _usable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is not for a configuration to say: it comes from the data, the front end or the settings."""
+    return {name: value for name, value in config.items() if name not in OWNED}
+
+
+def _different(starts: Sequence[Start]) -> list[Start]:
+    """Leave out what is there already."""
+    kept: list[Start] = []
+    for start in starts:
+        if all(start.config != each.config for each in kept):
+            kept.append(start)
+    return kept
