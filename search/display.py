@@ -99,6 +99,11 @@ class Clock:
             self._epochs.pop(running.proposal.continues, None)
         self._epochs[number] = running.epoch
 
+    def settle(self, number: int, state: str) -> None:
+        """Take in what became of a trial; the last epoch of one that is complete is told by nothing else."""
+        if state == "complete":
+            self._epochs[number] = self.ledger.levels[-1].end
+
     def share(self) -> float:
         """Give the work that is done as a share of what is expected, should as many go on as can."""
         steps = _steps(self.ledger.levels)
@@ -181,6 +186,7 @@ class PlainDisplay:
 
     def ended(self, number: int, state: str) -> None:
         """Say how the trial ended, waits or broke, and how the search stands."""
+        self.clock.settle(number, state)
         left = self.clock.left_s()
         total = self.ledger.plan.settings.trials
         self._say(
@@ -192,8 +198,9 @@ class PlainDisplay:
         if self.ledger.plan.settings.train:
             return f"{quality_title(self.ledger)} {mean_text(self.ledger)}"
         objectives = self.ledger.plan.settings.objectives
-        named = ", ".join(GOALS[name].title for name in objectives)
-        front = "; ".join(" at ".join(values_text(objectives, values)) for _, values in current_front(self.ledger))
+        named = "; ".join(GOALS[name].title for name in objectives)
+        between = " at " if len(objectives) == 2 else " / "
+        front = "; ".join(between.join(values_text(objectives, values)) for _, values in current_front(self.ledger))
         return f"front ({named}): {front or 'empty'}"
 
 
@@ -221,7 +228,8 @@ class LiveDisplay:
         self.clock.note(number)
 
     def ended(self, number: int, state: str) -> None:
-        """See `proposed`."""
+        """The time left follows from it, too."""
+        self.clock.settle(number, state)
 
     def page(self) -> RenderableType:
         """Draw the search as it stands."""

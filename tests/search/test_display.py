@@ -102,6 +102,16 @@ def test_time_left_after_a_restart_counts_what_was_trained_before(ledger, folder
     assert clock.left_s() == pytest.approx(60, rel=0.01)  # one of 8 took 10 s, 6 are left
 
 
+def test_time_left_counts_the_last_epoch_that_only_the_end_tells(ledger):
+    clock = Clock(ledger)
+    number = ledger.propose().number
+    ledger.note_epoch(number, epoch(1, 0.3))
+    clock.note(number)
+    clock.settle(number, ledger.end(number, epoch(2, 0.4)))
+    clock.started = time.monotonic() - 10
+    assert clock.left_s() == pytest.approx(30, rel=0.01)  # a quarter took 10 s
+
+
 def test_time_left_expects_a_third_of_those_at_a_level_to_go_on(folder):
     ledger = start(folder, trials=9, epochs=9)  # all to epoch 3, three to epoch 9
     clock = Clock(ledger)
@@ -160,7 +170,7 @@ def test_the_front_is_told_by_the_objectives_of_the_search(folder):
     display.ended(proposal.number, ledger.end(proposal.number, epoch(2, 0.44)))
     lines = console.file.getvalue()
     assert "epoch 1/2: log loss 2.000" in lines
-    assert f"front (log loss, accuracy, worst device, parameters): 2.000 at 0.340 at {proposal.cost.params:,}" in lines
+    assert f"front (log loss; accuracy, worst device; parameters): 2.000 / 0.340 / {proposal.cost.params:,}" in lines
     page = text(LiveDisplay(ledger, console).page())
     row = next(line for line in page.splitlines() if line.split()[:3] == ["0", "2.000", "0.340"])
     assert row.split()[3] == f"{proposal.cost.params:,}"
