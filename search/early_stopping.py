@@ -75,11 +75,13 @@ class Halving:
         levels: That a trial climbs, the last to its full fidelity.
         maximize: For each value by which trials are ranked, whether more is better.
         reduction: One in this many goes on.
+        expected: Values that are expected of trials at the end, to rank them by; others are ranked as they stand.
     """
 
     levels: Sequence[Level]
     maximize: Sequence[bool]
     reduction: int = REDUCTION
+    expected: dict[int, tuple[float, ...]] = field(default_factory=dict)
     _arrived: list[dict[int, tuple[float, ...]]] = field(default_factory=list)
     _gone_on: list[set[int]] = field(default_factory=list)
 
@@ -146,7 +148,7 @@ class Halving:
         numbers = sorted(self._arrived[rung])
         if not numbers:
             return []
-        values = np.array([self._arrived[rung][number] for number in numbers], dtype=float)
+        values = np.array([self.expected.get(number, self._arrived[rung][number]) for number in numbers], dtype=float)
         ranks = non_dominated_rank(values, self.maximize)
         lonely = crowding(values, ranks)
         return [numbers[index] for index in sorted(range(len(numbers)), key=lambda i: (ranks[i], -lonely[i], i))]

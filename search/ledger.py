@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.goals import GOALS, directions, values_of
+from search.advisor import Advisor
 from search.early_stopping import Halving, Level, levels_of_epochs, levels_of_splits
 from search.estimates import Curve, estimate
 from search.plan import Plan
@@ -139,6 +140,8 @@ class Ledger:
         if settings.mode == "best":
             self._ranked = tuple(name for name in self._objectives if GOALS[name].kind == "quality")[:1]
         self.halving = Halving(self.levels, directions(self._ranked))
+        self.advisor = Advisor(plan, surveys, self.levels)
+        self.proposes_expected = self.ranks_expected = True
         self.running: dict[int, Running] = {}
         self.waiting: dict[int, Proposal] = {}
         self.states: Counter[str] = Counter()
@@ -181,6 +184,7 @@ class Ledger:
             self._continued.add(continued)
             self.waiting.pop(continued, None)
             self.halving.rename(continued, number)
+            self.advisor.forget(continued)
         fits = self.plan.budget.fits(proposal.cost)  # the one that it was trained under may have been another
         for epoch in curve if fits else ():
             self._note(proposal, epoch)
@@ -189,6 +193,7 @@ class Ledger:
             if fits:
                 self.complete.append((number, tuple(trial.values)))
             self._finished[number] = curve
+            self._advise(proposal, is_complete=True)
         elif trial.state == TrialState.RUNNING:
             self._take_over_running(proposal, attributes)
         else:
@@ -282,13 +287,13 @@ class Ledger:
             return None
         if self._to_take_up:
             return self._to_take_up.pop(0)
-        for number in self.halving.promotable():
+        for number in self._promotable():
             if number in self.waiting:
                 return self._promote(self.waiting.pop(number))
         if self.num_started >= self.plan.settings.trials:
             return None
         self._show_estimates()
-        accepted = self.proposer.ask(self._better())
+        accepted = self.proposer.ask(self._better(), self.advisor if self.proposes_expected else None)
         if accepted is None:
             return None
         return Proposal(accepted.number, accepted.config, accepted.cost, self.levels[0])
@@ -311,6 +316,7 @@ class Ledger:
         }
         number = self.record.copy(stopped.number, attributes)
         self._continued.add(stopped.number)
+        self.advisor.forget(stopped.number)
         self.halving.rename(stopped.number, number)
         return replace(stopped, number=number, continues=stopped.number)
 
@@ -357,13 +363,28 @@ class Ledger:
     def _goes_on(self, running: Running) -> bool:
         """Whether a trial at the end of a level goes on at once; not where it is trained anew on the next."""
         upward = self.levels[self.halving.level(running.epoch)]
-        if upward.start != running.proposal.level.start or running.proposal.number not in self.halving.promotable():
+        if upward.start != running.proposal.level.start or running.proposal.number not in self._promotable():
             return False
         self.halving.go_on(running.proposal.number, running.epoch)
         running.proposal = replace(running.proposal, level=upward)
         return True
 
+    def _promotable(self) -> list[int]:
+        """Give the trials that may go on now, ranked by what is expected of them."""
+        if self.ranks_expected:
+            for number, qualities in self.advisor.expected().items():
+                costs = self.advisor.costs(number)
+                self.halving.expected[number] = tuple(float({**costs, **qualities}[name]) for name in self._ranked)
+        return self.halving.promotable()
+
+    def _advise(self, proposal: Proposal, *, is_complete: bool = False) -> None:
+        self.advisor.note(
+            proposal.number, proposal.config, proposal.cost, self._costs(proposal), proposal.curve,
+            is_complete=is_complete,
+        )  # fmt: skip
+
     def _note(self, proposal: Proposal, epoch: Mapping[str, Any]) -> bool:
+        self._advise(proposal)
         values = values_of(self._ranked, epoch, self._costs(proposal))
         return self.halving.note(proposal.number, epoch["epoch"], values)
 
@@ -406,6 +427,7 @@ class Ledger:
             values = values_of(self._objectives, running.last, self._costs(running.proposal))
             self.complete.append((number, values))
             self._finished[number] = running.proposal.curve
+            self._advise(running.proposal, is_complete=True)
             self.record.show(number, None)
             return self._tell(number, "complete", values=values)
         if any(level.end == running.epoch for level in self.levels[:-1]) and result is not None:
@@ -433,6 +455,7 @@ class Ledger:
 
     def _fail(self, number: int, reason: str) -> str:
         self.record.show(number, None)
+        self.advisor.forget(number)
         self.record.set(number, FAILURE, reason)
         return self._tell(number, "failed", reason)
 

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, Trial
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.front import non_dominated_rank
+from search.advisor import Advisor
 from search.branch import Branch
 from search.extend import num_before
 from search.plan import Plan
@@ -32,7 +33,7 @@ from search.warm_start import Start, fit_start
 PATIENCE = 10  # rejections in a row; then the last proposal is repaired
 EVEN_SHARE = 0.5  # of the trials whose architecture is drawn with no regard to what was learned
 MAX_LOOKED_AT = 100  # repairs that come to what was handed out already
-PUBLISHED, START, SPREAD, REPAIRED = "published", "start", "sobol", "repaired"  # kinds of origin
+PUBLISHED, START, SPREAD, REPAIRED, EXPECTED = "published", "start", "sobol", "repaired", "expected"  # kinds of origin
 MAX_REPAIRS = 20  # in a row that came to nothing new; then nothing new is left
 
 
@@ -141,14 +142,15 @@ class Proposer:
         """Give the number and the configuration of all that was handed out."""
         return [(number, config) for config, number in self._trained.items()]
 
-    def ask(self, better: Sequence[str]) -> Accepted | None:
+    def ask(self, better: Sequence[str], advisor: Advisor | None = None) -> Accepted | None:
         """Give the next configuration that fits, and record all before it that do not; None if nothing new is left.
 
         Args:
             better: Architectures of the better half of the trained trials, each as often as it is there.
+            advisor: Who may know what is expected to add most; None: the sampler alone.
         """
         while not self.exhausted:
-            if not self.record.is_any_waiting and not self._enqueue_next(better):
+            if not self.record.is_any_waiting and not self._enqueue_next(better, advisor):
                 self.exhausted = (
                     f"the space holds no more configurations that fit than the {len(self._trained)} handed out"
                 )
@@ -158,15 +160,28 @@ class Proposer:
                 return accepted
         return None
 
-    def _enqueue_next(self, better: Sequence[str]) -> bool:
+    def _enqueue_next(self, better: Sequence[str], advisor: Advisor | None) -> bool:
         """Say what is asked for next, as far as it is not the sampler's to choose; False if nothing new is left."""
         rejected = len(self._streak)
         if rejected >= MAX_REPAIRS * PATIENCE:
             return False
         if rejected and rejected % PATIENCE == 0:
             return self._enqueue_repaired()
-        if not self._enqueue_spread():
+        if not self._enqueue_spread() and not self._enqueue_expected(advisor):
             self._enqueue_architecture(better)
+        return True
+
+    def _enqueue_expected(self, advisor: Advisor | None) -> bool:
+        """Have asked for what is expected to add most to the front; False where nothing is expected."""
+        if advisor is None:
+            return False
+        seed = proposal_seed(self.plan.settings.seed, self.record.num_trials)
+        found = advisor.propose(seed, self._trained)
+        if found is None:
+            return False
+        name, values = found
+        origin = {"kind": EXPECTED, ARCHITECTURE: name, "changes": []}
+        self.record.enqueue(self.plan.named(self.plan.branches[name], values), {ORIGIN: origin})
         return True
 
     def _enqueue_spread(self) -> bool:
