@@ -7,11 +7,13 @@ a search that was killed and taken up again asks for the same configurations as 
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+import numpy as np
 from optuna.trial import FrozenTrial, Trial
 
 from objectives.budget import OverBudgetError
@@ -22,6 +24,7 @@ from search.branch import Branch
 from search.extend import num_before
 from search.plan import Plan
 from search.pricing import Survey, price, require_prunable
+from search.ranges import draw
 from search.record import Record
 from search.repair import repairs
 from search.spread import sobol_points
@@ -34,6 +37,7 @@ PATIENCE = 10  # rejections in a row; then the last proposal is repaired
 EVEN_SHARE = 0.5  # of the trials whose architecture is drawn with no regard to what was learned
 MAX_LOOKED_AT = 100  # repairs that come to what was handed out already
 PUBLISHED, START, SPREAD, REPAIRED, EXPECTED = "published", "start", "sobol", "repaired", "expected"  # kinds of origin
+NUM_REDRAWN = 20  # other ways to train, where every network was handed out with the wanted one
 MAX_REPAIRS = 20  # in a row that came to nothing new; then nothing new is left
 
 
@@ -234,15 +238,24 @@ class Proposer:
         return False
 
     def _first_new(self, branch: Branch, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Give the configuration nearest to `wanted` that fits; where only networks vary, one not handed out yet."""
-        networks_alone = len(branch.cost_ranges) == len(branch.ranges)
+        """Give the configuration nearest to `wanted` that fits and is new; at need, one that is trained otherwise."""
         settings = self.plan.settings
-        nearest = repairs(self.surveys[branch.architecture], self.plan.budget, settings.precision, wanted)
-        for repaired in itertools.islice(nearest, MAX_LOOKED_AT + len(self._trained)):
-            values = {**wanted, **repaired}
-            if not networks_alone or branch.config(values) not in self._trained:
-                return values
+        for training in self._trainings(branch, wanted):
+            nearest = repairs(self.surveys[branch.architecture], self.plan.budget, settings.precision, wanted)
+            for repaired in itertools.islice(nearest, MAX_LOOKED_AT + len(self._trained)):
+                values = {**wanted, **training, **repaired}
+                with suppress(ValueError):  # trained like this, it may be no recipe
+                    if branch.config(values) not in self._trained:
+                        return values
         return None
+
+    def _trainings(self, branch: Branch, wanted: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Give what decides no cost: as it is wanted, then drawn."""
+        free = {name: each for name, each in branch.ranges.items() if name not in branch.cost_ranges}
+        yield {name: wanted[name] for name in free}
+        rng = np.random.default_rng(proposal_seed(self.plan.settings.seed, self.record.num_trials))
+        for _ in range(NUM_REDRAWN if free else 0):
+            yield {name: draw(each, rng) for name, each in free.items()}
 
     def _consider(self, trial: Trial) -> Accepted | None:
         """Have a configuration sampled and price it; None, and recorded as rejected, if it may not be trained."""
