@@ -266,7 +266,7 @@ def test_means_intervals_and_the_probability_of_the_front_are_told(searched):
     lines = confirm_lines(report)
     assert lines[0] == [
         "trial", "chosen as", "architecture", "network", "MACs", "parameters", "macro accuracy, validation", "seeds",
-        "macro accuracy", "accuracy, real devices", "accuracy, seen devices", "accuracy, unseen devices", "P(front)",
+        "macro accuracy", "accuracy, seen devices", "accuracy, unseen devices", "P(front)",
         "front",
     ]  # fmt: skip
     assert lines[1][6:9] == ["0.400", "2", f"0.390 ± {half:.3f}"]
@@ -279,7 +279,7 @@ def test_a_member_that_is_not_trained_yet_has_no_figures_and_judges_nobody(searc
     first, second = confirm_report(folder)["members"]
     assert (first["p_front"], first["on_front"]) == (1.0, True)
     assert (second["p_front"], second["on_front"], second["mean"]) == (None, None, {})
-    assert confirm_lines(confirm_report(folder))[2][7:] == ["0", "", "", "", "", "", ""]
+    assert confirm_lines(confirm_report(folder))[2][7:] == ["0", "", "", "", "", ""]
 
 
 def test_with_one_seed_there_are_means_and_a_front_but_nothing_is_said_to_be_sure(searched):
