@@ -24,6 +24,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from objectives.front import non_dominated
 from objectives.goals import DEFAULT_GOALS, GOALS, Goal, directions
+from objectives.interval import CONFIDENCE
 from search.page import (
     AXIS,
     BLUE,
@@ -268,10 +269,11 @@ def _drawing(trials: pd.DataFrame, objectives: Sequence[str], x: str, y: str, li
         raise ValueError(f"x and y must be two objectives, got {x} twice")
     groups = _grouped(trials, x)
     rows = pd.concat(groups.values())
+    upward, halves = _values(rows, y), np.nan_to_num(_values(rows, f"{y}_half"))
     return Drawing(
         groups=groups,
         x=_scale(x, _values(rows, x), limits.get(x)),
-        y=_scale(y, _values(rows, y), limits.get(y), is_upward=True),
+        y=_scale(y, np.concatenate([upward - halves, upward + halves]), limits.get(y), is_upward=True),
         corners=_corners(groups["front"], x, y),
         summary=_summary(trials, groups, objectives, (x, y), limits),
         message=_message(groups),
@@ -330,6 +332,8 @@ def _summary(
     if set(objectives) != set(axes):
         named = "; ".join(GOALS[name].title for name in objectives)
         text += f" The front is by {named}; the line joins those of it that are best in the two drawn."
+    if f"{axes[1]}_half" in trials:
+        text += f" Bars: {CONFIDENCE:.0%} intervals of means."
     return text
 
 

@@ -1,0 +1,344 @@
+"""Confirming a front: who is trained again, as what study, and how sure what comes of it is."""
+
+import json
+import math
+from dataclasses import asdict, replace
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from objectives.confidence import front_probability
+from objectives.interval import t_quantile
+from search.confirm import choose, confirm_lines, confirm_report, confirm_settings, confirm_table, free_name
+from search.display import network_text
+from search.export import best_trial
+from search.ledger import Ledger
+from search.plan import make_plan
+from search.pricing import price
+from search.proposer import cost_record
+from search.run import training_lines
+from search.settings import SearchSettings, read_settings
+from search.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyError, StudyFolder
+from search.trial_config import TrialConfig
+
+CLIPS = 300  # of validation, three classes alike
+WIDTHS = (16, 24, 32, 40, 48)  # the wider, the costlier
+
+
+def quality_of(accuracy, log_loss=1.5, unseen=None):
+    score = {"clips": CLIPS // 3, "accuracy": accuracy, "log_loss": log_loss}
+    groups = {"real": score, "seen": score} | ({} if unseen is None else {"unseen": {**score, "accuracy": unseen}})
+    return {
+        "macro_accuracy": accuracy, "accuracy": accuracy, "log_loss": log_loss, "classes": ["a", "b", "c"],
+        "by_class": dict.fromkeys("abc", score), "by_device": {"a": score}, "by_group": groups,
+        "confusion": [[CLIPS // 3, 0, 0]] * 3,
+    }  # fmt: skip
+
+
+def figures_of(quality):
+    return {
+        "macro_accuracy": quality["macro_accuracy"], "log_loss": quality["log_loss"],
+        "unseen_accuracy": quality["by_group"].get("unseen", {}).get("accuracy"), "worst_device_accuracy": 0.1,
+    }  # fmt: skip
+
+
+def isotropic(width, **values):
+    sizes = {"num_classes": 3, "patch": 12, "width": width, "depth": 2, "epochs": 1, "seed": 5, **values}
+    return TrialConfig.from_values("isotropic", {**sizes, "impulse_response_p": 0.0})
+
+
+@pytest.fixture
+def searched(tmp_path, tiny):
+    """Make a search's study of fully trained trials with the given qualities, the cheapest first."""
+
+    def make(*qualities, **settings):
+        asked = SearchSettings(data=str(tiny), space="isotropic", epochs=1, seed=5, **settings)
+        folder = StudyFolder(tmp_path / "first")
+        study = folder.create(asked, {DATA: {"split": "fold1", "classes": ["airport", "bus", "park"]}})
+        for number, each in enumerate(qualities):
+            quality = each if isinstance(each, dict) else quality_of(each)
+            config = isotropic(WIDTHS[number % 5]) if number < 5 else isotropic(WIDTHS[number % 5], depth=3)
+            add(study, asked, config, quality)
+        return folder
+
+    return make
+
+
+def add(study, settings, config, quality):
+    cost = price(config, "fp16")
+    known = {**cost_record(cost), **figures_of(quality)}
+    study.add_trial(
+        optuna.trial.create_trial(
+            state=TrialState.COMPLETE,
+            values=[float(known[name]) for name in settings.objectives],
+            user_attrs={
+                CONFIG: config.to_dict(), COST: cost_record(cost), QUALITY: quality, VERSIONS: {},
+                **{f"{EPOCH}{n}": {"epoch": n, **figures_of(quality)} for n in (1,)},
+            },
+        )
+    )  # fmt: skip
+
+
+def told_by_actor(epochs, accuracy, log_loss=1.5, unseen=0.2):
+    quality = quality_of(accuracy, log_loss, unseen)
+    curve = [
+        {"epoch": n, "split": "fold1", "train_loss": 1.0, **figures_of(quality), "duration_s": 0.1}
+        for n in range(1, epochs + 1)
+    ]
+    return {"epochs": json.dumps(curve), "quality": json.dumps(quality), "versions": "{}", "done": True}
+
+
+def start(folder, settings):
+    study = folder.open() if folder.database.exists() else folder.create(settings, {DATA: {}})
+    plan = make_plan(settings, num_classes=3)
+    return Ledger(study, plan, plan.survey(), num_clips=48)
+
+
+def confirmed(searched_folder, accuracies, seeds=2, **options):
+    """Train what `choose` gives, each from every seed; `accuracies` by trial of the search, a list over seeds."""
+    settings = confirm_settings(searched_folder, choose(searched_folder, near=4, **options), seeds=seeds)
+    folder = StudyFolder(searched_folder.path.parent / f"{searched_folder.name}-confirm")
+    ledger = start(folder, settings)
+    while (proposal := ledger.propose()) is not None:
+        width = proposal.config.network.width
+        accuracy = accuracies[WIDTHS.index(width)][proposal.config.recipe.seed - settings.seed]
+        if accuracy is None:
+            continue
+        assert ledger.end(proposal.number, told_by_actor(1, accuracy)) == "complete"
+    return folder
+
+
+def standard_error(accuracy):
+    share = (accuracy * CLIPS / 3 + 1) / (CLIPS / 3 + 2)
+    return math.sqrt(share * (1 - share) / CLIPS)
+
+
+def test_the_front_is_confirmed_and_what_misses_it_by_luck_alone(searched):
+    # 0 and 2 are the front; 1 and 3 miss it by a little, 4 by far
+    folder = searched(0.40, 0.37, 0.50, 0.45, 0.30)
+    found = choose(folder, near=4)
+    assert [(each.number, each.place) for each in found] == [(0, "front"), (2, "front"), (1, "near"), (3, "near")]
+    assert found[2].gap == pytest.approx(0.03 / math.hypot(standard_error(0.40), standard_error(0.37)))
+    assert found[3].gap == pytest.approx(0.05 / math.hypot(standard_error(0.50), standard_error(0.45)))
+    assert [each.number for each in choose(folder, near=1)] == [0, 2, 1]
+    assert [each.number for each in choose(folder, near=0)] == [0, 2]
+
+
+@pytest.mark.parametrize(("errors", "is_near"), [(1.9, True), (2.0, False)])
+def test_the_limit_of_luck_is_where_one_difference_of_twenty_is_larger(searched, errors, is_near):
+    below = 0.5 - errors * math.hypot(standard_error(0.5), standard_error(0.42))
+    assert len(choose(searched(0.5, below), near=4)) == 1 + is_near
+
+
+def test_a_trial_is_as_near_as_its_nearest_quality(searched):
+    # far behind in log loss, near in accuracy: with luck in accuracy alone it would be on the front
+    folder = searched(quality_of(0.50, 1.0), quality_of(0.49, 3.0), objectives=("log_loss", "macro_accuracy", "macs"))
+    near = choose(folder, near=4)[-1]
+    assert (near.number, near.place) == (1, "near")
+    assert near.gap == pytest.approx(0.01 / math.hypot(standard_error(0.50), standard_error(0.49)))
+    alone = searched_again(folder, ("log_loss", "macs"))
+    assert [each.number for each in choose(alone, near=4)] == [0]
+
+
+def searched_again(folder, objectives):
+    """Copy a study with other objectives."""
+    other = StudyFolder(folder.path.parent / "second")
+    settings = replace(folder.settings(), objectives=objectives)
+    study = other.create(settings, {DATA: {"split": "fold1"}})
+    for trial in folder.open().get_trials():
+        add(study, settings, TrialConfig.from_dict(trial.user_attrs[CONFIG]), trial.user_attrs[QUALITY])
+    return other
+
+
+def test_trials_are_confirmed_by_their_numbers_and_only_what_is_trained(searched):
+    folder = searched(0.40, 0.39, 0.50, 0.10)
+    found = choose(folder, near=0, asked=[3, 1, 2, 3])
+    assert [(each.number, each.place) for each in found] == [(3, "asked for"), (1, "near"), (2, "front")]
+    with pytest.raises(StudyError, match=r"trial 9 of first cannot be confirmed: only what is fully trained .*: 0, 1"):
+        choose(folder, near=0, asked=[1, 9])
+
+
+def test_nothing_that_is_over_the_budget_is_confirmed(searched):
+    folder = searched(0.40, 0.50, budget=f"macs={price(isotropic(WIDTHS[0]), 'fp16').macs}")
+    assert [each.number for each in choose(folder, near=4)] == [0]
+
+
+def test_a_study_without_a_front_has_nothing_to_confirm(searched, tmp_path):
+    with pytest.raises(StudyError, match="the front of first is empty: no trial that fits is fully trained yet"):
+        choose(searched(), near=4)
+    trained = StudyFolder(tmp_path / "trained")
+    trained.create(SearchSettings(data="d", space="isotropic", train=True, early_stopping=False, set={"width": 32}), {})
+    with pytest.raises(StudyError, match="trained is no search: it trained what it was told"):
+        choose(trained, near=4)
+
+
+def test_a_confirmation_trains_on_all_clips_from_seeds_that_the_search_did_not_use(searched):
+    folder = searched(0.40, 0.50, validation=0.4, objectives=("macro_accuracy", "params"), start=("x",), mode="best")
+    settings = confirm_settings(folder, choose(folder, near=4), seeds=3)
+    assert (settings.validation, settings.early_stopping, settings.train) == (0, False, True)
+    assert list(settings.seeds) == [6, 7, 8]
+    assert (settings.trials, settings.confirms, settings.start) == (6, "first", ())
+    assert settings.objectives == ("macro_accuracy", "params")
+    assert [(member["trial"], member["chosen_by"]["macro_accuracy"]) for member in settings.members] == [
+        (0, 0.40), (1, 0.50),
+    ]  # fmt: skip
+    written = folder.path / "again.yaml"
+    written.write_text(settings.to_yaml())
+    assert read_settings(written) == settings
+
+
+def test_an_objective_that_the_evaluation_clips_cannot_measure_is_left_out(searched, tiny, tmp_path):
+    known = tmp_path / "known"
+    (known / "evaluation_setup").mkdir(parents=True)
+    for name in ("meta.csv", "evaluation_setup/fold1_train.csv", "evaluation_setup/fold1_evaluate.csv"):
+        lines = (tiny / name).read_text().splitlines()
+        (known / name).write_text("\n".join(line for line in lines if "s4.wav" not in line))
+    asked = ("unseen_accuracy", "macro_accuracy", "macs")
+    folder = searched(quality_of(0.4, unseen=0.3), objectives=asked, unseen_devices=("s1",))
+    candidates = choose(folder, near=0)
+    assert confirm_settings(folder, candidates, seeds=2).objectives == asked
+    assert confirm_settings(folder, candidates, seeds=2, data=str(known)).objectives == asked[1:]
+    alone = searched_again(folder, asked[::2])
+    with pytest.raises(StudyError, match="looked for accuracy, unseen devices alone, and the evaluation clips have no"):
+        confirm_settings(alone, candidates, seeds=2, data=str(known))
+
+
+def test_every_member_is_handed_out_from_every_seed_and_only_the_seed_is_changed(searched, tmp_path):
+    folder = searched(0.40, 0.35, 0.50)
+    other = TrialConfig.from_values("tf_sepnet", {"num_classes": 3, "epochs": 1, "seed": 5, "impulse_response_p": 0.0})
+    add(folder.open(), folder.settings(), other, quality_of(0.6))
+    settings = confirm_settings(folder, choose(folder, near=0), seeds=2)
+    assert settings.space == "isotropic,tf_sepnet"
+    ledger = start(StudyFolder(tmp_path / "again"), settings)
+    proposals = [ledger.propose() for _ in range(7)]
+    assert proposals.pop() is None
+    expected = [
+        replace(config, recipe=replace(config.recipe, seed=seed))
+        for seed in (6, 7)
+        for config in (isotropic(16), isotropic(32), other)
+    ]
+    assert [proposal.config for proposal in proposals] == expected
+    assert not ledger.rejections
+    assert network_text(ledger.plan, proposals[-2].config) == "isotropic trial=2 seed=7"
+    assert set(ledger.plan.front_ends) == {"dcase24", "tfsepnet"}
+    assert training_lines(ledger.plan)[0].startswith("members: trials 0 (front), 2 (front), 3 (front) of first; each")
+
+
+def test_another_driver_goes_on_with_the_trainings_that_are_left(searched, tmp_path):
+    folder = searched(0.40, 0.50)
+    again = StudyFolder(tmp_path / "again")
+    first = start(again, confirm_settings(folder, choose(folder, near=0), seeds=2))
+    done, running = first.propose(), first.propose()
+    first.end(done.number, told_by_actor(1, 0.5))
+    second = start(again, read_settings(again.settings_file))
+    assert second.propose().config == running.config
+    left = [second.propose() for _ in range(3)]
+    assert [(each.config.network.width, each.config.recipe.seed) for each in left[:2]] == [(16, 7), (24, 7)]
+    assert left[2] is None
+    assert len(second.study.get_trials()) == 4
+
+
+def test_a_member_for_other_scenes_is_refused(searched):
+    folder = searched(0.40)
+    settings = confirm_settings(folder, choose(folder, near=0), seeds=2)
+    with pytest.raises(ValueError, match="member 0 tells 3 scenes apart, but the data hold 10"):
+        make_plan(settings, num_classes=10)
+
+
+def test_means_intervals_and_the_probability_of_the_front_are_told(searched):
+    folder = confirmed(searched(0.40, 0.50, 0.45), {0: [0.38, 0.40], 1: [0.43, 0.45], 2: [0.47, 0.43]})
+    report = confirm_report(folder)
+    assert [(member["trial"], member["place"]) for member in report["members"]] == [
+        (0, "front"), (1, "front"), (2, "near"),
+    ]  # fmt: skip
+    half = t_quantile(3) * math.sqrt((0.0002 + 0.0002 + 0.0008) / 3 / 2)
+    for member, mean in zip(report["members"], (0.39, 0.44, 0.45), strict=True):
+        assert member["mean"]["macro_accuracy"] == pytest.approx(mean)
+        assert member["half"]["macro_accuracy"] == pytest.approx(half)
+        assert member["mean"]["accuracy_unseen"] == pytest.approx(0.2)
+    samples = [[[0.38], [0.40]], [[0.43], [0.45]], [[0.47], [0.43]]]
+    macs = [[price(isotropic(width), "fp16").macs] for width in WIDTHS[:3]]
+    expected = front_probability(samples, macs, [True, False])
+    assert [member["p_front"] for member in report["members"]] == expected.tolist()
+    assert [member["on_front"] for member in report["members"]] == [True, True, True]
+    lines = confirm_lines(report)
+    assert lines[0] == [
+        "trial", "chosen as", "architecture", "network", "MACs", "parameters", "macro accuracy, validation", "seeds",
+        "macro accuracy", "accuracy, seen devices", "accuracy, unseen devices", "P(front)",
+        "front",
+    ]  # fmt: skip
+    assert lines[1][6:9] == ["0.400", "2", f"0.390 ± {half:.3f}"]
+    assert lines[3][-2:] == [f"{expected[2]:.2f}", "*"]
+    json.dumps(report)
+
+
+def test_a_member_that_is_not_trained_yet_has_no_figures_and_judges_nobody(searched):
+    folder = confirmed(searched(0.40, 0.50), {0: [0.38, 0.40], 1: [None, None]})
+    first, second = confirm_report(folder)["members"]
+    assert (first["p_front"], first["on_front"]) == (1.0, True)
+    assert (second["p_front"], second["on_front"], second["mean"]) == (None, None, {})
+    assert confirm_lines(confirm_report(folder))[2][7:] == ["0", "", "", "", "", ""]
+
+
+def test_with_one_seed_there_are_means_and_a_front_but_nothing_is_said_to_be_sure(searched):
+    folder = confirmed(searched(0.40, 0.50), {0: [0.40], 1: [0.38]}, seeds=1)
+    members = confirm_report(folder)["members"]
+    assert [(member["on_front"], member["p_front"]) for member in members] == [(True, None), (False, None)]
+    assert members[0]["half"]["macro_accuracy"] is None
+
+
+def test_a_confirmation_is_drawn_as_means_with_intervals(searched):
+    folder = confirmed(searched(0.40, 0.50), {0: [0.38, 0.40], 1: [0.43, 0.45]})
+    table = confirm_table(confirm_report(folder))
+    assert table["macro_accuracy"].tolist() == pytest.approx([0.39, 0.44])
+    assert (table["macro_accuracy_half"] > 0).all()
+    assert table["on_front"].tolist() == [True, True]
+    assert set(table["state"]) == {"complete"}
+
+
+def test_the_best_of_a_confirmation_is_of_the_best_mean_and_not_of_the_luckiest_seed(searched):
+    folder = confirmed(searched(0.40, 0.50, 0.45), {0: [0.2, 0.2], 1: [0.30, 0.50], 2: [0.44, 0.46]})
+    trial = folder.open().get_trials()[best_trial(folder)]
+    assert (trial.user_attrs[CONFIG]["width"], trial.user_attrs[CONFIG]["seed"]) == (32, 6)
+
+
+def test_the_best_of_a_search_is_by_its_first_quality_and_within_its_budget(searched):
+    losses = [quality_of(0.5, 1.2), quality_of(0.4, 1.0), quality_of(0.4, 1.0), quality_of(0.9, 0.5)]
+    limit = price(isotropic(WIDTHS[2]), "fp16").macs
+    folder = searched(*losses, objectives=("log_loss", "macro_accuracy", "macs"), budget=f"macs={limit}")
+    assert best_trial(folder) == 1
+
+
+def test_a_second_confirmation_gets_a_number(tmp_path):
+    assert free_name(tmp_path, "mine") == "mine-confirm"
+    (tmp_path / "mine-confirm").mkdir()
+    assert free_name(tmp_path, "mine") == "mine-confirm-2"
+
+
+def test_the_settings_of_members_are_checked():
+    member = {"trial": 0, "config": asdict(isotropic(16).network)}
+    given = {"data": "d", "space": "isotropic", "train": True, "early_stopping": False}
+    assert len(SearchSettings(**given, members=(member, {**member, "trial": 1}), trials=6).seeds) == 3
+    for wrong in ({"members": ({"trial": 0},), "trials": 1}, {"members": (member, member), "trials": 3}):
+        with pytest.raises(ValueError, match="members must be a list of trials with their configs"):
+            SearchSettings(**given, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--trials", "1,x"], "--trials takes numbers with commas between, got '1,x'"),
+        (["--trials", "7"], "trial 7 of first cannot be confirmed"),
+        (["--data", "nowhere"], "nowhere: no such folder"),
+        (["--seeds", "0"], "0 is not in the range x>=1"),
+    ],
+)
+def test_bad_input_is_told_before_anything_is_written(searched, run, tmp_path, arguments, message):
+    folder = searched(0.4)
+    told = run("confirm", "first", "--results", folder.path.parent, *arguments)
+    assert told.code == 2
+    assert message in told.err
+    assert not (tmp_path / "first-confirm").exists()
+    assert np.isfinite(folder.open().get_trials()[0].values).all()

@@ -1,0 +1,126 @@
+"""A front confirmed as a person does it: searched, confirmed, killed, taken up again, drawn and taken away."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search.study import StudyFolder
+from search.table import trials_table
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
+pytestmark = pytest.mark.slow
+
+
+def start(*arguments, cwd):
+    return subprocess.Popen(
+        [sys.executable, "-m", "search", *map(str, arguments)], cwd=cwd, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def finish(process):
+    told, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, told
+    return told
+
+
+@pytest.fixture(scope="module")
+def results(tiny, tmp_path_factory):
+    """A search of two networks and its confirmation from two seeds, killed in the middle and taken up again."""
+    cwd = tmp_path_factory.mktemp("confirmed")
+    told = finish(
+        start(
+            "search", tiny, "--space", "isotropic", "--study", "first", "--trials", 2, "--epochs", 2, "--no-fast",
+            "--budget", "macs=1M,params=30K", "--cache", cwd / "cache", "--set", "batch_size=12", *SMALL, cwd=cwd,
+        )
+    )  # fmt: skip
+    assert "36 training and 12 validation clips" in told
+    process = start("confirm", "first", "--seeds", 2, "--near", 0, cwd=cwd)
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if "complete; 1 of " in line:
+            process.kill()
+    process.communicate()
+    assert "48 training and 24 evaluation clips" in seen
+    assert "of first; each from seeds 1 to 2, on all training clips" in seen
+    told = finish(start("resume", "first-confirm", cwd=cwd))
+    assert re.search(r"the front of first, [24] trainings, mean ± 95% interval", told)
+    return cwd / "results"
+
+
+@pytest.fixture
+def ask(run, results):
+    """Run a command on the studies; give what it printed."""
+
+    def go(name, study, *arguments):
+        told = run(name, study, "--results", results, *arguments)
+        assert told.code == 0, told.err
+        return told.out
+
+    return go
+
+
+def test_every_member_is_trained_once_from_each_seed_through_a_kill(ask, results):
+    members = json.loads(ask("front", "first", "--json"))
+    report = json.loads(ask("front", "first-confirm", "--json"))
+    assert [(each["trial"], each["place"]) for each in report["members"]] == [(m["number"], "front") for m in members]
+    for member, row in zip(report["members"], members, strict=True):
+        assert list(member["seeds"]) == ["1", "2"]
+        assert member["chosen_by"]["macro_accuracy"] == row["macro_accuracy"]
+        assert 0 <= member["p_front"] <= 1
+    assert "P(front)" in ask("front", "first-confirm")
+    table = trials_table(StudyFolder(results / "first-confirm").open())
+    assert set(table["state"]) == {"complete"}
+    assert len(table) == 2 * len(members)
+
+
+def test_a_confirmation_is_drawn(ask, results):
+    ask("plot", "first-confirm")
+    assert "intervals of means" in (results / "first-confirm" / "front.html").read_text()
+
+
+def test_an_export_is_measured_on_clips_that_it_was_not_chosen_by(ask, run, results, tiny, tmp_path):
+    ask("export", "first", "--out", "found")
+    report = json.loads((tmp_path / "found" / "report.json").read_text())
+    chosen = next(row for row in json.loads(ask("front", "first", "--json")) if row["number"] == report["trial"])
+    assert report["validation"]["macro_accuracy"] == chosen["macro_accuracy"]
+    assert (report["data"]["validation_clips"], report["data"]["evaluation_clips"]) == (12, 24)
+    measured = run("evaluate", "found", tiny, "--cache", results.parent / "cache", "--json")
+    assert json.loads(measured.out) == report["quality"]
+    assert "It was chosen by 12 other clips" in (tmp_path / "found" / "report.md").read_text()
+
+
+def test_an_export_of_a_confirmation_is_as_it_was_measured(ask, tmp_path):
+    ask("export", "first-confirm", "--out", "confirmed")
+    report = json.loads((tmp_path / "confirmed" / "report.json").read_text())
+    assert (report["validation"], report["chosen_by"]) == (None, "nothing")
+    assert report["quality"]["macro_accuracy"] in [
+        seed["macro_accuracy"]
+        for member in json.loads(ask("front", "first-confirm", "--json"))["members"]
+        for seed in member["seeds"].values()
+    ]
+
+
+def test_data_that_moved_are_found_and_others_are_refused(ask, run, results, tiny, tmp_path):
+    moved, other = tmp_path / "moved", tmp_path / "other"
+    moved.symlink_to(tiny)
+    (other / "evaluation_setup").mkdir(parents=True)
+    for name in ("meta.csv", "evaluation_setup/fold1_train.csv", "evaluation_setup/fold1_evaluate.csv"):
+        lines = (tiny / name).read_text().splitlines()
+        (other / name).write_text("\n".join(lines[:-1] if "train" in name else lines))
+    gone = run("export", "first", "--results", results, "--out", "again", "--data", tmp_path / "nowhere")
+    assert gone.code == 2
+    assert "these data cannot be read" in gone.err
+    assert "--data names the folder where they are now" in gone.err
+    changed = run("export", "first", "--results", results, "--out", "again", "--data", other)
+    assert changed.code == 2
+    assert "is not the data that the study was made on" in changed.err
+    assert not (tmp_path / "again").exists()
+    ask("export", "first", "--out", "again", "--data", moved)
