@@ -67,8 +67,8 @@ class Watch:
 
         Args:
             stall_s: Seconds after which a trial has hung; None: ten of the longest epoch, and at least ten minutes.
-            first_s: The same of a process that has not ended an epoch yet; None: at least ten minutes, and an hour where
-                `stall_s` says nothing.
+            first_s: The same of a process that has not ended an epoch yet; None: at least ten minutes, and an hour
+                where `stall_s` says nothing.
             work: Gives, of a Ray trial's config, how much there is to compute in one of its epochs, in any unit.
             clock: Gives seconds.
         """
@@ -185,7 +185,8 @@ def failure_kind(error: str) -> Failure:
     said = _GUESS.sub("", error)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     last = lines[-1] if lines else ""
-    memory = next((line for line in reversed(lines) if _MEMORY.search(line)), None)
+    raised = [line for line in said.splitlines() if line and not line[0].isspace()]  # not the code of a traceback
+    memory = next((line for line in reversed(raised) if _MEMORY.search(line)), None)
     if memory is not None:
         return Failure("out of memory", f"out of memory: {memory}")
     if _NODE.search(said):

@@ -137,15 +137,18 @@ def test_what_hangs_is_killed_for_good_and_what_breaks_says_why(tmp_path, monkey
 
 # What Ray 2.60, PyTorch 2.13, CUDA 12 and Python 3.11 say, cut.
 CUDA = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.1 GiB"
-TASK = "Failure # 1 (occurred at 2026-11-21_18-30-04)\nray.exceptions.RayTaskError({}): ray::TrialActor.train()\n  File ...\n"
+TASK = (
+    "Failure # 1 (occurred at ...)\n"
+    "ray.exceptions.RayTaskError({}): ray::TrialActor.train()\n  File ...\n    except MemoryError:\n"
+)
 ACTOR = (
     "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.\n\tclass_name: TrialActor\n"
 )
 GUESS = """\
 The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker \
 unexpectedly exits with a connection error code 2. End of file. Some common causes include: (1) the process was killed \
-by the OOM killer due to high memory usage, (2) ray stop --force was called, or (3) the worker crashed unexpectedly due \
-to SIGSEGV or another unexpected error. If the process was killed by the kernel OOM killer ...
+by the OOM killer due to high memory usage, (2) ray stop --force was called, or (3) the worker crashed unexpectedly \
+due to SIGSEGV or another unexpected error. If the process was killed by the kernel OOM killer ...
 """
 RAY = "ray.exceptions.OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. Memory ..."
 ALLOCATOR = "RuntimeError: [enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried"
