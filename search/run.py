@@ -203,7 +203,7 @@ def start_search(
         raise StudyError(f"{folder.path} already holds a study; go on with `scenefront resume {folder.address}`")
     prepared = prepare(settings, console, address)
     study_checkpoints(folder, settings).require_usable(is_new=True)
-    with folder.lock():
+    with folder.lock(settings.storage):
         attributes = {
             DATA: describe_data(prepared.scenes),
             FILES: describe_files(settings),
@@ -298,7 +298,7 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
                     raise
                 cause = searcher.broken.__cause__ or searcher.broken
                 raise StudyError(
-                    f"{folder.database} cannot be written: {cause}; mend that, then go on with "
+                    f"{folder.place} cannot be written: {cause}; mend that, then go on with "
                     f"`scenefront resume {folder.address}`"
                 ) from error
     if ledger.exhausted:
