@@ -39,6 +39,7 @@ from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialError
 from search.user_module import file_digest
 from search.validation import require_measurable
 from search.warm_start import read_starts
+from search.watch import Watch
 from training.batches import require_material
 from training.material import Material, load_material
 from training.recipe import Recipe
@@ -365,11 +366,12 @@ def make_tuner(
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000000"
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    watch = Watch(searcher.ledger.plan.settings.stall_s)
     return tune.Tuner(
         tune.with_resources(actor, partial(job_resources, searcher.use)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=LedgerScheduler(searcher),
+            scheduler=LedgerScheduler(searcher, watch),
             num_samples=-1,  # as many jobs as the ledger gives
             reuse_actors=True,
         ),
@@ -377,7 +379,7 @@ def make_tuner(
             name="tune",
             storage_path=str(scratch),
             verbose=0,
-            callbacks=[TrialErrors(searcher, interruption)],
+            callbacks=[TrialErrors(searcher, interruption, watch)],
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),

@@ -7,7 +7,7 @@ ends its process within 5 s even if it is stopped or holds Python's lock. tests/
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,22 +45,17 @@ class Failure:
         return self.kind == "out of memory"
 
 
-def _any_work(config: Mapping[str, Any]) -> float:  # noqa: ARG001 - as `Watch` calls it
-    return 1.0
-
-
 class Watch:
     """Ends processes in which nothing ends.
 
     A trial has hung when no epoch of it has ended for `limit_s`, since its process was asked for, was given the trial,
-    or ended the last epoch.
+    or ended the last epoch. What an epoch took is compared with what there is to compute: `work` in its config.
     """
 
     def __init__(
         self,
         stall_s: float | None = None,
         first_s: float | None = None,
-        work: Callable[[Mapping[str, Any]], float] = _any_work,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin to watch.
@@ -69,10 +64,9 @@ class Watch:
             stall_s: Seconds after which a trial has hung; None: ten of the longest epoch, and at least ten minutes.
             first_s: The same of a process that has not ended an epoch yet; None: at least ten minutes, and an hour
                 where `stall_s` says nothing.
-            work: Gives, of a Ray trial's config, how much there is to compute in one of its epochs, in any unit.
             clock: Gives seconds.
         """
-        self._stall_s, self._work, self._clock = stall_s, work, clock
+        self._stall_s, self._clock = stall_s, clock
         self._first_s = FIRST_STALL_S if stall_s is None else max(stall_s, MIN_STALL_S)
         if first_s is not None:
             self._first_s = first_s
@@ -90,7 +84,7 @@ class Watch:
         actor, since = self._since[trial.trial_id]
         now = self._clock()
         if actor in self._worked:  # of a process's first, much is not training
-            work = self._work(trial.config)
+            work = _work(trial)
             self._longest[work] = max(self._longest.get(work, 0.0), now - since)
         self._worked.add(actor)
         self._since[trial.trial_id] = actor, now
@@ -105,7 +99,7 @@ class Watch:
             return self._stall_s * growth
         if not self._longest:
             return max(MIN_STALL_S, self._first_s) * growth
-        work = self._work(trial.config)
+        work = _work(trial)
         longest = max(took * max(1.0, work / its) for its, took in self._longest.items())
         return max(MIN_STALL_S, STALL_EPOCHS * longest) * growth
 
@@ -142,6 +136,11 @@ class Watch:
 
 def _number(trial: Trial) -> Any:
     return trial.config.get("number", trial.trial_id)
+
+
+def _work(trial: Trial) -> float:
+    """Give how much there is to compute in an epoch, in the unit of whoever made the config."""
+    return float(trial.config.get("work", 1.0))
 
 
 def trial_actors(tune_controller: "TuneController") -> dict[Trial, Any]:
