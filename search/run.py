@@ -39,6 +39,7 @@ from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialError
 from search.user_module import file_digest
 from search.validation import require_measurable
 from search.warm_start import read_starts
+from search.watch import Watch
 from training.batches import require_material
 from training.material import Material, load_material
 from training.recipe import Recipe
@@ -203,7 +204,7 @@ def start_search(
         raise StudyError(f"{folder.path} already holds a study; go on with `scenefront resume {folder.address}`")
     prepared = prepare(settings, console, address)
     study_checkpoints(folder, settings).require_usable(is_new=True)
-    with folder.lock():
+    with folder.lock(settings.storage):
         attributes = {
             DATA: describe_data(prepared.scenes),
             FILES: describe_files(settings),
@@ -298,7 +299,7 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
                     raise
                 cause = searcher.broken.__cause__ or searcher.broken
                 raise StudyError(
-                    f"{folder.database} cannot be written: {cause}; mend that, then go on with "
+                    f"{folder.place} cannot be written: {cause}; mend that, then go on with "
                     f"`scenefront resume {folder.address}`"
                 ) from error
     if ledger.exhausted:
@@ -365,11 +366,12 @@ def make_tuner(
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000000"
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    watch = Watch(searcher.ledger.plan.settings.stall_s)
     return tune.Tuner(
         tune.with_resources(actor, partial(job_resources, searcher.use)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=LedgerScheduler(searcher),
+            scheduler=LedgerScheduler(searcher, watch),
             num_samples=-1,  # as many jobs as the ledger gives
             reuse_actors=True,
         ),
@@ -377,7 +379,7 @@ def make_tuner(
             name="tune",
             storage_path=str(scratch),
             verbose=0,
-            callbacks=[TrialErrors(searcher, interruption)],
+            callbacks=[TrialErrors(searcher, interruption, watch)],
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),

@@ -3,8 +3,9 @@
 import json
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,11 @@ class TrialActor(tune.Trainable):
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """Name what computed the figures: packages and Python."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):  # ours is sent to the nodes of a cluster, and may not be installed there
+            found[name] = version(name)
+    return found
 
 
 def open_trial(config: Mapping[str, Any]) -> tuple[TrialConfig, Material]:

@@ -20,6 +20,7 @@ from search.machine import Use
 from search.settings import SearchSettings
 from search.study import LATENCY, StudyFolder
 from search.trial_config import TrialConfig
+from search.watch import Failure, Watch
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -95,6 +96,7 @@ class StudySearcher(Stateless, Searcher):
             "continues": proposal.continues,
             "checkpoints": self.checkpoints.to_dict(),
             "is_alone": proposal.is_alone,
+            "work": float(proposal.cost.macs * _share_of_clips(proposal.level.split)),
         }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -107,11 +109,11 @@ class StudySearcher(Stateless, Searcher):
         if state:
             self.display.ended(number, state)
 
-    def fail(self, trial_id: str, reason: str) -> None:
+    def fail(self, trial_id: str, failure: Failure) -> None:
         """Settle a job whose actor broke."""
         number = self._numbers[trial_id]
         with self.writing():
-            state = self.ledger.end(number, None, error=reason)
+            state = self.ledger.end(number, None, error=failure.reason, is_memory=failure.is_memory)
         self.display.ended(number, state)
 
     def save(self, checkpoint_path: str) -> None:
@@ -122,14 +124,20 @@ class StudySearcher(Stateless, Searcher):
 
 
 class LedgerScheduler(Stateless, FIFOScheduler):
-    """Passes each epoch to the ledger, and stops the trials that it says."""
+    """Passes each epoch to the ledger, stops the trials that it says, and ends what has hung."""
 
-    def __init__(self, searcher: StudySearcher) -> None:
+    def __init__(self, searcher: StudySearcher, watch: Watch) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Ray's own
-        self.searcher = searcher
+        self.searcher, self.watch = searcher, watch
+
+    def choose_trial_to_run(self, tune_controller: "TuneController") -> Trial | None:
+        """Choose as Ray does, after a look at all that runs."""
+        self.watch.look(tune_controller)
+        return super().choose_trial_to_run(tune_controller)
 
     def on_trial_result(self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]) -> str:  # noqa: ARG002 - Ray's signature
         """Record the epoch."""
+        self.watch.epoch_done(trial)
         with self.searcher.writing():
             stop_reason = self.searcher.ledger.note_epoch(trial.config["number"], result)
         self.searcher.display.epoch_done(trial.config["number"])
@@ -168,18 +176,18 @@ class Interruption:
 class TrialErrors(Stateless, tune.Callback):
     """Tells the searcher why an actor broke, and Ray that somebody pressed Ctrl-C."""
 
-    def __init__(self, searcher: StudySearcher, interruption: Interruption) -> None:
-        self.searcher, self.interruption = searcher, interruption
+    def __init__(self, searcher: StudySearcher, interruption: Interruption, watch: Watch) -> None:
+        self.searcher, self.interruption, self.watch = searcher, interruption, watch
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:  # noqa: ARG002 - Ray's signature
         """End a search whose interruption got lost."""
         self.interruption.require_none()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002 - Ray's signature
-        """Pass the error's last line on: the one that says what it was."""
-        self.searcher.fail(trial.trial_id, _reason(str(trial.get_error() or "")))
+        """Pass on what it was."""
+        self.searcher.fail(trial.trial_id, self.watch.failure(trial))
 
 
-def _reason(error: str) -> str:
-    lines = [line.strip() for line in error.splitlines() if line.strip()]
-    return lines[-1] if lines else "its process ended without saying why"
+def _share_of_clips(split: str) -> int:
+    """Give the percentage of the training clips that a split holds."""
+    return int(split) if split.isdigit() else 100

@@ -1,0 +1,179 @@
+"""What hangs is killed for good, wherever it hangs, and what breaks says why."""
+
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ray import cloudpickle, tune
+from ray.tune.schedulers import FIFOScheduler
+
+from search.cluster import local_cluster
+from search.watch import Watch, error_text, failure_kind
+
+WAYS = ["fine", "stops", "holds the lock", "sleeps in setup", "sleeps in reset", "raises", "exits", "no memory"]
+HANGING = WAYS[1:5]
+LATER_S = 1_000_000.0
+
+
+class Breaks(tune.Trainable):
+    """Breaks as its config says, in its second epoch or before its first."""
+
+    def setup(self, config):
+        self.way, self.epoch, self.folder = config["way"], 0, Path(config["folder"])
+        if self.way == "sleeps in setup":
+            self.hang(lambda: time.sleep(600))
+
+    def reset_config(self, new_config):
+        self.setup(new_config)
+        if self.way == "sleeps in reset":
+            self.hang(lambda: time.sleep(600))
+        return True
+
+    def hang(self, how):
+        (self.folder / f"{self.way}.{os.getpid()}").touch()
+        how()
+
+    def step(self):
+        self.epoch += 1
+        if self.epoch == 2:
+            if self.way == "stops":
+                self.hang(lambda: os.kill(os.getpid(), signal.SIGSTOP))
+            if self.way == "holds the lock":
+                import ctypes
+
+                self.hang(lambda: ctypes.PyDLL(None).sleep(600))  # as C does that does not let go of Python's lock
+            if self.way == "raises":
+                raise ValueError("a sentence that says what was wrong")
+            if self.way == "exits":
+                os._exit(7)
+            if self.way == "no memory":
+                raise MemoryError("Unable to allocate 1.00 TiB")
+        return {"done": self.epoch == 3}
+
+
+class Watching(FIFOScheduler):
+    def __init__(self, watch):
+        super().__init__()
+        self.watch = watch
+
+    def choose_trial_to_run(self, tune_controller):
+        self.watch.look(tune_controller)
+        return super().choose_trial_to_run(tune_controller)
+
+    def on_trial_result(self, tune_controller, trial, result):
+        self.watch.epoch_done(trial)
+        return super().on_trial_result(tune_controller, trial, result)
+
+    def __getstate__(self):
+        return {}
+
+
+class Told(tune.Callback):
+    def __init__(self, watch):
+        self.watch, self.failures = watch, {}
+
+    def on_trial_error(self, iteration, trials, trial, **info):
+        assert error_text(trial)
+        self.failures[trial.config["way"]] = self.watch.failure(trial)
+
+    def __getstate__(self):
+        return {}
+
+
+def state_of(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "gone"
+
+
+@pytest.mark.slow
+def test_what_hangs_is_killed_for_good_and_what_breaks_says_why(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", "100000000")
+    monkeypatch.setenv("RAY_AIR_NEW_OUTPUT", "0")
+    monkeypatch.setattr(logging.getLogger("ray.tune"), "level", logging.CRITICAL)
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
+    started = time.monotonic()
+
+    def clock():
+        """Once all that can hang does, however busy this machine is, it is much later."""
+        hang = len(list(tmp_path.iterdir())) == len(HANGING)
+        return time.monotonic() + (LATER_S if hang or time.monotonic() > started + 120 else 0.0)
+
+    watch = Watch(clock=clock)
+    told = Told(watch)
+    with local_cluster(num_cpus=4) as scratch:
+        results = tune.Tuner(
+            Breaks,
+            param_space={"way": tune.grid_search(WAYS), "folder": str(tmp_path)},
+            tune_config=tune.TuneConfig(scheduler=Watching(watch), reuse_actors=True),
+            run_config=tune.RunConfig(
+                storage_path=str(scratch),
+                verbose=0,
+                callbacks=[told],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        ).fit()
+        processes = {path.name.rpartition(".")[0]: int(path.suffix[1:]) for path in tmp_path.iterdir()}
+        assert set(processes) == set(HANGING)
+        deadline = time.monotonic() + 10  # Ray waits 5 s before it kills what does not answer
+        while left := [way for way, pid in processes.items() if state_of(pid) not in {"gone", "Z"}]:
+            assert time.monotonic() < deadline, left
+            time.sleep(0.1)
+    assert len(results) == len(WAYS)
+    kinds = {way: failure.kind for way, failure in told.failures.items()}
+    others = {"raises": "error", "exits": "crash", "no memory": "out of memory"}
+    assert kinds == dict.fromkeys(HANGING, "hung") | others
+    assert told.failures["stops"].reason == "hung: no epoch ended within 3,600 s"
+    assert told.failures["raises"].reason == "ValueError: a sentence that says what was wrong"
+    assert told.failures["exits"].reason == "crash: its process ended without saying why"
+    assert told.failures["no memory"].reason == "out of memory: MemoryError: Unable to allocate 1.00 TiB"
+
+
+# What Ray 2.60, PyTorch 2.13, CUDA 12 and Python 3.11 say, cut.
+CUDA = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.1 GiB"
+TASK = (
+    "Failure # 1 (occurred at ...)\n"
+    "ray.exceptions.RayTaskError({}): ray::TrialActor.train()\n  File ...\n    except MemoryError:\n"
+)
+ACTOR = (
+    "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.\n\tclass_name: TrialActor\n"
+)
+GUESS = """\
+The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker \
+unexpectedly exits with a connection error code 2. End of file. Some common causes include: (1) the process was killed \
+by the OOM killer due to high memory usage, (2) ray stop --force was called, or (3) the worker crashed unexpectedly \
+due to SIGSEGV or another unexpected error. If the process was killed by the kernel OOM killer ...
+"""
+RAY = "ray.exceptions.OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. Memory ..."
+ALLOCATOR = "RuntimeError: [enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "reason"),
+    [
+        (TASK.format("OutOfMemoryError") + CUDA, "out of memory", f"out of memory: {CUDA}"),
+        ("RuntimeError: cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "out of memory", None),
+        (TASK.format("RuntimeError") + ALLOCATOR, "out of memory", f"out of memory: {ALLOCATOR}"),
+        (RAY, "out of memory", f"out of memory: {RAY}"),
+        (ACTOR + GUESS, "crash", "crash: its process ended without saying why"),
+        (
+            ACTOR + "The actor died because its node has died. Node Id: 77c931",
+            "node lost",
+            "node lost: the machine that trained it is gone",
+        ),
+        (TASK.format("ValueError") + "ValueError: 40 is odd", "error", "ValueError: 40 is odd"),
+        ("", "crash", "crash: its process ended without saying why"),
+    ],
+)
+def test_what_broke_is_told_from_what_ray_says(said, kind, reason):
+    failure = failure_kind(said)
+    assert failure.kind == kind
+    assert failure.is_memory is (kind == "out of memory")
+    assert reason is None or failure.reason == reason
+    assert "\n" not in failure.reason
