@@ -18,8 +18,10 @@ import click
 from objectives.budget import DEFAULT_BUDGET, parse_budget
 from objectives.quality import Quality
 from search.command_confirm import confirm
+from search.command_extend import extend
 from search.command_front import front, plot, print_front, print_seeds
 from search.console import carry_out, err, fail, out
+from search.extend import history_lines
 from search.options import (
     address_option,
     architecture_file_option,
@@ -70,6 +72,7 @@ def cli() -> None:
 cli.add_command(front)
 cli.add_command(plot)
 cli.add_command(confirm)
+cli.add_command(extend)
 
 
 @cli.command()
@@ -201,10 +204,12 @@ def status(study: str | None, results: Path, as_json: bool) -> None:
     counts = {state: int((table["state"] == state).sum()) for state in STATES}
     settings = folder.settings()
     rejected = rejection_kinds(record)
+    history = history_lines(record.user_attrs)
     known = {
         "study": folder.name, "searching": is_locked, "trials_wanted": settings.trials, "states": counts,
         "rejected": rejected, "machine": record.user_attrs.get(USE),
         "data": settings.data, "space": settings.space, "budget": settings.budget,
+        "history": history,
     }  # fmt: skip
     if as_json:
         click.echo(json.dumps(known, indent=2))
@@ -215,6 +220,8 @@ def status(study: str | None, results: Path, as_json: bool) -> None:
     out.print(f"{folder.name}: {done} of {settings.trials} trials done; {now}")
     budget = "" if settings.train else f", budget {settings.budget}"
     out.print(f"  {settings.space} on {settings.data}{budget}", soft_wrap=True)
+    for line in history:
+        out.print(f"  extended {line}", soft_wrap=True)
     for state, count in counts.items():
         why = ", ".join(f"{number} {kind}" for kind, number in rejected.items()) if state == "rejected" else ""
         out.print(f"  {count:>5} {state}{f' ({why})' if why else ''}")

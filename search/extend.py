@@ -118,7 +118,7 @@ def new_settings(settings: SearchSettings, changes: Mapping[str, Any], source: s
     for name, value in given.items():
         if name not in plain:
             raise StudyError(unknown("search setting", name, plain))
-        if name not in CHANGEABLE and value != plain[name]:
+        if name not in CHANGEABLE and str(value) != str(plain[name]):
             raise StudyError(f"{_why_not(name, plain[name], value)}; start a new study, from this one's with --start")
     if settings.train and set(given) - {"trials"}:
         raise StudyError("nothing is searched in a study that trains what it was told to: only `trials` can change")
@@ -128,7 +128,8 @@ def new_settings(settings: SearchSettings, changes: Mapping[str, Any], source: s
         given["ranges"] = _ranges(settings.ranges, given["ranges"])
     if "start" in given:
         given["start"] = [*settings.start, *(name for name in given["start"] if name not in settings.start)]
-    return make_settings({**plain, "space": space, **given}, source)
+    asked = {name: value for name, value in given.items() if name in CHANGEABLE}
+    return make_settings({**plain, "workers": settings.workers, "space": space, **asked}, source)
 
 
 def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:

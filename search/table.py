@@ -127,6 +127,8 @@ def _origin_text(origin: Mapping[str, Any] | None) -> str:
     if origin is None:
         return ""
     changes = ", ".join(origin["changes"]) or (f"trial {origin['trial']}" if "trial" in origin else "")
+    if "source" in origin:
+        changes = f"{origin['source']}{changes and f': {changes}'}"
     return f"{origin['kind']}{changes and f' ({changes})'}"
 
 

@@ -1,0 +1,229 @@
+"""A study that grows: what may change, what that means for its trials, and that nothing is trained twice."""
+
+import json
+
+import pytest
+import yaml
+
+from search.extend import extend_study, first_entry, history_lines, new_settings, num_before, require_own_settings
+from search.ledger import Ledger
+from search.plan import make_plan
+from search.settings import SearchSettings
+from search.study import DATA, HISTORY, ORIGIN, STARTS, StudyError, StudyFolder
+from spaces import NETWORKS
+
+SETTINGS = SearchSettings(
+    data="nowhere", space="cp_resnet", trials=4, epochs=1, early_stopping=False, budget="macs=4M", seed=3, workers=1,
+    ranges={"width": [16, 64]},
+)  # fmt: skip
+DONE = {"classes": [str(number) for number in range(10)]}
+
+
+def create(tmp_path, settings=SETTINGS, name="study"):
+    folder = StudyFolder(tmp_path / name)
+    folder.create(settings, {DATA: DONE, HISTORY: first_entry(settings)})
+    return folder
+
+
+def drive(folder):
+    """Train all that a study asks for; give the ledger and the new proposals."""
+    settings = folder.settings()
+    plan = make_plan(settings, num_classes=10)
+    ledger = Ledger(folder.open(), plan, plan.survey(num_drawn=200), num_clips=960)
+    proposals = []
+    while (proposal := ledger.propose()) is not None:
+        proposals.append(proposal)
+        epoch = {"epoch": 1, "train_loss": 1.0, "macro_accuracy": 0.5, "log_loss": 2.0, "duration_s": 0.1}
+        quality = json.dumps({"macro_accuracy": 0.5, "log_loss": 2.0})
+        ledger.end(proposal.number, {"epochs": json.dumps([epoch]), "quality": quality, "versions": "{}"})
+    return ledger, proposals
+
+
+@pytest.fixture
+def trained(tmp_path):
+    folder = create(tmp_path)
+    drive(folder)
+    return folder
+
+
+def test_more_trials_go_on_where_the_study_ended(trained):
+    before = trained.open().get_trials()
+    assert extend_study(trained, {"trials": "+2"}).lines == ["trials: 4 -> 6"]
+    ledger, proposals = drive(trained)
+    assert (len(proposals), ledger.num_ended) == (2, 6)
+    after = ledger.study.get_trials()
+    assert [trial.user_attrs for trial in after[: len(before)]] == [trial.user_attrs for trial in before]
+    configs = [json.dumps(t.user_attrs["config"], sort_keys=True) for t in after if "config" in t.user_attrs]
+    assert len(set(configs)) == len(configs) == 6
+
+
+def test_a_larger_budget_lets_what_was_rejected_be_asked_for_and_a_smaller_one_takes_off_what_was_trained(trained):
+    study = trained.open()
+    rejected = sum(trial.user_attrs.get("rejected", {}).get("kind") == "over macs" for trial in study.get_trials())
+    assert rejected
+    larger = extend_study(trained, {"budget": "none", "trials": 6})
+    assert larger.lines == [
+        "budget: macs=4M -> none",
+        "trials: 4 -> 6",
+        f"{rejected} rejected configuration{'s fit' if rejected > 1 else ' fits'} now, and may be asked for again",
+    ]
+    ledger, proposals = drive(trained)
+    assert max(proposal.cost.macs for proposal in proposals) > 4_000_000
+    costs = [trial.user_attrs["cost"]["macs"] for trial in ledger.study.get_trials() if "config" in trial.user_attrs]
+    limit = sorted(costs)[1]
+    over = sum(macs > limit for macs in costs)
+    smaller = extend_study(trained, {"budget": f"macs={limit}", "trials": 7})
+    assert smaller.lines[-1] == f"{over} fully trained trials are over the budget now, and off the front"
+    ledger, [proposal] = drive(trained)
+    assert len(ledger.complete) == 7 - over
+    ledger.plan.budget.require(proposal.cost)
+
+
+def test_what_waits_and_does_not_fit_any_more_is_not_trained_on(tmp_path):
+    settings = SearchSettings(data="nowhere", space="cp_resnet", trials=4, epochs=9, seed=3, budget="none", workers=1)
+    folder = create(tmp_path, settings)
+    plan = make_plan(settings, num_classes=10)
+    proposal = Ledger(folder.open(), plan, plan.survey(num_drawn=200), num_clips=960).propose()
+    extend_study(folder, {"budget": f"macs={proposal.cost.macs - 1}"})
+    plan = make_plan(folder.settings(), num_classes=10)
+    ledger = Ledger(folder.open(), plan, plan.survey(num_drawn=200), num_clips=960)
+    assert ledger.states == {"stopped": 1}
+    assert ledger.reasons[proposal.number].startswith(
+        f"not trained on: over budget macs={proposal.cost.macs - 1}: macs"
+    )
+    assert ledger.propose().number != proposal.number
+
+
+def test_a_range_is_widened_to_the_whole_of_the_spaces_and_the_sampler_changes(trained):
+    lines = extend_study(trained, {"ranges": {"cp_resnet.width": None}, "sampler": "random"}).lines
+    assert lines == ["sampler: tpe -> random", "ranges: width=16:64 -> none"]
+    plan = make_plan(trained.settings(), num_classes=10)
+    assert plan.branches["cp_resnet"].ranges["cp_resnet.width"] == NETWORKS["cp_resnet"]["width"]
+
+
+def test_a_search_that_had_nothing_new_left_goes_on_with_a_wider_range(tmp_path):
+    branch = make_plan(SearchSettings(data="nowhere", space="isotropic", epochs=1), 10).branches["isotropic"]
+    held = {branch.field(name): value for name, value in branch.published({"batch_size": 64}).items()}
+    held = {**held, "width": 32, "patch": 8}
+    del held["depth"]
+    settings = SearchSettings(
+        data="nowhere", space="isotropic", trials=9, epochs=1, early_stopping=False, set=held, ranges={"depth": [2, 3]},
+    )  # fmt: skip
+    folder = create(tmp_path, settings)
+    ledger, _ = drive(folder)
+    assert ledger.exhausted
+    extend_study(folder, {"ranges": {"depth": [2, 5]}})
+    _, proposals = drive(folder)
+    assert sorted(proposal.config.network.depth for proposal in proposals) == [4, 5]
+
+
+def test_a_space_file_may_be_widened_but_a_choice_gets_no_new_values(tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text("networks:\n  cp_resnet: {width: {low: 8, high: 16, step: 8}, groups: [1, 2]}\n")
+    folder = create(tmp_path, SearchSettings(data="nowhere", space=str(path), trials=3, epochs=1, early_stopping=False))
+    drive(folder)
+    path.write_text("networks:\n  cp_resnet: {width: {low: 8, high: 24, step: 8}, groups: [1, 2, 4]}\n")
+    with pytest.raises(
+        StudyError, match=r"cp_resnet\.groups was a choice of 1, 2 when the study was started, and 4 is new"
+    ):
+        extend_study(folder, {"space": str(path)})
+    path.write_text("networks:\n  cp_resnet: {width: {low: 8, high: 24, step: 8}, groups: [1, 2]}\n")
+    assert extend_study(folder, {"space": str(path), "trials": 6}).lines == ["trials: 3 -> 6"]
+    with pytest.raises(StudyError, match="only a file can take a file's place"):
+        extend_study(folder, {"space": "cp_resnet"})
+
+
+def test_more_is_begun_with_besides_and_asked_for_next(trained, tmp_path):
+    path = tmp_path / "list.yaml"
+    path.write_text("- {width: 16, groups: 4}\n")
+    lines = extend_study(trained, {"start": [str(path)], "trials": "+1"}).lines
+    assert lines == ["trials: 4 -> 5", f"start: {path} besides"]
+    path.unlink()  # it was read
+    ledger, [proposal] = drive(trained)
+    assert (proposal.config.network.width, proposal.config.network.groups) == (16, 4)
+    assert ledger.study.get_trials()[proposal.number].user_attrs[ORIGIN]["source"] == "list.yaml, entry 1"
+    assert len(ledger.study.user_attrs[STARTS]) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 64}, "epochs cannot change from 1 to 64: what was trained otherwise cannot be compared"),
+        ({"seed": "4"}, "seed cannot change from 3 to 4: it decided what was asked for"),
+        ({"trials": 3}, "trials cannot become fewer: there are 4, got 3; +3 means so many more"),
+        ({"trials": "many"}, "trials must be a whole number, or +NUMBER for so many more, got 'many'"),
+        ({"tirals": 3}, "unknown search setting 'tirals'; did you mean 'trials'?"),
+        (
+            {"space": "isotropic"},
+            "space cannot change from cp_resnet to isotropic: only a file can take a file's place",
+        ),
+    ],
+)
+def test_what_cannot_change_is_told(changes, message):
+    with pytest.raises(StudyError) as caught:
+        new_settings(SETTINGS, changes, "extend")
+    assert str(caught.value).removesuffix("; start a new study, from this one's with --start") == message
+
+
+@pytest.mark.parametrize("changes", [{"ranges": {"widht": [1, 2]}}, {"budget": "macs=1"}, {"sampler": "luck"}])
+def test_a_change_that_cannot_be_searched_changes_nothing(tmp_path, changes):
+    folder = create(tmp_path)
+    before = folder.settings_file.read_text(), folder.open().user_attrs
+    with pytest.raises(ValueError):  # noqa: PT011 - of several kinds
+        extend_study(folder, changes)
+    assert (folder.settings_file.read_text(), folder.open().user_attrs) == before
+
+
+def test_in_a_training_more_seeds_are_all_that_can_change():
+    settings = SearchSettings(data="nowhere", space="cp_resnet", train=True, early_stopping=False, trials=2)
+    assert new_settings(settings, {"trials": "+2"}, "extend").seeds == range(4)
+    with pytest.raises(StudyError, match="only `trials` can change"):
+        new_settings(settings, {"budget": "none"}, "extend")
+
+
+def test_the_history_says_what_was_changed_when_and_an_extension_repeated_changes_nothing(trained):
+    extend_study(trained, {"trials": 5, "sobol": 2})
+    again = extend_study(trained, {"trials": 5, "sobol": 2})
+    assert (again.changes, again.lines) == ({}, ["study has these settings already"])
+    attributes = trained.open().user_attrs
+    [line] = history_lines(attributes)
+    count = len(trained.open().get_trials())
+    assert num_before(attributes) == count
+    assert line.endswith(f", after {count} proposals: trials: 4 -> 5; sobol: 0 -> 2")
+
+
+def test_an_extension_that_was_killed_before_the_settings_had_it_can_be_repeated(trained, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(StudyFolder, "write_settings", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            extend_study(trained, {"trials": 6})
+    assert trained.settings().trials == 4
+    assert extend_study(trained, {"trials": 7}).lines == ["trials: 4 -> 7"]
+    assert len(history_lines(trained.open().user_attrs)) == 1
+
+
+def test_settings_edited_by_hand_are_refused_where_trials_could_not_be_compared(trained):
+    edited = yaml.safe_load(trained.settings_file.read_text())
+    trained.settings_file.write_text(yaml.safe_dump({**edited, "epochs": 9, "seed": 4, "data": "moved", "retries": 5}))
+    with pytest.raises(StudyError) as caught:
+        require_own_settings(trained.open(), trained)
+    assert str(caught.value) == (
+        f"{trained.settings_file} was edited: seed cannot change from 3 to 4: it decided what was asked for; epochs "
+        "cannot change from 1 to 9: what was trained otherwise cannot be compared; put it back, or start a new study"
+    )
+    trained.settings_file.write_text(yaml.safe_dump({**edited, "data": "moved", "retries": 5}))
+    require_own_settings(trained.open(), trained)
+
+
+def test_the_command_changes_the_settings_and_says_what_cannot_change(trained, run):
+    name = str(trained.path)
+    answer = run("extend", name, "--trials", "+2", "--range", "width=all", "--settings-only")
+    assert answer.code == 0
+    assert answer.out.splitlines()[:2] == ["trials: 4 -> 6", "ranges: width=16:64 -> none"]
+    assert trained.settings().trials == 6
+    history = run("status", name).out.splitlines()[2]
+    assert "proposals: trials: 4 -> 6" in history
+    refused = run("extend", name, "--epochs", "64")
+    assert refused.code == 2
+    assert "epochs cannot change from 1 to 64" in refused.err
+    assert run("extend", name).code == 2

@@ -1,0 +1,184 @@
+"""Where a search begins: lists, earlier studies, published networks; all of it as little changed as fits."""
+
+import json
+
+import pytest
+
+from search.ledger import Ledger
+from search.plan import make_plan
+from search.pricing import price
+from search.published import read_published
+from search.settings import SearchSettings
+from search.study import STARTS, StudyFolder
+from search.table import trials_table
+from search.warm_start import Start, fit_start, read_starts
+
+SETTINGS = SearchSettings(data="nowhere", space="isotropic,cp_mobile", trials=8, epochs=2, seed=3, budget="macs=10M")
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return make_plan(SETTINGS, num_classes=10)
+
+
+@pytest.fixture(scope="module")
+def surveys(plan):
+    return plan.survey(num_drawn=300)
+
+
+def write(tmp_path, text, name="list.yaml"):
+    path = tmp_path / name
+    path.write_text(text)
+    return str(path)
+
+
+def read(plan, tmp_path, *names):
+    return [(each.source, dict(each.config)) for each in read_starts(names, plan, tmp_path)]
+
+
+def test_a_yaml_list_and_a_csv_list_say_the_same(plan, tmp_path):
+    yaml = (
+        "- {architecture: isotropic, width: 48, learning_rate: 1e-3}\n- {architecture: cp_mobile, base_channels: 16}\n"
+    )
+    csv = "architecture,width,base_channels,learning_rate\nisotropic,48,,0.001\ncp_mobile,,16,\n"
+    expected = [
+        {"architecture": "isotropic", "width": 48, "learning_rate": 0.001},
+        {"architecture": "cp_mobile", "base_channels": 16},
+    ]
+    assert read(plan, tmp_path, write(tmp_path, yaml)) == [
+        (f"list.yaml, entry {number}", each) for number, each in enumerate(expected, 1)
+    ]
+    assert read(plan, tmp_path, write(tmp_path, csv, "list.csv")) == [
+        (f"list.csv, line {number}", each) for number, each in enumerate(expected, 2)
+    ]
+
+
+def test_what_comes_from_data_and_settings_is_left_out_and_what_is_there_already(plan, tmp_path):
+    text = "- {architecture: isotropic, width: 48, epochs: 150, seed: 7, num_classes: 3}\n"
+    starts = read(plan, tmp_path, write(tmp_path, text + text))
+    assert starts == [("list.yaml, entry 1", {"architecture": "isotropic", "width": 48})]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 5\n", "entry 1: must be a mapping of config values, got 5"),
+        ("- {width: 48}\n", "entry 1: must name an architecture: isotropic, cp_mobile"),
+        (
+            "- {architecture: isotropic}\n- {architecture: isotropc}\n",
+            "entry 2: unknown architecture of the space 'isotropc'; did you mean 'isotropic'?",
+        ),
+        (
+            "- {architecture: isotropic, widht: 48}\n",
+            "entry 1: unknown config key 'widht'; did you mean 'width'?",
+        ),
+        ("- {architecture: isotropic, width: wide}\n", "entry 1: width must be a whole number, got 'wide'"),
+    ],
+)
+def test_an_entry_that_is_no_configuration_is_named(plan, tmp_path, text, message):
+    path = write(tmp_path, text)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
+        read(plan, tmp_path, path)
+    assert str(caught.value) == f"start: {path}, {message}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.yaml", "[unclosed", "is not YAML that can be loaded safely"),
+        ("a.yaml", "[]", "holds no configuration"),
+        ("a.csv", "architecture\nisotropic,5\n", "line 2: more cells than columns"),
+        ("gone.csv", None, "cannot be read"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_told(plan, tmp_path, name, text, message):
+    path = str(tmp_path / name) if text is None else write(tmp_path, text, name)
+    with pytest.raises(ValueError, match=message):
+        read(plan, tmp_path, path)
+
+
+def test_a_start_that_fits_is_taken_as_it_is(plan, surveys):
+    start = Start("here", {"architecture": "cp_mobile", "base_channels": 16, "growth": 1.4})
+    fitted = fit_start(start, plan, surveys["cp_mobile"])
+    assert (fitted.values["cp_mobile.base_channels"], fitted.values["cp_mobile.growth"]) == (16, 1.4)
+    assert fitted.changes == []
+
+
+def test_a_start_is_moved_into_the_ranges_and_the_budget_and_that_is_told(plan, surveys):
+    config = {"architecture": "isotropic", "width": 5_000, "drop_f": 0.2}
+    fitted = fit_start(Start("here", config), plan, surveys["isotropic"])
+    plan.budget.require(price(plan.branches["isotropic"].config(fitted.values), plan.settings.precision))
+    width = fitted.values["isotropic.width"]
+    assert fitted.changes == [f"width 5000 -> {width}", "held here: drop_f"]
+
+
+def run(folder, settings, num, accuracies=()):
+    study = folder.open() if folder.settings_file.exists() else folder.create(settings, {})
+    plan = make_plan(settings, num_classes=10)
+    ledger = Ledger(study, plan, plan.survey(num_drawn=300), num_clips=960)
+    proposals = [ledger.propose() for _ in range(num)]
+    for proposal, accuracy in zip(proposals, accuracies, strict=False):
+        curve = [{"epoch": 1, "train_loss": 1.0, "macro_accuracy": accuracy, "log_loss": 2.0, "duration_s": 0.1}]
+        quality = json.dumps({"macro_accuracy": accuracy, "log_loss": 2.0})
+        assert ledger.end(proposal.number, {"epochs": json.dumps(curve), "quality": quality, "versions": "{}"})
+    return ledger, proposals
+
+
+def test_an_earlier_study_gives_its_front_first_and_half_of_the_trials_at_most(plan, tmp_path):
+    settings = SearchSettings(data="nowhere", space="isotropic", trials=5, epochs=1, early_stopping=False, seed=3)
+    ledger, proposals = run(StudyFolder(tmp_path / "first"), settings, 5, [0.5, 0.1, 0.4, 0.45, 0.3])
+    starts = read_starts(["first"], plan, tmp_path)
+    assert len(starts) == 4  # of eight trials
+    costs = {
+        each.number: (each.cost.macs, accuracy)
+        for (_, (accuracy, _)), each in zip(ledger.complete, proposals, strict=True)
+    }
+    front = [
+        number
+        for number, (macs, accuracy) in costs.items()
+        if not any(other[0] < macs and other[1] > accuracy for other in costs.values())
+    ]
+    assert [int(start.source.partition(":")[2]) for start in starts][: len(front)] == front[:4]
+    config = proposals[front[0]].config.to_dict()
+    assert starts[0].config == {name: config[name] for name in starts[0].config}
+    assert not {"epochs", "seed", "num_classes"} & set(starts[0].config)
+
+
+def test_a_study_of_which_nothing_can_be_taken_over_is_told(plan, tmp_path):
+    settings = SearchSettings(data="nowhere", space="sep_cnn", trials=2, epochs=1, early_stopping=False)
+    run(StudyFolder(tmp_path / "other"), settings, 2, [0.5])
+    for name, message in (
+        ("other", "start: nothing can be taken over from the trials of other: its 1 trained trials are of other"),
+        ("othr", "start: unknown study 'othr'; did you mean 'other'?"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_starts([name], plan, tmp_path)
+
+
+def test_a_published_network_is_a_start(plan, tmp_path):
+    entry = next(entry for entry in read_published() if entry.architecture == "cp_mobile")
+    [start] = read_starts([entry.name], plan, tmp_path)
+    assert start.source == entry.name
+    assert {"architecture": "cp_mobile", **entry.settings}.items() <= start.config.items()
+
+
+def test_starts_are_asked_for_after_the_published_settings_each_once_whoever_drives(tmp_path):
+    folder = StudyFolder(tmp_path / "study")
+    configs = [
+        {"architecture": "cp_mobile", "base_channels": 16},
+        {"architecture": "isotropic", "width": 48, "depth": 4},
+        {"architecture": "sep_cnn"},  # of which nothing fits here, say
+        {"architecture": "cp_mobile", "base_channels": 24},
+    ]
+    folder.create(
+        SETTINGS, {STARTS: [{"source": f"list, entry {n}", "config": each} for n, each in enumerate(configs)]}
+    )
+    for num in (3, 5, 8):  # what was running is taken up, then what was not asked for yet
+        ledger, _ = run(folder, SETTINGS, num)
+    origins = [trial.user_attrs.get("origin", {}) for trial in ledger.study.get_trials()]
+    assert [origin.get("kind") for origin in origins[:5]] == ["published"] * 2 + ["start"] * 3
+    assert [origin.get("place") for origin in origins if origin.get("kind") == "start"] == [0, 1, 3]
+    assert [trial.params["architecture"] for trial in ledger.study.get_trials()[2:5]] == [
+        "cp_mobile", "isotropic", "cp_mobile",
+    ]  # fmt: skip
+    assert trials_table(ledger.study)["origin"][3].startswith("start (list, entry 1")
