@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import ray
 from ray._private import ray_constants
+from ray._private.utils import read_ray_address
 
 from search.scratch import private_folder
 from training.allocator import huge_pages
@@ -30,6 +32,11 @@ _PREFIX = "sf-ray-"
 _MAX_FOLDER_BYTES = 103 - 64
 # The least that Ray takes is 75 MiB; trials pass their values through files, not through the store.
 _OBJECT_STORE_BYTES = 75 * 2**20
+_LISTENING_PATIENCE_S = 10.0
+_HOW_TO_JOIN = (
+    "start one with `ray start --head`, and have this machine take part with `ray start --address=HOST:PORT`, with the "
+    "same versions of Ray and Python"
+)
 # What every node of a cluster imports, sent there by the driver.
 _PACKAGES = ("data", "models", "objectives", "search", "spaces", "training")
 
@@ -114,8 +121,7 @@ def joined_cluster(address: str) -> Iterator[Path]:
     """
     if ray.is_initialized():
         raise RuntimeError("this process already uses a Ray: leave the first cluster before the next")
-    if "://" in address or not (address == "auto" or address.rpartition(":")[2].isdigit()):
-        raise ClusterError(f"address must be auto or HOST:PORT of a running Ray, got {address!r}")
+    _require_listening(address)
     root = Path(__file__).parent.parent
     with ExitStack() as stack:
         folder = stack.enter_context(private_folder(_PREFIX))
@@ -135,10 +141,7 @@ def joined_cluster(address: str) -> Iterator[Path]:
                 )
             except (ConnectionError, RuntimeError, ValueError) as error:
                 ray.shutdown()
-                raise ClusterError(
-                    f"no Ray can be joined at {address}: {error}; start one with `ray start --head`, have this machine "
-                    "take part with `ray start --address=HOST:PORT`, with the same versions of Ray and Python"
-                ) from error
+                raise ClusterError(f"no Ray can be joined at {address}: {error}; {_HOW_TO_JOIN}") from error
         stack.callback(ray.shutdown)
         yield folder
 
@@ -211,6 +214,22 @@ def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, floa
             runtime_env={"env_vars": variables},
             _temp_dir=str(folder),
         )
+
+
+def _require_listening(address: str) -> None:
+    """Refuse an address where nobody listens: Ray would try for five minutes."""
+    found = address
+    if address == "auto":  # Ray itself would join any that it finds, somebody's private one, too
+        found = os.environ.get("RAY_ADDRESS") or read_ray_address()
+        if not found:
+            raise ClusterError(f"no Ray was started on this machine; {_HOW_TO_JOIN}")
+    host, _, port = found.rpartition(":")
+    if "://" in found or not host or not port.isdigit():
+        raise ClusterError(f"address must be auto or HOST:PORT of a running Ray, got {found!r}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_LISTENING_PATIENCE_S).close()
+    except OSError as error:
+        raise ClusterError(f"no Ray can be joined at {found}: {error}; {_HOW_TO_JOIN}") from error
 
 
 @contextmanager

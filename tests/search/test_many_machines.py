@@ -1,0 +1,102 @@
+"""A search over two Ray nodes, in PostgreSQL, with its checkpoints at a URI; one node loses its power in the middle."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search import cluster as cluster_module
+from search.cluster import ClusterError, joined_cluster
+from search.storage import StorageError
+from search.study import StudyFolder, learning_curve
+
+ROOT = Path(__file__).parents[2]
+TWO_NODES = Path(__file__).with_name("two_nodes.py")
+SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
+
+
+def environment(**values):
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **values}
+
+
+@pytest.fixture
+def two_nodes():
+    cluster = subprocess.Popen(
+        [sys.executable, TWO_NODES], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield cluster, json.loads(cluster.stdout.readline())["address"]
+    finally:
+        cluster.communicate(timeout=60)
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_when_one_of_its_machines_is_lost(two_nodes, tiny, tmp_path, postgres_url):
+    cluster, address = two_nodes
+    places = tmp_path / "check points"
+    asked = [
+        sys.executable, "-m", "search", "search", tiny, "--space", "isotropic", "--study", "wide", "--trials", 4,
+        "--epochs", 8, "--no-early-stopping", "--no-fast", "--address", "auto", "--storage", postgres_url,
+        "--checkpoints", places.as_uri(), "--cache", tmp_path / "cache", "--set", "batch_size=12", *SMALL,
+    ]  # fmt: skip
+    search = subprocess.Popen(
+        list(map(str, asked)), cwd=tmp_path, env=environment(RAY_ADDRESS=address), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    folder = StudyFolder(tmp_path / "results" / "wide")
+    elsewhere = StudyFolder(tmp_path / "elsewhere" / "wide")
+    told, trained = [], set()
+    for line in search.stdout:
+        told.append(line)
+        if "epoch" in line and "macro accuracy" in line:
+            trained.add(line.partition("trial ")[2].split()[0])
+            if len(trained) == 2 and not elsewhere.path.exists():  # so both nodes train
+                cluster.stdin.write("kill\n")
+                cluster.stdin.flush()
+                elsewhere.path.mkdir(parents=True)
+                shutil.copy(folder.settings_file, elsewhere.settings_file)  # as on another machine
+                assert elsewhere.is_locked()
+                with pytest.raises(StorageError, match="is in use by another search"), elsewhere.lock():
+                    pass
+    assert search.wait() == 0, "".join(told)
+    assert "2 side by side" in "".join(told)
+
+    trials = [trial for trial in elsewhere.open().get_trials() if "config" in trial.user_attrs]
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
+    for trial in trials:
+        assert [epoch["epoch"] for epoch in learning_curve(trial)] == list(range(1, 9))
+    lost = [attempt for trial in trials for attempt in trial.user_attrs.get("attempts", ())]
+    assert {attempt["reason"] for attempt in lost} == {"node lost: the machine that trained it is gone"}
+    kept = sorted(path.relative_to(places).as_posix() for path in places.rglob("*") if path.is_file())
+    assert kept == [f"wide/trials/{trial.number}/checkpoint.safetensors" for trial in trials]
+    assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "search.yaml"]
+    assert not elsewhere.is_locked()
+
+    export = ["export", "wide", "--results", elsewhere.path.parent, "--out", tmp_path / "best"]
+    exported = subprocess.run(
+        [sys.executable, "-m", "search", *map(str, export)],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert exported.returncode == 0, exported.stderr
+    assert (tmp_path / "best" / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("ray://somewhere:10001", "address must be auto or HOST:PORT of a running Ray, got 'ray://somewhere:10001'"),
+        ("somewhere", "address must be auto or HOST:PORT of a running Ray, got 'somewhere'"),
+        ("127.0.0.1:1", "no Ray can be joined at 127.0.0.1:1: "),
+        ("auto", "no Ray was started on this machine; start one with `ray start --head`"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_named(address, told, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(cluster_module, "read_ray_address", lambda: None)  # whatever runs on this machine
+    with pytest.raises(ClusterError) as error, joined_cluster(address):
+        pass
+    assert str(error.value).startswith(told)
