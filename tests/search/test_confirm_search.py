@@ -73,7 +73,7 @@ def test_every_member_is_trained_once_from_each_seed_through_a_kill(ask, results
     assert [(each["trial"], each["place"]) for each in report["members"]] == [(m["number"], "front") for m in members]
     for member, row in zip(report["members"], members, strict=True):
         assert list(member["seeds"]) == ["1", "2"]
-        assert member["chosen_by"]["macro_accuracy"] == row["macro_accuracy"]
+        assert member["chosen_by"]["macro_accuracy"] == pytest.approx(row["macro_accuracy"])
         assert 0 <= member["p_front"] <= 1
     assert "P(front)" in ask("front", "first-confirm")
     table = trials_table(StudyFolder(results / "first-confirm").open())
@@ -90,7 +90,7 @@ def test_an_export_is_measured_on_clips_that_it_was_not_chosen_by(ask, run, resu
     ask("export", "first", "--out", "found")
     report = json.loads((tmp_path / "found" / "report.json").read_text())
     chosen = next(row for row in json.loads(ask("front", "first", "--json")) if row["number"] == report["trial"])
-    assert report["validation"]["macro_accuracy"] == chosen["macro_accuracy"]
+    assert report["validation"]["macro_accuracy"] == pytest.approx(chosen["macro_accuracy"])
     assert (report["data"]["validation_clips"], report["data"]["evaluation_clips"]) == (12, 24)
     measured = run("evaluate", "found", tiny, "--cache", results.parent / "cache", "--json")
     assert json.loads(measured.out) == report["quality"]
