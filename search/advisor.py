@@ -80,8 +80,8 @@ class Advisor:
         return self._known[number].costs
 
     def _of(self, config: TrialConfig, cost: Cost) -> npt.NDArray[np.float64]:
-        branch, fields = self.plan.branches.get(config.architecture), config.to_dict()
-        values = {} if branch is None else {name: fields[branch.field(name)] for name in branch.ranges}
+        branch = self.plan.branches.get(config.architecture)
+        values = {} if branch is None else branch.values(config)
         return self._features.of(config.architecture, values, cost)
 
     def _surrogates(self) -> dict[str, Surrogate]:

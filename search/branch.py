@@ -49,6 +49,11 @@ class Branch:
         sampled = {self.field(name): value for name, value in values.items()}
         return TrialConfig.from_values(self.architecture, {**self.fixed, **sampled})
 
+    def values(self, config: TrialConfig) -> dict[str, Any]:
+        """Give the values of the ranges that a configuration of this architecture has."""
+        fields = config.to_dict()
+        return {name: fields[self.field(name)] for name in self.ranges}
+
     @cached_property
     def cost_ranges(self) -> dict[str, BaseDistribution]:
         """The part of the ranges that decides the cost: the front end, the network, and how much is pruned."""

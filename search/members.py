@@ -31,6 +31,10 @@ class MemberBranch(Branch):
         config = self.members[values.get(self.member, self._costliest)]
         return replace(config, recipe=replace(config.recipe, seed=values.get(SEED, config.recipe.seed)))
 
+    def values(self, config: TrialConfig) -> dict[str, Any]:
+        """Give the number of the member that a configuration is, and its seed."""
+        return {self.member: self.number_of(config), SEED: config.recipe.seed}
+
     @property
     def member(self) -> str:
         """Name of the member's number, as a study knows it by."""
