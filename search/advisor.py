@@ -3,7 +3,6 @@
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from objectives.front import hypervolume, non_dominated
 from objectives.goals import GOALS, directions
 from search.branch import Branch
 from search.early_stopping import Level
+from search.estimates import Curve, estimate, gains
 from search.plan import Plan
 from search.pricing import Survey, price
 from search.ranges import draw, nearest
@@ -25,8 +25,6 @@ NUM_CHANGED = 24  # candidates that are a good one with something changed, of ea
 MIN_OBSERVED = 6  # trainings before anything is expected of others
 QUANTILES = (-1.53, -0.89, -0.49, -0.16, 0.16, 0.49, 0.89, 1.53)  # of a normal distribution, each an eighth of it
 PRIOR_WEIGHT = 2.0  # of the guess how far off a partial training is, in finished trainings
-
-Curve = Sequence[Mapping[str, Any]]
 
 
 @dataclass
@@ -103,11 +101,11 @@ class Advisor:
             return Observation(known.features, last, 0.0)
         reached = len(known.curve)
         finished = [each.curve for each in self._known.values() if each.is_complete]
-        gains = [float(curve[-1][name]) - float(curve[reached - 1][name]) for curve in finished]
-        gain = median(gains) if gains else 0.0
+        expected = estimate(name, known.curve, finished)
         seen = [float(each.curve[reached - 1][name]) for each in self._known.values() if len(each.curve) >= reached]
-        off = sum((each - gain) ** 2 for each in gains) + PRIOR_WEIGHT * float(np.var(seen))
-        return Observation(known.features, last + gain, off / (len(gains) + PRIOR_WEIGHT))
+        gained = gains(name, reached, finished)
+        off = sum((each - (expected - last)) ** 2 for each in gained) + PRIOR_WEIGHT * float(np.var(seen))
+        return Observation(known.features, expected, off / (len(gained) + PRIOR_WEIGHT))
 
     def expected(self) -> dict[int, dict[str, float]]:
         """Give for each trial that was trained for a while the qualities that are expected of it at the end."""

@@ -17,7 +17,7 @@ from rich.text import Text
 from objectives.front import non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality
 from objectives.interval import mean_interval
-from search.early_stopping import Level
+from search.early_stopping import Level, one_in
 from search.ledger import Ledger, Proposal
 from search.members import MemberBranch
 from search.plan import Plan
@@ -109,9 +109,9 @@ class Clock:
         steps = _steps(self.ledger.levels)
         done = sum(_work(steps, epochs) for epochs in self._epochs.values())
         expected, num_trials = 0.0, self.ledger.plan.settings.trials
-        for epochs, weight in steps:
+        for rung, (epochs, weight) in enumerate(steps):
             expected += num_trials * epochs * weight
-            num_trials //= self.ledger.halving.reduction
+            num_trials = -(-num_trials // one_in(rung))
         return min(1.0, done / expected)
 
     def elapsed_s(self) -> float:

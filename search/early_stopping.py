@@ -15,7 +15,9 @@ import numpy as np
 
 from objectives.front import non_dominated_rank
 
-REDUCTION = 3  # of the trials that end a level, one in this many goes on
+SPACING = 3  # a level ends at the last one's epochs divided by this
+# Of the trials that end the first level, which is cheap, and a later one, one in so many goes on.
+ONE_IN_FIRST, ONE_IN_LATER = 3, 2
 FIRST_RUNG = 2  # epochs at the least before a trial is judged
 
 
@@ -34,7 +36,7 @@ class Level:
     end: int
 
 
-def rungs(epochs: int, reduction: int = REDUCTION, first: int = FIRST_RUNG) -> tuple[int, ...]:
+def rungs(epochs: int, spacing: int = SPACING, first: int = FIRST_RUNG) -> tuple[int, ...]:
     """Give the epochs at which trials are judged, in integers, so that none is lost to rounding.
 
     >>> rungs(32)
@@ -45,11 +47,16 @@ def rungs(epochs: int, reduction: int = REDUCTION, first: int = FIRST_RUNG) -> t
     ()
     """
     found = []
-    rung = epochs // reduction
+    rung = epochs // spacing
     while rung >= first:
         found.append(rung)
-        rung //= reduction
+        rung //= spacing
     return tuple(reversed(found))
+
+
+def one_in(rung: int) -> int:
+    """Say how many trials must come to the end of a level, the first being 0, for one to go on."""
+    return ONE_IN_FIRST if rung == 0 else ONE_IN_LATER
 
 
 def levels_of_epochs(split: str, epochs: int, *, early_stopping: bool) -> tuple[Level, ...]:
@@ -74,13 +81,11 @@ class Halving:
     Attributes:
         levels: That a trial climbs, the last to its full fidelity.
         maximize: For each value by which trials are ranked, whether more is better.
-        reduction: One in this many goes on.
         expected: Values that are expected of trials at the end, to rank them by; others are ranked as they stand.
     """
 
     levels: Sequence[Level]
     maximize: Sequence[bool]
-    reduction: int = REDUCTION
     expected: dict[int, tuple[float, ...]] = field(default_factory=dict)
     _arrived: list[dict[int, tuple[float, ...]]] = field(default_factory=list)
     _gone_on: list[set[int]] = field(default_factory=list)
@@ -125,11 +130,26 @@ class Halving:
 
     def promotable(self) -> list[int]:
         """Give the trials that may go on now, those of the highest level first, of each level the best first."""
-        found: list[int] = []
-        for rung in range(len(self.levels) - 2, -1, -1):
-            best = self._order(rung)[: self._places(rung)]
-            found += [number for number in best if number not in self._gone_on[rung]]
-        return found
+        return [
+            number
+            for rung in range(len(self.levels) - 2, -1, -1)
+            for number in self._best(rung, len(self._arrived[rung]) // one_in(rung))
+        ]
+
+    def promotable_at_last(self, closed: int) -> list[int]:
+        """Give the trials that may go on when no others come: places are rounded up, so that the best always does.
+
+        Args:
+            closed: Levels, from the lowest, to the end of which no other trial will come.
+        """
+        return [
+            number
+            for rung in range(min(closed, len(self.levels) - 1))
+            for number in self._best(rung, -(-len(self._arrived[rung]) // one_in(rung)))
+        ]
+
+    def _best(self, rung: int, places: int) -> list[int]:
+        return [number for number in self._order(rung)[:places] if number not in self._gone_on[rung]]
 
     def why(self, number: int, epoch: int) -> str:
         """Say how a trial that waits at the end of a level stands there."""
@@ -137,11 +157,8 @@ class Halving:
         order = self._order(rung)
         return (
             f"epoch {epoch}: number {order.index(number) + 1} of the {len(order)} trials that got there, of which "
-            f"{self._places(rung)} went on"
+            f"{len(self._gone_on[rung])} went on"
         )
-
-    def _places(self, rung: int) -> int:
-        return len(self._arrived[rung]) // self.reduction
 
     def _order(self, rung: int) -> list[int]:
         """Order the trials that ended a level, the best first: by front, and on each front the loneliest first."""

@@ -7,6 +7,17 @@ from typing import Any
 Curve = Sequence[Mapping[str, Any]]  # what is recorded of each epoch, in order
 
 
+def gains(name: str, reached: int, finished: Sequence[Curve]) -> list[float]:
+    """Give what trials that were trained to the end gained after so many epochs.
+
+    Args:
+        name: Of the figure.
+        reached: Epochs.
+        finished: Their curves.
+    """
+    return [float(each[-1][name]) - float(each[reached - 1][name]) for each in finished if len(each) > reached]
+
+
 def estimate(name: str, curve: Curve, finished: Sequence[Curve]) -> float:
     """Estimate a figure at the end of training: the last one, and the median of what the finished gained from there.
 
@@ -19,6 +30,5 @@ def estimate(name: str, curve: Curve, finished: Sequence[Curve]) -> float:
     >>> estimate("accuracy", [{"accuracy": 0.1}, {"accuracy": 0.25}], [done])
     0.45
     """
-    reached = len(curve)
-    gains = [float(each[-1][name]) - float(each[reached - 1][name]) for each in finished if len(each) > reached]
-    return float(curve[-1][name]) + (median(gains) if gains else 0.0)
+    gained = gains(name, len(curve), finished)
+    return float(curve[-1][name]) + (median(gained) if gained else 0.0)

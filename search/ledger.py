@@ -24,7 +24,7 @@ from search.early_stopping import Halving, Level, levels_of_epochs, levels_of_sp
 from search.estimates import Curve, estimate
 from search.plan import Plan
 from search.pricing import Survey, price
-from search.proposer import Proposer, better_half, cost_record
+from search.proposer import Accepted, Proposer, better_half, cost_record
 from search.record import make_record
 from search.settings import SearchSettings
 from search.study import (
@@ -141,7 +141,8 @@ class Ledger:
             self._ranked = tuple(name for name in self._objectives if GOALS[name].kind == "quality")[:1]
         self.halving = Halving(self.levels, directions(self._ranked))
         self.advisor = Advisor(plan, surveys, self.levels)
-        self.proposes_expected = self.ranks_expected = True
+        self.ranks_expected = settings.surrogate
+        self.proposes_expected = settings.surrogate and settings.sampler == "tpe"
         self.running: dict[int, Running] = {}
         self.waiting: dict[int, Proposal] = {}
         self.states: Counter[str] = Counter()
@@ -290,13 +291,23 @@ class Ledger:
         for number in self._promotable():
             if number in self.waiting:
                 return self._promote(self.waiting.pop(number))
+        accepted = self._accept()
+        if accepted is not None:
+            return Proposal(accepted.number, accepted.config, accepted.cost, self.levels[0])
+        lowest = min(
+            (self.levels.index(each.proposal.level) for each in self.running.values()), default=len(self.levels)
+        )
+        for number in self.halving.promotable_at_last(lowest):
+            if number in self.waiting and number not in self.reasons:
+                return self._promote(self.waiting.pop(number))
+        return None
+
+    def _accept(self) -> Accepted | None:
+        """Have a new configuration proposed, if there are to be more."""
         if self.num_started >= self.plan.settings.trials:
             return None
         self._show_estimates()
-        accepted = self.proposer.ask(self._better(), self.advisor if self.proposes_expected else None)
-        if accepted is None:
-            return None
-        return Proposal(accepted.number, accepted.config, accepted.cost, self.levels[0])
+        return self.proposer.ask(self._better(), self.advisor if self.proposes_expected else None)
 
     def _promote(self, waiting: Proposal) -> Proposal:
         """Have a trial go on that waited; one that was stopped goes on as a trial of its own."""

@@ -122,6 +122,12 @@ SEARCH_OPTIONS = (
     ),
     click.option("--sampler", type=click.Choice(SAMPLERS), help=f"Who proposes. {_default('sampler')}"),
     click.option(
+        "--surrogate/--no-surrogate",
+        default=None,
+        help="Rank partly trained trials, and with tpe choose three of four new ones, by what all trainings so far let "
+        "expect. [default: on]",
+    ),
+    click.option(
         "--sobol", type=int, help=f"Proposals spread evenly, of each architecture, to begin with. {_default('sobol')}"
     ),
     click.option(

@@ -35,6 +35,7 @@ from search.warm_start import Start, fit_start
 
 PATIENCE = 10  # rejections in a row; then the last proposal is repaired
 EVEN_SHARE = 0.5  # of the trials whose architecture is drawn with no regard to what was learned
+SAMPLED_EVERY = 4  # where something is expected, one proposal in so many is the sampler's, of any architecture
 MAX_LOOKED_AT = 100  # repairs that come to what was handed out already
 PUBLISHED, START, SPREAD, REPAIRED, EXPECTED = "published", "start", "sobol", "repaired", "expected"  # kinds of origin
 NUM_REDRAWN = 20  # other ways to train, where every network was handed out with the wanted one
@@ -172,12 +173,15 @@ class Proposer:
         if rejected and rejected % PATIENCE == 0:
             return self._enqueue_repaired()
         if not self._enqueue_spread() and not self._enqueue_expected(advisor):
-            self._enqueue_architecture(better)
+            self._enqueue_architecture([] if advisor else better)
         return True
 
     def _enqueue_expected(self, advisor: Advisor | None) -> bool:
-        """Have asked for what is expected to add most to the front; False where nothing is expected."""
-        if advisor is None:
+        """Have asked for what is expected to add most to the front; False where nothing is expected.
+
+        Now and then it is the sampler's turn, so that no architecture is given up for what it began with.
+        """
+        if advisor is None or len(self._trained) % SAMPLED_EVERY == SAMPLED_EVERY - 1:
             return False
         seed = proposal_seed(self.plan.settings.seed, self.record.num_trials)
         found = advisor.propose(seed, self._trained)

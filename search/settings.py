@@ -42,6 +42,7 @@ class SearchSettings:
     mode: str = "front"  # stop what cannot reach the front, or (best) what will not be the best
     fidelity: str = "epochs"  # what is little at first, for early stopping: epochs, or (split) training clips
     sampler: str = "tpe"  # or nsga2, random
+    surrogate: bool = True  # expect figures by a Gaussian process: who goes on, and with tpe what is tried next
     sobol: int = 0  # proposals spread evenly over the space, of each architecture, before the sampler's first
     start: tuple[str, ...] = ()  # studies and lists of configurations to begin with, after the published ones
     retries: int = 2  # of a trial that crashed, hung or ran out of memory
@@ -76,6 +77,7 @@ class SearchSettings:
                 ("mode", f"one of {', '.join(MODES)}", self.mode in MODES),
                 ("fidelity", f"one of {', '.join(FIDELITIES)}", self.fidelity in FIDELITIES),
                 ("sampler", f"one of {', '.join(SAMPLERS)}", self.sampler in SAMPLERS),
+                ("surrogate", "true or false", isinstance(self.surrogate, bool)),
                 ("sobol", "a whole number of at least 0", _is_count(self.sobol, least=0)),
                 ("start", "a list of studies and files", _is_list(self.start)),
                 ("retries", "a whole number of at least 0", _is_count(self.retries, least=0)),

@@ -18,10 +18,9 @@ def halving(points, maximize=(True, False), epoch=3):
 
 
 @given(st.integers(0, 12), st.integers(2, 4))
-def test_no_rung_is_lost_to_rounding(power, reduction):
-    epochs = reduction**power
-    wanted = [reduction**n for n in range(power) if reduction**n >= 2]
-    assert list(rungs(epochs, reduction)) == wanted
+def test_no_rung_is_lost_to_rounding(power, spacing):
+    wanted = [spacing**n for n in range(power) if spacing**n >= 2]
+    assert list(rungs(spacing**power, spacing)) == wanted
 
 
 def test_levels_of_epochs_are_one_training():
@@ -46,6 +45,18 @@ def test_a_trial_at_the_end_of_a_level_is_in_the_next(epoch, level):
 def test_a_third_goes_on(count):
     made = halving([(0.5 - n / 100, n) for n in range(count)])
     assert len(made.promotable()) == count // 3
+
+
+def test_when_no_others_come_places_are_rounded_up():
+    made = halving([(0.9, 1), (0.5, 1), (0.4, 1), (0.3, 1)])
+    assert (made.promotable(), made.promotable_at_last(1), made.promotable_at_last(0)) == ([0], [0, 1], [])
+    assert halving([(0.9, 1)]).promotable_at_last(2) == [0]
+
+
+def test_who_is_expected_to_be_good_is_ranked_by_that():
+    made = halving([(0.9, 1), (0.5, 1), (0.4, 1)])
+    made.expected[2] = (0.95, 1.0)
+    assert made.promotable() == [2]
 
 
 def test_the_better_fronts_go_on():
@@ -77,13 +88,14 @@ def test_highest_levels_first():
     made = Halving(levels_of_epochs("fold1", 27, early_stopping=True), [True])
     for number in range(3):
         made.note(number, 3, (number,))
-    for number in range(10, 13):
+    for number in range(10, 12):
         made.note(number, 9, (number,))
-    assert made.promotable() == [12, 2]
+    assert made.promotable() == [11, 2]
 
 
 def test_it_says_where_a_trial_stands():
     made = halving([(0.9, 1), (0.5, 1), (0.4, 1)])
+    made.go_on(0, 3)
     assert made.why(1, 3) == "epoch 3: number 2 of the 3 trials that got there, of which 1 went on"
 
 
