@@ -170,8 +170,9 @@ _MEMORY = re.compile(
     r"OutOfMemoryError|out of memory|MemoryError|bad_alloc|can't allocate memory|Cannot allocate memory|ALLOC_FAILED"
     r"|running low on memory"
 )
-_NODE = re.compile(r"NodeDiedError|its node has died|node is dead")
-_CRASH = re.compile(r"RayActorError|ActorDiedError|ActorUnavailableError")
+_NODE = re.compile(r"^The actor died because its node has died", re.MULTILINE)
+_CRASH = re.compile(r"^The actor (?:died|is dead)", re.MULTILINE)
+_UNREACHABLE = re.compile(r"^The actor \S+ is unavailable", re.MULTILINE)
 _GUESS = re.compile(r"Some common causes include.*", re.DOTALL)  # Ray names a want of memory whatever it was
 
 
@@ -190,6 +191,8 @@ def failure_kind(error: str) -> Failure:
         return Failure("out of memory", f"out of memory: {memory}")
     if _NODE.search(said):
         return Failure("node lost", "node lost: the machine that trained it is gone")
+    if _UNREACHABLE.search(said):
+        return Failure("node lost", "node lost: its process, or its machine, cannot be reached any more")
     if _CRASH.search(said) or not lines:
         return Failure("crash", "crash: its process ended without saying why")
     return Failure("error", last)

@@ -16,6 +16,7 @@ from search.study import StudyFolder, learning_curve
 
 ROOT = Path(__file__).parents[2]
 TWO_NODES = Path(__file__).with_name("two_nodes.py")
+EPOCHS = 30
 SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
 
 
@@ -39,8 +40,8 @@ def test_a_search_goes_on_when_one_of_its_machines_is_lost(two_nodes, tiny, tmp_
     cluster, address = two_nodes
     places = tmp_path / "check points"
     asked = [
-        sys.executable, "-m", "search", "search", tiny, "--space", "isotropic", "--study", "wide", "--trials", 4,
-        "--epochs", 8, "--no-early-stopping", "--no-fast", "--address", "auto", "--storage", postgres_url,
+        sys.executable, "-m", "search", "search", tiny, "--space", "isotropic", "--study", "wide", "--trials", 3,
+        "--epochs", EPOCHS, "--no-early-stopping", "--no-fast", "--address", "auto", "--storage", postgres_url,
         "--checkpoints", places.as_uri(), "--cache", tmp_path / "cache", "--set", "batch_size=12", *SMALL,
     ]  # fmt: skip
     search = subprocess.Popen(
@@ -62,15 +63,16 @@ def test_a_search_goes_on_when_one_of_its_machines_is_lost(two_nodes, tiny, tmp_
                 assert elsewhere.is_locked()
                 with pytest.raises(StorageError, match="is in use by another search"), elsewhere.lock():
                     pass
-    assert search.wait() == 0, "".join(told)
+    search.communicate()
+    assert search.returncode == 0, "".join(told)
     assert "2 side by side" in "".join(told)
 
     trials = [trial for trial in elsewhere.open().get_trials() if "config" in trial.user_attrs]
-    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
     for trial in trials:
-        assert [epoch["epoch"] for epoch in learning_curve(trial)] == list(range(1, 9))
-    lost = [attempt for trial in trials for attempt in trial.user_attrs.get("attempts", ())]
-    assert {attempt["reason"] for attempt in lost} == {"node lost: the machine that trained it is gone"}
+        assert [epoch["epoch"] for epoch in learning_curve(trial)] == list(range(1, EPOCHS + 1))
+    reasons = [attempt["reason"] for trial in trials for attempt in trial.user_attrs.get("attempts", ())]
+    assert {reason.partition(":")[0] for reason in reasons} == {"node lost"}, reasons
     kept = sorted(path.relative_to(places).as_posix() for path in places.rglob("*") if path.is_file())
     assert kept == [f"wide/trials/{trial.number}/checkpoint.safetensors" for trial in trials]
     assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "search.yaml"]

@@ -142,15 +142,16 @@ TASK = (
     "ray.exceptions.RayTaskError({}): ray::TrialActor.train()\n  File ...\n    except MemoryError:\n"
 )
 ACTOR = (
-    "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.\n\tclass_name: TrialActor\n"
+    "Failure # 1 (occurred at ...)\nThe actor died unexpectedly before finishing this task.\n\tclass_name: TrialActor\n"
 )
+GONE = "The actor bd9d7a22 is unavailable: The actor is temporarily unavailable: RpcError: RPC error: Socket closed"
 GUESS = """\
 The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker \
 unexpectedly exits with a connection error code 2. End of file. Some common causes include: (1) the process was killed \
 by the OOM killer due to high memory usage, (2) ray stop --force was called, or (3) the worker crashed unexpectedly \
 due to SIGSEGV or another unexpected error. If the process was killed by the kernel OOM killer ...
 """
-RAY = "ray.exceptions.OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. Memory ..."
+RAY = "1 worker(s) were killed due to the node running low on memory. Memory ..."
 ALLOCATOR = "RuntimeError: [enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried"
 
 
@@ -167,6 +168,7 @@ ALLOCATOR = "RuntimeError: [enforce fail at alloc_cpu.cpp:117] . DefaultCPUAlloc
             "node lost",
             "node lost: the machine that trained it is gone",
         ),
+        (GONE, "node lost", "node lost: its process, or its machine, cannot be reached any more"),
         (TASK.format("ValueError") + "ValueError: 40 is odd", "error", "ValueError: 40 is odd"),
         ("", "crash", "crash: its process ended without saying why"),
     ],
