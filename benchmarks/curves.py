@@ -30,8 +30,8 @@ from objectives.quality import Quality
 from search.plan import Plan, make_plan
 from search.pricing import price
 from search.ranges import all_values
-from search.sampler import ARCHITECTURE
 from search.settings import SearchSettings
+from search.view import ARCHITECTURE
 from training.allocator import keep_freed_memory
 from training.execution import Execution, has_bf16
 from training.loop import TrainingRun
@@ -127,9 +127,10 @@ def joined(table: pd.DataFrame, lines: Sequence[Mapping[str, Any]]) -> pd.DataFr
 @click.command()
 @click.option("--again", default=26, show_default=True, help="Configurations trained from other seeds, too.")
 @click.option("--seeds", default=3, show_default=True, help="Of those.")
+@click.option("--workers", type=int, help="Trainings side by side; one a core, unless it is given.")
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("curves"), help="For the state of the run.")
 @click.option("--out", type=click.Path(path_type=Path), default=TABLE, show_default=True)
-def main(again: int, seeds: int, folder: Path, out: Path) -> None:
+def main(again: int, seeds: int, workers: int | None, folder: Path, out: Path) -> None:
     """Train all that fits and write the table."""
     named = os.environ.get("SCENEFRONT_DATA")
     if named is None:
@@ -144,7 +145,7 @@ def main(again: int, seeds: int, folder: Path, out: Path) -> None:
     todo = [job for job in jobs(table, again, seeds) if job not in done]
     click.echo(f"{len(table)} configurations, {table['fits'].sum()} fit; {len(todo)} trainings to do")
     with (
-        ProcessPoolExecutor(num_cores(), mp_context=get_context("spawn")) as pool,
+        ProcessPoolExecutor(workers or num_cores(), mp_context=get_context("spawn")) as pool,
         kept.open("a", encoding="utf-8") as file,
     ):
         asked = {
