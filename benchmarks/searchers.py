@@ -1,0 +1,234 @@
+"""Ways to search, for a replay: a grid, random draws, NSGA-II, TPE with ASHA as Ray has them, and ours."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.samplers import NSGAIISampler
+from optuna.trial import Trial, TrialState
+from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+from ray.tune.search.optuna import OptunaSearch
+
+from benchmarks.curves import EPOCHS
+from benchmarks.replay import Job, Table, key_of, plan_of, told
+from search.ledger import Ledger
+from search.plan import Plan
+from search.pricing import Survey
+from search.ranges import all_values
+from search.view import ARCHITECTURE
+
+NUM_CLIPS = 691  # that the table's curves were trained on
+DIRECTIONS = ("maximize", "minimize")
+MAX_ASKED = 2_000  # in a row that led to no training: then the search is over
+POPULATION = 16  # of NSGA-II: its default of 50 would hardly see a second generation
+
+Make = Callable[[Table, int], Any]
+
+
+class Grid:
+    """Every point of the grid in its order, to the end: what does not fit scores 0, and costs no epochs.
+
+    The grid's order is anybody's choice, so the seed draws which axis moves fastest and where each begins.
+    """
+
+    def __init__(self, table: Table, seed: int) -> None:
+        plan = plan_of(seed)
+        rng = np.random.default_rng(seed)
+        rows: list[int] = []
+        for name in rng.permutation(list(plan.branches)).tolist():
+            ranges = plan.branches[name].ranges
+            axes = rng.permutation(list(ranges)).tolist()
+            values = {axis: rng.permutation(np.array(all_values(ranges[axis]), object)).tolist() for axis in axes}
+            sizes = [len(values[axis]) for axis in axes]
+            for index in np.ndindex(*sizes):
+                point = {axis: values[axis][at] for axis, at in zip(axes, index, strict=True)}
+                rows.append(table.row_of[key_of({ARCHITECTURE: name, **point})])
+        self._rows = iter([row for row in rows if table.fits[row]])
+
+    def propose(self) -> Job | None:
+        """Give the next point that fits."""
+        row = next(self._rows, None)
+        return None if row is None else Job(row, row)
+
+    def note(self, job: Job, epoch: int) -> bool:  # noqa: ARG002 - of a method
+        """Train everything to the end."""
+        return False
+
+    def claimed(self) -> None:
+        """Claim what was trained to the end."""
+
+
+class Random(Grid):
+    """Draws every value by itself, and draws again what does not fit or was drawn before."""
+
+    def __init__(self, table: Table, seed: int) -> None:
+        plan = plan_of(seed)
+        rng = np.random.default_rng(seed)
+        rows: dict[int, None] = {}
+        names = list(plan.branches)
+        for _ in range(20 * len(table.points)):
+            name = names[rng.integers(len(names))]
+            point = {ARCHITECTURE: name}
+            for axis, distribution in plan.branches[name].ranges.items():
+                values = all_values(distribution)
+                point[axis] = values[rng.integers(len(values))]
+            row = table.row_of[key_of(point)]
+            if table.fits[row]:
+                rows[row] = None
+        self._rows = iter(rows)
+
+
+class Nsga:
+    """Optuna's NSGA-II, asked again for what does not fit; what it repeats is told again, and costs nothing."""
+
+    def __init__(self, table: Table, seed: int, population: int = POPULATION) -> None:
+        self._table, self._plan = table, plan_of(seed)
+        sampler = NSGAIISampler(population_size=population, seed=seed)
+        self._study = optuna.create_study(directions=DIRECTIONS, sampler=sampler)
+        self._known: dict[int, tuple[float, float]] = {}
+        self._training: set[int] = set()
+
+    def propose(self) -> Job | None:
+        """Ask until something fits that was not trained yet."""
+        for _ in range(MAX_ASKED):
+            trial = self._study.ask()
+            row = self._table.row_of[key_of(_suggested(self._plan, trial))]
+            if row in self._known:
+                self._study.tell(trial, self._known[row])
+            elif not self._table.fits[row] or row in self._training:
+                self._study.tell(trial, state=TrialState.PRUNED)
+            else:
+                self._training.add(row)
+                return Job(trial, row)
+        return None
+
+    def note(self, job: Job, epoch: int) -> bool:
+        """Train everything to the end."""
+        if epoch == EPOCHS:
+            values = float(self._table.accuracy[job.row, -1]), float(self._table.macs[job.row])
+            self._known[job.row] = values
+            self._study.tell(job.token, values)
+        return False
+
+    def claimed(self) -> None:
+        """Claim what was trained to the end."""
+
+
+def _suggested(plan: Plan, trial: Trial) -> dict[str, Any]:
+    return plan.suggest(trial)
+
+
+class RayTune:
+    """Ray's `OptunaSearch` with Optuna's TPE, and Ray's ASHA by accuracy: as anybody has them who uses both.
+
+    What does not fit is found out in the trial, which then reports an accuracy of 0 and costs no epochs; ASHA is not
+    shown it. What is proposed twice is trained twice, and a stopped trial is told as it stands.
+    """
+
+    def __init__(self, table: Table, seed: int) -> None:
+        self._table = table
+        plan = plan_of(seed)
+
+        def space(trial: Trial) -> None:
+            _suggested(plan, trial)
+
+        self._searcher = OptunaSearch(space, metric=["macro_accuracy", "macs"], mode=["max", "min"], seed=seed)
+        self._scheduler = AsyncHyperBandScheduler(
+            metric="macro_accuracy", mode="max", max_t=EPOCHS, grace_period=1, reduction_factor=3
+        )
+        self._claimed: list[tuple[float, float]] = []
+        self._count = 0
+
+    def propose(self) -> Job | None:
+        """Start trials until one fits."""
+        for _ in range(MAX_ASKED):
+            self._count += 1
+            name = str(self._count)
+            values = self._searcher.suggest(name)
+            assert isinstance(values, dict)
+            row = self._table.row_of[key_of(values)]
+            if self._table.fits[row]:
+                trial = SimpleNamespace(trial_id=name)
+                self._scheduler.on_trial_add(None, trial)  # type: ignore[arg-type] # it looks at neither
+                return Job(trial, row)
+            self._searcher.on_trial_complete(
+                name, {"macro_accuracy": 0.0, "macs": int(self._table.macs[row]), "training_iteration": 1}
+            )
+        return None
+
+    def note(self, job: Job, epoch: int) -> bool:
+        """Have the scheduler judge, and tell the searcher what ended."""
+        accuracy, macs = float(self._table.accuracy[job.row, epoch - 1]), float(self._table.macs[job.row])
+        result = {"macro_accuracy": accuracy, "macs": macs, "training_iteration": epoch}
+        if epoch == EPOCHS:
+            self._scheduler.on_trial_complete(None, job.token, result)  # type: ignore[arg-type] # as above
+        elif self._scheduler.on_trial_result(None, job.token, result) != TrialScheduler.STOP:  # type: ignore[arg-type]
+            return False
+        self._searcher.on_trial_complete(job.token.trial_id, result)
+        self._claimed.append((accuracy, macs))
+        return True
+
+    def claimed(self) -> list[tuple[float, float]]:
+        """Claim the last value of every trial: the searcher is told all as complete."""
+        return self._claimed
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design of ours.
+
+    Attributes:
+        why: What is different, in words.
+        settings: Of the search, in place of the default.
+        change: Done to the ledger before it is first asked.
+    """
+
+    why: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    change: Callable[[Ledger], None] | None = None
+
+
+class Ours:
+    """The search itself: its ledger, on its plan of the table's space."""
+
+    def __init__(self, table: Table, seed: int, design: Design, surveys: Mapping[str, Survey]) -> None:
+        self._table = table
+        plan = plan_of(seed, **design.settings)
+        study = optuna.create_study(directions=DIRECTIONS)
+        self.ledger = Ledger(study, plan, surveys, NUM_CLIPS)
+        if design.change is not None:
+            design.change(self.ledger)
+
+    def propose(self) -> Job | None:
+        """Ask the ledger."""
+        proposal = self.ledger.propose()
+        if proposal is None:
+            return None
+        return Job(proposal.number, self._table.row_of_config(proposal.config), len(proposal.curve))
+
+    def note(self, job: Job, epoch: int) -> bool:
+        """Tell the ledger."""
+        result = told(self._table, job.row, epoch)
+        ends = bool(self.ledger.note_epoch(job.token, result)) or epoch == EPOCHS
+        if ends:
+            self.ledger.end(job.token, result)
+        return ends
+
+    def claimed(self) -> list[tuple[float, float]]:
+        """Claim what the ledger has as complete."""
+        return [(values[0], values[1]) for _, values in self.ledger.complete]
+
+
+OTHERS: dict[str, Make] = {
+    "grid": Grid,
+    "random": Random,
+    "NSGA-II": Nsga,
+    "TPE + ASHA (Ray)": RayTune,
+}
+SHIPPED = "ours"
+DESIGNS: dict[str, Design] = {
+    SHIPPED: Design("as it is shipped"),
+}
