@@ -19,7 +19,7 @@ from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
 from search.plan import make_plan
 from search.pricing import price
-from search.record import Record
+from search.record import make_record
 from search.settings import SearchSettings
 from search.study import RESULTS
 from training.execution import Execution, has_bf16
@@ -46,7 +46,7 @@ def _with_trials() -> Figure:
     measured: dict[str, float] = {}
     for number in NUM_TRIALS:
         with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
-            _, record = filled(Path(folder) / "study", plan, Record, number)
+            _, record = filled(Path(folder) / "study", plan, make_record, number)
             started = time.perf_counter()
             reject(record, plan)
             measured[f"{number}_trials_ms"] = (time.perf_counter() - started) / NUM_REJECTED * 1e3

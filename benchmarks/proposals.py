@@ -78,12 +78,14 @@ def _rejecting(space: str, path: Path) -> Figure:
     return Figure(f"a rejected proposal of the space {space}", told["ratio"], "times", GOAL, True, measured)
 
 
-def filled(path: Path, plan: Plan, make: Callable[[optuna.Study, Plan], Record]) -> tuple[StudyFolder, Record]:
+def filled(
+    path: Path, plan: Plan, make: Callable[[optuna.Study, Plan], Record], num_before: int = NUM_BEFORE
+) -> tuple[StudyFolder, Record]:
     """Make a study with trials that were rejected and some that run."""
     folder = StudyFolder(path)
     study = folder.create(plan.settings, {})
     filling = make_record(study, plan)
-    for number in range(NUM_BEFORE):
+    for number in range(num_before):
         _propose(filling, plan, number, is_rejected=number >= NUM_RUNNING)
     return folder, make(study, plan)
 

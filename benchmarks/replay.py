@@ -22,8 +22,8 @@ from objectives.front import hypervolume, non_dominated
 from search.branch import Branch
 from search.plan import Plan, make_plan
 from search.ranges import all_values
-from search.view import ARCHITECTURE
 from search.trial_config import TrialConfig
+from search.view import ARCHITECTURE
 
 WORKERS = 2
 MOST_MACS = 30_000_000
@@ -198,7 +198,7 @@ def replay(method: Method, table: Table, budget: int, *, costly: bool = False) -
     return Trace(volumes, claims, len(finished), len(started), _num_partial(method.claimed(), list(finished.values())))
 
 
-def _duration(table: Table, job: Job, costly: bool) -> float:  # noqa: FBT001 - of one caller
+def _duration(table: Table, job: Job, costly: bool) -> float:
     return float(table.macs[job.row]) / 1e6 if costly else 1.0
 
 

@@ -207,9 +207,7 @@ def draw(runs: Mapping[str, Runs], path: Path) -> None:
         (line,) = axes.plot(epochs, middle, label=name, linewidth=2.5 if name == SHIPPED else 1.2)
         axes.fill_between(epochs, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
     axes.axhline(runs[best_other(runs)].final, color="grey", linestyle=":", linewidth=1)
-    axes.set(
-        xlabel="epochs trained", ylabel="hypervolume, share of the whole table's", xlim=(0, None), ylim=(0, 1)
-    )
+    axes.set(xlabel="epochs trained", ylabel="hypervolume, share of the whole table's", xlim=(0, None), ylim=(0, 1))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     picture.savefig(path, dpi=110)

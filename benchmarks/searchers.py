@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -12,8 +12,10 @@ from optuna.trial import Trial, TrialState
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from benchmarks.curves import EPOCHS
+from benchmarks.curves import EPOCHS, SETTINGS
 from benchmarks.replay import Job, Table, key_of, plan_of, told
+from search.advisor import Advisor
+from search.early_stopping import Halving, Level
 from search.ledger import Ledger
 from search.plan import Plan
 from search.pricing import Survey
@@ -21,7 +23,7 @@ from search.ranges import all_values
 from search.view import ARCHITECTURE
 
 NUM_CLIPS = 691  # that the table's curves were trained on
-DIRECTIONS = ("maximize", "minimize")
+DIRECTIONS: list[Literal["maximize", "minimize"]] = ["maximize", "minimize"]
 MAX_ASKED = 2_000  # in a row that led to no training: then the search is over
 POPULATION = 16  # of NSGA-II: its default of 50 would hardly see a second generation
 
@@ -229,6 +231,54 @@ OTHERS: dict[str, Make] = {
     "TPE + ASHA (Ray)": RayTune,
 }
 SHIPPED = "ours"
+
+
+def _levels(*ends: int, one_in: int) -> Callable[[Ledger], None]:
+    """Have trials judged after other epochs."""
+
+    def change(ledger: Ledger) -> None:
+        levels = tuple(Level(SETTINGS.split, 0, end) for end in (*ends, EPOCHS))
+        ledger.levels = levels
+        ledger.halving = Halving(levels, ledger.halving.maximize, one_in, one_in)
+        ledger.advisor = Advisor(ledger.plan, ledger.advisor.surveys, levels)
+
+    return change
+
+
+def _sampled(every: int) -> Callable[[Ledger], None]:
+    """Have the sampler asked more or less often."""
+
+    def change(ledger: Ledger) -> None:
+        ledger.proposer.sampled_every = every
+
+    return change
+
+
+def _expecting(*, ranks: bool, proposes: bool) -> Callable[[Ledger], None]:
+    """Have the surrogate do a part alone."""
+
+    def change(ledger: Ledger) -> None:
+        ledger.ranks_expected, ledger.proposes_expected = ranks, proposes
+
+    return change
+
+
+NEVER = 10**9
 DESIGNS: dict[str, Design] = {
-    SHIPPED: Design("as it is shipped"),
+    SHIPPED: Design(
+        "as it is shipped: judged after a third, one in three goes on; the surrogate ranks, and proposes 3 of 4",
+    ),
+    "TPE, no surrogate": Design("TPE proposes, and trials are ranked by what they reached", {"surrogate": False}),
+    "TPE, nobody stopped": Design("the same without early stopping", {"surrogate": False, "early_stopping": False}),
+    "ranks only": Design("TPE proposes, the surrogate ranks", change=_expecting(ranks=True, proposes=False)),
+    "proposes only": Design(
+        "the surrogate proposes, trials are ranked by what they reached", change=_expecting(ranks=False, proposes=True)
+    ),
+    "nobody stopped": Design("the surrogate proposes, everything is trained to the end", {"early_stopping": False}),
+    "surrogate always": Design("the sampler is never asked once something is expected", change=_sampled(NEVER)),
+    "every second": Design("the sampler is asked every second time", change=_sampled(2)),
+    "one in two": Design("half of the trials go on", change=_levels(3, one_in=2)),
+    "later rung": Design("judged after 4 epochs, half go on", change=_levels(4, one_in=2)),
+    "two rungs": Design("judged after 2 and 4 epochs, half go on", change=_levels(2, 4, one_in=2)),
+    "Sobol start": Design("an evenly spread point of each architecture first", {"sobol": 1}),
 }

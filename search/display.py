@@ -17,7 +17,7 @@ from rich.text import Text
 from objectives.front import non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality
 from objectives.interval import mean_interval
-from search.early_stopping import Level, one_in
+from search.early_stopping import Level
 from search.ledger import Ledger, Proposal
 from search.members import MemberBranch
 from search.plan import Plan
@@ -111,7 +111,7 @@ class Clock:
         expected, num_trials = 0.0, self.ledger.plan.settings.trials
         for rung, (epochs, weight) in enumerate(steps):
             expected += num_trials * epochs * weight
-            num_trials = -(-num_trials // one_in(rung))
+            num_trials = -(-num_trials // self.ledger.halving.one_in(rung))
         return min(1.0, done / expected)
 
     def elapsed_s(self) -> float:

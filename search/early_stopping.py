@@ -54,11 +54,6 @@ def rungs(epochs: int, spacing: int = SPACING, first: int = FIRST_RUNG) -> tuple
     return tuple(reversed(found))
 
 
-def one_in(rung: int) -> int:
-    """Say how many trials must come to the end of a level, the first being 0, for one to go on."""
-    return ONE_IN_FIRST if rung == 0 else ONE_IN_LATER
-
-
 def levels_of_epochs(split: str, epochs: int, *, early_stopping: bool) -> tuple[Level, ...]:
     """Give the levels of one training that is judged at rungs."""
     ends = (*(rungs(epochs) if early_stopping else ()), epochs)
@@ -81,11 +76,15 @@ class Halving:
     Attributes:
         levels: That a trial climbs, the last to its full fidelity.
         maximize: For each value by which trials are ranked, whether more is better.
+        one_in_first: Of the trials that end the first level, one in so many goes on.
+        one_in_later: The same of every later level.
         expected: Values that are expected of trials at the end, to rank them by; others are ranked as they stand.
     """
 
     levels: Sequence[Level]
     maximize: Sequence[bool]
+    one_in_first: int = ONE_IN_FIRST
+    one_in_later: int = ONE_IN_LATER
     expected: dict[int, tuple[float, ...]] = field(default_factory=dict)
     _arrived: list[dict[int, tuple[float, ...]]] = field(default_factory=list)
     _gone_on: list[set[int]] = field(default_factory=list)
@@ -101,6 +100,10 @@ class Halving:
         1
         """
         return next((number for number, level in enumerate(self.levels) if epoch < level.end), len(self.levels) - 1)
+
+    def one_in(self, rung: int) -> int:
+        """Say how many trials must come to the end of a level, the first being 0, for one to go on."""
+        return self.one_in_later if rung else self.one_in_first
 
     def note(self, number: int, epoch: int, values: Sequence[float]) -> bool:
         """Take in what a trial reached; return whether a level that is not the last ends there."""
@@ -133,7 +136,7 @@ class Halving:
         return [
             number
             for rung in range(len(self.levels) - 2, -1, -1)
-            for number in self._best(rung, len(self._arrived[rung]) // one_in(rung))
+            for number in self._best(rung, len(self._arrived[rung]) // self.one_in(rung))
         ]
 
     def promotable_at_last(self, closed: int) -> list[int]:
@@ -145,7 +148,7 @@ class Halving:
         return [
             number
             for rung in range(min(closed, len(self.levels) - 1))
-            for number in self._best(rung, -(-len(self._arrived[rung]) // one_in(rung)))
+            for number in self._best(rung, -(-len(self._arrived[rung]) // self.one_in(rung)))
         ]
 
     def _best(self, rung: int, places: int) -> list[int]:

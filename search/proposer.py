@@ -57,6 +57,7 @@ class Proposer:
     Attributes:
         rejections: How many were rejected for each reason.
         exhausted: Why nothing more can be proposed, or nothing.
+        sampled_every: Where something is expected, one proposal in so many is the sampler's.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Proposer:
         self.plan, self.surveys, self.record = plan, surveys, record
         self.rejections: Counter[str] = Counter()
         self.exhausted = ""
+        self.sampled_every = SAMPLED_EVERY
         self._trained: dict[TrialConfig, int] = {}
         self._streak: list[dict[str, Any]] = []  # what was rejected since the last one that was not
         self._spread: Counter[str] = Counter()  # evenly spread proposals of each architecture
@@ -181,7 +183,7 @@ class Proposer:
 
         Now and then it is the sampler's turn, so that no architecture is given up for what it began with.
         """
-        if advisor is None or len(self._trained) % SAMPLED_EVERY == SAMPLED_EVERY - 1:
+        if advisor is None or len(self._trained) % self.sampled_every == self.sampled_every - 1:
             return False
         seed = proposal_seed(self.plan.settings.seed, self.record.num_trials)
         found = advisor.propose(seed, self._trained)
