@@ -1,29 +1,31 @@
 """What to try next, and who should go on, as far as the trainings so far tell."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from objectives.cost import Cost
 from objectives.front import hypervolume, non_dominated
-from objectives.goals import GOALS, directions
+from objectives.goals import GOALS, directions, of_kind
 from search.branch import Branch
 from search.early_stopping import Level
-from search.estimates import Curve, estimate, gains
+from search.estimates import Curve, gains
 from search.plan import Plan
 from search.pricing import Survey, price
 from search.ranges import draw, nearest
-from search.surrogate import Features, Observation, Surrogate
+from search.study import LATENCY
+from search.surrogate import MAX_OBSERVED, Features, Floats, Observation, Surrogate, tamed
 from search.trial_config import TrialConfig
 
 NUM_DRAWN = 48  # candidates of each architecture, drawn from all that fits
 NUM_CHANGED = 24  # candidates that are a good one with something changed, of each architecture
 MIN_OBSERVED = 6  # trainings before anything is expected of others
 QUANTILES = (-1.53, -0.89, -0.49, -0.16, 0.16, 0.49, 0.89, 1.53)  # of a normal distribution, each an eighth of it
+LEAST_COST = 1e-6  # that has a logarithm
+REFERENCE = -0.05  # of the hypervolume, where all that is compared lies in 0 to 1
 PRIOR_WEIGHT = 2.0  # of the guess how far off a partial training is, in finished trainings
 
 
@@ -34,7 +36,8 @@ class Known:
     config: TrialConfig
     cost: Cost
     costs: Mapping[str, Any]
-    features: npt.NDArray[np.float64]
+    values: Mapping[str, Any]
+    features: Floats
     curve: Curve = ()
     is_complete: bool = False
 
@@ -52,7 +55,9 @@ class Advisor:
         self._features = Features(plan.branches)
         self._known: dict[int, Known] = {}
         self._objectives = plan.settings.objectives
-        self._qualities = [name for name in self._objectives if GOALS[name].kind == "quality"]
+        self._qualities = of_kind("quality", self._objectives)
+        self._measured = [name for name in self._objectives if name == LATENCY]
+        self._priced: dict[Hashable, Cost] = {}
         self._fitted: dict[str, Surrogate] | None = None
         self._expected: dict[int, dict[str, float]] | None = None
 
@@ -62,11 +67,14 @@ class Advisor:
         """Take in a trial, or how far it is."""
         known = self._known.get(number)
         if known is None:
-            known = Known(config, cost, costs, self._of(config, cost))
+            branch = self.plan.branches.get(config.architecture)
+            values = {} if branch is None else branch.values(config)
+            known = Known(config, cost, costs, values, self._features.of(config.architecture, values, cost))
             self._known[number] = known
-        if len(curve) != len(known.curve) or is_complete != known.is_complete:
-            self._fitted = self._expected = None
+        is_new = len(curve) != len(known.curve) or is_complete != known.is_complete
         known.costs, known.curve, known.is_complete = costs, curve, is_complete
+        if is_new and self._is_told(known):
+            self._fitted = self._expected = None
 
     def forget(self, number: int) -> None:
         """Leave a trial out: it failed, or another goes on with it."""
@@ -77,45 +85,70 @@ class Advisor:
         """Give the costs of a trial that was noted."""
         return self._known[number].costs
 
-    def _of(self, config: TrialConfig, cost: Cost) -> npt.NDArray[np.float64]:
-        branch = self.plan.branches.get(config.architecture)
-        values = {} if branch is None else branch.values(config)
-        return self._features.of(config.architecture, values, cost)
-
-    def _surrogates(self) -> dict[str, Surrogate]:
-        """Fit what is expected of each quality; nothing before enough is known."""
-        if self._fitted is None:
-            self._fitted = {}
-            told = [known for known in self._known.values() if self._is_told(known)]
-            if len(told) >= MIN_OBSERVED:
-                for name in self._qualities:
-                    self._fitted[name] = Surrogate(self._features, [self._observe(name, known) for known in told])
-        return self._fitted
+    def _told(self) -> dict[int, Known]:
+        """Give the trials that were trained for a while, in the order of the record, whoever came first."""
+        return {number: self._known[number] for number in sorted(self._known) if self._is_told(self._known[number])}
 
     def _is_told(self, known: Known) -> bool:
-        return known.is_complete or len(known.curve) >= self._levels[0].end
+        enough = known.is_complete or len(known.curve) >= self._levels[0].end
+        return enough and all(math.isfinite(float(known.curve[-1][name])) for name in self._qualities)
 
-    def _observe(self, name: str, known: Known) -> Observation:
-        last = float(known.curve[-1][name])
-        if known.is_complete:
-            return Observation(known.features, last, 0.0)
-        reached = len(known.curve)
-        finished = [each.curve for each in self._known.values() if each.is_complete]
-        expected = estimate(name, known.curve, finished)
-        seen = [float(each.curve[reached - 1][name]) for each in self._known.values() if len(each.curve) >= reached]
-        gained = gains(name, reached, finished)
-        off = sum((each - (expected - last)) ** 2 for each in gained) + PRIOR_WEIGHT * float(np.var(seen))
-        return Observation(known.features, expected, off / (len(gained) + PRIOR_WEIGHT))
+    def _surrogates(self) -> dict[str, Surrogate]:
+        """Fit what is expected of each quality, and of the latency; nothing before enough is known."""
+        if self._fitted is None:
+            self._fitted = {}
+            told = list(self._told().values())
+            if len(told) >= MIN_OBSERVED:
+                for name in self._qualities:
+                    self._fitted[name] = Surrogate(self._features, self._observe(name, told))
+                for name in self._measured:
+                    measured = [known for known in told if known.costs[name] is not None]
+                    observed = [Observation(known.features, _scaled(known.costs[name]), 0.0) for known in measured]
+                    if len(measured) == len(told):
+                        self._fitted[name] = Surrogate(self._features, observed)
+        return self._fitted
+
+    def _observe(self, name: str, told: Sequence[Known]) -> list[Observation]:
+        """Give what each training came to, or will: how far that may be off depends on how far it is alone."""
+        latest = told[-MAX_OBSERVED:]
+        finished = [known.curve for known in told if known.is_complete][-MAX_OBSERVED:]
+        ahead: dict[int, tuple[float, float]] = {}
+        observed = []
+        for known in latest:
+            reached = len(known.curve)
+            if not known.is_complete and reached not in ahead:
+                ahead[reached] = self._ahead(name, reached, [each.curve for each in latest], finished)
+            gain, variance = (0.0, 0.0) if known.is_complete else ahead[reached]
+            observed.append(Observation(known.features, float(known.curve[-1][name]) + gain, variance))
+        return observed
+
+    def _ahead(
+        self, name: str, reached: int, curves: Sequence[Curve], finished: Sequence[Curve]
+    ) -> tuple[float, float]:
+        """Give what a training gains after so many epochs, and the variance of that.
+
+        Before any was finished, it is as uncertain as trainings differ; of those that got so far, or if these are few,
+        of those at the end of the first level.
+        """
+        if reached >= self._levels[-1].end:
+            return 0.0, 0.0
+        gained = _finite(gains(name, reached, finished))
+        gain = float(np.median(gained)) if len(gained) else 0.0
+        seen = _finite([float(each[reached - 1][name]) for each in curves if len(each) >= reached])
+        if len(seen) < MIN_OBSERVED:
+            seen = _finite([float(each[self._levels[0].end - 1][name]) for each in curves])
+        off = float(((gained - gain) ** 2).sum()) + PRIOR_WEIGHT * float(np.var(seen))
+        return gain, off / (len(gained) + PRIOR_WEIGHT)
 
     def expected(self) -> dict[int, dict[str, float]]:
         """Give for each trial that was trained for a while the qualities that are expected of it at the end."""
         if self._expected is None:
-            self._expected = {}
-            told = {number: known for number, known in self._known.items() if self._is_told(known)}
-            features = np.stack([known.features for known in told.values()]) if told else np.zeros((0, 0))
-            for name, surrogate in self._surrogates().items():
-                for number, mean in zip(told, surrogate.expect(features)[0].tolist(), strict=True):
-                    self._expected.setdefault(number, {})[name] = mean
+            surrogates, told = self._surrogates(), self._told()
+            self._expected = {number: {} for number in told} if surrogates else {}
+            for name in self._qualities if surrogates else ():
+                means = surrogates[name].mean(np.stack([known.features for known in told.values()]))
+                for number, mean in zip(told, means.tolist(), strict=True):
+                    self._expected[number][name] = mean
         return self._expected
 
     def propose(self, seed: int, handed_out: Collection[TrialConfig]) -> tuple[str, dict[str, Any]] | None:
@@ -137,16 +170,18 @@ class Advisor:
         ]
         if not candidates:
             return None
-        features = np.stack([self._of(config, cost) for _, _, config, cost in candidates])
+        features = np.stack([self._features.of(name, values, cost) for name, values, _, cost in candidates])
         expected = {name: surrogate.expect(features) for name, surrogate in surrogates.items()}
-        gains = self._gains([cost for *_, cost in candidates], expected)
-        best = int(np.argmax(gains))
+        gained = self._gains([cost for *_, cost in candidates], expected)
+        best = int(np.argmax(gained))
         return candidates[best][0], candidates[best][1]
 
     def _candidates(self, name: str, rng: np.random.Generator) -> Iterator[tuple[dict[str, Any], TrialConfig, Cost]]:
         """Give configurations of an architecture that fit: drawn ones, and good ones with something changed."""
         branch, survey = self.plan.branches[name], self.surveys[name]
-        good = self._good(name)
+        if not survey.fitting:
+            return
+        good = self._good(name) if branch.ranges else []
         for number in range(NUM_DRAWN + NUM_CHANGED):
             values = {each: draw(distribution, rng) for each, distribution in branch.ranges.items()}
             if number < NUM_DRAWN or not good:
@@ -156,28 +191,34 @@ class Advisor:
                 values = self._changed(branch, good[rng.integers(len(good))], values, rng)
             try:
                 config = self.plan.config(self.plan.named(branch, values))
-                cost = price(config, self.plan.settings.precision)
+                cost = self._price(config)
             except ValueError:
                 continue
             if self.plan.budget.fits(cost):
                 yield values, config, cost
 
+    def _price(self, config: TrialConfig) -> Cost:
+        """Price a configuration; a network that was priced before is not built again."""
+        key = config.architecture, config.network, config.input_shape, config.recipe.prune_to
+        if key not in self._priced:
+            self._priced[key] = price(config, self.plan.settings.precision)
+        return self._priced[key]
+
     def _good(self, name: str) -> list[dict[str, Any]]:
         """Give the values of an architecture's own front."""
-        expected = self.expected()
-        own = [number for number in expected if self._known[number].config.architecture == name]
-        if not own:
-            return []
-        points = [self._point(expected[number], self._known[number].costs) for number in own]
+        own = [number for number in self._fitting() if self._known[number].config.architecture == name]
+        points = [self._point(number, self._names) for number in own]
         branch = self.plan.branches[name]
         found = []
-        for number, is_good in zip(own, non_dominated(points, directions(self._objectives)), strict=True):
+        for number, is_good in zip(own, non_dominated(points, directions(self._names)), strict=True):
             if is_good:
-                fields = self._known[number].config.to_dict()
-                found.append(
-                    {each: nearest(among, fields[branch.field(each)]) for each, among in branch.ranges.items()}
-                )
+                values = self._known[number].values
+                found.append({each: nearest(among, values[each]) for each, among in branch.ranges.items()})
         return found
+
+    def _fitting(self) -> list[int]:
+        """Give the trials of which something is expected and that fit: the budget may be another now."""
+        return [number for number in self.expected() if self.plan.budget.fits(self._known[number].cost)]
 
     @staticmethod
     def _changed(
@@ -188,61 +229,81 @@ class Advisor:
         chosen = rng.choice(len(names), size=min(len(names), int(rng.integers(1, 3))), replace=False)
         return {**good, **{names[index]: drawn[names[index]] for index in chosen.tolist()}}
 
-    def _point(self, quality: Mapping[str, float], costs: Mapping[str, Any]) -> list[float]:
-        return [float(quality[name] if name in quality else costs[name]) for name in self._objectives]
+    @property
+    def _names(self) -> list[str]:
+        """What a configuration is judged by: not by a latency that is not known of all."""
+        return [name for name in self._objectives if name not in self._measured or name in self._surrogates()]
 
-    def _gains(
-        self,
-        costs: Sequence[Cost],
-        expected: Mapping[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]],
-    ) -> npt.NDArray[np.float64]:
+    def _point(self, number: int, names: Sequence[str]) -> list[float]:
+        """Give what is expected of a trial, of qualities, and its costs, on a logarithmic scale."""
+        quality, costs = self.expected()[number], self._known[number].costs
+        return [quality[name] if name in quality else _scaled(costs[name]) for name in names]
+
+    def _gains(self, costs: Sequence[Cost], expected: Mapping[str, tuple[Floats, Floats]]) -> Floats:
         """Give how much hypervolume each candidate is expected to add to the front.
 
-        Qualities are taken at the same quantile; costs are on a logarithmic scale; a cost that is only measured (the
-        latency) is left out.
+        Qualities are taken at the same quantile; costs are on a logarithmic scale; a latency is what is expected.
         """
-        known_costs = [name for name in self._objectives if hasattr(costs[0], name)]
-        names = [*self._qualities, *known_costs]
-        if self.plan.settings.mode == "best":
-            names = self._qualities[:1]
+        names = self._qualities[:1] if self.plan.settings.mode == "best" else self._names
         signs = np.array([1.0 if GOALS[name].maximize else -1.0 for name in names])  # more is better
-
-        def scaled(name: str, value: float) -> float:
-            return math.log10(max(1.0, value)) if name in known_costs else value
-
-        there = (
-            np.array(
-                [
-                    [
-                        scaled(name, float(each[name] if name in each else self._known[number].costs[name]))
-                        for name in names
-                    ]
-                    for number, each in self.expected().items()
-                ]
-            )
-            * signs
-        )
-        of_cost = np.array(
-            [[scaled(name, float(getattr(cost, name))) for name in names if name in known_costs] for cost in costs]
-        )
+        there = np.array([self._point(number, names) for number in self._fitting()]).reshape(-1, len(names)) * signs
         candidates = np.zeros((len(costs), len(QUANTILES), len(names)))
         for place, name in enumerate(names):
-            if name in expected:
+            if name in self._qualities:
                 mean, deviation = expected[name]
-                sign = signs[place]
-                candidates[:, :, place] = sign * mean[:, None] + deviation[:, None] * np.array(QUANTILES)
+                candidates[:, :, place] = signs[place] * mean[:, None] + deviation[:, None] * np.array(QUANTILES)
+            elif name in expected:
+                candidates[:, :, place] = -expected[name][0][:, None]
             else:
-                candidates[:, :, place] = -of_cost[:, known_costs.index(name)][:, None]
-        low = np.minimum(there.min(axis=0), candidates.min(axis=(0, 1)))
-        high = np.maximum(there.max(axis=0), candidates.max(axis=(0, 1)))
+                candidates[:, :, place] = -np.array([_scaled(getattr(cost, name)) for cost in costs])[:, None]
+        every = np.vstack([there, candidates.reshape(-1, len(names))])
+        low, high = every.min(axis=0), every.max(axis=0)
         width = np.where(high > low, high - low, 1.0)
         front = ((there - low) / width)[non_dominated(there, [True] * len(names))]
-        scaled_candidates = (candidates - low) / width
-        reference, maximize = np.full(len(names), -0.05), [True] * len(names)
-        before = hypervolume(front, reference, maximize)
-        return np.array(
-            [
-                sum(hypervolume(np.vstack([front, point]), reference, maximize) - before for point in points)
-                for points in scaled_candidates
-            ]
-        )
+        points = ((candidates - low) / width).reshape(-1, len(names))
+        found: Floats = gained_volume(front, points, REFERENCE).reshape(len(costs), len(QUANTILES)).sum(axis=1)
+        return found
+
+
+def _scaled(cost: float) -> float:
+    return math.log10(max(LEAST_COST, cost))
+
+
+def _finite(values: Sequence[float]) -> Floats:
+    """Give the values that are numbers, those far out drawn in; one zero where there is none."""
+    found = np.array([value for value in values if math.isfinite(value)])
+    return tamed(found) if len(found) else np.zeros(1)
+
+
+def gained_volume(front: Floats, points: Floats, reference: float) -> Floats:
+    """Give how much hypervolume each point would add to a front, were it the only one added; more is better.
+
+    Args:
+        front: (F, M), none of which dominates another; F may be 0.
+        points: (N, M).
+        reference: Of every column.
+
+    Returns:
+        (N,).
+
+    >>> gained_volume(np.array([[1.0, 3.0], [2.0, 1.0]]), np.array([[2.0, 2.0], [1.0, 1.0]]), 0.0).tolist()
+    [1.0, 0.0]
+    """
+    if points.shape[1] == 1:  # as high as wide: the second column is the same for all
+        same = np.full((len(front), 1), reference + 1), np.full((len(points), 1), reference + 1)
+        front, points = np.hstack([front, same[0]]), np.hstack([points, same[1]])
+    if points.shape[1] == 2:
+        steps = front[np.argsort(front[:, 0], kind="stable")]
+        ends, heights = np.append(steps[:, 0], np.inf), np.append(steps[:, 1], reference)
+        starts = np.append(reference, steps[:, 0])
+        wide = np.minimum(points[:, :1], ends) - starts
+        high = points[:, 1:] - heights
+        found: Floats = (np.maximum(0.0, wide) * np.maximum(0.0, high)).sum(axis=1)
+        return found
+    worst, maximize = np.full(points.shape[1], reference), [True] * points.shape[1]
+    before = hypervolume(front, worst, maximize)
+    added = np.zeros(len(points))
+    for number, point in enumerate(points):
+        if not (front >= point).all(axis=1).any():
+            added[number] = hypervolume(np.vstack([front, point]), worst, maximize) - before
+    return added

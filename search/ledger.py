@@ -201,6 +201,8 @@ class Ledger:
             state = "stopped" if trial.state == TrialState.PRUNED else "failed"
             self.states[state] += 1
             self.reasons[number] = str(attributes.get(STOPPED) or attributes.get(FAILURE))
+            if state == "failed":
+                self.advisor.forget(number)
             if state == "stopped" and fits:
                 self.waiting[number] = proposal  # it may be among the best yet, when a study grows
 
@@ -209,6 +211,7 @@ class Ledger:
         if STOPPED in attributes:
             self._tell(number, "stopped", str(attributes[STOPPED]))
         elif FAILURE in attributes:
+            self.advisor.forget(number)
             self._tell(number, "failed", str(attributes[FAILURE]))
         elif not self.plan.budget.fits(proposal.cost):
             reason = f"not trained on: {OverBudgetError(proposal.cost, self.plan.budget)}"

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from objectives.cost import Cost
 from search.branch import Branch
@@ -29,6 +29,9 @@ APART = 0.35  # distance that two architectures are apart, all else alike; the l
 SCALES_OF_COST = (0.3, 0.6, 1.2)
 SCALES_OF_SETTINGS = (0.5, 1.0, 2.0)
 NOISES = (0.1, 0.3, 1.0)  # standard deviation, in that of what was observed
+JITTER = 1e-8  # of the variance, at the least: the same observed twice has no Cholesky factor without it
+ROUNDING = 1e-9  # values that differ by a smaller share are equal
+FENCE = 3.0  # times the distance of the quartiles that a value may lie beyond them
 
 Floats = npt.NDArray[np.float64]
 
@@ -80,8 +83,9 @@ def _is_ordered(distribution: CategoricalDistribution) -> bool:
 
 
 def _places(distribution: BaseDistribution, value: Any) -> list[float]:
-    if not isinstance(distribution, CategoricalDistribution):
-        return [min(1.0, max(0.0, place(distribution, value)))]
+    if isinstance(distribution, IntDistribution | FloatDistribution):
+        return [place(distribution, min(max(value, distribution.low), distribution.high))]
+    assert isinstance(distribution, CategoricalDistribution)
     if not _is_ordered(distribution):
         return [0.5 if value == each else 0.0 for each in distribution.choices]
     order = sorted(each for each in distribution.choices if isinstance(each, int | float))
@@ -115,8 +119,10 @@ class Surrogate:
         """
         latest = observed[-MAX_OBSERVED:]
         self._x = np.stack([each.features for each in latest])
-        values = np.array([each.value for each in latest])
-        self._mean, self._spread = float(values.mean()), float(values.std()) or 1.0
+        values = tamed(np.array([each.value for each in latest]))
+        self._mean, self._spread = float(values.mean()), float(values.std())
+        if self._spread <= ROUNDING * max(1.0, abs(self._mean)):
+            self._spread = 1.0
         y = (values - self._mean) / self._spread
         extra = np.array([each.variance for each in latest]) / self._spread**2
         best = -math.inf
@@ -124,13 +130,27 @@ class Surrogate:
             scales = features.scales(of_cost, of_settings)
             alike = _kernel(self._x / scales, self._x / scales)
             for noise in NOISES:
-                lower = np.linalg.cholesky(alike + np.diag(noise**2 + extra))
-                weights = np.linalg.solve(lower.T, np.linalg.solve(lower, y))
-                likely = -0.5 * float(y @ weights) - float(np.log(np.diag(lower)).sum())
+                lower, whitened = _whiten(alike + np.diag(JITTER + noise**2 + extra), y)
+                likely = -0.5 * float(whitened @ whitened) - float(np.log(np.diag(lower)).sum())
                 if likely > best:
                     best = likely
-                    self._scales, self._lower, self._weights = scales, lower, weights
+                    self._scales, self._lower, found = scales, lower, whitened
                     self.noise = noise * self._spread
+        self._inverse = np.linalg.inv(self._lower)
+        self._weights = self._inverse.T @ found
+
+    def mean(self, features: Floats) -> Floats:
+        """Give the mean alone, which is faster.
+
+        Args:
+            features: (N, D), of the configurations.
+
+        Returns:
+            (N,).
+        """
+        alike = _kernel(features / self._scales, self._x / self._scales)
+        found: Floats = self._mean + self._spread * (alike @ self._weights)
+        return found
 
     def expect(self, features: Floats) -> tuple[Floats, Floats]:
         """Give the mean and the standard deviation of the figure, without the noise of measuring it.
@@ -143,9 +163,38 @@ class Surrogate:
         """
         alike = _kernel(features / self._scales, self._x / self._scales)
         mean = self._mean + self._spread * (alike @ self._weights)
-        known = np.linalg.solve(self._lower, alike.T)
+        known = self._inverse @ alike.T
         variance = np.maximum(1e-9, 1.0 - (known**2).sum(axis=0))
         return mean, self._spread * np.sqrt(variance)
+
+
+def tamed(values: Floats) -> Floats:
+    """Draw in what lies far out, such as the log loss of a training that broke down; it stays the worst.
+
+    Source of how far: the outer fences of Tukey, Exploratory Data Analysis, 1977.
+
+    Args:
+        values: (N,).
+
+    >>> tamed(np.array([1.0, 1.1, 1.2, 1.3, 90.0])).tolist()
+    [1.0, 1.1, 1.2, 1.3, 1.9]
+    """
+    if not len(values):
+        return values
+    low, high = np.quantile(values, (0.25, 0.75))
+    reach = FENCE * (high - low)
+    return np.clip(values, low - reach, high + reach) if reach > 0 else values
+
+
+def _whiten(covariance: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Give the Cholesky factor L of a covariance, and what solves L x = y: the last row of one larger by y."""
+    count = len(y)
+    larger = np.empty((count + 1, count + 1))
+    larger[:count, :count] = covariance
+    larger[count, :count] = larger[:count, count] = y
+    larger[count, count] = 1.0 + float(y @ y) / JITTER
+    lower = np.linalg.cholesky(larger).astype(np.float64, copy=False)
+    return lower[:count, :count], lower[count, :count]
 
 
 def _kernel(one: Floats, other: Floats) -> Floats:
