@@ -181,9 +181,10 @@ class Proposer:
     def _enqueue_expected(self, advisor: Advisor | None) -> bool:
         """Have asked for what is expected to add most to the front; False where nothing is expected.
 
-        Now and then it is the sampler's turn, so that no architecture is given up for what it began with.
+        Now and then it is the sampler's turn, so that no architecture is given up for what it began with; and after a
+        rejection, lest the same that builds no network is expected again.
         """
-        if advisor is None or len(self._trained) % self.sampled_every == self.sampled_every - 1:
+        if advisor is None or self._streak or len(self._trained) % self.sampled_every == self.sampled_every - 1:
             return False
         seed = proposal_seed(self.plan.settings.seed, self.record.num_trials)
         found = advisor.propose(seed, self._trained)

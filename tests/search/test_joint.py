@@ -11,8 +11,10 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from models import ARCHITECTURES, Architecture, Counts
+from search.advisor import MIN_OBSERVED
 from search.ledger import Ledger
 from search.plan import make_plan
+from search.proposer import SAMPLED_EVERY
 from search.ranges import EmptySpaceError
 from search.settings import SearchSettings
 from search.view import ARCHITECTURE
@@ -61,23 +63,28 @@ def start(asked, study=None):
     return Ledger(study, plan.fitting(surveys), surveys, num_clips=960)
 
 
-def train(ledger, proposal):
-    """Tell the ledger what a network of this tilt would reach."""
+def train(ledger, proposal, ahead=None):
+    """Tell the ledger what a network of this tilt would reach; one architecture may be `ahead` of the other."""
     network = proposal.config.network
-    accuracy = 0.8 - 0.5 * abs(network.tilt - BEST[proposal.config.architecture]) + 0.005 * network.width
+    accuracy = (
+        0.1 * (proposal.config.architecture == ahead)
+        + 0.8
+        - 0.5 * abs(network.tilt - BEST[proposal.config.architecture])
+        + 0.005 * network.width
+    )
     epoch = {"epoch": 1, "train_loss": 1.0, "macro_accuracy": accuracy, "log_loss": 1.0, "duration_s": 0.1}
     quality = {"macro_accuracy": accuracy, "log_loss": 1.0}
     told = {"epochs": json.dumps([epoch]), "quality": json.dumps(quality), "versions": "{}"}
     assert ledger.end(proposal.number, told) == "complete"
 
 
-def search(seed):
+def search(seed, ahead=None, **values):
     """Search 60 networks; give the ledger and what was trained."""
-    ledger = start(settings(trials=60, seed=seed))
+    ledger = start(settings(trials=60, seed=seed, **values))
     proposals = []
     while (proposal := ledger.propose()) is not None:
         proposals.append(proposal)
-        train(ledger, proposal)
+        train(ledger, proposal, ahead)
     assert len(proposals) == 60
     return ledger, proposals
 
@@ -87,8 +94,9 @@ def searched(pair):
     return search(seed=5)
 
 
-def test_each_architecture_is_led_to_its_own_optimum(pair):
-    searches = [search(seed)[1] for seed in range(3)]
+@pytest.mark.parametrize("surrogate", [False, True])
+def test_each_architecture_is_led_to_its_own_optimum(pair, surrogate):
+    searches = [search(seed, "steep", surrogate=surrogate)[1] for seed in range(3)]  # the dearer one is worth its price
     for name, best in BEST.items():
         away = [
             [abs(each.config.network.tilt - best) for each in proposals if each.config.architecture == name]
@@ -98,10 +106,27 @@ def test_each_architecture_is_led_to_its_own_optimum(pair):
         assert np.mean([each[-8:] for each in away]) < random / 2, name
 
 
-def test_an_architecture_of_which_most_is_rejected_gets_its_trials(searched):
+def kinds(ledger, proposals):
+    trials = ledger.study.get_trials()
+    return [trials[each.number].user_attrs.get("origin", {}).get("kind", "sampled") for each in proposals]
+
+
+def test_an_architecture_that_is_never_better_gets_its_share_of_every_fourth_trial(searched):
     ledger, proposals = searched
+    turns = [each.config.architecture for each in proposals[3::SAMPLED_EVERY]]
+    assert "expected" not in kinds(ledger, proposals[3::SAMPLED_EVERY])
+    assert min(Counter(turns)[name] for name in MACS) >= len(turns) / 4
+    others = [kind for place, kind in enumerate(kinds(ledger, proposals)) if place % SAMPLED_EVERY != 3]
+    assert others[MIN_OBSERVED:] == ["expected"] * len(others[MIN_OBSERVED:])
+
+
+@pytest.mark.parametrize("values", [{"surrogate": False}, {"sampler": "random"}, {"sampler": "nsga2"}])
+def test_another_sampler_or_no_surrogate_is_asked_for_every_proposal(pair, values):
+    ledger, proposals = search(5, **values)
+    assert ledger.ranks_expected == values.get("surrogate", True)
+    assert set(kinds(ledger, proposals)) <= {"published", "sampled", "repaired"}
     trained = Counter(each.config.architecture for each in proposals)
-    assert min(trained.values()) >= 15
+    assert min(trained[name] for name in MACS) >= 15
     trials = ledger.study.get_trials()
     rejected = Counter(trial.params[ARCHITECTURE] for trial in trials if "rejected" in trial.user_attrs)
     assert rejected["steep"] > rejected["shallow"]
