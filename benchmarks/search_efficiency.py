@@ -151,8 +151,7 @@ def page(runs: Mapping[str, Runs], costly: Mapping[str, Runs], told: str) -> str
         "",
         told,
         "",
-        "| method | hypervolume after all epochs: 10 %, median, 90 % of the seeds | of what it calls its front | "
-        "partial values on that | trained to the end | started |",
+        "| method | hypervolume at the end: 10 %, median, 90 % | of its own front | partial values | trained | begun |",
         "|---|---|---|---|---|---|",
     ]
     for name, each in runs.items():
@@ -164,10 +163,9 @@ def page(runs: Mapping[str, Runs], costly: Mapping[str, Runs], told: str) -> str
             )
     lines += [
         "",
-        f"The best of the others is {bar}, with {runs[bar].final:.1%}. Epochs until fully trained networks have as "
-        "much:",
+        f"The best of the others is {bar}, with {runs[bar].final:.1%}. Epochs to as much, of what is fully trained:",
         "",
-        "| method | 10 % | median | 90 % of the seeds | median, of all epochs | where an epoch takes time by its MACs |",
+        "| method | 10 % | median | 90 % of the seeds | median, of all epochs | where large networks take longer |",
         "|---|---|---|---|---|---|",
     ]
     for name, each in runs.items():

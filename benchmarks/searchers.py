@@ -17,7 +17,6 @@ from benchmarks.replay import Job, Table, key_of, plan_of, told
 from search.advisor import Advisor
 from search.early_stopping import Halving, Level
 from search.ledger import Ledger
-from search.plan import Plan
 from search.pricing import Survey
 from search.ranges import all_values
 from search.view import ARCHITECTURE
@@ -97,7 +96,7 @@ class Nsga:
         """Ask until something fits that was not trained yet."""
         for _ in range(MAX_ASKED):
             trial = self._study.ask()
-            row = self._table.row_of[key_of(_suggested(self._plan, trial))]
+            row = self._table.row_of[key_of(self._plan.suggest(trial))]
             if row in self._known:
                 self._study.tell(trial, self._known[row])
             elif not self._table.fits[row] or row in self._training:
@@ -119,10 +118,6 @@ class Nsga:
         """Claim what was trained to the end."""
 
 
-def _suggested(plan: Plan, trial: Trial) -> dict[str, Any]:
-    return plan.suggest(trial)
-
-
 class RayTune:
     """Ray's `OptunaSearch` with Optuna's TPE, and Ray's ASHA by accuracy: as anybody has them who uses both.
 
@@ -135,7 +130,7 @@ class RayTune:
         plan = plan_of(seed)
 
         def space(trial: Trial) -> None:
-            _suggested(plan, trial)
+            plan.suggest(trial)
 
         self._searcher = OptunaSearch(space, metric=["macro_accuracy", "macs"], mode=["max", "min"], seed=seed)
         self._scheduler = AsyncHyperBandScheduler(
