@@ -62,8 +62,15 @@ class Grid:
         """Claim what was trained to the end."""
 
 
+class ShuffledGrid(Grid):
+    """Every point of the grid to the end, in an order that the seed draws."""
+
+    def __init__(self, table: Table, seed: int) -> None:
+        self._rows = iter(np.random.default_rng(seed).permutation(np.flatnonzero(table.fits)).tolist())
+
+
 class Random(Grid):
-    """Draws every value by itself, and draws again what does not fit or was drawn before."""
+    """Draws the architecture, then every value of it, and draws again what does not fit or was drawn before."""
 
     def __init__(self, table: Table, seed: int) -> None:
         plan = plan_of(seed)
@@ -221,6 +228,7 @@ class Ours:
 
 OTHERS: dict[str, Make] = {
     "grid": Grid,
+    "grid, shuffled": ShuffledGrid,
     "random": Random,
     "NSGA-II": Nsga,
     "TPE + ASHA (Ray)": RayTune,
