@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from multiprocessing import get_context
@@ -26,7 +27,7 @@ import torch
 from data.device import num_cores
 from data.front_end import FRONT_ENDS
 from data.layout import Scenes, hold_out, read_scenes
-from objectives.quality import Quality
+from objectives.quality import figures
 from search.plan import Plan, make_plan
 from search.pricing import price
 from search.ranges import all_values
@@ -34,7 +35,7 @@ from search.settings import SearchSettings
 from search.view import ARCHITECTURE
 from training.allocator import keep_freed_memory
 from training.execution import Execution, has_bf16
-from training.loop import TrainingRun
+from training.loop import EpochResult, TrainingRun
 from training.material import Material, load_material
 
 SPACE = Path(__file__).with_name("curves_space.yaml")
@@ -54,11 +55,11 @@ Point = Mapping[str, Any]
 
 def grid(plan: Plan) -> list[dict[str, Any]]:
     """List every configuration of the space, by the values that vary."""
-    points = []
-    for name, branch in plan.branches.items():
-        for values in product(*(all_values(distribution) for distribution in branch.ranges.values())):
-            points.append({ARCHITECTURE: name, **dict(zip(branch.ranges, values, strict=True))})
-    return points
+    return [
+        {ARCHITECTURE: name, **dict(zip(branch.ranges, values, strict=True))}
+        for name, branch in plan.branches.items()
+        for values in product(*(all_values(distribution) for distribution in branch.ranges.values()))
+    ]
 
 
 def priced(plan: Plan, points: Sequence[Point]) -> pd.DataFrame:
@@ -92,25 +93,18 @@ def train(data: Path, cache: Path, point: Point, seed: int) -> list[dict[str, fl
     """Train one configuration on one core; give the figures of each epoch."""
     keep_freed_memory()
     torch.set_num_threads(1)
-    plan = make_plan(SETTINGS, NUM_CLASSES)
-    record = {**plan.config(point).to_dict(), "seed": seed}
-    config = type(plan.config(point)).from_dict(record)
+    config = make_plan(SETTINGS, NUM_CLASSES).config(point)
+    config = replace(config, recipe=replace(config.recipe, seed=seed))
     way = Execution(channels_last=True, bf16=has_bf16(CPU))
     run = TrainingRun(config.build, config.recipe, _material(data, cache, config.front_end), CPU, way)
     while not run.is_over:
         run.run_epoch()
-    return [
-        {"epoch": result.epoch, "train_loss": result.train_loss, **figures(result.quality)} for result in run.results
-    ]
+    return [{"epoch": result.epoch, **_kept(result)} for result in run.results]
 
 
-def figures(quality: Quality) -> dict[str, float]:
-    """Give what the table keeps of the quality after an epoch."""
-    return {
-        "macro_accuracy": quality.macro_accuracy,
-        "log_loss": quality.log_loss,
-        "worst_device_accuracy": min(score.accuracy for score in quality.by_device.values()),
-    }
+def _kept(result: EpochResult) -> dict[str, Any]:
+    told = {"train_loss": result.train_loss, **figures(result.quality)}
+    return {name: told[name] for name in FIGURES}
 
 
 def joined(table: pd.DataFrame, lines: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

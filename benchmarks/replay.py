@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.curves import EPOCHS, FIGURES, NUM_CLASSES, SETTINGS, TABLE
-from objectives.budget import parse_budget
+from objectives.budget import BUDGETS
 from objectives.front import hypervolume, non_dominated
 from search.branch import Branch
 from search.plan import Plan, make_plan
@@ -26,7 +26,7 @@ from search.trial_config import TrialConfig
 from search.view import ARCHITECTURE
 
 WORKERS = 2
-MOST_MACS = 30_000_000
+MOST_MACS = BUDGETS["dcase2022"].limits()["macs"]
 LEAST_MACS = 300_000  # below every network of the table: where the scale begins
 CHANCE = 1 / NUM_CLASSES
 
@@ -80,7 +80,11 @@ def key_of(point: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def read_table(path: Path = TABLE, seed: int = 0) -> Table:
-    """Read the table of learning curves, as the training from one seed went."""
+    """Read the table of learning curves, as the training from one seed went.
+
+    Raises:
+        ValueError: A configuration that fits was not trained.
+    """
     frame = pd.read_parquet(path)
     plan = make_plan(SETTINGS, NUM_CLASSES)
     points, macs, fits, curves = [], [], [], []
@@ -97,6 +101,12 @@ def read_table(path: Path = TABLE, seed: int = 0) -> Table:
         known = len(own) == EPOCHS
         curves.append(own[list(FIGURES)].to_numpy(np.float64) if known else np.full((EPOCHS, len(FIGURES)), np.nan))
     whole = np.stack(curves)
+    missing = np.flatnonzero(np.isnan(whole[:, -1, 0]) & np.array(fits))
+    if len(missing) and seed == SETTINGS.seed:
+        raise ValueError(
+            f"{path} has no curve of {len(missing)} configurations that fit, {dict(points[missing[0]])} among them; "
+            "let `python -m benchmarks.curves` finish"
+        )
     return Table(
         tuple(points), np.array(macs), np.array(fits), {name: whole[:, :, i] for i, name in enumerate(FIGURES)}
     )
@@ -239,6 +249,3 @@ def plan_of(seed: int, **overrides: Any) -> Plan:
     """Make the plan of a search of the table's space."""
     settings = replace(SETTINGS, **{"trials": 10_000, "seed": seed, **overrides})
     return make_plan(settings, NUM_CLASSES)
-
-
-assert parse_budget("dcase2022").macs == MOST_MACS

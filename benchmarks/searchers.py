@@ -17,7 +17,6 @@ from benchmarks.replay import Job, Table, key_of, plan_of, told
 from search.advisor import Advisor
 from search.early_stopping import Halving, Level
 from search.ledger import Ledger
-from search.plan import Plan
 from search.pricing import Survey
 from search.ranges import all_values
 from search.view import ARCHITECTURE
@@ -63,8 +62,15 @@ class Grid:
         """Claim what was trained to the end."""
 
 
+class ShuffledGrid(Grid):
+    """Every point of the grid to the end, in an order that the seed draws."""
+
+    def __init__(self, table: Table, seed: int) -> None:
+        self._rows = iter(np.random.default_rng(seed).permutation(np.flatnonzero(table.fits)).tolist())
+
+
 class Random(Grid):
-    """Draws every value by itself, and draws again what does not fit or was drawn before."""
+    """Draws the architecture, then every value of it, and draws again what does not fit or was drawn before."""
 
     def __init__(self, table: Table, seed: int) -> None:
         plan = plan_of(seed)
@@ -97,7 +103,7 @@ class Nsga:
         """Ask until something fits that was not trained yet."""
         for _ in range(MAX_ASKED):
             trial = self._study.ask()
-            row = self._table.row_of[key_of(_suggested(self._plan, trial))]
+            row = self._table.row_of[key_of(self._plan.suggest(trial))]
             if row in self._known:
                 self._study.tell(trial, self._known[row])
             elif not self._table.fits[row] or row in self._training:
@@ -119,10 +125,6 @@ class Nsga:
         """Claim what was trained to the end."""
 
 
-def _suggested(plan: Plan, trial: Trial) -> dict[str, Any]:
-    return plan.suggest(trial)
-
-
 class RayTune:
     """Ray's `OptunaSearch` with Optuna's TPE, and Ray's ASHA by accuracy: as anybody has them who uses both.
 
@@ -135,7 +137,7 @@ class RayTune:
         plan = plan_of(seed)
 
         def space(trial: Trial) -> None:
-            _suggested(plan, trial)
+            plan.suggest(trial)
 
         self._searcher = OptunaSearch(space, metric=["macro_accuracy", "macs"], mode=["max", "min"], seed=seed)
         self._scheduler = AsyncHyperBandScheduler(
@@ -226,6 +228,7 @@ class Ours:
 
 OTHERS: dict[str, Make] = {
     "grid": Grid,
+    "grid, shuffled": ShuffledGrid,
     "random": Random,
     "NSGA-II": Nsga,
     "TPE + ASHA (Ray)": RayTune,
