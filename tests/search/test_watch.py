@@ -14,7 +14,8 @@ from ray.tune.schedulers import FIFOScheduler
 from search.cluster import local_cluster
 from search.watch import Watch, error_text, failure_kind
 
-WAYS = ["fine", "stops", "holds the lock", "sleeps in setup", "sleeps in reset", "raises", "exits", "no memory"]
+# One of those that sleep is given the process of the first, the other one of its own.
+WAYS = ["fine", "stops", "holds the lock", "sleeps", "sleeps, too", "raises", "exits", "no memory"]
 HANGING = WAYS[1:5]
 LATER_S = 1_000_000.0
 
@@ -24,13 +25,11 @@ class Breaks(tune.Trainable):
 
     def setup(self, config):
         self.way, self.epoch, self.folder = config["way"], 0, Path(config["folder"])
-        if self.way == "sleeps in setup":
+        if self.way.startswith("sleeps"):
             self.hang(lambda: time.sleep(600))
 
     def reset_config(self, new_config):
         self.setup(new_config)
-        if self.way == "sleeps in reset":
-            self.hang(lambda: time.sleep(600))
         return True
 
     def hang(self, how):
@@ -129,7 +128,7 @@ def test_what_hangs_is_killed_for_good_and_what_breaks_says_why(tmp_path, monkey
     kinds = {way: failure.kind for way, failure in told.failures.items()}
     others = {"raises": "error", "exits": "crash", "no memory": "out of memory"}
     assert kinds == dict.fromkeys(HANGING, "hung") | others
-    assert told.failures["stops"].reason == "hung: no epoch ended within 3,600 s"
+    assert told.failures["stops"].reason.startswith("hung: no epoch ended within ")
     assert told.failures["raises"].reason == "ValueError: a sentence that says what was wrong"
     assert told.failures["exits"].reason == "crash: its process ended without saying why"
     assert told.failures["no memory"].reason == "out of memory: MemoryError: Unable to allocate 1.00 TiB"
