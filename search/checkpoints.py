@@ -197,9 +197,10 @@ class Checkpoints:
     def _is_used(self) -> bool:
         if self.is_folder:
             folder = Path(self.place) / self.study
-            return folder.exists() and any(folder.iterdir())
+            return any(path.is_file() for path in folder.rglob("*"))
         with self._using():
-            return bool(self._filesystem.get_file_info(FileSelector(self._root, allow_not_found=True)))
+            there = self._filesystem.get_file_info(FileSelector(self._root, allow_not_found=True, recursive=True))
+            return any(each.type == FileType.File for each in there)
 
     def _write(self, local: Path, there: str) -> None:
         parent, _, name = there.rpartition("/")

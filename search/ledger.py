@@ -56,7 +56,7 @@ def levels_of(settings: SearchSettings, splits: Sequence[str]) -> tuple[Level, .
         splits: That trials are trained on, one after the other; nothing where epochs are the fidelity.
     """
     if splits:
-        return levels_of_splits(splits, settings.epochs)
+        return levels_of_splits(splits if settings.early_stopping else splits[-1:], settings.epochs)
     return levels_of_epochs(settings.split, settings.epochs, early_stopping=settings.early_stopping)
 
 
@@ -151,6 +151,8 @@ class Ledger:
         self._finished: dict[int, Curve] = {}  # of the complete
         self.hopeless = ""
         self._to_take_up: list[Proposal] = []
+        self._to_reopen: list[Proposal] = []
+        self._num_failed = 0  # that this driver has seen
         self._continued: set[int] = set()
         self._attempts: dict[int, list[dict[str, Any]]] = {}
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
@@ -159,7 +161,6 @@ class Ledger:
             self._take_over(trial)
         self._judge_again()
         self.proposer = Proposer(plan, surveys, self.record, num_clips, self.study.get_trials(deepcopy=False))
-        self._give_up_if_hopeless()
 
     def _take_over(self, trial: FrozenTrial) -> None:
         is_running = trial.state == TrialState.RUNNING
@@ -179,6 +180,7 @@ class Ledger:
         proposal = Proposal(
             number, config, price(config, self.plan.settings.precision), self.levels[self.halving.level(len(curve))],
             tuple(curve), attributes.get(CONTINUES), attributes.get(LATENCY),
+            any(attempt.get("is_memory") for attempt in self._attempts[number]),
         )  # fmt: skip
         continued = attributes.get(CONTINUES)
         if continued is not None:
@@ -193,8 +195,8 @@ class Ledger:
             self.states["complete"] += 1
             if fits:
                 self.complete.append((number, tuple(trial.values)))
-            self._finished[number] = curve
-            self._advise(proposal, is_complete=True)
+                self._finished[number] = curve
+                self._advise(proposal, is_complete=True)
         elif trial.state == TrialState.RUNNING:
             self._take_over_running(proposal, attributes)
         else:
@@ -204,7 +206,14 @@ class Ledger:
             if state == "failed":
                 self.advisor.forget(number)
             if state == "stopped" and fits:
-                self.waiting[number] = proposal  # it may be among the best yet, when a study grows
+                self._take_over_stopped(proposal)
+
+    def _take_over_stopped(self, proposal: Proposal) -> None:
+        """Remember a stopped trial, which may be among the best yet when a study grows."""
+        if len(proposal.curve) in [level.end for level in self.levels[:-1]]:
+            self.waiting[proposal.number] = proposal
+        else:  # it was stopped for a budget of the past
+            self._to_reopen.append(proposal)
 
     def _take_over_running(self, proposal: Proposal, attributes: Mapping[str, Any]) -> None:
         number = proposal.number
@@ -294,12 +303,15 @@ class Ledger:
         for number in self._promotable():
             if number in self.waiting:
                 return self._promote(self.waiting.pop(number))
+        if self._to_reopen and self.num_started < self.plan.settings.trials:
+            return self._reopen(self._to_reopen.pop(0))
         accepted = self._accept()
         if accepted is not None:
             return Proposal(accepted.number, accepted.config, accepted.cost, self.levels[0])
         lowest = min(
             (self.levels.index(each.proposal.level) for each in self.running.values()), default=len(self.levels)
         )
+        self._expect()
         for number in self.halving.promotable_at_last(lowest):
             if number in self.waiting and number not in self.reasons:
                 return self._promote(self.waiting.pop(number))
@@ -385,11 +397,17 @@ class Ledger:
 
     def _promotable(self) -> list[int]:
         """Give the trials that may go on now, ranked by what is expected of them."""
-        if self.ranks_expected:
-            for number, qualities in self.advisor.expected().items():
-                costs = self.advisor.costs(number)
-                self.halving.expected[number] = tuple(float({**costs, **qualities}[name]) for name in self._ranked)
+        self._expect()
         return self.halving.promotable()
+
+    def _expect(self) -> None:
+        """Have trials ranked by what is expected of them now."""
+        if not self.ranks_expected:
+            return
+        self.halving.expected = {}
+        for number, qualities in self.advisor.expected().items():
+            known = {**self.advisor.costs(number), **qualities}
+            self.halving.expected[number] = tuple(float(known[name]) for name in self._ranked)
 
     def _advise(self, proposal: Proposal, *, is_complete: bool = False) -> None:
         self.advisor.note(
@@ -458,7 +476,7 @@ class Ledger:
         """Have a trial whose process broke taken up from its checkpoint, so often at one epoch as is allowed."""
         number = running.proposal.number
         attempts = self._attempts.setdefault(number, [])
-        attempts.append({"epoch": running.epoch, "reason": error})
+        attempts.append({"epoch": running.epoch, "reason": error, "is_memory": is_memory})
         here = sum(attempt["epoch"] == running.epoch for attempt in attempts)
         if here > self.plan.settings.retries:
             again = f" (tried {here} times)" if here > 1 else ""
@@ -468,6 +486,7 @@ class Ledger:
         return "retried"
 
     def _fail(self, number: int, reason: str) -> str:
+        self._num_failed += 1
         self.record.show(number, None)
         self.advisor.forget(number)
         self.record.set(number, FAILURE, reason)
@@ -483,5 +502,6 @@ class Ledger:
 
     def _give_up_if_hopeless(self) -> None:
         failed = self.states["failed"]
-        if failed >= MAX_FAILED_AT_FIRST and failed == self.num_ended and not self.waiting and not self.hopeless:
-            self.hopeless = f"the first {failed} trials all failed"
+        in_hand = self.running or self.waiting or self._to_take_up
+        if self._num_failed >= MAX_FAILED_AT_FIRST and failed == self.num_ended and not in_hand:
+            self.hopeless = self.hopeless or f"the first {failed} trials all failed"

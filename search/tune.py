@@ -80,8 +80,9 @@ class StudySearcher(Stateless, Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override] # Ray's own names no FINISHED
         """Give the config of the next job; None where there is none now, FINISHED where there will be none."""
-        if len(self.ledger.running) >= self.use.workers:
-            return None  # what is proposed later knows more
+        running = self.ledger.running.values()
+        if len(running) >= self.use.workers or any(each.proposal.is_alone for each in running):
+            return None  # what is proposed later knows more; who is to be alone would never find room
         with self.writing():
             proposal = self.ledger.propose()
         if proposal is None:
@@ -152,16 +153,16 @@ class Interruption:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Remember a SIGINT for the length of a `with` block of the main thread; a background job ignores it."""
-        before = signal.getsignal(signal.SIGINT)
-        if before == signal.SIG_IGN:
-            yield
-            return
-        signal.signal(signal.SIGINT, self._interrupt)
+        """Remember a SIGINT or SIGTERM for the length of a `with` block of the main thread; one that is ignored stays so."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        watched = [number for number, handler in before.items() if handler != signal.SIG_IGN]
+        for number in watched:
+            signal.signal(number, self._interrupt)
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number in watched:
+                signal.signal(number, before[number])
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signal calls it
         self.seen = True
