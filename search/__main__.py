@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from objectives.budget import DEFAULT_BUDGET, parse_budget
+from objectives.goals import GOALS, first_quality
 from objectives.quality import Quality
 from search.command_confirm import confirm
 from search.command_extend import extend
@@ -182,9 +183,12 @@ def _run(go: Callable[[], object], folder: StudyFolder) -> None:
     carry_out(go, folder)
     is_training = folder.settings().train
     (print_seeds if is_training else print_front)(folder)
-    plot = f"scenefront plot {folder.address}     the front as a page and as a picture\n      "
+    chosen = (
+        f"scenefront confirm {folder.address}  the front trained again: how sure it is\n      "
+        f"scenefront plot {folder.address}     the front as a page and as a picture\n      "
+    )
     out.print(
-        f"\nNext: {'' if is_training else plot}"
+        f"\nNext: {'' if is_training else chosen}"
         f"scenefront export {folder.address}   the best network, to take away\n"
         f"      scenefront front {folder.address}    this table again",
         soft_wrap=True,
@@ -225,10 +229,12 @@ def status(study: str | None, results: Path, as_json: bool) -> None:
     for state, count in counts.items():
         why = ", ".join(f"{number} {kind}" for kind, number in rejected.items()) if state == "rejected" else ""
         out.print(f"  {count:>5} {state}{f' ({why})' if why else ''}")
-    for row in table[table["state"].isin(("running", "interrupted", "failed"))].itertuples():
-        reached = f", macro accuracy {row.macro_accuracy:.3f}" if row.epoch else ""
+    shown = GOALS[first_quality(settings.objectives)]
+    for row in table[table["state"].isin(("running", "interrupted", "failed"))].to_dict("records"):
+        reached = f", {shown.title} {shown.text(row[shown.name])}" if row["epoch"] else ""
+        reason = f"; {row['reason']}" if row["reason"] else ""
         out.print(
-            f"  trial {row.number} {row.state}: epoch {row.epoch}/{row.epochs}{reached} {row.reason}",
+            f"  trial {row['number']} {row['state']}: epoch {row['epoch']}/{row['epochs']}{reached}{reason}",
             soft_wrap=True,
         )
     if not is_locked and done < settings.trials:

@@ -68,7 +68,9 @@ def extend(
     if space is not None:
         changes["space"] = str(space.expanduser().absolute())
     if not changes:
-        raise click.UsageError("say what to change: --trials, --budget, --range, --sampler, --sobol or --start")
+        raise click.UsageError(
+            "say what to change: --trials, --budget, --range or another flag of `scenefront extend --help`"
+        )
     extended = extend_study(folder, changes)
     for line in extended.lines:
         out.print(line, soft_wrap=True)

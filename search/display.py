@@ -307,6 +307,12 @@ def ended_text(ledger: Ledger, number: int, state: str) -> str:
         return "waits for a place on the next level"
     if state == "retried":
         return f"is tried again ({ledger.why_retried(number)})"
+    if state == "complete":
+        objectives = ledger.plan.settings.objectives
+        place = objectives.index(first_quality(objectives))
+        return (
+            f"complete: {quality_title(ledger)} {GOALS[objectives[place]].text(dict(ledger.complete)[number][place])}"
+        )
     return f"{state}{why(ledger, number)}"
 
 

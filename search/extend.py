@@ -22,6 +22,7 @@ from search.user_module import file_digest
 from search.view import COUNTS
 
 CHANGEABLE = ("trials", "budget", "ranges", "sampler", "sobol", "start", "retries", "stall_s")
+SECRET = ("storage", "checkpoints")  # URLs, which may hold a password
 OF_A_RUN = ("workers",)  # not kept with what decides the study
 WHY_NOT = {
     "objectives": "every trial is recorded with one value for each",
@@ -216,7 +217,7 @@ def _plain(settings: SearchSettings) -> dict[str, Any]:
     """Give the settings as JSON holds them, but for what is of a run."""
     plain = asdict(settings)
     plain |= {name: list(value) for name, value in plain.items() if isinstance(value, tuple)}
-    return {name: value for name, value in plain.items() if name not in OF_A_RUN}
+    return {name: value for name, value in plain.items() if name not in (*OF_A_RUN, *SECRET)}
 
 
 def _folded(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -305,9 +305,15 @@ class Ledger:
                 return self._promote(self.waiting.pop(number))
         if self._to_reopen and self.num_started < self.plan.settings.trials:
             return self._reopen(self._to_reopen.pop(0))
+        return self._begin() or self._promote_at_last()
+
+    def _begin(self) -> Proposal | None:
+        """Give a new configuration, if there are to be more."""
         accepted = self._accept()
-        if accepted is not None:
-            return Proposal(accepted.number, accepted.config, accepted.cost, self.levels[0])
+        return None if accepted is None else Proposal(accepted.number, accepted.config, accepted.cost, self.levels[0])
+
+    def _promote_at_last(self) -> Proposal | None:
+        """Give a trial that may go on because no others will come to where it waits."""
         lowest = min(
             (self.levels.index(each.proposal.level) for each in self.running.values()), default=len(self.levels)
         )

@@ -153,7 +153,7 @@ class Interruption:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Remember a SIGINT or SIGTERM for the length of a `with` block of the main thread; one that is ignored stays so."""
+        """Remember a SIGINT or SIGTERM for the length of a `with` block of the main thread; ignored ones stay so."""
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         watched = [number for number, handler in before.items() if handler != signal.SIG_IGN]
         for number in watched:
