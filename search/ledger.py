@@ -112,6 +112,7 @@ class Ledger:
         states: How many trials ended in each state.
         complete: Number and values of every fully trained trial that fits the budget.
         reasons: Why a trial ended before its time, by number.
+        stopped_at_last: Trials that still waited when the search was over.
         hopeless: Why no other trial is tried, or nothing.
     """
 
@@ -149,6 +150,7 @@ class Ledger:
         self.complete: list[tuple[int, tuple[float, ...]]] = []
         self.reasons: dict[int, str] = {}
         self._finished: dict[int, Curve] = {}  # of the complete
+        self.stopped_at_last: list[int] = []
         self.hopeless = ""
         self._to_take_up: list[Proposal] = []
         self._to_reopen: list[Proposal] = []
@@ -290,6 +292,7 @@ class Ledger:
             if not self.running:
                 for paused in self._paused():
                     self._stop(paused)
+                    self.stopped_at_last.append(paused.number)
             return None
         last = proposal.curve[-1] if proposal.curve else {}
         self.running[proposal.number] = Running(proposal, len(proposal.curve), last)

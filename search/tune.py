@@ -85,8 +85,12 @@ class StudySearcher(Stateless, Searcher):
             return None  # what is proposed later knows more; who is to be alone would never find room
         with self.writing():
             proposal = self.ledger.propose()
+        if proposal is None and self.ledger.running:
+            return None
         if proposal is None:
-            return None if self.ledger.running else str(Searcher.FINISHED)
+            for number in self.ledger.stopped_at_last:
+                self.display.ended(number, "stopped")
+            return str(Searcher.FINISHED)
         self._numbers[trial_id] = proposal.number
         self.display.proposed(proposal)
         return {

@@ -226,6 +226,6 @@ def test_a_training_shows_its_seeds_and_their_mean_and_no_front(folder):
     assert "macro accuracy of the seeds so far: 0.455 ± 0.191 (2 seeds)" in told
     lines = console.file.getvalue()
     assert "trial 0 starts: isotropic seed=7;" in lines
-    assert "trial 0 complete; 1 of 3 trials done" in lines
+    assert "trial 0 complete: macro accuracy 0.440; 1 of 3 trials done" in lines
     assert "macro accuracy 0.440 (1 seed)" in lines
     assert "front" not in lines

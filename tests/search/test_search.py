@@ -2,14 +2,11 @@
 
 import json
 import os
-import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,7 +15,7 @@ from filelock import FileLock
 from network_observer import observe
 
 from objectives.goals import DEFAULT_GOALS
-from search.study import StudyFolder, learning_curve
+from search.study import StudyFolder
 from search.table import front_table, trials_table
 
 ROOT = Path(__file__).parents[2]
@@ -227,57 +224,6 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tiny, tmp_path):
     assert process.returncode == 130
     assert "go on with `scenefront resume broken-off`" in told.lower()
     assert "Traceback" not in told
-
-
-def test_five_kills_lose_nothing_repeat_nothing_and_leave_nothing_running(tiny, tmp_path):
-    """SIGKILL of the driver at random moments; finished trials are what they were, and the study completes."""
-    rng = random.Random(7)
-    folder = StudyFolder(tmp_path / "results" / "killed")
-    asked = [
-        "search", tiny, "--space", "isotropic", "--study", "killed", "--trials", 9, "--epochs", 14, "--seed", 2,
-        "--budget", "macs=1M,params=30K", "--cache", tmp_path / "cache", *SMALL,
-    ]  # fmt: skip
-    ended: dict[int, tuple] = {}
-    kills = 0
-    while kills < 5:
-        process = subprocess.Popen(
-            command(*asked),
-            cwd=tmp_path,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for line in process.stdout:  # until Ray trains: an earlier kill would test nothing
-            if "epoch" in line and "macro accuracy" in line:
-                break
-        time.sleep(rng.uniform(0.0, 2.0))
-        process.kill()
-        process.communicate()
-        kills += 1
-        asked = ["resume", "killed"]
-        for trial in folder.open().get_trials():
-            if trial.state.name in {"COMPLETE", "FAIL"} or "stopped" in trial.user_attrs:
-                found = (trial.state, trial.values, trial.params, len(learning_curve(trial)))
-                assert ended.setdefault(trial.number, found) == found
-        assert len(ended) < 9, "all was over before the fifth kill: the test shows nothing"
-    last = scenefront("resume", "killed", cwd=tmp_path)
-    assert last.returncode == 0, last.stdout + last.stderr
-    trials = folder.open().get_trials()
-    table = trials_table(folder.open())
-    states = Counter(table["state"])
-    assert states["complete"] + states["stopped"] + states["failed"] == 9
-    assert states["failed"] == states["running"] == states["interrupted"] == 0
-    for number, found in ended.items():
-        trial = trials[number]
-        assert (trial.state, trial.values, trial.params, len(learning_curve(trial))) == found
-    configs = [
-        json.dumps(trial.user_attrs["config"], sort_keys=True) for trial in trials if "config" in trial.user_attrs
-    ]
-    assert len(configs) == len(set(configs)) == 9
-    for trial in trials:
-        if trial.state.name == "COMPLETE":
-            assert [epoch["epoch"] for epoch in learning_curve(trial)] == list(range(1, 15))
 
 
 def test_a_broken_clip_and_a_missing_one_are_named(tiny, tmp_path):
