@@ -29,6 +29,7 @@ TOPICS = {
     "proposals": "benchmarks.proposals",
     "scale": "benchmarks.scale",
     "growth": "benchmarks.growth",
+    "search-efficiency": "benchmarks.search_efficiency",
     "gpu": "benchmarks.gpu",
 }
 NOTE = (
