@@ -26,6 +26,7 @@ TRIALS, EPOCHS = 8, 9
 SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
 SMALL += ["--set", "batch_size=12", "--budget", "macs=1M,params=30K"]
 VARYING = ("duration_s",)  # what no two runs have in common
+TRAINER = "ray::ResourceTrainable"  # as Tune calls what it gives resources to
 # Two helpers of Ray's node try for 60 s to tell the dead cluster about its end, then go as well.
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
@@ -37,7 +38,8 @@ class Driver:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "search", *map(str, arguments)],
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            # one trial has all cores: on a busy machine its threads must not wait for each other at full speed
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "passive"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -123,8 +125,8 @@ def killed_study(data, cwd, seed, num_kills):
         time.sleep(rng.uniform(0.0, 2.0))
         now_there = descendants({driver.process.pid})
         processes |= now_there
-        trainers = {pid for pid in now_there if command_of(pid).startswith("ray::TrialActor")}
-        target = rng.choice(["driver", "trainer", "both"]) if trainers else "driver"
+        trainers = {pid for pid in now_there if command_of(pid).startswith(TRAINER)}
+        target = rng.choices(["driver", "trainer", "both"], [2, 3, 2])[0] if trainers else "driver"
         if driver.process.poll() is not None:
             break
         if target != "driver":
