@@ -30,6 +30,8 @@ TOPICS = {
     "scale": "benchmarks.scale",
     "growth": "benchmarks.growth",
     "search-efficiency": "benchmarks.search_efficiency",
+    "overhead": "benchmarks.overhead",
+    "front-time": "benchmarks.front_time",
     "gpu": "benchmarks.gpu",
 }
 NOTE = (

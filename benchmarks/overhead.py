@@ -1,0 +1,162 @@
+"""What a search costs beside training: trivial trials through Ray, and a study of many trials that is gone on with."""
+
+import io
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import FrozenTrial, TrialState
+from ray import tune
+from rich.console import Console
+
+from benchmarks.figure import Figure
+from data.device import num_cores
+from objectives.goals import DEFAULT_GOALS
+from search.cluster import local_cluster
+from search.display import PlainDisplay
+from search.ledger import Ledger
+from search.machine import MACHINE, share_machine
+from search.plan import Plan, make_plan
+from search.pricing import price
+from search.proposer import cost_record
+from search.ranges import draw
+from search.run import make_tuner
+from search.settings import SearchSettings
+from search.study import CONFIG, COST, EPOCH, QUALITY, REJECTED, RESULTS, STOPPED, StudyFolder
+from search.table import front_table, study_table
+from search.tune import Interruption, StudySearcher
+from search.view import ARCHITECTURE
+
+NUM_TRIVIAL = 200
+GOAL_S = 0.2  # a trivial trial
+NUM_LARGE = 10_000
+NUM_SUGGESTED = 20
+SUGGESTION_GOAL_S = 1.0
+SHARES = {"complete": 0.2, "stopped": 0.3, "rejected": 0.5}
+NUM_CLIPS = 960
+
+
+class Trivial(tune.Trainable):
+    """A trial that ends at once."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Keep what decides the result."""
+        self.job = config
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin another trial in the same process."""
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Give the one epoch."""
+        accuracy = (self.job["number"] % 97) / 97
+        return {**told(accuracy), "versions": "{}", "done": True}
+
+
+def told(accuracy: float) -> dict[str, Any]:
+    """Give what an actor reports of an epoch."""
+    figures = {"macro_accuracy": accuracy, "log_loss": 2.0, "unseen_accuracy": None, "worst_device_accuracy": accuracy}
+    epoch = {"epoch": 1, "split": "fold1", "train_loss": 2.0, **figures, "duration_s": 0.01}
+    return {"epochs": json.dumps([epoch]), "quality": json.dumps(figures)}
+
+
+def figures() -> Iterator[Figure]:
+    """Time both."""
+    RESULTS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
+        yield _trivial_trials(Path(folder))
+    with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
+        yield _many_trials(Path(folder))
+
+
+def _settings(space: str, trials: int) -> SearchSettings:
+    return SearchSettings(data="", space=space, trials=trials, epochs=1, early_stopping=False)
+
+
+def _trivial_trials(path: Path) -> Figure:
+    """From the first proposal to the last result; Ray's start is told apart."""
+    settings = _settings("isotropic", NUM_TRIVIAL)
+    plan = make_plan(settings, num_classes=10)
+    folder = StudyFolder(path / "trivial")
+    ledger = Ledger(folder.create(settings, {}), plan, plan.survey(), NUM_CLIPS)
+    display = PlainDisplay(ledger, Console(file=io.StringIO()))
+    started = time.perf_counter()
+    with local_cluster(num_cpus=num_cores(), resources={MACHINE: 1.0}) as scratch:
+        ready = time.perf_counter()
+        searcher = StudySearcher(ledger, folder, share_machine(None), display)
+        make_tuner(searcher, scratch, Interruption(), Trivial).fit()
+        ended = time.perf_counter()
+    assert ledger.states["complete"] == NUM_TRIVIAL
+    measured = {"ray_start_s": ready - started, "all_s": ended - ready, "rejected": sum(ledger.rejections.values())}
+    name = f"a trivial trial, of {NUM_TRIVIAL}"
+    return Figure(name, (ended - ready) / NUM_TRIVIAL, "s", GOAL_S, False, measured)
+
+
+def _many_trials(path: Path) -> Figure:
+    """A study that is opened, whose front is printed, and that is gone on with."""
+    settings = _settings("all", NUM_LARGE + NUM_SUGGESTED)
+    plan = make_plan(settings, num_classes=10)
+    surveys = plan.survey()
+    folder = StudyFolder(path / "large")
+    folder.create(settings, {}).add_trials(_trials(plan))
+    started = time.perf_counter()
+    front = front_table(study_table(folder), DEFAULT_GOALS)
+    printed = time.perf_counter()
+    ledger = Ledger(folder.open(), plan, surveys, NUM_CLIPS)
+    opened = time.perf_counter()
+    for _ in range(NUM_SUGGESTED):
+        assert ledger.propose() is not None
+    suggested = time.perf_counter()
+    measured = {
+        "front_s": printed - started,
+        "opened_s": opened - printed,
+        "on_front": len(front),
+        "rejected_on_the_way": sum(ledger.rejections.values()) - NUM_LARGE * SHARES["rejected"],
+    }
+    each = (suggested - opened) / NUM_SUGGESTED
+    return Figure(f"a suggestion after {NUM_LARGE:,} trials", each, "s", SUGGESTION_GOAL_S, False, measured)
+
+
+def _trials(plan: Plan) -> list[FrozenTrial]:
+    """Make trials of every architecture, as a search leaves them."""
+    rng = np.random.default_rng(0)
+    names, now = list(plan.branches), datetime.now()
+    found: list[FrozenTrial] = []
+    while len(found) < NUM_LARGE:
+        name = names[rng.integers(len(names))]
+        branch = plan.branches[name]
+        values = {each: draw(distribution, rng) for each, distribution in branch.ranges.items()}
+        try:
+            config = plan.config(plan.named(branch, values))
+            cost = price(config, plan.settings.precision)
+        except ValueError:
+            continue
+        kind = rng.choice(list(SHARES), p=list(SHARES.values()))
+        if (kind == "rejected") == plan.budget.fits(cost):
+            continue
+        accuracy = float(rng.beta(2, 5))
+        epoch = json.loads(told(accuracy)["epochs"])[0]
+        attributes: dict[str, Any] = {COST: cost_record(cost)}
+        if kind == "rejected":
+            attributes[REJECTED] = {"kind": "over macs", "reason": "over budget"}
+        else:
+            attributes |= {CONFIG: config.to_dict(), f"{EPOCH}1": epoch}
+            attributes |= {QUALITY: epoch} if kind == "complete" else {STOPPED: "epoch 1"}
+        shared = {ARCHITECTURE: CategoricalDistribution(names)} | dict(branch.ranges)
+        found.append(
+            FrozenTrial(
+                number=len(found), trial_id=-1, value=None, datetime_start=now, datetime_complete=now,
+                state=TrialState.COMPLETE if kind == "complete" else TrialState.PRUNED,
+                values=[accuracy, float(cost.macs)] if kind == "complete" else None,
+                params={ARCHITECTURE: name, **values}, distributions=shared,
+                user_attrs=attributes, system_attrs={}, intermediate_values={},
+            )
+        )  # fmt: skip
+    return found
