@@ -24,7 +24,6 @@ from search.ledger import Ledger
 from search.machine import MACHINE, share_machine
 from search.plan import Plan, make_plan
 from search.pricing import price
-from search.proposer import cost_record
 from search.ranges import draw
 from search.run import make_tuner
 from search.settings import SearchSettings
@@ -143,7 +142,7 @@ def _trials(plan: Plan) -> list[FrozenTrial]:
             continue
         accuracy = float(rng.beta(2, 5))
         epoch = json.loads(told(accuracy)["epochs"])[0]
-        attributes: dict[str, Any] = {COST: cost_record(cost)}
+        attributes: dict[str, Any] = {COST: cost.to_dict()}
         if kind == "rejected":
             attributes[REJECTED] = {"kind": "over macs", "reason": "over budget"}
         else:

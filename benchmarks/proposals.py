@@ -20,7 +20,6 @@ from optuna.trial import Trial, TrialState
 from benchmarks.figure import Figure, compare
 from search.plan import Plan, make_plan
 from search.pricing import price
-from search.proposer import cost_record
 from search.record import Record, make_record
 from search.settings import SearchSettings
 from search.study import CONFIG, COST, REJECTED, RESULTS, StudyFolder
@@ -102,7 +101,7 @@ def _propose(record: Record, plan: Plan, seed: int, *, is_rejected: bool) -> Non
     values = plan.suggest(trial)
     with suppress(ValueError):  # what builds no network has no price
         cost = price(plan.config(values), plan.settings.precision)
-        trial.set_user_attr(COST, cost_record(cost))
+        trial.set_user_attr(COST, cost.to_dict())
         for name, excess in plan.budget.excess(cost).items():
             trial.set_constraint(name, excess)
     verdict = {"kind": "over macs", "reason": "over budget"} if is_rejected else values

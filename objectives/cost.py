@@ -1,6 +1,8 @@
 """The price of a network: plain numbers, by whichever counter they were found. No torch here."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 # Bytes of one stored value.
 BYTES = {"int8": 1, "fp16": 2, "bf16": 2, "fp32": 4}
@@ -57,3 +59,12 @@ class Cost:
     def nonzero_bytes(self) -> int:
         """Bytes of the stored values that are not zero: what the 2021 edition limits."""
         return self.nonzero_values * BYTES[self.precision]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the counts, and the bytes that follow from them, as JSON can hold them."""
+        return {**asdict(self), "size_bytes": self.size_bytes, "nonzero_bytes": self.nonzero_bytes}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Cost":
+        """Read back what `to_dict` gave, also from JSON."""
+        return cls(**{field.name: record[field.name] for field in fields(cls)})

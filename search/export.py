@@ -106,14 +106,7 @@ def cost_report(
     nonzero = priced.nonzero_values if trained is None else count_nonzero(trained)
     cost = replace(measure_cost(network, config.input_shape, precision), nonzero_values=nonzero)
     return {
-        "macs": cost.macs,
-        "params": cost.params,
-        "stored_values": cost.stored_values,
-        "nonzero_values": cost.nonzero_values,
-        "peak_bytes": cost.peak_bytes,
-        "precision": precision,
-        "size_bytes": cost.size_bytes,
-        "nonzero_bytes": cost.nonzero_bytes,
+        **cost.to_dict(),
         "fvcore_macs": fvcore_macs(network, config.input_shape),
         "input_shape": list(config.input_shape),
         "budget": str(budget),

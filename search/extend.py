@@ -19,7 +19,6 @@ from search.names import unknown
 from search.settings import SearchSettings, is_space_file, make_settings
 from search.study import COST, DATA, FILES, HISTORY, REJECTED, STARTS, StudyError, StudyFolder
 from search.user_module import file_digest
-from search.view import COUNTS
 
 CHANGEABLE = ("trials", "budget", "ranges", "sampler", "sobol", "start", "retries", "stall_s")
 SECRET = ("storage", "checkpoints")  # URLs, which may hold a password
@@ -242,7 +241,7 @@ def _what_it_means(trials: Sequence[FrozenTrial], before: Budget, after: Budget)
     priced = [trial for trial in trials if COST in trial.user_attrs]
     lost = fit = 0
     for trial in priced:
-        cost = Cost(**{name: trial.user_attrs[COST][name] for name in COUNTS})
+        cost = Cost.from_dict(trial.user_attrs[COST])
         fitted, fits = before.fits(cost), after.fits(cost)
         if REJECTED not in trial.user_attrs:
             lost += trial.state == TrialState.COMPLETE and fitted and not fits

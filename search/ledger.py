@@ -24,7 +24,7 @@ from search.early_stopping import Halving, Level, levels_of_epochs, levels_of_sp
 from search.estimates import Curve, estimate
 from search.plan import Plan
 from search.pricing import Survey, price
-from search.proposer import Accepted, Proposer, better_half, cost_record
+from search.proposer import Accepted, Proposer, better_half
 from search.record import make_record
 from search.settings import SearchSettings
 from search.study import (
@@ -344,7 +344,7 @@ class Ledger:
     def _reopen(self, stopped: Proposal) -> Proposal:
         attributes = {
             CONFIG: stopped.config.to_dict(),
-            COST: cost_record(stopped.cost),
+            COST: stopped.cost.to_dict(),
             ORIGIN: {"kind": "continued", "changes": [], "trial": stopped.number},
             **{f"{EPOCH}{epoch['epoch']}": dict(epoch) for epoch in stopped.curve},
             **({} if stopped.latency_ms is None else {LATENCY: stopped.latency_ms}),
@@ -430,7 +430,7 @@ class Ledger:
         return self.halving.note(proposal.number, epoch["epoch"], values)
 
     def _costs(self, proposal: Proposal) -> dict[str, Any]:
-        return {**cost_record(proposal.cost), LATENCY: proposal.latency_ms}
+        return {**proposal.cost.to_dict(), LATENCY: proposal.latency_ms}
 
     def end(self, number: int, result: Mapping[str, Any] | None, error: str = "", *, is_memory: bool = False) -> str:
         """Settle a job that is over.

@@ -274,7 +274,7 @@ class Proposer:
             self._refuse(trial, values, error)
             return None
         excess = self.plan.budget.excess(cost)
-        trial.set_user_attr(COST, cost_record(cost))
+        trial.set_user_attr(COST, cost.to_dict())
         for name, value in excess.items():
             trial.set_constraint(name, value)
         worst = max(excess, key=lambda name: excess[name], default="")
@@ -326,16 +326,3 @@ def better_half(points: Sequence[tuple[str, Sequence[float]]], maximize: Sequenc
 def proposal_seed(seed: int, position: int) -> int:
     """Give the seed of the proposal that follows `position` others."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{position}".encode()).digest()[:4], "big")
-
-
-def cost_record(cost: Cost) -> dict[str, Any]:
-    """Give a cost as the study holds it."""
-    return {
-        "macs": cost.macs,
-        "params": cost.params,
-        "stored_values": cost.stored_values,
-        "nonzero_values": cost.nonzero_values,
-        "peak_bytes": cost.peak_bytes,
-        "size_bytes": cost.size_bytes,
-        "precision": cost.precision,
-    }

@@ -84,7 +84,7 @@ def _row(
         "number": trial.number,
         "state": trial_state(trial, is_locked=is_locked),
         **{name: np.nan if known.get(name) is None else known[name] for name in GOALS},
-        "fits": budget is None or not cost or budget.fits(_cost(cost)),
+        "fits": budget is None or not cost or budget.fits(Cost.from_dict(cost)),
         "epoch": len(curve),
         "epochs": levels[-1]["end"] if levels else config.get("epochs", 0),
         "reason": str(rejected or attributes.get(STOPPED) or attributes.get(FAILURE) or ""),
@@ -104,12 +104,6 @@ def _split_accuracies(curve: Sequence[Mapping[str, Any]], levels: Sequence[Mappi
         accuracy_on(split): curve[end - 1]["macro_accuracy"] if end <= len(curve) else np.nan
         for split, end in ends.items()
     }
-
-
-def _cost(recorded: Mapping[str, Any]) -> Cost:
-    """Read back the cost that a trial's record holds."""
-    names = ("macs", "params", "stored_values", "peak_bytes", "precision", "nonzero_values")
-    return Cost(**{name: recorded[name] for name in names})
 
 
 def varied_sizes(study: optuna.Study) -> list[str]:

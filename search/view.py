@@ -20,7 +20,6 @@ FIXED = "fixed_params"  # Optuna's name for what was enqueued
 CONSTRAINT = "constraints:"  # Optuna's name for a constraint: this and the constraint's own name
 GENERATION = "generation"  # of a genetic sampler
 INVALID = "invalid"  # the constraint that what builds no network breaks
-COUNTS = ("macs", "params", "stored_values", "peak_bytes", "precision", "nonzero_values")
 
 Ranges = Mapping[str, BaseDistribution]
 
@@ -114,7 +113,7 @@ class View:
         if trial.state == TrialState.WAITING or kind == "interrupted" or not _lies_in(trial.params, ranges):
             return None
         cost = trial.user_attrs.get(COST)
-        broken = {} if cost is None else self.budget.excess(Cost(**{name: cost[name] for name in COUNTS}))
+        broken = {} if cost is None else self.budget.excess(Cost.from_dict(cost))
         is_over = any(excess > 0 for excess in broken.values())
         if kind.startswith("over ") and not is_over:
             return None  # it may be asked for again

@@ -14,7 +14,6 @@ from search.advisor import MIN_OBSERVED, Advisor, gained_volume
 from search.early_stopping import levels_of_epochs
 from search.plan import make_plan
 from search.pricing import price
-from search.proposer import cost_record
 from search.ranges import draw
 from search.settings import SearchSettings
 from search.trial_config import TrialConfig
@@ -66,7 +65,7 @@ def curve(best, epochs):
 
 def note(advisor, number, config, epochs=9, best=None):
     cost = price(config, advisor.plan.settings.precision)
-    costs = {**cost_record(cost), "latency_ms": cost.macs / 1e7}
+    costs = {**cost.to_dict(), "latency_ms": cost.macs / 1e7}
     told = curve(accuracy(config) if best is None else best, epochs)
     advisor.note(number, config, cost, costs, told, is_complete=epochs == 9)
 
@@ -179,7 +178,7 @@ def test_a_trial_that_broke_down_is_no_part_of_it():
     for place, loss in enumerate((float("nan"), float("inf"))):
         config = configs(advisor, 14)[12 + place]
         cost = price(config, "int8")
-        advisor.note(12 + place, config, cost, cost_record(cost), ({"log_loss": loss},) * 9, is_complete=True)
+        advisor.note(12 + place, config, cost, cost.to_dict(), ({"log_loss": loss},) * 9, is_complete=True)
     assert advisor.expected() == before
     assert advisor.propose(0, tried) is not None
 

@@ -17,7 +17,6 @@ from search.export import best_trial
 from search.ledger import Ledger
 from search.plan import make_plan
 from search.pricing import price
-from search.proposer import cost_record
 from search.run import training_lines
 from search.settings import SearchSettings, read_settings
 from search.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyError, StudyFolder
@@ -68,13 +67,13 @@ def searched(tmp_path, tiny):
 
 def add(study, settings, config, quality):
     cost = price(config, "fp16")
-    known = {**cost_record(cost), **figures_of(quality)}
+    known = {**cost.to_dict(), **figures_of(quality)}
     study.add_trial(
         optuna.trial.create_trial(
             state=TrialState.COMPLETE,
             values=[float(known[name]) for name in settings.objectives],
             user_attrs={
-                CONFIG: config.to_dict(), COST: cost_record(cost), QUALITY: quality, VERSIONS: {},
+                CONFIG: config.to_dict(), COST: cost.to_dict(), QUALITY: quality, VERSIONS: {},
                 **{f"{EPOCH}{n}": {"epoch": n, **figures_of(quality)} for n in (1,)},
             },
         )

@@ -7,7 +7,6 @@ from optuna.trial import TrialState, create_trial
 
 from objectives.budget import parse_budget
 from objectives.cost import Cost
-from search.proposer import cost_record
 from search.record import Record, widest
 from search.study import StudyError
 from search.view import ARCHITECTURE, CONSTRAINT, View
@@ -31,7 +30,7 @@ def add(study, params, macs=1_000_000, state=TrialState.COMPLETE, values=(0.5, 1
         create_trial(
             state=state, values=list(values) if state == TrialState.COMPLETE else None, params=params,
             distributions={name: WIDEST[name] for name in params},
-            user_attrs={"cost": cost_record(cost), **attributes},
+            user_attrs={"cost": cost.to_dict(), **attributes},
             system_attrs={f"{CONSTRAINT}{name}": value for name, value in budget.excess(cost).items()},
         )
     )  # fmt: skip
