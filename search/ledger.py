@@ -114,6 +114,7 @@ class Ledger:
         reasons: Why a trial ended before its time, by number.
         stopped_at_last: Trials that still waited when the search was over.
         hopeless: Why no other trial is tried, or nothing.
+        interrupted: Why the search ended before its time, to be taken up again, or nothing.
     """
 
     def __init__(
@@ -151,7 +152,7 @@ class Ledger:
         self.reasons: dict[int, str] = {}
         self._finished: dict[int, Curve] = {}  # of the complete
         self.stopped_at_last: list[int] = []
-        self.hopeless = ""
+        self.hopeless = self.interrupted = ""
         self._to_take_up: list[Proposal] = []
         self._to_reopen: list[Proposal] = []
         self._num_failed = 0  # that this driver has seen
@@ -289,7 +290,7 @@ class Ledger:
         """
         proposal = self._next()
         if proposal is None:
-            if not self.running:
+            if not self.running and not self.interrupted:
                 for paused in self._paused():
                     self._stop(paused)
                     self.stopped_at_last.append(paused.number)
@@ -299,7 +300,7 @@ class Ledger:
         return proposal
 
     def _next(self) -> Proposal | None:
-        if self.hopeless:
+        if self.hopeless or self.interrupted:
             return None
         if self._to_take_up:
             return self._to_take_up.pop(0)
@@ -453,6 +454,11 @@ class Ledger:
         del self.running[number]  # only now: what could not be written is still running
         self._give_up_if_hopeless()
         return state
+
+    def cut_short(self, number: int, reason: str) -> None:
+        """End the search for something that no trial is to blame for; what is not settled is left to be taken up."""
+        self.running.pop(number, None)
+        self.interrupted = reason
 
     def _settle(self, running: Running, result: Mapping[str, Any] | None, error: str, *, is_memory: bool) -> str:
         number = running.proposal.number

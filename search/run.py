@@ -302,6 +302,8 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
                     f"{folder.place} cannot be written: {cause}; mend that, then go on with "
                     f"`scenefront resume {folder.address}`"
                 ) from error
+    if ledger.interrupted:
+        raise StudyError(f"{ledger.interrupted}; mend that, then go on with `scenefront resume {folder.address}`")
     if ledger.exhausted:
         console.print(f"ended after {ledger.num_ended} of {plan.settings.trials} trials: {ledger.exhausted}")
     return _require_some_success(ledger)

@@ -117,6 +117,9 @@ class StudySearcher(Stateless, Searcher):
     def fail(self, trial_id: str, failure: Failure) -> None:
         """Settle a job whose actor broke."""
         number = self._numbers[trial_id]
+        if failure.is_place:
+            self.ledger.cut_short(number, failure.reason)
+            return
         with self.writing():
             state = self.ledger.end(number, None, error=failure.reason, is_memory=failure.is_memory)
         self.display.ended(number, state)

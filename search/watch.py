@@ -19,7 +19,7 @@ from ray.tune.experiment import Trial
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
 
-Kind = Literal["out of memory", "hung", "node lost", "crash", "error"]
+Kind = Literal["out of memory", "hung", "node lost", "no place", "crash", "error"]
 MIN_STALL_S = 600.0
 STALL_EPOCHS = 10  # as long as so many of the longest epoch
 FIRST_STALL_S = 3600.0  # of a process that has not finished an epoch yet: it may have sound to decode
@@ -43,6 +43,11 @@ class Failure:
     def is_memory(self) -> bool:
         """Whether it may work with more memory to itself."""
         return self.kind == "out of memory"
+
+    @property
+    def is_place(self) -> bool:
+        """Whether no trial can keep its checkpoint, whichever it is."""
+        return self.kind == "no place"
 
 
 class Watch:
@@ -170,6 +175,8 @@ _MEMORY = re.compile(
     r"OutOfMemoryError|out of memory|MemoryError|bad_alloc|can't allocate memory|Cannot allocate memory|ALLOC_FAILED"
     r"|running low on memory"
 )
+# What says that nothing can be written, here or where checkpoints are kept.
+_PLACE = re.compile(r"CheckpointsError|No space left on device|Disk quota exceeded|Read-only file system")
 _NODE = re.compile(r"^The actor died because its node has died", re.MULTILINE)
 _CRASH = re.compile(r"^The actor (?:died|is dead)", re.MULTILINE)
 _UNREACHABLE = re.compile(r"^The actor \S+ is unavailable", re.MULTILINE)
@@ -189,6 +196,9 @@ def failure_kind(error: str) -> Failure:
     memory = next((line for line in reversed(raised) if _MEMORY.search(line)), None)
     if memory is not None:
         return Failure("out of memory", f"out of memory: {memory}")
+    place = next((line for line in reversed(raised) if _PLACE.search(line)), None)
+    if place is not None:
+        return Failure("no place", f"checkpoints cannot be kept: {place}")
     if _NODE.search(said):
         return Failure("node lost", "node lost: the machine that trained it is gone")
     if _UNREACHABLE.search(said):

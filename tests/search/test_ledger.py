@@ -257,6 +257,25 @@ def test_a_process_that_broke_is_tried_again_from_its_last_epoch_so_often(folder
     assert ledger.reasons[number] == "killed by signal 9 (tried 2 times)"
 
 
+def test_where_no_checkpoint_can_be_kept_the_search_ends_and_no_trial_is_to_blame(folder):
+    ledger = start(folder)
+    waits, runs = (ledger.propose().number for _ in range(2))
+    ledger.end(waits, epochs(1, 3, 0.3))
+    ledger.cut_short(runs, "no space left")
+    assert ledger.propose() is None
+    assert not ledger.states
+    again = start(folder)
+    assert list(again.waiting) == [waits]
+    assert again.propose().number == runs
+
+
+def test_what_ran_out_of_memory_is_alone_after_a_kill_too(folder):
+    ledger = start(folder)
+    number = ledger.propose().number
+    ledger.end(number, None, error="out of memory", is_memory=True)
+    assert start(folder).propose().is_alone
+
+
 def test_a_search_whose_first_trials_all_fail_gives_up_and_says_so(folder):
     ledger = start(folder, replace(SETTINGS, trials=20))
     for _ in range(5):

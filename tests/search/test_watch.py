@@ -178,3 +178,17 @@ def test_what_broke_is_told_from_what_ray_says(said, kind, reason):
     assert failure.is_memory is (kind == "out of memory")
     assert reason is None or failure.reason == reason
     assert "\n" not in failure.reason
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "search.checkpoints.CheckpointsError: s3://place cannot be used: no route to host",
+        "OSError: [Errno 28] No space left on device: 'checkpoint.safetensors'",
+        "safetensors_rust.SafetensorError: Error while serializing: I/O error: No space left on device (os error 28)",
+    ],
+)
+def test_where_nothing_can_be_written_no_trial_is_to_blame(said):
+    failure = failure_kind(f'ray::TrialActor.train()\n  File "x.py"\n{said}')
+    assert (failure.kind, failure.is_place) == ("no place", True)
+    assert failure.reason == f"checkpoints cannot be kept: {said}"
