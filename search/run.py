@@ -367,7 +367,7 @@ def make_tuner(
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with verbose=0: Ray itself prints nothing
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000000"
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what breaks is told in a sentence
     watch = Watch(searcher.ledger.plan.settings.stall_s)
     return tune.Tuner(
         tune.with_resources(actor, partial(job_resources, searcher.use)),
