@@ -93,7 +93,12 @@ class StudyFolder:
 
     def exists(self) -> bool:
         """Whether there is a study, as far as this folder tells."""
-        return self.settings_file.exists() and (self.database.exists() or self.storage is not None)
+        if not self.settings_file.exists():
+            return False
+        try:
+            return self.database.exists() or self.storage is not None
+        except ValueError:  # settings that cannot be read hide no other study
+            return False
 
     def worked_on_at(self) -> float:
         """Give when a search last wrote here, in seconds since the epoch."""

@@ -75,12 +75,13 @@ class Watch:
         self._first_s = FIRST_STALL_S if stall_s is None else max(stall_s, MIN_STALL_S)
         if first_s is not None:
             self._first_s = first_s
+        self._absent_s = (MIN_STALL_S if stall_s is None else stall_s) / 2
         self._longest: dict[float, float] = {}  # seconds of the longest epoch, by its work
         self._since: dict[str, tuple[Any, float]] = {}  # actor and time of what was seen of a trial last, by its id
         self._worked: set[Any] = set()  # actors that have finished an epoch
         self._killed: dict[str, str] = {}  # why, by the trial's id
         self._hangs: dict[Any, int] = {}  # how often, by what `number` says
-        self._looked_at = -LOOK_EVERY_S
+        self._looked_at = clock() - LOOK_EVERY_S
 
     def epoch_done(self, trial: Trial) -> None:
         """Note that an epoch of `trial` has ended."""
@@ -117,6 +118,9 @@ class Watch:
         now = self._clock()
         if now - self._looked_at < LOOK_EVERY_S:
             return []
+        if now - self._looked_at > self._absent_s:  # this process itself stood still: what ended is not read yet
+            gone_s = now - self._looked_at
+            self._since = {name: (actor, since + gone_s) for name, (actor, since) in self._since.items()}
         self._looked_at = now
         actors = trial_actors(tune_controller)
         seen = {trial.trial_id: actor for trial, actor in actors.items()}

@@ -6,9 +6,11 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ray import cloudpickle, tune
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from search.cluster import local_cluster
@@ -17,7 +19,7 @@ from search.watch import Watch, error_text, failure_kind
 # One of those that sleep is given the process of the first, the other one of its own.
 WAYS = ["fine", "stops", "holds the lock", "sleeps", "sleeps, too", "raises", "exits", "no memory"]
 HANGING = WAYS[1:5]
-LATER_S = 1_000_000.0
+FASTER = 600  # so that an hour is 6 s
 
 
 class Breaks(tune.Trainable):
@@ -97,12 +99,14 @@ def test_what_hangs_is_killed_for_good_and_what_breaks_says_why(tmp_path, monkey
     monkeypatch.setenv("RAY_AIR_NEW_OUTPUT", "0")
     monkeypatch.setattr(logging.getLogger("ray.tune"), "level", logging.CRITICAL)
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
-    started = time.monotonic()
+    hanging_since = []
 
     def clock():
-        """Once all that can hang does, however busy this machine is, it is much later."""
-        hang = len(list(tmp_path.iterdir())) == len(HANGING)
-        return time.monotonic() + (LATER_S if hang or time.monotonic() > started + 120 else 0.0)
+        """Once all that can hang does, however busy this machine is, time flies."""
+        now = time.monotonic()
+        if len(list(tmp_path.iterdir())) == len(HANGING) and not hanging_since:
+            hanging_since.append(now)
+        return now + (FASTER * (now - hanging_since[0]) if hanging_since else 0.0)
 
     watch = Watch(clock=clock)
     told = Told(watch)
@@ -132,6 +136,73 @@ def test_what_hangs_is_killed_for_good_and_what_breaks_says_why(tmp_path, monkey
     assert told.failures["raises"].reason == "ValueError: a sentence that says what was wrong"
     assert told.failures["exits"].reason == "crash: its process ended without saying why"
     assert told.failures["no memory"].reason == "out of memory: MemoryError: Unable to allocate 1.00 TiB"
+
+
+class Controller:
+    """As much of Ray's controller as a watch looks at."""
+
+    def __init__(self, trial, actor):
+        self._trial_to_actor = {trial: "tracked"}
+        self._actor_manager = SimpleNamespace(_live_actors_to_ray_actors_resources={"tracked": (actor, None)})
+
+
+def looks(watch, controller, seconds):
+    """Look every five seconds; say after how many something was killed."""
+    for second in range(0, seconds, 5):
+        watch.now += 5.0
+        if watch.look(controller):
+            return second + 5
+    return None
+
+
+class Clocked(Watch):
+    def __init__(self, *arguments, **options):
+        self.now = 0.0
+        super().__init__(*arguments, clock=lambda: self.now, **options)
+
+
+@pytest.fixture
+def trial():
+    return Trial("PPO", stub=True, config={"number": 7, "work": 1e6}, storage=None)
+
+
+@pytest.fixture
+def killed(monkeypatch):
+    actors = []
+    monkeypatch.setattr("ray.kill", lambda actor, **_: actors.append(actor))
+    return actors
+
+
+def test_a_process_has_an_hour_for_its_first_epoch_and_ten_of_the_longest_for_the_next(trial, killed):
+    watch, controller = Clocked(), Controller(trial, "actor")
+    assert looks(watch, controller, 3500) is None
+    watch.epoch_done(trial)
+    assert looks(watch, controller, 120) is None
+    watch.epoch_done(trial)  # 120 s
+    assert watch.limit_s(trial) == 1200
+    trial.config["work"] = 5e6  # five times as much to compute
+    assert watch.limit_s(trial) == 6000
+    trial.config["work"] = 1e3
+    assert watch.limit_s(trial) == 1200
+    assert 1195 <= looks(watch, controller, 1300) <= 1210
+    assert killed == ["actor"]
+    assert watch.failure(trial).reason == "hung: no epoch ended within 1,200 s"
+
+
+def test_what_was_taken_for_hung_is_given_more_time_when_it_is_tried_again(trial, killed):
+    watch = Clocked(60.0, first_s=60.0)
+    assert looks(watch, Controller(trial, "first"), 100) == 70  # seen after 5 s
+    again = Trial("PPO", stub=True, config=trial.config, storage=None)
+    assert looks(watch, Controller(again, "second"), 300) == 250
+    assert killed == ["first", "second"]
+
+
+def test_a_driver_that_stood_still_takes_nothing_for_hung(trial, killed):
+    watch, controller = Clocked(), Controller(trial, "actor")
+    assert looks(watch, controller, 60) is None
+    watch.now += 1_000_000.0  # stopped by Ctrl-Z
+    assert looks(watch, controller, 3500) is None
+    assert looks(watch, controller, 100) is not None
 
 
 # What Ray 2.60, PyTorch 2.13, CUDA 12 and Python 3.11 say, cut.
