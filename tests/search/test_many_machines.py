@@ -16,7 +16,7 @@ from search.study import StudyFolder, learning_curve
 
 ROOT = Path(__file__).parents[2]
 TWO_NODES = Path(__file__).with_name("two_nodes.py")
-EPOCHS = 30
+EPOCHS = 100  # so that a machine is lost before what it trains is over
 SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
 
 
