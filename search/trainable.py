@@ -60,6 +60,8 @@ class TrialActor(tune.Trainable):
                 except CheckpointError:
                     self.checkpoints.discard(*self.place)  # unusable: the trial starts again
                     self.run = TrainingRun(trial.build, trial.recipe, material, default_device(), execution)
+            # the last epoch got lost on its way to the study, which may want no more than that
+            self.tells_first = self.before + self.run.epoch > config["epochs_recorded"]
         except ValueError as error:  # what the data or the network cannot serve
             self.failure = str(error)
         self.num_reported = 0
@@ -77,16 +79,17 @@ class TrialActor(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train an epoch; a trial that was over already gives its last result again."""
+        """Train an epoch, unless the study does not know of the last; one that is over gives its last result again."""
         if self.failure:
             return {"epochs": "[]", "failure": self.failure, "done": True}
-        if not self.run.is_over:
+        if not (self.run.is_over or self.tells_first):
             try:
                 self.run.run_epoch()
             except NonFiniteLossError as error:
                 return {"epochs": "[]", "failure": str(error), "done": True}
             self.run.save(self.checkpoints.path(*self.place))
             self.checkpoints.push(*self.place)
+        self.tells_first = False
         unreported = self.run.results[self.num_reported :]
         self.num_reported = self.run.epoch
         return {

@@ -97,6 +97,7 @@ class StudySearcher(Stateless, Searcher):
             **actor_config(proposal.config, self.ledger.plan.settings, self.use, proposal.level.split),
             "number": proposal.number,
             "epochs_before": proposal.level.start,
+            "epochs_recorded": len(proposal.curve),
             "latency_ms": proposal.latency_ms,
             "continues": proposal.continues,
             "checkpoints": self.checkpoints.to_dict(),

@@ -1,0 +1,60 @@
+"""What trains a job, without Ray around it."""
+
+import json
+
+import pytest
+
+from data.layout import read_scenes
+from search.checkpoints import Checkpoints
+from search.machine import share_machine
+from search.settings import SearchSettings
+from search.trainable import TrialActor
+from search.trial_config import TrialConfig
+from search.tune import actor_config
+
+
+@pytest.fixture
+def begin(tiny, tmp_path):
+    """Begin a job of a trial of three epochs, of which the study knows the first few."""
+    settings = SearchSettings(data=str(tiny), space="isotropic", cache=str(tmp_path / "cache"), workers=1)
+    sizes = {"patch": 16, "width": 32, "depth": 2, "columns": 1, "batch_size": 12, "epochs": 3}
+    classes = len(read_scenes(tiny).classes)
+    trial = TrialConfig.from_values("isotropic", {**sizes, "num_classes": classes, "impulse_response_p": 0.0})
+
+    def job(epochs_recorded, number=4, continues=None):
+        actor = object.__new__(TrialActor)  # Ray's own constructor makes folders for its logs
+        place = {"number": number, "epochs_before": 0, "epochs_recorded": epochs_recorded, "continues": continues}
+        checkpoints = Checkpoints(str(tmp_path / "study")).to_dict()
+        known = actor_config(trial, settings, share_machine(1), "fold1")
+        actor.setup({**known, **place, "threads": 1, "latency_ms": None, "checkpoints": checkpoints})
+        return actor
+
+    return job
+
+
+def told(actor):
+    result = actor.step()
+    return [epoch["epoch"] for epoch in json.loads(result["epochs"])], result["done"]
+
+
+def test_an_epoch_that_the_study_does_not_know_is_told_before_another_is_trained(begin):
+    first = begin(0)
+    assert [told(first), told(first)] == [([1], False), ([2], False)]
+    again = begin(1)  # killed when the second epoch was in the checkpoint and not in the study
+    assert told(again) == ([1, 2], False)
+    assert told(again) == ([3], True)
+    assert told(begin(2)) == ([1, 2, 3], True)
+    assert told(begin(3)) == ([1, 2, 3], True)
+
+
+def test_a_job_that_was_broken_off_computes_what_it_would_have(begin):
+    whole = begin(0, number=1)
+    losses = [json.loads(whole.step()["epochs"])[-1]["train_loss"] for _ in range(3)]
+    begin(0, number=2).step()
+    assert json.loads(begin(1, number=2).step()["epochs"])[-1]["train_loss"] == losses[1]
+    assert json.loads(begin(2, number=2).step()["epochs"])[-1]["train_loss"] == losses[2]
+
+
+def test_what_goes_on_with_another_trial_s_training_begins_with_its_checkpoint(begin):
+    told(begin(0))
+    assert told(begin(1, number=9, continues=4)) == ([1, 2], False)
