@@ -128,7 +128,11 @@ def joined_cluster(address: str) -> Iterator[Path]:
         stack.enter_context(_sigterm_kept())
         stack.enter_context(_environment(PYTHONBREAKPOINT=os.environ.get("PYTHONBREAKPOINT")))
         # The current folder is where workers look for modules first, on every node: an empty one.
-        with _current_folder(folder), _environment(RAY_USAGE_STATS_ENABLED="0"), _without_uv():
+        with (
+            _current_folder(folder),
+            _environment(RAY_USAGE_STATS_ENABLED="0"),
+            _switched_off("RAY_ENABLE_UV_RUN_RUNTIME_ENV"),
+        ):
             try:
                 ray.init(
                     address=address,
@@ -198,8 +202,8 @@ def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, floa
             RAY_USAGE_STATS_ENABLED="0",
             RAY_USAGE_STATS_REPORT_URL="http://127.0.0.1:9",  # discard, should a report be sent after all
         ),
-        _loopback_only(),
-        _without_uv(),
+        _switched_off("ENABLE_RAY_CLUSTER"),
+        _switched_off("RAY_ENABLE_UV_RUN_RUNTIME_ENV"),
         _current_folder(Path(__file__).parent.parent),
     ):
         ray.init(
@@ -233,25 +237,14 @@ def _require_listening(address: str) -> None:
 
 
 @contextmanager
-def _loopback_only() -> Iterator[None]:
+def _switched_off(name: str) -> Iterator[None]:
     # Ray reads its environment when it is imported, which may lie behind us.
-    before = ray_constants.ENABLE_RAY_CLUSTER
-    ray_constants.ENABLE_RAY_CLUSTER = False
+    before = getattr(ray_constants, name)
+    setattr(ray_constants, name, False)
     try:
         yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-
-
-@contextmanager
-def _without_uv() -> Iterator[None]:
-    # Under `uv run` Ray would install packages for its workers; read at its import as well.
-    before = ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
-    ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
-    try:
-        yield
-    finally:
-        ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = before
+        setattr(ray_constants, name, before)
 
 
 @contextmanager

@@ -332,7 +332,9 @@ class Ledger:
         if self.num_started >= self.plan.settings.trials:
             return None
         self._show_estimates()
-        return self.proposer.ask(self._better(), self.advisor if self.proposes_expected else None)
+        if self.proposes_expected:  # then the sampler's architectures are drawn evenly
+            return self.proposer.ask([], self.advisor)
+        return self.proposer.ask(self._better())
 
     def _promote(self, waiting: Proposal) -> Proposal:
         """Have a trial go on that waited; one that was stopped goes on as a trial of its own."""

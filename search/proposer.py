@@ -175,7 +175,7 @@ class Proposer:
         if rejected and rejected % PATIENCE == 0:
             return self._enqueue_repaired()
         if not self._enqueue_spread() and not self._enqueue_expected(advisor):
-            self._enqueue_architecture([] if advisor else better)
+            self._enqueue_architecture(better)
         return True
 
     def _enqueue_expected(self, advisor: Advisor | None) -> bool:
