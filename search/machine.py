@@ -18,16 +18,17 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data.device import num_cores
 from search.cluster import Node
+from search.names import counted
 from search.trainable import open_trial
 from training.allocator import keep_freed_memory
-from training.execution import PLAIN, Execution
+from training.execution import PLAIN, Execution, candidates
 from training.loop import TrainingRun, default_device
-from training.speed import TimedRun, Timing, clips_per_s_together, fastest, time_ways
+from training.speed import TimedRun, Timing, clips_per_s_together, fastest, time_way
 
 # Of the whole machine; each trial takes its part, so that no more than the wanted ones run side by side.
 MACHINE = "machine"
 RESOLUTION = 10_000  # parts of one that Ray tells apart
-TIMED_TOGETHER_S = 2.0
+TIMED_TOGETHER_S = 1.0
 # Fewer trials on more cores each must be faster by this: whatever else runs on a core holds all threads of a trial up.
 MARGIN = 1.1
 MEMORY_SHARE = 0.8  # of what is available, for all trials
@@ -90,7 +91,7 @@ class Use:
 
     def __str__(self) -> str:
         """Name what a trial gets."""
-        cores = f"{self.cores} core{'s' if self.cores > 1 else ''}"
+        cores = counted(self.cores, "core")
         return f"{cores}, {self.gpus:g} GPU" if self.gpus else cores
 
 
@@ -176,11 +177,15 @@ class Prober:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def compare(self, config: Mapping[str, Any], threads: int) -> tuple[Execution, float]:
-        """Find the fastest way to compute a step of the trial that `config` describes, and its clips a second."""
+    def ways(self) -> list[Execution]:
+        """Give the ways to compute a step that may be the fastest here, the plain one first."""
+        return candidates(default_device())
+
+    def compare(self, config: Mapping[str, Any], way: Execution, threads: int) -> float:
+        """Give the clips a second of the trial that `config` describes, computed in one way."""
         torch.set_num_threads(threads)
         trial, material = open_trial(config)
-        return fastest(time_ways(trial.build, trial.recipe, material, default_device()))
+        return time_way(trial.build, trial.recipe, material, default_device(), way)
 
     def warm(self, config: Mapping[str, Any], execution: Execution, threads: int) -> int:
         """Take first steps; give the bytes that the whole trial will hold, from all that was ever held here."""
@@ -244,7 +249,7 @@ def _measure_here(
     probers = [remote.options(num_cpus=0, **options).remote() for _ in range(most)]
     try:
         room = ray.get(probers[0].room.remote())
-        found = _compare(probers, configs, choices[0])
+        found = _compare(probers, configs, choices[-1] if gpus else choices[0])  # on a GPU one after the other
         executions = {name: found[name][0] if name in found else PLAIN for name in configs}
         if len(choices) == 1 or not found:
             return replace(asked, executions=executions)
@@ -260,18 +265,25 @@ def _measure_here(
 def _compare(
     probers: Sequence[Any], configs: Mapping[str, Mapping[str, Any]], use: Use
 ) -> dict[str, tuple[Execution, float]]:
-    """Find the fastest way for each architecture, as many at a time as there are probers."""
-    names, found = list(configs), dict[str, tuple[Execution, float]]()
-    for start in range(0, len(names), len(probers)):
-        together = names[start : start + len(probers)]
+    """Find the fastest way for each architecture, as many timed at a time as trials run side by side, or few fewer.
+
+    Every round has about as many, so that no way is timed on a quieter machine than the others.
+    """
+    ways: list[Execution] = ray.get(probers[0].ways.remote())
+    asked = [(name, way) for name in configs for way in ways]
+    found: dict[str, dict[Execution, float]] = {name: {} for name in configs}
+    together = _spread(probers, use)
+    rounds = -(-len(asked) // len(together))
+    together = together[: -(-len(asked) // rounds)]
+    for start in range(0, len(asked), len(together)):
         timed = [
-            prober.compare.remote({**configs[name], "gpus": use.gpus}, use.cores)
-            for prober, name in zip(probers, together, strict=False)
+            (name, way, prober.compare.remote({**configs[name], "gpus": use.gpus}, way, use.cores))
+            for prober, (name, way) in zip(together, asked[start:], strict=False)
         ]
-        for name, each in zip(together, timed, strict=True):
-            with suppress(RayError):
-                found[name] = ray.get(each)
-    return found
+        for name, way, each in timed:
+            with suppress(RayError):  # such as an operator that knows no bf16
+                found[name][way] = ray.get(each)
+    return {name: fastest(timings) for name, timings in found.items() if PLAIN in timings}
 
 
 def divisions(num_trials: int, cores: int | None = None, gpus: int | None = None) -> list[Use]:

@@ -69,13 +69,23 @@ def step_seconds(run: TrainingRun, rows: np.ndarray) -> float:
     return time.monotonic() - started
 
 
+def time_way(
+    build: Callable[[], nn.Module], recipe: Recipe, material: Material, device: torch.device, way: Execution
+) -> float:
+    """Time one way to compute a step on `device`, in clips a second; the other arguments are those of `TrainingRun`.
+
+    Raises:
+        RuntimeError: A step cannot be computed so, such as one with an operator that knows no bf16.
+    """
+    return TimedRun(TrainingRun(build, recipe, material, device, way)).time(TIMED_S, least=2).clips_per_s
+
+
 def time_ways(
     build: Callable[[], nn.Module], recipe: Recipe, material: Material, device: torch.device
 ) -> dict[Execution, float]:
     """Time every way to compute a step that may be the fastest on `device`: clips a second by way, the plain one too.
 
-    A way that the network cannot be computed, such as one with an operator that knows no bf16, is left out. The
-    arguments are those of `TrainingRun`.
+    A way that the network cannot be computed is left out. The arguments are those of `TrainingRun`.
 
     Raises:
         RuntimeError: The plain way cannot be computed either.
@@ -83,7 +93,7 @@ def time_ways(
     timed: dict[Execution, float] = {}
     for way in candidates(device):
         try:
-            timed[way] = TimedRun(TrainingRun(build, recipe, material, device, way)).time(TIMED_S, least=2).clips_per_s
+            timed[way] = time_way(build, recipe, material, device, way)
         except RuntimeError:
             if way == PLAIN:
                 raise
