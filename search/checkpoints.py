@@ -80,6 +80,8 @@ class Checkpoints:
         """
         local = self.path(number, start)
         if self.is_folder:
+            for leftover in local.parent.glob(f".{local.name}.*"):  # of a process that was killed
+                leftover.unlink(missing_ok=True)
             return local if local.exists() else None
         there = self._there(number, start)
         parent, _, name = there.rpartition("/")

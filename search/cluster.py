@@ -121,7 +121,7 @@ def joined_cluster(address: str) -> Iterator[Path]:
     """
     if ray.is_initialized():
         raise RuntimeError("this process already uses a Ray: leave the first cluster before the next")
-    _require_listening(address)
+    require_listening(address)
     root = Path(__file__).parent.parent
     with ExitStack() as stack:
         folder = stack.enter_context(private_folder(_PREFIX))
@@ -220,8 +220,12 @@ def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, floa
         )
 
 
-def _require_listening(address: str) -> None:
-    """Refuse an address where nobody listens: Ray would try for five minutes."""
+def require_listening(address: str) -> None:
+    """Refuse an address where nobody listens: Ray would try for five minutes.
+
+    Raises:
+        ClusterError: It is no address, or nobody answers there.
+    """
     found = address
     if address == "auto":  # Ray itself would join any that it finds, somebody's private one, too
         found = os.environ.get("RAY_ADDRESS") or read_ray_address()

@@ -13,7 +13,7 @@ from objectives.ranking import RANKINGS, SPLITS, accuracy_on, ranks, scores
 from search.command_confirm import print_confirmed
 from search.confirm import confirm_report, confirm_table
 from search.console import out
-from search.names import unknown
+from search.names import counted, unknown
 from search.options import json_option, path_type, results_option, study_argument
 from search.report import terminal_table
 from search.seeds import seeds_lines, seeds_report
@@ -36,6 +36,8 @@ MAX_PARTIAL = 8  # trials that are named of those that were not trained to the e
 )
 def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: bool, rank: str | None) -> None:
     """Print the Pareto front of STUDY, the cheapest network first; after `train` or `confirm`, the seeds' means."""
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other")
     if every and rank:
         raise click.UsageError("--all and --rank exclude each other: what is not fully trained has no rank")
     folder = find_study(results, study)
@@ -53,6 +55,7 @@ def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: 
         rows = confirm_table(confirm_report(folder))
     else:
         rows = _chosen(study_table(folder), folder, every=every, rank=rank)
+    rows = rows.convert_dtypes(convert_string=False, convert_boolean=False, convert_floating=False)  # 8, not 8.0
     click.echo(rows.to_json(orient="records", indent=2) if as_json else rows.to_csv(index=False), nl=as_json)
 
 
@@ -168,11 +171,11 @@ def print_seeds(folder: StudyFolder) -> None:
         out.print("no seed is fully trained yet")
         return
     trained, wanted = len(report["seeds"]), folder.settings().trials
-    counted = f"{trained} of {wanted} seeds" if trained < wanted else f"{wanted} seed{'s' if wanted > 1 else ''}"
+    told = f"{trained} of {counted(wanted, 'seed')}" if trained < wanted else counted(wanted, "seed")
     interval = (
         f"mean ± {report['confidence']:.0%} interval by Student's t" if trained > 1 else "no interval of one alone"
     )
-    out.print(terminal_table(seeds_lines(report), f"{folder.name}: {counted}, {interval}"))
+    out.print(terminal_table(seeds_lines(report), f"{folder.name}: {told}, {interval}"))
 
 
 def _cell(value: Any) -> str:

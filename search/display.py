@@ -20,6 +20,7 @@ from objectives.interval import mean_interval
 from search.early_stopping import Level
 from search.ledger import Ledger, Proposal
 from search.members import MemberBranch
+from search.names import counted
 from search.plan import Plan
 from search.seeds import SEED
 from search.study import CONFIG, CONTINUES, num_epochs
@@ -340,7 +341,7 @@ def mean_text(ledger: Ledger) -> str:
     objectives = ledger.plan.settings.objectives
     place = objectives.index(first_quality(objectives))
     found = mean_interval([values[place] for _, values in ledger.complete])
-    seeds = f"{found.count} seed{'s' if found.count > 1 else ''}"
+    seeds = counted(found.count, "seed")
     return f"{found.mean:.3f} ({seeds})" if found.half is None else f"{found.mean:.3f} ± {found.half:.3f} ({seeds})"
 
 

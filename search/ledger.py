@@ -35,6 +35,7 @@ from search.study import (
     EPOCH,
     FAILURE,
     LATENCY,
+    LAYERS,
     ORIGIN,
     PAUSED,
     QUALITY,
@@ -387,6 +388,8 @@ class Ledger:
         if LATENCY in result and running.proposal.latency_ms is None:
             self.record.set(number, LATENCY, result[LATENCY])
             running.proposal = replace(running.proposal, latency_ms=result[LATENCY])
+        if LAYERS in result and not running.proposal.curve:
+            self.record.set(number, LAYERS, json.loads(result[LAYERS]))
         # an actor that took up a checkpoint gives all epochs in it: the last may have been lost on its way here
         for epoch in json.loads(result["epochs"]):
             if epoch["epoch"] <= running.epoch:

@@ -1,10 +1,19 @@
-"""Answers to a name nobody knows: what it was, what was probably meant, what there is."""
+"""Words of messages: how many of what; of a name nobody knows, what was probably meant and what there is."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+def counted(count: int, noun: str) -> str:
+    """Say how many.
+
+    >>> counted(1, "seed"), counted(2_400, "seed")
+    ('1 seed', '2,400 seeds')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def look_up(kind: str, name: str, known: Mapping[str, T]) -> T:

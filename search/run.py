@@ -21,16 +21,18 @@ from data.layout import Scenes, nested_splits, read_for_search
 from objectives.budget import Budget
 from search.architecture_file import use_architecture_file
 from search.checkpoints import is_uri, study_checkpoints
-from search.cluster import Node, cluster, nodes
+from search.cluster import Node, cluster, nodes, require_listening
 from search.data_record import describe_data
 from search.display import counting, make_display
 from search.extend import first_entry, require_own_settings
 from search.ledger import Ledger, levels_of
 from search.machine import MACHINE, Use, measure_use, share_cluster, share_machine
+from search.names import counted
 from search.plan import Plan, make_plan
 from search.pricing import Survey, price
 from search.seeds import PLACE, TRIAL
 from search.settings import SearchSettings, is_space_file
+from search.storage import StorageError
 from search.study import DATA, FILES, HISTORY, LEVELS, STARTS, TEACHERS, USE, StudyError, StudyFolder
 from search.teachers import answers, export_digest, taught
 from search.trainable import TrialActor
@@ -67,6 +69,8 @@ def prepare(settings: SearchSettings, console: Console, address: str | None = No
     """
     if address is None:
         share_machine(settings.workers)  # refuses more trials than cores
+    else:
+        require_listening(address)
     if settings.architecture_file is not None:
         use_architecture_file(Path(settings.architecture_file))
     splits = nested_splits(Path(settings.data), settings.split) if settings.fidelity == "split" else ()
@@ -134,7 +138,7 @@ def training_lines(plan: Plan) -> list[str]:
     shown = {name: value for name, value in shown.items() if name not in (*GIVEN, "epochs", "seed")}
     changed = " ".join(f"{name}={value}" for name, value in shown.items())
     epochs = config.recipe.epochs
-    schedule = f"{epochs} epoch{'s' if epochs > 1 else ''} in batches of {config.recipe.batch_size}"
+    schedule = f"{counted(epochs, 'epoch')} in batches of {config.recipe.batch_size}"
     lines = [
         f"network: {config.architecture} on {config.front_end}: {cost.macs:,} MACs, {cost.params:,} parameters; {fits}",
         f"recipe: {schedule}; all at their default but: {changed or 'none'}",
@@ -203,18 +207,18 @@ def start_search(
     if folder.settings_file.exists():
         raise StudyError(f"{folder.path} already holds a study; go on with `scenefront resume {folder.address}`")
     prepared = prepare(settings, console, address)
-    study_checkpoints(folder, settings).require_usable(is_new=True)
-    with folder.lock(settings.storage):
-        attributes = {
-            DATA: describe_data(prepared.scenes),
-            FILES: describe_files(settings),
-            TEACHERS: describe_teachers(settings),
-            LEVELS: [asdict(level) for level in levels_of(settings, prepared.splits)],
-            STARTS: [asdict(start) for start in read_starts(settings.start, prepared.plan, folder.path.parent)],
-            HISTORY: first_entry(settings),
-        }
+    attributes = {
+        DATA: describe_data(prepared.scenes),
+        FILES: describe_files(settings),
+        TEACHERS: describe_teachers(settings),
+        LEVELS: [asdict(level) for level in levels_of(settings, prepared.splits)],
+        STARTS: [asdict(start) for start in read_starts(settings.start, prepared.plan, folder.path.parent)],
+        HISTORY: first_entry(settings),
+    }
+    with folder.lock(settings.storage) as require_held:
+        study_checkpoints(folder, settings).require_usable(is_new=True)
         study = folder.create(settings, attributes)
-        return _run(prepared, study, folder, console, address)
+        return _run(prepared, study, folder, console, address, require_held)
 
 
 def resume_search(
@@ -232,7 +236,7 @@ def resume_search(
         ValueError: The study, or the data it was started on, cannot be used any more.
         SearchFailedError: Every trial failed.
     """
-    with folder.lock():
+    with folder.lock() as require_held:
         study = folder.open()
         require_own_settings(study, folder)
         settings = folder.settings()
@@ -264,10 +268,17 @@ def resume_search(
                 + "; ".join(f"{name} was {recorded.get(name)}, is {found[name]}" for name in changed)
                 + "; bring the data back, or start a new study"
             )
-        return _run(prepared, study, folder, console, address)
+        return _run(prepared, study, folder, console, address, require_held)
 
 
-def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: Console, address: str | None) -> Ledger:
+def _run(
+    prepared: Prepared,
+    study: optuna.Study,
+    folder: StudyFolder,
+    console: Console,
+    address: str | None,
+    require_held: Callable[[], None],
+) -> Ledger:
     plan = prepared.plan
     ledger = Ledger(study, plan, prepared.surveys, len(prepared.scenes.train), prepared.splits)
     if ledger.num_left <= 0:
@@ -279,22 +290,18 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
     with cluster(address, num_cpus=num_cores(), num_gpus=gpus, resources={MACHINE: 1.0}) as scratch:
         there = [] if address is None else nodes()
         use = _find_use(prepared, study, ledger, there, console)
-        what = "networks for up to"
-        if plan.settings.train:
-            what = "training" if plan.settings.members else "seed"
-            what = f"{what} for" if ledger.num_left == 1 else f"{what}s for"
         console.print(
-            f"training {ledger.num_left} {what} {plan.settings.epochs} epochs, {use.workers} side by side "
+            f"training {_what_is_left(ledger)} {counted(plan.settings.epochs, 'epoch')}, {use.workers} side by side "
             f"({use} each)",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
         display = make_display(ledger, console)
-        searcher = StudySearcher(ledger, folder, use, display)
+        searcher = StudySearcher(ledger, folder, use, display, require_held)
         interruption = Interruption()
         with display, interruption.watched():
             try:
                 make_tuner(searcher, scratch, interruption).fit()
-            except (tune.TuneError, OptunaError, SQLAlchemyError) as error:
+            except (tune.TuneError, OptunaError, SQLAlchemyError, StorageError) as error:
                 if searcher.broken is None:
                     raise
                 cause = searcher.broken.__cause__ or searcher.broken
@@ -307,6 +314,16 @@ def _run(prepared: Prepared, study: optuna.Study, folder: StudyFolder, console: 
     if ledger.exhausted:
         console.print(f"ended after {ledger.num_ended} of {plan.settings.trials} trials: {ledger.exhausted}")
     return _require_some_success(ledger)
+
+
+def _what_is_left(ledger: Ledger) -> str:
+    """Say what is still to be trained, before its number of epochs."""
+    settings, left = ledger.plan.settings, ledger.num_left
+    if not settings.train:
+        return f"{counted(left, 'network')} for up to"
+    if settings.members:
+        return f"{counted(left, 'time')} for"
+    return f"{counted(left, 'seed')} for"
 
 
 def _find_use(prepared: Prepared, study: optuna.Study, ledger: Ledger, there: Sequence[Node], console: Console) -> Use:
@@ -365,6 +382,7 @@ def make_tuner(
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the study is the record
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is a crash that was asked for: `resume` mends both
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with verbose=0: Ray itself prints nothing
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(searcher.use.workers)  # left alone, Ray starts one process at a time
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000000"
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what breaks is told in a sentence

@@ -9,7 +9,7 @@ import os
 import socket
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,6 +23,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 DRIVERS = ("postgresql", "postgresql+psycopg", "postgres")
 WITHOUT_DRIVER = "needs the package psycopg: pip install 'psycopg[binary]>=3.2'"
 LOCK_PATIENCE_S = 1.0  # the server takes a moment to notice that the one before was killed
+_PROCESS = text("SELECT pg_backend_pid()")  # of the server, for this connection
 _HOLDER = text("""
     SELECT coalesce(activity.application_name, '') FROM pg_locks AS lock
     JOIN pg_database ON pg_database.oid = lock.database AND pg_database.datname = current_database()
@@ -95,8 +96,11 @@ class Postgres:
         return storage
 
     @contextmanager
-    def lock(self, study: str) -> Iterator[None]:
+    def lock(self, study: str) -> Iterator[Callable[[], None]]:
         """Keep a study for this process; a process that dies, and a machine that does, let go of it.
+
+        Yields:
+            What raises StorageError when the server has let go of it meanwhile: then another search may have it.
 
         Raises:
             StorageError: Another driver holds it, or the database does not answer.
@@ -115,7 +119,17 @@ class Postgres:
                         "wait for it, or give this one a name of its own with --study"
                     )
                 time.sleep(LOCK_PATIENCE_S / 10)
-            yield
+            process = session.scalar(_PROCESS)
+
+            def require_held() -> None:
+                try:
+                    now = session.scalar(_PROCESS)  # it may have connected anew
+                except SQLAlchemyError as error:
+                    raise self._unusable(error) from error
+                if now != process:
+                    raise StorageError(f"{self} has let go of the study {study}, and another search may have it now")
+
+            yield require_held
 
     def is_locked(self, study: str) -> bool:
         """Whether a driver anywhere holds a study now.

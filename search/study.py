@@ -12,8 +12,9 @@ holding the lock, interrupted.
 
 import fcntl
 import shlex
+import socket
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,10 @@ HISTORY = "history"  # of the settings: what they were at first, and what was ch
 ATTEMPTS = "attempts"  # epoch and reason of each process that broke in training
 PAUSED = "paused"  # the epoch at which a trial waits to go on
 CONTINUES = "continues"  # the stopped trial whose training this one goes on with
+FOLDER = "folder"  # that a study was started in: machine and path
 LEVELS = "levels"  # that a trial climbs: split, first and last epoch of each
 USE = "machine"  # how the trials use it
+LAYERS = "layers"  # of a trial: what each layer of its network costs
 LATENCY = "latency_ms"  # of a trial, measured where it is trained; only where it is an objective
 
 RESULTS = Path("results")
@@ -119,31 +122,36 @@ class StudyFolder:
         return read_settings(self.settings_file)
 
     @contextmanager
-    def lock(self, storage: str | None = None) -> Iterator[None]:
+    def lock(self, storage: str | None = None) -> Iterator[Callable[[], None]]:
         """Keep the study for this process; a process that dies lets go of it.
 
         Args:
             storage: URL of the database of a study that is about to be created; one that exists names its own.
+
+        Yields:
+            What raises StorageError when the study's database has let go of it meanwhile.
 
         Raises:
             StudyError: Another search holds it.
             StorageError: One elsewhere does, or the database does not answer.
         """
         postgres = self.storage if storage is None else Postgres.parse(storage)
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / ".lock", timeout=1)  # longer than `is_locked` holds it
-        try:
-            lock.acquire()
-        except Timeout:
-            raise StudyError(
-                f"{self.path} is in use by another search; wait for it, or give this one a name of its own with --study"
-            ) from None
-        try:
-            with nullcontext() if postgres is None else postgres.lock(self.name):
-                yield
-            (self.path / ".lock").touch()
-        finally:
-            lock.release()
+        held = nullcontext(_nothing) if postgres is None else postgres.lock(self.name)
+        with held as require_held:  # first: it may not answer
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock", timeout=1)  # longer than `is_locked` holds it
+            try:
+                lock.acquire()
+            except Timeout:
+                raise StudyError(
+                    f"{self.path} is in use by another search; wait for it, or give this one a name of its own with "
+                    "--study"
+                ) from None
+            try:
+                yield require_held
+                (self.path / ".lock").touch()
+            finally:
+                lock.release()
 
     def is_locked(self) -> bool:
         """Whether a search runs on this study now.
@@ -178,9 +186,10 @@ class StudyFolder:
             study_name=self.name,
             directions=["maximize" if more else "minimize" for more in directions(settings.objectives)],
         )
+        study.set_user_attr(FOLDER, self._of_this_machine)
         for name, value in attributes.items():
             study.set_user_attr(name, value)
-        study.set_user_attr(OBJECTIVES, list(settings.objectives))  # the last: `_remove_leftover` goes by it
+        study.set_user_attr(OBJECTIVES, list(settings.objectives))
         self.write_settings(settings)
         return study
 
@@ -203,7 +212,8 @@ class StudyFolder:
             study_id = storage.get_study_id_from_name(self.name)
         except KeyError:
             return
-        if OBJECTIVES in storage.get_study_user_attrs(study_id) or storage.get_n_trials(study_id):
+        mine = self._of_this_machine
+        if storage.get_n_trials(study_id) or storage.get_study_user_attrs(study_id).get(FOLDER, mine) != mine:
             raise StudyError(
                 f"{postgres} already holds a study {self.name}, of another folder; give this one a name of its own "
                 "with --study"
@@ -235,6 +245,10 @@ class StudyFolder:
         except (ValueError, RuntimeError, OptunaError, SQLAlchemyError) as error:
             raise self._unreadable(error) from error
 
+    @property
+    def _of_this_machine(self) -> str:
+        return f"{socket.gethostname()}:{self.path.absolute()}"
+
     def _unreadable(self, error: Exception) -> StudyError:
         return StudyError(f"{self.place} is no study that can be read: {error.__cause__ or error}")
 
@@ -246,6 +260,10 @@ class StudyFolder:
             return sqlite3.connect(self.database, timeout=60, check_same_thread=False)
 
         return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
+
+
+def _nothing() -> None:
+    """A file's lock is held until this process ends."""
 
 
 def find_study(results: Path, name: str | None) -> StudyFolder:

@@ -4,6 +4,7 @@ import json
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_for_search
+from objectives.measure import UncountedOperatorError, layer_costs
 from objectives.quality import figures
 from search.architecture_file import use_architecture_file
 from search.checkpoints import Checkpoints
@@ -65,6 +67,7 @@ class TrialActor(tune.Trainable):
         except ValueError as error:  # what the data or the network cannot serve
             self.failure = str(error)
         self.num_reported = 0
+        self.layers = [] if config["epochs_recorded"] else _layers(trial)
 
     def _find_checkpoint(self, continues: int | None) -> Path | None:
         """Give what the trial, or the one that it goes on with, was trained to; None where that is nothing."""
@@ -96,6 +99,7 @@ class TrialActor(tune.Trainable):
             # as text: Ray flattens what it passes on
             "epochs": json.dumps([self._summary(result) for result in unreported]),
             **({} if self.latency_ms is None else {"latency_ms": self.latency_ms}),
+            **({"layers": json.dumps(self.layers)} if self.layers else {}),
             "quality": json.dumps(unreported[-1].quality.to_dict()),
             "versions": json.dumps({**versions(), "step": str(self.run.execution)}),
             "done": self.run.is_over,
@@ -120,6 +124,15 @@ def versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):  # ours is sent to the nodes of a cluster, and may not be installed there
             found[name] = version(name)
     return found
+
+
+def _layers(trial: TrialConfig) -> list[dict[str, Any]]:
+    """Give what each layer costs, for those who look at the study without torch."""
+    try:
+        found = layer_costs(trial.build(), trial.input_shape)
+    except UncountedOperatorError:  # of an architecture that counts by itself
+        return []
+    return [asdict(layer) for layer in found if layer.params or layer.macs]
 
 
 def open_trial(config: Mapping[str, Any]) -> tuple[TrialConfig, Material]:

@@ -1,7 +1,7 @@
 """Ray Tune's side of a search: thin parts that pass everything on to the ledger."""
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from search.display import Display
 from search.ledger import Ledger
 from search.machine import Use
 from search.settings import SearchSettings
+from search.storage import StorageError
 from search.study import LATENCY, StudyFolder
 from search.trial_config import TrialConfig
 from search.watch import Failure, Watch
@@ -60,8 +61,25 @@ class Stateless:
 class StudySearcher(Stateless, Searcher):
     """Hands the ledger's proposals to Ray; what does not fit never becomes a Ray trial."""
 
-    def __init__(self, ledger: Ledger, folder: StudyFolder, use: Use, display: Display) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        folder: StudyFolder,
+        use: Use,
+        display: Display,
+        require_held: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Begin with what the ledger holds.
+
+        Args:
+            ledger: Of the search.
+            folder: Where its study lives.
+            use: Of the machine.
+            display: That is told what happens.
+            require_held: Raises StorageError when the study is not this process's any more.
+        """
         super().__init__()
+        self._require_held = require_held
         self.ledger, self.use, self.display = ledger, use, display
         self.checkpoints = study_checkpoints(folder, ledger.plan.settings)
         self.broken: Exception | None = None  # why the study could not be written
@@ -73,8 +91,9 @@ class StudySearcher(Stateless, Searcher):
         if self.broken is not None:
             raise self.broken
         try:
+            self._require_held()
             yield
-        except (OptunaError, SQLAlchemyError) as error:
+        except (OptunaError, SQLAlchemyError, StorageError) as error:
             self.broken = error
             raise
 

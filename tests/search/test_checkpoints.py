@@ -124,3 +124,13 @@ def test_a_kill_in_the_middle_leaves_a_whole_checkpoint_and_the_rest_is_cleared_
         assert len(content) == 4_000_000
         assert len(set(content)) == 1
         assert [path.name for path in (tmp_path / "study/trials/7").iterdir()] == ["checkpoint.safetensors"]
+
+
+def test_what_a_killed_process_began_to_write_is_removed(tmp_path):
+    checkpoints = Checkpoints(str(tmp_path), "study")
+    put(checkpoints, b"whole")
+    written = checkpoints.path(3)
+    for leftover in (f".{written.name}.4711", f".{written.name}.4712"):
+        written.with_name(leftover).write_bytes(b"hal")
+    assert checkpoints.fetch(3).read_bytes() == b"whole"
+    assert [path.name for path in written.parent.iterdir()] == [written.name]

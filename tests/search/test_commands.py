@@ -75,6 +75,21 @@ def test_help_names_what_there_is(run, command):
         (["search", "{tiny}", "--space", "isotropic", "--range", "width=64:32"], "is an empty range"),
         (["search", "{tiny}", "--space", "isotropic", "--trials", "0"], "trials must be a whole number of at least 1"),
         (["search", "{tiny}", "--space", "isotropic", "--impulse-responses", "nowhere"], "no such folder of impulse"),
+        (
+            ["search", "{tiny}", "--space", "isotropic", "--objectives", "macs"],
+            "objectives must name at least one of mac",
+        ),
+        (
+            ["search", "{tiny}", "--space", "isotropic", "--objectives", "macro_acuracy"],
+            "did you mean 'macro_accuracy'?",
+        ),
+        (["search", "{tiny}", "--space", "isotropic", "--objectives", "macs,log_loss,macs"], "must name each once"),
+        (["search", "{tiny}", "--space", "isotropic", "--start", "nosuch"], "unknown study 'nosuch'"),
+        (
+            ["search", "{tiny}", "--space", "isotropic", "--address", "127.0.0.1:1"],
+            "no Ray can be joined at 127.0.0.1:1",
+        ),
+        (["search", "{tiny}", "--space", "isotropic", "--storage", "postgresql://127.0.0.1:1/x"], "cannot be used"),
         (["search", "--config", "nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["search", "{tiny}"], "a search needs space"),
         (["resume", "frist"], "unknown study 'frist'"),

@@ -107,6 +107,10 @@ def test_the_front_is_printed_as_table_json_and_csv(finished):
     rows = json.loads(scenefront("front", "first", "--json", cwd=cwd).stdout)
     lines = scenefront("front", "first", "--csv", cwd=cwd).stdout.splitlines()
     assert len(rows) == len(lines) - 1 >= 1
+    assert f",{rows[0]['macs']}," in lines[1]
+    assert isinstance(rows[0]["macs"], int)
+    refused = scenefront("front", "first", "--csv", "--json", cwd=cwd)
+    assert (refused.returncode, "exclude each other" in refused.stderr) == (2, True)
     for row in rows:
         assert f"{row['macs']:,.0f}" in table
         assert row["on_front"] is True

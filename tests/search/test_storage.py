@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import create_engine, text
 
 from search.settings import SearchSettings
 from search.storage import Postgres, StorageError
@@ -67,12 +68,12 @@ def test_two_folders_share_no_study_of_one_name(tmp_path, postgres_url):
 
 def test_a_start_that_was_cut_short_is_made_again(tmp_path, postgres_url):
     cut = StudyFolder(tmp_path / "study")
-    created = cut.create(settings(postgres_url), {})
-    created._storage.delete_study(created._study_id)
+    cut.create(settings(postgres_url), {"first": 1})
     cut.settings_file.unlink()
-    created._storage.create_new_study(created.directions, "study")
     cut.create(settings(postgres_url), {})
-    assert cut.open().user_attrs["objectives"] == ["macro_accuracy", "macs"]
+    found = cut.open().user_attrs
+    assert found["objectives"] == ["macro_accuracy", "macs"]
+    assert "first" not in found
 
 
 def test_many_searches_that_start_at_once_make_the_tables_once(tmp_path, postgres_url):
@@ -115,6 +116,19 @@ def test_studies_of_one_database_are_held_one_by_one(tmp_path, postgres_url):
         assert [folder.is_locked() for folder in folders] == [True, False]
         with folders[1].lock():
             pass
+
+
+def test_a_driver_notices_that_the_server_has_let_go_of_its_study(tmp_path, postgres_url):
+    folder = StudyFolder(tmp_path / "study")
+    folder.create(settings(postgres_url), {})
+    with folder.lock() as require_held:
+        require_held()
+        with create_engine(Postgres.parse(postgres_url).url, isolation_level="AUTOCOMMIT").connect() as other:
+            other.execute(text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"))
+        with pytest.raises(StorageError, match="cannot be used: terminating connection"):
+            require_held()
+        with pytest.raises(StorageError, match="has let go of the study study, and another search may have it"):
+            require_held()
 
 
 @pytest.mark.parametrize(
