@@ -248,6 +248,15 @@ def _levels(*ends: int, one_in: int) -> Callable[[Ledger], None]:
     return change
 
 
+def _hasty(power: float) -> Callable[[Ledger], None]:
+    """Have what is small preferred more or less."""
+
+    def change(ledger: Ledger) -> None:
+        ledger.advisor.haste = power
+
+    return change
+
+
 def _sampled(every: int) -> Callable[[Ledger], None]:
     """Have the sampler asked more or less often."""
 
@@ -269,7 +278,8 @@ def _expecting(*, ranks: bool, proposes: bool) -> Callable[[Ledger], None]:
 NEVER = 10**9
 DESIGNS: dict[str, Design] = {
     SHIPPED: Design(
-        "as it is shipped: judged after a third, one in three goes on; the surrogate ranks, and proposes 3 of 4",
+        "as it is shipped: judged after a ninth of the epochs, where one in three goes on, and after a third, where "
+        "one in two does; the surrogate ranks, and proposes 3 of 4, what is small a little before what is large",
     ),
     "TPE, no surrogate": Design("TPE proposes, and trials are ranked by what they reached", {"surrogate": False}),
     "TPE, nobody stopped": Design("the same without early stopping", {"surrogate": False, "early_stopping": False}),
@@ -280,8 +290,11 @@ DESIGNS: dict[str, Design] = {
     "nobody stopped": Design("the surrogate proposes, everything is trained to the end", {"early_stopping": False}),
     "surrogate always": Design("the sampler is never asked once something is expected", change=_sampled(NEVER)),
     "every second": Design("the sampler is asked every second time", change=_sampled(2)),
-    "one in two": Design("half of the trials go on", change=_levels(3, one_in=2)),
-    "later rung": Design("judged after 4 epochs, half go on", change=_levels(4, one_in=2)),
-    "two rungs": Design("judged after 2 and 4 epochs, half go on", change=_levels(2, 4, one_in=2)),
+    "one in two": Design("half of the trials go on, each time", change=_levels(1, 3, one_in=2)),
+    "one rung": Design("judged after a third alone, one in three goes on", change=_levels(3, one_in=3)),
+    "later rung": Design("judged after 4 epochs alone, half go on", change=_levels(4, one_in=2)),
+    "two later rungs": Design("judged after 2 and 4 epochs, half go on", change=_levels(2, 4, one_in=2)),
+    "no haste": Design("what is large is proposed as soon as what is small", change=_hasty(0.0)),
+    "more haste": Design("what is promised is divided by the third root of the MACs", change=_hasty(1 / 3)),
     "Sobol start": Design("an evenly spread point of each architecture first", {"sobol": 1}),
 }

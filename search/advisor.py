@@ -24,6 +24,7 @@ NUM_DRAWN = 48  # candidates of each architecture, drawn from all that fits
 NUM_CHANGED = 24  # candidates that are a good one with something changed, of each architecture
 MIN_OBSERVED = 6  # trainings before anything is expected of others
 QUANTILES = (-1.53, -0.89, -0.49, -0.16, 0.16, 0.49, 0.89, 1.53)  # of a normal distribution, each an eighth of it
+HASTE = 0.1  # small, for time is not all that counts
 LEAST_COST = 1e-6  # that has a logarithm
 REFERENCE = -0.05  # of the hypervolume, where all that is compared lies in 0 to 1
 PRIOR_WEIGHT = 2.0  # of the guess how far off a partial training is, in finished trainings
@@ -48,10 +49,12 @@ class Advisor:
     Attributes:
         plan: What is searched.
         surveys: Which networks of each architecture fit.
+        haste: Power of its MACs by which what a configuration promises is divided: a small network is soon trained.
     """
 
     def __init__(self, plan: Plan, surveys: Mapping[str, Survey], levels: Sequence[Level]) -> None:
         self.plan, self.surveys, self._levels = plan, surveys, levels
+        self.haste = HASTE if plan.settings.mode == "front" else 0.0
         self._features = Features(plan.branches)
         self._known: dict[int, Known] = {}
         self._objectives = plan.settings.objectives
@@ -173,6 +176,7 @@ class Advisor:
         features = np.stack([self._features.of(name, values, cost) for name, values, _, cost in candidates])
         expected = {name: surrogate.expect(features) for name, surrogate in surrogates.items()}
         gained = self._gains([cost for *_, cost in candidates], expected)
+        gained /= np.array([max(1, cost.macs) for *_, cost in candidates]) ** self.haste
         best = int(np.argmax(gained))
         return candidates[best][0], candidates[best][1]
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from objectives.front import non_dominated_rank
 
-SPACING = 3  # a level ends at the last one's epochs divided by this
+SHARES = (9, 3)  # a trial is judged after a ninth and after a third of its epochs
 # Of the trials that end the first level, which is cheap, and a later one, one in so many goes on.
 ONE_IN_FIRST, ONE_IN_LATER = 3, 2
-FIRST_RUNG = 2  # epochs at the least before a trial is judged
+LEAST_EPOCHS = 6  # of a training that is judged on its way: of a shorter one a third says too little
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,15 @@ class Level:
     end: int
 
 
-def rungs(epochs: int, spacing: int = SPACING, first: int = FIRST_RUNG) -> tuple[int, ...]:
+def rungs(epochs: int) -> tuple[int, ...]:
     """Give the epochs at which trials are judged, in integers, so that none is lost to rounding.
 
-    >>> rungs(32)
-    (3, 10)
-    >>> rungs(243)
-    (3, 9, 27, 81)
-    >>> rungs(2)
-    ()
+    >>> rungs(32), rungs(9), rungs(8), rungs(5)
+    ((3, 10), (1, 3), (2,), ())
     """
-    found = []
-    rung = epochs // spacing
-    while rung >= first:
-        found.append(rung)
-        rung //= spacing
-    return tuple(reversed(found))
+    if epochs < LEAST_EPOCHS:
+        return ()
+    return tuple(epochs // share for share in SHARES if epochs >= share)
 
 
 def levels_of_epochs(split: str, epochs: int, *, early_stopping: bool) -> tuple[Level, ...]:

@@ -32,7 +32,7 @@ from search.page import (
     plot_html,
     table_html,
 )
-from search.pricing import FITS, Survey, outcomes
+from search.priced import FITS, Priced, outcomes
 from search.report import (
     WORST,
     Lines,
@@ -95,13 +95,13 @@ def require_room(path: Path) -> None:
         raise ValueError(f"{path} cannot be written: permission denied")
 
 
-def write_page(path: Path, surveys: Mapping[str, Survey], report: Mapping[str, Any]) -> None:
+def write_page(path: Path, surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> None:
     """Write what the surveys found as one page that needs nothing else: no network, no other file.
 
     Args:
         path: The page; its folder is made.
         surveys: By architecture.
-        report: Of these surveys, from `search.preflight.make_report`.
+        report: Of these surveys, from `search.survey_report.make_report`.
 
     Raises:
         ValueError: The path cannot be written.
@@ -220,7 +220,7 @@ def _fits_figure(report: Mapping[str, Any]) -> go.Figure:
     return figure
 
 
-def _scatter_section(surveys: Mapping[str, Survey], report: Mapping[str, Any]) -> str:
+def _scatter_section(surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> str:
     ranges = [_log_range(surveys, report, name) for name in ("params", "macs")]
     most = min(MAX_DRAWN, MAX_DRAWN_IN_ALL // len(surveys))
     panels = []
@@ -248,7 +248,7 @@ def _scatter_section(surveys: Mapping[str, Survey], report: Mapping[str, Any]) -
 
 
 def _scatter_figure(
-    found: Survey, report: Mapping[str, Any], ranges: Sequence[tuple[float, float]], most: int
+    found: Priced, report: Mapping[str, Any], ranges: Sequence[tuple[float, float]], most: int
 ) -> tuple[go.Figure, int]:
     """Draw a sample of one architecture's networks, and say how many there are in it."""
     kinds = outcomes(found.costs, report["limits"])
@@ -331,7 +331,7 @@ def _sample(fitting: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
     return np.concatenate(chosen)
 
 
-def _spread_section(surveys: Mapping[str, Survey], report: Mapping[str, Any]) -> str:
+def _spread_section(surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> str:
     limits = report["limits"]
     shown = {"macs", "params" if "params" in limits or "size_bytes" not in limits else "size_bytes", *limits}
     height = f"{max(3, len(surveys)) * 70 + 70}px"
@@ -347,7 +347,7 @@ def _spread_section(surveys: Mapping[str, Survey], report: Mapping[str, Any]) ->
 </div>"""
 
 
-def _spread_figure(surveys: Mapping[str, Survey], report: Mapping[str, Any], cost: str) -> go.Figure:
+def _spread_figure(surveys: Mapping[str, Priced], report: Mapping[str, Any], cost: str) -> go.Figure:
     """Draw a histogram a row, on one logarithmic axis; what is over the limit in the limit's colour."""
     limit = report["limits"].get(cost)
     low, high = _log_range(surveys, report, cost)
@@ -443,7 +443,7 @@ def _outline(
     return np.repeat(edges, 2), np.array([0.0, *np.repeat(heights, 2), 0.0])
 
 
-def _log_range(surveys: Mapping[str, Survey], report: Mapping[str, Any], cost: str) -> tuple[float, float]:
+def _log_range(surveys: Mapping[str, Priced], report: Mapping[str, Any], cost: str) -> tuple[float, float]:
     """Cover every architecture and the limit, with some air, in powers of ten."""
     columns = [found.costs[:, LIMITS.index(cost)] for found in surveys.values()]
     ends: list[float] = [max(int(value), 1) for column in columns for value in (column.min(), column.max())]

@@ -25,7 +25,6 @@ MAX_ENUMERATED = 50_000  # networks of one architecture at the start of a search
 NUM_DRAWN = 5_000
 NUM_BUILT = 100  # where pricing a network means building it
 REPORT_EVERY = 1_000
-FITS = "fits"
 
 
 def price(config: TrialConfig, precision: str) -> Cost:
@@ -207,12 +206,3 @@ def _draws(branch: Branch, count: int, seed: int) -> Iterator[tuple[Any, ...]]:
     rng = np.random.default_rng(seed)
     for _ in range(count):
         yield tuple(draw(distribution, rng) for distribution in branch.cost_ranges.values())
-
-
-def outcomes(costs: NDArray[np.int64], limits: Mapping[str, int]) -> NDArray[np.str_]:
-    """Name the outcome of each network: fits, or the limit that it exceeds by the largest factor."""
-    if not limits:
-        return np.full(len(costs), FITS)
-    ratios = np.stack([costs[:, LIMITS.index(name)] / limit for name, limit in limits.items()])
-    worst = np.array(list(limits))[ratios.argmax(axis=0)]
-    return np.where((ratios > 1).any(axis=0), worst, FITS)

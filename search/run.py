@@ -29,11 +29,13 @@ from search.ledger import Ledger, levels_of
 from search.machine import MACHINE, Use, measure_use, share_cluster, share_machine
 from search.names import counted
 from search.plan import Plan, make_plan
+from search.priced import SPACE, write_space
 from search.pricing import Survey, price
 from search.seeds import PLACE, TRIAL
 from search.settings import SearchSettings, is_space_file
 from search.storage import StorageError
 from search.study import DATA, FILES, HISTORY, LEVELS, STARTS, TEACHERS, USE, StudyError, StudyFolder
+from search.survey_report import make_report
 from search.teachers import answers, export_digest, taught
 from search.trainable import TrialActor
 from search.trial_config import GIVEN
@@ -218,6 +220,9 @@ def start_search(
     with folder.lock(settings.storage) as require_held:
         study_checkpoints(folder, settings).require_usable(is_new=True)
         study = folder.create(settings, attributes)
+        if not settings.train:
+            plan, surveys = prepared.plan, prepared.surveys
+            write_space(folder.path / SPACE, surveys, make_report(plan, surveys, reaches=False))
         return _run(prepared, study, folder, console, address, require_held)
 
 

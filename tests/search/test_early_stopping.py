@@ -7,20 +7,25 @@ from hypothesis import strategies as st
 
 from search.early_stopping import Halving, Level, crowding, levels_of_epochs, levels_of_splits, rungs
 
-LEVELS = levels_of_epochs("fold1", 9, early_stopping=True)
+LEVELS = levels_of_epochs("fold1", 6, early_stopping=True)
 
 
-def halving(points, maximize=(True, False), epoch=3):
+def halving(points, maximize=(True, False), epoch=2):
     made = Halving(LEVELS, maximize)
     for number, values in enumerate(points):
         assert made.note(number, epoch, values)
     return made
 
 
-@given(st.integers(0, 12), st.integers(2, 4))
-def test_no_rung_is_lost_to_rounding(power, spacing):
-    wanted = [spacing**n for n in range(power) if spacing**n >= 2]
-    assert list(rungs(spacing**power, spacing)) == wanted
+@given(st.integers(1, 10_000))
+def test_trials_are_judged_after_a_ninth_and_a_third_and_short_ones_later_or_never(epochs):
+    found = rungs(epochs)
+    assert all(0 < rung < epochs for rung in found)
+    assert found == tuple(sorted(set(found)))
+    assert len(found) == (0 if epochs < 6 else 1 if epochs < 9 else 2)
+    if len(found) == 2:
+        assert 9 * found[0] <= epochs < 9 * (found[0] + 1)
+        assert 3 * found[1] <= epochs < 3 * (found[1] + 1)
 
 
 def test_levels_of_epochs_are_one_training():
@@ -36,7 +41,7 @@ def test_levels_of_splits_are_trainings_of_their_own():
     assert levels_of_splits(["5", "10", "100"], 4) == (Level("5", 0, 4), Level("10", 4, 8), Level("100", 8, 12))
 
 
-@pytest.mark.parametrize(("epoch", "level"), [(0, 0), (2, 0), (3, 1), (8, 1), (9, 1)])
+@pytest.mark.parametrize(("epoch", "level"), [(0, 0), (1, 0), (2, 1), (5, 1), (6, 1)])
 def test_a_trial_at_the_end_of_a_level_is_in_the_next(epoch, level):
     assert Halving(LEVELS, [True]).level(epoch) == level
 

@@ -1,0 +1,90 @@
+"""The networks of a space that were priced before the search, kept beside the study. Needs no torch.
+
+results/<study>/space.npz   a table of costs for each architecture, and the report of them as JSON
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objectives.budget import LIMITS
+from objectives.cost import Cost
+
+FITS = "fits"
+SPACE = "space.npz"
+MAX_KEPT = 5_000  # networks of one architecture
+_REPORT, _COSTS = "report", "costs:"  # the names in the file; the architecture's follows
+
+
+class Near(Protocol):
+    """The network that comes closest to a budget that it breaks."""
+
+    @property
+    def cost(self) -> Cost:
+        """Of that network."""
+
+
+class Priced(Protocol):
+    """Networks of one architecture that were priced."""
+
+    @property
+    def costs(self) -> NDArray[np.int64]:
+        """Of each, one column for each of `LIMITS`."""
+
+    @property
+    def nearest(self) -> Near | None:
+        """The one that comes closest to fitting, where none fits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Networks of one architecture, as they were kept beside a study of which some architecture fits."""
+
+    costs: NDArray[np.int64]
+    nearest: None = None
+
+
+def write_space(path: Path, surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> None:
+    """Write what was priced, of each architecture a random part where there is much, and the report of all of it."""
+    rng = np.random.default_rng(0)
+    tables = {
+        f"{_COSTS}{name}": found.costs[np.sort(rng.permutation(len(found.costs))[:MAX_KEPT])]
+        for name, found in surveys.items()
+    }
+    temporary = path.with_name(f".{path.name}")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, **{_REPORT: np.array(json.dumps(report))}, **tables)
+    temporary.replace(path)
+
+
+def read_space(path: Path) -> tuple[dict[str, Kept], dict[str, Any]]:
+    """Read what `write_space` wrote: the networks by architecture, and the report.
+
+    Raises:
+        ValueError: There is no such file, or it is another.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            report = json.loads(str(file[_REPORT]))
+            tables = {name.removeprefix(_COSTS): file[name] for name in file.files if name.startswith(_COSTS)}
+    except (OSError, BadZipFile, KeyError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    wrong = [name for name, table in tables.items() if table.shape[1:] != (len(LIMITS),) or table.dtype != np.int64]
+    if wrong or not isinstance(report, dict):
+        raise ValueError(f"{path} holds no costs of networks")
+    return {name: Kept(table) for name, table in tables.items()}, report
+
+
+def outcomes(costs: NDArray[np.int64], limits: Mapping[str, int]) -> NDArray[np.str_]:
+    """Name the outcome of each network: fits, or the limit that it exceeds by the largest factor."""
+    if not limits:
+        return np.full(len(costs), FITS)
+    ratios = np.stack([costs[:, LIMITS.index(name)] / limit for name, limit in limits.items()])
+    worst = np.array(list(limits))[ratios.argmax(axis=0)]
+    return np.where((ratios > 1).any(axis=0), worst, FITS)
