@@ -74,7 +74,7 @@ def read_space(path: Path) -> tuple[dict[str, Kept], dict[str, Any]]:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             report = json.loads(str(file[_REPORT]))
             tables = {name.removeprefix(_COSTS): file[name] for name in file.files if name.startswith(_COSTS)}
-    except (OSError, EOFError, BadZipFile, KeyError, ValueError) as error:
+    except (OSError, EOFError, BadZipFile, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     wrong = [name for name, table in tables.items() if table.shape[1:] != (len(LIMITS),) or table.dtype != np.int64]
     if wrong or not isinstance(report, dict):
