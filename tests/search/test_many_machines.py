@@ -75,7 +75,7 @@ def test_a_search_goes_on_when_one_of_its_machines_is_lost(two_nodes, tiny, tmp_
     assert {reason.partition(":")[0] for reason in reasons} == {"node lost"}, reasons
     kept = sorted(path.relative_to(places).as_posix() for path in places.rglob("*") if path.is_file())
     assert kept == [f"wide/trials/{trial.number}/checkpoint.safetensors" for trial in trials]
-    assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "search.yaml"]
+    assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "search.yaml", "space.npz"]
     assert not elsewhere.is_locked()
 
     export = ["export", "wide", "--results", elsewhere.path.parent, "--out", tmp_path / "best"]
