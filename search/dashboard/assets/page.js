@@ -1,0 +1,207 @@
+// What happens in the browser alone: the address follows the controls, the controls follow the address, the page
+// follows the study.
+(() => {
+  const no = () => window.dash_clientside.no_update;
+
+  // As search.dashboard.address.spell writes it.
+  function spell(query) {
+    const quoted = (text) => encodeURIComponent(text).replace(/%3A/g, ":").replace(/%2C/g, ",");
+    const parts = Object.entries(query).filter(([, value]) => value !== "" && value != null);
+    return parts.length ? "?" + parts.map(([name, value]) => `${encodeURIComponent(name)}=${quoted(value)}`).join("&") : "";
+  }
+
+  function read(search) {
+    return Object.fromEntries(new URLSearchParams(search));
+  }
+
+  function go(path) {
+    if (path !== location.pathname + location.search) {
+      history.pushState({}, "", path);
+    }
+    window.dispatchEvent(new PopStateEvent("popstate"));
+    window.scrollTo(0, 0);
+  }
+
+  // Successive steps of one control are one step back.
+  let lastControl = null;
+  function remember(path, search, control) {
+    const name = control === lastControl ? "replaceState" : "pushState";
+    lastControl = control;
+    history[name]({}, "", path + search);
+    carry(read(search).brush || "");
+  }
+
+  // The filter of the trials goes along to the other views of its study.
+  function carry(brush) {
+    for (const tab of document.querySelectorAll("#tabs a[data-study]")) {
+      tab.setAttribute("href", tab.pathname + spell({ brush }));
+    }
+  }
+
+  document.addEventListener("click", (event) => {
+    const anchor = event.target.closest && event.target.closest("a[href]");
+    const isPlain = !event.defaultPrevented && event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey;
+    if (!anchor || !isPlain || anchor.origin !== location.origin || anchor.target || anchor.hasAttribute("download")) {
+      return;
+    }
+    if (anchor.getAttribute("href").startsWith("#")) {
+      return;
+    }
+    event.preventDefault();
+    go(anchor.pathname + anchor.search);
+  });
+  window.addEventListener("popstate", () => {
+    lastControl = null;
+  });
+
+  function theme(_, kept) {
+    const clicked = window.dash_clientside.callback_context.triggered_id === "theme-button" && _;
+    let name = kept || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    if (clicked) {
+      name = name === "dark" ? "light" : "dark";
+    }
+    document.documentElement.dataset.theme = name;
+    return name;
+  }
+
+  // Opens a view, unless the controls of the one that is open led to this address.
+  let opened = null;
+  function open(path, search, name) {
+    if (!name) {
+      return no();
+    }
+    const asked = `${name} ${location.pathname}${location.search}`;
+    if (asked === opened) {
+      return no();
+    }
+    opened = asked;
+    document.getElementById("page").setAttribute("aria-busy", "true");
+    return { path: location.pathname, search: location.search, theme: name };
+  }
+
+  function text(value) {
+    return Array.isArray(value) ? value.join(",") : value == null ? "" : String(value);
+  }
+
+  // Gives what was chosen, and writes it to the address.
+  function choose(values, limits, query) {
+    const context = window.dash_clientside.callback_context;
+    const [controls, sliders] = context.inputs_list;
+    const chosen = { ...query.kept };
+    controls.forEach((control, place) => {
+      const name = control.id.choice;
+      const value = text(values[place]);
+      chosen[name] = value === query.defaults[name] ? "" : value;
+    });
+    const tighter = sliders
+      .map((slider, place) => [slider.id.limit, limits[place], query.limits[slider.id.limit]])
+      .filter(([, value, most]) => value != null && value < most)
+      .map(([name, value]) => `${name}:${Math.max(1, Math.round(value))}`);
+    if (sliders.length) {
+      chosen.budget = tighter.join(",");
+    }
+    const search = spell(chosen);
+    if (search === query.search) {
+      return no();
+    }
+    const isFirst = !context.triggered.length;
+    const control = isFirst ? lastControl : JSON.stringify(context.triggered_id);
+    remember(query.path, search, control);
+    opened = `${query.theme} ${query.path}${search}`;
+    return { ...query, search };
+  }
+
+  // Parallel coordinates: the ranges that are brushed, by column.
+  function brush(_, query) {
+    const drawn = document.querySelector("#search-parallel .js-plotly-plot");
+    if (!_ || !drawn || !drawn.data.length) {
+      return no();
+    }
+    const ranges = [];
+    for (const axis of drawn.data[0].dimensions) {
+      const kept = axis.constraintrange;
+      if (kept && axis.name) {
+        for (const [low, high] of Array.isArray(kept[0]) ? kept : [kept]) {
+          ranges.push(`${axis.name}:${Number(low.toPrecision(6))}:${Number(high.toPrecision(6))}`);
+        }
+      }
+    }
+    const search = spell({ ...read(query.search), brush: ranges.join(",") });
+    if (search === query.search) {
+      return no();
+    }
+    remember(query.path, search, "brush");
+    opened = `${query.theme} ${query.path}${search}`;
+    return { ...query, search, kept: { ...query.kept, brush: ranges.join(",") } };
+  }
+
+  // A click on a point opens its trial.
+  function pick(click, query) {
+    const point = click && click.points && click.points[0];
+    const data = point && point.customdata;
+    const number = Array.isArray(data) ? data[0] : data;
+    if (Number.isInteger(number)) {
+      const study = query.path.split("/")[1];
+      go(`/${study}/trial/${number}` + spell({ brush: read(query.search).brush }));
+    }
+    return no();
+  }
+
+  // An edition's button: its limits where it has some that are tighter, no limit elsewhere.
+  function limit(clicks, most, editions) {
+    const context = window.dash_clientside.callback_context;
+    if (!context.triggered_id || !clicks.some(Boolean)) {
+      return most.map(no);
+    }
+    const limits = editions[context.triggered_id.edition] || {};
+    return context.outputs_list.map((slider, place) => Math.min(limits[slider.id.limit] ?? most[place], most[place]));
+  }
+
+  function openRow(cell, query) {
+    if (cell && cell.rowId != null && cell.colId !== "ag-Grid-SelectionColumn") {
+      go(`/${query.path.split("/")[1]}/trial/${cell.rowId}` + spell({ brush: read(query.search).brush }));
+    }
+    return no();
+  }
+
+  function compare(rows, query) {
+    const numbers = (rows || []).map((row) => row.number).slice(0, 4);
+    const study = query.path.split("/")[1];
+    const address = `/${study}/compare` + spell({ trials: numbers.join(","), brush: read(query.search).brush });
+    const told = numbers.length < 2 ? "Choose two to four trials to compare" : `Compare ${numbers.join(", ")}`;
+    return [address, told, numbers.length < 2 ? "button off" : "button"];
+  }
+
+  // Asks whether the study has changed; the answer to that is nearly always no.
+  async function follow(_, version, query) {
+    if (document.hidden || !query) {
+      return no();
+    }
+    const banner = document.getElementById("away");
+    try {
+      const answer = await fetch(`/_version?${new URLSearchParams({ path: query.path, search: query.search, seen: version })}`);
+      banner.hidden = true;
+      return answer.status === 200 ? await answer.text() : no();
+    } catch {
+      banner.hidden = false;
+      return no();
+    }
+  }
+
+  function settle(_, title) {
+    const page = document.getElementById("page");
+    page.removeAttribute("aria-busy");
+    document.title = title || "SceneFront";
+    const query = read(location.search);
+    carry(query.brush || "");
+    return no();
+  }
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    scenefront: { theme, open, choose, brush, pick, limit, openRow, compare, follow, settle },
+  });
+
+  const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
+  cells.TrialLink = (cell) =>
+    window.React.createElement("a", { href: cell.context ? `${cell.context.base}/${cell.value}` : `../trial/${cell.value}` }, cell.value);
+})();
