@@ -18,7 +18,8 @@ GRAPH = {
 
 
 def graph(name: str, figure: go.Figure, label: str, *, height: str = "26rem", **more: Any) -> html.Div:
-    """Give a figure that can be clicked, with a name for those who do not see it."""
+    """Give a figure with a name for those who do not see it; one that knows its height has that."""
+    height = height if figure.layout.height is None else f"{figure.layout.height}px"
     drawn = dcc.Graph(
         id=name,
         figure=figure,

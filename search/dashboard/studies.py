@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.dashboard.address import path_of
-from search.dashboard.reading import Reader, Reading
+from search.dashboard.reading import Reader, Reading, list_studies
 from search.study import StudyFolder
-
-SIGNS = ("search.yaml", "study.db", ".lock", "trials")  # of which a folder holds one if it is, or was to be, a study
 
 
 class Studies:
@@ -24,14 +22,10 @@ class Studies:
         self._lock = threading.Lock()
 
     def folders(self) -> dict[str, StudyFolder]:
-        """Give the studies' folders by name, in the order in which they were asked for or of their names."""
+        """Give the studies' folders by name, as they were asked for, or the one that was worked on last first."""
         if self._chosen:
             return dict(self._chosen)
-        try:
-            paths = sorted(path for path in self.results.iterdir() if any((path / name).exists() for name in SIGNS))
-        except OSError:
-            return {}
-        return {path.name: StudyFolder(path) for path in paths}
+        return {folder.name: folder for folder in list_studies(self.results)}
 
     def folder(self, name: str) -> StudyFolder | None:
         """Give the folder of a study, if there is one of that name."""

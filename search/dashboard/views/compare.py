@@ -35,7 +35,7 @@ def parts(shown: Shown) -> dict[str, Any]:
     curves = {name: shown.study.curves.get(number, ()) for number, name in names.items()}
     return {
         "compare-figures": _figures(shown, rows),
-        "compare-curves": figures.curves_figure(curves, list(curves), shown.theme),
+        "compare-curves": figures.curves_figure(curves, theme=shown.theme),
         "compare-config": _config(rows),
         "progress": heading.progress_text(shown),
         "filter": heading.filter_note(shown),

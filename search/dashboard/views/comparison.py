@@ -44,7 +44,7 @@ def parts(shown: Shown) -> dict[str, Any]:
     fronts = {one.study.name: one.study.table for one in each}
     grown = {one.study.name: frames.hypervolume_over_time(one.study.table, one.objectives) for one in each}
     return {
-        "comparison-front": figures.comparison_figure(fronts, x=x, y=y, theme=shown.theme),
+        "comparison-front": figures.fronts_figure(fronts, x=x, y=y, theme=shown.theme),
         "comparison-growth": figures.hypervolume_figure(grown, shown.theme),
         "comparison-table": [_table(each)],
         "comparison-note": _notes(each),

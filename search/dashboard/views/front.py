@@ -268,14 +268,8 @@ def _log(shown: Shown) -> str:
 
 
 def _colours(shown: Shown) -> dict[str, str]:
-    """Give what a trial's colour can say: its state, another goal, what was varied."""
-    table = shown.study.table
-    varied = [name for name in frames.parallel(table).columns if str(name).startswith("config.")]
-    return {
-        NO_COLOUR: "Kind of trial",
-        **{name: TITLES[name] for name in shown.goals},
-        **{str(name): str(name).removeprefix("config.") for name in varied},
-    }
+    """Give what a trial's colour can say: what became of it, or a goal."""
+    return {NO_COLOUR: "What became of it", **{name: TITLES[name] for name in shown.goals}}
 
 
 def _colour(shown: Shown) -> str:

@@ -41,7 +41,7 @@ def parts(shown: Shown) -> dict[str, Any]:
     parallel.update_layout(uirevision=str(shown.address.query.get("brush", "")))
     return {
         "search-facts": _facts(shown, progress),
-        "search-states": figures.states_figure(progress.states, theme),
+        "search-states": figures.states_figure(study.table, theme),
         "search-rejections": figures.rejections_figure(frames.rejections(study.table, study.attributes), theme),
         "search-hypervolume": figures.hypervolume_figure(
             {study.name: frames.hypervolume_over_time(study.table, shown.objectives)}, theme

@@ -59,14 +59,14 @@ def parts(shown: Shown) -> dict[str, Any]:
         return {
             **empty,
             "trial-head": [html.H2(f"Trial {number}"), why],
-            "trial-curve": figures.curves_figure({}, [], shown.theme),
+            "trial-curve": figures.curves_figure({}, theme=shown.theme),
             "progress": heading.progress_text(shown),
             "filter": heading.filter_note(shown),
         }
     curves = {f"trial {number}": record.curve}
     return {
         "trial-head": _head(shown, record),
-        "trial-curve": figures.curves_figure(curves, [f"trial {number}"], shown.theme),
+        "trial-curve": figures.curves_figure(curves, theme=shown.theme),
         "trial-quality": _quality(shown, record),
         "trial-layers": _layers(shown, record),
         "trial-config": _config(shown, record),
