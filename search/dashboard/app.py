@@ -16,11 +16,13 @@ from dash import ALL, ClientsideFunction, Input, Output, State, dcc, html
 from flask import Response, request
 
 from search.dashboard import views
-from search.dashboard.address import COMPARISON, HOME, MISSING, Address, parse
+from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, Address, parse
+from search.dashboard.address import VIEWS as TITLES
 from search.dashboard.shared import Shared, Shown
 from search.dashboard.views import VIEWS, downloads, heading
 
 INTERVAL_MS = 3_000
+OF_STUDY = (*TITLES, TRIAL)  # views with the heading of a study
 ASSETS = "_assets"  # a study is rather called assets
 
 PAGE = """<!DOCTYPE html>
@@ -139,8 +141,10 @@ def _open_views(app: dash.Dash, shared: Shared) -> None:
     def open_view(opened: Mapping[str, str]) -> list[Any]:
         address = parse(opened["path"], opened["search"])
         shown = shared.show(address, shared.theme(opened["theme"]))
-        view = VIEWS[_view_of(shown)]
+        name = _view_of(shown)
+        view = VIEWS[name]
         parts = view.parts(shown)
+        digests = _digests({**parts, **(heading.parts(shown) if name in OF_STUDY else {})})
         choices = view.choices(shown)
         query = {
             "path": opened["path"],
@@ -150,18 +154,19 @@ def _open_views(app: dash.Dash, shared: Shared) -> None:
             "limits": choices.limits,
             "kept": {name: value for name, value in address.query.items() if name not in choices.names},
         }
-        stores = _stores(address, shared.version(address), query, _digests(parts), heading.title(shown))
-        return [*stores, *heading.header(shown), html.Main(view.layout(shown, parts), className=f"view {address.view}")]
+        return [
+            *_stores(address, shared.version(address), query, heading.title(shown)),
+            dcc.Store(id=f"{name}-digests", data=digests),
+            *heading.header(shown),
+            html.Main(view.layout(shown, parts), className=f"view {name}"),
+        ]
 
 
-def _stores(
-    address: Address, version: str, query: Mapping[str, Any], digests: Mapping[str, str] | None = None, title: str = ""
-) -> list[dcc.Store]:
+def _stores(address: Address, version: str, query: Mapping[str, Any], title: str = "") -> list[dcc.Store]:
     """Give what the page knows of itself."""
     return [
         dcc.Store(id="query", data=query or {"path": address.path, "search": "", "theme": "", "kept": {}}),
         dcc.Store(id="version", data=version),
-        dcc.Store(id="digests", data=digests or {}),
         dcc.Store(id="title", data=title),
     ]
 
@@ -177,29 +182,33 @@ def _view_of(shown: Shown) -> str:
 
 
 def _follow(app: dash.Dash, shared: Shared, name: str, view: views.View) -> None:
-    """Have the parts of a view follow the choices and the study."""
-    if not view.PARTS:
+    """Have the parts of a view follow the choices and the study.
+
+    All outputs are of this view alone: Dash leaves out what has none on the page, and complains where it has some.
+    """
+    in_view = {**view.PARTS, **({f"{name}-progress": "children", f"{name}-filter": "children"} if name in OF_STUDY else {})}
+    if not in_view:
         return
-    outputs = [Output(part, value) for part, value in view.PARTS.items()]
+    outputs = [Output(part, value) for part, value in in_view.items()]
 
     @app.callback(
         *outputs,
-        Output("digests", "data", allow_duplicate=True),
+        Output(f"{name}-digests", "data"),
         Input("query", "data"),
         Input("version", "data"),
-        State("digests", "data"),
+        State(f"{name}-digests", "data"),
         prevent_initial_call=True,
     )
     def update(query: Mapping[str, Any], _: str, digests: Mapping[str, str]) -> list[Any]:
         shown = shared.show(parse(query["path"], query["search"]), shared.theme(query["theme"]))
         if _view_of(shown) != name:
             raise dash.exceptions.PreventUpdate
-        parts = view.parts(shown)
+        parts = {**view.parts(shown), **(heading.parts(shown) if name in OF_STUDY else {})}
         fresh = _digests(parts)
-        changed = [part for part in view.PARTS if digests.get(part) != fresh[part]]
+        changed = [part for part in in_view if digests.get(part) != fresh[part]]
         if not changed:
             raise dash.exceptions.PreventUpdate
-        return [*(parts[part] if part in changed else dash.no_update for part in view.PARTS), {**digests, **fresh}]
+        return [*(parts[part] if part in changed else dash.no_update for part in in_view), fresh]
 
 
 def _digests(parts: Mapping[str, Any]) -> dict[str, str]:

@@ -68,7 +68,7 @@ def table(
 def control(label: str, name: str, element: Component) -> html.Div:
     """Give a control below its label."""
     element.id = {"choice": name}
-    return html.Div([html.Label(label, htmlFor=spelled_id(choice=name)), element], className="control")
+    return html.Div([html.Label(label, htmlFor=spelled_id(choice=name)), element], className="field")
 
 
 def spelled_id(**keys: str) -> str:
@@ -93,18 +93,18 @@ def radio(label: str, name: str, options: Mapping[str, str], value: str) -> html
     """Give a choice of one out of few."""
     rows = [{"label": title, "value": option} for option, title in options.items()]
     buttons = dcc.RadioItems(rows, value, inline=True, id={"choice": name})
-    return html.Div([html.Span(label, className="label"), buttons], className="control", role="group", **{"aria-label": label})
+    return html.Div([html.Span(label, className="label"), buttons], className="field", role="group", **{"aria-label": label})
 
 
 def switch(label: str, name: str, *, is_on: bool) -> html.Div:
     """Give a choice of yes or no; yes is 1 in the address."""
     box = dcc.Checklist([{"label": label, "value": "1"}], ["1"] if is_on else [], id={"choice": name})
-    return html.Div(box, className="control switch")
+    return html.Div(box, className="field switch")
 
 
 def section(title: str, *children: Any, name: str = "") -> html.Section:
     """Give a part of a page below its title."""
-    return html.Section([html.H2(title), *children], className=f"section {name}".strip())
+    return html.Section([html.H2(title), *children], className=f"card {name}".strip())
 
 
 def facts(pairs: Mapping[str, Any]) -> html.Dl:

@@ -12,14 +12,11 @@ from search.dashboard import figures, frames
 from search.dashboard.address import MAX_COMPARED
 from search.dashboard.elements import graph, section, table
 from search.dashboard.shared import Choices, Shared, Shown
-from search.dashboard.views import heading
 
 PARTS = {
     "compare-figures": "children",
     "compare-curves": "figure",
     "compare-config": "children",
-    "progress": "children",
-    "filter": "children",
 }
 
 
@@ -37,8 +34,6 @@ def parts(shown: Shown) -> dict[str, Any]:
         "compare-figures": _figures(shown, rows),
         "compare-curves": figures.curves_figure(curves, theme=shown.theme),
         "compare-config": _config(rows),
-        "progress": heading.progress_text(shown),
-        "filter": heading.filter_note(shown),
     }
 
 

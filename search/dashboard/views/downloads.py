@@ -1,5 +1,6 @@
 """Tables as CSV, for a spreadsheet or a script."""
 
+import pandas as pd
 from flask import Flask, Response, abort
 
 from search.dashboard.shared import Shared
@@ -21,5 +22,10 @@ def register(server: Flask, shared: Shared) -> None:
         table = reading.table
         if name == "front":
             table = front_table(table, reading.attributes.get(OBJECTIVES, reading.settings.objectives))
-        table = table.convert_dtypes(convert_string=False, convert_boolean=False, convert_floating=False)  # 8, not 8.0
-        return Response(table.to_csv(index=False), mimetype="text/csv")
+        return Response(_whole(table).to_csv(index=False), mimetype="text/csv")
+
+
+def _whole(table: pd.DataFrame) -> pd.DataFrame:
+    """Write whole numbers as such, 8 and not 8.0, where some are not known."""
+    counts = [name for name in table if table[name].dtype == float and (table[name].dropna() % 1 == 0).all()]
+    return table.astype(dict.fromkeys(counts, "Int64"))

@@ -14,8 +14,7 @@ from objectives.goals import GOALS, of_kind
 from search.dashboard import figures, frames
 from search.dashboard.elements import download, dropdown, graph, radio, section, switch, table
 from search.dashboard.shared import Choices, Shared, Shown
-from search.dashboard.views import heading
-from search.plot import TITLES
+from search.drawing import TITLES
 from search.report import si_text
 from search.table import front_table
 
@@ -23,8 +22,6 @@ PARTS = {
     "front-figure": "figure",
     "front-best": "children",
     "front-table": "children",
-    "progress": "children",
-    "filter": "children",
 }
 COSTS = of_kind("cost", list(GOALS))
 QUALITIES = of_kind("quality", list(GOALS))
@@ -57,43 +54,38 @@ def parts(shown: Shown) -> dict[str, Any]:
         "front-figure": _figure(shown, rows),
         "front-best": _best(shown, rows),
         "front-table": _table(shown, rows),
-        "progress": heading.progress_text(shown),
-        "filter": heading.filter_note(shown),
     }
 
 
 def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     """Put the figure beside its choices, the tables below."""
     chosen = {**choices(shown).defaults, **shown.address.query}
+    y, x = _one_of(chosen["y"], QUALITIES, shown.quality), _one_of(chosen["x"], COSTS, shown.cost)
+    controls = [
+        dropdown("Upward", "y", _titles(shown, QUALITIES), y),
+        dropdown("Across", "x", _titles(shown, COSTS), x),
+        radio("Scale across", "log", {"1": "log", "0": "linear"}, _log(shown)),
+        dropdown("Colour", "colour", _colours(shown), _colour(shown)),
+        dropdown("Third axis", "depth", _depths(shown), _depth(shown)),
+        switch("Published networks", "references", is_on=chosen["references"] == "1"),
+    ]
+    if shown.confirmed is not None:
+        controls.append(switch("Confirmed intervals", "intervals", is_on=chosen["intervals"] == "1"))
+    figure = graph(
+        "front-figure",
+        parts["front-figure"],
+        "The front of quality against cost; its trials are in the table below",
+        height="min(75vh, 38rem)",
+    )
+    best = html.Div(parts["front-best"], id="front-best", **{"aria-live": "polite"})
     return [
         html.Div(
             [
-                html.Div(
-                    [
-                        dropdown("Upward", "y", _titles(shown, QUALITIES), _one_of(chosen["y"], QUALITIES, shown.quality)),
-                        dropdown("Across", "x", _titles(shown, COSTS), _one_of(chosen["x"], COSTS, shown.cost)),
-                        radio("Scale across", "log", {"1": "log", "0": "linear"}, _log(shown)),
-                        dropdown("Colour", "colour", _colours(shown), _colour(shown)),
-                        dropdown("Third axis", "depth", _depths(shown), _depth(shown)),
-                        switch("Published networks", "references", is_on=chosen["references"] == "1"),
-                        *(
-                            [switch("Confirmed intervals", "intervals", is_on=chosen["intervals"] == "1")]
-                            if shown.confirmed is not None
-                            else []
-                        ),
-                    ],
-                    className="controls",
-                ),
-                graph(
-                    "front-figure",
-                    parts["front-figure"],
-                    "The front of quality against cost; its trials are in the table below",
-                    height="min(70vh, 36rem)",
-                ),
+                html.Div([figure, html.Div(controls, className="controls")], className="card"),
+                section("What if the budget were tighter?", *_sliders(shown), best),
             ],
-            className="with-controls",
+            className="beside",
         ),
-        section("What if the budget were tighter?", *_sliders(shown), html.Div(parts["front-best"], id="front-best", className="best", **{"aria-live": "polite"})),
         section("On the front", html.Div(parts["front-table"], id="front-table")),
     ]
 

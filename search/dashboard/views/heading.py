@@ -28,7 +28,6 @@ def header(shown: Shown) -> list[Any]:
         html.A(
             text,
             href=shown.link(view),
-            className="tab",
             **({"aria-current": "page"} if view == address.view else {}),
             **{"data-study": address.study},
         )
@@ -38,13 +37,19 @@ def header(shown: Shown) -> list[Any]:
         html.Div(
             [
                 html.H1(address.study),
-                html.P(progress_text(shown), className="summary", id="progress"),
-                html.Nav(tabs, id="tabs", className="tabs", **{"aria-label": "Views of this study"}),
-                html.Div(filter_note(shown), id="filter"),
+                html.P(progress_text(shown), id=f"{address.view}-progress"),
             ],
             className="heading",
-        )
+        ),
+        html.Nav(tabs, id="tabs", className="tabs", **{"aria-label": "Views of this study"}),
+        html.Div(filter_note(shown), id=f"{address.view}-filter"),
     ]
+
+
+def parts(shown: Shown) -> dict[str, Any]:
+    """Give what changes in it, by id."""
+    view = shown.address.view
+    return {f"{view}-progress": progress_text(shown), f"{view}-filter": filter_note(shown)}
 
 
 def progress_text(shown: Shown) -> str:

@@ -11,7 +11,6 @@ from search.dashboard import figures, frames
 from search.dashboard.address import parse
 from search.dashboard.elements import facts, graph, section, table
 from search.dashboard.shared import Choices, Shared, Shown
-from search.dashboard.views import heading
 from search.extend import history_lines
 from search.report import duration_text
 from search.study import STATES
@@ -23,8 +22,6 @@ PARTS = {
     "search-hypervolume": "figure",
     "search-parallel": "figure",
     "search-history": "children",
-    "progress": "children",
-    "filter": "children",
 }
 
 
@@ -48,8 +45,6 @@ def parts(shown: Shown) -> dict[str, Any]:
         ),
         "search-parallel": parallel,
         "search-history": _history(shown),
-        "progress": heading.progress_text(shown),
-        "filter": heading.filter_note(shown),
     }
 
 
@@ -73,7 +68,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
                     dcc.Loading(html.Div(id="search-importance", className="importance"), delay_show=200, type="dot"),
                 ),
             ],
-            className="grid",
+            className="cards",
         ),
         section(
             "All trials side by side",
@@ -87,7 +82,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
             ),
         ),
         html.Div(parts["search-history"], id="search-history"),
-        dcc.Store(id="search-ready", data=shown.study.name),
+        dcc.Store(id="search-weighed", data=""),
     ]
 
 
@@ -103,26 +98,24 @@ def register(app: dash.Dash, shared: Shared) -> None:
 
     @app.callback(
         Output("search-importance", "children"),
-        Output("digests", "data", allow_duplicate=True),
-        Input("search-ready", "data"),
+        Output("search-weighed", "data"),
         Input("version", "data"),
         State("query", "data"),
-        State("digests", "data"),
-        prevent_initial_call="initial_duplicate",
+        State("search-weighed", "data"),
     )
-    def weigh(_: str, version: str, query: Mapping[str, Any], digests: Mapping[str, str]) -> Any:
+    def weigh(_: str, query: Mapping[str, Any], before: str) -> Any:
         address = parse(query["path"], query["search"])
         shown = shared.show(address, shared.theme(query["theme"]))
         if address.view != "search" or shown.reading is None or shown.reading.problem:
             raise dash.exceptions.PreventUpdate
         found = {goal: frame for goal in shown.objectives if not (frame := importances(shown, goal)).empty}
         told = repr([(goal, frame.to_dict("list")) for goal, frame in found.items()])
-        if digests.get("importance") == told:
+        if before == told:
             raise dash.exceptions.PreventUpdate
         if not found:
-            return html.P("Too few trials are trained to the end yet.", className="empty"), {**digests, "importance": told}
+            return html.P("Too few trials are trained to the end yet.", className="empty"), told
         drawn = figures.importance_figure(found, shown.theme)
-        return graph("search-importance-figure", drawn, "Importance of each field", height="22rem"), {**digests, "importance": told}
+        return graph("search-importance-figure", drawn, "Importance of each field"), told
 
 
 def importances(shown: Shown, goal: str) -> Any:

@@ -9,11 +9,10 @@ from dash import html
 from search.dashboard import figures
 from search.dashboard.elements import code, graph, section, table
 from search.dashboard.shared import Choices, Shared, Shown
-from search.dashboard.views import heading
 from search.priced import SPACE, read_space
 from search.report import fits_lines, reach_lines, summary_lines
 
-PARTS = {"progress": "children", "filter": "children"}  # a space does not change
+PARTS: dict[str, str] = {}  # a space does not change
 
 
 def choices(_: Shown) -> Choices:
@@ -21,9 +20,9 @@ def choices(_: Shown) -> Choices:
     return Choices()
 
 
-def parts(shown: Shown) -> dict[str, Any]:
-    """Give the heading alone."""
-    return {"progress": heading.progress_text(shown), "filter": heading.filter_note(shown)}
+def parts(_: Shown) -> dict[str, Any]:
+    """Nothing changes."""
+    return {}
 
 
 def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
@@ -44,7 +43,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     head, *rows = fits_lines(report)
     reach_head, *reach = reach_lines(report)
     return [
-        html.P([part for line in summary_lines(report) for part in (line, html.Br())], className="summary"),
+        html.P([part for line in summary_lines(report) for part in (line, html.Br())], className="note"),
         *(
             section(title, graph(f"space-{place}", figure, title, height=f"{figure.layout.height or 400}px"))
             for place, (title, figure) in enumerate(drawn.items())

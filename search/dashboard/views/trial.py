@@ -14,7 +14,6 @@ from search.dashboard.elements import code, facts, graph, section, table
 from search.dashboard.exporting import Export, train_command
 from search.dashboard.reading import TrialRecord, read_trial
 from search.dashboard.shared import Choices, Shared, Shown
-from search.dashboard.views import heading
 from search.study import StudyError
 
 PARTS = {
@@ -26,8 +25,6 @@ PARTS = {
     "trial-relatives": "children",
     "trial-history": "children",
     "trial-take": "children",
-    "progress": "children",
-    "filter": "children",
 }
 EXPLAINED = {
     "complete": "trained to the last epoch",
@@ -60,8 +57,6 @@ def parts(shown: Shown) -> dict[str, Any]:
             **empty,
             "trial-head": [html.H2(f"Trial {number}"), why],
             "trial-curve": figures.curves_figure({}, theme=shown.theme),
-            "progress": heading.progress_text(shown),
-            "filter": heading.filter_note(shown),
         }
     curves = {f"trial {number}": record.curve}
     return {
@@ -73,8 +68,6 @@ def parts(shown: Shown) -> dict[str, Any]:
         "trial-relatives": _relatives(shown, record),
         "trial-history": _history(record),
         "trial-take": _take(shown, record),
-        "progress": heading.progress_text(shown),
-        "filter": heading.filter_note(shown),
     }
 
 
@@ -162,7 +155,7 @@ def _quality(shown: Shown, record: TrialRecord) -> list[Any]:
                 graph("trial-devices", figures.devices_figure(quality, theme), "Accuracy by device"),
                 graph("trial-classes", figures.classes_figure(quality, theme), "Accuracy by class"),
             ],
-            className="grid",
+            className="cards",
         )
     ]
 

@@ -12,9 +12,8 @@ from objectives.goals import GOALS
 from search.dashboard.address import MAX_COMPARED
 from search.dashboard.elements import download
 from search.dashboard.shared import Choices, Shared, Shown
-from search.dashboard.views import heading
 
-PARTS = {"trials-grid": "rowData", "progress": "children", "filter": "children"}
+PARTS = {"trials-grid": "rowData"}
 FIRST = ("number", "state", "on_front")
 LAST = ("epoch", "origin", "reason")
 MAX_TEXT = 160
@@ -34,8 +33,6 @@ def parts(shown: Shown) -> dict[str, Any]:
     rows = rows.astype(object).where(rows.notna(), None).rename(columns=_field)
     return {
         "trials-grid": rows.to_dict("records"),
-        "progress": heading.progress_text(shown),
-        "filter": heading.filter_note(shown),
     }
 
 
@@ -47,7 +44,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
                 html.A("Choose two to four trials to compare", id="trials-compare", href="", className="button off"),
                 html.Span([download(shown, "trials", "All trials as CSV")], className="downloads"),
             ],
-            className="bar",
+            className="controls",
         ),
         dag.AgGrid(
             id="trials-grid",
@@ -55,16 +52,15 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
             columnDefs=[_column(shown, name) for name in _columns(shown)],
             defaultColDef={"sortable": True, "filter": True, "resizable": True, "minWidth": 90},
             columnSize="autoSize",
-            getRowId="params.data.number",
+            getRowId="`${params.data.number}`",
             dashGridOptions={
                 "rowSelection": {"mode": "multiRow", "headerCheckbox": False, "enableClickSelection": False},
                 "selectionColumnDef": {"pinned": "left", "width": 44},
                 "suppressFieldDotNotation": True,
                 "animateRows": False,
                 "context": {"base": shown.link("trial").partition("?")[0]},
-                "theme": "legacy",
             },
-            className=f"ag-theme-balham{'-dark' if shown.theme.name == 'dark' else ''} trials",
+            className="trials",
             style={"height": "min(75vh, 48rem)", "width": "100%"},
             dangerously_allow_code=False,
         ),
