@@ -90,7 +90,6 @@ _TRIALS = table(
     column("datetime_complete", DateTime),
 )
 _TIMES = (_TRIALS.c.datetime_start, _TRIALS.c.datetime_complete)
-_STATE = cast(_TRIALS.c.state, String)  # PostgreSQL has a type of its own for it
 _PARAMS = table(
     "trial_params",
     column("param_id"),
@@ -341,7 +340,7 @@ def read_trial(folder: StudyFolder, number: int) -> TrialRecord:
     try:
         with _connected(folder, postgres) as (connection, study_id):
             texts = _study_attributes(connection, study_id)
-            asked = (_TRIALS.c.number == min(number, MAX_NUMBER)) & (TrialState.WAITING.name != _STATE)
+            asked = (_TRIALS.c.number == min(number, MAX_NUMBER)) & (_begun())
             found = _trials(connection, study_id, asked)
             if not found:
                 numbers = select(func.min(_TRIALS.c.number), func.max(_TRIALS.c.number))
@@ -352,7 +351,7 @@ def read_trial(folder: StudyFolder, number: int) -> TrialRecord:
             next_one = connection.scalar(
                 select(func.max(_TRIALS.c.number))
                 .join_from(_TRIALS, _ATTRIBUTES, _ATTRIBUTES.c.trial_id == _TRIALS.c.trial_id)
-                .where(_TRIALS.c.study_id == study_id, TrialState.WAITING.name != _STATE)
+                .where(_TRIALS.c.study_id == study_id, _begun())
                 .where(_ATTRIBUTES.c.key == CONTINUES, _ATTRIBUTES.c.value_json == json.dumps(number))
             )
         (trial,) = found.values()
@@ -476,6 +475,11 @@ def _read_trials(connection: Connection, study_id: int, known: _Known) -> dict[i
     known.last = max([known.last, *trials])
     known.count, known.first = _extent(connection, study_id, known.last)
     return {number: trial for number, trial in trials.items() if trial.state != TrialState.WAITING}
+
+
+def _begun() -> ColumnElement[bool]:
+    # PostgreSQL has a type of its own for the state
+    return cast(_TRIALS.c.state, String()) != TrialState.WAITING.name
 
 
 def _trials(connection: Connection, study_id: int, wanted: ColumnElement[bool]) -> dict[int, _Trial]:

@@ -177,7 +177,7 @@ def grow(folder, reader, steps):
         getattr(growing, name)()
         found = reader.read()
         assert_as_the_table(found)
-        assert found.version not in versions, name
+        assert found.version not in versions or name in {"pause", "go_on"}  # may write what was there
         versions.add(found.version)
         assert reader.read() is found
 
