@@ -119,6 +119,7 @@ class Reading:
             and ended_s: Unix time, NaN where there is none.
         curves: The learning curves of the trials that have one, as of `search.study.learning_curve`.
         kinds: Why trials were rejected, in a word or two, by number.
+        varied: The config fields that the search chose values for; all others were given, or follow from these.
         attributes: What is recorded of the study as a whole.
         is_locked: Whether a search runs on it.
         problem: Why it cannot be shown, in a sentence; then there are no trials.
@@ -130,6 +131,7 @@ class Reading:
     table: pd.DataFrame
     curves: Mapping[int, Sequence[Mapping[str, Any]]]
     kinds: Mapping[int, str]
+    varied: tuple[str, ...]
     attributes: Mapping[str, Any]
     is_locked: bool
     problem: str = ""
@@ -221,6 +223,7 @@ class _Kept:
     curve: Sequence[Mapping[str, Any]]
     kind: str | None  # of its rejection
     continues: int | None
+    names: tuple[str, ...]  # of what was sampled
 
 
 @dataclass
@@ -282,7 +285,7 @@ class Reader:
         if before is not None and before.problem == problem:
             return before
         empty = _table([], DEFAULT_GOALS)
-        return Reading(self._folder, next(_VERSIONS), None, empty, {}, {}, {}, is_locked=False, problem=problem)
+        return Reading(self._folder, next(_VERSIONS), None, empty, {}, {}, (), {}, is_locked=False, problem=problem)
 
     def _read(self) -> Reading:
         settings = self._read_settings()
@@ -311,6 +314,7 @@ class Reader:
             self._folder, next(_VERSIONS), settings, _table(kept, attributes[OBJECTIVES]),
             MappingProxyType({each.row["number"]: each.curve for each in kept if each.curve}),
             MappingProxyType({each.row["number"]: each.kind for each in kept if each.kind is not None}),
+            tuple(dict.fromkeys(plain_name(name) for names in {each.names: None for each in kept} for name in names)),
             MappingProxyType(attributes), is_locked,
         )  # fmt: skip
         self._known, self._texts = known, texts
@@ -385,7 +389,14 @@ def _kept(trial: _Trial, budget: Budget | None, levels: Sequence[Mapping[str, An
     attributes = trial.user_attrs
     row = trial_row(trial, budget, levels, is_locked=is_locked)
     kind = attributes[REJECTED]["kind"] if REJECTED in attributes else None
-    return _Kept(row, trial.times_s, learning_curve(trial), kind, attributes.get(CONTINUES))
+    names = _shared(tuple(trial.params))
+    return _Kept(row, trial.times_s, learning_curve(trial), kind, attributes.get(CONTINUES), names)
+
+
+@lru_cache(maxsize=1_000)
+def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the same object for equal names: there are many trials, and few ways to sample."""
+    return names
 
 
 @contextmanager
