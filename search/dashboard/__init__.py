@@ -1,0 +1,1 @@
+"""The dashboard: a study on disk as pages in a browser. Needs no torch."""
