@@ -16,6 +16,8 @@ from search.drawing import numbers
 from search.page import BLUE, layout
 from search.report import si_text
 
+EDGE = 1e-9  # share of a value that a logarithm there and back may cost
+
 
 def parallel_figure(
     frame: pd.DataFrame,
@@ -75,12 +77,15 @@ def parallel_figure(
 
 def categories(column: pd.Series) -> list[str]:
     """Give the words of a column in the order of their places on its axis."""
-    return sorted({str(value) for value in column.dropna().tolist()})
+    levels = sorted(column.dropna().unique().tolist(), key=lambda value: (isinstance(value, str), value))
+    return [str(value) for value in levels]
 
 
 def is_words(column: pd.Series) -> bool:
     """Whether a column has an axis of words, not of numbers."""
-    return bool(column.dtype == bool) or not pd.api.types.is_numeric_dtype(column.infer_objects())
+    return not all(
+        isinstance(value, (int, float)) and not isinstance(value, bool) for value in column.dropna().unique().tolist()
+    )
 
 
 def is_log_axis(column: pd.Series) -> bool:
@@ -177,7 +182,8 @@ def brush_of(frame: pd.DataFrame, restyled: Mapping[str, Any]) -> dict[str, list
         ranges = _ranges(value)
         is_log = is_log_axis(column)
         found[str(column.name)] = [
-            (float(10**low), float(10**high)) if is_log else (float(low), float(high)) for low, high in ranges
+            (10 ** float(low) * (1 - EDGE), 10 ** float(high) * (1 + EDGE)) if is_log else (float(low), float(high))
+            for low, high in ranges
         ]
     return found
 

@@ -22,7 +22,7 @@ def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme
     """Draw how the front grew: the hypervolume of what was complete, over the time since the start.
 
     Args:
-        frames_by_study: By the study's name: seconds and hypervolume.
+        frames_by_study: By the study's name: seconds and hypervolume, as a share of the box that it is measured in.
         theme: Colours.
     """
     frames = {name: frame for name, frame in frames_by_study.items() if len(frame)}
@@ -39,7 +39,7 @@ def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme
             mode="lines+markers" if len(frame) <= 60 else "lines",
             line={"color": colour, "dash": dash, "width": 2, "shape": "hv"},
             marker={"symbol": symbol, "color": colour, "size": 5},
-            hovertemplate=f"{html.escape(name)}: %{{y:.4g}} after %{{x:.1f}} {unit}<extra></extra>",
+            hovertemplate=f"{html.escape(name)}: %{{y:.2%}} after %{{x:.1f}} {unit}<extra></extra>",
             meta=name,
         )
     figure.update_layout(
@@ -48,7 +48,7 @@ def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme
             legend=LEGEND,
             showlegend=len(frames) > 1,
             xaxis=theme.axis_of(title={"text": f"{unit.capitalize()} since the start"}, rangemode="tozero"),
-            yaxis=theme.axis_of(title={"text": "Hypervolume"}, rangemode="tozero", exponentformat="SI"),
+            yaxis=theme.axis_of(title={"text": "Hypervolume"}, rangemode="tozero", tickformat=".0%"),
             uirevision="hypervolume",
             modebar=modebar(theme),
         )
@@ -66,12 +66,12 @@ def importance_figure(
     """Draw what each goal depends on, side by side: the fields in one order, that of the first goal.
 
     Args:
-        frames_by_target: By goal: field and importance.
+        frames_by_target: By goal: field and importance, and the architecture where fields are of several.
         theme: Colours.
         most: Fields that are shown; the others matter less.
     """
     frames = {
-        target: dict(zip(frame["field"].astype(str), frame["importance"].astype(float), strict=True))
+        target: dict(zip(_fields(frame), frame["importance"].astype(float).tolist(), strict=True))
         for target, frame in frames_by_target.items()
         if len(frame)
     }
@@ -111,6 +111,15 @@ def importance_figure(
         **layout(theme, showlegend=False, bargap=0.25, height=ROW_PX * len(fields) + 90, modebar=modebar(theme))
     )
     return figure
+
+
+def _fields(frame: pd.DataFrame) -> list[str]:
+    """Name the fields, those of one architecture with its name."""
+    names = frame["field"].astype(str).tolist()
+    if "architecture" not in frame:
+        return names
+    owners = frame["architecture"].astype(str).tolist()
+    return [f"{owner}: {name}" if owner else name for owner, name in zip(owners, names, strict=True)]
 
 
 def states_figure(table: pd.DataFrame, theme: Theme = LIGHT) -> go.Figure:
@@ -207,6 +216,21 @@ def space_spread_figures(
     for figure in figures.values():
         figure.update_layout(height=height, modebar=modebar(theme))
     return figures
+
+
+def space_figures(
+    surveys: Mapping[str, Priced], report: Mapping[str, Any], theme: Theme = LIGHT
+) -> dict[str, go.Figure]:
+    """Draw all that is known of a space, by the titles of the figures, which are plain text."""
+    scatters = space_scatter_figures(surveys, report, theme)
+    return {
+        "What becomes of the networks": space_fits_figure(report, theme),
+        **{f"MACs against parameters of {name}: {told}": figure for name, (figure, told) in scatters.items()},
+        **{
+            f"How the networks are spread: {GOALS[name].title if name in GOALS else name}": figure
+            for name, figure in space_spread_figures(surveys, report, theme).items()
+        },
+    }
 
 
 def space_legend(report: Mapping[str, Any], theme: Theme = LIGHT) -> list[tuple[str, str, str]]:

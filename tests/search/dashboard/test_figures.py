@@ -308,7 +308,7 @@ def test_the_worst_class_is_on_top():
 
 
 def test_hypervolume_is_drawn_over_the_time_in_a_unit_that_suits():
-    frames = {"one": pd.DataFrame({"seconds": [60, 7200], "hypervolume": [1.0, 2.0]}), "none": pd.DataFrame()}
+    frames = {"one": pd.DataFrame({"seconds": [60, 7200], "hypervolume": [0.1, 0.2]}), "none": pd.DataFrame()}
     figure = figures.hypervolume_figure(frames)
     (line,) = figure.data
     assert (line.x.tolist(), line.line.shape) == ([1, 120], "hv")
@@ -325,6 +325,12 @@ def test_importances_stand_side_by_side_in_the_order_of_the_first():
     assert [bars.y for bars in figure.data] == [("rate", "width", "depth")] * 2
     assert [bars.x for bars in figure.data] == [(0.7, 0.2, 0.1), (0.0, 0.9, 0.1)]
     assert notes(figure) == ["macro accuracy", "MACs"]
+
+
+def test_a_field_of_one_architecture_is_told_with_its_name():
+    found = pd.DataFrame({"architecture": ["", EVIL], "field": ["width", "width"], "importance": [0.9, 0.1]})
+    (bars,) = figures.importance_figure({"macs": found}).data
+    assert bars.y == ("width", "&lt;b&gt;evil&lt;/b&gt;&lt;script&gt;alert(1)&lt;/script&gt;: width")
 
 
 def test_states_and_reasons_are_counted(trials):
@@ -428,6 +434,12 @@ def test_the_space_is_drawn_as_the_page_of_a_preflight_does(theme):
     assert told == "50.0% fit; all 4 drawn"
     assert {trace.meta: len(trace.x) for trace in scatter.data} == {"macs": 2, "fits": 2}
     assert list(figures.space_spread_figures(surveys, report, theme)) == ["macs", "params"]
+    assert list(figures.space_figures(surveys, report, theme)) == [
+        "What becomes of the networks",
+        f"MACs against parameters of {EVIL}: 50.0% fit; all 4 drawn",
+        "How the networks are spread: MACs",
+        "How the networks are spread: parameters",
+    ]
     assert scatter.layout.paper_bgcolor == theme.surface
     assert [told for _, _, told in figures.space_legend(report, theme)] == ["fits", "over budget"]
 
