@@ -66,6 +66,7 @@ def parallel_figure(
             rangefont={"color": theme.muted, "size": 1},
             labelangle=-25,
             labelside="top",
+            meta={"log": [name for name in axes if is_log_axis(frame[name])]},  # whose constraints are powers of ten
             customdata=frame["number"].tolist() if "number" in frame else None,
         )
     )
