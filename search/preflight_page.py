@@ -136,6 +136,11 @@ def _legend(report: Mapping[str, Any], names: Iterable[str]) -> str:
     return f'<p class="legend">{" ".join(keys)}</p>'
 
 
+def outcome_texts(report: Mapping[str, Any]) -> dict[str, str]:
+    """Say what becomes of the networks, by the name of the outcome; what never happens is left out."""
+    return {name: _outcome_text(report, name) for name in _shares(report)}
+
+
 def _outcome_text(report: Mapping[str, Any], outcome: str) -> str:
     if outcome in report["limits"]:
         return "over budget" + (f", worst by {outcome}" if len(report["limits"]) > 1 else "")
