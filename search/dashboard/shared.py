@@ -72,6 +72,11 @@ class Shown:
         """By which the front is the front."""
         return list(self.study.attributes.get(OBJECTIVES, self.settings.objectives))
 
+    @cached_property
+    def progress(self) -> frames.Progress:
+        """How far it is."""
+        return frames.progress(self.study, time.time())
+
     @property
     def quality(self) -> str:
         """What one best network is chosen by."""

@@ -117,12 +117,14 @@
     if (!_ || !drawn || !drawn.data.length) {
       return no();
     }
+    const powers = (drawn.data[0].meta || {}).log || [];
     const ranges = [];
     for (const axis of drawn.data[0].dimensions) {
       const kept = axis.constraintrange;
       if (kept && axis.name) {
         for (const [low, high] of Array.isArray(kept[0]) ? kept : [kept]) {
-          ranges.push(`${axis.name}:${Number(low.toPrecision(6))}:${Number(high.toPrecision(6))}`);
+          const ends = powers.includes(axis.name) ? [10 ** low, 10 ** high] : [low, high];
+          ranges.push([axis.name, ...ends.map((end) => Number(end.toPrecision(6)))].join(":"));
         }
       }
     }

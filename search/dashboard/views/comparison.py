@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import dash
+import pandas as pd
 from dash import html
 
 from objectives.goals import GOALS
@@ -42,7 +43,7 @@ def parts(shown: Shown) -> dict[str, Any]:
     x = each[0].cost if each else "macs"
     y = each[0].quality if each else "macro_accuracy"
     fronts = {one.study.name: one.study.table for one in each}
-    grown = {one.study.name: frames.hypervolume_over_time(one.study.table, one.objectives) for one in each}
+    grown = _grown(each)
     return {
         "comparison-front": figures.fronts_figure(fronts, x=x, y=y, theme=shown.theme),
         "comparison-growth": figures.hypervolume_figure(grown, shown.theme),
@@ -80,16 +81,27 @@ def address_of(names: list[str]) -> str:
     return f"/{COMPARISON}?names=" + ",".join(quote(quote(name, safe=""), safe="") if "," in name else quote(name) for name in names)
 
 
+def _grown(each: list[Shown]) -> dict[str, pd.DataFrame]:
+    """Give how the fronts grew, by the objectives of the first study; one without them cannot be held against it."""
+    alike = [one for one in each if set(each[0].objectives) <= set(one.goals)] if each else []
+    if not alike:
+        return {}
+    names = each[0].objectives
+    limits = {name: max(one.limits.get(name, 0) for one in alike) for name in names}
+    limits = {name: limit for name, limit in limits.items() if all(name in one.limits for one in alike)}
+    worst = frames.reference_point([one.study.table for one in alike], names, limits)
+    return {one.study.name: frames.hypervolume_over_time(one.study.table, names, worst) for one in alike}
+
+
 def _table(each: list[Shown]) -> Any:
     head = ("study", "trials", "rejected", "front", "best", "time", "budget")
     lines = []
     for one in each:
-        progress = frames.progress(one.study)
-        done = sum(progress.states.get(state, 0) for state in ("complete", "stopped", "failed"))
+        progress = one.progress
         lines.append(
             [
                 html.A(one.study.name, href=link(one.study.name, "front")),
-                f"{done:,} of {progress.wanted:,}",
+                f"{progress.done:,} of {progress.wanted:,}",
                 f"{progress.states.get('rejected', 0):,}",
                 f"{int(one.study.table['on_front'].sum()):,}",
                 home.best_text(one, one.study),

@@ -116,7 +116,7 @@ def _figure(shown: Shown, rows: pd.DataFrame) -> go.Figure:
         "limits": shown.limits,
         "what_if": _what_if(shown),
         "colour": None if _colour(shown) == NO_COLOUR else _colour(shown),
-        "references": frames.published_points(shown.objectives) if chosen["references"] == "1" else None,
+        "references": frames.published_points([y, x, *([_depth(shown)] if _depth(shown) else [])]) if chosen["references"] == "1" else None,
         "theme": shown.theme,
     }
     log = _log(shown) == "1"

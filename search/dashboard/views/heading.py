@@ -4,7 +4,6 @@ from typing import Any
 
 from dash import html
 
-from search.dashboard import frames
 from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, VIEWS, link, spell
 from search.dashboard.shared import Shown
 from search.report import duration_text
@@ -54,11 +53,10 @@ def parts(shown: Shown) -> dict[str, Any]:
 
 def progress_text(shown: Shown) -> str:
     """Say how far a study is, in a line."""
-    progress = frames.progress(shown.study)
+    progress = shown.progress
     settings = shown.settings
     what = "training" if settings.train else "search"
-    done = sum(progress.states.get(state, 0) for state in ("complete", "stopped", "failed"))
-    parts = [f"{done:,} of {progress.wanted:,} trials done"]
+    parts = [f"{progress.done:,} of {progress.wanted:,} trials done"]
     rejected = progress.states.get("rejected", 0)
     if rejected:
         parts.append(f"{rejected:,} rejected untrained")

@@ -48,14 +48,13 @@ def _row(shown: Shown) -> list[Any]:
     name = html.A(reading.name, href=path_of(reading.name, "front"))
     if reading.problem:
         return [name, reading.problem, "", "", "", ""]
-    progress = frames.progress(reading)
-    done = sum(progress.states.get(state, 0) for state in ("complete", "stopped", "failed"))
+    progress = shown.progress
     settings = shown.settings
     what = "training" if settings.train else "search"
     return [
         name,
-        f"a {what} runs" if reading.is_locked else ("done" if done >= progress.wanted else "stands still"),
-        f"{done:,} of {progress.wanted:,}",
+        f"a {what} runs" if reading.is_locked else ("done" if progress.share >= 1 else "stands still"),
+        f"{progress.done:,} of {progress.wanted:,}",
         f"{int(reading.table['on_front'].sum()):,}",
         best_text(shown, reading),
         f"{settings.space} on {settings.data}",

@@ -33,15 +33,15 @@ def choices(_: Shown) -> Choices:
 def parts(shown: Shown) -> dict[str, Any]:
     """Draw the search."""
     study, theme = shown.study, shown.theme
-    progress = frames.progress(study)
-    parallel = figures.parallel_figure(frames.parallel(study.table), shown.brush, theme)
-    parallel.update_layout(uirevision=str(shown.address.query.get("brush", "")))
+    parallel = figures.parallel_figure(frames.parallel(study.table, study.varied), shown.brush, theme)
+    parallel.update_layout(uirevision=shown.address.query.get("brush", ""))
+    worst = frames.reference_point([study.table], shown.objectives, shown.limits)
     return {
-        "search-facts": _facts(shown, progress),
+        "search-facts": _facts(shown),
         "search-states": figures.states_figure(study.table, theme),
-        "search-rejections": figures.rejections_figure(frames.rejections(study.table, study.attributes), theme),
+        "search-rejections": figures.rejections_figure(frames.rejections(study.table, study.kinds), theme),
         "search-hypervolume": figures.hypervolume_figure(
-            {study.name: frames.hypervolume_over_time(study.table, shown.objectives)}, theme
+            {study.name: frames.hypervolume_over_time(study.table, shown.objectives, worst)}, theme
         ),
         "search-parallel": parallel,
         "search-history": _history(shown),
@@ -120,11 +120,11 @@ def register(app: dash.Dash, shared: Shared) -> None:
 
 def importances(shown: Shown, goal: str) -> Any:
     """Give how much each field decides about a goal."""
-    return frames.importances(shown.study.table, goal)
+    return frames.importances(shown.study.table, goal, shown.study.varied)
 
 
-def _facts(shown: Shown, progress: frames.Progress) -> list[Any]:
-    study, settings = shown.study, shown.settings
+def _facts(shown: Shown) -> list[Any]:
+    study, settings, progress = shown.study, shown.settings, shown.progress
     known = {
         "done": f"{progress.share:.0%} of {progress.wanted:,} trials",
         "time so far": duration_text(progress.elapsed_s),
@@ -144,7 +144,7 @@ def _facts(shown: Shown, progress: frames.Progress) -> list[Any]:
 
 def _history(shown: Shown) -> list[Any]:
     lines = history_lines(shown.study.attributes)
-    rows = [[state, f"{frames.progress(shown.study).states.get(state, 0):,}"] for state in STATES]
+    rows = [[state, f"{shown.progress.states.get(state, 0):,}"] for state in STATES]
     found: list[Any] = [
         html.Details([html.Summary("The same as a table"), table(("state", "trials"), rows, "Trials by state")])
     ]

@@ -208,7 +208,7 @@ def _config(shown: Shown, record: TrialRecord) -> list[Any]:
 
 
 def _relatives(shown: Shown, record: TrialRecord) -> list[Any]:
-    found = frames.relatives(shown.study.table, record.number)
+    found = frames.relatives(shown.study.table, record.number, shown.study.varied)
     goals = [shown.quality, shown.cost]
     known = shown.study.table.set_index("number")
     lines = [

@@ -90,9 +90,8 @@ def register(app: dash.Dash, shared: Shared) -> None:
 def _columns(shown: Shown) -> list[str]:
     """Name the columns that hold something, of the config's those that vary."""
     table = shown.study.table
-    varied = [
-        name for name in table if str(name).startswith("config.") and table[name].nunique(dropna=False) > 1
-    ]
+    varied = [f"config.{name}" for name in ("architecture", *shown.study.varied) if f"config.{name}" in table]
+    varied = [name for name in dict.fromkeys(varied) if table[name].nunique(dropna=False) > 1]
     goals = [name for name in shown.goals if name in table]
     return [*FIRST, *goals, *varied, *LAST]
 
