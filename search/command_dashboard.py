@@ -45,7 +45,7 @@ def _write(path: Path, chosen: list[StudyFolder], results: Path, num_named: int)
 
 def _serve(chosen: list[StudyFolder], results: Path, port: int | None, opens: bool | None) -> None:
     from search.dashboard.app import create_app  # noqa: PLC0415  takes a second
-    from search.dashboard.serving import PORT, free_port, guard, is_free, open_server, serve  # noqa: PLC0415
+    from search.dashboard.serving import PORT, free_port, guard, open_server, serve  # noqa: PLC0415
     from search.dashboard.shared import Shared  # noqa: PLC0415
     from search.dashboard.studies import Studies  # noqa: PLC0415
 
@@ -57,12 +57,18 @@ def _serve(chosen: list[StudyFolder], results: Path, port: int | None, opens: bo
     app = create_app(shared)
     guard(app.server, found, app.csp_hashes())
     server = open_server(app.server, found)
-    if not is_free(wanted) and found != wanted:
-        out.print(f"port {wanted} is taken, so this is another")
+    if found != wanted:
+        out.print(f"port {wanted} is taken: the next one that is free is used")
     address = f"http://127.0.0.1:{found}{shared.studies.first_page()}"
     out.print(f"{address}\nfor this machine alone, until Ctrl-C", soft_wrap=True)
     wants = opens if opens is not None else bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+    def begin() -> None:
+        if wants:
+            webbrowser.open(address)
+        shared.warm_up()
+
     try:
-        serve(server, lambda: wants and webbrowser.open(address))
+        serve(server, begin)
     finally:
         shared.exports.close()

@@ -25,6 +25,7 @@ INTERVAL_MS = 3_000
 OF_STUDY = (*TITLES, TRIAL)  # views with the heading of a study
 ASSETS = "_assets"  # a study is rather called assets
 
+# Plotly comes with the page and is read while the first view is made; Dash would ask for it only then.
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -32,6 +33,7 @@ PAGE = """<!DOCTYPE html>
 <title>{%title%}</title>
 <link rel="icon" href="data:,">
 {%css%}
+<link rel="preload" as="script" href="/_dash-component-suites/plotly/package_data/plotly.min.js">
 </head>
 <body>
 {%app_entry%}
@@ -168,6 +170,7 @@ def _stores(address: Address, version: str, query: Mapping[str, Any], title: str
         dcc.Store(id="query", data=query or {"path": address.path, "search": "", "theme": "", "kept": {}}),
         dcc.Store(id="version", data=version),
         dcc.Store(id="title", data=title),
+        dcc.Store(id="zoom", data={}),
     ]
 
 
@@ -197,10 +200,11 @@ def _follow(app: dash.Dash, shared: Shared, name: str, view: views.View) -> None
         Input("query", "data"),
         Input("version", "data"),
         State(f"{name}-digests", "data"),
+        State("zoom", "data"),
         prevent_initial_call=True,
     )
-    def update(query: Mapping[str, Any], _: str, digests: Mapping[str, str]) -> list[Any]:
-        shown = shared.show(parse(query["path"], query["search"]), shared.theme(query["theme"]))
+    def update(query: Mapping[str, Any], _: str, digests: Mapping[str, str], zoom: Mapping[str, Any]) -> list[Any]:
+        shown = shared.show(parse(query["path"], query["search"]), shared.theme(query["theme"]), zoom)
         if _view_of(shown) != name:
             raise dash.exceptions.PreventUpdate
         parts = {**view.parts(shown), **(heading.parts(shown) if name in OF_STUDY else {})}

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
@@ -48,12 +49,14 @@ class Shown:
         theme: In which.
         shared: Of all views.
         reading: The study as it stands; None where there is none of that name, or the view is of all.
+        zoom: The part of its figure that is looked at: `revision` of the figure, and `ranges` by axis.
     """
 
     address: Address
     theme: Theme
     shared: "Shared"
     reading: Reading | None
+    zoom: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def study(self) -> Reading:
@@ -136,9 +139,15 @@ class Shared:
         self.exports = Exports()
         self.defaults = Defaults()
 
-    def show(self, address: Address, theme: Theme) -> Shown:
+    def warm_up(self) -> None:
+        """Read all studies, so that nobody waits for it."""
+        for name in self.studies.folders():
+            self.studies.read(name)
+
+    def show(self, address: Address, theme: Theme, zoom: Mapping[str, Any] | None = None) -> Shown:
         """Read what an address asks for."""
-        return Shown(address, theme, self, self.studies.read(address.study) if address.study else None)
+        reading = self.studies.read(address.study) if address.study else None
+        return Shown(address, theme, self, reading, zoom or {})
 
     def confirmed(self, reading: Reading) -> StudyFolder | None:
         """Find the training that confirms a study's front."""

@@ -64,6 +64,14 @@
     return name;
   }
 
+  // Reads what draws while the server makes the first view.
+  function drawSoon() {
+    const preload = document.querySelector("link[rel=preload][as=script]");
+    if (preload && !window.Plotly) {
+      document.head.append(Object.assign(document.createElement("script"), { src: preload.href, async: true }));
+    }
+  }
+
   // Opens a view, unless the controls of the one that is open led to this address.
   let opened = null;
   function open(path, search, name) {
@@ -73,6 +81,9 @@
     const asked = `${name} ${location.pathname}${location.search}`;
     if (asked === opened) {
       return no();
+    }
+    if (!opened) {
+      setTimeout(drawSoon, 0);
     }
     opened = asked;
     document.getElementById("page").setAttribute("aria-busy", "true");
@@ -149,6 +160,26 @@
     return no();
   }
 
+  // The part of the plane that is looked at. Plotly keeps it only while the figure asks for the same axes as before.
+  function zoom(change, kept) {
+    const drawn = document.querySelector("#front-figure .js-plotly-plot");
+    if (!change || !drawn || !drawn.layout) {
+      return no();
+    }
+    const revision = drawn.layout.uirevision;
+    const ranges = kept && kept.revision === revision ? { ...kept.ranges } : {};
+    for (const axis of ["xaxis", "yaxis"]) {
+      if (change[`${axis}.range[0]`] !== undefined) {
+        ranges[axis] = [change[`${axis}.range[0]`], change[`${axis}.range[1]`]];
+      } else if (change[`${axis}.range`]) {
+        ranges[axis] = change[`${axis}.range`];
+      } else if (change[`${axis}.autorange`]) {
+        delete ranges[axis];
+      }
+    }
+    return { revision, ranges };
+  }
+
   // An edition's button: its limits where it has some that are tighter, no limit elsewhere.
   function limit(clicks, most, editions) {
     const context = window.dash_clientside.callback_context;
@@ -190,17 +221,28 @@
     }
   }
 
+  // Dash gives a slider's handle no name of its own.
+  function name() {
+    for (const slider of document.querySelectorAll(".slider")) {
+      const text = slider.querySelector("label").textContent;
+      for (const part of slider.querySelectorAll("[role=slider], input")) {
+        part.setAttribute("aria-label", text);
+      }
+    }
+  }
+  new MutationObserver(name).observe(document.documentElement, { childList: true, subtree: true });
+
   function settle(_, title) {
     const page = document.getElementById("page");
     page.removeAttribute("aria-busy");
     document.title = title || "SceneFront";
-    const query = read(location.search);
-    carry(query.brush || "");
+    carry(read(location.search).brush || "");
+    name();
     return no();
   }
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    scenefront: { theme, open, choose, brush, pick, limit, openRow, compare, follow, settle },
+    scenefront: { theme, open, choose, brush, pick, zoom, limit, openRow, compare, follow, settle },
   });
 
   const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});

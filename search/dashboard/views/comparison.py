@@ -64,7 +64,10 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
         html.H1("Studies compared"),
         html.Div(links, className="chips", role="group", **{"aria-label": "Studies to compare; a click adds or removes one"}),
         html.Div(parts["comparison-note"], id="comparison-note"),
-        graph("comparison-front", parts["comparison-front"], "Fronts of the studies", height="min(65vh, 32rem)"),
+        html.Div(
+            graph("comparison-front", parts["comparison-front"], "Fronts of the studies", height="min(65vh, 32rem)"),
+            className="card",
+        ),
         section("Hypervolume over time", graph("comparison-growth", parts["comparison-growth"], "Hypervolume over time")),
         section("What each found", html.Div(parts["comparison-table"], id="comparison-table")),
     ]

@@ -100,6 +100,13 @@ def register(app: dash.Dash, shared: Shared) -> None:
         prevent_initial_call=True,
     )
     app.clientside_callback(
+        ClientsideFunction("scenefront", "zoom"),
+        Output("zoom", "data"),
+        Input("front-figure", "relayoutData"),
+        State("zoom", "data"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
         ClientsideFunction("scenefront", "limit"),
         Output({"limit": ALL}, "value"),
         Input({"edition": ALL}, "n_clicks"),
@@ -125,7 +132,10 @@ def _figure(shown: Shown, rows: pd.DataFrame) -> go.Figure:
     else:
         halves = shown.intervals if chosen["intervals"] == "1" else None
         figure = figures.front_figure(rows, x=x, y=y, log_x=log, intervals=halves, **more)
-    figure.update_layout(uirevision=f"{x} {y} {log} {_depth(shown)}")
+    revision = f"{x} {y} {log} {_depth(shown)}"
+    figure.update_layout(uirevision=revision)
+    if shown.zoom.get("revision") == revision and not _depth(shown):
+        figure.update_layout({f"{axis}_range": list(ends) for axis, ends in shown.zoom["ranges"].items()})
     return figure
 
 
