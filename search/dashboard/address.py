@@ -1,9 +1,9 @@
 """Addresses of the dashboard: which view of which study, and what was chosen there. A link carries all of it.
 
-    /                        all studies
-    /studies?names=a,b       studies side by side
-    /<study>/<view>          a view of a study; its choices behind the question mark
-    /<study>/trial/<number>
+/                        all studies
+/studies?names=a,b       studies side by side
+/<study>/<view>          a view of a study; its choices behind the question mark
+/<study>/trial/<number>
 """
 
 import math

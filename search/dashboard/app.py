@@ -12,12 +12,13 @@ from typing import Any
 
 import dash
 import plotly.io
-from dash import ALL, ClientsideFunction, Input, Output, State, dcc, html
+from dash import ALL, Input, Output, State, dcc, html
 from flask import Response, request
 
 from search.dashboard import views
 from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, Address, parse
 from search.dashboard.address import VIEWS as TITLES
+from search.dashboard.elements import in_browser
 from search.dashboard.shared import Shared, Shown
 from search.dashboard.views import VIEWS, downloads, heading
 
@@ -103,39 +104,34 @@ def _frame() -> html.Div:
 
 def _answer_in_the_browser(app: dash.Dash) -> None:
     """Register what needs no server; see assets/page.js."""
-
-    def here(function: str) -> ClientsideFunction:
-        return ClientsideFunction("scenefront", function)
-
-    app.clientside_callback(
-        here("theme"), Output("theme", "data"), Input("theme-button", "n_clicks"), State("theme", "data")
-    )
-    app.clientside_callback(
-        here("open"),
+    in_browser(app, "theme", Output("theme", "data"), Input("theme-button", "n_clicks"), State("theme", "data"))
+    in_browser(
+        app,
+        "open",
         Output("opened", "data"),
         Input("address", "pathname"),
         Input("address", "search"),
         Input("theme", "data"),
     )
-    app.clientside_callback(
-        here("choose"),
+    in_browser(
+        app,
+        "choose",
         Output("query", "data"),
         Input({"choice": ALL}, "value"),
         Input({"limit": ALL}, "value"),
         State("query", "data"),
         prevent_initial_call=True,
     )
-    app.clientside_callback(
-        here("follow"),
+    in_browser(
+        app,
+        "follow",
         Output("version", "data"),
         Input("tick", "n_intervals"),
         State("version", "data"),
         State("query", "data"),
         prevent_initial_call=True,
     )
-    app.clientside_callback(
-        here("settle"), Output("nothing", "data"), Input("page", "children"), State("title", "data")
-    )
+    in_browser(app, "settle", Output("nothing", "data"), Input("page", "children"), State("title", "data"))
 
 
 def _open_views(app: dash.Dash, shared: Shared) -> None:
@@ -167,7 +163,7 @@ def _open_views(app: dash.Dash, shared: Shared) -> None:
 def _stores(address: Address, version: str, query: Mapping[str, Any], title: str = "") -> list[dcc.Store]:
     """Give what the page knows of itself."""
     return [
-        dcc.Store(id="query", data=query or {"path": address.path, "search": "", "theme": "", "kept": {}}),
+        dcc.Store(id="query", data=dict(query) or {"path": address.path, "search": "", "theme": "", "kept": {}}),
         dcc.Store(id="version", data=version),
         dcc.Store(id="title", data=title),
         dcc.Store(id="zoom", data={}),
@@ -189,7 +185,10 @@ def _follow(app: dash.Dash, shared: Shared, name: str, view: views.View) -> None
 
     All outputs are of this view alone: Dash leaves out what has none on the page, and complains where it has some.
     """
-    in_view = {**view.PARTS, **({f"{name}-progress": "children", f"{name}-filter": "children"} if name in OF_STUDY else {})}
+    in_view = {
+        **view.PARTS,
+        **({f"{name}-progress": "children", f"{name}-filter": "children"} if name in OF_STUDY else {}),
+    }
     if not in_view:
         return
     outputs = [Output(part, value) for part, value in in_view.items()]
@@ -217,9 +216,7 @@ def _follow(app: dash.Dash, shared: Shared, name: str, view: views.View) -> None
 
 def _digests(parts: Mapping[str, Any]) -> dict[str, str]:
     """Tell whether parts are the same by short texts."""
-    return {
-        name: hashlib.blake2b(_written(part).encode(), digest_size=8).hexdigest() for name, part in parts.items()
-    }
+    return {name: hashlib.blake2b(_written(part).encode(), digest_size=8).hexdigest() for name, part in parts.items()}
 
 
 def _written(part: Any) -> str:
@@ -229,10 +226,11 @@ def _written(part: Any) -> str:
 
 
 def _tell_versions(app: dash.Dash, shared: Shared) -> None:
-    @app.server.get("/_version")
     def version() -> Response:
         address = parse(request.args.get("path", "/"), request.args.get("search", ""))
         now = shared.version(address)
         if now == request.args.get("seen"):
             return Response(status=204)
         return Response(now, mimetype="text/plain")
+
+    app.server.add_url_rule("/_version", view_func=version)

@@ -1,4 +1,4 @@
-"""The defaults of an architecture's configuration, asked of `scenefront price`: the modules that know them need torch."""
+"""The defaults of an architecture, asked of `scenefront price`: the modules that know them need torch."""
 
 import json
 import subprocess
@@ -40,7 +40,7 @@ class Defaults:
         own = [] if file is None else ["--architecture-file", file]
         found: Mapping[str, Any] = {}
         try:
-            asked = subprocess.run(
+            asked = subprocess.run(  # noqa: S603 - this program, and no shell
                 scenefront("price", "--json", *own, "--", architecture),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

@@ -4,17 +4,28 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+import dash
 import plotly.graph_objects as go
-from dash import dcc, html
+from dash import ClientsideFunction, dcc, html
 from dash.development.base_component import Component
 
 from search.dashboard.shared import Shown
 
-GRAPH = {
+GRAPH: dict[str, Any] = {
     "displaylogo": False,
     "responsive": True,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
+
+
+def in_browser(app: dash.Dash, function: str, *parts: Any, **more: Any) -> None:
+    """Have a function of assets/page.js answer, without the server."""
+    app.clientside_callback(ClientsideFunction("scenefront", function), *parts, **more)  # type: ignore[no-untyped-call]
+
+
+def aria(**names: str) -> dict[str, Any]:
+    """Say what an element is to those who do not see it."""
+    return {f"aria-{name}": value for name, value in names.items()}
 
 
 def graph(name: str, figure: go.Figure, label: str, *, height: str = "26rem", **more: Any) -> html.Div:
@@ -24,11 +35,11 @@ def graph(name: str, figure: go.Figure, label: str, *, height: str = "26rem", **
         id=name,
         figure=figure,
         responsive=True,
-        config={**GRAPH, "toImageButtonOptions": {"filename": name, "scale": 2}},
+        config={**GRAPH, "toImageButtonOptions": {"filename": name, "scale": 2}},  # type: ignore[arg-type]
         style={"height": height},
         **more,
     )
-    return html.Div(drawn, role="group", className="figure", **{"aria-label": label})
+    return html.Div(drawn, role="group", className="figure", **aria(label=label))
 
 
 def table(
@@ -61,13 +72,13 @@ def table(
         className="scroll",
         tabIndex=0,
         role="region",
-        **{"aria-label": label},
+        **aria(label=label),
     )
 
 
 def control(label: str, name: str, element: Component) -> html.Div:
     """Give a control below its label."""
-    element.id = {"choice": name}
+    element.id = {"choice": name}  # type: ignore[attr-defined]
     return html.Div([html.Label(label, htmlFor=spelled_id(choice=name)), element], className="field")
 
 
@@ -93,7 +104,9 @@ def radio(label: str, name: str, options: Mapping[str, str], value: str) -> html
     """Give a choice of one out of few."""
     rows = [{"label": title, "value": option} for option, title in options.items()]
     buttons = dcc.RadioItems(rows, value, inline=True, id={"choice": name})
-    return html.Div([html.Span(label, className="label"), buttons], className="field", role="group", **{"aria-label": label})
+    return html.Div(
+        [html.Span(label, className="label"), buttons], className="field", role="group", **aria(label=label)
+    )
 
 
 def switch(label: str, name: str, *, is_on: bool) -> html.Div:

@@ -75,7 +75,7 @@ class Exports:
     def _begin(self, folder: StudyFolder, number: int) -> None:
         export = self._known[folder.path, number]
         try:
-            self._running = subprocess.Popen(
+            self._running = subprocess.Popen(  # noqa: S603 - this program, and no shell
                 export_command(folder, number),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -175,4 +175,3 @@ class Shared:
         names = address.names if address.view == COMPARISON and address.names else list(self.studies.folders())
         readings = [self.studies.read(name) for name in names] if address.view in (HOME, COMPARISON) else []
         return " ".join([STARTED, *(f"{each.name}:{each.version}" for each in readings if each is not None)])
-

@@ -8,7 +8,7 @@ import pandas as pd
 from dash import html
 
 from objectives.goals import GOALS
-from search.dashboard import figures, frames
+from search.dashboard import figures
 from search.dashboard.address import MAX_COMPARED
 from search.dashboard.elements import graph, section, table
 from search.dashboard.shared import Choices, Shared, Shown
@@ -79,7 +79,10 @@ def _figures(shown: Shown, rows: pd.DataFrame) -> list[Any]:
         links,
         ["state", *("front" if on else state for on, state in zip(rows["on_front"], rows["state"], strict=True))],
         *([GOALS[name].title, *(GOALS[name].text(float(value)) for value in rows[name])] for name in shown.goals),
-        ["epochs", *(f"{int(epoch)} of {int(epochs)}" for epoch, epochs in zip(rows["epoch"], rows["epochs"], strict=True))],
+        [
+            "epochs",
+            *(f"{int(epoch)} of {int(epochs)}" for epoch, epochs in zip(rows["epoch"], rows["epochs"], strict=True)),
+        ],
     ]
     return [table(head, lines, "Figures")]
 
@@ -87,7 +90,13 @@ def _figures(shown: Shown, rows: pd.DataFrame) -> list[Any]:
 def _config(rows: pd.DataFrame) -> list[Any]:
     names = [name for name in rows if str(name).startswith("config.") and rows[name].astype(str).nunique() > 1]
     lines = [
-        [name.removeprefix("config."), *("" if pd.isna(value) else f"{value:.6g}" if isinstance(value, float) else str(value) for value in rows[name])]
+        [
+            str(name).removeprefix("config."),
+            *(
+                "" if pd.isna(value) else f"{value:.6g}" if isinstance(value, float) else str(value)
+                for value in rows[name]
+            ),
+        ]
         for name in names
     ]
     head = ["field", *(f"trial {number}" for number in rows["number"])]

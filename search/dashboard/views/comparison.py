@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import dash
 import pandas as pd
 from dash import html
 
-from objectives.goals import GOALS
 from search.dashboard import figures, frames
 from search.dashboard.address import COMPARISON, Address, link
-from search.dashboard.elements import graph, section, table
+from search.dashboard.elements import aria, graph, section, table
 from search.dashboard.shared import Choices, Shared, Shown
 from search.dashboard.views import home
 from search.report import duration_text
@@ -58,17 +58,21 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     links = []
     for name in names:
         kept = [other for other in on if other != name] if name in on else [*on, name]
-        state = {"aria-current": "true"} if name in on else {}
+        state = aria(current="true") if name in on else {}
         links.append(html.A(name, href=address_of(kept), className="chip", **state))
     return [
         html.H1("Studies compared"),
-        html.Div(links, className="chips", role="group", **{"aria-label": "Studies to compare; a click adds or removes one"}),
+        html.Div(
+            links, className="chips", role="group", **aria(label="Studies to compare; a click adds or removes one")
+        ),
         html.Div(parts["comparison-note"], id="comparison-note"),
         html.Div(
             graph("comparison-front", parts["comparison-front"], "Fronts of the studies", height="min(65vh, 32rem)"),
             className="card",
         ),
-        section("Hypervolume over time", graph("comparison-growth", parts["comparison-growth"], "Hypervolume over time")),
+        section(
+            "Hypervolume over time", graph("comparison-growth", parts["comparison-growth"], "Hypervolume over time")
+        ),
         section("What each found", html.Div(parts["comparison-table"], id="comparison-table")),
     ]
 
@@ -79,9 +83,9 @@ def register(app: dash.Dash, shared: Shared) -> None:
 
 def address_of(names: list[str]) -> str:
     """Write the address of a comparison; a comma in a name is no comma between names."""
-    from urllib.parse import quote
-
-    return f"/{COMPARISON}?names=" + ",".join(quote(quote(name, safe=""), safe="") if "," in name else quote(name) for name in names)
+    return f"/{COMPARISON}?names=" + ",".join(
+        quote(quote(name, safe=""), safe="") if "," in name else quote(name) for name in names
+    )
 
 
 def _grown(each: list[Shown]) -> dict[str, pd.DataFrame]:
@@ -128,7 +132,8 @@ def _notes(each: list[Shown]) -> list[Any]:
             notes.append(what)
     if not notes:
         return []
-    return [html.P(f"These studies differ in {', '.join(notes)}: compare their figures with that in mind.", className="note")]
-
-
-assert GOALS
+    return [
+        html.P(
+            f"These studies differ in {', '.join(notes)}: compare their figures with that in mind.", className="note"
+        )
+    ]

@@ -7,12 +7,12 @@ from typing import Any
 import dash
 import pandas as pd
 import plotly.graph_objects as go
-from dash import ALL, ClientsideFunction, Input, Output, State, dcc, html
+from dash import ALL, Input, Output, State, dcc, html
 
 from objectives.budget import BUDGETS
 from objectives.goals import GOALS, of_kind
 from search.dashboard import figures, frames
-from search.dashboard.elements import download, dropdown, graph, radio, section, switch, table
+from search.dashboard.elements import aria, download, dropdown, graph, in_browser, radio, section, switch, table
 from search.dashboard.shared import Choices, Shared, Shown
 from search.drawing import TITLES
 from search.report import si_text
@@ -77,7 +77,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
         "The front of quality against cost; its trials are in the table below",
         height="min(75vh, 38rem)",
     )
-    best = html.Div(parts["front-best"], id="front-best", **{"aria-live": "polite"})
+    best = html.Div(parts["front-best"], id="front-best", **aria(live="polite"))
     return [
         html.Div(
             [
@@ -90,24 +90,27 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def register(app: dash.Dash, shared: Shared) -> None:
+def register(app: dash.Dash, _: Shared) -> None:
     """Have a click open a trial, and an edition's button set the sliders."""
-    app.clientside_callback(
-        ClientsideFunction("scenefront", "pick"),
+    in_browser(
+        app,
+        "pick",
         Output("nothing", "data", allow_duplicate=True),
         Input("front-figure", "clickData"),
         State("query", "data"),
         prevent_initial_call=True,
     )
-    app.clientside_callback(
-        ClientsideFunction("scenefront", "zoom"),
+    in_browser(
+        app,
+        "zoom",
         Output("zoom", "data"),
         Input("front-figure", "relayoutData"),
         State("zoom", "data"),
         prevent_initial_call=True,
     )
-    app.clientside_callback(
-        ClientsideFunction("scenefront", "limit"),
+    in_browser(
+        app,
+        "limit",
         Output({"limit": ALL}, "value"),
         Input({"edition": ALL}, "n_clicks"),
         State({"limit": ALL}, "max"),
@@ -123,7 +126,9 @@ def _figure(shown: Shown, rows: pd.DataFrame) -> go.Figure:
         "limits": shown.limits,
         "what_if": _what_if(shown),
         "colour": None if _colour(shown) == NO_COLOUR else _colour(shown),
-        "references": frames.published_points([y, x, *([_depth(shown)] if _depth(shown) else [])]) if chosen["references"] == "1" else None,
+        "references": frames.published_points([y, x, *([_depth(shown)] if _depth(shown) else [])])
+        if chosen["references"] == "1"
+        else None,
         "theme": shown.theme,
     }
     log = _log(shown) == "1"
@@ -171,7 +176,7 @@ def _sliders(shown: Shown) -> list[Any]:
         for name, limit in most.items()
     ]
     return [
-        html.Div(buttons, className="editions", role="group", **{"aria-label": "Budgets of the challenge's editions"}),
+        html.Div(buttons, className="editions", role="group", **aria(label="Budgets of the challenge's editions")),
         html.Div(sliders, className="sliders"),
         dcc.Store(id="editions", data=told),
     ]

@@ -5,6 +5,7 @@ from typing import Any
 from dash import html
 
 from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, VIEWS, link, spell
+from search.dashboard.elements import aria
 from search.dashboard.shared import Shown
 from search.report import duration_text
 
@@ -23,12 +24,14 @@ def header(shown: Shown) -> list[Any]:
     address = shown.address
     if shown.reading is None or shown.reading.problem or address.view == MISSING:
         return []
+    here = aria(current="page")
+    study: dict[str, Any] = {"data-study": address.study}
     tabs = [
         html.A(
             text,
             href=shown.link(view),
-            **({"aria-current": "page"} if view == address.view else {}),
-            **{"data-study": address.study},
+            **(here if view == address.view else {}),
+            **study,
         )
         for view, text in VIEWS.items()
     ]
@@ -40,7 +43,7 @@ def header(shown: Shown) -> list[Any]:
             ],
             className="heading",
         ),
-        html.Nav(tabs, id="tabs", className="tabs", **{"aria-label": "Views of this study"}),
+        html.Nav(tabs, id="tabs", className="tabs", **aria(label="Views of this study")),
         html.Div(filter_note(shown), id=f"{address.view}-filter"),
     ]
 

@@ -25,7 +25,9 @@ def parts(shown: Shown) -> dict[str, Any]:
     rows = [_row(Shown(Address("front", each.name), shown.theme, shown.shared, each)) for each in readings]
     if not rows:
         where = shown.shared.studies.results
-        return {"home-studies": [html.P(f"There is no study in {where} yet. Start one:"), code("scenefront search DATA")]}
+        return {
+            "home-studies": [html.P(f"There is no study in {where} yet. Start one:"), code("scenefront search DATA")]
+        }
     return {"home-studies": [table(HEAD, rows, "Studies", texts=("study", "state", "best", "data and space"))]}
 
 
@@ -67,7 +69,10 @@ def best_text(shown: Shown, reading: Reading) -> Any:
     if best is None:
         return "none yet"
     return html.Span(
-        [html.A(f"trial {best['number']}", href=path_of(reading.name, "trial", int(best["number"]))), f": {figures(best, shown.objectives)}"]
+        [
+            html.A(f"trial {best['number']}", href=path_of(reading.name, "trial", int(best["number"]))),
+            f": {figures(best, shown.objectives)}",
+        ]
     )
 
 

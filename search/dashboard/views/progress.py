@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import dash
-from dash import ClientsideFunction, Input, Output, State, dcc, html
+from dash import Input, Output, State, dcc, html
 
 from objectives.goals import GOALS
 from search.dashboard import figures, frames
 from search.dashboard.address import parse
-from search.dashboard.elements import facts, graph, section, table
+from search.dashboard.elements import aria, facts, graph, in_browser, section, table
 from search.dashboard.shared import Choices, Shared, Shown
 from search.extend import history_lines
 from search.report import duration_text
@@ -48,20 +48,27 @@ def parts(shown: Shown) -> dict[str, Any]:
     }
 
 
-def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
+def layout(_: Shown, parts: Mapping[str, Any]) -> list[Any]:
     """Put progress first, then what came of it, what matters and the filter."""
     return [
         html.Div(parts["search-facts"], id="search-facts"),
         html.Div(
             [
-                section("Trials by state", graph("search-states", parts["search-states"], "Trials by state", height="18rem")),
+                section(
+                    "Trials by state", graph("search-states", parts["search-states"], "Trials by state", height="18rem")
+                ),
                 section(
                     "Why proposals were rejected",
                     graph("search-rejections", parts["search-rejections"], "Rejections by kind", height="18rem"),
                 ),
                 section(
                     "Hypervolume over time",
-                    graph("search-hypervolume", parts["search-hypervolume"], "Hypervolume of the front over time", height="22rem"),
+                    graph(
+                        "search-hypervolume",
+                        parts["search-hypervolume"],
+                        "Hypervolume of the front over time",
+                        height="22rem",
+                    ),
                 ),
                 section(
                     "What matters",
@@ -77,7 +84,12 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
                 className="hint",
             ),
             html.Div(
-                graph("search-parallel", parts["search-parallel"], "Trials as lines over their fields and figures", height="30rem"),
+                graph(
+                    "search-parallel",
+                    parts["search-parallel"],
+                    "Trials as lines over their fields and figures",
+                    height="30rem",
+                ),
                 className="wide",
             ),
         ),
@@ -88,8 +100,9 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
 
 def register(app: dash.Dash, shared: Shared) -> None:
     """Have a brush filter the trials; the importances take a moment, so they come after the rest."""
-    app.clientside_callback(
-        ClientsideFunction("scenefront", "brush"),
+    in_browser(
+        app,
+        "brush",
         Output("query", "data", allow_duplicate=True),
         Input("search-parallel", "restyleData"),
         State("query", "data"),
@@ -139,7 +152,11 @@ def _facts(shown: Shown) -> list[Any]:
         if study.is_locked or progress.share >= 1
         else [html.P(["It stands still: go on with ", html.Code(f"scenefront resume {study.folder.address}"), "."])]
     )
-    return [html.Progress(value=str(min(1.0, progress.share)), max="1", **{"aria-label": "Trials done"}), facts(known), *resume]
+    return [
+        html.Progress(value=str(min(1.0, progress.share)), max="1", **aria(label="Trials done")),
+        facts(known),
+        *resume,
+    ]
 
 
 def _history(shown: Shown) -> list[Any]:

@@ -25,7 +25,7 @@ def parts(_: Shown) -> dict[str, Any]:
     return {}
 
 
-def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
+def layout(shown: Shown, _: Mapping[str, Any]) -> list[Any]:
     """Draw what fits, the costs and the reach of each field."""
     folder = shown.study.folder
     path = folder.path / SPACE

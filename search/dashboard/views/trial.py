@@ -51,7 +51,7 @@ def parts(shown: Shown) -> dict[str, Any]:
         record = read_trial(shown.study.folder, number)
     except StudyError as error:
         text = str(error)
-        empty: dict[str, Any] = dict.fromkeys(PARTS, [])
+        empty: dict[str, Any] = {name: [] for name in PARTS}
         why = html.P(f"{text[0].upper()}{text[1:]}.", className="alert", role="alert")
         return {
             **empty,
@@ -132,7 +132,9 @@ def _head(shown: Shown, record: TrialRecord) -> list[Any]:
     state = "on the front" if on_front else record.state
     over = "" if row is None or bool(row["fits"]) or record.state == "rejected" else "; over the study's budget"
     return [
-        html.H2([f"Trial {record.number} ", html.Span(state, className=f"badge {'front' if on_front else record.state}")]),
+        html.H2(
+            [f"Trial {record.number} ", html.Span(state, className=f"badge {'front' if on_front else record.state}")]
+        ),
         html.P(
             f"{EXPLAINED[record.state][0].upper()}{EXPLAINED[record.state][1:]}{over}"
             + (f": {record.reason}" if record.reason else "")
@@ -165,7 +167,11 @@ def _layers(shown: Shown, record: TrialRecord) -> list[Any]:
         return [html.P("Never priced: no network was built.", className="empty")]
     limits = shown.limits
     costs = [
-        [name.replace("_", " "), f"{value:,}", *([f"{limits[name]:,}", f"{value / limits[name]:.2f}x"] if name in limits else ["", ""])]
+        [
+            name.replace("_", " "),
+            f"{value:,}",
+            *([f"{limits[name]:,}", f"{value / limits[name]:.2f}x"] if name in limits else ["", ""]),
+        ]
         for name, value in record.cost.items()
         if isinstance(value, int | float)
     ]
@@ -180,7 +186,12 @@ def _layers(shown: Shown, record: TrialRecord) -> list[Any]:
         return found
     height = f"{max(16, 1.5 * len(record.layers) + 6):.0f}rem"
     return [
-        graph("trial-layers-figure", figures.layers_figure(record.layers, limits, shown.theme), "Cost by layer", height=height),
+        graph(
+            "trial-layers-figure",
+            figures.layers_figure(record.layers, limits, shown.theme),
+            "Cost by layer",
+            height=height,
+        ),
         *found,
     ]
 
@@ -198,7 +209,9 @@ def _config(shown: Shown, record: TrialRecord) -> list[Any]:
         return [html.P(why, className="empty"), table(head, lines, "Configuration", texts=head)]
     other = rows[rows["differs"]]
     lines = [[str(r["field"]), _text(r["value"]), _text(r["default"])] for r in other.to_dict("records")]
-    same = [[str(r["field"]), _text(r["value"]), _text(r["default"])] for r in rows[~rows["differs"]].to_dict("records")]
+    same = [
+        [str(r["field"]), _text(r["value"]), _text(r["default"])] for r in rows[~rows["differs"]].to_dict("records")
+    ]
     return [
         table(head, lines, "What differs from the defaults", texts=head, empty="Nothing differs from the defaults."),
         html.Details(
@@ -238,7 +251,11 @@ def _history(record: TrialRecord) -> list[Any]:
     attempts = [f"Broke at epoch {each.get('epoch', '?')}: {each.get('reason', '')}" for each in record.attempts]
     versions = ", ".join(f"{name} {value}" for name, value in record.versions.items())
     lines = [*attempts, *([f"Made with {versions}."] if versions else [])]
-    return [html.Ul([html.Li(line) for line in lines])] if lines else [html.P("Nothing out of the ordinary.", className="empty")]
+    return (
+        [html.Ul([html.Li(line) for line in lines])]
+        if lines
+        else [html.P("Nothing out of the ordinary.", className="empty")]
+    )
 
 
 def _take(shown: Shown, record: TrialRecord) -> list[Any]:
@@ -246,7 +263,10 @@ def _take(shown: Shown, record: TrialRecord) -> list[Any]:
     found: list[Any] = []
     if record.state == "complete":
         found += _export(shown.shared.exports.find(folder, record.number))
-        found += [html.P("The same from the command line:"), code(f"scenefront export {folder.address} --trial {record.number}")]
+        found += [
+            html.P("The same from the command line:"),
+            code(f"scenefront export {folder.address} --trial {record.number}"),
+        ]
     else:
         found.append(html.P("Only a fully trained network can be exported.", className="empty"))
     if record.config and record.state != "rejected":

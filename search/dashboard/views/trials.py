@@ -6,11 +6,10 @@ from typing import Any
 import dash
 import dash_ag_grid as dag
 import pandas as pd
-from dash import ClientsideFunction, Input, Output, State, html
+from dash import Input, Output, State, html
 
 from objectives.goals import GOALS
-from search.dashboard.address import MAX_COMPARED
-from search.dashboard.elements import download
+from search.dashboard.elements import download, in_browser
 from search.dashboard.shared import Choices, Shared, Shown
 
 PARTS = {"trials-grid": "rowData"}
@@ -67,17 +66,19 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def register(app: dash.Dash, shared: Shared) -> None:
+def register(app: dash.Dash, _: Shared) -> None:
     """Have a row open its trial, and the boxes choose what to compare."""
-    app.clientside_callback(
-        ClientsideFunction("scenefront", "openRow"),
+    in_browser(
+        app,
+        "openRow",
         Output("nothing", "data", allow_duplicate=True),
         Input("trials-grid", "cellClicked"),
         State("query", "data"),
         prevent_initial_call=True,
     )
-    app.clientside_callback(
-        ClientsideFunction("scenefront", "compare"),
+    in_browser(
+        app,
+        "compare",
         Output("trials-compare", "href"),
         Output("trials-compare", "children"),
         Output("trials-compare", "className"),
@@ -114,6 +115,3 @@ def _column(shown: Shown, name: str) -> dict[str, Any]:
         more = {"valueFormatter": {"function": f"params.value == null ? '' : {written}"}} if written else {}
         return {**column, "filter": "agNumberColumnFilter", "type": "rightAligned", **more}
     return {**column, **({"maxWidth": 420, "tooltipField": _field(name)} if name in LAST else {})}
-
-
-assert MAX_COMPARED == 4

@@ -27,7 +27,13 @@ def layers(macs, params):
     """Split a cost over three layers."""
     shares = {"stem": 0.2, "blocks.0": 0.5, "classifier": 0.3}
     return [
-        {"name": name, "kind": "Conv2d", "output_shape": [8, 16, 16], "macs": int(macs * share), "params": int(params * share)}
+        {
+            "name": name,
+            "kind": "Conv2d",
+            "output_shape": [8, 16, 16],
+            "macs": int(macs * share),
+            "params": int(params * share),
+        }
         for name, share in shares.items()
     ]
 
@@ -62,7 +68,10 @@ def write_small(path, **settings):
         trained(12, 5_000_000, 0.21, params=18_000, state="running"),
         *[rejected] * 4,
         trained(16, 9_900_000, 0.26, 0.33, 0.38, params=21_000, optimizer="sgd"),
-        attributes={DATA: {"lists_sha256": "0" * 64, "classes": ["airport", "bus", "park"]}, "objectives": ["macro_accuracy", "macs"]},
+        attributes={
+            DATA: {"lists_sha256": "0" * 64, "classes": ["airport", "bus", "park"]},
+            "objectives": ["macro_accuracy", "macs"],
+        },
         budget=BUDGET,
         **settings,
     )

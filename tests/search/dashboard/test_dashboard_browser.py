@@ -1,14 +1,16 @@
 """The dashboard in a real browser: it follows the address, the study and the hand, and asks nothing of anyone else."""
 
 import re
+import sys
 from urllib.parse import quote
 
+import optuna
 import pytest
 from playwright.sync_api import expect
+from recorded import STATES
 from small_study import ODD, trained
 
-import optuna
-from recorded import STATES
+from search.dashboard import exporting
 
 pytestmark = pytest.mark.browser
 POINTS = """name => {
@@ -24,7 +26,8 @@ PLACE = """number => {
         const place = (trace.customdata || []).findIndex(each => (Array.isArray(each) ? each[0] : each) === number);
         if (place >= 0) {
             const {xaxis, yaxis} = drawn._fullLayout, box = drawn.getBoundingClientRect();
-            return [box.left + xaxis._offset + xaxis.d2p(trace.x[place]), box.top + yaxis._offset + yaxis.d2p(trace.y[place])];
+            const [x, y] = [xaxis.d2p(trace.x[place]), yaxis.d2p(trace.y[place])];
+            return [box.left + xaxis._offset + x, box.top + yaxis._offset + y];
         }
     }
 }"""
@@ -173,7 +176,9 @@ def test_a_page_follows_a_running_search(open_view, served):
 VIEWS = ["front", "trial/0", "search", "trials", "compare", "space"]
 
 
-@pytest.mark.parametrize("path", ["/", "/studies", *[f"/small/{view}" for view in VIEWS], "/nowhere/front", "/half/front"])
+@pytest.mark.parametrize(
+    "path", ["/", "/studies", *[f"/small/{view}" for view in VIEWS], "/nowhere/front", "/half/front"]
+)
 def test_nothing_is_wider_than_the_screen(page, open_view, size, path):
     page.set_viewport_size({"width": size[0], "height": size[1]})
     open_view(path)
@@ -203,7 +208,7 @@ def test_a_text_of_a_study_is_never_html(open_view, view):
 )
 def test_what_cannot_be_shown_is_said(open_view, path, said):
     page = open_view(path)
-    expect(page.get_by_role("alert").first).to_contain_text(re.compile(said, re.I))
+    expect(page.get_by_role("alert").first).to_contain_text(re.compile(said, re.IGNORECASE))
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -247,12 +252,8 @@ def test_a_filter_goes_along_to_all_views(open_view):
 
 
 def test_an_export_is_begun_and_told(open_view, served, monkeypatch):
-    import sys
-
-    from search.dashboard import exporting
-
     program = "import time; time.sleep(1); print('error: no such <data>'); raise SystemExit(2)"
-    monkeypatch.setattr(exporting, "export_command", lambda folder, number: [sys.executable, "-c", program])
+    monkeypatch.setattr(exporting, "export_command", lambda *_: [sys.executable, "-c", program])
     page = open_view("/small/trial/2")
     page.get_by_role("button", name="Export this network").click()
     expect(page.locator("#trial-take")).to_contain_text("Exporting")

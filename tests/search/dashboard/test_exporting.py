@@ -14,7 +14,9 @@ from search.study import DATA
 @pytest.fixture
 def folder(tmp_path):
     recorded = {DATA: {"split": "fold1", "devices": ["a"], "classes": ["bus", "park"]}}
-    return write_study(tmp_path / "results" / "-a study", trial("complete", 1_000_000, 0.3, 0.4, 0.5), attributes=recorded)
+    return write_study(
+        tmp_path / "results" / "-a study", trial("complete", 1_000_000, 0.3, 0.4, 0.5), attributes=recorded
+    )
 
 
 def wait(exports, folder, number):
@@ -28,7 +30,7 @@ def wait(exports, folder, number):
 
 def play(monkeypatch, program):
     """Have a program take the place of the command."""
-    monkeypatch.setattr(exporting, "export_command", lambda folder, number: [sys.executable, "-c", program])
+    monkeypatch.setattr(exporting, "export_command", lambda *_: [sys.executable, "-c", program])
 
 
 def test_the_command_takes_no_name_for_a_flag(folder):

@@ -45,7 +45,9 @@ def export_request(study):
             "outputs": {"id": "trial-take", "property": "children"},
             "inputs": [{"id": "trial-export", "property": "n_clicks", "value": 1}],
             "changedPropIds": ["trial-export.n_clicks"],
-            "state": [{"id": "query", "property": "data", "value": {"path": f"/{study}/trial/0", "search": "", "theme": ""}}],
+            "state": [
+                {"id": "query", "property": "data", "value": {"path": f"/{study}/trial/0", "search": "", "theme": ""}}
+            ],
         }
     )
 
