@@ -27,6 +27,15 @@ def standard_errors(quality: Quality) -> dict[str, float | None]:
     }
 
 
+def accuracy_error(score: Score) -> float:
+    """Give the standard error of the accuracy on some clips, as `standard_errors` takes it.
+
+    >>> accuracy_error(Score(clips=100, accuracy=0.5, log_loss=1.0))
+    0.05
+    """
+    return math.sqrt(_variance(score))
+
+
 def _variance(score: Score) -> float:
     """Give the variance of a share of right answers."""
     share = (score.accuracy * score.clips + 1) / (score.clips + 2)

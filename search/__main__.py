@@ -19,6 +19,7 @@ from objectives.budget import DEFAULT_BUDGET, parse_budget
 from objectives.goals import GOALS, first_quality
 from objectives.quality import Quality
 from search.command_confirm import confirm
+from search.command_dashboard import dashboard
 from search.command_extend import extend
 from search.command_front import front, plot, print_front, print_seeds
 from search.console import carry_out, err, fail, out
@@ -74,6 +75,7 @@ cli.add_command(front)
 cli.add_command(plot)
 cli.add_command(confirm)
 cli.add_command(extend)
+cli.add_command(dashboard)
 
 
 @cli.command()

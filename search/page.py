@@ -5,7 +5,8 @@ who are colour-blind).
 """
 
 import html
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import plotly.graph_objects as go
@@ -20,17 +21,66 @@ CONFIG = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
-AXIS = {"gridcolor": GRID_COLOUR, "linecolor": "#444444", "ticks": "outside", "zeroline": False, "automargin": True}
 LEGEND = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
 
 
-def layout(**more: Any) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Theme:
+    """The colours of plots on one background.
+
+    Attributes:
+        name: Of the theme.
+        surface: Behind a plot.
+        text: Of what is written.
+        muted: Of what is written and matters less.
+        grid: Lines of the grid.
+        axis: Lines of the axes.
+        limit: Lines of limits.
+        note: Behind a label that stands on marks.
+        shades: What each of Okabe and Ito's colours becomes, where it would be too pale or too dark.
+    """
+
+    name: str
+    surface: str
+    text: str
+    muted: str
+    grid: str
+    axis: str
+    limit: str
+    note: str
+    shades: Mapping[str, str] = field(default_factory=dict)
+
+    def shade(self, colour: str) -> str:
+        """Give the shade of one of Okabe and Ito's colours."""
+        return self.shades.get(colour, colour)
+
+    def axis_of(self, **more: Any) -> dict[str, Any]:
+        """Give what all axes share, with `more`."""
+        shared = {"gridcolor": self.grid, "linecolor": self.axis, "ticks": "outside", "zeroline": False}
+        return {**shared, "tickcolor": self.axis, "automargin": True, **more}
+
+
+PAPER = Theme(
+    name="paper",
+    surface="#FFFFFF",
+    text=TEXT_COLOUR,
+    muted="#555555",
+    grid=GRID_COLOUR,
+    axis="#444444",
+    limit=LIMIT_COLOUR,
+    note="rgba(255,255,255,0.75)",
+)
+
+
+def layout(theme: Theme = PAPER, **more: Any) -> dict[str, Any]:
     """Give the layout that all plots share, with `more`."""
     return {
         "template": "plotly_white",
-        "font": {"family": "system-ui, sans-serif", "size": 14, "color": TEXT_COLOUR},
+        "paper_bgcolor": theme.surface,
+        "plot_bgcolor": theme.surface,
+        "font": {"family": "system-ui, sans-serif", "size": 14, "color": theme.text},
         "margin": {"l": 10, "r": 10, "t": 36, "b": 10},
-        "hoverlabel": {"align": "left", "bgcolor": "white", "font": {"color": TEXT_COLOUR}},
+        "hoverlabel": {"align": "left", "bgcolor": theme.surface, "font": {"color": theme.text}},
         "hovermode": "closest",
         **more,
     }

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from objectives.budget import LIMITS
 from objectives.cost import BYTES
 from search.page import (
-    AXIS,
     BLUE,
     GREEN,
     GREY,
-    LIMIT_COLOUR,
     ORANGE,
+    PAPER,
     PURPLE,
     SKY,
     VERMILION,
+    Theme,
     layout,
     page_html,
     plot_html,
@@ -136,6 +136,11 @@ def _legend(report: Mapping[str, Any], names: Iterable[str]) -> str:
     return f'<p class="legend">{" ".join(keys)}</p>'
 
 
+def outcome_texts(report: Mapping[str, Any]) -> dict[str, str]:
+    """Say what becomes of the networks, by the name of the outcome; what never happens is left out."""
+    return {name: _outcome_text(report, name) for name in _shares(report)}
+
+
 def _outcome_text(report: Mapping[str, Any], outcome: str) -> str:
     if outcome in report["limits"]:
         return "over budget" + (f", worst by {outcome}" if len(report["limits"]) > 1 else "")
@@ -160,14 +165,15 @@ def _fits_section(report: Mapping[str, Any]) -> str:
     return f"""<h2 id="share">What fits</h2>
 {_legend(report, _shares(report))}
 <div role="group" aria-label="Shares of the networks; the figures are in the table below">
-{plot_html(_fits_figure(report), "plot-fits", height=height)}
+{plot_html(fits_figure(report), "plot-fits", height=height)}
 </div>
 {whiskers}
 {table_html(head, rows, label="share", texts=["architecture", "worst limit"])}
 {worst}"""
 
 
-def _fits_figure(report: Mapping[str, Any]) -> go.Figure:
+def fits_figure(report: Mapping[str, Any], theme: Theme = PAPER) -> go.Figure:
+    """Draw what becomes of each architecture's networks, as shares; whiskers where they are a sample."""
     parts = report["architectures"]
     names = [html.escape(name) for name in parts]
     figure = go.Figure()
@@ -177,7 +183,7 @@ def _fits_figure(report: Mapping[str, Any]) -> go.Figure:
             y=names,
             x=values,
             orientation="h",
-            marker={"color": OUTCOMES[outcome].colour},
+            marker={"color": theme.shade(OUTCOMES[outcome].colour)},
             text=[percent_text(value) if value >= SHOWN else "" for value in values],
             textposition="inside",
             insidetextanchor="middle",
@@ -195,12 +201,12 @@ def _fits_figure(report: Mapping[str, Any]) -> go.Figure:
             y=[html.escape(name) for name in sampled],
             x=[share["value"] for share in shares],
             mode="markers",
-            marker={"size": 1, "color": LIMIT_COLOUR},
+            marker={"size": 1, "color": theme.limit},
             error_x={
                 "type": "data",
                 "array": [share["high"] - share["value"] for share in shares],
                 "arrayminus": [share["value"] - share["low"] for share in shares],
-                "color": LIMIT_COLOUR,
+                "color": theme.limit,
                 "thickness": 1.5,
             },
             hovertext=[f"<b>{html.escape(name)}</b><br>fits: {share_text(share)}" for name, share in sampled.items()],
@@ -209,27 +215,22 @@ def _fits_figure(report: Mapping[str, Any]) -> go.Figure:
         )
     figure.update_layout(
         **layout(
+            theme,
             barmode="stack",
             bargap=0.3,
             showlegend=False,
             margin={"l": 10, "r": 24, "t": 10, "b": 10},
-            xaxis={**AXIS, "range": [0, 1.001], "tickformat": ".0%"},
-            yaxis={**AXIS, "autorange": "reversed", "ticks": "", "ticksuffix": " ", "showgrid": False},
+            xaxis=theme.axis_of(range=[0, 1.001], tickformat=".0%"),
+            yaxis=theme.axis_of(autorange="reversed", ticks="", ticksuffix=" ", showgrid=False),
         )
     )
     return figure
 
 
 def _scatter_section(surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> str:
-    ranges = [_log_range(surveys, report, name) for name in ("params", "macs")]
-    most = min(MAX_DRAWN, MAX_DRAWN_IN_ALL // len(surveys))
     panels = []
-    for number, (name, found) in enumerate(surveys.items()):
-        figure, num_drawn = _scatter_figure(found, report, ranges, most)
-        num_all = len(found.costs)
-        points = f"all {num_all:,}" if num_drawn == num_all else f"{num_drawn:,} of {num_all:,}"
-        share = report["architectures"][name]["share"]["value"]
-        title = f"<b>{html.escape(name)}</b> {percent_text(share)} fit; {points} drawn"
+    for number, (name, (figure, told)) in enumerate(scatter_figures(surveys, report).items()):
+        title = f"<b>{html.escape(name)}</b> {told}"
         plot = plot_html(figure, f"plot-scatter-{number}", is_first=False, height="24rem")
         panels.append(f"<figure><figcaption>{title}</figcaption>\n{plot}</figure>")
     missing = [cost_title(limit, report["precision"]) for limit in report["limits"] if not _line(report, limit)]
@@ -247,8 +248,30 @@ def _scatter_section(surveys: Mapping[str, Priced], report: Mapping[str, Any]) -
 </div>"""
 
 
+def scatter_figures(
+    surveys: Mapping[str, Priced], report: Mapping[str, Any], theme: Theme = PAPER
+) -> dict[str, tuple[go.Figure, str]]:
+    """Draw MACs against parameters of each architecture's networks, with the same axes; say how many fit and are drawn.
+
+    Args:
+        surveys: By architecture; each holds networks.
+        report: Of these surveys.
+        theme: Colours.
+    """
+    ranges = [_log_range(surveys, report, name) for name in ("params", "macs")]
+    most = min(MAX_DRAWN, MAX_DRAWN_IN_ALL // len(surveys))
+    figures = {}
+    for name, found in surveys.items():
+        figure, num_drawn = _scatter_figure(found, report, ranges, most, theme)
+        num_all = len(found.costs)
+        points = f"all {num_all:,}" if num_drawn == num_all else f"{num_drawn:,} of {num_all:,}"
+        share = report["architectures"][name]["share"]["value"]
+        figures[name] = (figure, f"{percent_text(share)} fit; {points} drawn")
+    return figures
+
+
 def _scatter_figure(
-    found: Priced, report: Mapping[str, Any], ranges: Sequence[tuple[float, float]], most: int
+    found: Priced, report: Mapping[str, Any], ranges: Sequence[tuple[float, float]], most: int, theme: Theme
 ) -> tuple[go.Figure, int]:
     """Draw a sample of one architecture's networks, and say how many there are in it."""
     kinds = outcomes(found.costs, report["limits"])
@@ -264,7 +287,7 @@ def _scatter_figure(
             x=params[chosen].tolist(),
             y=macs[chosen].tolist(),
             mode="markers",
-            marker={"symbol": style.symbol, "color": style.colour, "size": 5, "opacity": 0.6},
+            marker={"symbol": style.symbol, "color": theme.shade(style.colour), "size": 5, "opacity": 0.6},
             hovertemplate="%{y:,} MACs<br>%{x:,} parameters<extra></extra>",
             meta=outcome,
         )
@@ -273,21 +296,22 @@ def _scatter_figure(
             x=[max(found.nearest.cost.params, 1)],
             y=[max(found.nearest.cost.macs, 1)],
             mode="markers",
-            marker={"symbol": "star", "color": LIMIT_COLOUR, "size": 15, "line": {"color": "#FFFFFF", "width": 1}},
+            marker={"symbol": "star", "color": theme.limit, "size": 15, "line": {"color": theme.surface, "width": 1}},
             hovertemplate="nearest to the budget<br>%{y:,} MACs<br>%{x:,} parameters<extra></extra>",
             meta="nearest",
         )
     for limit in report["limits"]:
         line = _line(report, limit)
         if line is not None:
-            _draw_line(figure, *line, f"{limit} {si_text(report['limits'][limit])}", ranges[0])
+            _draw_line(figure, *line, f"{limit} {si_text(report['limits'][limit])}", ranges[0], theme)
     (x_low, x_high), (y_low, y_high) = ranges
     figure.update_layout(
         **layout(
+            theme,
             showlegend=False,
             margin={"l": 10, "r": 10, "t": 10, "b": 10},
-            xaxis=_log_axis("Parameters", x_low, x_high),
-            yaxis=_log_axis("Multiply-accumulates per clip", y_low, y_high),
+            xaxis=_log_axis("Parameters", x_low, x_high, theme),
+            yaxis=_log_axis("Multiply-accumulates per clip", y_low, y_high, theme),
         )
     )
     return figure, len(rows)
@@ -301,9 +325,11 @@ def _line(report: Mapping[str, Any], limit: str) -> tuple[str, float] | None:
     return {"macs": ("y", value), "params": ("x", value)}.get(limit)
 
 
-def _draw_line(figure: go.Figure, axis: str, value: float, text: str, x_range: tuple[float, float]) -> None:
-    line = {"color": LIMIT_COLOUR, "dash": "dash", "width": 1.5}
-    label = {"text": text, "showarrow": False, "font": {"size": 12}, "bgcolor": "rgba(255,255,255,0.75)"}
+def _draw_line(
+    figure: go.Figure, axis: str, value: float, text: str, x_range: tuple[float, float], theme: Theme
+) -> None:
+    line = {"color": theme.limit, "dash": "dash", "width": 1.5}
+    label = {"text": text, "showarrow": False, "font": {"size": 12}, "bgcolor": theme.note}
     place = math.log10(value)
     if axis == "x":
         side, away = _side(place, x_range)
@@ -332,14 +358,11 @@ def _sample(fitting: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
 
 
 def _spread_section(surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> str:
-    limits = report["limits"]
-    shown = {"macs", "params" if "params" in limits or "size_bytes" not in limits else "size_bytes", *limits}
     height = f"{max(3, len(surveys)) * 70 + 70}px"
     panels = []
-    for name in LIMITS:
-        if name in shown:
-            figure = _spread_figure(surveys, report, name)
-            panels.append(f"<figure>{plot_html(figure, f'plot-{name}', is_first=False, height=height)}</figure>")
+    for name in spread_costs(report):
+        figure = spread_figure(surveys, report, name)
+        panels.append(f"<figure>{plot_html(figure, f'plot-{name}', is_first=False, height=height)}</figure>")
     return f"""<h2>How the costs are spread</h2>
 <p>All networks that were priced, as histograms of one height. The short line is the median.</p>
 <div class="pairs" role="group" aria-label="Distributions of the costs; quantiles are in the table below">
@@ -347,7 +370,16 @@ def _spread_section(surveys: Mapping[str, Priced], report: Mapping[str, Any]) ->
 </div>"""
 
 
-def _spread_figure(surveys: Mapping[str, Priced], report: Mapping[str, Any], cost: str) -> go.Figure:
+def spread_costs(report: Mapping[str, Any]) -> list[str]:
+    """Name the costs whose spread is worth a plot: MACs, parameters or their bytes, and whatever has a limit."""
+    limits = report["limits"]
+    shown = {"macs", "params" if "params" in limits or "size_bytes" not in limits else "size_bytes", *limits}
+    return [name for name in LIMITS if name in shown]
+
+
+def spread_figure(
+    surveys: Mapping[str, Priced], report: Mapping[str, Any], cost: str, theme: Theme = PAPER
+) -> go.Figure:
     """Draw a histogram a row, on one logarithmic axis; what is over the limit in the limit's colour."""
     limit = report["limits"].get(cost)
     low, high = _log_range(surveys, report, cost)
@@ -374,7 +406,7 @@ def _spread_figure(surveys: Mapping[str, Priced], report: Mapping[str, Any], cos
                 mode="lines",
                 line={"width": 0},
                 fill="toself",
-                fillcolor=colour,
+                fillcolor=theme.shade(colour),
                 hoveron="fills",
                 text=told,
                 hoverinfo="text",
@@ -384,12 +416,12 @@ def _spread_figure(surveys: Mapping[str, Priced], report: Mapping[str, Any], cos
             x=[median, median],
             y=[base - 0.07, base + 0.07],
             mode="lines",
-            line={"color": LIMIT_COLOUR, "width": 2.5},
+            line={"color": theme.limit, "width": 2.5},
             hoverinfo="skip",
             meta="median",
         )
     if limit is not None:
-        figure.add_vline(x=limit, line={"color": LIMIT_COLOUR, "dash": "dash", "width": 1.5})
+        figure.add_vline(x=limit, line={"color": theme.limit, "dash": "dash", "width": 1.5})
         figure.add_annotation(
             x=math.log10(limit),
             y=1,
@@ -403,18 +435,18 @@ def _spread_figure(surveys: Mapping[str, Priced], report: Mapping[str, Any], cos
     title = cost_title(cost, report["precision"])
     figure.update_layout(
         **layout(
+            theme,
             showlegend=False,
             margin={"l": 10, "r": 10, "t": 24, "b": 10},
-            xaxis=_log_axis(title[0].upper() + title[1:], low, high),
-            yaxis={
-                **AXIS,
-                "tickvals": list(range(len(labels)))[::-1],
-                "ticktext": labels,
-                "ticks": "",
-                "ticklabelposition": "outside top",
-                "range": [-0.15, len(labels) - 0.02],
-                "showgrid": False,
-            },
+            xaxis=_log_axis(title[0].upper() + title[1:], low, high, theme),
+            yaxis=theme.axis_of(
+                tickvals=list(range(len(labels)))[::-1],
+                ticktext=labels,
+                ticks="",
+                ticklabelposition="outside top",
+                range=[-0.15, len(labels) - 0.02],
+                showgrid=False,
+            ),
         )
     )
     return figure
@@ -456,9 +488,9 @@ def _log_range(surveys: Mapping[str, Priced], report: Mapping[str, Any], cost: s
     return low - air, high + air
 
 
-def _log_axis(title: str, low: float, high: float) -> dict[str, Any]:
+def _log_axis(title: str, low: float, high: float, theme: Theme) -> dict[str, Any]:
     steps = 1 if high - low > 2 else "D2"
-    return {**AXIS, "type": "log", "range": [low, high], "tickformat": "~s", "dtick": steps, "title": {"text": title}}
+    return theme.axis_of(type="log", range=[low, high], tickformat="~s", dtick=steps, title={"text": title})
 
 
 def _tables(report: Mapping[str, Any]) -> str:

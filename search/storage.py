@@ -140,6 +140,20 @@ class Postgres:
             return session.scalar(_HOLDER, {"key": _key(study)}) is not None
 
     @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Connect to read what there is at one moment, and nothing else.
+
+        Raises:
+            StorageError: The database does not answer.
+        """
+        with self._session() as session:
+            session.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            try:
+                yield session
+            except SQLAlchemyError as error:
+                raise self._unusable(error) from error
+
+    @contextmanager
     def _making_tables(self) -> Iterator[None]:
         with self._session() as session:
             session.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _key("")})

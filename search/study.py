@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 from filelock import FileLock, Timeout
 from optuna.exceptions import OptunaError
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from objectives.goals import directions
@@ -159,15 +159,21 @@ class StudyFolder:
         Raises:
             StorageError: The study's database does not answer.
         """
+        if self.is_locked_here():
+            return True
+        storage = self.storage
+        return storage is not None and storage.is_locked(self.name)
+
+    def is_locked_here(self) -> bool:
+        """Whether a search runs on this study in this folder now."""
         try:
             with (self.path / ".lock").open() as file:  # for reading: the study may lie where nothing can be written
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
-            pass
+            return False
         except BlockingIOError:
             return True
-        storage = self.storage
-        return storage is not None and storage.is_locked(self.name)
+        return False
 
     def create(self, settings: SearchSettings, attributes: Mapping[str, Any]) -> optuna.Study:
         """Start the study's record. The settings file comes last: with it the study exists.
@@ -284,7 +290,27 @@ def find_study(results: Path, name: str | None) -> StudyFolder:
     raise StudyError(f"{unknown('study', name, [folder.name for folder in folders])} (in {results})")
 
 
-def trial_state(trial: FrozenTrial, *, is_locked: bool) -> str:
+class Asked(Protocol):
+    """A configuration asked for: as much of an Optuna trial as tells what became of it."""
+
+    @property
+    def number(self) -> int:
+        """Of the trial."""
+
+    @property
+    def state(self) -> TrialState:
+        """As Optuna has it."""
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What was sampled, by name."""
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """What was recorded of it, by name."""
+
+
+def trial_state(trial: Asked, *, is_locked: bool) -> str:
     """Give one of `STATES`."""
     if trial.state == TrialState.COMPLETE:
         return "complete"
@@ -297,12 +323,12 @@ def trial_state(trial: FrozenTrial, *, is_locked: bool) -> str:
     return "running" if is_locked else "interrupted"
 
 
-def num_epochs(trial: FrozenTrial) -> int:
+def num_epochs(trial: Asked) -> int:
     """Count the finished epochs that are recorded."""
     return sum(name.startswith(EPOCH) for name in trial.user_attrs)
 
 
-def learning_curve(trial: FrozenTrial) -> list[dict[str, Any]]:
+def learning_curve(trial: Asked) -> list[dict[str, Any]]:
     """Give what was recorded of every finished epoch, in order."""
     curve = [value for name, value in trial.user_attrs.items() if name.startswith(EPOCH)]
     return sorted(curve, key=lambda epoch: int(epoch["epoch"]))

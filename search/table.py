@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from objectives.budget import Budget
 from objectives.cost import Cost
@@ -25,6 +27,7 @@ from search.study import (
     ORIGIN,
     REJECTED,
     STOPPED,
+    Asked,
     StudyFolder,
     learning_curve,
     trial_state,
@@ -59,21 +62,42 @@ def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget
         is_locked: Whether a search runs on it now.
         budget: What may be on the front; None: all that was trained.
     """
-    asked = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
     levels = study.user_attrs.get(LEVELS, [])
-    rows = [_row(trial, budget, levels, is_locked=is_locked) for trial in asked]
-    table = pd.DataFrame(rows, columns=None if rows else list(COLUMNS))
-    for trial in asked:
-        if CONTINUES in trial.user_attrs:
-            before = table["number"] == trial.user_attrs[CONTINUES]
-            table.loc[before, ["state", "reason"]] = ["continued", f"goes on as trial {trial.number}"]
-    table["on_front"] = front_mask(table, study.user_attrs[OBJECTIVES])
-    return table
+    asked = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
+    rows = [trial_row(trial, budget, levels, is_locked=is_locked) for trial in asked]
+    continued = {trial.user_attrs[CONTINUES]: trial.number for trial in asked if CONTINUES in trial.user_attrs}
+    return rows_table(rows, continued, study.user_attrs[OBJECTIVES])
 
 
-def _row(
-    trial: FrozenTrial, budget: Budget | None, levels: Sequence[Mapping[str, Any]], *, is_locked: bool
+def rows_table(
+    rows: Sequence[Mapping[str, Any]], continued: Mapping[int, int], objectives: Sequence[str]
+) -> pd.DataFrame:
+    """Join the rows of trials to the table that `trials_table` describes.
+
+    Args:
+        rows: Of `trial_row`, by number.
+        continued: The trials that another goes on with, and which one that is.
+        objectives: Names of `GOALS`.
+    """
+    names = dict.fromkeys(chain.from_iterable(rows)) if rows else COLUMNS
+    columns = {name: [row.get(name, np.nan) for row in rows] for name in names}
+    for place, number in enumerate(columns["number"] if continued else []):
+        if number in continued:
+            for name, value in continued_row(continued[number]).items():
+                columns[name][place] = value
+    table = pd.DataFrame(columns)
+    return table.assign(on_front=front_mask(table, objectives))
+
+
+def continued_row(number: int) -> dict[str, str]:
+    """Give what a row says in place of its own where the trial `number` goes on with the training."""
+    return {"state": "continued", "reason": f"goes on as trial {number}"}
+
+
+def trial_row(
+    trial: Asked, budget: Budget | None, levels: Sequence[Mapping[str, Any]], *, is_locked: bool
 ) -> dict[str, Any]:
+    """Give what the table says of one trial, whatever became of the others."""
     attributes = trial.user_attrs
     curve = learning_curve(trial)
     cost = attributes.get(COST, {})
@@ -91,7 +115,7 @@ def _row(
         "network": " ".join(f"{_size(name)}={value}" for name, value in trial.params.items() if _size(name)),
         "origin": _origin_text(attributes.get(ORIGIN)),
         **_split_accuracies(curve, levels),
-        **{f"config.{name.rpartition('.')[2]}": value for name, value in config.items()},
+        **{_config_column(name): value for name, value in config.items()},
     }
 
 
@@ -112,6 +136,17 @@ def varied_sizes(study: optuna.Study) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
+@cache  # of many rows
+def _config_column(name: str) -> str:
+    return f"config.{plain_name(name)}"
+
+
+def plain_name(name: str) -> str:
+    """Give a config field's name without the architecture's before it."""
+    return name.rpartition(".")[2]
+
+
+@cache
 def _size(name: str) -> str:
     return name if name == "front_end" else name.partition(".")[2]
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.plot import GROUPS, staircase, write_html, write_png
+from search.drawing import GROUPS, staircase
+from search.plot import write_html, write_png
 
 LIMITS = {"macs": 30_000_000, "params": 128_000}
 TITLE = "scenes: <isotropic> & more"

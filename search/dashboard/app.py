@@ -1,0 +1,236 @@
+"""The dashboard as a Dash application: an address becomes a view, and a view follows its study.
+
+The address carries all state. It is read when a page opens; the controls of an open page write to it. What a view
+shows are its parts, each an element by its id: when a choice or the study changes, the parts that differ are sent, and
+the controls, the zoom and the scroll bar stay where they are.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import dash
+import plotly.io
+from dash import ALL, Input, Output, State, dcc, html
+from flask import Response, request
+
+from search.dashboard import views
+from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, Address, parse
+from search.dashboard.address import VIEWS as TITLES
+from search.dashboard.elements import in_browser
+from search.dashboard.shared import Shared, Shown
+from search.dashboard.views import VIEWS, downloads, heading
+
+INTERVAL_MS = 3_000
+OF_STUDY = (*TITLES, TRIAL)  # views with the heading of a study
+ASSETS = "_assets"  # a study is rather called assets
+
+# Plotly comes with the page and is read while the first view is made; Dash would ask for it only then.
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+{%metas%}
+<title>{%title%}</title>
+<link rel="icon" href="data:,">
+{%css%}
+<link rel="preload" as="script" href="/_dash-component-suites/plotly/package_data/plotly.min.js">
+</head>
+<body>
+{%app_entry%}
+<footer>
+{%config%}
+{%scripts%}
+{%renderer%}
+</footer>
+</body>
+</html>
+"""
+
+
+def create_app(shared: Shared) -> dash.Dash:
+    """Make the application: its frame, its callbacks, its files for download."""
+    app = dash.Dash(
+        "search.dashboard",
+        assets_url_path=ASSETS,
+        serve_locally=True,
+        suppress_callback_exceptions=True,  # each view has elements of its own
+        title="SceneFront",
+        update_title="",
+        index_string=PAGE,
+        add_log_handler=False,
+    )
+    app.layout = _frame()
+    _answer_in_the_browser(app)
+    _open_views(app, shared)
+    for name, view in VIEWS.items():
+        _follow(app, shared, name, view)
+        view.register(app, shared)
+    _tell_versions(app, shared)
+    downloads.register(app.server, shared)
+    return app
+
+
+def _frame() -> html.Div:
+    """Give what all views stand in."""
+    return html.Div(
+        [
+            dcc.Location(id="address", refresh=False),
+            dcc.Store(id="theme", storage_type="local"),
+            dcc.Store(id="opened"),
+            dcc.Store(id="nothing"),
+            dcc.Interval(id="tick", interval=INTERVAL_MS),
+            html.A("Skip to the content", href="#page", className="skip"),
+            html.Header(
+                [
+                    html.A("SceneFront", href="/", className="brand"),
+                    html.A("Studies", href="/", className="plain"),
+                    html.A("Compare studies", href="/studies", className="plain"),
+                    html.Button("Light / dark", id="theme-button", className="theme"),
+                ],
+                className="top",
+            ),
+            html.P(
+                "The dashboard has ended: what is shown is what it was. Start it again with `scenefront dashboard`.",
+                id="away",
+                className="alert",
+                role="alert",
+                hidden=True,
+            ),
+            html.Div(_stores(Address(MISSING), "", {}), id="page", tabIndex=-1),
+        ]
+    )
+
+
+def _answer_in_the_browser(app: dash.Dash) -> None:
+    """Register what needs no server; see assets/page.js."""
+    in_browser(app, "theme", Output("theme", "data"), Input("theme-button", "n_clicks"), State("theme", "data"))
+    in_browser(
+        app,
+        "open",
+        Output("opened", "data"),
+        Input("address", "pathname"),
+        Input("address", "search"),
+        Input("theme", "data"),
+    )
+    in_browser(
+        app,
+        "choose",
+        Output("query", "data"),
+        Input({"choice": ALL}, "value"),
+        Input({"limit": ALL}, "value"),
+        State("query", "data"),
+        prevent_initial_call=True,
+    )
+    in_browser(
+        app,
+        "follow",
+        Output("version", "data"),
+        Input("tick", "n_intervals"),
+        State("version", "data"),
+        State("query", "data"),
+        prevent_initial_call=True,
+    )
+    in_browser(app, "settle", Output("nothing", "data"), Input("page", "children"), State("title", "data"))
+
+
+def _open_views(app: dash.Dash, shared: Shared) -> None:
+    @app.callback(Output("page", "children"), Input("opened", "data"), prevent_initial_call=True)
+    def open_view(opened: Mapping[str, str]) -> list[Any]:
+        address = parse(opened["path"], opened["search"])
+        shown = shared.show(address, shared.theme(opened["theme"]))
+        name = _view_of(shown)
+        view = VIEWS[name]
+        parts = view.parts(shown)
+        digests = _digests({**parts, **(heading.parts(shown) if name in OF_STUDY else {})})
+        choices = view.choices(shown)
+        query = {
+            "path": opened["path"],
+            "search": opened["search"],
+            "theme": opened["theme"],
+            "defaults": choices.defaults,
+            "limits": choices.limits,
+            "kept": {name: value for name, value in address.query.items() if name not in choices.names},
+        }
+        return [
+            *_stores(address, shared.version(address), query, heading.title(shown)),
+            dcc.Store(id=f"{name}-digests", data=digests),
+            *heading.header(shown),
+            html.Main(view.layout(shown, parts), className=f"view {name}"),
+        ]
+
+
+def _stores(address: Address, version: str, query: Mapping[str, Any], title: str = "") -> list[dcc.Store]:
+    """Give what the page knows of itself."""
+    return [
+        dcc.Store(id="query", data=dict(query) or {"path": address.path, "search": "", "theme": "", "kept": {}}),
+        dcc.Store(id="version", data=version),
+        dcc.Store(id="title", data=title),
+        dcc.Store(id="zoom", data={}),
+    ]
+
+
+def _view_of(shown: Shown) -> str:
+    """Name the view that answers an address: one of what is missing, where there is nothing else to show."""
+    address = shown.address
+    if address.view in (HOME, COMPARISON):
+        return address.view
+    if address.view == MISSING or shown.reading is None or shown.reading.problem:
+        return MISSING
+    return address.view
+
+
+def _follow(app: dash.Dash, shared: Shared, name: str, view: views.View) -> None:
+    """Have the parts of a view follow the choices and the study.
+
+    All outputs are of this view alone: Dash leaves out what has none on the page, and complains where it has some.
+    """
+    in_view = {
+        **view.PARTS,
+        **({f"{name}-progress": "children", f"{name}-filter": "children"} if name in OF_STUDY else {}),
+    }
+    if not in_view:
+        return
+    outputs = [Output(part, value) for part, value in in_view.items()]
+
+    @app.callback(
+        *outputs,
+        Output(f"{name}-digests", "data"),
+        Input("query", "data"),
+        Input("version", "data"),
+        State(f"{name}-digests", "data"),
+        State("zoom", "data"),
+        prevent_initial_call=True,
+    )
+    def update(query: Mapping[str, Any], _: str, digests: Mapping[str, str], zoom: Mapping[str, Any]) -> list[Any]:
+        shown = shared.show(parse(query["path"], query["search"]), shared.theme(query["theme"]), zoom)
+        if _view_of(shown) != name:
+            raise dash.exceptions.PreventUpdate
+        parts = {**view.parts(shown), **(heading.parts(shown) if name in OF_STUDY else {})}
+        fresh = _digests(parts)
+        changed = [part for part in in_view if digests.get(part) != fresh[part]]
+        if not changed:
+            raise dash.exceptions.PreventUpdate
+        return [*(parts[part] if part in changed else dash.no_update for part in in_view), fresh]
+
+
+def _digests(parts: Mapping[str, Any]) -> dict[str, str]:
+    """Tell whether parts are the same by short texts."""
+    return {name: hashlib.blake2b(_written(part).encode(), digest_size=8).hexdigest() for name, part in parts.items()}
+
+
+def _written(part: Any) -> str:
+    if hasattr(part, "to_plotly_json"):
+        return str(plotly.io.json.to_json_plotly(part))
+    return json.dumps(part, cls=plotly.utils.PlotlyJSONEncoder)
+
+
+def _tell_versions(app: dash.Dash, shared: Shared) -> None:
+    def version() -> Response:
+        address = parse(request.args.get("path", "/"), request.args.get("search", ""))
+        now = shared.version(address)
+        if now == request.args.get("seen"):
+            return Response(status=204)
+        return Response(now, mimetype="text/plain")
+
+    app.server.add_url_rule("/_version", view_func=version)

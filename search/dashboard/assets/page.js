@@ -1,0 +1,251 @@
+// What happens in the browser alone: the address follows the controls, the controls follow the address, the page
+// follows the study.
+(() => {
+  const no = () => window.dash_clientside.no_update;
+
+  // As search.dashboard.address.spell writes it.
+  function spell(query) {
+    const quoted = (text) => encodeURIComponent(text).replace(/%3A/g, ":").replace(/%2C/g, ",");
+    const parts = Object.entries(query).filter(([, value]) => value !== "" && value != null);
+    return parts.length ? "?" + parts.map(([name, value]) => `${encodeURIComponent(name)}=${quoted(value)}`).join("&") : "";
+  }
+
+  function read(search) {
+    return Object.fromEntries(new URLSearchParams(search));
+  }
+
+  function go(path) {
+    if (path !== location.pathname + location.search) {
+      history.pushState({}, "", path);
+    }
+    window.dispatchEvent(new PopStateEvent("popstate"));
+    window.scrollTo(0, 0);
+  }
+
+  // Successive steps of one control are one step back.
+  let lastControl = null;
+  function remember(path, search, control) {
+    const name = control === lastControl ? "replaceState" : "pushState";
+    lastControl = control;
+    history[name]({}, "", path + search);
+    carry(read(search).brush || "");
+  }
+
+  // The filter of the trials goes along to the other views of its study.
+  function carry(brush) {
+    for (const tab of document.querySelectorAll("#tabs a[data-study]")) {
+      tab.setAttribute("href", tab.pathname + spell({ brush }));
+    }
+  }
+
+  document.addEventListener("click", (event) => {
+    const anchor = event.target.closest && event.target.closest("a[href]");
+    const isPlain = !event.defaultPrevented && event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey;
+    if (!anchor || !isPlain || anchor.origin !== location.origin || anchor.target || anchor.hasAttribute("download")) {
+      return;
+    }
+    if (anchor.getAttribute("href").startsWith("#")) {
+      return;
+    }
+    event.preventDefault();
+    go(anchor.pathname + anchor.search);
+  });
+  window.addEventListener("popstate", () => {
+    lastControl = null;
+  });
+
+  function theme(_, kept) {
+    const clicked = window.dash_clientside.callback_context.triggered_id === "theme-button" && _;
+    let name = kept || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    if (clicked) {
+      name = name === "dark" ? "light" : "dark";
+    }
+    document.documentElement.dataset.theme = name;
+    return name;
+  }
+
+  // Reads what draws while the server makes the first view.
+  function drawSoon() {
+    const preload = document.querySelector("link[rel=preload][as=script]");
+    if (preload && !window.Plotly) {
+      document.head.append(Object.assign(document.createElement("script"), { src: preload.href, async: true }));
+    }
+  }
+
+  // Opens a view, unless the controls of the one that is open led to this address.
+  let opened = null;
+  function open(path, search, name) {
+    if (!name) {
+      return no();
+    }
+    const asked = `${name} ${location.pathname}${location.search}`;
+    if (asked === opened) {
+      return no();
+    }
+    if (!opened) {
+      setTimeout(drawSoon, 0);
+    }
+    opened = asked;
+    document.getElementById("page").setAttribute("aria-busy", "true");
+    return { path: location.pathname, search: location.search, theme: name };
+  }
+
+  function text(value) {
+    return Array.isArray(value) ? value.join(",") : value == null ? "" : String(value);
+  }
+
+  // Gives what was chosen, and writes it to the address.
+  function choose(values, limits, query) {
+    const context = window.dash_clientside.callback_context;
+    const [controls, sliders] = context.inputs_list;
+    const chosen = { ...query.kept };
+    controls.forEach((control, place) => {
+      const name = control.id.choice;
+      const value = text(values[place]);
+      chosen[name] = value === query.defaults[name] ? "" : value;
+    });
+    const tighter = sliders
+      .map((slider, place) => [slider.id.limit, limits[place], query.limits[slider.id.limit]])
+      .filter(([, value, most]) => value != null && value < most)
+      .map(([name, value]) => `${name}:${Math.max(1, Math.round(value))}`);
+    if (sliders.length) {
+      chosen.budget = tighter.join(",");
+    }
+    const search = spell(chosen);
+    if (search === query.search) {
+      return no();
+    }
+    const isFirst = !context.triggered.length;
+    const control = isFirst ? lastControl : JSON.stringify(context.triggered_id);
+    remember(query.path, search, control);
+    opened = `${query.theme} ${query.path}${search}`;
+    return { ...query, search };
+  }
+
+  // Parallel coordinates: the ranges that are brushed, by column.
+  function brush(_, query) {
+    const drawn = document.querySelector("#search-parallel .js-plotly-plot");
+    if (!_ || !drawn || !drawn.data.length) {
+      return no();
+    }
+    const powers = (drawn.data[0].meta || {}).log || [];
+    const ranges = [];
+    for (const axis of drawn.data[0].dimensions) {
+      const kept = axis.constraintrange;
+      if (kept && axis.name) {
+        for (const [low, high] of Array.isArray(kept[0]) ? kept : [kept]) {
+          const ends = powers.includes(axis.name) ? [10 ** low, 10 ** high] : [low, high];
+          ranges.push([axis.name, ...ends.map((end) => Number(end.toPrecision(6)))].join(":"));
+        }
+      }
+    }
+    const search = spell({ ...read(query.search), brush: ranges.join(",") });
+    if (search === query.search) {
+      return no();
+    }
+    remember(query.path, search, "brush");
+    opened = `${query.theme} ${query.path}${search}`;
+    return { ...query, search, kept: { ...query.kept, brush: ranges.join(",") } };
+  }
+
+  // A click on a point opens its trial.
+  function pick(click, query) {
+    const point = click && click.points && click.points[0];
+    const data = point && point.customdata;
+    const number = Array.isArray(data) ? data[0] : data;
+    if (Number.isInteger(number)) {
+      const study = query.path.split("/")[1];
+      go(`/${study}/trial/${number}` + spell({ brush: read(query.search).brush }));
+    }
+    return no();
+  }
+
+  // The part of the plane that is looked at. Plotly keeps it only while the figure asks for the same axes as before.
+  function zoom(change, kept) {
+    const drawn = document.querySelector("#front-figure .js-plotly-plot");
+    if (!change || !drawn || !drawn.layout) {
+      return no();
+    }
+    const revision = drawn.layout.uirevision;
+    const ranges = kept && kept.revision === revision ? { ...kept.ranges } : {};
+    for (const axis of ["xaxis", "yaxis"]) {
+      if (change[`${axis}.range[0]`] !== undefined) {
+        ranges[axis] = [change[`${axis}.range[0]`], change[`${axis}.range[1]`]];
+      } else if (change[`${axis}.range`]) {
+        ranges[axis] = change[`${axis}.range`];
+      } else if (change[`${axis}.autorange`]) {
+        delete ranges[axis];
+      }
+    }
+    return { revision, ranges };
+  }
+
+  // An edition's button: its limits where it has some that are tighter, no limit elsewhere.
+  function limit(clicks, most, editions) {
+    const context = window.dash_clientside.callback_context;
+    if (!context.triggered_id || !clicks.some(Boolean)) {
+      return most.map(no);
+    }
+    const limits = editions[context.triggered_id.edition] || {};
+    return context.outputs_list.map((slider, place) => Math.min(limits[slider.id.limit] ?? most[place], most[place]));
+  }
+
+  function openRow(cell, query) {
+    if (cell && cell.rowId != null && cell.colId !== "ag-Grid-SelectionColumn") {
+      go(`/${query.path.split("/")[1]}/trial/${cell.rowId}` + spell({ brush: read(query.search).brush }));
+    }
+    return no();
+  }
+
+  function compare(rows, query) {
+    const numbers = (rows || []).map((row) => row.number).slice(0, 4);
+    const study = query.path.split("/")[1];
+    const address = `/${study}/compare` + spell({ trials: numbers.join(","), brush: read(query.search).brush });
+    const told = numbers.length < 2 ? "Choose two to four trials to compare" : `Compare ${numbers.join(", ")}`;
+    return [address, told, numbers.length < 2 ? "button off" : "button"];
+  }
+
+  // Asks whether the study has changed; the answer to that is nearly always no.
+  async function follow(_, version, query) {
+    if (document.hidden || !query) {
+      return no();
+    }
+    const banner = document.getElementById("away");
+    try {
+      const answer = await fetch(`/_version?${new URLSearchParams({ path: query.path, search: query.search, seen: version })}`);
+      banner.hidden = true;
+      return answer.status === 200 ? await answer.text() : no();
+    } catch {
+      banner.hidden = false;
+      return no();
+    }
+  }
+
+  // Dash gives a slider's handle no name of its own.
+  function name() {
+    for (const slider of document.querySelectorAll(".slider")) {
+      const text = slider.querySelector("label").textContent;
+      for (const part of slider.querySelectorAll("[role=slider], input")) {
+        part.setAttribute("aria-label", text);
+      }
+    }
+  }
+  new MutationObserver(name).observe(document.documentElement, { childList: true, subtree: true });
+
+  function settle(_, title) {
+    const page = document.getElementById("page");
+    page.removeAttribute("aria-busy");
+    document.title = title || "SceneFront";
+    carry(read(location.search).brush || "");
+    name();
+    return no();
+  }
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    scenefront: { theme, open, choose, brush, pick, zoom, limit, openRow, compare, follow, settle },
+  });
+
+  const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
+  cells.TrialLink = (cell) =>
+    window.React.createElement("a", { href: cell.context ? `${cell.context.base}/${cell.value}` : `../trial/${cell.value}` }, cell.value);
+})();

@@ -1,0 +1,81 @@
+"""What the dashboard's figures share: words instead of an empty plot, series, ticks, marks."""
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from search.dashboard.colours import LIGHT, Theme
+from search.drawing import Scale, add_message, config_fields
+from search.page import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, layout
+
+MANY = 1_500  # points, above which they are drawn by WebGL
+MOST_FIELDS, FEW_FIELDS = 14, 6  # of a config, in a hover text; where there are many points
+ROW_PX = 26
+# Of several trials or studies: colour, marker and dash of each.
+SERIES = (
+    (BLUE, "circle", "solid"),
+    (VERMILION, "square", "dash"),
+    (GREEN, "diamond", "dot"),
+    (PURPLE, "triangle-up", "dashdot"),
+    (ORANGE, "cross", "longdash"),
+    (SKY, "triangle-down", "longdashdot"),
+    (GREY, "x", "solid"),
+)
+EMPTY = {"visible": False}
+BESIDE = {"l": 10, "r": 24, "t": 36, "b": 10}  # room for the last tick's text
+
+
+def empty_figure(text: str, theme: Theme = LIGHT) -> go.Figure:
+    """Say in words what is missing."""
+    figure = go.Figure()
+    add_message(figure, "<br>".join(lines(text)))
+    figure.update_layout(**layout(theme, xaxis=EMPTY, yaxis=EMPTY, height=200))
+    return figure
+
+
+def lines(text: str, width: int = 44) -> list[str]:
+    """Break a text into lines, escaped."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + len(word) >= width:
+            lines.append("")
+        lines[-1] += f"{' ' if lines[-1] else ''}{word}"
+    return [html.escape(line) for line in lines]
+
+
+def modebar(theme: Theme) -> dict[str, str]:
+    """Give the colours of the buttons that Plotly puts above a plot."""
+    return {"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.text}
+
+
+def axis_of(scale: Scale, theme: Theme, *, is_across: bool = False) -> dict[str, Any]:
+    """Describe an axis with no more ticks than a phone has room for: of a wide logarithmic one, the powers of ten."""
+    described = scale.plotly(theme) | {"dtick": None}
+    if scale.is_log and is_across:
+        described |= {"nticks": 3, "minor": {"dtick": "D1", "ticks": "outside", "tickcolor": theme.border}}
+    return described
+
+
+def stops(colours: Sequence[str]) -> list[list[Any]]:
+    """Spread colours evenly over a scale, as Plotly wants it."""
+    return [[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)]
+
+
+def series(place: int, theme: Theme) -> tuple[str, str, str]:
+    """Give the colour, marker and dash of the trial or study at a place; after the last comes the first again."""
+    colour, symbol, dash = SERIES[place % len(SERIES)]
+    return theme.shade(colour), symbol, dash
+
+
+def bar(colour: str | list[str]) -> dict[str, Any]:
+    """Describe bars without an outline, which would be white on every background."""
+    return {"color": colour, "line": {"width": 0}}
+
+
+def varying(table: pd.DataFrame) -> list[str]:
+    """Name the fields of the config in which trials differ, the first few."""
+    names = (name for name in config_fields(table) if table[f"config.{name}"].nunique(dropna=False) > 1)
+    return list(names)[:MOST_FIELDS]

@@ -1,0 +1,138 @@
+"""What the views are put together from. Dash writes every text as text: none of a study's is taken for HTML."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import dash
+import plotly.graph_objects as go
+from dash import ClientsideFunction, dcc, html
+from dash.development.base_component import Component
+
+from search.dashboard.shared import Shown
+
+GRAPH: dict[str, Any] = {
+    "displaylogo": False,
+    "responsive": True,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+}
+
+
+def in_browser(app: dash.Dash, function: str, *parts: Any, **more: Any) -> None:
+    """Have a function of assets/page.js answer, without the server."""
+    app.clientside_callback(ClientsideFunction("scenefront", function), *parts, **more)  # type: ignore[no-untyped-call]
+
+
+def aria(**names: str) -> dict[str, Any]:
+    """Say what an element is to those who do not see it."""
+    return {f"aria-{name}": value for name, value in names.items()}
+
+
+def graph(name: str, figure: go.Figure, label: str, *, height: str = "26rem", **more: Any) -> html.Div:
+    """Give a figure with a name for those who do not see it; one that knows its height has that."""
+    height = height if figure.layout.height is None else f"{figure.layout.height}px"
+    drawn = dcc.Graph(
+        id=name,
+        figure=figure,
+        responsive=True,
+        config={**GRAPH, "toImageButtonOptions": {"filename": name, "scale": 2}},  # type: ignore[arg-type]
+        style={"height": height},
+        **more,
+    )
+    return html.Div(drawn, role="group", className="figure", **aria(label=label))
+
+
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[Any]], label: str, *, texts: Collection[str] = (), empty: str = ""
+) -> Component:
+    """Give a table that scrolls in itself where it is wider than the page.
+
+    Args:
+        head: Titles of the columns.
+        rows: Cells, of text or elements; the first of each row names it.
+        label: What the table is.
+        texts: Columns of words, which may break into lines; the others hold figures.
+        empty: What is said where there are no rows.
+    """
+    if not rows:
+        return html.P(empty, className="empty")
+    kinds = ["text" if name in texts else "" for name in head]
+    lines = [
+        html.Tr(
+            [
+                html.Th(row[0], scope="row", className=kinds[0]),
+                *(html.Td(cell, className=kind) for cell, kind in zip(row[1:], kinds[1:], strict=True)),
+            ]
+        )
+        for row in rows
+    ]
+    titles = html.Tr([html.Th(name, scope="col", className=kind) for name, kind in zip(head, kinds, strict=True)])
+    return html.Div(
+        html.Table([html.Thead(titles), html.Tbody(lines)]),
+        className="scroll",
+        tabIndex=0,
+        role="region",
+        **aria(label=label),
+    )
+
+
+def control(label: str, name: str, element: Component) -> html.Div:
+    """Give a control below its label."""
+    element.id = {"choice": name}  # type: ignore[attr-defined]
+    return html.Div([html.Label(label, htmlFor=spelled_id(choice=name)), element], className="field")
+
+
+def spelled_id(**keys: str) -> str:
+    """Write an element's id of several keys as Dash writes it to the page."""
+    return "{" + ",".join(f'"{key}":"{value}"' for key, value in sorted(keys.items())) + "}"
+
+
+def dropdown(label: str, name: str, options: Mapping[str, str], value: str) -> html.Div:
+    """Give a choice of one out of many.
+
+    Args:
+        label: What is chosen.
+        name: In the address.
+        options: Title by value.
+        value: That is chosen.
+    """
+    rows = [{"label": title, "value": option} for option, title in options.items()]
+    return control(label, name, dcc.Dropdown(rows, value, clearable=False, searchable=len(rows) > 12))
+
+
+def radio(label: str, name: str, options: Mapping[str, str], value: str) -> html.Div:
+    """Give a choice of one out of few."""
+    rows = [{"label": title, "value": option} for option, title in options.items()]
+    buttons = dcc.RadioItems(rows, value, inline=True, id={"choice": name})
+    return html.Div(
+        [html.Span(label, className="label"), buttons], className="field", role="group", **aria(label=label)
+    )
+
+
+def switch(label: str, name: str, *, is_on: bool) -> html.Div:
+    """Give a choice of yes or no; yes is 1 in the address."""
+    box = dcc.Checklist([{"label": label, "value": "1"}], ["1"] if is_on else [], id={"choice": name})
+    return html.Div(box, className="field switch")
+
+
+def section(title: str, *children: Any, name: str = "") -> html.Section:
+    """Give a part of a page below its title."""
+    return html.Section([html.H2(title), *children], className=f"card {name}".strip())
+
+
+def facts(pairs: Mapping[str, Any]) -> html.Dl:
+    """Give figures with their names."""
+    return html.Dl([html.Div([html.Dt(name), html.Dd(value)]) for name, value in pairs.items()], className="facts")
+
+
+def code(command: str) -> html.Div:
+    """Give a command to be copied."""
+    return html.Div(
+        [html.Code(command), dcc.Clipboard(content=command, title="Copy", className="copy")], className="command"
+    )
+
+
+def download(shown: Shown, what: str, text: str) -> html.A:
+    """Give a link to a table as CSV."""
+    name = shown.address.study
+    return html.A(text, href=f"/_csv/{quote(name, safe='')}/{what}.csv", download=f"{name}-{what}.csv")

@@ -1,0 +1,122 @@
+"""`scenefront export` as a process of its own: the dashboard has no torch, and a page does not wait for it."""
+
+import os
+import shlex
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import search
+from search.study import StudyFolder
+
+FOLDER = "exports"  # in the folder that the dashboard was started in, as the command's own
+
+
+@dataclass(frozen=True)
+class Export:
+    """An export as it stands.
+
+    Attributes:
+        command: As a person types it.
+        state: "running", "written" or "failed".
+        said: What the command printed, or why it could not be started.
+        target: The folder that it writes.
+    """
+
+    command: str
+    state: str
+    said: str
+    target: Path
+
+
+class Exports:
+    """What was exported from this dashboard, one after the other."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Path, int], Export] = {}
+        self._running: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+
+    def start(self, folder: StudyFolder, number: int) -> Export:
+        """Begin to export a trial; one that is being exported goes on, and another waits for nobody: it is refused."""
+        with self._lock:
+            before = self._known.get((folder.path, number))
+            if before is not None and before.state == "running":
+                return before
+            told = f"scenefront export {folder.address} --trial {number}"
+            target = Path(FOLDER) / f"{folder.name}-{number}"
+            if self._running is not None:
+                self._known[folder.path, number] = Export(
+                    told, "failed", "another export is being written; try again when it is done", target
+                )
+            else:
+                self._known[folder.path, number] = Export(told, "running", "", target)
+                self._begin(folder, number)
+            return self._known[folder.path, number]
+
+    def find(self, folder: StudyFolder, number: int) -> Export | None:
+        """Give how the export of a trial stands, if one was begun."""
+        return self._known.get((folder.path, number))
+
+    def state(self, folder: StudyFolder, number: int) -> str:
+        """Name the state of an export; empty where none was begun."""
+        found = self.find(folder, number)
+        return "" if found is None else found.state
+
+    def close(self) -> None:
+        """End what still runs."""
+        running = self._running
+        if running is not None:
+            running.terminate()
+            running.wait()
+
+    def _begin(self, folder: StudyFolder, number: int) -> None:
+        export = self._known[folder.path, number]
+        try:
+            self._running = subprocess.Popen(  # noqa: S603 - this program, and no shell
+                export_command(folder, number),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env=environment(),
+            )
+        except OSError as error:
+            self._known[folder.path, number] = Export(export.command, "failed", str(error), export.target)
+            return
+        threading.Thread(target=self._follow, args=(folder, number, self._running), daemon=True).start()
+
+    def _follow(self, folder: StudyFolder, number: int, process: subprocess.Popen[str]) -> None:
+        said, _ = process.communicate()
+        export = self._known[folder.path, number]
+        state = "written" if process.returncode == 0 else "failed"
+        told = said.strip() or f"the command ended with {process.returncode} and said nothing"
+        with self._lock:
+            self._known[folder.path, number] = Export(export.command, state, told, export.target)
+            self._running = None
+
+
+def export_command(folder: StudyFolder, number: int) -> list[str]:
+    """Give the command that exports a trial; the study's name is never taken for a flag."""
+    return scenefront("export", "--results", str(folder.path.parent), "--trial", str(number), "--", folder.name)
+
+
+def scenefront(*arguments: str) -> list[str]:
+    """Give a command of this program, for a process of its own that looks for its modules nowhere else."""
+    return [sys.executable, "-P", "-m", "search", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """Give the environment in which `scenefront` finds this program, wherever it is started."""
+    root = str(Path(search.__file__).parent.parent)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
+
+
+def train_command(folder: StudyFolder, data: str, number: int) -> str:
+    """Write the command that trains a trial's configuration again, whole and from several seeds."""
+    trial = f"{folder.name}:{number}"
+    results = folder.address.removeprefix(shlex.quote(folder.name))
+    return f"scenefront train {shlex.quote(data)} --trial {shlex.quote(trial)}{results}"

@@ -1,0 +1,62 @@
+"""Frames as figures: what the dashboard draws, in its light and its dark colours. Reads no file, needs no torch.
+
+Every text of a study is escaped, since Plotly shows HTML. Where nothing can be drawn, the figure says in words what is
+missing. A figure with a row for each of something sets its height; the others take the height that they are given.
+"""
+
+from search.dashboard.drawn import empty_figure
+from search.dashboard.fronts import front_figure, fronts_figure
+from search.dashboard.fronts_3d import front_figure_3d
+from search.dashboard.networks import (
+    classes_figure,
+    compared_costs_figure,
+    compared_scores_figure,
+    confusion_figure,
+    curves_figure,
+    device_groups,
+    devices_figure,
+    layers_figure,
+)
+from search.dashboard.parallel import brush_of, categories, is_log_axis, is_words, parallel_figure
+from search.dashboard.searches import (
+    hypervolume_figure,
+    importance_figure,
+    rejections_figure,
+    space_figures,
+    space_fits_figure,
+    space_legend,
+    space_scatter_figures,
+    space_spread_figures,
+    states_figure,
+)
+from search.page import CONFIG
+
+__all__ = [
+    "CONFIG",
+    "brush_of",
+    "categories",
+    "classes_figure",
+    "compared_costs_figure",
+    "compared_scores_figure",
+    "confusion_figure",
+    "curves_figure",
+    "device_groups",
+    "devices_figure",
+    "empty_figure",
+    "front_figure",
+    "front_figure_3d",
+    "fronts_figure",
+    "hypervolume_figure",
+    "importance_figure",
+    "is_log_axis",
+    "is_words",
+    "layers_figure",
+    "parallel_figure",
+    "rejections_figure",
+    "space_figures",
+    "space_fits_figure",
+    "space_legend",
+    "space_scatter_figures",
+    "space_spread_figures",
+    "states_figure",
+]

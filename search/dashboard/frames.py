@@ -1,0 +1,414 @@
+"""From the table of a study to what a figure or a page shows: pure functions, nothing is read but what is published.
+
+A table is that of `search.dashboard.reading.Reading`, or some of its rows.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.trial import FrozenTrial, TrialState
+
+from objectives.front import hypervolume, non_dominated
+from objectives.goals import GOALS, directions, first_cost, first_quality, of_kind
+from search.confirm import confirm_report, confirm_table
+from search.dashboard.reading import Reading
+from search.names import unknown
+from search.published import TRAINABLE, read_published
+from search.study import STATES, StudyFolder
+from search.table import front_mask
+
+CONFIG = "config."  # before the name of a config field, in a column's
+ARCHITECTURE = "architecture"
+WORST_LOG_LOSS = math.log(10)  # of who gives each of ten scenes the same probability
+ROOM = 1.1  # from the dearest network to the reference of a hypervolume
+MIN_TRIALS = 20  # to tell what matters: two of them are the best tenth
+MAX_TRIALS = 1_500  # of which it is told: more change little, and take long
+BEST = 0.1
+MAX_LEVELS = 50  # values of a field that are told apart
+OVER = ("complete", "stopped", "failed")  # states of a trial that counts as one of those wanted
+RECENT = 20  # trials by which the time left is estimated
+
+
+def within(table: pd.DataFrame, limits: Mapping[str, float], objectives: Sequence[str]) -> pd.DataFrame:
+    """Judge a table by limits beside those of its study: `fits` and `on_front` anew.
+
+    Limits are of costs that are columns. What the study's own budget leaves out stays out, whatever the limits: only
+    tighter ones change something. A network that is trained to the end and whose cost is not known does not fit.
+
+    Raises:
+        ValueError: A limit of something that is no cost.
+    """
+    costs = of_kind("cost", list(GOALS))
+    fits = table["fits"].to_numpy(dtype=bool).copy()
+    is_trained = (table["state"] == "complete").to_numpy()
+    for name, limit in limits.items():
+        if name not in costs:
+            raise ValueError(unknown("cost", name, costs))
+        values = table[name].to_numpy(dtype=float)
+        fits &= ~(values > limit) & ~(is_trained & np.isnan(values))
+    judged = table.assign(fits=fits)
+    return judged.assign(on_front=front_mask(judged, objectives))
+
+
+def best_within(table: pd.DataFrame, objectives: Sequence[str]) -> pd.Series | None:
+    """Give the best of what is trained to the end and fits, by the first quality; of equals the cheapest, the first.
+
+    None where there is nothing.
+    """
+    quality, cost = first_quality(objectives), first_cost(objectives)
+    rows = table[(table["state"] == "complete") & table["fits"].astype(bool) & table[quality].notna()]
+    if rows.empty:
+        return None
+    by = [quality, *([] if cost is None else [cost]), "number"]
+    ascending = [not GOALS[quality].maximize, *([] if cost is None else [True]), True]
+    return rows.sort_values(by, ascending=ascending).iloc[0]
+
+
+def reference_point(
+    tables: Iterable[pd.DataFrame], objectives: Sequence[str], limits: Mapping[str, float]
+) -> dict[str, float]:
+    """Give the worst value of each objective that still counts in a hypervolume, for all of the tables alike.
+
+    An accuracy's is 0, the log loss's ln 10 (ten scenes, all as likely). A cost's is its limit, or where it has none a
+    tenth more than the dearest network that was trained to the end.
+    """
+    trained = pd.concat([table.loc[table["state"] == "complete", list(objectives)] for table in tables])
+    found = {}
+    for name in objectives:
+        if GOALS[name].kind == "cost":
+            dearest = trained[name].astype(float).max()
+            found[name] = float(limits.get(name, 1.0 if math.isnan(dearest) else ROOM * max(dearest, 1e-9)))
+        else:
+            found[name] = 0.0 if GOALS[name].maximize else WORST_LOG_LOSS
+    return found
+
+
+def hypervolume_over_time(
+    table: pd.DataFrame, objectives: Sequence[str], reference: Mapping[str, float] | None = None
+) -> pd.DataFrame:
+    """Give how much of the objectives what was trained to the end and fits dominated, whenever a trial was complete.
+
+    Args:
+        table: Of a study.
+        objectives: Names of `GOALS`.
+        reference: Of `reference_point`, the same for all studies that are compared; None: of this table alone, without
+            limits.
+
+    Returns:
+        In the order of completion: number of the trial; seconds since the study's first trial began; hypervolume, as
+        share of the box between the reference and 0 or, of an accuracy, 1.
+    """
+    reference = reference_point([table], objectives, {}) if reference is None else reference
+    names, maximize = list(objectives), directions(objectives)
+    rows = table[(table["state"] == "complete") & table["fits"].astype(bool) & table["ended_s"].notna()]
+    rows = rows[rows[names].notna().all(axis=1)].sort_values(["ended_s", "number"], kind="stable")
+    scale = np.array([1.0 if more else reference[name] for name, more in zip(names, maximize, strict=True)])
+    worst = np.array([reference[name] for name in names]) / scale
+    volumes, volume = [], 0.0
+    front = np.empty((0, len(names)))
+    for point in rows[names].to_numpy(dtype=float) / scale:
+        signed = np.where(maximize, point - front, front - point)  # above 0 where the point is better
+        if not (signed <= 0).all(axis=1).any():
+            front = np.vstack([front, point])
+            front = front[non_dominated(front, maximize)]
+            volume = hypervolume(front, worst, maximize)
+        volumes.append(volume)
+    seconds = rows["ended_s"].to_numpy(dtype=float) - table["started_s"].astype(float).min()
+    return pd.DataFrame({"number": rows["number"].to_numpy(), "seconds": seconds, "hypervolume": volumes})
+
+
+def varied_fields(table: pd.DataFrame, fields: Collection[str] | None = None) -> list[str]:
+    """Name the config fields that are not the same in all rows where they are known.
+
+    Args:
+        table: Of a study.
+        fields: Those that may be named, such as `Reading.varied`; None: all.
+    """
+    columns = [str(name) for name in table if str(name).startswith(CONFIG)]
+    names = [name.removeprefix(CONFIG) for name in columns if table[name].nunique() > 1]
+    return [name for name in names if fields is None or name in fields]
+
+
+def importances(table: pd.DataFrame, target: str, fields: Collection[str] | None = None) -> pd.DataFrame:
+    """Say how much each config field decides whether a trial is among the best tenth by one goal.
+
+    By PED-ANOVA (Watanabe et al., IJCAI 2023), as Optuna computes it: the only one of its evaluators that needs no
+    scikit-learn, knows of fields that only some architectures have, and is quick. Numbers are told by their order, so
+    that it does not matter whether a range is logarithmic. A quality is judged by what was trained to the end, a cost
+    by all that was priced. Of more than `MAX_TRIALS` some are drawn, always the same.
+
+    Args:
+        table: Of a study.
+        target: Name of a goal.
+        fields: Those that may matter, such as `Reading.varied`; None: all that vary.
+
+    Returns:
+        `architecture` and its `field`s, the most important first, with their `importance`: shares of 1. Where there are
+        several architectures, "" stands before what all have, among it the architecture. Empty where there are fewer
+        than `MIN_TRIALS` trials to tell by.
+    """
+    rows = table[table[target].notna()]
+    if GOALS[target].kind == "quality":
+        rows = rows[rows["state"] == "complete"]
+    if len(rows) > MAX_TRIALS:
+        rows = rows.sample(MAX_TRIALS, random_state=0).sort_index()
+    names = _architectures(rows)
+    architectures = list(dict.fromkeys(names))
+    frames = []
+    if len(architectures) > 1:
+        shared = [name for name in varied_fields(rows, fields) if rows[CONFIG + name].notna().all()]
+        frames.append(_importances(rows, target, shared).assign(architecture=""))
+    for architecture in architectures:
+        own = rows[names == architecture]
+        found = _importances(own, target, varied_fields(own, fields))
+        frames.append(found.assign(architecture=architecture))
+    columns = ["architecture", "field", "importance"]
+    frames = [frame for frame in frames if len(frame)]
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+
+
+def _architectures(rows: pd.DataFrame) -> NDArray[Any]:
+    """Give each row's architecture; where only one was searched, rejected rows do not say which."""
+    column = rows.get(CONFIG + ARCHITECTURE, pd.Series("", index=rows.index)).astype(object)
+    known = column.dropna().unique()
+    return column.fillna(known[0] if len(known) == 1 else "").to_numpy(dtype=object)
+
+
+def _importances(rows: pd.DataFrame, target: str, fields: Sequence[str]) -> pd.DataFrame:
+    values = rows[target].to_numpy(dtype=float)
+    worth = -values if GOALS[target].maximize else values
+    if len(rows) < MIN_TRIALS or np.sort(worth)[math.ceil(BEST * len(rows)) - 1] == worth.max():
+        return pd.DataFrame({"field": [], "importance": []})
+    coded: dict[str, tuple[list[Any], BaseDistribution]] = {}
+    for name in fields:
+        if rows[CONFIG + name].notna().all():
+            coded[name] = _coded(rows[CONFIG + name])
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
+    ranges = {name: distribution for name, (_, distribution) in coded.items()}
+    columns = [column for column, _ in coded.values()]
+    for number, (value, *params) in enumerate(zip(worth.tolist(), *columns, strict=True)):
+        study._storage.create_new_trial(
+            study._study_id,
+            FrozenTrial(
+                number=number, state=TrialState.COMPLETE, value=value, datetime_start=None, datetime_complete=None,
+                params=dict(zip(coded, params, strict=True)), distributions=ranges, user_attrs={}, system_attrs={},
+                intermediate_values={}, trial_id=number,
+            ),
+        )  # fmt: skip
+    found = optuna.importance.get_param_importances(
+        study, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST), params=list(coded)
+    )
+    shares = sorted(found.items(), key=lambda each: (-each[1], fields.index(each[0])))
+    return pd.DataFrame({"field": [name for name, _ in shares], "importance": [share for _, share in shares]})
+
+
+def _coded(column: pd.Series) -> tuple[list[Any], BaseDistribution]:
+    """Tell values by their place among all: numbers in their order, anything else as choices."""
+    codes, levels = ordered_codes(column)
+    if not _is_ordered(column):
+        return codes.tolist(), CategoricalDistribution(range(len(levels)))
+    if len(levels) <= MAX_LEVELS:
+        return codes.tolist(), IntDistribution(0, len(levels) - 1)
+    ranks = column.astype(float).rank()
+    return ((ranks - ranks.min()) / (ranks.max() - ranks.min())).tolist(), FloatDistribution(0.0, 1.0)
+
+
+def _is_ordered(column: pd.Series) -> bool:
+    levels = column.dropna().unique().tolist()
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in levels)
+
+
+def ordered_codes(column: pd.Series) -> tuple[NDArray[np.int64], list[Any]]:
+    """Give each value's place among all values, -1 where it is not known, and these: in order, text by the alphabet."""
+    levels = sorted(column.dropna().unique().tolist(), key=lambda value: (isinstance(value, str), value))
+    places = {value: place for place, value in enumerate(levels)}
+    codes = [places.get(value, -1) if isinstance(value, str) or not pd.isna(value) else -1 for value in column]
+    return np.array(codes, dtype=np.int64), levels
+
+
+def relatives(table: pd.DataFrame, number: int, fields: Collection[str] | None = None) -> pd.DataFrame:
+    """Find the trials that differ from one in a single config field, and have its architecture.
+
+    A field that is not known of both, as those that do not vary of a rejected one, is taken for the same.
+
+    Args:
+        table: Of a study.
+        number: Of the trial.
+        fields: Those that count, such as `Reading.varied`: others follow from them; None: all.
+
+    Returns:
+        A row a trial, by number: `number`, `field`, what it `was` in the trial asked about and what it `is`.
+
+    Raises:
+        ValueError: There is no such trial.
+    """
+    here = np.flatnonzero((table["number"] == number).to_numpy())
+    if not len(here):
+        raise ValueError(f"there is no trial {number}")
+    architectures = _architectures(table)
+    names = [name for name in varied_fields(table, fields) if name != ARCHITECTURE]
+    values = table[[CONFIG + name for name in names]].to_numpy(dtype=object)
+    own = values[here[0]]
+    differs = (values != own) & ~pd.isna(values) & ~pd.isna(own)
+    near = np.flatnonzero((differs.sum(axis=1) == 1) & (architectures == architectures[here[0]]))
+    places = differs[near].argmax(axis=1) if len(near) else near
+    return pd.DataFrame(
+        {
+            "number": table["number"].to_numpy()[near],
+            "field": [names[place] for place in places],
+            "was": pd.Series([own[place] for place in places], dtype=object),
+            "is": pd.Series([values[row, place] for row, place in zip(near, places, strict=True)], dtype=object),
+        }
+    )
+
+
+def config_rows(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> pd.DataFrame:
+    """Arrange a config: `field`, `value`, `default` (None where there is none) and whether it `differs` from it."""
+    return pd.DataFrame(
+        {
+            "field": list(config),
+            "value": pd.Series(list(config.values()), dtype=object),
+            "default": pd.Series([defaults.get(name) for name in config], dtype=object),
+            "differs": [name in defaults and value != defaults[name] for name, value in config.items()],
+        }
+    )
+
+
+def rejections(table: pd.DataFrame, kinds: Mapping[int, str]) -> pd.DataFrame:
+    """Count why the rows of a table were rejected: `kind` and `count`, the most frequent first.
+
+    Args:
+        table: Of a study, or some rows of it.
+        kinds: Of `Reading.kinds`.
+    """
+    found = pd.Series([kinds[number] for number in table["number"] if number in kinds], dtype=object)
+    counts = sorted(found.value_counts().items(), key=lambda each: (-each[1], str(each[0])))
+    return pd.DataFrame({"kind": [kind for kind, _ in counts], "count": [int(count) for _, count in counts]})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a search is.
+
+    Attributes:
+        wanted: Trials to be trained.
+        done: Of them, that are over: trained to the end, stopped or failed.
+        states: Trials by state, those of `search.study.STATES` that there are.
+        share: Of the wanted trials that are done.
+        elapsed_s: From the first trial's beginning to now, or of a search that has ended to its last trial's end.
+        left_s: Estimate by the last trials; None where no search runs, or too few are over.
+    """
+
+    wanted: int
+    done: int
+    states: Mapping[str, int]
+    share: float
+    elapsed_s: float
+    left_s: float | None
+
+
+def progress(reading: Reading, now_s: float) -> Progress:
+    """Say how far a search is.
+
+    Args:
+        reading: Of its study.
+        now_s: Unix time.
+    """
+    table = reading.table
+    wanted = 0 if reading.settings is None else reading.settings.trials
+    counts = table["state"].value_counts()
+    states = {state: int(counts[state]) for state in STATES if state in counts}
+    done = sum(states.get(state, 0) for state in OVER)
+    share = min(1.0, done / wanted) if wanted else 0.0
+    times = table[["started_s", "ended_s"]].to_numpy(dtype=float)
+    known = times[~np.isnan(times)]
+    end_s = now_s if reading.is_locked else float(known.max(initial=-math.inf))
+    elapsed_s = max(0.0, end_s - float(known.min())) if len(known) else 0.0
+    left_s = None
+    ends = np.sort(table.loc[table["state"].isin(OVER), "ended_s"].dropna().to_numpy(dtype=float))[-RECENT:]
+    if reading.is_locked and len(ends) > 1:
+        left_s = max(0.0, (wanted - done) * float(now_s - ends[0]) / (len(ends) - 1)) if done < wanted else 0.0
+    return Progress(wanted, done, states, share, elapsed_s, left_s)
+
+
+def parallel(table: pd.DataFrame, fields: Collection[str] | None = None) -> pd.DataFrame:
+    """Give the columns that are worth an axis: the config fields and the goals that vary, with the table's index."""
+    configs = [CONFIG + name for name in varied_fields(table, fields)]
+    return table[[*configs, *(name for name in GOALS if table[name].nunique() > 1)]]
+
+
+def brushed(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]]) -> pd.Series:
+    """Mark the rows that lie, on every axis that is brushed, in one of its parts, the ends included.
+
+    Args:
+        table: The whole table: places of values that are no numbers are those of `ordered_codes`.
+        brush: By column, the parts from low to high; none: all rows.
+
+    Raises:
+        ValueError: There is no such column.
+    """
+    mask = np.ones(len(table), dtype=bool)
+    for name, parts in brush.items():
+        if name not in table:
+            raise ValueError(unknown("column", name, table.columns))
+        column = table[name]
+        if _is_ordered(column):
+            values = column.to_numpy(dtype=float, na_value=np.nan)
+        else:
+            codes, _ = ordered_codes(column)
+            values = np.where(codes < 0, np.nan, codes)
+        inside = [(low <= values) & (values <= high) for low, high in parts]
+        if inside:
+            mask &= np.any(inside, axis=0)
+    return pd.Series(mask, index=table.index)
+
+
+def published_points(objectives: Sequence[str]) -> pd.DataFrame:
+    """Give published networks that could be drawn among those of a search with these objectives.
+
+    Returns:
+        `name`, `report`, `accuracy` as a share, the `data` that it was measured on, and a column for each objective,
+        NaN where the report does not give it: parameters only where they are counted as here.
+    """
+    rows = []
+    for entry in read_published():
+        accuracy = math.nan if entry.accuracy is None else entry.accuracy / 100
+        known = {
+            "macro_accuracy": accuracy,
+            "log_loss": entry.log_loss,
+            "macs": entry.claimed_macs,
+            "params": entry.claimed_params if entry.params_rule == TRAINABLE else None,
+        }
+        goals = {name: math.nan if known.get(name) is None else float(known[name] or 0) for name in objectives}
+        if any(not math.isnan(value) for value in goals.values()):
+            text = {"name": entry.name, "report": entry.source, "accuracy": accuracy, "data": entry.data}
+            rows.append({**text, **goals})
+    return pd.DataFrame(rows, columns=["name", "report", "accuracy", "data", *objectives])
+
+
+def intervals(confirmation: StudyFolder) -> pd.DataFrame:
+    """Give what a confirmation found of the trials that it trained again.
+
+    Returns:
+        `number` of the trial in the search and, for each quality that was measured, `<quality>_mean` and
+        `<quality>_half`: what the interval reaches to either side, NaN where nobody was trained twice.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    table = confirm_table(confirm_report(confirmation))
+    table = table[table["state"] == "complete"]
+    names = [name for name in of_kind("quality", list(GOALS)) if f"{name}_half" in table]
+    found = {"number": table["number"]}
+    for name in names:
+        found |= {f"{name}_mean": table[name].astype(float), f"{name}_half": table[f"{name}_half"].astype(float)}
+    return pd.DataFrame(found).reset_index(drop=True)

@@ -1,0 +1,129 @@
+"""The dashboard's server: for this machine alone, and for its own page alone.
+
+A page of another site may make a browser send requests here. It is answered 403: by a name of another site that leads
+to this address (DNS rebinding), or by the origin of a request that can change something.
+"""
+
+import socket
+import threading
+from collections.abc import Callable, Sequence
+
+from flask import Flask, Response, abort, request
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+HOST = "127.0.0.1"
+PORT = 8050
+MAX_TRIED = 50  # ports after one that is taken
+NAMES = ("127.0.0.1", "localhost")
+READING = ("GET", "HEAD")
+WRITING = "POST"
+MAX_BODY = 32 * 1024 * 1024  # bytes; a figure of a large study comes back with a click
+
+
+class _Quiet(WSGIRequestHandler):
+    """Keeps a connection open for the next request, and tells nobody of it."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 60  # seconds that a browser may keep a connection for nothing
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing: a page asks every few seconds."""
+
+
+def guard(app: Flask, port: int, scripts: Sequence[str] = ()) -> None:
+    """Answer only what the dashboard's own page asks, and have browsers load nothing from elsewhere.
+
+    Args:
+        app: The application.
+        port: That it is served at.
+        scripts: What a Content-Security-Policy calls the scripts that stand in the page itself: their hashes.
+    """
+    hosts = {f"{name}:{port}" for name in NAMES}
+    hosts |= set(NAMES) if port == 80 else set()
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            # 'unsafe-eval': Plotly compiles its drawing on the graphics card by Function
+            f"script-src 'self' 'unsafe-eval' {' '.join(scripts)}".rstrip(),
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self' data:",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        ]
+    )
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+
+    def refuse_strangers() -> None:
+        host = request.headers.get("Host", "")
+        if host not in hosts:
+            abort(403, "this dashboard answers to localhost and 127.0.0.1 alone")
+        if request.method in READING:
+            return
+        if request.method != WRITING:
+            abort(405)
+        if request.headers.get("Origin") != f"http://{host}" or not request.is_json:
+            abort(403, "this dashboard takes orders from its own page alone")
+
+    def close_the_page(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        return response
+
+    app.before_request(refuse_strangers)
+    app.after_request(close_the_page)
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens at a port of this machine."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(port: int) -> int:
+    """Give the port, or the next one that is free.
+
+    Raises:
+        ValueError: None of the next ones is.
+    """
+    for tried in range(port, min(port + MAX_TRIED, 2**16)):
+        if is_free(tried):
+            return tried
+    raise ValueError(f"the ports from {port} on are taken; name another with --port")
+
+
+def open_server(app: Flask, port: int) -> BaseWSGIServer:
+    """Listen at a port of this machine; every request has a thread of its own.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    server = make_server(HOST, port, app, threaded=True, request_handler=_Quiet)
+    server.daemon_threads = True  # type: ignore[attr-defined]  # of ThreadingMixIn: none outlives Ctrl-C
+    return server
+
+
+def serve(server: BaseWSGIServer, ready: Callable[[], object]) -> None:
+    """Answer until Ctrl-C.
+
+    Args:
+        server: That listens.
+        ready: Called once as soon as it does.
+    """
+    threading.Thread(target=ready, daemon=True).start()
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()

@@ -1,0 +1,177 @@
+"""What all views of a dashboard share, and what a view is given to show."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from objectives.goals import GOALS, first_cost, first_quality
+from search.dashboard import frames
+from search.dashboard.address import BRUSH, BUDGET, COMPARISON, HOME, Address, link
+from search.dashboard.colours import DARK, LIGHT, Theme
+from search.dashboard.defaults import Defaults
+from search.dashboard.exporting import Exports
+from search.dashboard.reading import Reading
+from search.dashboard.studies import Studies
+from search.settings import SearchSettings
+from search.study import OBJECTIVES, StudyFolder
+
+STARTED = format(time.time_ns(), "x")  # a page outlives the server: its versions are not those of the next
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What can be chosen in a view.
+
+    Attributes:
+        defaults: What each control says where the address says nothing.
+        limits: How far each limit's slider goes.
+    """
+
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def names(self) -> set[str]:
+        """Of the parts of an address that the controls write."""
+        return {*self.defaults, *([BUDGET] if self.limits else [])}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A view at one moment.
+
+    Attributes:
+        address: What was asked for.
+        theme: In which.
+        shared: Of all views.
+        reading: The study as it stands; None where there is none of that name, or the view is of all.
+        zoom: The part of its figure that is looked at: `revision` of the figure, and `ranges` by axis.
+    """
+
+    address: Address
+    theme: Theme
+    shared: "Shared"
+    reading: Reading | None
+    zoom: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def study(self) -> Reading:
+        """The study, in a view of one that can be shown."""
+        assert self.reading is not None
+        return self.reading
+
+    @property
+    def settings(self) -> SearchSettings:
+        """What the study was asked for."""
+        assert self.study.settings is not None
+        return self.study.settings
+
+    @cached_property
+    def objectives(self) -> list[str]:
+        """By which the front is the front."""
+        return list(self.study.attributes.get(OBJECTIVES, self.settings.objectives))
+
+    @cached_property
+    def progress(self) -> frames.Progress:
+        """How far it is."""
+        return frames.progress(self.study, time.time())
+
+    @property
+    def quality(self) -> str:
+        """What one best network is chosen by."""
+        return first_quality(self.objectives)
+
+    @property
+    def cost(self) -> str:
+        """What it is held against."""
+        return first_cost(self.objectives) or "macs"
+
+    @cached_property
+    def limits(self) -> dict[str, int]:
+        """Of the study's budget; a training has none."""
+        return {} if self.settings.train else dict(self.settings.limits().limits())
+
+    @cached_property
+    def brush(self) -> dict[str, list[tuple[float, float]]]:
+        """The filter of the trials, but for columns that this study has not."""
+        return {name: ranges for name, ranges in self.address.brush.items() if name in self.study.table}
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The trials that the filter keeps."""
+        table = self.study.table
+        return table[frames.brushed(table, self.brush)] if self.brush else table
+
+    @cached_property
+    def confirmed(self) -> StudyFolder | None:
+        """The training that confirms this study's front, if there is one among those that are shown."""
+        return self.shared.confirmed(self.study)
+
+    @cached_property
+    def intervals(self) -> pd.DataFrame | None:
+        """What it found, by the trial's number."""
+        return None if self.confirmed is None else frames.intervals(self.confirmed)
+
+    @property
+    def goals(self) -> list[str]:
+        """The goals that some trial has a value of."""
+        return [name for name in GOALS if name in self.study.table and self.study.table[name].notna().any()]
+
+    def link(self, view: str, number: int | None = None, **query: str) -> str:
+        """Write the address of a view of this study; the filter goes along."""
+        return link(self.address.study, view, number, **query, **self.kept)
+
+    @property
+    def kept(self) -> Mapping[str, str]:
+        """What of the address goes along to other views."""
+        return {BRUSH: self.address.query[BRUSH]} if BRUSH in self.address.query else {}
+
+
+class Shared:
+    """The studies, the exports and the defaults: what lives as long as the dashboard."""
+
+    def __init__(self, studies: Studies) -> None:
+        self.studies = studies
+        self.exports = Exports()
+        self.defaults = Defaults()
+
+    def warm_up(self) -> None:
+        """Read all studies, so that nobody waits for it."""
+        for name in self.studies.folders():
+            self.studies.read(name)
+
+    def show(self, address: Address, theme: Theme, zoom: Mapping[str, Any] | None = None) -> Shown:
+        """Read what an address asks for."""
+        reading = self.studies.read(address.study) if address.study else None
+        return Shown(address, theme, self, reading, zoom or {})
+
+    def confirmed(self, reading: Reading) -> StudyFolder | None:
+        """Find the training that confirms a study's front."""
+        for folder in self.studies.folders().values():
+            try:
+                if folder.path != reading.folder.path and folder.settings().confirms == reading.name:
+                    return folder
+            except ValueError:  # no settings that can be read
+                continue
+        return None
+
+    @staticmethod
+    def theme(name: str) -> Theme:
+        """Give the theme of a page."""
+        return DARK if name == "dark" else LIGHT
+
+    def version(self, address: Address) -> str:
+        """Give a text that is another whenever what an address shows has changed."""
+        if address.study:
+            reading = self.studies.read(address.study)
+            told = "none" if reading is None else str(reading.version)
+            if reading is not None and address.number is not None:
+                told += f" {self.exports.state(reading.folder, address.number)} {self.defaults.num_known}"
+            return f"{STARTED} {told}"
+        names = address.names if address.view == COMPARISON and address.names else list(self.studies.folders())
+        readings = [self.studies.read(name) for name in names] if address.view in (HOME, COMPARISON) else []
+        return " ".join([STARTED, *(f"{each.name}:{each.version}" for each in readings if each is not None)])

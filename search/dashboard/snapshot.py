@@ -1,0 +1,155 @@
+"""A study as one HTML file that needs no server: the figures and tables of the dashboard, as they stand.
+
+The file brings plotly.js once, and asks nothing of anyone. A study of thousands of trials makes some megabytes: of its
+parallel coordinates and curves only what was trained is kept.
+"""
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from objectives.goals import GOALS
+from search.dashboard import figures, frames
+from search.dashboard.address import Address
+from search.dashboard.colours import LIGHT
+from search.dashboard.shared import Shared, Shown
+from search.dashboard.studies import Studies
+from search.dashboard.views.heading import progress_text
+from search.page import page_html, plot_html, table_html
+from search.preflight_page import require_room
+from search.priced import SPACE, read_space
+from search.study import StudyError, StudyFolder
+from search.table import front_table
+
+MAX_CURVES = 8  # networks of the front whose curves can be told apart
+MAX_REASON = 100  # characters
+TEXTS = ("state", "architecture", "network", "reason", "origin")
+
+
+def write_snapshot(path: Path, folder: StudyFolder) -> None:
+    """Write a study as it stands.
+
+    Args:
+        path: The file; its folder is made.
+        folder: Of the study.
+
+    Raises:
+        StudyError: The study cannot be read.
+        ValueError: The path cannot be written.
+    """
+    shared = Shared(Studies(folder.path.parent, [folder]))
+    shown = shared.show(Address("front", folder.name), LIGHT)
+    if shown.study.problem:
+        raise StudyError(shown.study.problem)
+    require_room(path)
+    written = page_html(folder.name, "\n".join(_sections(shown)), STYLE)
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(written, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _sections(shown: Shown) -> Iterable[str]:
+    study = shown.study
+    yield f"<p>{html.escape(progress_text(shown))}. As of {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}.</p>"
+    front = front_table(study.table, shown.objectives)
+    drawn = figures.front_figure(study.table, x=shown.cost, y=shown.quality, limits=shown.limits, theme=LIGHT)
+    yield _section(
+        "front", "The front", _figure(drawn, "plot-front", "38rem", is_first=True), _table(shown, front, "front")
+    )
+    for name, title, figure in _figures(shown, front):
+        yield _section(name, title, _figure(figure, f"plot-{name}", "28rem"))
+    yield from _space(shown)
+    yield _section("trials", f"All trials ({len(study.table):,})", _table(shown, study.table, "trials"))
+
+
+def _figures(shown: Shown, front: pd.DataFrame) -> Iterable[tuple[str, str, go.Figure]]:
+    study = shown.study
+    places = range(len(front)) if len(front) <= MAX_CURVES else _spread(len(front), MAX_CURVES)
+    numbers = [int(front["number"].iloc[place]) for place in places]
+    curves = {f"trial {number}": study.curves.get(number, ()) for number in numbers}
+    some = "" if len(numbers) == len(front) else f", {len(numbers)} of {len(front)} networks"
+    yield "curves", f"Learning curves of the front{some}", figures.curves_figure(curves, theme=LIGHT)
+    worst = frames.reference_point([study.table], shown.objectives, shown.limits)
+    grown = frames.hypervolume_over_time(study.table, shown.objectives, worst)
+    yield "growth", "Hypervolume over time", figures.hypervolume_figure({study.name: grown}, LIGHT)
+    yield "states", "Trials by state", figures.states_figure(study.table, LIGHT)
+    yield (
+        "rejections",
+        "Why proposals were rejected",
+        figures.rejections_figure(frames.rejections(study.table, study.kinds), LIGHT),
+    )
+    weighed = {goal: frames.importances(study.table, goal, study.varied) for goal in shown.objectives}
+    yield "importance", "What matters", figures.importance_figure(weighed, LIGHT)
+    trained = study.table[study.table["epoch"] > 0]
+    yield (
+        "parallel",
+        "Trained networks side by side",
+        figures.parallel_figure(frames.parallel(trained, study.varied), {}, LIGHT),
+    )
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Choose so many places of a count, both ends among them."""
+    return sorted({round(place * (count - 1) / (most - 1)) for place in range(most)})
+
+
+def _space(shown: Shown) -> Iterable[str]:
+    try:
+        surveys, report = read_space(shown.study.folder.path / SPACE)
+    except ValueError:
+        return
+    for place, (title, figure) in enumerate(figures.space_figures(surveys, report, LIGHT).items()):
+        yield _section(f"space-{place}", f"Space: {title}", _figure(figure, f"plot-space-{place}", "26rem"))
+
+
+def _section(name: str, title: str, *parts: str) -> str:
+    return f'<h2 id="{name}">{html.escape(title)}</h2>\n' + "\n".join(parts)
+
+
+def _figure(figure: go.Figure, name: str, height: str, *, is_first: bool = False) -> str:
+    own = figure.layout.height
+    return plot_html(figure, name, is_first=is_first, height=height if own is None else f"{own:.0f}px")
+
+
+def _table(shown: Shown, rows: pd.DataFrame, label: str) -> str:
+    several = rows["config.architecture"].nunique() > 1 if "config.architecture" in rows else False
+    varied = [] if several else [f"config.{name}" for name in shown.study.varied if f"config.{name}" in rows]
+    head = [
+        "trial", "state", *(["architecture", "network"] if several else []),
+        *(GOALS[name].title for name in shown.goals), *(name.removeprefix("config.") for name in varied),
+        "epoch", "origin", "reason",
+    ]  # fmt: skip
+    columns: list[Sequence[str]] = [
+        [str(number) for number in rows["number"]],
+        [("front" if on_front else state) for on_front, state in zip(rows["on_front"], rows["state"], strict=True)],
+        *([[str(value) for value in rows[name]] for name in ("config.architecture", "network")] if several else []),
+        *([GOALS[name].text(float(value)) for value in rows[name]] for name in shown.goals),
+        *([_text(value) for value in rows[name]] for name in varied),
+        [f"{epoch}/{epochs}" if epoch else "" for epoch, epochs in zip(rows["epoch"], rows["epochs"], strict=True)],
+        *([_short(str(value)) for value in rows[name]] for name in ("origin", "reason")),
+    ]
+    if rows.empty:
+        return "<p>None yet.</p>"
+    return table_html(head, list(zip(*columns, strict=True)), label=label, texts=TEXTS)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.5g}"
+    return "" if value is None else str(value)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_REASON else f"{text[: MAX_REASON - 1]}…"
+
+
+STYLE = """.scroll { max-height: 40rem; overflow: auto; }
+thead th { position: sticky; top: 0; background: #fff; }
+th.text, td.text { text-align: left; }
+"""

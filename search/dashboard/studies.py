@@ -1,0 +1,45 @@
+"""The studies that a dashboard shows, each read once and kept."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from search.dashboard.address import path_of
+from search.dashboard.reading import Reader, Reading, list_studies
+from search.study import StudyFolder
+
+
+class Studies:
+    """Studies by name: those that were asked for, or all of a folder, with those that come to be while it is shown.
+
+    Nothing that a request says becomes part of a path: a name is looked up among those of the folders that are there.
+    """
+
+    def __init__(self, results: Path, chosen: Sequence[StudyFolder] = ()) -> None:
+        self.results = results
+        self._chosen = {folder.name: folder for folder in chosen}
+        self._readers: dict[Path, Reader] = {}
+        self._lock = threading.Lock()
+
+    def folders(self) -> dict[str, StudyFolder]:
+        """Give the studies' folders by name, as they were asked for, or the one that was worked on last first."""
+        if self._chosen:
+            return dict(self._chosen)
+        return {folder.name: folder for folder in list_studies(self.results)}
+
+    def folder(self, name: str) -> StudyFolder | None:
+        """Give the folder of a study, if there is one of that name."""
+        return self.folders().get(name)
+
+    def read(self, name: str) -> Reading | None:
+        """Give a study as it stands, if there is one of that name."""
+        folder = self.folder(name)
+        if folder is None:
+            return None
+        with self._lock:
+            reader = self._readers.setdefault(folder.path, Reader(folder))
+        return reader.read()
+
+    def first_page(self) -> str:
+        """Give the address to begin with: the front of the one study that was asked for, or all of them."""
+        return path_of(next(iter(self._chosen)), "front") if len(self._chosen) == 1 else "/"

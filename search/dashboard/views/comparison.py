@@ -1,0 +1,139 @@
+"""Studies side by side: their fronts in one figure, how they grew, what each found."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import dash
+import pandas as pd
+from dash import html
+
+from search.dashboard import figures, frames
+from search.dashboard.address import COMPARISON, Address, link
+from search.dashboard.elements import aria, graph, section, table
+from search.dashboard.shared import Choices, Shared, Shown
+from search.dashboard.views import home
+from search.report import duration_text
+
+PARTS = {
+    "comparison-front": "figure",
+    "comparison-growth": "figure",
+    "comparison-table": "children",
+    "comparison-note": "children",
+}
+MAX_STUDIES = 6  # colours that can be told apart
+
+
+def choices(_: Shown) -> Choices:
+    """Which studies is chosen by links."""
+    return Choices()
+
+
+def compared(shown: Shown) -> list[Shown]:
+    """Give the studies that are compared: those asked for, or the first ones that can be shown."""
+    studies = shown.shared.studies
+    names = [name for name in shown.address.names if studies.folder(name)] or list(studies.folders())
+    each = [shown.shared.show(Address("front", name), shown.theme) for name in names]
+    return [one for one in each if one.reading is not None and not one.reading.problem][:MAX_STUDIES]
+
+
+def parts(shown: Shown) -> dict[str, Any]:
+    """Draw the studies together."""
+    each = compared(shown)
+    x = each[0].cost if each else "macs"
+    y = each[0].quality if each else "macro_accuracy"
+    fronts = {one.study.name: one.study.table for one in each}
+    grown = _grown(each)
+    return {
+        "comparison-front": figures.fronts_figure(fronts, x=x, y=y, theme=shown.theme),
+        "comparison-growth": figures.hypervolume_figure(grown, shown.theme),
+        "comparison-table": [_table(each)],
+        "comparison-note": _notes(each),
+    }
+
+
+def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
+    """Put the choice of studies above the figures."""
+    names, on = list(shown.shared.studies.folders()), [one.study.name for one in compared(shown)]
+    links = []
+    for name in names:
+        kept = [other for other in on if other != name] if name in on else [*on, name]
+        state = aria(current="true") if name in on else {}
+        links.append(html.A(name, href=address_of(kept), className="chip", **state))
+    return [
+        html.H1("Studies compared"),
+        html.Div(
+            links, className="chips", role="group", **aria(label="Studies to compare; a click adds or removes one")
+        ),
+        html.Div(parts["comparison-note"], id="comparison-note"),
+        html.Div(
+            graph("comparison-front", parts["comparison-front"], "Fronts of the studies", height="min(65vh, 32rem)"),
+            className="card",
+        ),
+        section(
+            "Hypervolume over time", graph("comparison-growth", parts["comparison-growth"], "Hypervolume over time")
+        ),
+        section("What each found", html.Div(parts["comparison-table"], id="comparison-table")),
+    ]
+
+
+def register(app: dash.Dash, shared: Shared) -> None:
+    """Nothing else happens here."""
+
+
+def address_of(names: list[str]) -> str:
+    """Write the address of a comparison; a comma in a name is no comma between names."""
+    return f"/{COMPARISON}?names=" + ",".join(
+        quote(quote(name, safe=""), safe="") if "," in name else quote(name) for name in names
+    )
+
+
+def _grown(each: list[Shown]) -> dict[str, pd.DataFrame]:
+    """Give how the fronts grew, by the objectives of the first study; one without them cannot be held against it."""
+    alike = [one for one in each if set(each[0].objectives) <= set(one.goals)] if each else []
+    if not alike:
+        return {}
+    names = each[0].objectives
+    limits = {name: max(one.limits.get(name, 0) for one in alike) for name in names}
+    limits = {name: limit for name, limit in limits.items() if all(name in one.limits for one in alike)}
+    worst = frames.reference_point([one.study.table for one in alike], names, limits)
+    return {one.study.name: frames.hypervolume_over_time(one.study.table, names, worst) for one in alike}
+
+
+def _table(each: list[Shown]) -> Any:
+    head = ("study", "trials", "rejected", "front", "best", "time", "budget")
+    lines = []
+    for one in each:
+        progress = one.progress
+        lines.append(
+            [
+                html.A(one.study.name, href=link(one.study.name, "front")),
+                f"{progress.done:,} of {progress.wanted:,}",
+                f"{progress.states.get('rejected', 0):,}",
+                f"{int(one.study.table['on_front'].sum()):,}",
+                home.best_text(one, one.study),
+                duration_text(progress.elapsed_s),
+                "none: a training" if one.settings.train else one.settings.budget,
+            ]
+        )
+    return table(head, lines, "Studies", texts=("study", "best", "budget"), empty="No study can be compared yet.")
+
+
+def _notes(each: list[Shown]) -> list[Any]:
+    """Say what makes a comparison unfair."""
+    notes = []
+    for what, values in (
+        ("data", {str(one.study.attributes.get("data", {}).get("lists_sha256", one.settings.data)) for one in each}),
+        ("budgets", {one.settings.budget for one in each}),
+        ("objectives", {tuple(one.objectives) for one in each}),
+        ("epochs", {one.settings.epochs for one in each}),
+    ):
+        if len(values) > 1:
+            notes.append(what)
+    if not notes:
+        return []
+    return [
+        html.P(
+            f"These studies differ in {', '.join(notes)}: compare their figures with that in mind.", className="note"
+        )
+    ]

@@ -1,0 +1,31 @@
+"""Tables as CSV, for a spreadsheet or a script."""
+
+import pandas as pd
+from flask import Flask, Response, abort
+
+from search.dashboard.shared import Shared
+from search.study import OBJECTIVES
+from search.table import front_table
+
+TABLES = ("trials", "front")
+
+
+def register(server: Flask, shared: Shared) -> None:
+    """Answer to the links of the views."""
+
+    @server.get("/_csv/<study>/<name>.csv")
+    def csv(study: str, name: str) -> Response:
+        reading = shared.studies.read(study)
+        if reading is None or reading.problem or name not in TABLES:
+            abort(404)
+        assert reading.settings is not None
+        table = reading.table
+        if name == "front":
+            table = front_table(table, reading.attributes.get(OBJECTIVES, reading.settings.objectives))
+        return Response(_whole(table).to_csv(index=False), mimetype="text/csv")
+
+
+def _whole(table: pd.DataFrame) -> pd.DataFrame:
+    """Write whole numbers as such, 8 and not 8.0, where some are not known."""
+    counts = [name for name in table if table[name].dtype == float and (table[name].dropna() % 1 == 0).all()]
+    return table.astype(dict.fromkeys(counts, "Int64"))

@@ -1,0 +1,296 @@
+"""The front: trials by two or three objectives, under the study's budget or a tighter one."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dash
+import pandas as pd
+import plotly.graph_objects as go
+from dash import ALL, Input, Output, State, dcc, html
+
+from objectives.budget import BUDGETS
+from objectives.goals import GOALS, of_kind
+from search.dashboard import figures, frames
+from search.dashboard.elements import aria, download, dropdown, graph, in_browser, radio, section, switch, table
+from search.dashboard.shared import Choices, Shared, Shown
+from search.drawing import TITLES
+from search.report import si_text
+from search.table import front_table
+
+PARTS = {
+    "front-figure": "figure",
+    "front-best": "children",
+    "front-table": "children",
+}
+COSTS = of_kind("cost", list(GOALS))
+QUALITIES = of_kind("quality", list(GOALS))
+SLIDERS = ("macs", "params", "size_bytes", "peak_bytes")  # what a trial has a figure of, and a budget may limit
+STEPS = 200  # of a slider
+MANY = 20  # the most over the least, from which on an axis is better logarithmic
+NO_COLOUR = "state"
+
+
+def choices(shown: Shown) -> Choices:
+    """Give the choices, as they are where the address says nothing."""
+    return Choices(
+        defaults={
+            "y": shown.quality,
+            "x": shown.cost,
+            "log": "1" if _is_wide(shown) else "0",
+            "colour": NO_COLOUR,
+            "depth": "",
+            "references": "",
+            "intervals": "",
+        },
+        limits=_most(shown),
+    )
+
+
+def parts(shown: Shown) -> dict[str, Any]:
+    """Draw the front under what was chosen."""
+    rows = frames.within(shown.rows, _what_if(shown), shown.objectives)
+    return {
+        "front-figure": _figure(shown, rows),
+        "front-best": _best(shown, rows),
+        "front-table": _table(shown, rows),
+    }
+
+
+def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
+    """Put the figure beside its choices, the tables below."""
+    chosen = {**choices(shown).defaults, **shown.address.query}
+    y, x = _one_of(chosen["y"], QUALITIES, shown.quality), _one_of(chosen["x"], COSTS, shown.cost)
+    controls = [
+        dropdown("Upward", "y", _titles(shown, QUALITIES), y),
+        dropdown("Across", "x", _titles(shown, COSTS), x),
+        radio("Scale across", "log", {"1": "log", "0": "linear"}, _log(shown)),
+        dropdown("Colour", "colour", _colours(shown), _colour(shown)),
+        dropdown("Third axis", "depth", _depths(shown), _depth(shown)),
+        switch("Published networks", "references", is_on=chosen["references"] == "1"),
+    ]
+    if shown.confirmed is not None:
+        controls.append(switch("Confirmed intervals", "intervals", is_on=chosen["intervals"] == "1"))
+    figure = graph(
+        "front-figure",
+        parts["front-figure"],
+        "The front of quality against cost; its trials are in the table below",
+        height="min(75vh, 38rem)",
+    )
+    best = html.Div(parts["front-best"], id="front-best", **aria(live="polite"))
+    return [
+        html.Div(
+            [
+                html.Div([figure, html.Div(controls, className="controls")], className="card"),
+                section("What if the budget were tighter?", *_sliders(shown), best),
+            ],
+            className="beside",
+        ),
+        section("On the front", html.Div(parts["front-table"], id="front-table")),
+    ]
+
+
+def register(app: dash.Dash, _: Shared) -> None:
+    """Have a click open a trial, and an edition's button set the sliders."""
+    in_browser(
+        app,
+        "pick",
+        Output("nothing", "data", allow_duplicate=True),
+        Input("front-figure", "clickData"),
+        State("query", "data"),
+        prevent_initial_call=True,
+    )
+    in_browser(
+        app,
+        "zoom",
+        Output("zoom", "data"),
+        Input("front-figure", "relayoutData"),
+        State("zoom", "data"),
+        prevent_initial_call=True,
+    )
+    in_browser(
+        app,
+        "limit",
+        Output({"limit": ALL}, "value"),
+        Input({"edition": ALL}, "n_clicks"),
+        State({"limit": ALL}, "max"),
+        State("editions", "data"),
+        prevent_initial_call=True,
+    )
+
+
+def _figure(shown: Shown, rows: pd.DataFrame) -> go.Figure:
+    chosen = {**choices(shown).defaults, **shown.address.query}
+    x, y = _one_of(chosen["x"], COSTS, shown.cost), _one_of(chosen["y"], QUALITIES, shown.quality)
+    more: dict[str, Any] = {
+        "limits": shown.limits,
+        "what_if": _what_if(shown),
+        "colour": None if _colour(shown) == NO_COLOUR else _colour(shown),
+        "references": frames.published_points([y, x, *([_depth(shown)] if _depth(shown) else [])])
+        if chosen["references"] == "1"
+        else None,
+        "theme": shown.theme,
+    }
+    log = _log(shown) == "1"
+    if _depth(shown):
+        figure = figures.front_figure_3d(rows, x=x, y=y, z=_depth(shown), log_x=log, **more)
+    else:
+        halves = shown.intervals if chosen["intervals"] == "1" else None
+        figure = figures.front_figure(rows, x=x, y=y, log_x=log, intervals=halves, **more)
+    revision = f"{x} {y} {log} {_depth(shown)}"
+    figure.update_layout(uirevision=revision)
+    if shown.zoom.get("revision") == revision and not _depth(shown):
+        figure.update_layout({f"{axis}_range": list(ends) for axis, ends in shown.zoom["ranges"].items()})
+    return figure
+
+
+def _sliders(shown: Shown) -> list[Any]:
+    what_if, most = shown.address.what_if, _most(shown)
+    editions = {
+        name: {limit: value for limit, value in budget.limits().items() if limit in most}
+        for name, budget in BUDGETS.items()
+        if budget.limits()
+    }
+    told = {name: limits for name, limits in editions.items() if limits}
+    buttons = [
+        html.Button(name, id={"edition": name}, className="edition", title=_limits_text(limits))
+        for name, limits in told.items()
+    ]
+    buttons.append(html.Button("the study's own", id={"edition": ""}, className="edition"))
+    sliders = [
+        html.Div(
+            [
+                html.Label(_limit_title(shown, name, limit)),
+                dcc.Slider(
+                    min=0,
+                    max=limit,
+                    step=max(1, round(limit / STEPS)),
+                    value=min(what_if.get(name, limit), limit),
+                    marks={0: "0", limit // 2: si_text(limit // 2), limit: si_text(limit)},
+                    updatemode="drag",
+                    id={"limit": name},
+                ),
+            ],
+            className="slider",
+        )
+        for name, limit in most.items()
+    ]
+    return [
+        html.Div(buttons, className="editions", role="group", **aria(label="Budgets of the challenge's editions")),
+        html.Div(sliders, className="sliders"),
+        dcc.Store(id="editions", data=told),
+    ]
+
+
+def _best(shown: Shown, rows: pd.DataFrame) -> list[Any]:
+    best = frames.best_within(rows, shown.objectives)
+    num_front, what_if = int(rows["on_front"].sum()), _what_if(shown)
+    under = f"Under {_limits_text(what_if)}" if what_if else "Under the study's budget"
+    if best is None:
+        return [html.P(f"{under}: no fully trained network fits.", className="empty")]
+    number = int(best["number"])
+    costs = [name for name in (*shown.goals,) if GOALS[name].kind == "cost"]
+    qualities = [name for name in shown.objectives if GOALS[name].kind == "quality"]
+    told = ", ".join(f"{GOALS[name].text(float(best[name]))} {GOALS[name].title}" for name in costs[:3])
+    good = ", ".join(f"{GOALS[name].title} {GOALS[name].text(float(best[name]))}" for name in qualities)
+    return [
+        html.P(
+            [
+                f"{under} the best network is ",
+                html.A(f"trial {number}", href=shown.link("trial", number)),
+                f": {good}; {told}. {num_front} on the front.",
+            ]
+        )
+    ]
+
+
+def _table(shown: Shown, rows: pd.DataFrame) -> list[Any]:
+    front = front_table(rows, shown.objectives)
+    several = rows["config.architecture"].nunique() > 1 if "config.architecture" in rows else False
+    head = ["trial", *(["architecture"] if several else []), *(GOALS[name].title for name in shown.goals), "network"]
+    lines = [
+        [
+            html.A(str(row["number"]), href=shown.link("trial", int(row["number"]))),
+            *([str(row["config.architecture"])] if several else []),
+            *(GOALS[name].text(float(row[name])) for name in shown.goals),
+            str(row["network"]),
+        ]
+        for row in front.to_dict("records")
+    ]
+    empty = "No network is on the front yet: none is fully trained and fits."
+    return [
+        table(head, lines, "The front", texts=("architecture", "network"), empty=empty),
+        html.P(
+            [download(shown, "front", "This table as CSV"), " · ", download(shown, "trials", "All trials as CSV")],
+            className="downloads",
+        ),
+    ]
+
+
+def _most(shown: Shown) -> dict[str, int]:
+    """Say how far each limit's slider goes: to the study's limit, or to the costliest trained network."""
+    drawn = (*shown.limits, shown.address.query.get("x", shown.cost), *shown.address.what_if)
+    trained = shown.study.table.loc[shown.study.table["epoch"] > 0]
+    found = {}
+    for name in SLIDERS:
+        if name in shown.limits:
+            found[name] = shown.limits[name]
+        elif name in drawn and trained[name].notna().any():
+            found[name] = int(trained[name].max())
+    return found
+
+
+def _what_if(shown: Shown) -> dict[str, float]:
+    """Give those of the chosen limits that are tighter than the study's."""
+    return {
+        name: float(limit)
+        for name, limit in shown.address.what_if.items()
+        if name in shown.study.table and limit < shown.limits.get(name, math.inf)
+    }
+
+
+def _limits_text(limits: Mapping[str, float]) -> str:
+    return " and ".join(f"{GOALS[name].text(float(limit))} {GOALS[name].title}" for name, limit in limits.items())
+
+
+def _titles(shown: Shown, names: Sequence[str]) -> dict[str, str]:
+    """Give the goals that a trial has a figure of."""
+    return {name: TITLES[name] for name in names if name in shown.goals} or {names[0]: TITLES[names[0]]}
+
+
+def _one_of(name: str, names: Sequence[str], other: str) -> str:
+    return name if name in names else other
+
+
+def _is_wide(shown: Shown) -> bool:
+    """Whether the trained networks differ so much in cost that a linear axis would press most of them together."""
+    x = _one_of(shown.address.query.get("x", ""), COSTS, shown.cost)
+    values = shown.study.table[x]
+    return bool(values.min() * MANY < values.max())
+
+
+def _log(shown: Shown) -> str:
+    asked = shown.address.query.get("log", "")
+    return asked if asked in ("0", "1") else str(int(_is_wide(shown)))
+
+
+def _colours(shown: Shown) -> dict[str, str]:
+    """Give what a trial's colour can say: what became of it, or a goal."""
+    return {NO_COLOUR: "What became of it", **{name: TITLES[name] for name in shown.goals}}
+
+
+def _colour(shown: Shown) -> str:
+    return _one_of(shown.address.query.get("colour", ""), list(_colours(shown)), NO_COLOUR)
+
+
+def _depths(shown: Shown) -> dict[str, str]:
+    return {"": "none", **{name: TITLES[name] for name in shown.goals}}
+
+
+def _depth(shown: Shown) -> str:
+    return _one_of(shown.address.query.get("depth", ""), list(_depths(shown)), "")
+
+
+def _limit_title(shown: Shown, name: str, limit: int) -> str:
+    whose = "the study's limit" if name in shown.limits else "the most of a trained network"
+    return f"{TITLES[name]}, up to {whose}: {limit:,}"

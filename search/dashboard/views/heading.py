@@ -1,0 +1,96 @@
+"""What stands above every view of a study: its name, how far it is, the tabs, and the filter."""
+
+from typing import Any
+
+from dash import html
+
+from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, VIEWS, link, spell
+from search.dashboard.elements import aria
+from search.dashboard.shared import Shown
+from search.report import duration_text
+
+
+def title(shown: Shown) -> str:
+    """Give the title of the window."""
+    address = shown.address
+    if address.view in (HOME, COMPARISON, MISSING):
+        return {HOME: "Studies", COMPARISON: "Studies compared"}.get(address.view, "Nothing here") + " - SceneFront"
+    what = f"Trial {address.number}" if address.view == TRIAL else VIEWS[address.view]
+    return f"{what} - {address.study} - SceneFront"
+
+
+def header(shown: Shown) -> list[Any]:
+    """Give the heading of a study's views; the others have their own."""
+    address = shown.address
+    if shown.reading is None or shown.reading.problem or address.view == MISSING:
+        return []
+    here = aria(current="page")
+    study: dict[str, Any] = {"data-study": address.study}
+    tabs = [
+        html.A(
+            text,
+            href=shown.link(view),
+            **(here if view == address.view else {}),
+            **study,
+        )
+        for view, text in VIEWS.items()
+    ]
+    return [
+        html.Div(
+            [
+                html.H1(address.study),
+                html.P(progress_text(shown), id=f"{address.view}-progress"),
+            ],
+            className="heading",
+        ),
+        html.Nav(tabs, id="tabs", className="tabs", **aria(label="Views of this study")),
+        html.Div(filter_note(shown), id=f"{address.view}-filter"),
+    ]
+
+
+def parts(shown: Shown) -> dict[str, Any]:
+    """Give what changes in it, by id."""
+    view = shown.address.view
+    return {f"{view}-progress": progress_text(shown), f"{view}-filter": filter_note(shown)}
+
+
+def progress_text(shown: Shown) -> str:
+    """Say how far a study is, in a line."""
+    progress = shown.progress
+    settings = shown.settings
+    what = "training" if settings.train else "search"
+    parts = [f"{progress.done:,} of {progress.wanted:,} trials done"]
+    rejected = progress.states.get("rejected", 0)
+    if rejected:
+        parts.append(f"{rejected:,} rejected untrained")
+    if shown.study.is_locked:
+        left = "" if progress.left_s is None else f", about {duration_text(progress.left_s)} left"
+        parts.append(f"a {what} is running{left}")
+    else:
+        parts.append(f"no {what} is running")
+    if not settings.train:
+        parts.append(f"budget {settings.budget}")
+    return "; ".join(parts)
+
+
+def filter_note(shown: Shown) -> list[Any]:
+    """Say what the trials are filtered by, and how to see them all."""
+    if not shown.brush:
+        return []
+    ranges = ", ".join(
+        f"{name.removeprefix('config.')} {' or '.join(f'{low:.4g} to {high:.4g}' for low, high in kept)}"
+        for name, kept in shown.brush.items()
+    )
+    address = shown.address
+    query = {name: value for name, value in address.query.items() if name != "brush"}
+    return [
+        html.P(
+            [
+                f"Filtered: {ranges} ({len(shown.rows):,} of {len(shown.study.table):,} trials). ",
+                html.A("Show all", href=address.path + spell(query)),
+                " · ",
+                html.A("Change the filter", href=link(address.study, "search", brush=address.query["brush"])),
+            ],
+            className="filter",
+        )
+    ]

@@ -1,0 +1,170 @@
+"""The search itself: how far it is, what became of its proposals, what matters, and all of its trials side by side."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dash
+from dash import Input, Output, State, dcc, html
+
+from objectives.goals import GOALS
+from search.dashboard import figures, frames
+from search.dashboard.address import parse
+from search.dashboard.elements import aria, facts, graph, in_browser, section, table
+from search.dashboard.shared import Choices, Shared, Shown
+from search.extend import history_lines
+from search.report import duration_text
+from search.study import STATES
+
+PARTS = {
+    "search-facts": "children",
+    "search-states": "figure",
+    "search-rejections": "figure",
+    "search-hypervolume": "figure",
+    "search-parallel": "figure",
+    "search-history": "children",
+}
+
+
+def choices(_: Shown) -> Choices:
+    """The filter is chosen in a figure, not by a control."""
+    return Choices()
+
+
+def parts(shown: Shown) -> dict[str, Any]:
+    """Draw the search."""
+    study, theme = shown.study, shown.theme
+    parallel = figures.parallel_figure(frames.parallel(study.table, study.varied), shown.brush, theme)
+    parallel.update_layout(uirevision=shown.address.query.get("brush", ""))
+    worst = frames.reference_point([study.table], shown.objectives, shown.limits)
+    return {
+        "search-facts": _facts(shown),
+        "search-states": figures.states_figure(study.table, theme),
+        "search-rejections": figures.rejections_figure(frames.rejections(study.table, study.kinds), theme),
+        "search-hypervolume": figures.hypervolume_figure(
+            {study.name: frames.hypervolume_over_time(study.table, shown.objectives, worst)}, theme
+        ),
+        "search-parallel": parallel,
+        "search-history": _history(shown),
+    }
+
+
+def layout(_: Shown, parts: Mapping[str, Any]) -> list[Any]:
+    """Put progress first, then what came of it, what matters and the filter."""
+    return [
+        html.Div(parts["search-facts"], id="search-facts"),
+        html.Div(
+            [
+                section(
+                    "Trials by state", graph("search-states", parts["search-states"], "Trials by state", height="18rem")
+                ),
+                section(
+                    "Why proposals were rejected",
+                    graph("search-rejections", parts["search-rejections"], "Rejections by kind", height="18rem"),
+                ),
+                section(
+                    "Hypervolume over time",
+                    graph(
+                        "search-hypervolume",
+                        parts["search-hypervolume"],
+                        "Hypervolume of the front over time",
+                        height="22rem",
+                    ),
+                ),
+                section(
+                    "What matters",
+                    dcc.Loading(html.Div(id="search-importance", className="importance"), delay_show=200, type="dot"),
+                ),
+            ],
+            className="cards",
+        ),
+        section(
+            "All trials side by side",
+            html.P(
+                "Drag along an axis to keep a range of it, in all views of this study; a click on the axis removes it.",
+                className="hint",
+            ),
+            html.Div(
+                graph(
+                    "search-parallel",
+                    parts["search-parallel"],
+                    "Trials as lines over their fields and figures",
+                    height="30rem",
+                ),
+                className="wide",
+            ),
+        ),
+        html.Div(parts["search-history"], id="search-history"),
+        dcc.Store(id="search-weighed", data=""),
+    ]
+
+
+def register(app: dash.Dash, shared: Shared) -> None:
+    """Have a brush filter the trials; the importances take a moment, so they come after the rest."""
+    in_browser(
+        app,
+        "brush",
+        Output("query", "data", allow_duplicate=True),
+        Input("search-parallel", "restyleData"),
+        State("query", "data"),
+        prevent_initial_call=True,
+    )
+
+    @app.callback(
+        Output("search-importance", "children"),
+        Output("search-weighed", "data"),
+        Input("version", "data"),
+        State("query", "data"),
+        State("search-weighed", "data"),
+    )
+    def weigh(_: str, query: Mapping[str, Any], before: str) -> Any:
+        address = parse(query["path"], query["search"])
+        shown = shared.show(address, shared.theme(query["theme"]))
+        if address.view != "search" or shown.reading is None or shown.reading.problem:
+            raise dash.exceptions.PreventUpdate
+        found = {goal: frame for goal in shown.objectives if not (frame := importances(shown, goal)).empty}
+        told = repr([(goal, frame.to_dict("list")) for goal, frame in found.items()])
+        if before == told:
+            raise dash.exceptions.PreventUpdate
+        if not found:
+            return html.P("Too few trials are trained to the end yet.", className="empty"), told
+        drawn = figures.importance_figure(found, shown.theme)
+        return graph("search-importance-figure", drawn, "Importance of each field"), told
+
+
+def importances(shown: Shown, goal: str) -> Any:
+    """Give how much each field decides about a goal."""
+    return frames.importances(shown.study.table, goal, shown.study.varied)
+
+
+def _facts(shown: Shown) -> list[Any]:
+    study, settings, progress = shown.study, shown.settings, shown.progress
+    known = {
+        "done": f"{progress.share:.0%} of {progress.wanted:,} trials",
+        "time so far": duration_text(progress.elapsed_s),
+        **({"time left, about": duration_text(progress.left_s)} if progress.left_s is not None else {}),
+        "data": settings.data,
+        "space": settings.space,
+        "budget": "none: a training" if settings.train else settings.budget,
+        "objectives": ", ".join(GOALS[name].title for name in shown.objectives),
+    }
+    resume = (
+        []
+        if study.is_locked or progress.share >= 1
+        else [html.P(["It stands still: go on with ", html.Code(f"scenefront resume {study.folder.address}"), "."])]
+    )
+    return [
+        html.Progress(value=str(min(1.0, progress.share)), max="1", **aria(label="Trials done")),
+        facts(known),
+        *resume,
+    ]
+
+
+def _history(shown: Shown) -> list[Any]:
+    lines = history_lines(shown.study.attributes)
+    rows = [[state, f"{shown.progress.states.get(state, 0):,}"] for state in STATES]
+    found: list[Any] = [
+        html.Details([html.Summary("The same as a table"), table(("state", "trials"), rows, "Trials by state")])
+    ]
+    if lines:
+        found.append(section("Extended", html.Ul([html.Li(line) for line in lines])))
+    return found

@@ -1,0 +1,57 @@
+"""The space: what its networks cost, as they were priced before the search."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dash
+from dash import html
+
+from search.dashboard import figures
+from search.dashboard.elements import code, graph, section, table
+from search.dashboard.shared import Choices, Shared, Shown
+from search.priced import SPACE, read_space
+from search.report import fits_lines, reach_lines, summary_lines
+
+PARTS: dict[str, str] = {}  # a space does not change
+
+
+def choices(_: Shown) -> Choices:
+    """Nothing can be chosen."""
+    return Choices()
+
+
+def parts(_: Shown) -> dict[str, Any]:
+    """Nothing changes."""
+    return {}
+
+
+def layout(shown: Shown, _: Mapping[str, Any]) -> list[Any]:
+    """Draw what fits, the costs and the reach of each field."""
+    folder = shown.study.folder
+    path = folder.path / SPACE
+    if shown.settings.train:
+        return [html.P("A training has no space: what it trains was asked for.", className="empty")]
+    try:
+        surveys, report = read_space(path)
+    except ValueError as error:
+        why = str(error) if path.exists() else "This study keeps no priced networks: an older search made it"
+        return [
+            html.P(f"{why}. The page that shows its space is written by", className="empty"),
+            code(f"scenefront preflight --config {folder.settings_file} --html space.html"),
+        ]
+    drawn = figures.space_figures(surveys, report, shown.theme)
+    head, *rows = fits_lines(report)
+    reach_head, *reach = reach_lines(report)
+    return [
+        html.P([part for line in summary_lines(report) for part in (line, html.Br())], className="note"),
+        *(
+            section(title, graph(f"space-{place}", figure, title, height=f"{figure.layout.height or 400}px"))
+            for place, (title, figure) in enumerate(drawn.items())
+        ),
+        section("What fits", table(head, rows, "What fits", texts=("architecture", "worst limit"))),
+        section("How far each field reaches", table(reach_head, reach, "Reach of each field", texts=(reach_head[0],))),
+    ]
+
+
+def register(app: dash.Dash, shared: Shared) -> None:
+    """Nothing else happens here."""

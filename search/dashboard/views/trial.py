@@ -1,0 +1,301 @@
+"""One trial: what it is, what it costs and is worth, what came of it, and how to take it away."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dash
+import pandas as pd
+from dash import Input, Output, State, html
+
+from objectives.goals import GOALS
+from search.dashboard import figures, frames
+from search.dashboard.address import parse
+from search.dashboard.elements import code, facts, graph, section, table
+from search.dashboard.exporting import Export, train_command
+from search.dashboard.reading import TrialRecord, read_trial
+from search.dashboard.shared import Choices, Shared, Shown
+from search.study import StudyError
+
+PARTS = {
+    "trial-head": "children",
+    "trial-curve": "figure",
+    "trial-quality": "children",
+    "trial-layers": "children",
+    "trial-config": "children",
+    "trial-relatives": "children",
+    "trial-history": "children",
+    "trial-take": "children",
+}
+EXPLAINED = {
+    "complete": "trained to the last epoch",
+    "running": "being trained",
+    "waiting": "waits at the end of a level to go on",
+    "interrupted": "its search ended while it was trained; a resumed search goes on with it",
+    "stopped": "stopped early: it could not reach the front",
+    "continued": "another trial goes on with its training",
+    "failed": "broke in training",
+    "rejected": "never trained",
+}
+
+
+def choices(_: Shown) -> Choices:
+    """Nothing can be chosen."""
+    return Choices()
+
+
+def parts(shown: Shown) -> dict[str, Any]:
+    """Describe the trial, or say that there is none."""
+    number = shown.address.number
+    assert number is not None
+    try:
+        record = read_trial(shown.study.folder, number)
+    except StudyError as error:
+        text = str(error)
+        empty: dict[str, Any] = {name: [] for name in PARTS}
+        why = html.P(f"{text[0].upper()}{text[1:]}.", className="alert", role="alert")
+        return {
+            **empty,
+            "trial-head": [html.H2(f"Trial {number}"), why],
+            "trial-curve": figures.curves_figure({}, theme=shown.theme),
+        }
+    curves = {f"trial {number}": record.curve}
+    return {
+        "trial-head": _head(shown, record),
+        "trial-curve": figures.curves_figure(curves, theme=shown.theme),
+        "trial-quality": _quality(shown, record),
+        "trial-layers": _layers(shown, record),
+        "trial-config": _config(shown, record),
+        "trial-relatives": _relatives(shown, record),
+        "trial-history": _history(record),
+        "trial-take": _take(shown, record),
+    }
+
+
+def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
+    """Put what decides first: figures, the way to take it away, curves; then cost, quality, config, relatives."""
+
+    def part(name: str) -> html.Div:
+        return html.Div(parts[name], id=name)
+
+    is_known = bool(parts["trial-take"])
+    export = html.Button("Export this network", id="trial-export", className="button")
+    return [
+        part("trial-head"),
+        html.Div(
+            [
+                section("Take it away", html.Div(export, id="trial-export-place"), part("trial-take")),
+                section(
+                    "Learning curves",
+                    graph("trial-curve", parts["trial-curve"], f"Learning curves of trial {shown.address.number}"),
+                ),
+                section("Quality", part("trial-quality")),
+                section("Cost, layer by layer", part("trial-layers")),
+                section("Configuration", part("trial-config")),
+                section("Relatives", part("trial-relatives")),
+                section("What happened", part("trial-history")),
+            ],
+            hidden=not is_known,
+        ),
+    ]
+
+
+def register(app: dash.Dash, shared: Shared) -> None:
+    """Have the button start an export; how it stands is told by the page's own questions."""
+
+    @app.callback(
+        Output("trial-take", "children", allow_duplicate=True),
+        Input("trial-export", "n_clicks"),
+        State("query", "data"),
+        prevent_initial_call=True,
+    )
+    def export(clicks: int | None, query: Mapping[str, Any]) -> Any:
+        address = parse(query["path"], query["search"])
+        folder = shared.studies.folder(address.study)
+        if not clicks or folder is None or address.number is None:
+            raise dash.exceptions.PreventUpdate
+        shared.exports.start(folder, address.number)
+        shown = shared.show(address, shared.theme(query["theme"]))
+        return _take(shown, read_trial(folder, address.number))
+
+
+def _row(shown: Shown, record: TrialRecord) -> "pd.Series[Any] | None":
+    rows = shown.study.table[shown.study.table["number"] == record.number]
+    return None if rows.empty else rows.iloc[0]
+
+
+def _head(shown: Shown, record: TrialRecord) -> list[Any]:
+    row = _row(shown, record)
+    on_front = row is not None and bool(row["on_front"])
+    told = {}
+    if row is not None:
+        told = {GOALS[name].title: GOALS[name].text(float(row[name])) for name in shown.goals if not pd.isna(row[name])}
+    state = "on the front" if on_front else record.state
+    over = "" if row is None or bool(row["fits"]) or record.state == "rejected" else "; over the study's budget"
+    return [
+        html.H2(
+            [f"Trial {record.number} ", html.Span(state, className=f"badge {'front' if on_front else record.state}")]
+        ),
+        html.P(
+            f"{EXPLAINED[record.state][0].upper()}{EXPLAINED[record.state][1:]}{over}"
+            + (f": {record.reason}" if record.reason else "")
+            + "."
+            + (f" Origin: {record.origin}." if record.origin else ""),
+            className="state",
+        ),
+        facts(told),
+    ]
+
+
+def _quality(shown: Shown, record: TrialRecord) -> list[Any]:
+    if record.quality is None:
+        return [html.P("Measured when the training is over; until then the learning curves tell.", className="empty")]
+    quality, theme = record.quality, shown.theme
+    return [
+        html.Div(
+            [
+                graph("trial-confusion", figures.confusion_figure(quality, theme), "Confusion of the classes"),
+                graph("trial-devices", figures.devices_figure(quality, theme), "Accuracy by device"),
+                graph("trial-classes", figures.classes_figure(quality, theme), "Accuracy by class"),
+            ],
+            className="cards",
+        )
+    ]
+
+
+def _layers(shown: Shown, record: TrialRecord) -> list[Any]:
+    if not record.cost:
+        return [html.P("Never priced: no network was built.", className="empty")]
+    limits = shown.limits
+    costs = [
+        [
+            name.replace("_", " "),
+            f"{value:,}",
+            *([f"{limits[name]:,}", f"{value / limits[name]:.2f}x"] if name in limits else ["", ""]),
+        ]
+        for name, value in record.cost.items()
+        if isinstance(value, int | float)
+    ]
+    found: list[Any] = [table(("cost of one clip", "value", "limit", "of the limit"), costs, "Cost of one clip")]
+    if not record.layers:
+        found.append(
+            html.P(
+                "The cost of each layer is recorded when a training begins, and by newer searches only.",
+                className="empty",
+            )
+        )
+        return found
+    height = f"{max(16, 1.5 * len(record.layers) + 6):.0f}rem"
+    return [
+        graph(
+            "trial-layers-figure",
+            figures.layers_figure(record.layers, limits, shown.theme),
+            "Cost by layer",
+            height=height,
+        ),
+        *found,
+    ]
+
+
+def _config(shown: Shown, record: TrialRecord) -> list[Any]:
+    if not record.config:
+        return [html.P("None: the proposal made no valid network.", className="empty")]
+    architecture = str(record.config.get("architecture", ""))
+    defaults = shown.shared.defaults.find(architecture, shown.settings.architecture_file)
+    rows = frames.config_rows(record.config, defaults or {})
+    head = ("field", "value", "default")
+    if not defaults:
+        why = "The defaults are being asked for." if defaults is None else "The defaults cannot be had here."
+        lines = [[str(row["field"]), _text(row["value"]), ""] for row in rows.to_dict("records")]
+        return [html.P(why, className="empty"), table(head, lines, "Configuration", texts=head)]
+    other = rows[rows["differs"]]
+    lines = [[str(r["field"]), _text(r["value"]), _text(r["default"])] for r in other.to_dict("records")]
+    same = [
+        [str(r["field"]), _text(r["value"]), _text(r["default"])] for r in rows[~rows["differs"]].to_dict("records")
+    ]
+    return [
+        table(head, lines, "What differs from the defaults", texts=head, empty="Nothing differs from the defaults."),
+        html.Details(
+            [html.Summary(f"{len(same)} fields at their default"), table(head, same, "At their default", texts=head)]
+        ),
+    ]
+
+
+def _relatives(shown: Shown, record: TrialRecord) -> list[Any]:
+    found = frames.relatives(shown.study.table, record.number, shown.study.varied)
+    goals = [shown.quality, shown.cost]
+    known = shown.study.table.set_index("number")
+    lines = [
+        [
+            html.A(str(row["number"]), href=shown.link("trial", int(row["number"]))),
+            str(row["field"]),
+            _text(row["was"]),
+            _text(row["is"]),
+            str(known.loc[row["number"], "state"]),
+            *(GOALS[name].text(float(known.loc[row["number"], name])) for name in goals),
+        ]
+        for row in found.to_dict("records")
+    ]
+    head = ("trial", "field", "here", "there", "state", *(GOALS[name].title for name in goals))
+    return [
+        table(
+            head,
+            lines,
+            "Trials that differ in one field",
+            texts=("field", "here", "there", "state"),
+            empty="No other trial differs from it in one field alone.",
+        )
+    ]
+
+
+def _history(record: TrialRecord) -> list[Any]:
+    attempts = [f"Broke at epoch {each.get('epoch', '?')}: {each.get('reason', '')}" for each in record.attempts]
+    versions = ", ".join(f"{name} {value}" for name, value in record.versions.items())
+    lines = [*attempts, *([f"Made with {versions}."] if versions else [])]
+    return (
+        [html.Ul([html.Li(line) for line in lines])]
+        if lines
+        else [html.P("Nothing out of the ordinary.", className="empty")]
+    )
+
+
+def _take(shown: Shown, record: TrialRecord) -> list[Any]:
+    folder = shown.study.folder
+    found: list[Any] = []
+    if record.state == "complete":
+        found += _export(shown.shared.exports.find(folder, record.number))
+        found += [
+            html.P("The same from the command line:"),
+            code(f"scenefront export {folder.address} --trial {record.number}"),
+        ]
+    else:
+        found.append(html.P("Only a fully trained network can be exported.", className="empty"))
+    if record.config and record.state != "rejected":
+        found += [
+            html.P("Train this configuration again, whole:"),
+            code(train_command(folder, shown.settings.data, record.number)),
+        ]
+    return found
+
+
+def _export(export: Export | None) -> list[Any]:
+    if export is None:
+        return []
+    if export.state == "running":
+        return [html.P("Exporting: measuring it on the evaluation clips …", className="working", role="status")]
+    is_written = export.state == "written"
+    return [
+        html.Div(
+            [
+                html.P(f"Written to {export.target.absolute()}" if is_written else "The export failed:"),
+                html.Pre(export.said),
+            ],
+            className="done" if is_written else "alert",
+            role="status" if is_written else "alert",
+        )
+    ]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)

@@ -1,0 +1,117 @@
+"""All trials as a table: sorted, filtered, opened, chosen to be compared."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dash
+import dash_ag_grid as dag
+import pandas as pd
+from dash import Input, Output, State, html
+
+from objectives.goals import GOALS
+from search.dashboard.elements import download, in_browser
+from search.dashboard.shared import Choices, Shared, Shown
+
+PARTS = {"trials-grid": "rowData"}
+FIRST = ("number", "state", "on_front")
+LAST = ("epoch", "origin", "reason")
+MAX_TEXT = 160
+
+
+def choices(_: Shown) -> Choices:
+    """Sorting and filtering are the table's own."""
+    return Choices()
+
+
+def parts(shown: Shown) -> dict[str, Any]:
+    """Give the rows, with the columns that tell trials apart."""
+    columns = _columns(shown)
+    rows = shown.rows[columns].copy()
+    for name in ("reason", "origin"):
+        rows[name] = rows[name].astype(str).str.slice(0, MAX_TEXT)
+    rows = rows.astype(object).where(rows.notna(), None).rename(columns=_field)
+    return {
+        "trials-grid": rows.to_dict("records"),
+    }
+
+
+def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
+    """Put the table below what can be done with it."""
+    return [
+        html.Div(
+            [
+                html.A("Choose two to four trials to compare", id="trials-compare", href="", className="button off"),
+                html.Span([download(shown, "trials", "All trials as CSV")], className="downloads"),
+            ],
+            className="controls",
+        ),
+        dag.AgGrid(
+            id="trials-grid",
+            rowData=parts["trials-grid"],
+            columnDefs=[_column(shown, name) for name in _columns(shown)],
+            defaultColDef={"sortable": True, "filter": True, "resizable": True, "minWidth": 90},
+            columnSize="autoSize",
+            getRowId="`${params.data.number}`",
+            dashGridOptions={
+                "rowSelection": {"mode": "multiRow", "headerCheckbox": False, "enableClickSelection": False},
+                "selectionColumnDef": {"pinned": "left", "width": 44},
+                "suppressFieldDotNotation": True,
+                "animateRows": False,
+                "context": {"base": shown.link("trial").partition("?")[0]},
+            },
+            className="trials",
+            style={"height": "min(75vh, 48rem)", "width": "100%"},
+            dangerously_allow_code=False,
+        ),
+    ]
+
+
+def register(app: dash.Dash, _: Shared) -> None:
+    """Have a row open its trial, and the boxes choose what to compare."""
+    in_browser(
+        app,
+        "openRow",
+        Output("nothing", "data", allow_duplicate=True),
+        Input("trials-grid", "cellClicked"),
+        State("query", "data"),
+        prevent_initial_call=True,
+    )
+    in_browser(
+        app,
+        "compare",
+        Output("trials-compare", "href"),
+        Output("trials-compare", "children"),
+        Output("trials-compare", "className"),
+        Input("trials-grid", "selectedRows"),
+        State("query", "data"),
+        prevent_initial_call=True,
+    )
+
+
+def _columns(shown: Shown) -> list[str]:
+    """Name the columns that hold something, of the config's those that vary."""
+    table = shown.study.table
+    varied = [f"config.{name}" for name in ("architecture", *shown.study.varied) if f"config.{name}" in table]
+    varied = [name for name in dict.fromkeys(varied) if table[name].nunique(dropna=False) > 1]
+    goals = [name for name in shown.goals if name in table]
+    return [*FIRST, *goals, *varied, *LAST]
+
+
+def _field(name: str) -> str:
+    return name.removeprefix("config.")
+
+
+def _column(shown: Shown, name: str) -> dict[str, Any]:
+    table = shown.study.table
+    title = GOALS[name].title if name in GOALS else {"number": "trial", "on_front": "front"}.get(name, _field(name))
+    column: dict[str, Any] = {"field": _field(name), "headerName": title}
+    if name == "number":
+        return {**column, "pinned": "left", "cellRenderer": "TrialLink", "filter": "agNumberColumnFilter", "width": 90}
+    if name == "on_front":
+        return {**column, "width": 80}
+    if pd.api.types.is_numeric_dtype(table[name]) and not pd.api.types.is_bool_dtype(table[name]):
+        form = GOALS[name].form if name in GOALS else None
+        written = f"d3.format('{form}')(params.value)" if form else None
+        more = {"valueFormatter": {"function": f"params.value == null ? '' : {written}"}} if written else {}
+        return {**column, "filter": "agNumberColumnFilter", "type": "rightAligned", **more}
+    return {**column, **({"maxWidth": 420, "tooltipField": _field(name)} if name in LAST else {})}

@@ -1,0 +1,413 @@
+"""What the dashboard makes of a table, held against computations of another kind."""
+
+import csv
+import math
+from itertools import pairwise
+
+import numpy as np
+import optuna
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import IntDistribution
+from optuna.trial import TrialState
+from recorded import cost, trial, write_study
+
+from benchmarks.dashboard import make_studies
+from objectives.interval import t_quantile
+from search.dashboard.frames import (
+    MAX_TRIALS,
+    Progress,
+    best_within,
+    brushed,
+    config_rows,
+    hypervolume_over_time,
+    importances,
+    intervals,
+    ordered_codes,
+    parallel,
+    progress,
+    published_points,
+    reference_point,
+    rejections,
+    relatives,
+    varied_fields,
+    within,
+)
+from search.dashboard.reading import Reader
+from search.published import PUBLISHED
+from search.settings import SearchSettings
+from search.study import CONFIG, COST, QUALITY, StudyFolder
+
+NAN = float("nan")
+BOTH = ("macro_accuracy", "macs")
+
+
+def table_of(*rows, **columns):
+    """Make a table of (state, accuracy, macs, params) and further columns."""
+    table = pd.DataFrame(list(rows), columns=["state", "macro_accuracy", "macs", "params"])
+    return table.assign(number=range(len(rows)), **{"fits": True, "latency_ms": NAN, **columns})
+
+
+values = st.integers(1, 6)
+rows = st.lists(
+    st.tuples(st.sampled_from(["complete", "complete", "stopped", "rejected"]), values, values | st.none(), values),
+    max_size=12,
+)
+
+
+@given(rows, st.data(), values | st.none(), values | st.none())
+def test_tighter_limits_leave_the_front_of_what_is_within_all_of_them(rows, data, max_macs, max_params):
+    own = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+    table = table_of(*rows, fits=np.array(own, dtype=bool))
+    limits = {name: limit for name, limit in (("macs", max_macs), ("params", max_params)) if limit is not None}
+    judged = within(table, limits, BOTH)
+    fits = []
+    for (state, _, macs, params), mine in zip(rows, own, strict=True):
+        known = {"macs": macs, "params": params}
+        over = any(known[name] is not None and known[name] > limit for name, limit in limits.items())
+        unknown = state == "complete" and any(known[name] is None for name in limits)
+        fits.append(mine and not over and not unknown)
+    assert judged["fits"].tolist() == fits
+    can = [
+        (row[1], row[2]) for row, mine in zip(rows, fits, strict=True)
+        if mine and row[0] == "complete" and row[2] is not None
+    ]  # fmt: skip
+    front = [
+        mine and state == "complete" and macs is not None
+        and not any(a >= accuracy and m <= macs and (a, m) != (accuracy, macs) for a, m in can)
+        for (state, accuracy, macs, _), mine in zip(rows, fits, strict=True)
+    ]  # fmt: skip
+    assert judged["on_front"].tolist() == front
+    best = best_within(judged, BOTH)
+    candidates = [
+        (-accuracy, math.inf if macs is None else macs, number)
+        for number, ((state, accuracy, macs, _), mine) in enumerate(zip(rows, fits, strict=True))
+        if mine and state == "complete"
+    ]
+    assert (best is None) == (not candidates)
+    assert best is None or best["number"] == min(candidates)[2]
+
+
+def test_looser_limits_add_nothing_and_no_limit_changes_nothing(tmp_path):
+    (folder,) = make_studies(tmp_path, (300,))
+    table = Reader(folder).read().table
+    for limits in ({}, {"macs": 1e12, "params": 1e12}):
+        pd.testing.assert_frame_equal(within(table, limits, BOTH), table)
+    assert within(table, {"macs": 1}, BOTH)["on_front"].sum() == 0
+    assert table["fits"].sum() > 0  # and is as it was
+
+
+def test_what_was_not_measured_is_within_no_limit_of_it():
+    table = table_of(("complete", 0.5, 9, 9), ("rejected", NAN, 9, 9), ("complete", 0.4, 9, 9))
+    table["latency_ms"] = [NAN, NAN, 2.0]
+    assert within(table, {"latency_ms": 3.0}, BOTH)["fits"].tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("name", ["mac", "macro_accuracy", "number"])
+def test_a_limit_of_no_cost_is_refused(name):
+    with pytest.raises(ValueError, match=f"unknown cost '{name}'"):
+        within(table_of(("complete", 0.5, 9, 9)), {name: 1.0}, BOTH)
+
+
+def area(points, reference):
+    """Add up the cells of a grid through all points that some point dominates."""
+    xs = sorted({0.0, reference[0], *(accuracy for accuracy, _ in points)})
+    ys = sorted({reference[1], *(macs for _, macs in points if macs < reference[1])})
+    cells = [
+        (x2 - x1) * (y2 - y1)
+        for x1, x2 in pairwise(xs)
+        for y1, y2 in pairwise(ys)
+        if any(accuracy >= x2 and macs <= y1 for accuracy, macs in points)
+    ]
+    return sum(cells) / reference[1]
+
+
+@given(st.lists(st.tuples(values, values, st.integers(0, 5), st.booleans()), max_size=8), values)
+def test_the_hypervolume_is_that_of_what_was_complete(rows, limit):
+    table = table_of(*(("complete", accuracy / 10, float(macs), 1) for accuracy, macs, _, _ in rows))
+    table["ended_s"] = [100.0 + ended for _, _, ended, _ in rows]
+    table["started_s"] = 90.0
+    table["fits"] = np.array([fits for *_, fits in rows], dtype=bool)
+    found = hypervolume_over_time(table, BOTH, {"macro_accuracy": 0.0, "macs": float(limit)})
+    order = sorted((ended, number) for number, (_, _, ended, fits) in enumerate(rows) if fits)
+    assert found["number"].tolist() == [number for _, number in order]
+    assert found["seconds"].tolist() == [10.0 + ended for ended, _ in order]
+    seen = []
+    for (_, number), volume in zip(order, found["hypervolume"], strict=True):
+        seen.append((rows[number][0] / 10, float(rows[number][1])))
+        assert volume == pytest.approx(area(seen, (0.0, float(limit))))
+
+
+def test_only_what_is_trained_to_the_end_has_a_hypervolume():
+    table = table_of(("stopped", 0.9, 1.0, 1), ("complete", 0.5, 5.0, 1), ("complete", 0.5, NAN, 1))
+    table = table.assign(ended_s=1.0, started_s=0.0)
+    assert hypervolume_over_time(table, BOTH)["number"].tolist() == [1]
+    assert hypervolume_over_time(table, BOTH)["hypervolume"].tolist() == pytest.approx([0.5 * (1 - 1 / 1.1)])
+    assert hypervolume_over_time(table.head(1), BOTH).empty
+
+
+def test_studies_that_are_compared_have_one_reference():
+    first = table_of(("complete", 0.5, 5.0, 1), ("stopped", 0.5, 50.0, 1), log_loss=1.0)
+    second = table_of(("complete", 0.5, 8.0, 1), log_loss=1.0)
+    assert reference_point([first, second], BOTH, {}) == {"macro_accuracy": 0.0, "macs": pytest.approx(8.8)}
+    assert reference_point([first], ("log_loss", "macs"), {"macs": 30e6}) == {
+        "log_loss": pytest.approx(-math.log(1 / 10)), "macs": 30e6,
+    }  # fmt: skip
+    assert reference_point([first.head(0)], BOTH, {}) == {"macro_accuracy": 0.0, "macs": 1.0}
+
+
+def configured(count, **columns):
+    rng = np.random.default_rng(0)
+    table = table_of(*(("complete", 0.5, 9.0, 9) for _ in range(count)))
+    drawn = {f"config.{name}": draw(rng) if callable(draw) else draw for name, draw in columns.items()}
+    return table.assign(**drawn)
+
+
+def test_what_decides_a_goal_is_the_most_important():
+    table = configured(
+        200,
+        width=lambda rng: rng.integers(1, 9, 200) * 8,
+        learning_rate=lambda rng: np.exp(rng.uniform(-8, -4, 200)),
+        optimizer=lambda rng: rng.choice(["adamw", "sgd"], 200),
+        seed=np.zeros(200),
+    )
+    table["macs"] = table["config.width"] * 1000.0
+    table["macro_accuracy"] = -((np.log(table["config.learning_rate"]) + 6) ** 2)
+    for target, field in (("macs", "width"), ("macro_accuracy", "learning_rate")):
+        found = importances(table, target)
+        assert found["field"].tolist()[0] == field
+        assert set(found["field"]) == {"width", "learning_rate", "optimizer"}
+        assert found["importance"].iloc[0] > 0.8
+        assert found["importance"].sum() == pytest.approx(1)
+        straight = table.assign(**{"config.learning_rate": np.log(table["config.learning_rate"])})
+        pd.testing.assert_frame_equal(importances(straight, target), found)
+    assert importances(table, "macs", ["width"])["field"].tolist() == ["width"]
+
+
+def test_importances_are_those_of_optuna():
+    table = configured(150, depth=lambda rng: rng.integers(0, 7, 150), kernel=lambda rng: rng.integers(0, 5, 150))
+    table["macro_accuracy"] = table["config.depth"] + 0.3 * table["config.kernel"]
+    ranges = {"depth": IntDistribution(0, 6), "kernel": IntDistribution(0, 4)}
+    study = optuna.create_study(direction="maximize")
+    for _, row in table.iterrows():
+        params = {name: int(row[f"config.{name}"]) for name in ranges}
+        study.add_trial(optuna.create_trial(params=params, distributions=ranges, value=row["macro_accuracy"]))
+    wanted = optuna.importance.get_param_importances(study)
+    found = importances(table, "macro_accuracy")
+    assert dict(zip(found["field"], found["importance"], strict=True)) == pytest.approx(wanted)
+    assert found["field"].tolist() == list(wanted)
+
+
+def test_where_fields_depend_on_the_architecture_each_is_told_of_apart():
+    half = 60
+    table = configured(
+        2 * half,
+        architecture=np.repeat(["one", "two"], half),
+        width=lambda rng: np.r_[rng.integers(1, 9, half), np.full(half, NAN)],
+        depth=lambda rng: np.r_[np.full(half, NAN), rng.integers(1, 9, half)],
+        batch_size=lambda rng: rng.integers(1, 9, 2 * half),
+    )
+    table["macs"] = table["config.width"].fillna(0) + 10 * table["config.depth"].fillna(0) + 100
+    found = importances(table, "macs")
+    groups = {name: set(group["field"]) for name, group in found.groupby("architecture")}
+    assert groups == {
+        "": {"architecture", "batch_size"},
+        "one": {"width", "batch_size"},
+        "two": {"depth", "batch_size"},
+    }
+    first = found.groupby("architecture")["field"].first().to_dict()
+    assert first == {"": "architecture", "one": "width", "two": "depth"}
+    assert found.groupby("architecture")["importance"].sum().tolist() == pytest.approx([1, 1, 1])
+
+
+def test_importances_of_too_little_are_none():
+    table = configured(19, width=lambda rng: rng.integers(1, 9, 19))
+    table["macs"] = table["config.width"] * 1.0
+    assert importances(table, "macs").empty
+    same = configured(50, width=lambda rng: rng.integers(1, 9, 50))
+    assert importances(same, "macs").empty  # all cost the same
+    assert importances(same.assign(macs=NAN), "macs").empty
+    assert importances(same.assign(state="stopped", macro_accuracy=same["config.width"]), "macro_accuracy").empty
+
+
+def test_importances_of_studies_as_searches_leave_them_are_told(tmp_path):
+    for folder in make_studies(tmp_path, (600, 500)):
+        found = Reader(folder).read()
+        for target in ("macro_accuracy", "macs"):
+            told = importances(found.table, target, found.varied)
+            assert set(told["field"]) <= set(found.varied)
+    many = configured(3 * MAX_TRIALS, width=lambda rng: rng.integers(1, 9, 3 * MAX_TRIALS))
+    many["macs"] = many["config.width"] * 1.0
+    pd.testing.assert_frame_equal(importances(many, "macs"), importances(many, "macs"))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b"]), st.integers(1, 2) | st.none(), st.sampled_from(["x", "y"]), values),
+        min_size=1,
+        max_size=10,
+    )
+)
+def test_relatives_differ_in_a_single_field(configs):
+    names = ["architecture", "width", "optimizer", "depth"]
+    table = table_of(*(("complete", 0.5, 9.0, 9) for _ in configs))
+    for place, name in enumerate(names):
+        table[f"config.{name}"] = pd.Series([config[place] for config in configs], dtype=object)
+    for number, own in enumerate(configs):
+        wanted = []
+        for other, config in enumerate(configs):
+            pairs = zip(names[1:], own[1:], config[1:], strict=True)
+            changes = [(name, a, b) for name, a, b in pairs if None not in (a, b) and a != b]
+            if config[0] == own[0] and len(changes) == 1:
+                wanted.append((other, *changes[0]))
+        found = relatives(table, number)
+        assert list(found.itertuples(index=False, name=None)) == wanted
+    with pytest.raises(ValueError, match="there is no trial 99"):
+        relatives(table, 99)
+
+
+def test_relatives_are_told_by_the_fields_that_count_and_rejected_ones_are_among_them():
+    table = table_of(("complete", 0.5, 9, 9), ("rejected", NAN, 9, 9), ("complete", 0.5, 9, 9))
+    table["config.architecture"] = ["isotropic", NAN, "isotropic"]
+    table["config.front_end"] = ["dcase24", "dcase24", "dcase25"]
+    table["config.width"], table["config.mel_bins"] = [32, 48, 32], [256, NAN, 128]
+    assert relatives(table, 0)["number"].tolist() == [1]
+    found = relatives(table, 0, ["front_end", "width"])
+    assert found.to_dict("list") == {
+        "number": [1, 2], "field": ["width", "front_end"], "was": [32, "dcase24"], "is": [48, "dcase25"],
+    }  # fmt: skip
+
+
+def test_a_config_is_told_with_what_differs_from_the_defaults():
+    found = config_rows({"width": 32, "depth": 4, "mine": None}, {"width": 32, "depth": 5, "more": 1})
+    assert found.to_dict("list") == {
+        "field": ["width", "depth", "mine"], "value": [32, 4, None], "default": [32, 5, None],
+        "differs": [False, True, False],
+    }  # fmt: skip
+    assert config_rows({}, {}).empty
+
+
+def test_rejections_are_counted_by_kind():
+    table = table_of(*(("rejected", NAN, 9, 9) for _ in range(6)))
+    kinds = {0: "invalid", 1: "over macs", 2: "over params", 4: "over params", 5: "invalid", 9: "elsewhere"}
+    assert rejections(table, kinds).to_dict("list") == {
+        "kind": ["invalid", "over params", "over macs"], "count": [2, 2, 1],
+    }  # fmt: skip
+    assert rejections(table.head(2), kinds)["count"].tolist() == [1, 1]
+    assert list(rejections(table.head(0), {})) == ["kind", "count"]
+
+
+def test_progress_counts_what_is_over_and_estimates_what_is_left(tmp_path):
+    kinds = ["complete", "stopped", "rejected", "failed", "complete", "running"]
+    folder = write_study(tmp_path / "s", *(trial(kind, 9_000, *([0.3] * (kind == "complete"))) for kind in kinds))
+    reader = Reader(folder)
+    with folder.lock():
+        running = reader.read()
+    running.table["started_s"] = [0.0, 100.0, 100.0, 200.0, 300.0, 400.0]
+    running.table["ended_s"] = [100.0, 200.0, 100.0, 300.0, 400.0, NAN]
+    found = progress(running, now_s=450.0)
+    states = {"complete": 2, "running": 1, "stopped": 1, "failed": 1, "rejected": 1}
+    # twelve are wanted, four are over: three of them in the 350 s since the first ended
+    assert found == Progress(12, 4, states, pytest.approx(1 / 3), 450.0, pytest.approx(8 * 350 / 3))
+    left = reader.read()
+    left.table[["started_s", "ended_s"]] = running.table[["started_s", "ended_s"]]
+    assert progress(left, now_s=9_999.0) == Progress(
+        12, 4, {**dict.fromkeys(["complete"], 2), "interrupted": 1, "stopped": 1, "failed": 1, "rejected": 1},
+        pytest.approx(1 / 3), 400.0, None,
+    )  # fmt: skip
+    empty = Reader(write_study(tmp_path / "e")).read()
+    assert progress(empty, now_s=1.0) == Progress(12, 0, {}, 0.0, 0.0, None)
+    assert progress(Reader(StudyFolder(tmp_path / "none")).read(), now_s=1.0) == Progress(0, 0, {}, 0.0, 0.0, None)
+
+
+@given(st.lists(st.tuples(values | st.none(), st.sampled_from(["b", "a", "c"]))), st.lists(st.tuples(values, values)))
+def test_a_brush_keeps_what_is_in_a_part_of_every_axis(rows, parts):
+    table = table_of(*(("complete", 0.5, macs, 9) for macs, _ in rows))
+    table["config.optimizer"] = pd.Series([name for _, name in rows], dtype=object)
+    table.index = [3 * number for number in range(len(rows))]
+    levels = sorted({name for _, name in rows})
+    mask = brushed(table, {"macs": parts, "config.optimizer": [(0, 1)]})
+    assert mask.tolist() == [
+        (not parts or (macs is not None and any(low <= macs <= high for low, high in parts)))
+        and levels.index(name) <= 1
+        for macs, name in rows
+    ]
+    assert mask.index.equals(table.index)
+    assert brushed(table, {}).all()
+
+
+def test_a_brush_of_no_column_is_refused():
+    with pytest.raises(ValueError, match="unknown column 'mac'; did you mean 'macs'"):
+        brushed(table_of(("complete", 0.5, 9, 9)), {"mac": [(0, 1)]})
+
+
+def test_axes_are_the_columns_that_vary(tmp_path):
+    (folder,) = make_studies(tmp_path, (200,))
+    found = Reader(folder).read()
+    columns = list(parallel(found.table, found.varied))
+    assert {f"config.{name}" for name in found.varied} | {"macro_accuracy", "macs", "params"} <= set(columns)
+    assert not {"config.num_classes", "config.architecture", "number", "latency_ms"} & set(columns)
+    assert parallel(found.table).index.equals(found.table.index)
+    assert set(varied_fields(found.table, found.varied)) == set(found.varied)
+    assert parallel(found.table.head(1)).empty or parallel(found.table.head(1)).shape[1] == 0
+
+
+def test_values_have_their_place_in_order():
+    codes, levels = ordered_codes(pd.Series(["sgd", 3, NAN, "adamw", None, 1.5], dtype=object))
+    assert levels == [1.5, 3, "adamw", "sgd"]
+    assert codes.tolist() == [3, 1, -1, 2, -1, 0]
+
+
+def test_published_networks_are_given_as_their_reports_have_them():
+    with PUBLISHED.open(newline="") as file:
+        lines = {line["name"]: line for line in csv.DictReader(file)}
+    found = published_points(BOTH)
+    assert list(found) == ["name", "report", "accuracy", "data", "macro_accuracy", "macs"]
+    wanted = [name for name, line in lines.items() if line["accuracy"] or line["claimed_macs"]]
+    assert found["name"].tolist() == wanted
+    first = found.iloc[0]
+    assert (first["name"], first["accuracy"], first["macs"]) == ("isotropic_v1", pytest.approx(0.6097), 29_747_914)
+    assert first["report"] == lines["isotropic_v1"]["source"]
+    stored = [name for name, line in lines.items() if line["params_rule"] != "trainable"]
+    by_params = published_points(("params",))
+    assert not set(by_params["name"]) & set(stored)
+
+
+def test_intervals_of_a_confirmation_are_by_the_number_of_the_search(tmp_path):
+    config = {"width": 32, "epochs": 3, "architecture": "isotropic"}
+    members = tuple(
+        {
+            "trial": number,
+            "place": "front",
+            "network": "",
+            "chosen_by": {"macs": 9_000.0, "params": 9.0},
+            CONFIG: config,
+        }
+        for number in (7, 3, 5)
+    )
+    settings = SearchSettings(
+        data="nowhere", space="isotropic", trials=6, train=True, early_stopping=False, confirms="s", members=members
+    )
+    folder = StudyFolder(tmp_path / "s-confirm")
+    study = folder.create(settings, {})
+    ranges = {"member": IntDistribution(0, 9), "seed": IntDistribution(0, 9)}
+    for number, seed, accuracy in ((7, 0, 0.40), (7, 1, 0.44), (3, 0, 0.30), (3, 1, 0.32)):
+        score = {"clips": 30, "accuracy": accuracy, "log_loss": 1.5}
+        quality = {
+            "macro_accuracy": accuracy, "accuracy": accuracy, "log_loss": 1.5, "classes": ["a"],
+            "by_class": {"a": score}, "by_device": {"a": score}, "by_group": {"seen": score}, "confusion": [[30]],
+        }  # fmt: skip
+        study.add_trial(
+            optuna.create_trial(
+                state=TrialState.COMPLETE, values=[accuracy, 9_000.0], distributions=ranges,
+                params={"member": number, "seed": seed},
+                user_attrs={QUALITY: quality, CONFIG: config, COST: cost(9_000)},
+            )
+        )  # fmt: skip
+    found = intervals(folder).set_index("number")
+    assert set(found.index) == {7, 3}  # nobody has trained the third
+    assert found["macro_accuracy_mean"].to_dict() == pytest.approx({7: 0.42, 3: 0.31})
+    half = t_quantile(2) * math.sqrt((0.0008 + 0.0002) / 2 / 2)
+    assert found["macro_accuracy_half"].tolist() == pytest.approx([half, half])
