@@ -104,8 +104,13 @@ def _space(shown: Shown) -> Iterable[str]:
         surveys, report = read_space(shown.study.folder.path / SPACE)
     except ValueError:
         return
+    told = (
+        f'<span><i style="color:{colour}" aria-hidden="true">{sign}</i> {html.escape(what)}</span>'
+        for colour, sign, what in figures.space_legend(report, LIGHT)
+    )
+    yield f'<h2 id="space">Space</h2>\n<p class="legend">{" ".join(told)}</p>'
     for place, (title, figure) in enumerate(figures.space_figures(surveys, report, LIGHT).items()):
-        yield _section(f"space-{place}", f"Space: {title}", _figure(figure, f"plot-space-{place}", "26rem"))
+        yield _section(f"space-{place}", title, _figure(figure, f"plot-space-{place}", "26rem"))
 
 
 def _section(name: str, title: str, *parts: str) -> str:
@@ -150,6 +155,8 @@ def _short(text: str) -> str:
 
 
 STYLE = """.scroll { max-height: 40rem; overflow: auto; }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }
+.legend i { font-style: normal; }
 thead th { position: sticky; top: 0; background: #fff; }
 th.text, td.text { text-align: left; }
 """
