@@ -279,7 +279,7 @@ NEVER = 10**9
 DESIGNS: dict[str, Design] = {
     SHIPPED: Design(
         "as it is shipped: judged after a ninth of the epochs, where one in three goes on, and after a third, where "
-        "one in two does; the surrogate ranks, and proposes 3 of 4, what is small a little before what is large",
+        "one in two does; the surrogate ranks, and proposes 5 of 6, what is small a little before what is large",
     ),
     "TPE, no surrogate": Design("TPE proposes, and trials are ranked by what they reached", {"surrogate": False}),
     "TPE, nobody stopped": Design("the same without early stopping", {"surrogate": False, "early_stopping": False}),
@@ -289,6 +289,7 @@ DESIGNS: dict[str, Design] = {
     ),
     "nobody stopped": Design("the surrogate proposes, everything is trained to the end", {"early_stopping": False}),
     "surrogate always": Design("the sampler is never asked once something is expected", change=_sampled(NEVER)),
+    "every fourth": Design("the sampler is asked every fourth time", change=_sampled(4)),
     "every second": Design("the sampler is asked every second time", change=_sampled(2)),
     "one in two": Design("half of the trials go on, each time", change=_levels(1, 3, one_in=2)),
     "one rung": Design("judged after a third alone, one in three goes on", change=_levels(3, one_in=3)),

@@ -55,8 +55,18 @@ def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: 
         rows = confirm_table(confirm_report(folder))
     else:
         rows = _chosen(study_table(folder), folder, every=every, rank=rank)
-    rows = rows.convert_dtypes(convert_string=False, convert_boolean=False, convert_floating=False)  # 8, not 8.0
+    rows = _whole_numbers(rows)
     click.echo(rows.to_json(orient="records", indent=2) if as_json else rows.to_csv(index=False), nl=as_json)
+
+
+def _whole_numbers(rows: pd.DataFrame) -> pd.DataFrame:
+    """Have columns of whole numbers written as such, though some are not known: 8, not 8.0."""
+    whole = [
+        name
+        for name in rows.select_dtypes("float")
+        if rows[name].notna().any() and (rows[name].dropna() % 1 == 0).all()
+    ]
+    return rows.astype(dict.fromkeys(whole, "Int64"))
 
 
 def _chosen(table: pd.DataFrame, folder: StudyFolder, *, every: bool, rank: str | None) -> pd.DataFrame:

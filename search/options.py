@@ -124,7 +124,7 @@ SEARCH_OPTIONS = (
     click.option(
         "--surrogate/--no-surrogate",
         default=None,
-        help="Rank partly trained trials, and with tpe choose three of four new ones, by what all trainings so far let "
+        help="Rank partly trained trials, and with tpe choose five of six new ones, by what all trainings so far let "
         "expect. [default: on]",
     ),
     click.option(

@@ -53,13 +53,14 @@ class Kept:
 def write_space(path: Path, surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> None:
     """Write what was priced, of each architecture a random part where there is much, and the report of all of it."""
     rng = np.random.default_rng(0)
-    tables = {
+    arrays: dict[str, Any] = {
         f"{_COSTS}{name}": found.costs[np.sort(rng.permutation(len(found.costs))[:MAX_KEPT])]
         for name, found in surveys.items()
     }
+    arrays[_REPORT] = np.array(json.dumps(report))
     temporary = path.with_name(f".{path.name}")
     with temporary.open("wb") as file:
-        np.savez_compressed(file, **{_REPORT: np.array(json.dumps(report))}, **tables)
+        np.savez_compressed(file, **arrays)
     temporary.replace(path)
 
 
@@ -70,10 +71,10 @@ def read_space(path: Path) -> tuple[dict[str, Kept], dict[str, Any]]:
         ValueError: There is no such file, or it is another.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             report = json.loads(str(file[_REPORT]))
             tables = {name.removeprefix(_COSTS): file[name] for name in file.files if name.startswith(_COSTS)}
-    except (OSError, BadZipFile, KeyError, ValueError) as error:
+    except (OSError, EOFError, BadZipFile, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     wrong = [name for name, table in tables.items() if table.shape[1:] != (len(LIMITS),) or table.dtype != np.int64]
     if wrong or not isinstance(report, dict):

@@ -35,7 +35,7 @@ from search.warm_start import Start, fit_start
 
 PATIENCE = 10  # rejections in a row; then the last proposal is repaired
 EVEN_SHARE = 0.5  # of the trials whose architecture is drawn with no regard to what was learned
-SAMPLED_EVERY = 4  # where something is expected, one proposal in so many is the sampler's, of any architecture
+SAMPLED_EVERY = 6  # where something is expected, one proposal in so many is the sampler's, of any architecture
 MAX_LOOKED_AT = 100  # repairs that come to what was handed out already
 PUBLISHED, START, SPREAD, REPAIRED, EXPECTED = "published", "start", "sobol", "repaired", "expected"  # kinds of origin
 NUM_REDRAWN = 20  # other ways to train, where every network was handed out with the wanted one

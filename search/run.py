@@ -309,7 +309,8 @@ def _run(
             except (tune.TuneError, OptunaError, SQLAlchemyError, StorageError) as error:
                 if searcher.broken is None:
                     raise
-                cause = searcher.broken.__cause__ or searcher.broken
+                lost = isinstance(searcher.broken, StorageError)  # which says all
+                cause = searcher.broken if lost else searcher.broken.__cause__ or searcher.broken
                 raise StudyError(
                     f"{folder.place} cannot be written: {cause}; mend that, then go on with "
                     f"`scenefront resume {folder.address}`"

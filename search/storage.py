@@ -23,7 +23,6 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 DRIVERS = ("postgresql", "postgresql+psycopg", "postgres")
 WITHOUT_DRIVER = "needs the package psycopg: pip install 'psycopg[binary]>=3.2'"
 LOCK_PATIENCE_S = 1.0  # the server takes a moment to notice that the one before was killed
-_PROCESS = text("SELECT pg_backend_pid()")  # of the server, for this connection
 _HOLDER = text("""
     SELECT coalesce(activity.application_name, '') FROM pg_locks AS lock
     JOIN pg_database ON pg_database.oid = lock.database AND pg_database.datname = current_database()
@@ -119,15 +118,15 @@ class Postgres:
                         "wait for it, or give this one a name of its own with --study"
                     )
                 time.sleep(LOCK_PATIENCE_S / 10)
-            process = session.scalar(_PROCESS)
 
             def require_held() -> None:
                 try:
-                    now = session.scalar(_PROCESS)  # it may have connected anew
+                    session.execute(text("SELECT 1"))
                 except SQLAlchemyError as error:
-                    raise self._unusable(error) from error
-                if now != process:
-                    raise StorageError(f"{self} has let go of the study {study}, and another search may have it now")
+                    raise StorageError(
+                        f"{self} has let go of the study {study}, and another search may have it now; "
+                        f"{self._unusable(error)}"
+                    ) from error
 
             yield require_held
 

@@ -11,14 +11,14 @@ from objectives.budget import BUDGETS, UNLIMITED
 from objectives.front import hypervolume
 from search import advisor as advisor_module
 from search.advisor import MIN_OBSERVED, Advisor, gained_volume
-from search.early_stopping import levels_of_epochs
+from search.early_stopping import Level
 from search.plan import make_plan
 from search.pricing import price
 from search.ranges import draw
 from search.settings import SearchSettings
 from search.trial_config import TrialConfig
 
-LEVELS = levels_of_epochs("5", 9, early_stopping=True)  # judged at epoch 3
+LEVELS = Level("5", 0, 3), Level("5", 0, 9)
 PLANS = {}  # what a space costs does not change
 
 

@@ -113,14 +113,14 @@ def test_time_left_counts_the_last_epoch_that_only_the_end_tells(ledger):
 
 
 def test_time_left_expects_a_third_of_those_at_a_level_to_go_on(folder):
-    ledger = start(folder, trials=9, epochs=9)  # all to epoch 3, three to epoch 9
+    ledger = start(folder, trials=9, epochs=6)  # all to epoch 2, three to epoch 6
     clock = Clock(ledger)
     number = ledger.propose().number
-    for done in (1, 2, 3):
-        ledger.note_epoch(number, epoch(done, 0.3, last=9))
+    for done in (1, 2):
+        ledger.note_epoch(number, epoch(done, 0.3, last=6))
     clock.note(number)
     clock.started = time.monotonic() - 10
-    assert clock.left_s() == pytest.approx(10 / 3 * (9 * 3 + 3 * 6 - 3), rel=0.01)
+    assert clock.left_s() == pytest.approx(10 / 2 * (9 * 2 + 3 * 4 - 2), rel=0.01)
 
 
 def test_time_left_counts_the_clips_of_each_split(folder):

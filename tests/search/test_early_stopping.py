@@ -77,9 +77,9 @@ def test_of_equals_the_loneliest_go_on():
 def test_who_has_gone_on_is_not_promoted_again_and_keeps_its_place():
     made = halving([(0.9, 1), (0.5, 1), (0.4, 1), (0.3, 1), (0.2, 1), (0.1, 1)])
     assert made.promotable() == [0, 1]
-    made.go_on(0, 3)
+    made.go_on(0, 2)
     assert made.promotable() == [1]
-    made.note(1, 4, (0.6, 1))  # seen on its way up
+    made.note(1, 3, (0.6, 1))  # seen on its way up
     assert made.promotable() == []
 
 
@@ -100,8 +100,8 @@ def test_highest_levels_first():
 
 def test_it_says_where_a_trial_stands():
     made = halving([(0.9, 1), (0.5, 1), (0.4, 1)])
-    made.go_on(0, 3)
-    assert made.why(1, 3) == "epoch 3: number 2 of the 3 trials that got there, of which 1 went on"
+    made.go_on(0, 2)
+    assert made.why(1, 2) == "epoch 2: number 2 of the 3 trials that got there, of which 1 went on"
 
 
 def test_crowding_is_nsga_iis():

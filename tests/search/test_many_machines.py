@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import NullPool, create_engine, text
 
 from search import cluster as cluster_module
 from search.cluster import ClusterError, joined_cluster
-from search.storage import StorageError
+from search.storage import Postgres, StorageError
 from search.study import StudyFolder, learning_curve
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +76,7 @@ def test_a_search_goes_on_when_one_of_its_machines_is_lost(two_nodes, tiny, tmp_
     assert {reason.partition(":")[0] for reason in reasons} == {"node lost"}, reasons
     kept = sorted(path.relative_to(places).as_posix() for path in places.rglob("*") if path.is_file())
     assert kept == [f"wide/trials/{trial.number}/checkpoint.safetensors" for trial in trials]
-    assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "search.yaml"]
+    assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "search.yaml", "space.npz"]
     assert not elsewhere.is_locked()
 
     export = ["export", "wide", "--results", elsewhere.path.parent, "--out", tmp_path / "best"]
@@ -102,3 +103,26 @@ def test_a_cluster_that_is_not_there_is_named(address, told, monkeypatch):
     with pytest.raises(ClusterError) as error, joined_cluster(address):
         pass
     assert str(error.value).startswith(told)
+
+
+@pytest.mark.slow
+def test_a_search_whose_study_the_server_let_go_of_ends_and_says_so(tiny, tmp_path, postgres_url):
+    asked = [
+        sys.executable, "-m", "search", "search", tiny, "--space", "isotropic", "--study", "lost", "--trials", 3,
+        "--epochs", EPOCHS, "--no-fast", "--storage", postgres_url, "--cache", tmp_path / "cache",
+        "--set", "batch_size=12", *SMALL,
+    ]  # fmt: skip
+    search = subprocess.Popen(
+        list(map(str, asked)), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+    told, engine = [], create_engine(Postgres.parse(postgres_url).url, poolclass=NullPool)
+    for line in search.stdout:
+        told.append(line)
+        if "epoch 1/" in line:
+            with engine.connect() as other:
+                other.execute(text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"))
+    search.communicate()
+    assert search.returncode == 2, "".join(told)
+    assert "has let go of the study lost, and another search may have it now" in told[-1]
+    assert "go on with `scenefront resume lost`" in told[-1]

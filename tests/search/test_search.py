@@ -15,6 +15,7 @@ from filelock import FileLock
 from network_observer import observe
 
 from objectives.goals import DEFAULT_GOALS
+from search.priced import MAX_KEPT, SPACE, read_space
 from search.study import StudyFolder
 from search.table import front_table, trials_table
 
@@ -70,6 +71,10 @@ def test_a_search_trains_what_fits_and_nothing_else(finished):
     assert len(rejected) >= 1
     assert (rejected["epoch"] == 0).all()
     assert not any((folder.path / "trials" / str(number)).exists() for number in rejected["number"])
+    for layers in (trial.user_attrs["layers"] for trial in folder.open().get_trials() if "epoch:1" in trial.user_attrs):
+        assert {"name", "kind", "params", "macs", "output_shape"} == set(layers[0])
+    priced, report = read_space(folder.path / SPACE)
+    assert len(priced["isotropic"].costs) == min(MAX_KEPT, report["architectures"]["isotropic"]["priced"]) > 0
     assert front_table(table, DEFAULT_GOALS)["state"].eq("complete").all()
     assert not front_table(table, DEFAULT_GOALS).empty
 
