@@ -80,7 +80,10 @@ def rows_table(
         objectives: Names of `GOALS`.
     """
     names = dict.fromkeys(chain.from_iterable(rows)) if rows else COLUMNS
-    columns = {name: [row.get(name, np.nan) for row in rows] for name in names}
+    columns: dict[str, list[Any]] = {name: [np.nan] * len(rows) for name in names}
+    for place, row in enumerate(rows):
+        for name, value in row.items():
+            columns[name][place] = value
     for place, number in enumerate(columns["number"] if continued else []):
         if number in continued:
             for name, value in continued_row(continued[number]).items():

@@ -135,7 +135,12 @@ def _answer_in_the_browser(app: dash.Dash) -> None:
 
 
 def _open_views(app: dash.Dash, shared: Shared) -> None:
-    @app.callback(Output("page", "children"), Input("opened", "data"), prevent_initial_call=True)
+    def give_up(error: Exception) -> list[Any]:
+        app.logger.error("a view cannot be shown", exc_info=error)
+        said = html.P(f"This view cannot be shown: {error}. The terminal says where it went wrong.", className="alert")
+        return [*_stores(Address(MISSING), "", {}), html.Main([html.H1("Nothing here"), said], className="view")]
+
+    @app.callback(Output("page", "children"), Input("opened", "data"), prevent_initial_call=True, on_error=give_up)
     def open_view(opened: Mapping[str, str]) -> list[Any]:
         address = parse(opened["path"], opened["search"])
         shown = shared.show(address, shared.theme(opened["theme"]))

@@ -16,6 +16,7 @@ GRAPH: dict[str, Any] = {
     "responsive": True,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
+UNBROKEN = "network"  # the column of words that are read along a line
 
 
 def in_browser(app: dash.Dash, function: str, *parts: Any, **more: Any) -> None:
@@ -28,18 +29,25 @@ def aria(**names: str) -> dict[str, Any]:
     return {f"aria-{name}": value for name, value in names.items()}
 
 
-def graph(name: str, figure: go.Figure, label: str, *, height: str = "26rem", **more: Any) -> html.Div:
-    """Give a figure with a name for those who do not see it; one that knows its height has that."""
+def graph(name: str, figure: go.Figure, label: str, *, height: str = "26rem", least: str = "0") -> html.Div:
+    """Give a figure with a name for those who do not see it; one that knows its height has that.
+
+    Args:
+        name: Its id.
+        figure: The figure.
+        label: What it shows.
+        height: As CSS has it.
+        least: The width below which it scrolls in itself.
+    """
     height = height if figure.layout.height is None else f"{figure.layout.height}px"
     drawn = dcc.Graph(
         id=name,
         figure=figure,
         responsive=True,
         config={**GRAPH, "toImageButtonOptions": {"filename": name, "scale": 2}},  # type: ignore[arg-type]
-        style={"height": height},
-        **more,
+        style={"height": height, "minWidth": least},
     )
-    return html.Div(drawn, role="group", className="figure", **aria(label=label))
+    return html.Div(drawn, role="group", className="figure scroll", **aria(label=label))
 
 
 def table(
@@ -56,7 +64,7 @@ def table(
     """
     if not rows:
         return html.P(empty, className="empty")
-    kinds = ["text" if name in texts else "" for name in head]
+    kinds = ["text line" if name == UNBROKEN else "text" if name in texts else "" for name in head]
     lines = [
         html.Tr(
             [

@@ -4,7 +4,7 @@ A table is that of `search.dashboard.reading.Reading`, or some of its rows.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ ARCHITECTURE = "architecture"
 WORST_LOG_LOSS = math.log(10)  # of who gives each of ten scenes the same probability
 ROOM = 1.1  # from the dearest network to the reference of a hypervolume
 MIN_TRIALS = 20  # to tell what matters: two of them are the best tenth
-MAX_TRIALS = 1_500  # of which it is told: more change little, and take long
+MAX_TRIALS = 3_000  # of which it is told: more change little, and take long
 BEST = 0.1
 MAX_LEVELS = 50  # values of a field that are told apart
 OVER = ("complete", "stopped", "failed")  # states of a trial that counts as one of those wanted
@@ -191,24 +191,39 @@ def _importances(rows: pd.DataFrame, target: str, fields: Sequence[str]) -> pd.D
     for name in fields:
         if rows[CONFIG + name].notna().all():
             coded[name] = _coded(rows[CONFIG + name])
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(storage=optuna.storages.InMemoryStorage())
     ranges = {name: distribution for name, (_, distribution) in coded.items()}
     columns = [column for column, _ in coded.values()]
-    for number, (value, *params) in enumerate(zip(worth.tolist(), *columns, strict=True)):
-        study._storage.create_new_trial(
-            study._study_id,
-            FrozenTrial(
-                number=number, state=TrialState.COMPLETE, value=value, datetime_start=None, datetime_complete=None,
-                params=dict(zip(coded, params, strict=True)), distributions=ranges, user_attrs={}, system_attrs={},
-                intermediate_values={}, trial_id=number,
-            ),
-        )  # fmt: skip
+    study = _Told(
+        FrozenTrial(
+            number=number, state=TrialState.COMPLETE, value=value, datetime_start=None, datetime_complete=None,
+            params=dict(zip(coded, params, strict=True)), distributions=ranges, user_attrs={}, system_attrs={},
+            intermediate_values={}, trial_id=number,
+        )
+        for number, (value, *params) in enumerate(zip(worth.tolist(), *columns, strict=True))
+    )  # fmt: skip
     found = optuna.importance.get_param_importances(
         study, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST), params=list(coded)
     )
     shares = sorted(found.items(), key=lambda each: (-each[1], fields.index(each[0])))
     return pd.DataFrame({"field": [name for name, _ in shares], "importance": [share for _, share in shares]})
+
+
+class _Told(optuna.Study):
+    """A study of given trials, to be minimized. One in memory would copy each of them, which takes most of the time."""
+
+    def __init__(self, trials: Iterable[FrozenTrial]) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storage = optuna.storages.InMemoryStorage()
+        super().__init__(optuna.create_study(storage=storage).study_name, storage)
+        self._told = list(trials)
+
+    def get_trials(
+        self,
+        deepcopy: bool = True,  # noqa: ARG002 - Optuna's
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Give the trials."""
+        return [trial for trial in self._told if states is None or trial.state in states]
 
 
 def _coded(column: pd.Series) -> tuple[list[Any], BaseDistribution]:

@@ -109,7 +109,7 @@ _ATTRIBUTES = table(
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A study as it stood.
+    """A study as it stood. It is shared: nobody may change what it holds.
 
     Attributes:
         folder: Where it lives.

@@ -14,6 +14,7 @@ from search.dashboard.address import BRUSH, BUDGET, COMPARISON, HOME, Address, l
 from search.dashboard.colours import DARK, LIGHT, Theme
 from search.dashboard.defaults import Defaults
 from search.dashboard.exporting import Exports
+from search.dashboard.parallel import categories, is_words
 from search.dashboard.reading import Reading
 from search.dashboard.studies import Studies
 from search.settings import SearchSettings
@@ -104,7 +105,24 @@ class Shown:
     def rows(self) -> pd.DataFrame:
         """The trials that the filter keeps."""
         table = self.study.table
-        return table[frames.brushed(table, self.brush)] if self.brush else table
+        if not self.brush:
+            return table
+        axes, mask = self.side_by_side, pd.Series(data=True, index=table.index)
+        numbers = {}
+        for name, ranges in self.brush.items():
+            if name in axes and is_words(axes[name]):
+                words = dict(enumerate(categories(axes[name])))
+                kept = [word for place, word in words.items() if any(low <= place <= high for low, high in ranges)]
+                mask &= table[name].astype(str).isin(kept)
+            else:
+                numbers[name] = ranges
+        return table[mask & frames.brushed(table, numbers)]
+
+    @cached_property
+    def side_by_side(self) -> pd.DataFrame:
+        """The trained networks by the columns in which they differ: the axes that a filter is drawn on."""
+        table = self.study.table
+        return frames.parallel(table[table["epoch"] > 0], self.study.varied)
 
     @cached_property
     def confirmed(self) -> StudyFolder | None:

@@ -21,6 +21,7 @@ from search.dashboard.colours import LIGHT
 from search.dashboard.shared import Shared, Shown
 from search.dashboard.studies import Studies
 from search.dashboard.views.heading import progress_text
+from search.dashboard.views.progress import AXIS_REM
 from search.page import page_html, plot_html, table_html
 from search.preflight_page import require_room
 from search.priced import SPACE, read_space
@@ -104,8 +105,13 @@ def _space(shown: Shown) -> Iterable[str]:
         surveys, report = read_space(shown.study.folder.path / SPACE)
     except ValueError:
         return
+    told = (
+        f'<span><i style="color:{colour}" aria-hidden="true">{sign}</i> {html.escape(what)}</span>'
+        for colour, sign, what in figures.space_legend(report, LIGHT)
+    )
+    yield f'<h2 id="space">Space</h2>\n<p class="legend">{" ".join(told)}</p>'
     for place, (title, figure) in enumerate(figures.space_figures(surveys, report, LIGHT).items()):
-        yield _section(f"space-{place}", f"Space: {title}", _figure(figure, f"plot-space-{place}", "26rem"))
+        yield _section(f"space-{place}", title, _figure(figure, f"plot-space-{place}", "26rem"))
 
 
 def _section(name: str, title: str, *parts: str) -> str:
@@ -114,22 +120,27 @@ def _section(name: str, title: str, *parts: str) -> str:
 
 def _figure(figure: go.Figure, name: str, height: str, *, is_first: bool = False) -> str:
     own = figure.layout.height
-    return plot_html(figure, name, is_first=is_first, height=height if own is None else f"{own:.0f}px")
+    drawn = plot_html(figure, name, is_first=is_first, height=height if own is None else f"{own:.0f}px")
+    axes = [len(trace.dimensions) for trace in figure.data if trace.type == "parcoords"]
+    if not axes:
+        return drawn
+    return f'<div class="scroll"><div style="min-width:{AXIS_REM * axes[0]:.0f}rem">{drawn}</div></div>'
 
 
 def _table(shown: Shown, rows: pd.DataFrame, label: str) -> str:
     several = rows["config.architecture"].nunique() > 1 if "config.architecture" in rows else False
     varied = [] if several else [f"config.{name}" for name in shown.study.varied if f"config.{name}" in rows]
     head = [
-        "trial", "state", *(["architecture", "network"] if several else []),
-        *(GOALS[name].title for name in shown.goals), *(name.removeprefix("config.") for name in varied),
+        "trial", "state", *(["architecture"] if several else []), *(GOALS[name].title for name in shown.goals),
+        *(["network"] if several else []), *(name.removeprefix("config.") for name in varied),
         "epoch", "origin", "reason",
     ]  # fmt: skip
     columns: list[Sequence[str]] = [
         [str(number) for number in rows["number"]],
         [("front" if on_front else state) for on_front, state in zip(rows["on_front"], rows["state"], strict=True)],
-        *([[str(value) for value in rows[name]] for name in ("config.architecture", "network")] if several else []),
+        *([[str(value) for value in rows["config.architecture"]]] if several else []),
         *([GOALS[name].text(float(value)) for value in rows[name]] for name in shown.goals),
+        *([[str(value) for value in rows["network"]]] if several else []),
         *([_text(value) for value in rows[name]] for name in varied),
         [f"{epoch}/{epochs}" if epoch else "" for epoch, epochs in zip(rows["epoch"], rows["epochs"], strict=True)],
         *([_short(str(value)) for value in rows[name]] for name in ("origin", "reason")),
@@ -150,6 +161,8 @@ def _short(text: str) -> str:
 
 
 STYLE = """.scroll { max-height: 40rem; overflow: auto; }
+.legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; }
+.legend i { font-style: normal; }
 thead th { position: sticky; top: 0; background: #fff; }
 th.text, td.text { text-align: left; }
 """

@@ -49,7 +49,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     return [
         *missing,
         html.P([hint, html.A("all trials", href=shown.link("trials")), "."], className="hint"),
-        html.Div(parts["compare-figures"], id="compare-figures"),
+        section("Figures", html.Div(parts["compare-figures"], id="compare-figures")),
         section("Learning curves", graph("compare-curves", parts["compare-curves"], "Learning curves of the trials")),
         section("Where they differ", html.Div(parts["compare-config"], id="compare-config")),
     ]

@@ -24,6 +24,8 @@ PARTS = {
     "search-history": "children",
 }
 
+AXIS_REM = 4.5  # width of an axis whose figures can be read
+
 
 def choices(_: Shown) -> Choices:
     """The filter is chosen in a figure, not by a control."""
@@ -33,7 +35,7 @@ def choices(_: Shown) -> Choices:
 def parts(shown: Shown) -> dict[str, Any]:
     """Draw the search."""
     study, theme = shown.study, shown.theme
-    parallel = figures.parallel_figure(frames.parallel(study.table, study.varied), shown.brush, theme)
+    parallel = figures.parallel_figure(shown.side_by_side, shown.brush, theme)
     parallel.update_layout(uirevision=shown.address.query.get("brush", ""))
     worst = frames.reference_point([study.table], shown.objectives, shown.limits)
     return {
@@ -48,7 +50,7 @@ def parts(shown: Shown) -> dict[str, Any]:
     }
 
 
-def layout(_: Shown, parts: Mapping[str, Any]) -> list[Any]:
+def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     """Put progress first, then what came of it, what matters and the filter."""
     return [
         html.Div(parts["search-facts"], id="search-facts"),
@@ -78,19 +80,17 @@ def layout(_: Shown, parts: Mapping[str, Any]) -> list[Any]:
             className="cards",
         ),
         section(
-            "All trials side by side",
+            "Trained networks side by side",
             html.P(
                 "Drag along an axis to keep a range of it, in all views of this study; a click on the axis removes it.",
                 className="hint",
             ),
-            html.Div(
-                graph(
-                    "search-parallel",
-                    parts["search-parallel"],
-                    "Trials as lines over their fields and figures",
-                    height="30rem",
-                ),
-                className="wide",
+            graph(
+                "search-parallel",
+                parts["search-parallel"],
+                "Trials as lines over their fields and figures",
+                height="30rem",
+                least=f"{AXIS_REM * len(shown.side_by_side.columns):.0f}rem",
             ),
         ),
         html.Div(parts["search-history"], id="search-history"),
@@ -128,7 +128,7 @@ def register(app: dash.Dash, shared: Shared) -> None:
         if not found:
             return html.P("Too few trials are trained to the end yet.", className="empty"), told
         drawn = figures.importance_figure(found, shown.theme)
-        return graph("search-importance-figure", drawn, "Importance of each field"), told
+        return graph("search-importance-figure", drawn, "Importance of each field", least="30rem"), told
 
 
 def importances(shown: Shown, goal: str) -> Any:

@@ -1,5 +1,6 @@
 """The space: what its networks cost, as they were priced before the search."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import dash
 from dash import html
 
 from search.dashboard import figures
-from search.dashboard.elements import code, graph, section, table
+from search.dashboard.elements import aria, code, graph, section, table
 from search.dashboard.shared import Choices, Shared, Shown
 from search.priced import SPACE, read_space
 from search.report import fits_lines, reach_lines, summary_lines
@@ -37,19 +38,27 @@ def layout(shown: Shown, _: Mapping[str, Any]) -> list[Any]:
         why = str(error) if path.exists() else "This study keeps no priced networks: an older search made it"
         return [
             html.P(f"{why}. The page that shows its space is written by", className="empty"),
-            code(f"scenefront preflight --config {folder.settings_file} --html space.html"),
+            code(f"scenefront preflight --config {shlex.quote(str(folder.settings_file))} --html space.html"),
         ]
     drawn = figures.space_figures(surveys, report, shown.theme)
     head, *rows = fits_lines(report)
     reach_head, *reach = reach_lines(report)
+    legend = [
+        html.Span([html.I(sign, style={"color": colour}, **aria(hidden="true")), f" {told}"])
+        for colour, sign, told in figures.space_legend(report, shown.theme)
+    ]
     return [
-        html.P([part for line in summary_lines(report) for part in (line, html.Br())], className="note"),
-        *(
-            section(title, graph(f"space-{place}", figure, title, height=f"{figure.layout.height or 400}px"))
-            for place, (title, figure) in enumerate(drawn.items())
+        html.Div([html.P(line, className="note") for line in summary_lines(report)], className="told"),
+        html.P(legend, className="legend"),
+        html.Div(
+            [
+                section(title, graph(f"space-{place}", figure, title, height="24rem"))
+                for place, (title, figure) in enumerate(drawn.items())
+            ],
+            className="cards",
         ),
         section("What fits", table(head, rows, "What fits", texts=("architecture", "worst limit"))),
-        section("How far each field reaches", table(reach_head, reach, "Reach of each field", texts=(reach_head[0],))),
+        section("How far each field reaches", table(reach_head, reach, "Reach of each field", texts=reach_head)),
     ]
 
 

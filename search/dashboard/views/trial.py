@@ -25,6 +25,7 @@ PARTS = {
     "trial-relatives": "children",
     "trial-history": "children",
     "trial-take": "children",
+    "trial-export": "disabled",
 }
 EXPLAINED = {
     "complete": "trained to the last epoch",
@@ -68,6 +69,7 @@ def parts(shown: Shown) -> dict[str, Any]:
         "trial-relatives": _relatives(shown, record),
         "trial-history": _history(record),
         "trial-take": _take(shown, record),
+        "trial-export": record.state != "complete",
     }
 
 
@@ -78,7 +80,9 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
         return html.Div(parts[name], id=name)
 
     is_known = bool(parts["trial-take"])
-    export = html.Button("Export this network", id="trial-export", className="button")
+    export = html.Button(
+        "Export this network", id="trial-export", className="button main", disabled=parts["trial-export"]
+    )
     return [
         part("trial-head"),
         html.Div(
@@ -94,6 +98,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
                 section("Relatives", part("trial-relatives")),
                 section("What happened", part("trial-history")),
             ],
+            className="stack",
             hidden=not is_known,
         ),
     ]

@@ -105,10 +105,12 @@ def _column(shown: Shown, name: str) -> dict[str, Any]:
     table = shown.study.table
     title = GOALS[name].title if name in GOALS else {"number": "trial", "on_front": "front"}.get(name, _field(name))
     column: dict[str, Any] = {"field": _field(name), "headerName": title}
+    if name == shown.quality:  # what was never trained has none and comes last
+        column |= {"initialSort": "desc" if GOALS[name].maximize else "asc", "initialSortIndex": 1}
     if name == "number":
         return {**column, "pinned": "left", "cellRenderer": "TrialLink", "filter": "agNumberColumnFilter", "width": 90}
     if name == "on_front":
-        return {**column, "width": 80}
+        return {**column, "width": 80, "initialSort": "desc", "initialSortIndex": 0}
     if pd.api.types.is_numeric_dtype(table[name]) and not pd.api.types.is_bool_dtype(table[name]):
         form = GOALS[name].form if name in GOALS else None
         written = f"d3.format('{form}')(params.value)" if form else None

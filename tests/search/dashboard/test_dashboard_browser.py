@@ -222,7 +222,7 @@ def test_a_row_opens_its_trial_and_boxes_choose_what_to_compare(open_view):
     page = open_view("/small/trials")
     page.wait_for_selector("#trials-grid .ag-row")
     for row in (0, 1):
-        page.locator("#trials-grid .ag-pinned-left-cols-container input[type=checkbox]").nth(row).check()
+        page.locator(f"#trials-grid .ag-pinned-left-cols-container [row-id='{row}'] input[type=checkbox]").check()
     page.get_by_role("link", name="Compare 0, 1").click()
     expect(page).to_have_url(re.compile(r"/small/compare\?trials=0,1$"))
     expect(page.locator("#compare-config")).to_contain_text("width")
