@@ -76,7 +76,7 @@ def figures() -> Iterator[Figure]:
 
 
 def _settings(space: str, trials: int) -> SearchSettings:
-    return SearchSettings(data="", space=space, trials=trials, epochs=1, early_stopping=False)
+    return SearchSettings(data="nowhere", space=space, trials=trials, epochs=1, early_stopping=False)
 
 
 def _trivial_trials(path: Path) -> Figure:
