@@ -229,7 +229,7 @@ class _Told(optuna.Study):
 def _coded(column: pd.Series) -> tuple[list[Any], BaseDistribution]:
     """Tell values by their place among all: numbers in their order, anything else as choices."""
     codes, levels = ordered_codes(column)
-    if not _is_ordered(column):
+    if not is_ordered(column):
         return codes.tolist(), CategoricalDistribution(range(len(levels)))
     if len(levels) <= MAX_LEVELS:
         return codes.tolist(), IntDistribution(0, len(levels) - 1)
@@ -237,7 +237,8 @@ def _coded(column: pd.Series) -> tuple[list[Any], BaseDistribution]:
     return ((ranks - ranks.min()) / (ranks.max() - ranks.min())).tolist(), FloatDistribution(0.0, 1.0)
 
 
-def _is_ordered(column: pd.Series) -> bool:
+def is_ordered(column: pd.Series) -> bool:
+    """Whether a column has numbers alone, which have an order, not words or switches."""
     levels = column.dropna().unique().tolist()
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in levels)
 
@@ -376,7 +377,7 @@ def brushed(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float
         if name not in table:
             raise ValueError(unknown("column", name, table.columns))
         column = table[name]
-        if _is_ordered(column):
+        if is_ordered(column):
             values = column.to_numpy(dtype=float, na_value=np.nan)
         else:
             codes, _ = ordered_codes(column)

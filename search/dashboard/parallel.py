@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from objectives.goals import GOALS
 from search.dashboard.colours import LIGHT, Theme
 from search.dashboard.drawn import empty_figure, stops
+from search.dashboard.frames import is_ordered, ordered_codes
 from search.drawing import numbers
 from search.page import BLUE, layout
 from search.report import si_text
@@ -78,15 +79,12 @@ def parallel_figure(
 
 def categories(column: pd.Series) -> list[str]:
     """Give the words of a column in the order of their places on its axis."""
-    levels = sorted(column.dropna().unique().tolist(), key=lambda value: (isinstance(value, str), value))
-    return [str(value) for value in levels]
+    return [str(value) for value in ordered_codes(column)[1]]
 
 
 def is_words(column: pd.Series) -> bool:
     """Whether a column has an axis of words, not of numbers."""
-    return not all(
-        isinstance(value, (int, float)) and not isinstance(value, bool) for value in column.dropna().unique().tolist()
-    )
+    return not is_ordered(column)
 
 
 def is_log_axis(column: pd.Series) -> bool:
@@ -107,8 +105,7 @@ def _dimension(column: pd.Series, ranges: Sequence[tuple[float, float]]) -> dict
     """Describe one axis; a trial without the value is drawn below the axis' end, where no brush finds it."""
     name = str(column.name)
     if is_words(column):
-        words = categories(column)
-        places = column.map(lambda value: -1.0 if pd.isna(value) else float(words.index(str(value)))).to_numpy(float)
+        words, places = categories(column), ordered_codes(column)[0].astype(float)
         ticks, texts = [float(place) for place in range(len(words))], [html.escape(word) for word in words]
         ranges = [(max(low, 0.0) - 0.25, min(high, len(words) - 1.0) + 0.25) for low, high in ranges]
         low, high = -0.25, len(words) - 0.75

@@ -340,7 +340,7 @@ def read_trial(folder: StudyFolder, number: int) -> TrialRecord:
     settings = folder.settings()
     budget = None if settings.train else settings.limits()
     postgres = None if settings.storage is None else Postgres.parse(settings.storage)
-    is_locked = folder.is_locked_here() or (postgres is not None and postgres.is_locked(folder.name))
+    is_locked = folder.is_locked()
     try:
         with _connected(folder, postgres) as (connection, study_id):
             texts = _study_attributes(connection, study_id)
