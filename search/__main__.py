@@ -259,7 +259,8 @@ def price(
 
     NAME is an architecture or a published network: `scenefront published` lists those.
     """
-    from search.export import cost_report, read_config
+    from search.export.cost import cost_report
+    from search.export.reading import read_config
     from search.pricing import find_trial
     from search.trial_config import TrialConfig
 
@@ -331,7 +332,7 @@ def export(
     study: str | None, results: Path, trial: str, target: Path | None, where: Path | None, cache: Path | None
 ) -> None:
     """Write a trained network of STUDY to a folder of its own: config, weights, report on the evaluation clips."""
-    from search.export import best_trial, export_trial
+    from search.export.writing import best_trial, export_trial
 
     folder = find_study(results, study)
     if trial != "best" and not trial.isdigit():
@@ -358,7 +359,7 @@ def export(
 @json_option
 def evaluate(folder: Path, data: Path, split: str, cache: Path | None, as_json: bool) -> None:
     """Measure an EXPORT on the evaluation clips of DATA."""
-    from search.export import load_export
+    from search.export.reading import load_export
     from search.inference import evaluate_export
 
     quality = evaluate_export(load_export(folder), data, split, cache)
@@ -383,7 +384,7 @@ def _print_quality(quality: Quality) -> None:
 def predict(folder: Path, sounds: tuple[Path, ...], device: str | None, as_json: bool) -> None:
     """Tell the scene of each WAV file with an EXPORT."""
     from data.layout import DataError
-    from search.export import load_export
+    from search.export.reading import load_export
     from search.inference import predict as predict_file
 
     network = load_export(folder)

@@ -13,7 +13,8 @@ from data.front_end import FrontEnd
 from data.layout import DataError, read_scenes
 from data.wav import read_wav
 from objectives.quality import Quality
-from search.export import Export, ExportError, measure_export
+from search.export.measuring import measure_export
+from search.export.reading import Export, ExportError
 
 WINDOW_S = 1.0  # what the networks were trained on
 MIN_DURATION_S = 0.1

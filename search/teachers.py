@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from data.layout import Scenes
-from search.export import ANSWERING, load_export
+from search.export.reading import ANSWERING, load_export
 from search.user_module import file_digest
 from training.loop import default_device
 from training.material import Material

@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 
 from objectives.front import non_dominated_rank
 from objectives.goals import directions
-from search.export import read_config
+from search.export.reading import read_config
 from search.names import unknown
 from search.plan import Plan
 from search.pricing import Survey, price

@@ -9,7 +9,8 @@ import torch
 from data.demo import DemoConfig, write_demo
 from data.layout import read_scenes
 from search.checkpoints import study_checkpoints
-from search.export import ANSWERING, ExportError, export_trial, load_export
+from search.export.reading import ANSWERING, ExportError, load_export
+from search.export.writing import export_trial
 from search.inference import evaluate_export, predict
 from search.ledger import Ledger
 from search.plan import make_plan

@@ -6,7 +6,7 @@ import soundfile
 import torch
 
 from data.front_end import FRONT_ENDS, FrontEnd
-from search.export import Export
+from search.export.reading import Export
 from search.inference import predict
 from search.trial_config import TrialConfig
 

@@ -11,7 +11,8 @@ from objectives.budget import BUDGETS
 from objectives.quality import measure_quality
 from search.branch import Branch
 from search.checkpoints import study_checkpoints
-from search.export import cost_report, export_trial
+from search.export.cost import cost_report
+from search.export.writing import export_trial
 from search.ledger import Ledger
 from search.plan import make_plan
 from search.pricing import price, require_prunable, survey
