@@ -72,6 +72,8 @@ class Halving:
         one_in_first: Of the trials that end the first level, one in so many goes on.
         one_in_later: The same of every later level.
         expected: Values that are expected of trials at the end, to rank them by; others are ranked as they stand.
+        work: What an epoch of each trial takes, in any unit.
+        takes_bargains: Whether trials of the best front go on at once that take little; see `_bargains`.
     """
 
     levels: Sequence[Level]
@@ -79,6 +81,8 @@ class Halving:
     one_in_first: int = ONE_IN_FIRST
     one_in_later: int = ONE_IN_LATER
     expected: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    work: dict[int, float] = field(default_factory=dict)
+    takes_bargains: bool = True
     _arrived: list[dict[int, tuple[float, ...]]] = field(default_factory=list)
     _gone_on: list[set[int]] = field(default_factory=list)
 
@@ -98,8 +102,9 @@ class Halving:
         """Say how many trials must come to the end of a level, the first being 0, for one to go on."""
         return self.one_in_later if rung else self.one_in_first
 
-    def note(self, number: int, epoch: int, values: Sequence[float]) -> bool:
-        """Take in what a trial reached; return whether a level that is not the last ends there."""
+    def note(self, number: int, epoch: int, values: Sequence[float], work: float = 1.0) -> bool:
+        """Take in what a trial reached, and what an epoch of it takes; return whether a lower level ends there."""
+        self.work[number] = work
         for rung, level in enumerate(self.levels[:-1]):
             if epoch == level.end:
                 self._arrived[rung][number] = tuple(values)
@@ -116,6 +121,8 @@ class Halving:
 
     def rename(self, old: int, new: int) -> None:
         """Have another trial take a trial's place."""
+        if old in self.work:
+            self.work[new] = self.work[old]
         for arrived in self._arrived:
             if old in arrived:
                 arrived[new] = arrived.pop(old)
@@ -126,11 +133,27 @@ class Halving:
 
     def promotable(self) -> list[int]:
         """Give the trials that may go on now, those of the highest level first, of each level the best first."""
-        return [
+        found = [
             number
             for rung in range(len(self.levels) - 2, -1, -1)
-            for number in self._best(rung, len(self._arrived[rung]) // self.one_in(rung))
+            for number in (*self._best(rung, len(self._arrived[rung]) // self.one_in(rung)), *self._bargains(rung))
         ]
+        return list(dict.fromkeys(found))
+
+    def _bargains(self, rung: int) -> list[int]:
+        """Give the trials of the best front at a level that cost less to finish than to judge a large one.
+
+        All epochs that are left of such a training take no longer than the first level of the largest that got there:
+        for others to come and be compared with it would cost more than it does. So the cheap end of the front is there
+        early, whatever the first-comers are.
+        """
+        if not self.takes_bargains or self.levels[rung].split != self.levels[-1].split:
+            return []  # on more clips an epoch takes longer
+        arrived = self._arrived[rung]
+        most = max((self.work[number] for number in self._arrived[0]), default=0.0) * self.levels[0].end
+        left = self.levels[-1].end - self.levels[rung].end
+        cheap = {number for number in arrived if self.work[number] * left <= most}
+        return [number for number in self._front(rung) if number in cheap and number not in self._gone_on[rung]]
 
     def promotable_at_last(self, closed: int) -> list[int]:
         """Give the trials that may go on when no others come: places are rounded up, so that the best always does.
@@ -158,13 +181,22 @@ class Halving:
 
     def _order(self, rung: int) -> list[int]:
         """Order the trials that ended a level, the best first: by front, and on each front the loneliest first."""
+        return [number for number, _ in self._ranked(rung)]
+
+    def _front(self, rung: int) -> list[int]:
+        """Give the best front of a level, the loneliest first."""
+        return [number for number, rank in self._ranked(rung) if rank == 0]
+
+    def _ranked(self, rung: int) -> list[tuple[int, int]]:
+        """Give the trials that ended a level with the front that each is on, the best first; 0 is the best front."""
         numbers = sorted(self._arrived[rung])
         if not numbers:
             return []
         values = np.array([self.expected.get(number, self._arrived[rung][number]) for number in numbers], dtype=float)
         ranks = non_dominated_rank(values, self.maximize)
         lonely = crowding(values, ranks)
-        return [numbers[index] for index in sorted(range(len(numbers)), key=lambda i: (ranks[i], -lonely[i], i))]
+        order = sorted(range(len(numbers)), key=lambda i: (ranks[i], -lonely[i], i))
+        return [(numbers[index], int(ranks[index])) for index in order]
 
 
 def crowding(values: np.ndarray, ranks: np.ndarray) -> np.ndarray:

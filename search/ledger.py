@@ -433,7 +433,7 @@ class Ledger:
     def _note(self, proposal: Proposal, epoch: Mapping[str, Any]) -> bool:
         self._advise(proposal)
         values = values_of(self._ranked, epoch, self._costs(proposal))
-        return self.halving.note(proposal.number, epoch["epoch"], values)
+        return self.halving.note(proposal.number, epoch["epoch"], values, float(proposal.cost.macs))
 
     def _costs(self, proposal: Proposal) -> dict[str, Any]:
         return {**proposal.cost.to_dict(), LATENCY: proposal.latency_ms}

@@ -12,16 +12,18 @@ from optuna.trial import Trial
 
 from models import ARCHITECTURES
 from objectives.budget import BUDGETS, UNLIMITED, Budget
+from objectives.goals import first_cost
 from search.branch import Branch
 from search.members import member_branches, trainings
 from search.names import unknown
-from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, survey
+from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, price, survey
 from search.ranges import EmptySpaceError, draw, largest, narrow, take
 from search.recipes import find_recipe, values_held
 from search.repair import descend, repairs
 from search.seeds import SEED
 from search.settings import SearchSettings, is_space_file
 from search.space_file import NUM_SAMPLED, find_space
+from search.study import LATENCY
 from search.trial_config import OWNED, TrialConfig, Value, field_types
 from search.view import ARCHITECTURE
 from spaces import Space
@@ -31,6 +33,8 @@ SWA_EPOCHS = "swa_epochs"
 # Held where there is no folder of impulse responses.
 WITHOUT_RESPONSES: Mapping[str, Value] = {"impulse_response_p": 0.0, "simulated_devices": 0}
 MIN_STEPS = 15  # an epoch, in the start from the published settings: what 32 epochs of small data need to learn
+SMALL = 0.1  # of what a published network costs, in the start from the other end of the front
+SMALL_TRIALS = 0.25  # of a search's trials, at most, that the starts from both ends may take
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,35 @@ class Plan:
             wanted = branch.published(instead)
             fitting = repairs(surveys[name], self.budget, self.settings.precision, wanted)
             found[name] = wanted, {**wanted, **next(fitting, {})}
+        return found
+
+    def small_starts(
+        self, surveys: Mapping[str, Survey], num_clips: int
+    ) -> dict[str, tuple[dict[str, Value], dict[str, Value]]]:
+        """Give the other end of the front to begin with: each of `starts`, shrunk until it costs a `SMALL` share.
+
+        Nothing where one best network is searched, where no cost that is priced counts, or where these would take more
+        than `SMALL_TRIALS` of the trials together with `starts`.
+
+        Args:
+            surveys: Of the branches.
+            num_clips: To train on.
+
+        Returns:
+            As `starts`; architectures without a network that small are left out.
+        """
+        settings, cost = self.settings, first_cost(self.settings.objectives)
+        is_few = 2 * len(self.branches) > SMALL_TRIALS * settings.trials
+        if settings.mode != "front" or settings.train or is_few or cost is None or cost == LATENCY:
+            return {}
+        found = {}
+        for name, (wanted, start) in self.starts(surveys, num_clips).items():
+            priced = self.branches[name].pricer(list(self.branches[name].cost_ranges), settings.precision)
+            limit = SMALL * getattr(price(self.branches[name].config(start), settings.precision), cost)
+            for network in surveys[name].by_distance(start):
+                if getattr(priced(list(network.values())), cost) <= limit:
+                    found[name] = wanted, {**start, **network}
+                    break
         return found
 
     def survey(

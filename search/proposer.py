@@ -37,7 +37,8 @@ PATIENCE = 10  # rejections in a row; then the last proposal is repaired
 EVEN_SHARE = 0.5  # of the trials whose architecture is drawn with no regard to what was learned
 SAMPLED_EVERY = 6  # where something is expected, one proposal in so many is the sampler's, of any architecture
 MAX_LOOKED_AT = 100  # repairs that come to what was handed out already
-PUBLISHED, START, SPREAD, REPAIRED, EXPECTED = "published", "start", "sobol", "repaired", "expected"  # kinds of origin
+# Kinds of origin.
+PUBLISHED, SMALL, START, SPREAD, REPAIRED, EXPECTED = "published", "small", "start", "sobol", "repaired", "expected"
 NUM_REDRAWN = 20  # other ways to train, where every network was handed out with the wanted one
 MAX_REPAIRS = 20  # in a row that came to nothing new; then nothing new is left
 
@@ -109,10 +110,11 @@ class Proposer:
             for trial in trials
             if ORIGIN in trial.user_attrs and trial.user_attrs.get(REJECTED, {}).get("kind") != "interrupted"
         ]
-        started = {origin[ARCHITECTURE] for origin in asked if origin["kind"] == PUBLISHED}
-        for name, (wanted, start) in self.plan.starts(self.surveys, num_clips).items():
-            if name not in started:
-                self._enqueue(PUBLISHED, name, wanted, start)
+        started = {(origin["kind"], origin[ARCHITECTURE]) for origin in asked if ARCHITECTURE in origin}
+        for kind, starts in ((PUBLISHED, self.plan.starts), (SMALL, self.plan.small_starts)):
+            for name, (wanted, start) in starts(self.surveys, num_clips).items():
+                if (kind, name) not in started:
+                    self._enqueue(kind, name, wanted, start)
         self._enqueue_others([origin["place"] for origin in asked if origin["kind"] == START])
 
     def _enqueue_others(self, asked: Sequence[int]) -> None:

@@ -98,6 +98,35 @@ def test_highest_levels_first():
     assert made.promotable() == [11, 2]
 
 
+LONG = levels_of_epochs("fold1", 32, early_stopping=True)  # judged after 3 and 10 epochs
+
+
+@pytest.mark.parametrize(("work", "goes_on"), [(3.0, [1]), (3.2, [])])
+def test_what_costs_less_to_finish_than_to_judge_a_large_one_goes_on_at_once(work, goes_on):
+    made = Halving(LONG, (True, False))
+    made.note(0, 3, (0.5, 30.0), work=30.0)
+    made.note(1, 3, (0.2, work), work=work)  # 29 epochs are left of it, and 3 of the other were 90
+    assert made.promotable() == goes_on
+
+
+def test_a_bargain_is_of_the_best_front_and_goes_on_once():
+    made = Halving(LONG, (True, False))
+    for number, values in enumerate([(0.5, 30.0), (0.2, 2.0), (0.1, 2.5)]):
+        made.note(number, 3, values, work=values[1])
+    made.go_on(1, 3)
+    made.go_on(0, 3)
+    assert made.promotable() == []
+    made.note(1, 10, (0.3, 2.0), work=2.0)  # at the next level 22 epochs are left
+    assert made.promotable() == [1]
+
+
+def test_there_are_no_bargains_where_later_levels_are_on_more_clips():
+    made = Halving(levels_of_splits(["5", "100"], 4), (True, False))
+    made.note(0, 4, (0.5, 30.0), work=30.0)
+    made.note(1, 4, (0.2, 1.0), work=1.0)
+    assert made.promotable() == []
+
+
 def test_it_says_where_a_trial_stands():
     made = halving([(0.9, 1), (0.5, 1), (0.4, 1)])
     made.go_on(0, 2)

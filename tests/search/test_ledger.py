@@ -413,7 +413,7 @@ def test_the_published_start_is_not_lost_to_a_kill_before_it_was_priced(folder):
 def test_a_rung_passed_while_nobody_listened_is_judged_all_the_same(folder):
     ledger = start(folder)
     for number in range(100, 102):
-        ledger.halving.note(number, 3, (0.9, 10.0))
+        ledger.halving.note(number, 3, (0.9, 10.0), work=1e9)
     number = ledger.propose().number
     assert ledger.note_epoch(number, epochs(1, 5, 0.1)) == ""  # it is past it: nobody can stop it there any more
     assert ledger.halving.promotable() == [100]

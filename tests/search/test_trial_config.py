@@ -47,6 +47,24 @@ def test_the_first_configurations_of_every_space_fit(space):
     assert all(plan.budget.fits(price(config, "fp16")) for config in found.values())
 
 
+def small_starts(space, **values):
+    plan = make_plan(SearchSettings(data="nowhere", space=space, **values), num_classes=10)
+    surveys = plan.survey(num_drawn=2_000)
+    return plan, plan.starts(surveys, 960), plan.small_starts(surveys, 960)
+
+
+def test_a_front_is_begun_at_its_cheap_end_too_trained_as_the_other_end_is():
+    plan, large, small = small_starts("isotropic", objectives=("macro_accuracy", "params"))
+    ends = [plan.config(each["isotropic"][1]) for each in (large, small)]
+    assert ends[0].recipe == ends[1].recipe
+    assert price(ends[1], "fp16").params <= price(ends[0], "fp16").params / 10
+
+
+@pytest.mark.parametrize("values", [{"mode": "best"}, {"trials": 7}, {"objectives": ("macro_accuracy", "log_loss")}])
+def test_there_is_no_cheap_end_where_none_is_wanted_or_it_would_take_too_many_trials(values):
+    assert small_starts("isotropic", **values)[2] == {}
+
+
 def test_the_front_end_decides_what_the_network_hears():
     config = TrialConfig.from_values("isotropic", {"front_end": "bcresnet", "patch": 4})
     assert (config.network.in_channels, config.input_shape) == (3, (3, 128, 44))
