@@ -13,6 +13,12 @@ TINY_CLASSES = ("airport", "bus", "park")
 TINY_DEVICES = ("a", "b", "s1", "s4")
 
 
+def pytest_configure(config):
+    """Have processes that test side by side keep to a core each."""
+    if hasattr(config, "workerinput"):
+        torch.set_num_threads(1)
+
+
 def pytest_collection_modifyitems(items):
     """Skip what needs a GPU where there is none."""
     for item in items:
