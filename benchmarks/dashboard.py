@@ -6,7 +6,7 @@ Networks, their prices and why they were rejected are real; what training them g
 import json
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -83,12 +83,23 @@ def _make_study(folder: Path, number: int, count: int) -> StudyFolder:
             HISTORY: [{"at": STARTED.isoformat(), "trials": 0}],
         },
     )
+    write_trials(study, settings.space, _trials(settings, count, np.random.default_rng(number)))
+    return study
+
+
+def write_trials(study: StudyFolder, space: str, trials: Iterable[Mapping[str, Any]]) -> None:
+    """Write trials into a study at once, as rows of its database: Optuna would take minutes for thousands.
+
+    Args:
+        study: Without trials.
+        space: That it searches.
+        trials: Number, state, times, values and attributes of each, and its goals where it has any.
+    """
     ranges = {name: (each, distribution_to_json(each)) for name, each in widest(SPACES[space]).items()}
     with closing(sqlite3.connect(study.database)) as database, database:
         (study_id,) = database.execute("SELECT study_id FROM studies").fetchone()
-        for trial in _trials(settings, count, np.random.default_rng(number)):
+        for trial in trials:
             _insert(database, study_id, trial, ranges)
-    return study
 
 
 def _trials(settings: SearchSettings, count: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:

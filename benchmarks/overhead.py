@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from optuna.distributions import CategoricalDistribution
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 from ray import tune
 from rich.console import Console
 
+from benchmarks.dashboard import write_trials
 from benchmarks.figure import Figure
 from data.device import num_cores
 from objectives.goals import DEFAULT_GOALS
@@ -30,7 +30,6 @@ from search.settings import SearchSettings
 from search.study import CONFIG, COST, EPOCH, QUALITY, REJECTED, RESULTS, STOPPED, StudyFolder
 from search.table import front_table, study_table
 from search.tune import Interruption, StudySearcher
-from search.view import ARCHITECTURE
 
 NUM_TRIVIAL = 200
 GOAL_S = 0.2  # a trivial trial
@@ -104,7 +103,8 @@ def _many_trials(path: Path) -> Figure:
     plan = make_plan(settings, num_classes=10)
     surveys = plan.survey()
     folder = StudyFolder(path / "large")
-    folder.create(settings, {}).add_trials(_trials(plan))
+    folder.create(settings, {})
+    write_trials(folder, settings.space, _trials(plan))
     started = time.perf_counter()
     front = front_table(study_table(folder), DEFAULT_GOALS)
     printed = time.perf_counter()
@@ -123,17 +123,16 @@ def _many_trials(path: Path) -> Figure:
     return Figure(f"a suggestion after {NUM_LARGE:,} trials", each, "s", SUGGESTION_GOAL_S, False, measured)
 
 
-def _trials(plan: Plan) -> list[FrozenTrial]:
+def _trials(plan: Plan) -> Iterator[dict[str, Any]]:
     """Make trials of every architecture, as a search leaves them."""
     rng = np.random.default_rng(0)
-    names, now = list(plan.branches), datetime.now()
-    found: list[FrozenTrial] = []
-    while len(found) < NUM_LARGE:
+    names, now, number = list(plan.branches), datetime.now(), 0
+    while number < NUM_LARGE:
         name = names[rng.integers(len(names))]
         branch = plan.branches[name]
-        values = {each: draw(distribution, rng) for each, distribution in branch.ranges.items()}
+        values = plan.named(branch, {each: draw(distribution, rng) for each, distribution in branch.ranges.items()})
         try:
-            config = plan.config(plan.named(branch, values))
+            config = plan.config(values)
             cost = price(config, plan.settings.precision)
         except ValueError:
             continue
@@ -148,14 +147,9 @@ def _trials(plan: Plan) -> list[FrozenTrial]:
         else:
             attributes |= {CONFIG: config.to_dict(), f"{EPOCH}1": epoch}
             attributes |= {QUALITY: epoch} if kind == "complete" else {STOPPED: "epoch 1"}
-        shared = {ARCHITECTURE: CategoricalDistribution(names)} | dict(branch.ranges)
-        found.append(
-            FrozenTrial(
-                number=len(found), trial_id=-1, value=None, datetime_start=now, datetime_complete=now,
-                state=TrialState.COMPLETE if kind == "complete" else TrialState.PRUNED,
-                values=[accuracy, float(cost.macs)] if kind == "complete" else None,
-                params={ARCHITECTURE: name, **values}, distributions=shared,
-                user_attrs=attributes, system_attrs={}, intermediate_values={},
-            )
-        )  # fmt: skip
-    return found
+        goals = {"goals": [accuracy, float(cost.macs)]} if kind == "complete" else {}
+        yield {
+            "number": number, "started": now, "ended": now, "values": values, "attributes": attributes,
+            "state": TrialState.COMPLETE if kind == "complete" else TrialState.PRUNED, **goals,
+        }  # fmt: skip
+        number += 1
