@@ -22,6 +22,7 @@ from search.command_confirm import confirm
 from search.command_dashboard import dashboard
 from search.command_extend import extend
 from search.command_front import front, plot, print_front, print_seeds
+from search.command_submit import submit
 from search.console import carry_out, err, fail, out
 from search.extend import history_lines
 from search.options import (
@@ -76,6 +77,7 @@ cli.add_command(plot)
 cli.add_command(confirm)
 cli.add_command(extend)
 cli.add_command(dashboard)
+cli.add_command(submit)
 
 
 @cli.command()
