@@ -138,7 +138,10 @@ class Material:
         def answer(shift: Shift) -> Tensor:
             return torch.cat([network(x).float() for x in self._evaluation(device, hearing, shift)])
 
-        log_probabilities = hearing.mean(self.front_end, answer)
+        return self.score(hearing.mean(self.front_end, answer))
+
+    def score(self, log_probabilities: Tensor) -> Quality:
+        """Score the answers to all evaluation clips: (N, K), natural logarithms."""
         rows = self.scenes.evaluate
         return measure_quality(
             log_probabilities.cpu().numpy(),
