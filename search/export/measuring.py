@@ -9,7 +9,7 @@ from data.layout import Scenes
 from objectives.quality import Quality
 from search.export.reading import Export, ExportError
 from training.loop import default_device
-from training.material import load_material
+from training.material import Material, load_material
 
 
 def measure_export(export: Export, scenes: Scenes, cache: Path | None) -> Quality:
@@ -24,6 +24,23 @@ def measure_export(export: Export, scenes: Scenes, cache: Path | None) -> Qualit
         DataError: The sound cannot be read.
         ExportError: The data has scenes that the network does not know.
     """
+    device = default_device()
+    return material_for(export, scenes, None, cache).evaluate(export.network.to(device), device, export.hearing)
+
+
+def material_for(export: Export, scenes: Scenes, responses: Path | None, cache: Path | None) -> Material:
+    """Open a data set as an export hears it, its scenes numbered as the network's outputs are.
+
+    Args:
+        export: The network.
+        scenes: The data set.
+        responses: Folder of impulse responses, or None.
+        cache: Folder of the decoded sound; None: beside the data.
+
+    Raises:
+        DataError: The sound or the impulse responses cannot be read.
+        ExportError: The data has scenes that the network does not know.
+    """
     strange = [name for name in scenes.classes if name not in export.classes]
     if strange:
         raise ExportError(
@@ -32,6 +49,4 @@ def measure_export(export: Export, scenes: Scenes, cache: Path | None) -> Qualit
         )
     index = np.array([export.classes.index(name) for name in scenes.classes])
     scenes = replace(scenes, classes=export.classes, labels=index[scenes.labels])
-    material = load_material(scenes, export.config.front_end_config, None, cache)
-    device = default_device()
-    return material.evaluate(export.network.to(device), device, export.hearing)
+    return load_material(scenes, export.config.front_end_config, responses, cache)

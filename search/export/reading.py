@@ -34,12 +34,14 @@ class Export:
         classes: The scenes it tells apart, in the order of its outputs.
         network: With its weights, in eval mode; one that was trained for int8 rounds weights and activations to it.
         hearing: What is done to a clip before the network hears it.
+        quantizer: Has the network round; None for one that was not trained for int8.
     """
 
     config: TrialConfig
     classes: tuple[str, ...]
     network: nn.Module
     hearing: Hearing = PLAINLY
+    quantizer: Quantizer | None = None
 
 
 def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:
@@ -89,18 +91,18 @@ def load_export(folder: Path) -> Export:
         raise CheckpointError(f"{path} holds values that are not finite")
     put_weights(network, weights, path)
     network.eval()
-    return Export(config, classes, network, _made_to_answer(network, config, folder / ANSWERING))
+    return Export(config, classes, network, *_made_to_answer(network, config, folder / ANSWERING))
 
 
-def _made_to_answer(network: nn.Module, config: TrialConfig, path: Path) -> Hearing:
-    """Have a network round as it did when it was measured; give how it heard.
+def _made_to_answer(network: nn.Module, config: TrialConfig, path: Path) -> tuple[Hearing, Quantizer | None]:
+    """Have a network round as it did when it was measured; give how it heard, and what has it round.
 
     Raises:
         CheckpointError: The recipe needs something beside the weights that is missing, broken, or of another network.
     """
-    recipe, correction = config.recipe, None
+    recipe, correction, quantizer = config.recipe, None, None
     if not (recipe.quantize_share or recipe.spectrum_correction):
-        return Hearing.of(recipe, None)
+        return Hearing.of(recipe, None), None
     tensors, metadata = read_tensors(path)
     try:
         if recipe.quantize_share:
@@ -114,4 +116,4 @@ def _made_to_answer(network: nn.Module, config: TrialConfig, path: Path) -> Hear
             correction = SpectrumCorrection(gains, devices, (0,) * len(devices))
     except (ValueError, KeyError) as error:
         raise CheckpointError(f"{path} does not hold what the network needs to answer: {error}") from error
-    return Hearing.of(recipe, correction)
+    return Hearing.of(recipe, correction), quantizer
