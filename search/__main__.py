@@ -22,6 +22,7 @@ from search.command_dashboard import dashboard
 from search.command_export import bench, evaluate, export, predict
 from search.command_extend import extend
 from search.command_front import front, plot, print_front, print_seeds
+from search.command_quantize import quantize
 from search.console import carry_out, err, fail, out
 from search.extend import history_lines
 from search.options import (
@@ -72,6 +73,7 @@ cli.add_command(front)
 cli.add_command(plot)
 cli.add_command(confirm)
 cli.add_command(extend)
+cli.add_command(quantize)
 cli.add_command(dashboard)
 for _command in (export, evaluate, predict, bench):
     cli.add_command(_command)

@@ -131,10 +131,8 @@ def told(certificate: Mapping[str, Any]) -> list[str]:
     """Say what an export is: how well its files do, what it costs, and whether it fits."""
     cost, chosen, budget = certificate["cost"], certificate["validation"], certificate["budget"]
     before = f" ({chosen['macro_accuracy']:.3f} on the validation clips that it was chosen by)" if chosen else ""
-    lines = [
-        f"trial {certificate['trial']}: {cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), "
-        f"{cost['params']:,} parameters{before}"
-    ]
+    counts = f"{cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), {cost['params']:,} parameters"
+    lines = [f"trial {certificate['trial']}: {counts}{before}"]
     for name, quality in certificate["quality"].items():
         stored = certificate["files"][name]["bytes"]
         lines.append(
@@ -227,6 +225,6 @@ def bench(path: Path, architecture_file: Path | None, as_json: bool) -> None:
     out.print(terminal_table(rows, f"{measured['file']}, one thread"))
     memory = measured["memory_bytes"]
     out.print(
-        f"memory of a process of its own: {memory['peak'] / 1e6:.1f} MB at the most, {memory['more'] / 1e6:.1f} MB more "
-        "than before the export was read"
+        f"memory of a process of its own: {memory['peak'] / 1e6:.1f} MB at the most, {memory['more'] / 1e6:.1f} MB of "
+        "it for the export"
     )

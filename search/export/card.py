@@ -1,6 +1,7 @@
 """The card of an export: what it hears, how well, at what cost, and how to run it.
 
-All of it comes from the certificate and the config; no time of day is in it, so that the same trial gives the same card.
+All of it comes from the certificate and the config. No time of day is in it, so that the same trial gives the same
+card.
 """
 
 import json
@@ -31,7 +32,7 @@ def card(certificate: Mapping[str, Any], config: TrialConfig) -> tuple[str, list
     """
     title = f"{config.architecture}, trial {certificate['trial']} of {certificate['study']}"
     return title, [
-        *_summary(certificate, config),
+        *_summary(certificate),
         *_hears(certificate, config.front_end_config),
         *_quality(certificate),
         *_cost(certificate, config),
@@ -42,7 +43,7 @@ def card(certificate: Mapping[str, Any], config: TrialConfig) -> tuple[str, list
     ]
 
 
-def _summary(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
+def _summary(certificate: Mapping[str, Any]) -> list[Block]:
     cost, data, quality = certificate["cost"], certificate["data"], _of(certificate, WEIGHTS)
     scenes = ", ".join(data["classes"])
     best = f"{quality.macro_accuracy:.1%} of {data['evaluation_clips']:,} clips"
@@ -242,12 +243,12 @@ def _data(certificate: Mapping[str, Any]) -> list[Block]:
 def _limitations(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
     quality = _of(certificate, WEIGHTS)
     error = standard_errors(quality)["macro_accuracy"]
+    clips = f"The {certificate['data']['evaluation_clips']:,} evaluation clips"
     unseen = _devices(certificate, heard=False)
     points = [
         f"Whatever it hears it calls one of its {len(quality.classes)} scenes; it has no answer for anything else.",
         f"{_extremes(quality.by_class, 'scene')} {_extremes(quality.by_device, 'device')}",
-        f"By the number of evaluation clips alone the macro accuracy may be off by {100 * (error or 0):.1f} points (one "
-        "standard error).",
+        f"{clips} alone make the macro accuracy uncertain by {100 * (error or 0):.1f} points (one standard error).",
     ]
     if unseen:
         points.append(
@@ -291,13 +292,12 @@ def _running(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]
         Text("With SceneFront, on files of any length, rate and number of channels:"),
         Code("scenefront predict FOLDER street.wav\nscenefront evaluate FOLDER DATA\nscenefront bench FOLDER", "sh"),
     ]
-    on_device = []
-    for name in (MODEL, INT8):
-        if name in files:
-            on_device.append(
-                f"{name} takes a log-mel spectrogram (batch x {shape}, fp32) and gives the scores of the scenes before "
-                "softmax, in the order in which they are listed at the top. ONNX Runtime runs it."
-            )
+    on_device = [
+        f"{name} takes a log-mel spectrogram (batch x {shape}, fp32) and gives the scores of the scenes before softmax, "
+        "in the order in which they are listed at the top. ONNX Runtime runs it."
+        for name in (MODEL, INT8)
+        if name in files
+    ]
     on_device.append(
         f"The activations of a layer-by-layer int8 run take at most {certificate['cost']['peak_bytes']:,} bytes at one "
         "time, beside the weights."

@@ -55,7 +55,12 @@ def read_certificate(folder: Path) -> dict[str, Any]:
     missing = [name for name in NEEDED if name not in certificate]
     if missing:
         raise ExportError(f"{path} lacks {', '.join(missing)}")
-    files = certificate["files"]
+    _require_plain(path, certificate["files"])
+    return certificate
+
+
+def _require_plain(path: Path, files: object) -> None:
+    """Pass the files of a certificate: each in the folder itself, with a checksum, and those that all exports have."""
     if not isinstance(files, dict):
         raise ExportError(f"{path} must map files to their checksums, got {type(files).__name__}")
     for name, known in files.items():
@@ -66,7 +71,6 @@ def read_certificate(folder: Path) -> dict[str, Any]:
     unnamed = [name for name in (CONFIG, WEIGHTS) if name not in files]
     if unnamed:
         raise ExportError(f"{path} does not name {' and '.join(unnamed)}")
-    return certificate
 
 
 def _is_plain(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Certifying an export: each of its files measured as it runs, held against every budget, and named with its checksum."""
+"""Certifying an export: each file measured as it runs, held against every budget, and named with its checksum."""
 
 import json
 import shutil
