@@ -293,8 +293,8 @@ def _running(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]
         Code("scenefront predict FOLDER street.wav\nscenefront evaluate FOLDER DATA\nscenefront bench FOLDER", "sh"),
     ]
     on_device = [
-        f"{name} takes a log-mel spectrogram (batch x {shape}, fp32) and gives the scores of the scenes before softmax, "
-        "in the order in which they are listed at the top. ONNX Runtime runs it."
+        f"{name} takes a log-mel spectrogram (batch x {shape}, fp32) and gives the scores of the scenes before "
+        "softmax, in the order in which they are listed at the top. ONNX Runtime runs it."
         for name in (MODEL, INT8)
         if name in files
     ]

@@ -1,4 +1,4 @@
-"""A document of a few kinds of blocks, written as Markdown or as a page of HTML. Every text is escaped. Needs no torch."""
+"""A document of a few kinds of blocks, as Markdown or as a page of HTML. Every text is escaped. Needs no torch."""
 
 import html
 import re
@@ -96,10 +96,10 @@ def _markdown(block: Block) -> str:
 
 
 def _marked(text: str) -> str:
-    """Escape what Markdown would not leave as it is, and keep it on its line.
+    r"""Escape what Markdown would not leave as it is, and keep it on its line.
 
-    >>> _marked("a|b <i>\\n*c*")
-    'a\\\\|b \\\\<i\\\\> \\\\*c\\\\*'
+    >>> print(_marked("a|b <i>"))
+    a\|b \<i\>
     """
     return _MARKS.sub(r"\\\1", " ".join(text.split()))
 
@@ -118,8 +118,8 @@ def _html(block: Block, number: int) -> str:
         case Items(texts):
             return "<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in texts) + "</ul>"
         case Code(text, language):
-            label = f"lines of {language}"
-            return f'<pre tabindex="0" role="region" aria-label="{html.escape(label)}"><code>{html.escape(text)}</code></pre>'
+            label = html.escape(f"lines of {language}")
+            return f'<pre tabindex="0" role="region" aria-label="{label}"><code>{html.escape(text)}</code></pre>'
         case Table(title, head, rows, texts):
             label = f"table-{number}"
             return f'<h3 id="{label}">{html.escape(title)}</h3>\n{table_html(head, rows, label=label, texts=texts)}'

@@ -81,6 +81,6 @@ def _require_same(settings: SearchSettings, folder: StudyFolder) -> None:
     changed = [name for name in DECISIVE if before[name] != now[name]]
     if changed:
         raise ExportError(
-            f"{folder.path} was trained otherwise ({', '.join(changed)} differ); remove it to train again, or export it "
-            f"as it is: scenefront export {folder.address}"
+            f"{folder.path} was trained otherwise ({', '.join(changed)} differ); remove it to train again, or export "
+            f"it as it is: scenefront export {folder.address}"
         )
