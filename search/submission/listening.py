@@ -125,13 +125,9 @@ class Ear:
             if errors:
                 raise UndecodedError({error.path.name: error.detail for error in errors})
             waveforms = waveforms.to(self.device)
-            answers += [
-                (each, _probabilities(_in_batches(each, waveforms))) for each in alike if each.export.is_pipeline
-            ]
             by_front_end: dict[str, list[System]] = defaultdict(list)
             for system in alike:
-                if not system.export.is_pipeline:
-                    by_front_end[system.export.config.front_end].append(system)
+                by_front_end[system.export.config.front_end].append(system)
             for name, group in by_front_end.items():
                 answers += self._through(name, group, waveforms)
         return answers

@@ -7,13 +7,15 @@ from pathlib import Path
 from data.layout import NESTED
 from objectives.quality import Quality
 from search.export.certificate import CONFIG, read_certificate
-from search.export.reading import ANSWERING, Export, load_export
+from search.export.files import ANSWERING
+from search.export.opening import open_export
+from search.export.reading import Export
 from search.names import unknown
 from search.submission.edition import Edition, SubmissionError
 from search.submission.violation import Violation
 
 TORCH = "PyTorch"
-RUNTIMES = {".safetensors": TORCH, ".onnx": "ONNX Runtime", ".pte": "ExecuTorch"}  # by a file's suffix
+RUNTIMES = {".safetensors": TORCH, ".onnx": "ONNX Runtime"}  # by a file's suffix
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -50,7 +52,7 @@ class System:
 
     @property
     def runtime(self) -> str:
-        """What the file runs in; all but PyTorch on the processor."""
+        """What the file runs in: PyTorch on whatever device there is, all else on the processor."""
         return RUNTIMES[Path(self.file).suffix]
 
 
@@ -78,7 +80,7 @@ def read_system(split: str, place: Path, edition: Edition) -> System:
         split=split,
         place=folder,
         file=file,
-        export=load_export(folder / file),
+        export=open_export(folder / file),
         precision=found["precision"],
         macs=found["measured"]["macs"],
         params=certificate["cost"]["params"],

@@ -207,7 +207,7 @@ def test_systems_that_cannot_be_submitted_are_told(exports, places, sounds, tmp_
 
 
 def test_an_export_over_budget_and_one_of_other_scenes_are_told(places, sounds, data, tmp_path):
-    make_export(tmp_path / "large", data, "5", front_end="dcase24", width=256, depth=6, patch=5, epochs=1)
+    make_export(tmp_path / "large", data, "5", front_end="dcase24", width=256, depth=6, patch=5)
     other = write_tau(tmp_path / "other", {"tram": "lift", "airport": "harbour"})
     make_export(tmp_path / "other-export", other, "5")
     places = {**places, "5": tmp_path / "large", "10": tmp_path / "other-export"}
