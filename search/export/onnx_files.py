@@ -102,17 +102,11 @@ def pipeline_proto(export: Export) -> ModelProto:
     answers = [helper.make_node("Softmax", [LOGITS], ["probabilities_of_copies"], f"{FRONT_END}softmax", axis=1)]
     if len(shifts) > 1:
         num_classes = len(export.classes)
-        initializers.append(
-            helper.make_tensor(f"{FRONT_END}by_copy", TensorProto.INT64, [3], [len(shifts), -1, num_classes])
-        )
+        initializers.append(helper.make_tensor(f"{FRONT_END}by_copy", TensorProto.INT64, [3], [len(shifts), -1, num_classes]))
         initializers.append(helper.make_tensor(f"{FRONT_END}copies", TensorProto.INT64, [1], [0]))
         answers += [
-            helper.make_node(
-                "Reshape", ["probabilities_of_copies", f"{FRONT_END}by_copy"], ["copies"], f"{FRONT_END}by_copy"
-            ),
-            helper.make_node(
-                "ReduceMean", ["copies", f"{FRONT_END}copies"], [PROBABILITIES], f"{FRONT_END}mean", keepdims=0
-            ),
+            helper.make_node("Reshape", ["probabilities_of_copies", f"{FRONT_END}by_copy"], ["copies"], f"{FRONT_END}by_copy"),
+            helper.make_node("ReduceMean", ["copies", f"{FRONT_END}copies"], [PROBABILITIES], f"{FRONT_END}mean", keepdims=0),
         ]
     else:
         answers[0].output[0] = PROBABILITIES
