@@ -5,21 +5,15 @@ variant is measured from its file, through ONNX Runtime, on the evaluation clips
 results/int8.md; networks that are trained already are taken from `--kept`.
 """
 
-import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 import torch
 
-from benchmarks.figure import Figure
-from data.device import num_cores
 from data.layout import read_scenes
-from search.export.comparison import VARIANTS, Comparison, compare
+from search.export.comparison import Comparison, compare
 from search.export.measuring import material_for
 from search.export.reading import Export
 from search.trial_config import TrialConfig
