@@ -49,15 +49,13 @@ def quantize(
     from data.layout import read_scenes  # noqa: PLC0415  these take seconds
     from search.export.comparison import compare  # noqa: PLC0415
     from search.export.measuring import material_for  # noqa: PLC0415
-    from search.export.onnx_files import INT8  # noqa: PLC0415
+    from search.export.files import INT8  # noqa: PLC0415
     from search.export.reading import load_export  # noqa: PLC0415
 
     export = load_export(folder)
     material = material_for(export, read_scenes(data, split), impulse_responses, cache)
     with tempfile.TemporaryDirectory(prefix="scenefront-") as place:
-        comparison = compare(
-            export, material, Path(place), epochs=epochs, method=method, say=lambda text: err.print(text)
-        )
+        comparison = compare(export, material, Path(place), epochs=epochs, method=method, say=err.print)
         if as_json:
             told = {"evaluation_clips": comparison.num_clips, "variants": [v.to_dict() for v in comparison.variants]}
             click.echo(json.dumps(told, indent=2))
@@ -93,4 +91,5 @@ def comparison_lines(comparison: "Comparison") -> list[list[str]]:
 
 
 def _title(folder: Path, comparison: "Comparison") -> str:
-    return f"{folder.name} on {comparison.num_clips:,} evaluation clips; points lost with their 95 % interval, sizes in bytes"
+    clips = f"{comparison.num_clips:,} evaluation clips"
+    return f"{folder.name} on {clips}; points lost with their 95 % interval, sizes in bytes"

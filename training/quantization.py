@@ -203,9 +203,7 @@ class Quantizer:
     @torch.no_grad()
     def weights(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Give each layer's weight as a device stores it, with its batch norm folded in: see `quantized_weight`."""
-        return {
-            name: quantized_weight(heard_weight(layer), self._factor(name)) for name, layer in self.layers.items()
-        }
+        return {name: quantized_weight(heard_weight(layer), self._factor(name)) for name, layer in self.layers.items()}
 
     def tensors(self) -> dict[str, Tensor]:
         """Give all that a checkpoint or an export must hold: the range (2,) of each layer, by its name.

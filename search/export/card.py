@@ -17,6 +17,13 @@ from search.export.files import INT8, MODEL, PIPELINE, PROGRAM, WHAT
 from search.report import cost_table, layer_table, quality_tables
 from search.trial_config import TrialConfig
 
+LIMITED = {  # in words
+    "macs": "MACs",
+    "params": "parameters",
+    "size_bytes": "bytes",
+    "nonzero_bytes": "non-zero bytes",
+    "peak_bytes": "peak bytes",
+}
 PER_CLASS, PER_DEVICE, PER_GROUP = "by_class", "by_device", "by_group"
 
 
@@ -46,12 +53,12 @@ def card(certificate: Mapping[str, Any], config: TrialConfig) -> tuple[str, list
 def _summary(certificate: Mapping[str, Any]) -> list[Block]:
     cost, data, quality = certificate["cost"], certificate["data"], _of(certificate, WEIGHTS)
     scenes = ", ".join(data["classes"])
-    best = f"{quality.macro_accuracy:.1%} of {data['evaluation_clips']:,} clips"
+    clips = f"{data['evaluation_clips']:,} clips that it was not trained on"
     return [
         Text(
             f"Tells from one second of sound which of {len(data['classes'])} scenes it is: {scenes}. A network of "
-            f"{cost['params']:,} parameters and {cost['macs']:,} multiply-accumulates (MACs) a second of sound, right "
-            f"on {best} that it was not trained on (the mean over the scenes)."
+            f"{cost['params']:,} parameters and {cost['macs']:,} multiply-accumulates (MACs) a second of sound. On "
+            f"{clips} it is right in {quality.macro_accuracy:.1%} of the cases, each scene weighing the same."
         ),
         *([Text(f"Note: {note}") for note in certificate["notes"]]),
     ]
@@ -202,7 +209,9 @@ def _cost(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
 
 
 def _limits(verdict: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    measured = [f"{name} {found['measured'][name]:,} of {limit:,}" for name, limit in verdict["limits"].items()]
+    measured = [
+        f"{LIMITED[name]} {found['measured'][name]:,} of {limit:,}" for name, limit in verdict["limits"].items()
+    ]
     return ", ".join(measured) or "no limits"
 
 
@@ -252,7 +261,7 @@ def _limitations(certificate: Mapping[str, Any], config: TrialConfig) -> list[Bl
     ]
     if unseen:
         points.append(
-            f"It was not trained on recordings of {_listed(unseen)}; other devices are heard as well or worse."
+            f"It was not trained on recordings of {_listed(unseen)}."
         )
     rounded = _int8(certificate)
     if rounded is not None:
@@ -268,8 +277,8 @@ def _limitations(certificate: Mapping[str, Any], config: TrialConfig) -> list[Bl
 def _extremes(scores: Mapping[str, Score], what: str) -> str:
     best = max(scores, key=lambda name: scores[name].accuracy)
     worst = min(scores, key=lambda name: scores[name].accuracy)
-    if best == worst:
-        return f"Only one {what} was heard in evaluation: {best}."
+    if scores[best].accuracy == scores[worst].accuracy:
+        return f"Its accuracy is the same for every {what}: {scores[best].accuracy:.1%}."
     return (
         f"By {what} its accuracy lies between {scores[worst].accuracy:.1%} ({worst}) and {scores[best].accuracy:.1%} "
         f"({best})."

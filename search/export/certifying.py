@@ -102,7 +102,8 @@ def certify(
         files: By the name that each is to have in it.
         data: Folder of the data that it was measured on.
         cache: Folder of the decoded sound; None: beside the data.
-        notes: Sentences for the card, on what was done; they take the place of earlier ones that begin alike.
+        notes: Sentences for the card, on what was done. Those of before that begin with the name of a file that is
+            replaced are gone.
         say: Told what is being done.
 
     Returns:
@@ -117,9 +118,10 @@ def certify(
     verify(folder, certificate)
     scenes = read_scenes(data, certificate["data"]["split"])
     require_same_data(scenes, certificate["data"]["evaluation_sha256"])
+    before = [note for note in certificate["notes"] if note.partition(" ")[0] not in files]
     kept = [name for name in certificate["files"] if name not in {*files, CARD, CARD_PAGE}]
     facts = {name: value for name, value in certificate.items() if name not in {*MEASURED, "format", WRITTEN}} | {
-        "notes": [*_others(certificate["notes"], notes), *notes]
+        "notes": [*before, *notes]
     }
     with staged(folder) as stage:
         for name in kept:
@@ -129,12 +131,6 @@ def certify(
         known = {name: value for name, value in certificate["quality"].items() if name in kept}
         material = material_for(read_export(stage), scenes, None, cache)
         return write_certificate(stage, facts, material, known, say)
-
-
-def _others(before: Sequence[str], notes: Sequence[str]) -> list[str]:
-    """Give the notes of before that no new one is about: a note is about what its first word names."""
-    about = {note.partition(" ")[0] for note in notes}
-    return [note for note in before if note.partition(" ")[0] not in about]
 
 
 def require_same_data(scenes: Scenes, digest: str) -> None:

@@ -133,6 +133,7 @@ th { font-weight: 600; }
 th:first-child, .text { text-align: left; }
 td.text { white-space: normal; min-width: 8rem; }
 th, td { border-color: #C9D1D9; }
+.scroll + p { margin-top: .8rem; }
 pre { background: #EAEEF2; padding: .7rem; overflow-x: auto; font-size: .85rem; }
 ul { padding-left: 1.2rem; }
 @media (prefers-color-scheme: dark) {

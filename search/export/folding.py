@@ -72,4 +72,4 @@ def _plain_layer(layer: nn.Module) -> nn.Module:
         )  # type: ignore[arg-type] # the sizes are of its own kind # fmt: skip
     state = {"weight": weight} if layer.bias is None else {"weight": weight, "bias": layer.bias}
     plain.load_state_dict(state)
-    return plain
+    return plain.eval()

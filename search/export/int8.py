@@ -4,13 +4,13 @@
 
 What is rounded, and how, is as in `training/quantization.py`, so that a network which was trained for int8 answers from
 the file as it did when it was measured: weights with a scale for each output channel, batch norms folded in, and what a
-layer hears with one scale and one zero point. Such a network brings its ranges with it. Those of another are calibrated:
-ONNX Runtime's calibrators watch its layers on some training clips.
+layer hears with one scale and one zero point. Such a network brings its ranges with it; those of another are
+calibrated: ONNX Runtime's calibrators watch its layers on some training clips.
 
 The graph is of ONNX's own QuantizeLinear and DequantizeLinear, which every runtime knows and fuses into integer layers.
-ONNX Runtime's `quantize_static` would make it too, but rounds more (what layers give, not only what they hear; and never
-the clip where a norm hears it first), cannot take over a network's own weights, and stores 17 bytes a channel beside the
-weights where 6 do.
+ONNX Runtime's `quantize_static` would make one too, but rounds what layers give, not only what they hear, and never the
+clip where a norm hears it first, cannot take over a network's own weights, and stores 17 bytes a channel beside the
+weights, biases among them, where 7 do.
 
 Stored are: weights as int8; biases as int16 where every one of a layer fits, which is the same as int32, else as int32;
 what is left of batch norms as two fp16 numbers a channel; the weights of `float_layers`, and scales, as fp32.
@@ -142,7 +142,7 @@ def calibrated_ranges(export: Export, clips: Iterable[Tensor], method: str = DEF
     spans = {}
     for name in Quantizer(plain_network(export.network, export.config), export.config.input_shape).tensors():
         if name in heard:
-            spans[name] = torch.tensor([float(value) for value in found[heard[name]].range_value])
+            spans[name] = torch.tensor([np.asarray(value).item() for value in found[heard[name]].range_value])
         else:  # a norm that hears the clip
             spans[name] = torch.stack([torch.cat(kept).min(), torch.cat(kept).max()])
     return spans
@@ -298,9 +298,12 @@ class _Rounding:
         x = self._rounded(node.input[0], span)
         weight = f"{name}{WEIGHT}"
         if f"{weight}.scale" not in self._held:  # a layer that runs twice has one weight
-            self._hold(f"{weight}.scale", scale)
-            self._hold(f"{weight}.int8", steps.T if axis else steps)
-            self._add("DequantizeLinear", [f"{weight}.int8", f"{weight}.scale"], f"{weight}.rounded", axis=axis)
+            stored = [
+                self._hold(f"{weight}.int8", steps.T if axis else steps),
+                self._hold(f"{weight}.scale", scale),
+                self._hold(f"{weight}.zero", np.zeros(len(scale), np.int8)),  # ONNX Runtime wants it said
+            ]
+            self._add("DequantizeLinear", stored, f"{weight}.rounded", axis=axis)
         inputs = [x, f"{weight}.rounded"]
         if len(node.input) > 2 and node.input[2]:
             inputs.append(self._round_bias(name, self._held[node.input[2]], x.removesuffix(".rounded")))

@@ -19,11 +19,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 
 import onnx
 import torch
 from onnx import ModelProto, TensorProto, helper
+from safetensors.torch import save
 
 from data.front_end import FrontEnd
 from search.export.certificate import ExportError
@@ -38,6 +40,8 @@ OPSET = 21  # the first with 16-bit integers to dequantize from
 IR_VERSION = 10  # the one that came with it
 MAX_DIFFERENCE = 1e-4  # between what torch and a file make of the same sound
 TRACED_BATCH = 2  # one clip would be taken for the only size there is
+MAX_KEPT = 4
+_KEPT: dict[str, bytes] = {}  # graphs, by what they were traced from
 
 
 class NotExpressibleError(ExportError):
@@ -56,18 +60,29 @@ def write_model(path: Path, export: Export) -> None:
 
 def model_proto(export: Export) -> ModelProto:
     """Give what `write_model` writes; every layer's weight has the layer's name, `.weight` behind it."""
-    network = folded_network(export.network, export.config)
-    clip = torch.zeros(TRACED_BATCH, *export.config.input_shape)
-    with _quietly(), torch.no_grad():
-        program = torch.onnx.export(
-            network, (clip,), dynamo=True, opset_version=OPSET, input_names=[LOG_MEL], output_names=[LOGITS],
-            dynamic_shapes=({0: torch.export.Dim("batch")},), external_data=False, verbose=False,
-        )  # fmt: skip
-    assert program is not None
-    model = program.model_proto
-    _forget_the_making(model)
+    model = _traced(export)
     _describe(model, export)
     return model
+
+
+def _traced(export: Export) -> ModelProto:
+    """Give the graph of a network. Tracing takes seconds, and all files of an export need it: some are kept."""
+    network = folded_network(export.network, export.config)
+    key = sha256(repr(export.config).encode() + save(network.state_dict())).hexdigest()
+    if key not in _KEPT:
+        clip = torch.zeros(TRACED_BATCH, *export.config.input_shape)
+        with _quietly(), torch.no_grad():
+            program = torch.onnx.export(
+                network, (clip,), dynamo=True, opset_version=OPSET, input_names=[LOG_MEL], output_names=[LOGITS],
+                dynamic_shapes=({0: torch.export.Dim("batch")},), external_data=False, verbose=False,
+            )  # fmt: skip
+        assert program is not None
+        model = program.model_proto
+        _forget_the_making(model)
+        if len(_KEPT) >= MAX_KEPT:
+            del _KEPT[next(iter(_KEPT))]  # the oldest
+        _KEPT[key] = model.SerializeToString()
+    return onnx.load_model_from_string(_KEPT[key])
 
 
 def write_pipeline(path: Path, export: Export) -> None:
@@ -102,11 +117,17 @@ def pipeline_proto(export: Export) -> ModelProto:
     answers = [helper.make_node("Softmax", [LOGITS], ["probabilities_of_copies"], f"{FRONT_END}softmax", axis=1)]
     if len(shifts) > 1:
         num_classes = len(export.classes)
-        initializers.append(helper.make_tensor(f"{FRONT_END}by_copy", TensorProto.INT64, [3], [len(shifts), -1, num_classes]))
+        initializers.append(
+            helper.make_tensor(f"{FRONT_END}by_copy", TensorProto.INT64, [3], [len(shifts), -1, num_classes])
+        )
         initializers.append(helper.make_tensor(f"{FRONT_END}copies", TensorProto.INT64, [1], [0]))
         answers += [
-            helper.make_node("Reshape", ["probabilities_of_copies", f"{FRONT_END}by_copy"], ["copies"], f"{FRONT_END}by_copy"),
-            helper.make_node("ReduceMean", ["copies", f"{FRONT_END}copies"], [PROBABILITIES], f"{FRONT_END}mean", keepdims=0),
+            helper.make_node(
+                "Reshape", ["probabilities_of_copies", f"{FRONT_END}by_copy"], ["copies"], f"{FRONT_END}by_copy"
+            ),
+            helper.make_node(
+                "ReduceMean", ["copies", f"{FRONT_END}copies"], [PROBABILITIES], f"{FRONT_END}mean", keepdims=0
+            ),
         ]
     else:
         answers[0].output[0] = PROBABILITIES

@@ -91,7 +91,9 @@ def _log_mel(graph: _Graph, config: FrontEndConfig, sound: str, number: int) -> 
     window[before : before + config.window] = log_mel.window.numpy()
     mirrored = graph.add("Pad", [sound, graph.whole(0, half, 0, half)], f"mirrored_{number}", mode="reflect")
     column = graph.add("Unsqueeze", [mirrored, graph.whole(2)], f"column_{number}")
-    hop, size = (graph.hold(name, np.array(value, np.int64)) for name, value in (("hop", config.hop), ("fft", config.fft)))
+    hop, size = (
+        graph.hold(name, np.array(value, np.int64)) for name, value in (("hop", config.hop), ("fft", config.fft))
+    )
     spectrum = graph.add("STFT", [column, hop, graph.hold("window", window), size], f"spectrum_{number}", onesided=1)
     squares = graph.add("Mul", [spectrum, spectrum], f"squares_{number}")
     power = graph.add("ReduceSum", [squares, graph.whole(3)], f"power_{number}", keepdims=0)  # (B, T, frequencies)

@@ -1,4 +1,4 @@
-"""ONNX files at work: what is a file's network, behind the face of one of torch, so that all that asks networks asks it.
+"""ONNX files at work: a file's network behind the face of one of torch, so that all that asks networks can ask it.
 
 A file is looked over before anything of it runs, and refused with the reason: it may come from anyone. Nothing in it is
 ever unpickled, and nothing beside it is ever read.
@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, ModelProto, TensorProto, numpy_helper
 from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, NotImplemented, RuntimeException
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from torch import Tensor, nn
 
 from models import ARCHITECTURES
@@ -30,7 +30,10 @@ DOMAINS = ("", "ai.onnx")  # the operators that every runtime has
 MORE_VALUES, TIMES_VALUES = 20_000, 3
 BYTES_OF_VALUE = 4
 MAX_NODES = 20_000
-RUNTIME_ERRORS = (Fail, InvalidArgument, InvalidGraph, NotImplemented, RuntimeException)
+# All that the runtime raises; it has no class of its own for them.
+RUNTIME_ERRORS = tuple(
+    each for each in vars(runtime).values() if isinstance(each, type) and issubclass(each, Exception)
+)
 ERRORS_ALONE = 4  # of the runtime's levels of severity, the last
 
 

@@ -177,7 +177,7 @@ def _of_onnx(model: ModelProto) -> Iterator[StoredTensor]:
     kinds = dict(_kinds(model))
     for name, tensor in stored_tensors(model):
         values = numpy_helper.to_array(tensor)
-        kind = SHAPES if values.dtype.kind not in "f" else NORMS
+        kind = SHAPES if values.dtype.kind != "f" else NORMS
         if name.startswith(FRONT_END):
             kind = OF_FRONT_END
         dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type).name

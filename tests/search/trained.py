@@ -19,10 +19,10 @@ CPU = torch.device("cpu")
 SMALL = {"patch": 16, "width": 8, "depth": 1, "mask_bins": 24, "batch_size": 16}
 
 
-def train(folder, data, name="isotropic", epochs=2, clips=None, split="fold1", **held):
+def train(folder, data, name="isotropic", epochs=2, clips=None, settings=None, **held):
     """Train in this process what `scenefront train` would, and record it."""
-    asked = train_settings(from_name(name), data=str(data), epochs=epochs, split=split, held=held)
-    scenes = read_scenes(data, split)
+    asked = train_settings(from_name(name), data=str(data), epochs=epochs, held=held, **(settings or {}))
+    scenes = read_scenes(data, asked.split)
     ledger = Ledger(
         study := folder.create(asked, {DATA: describe_data(scenes)}),
         plan := make_plan(asked, len(scenes.classes)),

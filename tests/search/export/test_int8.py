@@ -7,13 +7,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from made_exports import CLASSES, clips_of, make_export, make_int8_export
 from onnx import numpy_helper
 
-from made_exports import CLASSES, clips_of, make_export, make_int8_export
 from models import ARCHITECTURES
 from search.export.folding import plain_network
 from search.export.int8 import METHODS, calibrated_ranges, choose_float_layers, write_int8
-from search.export.onnx_files import INT8
+from search.export.files import INT8
 from search.export.running import load_onnx
 from training.quantization import Quantizer, activation_scale
 
@@ -54,7 +54,7 @@ def test_its_own_ranges_and_weights_are_in_the_file(own):
 
 
 def test_only_what_layers_hear_is_rounded_and_no_norm_is_left_whole(own):
-    export, path = own
+    _, path = own
     graph = onnx.load_model(path).graph
     kinds = Counter(node.op_type for node in graph.node)
     layers = kinds["Conv"] + kinds["Gemm"]

@@ -7,14 +7,15 @@ from dataclasses import replace
 import onnx
 import pytest
 import torch
+from made_exports import CLASSES, clips_of, make_export, sounds_of
 
 from data.front_end import FRONT_ENDS, FrontEnd
 from data.spectrum_correction import SpectrumCorrection
 from models import ARCHITECTURES
 from search.export import onnx_files
-from search.export.onnx_files import MODEL, PIPELINE, NotExpressibleError, write_model, write_pipeline
+from search.export.files import MODEL, PIPELINE
+from search.export.onnx_files import NotExpressibleError, write_model, write_pipeline
 from search.export.running import load_onnx, load_pipeline
-from made_exports import CLASSES, clips_of, make_export, sounds_of
 from training.hearing import Hearing
 
 CLOSE = 1e-4
@@ -98,6 +99,8 @@ def test_the_pipeline_hears_copies_and_leaves_the_spectrum_of_an_unknown_device(
 
 def test_a_front_end_that_comes_out_otherwise_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_files, "MAX_DIFFERENCE", 1e-9)
-    with pytest.raises(NotExpressibleError, match="the front end dcase24 cannot be written as ONNX: its log-mel differs"):
+    with pytest.raises(
+        NotExpressibleError, match="the front end dcase24 cannot be written as ONNX: its log-mel differs"
+    ):
         write_pipeline(tmp_path / PIPELINE, make_export("isotropic"))
     assert not list(tmp_path.iterdir())

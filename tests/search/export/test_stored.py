@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from made_exports import CLASSES, clips_of, make_export
 from safetensors.torch import save_file
 
-from made_exports import CLASSES, clips_of, make_export
 from models import ARCHITECTURES
 from search.export.int8 import write_int8
 from search.export.onnx_files import write_model, write_pipeline

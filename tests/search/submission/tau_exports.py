@@ -28,6 +28,6 @@ def write_tau(root, others=None):
 def make_export(target, data, split, **held):
     """Train in this process what `scenefront train` would, and export it."""
     folder = StudyFolder(target.parent / f"study-of-{target.name}")
-    train(folder, data, epochs=1, split=split, **{**SMALL, "impulse_response_p": 0.0, **held})
+    train(folder, data, epochs=1, settings={"split": split}, **{**SMALL, "impulse_response_p": 0.0, **held})
     export_trial(folder, 0, target)
     return target
