@@ -46,7 +46,6 @@ LEARNING = {
     "distill_weight": "knowledge distillation",
     "swa_epochs": "weight averaging",
     "ema_decay": "weight averaging",
-    "test_copies": "test-time augmentation",
 }
 SMALLNESS = {
     "distill_weight": "knowledge distillation",
@@ -98,7 +97,7 @@ def fill(external_datasets: object, systems: Mapping[str, System]) -> dict[str, 
         "input_sampling_rate": told(lambda each: [f"{_front_end(each).rate_hz / 1000:g}kHz"]),
         "acoustic_features": told(_features),
         "data_augmentation": told(lambda each: _switched_on(_recipe(each), AUGMENTATION)) or NOTHING,
-        "machine_learning_method": told(lambda each: [_network(each), *_switched_on(_recipe(each), LEARNING)]),
+        "machine_learning_method": told(lambda each: _learning(each)),
         "external_data_usage": ", ".join(external) or NOTHING,
         "complexity_management": told(_smallness),
         "framework": told(lambda each: list(dict.fromkeys((TORCH, each.runtime)))),
@@ -144,9 +143,11 @@ def _switched_on(recipe: Recipe, words: Mapping[str, str]) -> list[str]:
     return list(dict.fromkeys(word for field, word in words.items() if getattr(recipe, field)))
 
 
-def _network(system: System) -> str:
-    name = system.export.config.architecture
-    return ARCHITECTURES.get(name, f"neural network ({name})")
+def _learning(system: System) -> list[str]:
+    recipe, name = _recipe(system), system.export.config.architecture
+    words = [ARCHITECTURES.get(name, f"neural network ({name})"), *_switched_on(recipe, LEARNING)]
+    copies = f"test-time augmentation (mean over {recipe.test_copies} copies; the MACs are of one)"
+    return [*words, copies] if recipe.test_copies else words
 
 
 def _smallness(system: System) -> list[str]:

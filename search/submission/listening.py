@@ -146,10 +146,12 @@ class Ear:
             for system in systems:
                 if shift in shifts[system.split]:
                     logits[system.split, shift] = _in_batches(system, x)
-        return [
-            (each, _probabilities(each.export.hearing.mean(config, lambda shift, s=each.split: logits[s, shift]).exp()))
-            for each in systems
-        ]
+        answers = []
+        for system in systems:
+            mine = {shift: logits[system.split, shift] for shift in shifts[system.split]}
+            logs = system.export.hearing.mean(config, mine.__getitem__)
+            answers.append((system, _probabilities(logs.exp())))
+        return answers
 
 
 def _in_batches(system: System, x: Tensor) -> Tensor:
@@ -157,7 +159,7 @@ def _in_batches(system: System, x: Tensor) -> Tensor:
     device = default_device() if system.runtime == TORCH else CPU
     network = system.export.network.to(device)
     size = EVALUATION_BATCH if device.type == "cpu" else EVALUATION_BATCH_ON_GPU
-    return torch.cat([network(part.to(device)).double().cpu() for part in x.split(size)])
+    return torch.cat([network(part.to(device)).double().cpu() for part in torch.split(x, size)])
 
 
 def _probabilities(values: Tensor) -> Probabilities:

@@ -64,7 +64,8 @@ def find_sounds(root: Path, edition: Edition) -> Sounds:
             f"{', '.join(gone[:LISTED])}{more}"
         )
     first: dict[tuple[int, int], int] = {}
-    names, states = [], []
+    names: list[str] = []
+    states: list[str] = []
     place = np.empty(edition.num_clips, np.int64)
     for number in range(edition.num_clips):
         name = clip_name(number)
