@@ -48,8 +48,8 @@ def quantize(
     """
     from data.layout import read_scenes  # noqa: PLC0415  these take seconds
     from search.export.comparison import compare  # noqa: PLC0415
-    from search.export.measuring import material_for  # noqa: PLC0415
     from search.export.files import INT8  # noqa: PLC0415
+    from search.export.measuring import material_for  # noqa: PLC0415
     from search.export.reading import load_export  # noqa: PLC0415
 
     export = load_export(folder)

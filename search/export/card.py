@@ -260,9 +260,7 @@ def _limitations(certificate: Mapping[str, Any], config: TrialConfig) -> list[Bl
         f"{clips} alone make the macro accuracy uncertain by {100 * (error or 0):.1f} points (one standard error).",
     ]
     if unseen:
-        points.append(
-            f"It was not trained on recordings of {_listed(unseen)}."
-        )
+        points.append(f"It was not trained on recordings of {_listed(unseen)}.")
     rounded = _int8(certificate)
     if rounded is not None:
         lost = 100 * (quality.macro_accuracy - rounded.macro_accuracy)

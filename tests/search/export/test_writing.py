@@ -128,7 +128,9 @@ def test_a_disk_without_room_leaves_nothing(study, tmp_path):
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, old[1]))
     try:
-        with pytest.raises(ExportError, match=r"cannot be written: File too large; make room, then export again") as told:
+        with pytest.raises(
+            ExportError, match=r"cannot be written: File too large; make room, then export again"
+        ) as told:
             export_trial(study, 0, tmp_path / "out", int8="none")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
