@@ -26,7 +26,7 @@ from training.material import load_material
 
 CPU = torch.device("cpu")
 WAY = Execution(channels_last=True, bf16=has_bf16(CPU))
-BATCH_SIZE, EPOCHS, TUNED_EPOCHS = 64, 40, 10
+BATCH_SIZE, EPOCHS, TUNED_EPOCHS = 64, 24, 8
 MAX_LOST = 1.0  # points
 # Name in the table -> architecture and values. The first four have the goal.
 NETWORKS: dict[str, tuple[str, Mapping[str, Any]]] = {

@@ -36,7 +36,7 @@ class _Graph:
     def hold(self, name: str, values: npt.NDArray[Any]) -> str:
         """Add a constant; give its name."""
         full = f"{FRONT_END}{name}"
-        self.constants[full] = numpy_helper.from_array(np.ascontiguousarray(values), full)
+        self.constants[full] = numpy_helper.from_array(np.array(values, order="C"), full)
         return full
 
     def whole(self, *numbers: int) -> str:
@@ -87,16 +87,19 @@ def _log_mel(graph: _Graph, config: FrontEndConfig, sound: str, number: int) -> 
     """Add what gives (B, 1, F, T) of (B, S)."""
     log_mel = LogMel(config)
     half, before = config.fft // 2, (config.fft - config.window) // 2
-    window = np.zeros(config.fft, np.float32)
+    window = np.zeros(config.fft, np.float64)
     window[before : before + config.window] = log_mel.window.numpy()
     mirrored = graph.add("Pad", [sound, graph.whole(0, half, 0, half)], f"mirrored_{number}", mode="reflect")
-    column = graph.add("Unsqueeze", [mirrored, graph.whole(2)], f"column_{number}")
+    # A runtime's transform in fp32 loses more digits than ours; in fp64 it loses none.
+    precise = graph.add("Cast", [mirrored], f"precise_{number}", to=TensorProto.DOUBLE)
+    column = graph.add("Unsqueeze", [precise, graph.whole(2)], f"column_{number}")
     hop, size = (
         graph.hold(name, np.array(value, np.int64)) for name, value in (("hop", config.hop), ("fft", config.fft))
     )
     spectrum = graph.add("STFT", [column, hop, graph.hold("window", window), size], f"spectrum_{number}", onesided=1)
     squares = graph.add("Mul", [spectrum, spectrum], f"squares_{number}")
     power = graph.add("ReduceSum", [squares, graph.whole(3)], f"power_{number}", keepdims=0)  # (B, T, frequencies)
+    power = graph.add("Cast", [power], f"power_fp32_{number}", to=TensorProto.FLOAT)
     bands = []
     for band, (low, high) in enumerate(log_mel.reaches):
         weights = log_mel.get_buffer(f"band_{band}").numpy()[::2]  # real and imaginary part weigh the same

@@ -1,6 +1,7 @@
 """ONNX files that are refused, each with its reason, before anything of them runs."""
 
 import pickle
+from functools import wraps
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,7 @@ def empty(_):
 
 
 def changed(change):
+    @wraps(change)
     def apply(whole):
         model = onnx.load_model_from_string(whole)
         change(model)
