@@ -165,7 +165,8 @@ def _scores(title: str, what: str, table: str, certificate: Mapping[str, Any]) -
     rows = []
     for name, score in scores.items():
         row = [name, f"{score.clips:,}", f"{score.accuracy:.1%}", f"{score.log_loss:.3f}"]
-        row += [f"{beside[name].accuracy:.1%}"] * bool(beside)
+        if beside:
+            row.append(f"{beside[name].accuracy:.1%}")
         if seeds:
             found = seeds.get(name)
             row.append("" if found is None or found["mean"] is None else _percent(found["mean"], found["half"]))
