@@ -36,7 +36,9 @@ def searched(tiny, tmp_path_factory):
     scenes = read_for_search(tiny, share=settings.validation)
     study = folder.create(settings, {DATA: describe_data(scenes)})
     for number, width in enumerate((8, 16, 24)):
-        config = TrialConfig.from_values("isotropic", {**SMALL, "width": width, "num_classes": 3})
+        config = TrialConfig.from_values(
+            "isotropic", {**SMALL, "width": width, "num_classes": 3, "impulse_response_p": 0.0}
+        )
         cost, right = price(config, settings.precision), number + 1
         truth = np.array([0, 1, 2])
         answers = np.where(np.arange(3) < right, truth, (truth + 1) % 3)
