@@ -20,6 +20,8 @@ Shape letters: B batch, C channels, F mel bins, T frames, K classes.
 
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +138,9 @@ def calibrated_ranges(export: Export, clips: Iterable[Tensor], method: str = DEF
         calibrator = create_calibrator(
             path, list(LAYERS), str(Path(folder) / "watched.onnx"), METHODS[method], extra_options=options
         )
-        calibrator.collect_data(_Reader(kept))
-        found = calibrator.compute_data().data
+        with redirect_stdout(StringIO()):  # it tells its progress there
+            calibrator.collect_data(_Reader(kept))
+            found = calibrator.compute_data().data
     heard = {_layer_of(node): node.input[0] for node in model.graph.node}
     spans = {}
     for name in Quantizer(plain_network(export.network, export.config), export.config.input_shape).tensors():

@@ -177,12 +177,12 @@ def _of_onnx(model: ModelProto) -> Iterator[StoredTensor]:
     kinds = dict(_kinds(model))
     for name, tensor in stored_tensors(model):
         values = numpy_helper.to_array(tensor)
-        kind = SHAPES if values.dtype.kind != "f" else NORMS
+        kind = kinds.get(name, NORMS if values.dtype.kind == "f" else SHAPES)
         if name.startswith(FRONT_END):
             kind = OF_FRONT_END
         dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type).name
         size = len(tensor.raw_data) if tensor.HasField("raw_data") else values.nbytes
-        yield StoredTensor(name, kinds.get(name, kind), dtype, values.size, size, int(np.count_nonzero(values)))
+        yield StoredTensor(name, kind, dtype, values.size, size, int(np.count_nonzero(values)))
 
 
 def _kinds(model: ModelProto) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ import torch
 
 from search.export.reading import Export
 from search.trial_config import TrialConfig
+from training.dry_run import statistics_kept
 from training.hearing import PLAINLY
 from training.quantization import Quantizer
 
@@ -44,10 +45,9 @@ def make_int8_export(architecture, **values):
     plain = make_export(architecture, quantize_share=0.5, **values)
     quantizer = Quantizer(plain.network, plain.config.input_shape)
     clips = clips_of(plain.config, 16)
-    with quantizer.active(), torch.no_grad():
+    with quantizer.active(), statistics_kept(plain.network), torch.no_grad():
         plain.network.train()
-        for _ in range(2):
-            plain.network(clips)
+        plain.network(clips)
         plain.network.eval()
     quantizer.attach()
     return Export(plain.config, CLASSES, plain.network, plain.hearing, quantizer=quantizer)
