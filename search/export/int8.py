@@ -255,7 +255,7 @@ class _Rounding:
         """Put the new nodes and tensors into the model."""
         for node in self._graph.node:
             name = _layer_of(node)
-            if name in self._weights:
+            if name is not None and name in self._weights:
                 self._round_layer(name, node)
             elif node.op_type == "BatchNormalization":
                 self._split_norm(node)
