@@ -9,7 +9,7 @@
 
 What the challenge limits is a network's own values: weights, biases and norms (`Stored.value_bytes`). In an int8 file a
 weight takes one byte, so the weights of a network of N parameters take less than N bytes, always. A bias takes two
-bytes where that holds it exactly and four elsewhere; where it took in a batch norm it stands for two parameters, so
+bytes where that costs no accuracy and four elsewhere; where it took in a batch norm it stands for two parameters, so
 that of networks whose norms are all folded weights and biases together take at most N bytes too, as long as no bias
 needs four. A norm that is left takes two numbers a channel of two bytes each, as many parameters as it had, and twice
 their number of bytes.
@@ -32,8 +32,8 @@ WEIGHTS, BIASES, NORMS, SCALES, SHAPES = "weights", "biases", "norms", "scales",
 OF_FRONT_END = "front_end"
 OF_NETWORK = (WEIGHTS, BIASES, NORMS)
 LAYERS = ("Conv", "Gemm", "MatMul")
-# Nodes that only change the type of what they hear, and which of their inputs that is.
-READING = {"Cast": 0, "DequantizeLinear": 0}
+# Nodes that only make of a stored number the one that is computed with, and which of their inputs it is.
+READING = {"Cast": 0, "DequantizeLinear": 0, "Mul": 0}
 
 
 @dataclass(frozen=True)

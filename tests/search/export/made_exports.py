@@ -10,8 +10,8 @@ from training.quantization import Quantizer
 
 CLASSES = ("airport", "bus", "metro", "park")
 SIZES = {
-    "bc_resnet": {"width": 8, "head_width": 16},
-    "cp_mobile": {"base_channels": 8},
+    "bc_resnet": {"width": 8, "head_width": 16, "depth_1": 1, "depth_2": 1, "depth_3": 1, "depth_4": 2},
+    "cp_mobile": {"base_channels": 8, "depth_1": 1, "depth_2": 1},
     "cp_resnet": {"width": 16, "groups": 4, "rho": 3},
     "isotropic": {"width": 8, "depth": 2, "columns": 2},
     "sep_cnn": {"channels_1": 8, "channels_2": 8, "channels_3": 16, "channels_4": 16, "hidden": 12},

@@ -19,7 +19,7 @@ from training.hearing import Hearing
 
 CLOSE = 1e-4
 # Between layers, what the architectures are made of; nothing that only training needs, and no folded norm.
-UNFOLDED = {"isotropic": 9, "sep_cnn": 1, "bc_resnet": 9}
+UNFOLDED = {"isotropic": 9, "sep_cnn": 1, "bc_resnet": 5}
 
 
 @pytest.fixture(scope="module", params=sorted(ARCHITECTURES))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from data.layout import read_scenes
-from search.export.comparison import VARIANTS, compare, tuning_recipe
+from search.export.comparison import VARIANTS, compare, tune, tuning_recipe
 from search.export.measuring import material_for
 from search.export.reading import Export
 from search.trial_config import TrialConfig
@@ -64,8 +64,6 @@ def test_training_for_int8_changes_the_weights_and_brings_ranges_of_its_own(comp
 
 
 def test_a_network_that_was_trained_for_int8_is_not_trained_again(trained, comparison, tmp_path):
-    from search.export.comparison import tune
-
     export, material = trained
     tuned = tune(export, material, 1)
     again = compare(tuned, material, tmp_path, epochs=50)  # which would take long
