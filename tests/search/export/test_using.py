@@ -74,3 +74,16 @@ def test_an_export_is_timed_in_a_process_of_its_own(run, exported, file):
 def test_what_cannot_be_timed_says_why(run, tmp_path):
     told = run("bench", "nowhere")
     assert (told.code, told.err) == (2, "error: nowhere: no such export\n")
+
+
+@pytest.mark.slow
+def test_another_way_to_int8_can_be_kept_and_is_certified(run, export, tiny):
+    before = read_certificate(export)
+    told = run("quantize", export, tiny, "--epochs", 1, "--keep", "qat")
+    assert told.code == 0, told.err
+    after = read_certificate(export)
+    assert after["files"][INT8]["sha256"] != before["files"][INT8]["sha256"]
+    assert after["files"][MODEL] == before["files"][MODEL]
+    assert after["notes"] == [f"{INT8} was trained for int8, 1 epoch more than the rest."]
+    again = run("evaluate", export / INT8, tiny, "--json")
+    assert json.loads(again.out)["confusion"] == after["quality"][INT8]["confusion"]
