@@ -5,15 +5,22 @@ variant is measured from its file, through ONNX Runtime, on the evaluation clips
 results/int8.md; networks that are trained already are taken from `--kept`.
 """
 
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 
+from benchmarks.figure import Figure
+from data.device import num_cores
 from data.layout import read_scenes
-from search.export.comparison import Comparison, compare
+from search.command_quantize import comparison_lines
+from search.export.comparison import MIXED, PTQ, QAT, Comparison, compare
 from search.export.measuring import material_for
 from search.export.reading import Export
 from search.trial_config import TrialConfig
@@ -75,3 +82,82 @@ def compared(data: Path, cache: Path, name: str, epochs: int, kept: Path) -> Com
     material = material_for(export, scenes, data / "impulse_responses", cache)
     with tempfile.TemporaryDirectory(prefix="scenefront-") as folder:
         return compare(export, material, Path(folder), epochs=TUNED_EPOCHS)
+
+
+def figures() -> Iterator[Figure]:
+    """Compare every judged network, one a core at a time, and give what the best int8 file of each loses."""
+    data = data_folder()
+    with tempfile.TemporaryDirectory(prefix="scenefront-") as kept:
+        for name, found in run_all(data, JUDGED, EPOCHS, Path(kept)):
+            best = min((found[each] for each in (PTQ, MIXED, QAT)), key=lambda each: each.lost)
+            measured = {
+                **{f"{each.name}_percent": 100 * each.quality.macro_accuracy for each in found.variants},
+                "lost_half_points": 100 * best.lost_half,
+                "weight_bytes": float(best.stored.weight_bytes),
+            }
+            yield Figure(f"{name}: lost by int8, as {best.name}", 100 * best.lost, "points", MAX_LOST, False, measured)
+
+
+def data_folder() -> Path:
+    """Give the folder of the recordings.
+
+    Raises:
+        UsageError: The environment names none.
+    """
+    named = os.environ.get("SCENEFRONT_DATA")
+    if named is None:
+        raise click.UsageError("set SCENEFRONT_DATA to a folder with scenes/ and impulse_responses/")
+    return Path(named)
+
+
+def run_all(data: Path, names: Sequence[str], epochs: int, kept: Path) -> Iterator[tuple[str, Comparison]]:
+    """Train and compare networks, one a core at a time, and give each as it is done."""
+    with ProcessPoolExecutor(num_cores(), mp_context=get_context("spawn")) as pool:
+        waiting = {name: pool.submit(compared, data, kept / "sound", name, epochs, kept) for name in names}
+        for name, each in waiting.items():
+            yield name, each.result()
+
+
+def page(found: Mapping[str, Comparison], told: str) -> str:
+    """Write the table: for each network its variants."""
+    head = [
+        "network", "variant", "fp32 layers", "macro accuracy", "points lost", "log loss", "other class", "weights",
+        "with biases, norms", "scales", "file",
+    ]  # fmt: skip
+    lines = ["# What int8 costs", "", told, "", f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for name, comparison in found.items():
+        lines += [f"| {name} | {' | '.join(line)} |" for line in comparison_lines(comparison)[1:]]
+    return "\n".join(lines) + "\n"
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(NETWORKS)))
+@click.option("--epochs", default=EPOCHS, show_default=True, help="Of every training.")
+@click.option("--kept", type=click.Path(path_type=Path), help="Folder of trained networks. [default: one for a while]")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results/int8.md"), show_default=True)
+def main(names: Sequence[str], epochs: int, kept: Path | None, out: Path) -> None:
+    """Train NAMES, or all, compare their variants and write the table."""
+    data = data_folder()
+    scenes = read_scenes(data / "scenes")
+    with tempfile.TemporaryDirectory(prefix="scenefront-") as place:
+        folder = Path(place) if kept is None else kept
+        found: dict[str, Comparison] = {}
+        for name, comparison in run_all(data, names or list(NETWORKS), epochs, folder):
+            found[name] = comparison
+            click.echo(f"{name}: " + ", ".join(f"{v.name} {v.quality.macro_accuracy:.1%}" for v in comparison.variants))
+    told = (
+        f"Published networks, {epochs} epochs with batches of {BATCH_SIZE} on {len(scenes.train):,} training clips "
+        f"with impulse responses, {WAY}; every row is measured from its file, through ONNX Runtime, on "
+        f"{len(scenes.evaluate):,} evaluation clips of {len(scenes.classes)} scenes. Points lost are those of macro "
+        "accuracy against fp32, with their 95 % interval from the clips that both heard; below zero, int8 was better "
+        f"by chance. ptq: rounded after training, ranges from training clips; mixed: the same, with the costliest "
+        f"layers in fp32; qat: {TUNED_EPOCHS} epochs more, rounded. Sizes are bytes, as read from the file: weights, "
+        "these with biases and what is left of norms, scales and zero points, and the whole file with its graph.\n\n"
+        "Made by `SCENEFRONT_DATA=... python -m benchmarks.int8`."
+    )
+    out.write_text(page(found, told), encoding="utf-8")
+    click.echo(str(out))
+
+
+if __name__ == "__main__":
+    main()

@@ -16,6 +16,7 @@ from data.layout import DataError
 from data.wav import Samples, read_header, require_filter, resample
 
 PIECE_S = 16  # read at a time
+CONTEXT_S = 2  # kept of the piece before: the second that is handed out with the next, and one for the filter
 MAX_FRAMES = 2**62  # libsndfile's number of samples of a stream that does not tell it is larger
 FLAC = b"fLaC"
 WAV = (b"RIFF", b"RIFX", b"RF64")
@@ -39,8 +40,8 @@ class Piece:
 def read_pieces(path: Path, rate_hz: int) -> Iterator[Piece]:
     """Read a sound file piece by piece, its channels averaged, at another rate.
 
-    Each piece is resampled together with a second on either side, which is more than the filter reaches, so that the
-    pieces are those of the file resampled as a whole.
+    Each piece is resampled together with more on either side than the filter reaches, so that the pieces, and the
+    second before each, are those of the file resampled as a whole.
 
     Args:
         path: The file.
@@ -63,10 +64,10 @@ def read_pieces(path: Path, rate_hz: int) -> Iterator[Piece]:
             if not len(after) and num_read < file.frames < MAX_FRAMES:
                 raise DataError(f"{path}: decodes to {num_read:,} samples of {file.frames:,}")
             heard = resample(torch.from_numpy(np.concatenate([before, sound, after[:own_hz]])), own_hz, rate_hz)
-            start = rate_hz if len(before) else 0
+            start = CONTEXT_S * rate_hz if len(before) else 0
             end = len(heard) if not len(after) else start + PIECE_S * rate_hz
-            yield Piece(heard[:start], heard[start:end], not len(after))
-            before, sound = sound[-own_hz:], after
+            yield Piece(heard[max(0, start - rate_hz) : start], heard[start:end], not len(after))
+            before, sound = sound[-CONTEXT_S * own_hz :], after
 
 
 def _open(path: Path) -> soundfile.SoundFile:

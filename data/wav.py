@@ -102,7 +102,7 @@ def read_wavs(paths: Sequence[Path], rate_hz: int | None = None) -> list[Samples
     for (rate, _), places in alike.items():
         together = [torch.from_numpy(sounds[place]) for place in places]
         resampled = resample(torch.cat(together), rate, cast(int, rate_hz))
-        for place, sound in zip(places, resampled.split([len(sound) for sound in together]), strict=True):
+        for place, sound in zip(places, torch.split(resampled, [len(sound) for sound in together]), strict=True):
             sounds[place] = sound.numpy()
     return sounds
 

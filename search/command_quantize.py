@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from search.console import err, out
+from search.export.files import INT8
+from search.names import counted
 from search.options import (
     architecture_file_option,
     cache_option,
@@ -19,7 +21,7 @@ from search.options import (
 from search.report import terminal_table
 
 if TYPE_CHECKING:
-    from search.export.comparison import Comparison
+    from search.export.comparison import Comparison, Variant
 
 KEPT = ("ptq", "mixed", "qat")
 
@@ -47,12 +49,14 @@ def quantize(
     Calibrated and trained on the training clips of DATA, measured on its evaluation clips, each from its file.
     """
     from data.layout import read_scenes  # noqa: PLC0415  these take seconds
+    from search.export.certifying import certify, read_own_scenes  # noqa: PLC0415
     from search.export.comparison import compare  # noqa: PLC0415
     from search.export.measuring import material_for  # noqa: PLC0415
-    from search.export.files import INT8  # noqa: PLC0415
     from search.export.reading import load_export  # noqa: PLC0415
 
     export = load_export(folder)
+    if keep is not None:
+        read_own_scenes(folder, data)  # before anything takes long
     material = material_for(export, read_scenes(data, split), impulse_responses, cache)
     with tempfile.TemporaryDirectory(prefix="scenefront-") as place:
         comparison = compare(export, material, Path(place), epochs=epochs, method=method, say=err.print)
@@ -62,8 +66,15 @@ def quantize(
         else:
             out.print(terminal_table(comparison_lines(comparison), _title(folder, comparison), num_texts=2))
         if keep is not None:
-            (folder / INT8).write_bytes(comparison[keep].path.read_bytes())
+            certify(folder, {INT8: comparison[keep].path}, data, cache=cache, notes=_notes(comparison[keep], epochs))
             err.print(f"{folder / INT8} is now {keep}", soft_wrap=True)
+
+
+def _notes(kept: "Variant", epochs: int) -> list[str]:
+    """Say on the export's card what was done beyond rounding."""
+    if kept.float_layers:
+        return [f"{INT8} keeps layers in fp32 that rounding costs most: {', '.join(kept.float_layers)}."]
+    return [f"{INT8} was trained for int8, {counted(epochs, 'epoch')} more than the rest."] * (kept.name == "qat")
 
 
 def comparison_lines(comparison: "Comparison") -> list[list[str]]:

@@ -135,7 +135,7 @@ def windows(piece: Piece, length: int) -> Tensor:
     """
     sound = piece.sound
     left = len(sound) % length
-    whole = list(sound[: len(sound) - left].split(length)) if len(sound) >= length else []
+    whole = list(torch.split(sound[: len(sound) - left], length)) if len(sound) >= length else []
     if left:
         ending = torch.cat([piece.before, sound])[-length:]
         whole.append(torch.nn.functional.pad(ending, (0, length - len(ending))))

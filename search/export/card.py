@@ -165,7 +165,8 @@ def _scores(title: str, what: str, table: str, certificate: Mapping[str, Any]) -
     rows = []
     for name, score in scores.items():
         row = [name, f"{score.clips:,}", f"{score.accuracy:.1%}", f"{score.log_loss:.3f}"]
-        row += [f"{beside[name].accuracy:.1%}"] * bool(beside)
+        if beside:
+            row.append(f"{beside[name].accuracy:.1%}")
         if seeds:
             found = seeds.get(name)
             row.append("" if found is None or found["mean"] is None else _percent(found["mean"], found["half"]))
@@ -260,9 +261,7 @@ def _limitations(certificate: Mapping[str, Any], config: TrialConfig) -> list[Bl
         f"{clips} alone make the macro accuracy uncertain by {100 * (error or 0):.1f} points (one standard error).",
     ]
     if unseen:
-        points.append(
-            f"It was not trained on recordings of {_listed(unseen)}."
-        )
+        points.append(f"It was not trained on recordings of {_listed(unseen)}.")
     rounded = _int8(certificate)
     if rounded is not None:
         lost = 100 * (quality.macro_accuracy - rounded.macro_accuracy)

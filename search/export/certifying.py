@@ -116,8 +116,7 @@ def certify(
     """
     certificate = read_certificate(folder)
     verify(folder, certificate)
-    scenes = read_scenes(data, certificate["data"]["split"])
-    require_same_data(scenes, certificate["data"]["evaluation_sha256"])
+    scenes = read_own_scenes(folder, data)
     before = [note for note in certificate["notes"] if note.partition(" ")[0] not in files]
     kept = [name for name in certificate["files"] if name not in {*files, CARD, CARD_PAGE}]
     facts = {name: value for name, value in certificate.items() if name not in {*MEASURED, "format", WRITTEN}} | {
@@ -133,11 +132,15 @@ def certify(
         return write_certificate(stage, facts, material, known, say)
 
 
-def require_same_data(scenes: Scenes, digest: str) -> None:
-    """Pass the data set that an export was measured on.
+def read_own_scenes(folder: Path, data: Path) -> Scenes:
+    """Read the data set that an export was measured on.
 
     Raises:
-        ExportError: It is another.
+        ExportError: It is another, or the folder is no export.
+        DataError: It cannot be read.
     """
-    if lists_digest(scenes) != digest:
-        raise ExportError(f"{scenes.root} is not the data that the export was measured on: its lists differ")
+    known = read_certificate(folder)["data"]
+    scenes = read_scenes(data, known["split"])
+    if lists_digest(scenes) != known["evaluation_sha256"]:
+        raise ExportError(f"{data} is not the data that the export was measured on: its lists differ")
+    return scenes

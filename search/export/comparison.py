@@ -190,9 +190,10 @@ def tuning_recipe(recipe: Recipe, epochs: int, *, has_responses: bool) -> Recipe
         epochs: That it is trained now.
         has_responses: Whether there are impulse responses.
     """
-    without = {} if has_responses else {"impulse_response_p": 0.0, "simulated_devices": 0}
+    if not has_responses:
+        recipe = replace(recipe, impulse_response_p=0.0, simulated_devices=0)
     return replace(
         recipe, epochs=epochs, quantize_share=1.0, learning_rate=TUNED_RATE * recipe.learning_rate, warmup_share=0.0,
         plateau_share=0.0, restart_epochs="", swa_epochs=0, ema_decay=0.0, distill_weight=0.0,
-        prune_share=1 / epochs, **without,
-    )  # type: ignore[arg-type] # the fields' own types # fmt: skip
+        prune_share=1 / epochs,
+    )  # fmt: skip

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from search.export.certificate import WEIGHTS
 from search.export.executorch_file import write_program
 from search.export.files import INT8, MIXED, MODEL, NONE, PIPELINE, PROGRAM, PTQ
 from search.export.int8 import calibration_clips, choose_float_layers, write_int8
@@ -51,7 +52,7 @@ def convert(
         write_pipeline(folder / PIPELINE, export)
     except NotExpressibleError as error:
         notes.append(f"{PIPELINE} is left out: {error}")
-    clips = calibration_clips(material, export.hearing)
+    clips = calibration_clips(material, export.hearing) if int8 != NONE or executorch else []
     if int8 != NONE:
         notes += _round(folder, export, material, judges, int8, clips, say)
     if executorch:
@@ -72,7 +73,8 @@ def _round(
             return []
         some = judges[np.linspace(0, len(judges) - 1, min(MAX_JUDGED, len(judges))).astype(int)]
         judged = replace(material, scenes=replace(material.scenes, evaluate=some))
-        plain, rounded = (measure(each, judged).macro_accuracy for each in (export, open_file(folder, INT8)))
+        files = (open_file(folder, name) for name in (WEIGHTS, INT8))
+        plain, rounded = (measure(each, judged).macro_accuracy for each in files)
         say(f"rounding costs {100 * (plain - rounded):.1f} points of macro accuracy on {len(some):,} clips to judge by")
         if plain - rounded <= MAX_LOST:
             return []

@@ -87,7 +87,7 @@ def _rounded(network: nn.Module, clip: tuple[Tensor], clips: Iterable[Tensor]) -
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
     prepared = prepare_pt2e(torch.export.export(network, clip).module(), quantizer)
     for batch in clips:
-        for each in batch.split(1):
+        for each in torch.split(batch, 1):
             prepared(each)
     rounded: nn.Module = convert_pt2e(prepared)
     return rounded
@@ -107,7 +107,7 @@ class Program(nn.Module):
             CheckpointError: The runtime cannot compute it.
         """
         try:
-            answers = [self.method.execute((clip,))[0].clone() for clip in x.detach().float().cpu().split(1)]
+            answers = [self.method.execute((clip,))[0].clone() for clip in torch.split(x.detach().float().cpu(), 1)]
         except RuntimeError as error:
             raise CheckpointError(f"{self.path} does not run on {tuple(x.shape)}: {error}") from error
         return torch.cat(answers).to(x.device)

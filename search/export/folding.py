@@ -1,5 +1,7 @@
 """A network as a device runs it: without what only training needs, its batch norms in the layers before them."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -51,7 +53,7 @@ def _folded(layer: nn.Module, norm: _BatchNorm) -> nn.Module:
     if norm.bias is None:
         norm.bias = nn.Parameter(torch.zeros_like(norm.weight))
     if isinstance(layer, nn.Linear):
-        return fuse_linear_bn_eval(layer, norm)  # type: ignore[type-var]  # any norm of vectors
+        return fuse_linear_bn_eval(layer, norm)
     assert isinstance(layer, nn.Conv1d | nn.Conv2d)
     return fuse_conv_bn_eval(layer, norm)
 
@@ -60,16 +62,18 @@ def _plain_layer(layer: nn.Module) -> nn.Module:
     """Give a layer that holds what another computes with: itself, unless it says that this is not its weight."""
     if not hasattr(layer, "effective_weight"):
         return layer
-    weight = heard_weight(layer)
-    if isinstance(layer, nn.Linear):
-        plain: nn.Module = nn.Linear(layer.in_features, layer.out_features, layer.bias is not None)
-    else:
-        assert isinstance(layer, nn.Conv1d | nn.Conv2d)
-        kind = nn.Conv1d if isinstance(layer, nn.Conv1d) else nn.Conv2d
-        plain = kind(
-            layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation,
-            layer.groups, layer.bias is not None, layer.padding_mode,
-        )  # type: ignore[arg-type] # the sizes are of its own kind # fmt: skip
-    state = {"weight": weight} if layer.bias is None else {"weight": weight, "bias": layer.bias}
-    plain.load_state_dict(state)
+    plain = _like(layer)
+    plain.load_state_dict({"weight": heard_weight(layer)} | ({} if layer.bias is None else {"bias": layer.bias}))
     return plain.eval()
+
+
+def _like(layer: Any) -> nn.Module:
+    """Make a layer of torch's own of the sizes of `layer`, one of a class of its own."""
+    has_bias = layer.bias is not None
+    if isinstance(layer, nn.Linear):
+        return nn.Linear(layer.in_features, layer.out_features, has_bias)
+    sizes: Any = (
+        layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation,
+        layer.groups, has_bias, layer.padding_mode,
+    )  # fmt: skip
+    return nn.Conv1d(*sizes) if isinstance(layer, nn.Conv1d) else nn.Conv2d(*sizes)

@@ -12,14 +12,17 @@ ONNX Runtime's `quantize_static` would make one too, but rounds what layers give
 clip where a norm hears it first, cannot take over a network's own weights, and stores 17 bytes a channel beside the
 weights, biases among them, where 7 do.
 
-Stored are: weights as int8; biases as int16 where every one of a layer fits, which is the same as int32, else as int32;
-what is left of batch norms as two fp16 numbers a channel; the weights of `float_layers`, and scales, as fp32.
+Stored are: weights as int8; biases as int16, times a power of two where one of a layer is larger, and as int32 only
+where that would round them more than one input is; what is left of batch norms as two fp16 numbers a channel; the
+weights of `float_layers`, and scales, as fp32.
 
 Shape letters: B batch, C channels, F mel bins, T frames, K classes.
 """
 
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +56,9 @@ WEIGHT = ".weight"
 # how many layers may be.
 MAX_CHANGED, MAX_FLOAT_SHARE = 0.03, 0.5
 LARGEST_INT32 = 2**31 - 1
+# Of a bias in 16 bits, in units of the sums: half of it is less than what half a step of one input comes to, times the
+# largest weight.
+MAX_BIAS_STEP = 64
 HALF_PRECISION = 2.0**-10  # relative, of fp16
 SMALL = 8  # values; fewer are not worth a step of their own
 FP16 = ".fp16"
@@ -136,8 +142,9 @@ def calibrated_ranges(export: Export, clips: Iterable[Tensor], method: str = DEF
         calibrator = create_calibrator(
             path, list(LAYERS), str(Path(folder) / "watched.onnx"), METHODS[method], extra_options=options
         )
-        calibrator.collect_data(_Reader(kept))
-        found = calibrator.compute_data().data
+        with redirect_stdout(StringIO()):  # it tells its progress there
+            calibrator.collect_data(_Reader(kept))
+            found = calibrator.compute_data().data
     heard = {_layer_of(node): node.input[0] for node in model.graph.node}
     spans = {}
     for name in Quantizer(plain_network(export.network, export.config), export.config.input_shape).tensors():
@@ -252,7 +259,7 @@ class _Rounding:
         """Put the new nodes and tensors into the model."""
         for node in self._graph.node:
             name = _layer_of(node)
-            if name in self._weights:
+            if name is not None and name in self._weights:
                 self._round_layer(name, node)
             elif node.op_type == "BatchNormalization":
                 self._split_norm(node)
@@ -311,14 +318,19 @@ class _Rounding:
         self._nodes.append(node)
 
     def _round_bias(self, name: str, bias: Values, x: str) -> str:
-        """Write a bias as whole numbers at the scale of the sums: 16 bits where all fit, else 32."""
+        """Write a bias as whole numbers at the scale of the sums, in 16 bits where that costs nothing, else in 32."""
         product = self._held[f"{x}.scale"] * self._held[f"{name}{WEIGHT}.scale"]
         steps = np.round(bias.astype(np.float64) / product).clip(-LARGEST_INT32, LARGEST_INT32)
         stored = f"{name}.bias.{len(self._nodes)}" if f"{name}.bias.int32" in self._held else f"{name}.bias"
         scale = self._add("Mul", [f"{x}.scale", f"{name}{WEIGHT}.scale"], f"{stored}.scale")
-        if np.abs(steps).max(initial=0) <= np.iinfo(np.int16).max:
-            whole = self._hold(f"{stored}.int16", steps.astype(np.int16))
+        step = 1
+        while np.abs(np.round(steps / step)).max(initial=0) > np.iinfo(np.int16).max:
+            step *= 2
+        if step <= MAX_BIAS_STEP:
+            whole = self._hold(f"{stored}.int16", np.round(steps / step).astype(np.int16))
             whole = self._add("Cast", [whole], f"{stored}.int32", to=TensorProto.INT32)
+            if step > 1:
+                whole = self._add("Mul", [whole, self._hold(f"{stored}.step", np.int32(step))], f"{stored}.whole")
         else:
             whole = self._hold(f"{stored}.int32", steps.astype(np.int32))
         return self._add("DequantizeLinear", [whole, scale], f"{stored}.rounded", axis=0)

@@ -26,6 +26,7 @@ import onnx
 import torch
 from onnx import ModelProto, TensorProto, helper
 from safetensors.torch import save
+from torch.onnx import OnnxExporterError
 
 from data.front_end import FrontEnd
 from search.export.certificate import ExportError
@@ -40,12 +41,12 @@ OPSET = 21  # the first with 16-bit integers to dequantize from
 IR_VERSION = 10  # the one that came with it
 MAX_DIFFERENCE = 1e-4  # between what torch and a file make of the same sound
 TRACED_BATCH = 2  # one clip would be taken for the only size there is
-MAX_KEPT = 4
+MAX_KEPT = 16
 _KEPT: dict[str, bytes] = {}  # graphs, by what they were traced from
 
 
 class NotExpressibleError(ExportError):
-    """ONNX does not give what the front end gives; says by how much they differ."""
+    """ONNX does not give what a network or a front end gives; says why, or by how much they differ."""
 
 
 def write_model(path: Path, export: Export) -> None:
@@ -54,12 +55,19 @@ def write_model(path: Path, export: Export) -> None:
     Args:
         path: Of the file.
         export: The network.
+
+    Raises:
+        NotExpressibleError: It computes what ONNX has no operators for.
     """
     write_proto(path, model_proto(export))
 
 
 def model_proto(export: Export) -> ModelProto:
-    """Give what `write_model` writes; every layer's weight has the layer's name, `.weight` behind it."""
+    """Give what `write_model` writes; every layer's weight has the layer's name, `.weight` behind it.
+
+    Raises:
+        NotExpressibleError: As there.
+    """
     model = _traced(export)
     _describe(model, export)
     return model
@@ -68,10 +76,12 @@ def model_proto(export: Export) -> ModelProto:
 def _traced(export: Export) -> ModelProto:
     """Give the graph of a network. Tracing takes seconds, and all files of an export need it: some are kept."""
     network = folded_network(export.network, export.config)
-    key = sha256(repr(export.config).encode() + save(network.state_dict())).hexdigest()
+    config = export.config
+    what = repr((config.architecture, config.network, config.input_shape))
+    key = sha256(what.encode() + save(network.state_dict())).hexdigest()
     if key not in _KEPT:
-        clip = torch.zeros(TRACED_BATCH, *export.config.input_shape)
-        with _quietly(), torch.no_grad():
+        clip = torch.zeros(TRACED_BATCH, *config.input_shape)
+        with _quietly(), torch.no_grad(), _expressible(config.architecture):
             program = torch.onnx.export(
                 network, (clip,), dynamo=True, opset_version=OPSET, input_names=[LOG_MEL], output_names=[LOGITS],
                 dynamic_shapes=({0: torch.export.Dim("batch")},), external_data=False, verbose=False,
@@ -96,7 +106,8 @@ def write_pipeline(path: Path, export: Export) -> None:
         export: The network.
 
     Raises:
-        NotExpressibleError: What the file makes of sound differs from the front end's by more than `MAX_DIFFERENCE`.
+        NotExpressibleError: As `write_model`, or what the file makes of sound differs from the front end's by more than
+            `MAX_DIFFERENCE`.
     """
     write_proto(path, pipeline_proto(export))
 
@@ -206,6 +217,16 @@ def _forget_the_making(model: ModelProto) -> None:
     for part in (*graph.node, *graph.initializer, *graph.input, *graph.output):
         part.doc_string = ""
         del part.metadata_props[:]
+
+
+@contextmanager
+def _expressible(architecture: str) -> Iterator[None]:
+    """Tell in a sentence what ONNX has no operators for, or torch cannot trace."""
+    try:
+        yield
+    except OnnxExporterError as error:
+        why = str(error.__cause__ or error).strip().splitlines()[0]
+        raise NotExpressibleError(f"{architecture} cannot be written as ONNX: {why}") from error
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ExportError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(described, dict) or described.get("format") != CONFIG_FORMAT:
-        raise ExportError(f"{path} does not describe a network of format {CONFIG_FORMAT}")
+        raise ExportError(f"{path} does not describe an export of format {CONFIG_FORMAT}")
     try:
         front_end = dict(described["front_end"])
         values = {"front_end": front_end.pop("name"), **described["network"], **described["recipe"]}

@@ -9,7 +9,7 @@
 
 What the challenge limits is a network's own values: weights, biases and norms (`Stored.value_bytes`). In an int8 file a
 weight takes one byte, so the weights of a network of N parameters take less than N bytes, always. A bias takes two
-bytes where that holds it exactly and four elsewhere; where it took in a batch norm it stands for two parameters, so
+bytes where that costs no accuracy and four elsewhere; where it took in a batch norm it stands for two parameters, so
 that of networks whose norms are all folded weights and biases together take at most N bytes too, as long as no bias
 needs four. A norm that is left takes two numbers a channel of two bytes each, as many parameters as it had, and twice
 their number of bytes.
@@ -32,8 +32,8 @@ WEIGHTS, BIASES, NORMS, SCALES, SHAPES = "weights", "biases", "norms", "scales",
 OF_FRONT_END = "front_end"
 OF_NETWORK = (WEIGHTS, BIASES, NORMS)
 LAYERS = ("Conv", "Gemm", "MatMul")
-# Nodes that only change the type of what they hear, and which of their inputs that is.
-READING = {"Cast": 0, "DequantizeLinear": 0}
+# Nodes that only make of a stored number the one that is computed with, and which of their inputs it is.
+READING = {"Cast": 0, "DequantizeLinear": 0, "Mul": 0}
 
 
 @dataclass(frozen=True)
@@ -177,12 +177,12 @@ def _of_onnx(model: ModelProto) -> Iterator[StoredTensor]:
     kinds = dict(_kinds(model))
     for name, tensor in stored_tensors(model):
         values = numpy_helper.to_array(tensor)
-        kind = SHAPES if values.dtype.kind != "f" else NORMS
+        kind = kinds.get(name, NORMS if values.dtype.kind == "f" else SHAPES)
         if name.startswith(FRONT_END):
             kind = OF_FRONT_END
         dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type).name
         size = len(tensor.raw_data) if tensor.HasField("raw_data") else values.nbytes
-        yield StoredTensor(name, kinds.get(name, kind), dtype, values.size, size, int(np.count_nonzero(values)))
+        yield StoredTensor(name, kind, dtype, values.size, size, int(np.count_nonzero(values)))
 
 
 def _kinds(model: ModelProto) -> Iterator[tuple[str, str]]:

@@ -79,7 +79,7 @@ def test_a_report_counts_the_zeros_of_a_trained_network_and_without_one_the_targ
 
 def test_an_export_counts_the_zeros_of_the_weights_that_it_holds(tiny, tmp_path):
     folder = StudyFolder(tmp_path / "study")
-    train(folder, tiny, epochs=4, **{**SMALL, "depth": 2, "prune_to": 700, "swa_epochs": 0})
+    train(folder, tiny, epochs=4, **{**SMALL, "depth": 2, "prune_to": 2_450, "swa_epochs": 0})
     certificate = export_trial(folder, 0, tmp_path / "out", int8="none")
     held = load_file(tmp_path / "out" / "weights.safetensors")
     stored = {name: values for name, values in held.items() if not name.endswith("num_batches_tracked")}

@@ -4,13 +4,14 @@ import torch
 
 from search.export.reading import Export
 from search.trial_config import TrialConfig
+from training.dry_run import statistics_kept
 from training.hearing import PLAINLY
 from training.quantization import Quantizer
 
 CLASSES = ("airport", "bus", "metro", "park")
 SIZES = {
-    "bc_resnet": {"width": 8, "head_width": 16},
-    "cp_mobile": {"base_channels": 8},
+    "bc_resnet": {"width": 8, "head_width": 16, "depth_1": 1, "depth_2": 1, "depth_3": 1, "depth_4": 2},
+    "cp_mobile": {"base_channels": 8, "depth_1": 1, "depth_2": 1},
     "cp_resnet": {"width": 16, "groups": 4, "rho": 3},
     "isotropic": {"width": 8, "depth": 2, "columns": 2},
     "sep_cnn": {"channels_1": 8, "channels_2": 8, "channels_3": 16, "channels_4": 16, "hidden": 12},
@@ -44,10 +45,9 @@ def make_int8_export(architecture, **values):
     plain = make_export(architecture, quantize_share=0.5, **values)
     quantizer = Quantizer(plain.network, plain.config.input_shape)
     clips = clips_of(plain.config, 16)
-    with quantizer.active(), torch.no_grad():
+    with quantizer.active(), statistics_kept(plain.network), torch.no_grad():
         plain.network.train()
-        for _ in range(2):
-            plain.network(clips)
+        plain.network(clips)
         plain.network.eval()
     quantizer.attach()
     return Export(plain.config, CLASSES, plain.network, plain.hearing, quantizer=quantizer)

@@ -111,7 +111,8 @@ def other_classes(model):
 
 @changed
 def more_outputs(model):
-    model.graph.output.append(helper.make_tensor_value_info(model.graph.node[0].output[0], TensorProto.FLOAT, None))
+    more = helper.make_tensor_value_info(model.graph.node[0].output[0], TensorProto.FLOAT, list("abcd"))
+    model.graph.output.append(more)
 
 
 @changed

@@ -14,11 +14,10 @@ from search.export.stored import read_stored
 LIMIT = 128_000
 # Close to the limit of 128,000 parameters, with all norms folded: weights and biases keep it together.
 FOLDED = {
-    "cp_mobile": {"base_channels": 32, "growth": 2.3, "expansion": 2.8},
-    "cp_resnet": {"width": 112, "groups": 16, "rho": 6},
+    "cp_mobile": {"base_channels": 64, "expansion": 2.0, "depth_1": 1, "depth_2": 1},
 }
 # With norms that cannot be folded; their weights keep it.
-UNFOLDED = {"isotropic": {"width": 110, "depth": 9, "columns": 1}, "bc_resnet": {"width": 42}}
+UNFOLDED = {"isotropic": {"width": 230, "depth": 2, "columns": 1}}
 
 
 def params_of(export):
@@ -58,7 +57,7 @@ def test_int8_weights_of_128_000_parameters_take_128_000_bytes(int8, architectur
 
 
 def test_everything_in_a_file_is_of_one_kind_and_all_of_a_network_is_there(tmp_path):
-    export = make_export("tf_sepnet")
+    export = make_export("cp_resnet")
     write_model(tmp_path / "model.onnx", export)
     stored = read_stored(tmp_path / "model.onnx")
     assert sum(size for _, size in stored.by_dtype.values()) == stored.total_bytes
@@ -71,7 +70,7 @@ def test_everything_in_a_file_is_of_one_kind_and_all_of_a_network_is_there(tmp_p
 
 
 def test_the_front_end_of_a_pipeline_is_told_from_its_network(tmp_path):
-    export = make_export("isotropic")
+    export = make_export("isotropic", depth=1, columns=1)
     write_model(tmp_path / "model.onnx", export)
     write_pipeline(tmp_path / "pipeline.onnx", export)
     model, pipeline = (read_stored(tmp_path / name) for name in ("model.onnx", "pipeline.onnx"))

@@ -107,9 +107,9 @@ def test_what_fails_in_the_middle_leaves_nothing_or_what_was_there_before(study,
 def test_a_killed_export_is_none_and_the_next_takes_its_place(study, tmp_path):
     target = tmp_path / "killed"
     program = (
-        "import os, signal, sys; from pathlib import Path; from search.export import certifying, writing;"
+        "import os, signal, sys; from pathlib import Path; from search.export import writing;"
         "from search.study import StudyFolder;"
-        "certifying.card = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
+        "writing.convert = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL);"
         "writing.export_trial(StudyFolder(Path(sys.argv[1])), 0, Path(sys.argv[2]), int8='none')"
     )
     ended = subprocess.run(
@@ -128,7 +128,9 @@ def test_a_disk_without_room_leaves_nothing(study, tmp_path):
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, old[1]))
     try:
-        with pytest.raises(ExportError, match=r"cannot be written: File too large; make room, then export again") as told:
+        with pytest.raises(
+            ExportError, match=r"cannot be written: File too large; make room, then export again"
+        ) as told:
             export_trial(study, 0, tmp_path / "out", int8="none")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
