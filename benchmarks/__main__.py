@@ -33,6 +33,7 @@ TOPICS = {
     "overhead": "benchmarks.overhead",
     "front-time": "benchmarks.front_time",
     "gpu": "benchmarks.gpu",
+    "int8": "benchmarks.int8",
 }
 NOTE = (
     "Seconds, and what is counted a second, belong to this machine. Ratios belong mostly to the code: both sides ran "

@@ -114,10 +114,10 @@ def read_clip(path: Path, rate_hz: int) -> npt.NDArray[np.float32]:
     Raises:
         DataError: Not a WAV file, not mono, or not one second long.
     """
-    problem = _clip_problem(read_header(path))
+    problem = clip_problem(read_header(path))
     if problem is not None:
         raise DataError(f"{path}: {problem}")
-    clips, errors = _decode([path], rate_hz)
+    clips, errors = decode_clips([path], rate_hz)
     if errors:
         raise errors[0]
     return _to_float(clips[0])
@@ -284,7 +284,7 @@ def _build(path: Path, clips: _Clips, progress: Progress | None) -> _Found:
     _require_room(path.parent, clips.size)
     partial = path.with_name(path.name + ".partial")
     try:
-        with _threads() as pool, partial.open("wb") as file:
+        with decoding_threads() as pool, partial.open("wb") as file:
             _require_usable(clips, pool)
             header = {
                 "descr": np.dtype(np.int16).str,
@@ -326,7 +326,7 @@ def _write_list(path: Path, text: bytes) -> None:
 
 
 @contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
+def decoding_threads() -> Iterator[ThreadPoolExecutor]:
     """Threads that decode, each with one thread of torch's own: more would wait for one another."""
     before = torch.get_num_threads()
     try:
@@ -370,19 +370,19 @@ def _rate_or_problem(path: Path) -> int | str:
         header = read_header(path)
     except WavError as error:
         return error.detail
-    return _clip_problem(header) or header.rate_hz
+    return clip_problem(header) or header.rate_hz
 
 
 def _decoded(clips: _Clips, pool: ThreadPoolExecutor) -> Iterator[Waveforms]:
     """Decode all clips in order, some at a time; raise at the end if one cannot be decoded."""
     problems = []
-    for piece, errors in _in_order(pool, lambda paths: _decode(paths, clips.rate_hz), clips, PIECE):
+    for piece, errors in _in_order(pool, lambda paths: decode_clips(paths, clips.rate_hz), clips, PIECE):
         problems += [f"{error.path.relative_to(clips.root)}: {error.detail}" for error in errors]
         yield piece
     _refuse(clips.root, problems)
 
 
-def _decode(paths: Sequence[Path], rate_hz: int) -> tuple[Waveforms, list[WavError]]:
+def decode_clips(paths: Sequence[Path], rate_hz: int) -> tuple[Waveforms, list[WavError]]:
     """Decode some clips to (B, rate_hz); those that cannot be decoded are left out."""
     sounds = read_wavs(paths, rate_hz)
     errors = [sound for sound in sounds if isinstance(sound, WavError)]
@@ -398,7 +398,8 @@ def _to_float(waveforms: Waveforms) -> npt.NDArray[np.float32]:
     return waveforms.astype(np.float32) / np.float32(FULL_SCALE)
 
 
-def _clip_problem(header: WavHeader) -> str | None:
+def clip_problem(header: WavHeader) -> str | None:
+    """Say why a file is no clip; None for one that is."""
     if header.channels != 1:
         return f"{header.channels} channels; a clip has one"
     if abs(header.duration_s - CLIP_S) > LENGTH_TOLERANCE * CLIP_S:

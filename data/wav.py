@@ -19,6 +19,7 @@ import numpy.typing as npt
 import soundfile
 import torch
 import torchaudio
+from torch import Tensor
 
 from data.layout import DataError
 
@@ -93,15 +94,15 @@ def read_wavs(paths: Sequence[Path], rate_hz: int | None = None) -> list[Samples
         try:
             rate, samples = _decode(path)
             if rate_hz is not None and rate_hz != rate:
-                _require_filter(path, rate, rate_hz)
+                require_filter(path, rate, rate_hz)
                 alike[rate, samples.shape[1]].append(place)
             sounds.append(samples)
         except WavError as error:
             sounds.append(error)
     for (rate, _), places in alike.items():
         together = [torch.from_numpy(sounds[place]) for place in places]
-        resampled = _resampler(rate, cast(int, rate_hz))(torch.cat(together))
-        for place, sound in zip(places, resampled.split([len(sound) for sound in together]), strict=True):
+        resampled = resample(torch.cat(together), rate, cast(int, rate_hz))
+        for place, sound in zip(places, torch.split(resampled, [len(sound) for sound in together]), strict=True):
             sounds[place] = sound.numpy()
     return sounds
 
@@ -126,10 +127,21 @@ def _decode(path: Path) -> tuple[int, Samples]:
     return header.rate_hz, samples
 
 
-def _require_filter(path: Path, rate_hz: int, new_rate_hz: int) -> None:
+def require_filter(path: Path, rate_hz: int, new_rate_hz: int) -> None:
+    """Pass two rates between which sound can be resampled.
+
+    Raises:
+        WavError: They share so small a divisor that the filter would not fit into memory.
+    """
     shared = math.gcd(rate_hz, new_rate_hz)
     if (rate_hz // shared) * (new_rate_hz // shared) > MAX_FILTER_WEIGHTS:
         raise WavError(path, "wrong rate", f"{rate_hz:,} Hz cannot be resampled to {new_rate_hz:,} Hz")
+
+
+def resample(sound: Tensor, rate_hz: int, new_rate_hz: int) -> Tensor:
+    """Bring sounds (..., S) to another rate, or leave them where it is their own."""
+    resampled: Tensor = _resampler(rate_hz, new_rate_hz)(sound)
+    return resampled
 
 
 @functools.cache

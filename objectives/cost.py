@@ -68,3 +68,24 @@ class Cost:
     def from_dict(cls, record: Mapping[str, Any]) -> "Cost":
         """Read back what `to_dict` gave, also from JSON."""
         return cls(**{field.name: record[field.name] for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """Price of one clip by a file that ships: its values and bytes as they are in it, whatever precision was meant.
+
+    Attributes:
+        macs: Of the network that it holds.
+        params: Its parameters.
+        size_bytes: All its parameters.
+        nonzero_bytes: Its stored values that are not zero.
+        peak_bytes: Of the network's activations, as int8.
+        precision: Of most of its weights, in words.
+    """
+
+    macs: int
+    params: int
+    size_bytes: int
+    nonzero_bytes: int
+    peak_bytes: int
+    precision: str

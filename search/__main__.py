@@ -17,18 +17,19 @@ import click
 
 from objectives.budget import DEFAULT_BUDGET, parse_budget
 from objectives.goals import GOALS, first_quality
-from objectives.quality import Quality
 from search.command_confirm import confirm
 from search.command_dashboard import dashboard
+from search.command_export import bench, evaluate, export, predict
 from search.command_extend import extend
 from search.command_front import front, plot, print_front, print_seeds
+from search.command_quantize import quantize
+from search.command_submit import submit
 from search.console import carry_out, err, fail, out
 from search.extend import history_lines
 from search.options import (
     address_option,
     architecture_file_option,
     budget_option,
-    cache_option,
     json_option,
     pair,
     path_type,
@@ -38,7 +39,6 @@ from search.options import (
     search_options,
     set_option,
     settings_from,
-    split_option,
     study_argument,
     train_options,
     workers_option,
@@ -50,7 +50,6 @@ from search.report import (
     preflight_texts,
     published_lines,
     published_table,
-    quality_tables,
     recipe_lines,
     recipes_table,
     terminal_table,
@@ -75,7 +74,10 @@ cli.add_command(front)
 cli.add_command(plot)
 cli.add_command(confirm)
 cli.add_command(extend)
+cli.add_command(quantize)
 cli.add_command(dashboard)
+for _command in (export, evaluate, predict, bench, submit):
+    cli.add_command(_command)
 
 
 @cli.command()
@@ -319,90 +321,6 @@ def recipes(name: str | None, as_json: bool) -> None:
     else:
         for line in recipe_lines(chosen[0]):
             out.print(line, soft_wrap=True)
-
-
-@cli.command()
-@study_argument
-@results_option
-@click.option("--trial", default="best", show_default=True, help="Number of a fully trained trial, or best.")
-@click.option("--out", "target", type=path_type, help="Folder to write. [default: exports/study-trial]")
-@click.option("--data", "where", type=path_type, help="Folder of the study's data. [default: where they were]")
-@cache_option
-def export(
-    study: str | None, results: Path, trial: str, target: Path | None, where: Path | None, cache: Path | None
-) -> None:
-    """Write a trained network of STUDY to a folder of its own: config, weights, report on the evaluation clips."""
-    from search.export.writing import best_trial, export_trial
-
-    folder = find_study(results, study)
-    if trial != "best" and not trial.isdigit():
-        raise click.UsageError(f"--trial must be a number or best, got {trial!r}")
-    number = best_trial(folder) if trial == "best" else int(trial)
-    target = target or Path("exports") / f"{folder.name}-{number}"
-    report = export_trial(folder, number, target, where, cache)
-    quality, cost, chosen = report["quality"], report["cost"], report["validation"]
-    before = f" ({chosen['macro_accuracy']:.3f} on the validation clips that it was chosen by)" if chosen else ""
-    out.print(
-        f"trial {number}: macro accuracy {quality['macro_accuracy']:.3f}{before}, log loss {quality['log_loss']:.3f}, "
-        f"{cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), {cost['params']:,} parameters; "
-        f"{'fits' if cost['fits'] else 'is over'} the budget {cost['budget']}\nwritten: {target}",
-        soft_wrap=True,
-    )
-
-
-@cli.command()
-@click.argument("folder", type=path_type, metavar="EXPORT")
-@click.argument("data", type=path_type)
-@split_option
-@cache_option
-@architecture_file_option
-@json_option
-def evaluate(folder: Path, data: Path, split: str, cache: Path | None, as_json: bool) -> None:
-    """Measure an EXPORT on the evaluation clips of DATA."""
-    from search.export.reading import load_export
-    from search.inference import evaluate_export
-
-    quality = evaluate_export(load_export(folder), data, split, cache)
-    if as_json:
-        click.echo(json.dumps(quality.to_dict(), indent=2))
-        return
-    _print_quality(quality)
-
-
-def _print_quality(quality: Quality) -> None:
-    out.print(f"macro accuracy {quality.macro_accuracy:.3f}, log loss {quality.log_loss:.3f}")
-    for title, table in quality_tables(quality).items():
-        out.print(terminal_table(table, title))
-
-
-@cli.command()
-@click.argument("folder", type=path_type, metavar="EXPORT")
-@click.argument("sounds", type=path_type, nargs=-1, required=True, metavar="WAV...")
-@click.option("--device", help="That recorded them, for a network trained with spectrum correction. [default: unknown]")
-@architecture_file_option
-@json_option
-def predict(folder: Path, sounds: tuple[Path, ...], device: str | None, as_json: bool) -> None:
-    """Tell the scene of each WAV file with an EXPORT."""
-    from data.layout import DataError
-    from search.export.reading import load_export
-    from search.inference import predict as predict_file
-
-    network = load_export(folder)
-    broken, found = [], []
-    for path in sounds:
-        try:
-            found.append(predict_file(network, path, device))
-        except DataError as error:
-            broken.append(str(error))
-    if as_json:
-        told = [{"file": str(p.path), "scene": p.scene, "probabilities": p.probabilities} for p in found]
-        click.echo(json.dumps(told, indent=2))
-    else:
-        for p in found:
-            ranked = sorted(p.probabilities.items(), key=lambda item: -item[1])
-            out.print(f"{p.path}: " + ", ".join(f"{name} {value:.1%}" for name, value in ranked[:3]), soft_wrap=True)
-    if broken:
-        fail("\n  ".join([f"{len(broken)} of {len(sounds)} files cannot be heard:", *broken]), 2)
 
 
 @cli.group()

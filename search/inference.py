@@ -1,6 +1,6 @@
-"""What an export does with sound: quality on a data set, probabilities for WAV files.
+"""What an export does with sound: quality on a data set, probabilities for sound files.
 
-Shape letters: W windows, S samples, K classes.
+Shape letters: W windows, S samples, F mel bins, K classes.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,11 @@ from torch import Tensor
 
 from data.front_end import FrontEnd
 from data.layout import DataError, read_scenes
-from data.wav import read_wav
+from data.sound_file import Piece, read_pieces
 from objectives.quality import Quality
+from search.export.certificate import ExportError
 from search.export.measuring import measure_export
-from search.export.reading import Export, ExportError
+from search.export.reading import Export
 
 WINDOW_S = 1.0  # what the networks were trained on
 MIN_DURATION_S = 0.1
@@ -35,7 +36,7 @@ class Prediction:
     """What a network hears in a file.
 
     Attributes:
-        path: The WAV file.
+        path: The sound file.
         probabilities: By scene, in the network's order; they sum to 1.
     """
 
@@ -50,10 +51,11 @@ class Prediction:
 
 @torch.inference_mode()
 def predict(export: Export, path: Path, device: str | None = None) -> Prediction:
-    """Tell the scene of a WAV file of any rate, length and number of channels.
+    """Tell the scene of a WAV or FLAC file of any rate, length and number of channels.
 
     Channels are averaged, the sound is resampled and cut into windows of one second (the last ends where the file
-    does; a shorter file is padded with silence), and the windows' probabilities are averaged.
+    does; a shorter file is padded with silence), and the windows' probabilities are averaged. Only some seconds are in
+    memory at a time.
 
     Args:
         export: The network.
@@ -63,27 +65,57 @@ def predict(export: Export, path: Path, device: str | None = None) -> Prediction
 
     Raises:
         ExportError: A device that the network has no correction for.
-        DataError: No such file, no WAV file, a broken one, or under a tenth of a second.
+        DataError: No such file, neither WAV nor FLAC, a broken one, or under a tenth of a second.
     """
-    front_end = export.config.front_end_config
-    sound = torch.from_numpy(read_wav(path, front_end.rate_hz)).mean(dim=0)
-    duration_s = len(sound) / front_end.rate_hz
-    if duration_s < MIN_DURATION_S:
-        raise DataError(f"{path}: {duration_s:.3f} s of sound; at least {MIN_DURATION_S} s are needed")
-    clips, hear, hearing = (
-        windows(sound, round(WINDOW_S * front_end.rate_hz)),
-        FrontEnd(front_end).eval(),
-        export.hearing,
-    )
-    gains = None if device is None else _gains(export, device).expand(len(clips), -1)
-    answers = hearing.mean(front_end, lambda shift: export.network(hearing.spectrograms(hear, clips, gains, shift)))
-    probabilities = answers.exp().mean(dim=0)
-    return Prediction(path, dict(zip(export.classes, probabilities.tolist(), strict=True)))
+    listener = Listener(export, device)
+    length = round(WINDOW_S * export.config.front_end_config.rate_hz)
+    total, count = torch.zeros(len(export.classes), dtype=torch.float64), 0
+    for piece in read_pieces(path, export.config.front_end_config.rate_hz):
+        duration_s = len(piece.sound) / length * WINDOW_S
+        if piece.is_last and not len(piece.before) and duration_s < MIN_DURATION_S:
+            raise DataError(f"{path}: {duration_s:.3f} s of sound; at least {MIN_DURATION_S} s are needed")
+        clips = windows(piece, length)
+        total += listener.probabilities(clips).double().sum(dim=0)
+        count += len(clips)
+    return Prediction(path, dict(zip(export.classes, (total / count).tolist(), strict=True)))
+
+
+class Listener:
+    """A network with all that stands between it and a waveform."""
+
+    def __init__(self, export: Export, device: str | None = None) -> None:
+        """Get ready to listen.
+
+        Args:
+            export: The network.
+            device: That recorded what is heard, or None: one that the network does not know.
+
+        Raises:
+            ExportError: A device that the network has no correction for.
+        """
+        self.export = export
+        self.front_end = FrontEnd(export.config.front_end_config).eval()
+        self._gains = None if device is None else _gains(export, device)
+
+    def probabilities(self, clips: Tensor) -> Tensor:
+        """Map windows (W, S) to (W, K)."""
+        export, hearing = self.export, self.export.hearing
+        if export.is_pipeline:
+            heard: Tensor = export.network(clips)
+            return heard
+        gains = None if self._gains is None else self._gains.expand(len(clips), -1)
+        answers = hearing.mean(
+            export.config.front_end_config,
+            lambda shift: export.network(hearing.spectrograms(self.front_end, clips, gains, shift)),
+        )
+        return answers.exp()
 
 
 def _gains(export: Export, device: str) -> Tensor:
     """Give the gains of a device: (1, F)."""
     correction = export.hearing.correction
+    if export.is_pipeline:
+        raise ExportError(f"{export.file} hears every device as one that it does not know: leave the device out")
     if correction is None:
         raise ExportError("the network corrects no device's spectrum: leave the device out")
     if device not in correction.devices:
@@ -93,17 +125,18 @@ def _gains(export: Export, device: str) -> Tensor:
     return correction.of([device])
 
 
-def windows(sound: Tensor, length: int) -> Tensor:
-    """Cut (S,) into (W, length) so that all of it is heard.
+def windows(piece: Piece, length: int) -> Tensor:
+    """Cut a piece of a sound into (W, length) so that all of it is heard.
 
-    >>> windows(torch.arange(5.0), 2)
+    >>> windows(Piece(torch.zeros(0), torch.arange(5.0), is_last=True), 2)
     tensor([[0., 1.],
             [2., 3.],
             [3., 4.]])
     """
-    if len(sound) < length:
-        sound = torch.nn.functional.pad(sound, (0, length - len(sound)))
-    starts = list(range(0, len(sound) - length + 1, length))
-    if starts[-1] + length < len(sound):
-        starts.append(len(sound) - length)
-    return torch.stack([sound[start : start + length] for start in starts])
+    sound = piece.sound
+    left = len(sound) % length
+    whole = list(torch.split(sound[: len(sound) - left], length)) if len(sound) >= length else []
+    if left:
+        ending = torch.cat([piece.before, sound])[-length:]
+        whole.append(torch.nn.functional.pad(ending, (0, length - len(ending))))
+    return torch.stack(whole)

@@ -8,7 +8,9 @@ from pathlib import Path
 from torch import Tensor
 
 from data.layout import Scenes
-from search.export.reading import ANSWERING, load_export
+from search.export.certificate import CONFIG, WEIGHTS
+from search.export.files import ANSWERING
+from search.export.reading import load_export
 from search.user_module import file_digest
 from training.loop import default_device
 from training.material import Material
@@ -29,7 +31,7 @@ def read_teacher(folder: Path) -> Teacher:
 
 def export_digest(folder: Path) -> str:
     """Give the SHA-256 of what decides an export's answers: its weights, its config, and what it keeps beside them."""
-    names = [name for name in ("weights.safetensors", "config.yaml", ANSWERING) if (folder / name).is_file()]
+    names = [name for name in (WEIGHTS, CONFIG, ANSWERING) if (folder / name).is_file()]
     digests = [file_digest(folder / name) for name in names]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from models import ARCHITECTURES
 from search.architecture_file import use_architecture_file
+from search.export.choosing import best_trial
 from search.export.reading import read_config
-from search.export.writing import best_trial
 from search.plan import WITHOUT_RESPONSES
 from search.pricing import find_trial, price, require_prunable
 from search.published import read_published

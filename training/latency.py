@@ -3,7 +3,8 @@
 import copy
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -30,18 +31,39 @@ def measure_latency(network: nn.Module, input_shape: Iterable[int], threads: int
     """
     clip = torch.randn(1, *input_shape, generator=torch.Generator().manual_seed(0))
     timed = copy.deepcopy(network).cpu().float().eval()
-    threads_before = torch.get_num_threads()
+    with using_threads(threads):
+        return 1000 * statistics.median(time_calls(lambda: timed(clip), FORWARDS, MAX_S))
+
+
+@contextmanager
+def using_threads(threads: int) -> Iterator[None]:
+    """Compute with so many threads of the CPU; those that the process had are restored."""
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        with torch.inference_mode():
-            for _ in range(WARM_UP):
-                timed(clip)
-            taken: list[float] = []
-            started = time.perf_counter()
-            while len(taken) < FORWARDS and (len(taken) < LEAST or time.perf_counter() - started < MAX_S):
-                before = time.perf_counter()
-                timed(clip)
-                taken.append(time.perf_counter() - before)
+        yield
     finally:
-        torch.set_num_threads(threads_before)
-    return 1000 * statistics.median(taken)
+        torch.set_num_threads(before)
+
+
+@torch.inference_mode()
+def time_calls(call: Callable[[], object], calls: int, max_s: float) -> list[float]:
+    """Time something again and again, after `WARM_UP` calls that do not count.
+
+    Args:
+        call: What is timed.
+        calls: How often.
+        max_s: After which no more are timed than `LEAST`.
+
+    Returns:
+        Seconds of each call.
+    """
+    for _ in range(WARM_UP):
+        call()
+    taken: list[float] = []
+    started = time.perf_counter()
+    while len(taken) < calls and (len(taken) < LEAST or time.perf_counter() - started < max_s):
+        before = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - before)
+    return taken

@@ -131,14 +131,24 @@ class Material:
         return self._kept_evaluation[device, hearing.correction]
 
     @torch.inference_mode()
-    def evaluate(self, network: torch.nn.Module, device: torch.device, hearing: Hearing = PLAINLY) -> Quality:
-        """Measure `network` on the evaluation clips, in fp32; it is left in eval mode."""
+    def answers(self, network: torch.nn.Module, device: torch.device, hearing: Hearing = PLAINLY) -> Tensor:
+        """Give the logarithms of the probabilities of the evaluation clips, (their number, K), on the CPU, in fp32.
+
+        The network is left in eval mode.
+        """
         network.eval()
 
         def answer(shift: Shift) -> Tensor:
             return torch.cat([network(x).float() for x in self._evaluation(device, hearing, shift)])
 
-        log_probabilities = hearing.mean(self.front_end, answer)
+        return hearing.mean(self.front_end, answer).cpu()
+
+    def evaluate(self, network: torch.nn.Module, device: torch.device, hearing: Hearing = PLAINLY) -> Quality:
+        """Measure `network` on the evaluation clips, in fp32; it is left in eval mode."""
+        return self.score(self.answers(network, device, hearing))
+
+    def score(self, log_probabilities: Tensor) -> Quality:
+        """Score the answers to all evaluation clips: (N, K), natural logarithms."""
         rows = self.scenes.evaluate
         return measure_quality(
             log_probabilities.cpu().numpy(),

@@ -13,7 +13,7 @@ hears the clip. Halves are rounded to even. Biases, and the shift of a folded no
 the sums, which rounds nothing that counts; sums of branches and norms that cannot be folded stay as they are.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -76,15 +76,20 @@ def rounded_weight(weight: Tensor, factor: Tensor | None = None) -> Tensor:
     return passed
 
 
+def activation_scale(span: Tensor) -> tuple[Tensor, Tensor]:
+    """Give s and z of `span` (2,), the lowest and the highest value heard: two numbers, the second a whole one."""
+    low, high = span[0].clamp(max=0), span[1].clamp(min=0)
+    scale = _positive((high - low) / (HIGHEST - LOWEST))
+    return scale, LOWEST - torch.round(low / scale)
+
+
 def rounded_activation(x: Tensor, span: Tensor) -> Tensor:
     """Round to the 256 values that `span` (2,), the lowest and the highest value heard, gives; clip what is outside.
 
     The gradient is 1 where nothing was clipped and 0 elsewhere.
     """
     values = x.detach().float()
-    low, high = span[0].clamp(max=0), span[1].clamp(min=0)
-    scale = _positive((high - low) / (HIGHEST - LOWEST))
-    zero = LOWEST - torch.round(low / scale)
+    scale, zero = activation_scale(span)
     steps = torch.round(values / scale) + zero
     inside = (steps >= LOWEST) & (steps <= HIGHEST)
     rounded = (steps.clamp(LOWEST, HIGHEST) - zero) * scale
@@ -105,6 +110,10 @@ class Quantizer:
 
     What it knows is the range that each layer has heard, by the layer's name. A layer that computes with something
     else than its `weight` says so by a method `effective_weight()`, which gives what is rounded.
+
+    Attributes:
+        layers: Whose weights are rounded, by name.
+        norms: The batch norm that will be folded into a layer, by the layer's name, where there is one.
     """
 
     def __init__(self, network: nn.Module, shape: Sequence[int]) -> None:
@@ -116,7 +125,7 @@ class Quantizer:
         """
         self._network = network
         run = _Run(network, shape)
-        self._layers, self._norms = run.layers, run.folded
+        self.layers, self.norms = run.layers, run.folded
         self._listeners = {**run.hear_the_clip, **run.layers}
         device = next(network.parameters()).device
         self._spans = {name: torch.full((2,), torch.nan, device=device) for name in self._listeners}
@@ -137,9 +146,15 @@ class Quantizer:
         finally:
             self.detach()
 
-    def attach(self) -> None:
-        """Round from now on, as `active`; for a network that is only asked."""
+    def attach(self, names: Collection[str] | None = None) -> None:
+        """Round from now on, as `active`; for a network that is only asked.
+
+        Args:
+            names: Of what rounds, of those that `tensors` gives; None: all.
+        """
         for name, module in self._listeners.items():
+            if names is not None and name not in names:
+                continue
             self._hooks.append(module.register_forward_pre_hook(partial(self._before, name)))
             self._hooks.append(module.register_forward_hook(_bring_back))
 
@@ -148,15 +163,15 @@ class Quantizer:
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
-        for layer in self._layers.values():
+        for layer in self.layers.values():
             _bring_back(layer)
 
     def _before(self, name: str, module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         x, *others = args
         rounded = rounded_activation(x, self._span(name, x.detach(), module.training))
-        if name in self._layers:
+        if name in self.layers:
             _bring_back(module)  # of a call that raised
-            weight = rounded_weight(_heard_weight(module), self._factor(name))
+            weight = rounded_weight(heard_weight(module), self._factor(name))
             # Beside the parameter of that name, which stays in the state: what an object holds itself comes first.
             if hasattr(module, "effective_weight"):
                 module.__dict__["effective_weight"] = partial(_same, weight)
@@ -179,7 +194,7 @@ class Quantizer:
     @torch.no_grad()
     def _factor(self, name: str) -> Tensor | None:
         """Give what the batch norm folded into a layer multiplies its output channels with, if there is one."""
-        norm = self._norms.get(name)
+        norm = self.norms.get(name)
         if norm is None or norm.running_var is None:
             return None
         factor = (norm.running_var + norm.eps).rsqrt()
@@ -188,9 +203,7 @@ class Quantizer:
     @torch.no_grad()
     def weights(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Give each layer's weight as a device stores it, with its batch norm folded in: see `quantized_weight`."""
-        return {
-            name: quantized_weight(_heard_weight(layer), self._factor(name)) for name, layer in self._layers.items()
-        }
+        return {name: quantized_weight(heard_weight(layer), self._factor(name)) for name, layer in self.layers.items()}
 
     def tensors(self) -> dict[str, Tensor]:
         """Give all that a checkpoint or an export must hold: the range (2,) of each layer, by its name.
@@ -215,7 +228,8 @@ def _bring_back(layer: nn.Module, *_: object) -> None:
         layer.__dict__.pop(name, None)
 
 
-def _heard_weight(layer: Any) -> Tensor:
+def heard_weight(layer: Any) -> Tensor:
+    """Give the weight that a layer computes with."""
     weight: Tensor = layer.effective_weight() if hasattr(layer, "effective_weight") else layer.weight
     return weight
 

@@ -1,24 +1,56 @@
-"""How an export does on a data set."""
+"""How a file of an export does on a data set."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from data.layout import Scenes
 from objectives.quality import Quality
-from search.export.reading import Export, ExportError
+from search.export.certificate import WEIGHTS, ExportError
+from search.export.reading import Export
 from training.loop import default_device
-from training.material import load_material
+from training.material import EVALUATION_BATCH, Material, batched, load_material
+
+CPU = torch.device("cpu")
+LEAST_PROBABILITY = 1e-30  # of which a logarithm is taken: a file that gives probabilities may give 0
 
 
-def measure_export(export: Export, scenes: Scenes, cache: Path | None) -> Quality:
+def measure_export(
+    export: Export, scenes: Scenes, cache: Path | None, progress: Callable[[int, int], None] | None = None
+) -> Quality:
     """Measure an export on the evaluation clips of a data set.
 
     Args:
         export: The network.
         scenes: The data set.
         cache: Folder of the decoded sound; None: beside the data.
+        progress: Told how many clips are decoded, and of how many.
+
+    Raises:
+        DataError: The sound cannot be read.
+        ExportError: The data has scenes that the network does not know.
+    """
+    return measure(export, material_for(export, scenes, None, cache, progress))
+
+
+def material_for(
+    export: Export,
+    scenes: Scenes,
+    responses: Path | None,
+    cache: Path | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Material:
+    """Open what an export is to hear of a data set, its scenes numbered as the network's.
+
+    Args:
+        export: The network.
+        scenes: The data set.
+        responses: Folder of impulse responses, to train with; or None.
+        cache: Folder of the decoded sound; None: beside the data.
+        progress: Told how many clips are decoded, and of how many.
 
     Raises:
         DataError: The sound cannot be read.
@@ -32,6 +64,19 @@ def measure_export(export: Export, scenes: Scenes, cache: Path | None) -> Qualit
         )
     index = np.array([export.classes.index(name) for name in scenes.classes])
     scenes = replace(scenes, classes=export.classes, labels=index[scenes.labels])
-    material = load_material(scenes, export.config.front_end_config, None, cache)
-    device = default_device()
-    return material.evaluate(export.network.to(device), device, export.hearing)
+    return load_material(scenes, export.config.front_end_config, responses, cache, progress)
+
+
+@torch.inference_mode()
+def measure(export: Export, material: Material) -> Quality:
+    """Measure an export on the evaluation clips of `material_for`: its weights by torch, its other files as they run.
+
+    A pipeline hears every clip as of a device that it does not know, once.
+    """
+    if not export.is_pipeline:
+        device = default_device() if export.file == WEIGHTS else CPU
+        return material.evaluate(export.network.to(device), device, export.hearing)
+    answers = [
+        export.network(material.waveforms(rows, CPU)) for rows in batched(material.scenes.evaluate, EVALUATION_BATCH)
+    ]
+    return material.score(torch.cat(answers).clamp(min=LEAST_PROBABILITY).log())

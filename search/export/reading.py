@@ -9,6 +9,8 @@ import yaml
 from torch import nn
 
 from data.spectrum_correction import SpectrumCorrection
+from search.export.certificate import CONFIG, WEIGHTS, ExportError, read_certificate, verify
+from search.export.files import ANSWERING
 from search.trial_config import TrialConfig
 from training.checkpoint import CheckpointError, part_of, put_weights, read_tensors
 from training.hearing import PLAINLY, Hearing
@@ -16,13 +18,8 @@ from training.loop import CORRECTION, GAINS
 from training.quantization import Quantizer
 from training.weights import QUANTIZATION
 
-FORMAT = 1
-ANSWERING = "answering.safetensors"  # what a network needs beside its weights to answer as it was measured
+CONFIG_FORMAT = 1
 DEVICES = "devices"  # names of those whose gains are in it, as JSON
-
-
-class ExportError(ValueError):
-    """A folder that is no export, or cannot become one; says which and why."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +30,20 @@ class Export:
         config: What it is.
         classes: The scenes it tells apart, in the order of its outputs.
         network: With its weights, in eval mode; one that was trained for int8 rounds weights and activations to it.
+            Spectrograms (B, C, F, T) to logits (B, K).
         hearing: What is done to a clip before the network hears it.
+        file: Of the folder, that it was read from.
+        is_pipeline: Whether `network` is a front end, too: waveforms (B, S) to probabilities (B, K).
+        quantizer: That has the network round; None: it does not.
     """
 
     config: TrialConfig
     classes: tuple[str, ...]
     network: nn.Module
     hearing: Hearing = PLAINLY
+    file: str = WEIGHTS
+    is_pipeline: bool = False
+    quantizer: Quantizer | None = None
 
 
 def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:
@@ -52,8 +56,8 @@ def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:
         described = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ExportError(f"{path} cannot be read as YAML: {error}") from error
-    if not isinstance(described, dict) or described.get("format") != FORMAT:
-        raise ExportError(f"{path} does not describe an export of format {FORMAT}")
+    if not isinstance(described, dict) or described.get("format") != CONFIG_FORMAT:
+        raise ExportError(f"{path} does not describe an export of format {CONFIG_FORMAT}")
     try:
         front_end = dict(described["front_end"])
         values = {"front_end": front_end.pop("name"), **described["network"], **described["recipe"]}
@@ -73,45 +77,72 @@ def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:
 
 
 def load_export(folder: Path) -> Export:
-    """Read an export back.
+    """Read an export back, held against its certificate.
 
     Raises:
-        ExportError: The folder is no export, or one that this version cannot run.
+        ExportError: The folder is no export, one that this version cannot run, or not as it was written.
+        CheckpointError: The weights are broken, or of another network.
+    """
+    verify(folder, read_certificate(folder))
+    return read_export(folder)
+
+
+def read_export(folder: Path) -> Export:
+    """Read the network of a folder without asking for its certificate, which may not be written yet.
+
+    Raises:
+        ExportError: As `load_export`.
         CheckpointError: The weights are missing, broken, or of another network.
     """
-    if not (folder / "config.yaml").is_file():
-        raise ExportError(f"{folder} is no export: it holds no config.yaml")
-    config, classes = read_config(folder / "config.yaml")
-    path = folder / "weights.safetensors"
+    config, classes = read_config(folder / CONFIG)
+    path = folder / WEIGHTS
     network = config.build()
     weights, _ = read_tensors(path)
     if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
         raise CheckpointError(f"{path} holds values that are not finite")
     put_weights(network, weights, path)
     network.eval()
-    return Export(config, classes, network, _made_to_answer(network, config, folder / ANSWERING))
+    quantizer = _rounding(folder, config, network)
+    return Export(config, classes, network, read_hearing(folder, config), quantizer=quantizer)
 
 
-def _made_to_answer(network: nn.Module, config: TrialConfig, path: Path) -> Hearing:
-    """Have a network round as it did when it was measured; give how it heard.
+def read_hearing(folder: Path, config: TrialConfig) -> Hearing:
+    """Give how the network of a folder hears.
 
     Raises:
-        CheckpointError: The recipe needs something beside the weights that is missing, broken, or of another network.
+        CheckpointError: It corrects the spectrum, and the devices' gains are missing or broken.
     """
-    recipe, correction = config.recipe, None
-    if not (recipe.quantize_share or recipe.spectrum_correction):
-        return Hearing.of(recipe, None)
+    if not config.recipe.spectrum_correction:
+        return Hearing.of(config.recipe, None)
+    path = folder / ANSWERING
     tensors, metadata = read_tensors(path)
     try:
-        if recipe.quantize_share:
-            quantizer = Quantizer(network, config.input_shape)
-            quantizer.load(part_of(tensors, QUANTIZATION))
-            quantizer.attach()
-        if recipe.spectrum_correction:
-            gains, devices = tensors[f"{CORRECTION}.{GAINS}"], tuple(json.loads(metadata[DEVICES]))
-            if gains.shape != (len(devices), config.front_end_config.mel_bins):
-                raise ValueError(f"the gains have shape {tuple(gains.shape)}, but there are {len(devices)} devices")
-            correction = SpectrumCorrection(gains, devices, (0,) * len(devices))
+        gains, devices = tensors[f"{CORRECTION}.{GAINS}"], tuple(json.loads(metadata[DEVICES]))
+        if gains.shape != (len(devices), config.front_end_config.mel_bins):
+            raise ValueError(f"the gains have shape {tuple(gains.shape)}, but there are {len(devices)} devices")
     except (ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} does not hold what the network needs to answer: {error}") from error
-    return Hearing.of(recipe, correction)
+        raise _lacking(path, error) from error
+    return Hearing.of(config.recipe, SpectrumCorrection(gains, devices, (0,) * len(devices)))
+
+
+def _rounding(folder: Path, config: TrialConfig, network: nn.Module) -> Quantizer | None:
+    """Have a network that was trained for int8 round as it did when it was measured.
+
+    Raises:
+        CheckpointError: The ranges of its activations are missing, broken, or of another network.
+    """
+    if not config.recipe.quantize_share:
+        return None
+    path = folder / ANSWERING
+    tensors, _ = read_tensors(path)
+    quantizer = Quantizer(network, config.input_shape)
+    try:
+        quantizer.load(part_of(tensors, QUANTIZATION))
+    except (ValueError, KeyError) as error:
+        raise _lacking(path, error) from error
+    quantizer.attach()
+    return quantizer
+
+
+def _lacking(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} does not hold what the network needs to answer: {error}")

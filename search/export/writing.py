@@ -4,72 +4,56 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
+from fnmatch import fnmatch
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import optuna
+import torch
 import yaml
-from optuna.trial import FrozenTrial, TrialState
+from torch import Tensor
 
 from data.layout import DataError, Scenes, read_for_search, read_scenes
-from objectives.goals import GOALS, first_cost, first_quality
 from search.architecture_file import use_architecture_file
 from search.checkpoints import study_checkpoints
-from search.data_record import describe_data
+from search.data_record import describe_data, lists_digest
+from search.export.certificate import CONFIG, WEIGHTS, ExportError
+from search.export.certifying import write_certificate
+from search.export.choosing import trained_trial
+from search.export.confirmed import confirmation
+from search.export.converting import convert
 from search.export.cost import cost_report
-from search.export.measuring import measure_export
-from search.export.page import report_page
-from search.export.reading import ANSWERING, DEVICES, FORMAT, ExportError, load_export
+from search.export.files import ANSWERING, AUTO
+from search.export.measuring import material_for
+from search.export.progress import Say, silently
+from search.export.reading import CONFIG_FORMAT, DEVICES, read_export
+from search.export.staging import require_free, staged
 from search.settings import SearchSettings
-from search.study import (
-    CONFIG,
-    DATA,
-    FILES,
-    LEVELS,
-    QUALITY,
-    VERSIONS,
-    StudyFolder,
-    trial_state,
-)
-from search.table import study_table, trials_table
+from search.study import CONFIG as TRIAL_CONFIG
+from search.study import DATA, FILES, LEVELS, QUALITY, VERSIONS, StudyFolder
+from search.table import study_table
 from search.trial_config import TrialConfig
 from search.user_module import file_digest
-from training.checkpoint import NETWORK, put_weights, read_tensors, write_tensors
+from training.checkpoint import NETWORK, read_tensors, write_tensors
 
-
-def best_trial(folder: StudyFolder) -> int:
-    """Give the number of the fully trained network that is best by the first quality among the study's objectives.
-
-    Of equals it is the cheapest, and of a search one that fits its budget as it is now. Of confirmed networks it is the
-    first seed of the one with the best mean: to take the best seed would be to choose by the evaluation clips.
-
-    Raises:
-        ExportError: None is fully trained yet, or none of them fits.
-    """
-    settings = folder.settings()
-    table = study_table(folder)
-    complete = table[table["state"] == "complete"]
-    if complete.empty:
-        raise ExportError("no trial is fully trained yet")
-    fitting = complete if settings.train else complete[complete["fits"].astype(bool)]
-    if fitting.empty:
-        raise ExportError(
-            f"no fully trained trial fits the budget {settings.budget}; export one by its number: --trial"
-        )
-    quality, cost = GOALS[first_quality(settings.objectives)], first_cost(settings.objectives)
-    figure = fitting[quality.name].astype(float)
-    if settings.members:
-        figure = figure.groupby(fitting["network"]).transform("mean")
-    ranked = fitting.assign(
-        figure=-figure if quality.maximize else figure, price=0.0 if cost is None else fitting[cost].astype(float)
-    )
-    return int(ranked.sort_values(["figure", "price", "number"], kind="stable")["number"].iloc[0])
+PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16}  # that weights can be stored at, beside fp32
+IN_BYTES = {"size_bytes", "nonzero_bytes"}  # limits that the precision decides
+TERMS = ("licen[cs]e*", "sources*", "readme*", "copying*", "eula*")  # names of files that say what may be done
 
 
 def export_trial(
-    folder: StudyFolder, number: int, target: Path, data: Path | None = None, cache: Path | None = None
+    folder: StudyFolder,
+    number: int,
+    target: Path,
+    data: Path | None = None,
+    cache: Path | None = None,
+    *,
+    int8: str = AUTO,
+    executorch: bool = False,
+    origin: str | None = None,
+    say: Say = silently,
 ) -> dict[str, Any]:
-    """Write a fully trained trial as an export, measured on the evaluation clips; return its report.
+    """Write a fully trained trial as an export, every file of it measured on the evaluation clips.
 
     Args:
         folder: The study.
@@ -77,103 +61,123 @@ def export_trial(
         target: Folder to write to.
         data: Folder where the study's data set is now; None: where it was.
         cache: Folder of the decoded sound; None: the study's.
+        int8: What is rounded; see `search.export.converting`.
+        executorch: Whether a program for ExecuTorch is written, too.
+        origin: A sentence on where the study has its configuration from, for the card.
+        say: Told what is being done.
+
+    Returns:
+        The certificate.
 
     Raises:
         ExportError: No such trial, one that is not fully trained, a target that holds something else, or data that are
             gone or others than the study's.
         CheckpointError: The trial's weights are gone or broken.
     """
-    study = folder.open()
-    trial = _trained(folder, study, number)
-    is_export = all((target / name).is_file() for name in ("config.yaml", "weights.safetensors", "report.json"))
-    if target.exists() and any(target.iterdir()) and not is_export:
-        raise ExportError(f"{target} holds something else than an export; name another folder")
-    settings = folder.settings()
-    if settings.architecture_file is not None:
-        file = Path(settings.architecture_file)
-        name = use_architecture_file(file, check=False)
-        if study.user_attrs.get(FILES, {}).get("architecture_file") != file_digest(file):
-            raise ExportError(f"{file} has changed since {name} was trained with it; bring it back")
-    config = TrialConfig.from_dict(trial.user_attrs[CONFIG])
-    start = study.user_attrs[LEVELS][-1]["start"] if LEVELS in study.user_attrs else 0
-    checkpoints = study_checkpoints(folder, settings)
-    checkpoint = checkpoints.fetch(number, start) or checkpoints.path(number, start)
+    study, settings = folder.open(), folder.settings()
+    trial = trained_trial(folder, study, number)
+    require_free(target)
+    _use_own_architecture(settings, study.user_attrs.get(FILES, {}))
+    config = TrialConfig.from_dict(trial.user_attrs[TRIAL_CONFIG])
     recorded = study.user_attrs[DATA]
+    searched, scenes = _read_data(settings, recorded, data)
     is_held_out = settings.validation > 0 and not settings.train
-    scenes = _evaluation_scenes(settings, recorded, data) if is_held_out else None
-    tensors, _ = read_tensors(checkpoint)
-    weights = {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
-    network = config.build()
-    put_weights(network, weights, checkpoint)
-    beside = {name: value for name, value in tensors.items() if not name.startswith(NETWORK)}
+    weights, beside = _trained_tensors(folder, settings, study.user_attrs.get(LEVELS, []), number)
     table = study_table(folder)
-    cost = cost_report(config, settings.limits(), settings.precision, network)
-    target.mkdir(parents=True, exist_ok=True)
-    (target / "report.json").unlink(missing_ok=True)  # of other weights
+    with staged(target) as stage:
+        say(f"writing {WEIGHTS}")
+        _write_network(stage, settings, config, recorded, weights, beside)
+        export = read_export(stage)
+        place = cache if cache is not None else settings.cache and Path(settings.cache)
+        material = material_for(export, scenes, None, place or None)
+        judges = searched.evaluate if is_held_out else searched.train
+        notes = convert(stage, material, judges, int8=int8, executorch=executorch, say=say)
+        facts = {
+            "study": folder.name,
+            "trial": number,
+            "on_front": bool(table.loc[table["number"] == number, "on_front"].any()),
+            "architecture": config.architecture,
+            "cost": cost_report(config, settings.limits(), settings.precision, export.network),
+            "budget": {"name": settings.budget},
+            "validation": trial.user_attrs[QUALITY] if is_held_out else None,
+            "chosen_by": "nothing" if settings.train else "validation clips" if is_held_out else "evaluation clips",
+            "confirmed": confirmation(folder, number),
+            "data": {
+                "folder": scenes.root.resolve().name,
+                **recorded,
+                "evaluation_clips": len(scenes.evaluate),
+                "validation_clips": len(searched.evaluate) if is_held_out else 0,
+                "evaluation_sha256": lists_digest(scenes),
+                "device_groups": dict(scenes.device_groups),
+                "terms": _terms(scenes.root),
+            },
+            "versions": {**trial.user_attrs[VERSIONS], **_versions(executorch=executorch)},
+            "seed": config.recipe.seed,
+            "notes": [*([origin] if origin else []), *notes],
+        }
+        return write_certificate(stage, facts, material, {}, say)
+
+
+def _use_own_architecture(settings: SearchSettings, digests: Mapping[str, str]) -> None:
+    """Register the user's own architecture of a study, as it was when the study was started."""
+    if settings.architecture_file is None:
+        return
+    file = Path(settings.architecture_file)
+    name = use_architecture_file(file, check=False)
+    if digests.get("architecture_file") != file_digest(file):
+        raise ExportError(f"{file} has changed since {name} was trained with it; bring it back")
+
+
+def _trained_tensors(
+    folder: StudyFolder, settings: SearchSettings, levels: list[Mapping[str, Any]], number: int
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Read what a trial has learned: its network's weights, and what else it needs to answer."""
+    start = levels[-1]["start"] if levels else 0
+    checkpoints = study_checkpoints(folder, settings)
+    tensors, _ = read_tensors(checkpoints.fetch(number, start) or checkpoints.path(number, start))
+    weights = {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
+    return weights, {name: value for name, value in tensors.items() if not name.startswith(NETWORK)}
+
+
+def _write_network(
+    stage: Path,
+    settings: SearchSettings,
+    config: TrialConfig,
+    recorded: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    beside: Mapping[str, Tensor],
+) -> None:
+    """Write what the network is and what it has learned.
+
+    Weights are kept in fp32, unless the study's budget limits bytes: then at the precision that it counts them at.
+    """
     if settings.architecture_file is not None:
-        shutil.copy(settings.architecture_file, target)
-    write_tensors(target / "weights.safetensors", weights, {"format": "pt"})
-    (target / ANSWERING).unlink(missing_ok=True)
+        shutil.copy(settings.architecture_file, stage)
+    kind = PRECISIONS.get(settings.precision) if IN_BYTES & set(settings.limits().limits()) else None
+    write_tensors(stage / WEIGHTS, {name: _stored(value, kind) for name, value in weights.items()}, {"format": "pt"})
     if beside:
-        write_tensors(target / ANSWERING, beside, {DEVICES: json.dumps(recorded["devices"])})
+        write_tensors(stage / ANSWERING, beside, {DEVICES: json.dumps(recorded["devices"])})
     described = {
-        "format": FORMAT,
+        "format": CONFIG_FORMAT,
         "architecture": config.architecture,
         "network": asdict(config.network),
         "front_end": {"name": config.front_end, **asdict(config.front_end_config)},
         "recipe": asdict(config.recipe),
         "classes": list(recorded["classes"]),
     }
-    (target / "config.yaml").write_text(
-        yaml.safe_dump(described, sort_keys=False, allow_unicode=True), encoding="utf-8"
-    )
-    quality = trial.user_attrs[QUALITY]
-    if scenes is not None:
-        place = cache if cache is not None else settings.cache and Path(settings.cache)
-        quality = measure_export(load_export(target), scenes, place or None).to_dict()
-    report = {
-        "study": folder.name,
-        "trial": number,
-        "on_front": bool(table.loc[table["number"] == number, "on_front"].any()),
-        "cost": cost,
-        "quality": quality,
-        "validation": trial.user_attrs[QUALITY] if is_held_out else None,
-        "chosen_by": "nothing" if settings.train else "validation clips" if is_held_out else "evaluation clips",
-        "data": {
-            "folder": Path(settings.data).name,
-            **recorded,
-            "evaluation_clips": _num_clips(quality),
-            "validation_clips": _num_clips(trial.user_attrs[QUALITY]) if is_held_out else 0,
-        },
-        "versions": trial.user_attrs[VERSIONS],
-        "seed": config.recipe.seed,
-        "weights_sha256": file_digest(target / "weights.safetensors"),
-    }
-    (target / "report.md").write_text(report_page(report, config), encoding="utf-8")
-    (target / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return report
+    (stage / CONFIG).write_text(yaml.safe_dump(described, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def _trained(folder: StudyFolder, study: optuna.Study, number: int) -> FrozenTrial:
-    """Give a fully trained trial.
-
-    Raises:
-        ExportError: There is none of that number, or it is not fully trained; those that are are named.
-    """
-    trials = study.get_trials(deepcopy=False)
-    if not 0 <= number < len(trials):
-        raise ExportError(f"{folder.name} has no trial {number}; its trials are 0 to {len(trials) - 1}")
-    trial = trials[number]
-    if trial.state != TrialState.COMPLETE:
-        state = trial_state(trial, is_locked=folder.is_locked())
-        table = trials_table(study)
-        trained = ", ".join(str(n) for n in table.loc[table["state"] == "complete", "number"]) or "none yet"
-        raise ExportError(f"trial {number} is {state}; only fully trained ones can be exported: {trained}")
-    return trial
+def _stored(value: Tensor, kind: torch.dtype | None) -> Tensor:
+    """Give a tensor at another precision, where all of it can be told there."""
+    if kind is None or not value.is_floating_point():
+        return value
+    rounded = value.to(kind)
+    return rounded if bool(rounded.isfinite().all()) else value
 
 
-def _evaluation_scenes(settings: SearchSettings, recorded: Mapping[str, Any], data: Path | None) -> Scenes:
-    """Read the data set that a study was made on, with its evaluation clips.
+def _read_data(settings: SearchSettings, recorded: Mapping[str, Any], data: Path | None) -> tuple[Scenes, Scenes]:
+    """Read the data set that a study was made on: as it was searched on, and with its evaluation clips.
 
     Raises:
         ExportError: It is not there, or is another.
@@ -194,8 +198,16 @@ def _evaluation_scenes(settings: SearchSettings, recorded: Mapping[str, Any], da
             f"{root} is not the data that the study was made on ({', '.join(changed)} differ); --data names the folder "
             "where that is now"
         )
-    return scenes
+    return searched, scenes
 
 
-def _num_clips(quality: Mapping[str, Any]) -> int:
-    return sum(sum(row) for row in quality["confusion"])
+def _terms(root: Path) -> list[str]:
+    """Name the files of a data set's folder that say whose it is and what may be done with it."""
+    names = (path.name for path in root.iterdir() if path.is_file())
+    return sorted(name for name in names if any(fnmatch(name.lower(), pattern) for pattern in TERMS))
+
+
+def _versions(*, executorch: bool) -> dict[str, str]:
+    """Give the versions of what writes and runs an export's files."""
+    packages = ("onnx", "onnxruntime", *(["executorch"] if executorch else []))
+    return {name: version(name) for name in packages}

@@ -4,27 +4,19 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
+from trained import SMALL, train
 
 from data.demo import DemoConfig, write_demo
 from data.layout import read_scenes
-from search.checkpoints import study_checkpoints
-from search.export.reading import ANSWERING, ExportError, load_export
+from search.export.certificate import ExportError
+from search.export.files import ANSWERING
+from search.export.reading import load_export, read_export
 from search.export.writing import export_trial
 from search.inference import evaluate_export, predict
-from search.ledger import Ledger
-from search.plan import make_plan
-from search.run import describe_data, open_material
-from search.study import DATA, StudyFolder
+from search.study import StudyFolder
 from search.teachers import export_digest
-from search.train import from_name, train_settings
 from training.checkpoint import CheckpointError, read_tensors, write_tensors
-from training.loop import TrainingRun
-from training.material import Material
 from training.pruning import prunable_weights
-
-CPU = torch.device("cpu")
-SMALL = {"patch": 16, "width": 8, "depth": 1, "mask_bins": 24, "batch_size": 16}
 
 
 @pytest.fixture(scope="module")
@@ -32,33 +24,6 @@ def demo(tmp_path_factory):
     root = tmp_path_factory.mktemp("data") / "demo"
     write_demo(root, DemoConfig(seed=1, clips_per_location=2))
     return root
-
-
-def train(folder, data, name="isotropic", epochs=2, clips=None, **held):
-    """Train in this process what `scenefront train` would, and record it."""
-    asked = train_settings(from_name(name), data=str(data), epochs=epochs, held=held)
-    scenes = read_scenes(data)
-    ledger = Ledger(
-        study := folder.create(asked, {DATA: describe_data(scenes)}), plan := make_plan(asked, 10), plan.survey(), 100
-    )
-    proposal = ledger.propose()
-    material: Material = open_material(asked, scenes, proposal.config.front_end)
-    if clips is not None:
-        few = replace(scenes, train=scenes.train[:: len(scenes.train) // clips], evaluate=scenes.evaluate[::8])
-        material = replace(material, scenes=few)
-    run = TrainingRun(proposal.config.build, proposal.config.recipe, material, CPU)
-    while not run.is_over:
-        run.run_epoch()
-    run.save(study_checkpoints(folder, folder.settings()).path(proposal.number))
-    curve = [
-        {"epoch": each.epoch, "train_loss": each.train_loss, "macro_accuracy": each.quality.macro_accuracy,
-         "log_loss": each.quality.log_loss, "duration_s": each.duration_s}
-        for each in run.results
-    ]  # fmt: skip
-    quality = json.dumps(run.results[-1].quality.to_dict())
-    ledger.end(proposal.number, {"epochs": json.dumps(curve), "quality": quality, "versions": "{}", "done": True})
-    assert study.trials
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +59,8 @@ def test_an_export_holds_the_network_s_weights_and_beside_them_ranges_and_gains(
     assert json.loads(metadata["devices"]) == list(read_scenes(demo).devices)
     assert beside["correction.gains"].shape == (9, 256)
     assert {name.split(".")[0] for name in beside} == {"correction", "quantization"}
-    report = (folder / "report.md").read_text()
-    assert "the mean over 3 copies of a clip, so it takes 3 times these MACs" in report
+    card = (folder / "card.md").read_text()
+    assert "the mean over 3 copies of a clip, so it takes 3 times these MACs" in card
 
 
 def test_a_sound_is_heard_as_of_the_device_that_recorded_it(exported, demo):
@@ -118,10 +83,10 @@ def test_an_export_that_lost_what_it_needs_is_refused(exported, tmp_path):
     folder, _ = exported
     damaged = tmp_path / "export"
     damaged.mkdir()
-    for name in ("config.yaml", "weights.safetensors", "report.json"):
+    for name in ("config.yaml", "weights.safetensors"):
         (damaged / name).write_bytes((folder / name).read_bytes())
     with pytest.raises(CheckpointError, match=r"answering\.safetensors is not a whole safetensors file"):
-        load_export(damaged)
+        read_export(damaged)
     beside, metadata = read_tensors(folder / ANSWERING)
     for name, reason in (
         ("correction.gains", "correction.gains"),
@@ -129,7 +94,7 @@ def test_an_export_that_lost_what_it_needs_is_refused(exported, tmp_path):
     ):
         write_tensors(damaged / ANSWERING, {key: value for key, value in beside.items() if key != name}, metadata)
         with pytest.raises(CheckpointError, match=f"does not hold what the network needs to answer: .*{reason}"):
-            load_export(damaged)
+            read_export(damaged)
 
 
 def test_a_teacher_s_name_tells_exports_apart_that_differ_beside_their_weights(exported, tmp_path):
@@ -152,7 +117,7 @@ def test_cp_resnet_pruned_as_in_its_report_fits_the_budget_of_2021(demo, tmp_pat
     left = {name: int(weight.count_nonzero()) for name, weight in prunable_weights(run.network, (1, 256, 44)).items()}
     assert len(left) == 11
     assert min(left.values()) > 0
-    cost = export_trial(folder, 0, tmp_path / "export")["cost"]
+    cost = export_trial(folder, 0, tmp_path / "export", int8="none")["cost"]
     assert cost["stored_values"] == 504_104
     assert 60_000 < cost["nonzero_values"] <= 65_000
     assert cost["nonzero_bytes"] <= 128 * 1024

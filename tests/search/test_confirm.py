@@ -13,7 +13,7 @@ from objectives.confidence import front_probability
 from objectives.interval import t_quantile
 from search.confirm import choose, confirm_lines, confirm_report, confirm_settings, confirm_table, free_name
 from search.display import network_text
-from search.export.writing import best_trial
+from search.export.choosing import best_trial
 from search.ledger import Ledger
 from search.plan import make_plan
 from search.pricing import price

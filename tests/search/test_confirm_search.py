@@ -88,20 +88,22 @@ def test_a_confirmation_is_drawn(ask, results):
 
 def test_an_export_is_measured_on_clips_that_it_was_not_chosen_by(ask, run, results, tiny, tmp_path):
     ask("export", "first", "--out", "found")
-    report = json.loads((tmp_path / "found" / "report.json").read_text())
+    report = json.loads((tmp_path / "found" / "certificate.json").read_text())
     chosen = next(row for row in json.loads(ask("front", "first", "--json")) if row["number"] == report["trial"])
+    assert report["confirmed"]["seeds"] == [1, 2]
+    assert "Trained anew from 2 seeds" in (tmp_path / "found" / "card.md").read_text()
     assert report["validation"]["macro_accuracy"] == pytest.approx(chosen["macro_accuracy"])
     assert (report["data"]["validation_clips"], report["data"]["evaluation_clips"]) == (12, 24)
     measured = run("evaluate", "found", tiny, "--cache", results.parent / "cache", "--json")
-    assert json.loads(measured.out) == report["quality"]
-    assert "It was chosen by 12 other clips" in (tmp_path / "found" / "report.md").read_text()
+    assert json.loads(measured.out) == report["quality"]["weights.safetensors"]
+    assert "It was chosen by 12 other clips" in (tmp_path / "found" / "card.md").read_text()
 
 
 def test_an_export_of_a_confirmation_is_as_it_was_measured(ask, tmp_path):
     ask("export", "first-confirm", "--out", "confirmed")
-    report = json.loads((tmp_path / "confirmed" / "report.json").read_text())
+    report = json.loads((tmp_path / "confirmed" / "certificate.json").read_text())
     assert (report["validation"], report["chosen_by"]) == (None, "nothing")
-    assert report["quality"]["macro_accuracy"] in [
+    assert report["quality"]["weights.safetensors"]["macro_accuracy"] in [
         seed["macro_accuracy"]
         for member in json.loads(ask("front", "first-confirm", "--json"))["members"]
         for seed in member["seeds"].values()

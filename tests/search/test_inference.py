@@ -6,9 +6,24 @@ import soundfile
 import torch
 
 from data.front_end import FRONT_ENDS, FrontEnd
+from data.layout import DataError
+from data.sound_file import PIECE_S
 from search.export.reading import Export
 from search.inference import predict
 from search.trial_config import TrialConfig
+
+
+@pytest.fixture(scope="module")
+def export():
+    config = TrialConfig.from_values("isotropic", {"width": 8, "depth": 1})
+    torch.manual_seed(0)
+    return Export(config, tuple("abcdefghij"), config.build().eval())
+
+
+def answers(export, clips):
+    with torch.inference_mode():
+        heard = FrontEnd(export.config.front_end_config)(torch.stack(clips))
+        return export.network(heard).softmax(dim=1).mean(dim=0).numpy()
 
 
 @pytest.mark.parametrize("front_end", sorted(FRONT_ENDS))
@@ -23,3 +38,43 @@ def test_a_file_goes_through_the_whole_front_end_of_the_network(tmp_path, front_
     with torch.inference_mode():
         expected = network(FrontEnd(config.front_end_config)(torch.from_numpy(sound)[None])).softmax(dim=1)[0]
     np.testing.assert_allclose(list(heard.probabilities.values()), expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("duration_s", [0.1, 1.0, 2.5, PIECE_S + 0.25])
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_a_file_of_any_length_is_the_mean_of_its_seconds(tmp_path, export, duration_s, suffix):
+    rate_hz = 32_000
+    sound = np.random.default_rng(0).normal(0, 0.1, (round(duration_s * rate_hz), 2)).astype(np.float32)
+    path = tmp_path / f"noise.{suffix}"
+    soundfile.write(path, sound, rate_hz, subtype="PCM_24")
+    mono = torch.from_numpy(soundfile.read(path, dtype="float32")[0]).mean(dim=1)
+    clips = [mono[start : start + rate_hz] for start in range(0, len(mono) - rate_hz + 1, rate_hz)]
+    if len(mono) % rate_hz:
+        last = mono[-rate_hz:]
+        clips.append(torch.nn.functional.pad(last, (0, rate_hz - len(last))))
+    heard = predict(export, path)
+    np.testing.assert_allclose(list(heard.probabilities.values()), answers(export, clips), atol=1e-5)
+
+
+def test_silence_has_an_answer_and_ten_milliseconds_have_none(tmp_path, export):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(44_100), 44_100)
+    heard = predict(export, tmp_path / "silence.wav")
+    assert sum(heard.probabilities.values()) == pytest.approx(1.0)
+    soundfile.write(tmp_path / "short.wav", np.zeros(441), 44_100)
+    with pytest.raises(DataError, match=r"short\.wav: 0\.010 s of sound; at least 0\.1 s are needed"):
+        predict(export, tmp_path / "short.wav")
+
+
+def test_a_long_file_is_not_in_memory_as_a_whole(tmp_path, export):
+    rate_hz, minutes = 8_000, 10
+    with soundfile.SoundFile(tmp_path / "long.flac", "w", rate_hz, 1) as file:
+        for _ in range(minutes * 6):
+            file.write(np.zeros(10 * rate_hz, np.float32))
+    sizes = []
+    handle = export.network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    try:
+        predict(export, tmp_path / "long.flac")
+    finally:
+        handle.remove()
+    assert sum(sizes) == minutes * 60
+    assert max(sizes) <= PIECE_S

@@ -67,15 +67,15 @@ def test_both_architectures_are_trained_within_the_budget_and_the_space(searched
 
 def test_an_export_of_ones_own_brings_its_file_and_is_what_it_was(searched, tiny):
     cwd, _ = searched
-    report = json.loads((cwd / "found" / "report.json").read_text())
+    report = json.loads((cwd / "found" / "certificate.json").read_text())
     assert yaml.safe_load((cwd / "found" / "config.yaml").read_text())["architecture"] == "plain_cnn"
     told = scenefront(
         "evaluate", "found", tiny, "--architecture-file", "found/plain_cnn.py", "--cache", "cache", "--json", cwd=cwd
     )
     assert told.returncode == 0, told.stderr
     measured = json.loads(told.stdout)
-    assert measured["confusion"] == report["quality"]["confusion"]
-    assert measured["log_loss"] == pytest.approx(report["quality"]["log_loss"], rel=1e-4)
+    assert measured["confusion"] == report["quality"]["weights.safetensors"]["confusion"]
+    assert measured["log_loss"] == pytest.approx(report["quality"]["weights.safetensors"]["log_loss"], rel=1e-4)
     without = scenefront("evaluate", "found", tiny, "--cache", "cache", cwd=cwd)
     assert without.returncode == 2
     assert "unknown architecture 'plain_cnn'" in without.stderr

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 import torch
 from optuna.distributions import IntDistribution
-from optuna.trial import create_trial
 from safetensors.numpy import load_file
+from trained import SMALL, train
 
 from objectives.budget import BUDGETS
-from objectives.quality import measure_quality
 from search.branch import Branch
-from search.checkpoints import study_checkpoints
 from search.export.cost import cost_report
 from search.export.writing import export_trial
 from search.ledger import Ledger
@@ -18,9 +16,8 @@ from search.plan import make_plan
 from search.pricing import price, require_prunable, survey
 from search.repair import repairs
 from search.settings import SearchSettings
-from search.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyFolder
+from search.study import StudyFolder
 from search.trial_config import TrialConfig
-from training.checkpoint import save_checkpoint
 
 SUBMISSION_1 = {"width": 256, "groups": 16, "tail_blocks": 0, "rho": 7}
 STORED = 504_104
@@ -80,37 +77,20 @@ def test_a_report_counts_the_zeros_of_a_trained_network_and_without_one_the_targ
     assert (told["stored_values"], told["nonzero_values"], told["nonzero_bytes"]) == (stored, 200, 400)
 
 
-def test_an_export_counts_the_zeros_of_the_weights_that_it_holds(tmp_path):
-    config = TrialConfig.from_values("isotropic", {"width": 8, "depth": 2, "num_classes": 2, "prune_to": 400})
+def test_an_export_counts_the_zeros_of_the_weights_that_it_holds(tiny, tmp_path):
     folder = StudyFolder(tmp_path / "study")
-    data = {"classes": ["bus", "park"], "split": "fold1", "evaluation_clips": 2, "training_clips": 3}
-    settings = SearchSettings(data="nowhere", space="isotropic", budget="dcase2021", validation=0.0)
-    study = folder.create(settings, {DATA: {**data, "lists_sha256": "0"}})
-    quality = measure_quality(
-        np.log([[0.5, 0.5]]), [0], [0], classes=data["classes"], device_names=["a"], device_groups={"a": "real"}
-    )
-    told = {
-        COST: price(config, "fp16").to_dict(),
-        CONFIG: config.to_dict(),
-        f"{EPOCH}1": {"epoch": 1, "macro_accuracy": 0.5},
-        QUALITY: quality.to_dict(),
-        VERSIONS: {"torch": "2"},
-    }
-    study.add_trial(create_trial(values=[0.5, 1.0], user_attrs=told))
-    torch.manual_seed(0)
-    network = config.build()
-    with torch.no_grad():
-        network.blocks[1].pointwise[0].weight[:5] = 0
-    save_checkpoint(study_checkpoints(folder, folder.settings()).path(0), network, None, {})
-    report = export_trial(folder, 0, tmp_path / "out")
+    train(folder, tiny, epochs=4, **{**SMALL, "depth": 2, "prune_to": 2_450, "swa_epochs": 0})
+    certificate = export_trial(folder, 0, tmp_path / "out", int8="none")
     held = load_file(tmp_path / "out" / "weights.safetensors")
     stored = {name: values for name, values in held.items() if not name.endswith("num_batches_tracked")}
-    cost = report["cost"]
+    cost = certificate["cost"]
     assert cost["stored_values"] == sum(values.size for values in stored.values())
     assert cost["nonzero_values"] == sum(np.count_nonzero(values) for values in stored.values())
-    assert cost["nonzero_bytes"] == 2 * cost["nonzero_values"]
-    assert 400 < cost["nonzero_values"] <= cost["stored_values"] - 40
-    assert f"| non-zero values | {cost['nonzero_values']:,} |" in (tmp_path / "out" / "report.md").read_text()
+    assert cost["nonzero_values"] < cost["stored_values"]
+    assert certificate["files"]["weights.safetensors"]["stored"]["nonzero_values"] == cost["nonzero_values"]
+    verdict = certificate["editions"]["dcase2021"]["files"]["weights.safetensors"]
+    assert (verdict["precision"], verdict["measured"]) == ("fp32", {"nonzero_bytes": 4 * cost["nonzero_values"]})
+    assert f"| non-zero values | {cost['nonzero_values']:,} |" in (tmp_path / "out" / "card.md").read_text()
 
 
 def test_a_search_rejects_a_target_that_its_network_cannot_be_pruned_to(tmp_path):

@@ -136,7 +136,7 @@ def test_status_counts_every_configuration(finished):
 def test_an_export_says_what_the_study_says_and_works_on_its_own(finished, tiny, tmp_path):
     cwd, _ = finished
     assert scenefront("export", "first", "--out", tmp_path / "best", cwd=cwd).returncode == 0
-    report = json.loads((tmp_path / "best" / "report.json").read_text())
+    report = json.loads((tmp_path / "best" / "certificate.json").read_text())
     rows = json.loads(scenefront("front", "first", "--json", cwd=cwd).stdout)
     best = max(rows, key=lambda row: row["macro_accuracy"])
     assert report["trial"] == best["number"]
@@ -148,8 +148,8 @@ def test_an_export_says_what_the_study_says_and_works_on_its_own(finished, tiny,
 
     told = scenefront("evaluate", tmp_path / "best", tiny, "--json", "--cache", tmp_path, cwd=tmp_path)
     measured = json.loads(told.stdout)
-    assert measured["confusion"] == report["quality"]["confusion"]
-    assert measured["log_loss"] == pytest.approx(report["quality"]["log_loss"], rel=1e-4)
+    assert measured["confusion"] == report["quality"]["weights.safetensors"]["confusion"]
+    assert measured["log_loss"] == pytest.approx(report["quality"]["weights.safetensors"]["log_loss"], rel=1e-4)
     assert set(measured["by_group"]) == {"real", "seen", "unseen"}
     clips = sorted((tiny / "audio").glob("park*"))[:2]
     heard = json.loads(scenefront("predict", tmp_path / "best", *clips, "--json", cwd=tmp_path).stdout)

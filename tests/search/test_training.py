@@ -94,7 +94,7 @@ def test_its_cost_is_told_and_stops_nobody(trained, tmp_path):
     cwd, told = trained
     assert "over budget macs=500K,params=30K, and trained all the same: macs 702,883 > 500,000 (1.41x)" in told
     assert scenefront("export", "whole", "--out", tmp_path / "best", cwd=cwd).returncode == 0
-    report = json.loads((tmp_path / "best" / "report.json").read_text())
+    report = json.loads((tmp_path / "best" / "certificate.json").read_text())
     assert (report["cost"]["fits"], report["cost"]["budget"]) == (False, "macs=500K,params=30K")
     assert report["seed"] in (3, 4)
 

@@ -229,14 +229,14 @@ def test_a_norm_is_folded_where_it_hears_a_convolution_as_it_is(middle, is_folde
         network[-1].weight.zero_()  # folded, this would say that all channels are alike
         network[-1].running_var.fill_(torch.inf)
     quantizer = Quantizer(network, (1, 4, 4))
-    folded = quantizer._norms
+    folded = quantizer.norms
     assert ("0" in folded) is is_folded
     assert all(norm is network[-1] for norm in folded.values())
 
 
 def test_a_norm_over_another_axis_than_a_linear_layers_channels_is_not_folded():
-    assert Quantizer(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), (4,))._norms.keys() == {"0"}
-    assert not Quantizer(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), (4, 4))._norms
+    assert Quantizer(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), (4,)).norms.keys() == {"0"}
+    assert not Quantizer(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), (4, 4)).norms
 
 
 def test_a_module_that_hears_the_clip_before_any_layer_hears_it_rounded():
@@ -324,7 +324,7 @@ FOLDED = {
 @pytest.mark.parametrize(("name", "count"), sorted(FOLDED.items()))
 def test_of_every_architecture_the_norms_that_can_be_are_folded(name, count):
     network, shape = make(name)
-    assert len(Quantizer(network, shape)._norms) == count
+    assert len(Quantizer(network, shape).norms) == count
 
 
 def test_an_error_inside_leaves_the_network_its_own_weights():

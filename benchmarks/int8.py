@@ -1,0 +1,163 @@
+"""What int8 costs published networks in accuracy: after training, with some layers in fp32, and trained for it.
+
+The networks are trained on the data set in $SCENEFRONT_DATA (its folders `scenes` and `impulse_responses`), and each
+variant is measured from its file, through ONNX Runtime, on the evaluation clips. `python -m benchmarks.int8` writes
+results/int8.md; networks that are trained already are taken from `--kept`.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from benchmarks.figure import Figure
+from data.device import num_cores
+from data.layout import read_scenes
+from search.command_quantize import comparison_lines
+from search.export.comparison import MIXED, PTQ, QAT, Comparison, compare
+from search.export.measuring import material_for
+from search.export.reading import Export
+from search.trial_config import TrialConfig
+from training.allocator import keep_freed_memory
+from training.checkpoint import read_checkpoint
+from training.execution import Execution, has_bf16
+from training.hearing import Hearing
+from training.loop import TrainingRun
+from training.material import load_material
+
+CPU = torch.device("cpu")
+WAY = Execution(channels_last=True, bf16=has_bf16(CPU))
+BATCH_SIZE, EPOCHS, TUNED_EPOCHS = 64, 24, 8
+MAX_LOST = 1.0  # points
+# Name in the table -> architecture and values. The first four have the goal.
+NETWORKS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "isotropic": ("isotropic", {}),
+    "TF-SepNet, C = 40": ("tf_sepnet", {}),
+    "CP-Mobile": ("cp_mobile", {}),
+    "separable CNN": ("sep_cnn", {}),
+    "BC-ResNet-Mod": ("bc_resnet", {}),
+    "CP-ResNet, W = 64, G = 4": ("cp_resnet", {"width": 64, "groups": 4}),
+}
+JUDGED = tuple(NETWORKS)[:4]
+
+
+def config_of(name: str, num_classes: int, epochs: int) -> TrialConfig:
+    """Give what is trained under a name of `NETWORKS`."""
+    architecture, values = NETWORKS[name]
+    given = {"num_classes": num_classes, "batch_size": BATCH_SIZE, "epochs": epochs, **values}
+    return TrialConfig.from_values(architecture, given)
+
+
+def train(data: Path, cache: Path, name: str, epochs: int, kept: Path) -> Path:
+    """Train a network on one core, or go on with it; give where its weights are."""
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    path = kept / f"{NETWORKS[name][0]}.safetensors"
+    scenes = read_scenes(data / "scenes")
+    config = config_of(name, len(scenes.classes), epochs)
+    material = load_material(scenes, config.front_end_config, data / "impulse_responses", cache)
+    run = TrainingRun(config.build, config.recipe, material, CPU, WAY)
+    if path.is_file():
+        run.load(path)
+    while not run.is_over:
+        run.run_epoch()
+        run.save(path)
+    return path
+
+
+def compared(data: Path, cache: Path, name: str, epochs: int, kept: Path) -> Comparison:
+    """Train a network where it is not trained yet, and compare its variants."""
+    path = train(data, cache, name, epochs, kept)
+    scenes = read_scenes(data / "scenes")
+    config = config_of(name, len(scenes.classes), epochs)
+    network = config.build()
+    read_checkpoint(path).restore_network(network)
+    export = Export(config, scenes.classes, network.eval(), Hearing.of(config.recipe, None))
+    material = material_for(export, scenes, data / "impulse_responses", cache)
+    with tempfile.TemporaryDirectory(prefix="scenefront-") as folder:
+        return compare(export, material, Path(folder), epochs=TUNED_EPOCHS)
+
+
+def figures() -> Iterator[Figure]:
+    """Compare every judged network, one a core at a time, and give what the best int8 file of each loses."""
+    data = data_folder()
+    with tempfile.TemporaryDirectory(prefix="scenefront-") as kept:
+        for name, found in run_all(data, JUDGED, EPOCHS, Path(kept)):
+            best = min((found[each] for each in (PTQ, MIXED, QAT)), key=lambda each: each.lost)
+            measured = {
+                **{f"{each.name}_percent": 100 * each.quality.macro_accuracy for each in found.variants},
+                "lost_half_points": 100 * best.lost_half,
+                "weight_bytes": float(best.stored.weight_bytes),
+            }
+            yield Figure(f"{name}: lost by int8, as {best.name}", 100 * best.lost, "points", MAX_LOST, False, measured)
+
+
+def data_folder() -> Path:
+    """Give the folder of the recordings.
+
+    Raises:
+        UsageError: The environment names none.
+    """
+    named = os.environ.get("SCENEFRONT_DATA")
+    if named is None:
+        raise click.UsageError("set SCENEFRONT_DATA to a folder with scenes/ and impulse_responses/")
+    return Path(named)
+
+
+def run_all(data: Path, names: Sequence[str], epochs: int, kept: Path) -> Iterator[tuple[str, Comparison]]:
+    """Train and compare networks, one a core at a time, and give each as it is done."""
+    with ProcessPoolExecutor(num_cores(), mp_context=get_context("spawn")) as pool:
+        waiting = {name: pool.submit(compared, data, kept / "sound", name, epochs, kept) for name in names}
+        for name, each in waiting.items():
+            yield name, each.result()
+
+
+def page(found: Mapping[str, Comparison], told: str) -> str:
+    """Write the table: for each network its variants."""
+    head = [
+        "network", "variant", "fp32 layers", "macro accuracy", "points lost", "log loss", "other class", "weights",
+        "with biases, norms", "scales", "file",
+    ]  # fmt: skip
+    lines = ["# What int8 costs", "", told, "", f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for name, comparison in found.items():
+        lines += [f"| {name} | {' | '.join(line)} |" for line in comparison_lines(comparison)[1:]]
+    return "\n".join(lines) + "\n"
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(NETWORKS)))
+@click.option("--epochs", default=EPOCHS, show_default=True, help="Of every training.")
+@click.option("--kept", type=click.Path(path_type=Path), help="Folder of trained networks. [default: one for a while]")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results/int8.md"), show_default=True)
+def main(names: Sequence[str], epochs: int, kept: Path | None, out: Path) -> None:
+    """Train NAMES, or all, compare their variants and write the table."""
+    data = data_folder()
+    scenes = read_scenes(data / "scenes")
+    with tempfile.TemporaryDirectory(prefix="scenefront-") as place:
+        folder = Path(place) if kept is None else kept
+        found: dict[str, Comparison] = {}
+        for name, comparison in run_all(data, names or list(NETWORKS), epochs, folder):
+            found[name] = comparison
+            click.echo(f"{name}: " + ", ".join(f"{v.name} {v.quality.macro_accuracy:.1%}" for v in comparison.variants))
+    told = (
+        f"Published networks, {epochs} epochs with batches of {BATCH_SIZE} on {len(scenes.train):,} training clips "
+        f"with impulse responses, {WAY}; every row is measured from its file, through ONNX Runtime, on "
+        f"{len(scenes.evaluate):,} evaluation clips of {len(scenes.classes)} scenes. Points lost are those of macro "
+        "accuracy against fp32, with their 95 % interval from the clips that both heard; below zero, int8 was better "
+        f"by chance. ptq: rounded after training, ranges from training clips; mixed: the same, with the costliest "
+        f"layers in fp32; qat: {TUNED_EPOCHS} epochs more, rounded. Sizes are bytes, as read from the file: weights, "
+        "these with biases and what is left of norms, scales and zero points, and the whole file with its graph.\n\n"
+        "Made by `SCENEFRONT_DATA=... python -m benchmarks.int8`."
+    )
+    out.write_text(page(found, told), encoding="utf-8")
+    click.echo(str(out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Take a trained network away, and use it: export, evaluate, predict, bench."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from objectives.quality import Quality
+from search.console import carry_out, err, fail, out
+from search.export.files import AUTO, INT8_CHOICES
+from search.options import (
+    architecture_file_option,
+    architecture_file_setting,
+    cache_option,
+    json_option,
+    pair,
+    path_type,
+    read_value,
+    results_option,
+    set_option,
+    split_option,
+    study_argument,
+)
+from search.report import quality_tables, terminal_table
+from search.study import StudyFolder, find_study
+
+EXPORTS = Path("exports")
+export_argument = click.argument("path", type=path_type, metavar="EXPORT")
+
+
+@click.command()
+@study_argument
+@results_option
+@click.option("--trial", help="Number of a fully trained trial, or best.  [default: best]")
+@click.option("--front", "whole_front", is_flag=True, help="Every trial on the front, each to a folder of its own.")
+@click.option(
+    "--out", "target", type=path_type, help="Folder to write, of --front the folder of all; default: exports."
+)
+@click.option("--data", "where", type=path_type, help="Folder of the study's data. [default: where they were]")
+@cache_option
+@click.option("--retrain", is_flag=True, help="Train it again first, whole and on all training clips.")
+@click.option("--epochs", type=int, help="Of --retrain. [default: the trial's]")
+@click.option("--scale", type=float, help="Of --retrain: times the trial's epochs, and what goes with them.")
+@set_option
+@click.option(
+    "--int8", type=click.Choice(INT8_CHOICES), default=AUTO, show_default=True,
+    help="Round every layer (ptq), all but those that it costs most (mixed), none; auto: mixed where ptq loses more "
+    "than a point on clips that it is not measured by.",
+)  # fmt: skip
+@click.option("--executorch", is_flag=True, help="Write a program for ExecuTorch, too.")
+def export(
+    study: str | None, results: Path, trial: str | None, whole_front: bool, target: Path | None, where: Path | None,
+    cache: Path | None, retrain: bool, epochs: int | None, scale: float | None, held: tuple[str, ...], int8: str,
+    executorch: bool,
+) -> None:  # fmt: skip
+    """Write a trained network of STUDY to a folder of its own, as weights, as ONNX and rounded to int8.
+
+    Each file is measured on the evaluation clips. With the files: a certificate with their checksums and costs, and a
+    card to read.
+    """
+    from search.export.choosing import best_trial, front_trials  # noqa: PLC0415  takes seconds
+
+    folder = find_study(results, study)
+    if whole_front and trial is not None:
+        raise click.UsageError("--front and --trial exclude each other")
+    if trial not in (None, "best") and not str(trial).isdecimal():
+        raise click.UsageError(f"--trial must be a number or best, got {trial!r}")
+    if not retrain and (epochs is not None or scale is not None or held):
+        raise click.UsageError("--epochs, --scale and --set are of --retrain")
+    if whole_front:
+        numbers = front_trials(folder)
+    else:
+        numbers = [best_trial(folder) if trial in (None, "best") else int(str(trial))]
+    given = {"data": where, "cache": cache, "int8": int8, "executorch": executorch}
+    training = {"epochs": epochs, "scale": scale, "held": dict(pair(text, "--set", read_value) for text in held)}
+    base = EXPORTS if target is None else target
+
+    def go(number: int) -> None:
+        name = f"{folder.name}-{number}{'-full' if retrain else ''}"
+        place = target if target is not None and not whole_front else base / name
+        _export(folder, number, place, given, training if retrain else None)
+
+    if not whole_front:
+        go(numbers[0])
+        return
+    failed = _each(numbers, go)
+    if failed:
+        fail("\n  ".join([f"{len(failed)} of {len(numbers)} trials on the front were not exported:", *failed]), 2)
+
+
+def _each(numbers: list[int], go: Callable[[int], None]) -> list[str]:
+    """Export one after the other; tell of each that fails why."""
+    failed = []
+    for number in numbers:
+        try:
+            go(number)
+        except (ValueError, OSError) as error:
+            failed.append(f"trial {number}: {error}")
+            err.print(f"trial {number} is left out: {error}", soft_wrap=True)
+    return failed
+
+
+def _export(
+    folder: StudyFolder, number: int, target: Path, given: Mapping[str, Any], training: Mapping[str, Any] | None
+) -> None:
+    from search.export.choosing import best_trial  # noqa: PLC0415  takes seconds
+    from search.export.staging import require_free  # noqa: PLC0415  as above
+    from search.export.writing import export_trial  # noqa: PLC0415  as above
+
+    require_free(target)
+    source, trial, origin = folder, number, None
+    if training is not None:
+        from search.export.retraining import full_folder, retrain, retrain_settings  # noqa: PLC0415  takes seconds
+
+        settings = retrain_settings(folder, number, data=given["data"], cache=given["cache"], **training)
+        source = full_folder(folder, number)
+        carry_out(lambda: retrain(settings, source, out), source)
+        trial = best_trial(source)
+        origin = f"Trial {number} of {folder.name}, trained again on all training clips."
+    certificate = export_trial(
+        source, trial, target, **given, origin=origin, say=lambda text: out.print(f"{text}", soft_wrap=True)
+    )
+    for line in told(certificate):
+        out.print(line, soft_wrap=True)
+    out.print(f"written: {target}", soft_wrap=True)
+
+
+def told(certificate: Mapping[str, Any]) -> list[str]:
+    """Say what an export is: how well its files do, what it costs, and whether it fits."""
+    cost, chosen, budget = certificate["cost"], certificate["validation"], certificate["budget"]
+    before = f" ({chosen['macro_accuracy']:.3f} on the validation clips that it was chosen by)" if chosen else ""
+    counts = f"{cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), {cost['params']:,} parameters"
+    lines = [f"trial {certificate['trial']}: {counts}{before}"]
+    for name, quality in certificate["quality"].items():
+        stored = certificate["files"][name]["bytes"]
+        lines.append(
+            f"  {name}: macro accuracy {quality['macro_accuracy']:.3f}, log loss {quality['log_loss']:.3f}, "
+            f"{stored:,} bytes"
+        )
+    over = f": {'; '.join(budget['violations'])}" if budget["violations"] else ""
+    lines.append(f"{budget['file']} {'fits' if budget['fits'] else 'is over'} the budget {budget['name']}{over}")
+    lines += [f"note: {note}" for note in certificate["notes"]]
+    return lines
+
+
+@click.command()
+@export_argument
+@click.argument("data", type=path_type)
+@split_option
+@cache_option
+@architecture_file_option
+@json_option
+def evaluate(path: Path, data: Path, split: str, cache: Path | None, as_json: bool) -> None:
+    """Measure an EXPORT on the evaluation clips of DATA.
+
+    EXPORT is its folder, or one of its files: exports/mine-7/model.int8.onnx.
+    """
+    from search.export.opening import open_export  # noqa: PLC0415  takes seconds
+    from search.inference import evaluate_export  # noqa: PLC0415  as above
+
+    quality = evaluate_export(open_export(path), data, split, cache)
+    if as_json:
+        click.echo(json.dumps(quality.to_dict(), indent=2))
+        return
+    _print_quality(quality)
+
+
+def _print_quality(quality: Quality) -> None:
+    out.print(f"macro accuracy {quality.macro_accuracy:.3f}, log loss {quality.log_loss:.3f}")
+    for title, table in quality_tables(quality).items():
+        out.print(terminal_table(table, title))
+
+
+@click.command()
+@export_argument
+@click.argument("sounds", type=path_type, nargs=-1, required=True, metavar="SOUND...")
+@click.option("--device", help="That recorded them, for a network trained with spectrum correction. [default: unknown]")
+@architecture_file_option
+@json_option
+def predict(path: Path, sounds: tuple[Path, ...], device: str | None, as_json: bool) -> None:
+    """Tell the scene of each SOUND, a WAV or FLAC file, with an EXPORT: its folder, or one of its files."""
+    from data.layout import DataError  # noqa: PLC0415  takes seconds
+    from search.export.opening import open_export  # noqa: PLC0415  as above
+    from search.inference import predict as predict_file  # noqa: PLC0415  as above
+
+    network = open_export(path)
+    broken, found = [], []
+    for sound in sounds:
+        try:
+            found.append(predict_file(network, sound, device))
+        except DataError as error:
+            broken.append(str(error))
+    if as_json:
+        answers = [{"file": str(p.path), "scene": p.scene, "probabilities": p.probabilities} for p in found]
+        click.echo(json.dumps(answers, indent=2))
+    else:
+        for p in found:
+            ranked = sorted(p.probabilities.items(), key=lambda item: -item[1])
+            out.print(f"{p.path}: " + ", ".join(f"{name} {value:.1%}" for name, value in ranked[:3]), soft_wrap=True)
+    if broken:
+        fail("\n  ".join([f"{len(broken)} of {len(sounds)} files cannot be heard:", *broken]), 2)
+
+
+@click.command()
+@export_argument
+@architecture_file_setting
+@json_option
+def bench(path: Path, architecture_file: Path | None, as_json: bool) -> None:
+    """Measure how long an EXPORT takes for one second of sound here, with one thread, and how much memory.
+
+    EXPORT is its folder, whose weights are run by torch, or one of its files.
+    """
+    from search.export.benching import bench as measure  # noqa: PLC0415  takes seconds
+
+    measured = measure(path, architecture_file)
+    if as_json:
+        click.echo(json.dumps(measured, indent=2))
+        return
+    rows: dict[str, list[str]] = {"one second of sound": ["median", "5 % to 95 %", "calls"]}
+    for part, found in measured["latency_ms"].items():
+        spread = f"{found['p05']:.2f} to {found['p95']:.2f} ms"
+        rows[part.replace("_", " ")] = [f"{found['median']:.2f} ms", spread, str(found["calls"])]
+    out.print(terminal_table(rows, f"{measured['file']}, one thread"))
+    memory = measured["memory_bytes"]
+    out.print(
+        f"memory of a process of its own: {memory['peak'] / 1e6:.1f} MB at the most, {memory['more'] / 1e6:.1f} MB of "
+        "it for the export"
+    )

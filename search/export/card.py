@@ -1,0 +1,347 @@
+"""The card of an export: what it hears, how well, at what cost, and how to run it.
+
+All of it comes from the certificate and the config. No time of day is in it, so that the same trial gives the same
+card.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from data.front_end import ENERGY_FLOOR, FrontEndConfig
+from objectives.quality import Quality, Score
+from objectives.sampling_error import standard_errors
+from search.export.certificate import CONFIG, WEIGHTS
+from search.export.document import Block, Code, Heading, Items, Table, Text, table_of
+from search.export.files import INT8, MODEL, PIPELINE, PROGRAM, WHAT
+from search.report import cost_table, layer_table, quality_tables
+from search.trial_config import TrialConfig
+
+LIMITED = {  # in words
+    "macs": "MACs",
+    "params": "parameters",
+    "size_bytes": "bytes",
+    "nonzero_bytes": "non-zero bytes",
+    "peak_bytes": "peak bytes",
+}
+PER_CLASS, PER_DEVICE, PER_GROUP = "by_class", "by_device", "by_group"
+
+
+def card(certificate: Mapping[str, Any], config: TrialConfig) -> tuple[str, list[Block]]:
+    """Write the card of an export.
+
+    Args:
+        certificate: But for what is known only when the card is written: its own checksum.
+        config: Of the network.
+
+    Returns:
+        Title, and what stands under it.
+    """
+    title = f"{config.architecture}, trial {certificate['trial']} of {certificate['study']}"
+    return title, [
+        *_summary(certificate),
+        *_hears(certificate, config.front_end_config),
+        *_quality(certificate),
+        *_cost(certificate, config),
+        *_data(certificate),
+        *_limitations(certificate, config),
+        *_running(certificate, config),
+        *_origin(certificate, config),
+    ]
+
+
+def _summary(certificate: Mapping[str, Any]) -> list[Block]:
+    cost, data, quality = certificate["cost"], certificate["data"], _of(certificate, WEIGHTS)
+    scenes = ", ".join(data["classes"])
+    clips = f"{data['evaluation_clips']:,} clips that it was not trained on"
+    return [
+        Text(
+            f"Tells from one second of sound which of {len(data['classes'])} scenes it is: {scenes}. A network of "
+            f"{cost['params']:,} parameters and {cost['macs']:,} multiply-accumulates (MACs) a second of sound. On "
+            f"{clips} it is right in {quality.macro_accuracy:.1%} of the cases, each scene weighing the same."
+        ),
+        *([Text(f"Note: {note}") for note in certificate["notes"]]),
+    ]
+
+
+def _hears(certificate: Mapping[str, Any], front_end: FrontEndConfig) -> list[Block]:
+    channels, bins, frames = front_end.shape()
+    rows = {
+        "sample rate": f"{front_end.rate_hz:,} Hz, one channel",
+        "window": f"{front_end.window:,} samples, {front_end.window_function}",
+        "hop": f"{front_end.hop:,} samples",
+        "Fourier transform": f"{front_end.fft:,} samples",
+        "mel bins": f"{front_end.mel_bins}, from 0 Hz to {front_end.rate_hz // 2:,} Hz",
+        "logarithm": f"natural, of the mel energy plus {ENERGY_FLOOR:g}",
+        "deltas": "two further channels: slope over time, and its slope" if front_end.deltas else "none",
+        "shape": f"{channels} x {bins} x {frames}: channels, mel bins, frames",
+    }
+    return [
+        Heading("What it hears"),
+        Text(
+            "One second of sound, as a log-mel spectrogram; of longer sound the mean of the answers to each second. "
+            f"It was trained on recordings of the devices {_listed(_devices(certificate, heard=True))}."
+        ),
+        Table("The front end", ("setting", "value"), tuple(rows.items()), texts=("value",)),
+    ]
+
+
+def _devices(certificate: Mapping[str, Any], *, heard: bool) -> list[str]:
+    groups = certificate["data"]["device_groups"]
+    return [name for name in certificate["data"]["devices"] if (groups[name] != "unseen") == heard]
+
+
+def _quality(certificate: Mapping[str, Any]) -> list[Block]:
+    quality, confirmed = _of(certificate, WEIGHTS), certificate["confirmed"]
+    by_file = [
+        (name, f"{found.macro_accuracy:.1%}", f"{found.accuracy:.1%}", f"{found.log_loss:.3f}")
+        for name, found in ((name, _of(certificate, name)) for name in certificate["quality"])
+    ]
+    data = certificate["data"]
+    head = ("file", "macro accuracy", "accuracy", "log loss")
+    return [
+        Heading("Quality"),
+        Text(
+            f"Measured by running each file on the {data['evaluation_clips']:,} evaluation clips of {data['folder']}, "
+            f"split {data['split']}. Macro accuracy is the mean over the scenes."
+        ),
+        Table("Each file", head, tuple(by_file)),
+        *_choice(certificate),
+        *([] if confirmed is None else _confirmed(confirmed)),
+        Text(f"The tables below are of {WEIGHTS}{f', and beside it of {INT8}' if _int8(certificate) else ''}."),
+        _scores("Each scene", "scene", PER_CLASS, certificate),
+        _scores("Each device", "device", PER_DEVICE, certificate),
+        _scores("Each group of devices", "group", PER_GROUP, certificate),
+        Text(
+            "Real devices recorded the sound themselves; seen ones are simulated and were trained on; unseen ones were "
+            "not."
+        ),
+        table_of("Confusion", quality_tables(quality)["Confusion"]),
+    ]
+
+
+def _choice(certificate: Mapping[str, Any]) -> list[Block]:
+    """Say by which clips the network was chosen, where it was chosen from several."""
+    if certificate["validation"] is not None:
+        chosen = Quality.from_dict(certificate["validation"])
+        clips = f"{certificate['data']['validation_clips']:,} other clips, split off the training clips by location"
+        figures = f"macro accuracy {chosen.macro_accuracy:.1%}, log loss {chosen.log_loss:.3f}"
+        return [Text(f"It was chosen by {clips}: {figures} on these.")]
+    if certificate["chosen_by"] == "evaluation clips":
+        return [Text("It was chosen by these same clips, so these figures are optimistic.")]
+    return []
+
+
+def _confirmed(confirmed: Mapping[str, Any]) -> list[Block]:
+    chance = confirmed["p_front"]
+    on_front = "" if chance is None else f" The probability that it is on the front of its search is {chance:.2f}."
+    mean, half = confirmed["mean"], confirmed["half"]
+    return [
+        Text(
+            f"Trained anew from {len(confirmed['seeds'])} seeds on all training clips (study {confirmed['study']}), "
+            f"networks of this configuration have on these clips a macro accuracy of "
+            f"{_percent(mean['macro_accuracy'], half['macro_accuracy'])} and a log loss of "
+            f"{_plain(mean['log_loss'], half['log_loss'])}: the mean, and its {confirmed['confidence']:.0%} interval."
+            f"{on_front}"
+        )
+    ]
+
+
+def _percent(mean: float, half: float | None) -> str:
+    return f"{mean:.1%}" if half is None else f"{mean:.1%} ± {100 * half:.1f}"
+
+
+def _plain(mean: float, half: float | None) -> str:
+    return f"{mean:.3f}" if half is None else f"{mean:.3f} ± {half:.3f}"
+
+
+def _scores(title: str, what: str, table: str, certificate: Mapping[str, Any]) -> Table:
+    """Arrange the scores of scenes, devices or groups, by the weights, int8 and the seeds of a confirmation."""
+    rounded, confirmed = _int8(certificate), certificate["confirmed"]
+    scores: Mapping[str, Score] = getattr(_of(certificate, WEIGHTS), table)
+    beside: Mapping[str, Score] = {} if rounded is None else getattr(rounded, table)
+    seeds: Mapping[str, Mapping[str, float | None]] = {} if confirmed is None else confirmed[table]
+    head = [what, "clips", "accuracy", "log loss", *["accuracy, int8"] * bool(beside), *["mean of seeds"] * bool(seeds)]
+    rows = []
+    for name, score in scores.items():
+        row = [name, f"{score.clips:,}", f"{score.accuracy:.1%}", f"{score.log_loss:.3f}"]
+        if beside:
+            row.append(f"{beside[name].accuracy:.1%}")
+        if seeds:
+            found = seeds.get(name)
+            row.append("" if found is None or found["mean"] is None else _percent(found["mean"], found["half"]))
+        rows.append(tuple(row))
+    return Table(title, tuple(head), tuple(rows))
+
+
+def _cost(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
+    cost, copies = certificate["cost"], config.recipe.test_copies
+    audit = (
+        "fvcore counts no biases, and a batch norm once or twice per element: it is an audit, the limits are by the "
+        "challenge's rule."
+    )
+    if copies:
+        audit += f" An answer is the mean over {copies} copies of a clip, so it takes {copies} times these MACs."
+    budgets = {**certificate["editions"]}
+    if certificate["budget"]["name"] not in budgets:
+        budgets[certificate["budget"]["name"]] = certificate["budget"]
+    verdicts = [
+        (edition, file, found["precision"], _limits(verdict, found), "fits" if found["fits"] else "over")
+        for edition, verdict in budgets.items()
+        for file, found in verdict["files"].items()
+    ]
+    return [
+        Heading("Cost"),
+        table_of("One second of sound, by the challenge's rule", cost_table(cost)),
+        Text(audit),
+        Text(
+            "Each edition of the challenge limits something else. A file is held against the limits as it ships: bytes "
+            "are those of its values at the precision that it has, without the scales of rounded values."
+        ),
+        Table(
+            "Every edition's limits",
+            ("edition", "file", "stored as", "measured, and its limit", "verdict"),
+            tuple(verdicts),
+            texts=("file", "stored as", "measured, and its limit", "verdict"),
+        ),
+        table_of("Layer by layer", layer_table(cost), texts=("kind", "output")),
+        _files(certificate),
+    ]
+
+
+def _limits(verdict: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    measured = [
+        f"{LIMITED[name]} {found['measured'][name]:,} of {limit:,}" for name, limit in verdict["limits"].items()
+    ]
+    return ", ".join(measured) or "no limits"
+
+
+def _files(certificate: Mapping[str, Any]) -> Table:
+    rows = [
+        (name, WHAT.get(name, "the network's own code"), f"{known['bytes']:,}", known["sha256"])
+        for name, known in certificate["files"].items()
+    ]
+    return Table("Files", ("file", "what it holds", "bytes", "SHA-256"), tuple(rows), texts=("what it holds",))
+
+
+def _data(certificate: Mapping[str, Any]) -> list[Block]:
+    data = certificate["data"]
+    terms = data["terms"]
+    said = (
+        f"The data's own terms and sources are in {_listed(terms)}, in the folder of the data: they hold for what is "
+        "done with this network, too."
+        if terms
+        else "The data's folder has no file that names its terms: ask those who recorded it."
+    )
+    validation = f", of which {data['validation_clips']:,} to choose by" if data["validation_clips"] else ""
+    clips = data["training_clips"] + data["validation_clips"]
+    rows = (
+        ("data set", data["folder"]),
+        ("split", data["split"]),
+        ("training clips", f"{clips:,}{validation}"),
+        ("evaluation clips", f"{data['evaluation_clips']:,}"),
+        ("SHA-256 of the lists", data["lists_sha256"]),
+    )
+    return [
+        Heading("Data and licences"),
+        Table("Where it learned", ("", "value"), rows, texts=("value",)),
+        Text(said),
+        Text("SceneFront, which made this folder, is under the MIT licence."),
+    ]
+
+
+def _limitations(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
+    quality = _of(certificate, WEIGHTS)
+    error = standard_errors(quality)["macro_accuracy"]
+    clips = f"The {certificate['data']['evaluation_clips']:,} evaluation clips"
+    unseen = _devices(certificate, heard=False)
+    points = [
+        f"Whatever it hears it calls one of its {len(quality.classes)} scenes; it has no answer for anything else.",
+        f"{_extremes(quality.by_class, 'scene')} {_extremes(quality.by_device, 'device')}",
+        f"{clips} alone make the macro accuracy uncertain by {100 * (error or 0):.1f} points (one standard error).",
+    ]
+    if unseen:
+        points.append(f"It was not trained on recordings of {_listed(unseen)}.")
+    rounded = _int8(certificate)
+    if rounded is not None:
+        lost = 100 * (quality.macro_accuracy - rounded.macro_accuracy)
+        points.append(
+            f"Rounded to int8 it {'loses' if lost >= 0 else 'gains'} {abs(lost):.1f} points of macro accuracy."
+        )
+    if config.recipe.spectrum_correction:
+        points.append("It corrects the spectrum of each device that it was trained on; others are heard as they are.")
+    return [Heading("Limitations"), Items(tuple(points))]
+
+
+def _extremes(scores: Mapping[str, Score], what: str) -> str:
+    best = max(scores, key=lambda name: scores[name].accuracy)
+    worst = min(scores, key=lambda name: scores[name].accuracy)
+    if scores[best].accuracy == scores[worst].accuracy:
+        return f"Its accuracy is the same for every {what}: {scores[best].accuracy:.1%}."
+    return (
+        f"By {what} its accuracy lies between {scores[worst].accuracy:.1%} ({worst}) and {scores[best].accuracy:.1%} "
+        f"({best})."
+    )
+
+
+def _running(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
+    files, front_end = certificate["files"], config.front_end_config
+    blocks: list[Block] = [Heading("How to run it")]
+    if PIPELINE in files:
+        blocks += [
+            Text(
+                f"In Python with onnxruntime and soundfile, in this folder, on a second of sound of any number of "
+                f"channels at {front_end.rate_hz:,} Hz (resample any other before):"
+            ),
+            Code(run_lines(certificate["data"]["classes"])),
+        ]
+    shape = " x ".join(map(str, front_end.shape()))
+    blocks += [
+        Text("With SceneFront, on files of any length, rate and number of channels:"),
+        Code("scenefront predict FOLDER street.wav\nscenefront evaluate FOLDER DATA\nscenefront bench FOLDER", "sh"),
+    ]
+    on_device = [
+        f"{name} takes a log-mel spectrogram (batch x {shape}, fp32) and gives the scores of the scenes before "
+        "softmax, in the order in which they are listed at the top. ONNX Runtime runs it."
+        for name in (MODEL, INT8)
+        if name in files
+    ]
+    on_device.append(
+        f"The activations of a layer-by-layer int8 run take at most {certificate['cost']['peak_bytes']:,} bytes at one "
+        "time, beside the weights."
+    )
+    if PROGRAM in files:
+        on_device.append(f"{PROGRAM} is a program for ExecuTorch with its XNNPACK backend, for phones and boards.")
+    return [*blocks, Text("On a device:"), Items(tuple(on_device))]
+
+
+def run_lines(classes: Sequence[str]) -> str:
+    """Write the five lines that run a pipeline on a second of sound."""
+    return f"""import onnxruntime, soundfile
+sound, rate_hz = soundfile.read("street.wav", dtype="float32", always_2d=True)
+session = onnxruntime.InferenceSession("{PIPELINE}")
+probabilities = session.run(None, {{session.get_inputs()[0].name: sound[:rate_hz].mean(axis=1)[None]}})[0][0]
+print(dict(zip({json.dumps(list(classes))}, probabilities.tolist())))"""
+
+
+def _origin(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
+    values = tuple((name, str(value)) for name, value in config.to_dict().items())
+    versions = tuple((name, str(value)) for name, value in certificate["versions"].items())
+    return [
+        Heading("Made with"),
+        Text(f"Seed {certificate['seed']}. {CONFIG} is the whole configuration, for a machine to read."),
+        Table("Packages", ("package", "version"), versions, texts=("version",)),
+        Table("Configuration", ("field", "value"), values, texts=("value",)),
+    ]
+
+
+def _of(certificate: Mapping[str, Any], file: str) -> Quality:
+    return Quality.from_dict(certificate["quality"][file])
+
+
+def _int8(certificate: Mapping[str, Any]) -> Quality | None:
+    return _of(certificate, INT8) if INT8 in certificate["quality"] else None
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

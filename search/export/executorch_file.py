@@ -1,0 +1,169 @@
+"""An export as an ExecuTorch program, for phones and boards: model.pte, computed by XNNPACK.
+
+    model.pte        log-mel (1, C, F, T) to logits (1, K): a device hears a clip at a time
+
+In int8 where there are clips to calibrate on: weights with a scale for each output channel, what is heard and what is
+given rounded with one scale a tensor, as XNNPACK's kernels take it, so more is rounded than in model.int8.onnx.
+
+The package is an extra, `scenefront[executorch]`; without it `is_available` is false and the other functions say so.
+
+Shape letters: B batch, C channels, F mel bins, T frames, K classes.
+"""
+
+import importlib.util
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from models import ARCHITECTURES
+from search.export.files import PROGRAM
+from search.export.folding import folded_network
+from search.trial_config import TrialConfig
+from training.checkpoint import CheckpointError
+
+if TYPE_CHECKING:
+    from search.export.reading import Export
+
+MARK = slice(4, 6)  # where a program says that it is one
+MARKED = b"ET"
+# Of a file: a value as fp32, and as much again, and the graph.
+BYTES_OF_VALUE, MORE_BYTES = 8, 2_000_000
+
+
+def is_available() -> bool:
+    """Whether the extra is installed."""
+    return importlib.util.find_spec("executorch") is not None
+
+
+def _require_available() -> None:
+    if not is_available():
+        raise CheckpointError(f"{PROGRAM} needs the package executorch: install scenefront[executorch]")
+
+
+def write_program(path: Path, export: "Export", clips: Iterable[Tensor] | None = None) -> None:
+    """Write the network as a program.
+
+    Args:
+        path: Of the file.
+        export: The network.
+        clips: Batches of log-mel (B, C, F, T) to calibrate int8 on, training clips alone; None: fp32.
+
+    Raises:
+        CheckpointError: The extra is not installed.
+    """
+    _require_available()
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner  # noqa: PLC0415  an extra
+    from executorch.exir import to_edge_transform_and_lower  # noqa: PLC0415
+
+    network: nn.Module = folded_network(export.network, export.config)
+    clip = (torch.zeros(1, *export.config.input_shape),)
+    with _quietly(), torch.no_grad():
+        if clips is not None:
+            network = _rounded(network, clip, clips)
+        lowered = to_edge_transform_and_lower(torch.export.export(network, clip), partitioner=[XnnpackPartitioner()])
+        program = lowered.to_executorch()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(program.buffer)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _rounded(network: nn.Module, clip: tuple[Tensor], clips: Iterable[Tensor]) -> nn.Module:
+    """Give a network that rounds as XNNPACK does, its ranges from `clips`."""
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (  # noqa: PLC0415  an extra
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e  # noqa: PLC0415
+
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    prepared = prepare_pt2e(torch.export.export(network, clip).module(), quantizer)
+    for batch in clips:
+        for each in torch.split(batch, 1):
+            prepared(each)
+    rounded: nn.Module = convert_pt2e(prepared)
+    return rounded
+
+
+class Program(nn.Module):
+    """A network that ExecuTorch computes, clip after clip."""
+
+    def __init__(self, method: Any, path: Path) -> None:
+        super().__init__()
+        self.method, self.path = method, path
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, F, T) to (B, K), on the device of `x`.
+
+        Raises:
+            CheckpointError: The runtime cannot compute it.
+        """
+        try:
+            answers = [self.method.execute((clip,))[0].clone() for clip in torch.split(x.detach().float().cpu(), 1)]
+        except RuntimeError as error:
+            raise CheckpointError(f"{self.path} does not run on {tuple(x.shape)}: {error}") from error
+        return torch.cat(answers).to(x.device)
+
+
+def load_program(path: Path, config: TrialConfig) -> nn.Module:
+    """Read a program that maps log-mel (1, C, F, T) to logits (1, K).
+
+    Args:
+        path: Of the file.
+        config: The network that it is to be.
+
+    Raises:
+        CheckpointError: The extra is not installed, or the file is no program, takes or gives something else than the
+            network, or is far larger than it.
+    """
+    _require_available()
+    from executorch.runtime import Runtime, Verification  # noqa: PLC0415  an extra
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    if content[MARK] != MARKED:
+        raise CheckpointError(f"{path} is no ExecuTorch program")
+    values = ARCHITECTURES[config.architecture].count(config.network, config.input_shape).stored_values
+    limit = MORE_BYTES + BYTES_OF_VALUE * values
+    if len(content) > limit:
+        raise CheckpointError(f"{path} has {len(content):,} bytes; a program of this network has at most {limit:,}")
+    try:
+        program = Runtime.get().load_program(content, verification=Verification.InternalConsistency)
+        if set(program.method_names) != {"forward"}:
+            raise CheckpointError(f"{path} has other methods than forward: {', '.join(sorted(program.method_names))}")
+        method = program.load_method("forward")
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} is no whole ExecuTorch program: {error}") from error
+    _require_ends(method.metadata, path, config)
+    return Program(method, path)
+
+
+def _require_ends(metadata: Any, path: Path, config: TrialConfig) -> None:
+    """Refuse a program that takes or gives something else than one clip, and a value for each class."""
+    for what, number, tensor, expected in (
+        ("takes", metadata.num_inputs, metadata.input_tensor_meta, (1, *config.input_shape)),
+        ("gives", metadata.num_outputs, metadata.output_tensor_meta, (1, config.network.num_classes)),
+    ):
+        found = [tuple(tensor(place).sizes()) for place in range(number())]
+        if found != [expected]:
+            raise CheckpointError(f"{path} {what} {found}; the network of this configuration {what} {expected}")
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Have the packages' own deprecations go unsaid."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=UserWarning)
+        yield

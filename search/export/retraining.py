@@ -1,0 +1,86 @@
+"""Training a trial again before it is exported: whole, on all training clips, as a study of its own."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from search.export.certificate import ExportError
+from search.run import SearchFailedError, resume_search, start_search
+from search.settings import SearchSettings
+from search.study import CONFIG, DATA, StudyFolder
+from search.table import study_table
+from search.train import from_trial, train_settings
+
+DECISIVE = ("space", "split", "epochs", "seed", "set", "teacher", "impulse_responses")  # settings that a training is
+
+
+def full_folder(folder: StudyFolder, number: int) -> StudyFolder:
+    """Give the study in which a trial is trained again."""
+    return StudyFolder(folder.path.parent / f"{folder.name}-{number}-full")
+
+
+def retrain_settings(
+    folder: StudyFolder,
+    number: int,
+    *,
+    data: Path | None,
+    cache: Path | None,
+    epochs: int | None,
+    scale: float | None,
+    held: Mapping[str, Any],
+) -> SearchSettings:
+    """Make the settings of the study that trains a trial again, as `scenefront train --trial` does.
+
+    Args:
+        folder: The study.
+        number: Of the trial.
+        data: Folder where the study's data set is now; None: where it was.
+        cache: Folder of the decoded sound; None: the study's.
+        epochs: To train for; None: the trial's.
+        scale: The same, as a multiple of the trial's.
+        held: Config values in place of the trial's.
+
+    Raises:
+        ValueError: The trial was never priced, or the values build no network or no recipe.
+    """
+    settings, study = folder.settings(), folder.open()
+    found = from_trial(f"{folder.name}:{number}", folder.path.parent)
+    config = study.get_trials(deepcopy=False)[number].user_attrs[CONFIG]
+    learns = float({**config, **held}["distill_weight"]) > 0
+    return train_settings(
+        found, data=str(data or settings.data), epochs=epochs, scale=scale, held=held,
+        split=study.user_attrs[DATA]["split"], teacher=settings.teacher if learns else (),
+        cache=settings.cache if cache is None else str(cache), budget=settings.budget, precision=settings.precision,
+        fast=settings.fast,
+    )  # fmt: skip
+
+
+def retrain(settings: SearchSettings, folder: StudyFolder, console: Console) -> None:
+    """Train what `settings` describe in `folder`, or go on with it; one that is done is left as it is.
+
+    Raises:
+        ExportError: The folder holds another training, or this one failed.
+        ValueError: It cannot be trained; says why.
+    """
+    if folder.exists():
+        _require_same(settings, folder)
+    try:
+        if not folder.exists():
+            start_search(settings, folder, console)
+        elif not (study_table(folder)["state"] == "complete").any():
+            resume_search(folder, console)
+    except SearchFailedError as error:
+        raise ExportError(str(error)) from error
+
+
+def _require_same(settings: SearchSettings, folder: StudyFolder) -> None:
+    before, now = asdict(folder.settings()), asdict(settings)
+    changed = [name for name in DECISIVE if before[name] != now[name]]
+    if changed:
+        raise ExportError(
+            f"{folder.path} was trained otherwise ({', '.join(changed)} differ); remove it to train again, or export "
+            f"it as it is: scenefront export {folder.address}"
+        )

@@ -1,0 +1,49 @@
+"""Studies of one network that is trained in this process, as `scenefront train` would leave them."""
+
+import json
+from dataclasses import replace
+
+import torch
+
+from data.layout import read_scenes
+from search.checkpoints import study_checkpoints
+from search.ledger import Ledger
+from search.plan import make_plan
+from search.run import describe_data, open_material
+from search.study import DATA
+from search.train import from_name, train_settings
+from training.loop import TrainingRun
+
+CPU = torch.device("cpu")
+# A network that trains in a moment.
+SMALL = {"patch": 16, "width": 8, "depth": 1, "mask_bins": 24, "batch_size": 16}
+
+
+def train(folder, data, name="isotropic", epochs=2, clips=None, settings=None, **held):
+    """Train in this process what `scenefront train` would, and record it."""
+    asked = train_settings(from_name(name), data=str(data), epochs=epochs, held=held, **(settings or {}))
+    scenes = read_scenes(data, asked.split)
+    ledger = Ledger(
+        study := folder.create(asked, {DATA: describe_data(scenes)}),
+        plan := make_plan(asked, len(scenes.classes)),
+        plan.survey(),
+        100,
+    )
+    proposal = ledger.propose()
+    material = open_material(asked, scenes, proposal.config.front_end)
+    if clips is not None:
+        few = replace(scenes, train=scenes.train[:: len(scenes.train) // clips], evaluate=scenes.evaluate[::8])
+        material = replace(material, scenes=few)
+    run = TrainingRun(proposal.config.build, proposal.config.recipe, material, CPU)
+    while not run.is_over:
+        run.run_epoch()
+    run.save(study_checkpoints(folder, folder.settings()).path(proposal.number))
+    curve = [
+        {"epoch": each.epoch, "train_loss": each.train_loss, "macro_accuracy": each.quality.macro_accuracy,
+         "log_loss": each.quality.log_loss, "duration_s": each.duration_s}
+        for each in run.results
+    ]  # fmt: skip
+    quality = json.dumps(run.results[-1].quality.to_dict())
+    ledger.end(proposal.number, {"epochs": json.dumps(curve), "quality": quality, "versions": "{}", "done": True})
+    assert study.trials
+    return run
