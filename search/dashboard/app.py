@@ -19,6 +19,7 @@ from search.dashboard import views
 from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, Address, parse
 from search.dashboard.address import VIEWS as TITLES
 from search.dashboard.elements import in_browser
+from search.dashboard.scripts import PAGE, App
 from search.dashboard.shared import Shared, Shown
 from search.dashboard.views import VIEWS, downloads, heading
 
@@ -26,31 +27,10 @@ INTERVAL_MS = 3_000
 OF_STUDY = (*TITLES, TRIAL)  # views with the heading of a study
 ASSETS = "_assets"  # a study is rather called assets
 
-# Plotly comes with the page and is read while the first view is made; Dash would ask for it only then.
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-{%metas%}
-<title>{%title%}</title>
-<link rel="icon" href="data:,">
-{%css%}
-<link rel="preload" as="script" href="/_dash-component-suites/plotly/package_data/plotly.min.js">
-</head>
-<body>
-{%app_entry%}
-<footer>
-{%config%}
-{%scripts%}
-{%renderer%}
-</footer>
-</body>
-</html>
-"""
-
 
 def create_app(shared: Shared) -> dash.Dash:
     """Make the application: its frame, its callbacks, its files for download."""
-    app = dash.Dash(
+    app = App(
         "search.dashboard",
         assets_url_path=ASSETS,
         serve_locally=True,

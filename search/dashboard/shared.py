@@ -134,7 +134,7 @@ class Shown:
         """What it found, by the trial's number."""
         return None if self.confirmed is None else frames.intervals(self.confirmed)
 
-    @property
+    @cached_property
     def goals(self) -> list[str]:
         """The goals that some trial has a value of."""
         return [name for name in GOALS if name in self.study.table and self.study.table[name].notna().any()]

@@ -64,17 +64,25 @@
     return name;
   }
 
-  // Reads what draws while the server makes the first view.
-  function drawSoon() {
-    const preload = document.querySelector("link[rel=preload][as=script]");
-    if (preload && !window.Plotly) {
-      document.head.append(Object.assign(document.createElement("script"), { src: preload.href, async: true }));
-    }
+  // Scripts that Dash would ask for only when they are drawn with, and then one after the other.
+  const SUITES = "/_dash-component-suites/";
+  const DRAWING = ["plotly/package_data/plotly.min.js", "dash/dcc/async-graph.js", "dash/dcc/async-slider.js", "dash/dcc/async-dropdown.js"];
+  const reading = {};
+  function readScript(src) {
+    reading[src] ??= new Promise((resolve, reject) => {
+      document.head.append(Object.assign(document.createElement("script"), { src, onload: resolve, onerror: reject }));
+    });
+    return reading[src];
+  }
+
+  // The grid is large, and of one view alone.
+  function readGrid() {
+    return readScript(document.querySelector("meta[name=grid]").content);
   }
 
   // Opens a view, unless the controls of the one that is open led to this address.
   let opened = null;
-  function open(path, search, name) {
+  async function open(path, search, name) {
     if (!name) {
       return no();
     }
@@ -83,10 +91,13 @@
       return no();
     }
     if (!opened) {
-      setTimeout(drawSoon, 0);
+      setTimeout(() => DRAWING.forEach((script) => readScript(SUITES + script)), 0);
     }
     opened = asked;
     document.getElementById("page").setAttribute("aria-busy", "true");
+    if (location.pathname.endsWith("/trials")) {
+      await readGrid();
+    }
     return { path: location.pathname, search: location.search, theme: name };
   }
 
@@ -207,8 +218,8 @@
 
   // Asks whether the study has changed; the answer to that is nearly always no.
   async function follow(_, version, query) {
-    if (document.hidden || !query) {
-      return no();
+    if (document.hidden || !query || !query.defaults) {
+      return no(); // nothing is shown yet
     }
     const banner = document.getElementById("away");
     try {
@@ -244,6 +255,12 @@
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     scenefront: { theme, open, choose, brush, pick, zoom, limit, openRow, compare, follow, settle },
   });
+
+  // As search.dashboard.still.written writes it.
+  function build(node) {
+    return typeof node === "string" ? node : window.React.createElement(node[0], node[1], ...node[2].map(build));
+  }
+  window.scenefront = { Still: ({ element }) => build(element) };
 
   const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
   cells.TrialLink = (cell) =>
