@@ -33,6 +33,7 @@ ROUNDS = 5
 FIRST_VIEW_GOAL_S, STEP_GOAL_S, MEMORY_GOAL_MB = 2.0, 0.5, 500.0
 PORT = 8100  # the first that is tried
 TIMEOUT_S = 60.0
+REST_MS = 500  # between two steps
 SIZE = {"width": 1280, "height": 900}
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
              "--disable-default-apps", "--disable-sync", "--no-first-run")  # fmt: skip
@@ -63,14 +64,15 @@ ROWS = "document.querySelectorAll('#trials-grid .ag-center-cols-container .ag-ro
 DRAWN = {
     "home": "document.querySelectorAll('#home-studies tbody tr').length === 3",
     "front": f"{FRONT}?.querySelector('.scatterlayer .point') && {TEXT.format('#front-table tbody')}",
-    "search": "document.querySelector('#search-parallel .parcoords')"
-    " && document.querySelector('#search-importance-figure .main-svg .bars')",
+    "search": "document.querySelector('#search-hypervolume .scatterlayer .trace')"
+    " && document.querySelector('#search-importance-figure .bars')",
     "trials": f"{ROWS} > 0",
     "compare": "document.querySelector('#compare-curves .scatterlayer .trace')",
     "space": "document.querySelectorAll('main.space .main-svg').length > 0",
     "trial": "document.querySelector('#trial-layers-figure .bars')"
     " && document.querySelector('#trial-curve .scatterlayer .trace')",
 }
+LINES = "document.querySelector('#search-parallel .parcoords .axis-brush')"  # drawn by WebGL, after all else
 # Where the mark of the front that the best network has stands on the screen.
 PLACE = f"""() => {{
     const drawn = {FRONT}, trace = drawn._fullData.find((each) => each.meta === "front");
@@ -89,6 +91,11 @@ class Times:
     seconds: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
 
+    def add(self, took_ms: float, cpu_s: float) -> None:
+        """Take down one time."""
+        self.seconds.append(took_ms / 1000)
+        self.cpu_s.append(cpu_s)
+
     def figure(self) -> Figure:
         """Claim the median; beside it stand what came soonest, latest, and the processor's time in all processes."""
         measured = {
@@ -106,17 +113,18 @@ def figures() -> Iterator[Figure]:
     if chromium is None:
         return
     RESULTS.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
+    with tempfile.TemporaryDirectory(dir=RESULTS) as folder, sync_playwright() as playwright:
         _price(make_studies(Path(folder))[0])
-        with served(Path(folder)) as (server, address, started_s):
-            yield Figure("from the command to the first answer", started_s, "s", None, False, {})
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-                yield from _first_views(browser, address)
-                yield from _steps(browser, address)
-                browser.close()
-            memory_mb = _peak_mb(server)
-            yield Figure(f"memory of the server of {TRIALS:,} trials", memory_mb, "MB", MEMORY_GOAL_MB, False, {})
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        with served(Path(folder)) as server:
+            yield Figure("from the command to an address", server.started_s, "s", None, False, {})
+            yield _from_the_command(browser, server)
+            yield from _first_views(browser, server.address)
+            yield from _steps(browser, server.address)
+            yield Figure(
+                f"memory of the server of {TRIALS:,} trials", server.peak_mb(), "MB", MEMORY_GOAL_MB, False, {}
+            )
+        browser.close()
 
 
 def _price(folder: StudyFolder) -> None:
@@ -126,12 +134,30 @@ def _price(folder: StudyFolder) -> None:
     write_space(folder.path / SPACE, surveys, make_report(plan, surveys, reaches=False))
 
 
+@dataclass(frozen=True)
+class Server:
+    """The command as it runs: its process, where it answers, when it was given, and the seconds until it listened."""
+
+    process: psutil.Process
+    address: str
+    began: float
+    started_s: float
+
+    def peak_mb(self) -> float:
+        """Give the most memory that it had, on Linux; elsewhere what it has."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        if status.exists():
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+            return int(fields["VmHWM"].split()[0]) * 1024 / 1e6
+        return float(self.process.memory_info().rss) / 1e6
+
+
 @contextmanager
-def served(results: Path) -> Iterator[tuple[psutil.Process, str, float]]:
-    """Start the command; give its process, where it answers, and the seconds until it did."""
+def served(results: Path) -> Iterator[Server]:
+    """Give the command, and end it."""
     root, port = Path(__file__).parent.parent, free_port(PORT)
     command = [sys.executable, "-m", "search", "dashboard", "--results", results, "--port", port, "--no-open"]
-    started = time.perf_counter()
+    began = time.perf_counter()
     process = subprocess.Popen(
         [str(part) for part in command], cwd=root, stdout=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1"},
@@ -139,19 +165,10 @@ def served(results: Path) -> Iterator[tuple[psutil.Process, str, float]]:
     try:
         assert process.stdout is not None
         address = process.stdout.readline().strip()  # written when it listens
-        yield psutil.Process(process.pid), address.removesuffix("/"), time.perf_counter() - started
+        yield Server(psutil.Process(process.pid), address.removesuffix("/"), began, time.perf_counter() - began)
     finally:
         process.terminate()
         process.wait()
-
-
-def _peak_mb(process: psutil.Process) -> float:
-    """Give the most memory that a process had, on Linux; elsewhere what it has."""
-    status = Path(f"/proc/{process.pid}/status")
-    if status.exists():
-        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-        return int(fields["VmHWM"].split()[0]) * 1024 / 1e6
-    return float(process.memory_info().rss) / 1e6
 
 
 def _used_s() -> float:
@@ -166,31 +183,51 @@ def _used_s() -> float:
     return used
 
 
+def _from_the_command(browser: Browser, server: Server) -> Figure:
+    """Open the front as soon as the command says where: the study is still to be read."""
+    page = _page(browser.new_page(viewport=SIZE))
+    page.goto(f"{server.address}/{LARGEST}/front", wait_until="commit")
+    page.evaluate("(text) => whenDrawn(text)", DRAWN["front"])
+    took_s = time.perf_counter() - server.began
+    page.close()
+    return Figure(f"from the command to the front of {COUNTS[0]:,} trials", took_s, "s", None, False, {})
+
+
 def _first_views(browser: Browser, address: str) -> Iterator[Figure]:
-    """Open each view with nothing kept from before; once more than is counted, as the server reads the study once."""
-    number = None
-    for view in DRAWN:
+    """Open each view with nothing kept from before; once more than is counted."""
+    number = ""
+    for view, drawn in DRAWN.items():
         times = Times(f"first view of {COUNTS[0]:,} trials: {view}", FIRST_VIEW_GOAL_S)
+        lines = Times("the same, with the lines of the trained networks", None)
+        path = {"home": "/", "trial": f"/{LARGEST}/trial/{number}"}.get(view, f"/{LARGEST}/{view}")
         for is_counted in (False, *[True] * ROUNDS):
             context = browser.new_context(viewport=SIZE)  # a cache of its own
             page = _page(context.new_page())
-            path = {"home": "/", "trial": f"/{LARGEST}/trial/{number}"}.get(view, f"/{LARGEST}/{view}")
             used = _used_s()
             page.goto(f"{address}{path}", wait_until="commit")
-            ended, _ = page.evaluate("(text) => whenDrawn(text)", DRAWN[view])
+            ended, _ = page.evaluate("(text) => whenDrawn(text)", drawn)
             if is_counted:
-                times.seconds.append(ended / 1000)
-                times.cpu_s.append(_used_s() - used)
+                times.add(ended, _used_s() - used)
+            if view == "search":
+                ended, _ = page.evaluate("(text) => whenDrawn(text)", LINES)
+                if is_counted:
+                    lines.add(ended, _used_s() - used)
             if view == "front":
                 number = page.locator("#front-table tbody th").first.inner_text()
             context.close()
         yield times.figure()
+        if lines.seconds:
+            yield lines.figure()
 
 
 def _page(page: Page) -> Page:
     page.set_default_timeout(1000 * TIMEOUT_S)
     page.add_init_script(WATCH)
     return page
+
+
+Step = Callable[[Times, Callable[[], object], str], None]
+Go = Callable[[str], Callable[[], None]]
 
 
 def _steps(browser: Browser, address: str) -> Iterator[Figure]:
@@ -202,28 +239,22 @@ def _steps(browser: Browser, address: str) -> Iterator[Figure]:
         used = _used_s()
         act()
         ended, began = page.evaluate("(text) => whenDrawn(text)", until)
-        times.seconds.append((ended - began) / 1000)
-        times.cpu_s.append(_used_s() - used)
-        page.wait_for_timeout(300)
+        times.add(ended - began, _used_s() - used)
+        page.wait_for_timeout(REST_MS)
 
     def go(view: str) -> Callable[[], None]:
         return lambda: page.get_by_role("link", name=view.capitalize(), exact=True).click()
 
     page.goto(f"{address}/{LARGEST}/front")
     page.evaluate("(text) => whenDrawn(text)", DRAWN["front"])
-    page.wait_for_timeout(1000)
+    page.wait_for_timeout(2 * REST_MS)
     for take in (_try_budgets, _change_axes, _sort_and_filter, _brush, _open_trials, _switch):
         yield from take(page, step, go)
-
-
-Step = Callable[[Times, Callable[[], object], str], None]
-Go = Callable[[str], Callable[[], None]]
 
 
 def _try_budgets(page: Page, step: Step, _: Go) -> Iterator[Figure]:
     times = Times("a tighter budget, until the front under it", STEP_GOAL_S)
     page.get_by_role("slider").first.focus()
-    drawn = f"JSON.stringify([{TEXT.format('#front-best')}, {FRONT}.layout.shapes])"
     for _ in range(ROUNDS):
         best, shapes = page.evaluate(f"[{TEXT.format('#front-best')}, JSON.stringify({FRONT}.layout.shapes)]")
         step(
@@ -231,7 +262,6 @@ def _try_budgets(page: Page, step: Step, _: Go) -> Iterator[Figure]:
             lambda: page.keyboard.press("PageDown"),
             f"{TEXT.format('#front-best')} !== {best!r} && JSON.stringify({FRONT}.layout.shapes) !== {shapes!r}",
         )
-    assert page.evaluate(drawn)
     yield times.figure()
 
 
@@ -249,7 +279,7 @@ def _change_axes(page: Page, step: Step, _: Go) -> Iterator[Figure]:
 def _sort_and_filter(page: Page, step: Step, go: Go) -> Iterator[Figure]:
     go("trials")()
     page.evaluate("(text) => whenDrawn(text)", DRAWN["trials"])
-    page.wait_for_timeout(500)
+    page.wait_for_timeout(REST_MS)
     first = TEXT.format('#trials-grid .ag-pinned-left-cols-container .ag-row[row-index="0"]')
     times = Times("the table of trials, sorted by another column", STEP_GOAL_S)
     for place in range(ROUNDS):
@@ -280,8 +310,8 @@ def _sort_and_filter(page: Page, step: Step, go: Go) -> Iterator[Figure]:
 
 def _brush(page: Page, step: Step, go: Go) -> Iterator[Figure]:
     go("search")()
-    page.evaluate("(text) => whenDrawn(text)", DRAWN["search"])
-    page.wait_for_timeout(500)
+    page.evaluate("(text) => whenDrawn(text)", LINES)
+    page.wait_for_timeout(2 * REST_MS)
     times = Times("a brush on an axis, until it filters the trials", STEP_GOAL_S)
     box = page.locator("#search-parallel .parcoords .axis-brush .background").first.bounding_box()
     assert box is not None
@@ -304,7 +334,7 @@ def _open_trials(page: Page, step: Step, go: Go) -> Iterator[Figure]:
     for _ in range(ROUNDS):
         go("front")()
         page.evaluate("(text) => whenDrawn(text)", DRAWN["front"])
-        page.wait_for_timeout(500)
+        page.wait_for_timeout(REST_MS)
         x, y = page.evaluate(PLACE)
         page.mouse.move(x, y)
         page.locator("#front-figure .hoverlayer .hovertext").wait_for()
@@ -312,10 +342,13 @@ def _open_trials(page: Page, step: Step, go: Go) -> Iterator[Figure]:
     yield times.figure()
 
 
-def _switch(_: Page, step: Step, go: Go) -> Iterator[Figure]:
+def _switch(page: Page, step: Step, go: Go) -> Iterator[Figure]:
     for view in ("front", "search", "trials", "compare", "space"):
         times = Times(f"to the view {view}", STEP_GOAL_S)
+        other = "space" if view == "compare" else "compare"
         for _ in range(ROUNDS):
-            go("compare" if view != "compare" else "space")()
+            go(other)()
+            page.evaluate("(text) => whenDrawn(text)", DRAWN[other])
+            page.wait_for_timeout(REST_MS)
             step(times, go(view), DRAWN[view])
         yield times.figure()

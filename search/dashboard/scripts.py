@@ -4,10 +4,15 @@ import re
 from typing import Any
 
 import dash
+import plotly
 from dash import dash_table
 from dash_ag_grid import AgGrid
+from flask import Flask, Response, request
 
-PLOTLY = "/_dash-component-suites/plotly/package_data/plotly.min.js"
+SUITES = "/_dash-component-suites/"
+VERSION = "v"  # in the query of an address, for which a browser may keep what it gets
+PLOTLY = f"{SUITES}plotly/package_data/plotly.min.js?{VERSION}={plotly.__version__}"
+KEPT_S = 365 * 24 * 3600
 UNUSED = f"/{dash_table.__name__.replace('.', '/')}/"  # Dash sends it to every page
 GRID = f"/{AgGrid._namespace}/"
 SCRIPT = re.compile(r'<script src="([^"]+)"></script>\n?')
@@ -44,3 +49,15 @@ class App(dash.Dash):
         )
         kept = SCRIPT.sub(lambda tag: "" if GRID in tag[1] or UNUSED in tag[1] else tag[0], parts["scripts"])
         return super().interpolate_index(**{**parts, "metas": f"{parts['metas']}\n{later}", "scripts": kept})
+
+
+def keep_scripts(server: Flask) -> None:
+    """Have a browser keep a script whose address names its version, and what it made of it."""
+
+    def keep(response: Response) -> Response:
+        if request.path.startswith(SUITES) and VERSION in request.args and response.status_code == 200:
+            response.cache_control.max_age = KEPT_S
+            response.cache_control.immutable = True
+        return response
+
+    server.after_request(keep)

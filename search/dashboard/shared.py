@@ -157,11 +157,6 @@ class Shared:
         self.exports = Exports()
         self.defaults = Defaults()
 
-    def warm_up(self) -> None:
-        """Read all studies, so that nobody waits for it."""
-        for name in self.studies.folders():
-            self.studies.read(name)
-
     def show(self, address: Address, theme: Theme, zoom: Mapping[str, Any] | None = None) -> Shown:
         """Read what an address asks for."""
         reading = self.studies.read(address.study) if address.study else None

@@ -63,7 +63,7 @@ def add_strokes(
             mode="lines",
             line={"color": theme.shade(style.colour), "width": 1},
             opacity=0.6,
-            customdata=np.repeat(rows["number"].to_numpy(), 3).tolist(),
+            customdata=np.repeat(rows["number"].to_numpy(dtype=np.int32), 3),
             hovertemplate=f"<b>trial %{{customdata}}</b> (rejected{why})<br>"
             f"%{{x:,}} {GOALS[drawing.x.name].title}<extra></extra>",
             meta="rejected",

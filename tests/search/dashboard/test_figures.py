@@ -230,8 +230,8 @@ def test_many_rejected_trials_are_a_line_for_each_reason_in_which_each_is_a_stro
     drawn = {number: x for trace in lines for number, x in zip(trace.customdata, trace.x, strict=True)}
     priced = many[(many["state"] == "rejected") & many["macs"].notna()]
     assert drawn == dict(zip(priced["number"], priced["macs"], strict=True))
-    assert {number for number in lines[1].customdata} == {each for each in drawn if known[each] == "over macs"}
-    ends = [place for place in figure.layout.yaxis.range]
+    assert set(lines[1].customdata) == {each for each in drawn if known[each] == "over macs"}
+    ends = figure.layout.yaxis.range
     edge, other = ends if y == "macro_accuracy" else reversed(ends)
     assert lines[0].y[:3].tolist() == pytest.approx([edge, edge + 0.04 * (other - edge), edge])
     (sign,) = [trace for trace in figure.data if trace.meta == "sign"]

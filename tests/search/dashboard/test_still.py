@@ -18,7 +18,7 @@ def test_an_element_is_its_name_its_attributes_and_its_children():
 
 @pytest.mark.parametrize("moving", [html.Div(id="named"), html.Td(dcc.Markdown("text"))])
 def test_what_is_more_than_an_element_is_refused(moving):
-    with pytest.raises(TypeError, match="only elements of dash.html without an id can stand still"):
+    with pytest.raises(TypeError, match=r"only elements of dash\.html without an id can stand still"):
         Still(html.Div([moving]))
 
 
