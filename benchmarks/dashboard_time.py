@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from benchmarks.dashboard import COUNTS, KINDS, make_studies
 from benchmarks.figure import Figure
@@ -34,7 +34,7 @@ FIRST_VIEW_GOAL_S, STEP_GOAL_S, MEMORY_GOAL_MB = 2.0, 0.5, 500.0
 PORT = 8100  # the first that is tried
 TIMEOUT_S = 60.0
 REST_MS = 500  # between two steps
-SIZE = {"width": 1280, "height": 900}
+SIZE: ViewportSize = {"width": 1280, "height": 900}
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
              "--disable-default-apps", "--disable-sync", "--no-first-run")  # fmt: skip
 LARGEST, TRIALS = KINDS[0][0], sum(COUNTS)
@@ -252,7 +252,7 @@ def _steps(browser: Browser, address: str) -> Iterator[Figure]:
         yield from take(page, step, go)
 
 
-def _try_budgets(page: Page, step: Step, _: Go) -> Iterator[Figure]:
+def _try_budgets(page: Page, step: Step, go: Go) -> Iterator[Figure]:  # noqa: ARG001 - as all steps
     times = Times("a tighter budget, until the front under it", STEP_GOAL_S)
     page.get_by_role("slider").first.focus()
     for _ in range(ROUNDS):
@@ -265,7 +265,7 @@ def _try_budgets(page: Page, step: Step, _: Go) -> Iterator[Figure]:
     yield times.figure()
 
 
-def _change_axes(page: Page, step: Step, _: Go) -> Iterator[Figure]:
+def _change_axes(page: Page, step: Step, go: Go) -> Iterator[Figure]:  # noqa: ARG001 - as all steps
     times = Times("another cost across the front", STEP_GOAL_S)
     for place in range(ROUNDS):
         title = ("Parameters", "Multiply-accumulates per clip")[place % 2]

@@ -48,7 +48,8 @@ class App(dash.Dash):
             f'<meta name="grid" content="{source}">\n' for source in SCRIPT.findall(parts["scripts"]) if GRID in source
         )
         kept = SCRIPT.sub(lambda tag: "" if GRID in tag[1] or UNUSED in tag[1] else tag[0], parts["scripts"])
-        return super().interpolate_index(**{**parts, "metas": f"{parts['metas']}\n{later}", "scripts": kept})
+        told = {**parts, "metas": f"{parts['metas']}\n{later}", "scripts": kept}
+        return str(super().interpolate_index(**told))  # type: ignore[no-untyped-call]
 
 
 def keep_scripts(server: Flask) -> None:

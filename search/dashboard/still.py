@@ -4,7 +4,7 @@ Dash keeps watch over every element of its own, which takes a browser up to a mi
 rows would be a third of the time to the first view.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 from dash.development.base_component import Component
 
@@ -16,8 +16,8 @@ class Still(Component):
 
     _namespace = "scenefront"
     _type = "Still"
-    _prop_names: ClassVar[list[str]] = ["element"]
-    _valid_wildcard_attributes: ClassVar[list[str]] = []
+    _prop_names = ["element"]  # noqa: RUF012 - as Dash has it
+    _valid_wildcard_attributes = []  # noqa: RUF012 - as Dash has it
 
     def __init__(self, element: Component) -> None:
         """Take an element over.
