@@ -23,6 +23,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from benchmarks.dashboard import COUNTS, KINDS, make_studies
 from benchmarks.figure import Figure
+from search.dashboard.elements import spelled_id
 from search.dashboard.serving import free_port
 from search.plan import make_plan
 from search.priced import SPACE, write_space
@@ -269,8 +270,8 @@ def _change_axes(page: Page, step: Step, go: Go) -> Iterator[Figure]:  # noqa: A
     times = Times("another cost across the front", STEP_GOAL_S)
     for place in range(ROUNDS):
         title = ("Parameters", "Multiply-accumulates per clip")[place % 2]
-        page.get_by_label("Across").click()
-        option = page.get_by_role("option", name=title)
+        page.locator(f"[id='{spelled_id(choice='x')}']").click()
+        option = page.get_by_role("option", name=title, exact=True)
         option.wait_for()
         step(times, option.click, f"{FRONT}._fullLayout.xaxis.title.text === {title!r}")
     yield times.figure()
