@@ -32,6 +32,7 @@ TOPICS = {
     "search-efficiency": "benchmarks.search_efficiency",
     "overhead": "benchmarks.overhead",
     "front-time": "benchmarks.front_time",
+    "dashboard": "benchmarks.dashboard_time",
     "gpu": "benchmarks.gpu",
     "int8": "benchmarks.int8",
 }

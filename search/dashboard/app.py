@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import dash
-import plotly.io
+import plotly.graph_objects as go
+import plotly.utils
 from dash import ALL, Input, Output, State, dcc, html
 from flask import Response, request
 
@@ -19,6 +20,7 @@ from search.dashboard import views
 from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, Address, parse
 from search.dashboard.address import VIEWS as TITLES
 from search.dashboard.elements import in_browser
+from search.dashboard.scripts import PAGE, App, keep_scripts
 from search.dashboard.shared import Shared, Shown
 from search.dashboard.views import VIEWS, downloads, heading
 
@@ -26,31 +28,10 @@ INTERVAL_MS = 3_000
 OF_STUDY = (*TITLES, TRIAL)  # views with the heading of a study
 ASSETS = "_assets"  # a study is rather called assets
 
-# Plotly comes with the page and is read while the first view is made; Dash would ask for it only then.
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-{%metas%}
-<title>{%title%}</title>
-<link rel="icon" href="data:,">
-{%css%}
-<link rel="preload" as="script" href="/_dash-component-suites/plotly/package_data/plotly.min.js">
-</head>
-<body>
-{%app_entry%}
-<footer>
-{%config%}
-{%scripts%}
-{%renderer%}
-</footer>
-</body>
-</html>
-"""
-
 
 def create_app(shared: Shared) -> dash.Dash:
     """Make the application: its frame, its callbacks, its files for download."""
-    app = dash.Dash(
+    app = App(
         "search.dashboard",
         assets_url_path=ASSETS,
         serve_locally=True,
@@ -68,7 +49,20 @@ def create_app(shared: Shared) -> dash.Dash:
         view.register(app, shared)
     _tell_versions(app, shared)
     downloads.register(app.server, shared)
+    keep_scripts(app.server)
     return app
+
+
+def warm_up(shared: Shared) -> None:
+    """Read all studies, and draw the front of the first one once.
+
+    Plotly makes much of what it needs when it is first asked for, which takes longer than the view.
+    """
+    for place, name in enumerate(shared.studies.folders()):
+        shown = shared.show(Address("front", name), shared.theme(""))
+        if place == 0 and _view_of(shown) == "front":
+            front = VIEWS["front"]
+            front.layout(shown, front.parts(shown))
 
 
 def _frame() -> html.Div:
@@ -147,7 +141,7 @@ def _open_views(app: dash.Dash, shared: Shared) -> None:
         name = _view_of(shown)
         view = VIEWS[name]
         parts = view.parts(shown)
-        digests = _digests({**parts, **(heading.parts(shown) if name in OF_STUDY else {})})
+        digests = _digests(_plain({**parts, **(heading.parts(shown) if name in OF_STUDY else {})}))
         choices = view.choices(shown)
         query = {
             "path": opened["path"],
@@ -211,7 +205,7 @@ def _follow(app: dash.Dash, shared: Shared, name: str, view: views.View) -> None
         shown = shared.show(parse(query["path"], query["search"]), shared.theme(query["theme"]), zoom)
         if _view_of(shown) != name:
             raise dash.exceptions.PreventUpdate
-        parts = {**view.parts(shown), **(heading.parts(shown) if name in OF_STUDY else {})}
+        parts = _plain({**view.parts(shown), **(heading.parts(shown) if name in OF_STUDY else {})})
         fresh = _digests(parts)
         changed = [part for part in in_view if digests.get(part) != fresh[part]]
         if not changed:
@@ -219,15 +213,15 @@ def _follow(app: dash.Dash, shared: Shared, name: str, view: views.View) -> None
         return [*(parts[part] if part in changed else dash.no_update for part in in_view), fresh]
 
 
+def _plain(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn figures into what is sent of them, once: it is written for the digest, and to be sent."""
+    return {name: part.to_plotly_json() if isinstance(part, go.Figure) else part for name, part in parts.items()}
+
+
 def _digests(parts: Mapping[str, Any]) -> dict[str, str]:
     """Tell whether parts are the same by short texts."""
-    return {name: hashlib.blake2b(_written(part).encode(), digest_size=8).hexdigest() for name, part in parts.items()}
-
-
-def _written(part: Any) -> str:
-    if hasattr(part, "to_plotly_json"):
-        return str(plotly.io.json.to_json_plotly(part))
-    return json.dumps(part, cls=plotly.utils.PlotlyJSONEncoder)
+    written = {name: json.dumps(part, cls=plotly.utils.PlotlyJSONEncoder) for name, part in parts.items()}
+    return {name: hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for name, text in written.items()}
 
 
 def _tell_versions(app: dash.Dash, shared: Shared) -> None:

@@ -10,6 +10,7 @@ from dash import ClientsideFunction, dcc, html
 from dash.development.base_component import Component
 
 from search.dashboard.shared import Shown
+from search.dashboard.still import Still
 
 GRAPH: dict[str, Any] = {
     "displaylogo": False,
@@ -57,7 +58,7 @@ def table(
 
     Args:
         head: Titles of the columns.
-        rows: Cells, of text or elements; the first of each row names it.
+        rows: Cells, of text or of elements that nothing happens to; the first of each row names it.
         label: What the table is.
         texts: Columns of words, which may break into lines; the others hold figures.
         empty: What is said where there are no rows.
@@ -76,7 +77,7 @@ def table(
     ]
     titles = html.Tr([html.Th(name, scope="col", className=kind) for name, kind in zip(head, kinds, strict=True)])
     return html.Div(
-        html.Table([html.Thead(titles), html.Tbody(lines)]),
+        Still(html.Table([html.Thead(titles), html.Tbody(lines)])),
         className="scroll",
         tabIndex=0,
         role="region",

@@ -23,6 +23,7 @@ from search.dashboard.drawn import (
     stops,
     varying,
 )
+from search.dashboard.strokes import add_strokes, are_strokes
 from search.drawing import (
     GROUPS,
     Drawing,
@@ -56,6 +57,7 @@ def front_figure(
     references: pd.DataFrame | None = None,
     intervals: pd.DataFrame | None = None,
     highlighted: Collection[int] = (),
+    reasons: Mapping[int, str] | None = None,
     theme: Theme = LIGHT,
 ) -> go.Figure:
     """Draw every trial that has a cost, and the line that the front makes.
@@ -71,6 +73,7 @@ def front_figure(
         references: Published networks: name, report, data, and columns named as goals, in their units.
         intervals: Of confirmed trials: number, `<y>_mean` and `<y>_half`.
         highlighted: Numbers of trials to point at.
+        reasons: Why trials were rejected, in a word or two, by number: told where there are too many to tell more.
         theme: Colours.
 
     Raises:
@@ -96,9 +99,15 @@ def front_figure(
         figure.add_scatter(x=along, y=upward, mode="lines", line=line, hoverinfo="skip", showlegend=False, meta="line")
     is_large = sum(map(len, drawing.groups.values())) > MANY
     fields = varying(table)[: FEW_FIELDS if is_large else MOST_FIELDS]
+    strokes = {name for name, group in drawing.groups.items() if is_large and are_strokes(drawing, name, group)}
+    by_webgl = sum(len(group) for name, group in drawing.groups.items() if name not in strokes) > MANY
     for name, group in drawing.groups.items():
-        if len(group):
-            _add_group(figure, drawing, name, group, fields, colour=colour, is_large=is_large, theme=theme)
+        if name in strokes:
+            add_strokes(figure, drawing, group, reasons or {}, theme)
+        elif len(group):
+            _add_group(
+                figure, drawing, name, group, fields, colour=colour, is_large=is_large, by_webgl=by_webgl, theme=theme
+            )
     _add_confirmed(figure, confirmed, theme)
     _add_published(figure, known, (x, y), theme)
     _add_highlighted(figure, drawing, highlighted, theme)
@@ -134,6 +143,7 @@ def _add_group(
     *,
     colour: str | None,
     is_large: bool,
+    by_webgl: bool,
     theme: Theme,
 ) -> None:
     """Add the points of one group; of a third goal, those that have it and those that have not."""
@@ -142,7 +152,7 @@ def _add_group(
         has_colour = ~np.isnan(numbers(group, colour))
     heights = np.array(drawing.heights(group))
     errors = drawing.errors(group)
-    trace = go.Scattergl if is_large and name in NUMEROUS else go.Scatter
+    trace = go.Scattergl if by_webgl and name in NUMEROUS else go.Scatter
     label = f"{GROUPS[name].label} ({len(group)})"
     if has_colour.all():  # the legend would show a mark in black, whatever is behind it
         sign = marker_of(name, theme) | {"color": theme.text}

@@ -134,7 +134,7 @@ class Shown:
         """What it found, by the trial's number."""
         return None if self.confirmed is None else frames.intervals(self.confirmed)
 
-    @property
+    @cached_property
     def goals(self) -> list[str]:
         """The goals that some trial has a value of."""
         return [name for name in GOALS if name in self.study.table and self.study.table[name].notna().any()]
@@ -156,11 +156,6 @@ class Shared:
         self.studies = studies
         self.exports = Exports()
         self.defaults = Defaults()
-
-    def warm_up(self) -> None:
-        """Read all studies, so that nobody waits for it."""
-        for name in self.studies.folders():
-            self.studies.read(name)
 
     def show(self, address: Address, theme: Theme, zoom: Mapping[str, Any] | None = None) -> Shown:
         """Read what an address asks for."""

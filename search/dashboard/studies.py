@@ -2,11 +2,30 @@
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from search.dashboard.address import path_of
-from search.dashboard.reading import Reader, Reading, list_studies
+from search.dashboard.reading import Reader, Reading
 from search.study import StudyFolder
+
+
+def list_studies(results: Path) -> list[StudyFolder]:
+    """Give the studies in a folder, broken ones too, the one that was worked on last first.
+
+    Links that lead anywhere else are left out.
+    """
+    root = results.resolve()
+    found: dict[StudyFolder, float] = {}
+    with suppress(OSError):  # no such folder: no studies
+        for path in results.iterdir():
+            folder = StudyFolder(path)
+            # it may go away meanwhile, its name may be no text, and links may lead in circles
+            with suppress(OSError, ValueError, RuntimeError):
+                path.name.encode()
+                if (folder.settings_file.exists() or folder.database.exists()) and path.resolve() == root / path.name:
+                    found[folder] = folder.worked_on_at()
+    return sorted(found, key=lambda folder: (-found[folder], folder.name))
 
 
 class Studies:

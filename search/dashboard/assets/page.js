@@ -64,17 +64,30 @@
     return name;
   }
 
-  // Reads what draws while the server makes the first view.
-  function drawSoon() {
-    const preload = document.querySelector("link[rel=preload][as=script]");
-    if (preload && !window.Plotly) {
-      document.head.append(Object.assign(document.createElement("script"), { src: preload.href, async: true }));
-    }
+  // Scripts that Dash would ask for only when they are drawn with, and then one after the other.
+  const SUITE = "/_dash-component-suites/dash/dcc/async-";
+  const DRAWING = ["graph", "slider", "dropdown"];
+  const reading = {};
+  function readScript(src) {
+    reading[src] ??= new Promise((resolve, reject) => {
+      document.head.append(Object.assign(document.createElement("script"), { src, onload: resolve, onerror: reject }));
+    });
+    return reading[src];
+  }
+
+  function readDrawing() {
+    readScript(document.querySelector("link[rel=preload][as=script]").href);
+    DRAWING.forEach((name) => readScript(`${SUITE}${name}.js`));
+  }
+
+  // The grid is large, and of one view alone.
+  function readGrid() {
+    return readScript(document.querySelector("meta[name=grid]").content);
   }
 
   // Opens a view, unless the controls of the one that is open led to this address.
   let opened = null;
-  function open(path, search, name) {
+  async function open(path, search, name) {
     if (!name) {
       return no();
     }
@@ -83,10 +96,13 @@
       return no();
     }
     if (!opened) {
-      setTimeout(drawSoon, 0);
+      setTimeout(readDrawing, 0);
     }
     opened = asked;
     document.getElementById("page").setAttribute("aria-busy", "true");
+    if (location.pathname.endsWith("/trials")) {
+      await readGrid();
+    }
     return { path: location.pathname, search: location.search, theme: name };
   }
 
@@ -94,8 +110,19 @@
     return Array.isArray(value) ? value.join(",") : value == null ? "" : String(value);
   }
 
+  // While an answer is on its way no other question is asked: of a slider that is dragged, only where it is counts.
+  let answered = Promise.resolve();
+  const ask = window.fetch;
+  window.fetch = (...request) => {
+    const answer = ask(...request);
+    if (String(request[0]).includes("/_dash-update-component")) {
+      answered = answer.then(() => {}, () => {});
+    }
+    return answer;
+  };
+
   // Gives what was chosen, and writes it to the address.
-  function choose(values, limits, query) {
+  async function choose(values, limits, query) {
     const context = window.dash_clientside.callback_context;
     const [controls, sliders] = context.inputs_list;
     const chosen = { ...query.kept };
@@ -112,14 +139,16 @@
       chosen.budget = tighter.join(",");
     }
     const search = spell(chosen);
-    if (search === query.search) {
+    const asked = `${query.theme} ${query.path}${search}`;
+    if (search === query.search && asked === opened) {
       return no();
     }
     const isFirst = !context.triggered.length;
     const control = isFirst ? lastControl : JSON.stringify(context.triggered_id);
     remember(query.path, search, control);
-    opened = `${query.theme} ${query.path}${search}`;
-    return { ...query, search };
+    opened = asked;
+    await answered;
+    return opened === asked ? { ...query, search } : no();
   }
 
   // Parallel coordinates: the ranges that are brushed, by column.
@@ -148,10 +177,28 @@
     return { ...query, search, kept: { ...query.kept, brush: ranges.join(",") } };
   }
 
+  // What takes long to draw is drawn when all else can be seen.
+  async function later(figure) {
+    await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 30)));
+    return figure;
+  }
+
+  // As search.dashboard.views.trials.rows writes them.
+  function fill({ fields, columns }) {
+    const rows = (columns[0] || []).map(() => ({}));
+    fields.forEach((field, place) => columns[place].forEach((value, row) => (rows[row][field] = value)));
+    return rows;
+  }
+
   // A click on a point opens its trial.
   function pick(click, query) {
     const point = click && click.points && click.points[0];
-    const data = point && point.customdata;
+    const drawn = document.querySelector("#front-figure .js-plotly-plot");
+    if (!point || !drawn) {
+      return no();
+    }
+    // of an array of numbers Dash tells only the place
+    const data = point.customdata ?? drawn._fullData[point.curveNumber].customdata?.[point.pointNumber];
     const number = Array.isArray(data) ? data[0] : data;
     if (Number.isInteger(number)) {
       const study = query.path.split("/")[1];
@@ -207,8 +254,8 @@
 
   // Asks whether the study has changed; the answer to that is nearly always no.
   async function follow(_, version, query) {
-    if (document.hidden || !query) {
-      return no();
+    if (document.hidden || !query || !query.defaults) {
+      return no(); // nothing is shown yet
     }
     const banner = document.getElementById("away");
     try {
@@ -242,8 +289,14 @@
   }
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    scenefront: { theme, open, choose, brush, pick, zoom, limit, openRow, compare, follow, settle },
+    scenefront: { theme, open, choose, brush, later, fill, pick, zoom, limit, openRow, compare, follow, settle },
   });
+
+  // As search.dashboard.still.written writes it.
+  function build(node) {
+    return typeof node === "string" ? node : window.React.createElement(node[0], node[1], ...node[2].map(build));
+  }
+  window.scenefront = { Still: ({ element }) => build(element) };
 
   const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
   cells.TrialLink = (cell) =>

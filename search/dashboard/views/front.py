@@ -136,7 +136,8 @@ def _figure(shown: Shown, rows: pd.DataFrame) -> go.Figure:
         figure = figures.front_figure_3d(rows, x=x, y=y, z=_depth(shown), log_x=log, **more)
     else:
         halves = shown.intervals if chosen["intervals"] == "1" else None
-        figure = figures.front_figure(rows, x=x, y=y, log_x=log, intervals=halves, **more)
+        reasons = shown.study.kinds
+        figure = figures.front_figure(rows, x=x, y=y, log_x=log, intervals=halves, reasons=reasons, **more)
     revision = f"{x} {y} {log} {_depth(shown)}"
     figure.update_layout(uirevision=revision)
     if shown.zoom.get("revision") == revision and not _depth(shown):

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dash
+import pandas as pd
 from dash import Input, Output, State, dcc, html
 
 from objectives.goals import GOALS
 from search.dashboard import figures, frames
 from search.dashboard.address import parse
 from search.dashboard.elements import aria, facts, graph, in_browser, section, table
+from search.dashboard.reading import Reading
 from search.dashboard.shared import Choices, Shared, Shown
 from search.extend import history_lines
 from search.report import duration_text
@@ -20,9 +23,11 @@ PARTS = {
     "search-states": "figure",
     "search-rejections": "figure",
     "search-hypervolume": "figure",
-    "search-parallel": "figure",
+    "search-parallel-data": "data",
     "search-history": "children",
 }
+
+_WEIGHED: WeakKeyDictionary[Reading, dict[str, pd.DataFrame]] = WeakKeyDictionary()
 
 AXIS_REM = 4.5  # width of an axis whose figures can be read
 
@@ -45,7 +50,7 @@ def parts(shown: Shown) -> dict[str, Any]:
         "search-hypervolume": figures.hypervolume_figure(
             {study.name: frames.hypervolume_over_time(study.table, shown.objectives, worst)}, theme
         ),
-        "search-parallel": parallel,
+        "search-parallel-data": parallel,
         "search-history": _history(shown),
     }
 
@@ -87,19 +92,21 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
             ),
             graph(
                 "search-parallel",
-                parts["search-parallel"],
+                figures.empty_figure("", shown.theme).update_layout(height=parts["search-parallel-data"].layout.height),
                 "Trials as lines over their fields and figures",
                 height="30rem",
                 least=f"{AXIS_REM * len(shown.side_by_side.columns):.0f}rem",
             ),
         ),
         html.Div(parts["search-history"], id="search-history"),
+        dcc.Store(id="search-parallel-data", data=parts["search-parallel-data"]),
         dcc.Store(id="search-weighed", data=""),
     ]
 
 
 def register(app: dash.Dash, shared: Shared) -> None:
-    """Have a brush filter the trials; the importances take a moment, so they come after the rest."""
+    """Have a brush filter the trials; the lines and the importances take a moment, so they come after the rest."""
+    in_browser(app, "later", Output("search-parallel", "figure"), Input("search-parallel-data", "data"))
     in_browser(
         app,
         "brush",
@@ -131,9 +138,12 @@ def register(app: dash.Dash, shared: Shared) -> None:
         return graph("search-importance-figure", drawn, "Importance of each field", least="30rem"), told
 
 
-def importances(shown: Shown, goal: str) -> Any:
-    """Give how much each field decides about a goal."""
-    return frames.importances(shown.study.table, goal, shown.study.varied)
+def importances(shown: Shown, goal: str) -> pd.DataFrame:
+    """Give how much each field decides about a goal; it is told once for a study as it stands."""
+    known = _WEIGHED.setdefault(shown.study, {})
+    if goal not in known:
+        known[goal] = frames.importances(shown.study.table, goal, shown.study.varied)
+    return known[goal]
 
 
 def _facts(shown: Shown) -> list[Any]:

@@ -12,7 +12,7 @@ from search.dashboard import figures, frames
 from search.dashboard.address import parse
 from search.dashboard.elements import code, facts, graph, section, table
 from search.dashboard.exporting import Export, train_command
-from search.dashboard.reading import TrialRecord, read_trial
+from search.dashboard.record import TrialRecord, read_trial
 from search.dashboard.shared import Choices, Shared, Shown
 from search.study import StudyError
 

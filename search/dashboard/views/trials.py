@@ -6,16 +6,16 @@ from typing import Any
 import dash
 import dash_ag_grid as dag
 import pandas as pd
-from dash import Input, Output, State, html
+from dash import Input, Output, State, dcc, html
 
 from objectives.goals import GOALS
 from search.dashboard.elements import download, in_browser
 from search.dashboard.shared import Choices, Shared, Shown
 
-PARTS = {"trials-grid": "rowData"}
+PARTS = {"trials-rows": "data"}
 FIRST = ("number", "state", "on_front")
 LAST = ("epoch", "origin", "reason")
-MAX_TEXT = 160
+TEXTS, MAX_TEXT = ("reason", "origin"), 160  # of these no more characters
 
 
 def choices(_: Shown) -> Choices:
@@ -25,14 +25,21 @@ def choices(_: Shown) -> Choices:
 
 def parts(shown: Shown) -> dict[str, Any]:
     """Give the rows, with the columns that tell trials apart."""
-    columns = _columns(shown)
-    rows = shown.rows[columns].copy()
-    for name in ("reason", "origin"):
-        rows[name] = rows[name].astype(str).str.slice(0, MAX_TEXT)
-    rows = rows.astype(object).where(rows.notna(), None).rename(columns=_field)
-    return {
-        "trials-grid": rows.to_dict("records"),
-    }
+    return {"trials-rows": rows(shown.rows[_columns(shown)])}
+
+
+def rows(table: pd.DataFrame) -> dict[str, list[Any]]:
+    """Write a table for the grid: its fields, and the values column by column, which are short and quick to write.
+
+    What is not known is None, and a long text is cut.
+    """
+    columns = []
+    for name in table:
+        values = table[name]
+        if name in TEXTS:
+            values = values.astype(str).str.slice(0, MAX_TEXT)
+        columns.append(values.astype(object).where(values.notna(), None).tolist())
+    return {"fields": [_field(str(name)) for name in table], "columns": columns}
 
 
 def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
@@ -45,9 +52,9 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
             ],
             className="controls",
         ),
+        dcc.Store(id="trials-rows", data=parts["trials-rows"]),
         dag.AgGrid(
             id="trials-grid",
-            rowData=parts["trials-grid"],
             columnDefs=[_column(shown, name) for name in _columns(shown)],
             defaultColDef={"sortable": True, "filter": True, "resizable": True, "minWidth": 90},
             columnSize="autoSize",
@@ -67,7 +74,8 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
 
 
 def register(app: dash.Dash, _: Shared) -> None:
-    """Have a row open its trial, and the boxes choose what to compare."""
+    """Have the rows in the grid, a row open its trial, and the boxes choose what to compare."""
+    in_browser(app, "fill", Output("trials-grid", "rowData"), Input("trials-rows", "data"))
     in_browser(
         app,
         "openRow",

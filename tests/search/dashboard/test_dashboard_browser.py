@@ -90,6 +90,23 @@ def test_a_tighter_budget_shows_its_front_and_its_best_at_once(open_view):
     page.wait_for_function(f"({POINTS})('front') < 3")
 
 
+def test_of_a_slider_that_is_dragged_only_where_it_is_counts(open_view, served):
+    page = open_view("/small/front")
+    wait_for_front(page)
+    asked = []
+    page.on("request", lambda sent: asked.append(sent.url) if sent.method == "POST" else None)
+    page.get_by_role("slider").first.focus()
+    for key in ["ArrowLeft"] * 40 + ["ArrowRight"] * 39:
+        page.keyboard.press(key)
+    expect(page.locator("#front-best")).to_contain_text("Under 29,850,000 MACs the best network")
+    expect(page).to_have_url(re.compile(r"budget=macs:29850000$"))
+    page.wait_for_timeout(500)
+    assert len(asked) < 40
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#front-best")).to_contain_text("Under the study's budget")
+    expect(page).to_have_url(re.compile(r"front$"))
+
+
 def test_an_address_carries_the_whole_state(open_view):
     page = open_view("/small/front?y=log_loss&x=params&log=0&references=1&budget=macs:12000000")
     wait_for_front(page)

@@ -200,15 +200,42 @@ def test_hover_tells_fields_that_differ_and_is_short_for_the_rejected(trials):
     assert "&lt;script&gt;" in drawn["rejected"].hovertext[0]
 
 
+def repeated(trials, times):
+    """Have so many more of all trials but the front's, each with a number of its own."""
+    many = pd.concat([trials] + [trials[~trials["on_front"]]] * times, ignore_index=True)
+    return many.assign(number=range(len(many)))
+
+
 def test_many_points_are_drawn_by_webgl_and_the_front_above_them(trials):
-    many = pd.concat([trials] + [trials[~trials["on_front"]]] * (MANY // 6 + 1), ignore_index=True)
-    drawn = traces(figures.front_figure(many, limits=LIMITS))
+    drawn = traces(figures.front_figure(repeated(trials, MANY // 6 + 1), x="params", y="macs", limits=LIMITS))
     assert {name for name, trace in drawn.items() if trace.type == "scattergl"} == {
         "rejected", "failed", "stopped", "over", "dominated",
     }  # fmt: skip
     assert drawn["rejected"].hovertext is None
     assert "trial %{customdata}" in drawn["rejected"].hovertemplate
     assert all(trace.type == "scatter" for trace in figures.front_figure(trials, limits=LIMITS).data)
+
+
+@pytest.mark.parametrize("y", ["macro_accuracy", "log_loss"])
+def test_many_rejected_trials_are_a_line_for_each_reason_in_which_each_is_a_stroke(trials, theme, y):
+    rejected = trials[trials["state"] == "rejected"].iloc[[0] * MANY].assign(macs=1e6 + 1e4 * np.arange(MANY))
+    many = pd.concat([trials, rejected], ignore_index=True).assign(number=range(len(trials) + MANY))
+    known = {number: EVIL if number % 3 else "over macs" for number in many["number"]}
+    figure = figures.front_figure(many, y=y, limits=LIMITS, reasons=known, theme=theme)
+    lines = [trace for trace in figure.data if trace.meta == "rejected"]
+    assert {trace.type for trace in figure.data} == {"scatter"}
+    assert [("over macs" in trace.hovertemplate, "<script>" in trace.hovertemplate) for trace in lines] == [
+        (False, False), (True, False),
+    ]  # fmt: skip
+    drawn = {number: x for trace in lines for number, x in zip(trace.customdata, trace.x, strict=True)}
+    priced = many[(many["state"] == "rejected") & many["macs"].notna()]
+    assert drawn == dict(zip(priced["number"], priced["macs"], strict=True))
+    assert set(lines[1].customdata) == {each for each in drawn if known[each] == "over macs"}
+    ends = figure.layout.yaxis.range
+    edge, other = ends if y == "macro_accuracy" else reversed(ends)
+    assert lines[0].y[:3].tolist() == pytest.approx([edge, edge + 0.04 * (other - edge), edge])
+    (sign,) = [trace for trace in figure.data if trace.meta == "sign"]
+    assert sign.name == f"rejected, not trained ({len(priced)})"
 
 
 def test_in_three_dimensions_a_limit_is_a_plane(trials, theme):

@@ -16,7 +16,10 @@ from recorded import SETTINGS, STATES, cost, epoch, trial, write_study
 
 from benchmarks.dashboard import make_studies
 from search.dashboard import reading as module
-from search.dashboard.reading import Reader, find_listed, list_studies, read_trial
+from search.dashboard.database import SCHEMA
+from search.dashboard.reading import Reader
+from search.dashboard.record import read_trial
+from search.dashboard.studies import Studies, list_studies
 from search.settings import SearchSettings
 from search.study import (
     ATTEMPTS,
@@ -236,7 +239,7 @@ def test_an_old_study_is_not_looked_at_twice(tmp_path, every_kind, monkeypatch):
     monkeypatch.setattr(module, "SETTLED_S", -1.0)
     reader = Reader(folder)
     found = reader.read()
-    monkeypatch.setattr(module, "_connected", None)
+    monkeypatch.setattr(module, "connected", None)
     assert reader.read() is found
 
 
@@ -391,7 +394,7 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path, every_kind):
     broken_other_schema(folder)
     assert Reader(folder).read().problem == (
         f"{folder.database} has Optuna's tables in the form v9.0.0.a, made by Optuna {optuna.__version__}; the form "
-        f"read here is {module.SCHEMA}: open the study with the versions that it was made with"
+        f"read here is {SCHEMA}: open the study with the versions that it was made with"
     )
     broken_without_settings(folder)
     assert (
@@ -417,7 +420,7 @@ def test_a_search_killed_while_it_wrote_is_read_as_it_was_before(tmp_path):
 def test_the_form_of_the_tables_is_that_of_the_installed_optuna(tmp_path):
     folder = write_study(tmp_path / "s")
     connection = sqlite3.connect(folder.database)
-    assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(module.SCHEMA,)]
+    assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(SCHEMA,)]
     connection.close()
 
 
@@ -513,9 +516,8 @@ def test_no_name_leads_out_of_the_folder_of_studies(tmp_path, name):
     (results / "linked").symlink_to(results / "a")
     (results / "circle").symlink_to(results / "circle")
     for wrong in (name, str(outside.path), str(results / "a")):
-        with pytest.raises(StudyError, match="unknown study"):
-            find_listed(results, wrong)
-    assert find_listed(results, "a") == StudyFolder(results / "a")
+        assert Studies(results).folder(wrong) is None
+    assert Studies(results).folder("a") == StudyFolder(results / "a")
 
 
 def test_a_folder_of_studies_may_be_a_link_itself(tmp_path):

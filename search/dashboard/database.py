@@ -1,0 +1,229 @@
+"""The tables of a study as Optuna's storage keeps them, read as they are. Nothing of them is ever written.
+
+Only what SQLite takes back where a search was killed while it wrote is an exception.
+"""
+
+import json
+import math
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.trial import TrialState
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    DateTime,
+    NullPool,
+    String,
+    cast,
+    column,
+    create_engine,
+    func,
+    select,
+    table,
+)
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
+
+from search.storage import Postgres, StorageError
+from search.study import OBJECTIVES, StudyError, StudyFolder
+
+SCHEMA = "v3.2.0.a"  # of Optuna's tables, as alembic names it
+PATIENCE_S = 10.0  # while a search writes
+CHUNK = 5_000  # rows at a time
+
+# What a study can be broken by: whatever somebody else wrote there.
+BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, SQLAlchemyError)
+
+ALEMBIC = table("alembic_version", column("version_num"))
+OPTUNA = table("version_info", column("library_version"))
+STUDIES = table("studies", column("study_id"), column("study_name"))
+OF_STUDY = table("study_user_attributes", column("study_id"), column("key"), column("value_json"))
+TRIALS = table(
+    "trials",
+    column("trial_id"),
+    column("number"),
+    column("study_id"),
+    column("state"),
+    column("datetime_start", DateTime),
+    column("datetime_complete", DateTime),
+)
+TIMES = (TRIALS.c.datetime_start, TRIALS.c.datetime_complete)
+PARAMS = table(
+    "trial_params",
+    column("param_id"),
+    column("trial_id"),
+    column("param_name"),
+    column("param_value"),
+    column("distribution_json"),
+)
+ATTRIBUTES = table(
+    "trial_user_attributes",
+    column("trial_user_attribute_id"),
+    column("trial_id"),
+    column("key"),
+    column("value_json"),
+)
+
+
+@dataclass
+class Trial:
+    """One trial, as much of it as was read."""
+
+    number: int
+    state: TrialState
+    times_s: tuple[float, float]
+    params: dict[str, Any] = field(default_factory=dict)
+    user_attrs: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def connected(folder: StudyFolder, postgres: Postgres | None) -> Iterator[tuple[Connection, int]]:
+    """Open a study's database to read it as it is at one moment; give the number that it knows the study by."""
+    opened = _sqlite(folder.database) if postgres is None else postgres.reading()
+    with opened as connection:
+        try:
+            schema = connection.scalars(select(ALEMBIC.c.version_num)).one()
+            library = connection.scalars(select(OPTUNA.c.library_version)).one()
+        except InvalidRequestError:
+            raise StudyError(f"{postgres or folder.database} holds no study: its tables are not whole") from None
+        if schema != SCHEMA:
+            raise StudyError(
+                f"{postgres or folder.database} has Optuna's tables in the form {schema}, made by Optuna {library}; "
+                f"the form read here is {SCHEMA}: open the study with the versions that it was made with"
+            )
+        named = [] if postgres is None else [STUDIES.c.study_name == folder.name]
+        numbers = connection.scalars(select(STUDIES.c.study_id).where(*named)).all()
+        if len(numbers) != 1:
+            count = "no study" if not numbers else f"{len(numbers)} studies"
+            raise StudyError(f"{postgres or folder.database} holds {count}{f' {folder.name}' if postgres else ''}")
+        yield connection, int(numbers[0])
+
+
+@contextmanager
+def _sqlite(database: Path) -> Iterator[Connection]:
+    if not database.exists():
+        raise StudyError(f"{database.parent} holds no study that can be read: {database.name} is missing")
+
+    try:
+        _recover(database)
+        engine = create_engine("sqlite://", creator=partial(_connect, database, "ro"), poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")  # all that is read belongs together
+            yield connection
+    except (DBAPIError, sqlite3.Error) as error:
+        raise StudyError(f"{database} is no study that can be read: {getattr(error, 'orig', error)}") from error
+
+
+def _recover(database: Path) -> None:
+    """Take back what a search was writing when it was killed, as whoever opens the study next does."""
+    with closing(_connect(database, "ro")) as connection:
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+        else:
+            return
+    with closing(_connect(database, "rw")) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+
+
+def _connect(database: Path, mode: str) -> sqlite3.Connection:
+    # quoted: a URL gives characters such as ? and % in the folder's name a meaning of their own
+    uri = f"{database.absolute().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=PATIENCE_S, check_same_thread=False)
+
+
+def study_attributes(connection: Connection, study_id: int) -> dict[str, str]:
+    """Read what is recorded of a study as a whole, each as JSON.
+
+    Raises:
+        StudyError: It is none of a search.
+    """
+    query = select(OF_STUDY.c.key, OF_STUDY.c.value_json).where(OF_STUDY.c.study_id == study_id)
+    texts = {str(name): str(value) for name, value in connection.execute(query)}
+    if OBJECTIVES not in texts:
+        raise StudyError("this is a study of Optuna, but none of a search: its objectives are not recorded")
+    return texts
+
+
+def extent(connection: Connection, study_id: int, last: int) -> tuple[int, datetime | None]:
+    """Count the trials up to `last`, and give when the first of them began."""
+    query = select(func.count(), func.min(TRIALS.c.datetime_start))
+    count, first = connection.execute(query.where(TRIALS.c.study_id == study_id, TRIALS.c.trial_id <= last)).one()
+    return count, first
+
+
+def begun() -> ColumnElement[bool]:
+    """Ask for the trials that are not merely queued."""
+    # PostgreSQL has a type of its own for the state
+    return cast(TRIALS.c.state, String()) != TrialState.WAITING.name
+
+
+def trials_of(connection: Connection, study_id: int, wanted: ColumnElement[bool]) -> dict[int, Trial]:
+    """Read what a trial is, by the database's number."""
+    columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.state, *TIMES)
+    query = select(*columns).where(TRIALS.c.study_id == study_id, wanted).order_by(TRIALS.c.trial_id)
+    return {
+        trial_id: Trial(number, TrialState[state], (_unix_s(started), _unix_s(ended)))
+        for trial_id, number, state, started, ended in connection.execute(query)
+    }
+
+
+def add_values(
+    connection: Connection,
+    study_id: int,
+    wanted: ColumnElement[bool],
+    trials: Mapping[int, Trial],
+    leave_out: Collection[str],
+    noted: Mapping[int, list[Any]] = MappingProxyType({}),
+) -> None:
+    """Read what was sampled for trials and what was recorded of them; note it as it was read for some of them."""
+    values = (
+        select(PARAMS.c.trial_id, PARAMS.c.param_name, PARAMS.c.param_value, PARAMS.c.distribution_json)
+        .join_from(PARAMS, TRIALS, PARAMS.c.trial_id == TRIALS.c.trial_id)
+        .where(TRIALS.c.study_id == study_id, wanted)
+        .order_by(PARAMS.c.param_id)
+    )
+    attributes = (
+        select(ATTRIBUTES.c.trial_id, ATTRIBUTES.c.key, ATTRIBUTES.c.value_json)
+        .join_from(ATTRIBUTES, TRIALS, ATTRIBUTES.c.trial_id == TRIALS.c.trial_id)
+        .where(TRIALS.c.study_id == study_id, wanted, ATTRIBUTES.c.key.not_in(leave_out))
+        .order_by(ATTRIBUTES.c.trial_user_attribute_id)
+    )
+    for rows in connection.execute(values).partitions(CHUNK):
+        for trial_id, name, value, described in rows:
+            trials[trial_id].params[name] = _distribution(described).to_external_repr(value)
+            if trial_id in noted:
+                noted[trial_id].append((name, value, described))
+    for found in connection.execute(attributes).partitions(CHUNK):
+        for trial_id, name, value in found:
+            trials[trial_id].user_attrs[name] = json.loads(value)
+            if trial_id in noted:
+                noted[trial_id].append((name, value))
+
+
+@lru_cache(maxsize=1_000)
+def _distribution(described: str) -> BaseDistribution:
+    return json_to_distribution(described)
+
+
+def _unix_s(moment: datetime | None) -> float:
+    return math.nan if moment is None else moment.replace(tzinfo=UTC).timestamp()
+
+
+def sentence(error: Exception) -> str:
+    """Say what is wrong with a study."""
+    if isinstance(error, StudyError | StorageError):
+        return str(error)
+    if isinstance(error, KeyError):
+        return f"what is recorded of the study is not whole: {error} is missing"
+    return f"the study cannot be read: {error}"
