@@ -18,11 +18,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.front import hypervolume, non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality, of_kind
-from search.confirm import confirm_report, confirm_table
+from search.confirm import confirm_table
 from search.dashboard.reading import Reading
 from search.names import unknown
 from search.published import TRAINABLE, read_published
-from search.study import STATES, StudyFolder
+from search.study import STATES
 from search.table import front_mask
 
 CONFIG = "config."  # before the name of a config field, in a column's
@@ -35,6 +35,7 @@ BEST = 0.1
 MAX_LEVELS = 50  # values of a field that are told apart
 OVER = ("complete", "stopped", "failed")  # states of a trial that counts as one of those wanted
 RECENT = 20  # trials by which the time left is estimated
+DIGITS = 1e-5  # share of an end of a brush: an address has six digits of it
 
 
 def within(table: pd.DataFrame, limits: Mapping[str, float], objectives: Sequence[str]) -> pd.DataFrame:
@@ -362,12 +363,15 @@ def parallel(table: pd.DataFrame, fields: Collection[str] | None = None) -> pd.D
     return table[[*configs, *(name for name in GOALS if table[name].nunique() > 1)]]
 
 
-def brushed(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]]) -> pd.Series:
+def brushed(
+    table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame | None = None
+) -> pd.Series:
     """Mark the rows that lie, on every axis that is brushed, in one of its parts, the ends included.
 
     Args:
-        table: The whole table: places of values that are no numbers are those of `ordered_codes`.
-        brush: By column, the parts from low to high; none: all rows.
+        table: Of a study, or some rows of it.
+        brush: By column, the parts from low to high; none: all rows. Of a column of words they are of their places.
+        drawn: The rows that the axes show, which give the words their places; None: the table's own.
 
     Raises:
         ValueError: There is no such column.
@@ -376,16 +380,35 @@ def brushed(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float
     for name, parts in brush.items():
         if name not in table:
             raise ValueError(unknown("column", name, table.columns))
-        column = table[name]
-        if is_ordered(column):
-            values = column.to_numpy(dtype=float, na_value=np.nan)
-        else:
-            codes, _ = ordered_codes(column)
-            values = np.where(codes < 0, np.nan, codes)
-        inside = [(low <= values) & (values <= high) for low, high in parts]
+        axis = table[name] if drawn is None or name not in drawn else drawn[name]
+        values = _places(table[name], axis)
+        inside = [(low - DIGITS * abs(low) <= values) & (values <= high + DIGITS * abs(high)) for low, high in parts]
         if inside:
             mask &= np.any(inside, axis=0)
     return pd.Series(mask, index=table.index)
+
+
+def brush_text(brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame) -> str:
+    """Say what a brush keeps: words by their names, numbers from one end to the other; arguments as of `brushed`."""
+    told = []
+    for name, parts in brush.items():
+        if name in drawn and not is_ordered(drawn[name]):
+            _, words = ordered_codes(drawn[name])
+            inside = [str(word) for place, word in enumerate(words) if any(low <= place <= high for low, high in parts)]
+            kept = " or ".join(inside) or "nothing"
+        else:
+            kept = " or ".join(f"{low:.4g} to {high:.4g}" for low, high in parts)
+        told.append(f"{GOALS[name].title if name in GOALS else name.removeprefix(CONFIG)} {kept}")
+    return "; ".join(told)
+
+
+def _places(column: pd.Series, axis: pd.Series) -> NDArray[np.float64]:
+    """Give where values lie on an axis: numbers where they are, words at their place; NaN of what is not on it."""
+    if is_ordered(axis):
+        return pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    _, words = ordered_codes(axis)
+    places = {word: float(place) for place, word in enumerate(words)}
+    return np.array([math.nan if pd.isna(value) else places.get(value, math.nan) for value in column], dtype=float)
 
 
 def published_points(objectives: Sequence[str]) -> pd.DataFrame:
@@ -411,17 +434,17 @@ def published_points(objectives: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["name", "report", "accuracy", "data", *objectives])
 
 
-def intervals(confirmation: StudyFolder) -> pd.DataFrame:
+def intervals(report: Mapping[str, Any]) -> pd.DataFrame:
     """Give what a confirmation found of the trials that it trained again.
+
+    Args:
+        report: Of `search.confirm.confirm_report`.
 
     Returns:
         `number` of the trial in the search and, for each quality that was measured, `<quality>_mean` and
         `<quality>_half`: what the interval reaches to either side, NaN where nobody was trained twice.
-
-    Raises:
-        ValueError: It cannot be read.
     """
-    table = confirm_table(confirm_report(confirmation))
+    table = confirm_table(report)
     table = table[table["state"] == "complete"]
     names = [name for name in of_kind("quality", list(GOALS)) if f"{name}_half" in table]
     found = {"number": table["number"]}

@@ -10,7 +10,16 @@ import plotly.graph_objects as go
 
 from objectives.goals import GOALS
 from search.dashboard.colours import LIGHT, Theme
-from search.dashboard.drawn import FEW_FIELDS, MANY, MOST_FIELDS, empty_figure, modebar, varying
+from search.dashboard.drawn import (
+    FEW_FIELDS,
+    MANY,
+    MOST_FIELDS,
+    empty_figure,
+    log_ticks,
+    modebar,
+    number_text,
+    varying,
+)
 from search.dashboard.fronts import HIGHLIGHTED, PUBLISHED, coloraxis, hover_of, placed_references
 from search.drawing import GROUPS, TITLES, Scale, kinds, make_scale, numbers
 from search.page import LEGEND, layout
@@ -76,11 +85,11 @@ def front_figure_3d(
     scene_axes = {
         f"{axis}axis": {
             **_without(scale.plotly(theme), "ticks", "automargin", "dtick"),
+            **_ticks(scale),
             "title": {"text": GOALS[scale.name].title},
             "backgroundcolor": theme.surface,
             "gridcolor": theme.border,
             "color": theme.text,
-            "nticks": 5,
         }
         for axis, scale in scales.items()
     }
@@ -162,6 +171,14 @@ def _add_solid_marks(
             showlegend=False,
             meta=HIGHLIGHTED,
         )
+
+
+def _ticks(scale: Scale) -> dict[str, Any]:
+    """Give the ticks of an axis: of a logarithmic one those that Plotly would crowd in a space."""
+    if not scale.is_log:
+        return {"nticks": 5}
+    places = log_ticks(scale.low, scale.high)
+    return {"tickvals": places, "ticktext": [number_text(place) for place in places]}
 
 
 def _without(described: Mapping[str, Any], *names: str) -> dict[str, Any]:

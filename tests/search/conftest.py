@@ -124,6 +124,30 @@ def browser():
         browser.close()
 
 
+@pytest.fixture
+def new_page(browser):
+    """Open pages on which nothing may go wrong, and which may ask nothing of any place but their own."""
+    opened = []
+
+    def go(home="file://", *, width=1200, height=900):
+        page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+        page.set_default_timeout(20_000)
+        wrong, asked = [], []
+        page.on("console", lambda told: wrong.append(told.text) if told.type in {"error", "warning"} else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda sent: asked.append(sent.url))
+        opened.append((page, home, wrong, asked))
+        return page
+
+    yield go
+    for page, home, wrong, asked in opened:
+        page.close()
+        assert [text for text in wrong if "GPU stall" not in text] == []
+        assert [url for url in asked if not url.startswith((home, "data:", "blob:"))] == []
+        assert asked
+
+
 @pytest.fixture(scope="session")
 def postgres_server():
     """A PostgreSQL server of these tests alone: what stands before `/database` in its URLs, with a password."""

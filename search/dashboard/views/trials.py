@@ -49,7 +49,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
             id="trials-grid",
             rowData=parts["trials-grid"],
             columnDefs=[_column(shown, name) for name in _columns(shown)],
-            defaultColDef={"sortable": True, "filter": True, "resizable": True, "minWidth": 90},
+            defaultColDef={"sortable": True, "filter": True, "floatingFilter": True, "resizable": True, "minWidth": 90},
             columnSize="autoSize",
             getRowId="`${params.data.number}`",
             dashGridOptions={
