@@ -58,7 +58,11 @@ def axis_of(scale: Scale, theme: Theme, *, is_across: bool = False) -> dict[str,
     """Describe an axis with no more ticks than a phone has room for: of a wide logarithmic one, the powers of ten."""
     described = scale.plotly(theme) | {"dtick": None}
     if scale.is_log and is_across:
-        described |= {"nticks": 3, "minor": {"dtick": "D1", "ticks": "outside", "tickcolor": theme.border}}
+        decades = math.log10(scale.high / scale.low)
+        described |= {
+            "nticks": max(3, math.ceil(decades) + 1),
+            "minor": {"dtick": "D1", "ticks": "outside", "tickcolor": theme.border},
+        }
     return described
 
 

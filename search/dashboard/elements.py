@@ -10,12 +10,9 @@ from dash import ClientsideFunction, dcc, html
 from dash.development.base_component import Component
 
 from search.dashboard.shared import Shown
+from search.page import CONFIG
 
-GRAPH: dict[str, Any] = {
-    "displaylogo": False,
-    "responsive": True,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "toImage"],
-}
+GRAPH: dict[str, Any] = {**CONFIG, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "toImage"]}
 UNBROKEN = "network"  # the column of words that are read along a line
 
 

@@ -22,10 +22,8 @@ from search.dashboard.searches import (
     space_spread_figures,
     states_figure,
 )
-from search.page import CONFIG
 
 __all__ = [
-    "CONFIG",
     "classes_figure",
     "compared_costs_figure",
     "compared_scores_figure",

@@ -25,10 +25,10 @@ from search.drawing import GROUPS, TITLES, Scale, kinds, make_scale, numbers
 from search.page import LEGEND, layout
 from search.report import si_text
 
-# What 3-D can mark: eight shapes.
+# What 3-D can mark: eight shapes. Of two of them, x and cross, not every machine has the characters.
 SOLID = {
-    "rejected": "cross",
-    "failed": "x",
+    "rejected": "x",
+    "failed": "circle",
     "stopped": "square",
     "running": "diamond-open",
     "over": "square-open",
@@ -154,7 +154,7 @@ def _add_solid_marks(
             name=f"published, measured on other data ({len(known)})",
             **{axis: numbers(known, name) for axis, name in axes.items()},
             mode="markers",
-            marker={"symbol": "circle", "size": 5, "color": theme.text},
+            marker={"symbol": "cross", "size": 5, "color": theme.text},
             hovertext=[html.escape(str(name)) for name in known["name"]],
             hovertemplate="<b>%{hovertext}</b>, measured on other data<extra></extra>",
             meta=PUBLISHED,

@@ -13,6 +13,7 @@ from search.dashboard.drawn import bar, empty_figure, modebar, series
 from search.page import BLUE, LEGEND, ORANGE, SKY, layout
 from search.report import percent_text, si_text
 
+FEW_EPOCHS = 10  # each has a tick of its own
 CURVE_TITLES = {
     "macro_accuracy": "Macro accuracy",
     "accuracy": "Accuracy",
@@ -72,7 +73,7 @@ def layers_figure(
         end = max(total, limit or 0.0)
         share = f"<br>{percent_text(total / limit)} of {si_text(limit)}" if limit else ""
         title = f"{si_text(total)} {GOALS[cost].title}{share}"
-        axis = theme.axis_of(range=[0, end * 1.04], tickformat="~s", nticks=5, title={"text": title})
+        axis = theme.axis_of(range=[0, end * 1.04], tickformat="~s", nticks=4, title={"text": title})
         figure.update_xaxes(**axis, row=1, col=column)
         if limit:
             line = {"color": theme.limit, "dash": "dash", "width": 1.5}
@@ -148,7 +149,8 @@ def curves_figure(
             row=row,
             col=1,
         )
-    figure.update_xaxes(**theme.axis_of(tickformat="d"))
+    last = max(int(epoch["epoch"]) for curve in curves.values() for epoch in curve)
+    figure.update_xaxes(**theme.axis_of(tickformat="d", dtick=1 if last <= FEW_EPOCHS else None))
     figure.update_xaxes(title={"text": "Epoch"}, row=len(shown), col=1)
     figure.update_layout(
         **layout(

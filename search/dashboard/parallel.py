@@ -74,7 +74,9 @@ def parallel_figure(
         )
     )
     figure.update_layout(
-        **layout(theme, margin={"l": 60, "r": 20, "t": 90, "b": 20}, uirevision=" ".join(axes), height=460)
+        **layout(
+            theme, margin={"l": _room(dimensions[0]), "r": 20, "t": 90, "b": 20}, uirevision=" ".join(axes), height=460
+        )
     )
     return figure
 
@@ -85,6 +87,11 @@ def _is_log(column: pd.Series) -> bool:
         return False
     values = column.dropna().to_numpy(dtype=float)
     return bool(len(values)) and 0 < 10 * values.min() < values.max()
+
+
+def _room(first: Mapping[str, Any]) -> int:
+    """Give the pixels that the texts beside the first axis need."""
+    return max(60, 8 * max((len(str(text)) for text in first["ticktext"]), default=0))
 
 
 def _axis_title(name: str) -> str:

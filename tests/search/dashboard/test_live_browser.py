@@ -35,7 +35,7 @@ def patient():
     """Wait for what a search or an export brings about, however busy this machine is."""
     expect.set_options(timeout=PATIENCE_MS)
     yield
-    expect.set_options(timeout=5_000)
+    expect.set_options(timeout=20_000)
 
 
 @pytest.mark.usefixtures("patient")
