@@ -380,26 +380,32 @@ def brushed(
     for name, parts in brush.items():
         if name not in table:
             raise ValueError(unknown("column", name, table.columns))
-        axis = table[name] if drawn is None or name not in drawn else drawn[name]
-        values = _places(table[name], axis)
+        values = _places(table[name], _axis(table, name, drawn))
         inside = [(low - DIGITS * abs(low) <= values) & (values <= high + DIGITS * abs(high)) for low, high in parts]
         if inside:
             mask &= np.any(inside, axis=0)
     return pd.Series(mask, index=table.index)
 
 
-def brush_text(brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame) -> str:
+def brush_text(
+    table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame | None = None
+) -> str:
     """Say what a brush keeps: words by their names, numbers from one end to the other; arguments as of `brushed`."""
     told = []
     for name, parts in brush.items():
-        if name in drawn and not is_ordered(drawn[name]):
-            _, words = ordered_codes(drawn[name])
+        axis = _axis(table, name, drawn)
+        if not is_ordered(axis):
+            _, words = ordered_codes(axis)
             inside = [str(word) for place, word in enumerate(words) if any(low <= place <= high for low, high in parts)]
             kept = " or ".join(inside) or "nothing"
         else:
             kept = " or ".join(f"{low:.4g} to {high:.4g}" for low, high in parts)
         told.append(f"{GOALS[name].title if name in GOALS else name.removeprefix(CONFIG)} {kept}")
     return "; ".join(told)
+
+
+def _axis(table: pd.DataFrame, name: str, drawn: pd.DataFrame | None) -> pd.Series:
+    return table[name] if drawn is None or name not in drawn else drawn[name]
 
 
 def _places(column: pd.Series, axis: pd.Series) -> NDArray[np.float64]:

@@ -86,7 +86,7 @@ def importance_figure(
     first = next(iter(frames.values()))
     fields = sorted(fields, key=lambda field: -first.get(field, 0.0))
     titles = [html.escape(GOALS[target].title if target in GOALS else target) for target in frames]
-    figure = make_subplots(rows=1, cols=len(frames), shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
+    figure = make_subplots(rows=1, cols=len(frames), shared_yaxes=True, horizontal_spacing=0.09, subplot_titles=titles)
     for column, (target, known) in enumerate(frames.items(), 1):
         is_cost = target in GOALS and GOALS[target].kind == "cost"
         values = [known.get(field, 0.0) for field in fields]
@@ -103,7 +103,7 @@ def importance_figure(
             row=1,
             col=column,
         )
-    figure.update_xaxes(**theme.axis_of(tickformat=".0%", rangemode="tozero", nticks=4))
+    figure.update_xaxes(**theme.axis_of(tickformat=".0%", rangemode="tozero", nticks=3))
     figure.update_yaxes(
         **theme.axis_of(autorange="reversed", ticks="", ticksuffix=" ", showgrid=False), showticklabels=False
     )

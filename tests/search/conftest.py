@@ -18,7 +18,7 @@ from search.__main__ import main
 
 NAN = float("nan")
 _NUMBERS = itertools.count()
-PATIENCE_MS = 20_000  # with a page, however busy this machine is
+PATIENCE_MS = 60_000  # with a page, however busy this machine is
 BROWSER_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -80,7 +80,7 @@ def filter_note(shown: Shown) -> list[Any]:
     """Say what the trials are filtered by, and how to see them all."""
     if not shown.brush:
         return []
-    address, kept = shown.address, frames.brush_text(shown.brush, shown.side_by_side)
+    address, kept = shown.address, frames.brush_text(shown.study.table, shown.brush, shown.side_by_side)
     query = {name: value for name, value in address.query.items() if name != "brush"}
     return [
         html.P(

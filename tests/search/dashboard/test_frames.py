@@ -351,9 +351,9 @@ def test_a_brush_of_words_is_of_their_places_among_what_is_drawn():
     brush = {"config.optimizer": [(1, 1)], "macs": [(3, 12.34567)]}
     assert brushed(table, brush, drawn).tolist() == [True, False, False, False]
     assert brushed(table, brush).tolist() == [False, False, True, False]
-    assert brush_text(brush, drawn) == "optimizer sgd; MACs 3 to 12.35"
-    assert brush_text({"config.optimizer": [(0, 1)]}, drawn) == "optimizer adamw or sgd"
-    assert brush_text({"config.optimizer": [(0.2, 0.8)]}, drawn) == "optimizer nothing"
+    assert brush_text(table, brush, drawn) == "optimizer sgd; MACs 3 to 12.35"
+    assert brush_text(table, {"config.optimizer": [(0, 1)]}) == "optimizer adamw or lion"
+    assert brush_text(table, {"config.optimizer": [(0.2, 0.8)]}, drawn) == "optimizer nothing"
 
 
 def test_a_brush_to_the_end_of_an_axis_keeps_what_stands_there():

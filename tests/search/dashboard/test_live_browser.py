@@ -26,7 +26,7 @@ PLACE = f"""number => {{
         }}
     }}
 }}"""
-PATIENCE_MS = 120_000
+PATIENCE_MS = 240_000
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -35,7 +35,7 @@ def patient():
     """Wait for what a search or an export brings about, however busy this machine is."""
     expect.set_options(timeout=PATIENCE_MS)
     yield
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=60_000)
 
 
 @pytest.mark.usefixtures("patient")
