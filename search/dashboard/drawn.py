@@ -11,7 +11,6 @@ import plotly.graph_objects as go
 from search.dashboard.colours import LIGHT, Theme
 from search.drawing import Scale, add_message, config_fields
 from search.page import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, layout
-from search.report import si_text
 
 MANY = 1_500  # points, above which they are drawn by WebGL
 MOST_FIELDS, FEW_FIELDS = 14, 6  # of a config, in a hover text; where there are many points
@@ -72,11 +71,6 @@ def log_ticks(low: float, high: float) -> list[float]:
     steps = (1, 2, 5) if last - first <= 3 else (1,)
     places = [step * 10.0**power for power in range(first, last + 1) for step in steps]
     return [place for place in places if low * (1 - EXACT) <= place <= high * (1 + EXACT)]
-
-
-def number_text(value: float) -> str:
-    """Write a figure at a tick."""
-    return si_text(value) if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def stops(colours: Sequence[str]) -> list[list[Any]]:

@@ -17,9 +17,9 @@ from search.dashboard.drawn import (
     empty_figure,
     log_ticks,
     modebar,
-    number_text,
     varying,
 )
+from search.dashboard.frames import number_text
 from search.dashboard.fronts import HIGHLIGHTED, PUBLISHED, coloraxis, hover_of, placed_references
 from search.drawing import GROUPS, TITLES, Scale, kinds, make_scale, numbers
 from search.page import LEGEND, layout

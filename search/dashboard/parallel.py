@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 
 from objectives.goals import GOALS
 from search.dashboard.colours import LIGHT, Theme
-from search.dashboard.drawn import empty_figure, log_ticks, number_text, stops
-from search.dashboard.frames import is_ordered, ordered_codes
+from search.dashboard.drawn import empty_figure, log_ticks, stops
+from search.dashboard.frames import is_ordered, number_text, ordered_codes
 from search.drawing import numbers
 from search.page import BLUE, layout
 

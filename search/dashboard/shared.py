@@ -11,6 +11,7 @@ import pandas as pd
 from objectives.goals import GOALS, first_cost, first_quality
 from search.dashboard import frames
 from search.dashboard.address import BRUSH, BUDGET, COMPARISON, HOME, TRIAL, Address, link
+from search.dashboard.brushes import brushed
 from search.dashboard.colours import DARK, LIGHT, Theme
 from search.dashboard.confirmations import Confirmations
 from search.dashboard.defaults import Defaults
@@ -107,7 +108,7 @@ class Shown:
         table = self.study.table
         if not self.brush:
             return table
-        return table[frames.brushed(table, self.brush, self.side_by_side)]
+        return table[brushed(table, self.brush, self.side_by_side)]
 
     @cached_property
     def side_by_side(self) -> pd.DataFrame:

@@ -4,8 +4,8 @@ from typing import Any
 
 from dash import html
 
-from search.dashboard import frames
 from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, VIEWS, link, spell
+from search.dashboard.brushes import brush_text
 from search.dashboard.elements import aria
 from search.dashboard.shared import Shown
 from search.dashboard.views import confirmed
@@ -80,7 +80,7 @@ def filter_note(shown: Shown) -> list[Any]:
     """Say what the trials are filtered by, and how to see them all."""
     if not shown.brush:
         return []
-    address, kept = shown.address, frames.brush_text(shown.study.table, shown.brush, shown.side_by_side)
+    address, kept = shown.address, brush_text(shown.study.table, shown.brush, shown.side_by_side)
     query = {name: value for name, value in address.query.items() if name != "brush"}
     return [
         html.P(

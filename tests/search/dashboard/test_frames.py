@@ -17,12 +17,11 @@ from small_study import write_confirmation
 from benchmarks.dashboard import make_studies
 from objectives.interval import t_quantile
 from search.confirm import confirm_report
+from search.dashboard.brushes import brush_text, brushed
 from search.dashboard.frames import (
     MAX_TRIALS,
     Progress,
     best_within,
-    brush_text,
-    brushed,
     config_rows,
     hypervolume_over_time,
     importances,
