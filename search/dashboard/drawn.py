@@ -15,6 +15,7 @@ from search.page import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, layou
 MANY = 1_500  # points, above which they are drawn by WebGL
 MOST_FIELDS, FEW_FIELDS = 14, 6  # of a config, in a hover text; where there are many points
 ROW_PX = 26
+POWERS = 0.71  # decades for each tick, from which on Plotly puts them at powers of ten alone
 EXACT = 1e-9  # share of a value that a logarithm there and back may cost
 # Of several trials or studies: colour, marker and dash of each.
 SERIES = (
@@ -59,7 +60,7 @@ def axis_of(scale: Scale, theme: Theme, *, is_across: bool = False) -> dict[str,
     if scale.is_log and is_across:
         decades = math.log10(scale.high / scale.low)
         described |= {
-            "nticks": max(3, math.ceil(decades) + 1),
+            "nticks": max(3, math.floor(decades / POWERS)),
             "minor": {"dtick": "D1", "ticks": "outside", "tickcolor": theme.border},
         }
     return described

@@ -108,7 +108,8 @@ class Shown:
         table = self.study.table
         if not self.brush:
             return table
-        return table[brushed(table, self.brush, self.side_by_side)]
+        kept: pd.DataFrame = table[brushed(table, self.brush, self.side_by_side)]
+        return kept
 
     @cached_property
     def side_by_side(self) -> pd.DataFrame:

@@ -65,8 +65,8 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     chosen = {**choices(shown).defaults, **shown.address.query}
     x, y, _ = _axes(shown)
     controls = [
-        dropdown("Upward", "y", _titles(shown, [*QUALITIES, *COSTS]), y),
-        dropdown("Across", "x", _titles(shown, COSTS), x),
+        dropdown("Upward", "y", _titles(shown, [*QUALITIES, *COSTS], y), y),
+        dropdown("Across", "x", _titles(shown, COSTS, x), x),
         radio("Scale across", "log", {"1": "log", "0": "linear"}, _log(shown)),
         dropdown("Colour", "colour", _colours(shown), _colour(shown)),
         dropdown("Third axis", "depth", _depths(shown), _depth(shown)),
@@ -260,9 +260,9 @@ def _limits_text(limits: Mapping[str, float]) -> str:
     return " and ".join(f"{GOALS[name].text(float(limit))} {GOALS[name].title}" for name, limit in limits.items())
 
 
-def _titles(shown: Shown, names: Sequence[str]) -> dict[str, str]:
-    """Give the goals that a trial has a figure of."""
-    return {name: TITLES[name] for name in names if name in shown.goals} or {names[0]: TITLES[names[0]]}
+def _titles(shown: Shown, names: Sequence[str], chosen: str) -> dict[str, str]:
+    """Give the goals that a trial has a figure of, and the one that is chosen."""
+    return {name: TITLES[name] for name in names if name in shown.goals or name == chosen}
 
 
 def _one_of(name: str, names: Sequence[str], other: str) -> str:
