@@ -108,7 +108,13 @@ def _column(shown: Shown, name: str) -> dict[str, Any]:
     if name == shown.quality:  # what was never trained has none and comes last
         column |= {"initialSort": "desc" if GOALS[name].maximize else "asc", "initialSortIndex": 1}
     if name == "number":
-        return {**column, "pinned": "left", "cellRenderer": "TrialLink", "filter": "agNumberColumnFilter", "width": 120}
+        return {
+            **column,
+            "pinned": "left",
+            "cellRenderer": "TrialLink",
+            "filter": "agNumberColumnFilter",
+            "minWidth": 130,
+        }
     if name == "on_front":
         return {**column, "width": 120, "floatingFilter": False, "initialSort": "desc", "initialSortIndex": 0}
     if pd.api.types.is_numeric_dtype(table[name]) and not pd.api.types.is_bool_dtype(table[name]):
