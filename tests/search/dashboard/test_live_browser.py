@@ -26,7 +26,7 @@ PLACE = f"""number => {{
         }}
     }}
 }}"""
-PATIENCE_MS = 240_000
+PATIENCE_MS = 300_000
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
@@ -51,19 +51,18 @@ def test_a_search_is_watched_and_what_it_found_is_taken_away(new_page, serve, ti
         "--workers", 1, "--budget", "macs=1M,params=30K", "--cache", tmp_path / "cache", "--set", "batch_size=12",
         *SMALL,
     ]  # fmt: skip
-    search = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "search", *map(str, asked)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    try:
-        page.get_by_role("link", name="live").click()
-        page.wait_for_function(f"({DRAWN}?._fullData || []).some(each => each.meta === 'front')")
-        expect(page.locator("#front-progress")).to_contain_text(
-            re.compile("[1-3] of 4 trials done.*a search is running")
-        )
-        said, _ = search.communicate(timeout=200)
-    finally:
-        search.kill()
+    ) as search:  # fmt: skip
+        try:
+            page.get_by_role("link", name="live").click()
+            begun = re.compile("[0-3] of 4 trials done.*a search is running")
+            expect(page.locator("#front-progress")).to_contain_text(begun)
+            page.wait_for_function(f"({DRAWN}?._fullData || []).some(each => each.meta === 'front')")
+            said, _ = search.communicate(timeout=600)
+        finally:
+            search.kill()
     assert search.returncode == 0, said
     expect(page.locator("#front-progress")).to_contain_text("4 of 4 trials done")
     expect(page.locator("#front-progress")).to_contain_text("no search is running")
