@@ -230,6 +230,9 @@
     try {
       const answer = await fetch(`/_version?${new URLSearchParams({ path: query.path, search: query.search, seen: version })}`);
       banner.hidden = true;
+      if (answer.status === 200 && document.querySelector("main.missing")) {
+        location.reload(); // what was missing may have come to be, and has another view
+      }
       return answer.status === 200 ? await answer.text() : no();
     } catch {
       banner.hidden = false;

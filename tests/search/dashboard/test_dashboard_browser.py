@@ -9,7 +9,7 @@ import pytest
 from optuna.trial import TrialState
 from playwright.sync_api import expect
 from recorded import STATES
-from small_study import ODD, SCRIPT, add_confirmed, trained
+from small_study import ODD, SCRIPT, add_confirmed, trained, write_small
 
 from search.dashboard import exporting
 
@@ -243,6 +243,14 @@ def test_a_text_of_a_study_is_never_html(open_view, view):
 def test_what_cannot_be_shown_is_said(open_view, path, said):
     page = open_view(path)
     expect(page.get_by_role("alert").first).to_contain_text(re.compile(said, re.IGNORECASE))
+
+
+def test_a_study_that_comes_to_be_is_shown_where_it_was_missing(open_view, served):
+    page = open_view("/late/front")
+    expect(page.get_by_role("alert").first).to_contain_text("Unknown study 'late'")
+    write_small(served[1].studies.results / "late")
+    wait_for_front(page)
+    assert page.locator("h1").inner_text() == "late"
 
 
 @pytest.mark.parametrize("view", VIEWS)
