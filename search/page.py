@@ -19,6 +19,8 @@ TEXT_COLOUR = "#222222"
 CONFIG = {
     "responsive": True,
     "displaylogo": False,
+    "showSendToCloud": False,  # a button that would upload the plot
+    "plotlyServerURL": "",
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
 LEGEND = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}

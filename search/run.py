@@ -34,7 +34,7 @@ from search.pricing import Survey, price
 from search.seeds import PLACE, TRIAL
 from search.settings import SearchSettings, is_space_file
 from search.storage import StorageError
-from search.study import DATA, FILES, HISTORY, LEVELS, STARTS, TEACHERS, USE, StudyError, StudyFolder
+from search.study import DATA, DEVICE_GROUPS, FILES, HISTORY, LEVELS, STARTS, TEACHERS, USE, StudyError, StudyFolder
 from search.survey_report import make_report
 from search.teachers import answers, export_digest, taught
 from search.trainable import TrialActor
@@ -211,6 +211,7 @@ def start_search(
     prepared = prepare(settings, console, address)
     attributes = {
         DATA: describe_data(prepared.scenes),
+        DEVICE_GROUPS: dict(prepared.scenes.device_groups),
         FILES: describe_files(settings),
         TEACHERS: describe_teachers(settings),
         LEVELS: [asdict(level) for level in levels_of(settings, prepared.splits)],

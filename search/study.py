@@ -36,6 +36,7 @@ REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # each a reason
 EPOCH = "epoch:"  # followed by its number
 ORIGIN = "origin"  # of a configuration that the sampler did not propose: its kind, and what was changed so that it fits
 OBJECTIVES, VERSIONS, DATA, FILES, TEACHERS = "objectives", "versions", "data", "files", "teachers"
+DEVICE_GROUPS = "device_groups"  # real, seen or unseen, by device, as the study's trainings are measured
 STARTS = "starts"  # configurations to begin with: source and config of each
 HISTORY = "history"  # of the settings: what they were at first, and what was changed when
 ATTEMPTS = "attempts"  # epoch and reason of each process that broke in training

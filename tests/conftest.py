@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hypothesis import settings
+
+settings.register_profile("steady", deadline=None)  # no test is about the time that it takes
+settings.load_profile("steady")
 
 RATE_HZ = 44_100
 TINY_CLASSES = ("airport", "bus", "park")

@@ -1,6 +1,7 @@
 """What the dashboard's figures share: words instead of an empty plot, series, ticks, marks."""
 
 import html
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from search.page import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, layou
 MANY = 1_500  # points, above which they are drawn by WebGL
 MOST_FIELDS, FEW_FIELDS = 14, 6  # of a config, in a hover text; where there are many points
 ROW_PX = 26
+POWERS = 0.71  # decades for each tick, from which on Plotly puts them at powers of ten alone
+EXACT = 1e-9  # share of a value that a logarithm there and back may cost
 # Of several trials or studies: colour, marker and dash of each.
 SERIES = (
     (BLUE, "circle", "solid"),
@@ -55,8 +58,20 @@ def axis_of(scale: Scale, theme: Theme, *, is_across: bool = False) -> dict[str,
     """Describe an axis with no more ticks than a phone has room for: of a wide logarithmic one, the powers of ten."""
     described = scale.plotly(theme) | {"dtick": None}
     if scale.is_log and is_across:
-        described |= {"nticks": 3, "minor": {"dtick": "D1", "ticks": "outside", "tickcolor": theme.border}}
+        decades = math.log10(scale.high / scale.low)
+        described |= {
+            "nticks": max(3, math.floor(decades / POWERS)),
+            "minor": {"dtick": "D1", "ticks": "outside", "tickcolor": theme.border},
+        }
     return described
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Give places for ticks from one end of a logarithmic axis to the other: powers of ten, and between if few."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    steps = (1, 2, 5) if last - first <= 3 else (1,)
+    places = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+    return [place for place in places if low * (1 - EXACT) <= place <= high * (1 + EXACT)]
 
 
 def stops(colours: Sequence[str]) -> list[list[Any]]:

@@ -11,12 +11,9 @@ from dash.development.base_component import Component
 
 from search.dashboard.shared import Shown
 from search.dashboard.still import Still
+from search.page import CONFIG
 
-GRAPH: dict[str, Any] = {
-    "displaylogo": False,
-    "responsive": True,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-}
+GRAPH: dict[str, Any] = {**CONFIG, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "toImage"]}
 UNBROKEN = "network"  # the column of words that are read along a line
 
 
@@ -45,10 +42,12 @@ def graph(name: str, figure: go.Figure, label: str, *, height: str = "26rem", le
         id=name,
         figure=figure,
         responsive=True,
-        config={**GRAPH, "toImageButtonOptions": {"filename": name, "scale": 2}},  # type: ignore[arg-type]
+        config=GRAPH,  # type: ignore[arg-type]
         style={"height": height, "minWidth": least},
     )
-    return html.Div(drawn, role="group", className="figure scroll", **aria(label=label))
+    saved: dict[str, Any] = {"data-save": name}
+    save = html.Button("PNG", className="save", title="Save as PNG", **aria(label=f"Save as PNG: {label}"), **saved)
+    return html.Div([html.Div(drawn, className="scroll"), save], role="group", className="figure", **aria(label=label))
 
 
 def table(

@@ -4,20 +4,13 @@ Every text of a study is escaped, since Plotly shows HTML. Where nothing can be 
 missing. A figure with a row for each of something sets its height; the others take the height that they are given.
 """
 
+from search.dashboard.compared import compared_costs_figure, compared_scores_figure
 from search.dashboard.drawn import empty_figure
 from search.dashboard.fronts import front_figure, fronts_figure
 from search.dashboard.fronts_3d import front_figure_3d
-from search.dashboard.networks import (
-    classes_figure,
-    compared_costs_figure,
-    compared_scores_figure,
-    confusion_figure,
-    curves_figure,
-    device_groups,
-    devices_figure,
-    layers_figure,
-)
-from search.dashboard.parallel import brush_of, categories, is_log_axis, is_words, parallel_figure
+from search.dashboard.networks import curves_figure, layers_figure
+from search.dashboard.parallel import parallel_figure
+from search.dashboard.scores import classes_figure, confusion_figure, device_groups, devices_figure
 from search.dashboard.searches import (
     hypervolume_figure,
     importance_figure,
@@ -29,12 +22,8 @@ from search.dashboard.searches import (
     space_spread_figures,
     states_figure,
 )
-from search.page import CONFIG
 
 __all__ = [
-    "CONFIG",
-    "brush_of",
-    "categories",
     "classes_figure",
     "compared_costs_figure",
     "compared_scores_figure",
@@ -48,8 +37,6 @@ __all__ = [
     "fronts_figure",
     "hypervolume_figure",
     "importance_figure",
-    "is_log_axis",
-    "is_words",
     "layers_figure",
     "parallel_figure",
     "rejections_figure",

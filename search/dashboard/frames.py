@@ -18,11 +18,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.front import hypervolume, non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality, of_kind
-from search.confirm import confirm_report, confirm_table
+from search.confirm import confirm_table
 from search.dashboard.reading import Reading
 from search.names import unknown
 from search.published import TRAINABLE, read_published
-from search.study import STATES, StudyFolder
+from search.report import si_text
+from search.study import STATES
 from search.table import front_mask
 
 CONFIG = "config."  # before the name of a config field, in a column's
@@ -362,30 +363,9 @@ def parallel(table: pd.DataFrame, fields: Collection[str] | None = None) -> pd.D
     return table[[*configs, *(name for name in GOALS if table[name].nunique() > 1)]]
 
 
-def brushed(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]]) -> pd.Series:
-    """Mark the rows that lie, on every axis that is brushed, in one of its parts, the ends included.
-
-    Args:
-        table: The whole table: places of values that are no numbers are those of `ordered_codes`.
-        brush: By column, the parts from low to high; none: all rows.
-
-    Raises:
-        ValueError: There is no such column.
-    """
-    mask = np.ones(len(table), dtype=bool)
-    for name, parts in brush.items():
-        if name not in table:
-            raise ValueError(unknown("column", name, table.columns))
-        column = table[name]
-        if is_ordered(column):
-            values = column.to_numpy(dtype=float, na_value=np.nan)
-        else:
-            codes, _ = ordered_codes(column)
-            values = np.where(codes < 0, np.nan, codes)
-        inside = [(low <= values) & (values <= high) for low, high in parts]
-        if inside:
-            mask &= np.any(inside, axis=0)
-    return pd.Series(mask, index=table.index)
+def number_text(value: float) -> str:
+    """Write a figure in few characters."""
+    return si_text(value) if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def published_points(objectives: Sequence[str]) -> pd.DataFrame:
@@ -411,17 +391,17 @@ def published_points(objectives: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["name", "report", "accuracy", "data", *objectives])
 
 
-def intervals(confirmation: StudyFolder) -> pd.DataFrame:
+def intervals(report: Mapping[str, Any]) -> pd.DataFrame:
     """Give what a confirmation found of the trials that it trained again.
+
+    Args:
+        report: Of `search.confirm.confirm_report`.
 
     Returns:
         `number` of the trial in the search and, for each quality that was measured, `<quality>_mean` and
         `<quality>_half`: what the interval reaches to either side, NaN where nobody was trained twice.
-
-    Raises:
-        ValueError: It cannot be read.
     """
-    table = confirm_table(confirm_report(confirmation))
+    table = confirm_table(report)
     table = table[table["state"] == "complete"]
     names = [name for name in of_kind("quality", list(GOALS)) if f"{name}_half" in table]
     found = {"number": table["number"]}

@@ -10,16 +10,25 @@ import plotly.graph_objects as go
 
 from objectives.goals import GOALS
 from search.dashboard.colours import LIGHT, Theme
-from search.dashboard.drawn import FEW_FIELDS, MANY, MOST_FIELDS, empty_figure, modebar, varying
+from search.dashboard.drawn import (
+    FEW_FIELDS,
+    MANY,
+    MOST_FIELDS,
+    empty_figure,
+    log_ticks,
+    modebar,
+    varying,
+)
+from search.dashboard.frames import number_text
 from search.dashboard.fronts import HIGHLIGHTED, PUBLISHED, coloraxis, hover_of, placed_references
 from search.drawing import GROUPS, TITLES, Scale, kinds, make_scale, numbers
 from search.page import LEGEND, layout
 from search.report import si_text
 
-# What 3-D can mark: eight shapes.
+# What 3-D can mark: eight shapes. Of two of them, x and cross, not every machine has the characters.
 SOLID = {
-    "rejected": "cross",
-    "failed": "x",
+    "rejected": "x",
+    "failed": "circle",
     "stopped": "square",
     "running": "diamond-open",
     "over": "square-open",
@@ -76,11 +85,11 @@ def front_figure_3d(
     scene_axes = {
         f"{axis}axis": {
             **_without(scale.plotly(theme), "ticks", "automargin", "dtick"),
+            **_ticks(scale),
             "title": {"text": GOALS[scale.name].title},
             "backgroundcolor": theme.surface,
             "gridcolor": theme.border,
             "color": theme.text,
-            "nticks": 5,
         }
         for axis, scale in scales.items()
     }
@@ -145,7 +154,7 @@ def _add_solid_marks(
             name=f"published, measured on other data ({len(known)})",
             **{axis: numbers(known, name) for axis, name in axes.items()},
             mode="markers",
-            marker={"symbol": "circle", "size": 5, "color": theme.text},
+            marker={"symbol": "cross", "size": 5, "color": theme.text},
             hovertext=[html.escape(str(name)) for name in known["name"]],
             hovertemplate="<b>%{hovertext}</b>, measured on other data<extra></extra>",
             meta=PUBLISHED,
@@ -162,6 +171,14 @@ def _add_solid_marks(
             showlegend=False,
             meta=HIGHLIGHTED,
         )
+
+
+def _ticks(scale: Scale) -> dict[str, Any]:
+    """Give the ticks of an axis: of a logarithmic one those that Plotly would crowd in a space."""
+    if not scale.is_log:
+        return {"nticks": 5}
+    places = log_ticks(scale.low, scale.high)
+    return {"tickvals": places, "ticktext": [number_text(place) for place in places]}
 
 
 def _without(described: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -11,13 +11,12 @@ import plotly.graph_objects as go
 
 from objectives.goals import GOALS
 from search.dashboard.colours import LIGHT, Theme
-from search.dashboard.drawn import empty_figure, stops
-from search.dashboard.frames import is_ordered, ordered_codes
+from search.dashboard.drawn import empty_figure, log_ticks, stops
+from search.dashboard.frames import is_ordered, number_text, ordered_codes
 from search.drawing import numbers
 from search.page import BLUE, layout
-from search.report import si_text
 
-EDGE = 1e-9  # share of a value that a logarithm there and back may cost
+WORD = 0.25  # that a brush reaches beyond a word's place, so that it can be seen
 
 
 def parallel_figure(
@@ -31,7 +30,7 @@ def parallel_figure(
 
     Args:
         frame: A column an axis; `number`, where there is one, is none.
-        brush: By column: ranges of its values, of a column of words of their places in `categories`.
+        brush: By column: ranges of its values, of a column of words of their places in order.
         theme: Colours.
         colour: The column that gives the colour; None: the first quality.
     """
@@ -67,32 +66,32 @@ def parallel_figure(
             rangefont={"color": theme.muted, "size": 1},
             labelangle=-25,
             labelside="top",
-            meta={"log": [name for name in axes if is_log_axis(frame[name])]},  # whose constraints are powers of ten
+            meta={  # whose constraints are powers of ten, and whose stand around the words that they keep
+                "log": [name for name in axes if _is_log(frame[name])],
+                "words": [name for name in axes if not is_ordered(frame[name])],
+            },
             customdata=frame["number"].tolist() if "number" in frame else None,
         )
     )
     figure.update_layout(
-        **layout(theme, margin={"l": 60, "r": 20, "t": 90, "b": 20}, uirevision=" ".join(axes), height=460)
+        **layout(
+            theme, margin={"l": _room(dimensions[0]), "r": 20, "t": 90, "b": 20}, uirevision=" ".join(axes), height=460
+        )
     )
     return figure
 
 
-def categories(column: pd.Series) -> list[str]:
-    """Give the words of a column in the order of their places on its axis."""
-    return [str(value) for value in ordered_codes(column)[1]]
-
-
-def is_words(column: pd.Series) -> bool:
-    """Whether a column has an axis of words, not of numbers."""
-    return not is_ordered(column)
-
-
-def is_log_axis(column: pd.Series) -> bool:
+def _is_log(column: pd.Series) -> bool:
     """Whether a column's axis is logarithmic: positive numbers that span more than a decade."""
-    if is_words(column):
+    if not is_ordered(column):
         return False
     values = column.dropna().to_numpy(dtype=float)
     return bool(len(values)) and 0 < 10 * values.min() < values.max()
+
+
+def _room(first: Mapping[str, Any]) -> int:
+    """Give the pixels that the texts beside the first axis need."""
+    return max(60, 8 * max((len(str(text)) for text in first["ticktext"]), default=0))
 
 
 def _axis_title(name: str) -> str:
@@ -104,15 +103,17 @@ def _axis_title(name: str) -> str:
 def _dimension(column: pd.Series, ranges: Sequence[tuple[float, float]]) -> dict[str, Any]:
     """Describe one axis; a trial without the value is drawn below the axis' end, where no brush finds it."""
     name = str(column.name)
-    if is_words(column):
-        words, places = categories(column), ordered_codes(column)[0].astype(float)
-        ticks, texts = [float(place) for place in range(len(words))], [html.escape(word) for word in words]
-        ranges = [(max(low, 0.0) - 0.25, min(high, len(words) - 1.0) + 0.25) for low, high in ranges]
-        low, high = -0.25, len(words) - 0.75
-    elif is_log_axis(column):
+    if not is_ordered(column):
+        codes, words = ordered_codes(column)
+        places, ticks = codes.astype(float), [float(place) for place in range(len(words))]
+        texts = [html.escape(str(word)) for word in words]
+        ranges = [(max(low, 0.0) - WORD, min(high, len(words) - 1.0) + WORD) for low, high in ranges]
+        low, high = -WORD, len(words) - 1 + WORD
+    elif _is_log(column):
         places = np.log10(column.to_numpy(dtype=float))
         low, high = float(np.nanmin(places)), float(np.nanmax(places))
-        ticks, texts = _log_ticks(low, high)
+        values = log_ticks(10**low, 10**high)
+        ticks, texts = [math.log10(value) for value in values], [number_text(value) for value in values]
         ranges = [(math.log10(max(start, 10**low)), math.log10(max(end, 10**low))) for start, end in ranges]
     else:
         places = column.to_numpy(dtype=float)
@@ -138,13 +139,6 @@ def _dimension(column: pd.Series, ranges: Sequence[tuple[float, float]]) -> dict
     return dimension
 
 
-def _log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
-    steps = (1, 2, 5) if high - low < 2.5 else (1,)
-    values = [step * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for step in steps]
-    inside = [value for value in values if low <= math.log10(value) <= high]
-    return [math.log10(value) for value in inside], [_number_text(value) for value in inside]
-
-
 def _ticks(low: float, high: float, name: str) -> tuple[list[float], list[str]]:
     """Give round places between two ends, and their texts."""
     width = high - low or 1.0
@@ -153,45 +147,4 @@ def _ticks(low: float, high: float, name: str) -> tuple[list[float], list[str]]:
     places = [number * step for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
     if name.endswith("accuracy"):
         return places, [f"{place:.{0 if step >= 0.01 else 1}%}" for place in places]
-    return places, [_number_text(place) for place in places]
-
-
-def _number_text(value: float) -> str:
-    return si_text(value) if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def brush_of(frame: pd.DataFrame, restyled: Mapping[str, Any]) -> dict[str, list[tuple[float, float]]]:
-    """Read what was brushed: the ranges of `restyleData` in the values of the columns, as `parallel_figure` takes them.
-
-    Args:
-        frame: That the figure was made of.
-        restyled: The change that Plotly reports: `dimensions[<number>].constraintrange`, a range or a list of them, or
-            None where a brush was taken away.
-
-    Returns:
-        By column: its ranges; none where its brush was taken away. Columns that did not change are left out.
-    """
-    axes = [name for name in frame.columns if name != "number" and frame[name].notna().any()]
-    found: dict[str, list[tuple[float, float]]] = {}
-    for key, value in restyled.items():
-        if not key.startswith("dimensions[") or not key.endswith("].constraintrange"):
-            continue
-        column = frame[axes[int(key[len("dimensions[") : key.index("]")])]]
-        ranges = _ranges(value)
-        is_log = is_log_axis(column)
-        found[str(column.name)] = [
-            (10 ** float(low) * (1 - EDGE), 10 ** float(high) * (1 + EDGE)) if is_log else (float(low), float(high))
-            for low, high in ranges
-        ]
-    return found
-
-
-def _ranges(value: Any) -> list[tuple[float, float]]:
-    """Read a constraint as Plotly reports it: nothing, a range, a list of ranges, or one of these in a list."""
-    if value is None or not len(value) or value[0] is None:
-        return []
-    if not isinstance(value[0], (list, tuple)):
-        return [(float(value[0]), float(value[1]))]
-    if isinstance(value[0][0], (list, tuple)):
-        return _ranges(value[0])
-    return [(float(low), float(high)) for low, high in value]
+    return places, [number_text(place) for place in places]

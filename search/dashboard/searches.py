@@ -25,12 +25,14 @@ def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme
         frames_by_study: By the study's name: seconds and hypervolume, as a share of the box that it is measured in.
         theme: Colours.
     """
-    frames = {name: frame for name, frame in frames_by_study.items() if len(frame)}
-    if not frames:
+    ends = [float(frame["seconds"].max()) for frame in frames_by_study.values() if len(frame)]
+    if not ends:
         return empty_figure("No network has been trained to the end yet", theme)
-    unit, divisor = _time_unit(max(float(frame["seconds"].max()) for frame in frames.values()))
+    unit, divisor = _time_unit(max(ends))
     figure = go.Figure()
-    for place, (name, frame) in enumerate(frames.items()):
+    for place, (name, frame) in enumerate(frames_by_study.items()):
+        if frame.empty:
+            continue
         colour, symbol, dash = series(place, theme)
         figure.add_scatter(
             name=html.escape(name),
@@ -46,7 +48,7 @@ def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme
         **layout(
             theme,
             legend=LEGEND,
-            showlegend=len(frames) > 1,
+            showlegend=len(ends) > 1,
             xaxis=theme.axis_of(title={"text": f"{unit.capitalize()} since the start"}, rangemode="tozero"),
             yaxis=theme.axis_of(title={"text": "Hypervolume"}, rangemode="tozero", tickformat=".0%"),
             uirevision="hypervolume",
@@ -84,7 +86,7 @@ def importance_figure(
     first = next(iter(frames.values()))
     fields = sorted(fields, key=lambda field: -first.get(field, 0.0))
     titles = [html.escape(GOALS[target].title if target in GOALS else target) for target in frames]
-    figure = make_subplots(rows=1, cols=len(frames), shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
+    figure = make_subplots(rows=1, cols=len(frames), shared_yaxes=True, horizontal_spacing=0.09, subplot_titles=titles)
     for column, (target, known) in enumerate(frames.items(), 1):
         is_cost = target in GOALS and GOALS[target].kind == "cost"
         values = [known.get(field, 0.0) for field in fields]
@@ -101,7 +103,7 @@ def importance_figure(
             row=1,
             col=column,
         )
-    figure.update_xaxes(**theme.axis_of(tickformat=".0%", rangemode="tozero", nticks=4))
+    figure.update_xaxes(**theme.axis_of(tickformat=".0%", rangemode="tozero", nticks=3))
     figure.update_yaxes(
         **theme.axis_of(autorange="reversed", ticks="", ticksuffix=" ", showgrid=False), showticklabels=False
     )
@@ -119,6 +121,8 @@ def _fields(frame: pd.DataFrame) -> list[str]:
     if "architecture" not in frame:
         return names
     owners = frame["architecture"].astype(str).tolist()
+    if len(set(owners)) == 1:  # there is no other
+        return names
     return [f"{owner}: {name}" if owner else name for owner, name in zip(owners, names, strict=True)]
 
 
@@ -155,7 +159,7 @@ def rejections_figure(frame: pd.DataFrame, theme: Theme = LIGHT) -> go.Figure:
 def _counts_figure(counts: Mapping[str, int], colours: Sequence[str], total: int, theme: Theme) -> go.Figure:
     figure = go.Figure()
     figure.add_bar(
-        y=["<br>".join(lines(name, 22)) for name in counts],
+        y=["<br>".join(lines(name, 14)) for name in counts],
         x=list(counts.values()),
         orientation="h",
         marker=bar(list(colours)),
@@ -171,7 +175,7 @@ def _counts_figure(counts: Mapping[str, int], colours: Sequence[str], total: int
             bargap=0.25,
             height=(ROW_PX + 8) * len(counts) + 70,
             margin={"l": 10, "r": 10, "t": 10, "b": 10},
-            xaxis=theme.axis_of(range=[0, 1.6 * max(counts.values())], tickformat="d", nticks=5),
+            xaxis=theme.axis_of(range=[0, 2 * max(counts.values())], tickformat="d", nticks=5),
             yaxis=theme.axis_of(autorange="reversed", ticks="", ticksuffix=" ", showgrid=False),
             modebar=modebar(theme),
         )

@@ -10,15 +10,16 @@ import pandas as pd
 
 from objectives.goals import GOALS, first_cost, first_quality
 from search.dashboard import frames
-from search.dashboard.address import BRUSH, BUDGET, COMPARISON, HOME, Address, link
+from search.dashboard.address import BRUSH, BUDGET, COMPARISON, HOME, TRIAL, Address, link
+from search.dashboard.brushes import brushed
 from search.dashboard.colours import DARK, LIGHT, Theme
+from search.dashboard.confirmations import Confirmations
 from search.dashboard.defaults import Defaults
 from search.dashboard.exporting import Exports
-from search.dashboard.parallel import categories, is_words
 from search.dashboard.reading import Reading
 from search.dashboard.studies import Studies
 from search.settings import SearchSettings
-from search.study import OBJECTIVES, StudyFolder
+from search.study import OBJECTIVES
 
 STARTED = format(time.time_ns(), "x")  # a page outlives the server: its versions are not those of the next
 
@@ -107,16 +108,8 @@ class Shown:
         table = self.study.table
         if not self.brush:
             return table
-        axes, mask = self.side_by_side, pd.Series(data=True, index=table.index)
-        numbers = {}
-        for name, ranges in self.brush.items():
-            if name in axes and is_words(axes[name]):
-                words = dict(enumerate(categories(axes[name])))
-                kept = [word for place, word in words.items() if any(low <= place <= high for low, high in ranges)]
-                mask &= table[name].astype(str).isin(kept)
-            else:
-                numbers[name] = ranges
-        return table[mask & frames.brushed(table, numbers)]
+        kept: pd.DataFrame = table[brushed(table, self.brush, self.side_by_side)]
+        return kept
 
     @cached_property
     def side_by_side(self) -> pd.DataFrame:
@@ -125,14 +118,15 @@ class Shown:
         return frames.parallel(table[table["epoch"] > 0], self.study.varied)
 
     @cached_property
-    def confirmed(self) -> StudyFolder | None:
-        """The training that confirms this study's front, if there is one among those that are shown."""
+    def confirmed(self) -> Reading | None:
+        """The training that confirms this study's front, if there is one beside it."""
         return self.shared.confirmed(self.study)
 
     @cached_property
-    def intervals(self) -> pd.DataFrame | None:
-        """What it found, by the trial's number."""
-        return None if self.confirmed is None else frames.intervals(self.confirmed)
+    def confirmation(self) -> Mapping[str, Any] | None:
+        """What was found of the members of a front: of this study's, or of the front that this study confirms."""
+        asked = self.study if self.settings.confirms is not None else self.confirmed
+        return None if asked is None else self.shared.confirmations.report(asked)
 
     @cached_property
     def goals(self) -> list[str]:
@@ -156,21 +150,18 @@ class Shared:
         self.studies = studies
         self.exports = Exports()
         self.defaults = Defaults()
+        self.confirmations = Confirmations()
 
     def show(self, address: Address, theme: Theme, zoom: Mapping[str, Any] | None = None) -> Shown:
         """Read what an address asks for."""
         reading = self.studies.read(address.study) if address.study else None
         return Shown(address, theme, self, reading, zoom or {})
 
-    def confirmed(self, reading: Reading) -> StudyFolder | None:
-        """Find the training that confirms a study's front."""
-        for folder in self.studies.folders().values():
-            try:
-                if folder.path != reading.folder.path and folder.settings().confirms == reading.name:
-                    return folder
-            except ValueError:  # no settings that can be read
-                continue
-        return None
+    def confirmed(self, reading: Reading) -> Reading | None:
+        """Read the training that confirms a study's front, if there is one that can be read."""
+        folder = self.confirmations.find(reading.folder)
+        found = None if folder is None else self.studies.read_folder(folder)
+        return None if found is None or found.problem else found
 
     @staticmethod
     def theme(name: str) -> Theme:
@@ -182,6 +173,9 @@ class Shared:
         if address.study:
             reading = self.studies.read(address.study)
             told = "none" if reading is None else str(reading.version)
+            if reading is not None and address.view in ("front", TRIAL):
+                confirmed = self.confirmed(reading)
+                told += "" if confirmed is None else f" confirmed {confirmed.version}"
             if reading is not None and address.number is not None:
                 told += f" {self.exports.state(reading.folder, address.number)} {self.defaults.num_known}"
             return f"{STARTED} {told}"

@@ -15,11 +15,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from objectives.goals import GOALS
+from search.confirm import confirm_lines
 from search.dashboard import figures, frames
 from search.dashboard.address import Address
 from search.dashboard.colours import LIGHT
 from search.dashboard.shared import Shared, Shown
 from search.dashboard.studies import Studies
+from search.dashboard.views import confirmed
 from search.dashboard.views.heading import progress_text
 from search.dashboard.views.progress import AXIS_REM
 from search.page import page_html, plot_html, table_html
@@ -59,10 +61,19 @@ def _sections(shown: Shown) -> Iterable[str]:
     study = shown.study
     yield f"<p>{html.escape(progress_text(shown))}. As of {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}.</p>"
     front = front_table(study.table, shown.objectives)
-    drawn = figures.front_figure(study.table, x=shown.cost, y=shown.quality, limits=shown.limits, theme=LIGHT)
+    report = shown.confirmation if shown.confirmed is not None else None
+    means = None if report is None else frames.intervals(report)
+    drawn = figures.front_figure(
+        study.table, x=shown.cost, y=shown.quality, limits=shown.limits, intervals=means, theme=LIGHT
+    )
     yield _section(
         "front", "The front", _figure(drawn, "plot-front", "38rem", is_first=True), _table(shown, front, "front")
     )
+    if report is not None:
+        head, *rows = confirm_lines(report)
+        told = html.escape(confirmed.told(report))
+        table = table_html(head, rows, label="confirmed", texts=("chosen as", "architecture", "network"))
+        yield _section("confirmed", "Confirmed", f"<p>{told}</p>", table)
     for name, title, figure in _figures(shown, front):
         yield _section(name, title, _figure(figure, f"plot-{name}", "28rem"))
     yield from _space(shown)

@@ -53,8 +53,10 @@ class Studies:
     def read(self, name: str) -> Reading | None:
         """Give a study as it stands, if there is one of that name."""
         folder = self.folder(name)
-        if folder is None:
-            return None
+        return None if folder is None else self.read_folder(folder)
+
+    def read_folder(self, folder: StudyFolder) -> Reading:
+        """Give the study of a folder as it stands."""
         with self._lock:
             reader = self._readers.setdefault(folder.path, Reader(folder))
         return reader.read()

@@ -18,6 +18,7 @@ from search.__main__ import main
 
 NAN = float("nan")
 _NUMBERS = itertools.count()
+PATIENCE_MS = 60_000  # with a page, however busy this machine is
 BROWSER_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -116,12 +117,38 @@ def browser():
         if os.environ.get("CI") == "true":
             pytest.fail("no Chromium: install the package chromium")
         pytest.skip("no Chromium on the PATH: install the package chromium")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=BROWSER_ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def new_page(browser):
+    """Open pages on which nothing may go wrong, and which may ask nothing of any place but their own."""
+    opened = []
+
+    def go(home="file://", *, width=1200, height=900):
+        page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+        page.set_default_timeout(PATIENCE_MS)
+        wrong, asked = [], []
+        page.on("console", lambda told: wrong.append(told.text) if told.type in {"error", "warning"} else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda sent: asked.append(sent.url))
+        opened.append((page, home, wrong, asked))
+        return page
+
+    yield go
+    for page, home, wrong, asked in opened:
+        assert page.locator(".modebar-btn[data-title^=Share]").count() == 0  # which uploads a plot
+        page.close()
+        assert [text for text in wrong if "GPU stall" not in text] == []
+        assert [url for url in asked if not url.startswith((home, "data:", "blob:"))] == []
+        assert asked
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,20 @@
     }
   }
 
+  // A figure as a file, twice as fine as on the screen.
+  function save(button) {
+    const drawn = document.querySelector(`#${button.dataset.save} .js-plotly-plot`);
+    const filename = [document.querySelector("h1").textContent, button.dataset.save].join("-").replace(/[^\w.-]+/g, "_");
+    const { offsetWidth: width, offsetHeight: height } = drawn;
+    window.Plotly.downloadImage(drawn, { format: "png", scale: 2, filename, width, height });
+  }
+
   document.addEventListener("click", (event) => {
+    const button = event.target.closest && event.target.closest("button[data-save]");
+    if (button) {
+      save(button);
+      return;
+    }
     const anchor = event.target.closest && event.target.closest("a[href]");
     const isPlain = !event.defaultPrevented && event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey;
     if (!anchor || !isPlain || anchor.origin !== location.origin || anchor.target || anchor.hasAttribute("download")) {
@@ -157,13 +170,16 @@
     if (!_ || !drawn || !drawn.data.length) {
       return no();
     }
-    const powers = (drawn.data[0].meta || {}).log || [];
+    const { log = [], words = [] } = drawn.data[0].meta || {};
     const ranges = [];
     for (const axis of drawn.data[0].dimensions) {
       const kept = axis.constraintrange;
       if (kept && axis.name) {
         for (const [low, high] of Array.isArray(kept[0]) ? kept : [kept]) {
-          const ends = powers.includes(axis.name) ? [10 ** low, 10 ** high] : [low, high];
+          let ends = log.includes(axis.name) ? [10 ** low, 10 ** high] : [low, high];
+          if (words.includes(axis.name) && Math.ceil(low) <= Math.floor(high)) {
+            ends = [Math.ceil(low), Math.floor(high)];
+          }
           ranges.push([axis.name, ...ends.map((end) => Number(end.toPrecision(6)))].join(":"));
         }
       }
@@ -261,6 +277,9 @@
     try {
       const answer = await fetch(`/_version?${new URLSearchParams({ path: query.path, search: query.search, seen: version })}`);
       banner.hidden = true;
+      if (answer.status === 200 && document.querySelector("main.missing")) {
+        location.reload(); // what was missing may have come to be, and has another view
+      }
       return answer.status === 200 ? await answer.text() : no();
     } catch {
       banner.hidden = false;

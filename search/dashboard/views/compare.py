@@ -1,4 +1,4 @@
-"""Up to four trials side by side: figures, learning curves, and where their configurations differ."""
+"""Up to four trials side by side: figures, learning curves, accuracies, costs, and where their configs differ."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,47 +10,66 @@ from dash import html
 from objectives.goals import GOALS
 from search.dashboard import figures
 from search.dashboard.address import MAX_COMPARED
-from search.dashboard.elements import graph, section, table
+from search.dashboard.elements import aria, graph, section, table
+from search.dashboard.record import read_trial
 from search.dashboard.shared import Choices, Shared, Shown
+from search.study import DEVICE_GROUPS
 
 PARTS = {
+    "compare-offered": "children",
     "compare-figures": "children",
     "compare-curves": "figure",
+    "compare-classes": "figure",
+    "compare-devices": "figure",
+    "compare-costs": "figure",
     "compare-config": "children",
 }
+MAX_OFFERED = 24  # trials of the front, in a row of buttons
 
 
 def choices(_: Shown) -> Choices:
-    """What is compared is chosen among all trials."""
+    """What is compared is chosen by links."""
     return Choices()
 
 
 def parts(shown: Shown) -> dict[str, Any]:
     """Put the trials side by side; without a choice, the front's cheapest, best and those between."""
-    rows = compared(shown)
-    names = {int(number): f"trial {number}" for number in rows["number"]}
-    curves = {name: shown.study.curves.get(number, ()) for number, name in names.items()}
+    rows, theme = compared(shown), shown.theme
+    records = {f"trial {number}": read_trial(shown.study.folder, int(number)) for number in rows["number"]}
+    curves = {name: record.curve for name, record in records.items()}
+    qualities = {name: record.quality for name, record in records.items() if record.quality is not None}
+    costs = {name: record.cost for name, record in records.items()}
     return {
+        "compare-offered": _offered(shown),
         "compare-figures": _figures(shown, rows),
-        "compare-curves": figures.curves_figure(curves, theme=shown.theme),
+        "compare-curves": figures.curves_figure(curves, theme=theme),
+        "compare-classes": figures.compared_scores_figure(qualities, theme),
+        "compare-devices": figures.compared_scores_figure(
+            qualities, theme, by="device", groups=shown.study.attributes.get(DEVICE_GROUPS)
+        ),
+        "compare-costs": figures.compared_costs_figure(costs, shown.limits, theme),
         "compare-config": _config(rows),
     }
 
 
 def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
-    """Show figures, curves and configurations."""
+    """Show figures, curves, accuracies, costs and configurations."""
     asked = [number for number in shown.address.compared if number not in set(shown.study.table["number"])]
     missing = [html.P(f"There is no trial {', '.join(map(str, asked))}.", className="alert")] if asked else []
-    hint = (
-        "Other trials can be chosen among "
-        if shown.address.compared
-        else "The front's cheapest, best and two between; others can be chosen among "
-    )
+    drawn = {
+        "Learning curves": "compare-curves",
+        "Accuracy by class": "compare-classes",
+        "Accuracy by device": "compare-devices",
+        "Cost of one clip": "compare-costs",
+    }
     return [
         *missing,
-        html.P([hint, html.A("all trials", href=shown.link("trials")), "."], className="hint"),
+        html.Div(parts["compare-offered"], id="compare-offered"),
         section("Figures", html.Div(parts["compare-figures"], id="compare-figures")),
-        section("Learning curves", graph("compare-curves", parts["compare-curves"], "Learning curves of the trials")),
+        html.Div(
+            [section(title, graph(name, parts[name], f"{title} of the trials")) for title, name in drawn.items()],
+            className="cards",
+        ),
         section("Where they differ", html.Div(parts["compare-config"], id="compare-config")),
     ]
 
@@ -65,9 +84,43 @@ def compared(shown: Shown) -> pd.DataFrame:
     if shown.address.compared:
         known = table.set_index("number", drop=False)
         return known.loc[[number for number in shown.address.compared if number in known.index]]
-    front = shown.rows[shown.rows["on_front"]].sort_values(shown.cost, kind="stable")
+    front = _front(shown)
     places = sorted({round(place * (len(front) - 1) / (MAX_COMPARED - 1)) for place in range(MAX_COMPARED)})
     return front.iloc[[place for place in places if 0 <= place < len(front)]]
+
+
+def _front(shown: Shown) -> pd.DataFrame:
+    return shown.rows[shown.rows["on_front"]].sort_values(shown.cost, kind="stable")
+
+
+def _offered(shown: Shown) -> list[Any]:
+    """Give the trials that are compared and those of the front as links that take one away or add it."""
+    on = [int(number) for number in compared(shown)["number"]]
+    offered = [*on, *(number for number in _front(shown)["number"].tolist() if number not in on)][:MAX_OFFERED]
+    links: list[Any] = []
+    for number in offered:
+        kept = [other for other in on if other != number] if number in on else [*on, number]
+        if kept and len(kept) <= MAX_COMPARED:
+            address = shown.link("compare", trials=",".join(map(str, kept)))
+            state = aria(current="true") if number in on else {}
+            links.append(html.A(f"trial {number}", href=address, className="chip", **state))
+        else:
+            links.append(
+                html.Span(f"trial {number}", className="chip", **(aria(current="true") if number in on else {}))
+            )
+    return [
+        html.Div(
+            links, className="chips", role="group", **aria(label="Trials to compare; a click adds or removes one")
+        ),
+        html.P(
+            [
+                f"Up to {MAX_COMPARED}; here stands what is compared, and the front. Any others can be chosen among ",
+                html.A("all trials", href=shown.link("trials")),
+                ".",
+            ],
+            className="hint",
+        ),
+    ]
 
 
 def _figures(shown: Shown, rows: pd.DataFrame) -> list[Any]:

@@ -30,11 +30,12 @@ def choices(_: Shown) -> Choices:
 
 
 def compared(shown: Shown) -> list[Shown]:
-    """Give the studies that are compared: those asked for, or the first ones that can be shown."""
+    """Give the studies that are compared: those asked for, or the first ones that can be shown and confirm no other."""
     studies = shown.shared.studies
-    names = [name for name in shown.address.names if studies.folder(name)] or list(studies.folders())
-    each = [shown.shared.show(Address("front", name), shown.theme) for name in names]
-    return [one for one in each if one.reading is not None and not one.reading.problem][:MAX_STUDIES]
+    asked = [name for name in shown.address.names if studies.folder(name)]
+    each = [shown.shared.show(Address("front", name), shown.theme) for name in asked or studies.folders()]
+    can = [one for one in each if one.reading is not None and not one.reading.problem]
+    return [one for one in can if asked or one.settings.confirms is None][:MAX_STUDIES]
 
 
 def parts(shown: Shown) -> dict[str, Any]:
@@ -97,7 +98,8 @@ def _grown(each: list[Shown]) -> dict[str, pd.DataFrame]:
     limits = {name: max(one.limits.get(name, 0) for one in alike) for name in names}
     limits = {name: limit for name, limit in limits.items() if all(name in one.limits for one in alike)}
     worst = frames.reference_point([one.study.table for one in alike], names, limits)
-    return {one.study.name: frames.hypervolume_over_time(one.study.table, names, worst) for one in alike}
+    grown = {one.study.name: frames.hypervolume_over_time(one.study.table, names, worst) for one in alike}
+    return {one.study.name: grown.get(one.study.name, pd.DataFrame()) for one in each}
 
 
 def _table(each: list[Shown]) -> Any:

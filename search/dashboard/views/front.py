@@ -14,6 +14,7 @@ from objectives.goals import GOALS, of_kind
 from search.dashboard import figures, frames
 from search.dashboard.elements import aria, download, dropdown, graph, in_browser, radio, section, switch, table
 from search.dashboard.shared import Choices, Shared, Shown
+from search.dashboard.views import confirmed
 from search.drawing import TITLES
 from search.report import si_text
 from search.table import front_table
@@ -22,6 +23,7 @@ PARTS = {
     "front-figure": "figure",
     "front-best": "children",
     "front-table": "children",
+    "front-confirmed": "children",
 }
 COSTS = of_kind("cost", list(GOALS))
 QUALITIES = of_kind("quality", list(GOALS))
@@ -41,7 +43,7 @@ def choices(shown: Shown) -> Choices:
             "colour": NO_COLOUR,
             "depth": "",
             "references": "",
-            "intervals": "",
+            "intervals": "1",
         },
         limits=_most(shown),
     )
@@ -54,23 +56,25 @@ def parts(shown: Shown) -> dict[str, Any]:
         "front-figure": _figure(shown, rows),
         "front-best": _best(shown, rows),
         "front-table": _table(shown, rows),
+        "front-confirmed": confirmed.members(shown),
     }
 
 
 def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     """Put the figure beside its choices, the tables below."""
     chosen = {**choices(shown).defaults, **shown.address.query}
-    y, x = _one_of(chosen["y"], QUALITIES, shown.quality), _one_of(chosen["x"], COSTS, shown.cost)
+    x, y, _ = _axes(shown)
     controls = [
-        dropdown("Upward", "y", _titles(shown, QUALITIES), y),
-        dropdown("Across", "x", _titles(shown, COSTS), x),
+        dropdown("Upward", "y", _titles(shown, [*QUALITIES, *COSTS], y), y),
+        dropdown("Across", "x", _titles(shown, COSTS, x), x),
         radio("Scale across", "log", {"1": "log", "0": "linear"}, _log(shown)),
         dropdown("Colour", "colour", _colours(shown), _colour(shown)),
         dropdown("Third axis", "depth", _depths(shown), _depth(shown)),
         switch("Published networks", "references", is_on=chosen["references"] == "1"),
     ]
     if shown.confirmed is not None:
-        controls.append(switch("Confirmed intervals", "intervals", is_on=chosen["intervals"] == "1"))
+        intervals = _one_of(chosen["intervals"], ("1", "0"), "1")
+        controls.append(radio("Confirmed means", "intervals", {"1": "shown", "0": "hidden"}, intervals))
     figure = graph(
         "front-figure",
         parts["front-figure"],
@@ -87,6 +91,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
             className="beside",
         ),
         section("On the front", html.Div(parts["front-table"], id="front-table")),
+        html.Div(parts["front-confirmed"], id="front-confirmed", className="card"),
     ]
 
 
@@ -121,42 +126,43 @@ def register(app: dash.Dash, _: Shared) -> None:
 
 def _figure(shown: Shown, rows: pd.DataFrame) -> go.Figure:
     chosen = {**choices(shown).defaults, **shown.address.query}
-    x, y = _one_of(chosen["x"], COSTS, shown.cost), _one_of(chosen["y"], QUALITIES, shown.quality)
+    x, y, z = _axes(shown)
+    axes = [name for name in (x, y, z) if name]
+    if len(set(axes)) < len(axes):
+        return figures.empty_figure("Two axes show the same; choose another for one of them", shown.theme)
     more: dict[str, Any] = {
         "limits": shown.limits,
         "what_if": _what_if(shown),
         "colour": None if _colour(shown) == NO_COLOUR else _colour(shown),
-        "references": frames.published_points([y, x, *([_depth(shown)] if _depth(shown) else [])])
-        if chosen["references"] == "1"
-        else None,
+        "references": frames.published_points(axes) if chosen["references"] == "1" else None,
         "theme": shown.theme,
     }
     log = _log(shown) == "1"
-    if _depth(shown):
-        figure = figures.front_figure_3d(rows, x=x, y=y, z=_depth(shown), log_x=log, **more)
+    if z:
+        figure = figures.front_figure_3d(rows, x=x, y=y, z=z, log_x=log, **more)
     else:
-        halves = shown.intervals if chosen["intervals"] == "1" else None
+        report = shown.confirmation if chosen["intervals"] != "0" and shown.confirmed is not None else None
+        means = None if report is None else frames.intervals(report)
         reasons = shown.study.kinds
-        figure = figures.front_figure(rows, x=x, y=y, log_x=log, intervals=halves, reasons=reasons, **more)
-    revision = f"{x} {y} {log} {_depth(shown)}"
+        figure = figures.front_figure(rows, x=x, y=y, log_x=log, intervals=means, reasons=reasons, **more)
+    revision = f"{x} {y} {log} {z}"
     figure.update_layout(uirevision=revision)
-    if shown.zoom.get("revision") == revision and not _depth(shown):
+    if shown.zoom.get("revision") == revision and not z:
         figure.update_layout({f"{axis}_range": list(ends) for axis, ends in shown.zoom["ranges"].items()})
     return figure
 
 
+def _axes(shown: Shown) -> tuple[str, str, str]:
+    """Name what is drawn across, upward and, or nothing, as third axis."""
+    asked = shown.address.query
+    x, y = asked.get("x", shown.cost), asked.get("y", shown.quality)
+    return _one_of(x, COSTS, shown.cost), _one_of(y, [*QUALITIES, *COSTS], shown.quality), _depth(shown)
+
+
 def _sliders(shown: Shown) -> list[Any]:
     what_if, most = shown.address.what_if, _most(shown)
-    editions = {
-        name: {limit: value for limit, value in budget.limits().items() if limit in most}
-        for name, budget in BUDGETS.items()
-        if budget.limits()
-    }
-    told = {name: limits for name, limits in editions.items() if limits}
-    buttons = [
-        html.Button(name, id={"edition": name}, className="edition", title=_limits_text(limits))
-        for name, limits in told.items()
-    ]
+    editions = {name: budget.limits() for name, budget in BUDGETS.items() if budget.limits()}
+    buttons = [_edition(name, limits, set(limits) <= most.keys()) for name, limits in editions.items()]
     buttons.append(html.Button("the study's own", id={"edition": ""}, className="edition"))
     sliders = [
         html.Div(
@@ -179,8 +185,15 @@ def _sliders(shown: Shown) -> list[Any]:
     return [
         html.Div(buttons, className="editions", role="group", **aria(label="Budgets of the challenge's editions")),
         html.Div(sliders, className="sliders"),
-        dcc.Store(id="editions", data=told),
+        dcc.Store(id="editions", data=editions),
     ]
+
+
+def _edition(name: str, limits: Mapping[str, float], can_be_told: bool) -> html.Button:
+    """Give the button of an edition's budget; one that limits what is not told of each trial does nothing."""
+    told = " and ".join(f"{limit:,} {limited.replace('_', ' ')}" for limited, limit in limits.items())
+    why = "" if can_be_told else ", which is not told of each trial"
+    return html.Button(name, id={"edition": name}, className="edition", title=told + why, disabled=not can_be_told)
 
 
 def _best(shown: Shown, rows: pd.DataFrame) -> list[Any]:
@@ -230,15 +243,9 @@ def _table(shown: Shown, rows: pd.DataFrame) -> list[Any]:
 
 def _most(shown: Shown) -> dict[str, int]:
     """Say how far each limit's slider goes: to the study's limit, or to the costliest trained network."""
-    drawn = (*shown.limits, shown.address.query.get("x", shown.cost), *shown.address.what_if)
     trained = shown.study.table.loc[shown.study.table["epoch"] > 0]
-    found = {}
-    for name in SLIDERS:
-        if name in shown.limits:
-            found[name] = shown.limits[name]
-        elif name in drawn and trained[name].notna().any():
-            found[name] = int(trained[name].max())
-    return found
+    known = {name: int(trained[name].max()) for name in SLIDERS if trained[name].notna().any()}
+    return {name: shown.limits.get(name, known.get(name, 0)) for name in SLIDERS if name in {*shown.limits, *known}}
 
 
 def _what_if(shown: Shown) -> dict[str, float]:
@@ -254,9 +261,9 @@ def _limits_text(limits: Mapping[str, float]) -> str:
     return " and ".join(f"{GOALS[name].text(float(limit))} {GOALS[name].title}" for name, limit in limits.items())
 
 
-def _titles(shown: Shown, names: Sequence[str]) -> dict[str, str]:
-    """Give the goals that a trial has a figure of."""
-    return {name: TITLES[name] for name in names if name in shown.goals} or {names[0]: TITLES[names[0]]}
+def _titles(shown: Shown, names: Sequence[str], chosen: str) -> dict[str, str]:
+    """Give the goals that a trial has a figure of, and the one that is chosen."""
+    return {name: TITLES[name] for name in names if name in shown.goals or name == chosen}
 
 
 def _one_of(name: str, names: Sequence[str], other: str) -> str:

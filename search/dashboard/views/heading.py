@@ -5,8 +5,10 @@ from typing import Any
 from dash import html
 
 from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, VIEWS, link, spell
+from search.dashboard.brushes import brush_text
 from search.dashboard.elements import aria
 from search.dashboard.shared import Shown
+from search.dashboard.views import confirmed
 from search.report import duration_text
 
 
@@ -44,6 +46,7 @@ def header(shown: Shown) -> list[Any]:
             className="heading",
         ),
         html.Nav(tabs, id="tabs", className="tabs", **aria(label="Views of this study")),
+        *confirmed.note(shown),
         html.Div(filter_note(shown), id=f"{address.view}-filter"),
     ]
 
@@ -77,16 +80,12 @@ def filter_note(shown: Shown) -> list[Any]:
     """Say what the trials are filtered by, and how to see them all."""
     if not shown.brush:
         return []
-    ranges = ", ".join(
-        f"{name.removeprefix('config.')} {' or '.join(f'{low:.4g} to {high:.4g}' for low, high in kept)}"
-        for name, kept in shown.brush.items()
-    )
-    address = shown.address
+    address, kept = shown.address, brush_text(shown.study.table, shown.brush, shown.side_by_side)
     query = {name: value for name, value in address.query.items() if name != "brush"}
     return [
         html.P(
             [
-                f"Filtered: {ranges} ({len(shown.rows):,} of {len(shown.study.table):,} trials). ",
+                f"Filtered: {kept} ({len(shown.rows):,} of {len(shown.study.table):,} trials). ",
                 html.A("Show all", href=address.path + spell(query)),
                 " · ",
                 html.A("Change the filter", href=link(address.study, "search", brush=address.query["brush"])),

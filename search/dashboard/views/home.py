@@ -53,9 +53,10 @@ def _row(shown: Shown) -> list[Any]:
     progress = shown.progress
     settings = shown.settings
     what = "training" if settings.train else "search"
+    state = f"a {what} runs" if reading.is_locked else ("done" if progress.share >= 1 else "stands still")
     return [
         name,
-        f"a {what} runs" if reading.is_locked else ("done" if progress.share >= 1 else "stands still"),
+        state if settings.confirms is None else f"{state}; confirms the front of {settings.confirms}",
         f"{progress.done:,} of {progress.wanted:,}",
         f"{int(reading.table['on_front'].sum()):,}",
         best_text(shown, reading),

@@ -39,16 +39,17 @@ def choices(_: Shown) -> Choices:
 
 def parts(shown: Shown) -> dict[str, Any]:
     """Draw the search."""
-    study, theme = shown.study, shown.theme
+    study, rows, theme = shown.study, shown.rows, shown.theme
     parallel = figures.parallel_figure(shown.side_by_side, shown.brush, theme)
     parallel.update_layout(uirevision=shown.address.query.get("brush", ""))
     worst = frames.reference_point([study.table], shown.objectives, shown.limits)
+    kept = study.table.assign(fits=study.table["fits"].astype(bool) & study.table.index.isin(rows.index))
     return {
         "search-facts": _facts(shown),
-        "search-states": figures.states_figure(study.table, theme),
-        "search-rejections": figures.rejections_figure(frames.rejections(study.table, study.kinds), theme),
+        "search-states": figures.states_figure(rows, theme),
+        "search-rejections": figures.rejections_figure(frames.rejections(rows, study.kinds), theme),
         "search-hypervolume": figures.hypervolume_figure(
-            {study.name: frames.hypervolume_over_time(study.table, shown.objectives, worst)}, theme
+            {study.name: frames.hypervolume_over_time(kept, shown.objectives, worst)}, theme
         ),
         "search-parallel-data": parallel,
         "search-history": _history(shown),
@@ -79,6 +80,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
                 ),
                 section(
                     "What matters",
+                    html.P("Of all trials of the study, whatever they are filtered by.", className="hint"),
                     dcc.Loading(html.Div(id="search-importance", className="importance"), delay_show=200, type="dot"),
                 ),
             ],

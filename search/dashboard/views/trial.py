@@ -14,7 +14,8 @@ from search.dashboard.elements import code, facts, graph, section, table
 from search.dashboard.exporting import Export, train_command
 from search.dashboard.record import TrialRecord, read_trial
 from search.dashboard.shared import Choices, Shared, Shown
-from search.study import StudyError
+from search.dashboard.views import confirmed
+from search.study import DEVICE_GROUPS, StudyError
 
 PARTS = {
     "trial-head": "children",
@@ -148,6 +149,7 @@ def _head(shown: Shown, record: TrialRecord) -> list[Any]:
             className="state",
         ),
         facts(told),
+        *confirmed.of_trial(shown, record.number),
     ]
 
 
@@ -155,11 +157,12 @@ def _quality(shown: Shown, record: TrialRecord) -> list[Any]:
     if record.quality is None:
         return [html.P("Measured when the training is over; until then the learning curves tell.", className="empty")]
     quality, theme = record.quality, shown.theme
+    groups = shown.study.attributes.get(DEVICE_GROUPS)
     return [
         html.Div(
             [
                 graph("trial-confusion", figures.confusion_figure(quality, theme), "Confusion of the classes"),
-                graph("trial-devices", figures.devices_figure(quality, theme), "Accuracy by device"),
+                graph("trial-devices", figures.devices_figure(quality, theme, groups=groups), "Accuracy by device"),
                 graph("trial-classes", figures.classes_figure(quality, theme), "Accuracy by class"),
             ],
             className="cards",

@@ -56,7 +56,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
         dag.AgGrid(
             id="trials-grid",
             columnDefs=[_column(shown, name) for name in _columns(shown)],
-            defaultColDef={"sortable": True, "filter": True, "resizable": True, "minWidth": 90},
+            defaultColDef={"sortable": True, "filter": True, "floatingFilter": True, "resizable": True, "minWidth": 90},
             columnSize="autoSize",
             getRowId="`${params.data.number}`",
             dashGridOptions={
@@ -116,9 +116,15 @@ def _column(shown: Shown, name: str) -> dict[str, Any]:
     if name == shown.quality:  # what was never trained has none and comes last
         column |= {"initialSort": "desc" if GOALS[name].maximize else "asc", "initialSortIndex": 1}
     if name == "number":
-        return {**column, "pinned": "left", "cellRenderer": "TrialLink", "filter": "agNumberColumnFilter", "width": 90}
+        return {
+            **column,
+            "pinned": "left",
+            "cellRenderer": "TrialLink",
+            "filter": "agNumberColumnFilter",
+            "minWidth": 130,
+        }
     if name == "on_front":
-        return {**column, "width": 80, "initialSort": "desc", "initialSortIndex": 0}
+        return {**column, "width": 120, "floatingFilter": False, "initialSort": "desc", "initialSortIndex": 0}
     if pd.api.types.is_numeric_dtype(table[name]) and not pd.api.types.is_bool_dtype(table[name]):
         form = GOALS[name].form if name in GOALS else None
         written = f"d3.format('{form}')(params.value)" if form else None

@@ -1,10 +1,14 @@
-"""A small study with a trial of every kind, and all that a search records of them."""
+"""A small study with a trial of every kind, all that a search records of them, and what confirms its front."""
 
 import numpy as np
-from recorded import trial, write_study
+import optuna
+from optuna.distributions import IntDistribution
+from optuna.trial import TrialState
+from recorded import cost, trial, write_study
 
 from objectives.quality import measure_quality
-from search.study import ATTEMPTS, DATA, LAYERS, ORIGIN, QUALITY, REJECTED, VERSIONS
+from search.settings import SearchSettings
+from search.study import ATTEMPTS, CONFIG, COST, DATA, LAYERS, ORIGIN, QUALITY, REJECTED, VERSIONS, StudyFolder
 
 ODD = "odd <b>name & co 100%"
 SCRIPT = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
@@ -74,4 +78,44 @@ def write_small(path, **settings):
         },
         budget=BUDGET,
         **settings,
+    )
+
+
+def write_confirmation(path, search, members, seeds=(1, 2)):
+    """Write what confirms members of the front of a study, a row for each: its number, MACs, and accuracy by seed."""
+    config = {"width": 32, "epochs": 3, "architecture": "isotropic"}
+    settings = SearchSettings(
+        data="nowhere", space="isotropic", trials=len(members) * len(seeds), train=True, early_stopping=False,
+        seed=seeds[0], confirms=search, members=tuple(
+            {
+                "trial": number, "place": "front", "network": "", CONFIG: config,
+                "chosen_by": {"macs": float(macs), "params": 9.0, "macro_accuracy": 0.5},
+            }
+            for number, macs, *_ in members
+        ),
+    )  # fmt: skip
+    folder = StudyFolder(path)
+    study = folder.create(settings, {})
+    for number, macs, *accuracies in members:
+        for seed, accuracy in zip(seeds, accuracies, strict=False):
+            add_confirmed(study, number, seed, accuracy, macs)
+    return folder
+
+
+def add_confirmed(study, number, seed, accuracy, macs):
+    """Add a training of a member from a seed."""
+    score = {"clips": 30, "accuracy": accuracy, "log_loss": 1.5}
+    measured = {
+        "macro_accuracy": accuracy, "accuracy": accuracy, "log_loss": 1.5, "classes": ["a"], "by_class": {"a": score},
+        "by_device": {"a": score}, "by_group": {"seen": score}, "confusion": [[30]],
+    }  # fmt: skip
+    ranges = {"member": IntDistribution(0, 99), "seed": IntDistribution(0, 9)}
+    study.add_trial(
+        optuna.create_trial(
+            state=TrialState.COMPLETE,
+            values=[accuracy, float(macs)],
+            distributions=ranges,
+            params={"member": number, "seed": seed},
+            user_attrs={QUALITY: measured, CONFIG: {"width": 32, "epochs": 3, "seed": seed}, COST: cost(macs)},
+        )
     )

@@ -2,13 +2,14 @@
 
 import re
 import sys
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 from playwright.sync_api import expect
 from recorded import STATES
-from small_study import ODD, trained
+from small_study import ODD, SCRIPT, add_confirmed, trained, write_small
 
 from search.dashboard import exporting
 
@@ -17,6 +18,12 @@ POINTS = """name => {
     const drawn = document.querySelector("#front-figure .js-plotly-plot");
     const trace = drawn._fullData.find(each => (each.name || "").startsWith(name));
     return trace ? trace.x.length : 0;
+}"""
+# The numbers of the trials that are drawn as one group, in order.
+NUMBERS = """name => {
+    const drawn = document.querySelector("#front-figure .js-plotly-plot");
+    const traces = drawn._fullData.filter(each => (each.name || "").startsWith(name));
+    return traces.flatMap(each => [...(each.customdata || [])]).sort((one, other) => one - other);
 }"""
 DRAWN = "document.querySelector('#front-figure .js-plotly-plot')"
 # Where a trial's mark of the front stands on the screen.
@@ -33,25 +40,9 @@ PLACE = """number => {
 }"""
 
 
-@pytest.fixture(params=[(1280, 900), (360, 740)], ids=["desktop", "phone"])
-def size(request):
-    return request.param
-
-
 @pytest.fixture
-def page(browser, served):
-    """A page on which nothing may go wrong, and which may ask nothing of another."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    errors, requests = [], []
-    page.on("console", lambda message: errors.append(message.text) if message.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda sent: requests.append(sent.url))
-    page.set_default_timeout(15_000)
-    yield page
-    page.close()
-    assert [text for text in errors if "GPU stall" not in text] == []
-    assert [url for url in requests if not url.startswith((served[0], "data:", "blob:"))] == []
-    assert requests
+def page(new_page, served):
+    return new_page(served[0], width=1280)
 
 
 @pytest.fixture
@@ -76,18 +67,59 @@ def test_the_front_is_drawn_and_in_a_table(open_view):
     assert page.locator("#front-table tbody th").all_inner_texts() == ["1", "2", "0"]
 
 
-def test_a_tighter_budget_shows_its_front_and_its_best_at_once(open_view):
+def front_under(folder, limits):
+    """Give the front within limits, worked out from the study itself: dominated by none of what fits."""
+    trained = {
+        trial.number: trial.user_attrs
+        for trial in folder.open().get_trials(states=[TrialState.COMPLETE])
+        if all(trial.user_attrs["cost"][name] <= limit for name, limit in limits.items())
+    }
+    worth = {number: (each["epoch:3"]["macro_accuracy"], -each["cost"]["macs"]) for number, each in trained.items()}
+    return {
+        number
+        for number, own in worth.items()
+        if not any(a >= own[0] and m >= own[1] and (a, m) != own for a, m in worth.values())
+    }
+
+
+def chosen_limits(page):
+    budget = parse_qs(urlsplit(page.url).query).get("budget", [""])[0]
+    return {name: int(limit) for name, limit in (part.split(":") for part in budget.split(",") if part)}
+
+
+@pytest.mark.parametrize("limited", ["macs", "params"])
+def test_a_slider_of_the_budget_shows_the_front_under_it_at_once(open_view, served, limited):
+    folder, fronts = served[1].studies.folder("small"), []
     page = open_view("/small/front")
     wait_for_front(page)
-    expect(page.locator("#front-best")).to_contain_text("trial 0")
-    slider = page.get_by_role("slider").first
-    slider.focus()
-    for _ in range(4):
-        page.keyboard.press("PageDown")
-    page.keyboard.press("ArrowLeft")
-    expect(page.locator("#front-best")).not_to_contain_text("Under the study's budget")
-    expect(page).to_have_url(re.compile(r"budget=macs:\d+$"))
-    page.wait_for_function(f"({POINTS})('front') < 3")
+    track = page.locator(".slider").nth(["macs", "params"].index(limited)).locator(".dash-slider-track")
+    for share in (0.8, 0.32, 0.14, 0.05, 0.01):
+        box, before = track.bounding_box(), page.url
+        page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+        page.wait_for_function("before => location.href !== before", arg=before)
+        assert list(chosen_limits(page)) == [limited]
+        expected = front_under(folder, chosen_limits(page))
+        same = f"wanted => JSON.stringify(({NUMBERS})('front')) === JSON.stringify(wanted)"
+        page.wait_for_function(same, arg=sorted(expected))
+        shown = page.locator("#front-table tbody th").all_inner_texts()
+        assert {int(number) for number in shown} == expected
+        fronts.append(expected)
+    assert len({frozenset(front) for front in fronts}) > 1
+    if fronts[-1]:
+        best = max(fronts[-1], key=lambda number: folder.open().trials[number].user_attrs["epoch:3"]["macro_accuracy"])
+        expect(page.locator("#front-best")).to_contain_text(f"trial {best}")
+    page.get_by_role("button", name="the study's own").click()
+    page.wait_for_function(f"({POINTS})('front') === 3")
+    assert chosen_limits(page) == {}
+
+
+def test_the_button_of_an_edition_sets_its_limits(open_view, served):
+    page = open_view("/small/front?budget=macs:1500000")
+    wait_for_front(page)
+    page.get_by_role("button", name="dcase2024").click()
+    expect(page).to_have_url(re.compile(r"/front(\?budget=size_bytes:128000)?$"))
+    page.wait_for_function(f"({POINTS})('front') === {len(front_under(served[1].studies.folder('small'), {}))}")
+    assert page.get_by_role("button", name="dcase2021").is_disabled()
 
 
 def test_of_a_slider_that_is_dragged_only_where_it_is_counts(open_view, served):
@@ -196,11 +228,13 @@ VIEWS = ["front", "trial/0", "search", "trials", "compare", "space"]
 @pytest.mark.parametrize(
     "path", ["/", "/studies", *[f"/small/{view}" for view in VIEWS], "/nowhere/front", "/half/front"]
 )
-def test_nothing_is_wider_than_the_screen(page, open_view, size, path):
-    page.set_viewport_size({"width": size[0], "height": size[1]})
+def test_nothing_is_wider_than_the_screen(page, open_view, path):
+    page.set_viewport_size({"width": 360, "height": 740})
     open_view(path)
-    page.wait_for_timeout(800)
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(400)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -228,6 +262,14 @@ def test_what_cannot_be_shown_is_said(open_view, path, said):
     expect(page.get_by_role("alert").first).to_contain_text(re.compile(said, re.IGNORECASE))
 
 
+def test_a_study_that_comes_to_be_is_shown_where_it_was_missing(open_view, served):
+    page = open_view("/late/front")
+    expect(page.get_by_role("alert").first).to_contain_text("Unknown study 'late'")
+    write_small(served[1].studies.results / "late")
+    wait_for_front(page)
+    assert page.locator("h1").inner_text() == "late"
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_an_empty_study_is_shown_all_the_same(open_view, view):
     page = open_view(f"/empty/{view}")
@@ -248,24 +290,127 @@ def test_a_row_opens_its_trial_and_boxes_choose_what_to_compare(open_view):
     expect(page).to_have_url(re.compile(r"/small/trial/2$"))
 
 
-def test_a_filter_goes_along_to_all_views(open_view):
+def drag_along(page, column, low, high):
+    """Draw a brush along an axis of the parallel coordinates, between two shares of its height."""
+    place = page.evaluate(
+        """column => document.querySelector("#search-parallel .js-plotly-plot").data[0].dimensions
+            .findIndex(each => each.name === column)""",
+        column,
+    )
+    axis = page.locator("#search-parallel .axis-brush .background").nth(place)
+    axis.scroll_into_view_if_needed()
+    box = axis.bounding_box()
+    across, bottom = box["x"] + box["width"] / 2, box["y"] + box["height"]
+    page.mouse.move(across, bottom - low * box["height"])
+    page.mouse.down()
+    page.mouse.move(across, bottom - high * box["height"], steps=6)
+    page.mouse.up()
+
+
+def test_a_brush_filters_all_views(open_view, served):
     page = open_view("/small/search")
     page.wait_for_selector("#search-parallel .parcoords", state="attached")
-    page.evaluate(
-        """() => {
-            const drawn = document.querySelector("#search-parallel .js-plotly-plot");
-            const place = drawn.data[0].dimensions.findIndex(each => each.name === "params");
-            Plotly.restyle(drawn, {[`dimensions[${place}].constraintrange`]: [[[3, Math.log10(25_000)]]]}, [0]);
-        }"""
+    drag_along(page, "macs", 0.05, 0.75)
+    expect(page).to_have_url(re.compile(r"brush=macs:"))
+    (kept,) = parse_qs(urlsplit(page.url).query)["brush"]
+    low, high = map(float, kept.split(":")[1:])
+    assert 1_200_000 < low < 9_900_000 < high < 29_000_000
+    trials = served[1].studies.folder("small").open().trials
+    inside = {trial.number for trial in trials if low <= trial.user_attrs["cost"]["macs"] <= high}
+    expect(page.locator("#search-filter")).to_contain_text(f"({len(inside)} of {len(trials)} trials)")
+    page.get_by_role("link", name="Trials", exact=True).click()
+    page.wait_for_selector("#trials-grid .ag-row")
+    rows = page.locator("#trials-grid .ag-pinned-left-cols-container .ag-row").evaluate_all(
+        "rows => rows.map(row => Number(row.getAttribute('row-id')))"
     )
-    expect(page).to_have_url(re.compile(r"brush=params:"))
-    expect(page.locator("#search-filter")).to_contain_text("Filtered: params")
+    assert set(rows) == inside
+    page.get_by_role("link", name="Compare", exact=True).click()
+    expect(page.locator("#compare-figures thead")).to_contain_text("trial 2")
     page.get_by_role("link", name="Front", exact=True).click()
-    expect(page).to_have_url(re.compile(r"/small/front\?brush=params:"))
     wait_for_front(page)
-    assert page.evaluate(POINTS, "front") == 2
+    assert page.evaluate(NUMBERS, "front") == [2]
     page.get_by_role("link", name="Show all").click()
     page.wait_for_function(f"({POINTS})('front') === 3")
+
+
+def test_a_brush_stays_as_it_was_drawn_when_another_is(open_view):
+    page = open_view("/small/search?brush=macs:5000000:20000000")
+    page.wait_for_selector("#search-parallel .parcoords", state="attached")
+    expect(page.locator("#search-filter")).to_contain_text("MACs 5M to 20M")
+    drag_along(page, "params", 0.1, 1.0)
+    expect(page).to_have_url(re.compile(r"brush=.*params:"))
+    assert "macs:5000000:20000000" in page.url
+    page.get_by_role("link", name="Show all").click()
+    expect(page.locator("#search-filter")).to_be_empty()
+
+
+def test_a_brush_of_words_is_told_by_its_words(open_view):
+    page = open_view("/small/trials?brush=config.optimizer:0:0")
+    expect(page.locator("#trials-filter")).to_contain_text(f"optimizer {SCRIPT} (1 of 12 trials)")
+
+
+def test_the_table_is_filtered_by_what_is_typed_above_a_column(open_view):
+    page = open_view("/small/trials")
+    page.wait_for_selector("#trials-grid .ag-row")
+    rows = page.locator("#trials-grid .ag-pinned-left-cols-container .ag-row")
+    assert rows.count() == 12
+    page.get_by_label("state Filter Input").first.fill("complete")
+    expect(rows).to_have_count(5)
+    page.get_by_label("parameters Filter Input").first.fill("21000")
+    expect(rows).to_have_count(2)
+    assert set(rows.evaluate_all("rows => rows.map(row => row.getAttribute('row-id'))")) == {"2", "11"}
+
+
+def test_what_is_confirmed_stands_on_the_front_with_its_intervals(open_view, served):
+    page = open_view("/small/front")
+    wait_for_front(page)
+    assert page.evaluate(NUMBERS, "confirmed") == [0, 1, 2]
+    table = page.locator("#front-confirmed")
+    expect(table).to_contain_text("5 of 6 trainings so far")
+    assert table.locator("tbody th").all_inner_texts() == ["1", "2", "0"]
+    expect(table).to_contain_text("0.420 ± ")
+    page.get_by_label("hidden").check()
+    page.wait_for_function(f"({POINTS})('confirmed') === 0")
+    add_confirmed(served[1].studies.folder("small-confirm").open(), 2, 2, 0.38, 9_900_000)
+    expect(table).to_contain_text("0.370 ± ")
+    page.get_by_role("link", name="0", exact=True).first.click()
+    expect(page.locator("#trial-head")).to_contain_text("0.420 ± ")
+    page.goto(f"{served[0]}/small-confirm/front")
+    expect(page.locator(".confirms")).to_contain_text("of a member of the front of small")
+
+
+def test_a_network_that_is_rejected_lies_at_its_place_in_the_plane_of_two_costs(open_view):
+    page = open_view("/small/front?y=params")
+    wait_for_front(page)
+    assert page.evaluate("() => document.querySelector('#front-figure .js-plotly-plot')._fullData"
+                         ".find(each => each.meta === 'rejected').y[0]") == 250_000  # fmt: skip
+    open_view("/small/front?y=params&x=params")
+    expect(page.locator("#front-figure")).to_contain_text("Two axes show the same")
+    open_view("/small/front?depth=macs")
+    expect(page.locator("#front-figure")).to_contain_text("Two axes show the same")
+
+
+def test_a_figure_and_a_table_are_saved(open_view):
+    page = open_view("/small/front")
+    wait_for_front(page)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save as PNG: The front").click()
+    assert saved.value.suggested_filename == "small-front-figure.png"
+    assert saved.value.path().read_bytes().startswith(b"\x89PNG")
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="This table as CSV").click()
+    assert saved.value.suggested_filename == "small-front.csv"
+    assert len(saved.value.path().read_text().splitlines()) == 1 + 3
+
+
+def test_up_to_four_trials_are_compared(open_view):
+    page = open_view("/small/compare?trials=0,1")
+    expect(page.locator("#compare-classes .scatterlayer")).to_be_attached()
+    page.get_by_role("link", name="trial 2", exact=True).first.click()
+    expect(page).to_have_url(re.compile(r"trials=0,1,2$"))
+    expect(page.locator("#compare-figures thead")).to_contain_text("trial 2")
+    page.get_by_role("group", name="Trials to compare").get_by_role("link", name="trial 0").click()
+    expect(page).to_have_url(re.compile(r"trials=1,2$"))
 
 
 def test_an_export_is_begun_and_told(open_view, served, monkeypatch):

@@ -390,7 +390,7 @@ def test_parallel_axes_name_words_and_take_logarithms_of_costs(frame, theme):
     assert [axis.name for axis in lines.dimensions] == list(frame.columns[1:-1])
     assert macs["values"].tolist() == pytest.approx([6, 7, 8])
     assert macs.constraintrange == (6, 7)
-    assert lines.meta == {"log": ["macs"]}
+    assert lines.meta == {"log": ["macs"], "words": ["config.activation"]}
     assert activation.ticktext == ("none", "&lt;b&gt;evil&lt;/b&gt;&lt;script&gt;alert(1)&lt;/script&gt;", "relu")
     low, high = activation.constraintrange
     assert [low <= value <= high for value in activation["values"]] == [True, False, False]
@@ -398,34 +398,6 @@ def test_parallel_axes_name_words_and_take_logarithms_of_costs(frame, theme):
     assert accuracy.ticktext[0].endswith("%")
     assert lines.line.color.tolist() == [0.2, 0.3, 0.4]
     assert lines.labelfont.color == theme.text
-
-
-@pytest.mark.parametrize(
-    ("reported", "brushed"),
-    [
-        ({"dimensions[1].constraintrange": [[6, 7]]}, {"macs": [(1e6, 1e7)]}),
-        ({"dimensions[1].constraintrange": [[[6, 7], [7.5, 8]]]}, {"macs": [(1e6, 1e7), (10**7.5, 1e8)]}),
-        ({"dimensions[0].constraintrange": [0.2, 0.3]}, {"macro_accuracy": [(0.2, 0.3)]}),
-        ({"dimensions[0].constraintrange": [None]}, {"macro_accuracy": []}),
-        ({"dimensions[0].constraintrange": None}, {"macro_accuracy": []}),
-        ({"dimensions": []}, {}),
-    ],
-)
-def test_what_was_brushed_is_read_back(frame, reported, brushed):
-    found = figures.brush_of(frame, reported)
-    assert found.keys() == brushed.keys()
-    for name, ranges in brushed.items():
-        assert [pytest.approx(each) for each in found[name]] == ranges
-
-
-def test_a_brush_survives_its_way_there_and_back(frame):
-    brush = {"macs": [(2e6, 3e7)], "macro_accuracy": [(0.25, 0.35)]}
-    (lines,) = figures.parallel_figure(frame, brush).data
-    for number, axis in enumerate(lines.dimensions[:2]):
-        ((low, high),) = figures.brush_of(frame, {f"dimensions[{number}].constraintrange": [axis.constraintrange]})[
-            axis.name
-        ]
-        assert (low, high) == pytest.approx(brush[axis.name][0])
 
 
 def test_trials_are_compared_on_the_same_rows():

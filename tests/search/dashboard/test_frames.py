@@ -11,16 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import IntDistribution
-from optuna.trial import TrialState
-from recorded import cost, trial, write_study
+from recorded import trial, write_study
+from small_study import write_confirmation
 
 from benchmarks.dashboard import make_studies
 from objectives.interval import t_quantile
+from search.confirm import confirm_report
+from search.dashboard.brushes import brush_text, brushed
 from search.dashboard.frames import (
     MAX_TRIALS,
     Progress,
     best_within,
-    brushed,
     config_rows,
     hypervolume_over_time,
     importances,
@@ -37,8 +38,7 @@ from search.dashboard.frames import (
 )
 from search.dashboard.reading import Reader
 from search.published import PUBLISHED
-from search.settings import SearchSettings
-from search.study import CONFIG, COST, QUALITY, StudyFolder
+from search.study import StudyFolder
 
 NAN = float("nan")
 BOTH = ("macro_accuracy", "macs")
@@ -343,6 +343,23 @@ def test_a_brush_of_no_column_is_refused():
         brushed(table_of(("complete", 0.5, 9, 9)), {"mac": [(0, 1)]})
 
 
+def test_a_brush_of_words_is_of_their_places_among_what_is_drawn():
+    table = table_of(*(("complete", 0.5, 9, 9) for _ in range(4)))
+    table["config.optimizer"] = ["sgd", "adamw", "lion", None]
+    drawn = table[table["config.optimizer"] != "lion"]
+    brush = {"config.optimizer": [(1, 1)], "macs": [(3, 12.34567)]}
+    assert brushed(table, brush, drawn).tolist() == [True, False, False, False]
+    assert brushed(table, brush).tolist() == [False, False, True, False]
+    assert brush_text(table, brush, drawn) == "optimizer sgd; MACs 3 to 12.35"
+    assert brush_text(table, {"config.optimizer": [(0, 1)]}) == "optimizer adamw or lion"
+    assert brush_text(table, {"config.optimizer": [(0.2, 0.8)]}, drawn) == "optimizer nothing"
+
+
+def test_a_brush_to_the_end_of_an_axis_keeps_what_stands_there():
+    table = table_of(("complete", 0.123456789, 29_747_914, 9))
+    assert brushed(table, {"macs": [(1e6, 29_747_900)], "macro_accuracy": [(0.123457, 1)]}).all()
+
+
 def test_axes_are_the_columns_that_vary(tmp_path):
     (folder,) = make_studies(tmp_path, (200,))
     found = Reader(folder).read()
@@ -376,37 +393,9 @@ def test_published_networks_are_given_as_their_reports_have_them():
 
 
 def test_intervals_of_a_confirmation_are_by_the_number_of_the_search(tmp_path):
-    config = {"width": 32, "epochs": 3, "architecture": "isotropic"}
-    members = tuple(
-        {
-            "trial": number,
-            "place": "front",
-            "network": "",
-            "chosen_by": {"macs": 9_000.0, "params": 9.0},
-            CONFIG: config,
-        }
-        for number in (7, 3, 5)
-    )
-    settings = SearchSettings(
-        data="nowhere", space="isotropic", trials=6, train=True, early_stopping=False, confirms="s", members=members
-    )
-    folder = StudyFolder(tmp_path / "s-confirm")
-    study = folder.create(settings, {})
-    ranges = {"member": IntDistribution(0, 9), "seed": IntDistribution(0, 9)}
-    for number, seed, accuracy in ((7, 0, 0.40), (7, 1, 0.44), (3, 0, 0.30), (3, 1, 0.32)):
-        score = {"clips": 30, "accuracy": accuracy, "log_loss": 1.5}
-        quality = {
-            "macro_accuracy": accuracy, "accuracy": accuracy, "log_loss": 1.5, "classes": ["a"],
-            "by_class": {"a": score}, "by_device": {"a": score}, "by_group": {"seen": score}, "confusion": [[30]],
-        }  # fmt: skip
-        study.add_trial(
-            optuna.create_trial(
-                state=TrialState.COMPLETE, values=[accuracy, 9_000.0], distributions=ranges,
-                params={"member": number, "seed": seed},
-                user_attrs={QUALITY: quality, CONFIG: config, COST: cost(9_000)},
-            )
-        )  # fmt: skip
-    found = intervals(folder).set_index("number")
+    members = [(7, 9_000, 0.40, 0.44), (3, 9_000, 0.30, 0.32), (5, 9_000)]
+    folder = write_confirmation(tmp_path / "s-confirm", "s", members)
+    found = intervals(confirm_report(folder)).set_index("number")
     assert set(found.index) == {7, 3}  # nobody has trained the third
     assert found["macro_accuracy_mean"].to_dict() == pytest.approx({7: 0.42, 3: 0.31})
     half = t_quantile(2) * math.sqrt((0.0008 + 0.0002) / 2 / 2)

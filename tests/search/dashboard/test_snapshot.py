@@ -25,12 +25,8 @@ def test_it_is_one_file_that_can_be_mailed(snapshot):
 
 
 @pytest.mark.browser
-def test_it_shows_all_without_a_server(browser, snapshot):
-    page = browser.new_page(viewport={"width": 1200, "height": 900})
-    errors, requests = [], []
-    page.on("console", lambda message: errors.append(message.text) if message.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("request", lambda sent: requests.append(sent.url))
+def test_it_shows_all_without_a_server(new_page, snapshot):
+    page = new_page()
     page.goto(snapshot.as_uri())
     page.wait_for_selector("#plot-front .scatterlayer .point", state="attached")
     page.wait_for_selector("#plot-parallel .parcoords", state="attached")
@@ -40,9 +36,6 @@ def test_it_shows_all_without_a_server(browser, snapshot):
     assert tables.nth(1).locator("tbody tr").count() == 12
     assert page.title() != "taken"
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    page.close()
-    assert [text for text in errors if "GPU stall" not in text] == []
-    assert [url for url in requests if not url.startswith(("file://", "data:", "blob:"))] == []
 
 
 def test_a_study_without_trials_is_written_all_the_same(tmp_path):

@@ -1,0 +1,82 @@
+"""What a confirmation found: below the front that it confirms, and of one of its members."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dash import html
+
+from objectives.goals import GOALS
+from search.confirm import confirm_lines
+from search.dashboard.address import path_of
+from search.dashboard.elements import facts, table
+from search.dashboard.shared import Shown
+from search.seeds import NETWORK, TRIAL
+
+
+def members(shown: Shown) -> list[Any]:
+    """Give a row for each member of the front that was trained again; nothing where none was."""
+    report = shown.confirmation
+    if report is None:
+        return []
+    head, *rows = confirm_lines(report)
+    lines = [[_trial(shown, report["confirms"], int(row[0])), *row[1:]] for row in rows]
+    return [
+        html.H2("Confirmed"),
+        html.P(told(report), className="note"),
+        table(head, lines, "The front, trained again", texts=("chosen as", "architecture", NETWORK)),
+    ]
+
+
+def told(report: Mapping[str, Any]) -> str:
+    """Say how a front was confirmed."""
+    num_seeds, members = len(report["seeds"]), report["members"]
+    trained, wanted = sum(len(member["seeds"]) for member in members), num_seeds * len(members)
+    far = "" if trained == wanted else f" ({trained} of {wanted} trainings so far)"
+    return (
+        f"Trained again from {num_seeds} seeds on all training clips{far}, and measured on the evaluation clips, by "
+        f"which nothing was chosen: means with their {report['confidence']:.0%} intervals. P(front) is the probability "
+        "that a network is on the front of all of these; * is on it by the means."
+    )
+
+
+def of_trial(shown: Shown, number: int) -> list[Any]:
+    """Give what was found of one trial; nothing where it was not trained again."""
+    report = shown.confirmation
+    if report is None or shown.settings.confirms is not None:
+        return []
+    member = next((each for each in report["members"] if each[TRIAL] == number and each["seeds"]), None)
+    if member is None:
+        return []
+    found = {}
+    for name in (name for name in GOALS if name in member["mean"]):
+        mean, half = member["mean"][name], member["half"][name]
+        found[GOALS[name].title] = GOALS[name].text(mean) + ("" if half is None else f" ± {GOALS[name].text(half)}")
+    if member["p_front"] is not None:
+        found["P(front)"] = f"{member['p_front']:.2f}"
+    seeds = ", ".join(member["seeds"])
+    return [html.P(f"Confirmed on the evaluation clips, seeds {seeds}:", className="note"), facts(found)]
+
+
+def note(shown: Shown) -> list[Any]:
+    """Say of a training that it confirms a front, and where that is."""
+    search = shown.settings.confirms
+    if search is None:
+        return []
+    name = html.A(search, href=path_of(search, "front")) if search in shown.shared.studies.folders() else search
+    return [
+        html.P(
+            [
+                "Each trial here is one training, from one seed, of a member of the front of ",
+                name,
+                ": the means stand in the table of what is confirmed, and the best of these trials was lucky, too.",
+            ],
+            className="confirms",
+        )
+    ]
+
+
+def _trial(shown: Shown, search: str, number: int) -> Any:
+    """Link to a trial of the search that is confirmed, if that is shown."""
+    if search not in shown.shared.studies.folders():
+        return str(number)
+    return html.A(str(number), href=path_of(search, "trial", number))
