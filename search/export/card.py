@@ -218,10 +218,10 @@ def _limits(verdict: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 
 def _files(certificate: Mapping[str, Any]) -> Table:
     rows = [
-        (name, WHAT.get(name, "the network's own code"), f"{known['bytes']:,}", known["sha256"])
+        (name, WHAT.get(name, "the network's own code"), f"{known['bytes']:,}", f"{known['sha256'][:16]}...")
         for name, known in certificate["files"].items()
     ]
-    return Table("Files", ("file", "what it holds", "bytes", "SHA-256"), tuple(rows), texts=("what it holds",))
+    return Table("Files", ("file", "what it holds", "bytes", "SHA-256 begins"), tuple(rows), texts=("what it holds",))
 
 
 def _data(certificate: Mapping[str, Any]) -> list[Block]:

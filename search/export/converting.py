@@ -75,7 +75,8 @@ def _round(
         judged = replace(material, scenes=replace(material.scenes, evaluate=some))
         files = (open_file(folder, name) for name in (WEIGHTS, INT8))
         plain, rounded = (measure(each, judged).macro_accuracy for each in files)
-        say(f"rounding costs {100 * (plain - rounded):.1f} points of macro accuracy on {len(some):,} clips to judge by")
+        lost = round(100 * (plain - rounded), 1) + 0.0  # never -0.0
+        say(f"rounding costs {lost} points of macro accuracy on {len(some):,} clips to judge by")
         if plain - rounded <= MAX_LOST:
             return []
     say("looking for the layers that rounding costs most")

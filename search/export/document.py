@@ -126,7 +126,7 @@ def _html(block: Block, number: int) -> str:
 
 
 STYLE = """:root { color-scheme: light dark; }
-body { background: #FFFFFF; color: #1C2126; max-width: 60rem; overflow-wrap: break-word; }
+body { background: #FFFFFF; color: #1C2126; max-width: 66rem; overflow-wrap: break-word; }
 h2 { border-top: 1px solid #C9D1D9; padding-top: 1rem; margin-top: 2rem; }
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
 th { font-weight: 600; }

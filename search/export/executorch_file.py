@@ -58,12 +58,12 @@ def write_program(path: Path, export: "Export", clips: Iterable[Tensor] | None =
         CheckpointError: The extra is not installed.
     """
     _require_available()
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner  # noqa: PLC0415  an extra
-    from executorch.exir import to_edge_transform_and_lower  # noqa: PLC0415
-
     network: nn.Module = folded_network(export.network, export.config)
     clip = (torch.zeros(1, *export.config.input_shape),)
     with _quietly(), torch.no_grad():
+        from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner  # noqa: PLC0415  extra
+        from executorch.exir import to_edge_transform_and_lower  # noqa: PLC0415
+
         if clips is not None:
             network = _rounded(network, clip, clips)
         lowered = to_edge_transform_and_lower(torch.export.export(network, clip), partitioner=[XnnpackPartitioner()])
@@ -125,8 +125,8 @@ def load_program(path: Path, config: TrialConfig) -> nn.Module:
             network, or is far larger than it.
     """
     _require_available()
-    from executorch.runtime import Runtime, Verification  # noqa: PLC0415  an extra
-
+    with _quietly():
+        from executorch.runtime import Runtime, Verification  # noqa: PLC0415  an extra
     try:
         content = path.read_bytes()
     except OSError as error:

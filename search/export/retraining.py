@@ -54,7 +54,7 @@ def retrain_settings(
         found, data=str(data or settings.data), epochs=epochs, scale=scale, held=held,
         split=study.user_attrs[DATA]["split"], teacher=settings.teacher if learns else (),
         cache=settings.cache if cache is None else str(cache), budget=settings.budget, precision=settings.precision,
-        fast=settings.fast,
+        fast=settings.fast, trials=1,
     )  # fmt: skip
 
 

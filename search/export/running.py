@@ -28,8 +28,9 @@ from training.checkpoint import CheckpointError
 DOMAINS = ("", "ai.onnx")  # the operators that every runtime has
 # What a file may hold beyond its network, for what a runtime needs: shapes, scales and zero points.
 MORE_VALUES, TIMES_VALUES = 20_000, 3
-BYTES_OF_VALUE = 4
 MAX_NODES = 20_000
+MAX_FILE_BYTES = 500_000_000
+MAX_MADE = 100_000_000  # values of one tensor on the way, of one clip
 # All that the runtime raises; it has no class of its own for them.
 RUNTIME_ERRORS = tuple(
     each for each in vars(runtime).values() if isinstance(each, type) and issubclass(each, Exception)
@@ -100,11 +101,22 @@ def read_onnx(path: Path) -> ModelProto:
             functions), decides by itself how long it runs, or holds values that are not finite.
     """
     try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes; {MAX_FILE_BYTES:,} are the most")
         model = onnx.load_model_from_string(path.read_bytes())
     except DecodeError as error:
         raise CheckpointError(f"{path} is no ONNX file: {error}") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    _require_plain(model, path)
+    for name, tensor in stored_tensors(model):
+        _require_own(tensor, name, path)
+    _require_sound(model, path)
+    return model
+
+
+def _require_plain(model: ModelProto, path: Path) -> None:
+    """Refuse what is more than a graph of ONNX's own operators, one after the other."""
     if not model.graph.node or not model.opset_import:
         raise CheckpointError(f"{path} is no ONNX file: it holds no graph")
     foreign = sorted({each.domain for each in (*model.opset_import, *model.graph.node)} - set(DOMAINS))
@@ -116,13 +128,21 @@ def read_onnx(path: Path) -> ModelProto:
             raise CheckpointError(f"{path} branches or loops ({node.op_type}); a network from here does neither")
     if model.graph.sparse_initializer:
         raise CheckpointError(f"{path} holds sparse tensors; a network from here holds none")
-    for name, tensor in stored_tensors(model):
-        _require_own(tensor, name, path)
+
+
+def _require_sound(model: ModelProto, path: Path) -> None:
+    """Refuse a graph that does not fit together, or swells."""
     try:
         onnx.checker.check_model(model, full_check=True)
+        made = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.value_info
     except (ValidationError, InferenceError) as error:
         raise CheckpointError(f"{path} is no valid ONNX file: {_first_line(error)}") from error
-    return model
+    for value in made:
+        size = math.prod(each.dim_value or 1 for each in value.type.tensor_type.shape.dim)
+        if size > MAX_MADE:
+            raise CheckpointError(
+                f"{path} makes {size:,} values of a clip at once ({value.name}); {MAX_MADE:,} are the most"
+            )
 
 
 def stored_tensors(model: ModelProto) -> Iterator[tuple[str, TensorProto]]:

@@ -28,9 +28,12 @@ def test_a_program_answers_as_the_network(export, tmp_path):
 
 
 @needs_extra
-def test_an_int8_program_is_smaller_and_answers_nearly_as_the_network(export, tmp_path):
+def test_an_int8_program_is_smaller_and_answers_nearly_as_the_network(tmp_path):
+    export = make_export("cp_mobile", base_channels=32)
     write_program(tmp_path / "fp32.pte", export)
-    write_program(tmp_path / "int8.pte", export, [clips_of(export.config, 8)])
+    for name in ("int8.pte", "again.pte"):
+        write_program(tmp_path / name, export, [clips_of(export.config, 8)])
+    assert (tmp_path / "int8.pte").read_bytes() == (tmp_path / "again.pte").read_bytes()
     assert (tmp_path / "int8.pte").stat().st_size < (tmp_path / "fp32.pte").stat().st_size
     clips = clips_of(export.config, 16, seed=1)
     with torch.inference_mode():

@@ -11,6 +11,7 @@ from made_exports import CLASSES, clips_of, make_export, make_int8_export
 from onnx import numpy_helper
 
 from models import ARCHITECTURES
+from search.export import int8
 from search.export.files import INT8
 from search.export.folding import plain_network
 from search.export.int8 import METHODS, calibrated_ranges, choose_float_layers, write_int8
@@ -121,18 +122,23 @@ def test_layers_in_fp32_keep_their_weights_and_hear_what_is_not_rounded(plain, t
     assert not any(node.input[0].endswith(".rounded") for node in whole.values())
 
 
-def test_a_layer_that_rounding_ruins_stays_in_fp32_and_few_others_do(plain):
+def test_the_layer_that_rounding_ruins_is_the_first_to_stay_in_fp32(plain, monkeypatch):
     network = plain_network(plain.network, plain.config)
-    clips = [clips_of(plain.config, 32, seed=2)]
-    with torch.no_grad():
-        network.blocks[1].layers[0][0].weight[0] *= 1e-3  # what it makes is needed, and lost in the range of the rest
-        network.blocks[1].layers[1][0].weight[0] *= 1e3
-        norm = network.blocks[1].layers[0][1]
-        norm.running_mean[0] *= 1e-3
-        norm.running_var[0] *= 1e-6
-    spoilt = replace(plain, network=network)
-    chosen = choose_float_layers(spoilt, clips)
-    assert len(chosen) <= len(Quantizer(network, plain.config.input_shape).layers) / 2
+    spoilt = "blocks.1.layers.1.0"
+    with torch.no_grad():  # one channel a thousand times as loud, and heard as much less: nothing else changes
+        block = network.blocks[1].layers
+        block[0][1].weight[0] *= 1000
+        block[0][1].bias[0] *= 1000
+        block[1][0].weight[0] /= 1000
+    clips = [clips_of(plain.config, 64, seed=2)]
+    with torch.inference_mode():
+        torch.testing.assert_close(network(clips[0]), plain.network(clips[0]), atol=1e-3, rtol=1e-3)
+    monkeypatch.setattr(int8, "MAX_CHANGED", -1.0)  # no file is good enough
+    chosen = choose_float_layers(replace(plain, network=network), clips)
+    assert chosen[0] == spoilt
+    assert len(chosen) == len(Quantizer(network, plain.config.input_shape).layers) // 2
+    monkeypatch.setattr(int8, "MAX_CHANGED", 1.0)  # any is
+    assert choose_float_layers(replace(plain, network=network), clips) == ()
 
 
 def test_the_same_weights_and_clips_give_the_same_bytes(plain, tmp_path):

@@ -121,6 +121,12 @@ def huge(model):
 
 
 @changed
+def swelling(model):
+    model.graph.initializer.append(numpy_helper.from_array(np.array([100_000, 100_000]), "sides"))
+    model.graph.node.append(helper.make_node("ConstantOfShape", ["sides"], ["much"]))
+
+
+@changed
 def broken(model):
     model.graph.initializer[0].raw_data = b"123"
 
@@ -140,6 +146,7 @@ REFUSED = {
     other_classes: "12",
     more_outputs: "gives logits",
     huge: "holds 30.,... values; isotropic of this configuration has",
+    swelling: r"makes 10,000,000,000 values of a clip at once \(much\)",
     broken: "which is broken",
 }
 
