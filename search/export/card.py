@@ -136,13 +136,17 @@ def _confirmed(confirmed: Mapping[str, Any]) -> list[Block]:
     chance = confirmed["p_front"]
     on_front = "" if chance is None else f" The probability that it is on the front of its search is {chance:.2f}."
     mean, half = confirmed["mean"], confirmed["half"]
+    figures = []  # of which a confirmation has those that its search was for
+    if "macro_accuracy" in mean:
+        figures.append(f"a macro accuracy of {_percent(mean['macro_accuracy'], half['macro_accuracy'])}")
+    if "log_loss" in mean:
+        figures.append(f"a log loss of {_plain(mean['log_loss'], half['log_loss'])}")
     return [
         Text(
             f"Trained anew from {len(confirmed['seeds'])} seeds on all training clips (study {confirmed['study']}), "
-            f"networks of this configuration have on these clips a macro accuracy of "
-            f"{_percent(mean['macro_accuracy'], half['macro_accuracy'])} and a log loss of "
-            f"{_plain(mean['log_loss'], half['log_loss'])}: the mean, and its {confirmed['confidence']:.0%} interval."
-            f"{on_front}"
+            f"networks of this configuration have on these clips "
+            f"{' and '.join(figures) or 'the accuracies below'}: the mean, and its {confirmed['confidence']:.0%} "
+            f"interval.{on_front}"
         )
     ]
 

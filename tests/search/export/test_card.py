@@ -62,6 +62,9 @@ def test_a_confirmed_network_has_means_with_intervals_overall_and_by_class_devic
     text = to_markdown(*card(changed(certificate, confirmed=confirmed), config))
     assert "a macro accuracy of 50.0% ± 4.0 and a log loss of 1.200 ± 0.100" in text
     assert "The probability that it is on the front of its search is 0.70." in text
+    alone = {**confirmed, "mean": {"macro_accuracy": 0.5}, "half": {"macro_accuracy": 0.04}}
+    shorter = to_markdown(*card(changed(certificate, confirmed=alone), config))
+    assert "have on these clips a macro accuracy of 50.0% ± 4.0: the mean" in shorter
     rows = [line for line in text.splitlines() if line.startswith(("| bus | 8", "| a | 6"))]
     assert [row.split(" | ")[-1] for row in rows] == ["25.0% ± 12.5 |", "50.0% |"]
 

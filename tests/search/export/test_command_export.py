@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[3]
 def searched(tiny, tmp_path_factory):
     """A search with three trials on its front, the costlier the better; the weights of the second are gone."""
     folder = StudyFolder(tmp_path_factory.mktemp("searched") / "wide")
-    settings = SearchSettings(data=str(tiny), space="isotropic")
+    settings = SearchSettings(data=str(tiny), space="isotropic", fast=False)
     scenes = read_for_search(tiny, share=settings.validation)
     study = folder.create(settings, {DATA: describe_data(scenes)})
     for number, width in enumerate((8, 16, 24)):
@@ -137,7 +137,7 @@ def test_a_trial_is_trained_again_whole_before_it_is_exported(searched, tmp_path
 
     def go(*more):
         return subprocess.run(
-            [*asked, *more], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240,
+            [*asked, *more], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
 
