@@ -144,11 +144,13 @@ class Halving:
         """Give the trials of the best front at a level that cost less to finish than to judge a large one.
 
         All epochs that are left of such a training take no longer than the first level of the largest that got there:
-        for others to come and be compared with it would cost more than it does. So the cheap end of the front is there
-        early, whatever the first-comers are.
+        for others to come and be compared with it would cost more than it does. One of them is enough for a front to be
+        there early: once a trial is on its way to the end, it is who is better that counts.
         """
         if not self.takes_bargains or self.levels[rung].split != self.levels[-1].split:
             return []  # on more clips an epoch takes longer
+        if self._gone_on[len(self.levels) - 2]:
+            return []
         arrived = self._arrived[rung]
         most = max((self.work[number] for number in self._arrived[0]), default=0.0) * self.levels[0].end
         left = self.levels[-1].end - self.levels[rung].end
