@@ -34,7 +34,7 @@ KEPT = ("ptq", "mixed", "qat")
 @impulse_responses_option
 @click.option("--epochs", type=click.IntRange(1), default=10, show_default=True, help="Of training for int8.")
 @click.option(
-    "--method", type=click.Choice(("min-max", "percentile", "entropy")), default="min-max", show_default=True,
+    "--method", type=click.Choice(("min-max", "percentile")), default="min-max", show_default=True,
     help="How ranges are calibrated.",
 )  # fmt: skip
 @click.option("--keep", type=click.Choice(KEPT), help="Make this one the export's model.int8.onnx. [default: none]")

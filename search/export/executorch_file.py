@@ -96,9 +96,11 @@ def _rounded(network: nn.Module, clip: tuple[Tensor], clips: Iterable[Tensor]) -
 class Program(nn.Module):
     """A network that ExecuTorch computes, clip after clip."""
 
-    def __init__(self, method: Any, path: Path) -> None:
+    def __init__(self, program: Any, content: bytes, path: Path) -> None:
         super().__init__()
-        self.method, self.path = method, path
+        # The runtime reads the program where it lies, and does not hold what it lies in.
+        self.content, self.program = content, program
+        self.method, self.path = program.load_method("forward"), path
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, F, T) to (B, K), on the device of `x`.
@@ -141,11 +143,11 @@ def load_program(path: Path, config: TrialConfig) -> nn.Module:
         program = Runtime.get().load_program(content, verification=Verification.InternalConsistency)
         if set(program.method_names) != {"forward"}:
             raise CheckpointError(f"{path} has other methods than forward: {', '.join(sorted(program.method_names))}")
-        method = program.load_method("forward")
+        network = Program(program, content, path)
     except RuntimeError as error:
         raise CheckpointError(f"{path} is no whole ExecuTorch program: {error}") from error
-    _require_ends(method.metadata, path, config)
-    return Program(method, path)
+    _require_ends(network.method.metadata, path, config)
+    return network
 
 
 def _require_ends(metadata: Any, path: Path, config: TrialConfig) -> None:
