@@ -120,6 +120,14 @@ def test_a_bargain_is_of_the_best_front_and_goes_on_once():
     assert made.promotable() == [1]
 
 
+def test_there_are_no_more_bargains_once_a_trial_is_on_its_way_to_the_end():
+    made = Halving(LONG, (True, False))
+    for number, values in enumerate([(0.5, 30.0), (0.2, 2.0)]):
+        made.note(number, 3, values, work=values[1])
+    made.note(0, 11, (0.6, 30.0), work=30.0)
+    assert made.promotable() == []
+
+
 def test_there_are_no_bargains_where_later_levels_are_on_more_clips():
     made = Halving(levels_of_splits(["5", "100"], 4), (True, False))
     made.note(0, 4, (0.5, 30.0), work=30.0)
