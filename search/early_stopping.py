@@ -73,7 +73,6 @@ class Halving:
         one_in_later: The same of every later level.
         expected: Values that are expected of trials at the end, to rank them by; others are ranked as they stand.
         work: What an epoch of each trial takes, in any unit.
-        takes_bargains: Whether trials of the best front go on at once that take little; see `_bargains`.
     """
 
     levels: Sequence[Level]
@@ -82,7 +81,6 @@ class Halving:
     one_in_later: int = ONE_IN_LATER
     expected: dict[int, tuple[float, ...]] = field(default_factory=dict)
     work: dict[int, float] = field(default_factory=dict)
-    takes_bargains: bool = True
     _arrived: list[dict[int, tuple[float, ...]]] = field(default_factory=list)
     _gone_on: list[set[int]] = field(default_factory=list)
 
@@ -147,15 +145,13 @@ class Halving:
         for others to come and be compared with it would cost more than it does. One of them is enough for a front to be
         there early: once a trial is on its way to the end, it is who is better that counts.
         """
-        if not self.takes_bargains or self.levels[rung].split != self.levels[-1].split:
+        if self.levels[rung].split != self.levels[-1].split or self._gone_on[len(self.levels) - 2]:
             return []  # on more clips an epoch takes longer
-        if self._gone_on[len(self.levels) - 2]:
-            return []
-        arrived = self._arrived[rung]
         most = max((self.work[number] for number in self._arrived[0]), default=0.0) * self.levels[0].end
         left = self.levels[-1].end - self.levels[rung].end
-        cheap = {number for number in arrived if self.work[number] * left <= most}
-        return [number for number in self._front(rung) if number in cheap and number not in self._gone_on[rung]]
+        waiting = self._arrived[rung].keys() - self._gone_on[rung]
+        cheap = {number for number in waiting if self.work[number] * left <= most}
+        return [number for number, rank in self._ranked(rung) if rank == 0 and number in cheap] if cheap else []
 
     def promotable_at_last(self, closed: int) -> list[int]:
         """Give the trials that may go on when no others come: places are rounded up, so that the best always does.
@@ -184,10 +180,6 @@ class Halving:
     def _order(self, rung: int) -> list[int]:
         """Order the trials that ended a level, the best first: by front, and on each front the loneliest first."""
         return [number for number, _ in self._ranked(rung)]
-
-    def _front(self, rung: int) -> list[int]:
-        """Give the best front of a level, the loneliest first."""
-        return [number for number, rank in self._ranked(rung) if rank == 0]
 
     def _ranked(self, rung: int) -> list[tuple[int, int]]:
         """Give the trials that ended a level with the front that each is on, the best first; 0 is the best front."""

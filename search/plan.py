@@ -16,7 +16,7 @@ from objectives.goals import first_cost
 from search.branch import Branch
 from search.members import member_branches, trainings
 from search.names import unknown
-from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, price, survey
+from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, survey
 from search.ranges import EmptySpaceError, draw, largest, narrow, take
 from search.recipes import find_recipe, values_held
 from search.repair import descend, repairs
@@ -110,7 +110,7 @@ class Plan:
         return found
 
     def small_starts(
-        self, surveys: Mapping[str, Survey], num_clips: int
+        self, surveys: Mapping[str, Survey], starts: Mapping[str, tuple[dict[str, Value], dict[str, Value]]]
     ) -> dict[str, tuple[dict[str, Value], dict[str, Value]]]:
         """Give the other end of the front to begin with: each of `starts`, shrunk until it costs a `SMALL` share.
 
@@ -119,7 +119,7 @@ class Plan:
 
         Args:
             surveys: Of the branches.
-            num_clips: To train on.
+            starts: As the function of that name gives them.
 
         Returns:
             As `starts`; architectures without a network that small are left out.
@@ -129,9 +129,10 @@ class Plan:
         if settings.mode != "front" or settings.train or is_few or cost is None or cost == LATENCY:
             return {}
         found = {}
-        for name, (wanted, start) in self.starts(surveys, num_clips).items():
-            priced = self.branches[name].pricer(list(self.branches[name].cost_ranges), settings.precision)
-            limit = SMALL * getattr(price(self.branches[name].config(start), settings.precision), cost)
+        for name, (wanted, start) in starts.items():
+            names = list(self.branches[name].cost_ranges)
+            priced = self.branches[name].pricer(names, settings.precision)
+            limit = SMALL * getattr(priced([start[each] for each in names]), cost)
             for network in surveys[name].by_distance(start):
                 if getattr(priced(list(network.values())), cost) <= limit:
                     found[name] = wanted, {**start, **network}

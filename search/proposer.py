@@ -111,8 +111,9 @@ class Proposer:
             if ORIGIN in trial.user_attrs and trial.user_attrs.get(REJECTED, {}).get("kind") != "interrupted"
         ]
         started = {(origin["kind"], origin[ARCHITECTURE]) for origin in asked if ARCHITECTURE in origin}
-        for kind, starts in ((PUBLISHED, self.plan.starts), (SMALL, self.plan.small_starts)):
-            for name, (wanted, start) in starts(self.surveys, num_clips).items():
+        published = self.plan.starts(self.surveys, num_clips)
+        for kind, starts in ((PUBLISHED, published), (SMALL, self.plan.small_starts(self.surveys, published))):
+            for name, (wanted, start) in starts.items():
                 if (kind, name) not in started:
                     self._enqueue(kind, name, wanted, start)
         self._enqueue_others([origin["place"] for origin in asked if origin["kind"] == START])

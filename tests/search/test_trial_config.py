@@ -50,7 +50,8 @@ def test_the_first_configurations_of_every_space_fit(space):
 def small_starts(space, **values):
     plan = make_plan(SearchSettings(data="nowhere", space=space, **values), num_classes=10)
     surveys = plan.survey(num_drawn=2_000)
-    return plan, plan.starts(surveys, 960), plan.small_starts(surveys, 960)
+    large = plan.starts(surveys, 960)
+    return plan, large, plan.small_starts(surveys, large)
 
 
 def test_a_front_is_begun_at_its_cheap_end_too_trained_as_the_other_end_is():
