@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -290,9 +291,7 @@ def _sort_and_filter(page: Page, step: Step, go: Go) -> Iterator[Figure]:
         before = page.evaluate(first)
         step(
             times,
-            lambda order=order: page.evaluate(  # type: ignore[misc]
-                f"(order) => {{ {key} {grid}.applyColumnState(order); }}", order
-            ),
+            partial(page.evaluate, f"(order) => {{ {key} {grid}.applyColumnState(order); }}", order),
             f"{first} !== {before!r}",
         )
     yield times.figure()
@@ -303,9 +302,7 @@ def _sort_and_filter(page: Page, step: Step, go: Go) -> Iterator[Figure]:
         shown = "[...document.querySelectorAll('#trials-grid .ag-row [col-id=state]')].map((cell) => cell.textContent)"
         step(
             times,
-            lambda filters=filters: page.evaluate(  # type: ignore[misc]
-                f"(model) => {{ {key} {grid}.setFilterModel(model); }}", filters
-            ),
+            partial(page.evaluate, f"(model) => {{ {key} {grid}.setFilterModel(model); }}", filters),
             f"(() => {{ const shown = {shown}; return shown.length && shown.every((text) => text === {state!r}) }})()",
         )
     yield times.figure()
@@ -341,7 +338,7 @@ def _open_trials(page: Page, step: Step, go: Go) -> Iterator[Figure]:
         x, y = page.evaluate(PLACE)
         page.mouse.move(x, y)
         page.locator("#front-figure .hoverlayer .hovertext").wait_for()
-        step(times, lambda x=x, y=y: page.mouse.click(x, y), DRAWN["trial"])  # type: ignore[misc]
+        step(times, partial(page.mouse.click, x, y), DRAWN["trial"])
     yield times.figure()
 
 

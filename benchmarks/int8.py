@@ -20,7 +20,8 @@ from benchmarks.figure import Figure
 from data.device import num_cores
 from data.layout import read_scenes
 from search.command_quantize import comparison_lines
-from search.export.comparison import MIXED, PTQ, QAT, Comparison, compare
+from search.export.comparison import QAT, Comparison, compare
+from search.export.files import MIXED, PTQ
 from search.export.measuring import material_for
 from search.export.reading import Export
 from search.trial_config import TrialConfig

@@ -4,6 +4,8 @@ import math
 
 from objectives.quality import Quality, Score
 
+EXPLAINED = 1.96  # standard errors; the clips alone move a figure by more in one case of twenty
+
 
 def standard_errors(quality: Quality) -> dict[str, float | None]:
     """Give the standard error of each goal of quality, by name, as the clips alone make it.

@@ -22,15 +22,13 @@ from objectives.goals import GOALS, directions, first_cost, first_quality, of_ki
 from objectives.interval import CONFIDENCE
 from objectives.quality import Quality
 from objectives.quality import figures as goals_of_quality
-from objectives.sampling_error import standard_errors
+from objectives.sampling_error import EXPLAINED, standard_errors
 from search.seeds import ASKED, CHOSEN_BY, FRONT, GROUPS, MEMBER, NEAR, NETWORK, PLACE, SEED, TRIAL, figures, title
 from search.settings import MAX_SEED, SearchSettings
 from search.study import CONFIG, DATA, FILES, QUALITY, StudyError, StudyFolder
 from search.table import study_table
 from search.user_module import file_digest
 
-# Standard errors of a difference, of which the clips alone make a larger one in one case of twenty.
-EXPLAINED = 1.96
 UNSEEN = "unseen_accuracy"
 COSTS = ("macs", "params")  # told of every member, beside those that are objectives
 

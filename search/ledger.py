@@ -260,13 +260,6 @@ class Ledger:
         return self.hopeless or self.proposer.exhausted
 
     @property
-    def epochs_in_hand(self) -> int:
-        """Epochs of the trials that are running, waiting or to be taken up."""
-        return sum(trial.epoch for trial in list(self.running.values())) + sum(
-            len(proposal.curve) for proposal in [*self._to_take_up, *self._paused()]
-        )
-
-    @property
     def num_ended(self) -> int:
         """Trials that were trained, to the end or not."""
         return sum(self.states.values()) - len(self._continued)

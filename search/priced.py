@@ -6,6 +6,7 @@ results/<study>/space.npz   a table of costs for each architecture, and the repo
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 from zipfile import BadZipFile
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from objectives.budget import LIMITS
 from objectives.cost import Cost
+from training.whole_file import write_whole
 
 FITS = "fits"
 SPACE = "space.npz"
@@ -58,10 +60,9 @@ def write_space(path: Path, surveys: Mapping[str, Priced], report: Mapping[str, 
         for name, found in surveys.items()
     }
     arrays[_REPORT] = np.array(json.dumps(report))
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    temporary.replace(path)
+    content = BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_whole(path, content.getvalue())
 
 
 def read_space(path: Path) -> tuple[dict[str, Kept], dict[str, Any]]:

@@ -349,14 +349,6 @@ def _value_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def markdown_table(rows: Rows, head: Sequence[str] | None = None) -> str:
-    """Write rows as Markdown; without `head` the first row is the head."""
-    lines = [[key, *map(str, cells)] for key, cells in rows.items()]
-    lines = [list(head), *lines] if head else lines
-    lines.insert(1, ["---"] + ["---:"] * (len(lines[0]) - 1))
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def terminal_table(rows: Rows | Lines, title: str = "", num_texts: int = 1) -> Table:
     """Arrange rows for a terminal; the first is the head.
 

@@ -5,7 +5,6 @@ Tensors are named `network.<name>`, `optimizer.<parameter index>.<name>` and, fo
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn, optim
 
 from training.kept import differences
+from training.whole_file import write_whole
 
 NETWORK = "network."
 OPTIMIZER = "optimizer."
@@ -61,17 +61,9 @@ def save_checkpoint(
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write `tensors` as safetensors, through a temporary file beside `path` that then takes its name."""
+    """Write `tensors` as safetensors, whole or not at all; the file's folder is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(save(dict(tensors), dict(metadata)))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, save(dict(tensors), dict(metadata)))
 
 
 @dataclass(frozen=True)

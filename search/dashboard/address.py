@@ -7,7 +7,7 @@
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -124,8 +124,3 @@ def spell(query: Mapping[str, str]) -> str:
     """
     parts = [f"{quote(name, safe='')}={quote(value, safe=':,.')}" for name, value in query.items() if value]
     return f"?{'&'.join(parts)}" if parts else ""
-
-
-def spell_brush(brush: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    """Write ranges as `Address.brush` reads them."""
-    return ",".join(f"{name}:{low:g}:{high:g}" for name, ranges in brush.items() for low, high in ranges)

@@ -10,12 +10,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from objectives.quality import Quality, Score
-from objectives.sampling_error import accuracy_error
+from objectives.sampling_error import EXPLAINED, accuracy_error
 from search.dashboard.colours import LIGHT, Theme
 from search.dashboard.drawn import BESIDE, ROW_PX, bar, empty_figure, modebar, stops
 from search.page import BLUE, GREY, LEGEND, SKY, VERMILION, layout
 
-EXPLAINED = 1.96  # standard errors to either side
 GROUP_TITLES = {
     "real": "real devices, in training",
     "seen": "simulated devices, in training",

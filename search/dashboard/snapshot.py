@@ -29,6 +29,7 @@ from search.preflight_page import require_room
 from search.priced import SPACE, read_space
 from search.study import StudyError, StudyFolder
 from search.table import front_table
+from training.whole_file import write_whole
 
 MAX_CURVES = 8  # networks of the front whose curves can be told apart
 MAX_REASON = 100  # characters
@@ -52,9 +53,7 @@ def write_snapshot(path: Path, folder: StudyFolder) -> None:
         raise StudyError(shown.study.problem)
     require_room(path)
     written = page_html(folder.name, "\n".join(_sections(shown)), STYLE)
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(written, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, written.encode())
 
 
 def _sections(shown: Shown) -> Iterable[str]:

@@ -81,7 +81,7 @@ def write_certificate(
     title, blocks = card(certificate, export.config)
     (folder / CARD).write_text(to_markdown(title, blocks), encoding="utf-8")
     (folder / CARD_PAGE).write_text(to_html(title, blocks), encoding="utf-8")
-    certificate["files"] = describe_files(folder, {*names, CARD, CARD_PAGE}, stored)
+    certificate["files"] = dict(sorted((certificate["files"] | describe_files(folder, {CARD, CARD_PAGE}, {})).items()))
     (folder / CERTIFICATE).write_text(json.dumps(certificate, indent=2) + "\n", encoding="utf-8")
     return certificate
 

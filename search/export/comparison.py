@@ -21,9 +21,17 @@ import torch
 from torch import Tensor, nn
 
 from objectives.quality import Quality
+from search.export.files import MIXED, PTQ
 from search.export.folding import plain_network
-from search.export.int8 import DEFAULT_METHOD, calibration_clips, choose_float_layers, write_int8
-from search.export.onnx_files import write_model
+from search.export.int8 import (
+    DEFAULT_METHOD,
+    calibrated_ranges,
+    calibration_clips,
+    choose_float_layers,
+    int8_proto,
+    write_int8,
+)
+from search.export.onnx_files import write_model, write_proto
 from search.export.reading import Export
 from search.export.running import load_onnx
 from search.export.stored import Stored, read_stored
@@ -31,7 +39,7 @@ from training.loop import TrainingRun
 from training.material import Material
 from training.recipe import Recipe
 
-FP32, PTQ, MIXED, QAT = "fp32", "ptq", "mixed", "qat"
+FP32, QAT = "fp32", "qat"
 VARIANTS = (FP32, PTQ, MIXED, QAT)
 TUNED_EPOCHS = 10
 TUNED_RATE = 0.1  # times the learning rate that the network was trained with
@@ -118,9 +126,10 @@ def compare(
     paths = {name: folder / f"{name}.onnx" for name in VARIANTS}
     write_model(paths[FP32], plain)
     say("calibrating")
-    write_int8(paths[PTQ], plain, clips, method=method)
-    float_layers = choose_float_layers(plain, clips, method)
-    write_int8(paths[MIXED], plain, clips, float_layers, method)
+    ranges = calibrated_ranges(plain, clips, method)
+    write_proto(paths[PTQ], int8_proto(plain, ranges))
+    float_layers = choose_float_layers(plain, clips, ranges)
+    write_proto(paths[MIXED], int8_proto(plain, ranges, float_layers))
     tuned = export if export.quantizer is not None else tune(plain, material, epochs, say)
     write_int8(paths[QAT], tuned, clips)
     say("measuring")

@@ -9,9 +9,9 @@ from torch import Tensor
 from search.export.certificate import WEIGHTS
 from search.export.executorch_file import write_program
 from search.export.files import INT8, MIXED, MODEL, NONE, PIPELINE, PROGRAM, PTQ
-from search.export.int8 import calibration_clips, choose_float_layers, write_int8
+from search.export.int8 import calibrated_ranges, calibration_clips, choose_float_layers, int8_proto
 from search.export.measuring import measure
-from search.export.onnx_files import NotExpressibleError, write_model, write_pipeline
+from search.export.onnx_files import NotExpressibleError, write_model, write_pipeline, write_proto
 from search.export.opening import open_file
 from search.export.progress import Say
 from search.export.reading import Export, read_export
@@ -65,10 +65,10 @@ def _round(
     folder: Path, export: Export, material: Material, judges: np.ndarray, int8: str, clips: list[Tensor], say: Say
 ) -> list[str]:
     """Write the network rounded to int8; give what there is to note of it."""
-    path = folder / INT8
+    path, ranges = folder / INT8, calibrated_ranges(export, clips)
     if int8 != MIXED:
         say(f"writing {INT8}")
-        write_int8(path, export, clips)
+        write_proto(path, int8_proto(export, ranges))
         if int8 == PTQ:
             return []
         some = judges[np.linspace(0, len(judges) - 1, min(MAX_JUDGED, len(judges))).astype(int)]
@@ -80,7 +80,7 @@ def _round(
         if plain - rounded <= MAX_LOST:
             return []
     say("looking for the layers that rounding costs most")
-    kept = choose_float_layers(export, clips)
+    kept = choose_float_layers(export, clips, ranges)
     say(f"writing {INT8}, {', '.join(kept) or 'no layer'} in fp32")
-    write_int8(path, export, clips, kept)
+    write_proto(path, int8_proto(export, ranges, kept))
     return [f"{INT8} keeps layers in fp32 that rounding costs most: {', '.join(kept)}."] if kept else []

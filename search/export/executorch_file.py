@@ -11,7 +11,6 @@ Shape letters: B batch, C channels, F mel bins, T frames, K classes.
 """
 
 import importlib.util
-import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from search.export.files import PROGRAM
 from search.export.folding import folded_network
 from search.trial_config import TrialConfig
 from training.checkpoint import CheckpointError
+from training.whole_file import write_whole
 
 if TYPE_CHECKING:
     from search.export.reading import Export
@@ -68,12 +68,7 @@ def write_program(path: Path, export: "Export", clips: Iterable[Tensor] | None =
             network = _rounded(network, clip, clips)
         lowered = to_edge_transform_and_lower(torch.export.export(network, clip), partitioner=[XnnpackPartitioner()])
         program = lowered.to_executorch()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(program.buffer)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, program.buffer)
 
 
 def _rounded(network: nn.Module, clip: tuple[Tensor], clips: Iterable[Tensor]) -> nn.Module:

@@ -154,7 +154,7 @@ def calibrated_ranges(export: Export, clips: Iterable[Tensor], method: str = DEF
     return spans
 
 
-def choose_float_layers(export: Export, clips: Iterable[Tensor], method: str = DEFAULT_METHOD) -> tuple[str, ...]:
+def choose_float_layers(export: Export, clips: Sequence[Tensor], ranges: Ranges) -> tuple[str, ...]:
     """Choose the layers that are to stay in fp32: as few as have int8 tell nearly the same as fp32.
 
     Layers are ranked by what rounding each alone costs: the divergence of the class probabilities from those of fp32.
@@ -162,23 +162,22 @@ def choose_float_layers(export: Export, clips: Iterable[Tensor], method: str = D
 
     Args:
         export: The network.
-        clips: As `write_int8` takes them.
-        method: Of `METHODS`.
+        clips: Batches of log-mel (B, C, F, T), training clips alone.
+        ranges: Of what each layer hears, as `calibrated_ranges` gives them.
 
     Returns:
         Their names, the costliest first; none where int8 costs little.
     """
-    kept = list(clips)
     network = plain_network(export.network, export.config)
     quantizer = Quantizer(network, export.config.input_shape)
-    quantizer.load(calibrated_ranges(export, kept, method))
+    quantizer.load(ranges)
     names = list(quantizer.tensors())
-    expected = _answers(network, kept)
+    expected = _answers(network, clips)
 
     def rounded(only: Collection[str]) -> Tensor:
         quantizer.attach(only)
         try:
-            return _answers(network, kept)
+            return _answers(network, clips)
         finally:
             quantizer.detach()
 

@@ -14,7 +14,6 @@ Shape letters: B batch, S samples, C channels, F mel bins, T frames, K classes, 
 
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from search.export.folding import folded_network
 from search.export.onnx_front_end import FRONT_END, front_end_graph
 from search.export.reading import Export
 from search.export.running import pipeline_session
+from training.whole_file import write_whole
 
 LOG_MEL, LOGITS = "log_mel", "logits"
 WAVEFORMS, PROBABILITIES = "waveforms", "probabilities"
@@ -186,14 +186,9 @@ def _sounds(length: int, rate_hz: int) -> torch.Tensor:
 
 
 def write_proto(path: Path, model: ModelProto) -> None:
-    """Write a model at once: through a file beside `path` that then takes its name."""
+    """Write a model, whole or not at all."""
     onnx.checker.check_model(model, full_check=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, model.SerializeToString(deterministic=True))
 
 
 def _describe(model: ModelProto, export: Export) -> None:

@@ -14,7 +14,6 @@ from search.submission.violation import Violation
 BLOCKS = ("submission", "system", "results")
 AUTHOR = ("lastname", "firstname", "email", "affiliation")
 DATASET = ("name", "url", "total_audio_length")
-SCORE = ("accuracy", "logloss")
 # Key of the block complexity -> what a budget calls it.
 COMPLEXITY = {"total_model_size": "size_bytes", "total_parameters": "params", "macs": "macs"}
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")

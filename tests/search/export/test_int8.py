@@ -134,11 +134,13 @@ def test_the_layer_that_rounding_ruins_is_the_first_to_stay_in_fp32(plain, monke
     with torch.inference_mode():
         torch.testing.assert_close(network(clips[0]), plain.network(clips[0]), atol=1e-3, rtol=1e-3)
     monkeypatch.setattr(int8, "MAX_CHANGED", -1.0)  # no file is good enough
-    chosen = choose_float_layers(replace(plain, network=network), clips)
+    export = replace(plain, network=network)
+    ranges = calibrated_ranges(export, clips)
+    chosen = choose_float_layers(export, clips, ranges)
     assert chosen[0] == spoilt
     assert len(chosen) == len(Quantizer(network, plain.config.input_shape).layers) // 2
     monkeypatch.setattr(int8, "MAX_CHANGED", 1.0)  # any is
-    assert choose_float_layers(replace(plain, network=network), clips) == ()
+    assert choose_float_layers(export, clips, ranges) == ()
 
 
 def test_the_same_weights_and_clips_give_the_same_bytes(plain, tmp_path):
