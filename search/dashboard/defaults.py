@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from search.dashboard.exporting import environment, scenefront
+from search.own_process import environment, module_command
 
 MAX_WAIT_S = 120
 
@@ -41,7 +41,7 @@ class Defaults:
         found: Mapping[str, Any] = {}
         try:
             asked = subprocess.run(  # noqa: S603 - this program, and no shell
-                scenefront("price", "--json", *own, "--", architecture),
+                module_command("search", "price", "--json", *own, "--", architecture),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,

@@ -1,14 +1,12 @@
 """`scenefront export` as a process of its own: the dashboard has no torch, and a page does not wait for it."""
 
-import os
 import shlex
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-import search
+from search.own_process import environment, module_command
 from search.study import StudyFolder
 
 FOLDER = "exports"  # in the folder that the dashboard was started in, as the command's own
@@ -101,18 +99,9 @@ class Exports:
 
 def export_command(folder: StudyFolder, number: int) -> list[str]:
     """Give the command that exports a trial; the study's name is never taken for a flag."""
-    return scenefront("export", "--results", str(folder.path.parent), "--trial", str(number), "--", folder.name)
-
-
-def scenefront(*arguments: str) -> list[str]:
-    """Give a command of this program, for a process of its own that looks for its modules nowhere else."""
-    return [sys.executable, "-P", "-m", "search", *arguments]
-
-
-def environment() -> dict[str, str]:
-    """Give the environment in which `scenefront` finds this program, wherever it is started."""
-    root = str(Path(search.__file__).parent.parent)
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
+    return module_command(
+        "search", "export", "--results", str(folder.path.parent), "--trial", str(number), "--", folder.name
+    )
 
 
 def train_command(folder: StudyFolder, data: str, number: int) -> str:

@@ -4,7 +4,6 @@ python -m search.export.benching EXPORT [ARCHITECTURE_FILE]      prints JSON
 """
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -17,11 +16,11 @@ import numpy as np
 import psutil
 import torch
 
-import search
 from search.architecture_file import use_architecture_file
 from search.export.certificate import ExportError
 from search.export.opening import open_export
 from search.inference import WINDOW_S, Listener
+from search.own_process import environment, module_command
 from training.latency import time_calls, using_threads
 
 CALLS = 201  # that count of each part, so that the median is one of them
@@ -43,13 +42,11 @@ def bench(path: Path, architecture_file: Path | None = None) -> dict[str, Any]:
     Raises:
         ExportError: It cannot be run; says why.
     """
-    asked = [sys.executable, "-P", "-m", "search.export.benching", str(path)]
-    asked += [str(architecture_file)] * (architecture_file is not None)
-    root = str(Path(search.__file__).parent.parent)
+    own = [] if architecture_file is None else [str(architecture_file)]
     told = subprocess.run(  # noqa: S603 - this program, and no shell
-        asked, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
-             "OMP_NUM_THREADS": str(THREADS)},
+        module_command("search.export.benching", str(path), *own),
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        env={**environment(), "OMP_NUM_THREADS": str(THREADS)},
     )  # fmt: skip
     if told.returncode:
         raise ExportError(told.stderr.strip().splitlines()[-1] if told.stderr.strip() else f"{path} cannot be run")

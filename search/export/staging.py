@@ -4,15 +4,14 @@ Everything is written to a hidden folder inside of it first. Then the certificat
 moved, and the new certificate is the last of them.
 """
 
-import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from data.store import NO_SPACE
 from search.export.certificate import CERTIFICATE, CONFIG, OF_BEFORE, WEIGHTS, ExportError, read_certificate
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UNFINISHED = ".unfinished-export"
 OLD_FILES = (OF_BEFORE, "report.md")  # of format 1, which an export of today replaces
 
@@ -66,7 +65,7 @@ def staged(target: Path) -> Iterator[Path]:
         yield stage
         _install(stage, target)
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in NO_SPACE:
             raise
         raise ExportError(f"{target} cannot be written: {error.strerror}; make room, then export again") from error
     finally:
