@@ -20,8 +20,8 @@ from benchmarks.figure import Figure
 from data.device import num_cores
 from data.layout import read_scenes
 from search.command_quantize import comparison_lines
-from search.export.comparison import QAT, Comparison, compare
-from search.export.files import MIXED, PTQ
+from search.export.comparison import Comparison, compare
+from search.export.files import MIXED, PTQ, QAT
 from search.export.measuring import material_for
 from search.export.reading import Export
 from search.trial_config import TrialConfig
@@ -121,11 +121,8 @@ def run_all(data: Path, names: Sequence[str], epochs: int, kept: Path) -> Iterat
 
 def page(found: Mapping[str, Comparison], told: str) -> str:
     """Write the table: for each network its variants."""
-    head = [
-        "network", "variant", "fp32 layers", "macro accuracy", "points lost", "log loss", "other class", "weights",
-        "with biases, norms", "scales", "file",
-    ]  # fmt: skip
-    lines = ["# What int8 costs", "", told, "", f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    head, *_ = comparison_lines(next(iter(found.values())))
+    lines = ["# What int8 costs", "", told, "", f"| network | {' | '.join(head)} |", f"|{'---|' * (len(head) + 1)}"]
     for name, comparison in found.items():
         lines += [f"| {name} | {' | '.join(line)} |" for line in comparison_lines(comparison)[1:]]
     return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from search.console import err, out
-from search.export.files import INT8
+from search.export.files import FP32, INT8, METHODS, QAT, TUNED_EPOCHS, VARIANTS
 from search.names import counted
 from search.options import (
     architecture_file_option,
@@ -23,8 +23,6 @@ from search.report import terminal_table
 if TYPE_CHECKING:
     from search.export.comparison import Comparison, Variant
 
-KEPT = ("ptq", "mixed", "qat")
-
 
 @click.command()
 @click.argument("folder", type=path_type, metavar="EXPORT")
@@ -32,12 +30,14 @@ KEPT = ("ptq", "mixed", "qat")
 @split_option
 @cache_option
 @impulse_responses_option
-@click.option("--epochs", type=click.IntRange(1), default=10, show_default=True, help="Of training for int8.")
+@click.option("--epochs", type=click.IntRange(1), default=TUNED_EPOCHS, show_default=True, help="Of training for int8.")
 @click.option(
-    "--method", type=click.Choice(("min-max", "percentile")), default="min-max", show_default=True,
+    "--method", type=click.Choice(METHODS), default=METHODS[0], show_default=True,
     help="How ranges are calibrated.",
 )  # fmt: skip
-@click.option("--keep", type=click.Choice(KEPT), help="Make this one the export's model.int8.onnx. [default: none]")
+@click.option(
+    "--keep", type=click.Choice(VARIANTS[1:]), help="Make this one the export's model.int8.onnx. [default: none]"
+)
 @architecture_file_option
 @json_option
 def quantize(
@@ -74,7 +74,7 @@ def _notes(kept: "Variant", epochs: int) -> list[str]:
     """Say on the export's card what was done beyond rounding."""
     if kept.float_layers:
         return [f"{INT8} keeps layers in fp32 that rounding costs most: {', '.join(kept.float_layers)}."]
-    return [f"{INT8} was trained for int8, {counted(epochs, 'epoch')} more than the rest."] * (kept.name == "qat")
+    return [f"{INT8} was trained for int8, {counted(epochs, 'epoch')} more than the rest."] * (kept.name == QAT)
 
 
 def comparison_lines(comparison: "Comparison") -> list[list[str]]:
@@ -86,7 +86,7 @@ def comparison_lines(comparison: "Comparison") -> list[list[str]]:
     lines = [
         [
             each.name,
-            ", ".join(each.float_layers) or ("all" if each.name == "fp32" else "none"),
+            ", ".join(each.float_layers) or ("all" if each.name == FP32 else "none"),
             f"{each.quality.macro_accuracy:.1%}",
             f"{100 * each.lost:.1f} ± {100 * each.lost_half:.1f}",
             f"{each.quality.log_loss:.3f}",

@@ -21,10 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from objectives.quality import Quality
-from search.export.files import MIXED, PTQ
+from search.export.files import FP32, METHODS, MIXED, PTQ, QAT, TUNED_EPOCHS, VARIANTS
 from search.export.folding import plain_network
 from search.export.int8 import (
-    DEFAULT_METHOD,
     calibrated_ranges,
     calibration_clips,
     choose_float_layers,
@@ -39,9 +38,6 @@ from training.loop import TrainingRun
 from training.material import Material
 from training.recipe import Recipe
 
-FP32, QAT = "fp32", "qat"
-VARIANTS = (FP32, PTQ, MIXED, QAT)
-TUNED_EPOCHS = 10
 TUNED_RATE = 0.1  # times the learning rate that the network was trained with
 NORMAL_95 = statistics.NormalDist().inv_cdf(0.975)  # half of the width of a 95 % interval, in standard deviations
 CPU = torch.device("cpu")
@@ -107,7 +103,7 @@ def compare(
     folder: Path,
     *,
     epochs: int = TUNED_EPOCHS,
-    method: str = DEFAULT_METHOD,
+    method: str = METHODS[0],
     say: Callable[[str], None] = lambda _: None,
 ) -> Comparison:
     """Write a network each way and measure each file.
@@ -118,7 +114,7 @@ def compare(
         material: Clips, with the network's scenes in its order, and impulse responses if it is to be trained with them.
         folder: Where the files are written.
         epochs: That the network is trained for int8.
-        method: How ranges are calibrated, of `search.export.int8.METHODS`.
+        method: How ranges are calibrated, of `METHODS`.
         say: Told what is done.
     """
     plain = replace(export, network=plain_network(export.network, export.config), quantizer=None)

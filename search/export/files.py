@@ -9,6 +9,11 @@ NETWORKS = (WEIGHTS, MODEL, PIPELINE, INT8, PROGRAM)  # what answers, and is mea
 # it costs little, else the second.
 PTQ, MIXED, NONE, AUTO = "ptq", "mixed", "none", "auto"
 INT8_CHOICES = (AUTO, PTQ, MIXED, NONE)
+# Ways to int8 that are compared, beside the network in fp32; qat: trained for it, for some epochs more.
+FP32, QAT = "fp32", "qat"
+VARIANTS = (FP32, PTQ, MIXED, QAT)
+TUNED_EPOCHS = 10
+METHODS = ("min-max", "percentile")  # of calibration, the default first
 WHAT = {
     CONFIG: "network, front end, recipe and classes",
     WEIGHTS: "parameters and running statistics",

@@ -35,6 +35,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
 from onnxruntime.quantization.calibrate import create_calibrator
 from torch import Tensor
 
+from search.export.files import METHODS
 from search.export.folding import plain_network
 from search.export.onnx_files import LOG_MEL, model_proto, write_proto
 from search.export.reading import Export
@@ -45,8 +46,8 @@ from training.quantization import Quantizer, activation_scale
 # By the divergence from fp32 on the evaluation clips of networks trained there: isotropic 0.0028 and 0.0035, TF-SepNet
 # 0.0012 and 0.0029, CP-Mobile 0.0017 and 0.0016. The runtime's third, entropy, cut nothing off: it gave the ranges of
 # min-max.
-METHODS = {"min-max": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
-DEFAULT_METHOD = "min-max"
+METHOD_OF = dict(zip(METHODS, (CalibrationMethod.MinMax, CalibrationMethod.Percentile), strict=True))
+DEFAULT_METHOD = METHODS[0]
 PERCENTILE = 99.99  # of what a layer hears, for the method of that name
 CALIBRATION_CLIPS, CALIBRATION_BATCH = 256, 32
 LAYERS = ("Conv", "Gemm")
@@ -139,7 +140,7 @@ def calibrated_ranges(export: Export, clips: Iterable[Tensor], method: str = DEF
         path = Path(folder) / "model.onnx"
         onnx.save_model(model, path)
         calibrator = create_calibrator(
-            path, list(LAYERS), str(Path(folder) / "watched.onnx"), METHODS[method], extra_options=options
+            path, list(LAYERS), str(Path(folder) / "watched.onnx"), METHOD_OF[method], extra_options=options
         )
         with redirect_stdout(StringIO()):  # it tells its progress there
             calibrator.collect_data(_Reader(kept))

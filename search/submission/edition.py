@@ -1,7 +1,7 @@
 """What a package of a challenge's edition must hold, as plain values. Needs no torch.
 
-Source: DCASE 2024 task 1, the pages on submission and the template of the meta file: sizes are told in bytes,
-accuracies in percent, and the overall accuracy is the mean of the classes'.
+Source: DCASE 2024 task 1, the form of its submissions. Its template of the meta file was not at hand: that sizes are
+told in bytes, accuracies in percent, and the overall accuracy as the mean of the classes' is how its results are told.
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from data.layout import read_scenes
-from search.export.comparison import VARIANTS, compare, tune, tuning_recipe
+from search.export.comparison import compare, tune, tuning_recipe
+from search.export.files import VARIANTS
 from search.export.measuring import material_for
 from search.export.reading import Export
 from search.trial_config import TrialConfig
