@@ -49,32 +49,37 @@ WATCH = """(() => {
     }
     const frame = () => new Promise(requestAnimationFrame);
     window.whenDrawn = async (text) => {
-        const isTrue = new Function(`return (${text})`);
+        const isTrue = new Function(`return (${text})`), end = performance.now() + TIMEOUT;
         while (!isTrue()) {
+            if (performance.now() > end) {
+                throw new Error(`it never came to be: ${text}`);
+            }
             await frame();
         }
         await frame();
         await frame();
         return [performance.now(), began];
     };
-})();"""
+})();""".replace("TIMEOUT", f"{1000 * TIMEOUT_S:.0f}")
 PLOT = "document.querySelector('#{} .js-plotly-plot')"
 FRONT = PLOT.format("front-figure")
 TEXT = "(document.querySelector('{}')?.textContent ?? '')"
 ROWS = "document.querySelectorAll('#trials-grid .ag-center-cols-container .ag-row .ag-cell').length"
-# What each view is not whole without.
-DRAWN = {
+ON_SCREEN = "[...document.querySelectorAll('main .later')].filter((at) => at.getBoundingClientRect().top < innerHeight)"
+# What each view is not whole without, beside the figures on the screen.
+SHOWN = {
     "home": "document.querySelectorAll('#home-studies tbody tr').length === 3",
     "front": f"{FRONT}?.querySelector('.scatterlayer .point') && {TEXT.format('#front-table tbody')}",
-    "search": "document.querySelector('#search-hypervolume .scatterlayer .trace')"
-    " && document.querySelector('#search-importance-figure .bars')",
+    "search": "document.querySelector('#search-states .bars') && document.querySelector('#search-importance .later')",
     "trials": f"{ROWS} > 0",
     "compare": "document.querySelector('#compare-curves .scatterlayer .trace')",
-    "space": "document.querySelectorAll('main.space .main-svg').length > 0",
-    "trial": "document.querySelector('#trial-layers-figure .bars')"
-    " && document.querySelector('#trial-curve .scatterlayer .trace')",
+    "space": "document.querySelector('main.space .main-svg')",
+    "trial": "document.querySelector('#trial-curve .scatterlayer .trace')",
 }
-LINES = "document.querySelector('#search-parallel .parcoords .axis-brush')"  # drawn by WebGL, after all else
+DRAWN = {
+    view: f"{text} && {ON_SCREEN}.every((each) => each.querySelector('.main-svg'))" for view, text in SHOWN.items()
+}
+LINES = "document.querySelector('#search-parallel .parcoords .axis-brush')"  # drawn by WebGL, when they are scrolled to
 # Where the mark of the front that the best network has stands on the screen.
 PLACE = f"""() => {{
     const drawn = {FRONT}, trace = drawn._fullData.find((each) => each.meta === "front");
@@ -200,7 +205,6 @@ def _first_views(browser: Browser, address: str) -> Iterator[Figure]:
     number = ""
     for view, drawn in DRAWN.items():
         times = Times(f"first view of {COUNTS[0]:,} trials: {view}", FIRST_VIEW_GOAL_S)
-        lines = Times("the same, with the lines of the trained networks", None)
         path = {"home": "/", "trial": f"/{LARGEST}/trial/{number}"}.get(view, f"/{LARGEST}/{view}")
         for is_counted in (False, *[True] * ROUNDS):
             context = browser.new_context(viewport=SIZE)  # a cache of its own
@@ -210,16 +214,10 @@ def _first_views(browser: Browser, address: str) -> Iterator[Figure]:
             ended, _ = page.evaluate("(text) => whenDrawn(text)", drawn)
             if is_counted:
                 times.add(ended, _used_s() - used)
-            if view == "search":
-                ended, _ = page.evaluate("(text) => whenDrawn(text)", LINES)
-                if is_counted:
-                    lines.add(ended, _used_s() - used)
             if view == "front":
                 number = page.locator("#front-table tbody th").first.inner_text()
             context.close()
         yield times.figure()
-        if lines.seconds:
-            yield lines.figure()
 
 
 def _page(page: Page) -> Page:
@@ -309,23 +307,35 @@ def _sort_and_filter(page: Page, step: Step, go: Go) -> Iterator[Figure]:
 
 
 def _brush(page: Page, step: Step, go: Go) -> Iterator[Figure]:
-    go("search")()
-    page.evaluate("(text) => whenDrawn(text)", LINES)
+    times = Times("the lines of the trained networks, when they are scrolled to", STEP_GOAL_S)
+    for _ in range(ROUNDS):
+        go("compare")()
+        page.evaluate("(text) => whenDrawn(text)", DRAWN["compare"])
+        go("search")()
+        page.evaluate("(text) => whenDrawn(text)", DRAWN["search"])
+        page.wait_for_timeout(2 * REST_MS)
+        step(times, partial(page.keyboard.press, "End"), LINES)
+    yield times.figure()
     page.wait_for_timeout(2 * REST_MS)
     times = Times("a brush on an axis, until it filters the trials", STEP_GOAL_S)
-    box = page.locator("#search-parallel .parcoords .axis-brush .background").first.bounding_box()
+    axis = page.locator("#search-parallel .parcoords .axis-brush .background").first
+    axis.scroll_into_view_if_needed()
+    box = axis.bounding_box()
     assert box is not None
     across = box["x"] + box["width"] / 2
+
+    def drag() -> None:
+        page.mouse.move(across, box["y"] + box["height"] * 0.1)
+        page.mouse.down()
+        page.mouse.move(across, box["y"] + box["height"] * 0.5, steps=3)
+        page.mouse.up()
+
+    def clear() -> None:
+        page.mouse.click(across, box["y"] + box["height"] * 0.8)
+
     for place in range(ROUNDS):
         told = page.evaluate(TEXT.format("#search-filter"))
-
-        def drag(place: int = place) -> None:
-            page.mouse.move(across, box["y"] + box["height"] * (0.2 + 0.02 * place))
-            page.mouse.down()
-            page.mouse.move(across, box["y"] + box["height"] * (0.7 + 0.02 * place), steps=3)
-            page.mouse.up()
-
-        step(times, drag, f"{TEXT.format('#search-filter')} !== {told!r}")
+        step(times, clear if place % 2 else drag, f"{TEXT.format('#search-filter')} !== {told!r}")
     yield times.figure()
 
 

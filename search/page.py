@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import plotly.graph_objects as go
+import plotly.io
 
 ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
@@ -23,6 +24,19 @@ CONFIG = {
     "plotlyServerURL": "",
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
+# What a plot is where it says nothing. Plotly's own templates are of every kind of plot; in each figure they cost more
+# than what it shows.
+TEMPLATE = "scenefront"
+plotly.io.templates[TEMPLATE] = go.layout.Template(
+    layout={
+        "autotypenumbers": "strict",  # a text of digits is a text
+        "hovermode": "closest",
+        "hoverlabel": {"align": "left"},
+        "xaxis": {"automargin": True, "title": {"standoff": 15}},
+        "yaxis": {"automargin": True, "title": {"standoff": 15}},
+    }
+)
+plotly.io.templates.default = TEMPLATE
 LEGEND = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
 
 
@@ -77,13 +91,11 @@ PAPER = Theme(
 def layout(theme: Theme = PAPER, **more: Any) -> dict[str, Any]:
     """Give the layout that all plots share, with `more`."""
     return {
-        "template": "plotly_white",
         "paper_bgcolor": theme.surface,
         "plot_bgcolor": theme.surface,
         "font": {"family": "system-ui, sans-serif", "size": 14, "color": theme.text},
         "margin": {"l": 10, "r": 10, "t": 36, "b": 10},
-        "hoverlabel": {"align": "left", "bgcolor": theme.surface, "font": {"color": theme.text}},
-        "hovermode": "closest",
+        "hoverlabel": {"bgcolor": theme.surface, "font": {"color": theme.text}},
         **more,
     }
 

@@ -47,7 +47,7 @@ from search.report import (
     time_lines,
 )
 
-MAX_DRAWN = 2_000  # points of one architecture
+MAX_DRAWN = 1_500  # points of one architecture
 MAX_DRAWN_IN_ALL = 8_000
 MIN_FITTING = 200  # of them that fit, where that many do: a rare network is seen all the same
 NUM_BINS = 60

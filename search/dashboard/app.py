@@ -26,6 +26,7 @@ from search.dashboard.views import VIEWS, downloads, heading
 
 INTERVAL_MS = 3_000
 OF_STUDY = (*TITLES, TRIAL)  # views with the heading of a study
+BRUSHED = ("search-parallel",)  # figures on whose axes a brush is drawn
 ASSETS = "_assets"  # a study is rather called assets
 
 
@@ -219,9 +220,23 @@ def _plain(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _digests(parts: Mapping[str, Any]) -> dict[str, str]:
-    """Tell whether parts are the same by short texts."""
-    written = {name: json.dumps(part, cls=plotly.utils.PlotlyJSONEncoder) for name, part in parts.items()}
+    """Tell whether parts are the same by short texts, but for a brush: it is drawn in the figure that has it."""
+    told = {name: _unbrushed(part) if name in BRUSHED else part for name, part in parts.items()}
+    written = {name: json.dumps(part, cls=plotly.utils.PlotlyJSONEncoder) for name, part in told.items()}
     return {name: hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for name, text in written.items()}
+
+
+def _unbrushed(figure: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what tells a figure of parallel axes of its brush."""
+    lines = [
+        {**trace, "dimensions": [_without("constraintrange", axis) for axis in trace.get("dimensions", ())]}
+        for trace in figure["data"]
+    ]
+    return {**figure, "data": lines, "layout": _without("uirevision", figure["layout"])}
+
+
+def _without(name: str, described: Mapping[str, Any]) -> dict[str, Any]:
+    return {other: value for other, value in described.items() if other != name}
 
 
 def _tell_versions(app: dash.Dash, shared: Shared) -> None:

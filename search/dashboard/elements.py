@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from dash import ClientsideFunction, dcc, html
 from dash.development.base_component import Component
 
+from search.dashboard.later import Later
 from search.dashboard.shared import Shown
 from search.dashboard.still import Still
 from search.page import CONFIG
@@ -27,7 +28,9 @@ def aria(**names: str) -> dict[str, Any]:
     return {f"aria-{name}": value for name, value in names.items()}
 
 
-def graph(name: str, figure: go.Figure, label: str, *, height: str = "26rem", least: str = "0") -> html.Div:
+def graph(
+    name: str, figure: go.Figure, label: str, *, height: str = "26rem", least: str = "0", is_heavy: bool = False
+) -> html.Div:
     """Give a figure with a name for those who do not see it; one that knows its height has that.
 
     Args:
@@ -36,18 +39,15 @@ def graph(name: str, figure: go.Figure, label: str, *, height: str = "26rem", le
         label: What it shows.
         height: As CSS has it.
         least: The width below which it scrolls in itself.
+        is_heavy: It takes long to draw, and is drawn only when it comes near the screen.
     """
     height = height if figure.layout.height is None else f"{figure.layout.height}px"
-    drawn = dcc.Graph(
-        id=name,
-        figure=figure,
-        responsive=True,
-        config=GRAPH,  # type: ignore[arg-type]
-        style={"height": height, "minWidth": least},
-    )
+    size = {"height": height, "minWidth": least}
+    drawn = dcc.Graph(id=name, figure=figure, responsive=True, config=GRAPH, style=size)  # type: ignore[arg-type]
+    later = Later(drawn, name, size, is_heavy=is_heavy)
     saved: dict[str, Any] = {"data-save": name}
     save = html.Button("PNG", className="save", title="Save as PNG", **aria(label=f"Save as PNG: {label}"), **saved)
-    return html.Div([html.Div(drawn, className="scroll"), save], role="group", className="figure", **aria(label=label))
+    return html.Div([html.Div(later, className="scroll"), save], role="group", className="figure", **aria(label=label))
 
 
 def table(

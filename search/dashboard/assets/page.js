@@ -42,6 +42,9 @@
   function save(button) {
     const drawn = document.querySelector(`#${button.dataset.save} .js-plotly-plot`);
     const filename = [document.querySelector("h1").textContent, button.dataset.save].join("-").replace(/[^\w.-]+/g, "_");
+    if (!drawn) {
+      return;
+    }
     const { offsetWidth: width, offsetHeight: height } = drawn;
     window.Plotly.downloadImage(drawn, { format: "png", scale: 2, filename, width, height });
   }
@@ -79,7 +82,7 @@
 
   // Scripts that Dash would ask for only when they are drawn with, and then one after the other.
   const SUITE = "/_dash-component-suites/dash/dcc/async-";
-  const DRAWING = ["graph", "slider", "dropdown"];
+  const CONTROLS = ["slider", "dropdown"]; // of the front alone
   const reading = {};
   function readScript(src) {
     reading[src] ??= new Promise((resolve, reject) => {
@@ -89,9 +92,19 @@
   }
 
   function readDrawing() {
-    readScript(document.querySelector("link[rel=preload][as=script]").href);
-    DRAWING.forEach((name) => readScript(`${SUITE}${name}.js`));
+    // by itself Plotly draws with twice the pixels of the screen on the graphics card, or without one
+    readScript(document.querySelector("link[rel=preload][as=script]").href).then(() =>
+      window.Plotly.setPlotConfig({ plotGlPixelRatio: Math.max(1, devicePixelRatio) }),
+    );
+    readScript(`${SUITE}graph.js`);
   }
+  function readControls() {
+    CONTROLS.forEach((name) => readScript(`${SUITE}${name}.js`));
+  }
+
+  const CALM_MS = 1500; // after a view was opened, until what it does not show is made ready
+  const NEAR = "5%"; // of the screen above or below it
+  const isOf = (view) => location.pathname.endsWith(`/${view}`);
 
   // The grid is large, and of one view alone.
   function readGrid() {
@@ -109,11 +122,13 @@
       return no();
     }
     if (!opened) {
-      setTimeout(readDrawing, 0);
+      setTimeout(readDrawing, location.pathname === "/" || isOf("trials") ? CALM_MS : 0);
+      setTimeout(readControls, isOf("front") ? 0 : CALM_MS);
     }
     opened = asked;
+    calm = new Promise((go) => setTimeout(go, CALM_MS));
     document.getElementById("page").setAttribute("aria-busy", "true");
-    if (location.pathname.endsWith("/trials")) {
+    if (isOf("trials")) {
       await readGrid();
     }
     return { path: location.pathname, search: location.search, theme: name };
@@ -164,7 +179,21 @@
     return opened === asked ? { ...query, search } : no();
   }
 
-  // Parallel coordinates: the ranges that are brushed, by column.
+  // Parallel coordinates: Plotly lets a brush on an axis with texts end only near a tick. Of words that is right.
+  document.addEventListener(
+    "mousedown",
+    (event) => {
+      const brush = event.target.closest && event.target.closest("#search-parallel .axis-brush");
+      const axis = brush && brush.__data__;
+      if (axis) {
+        const [{ dimensions, meta }] = document.querySelector("#search-parallel .js-plotly-plot").data;
+        axis.ordinal = meta.words.includes(dimensions[axis.visibleIndex].name);
+      }
+    },
+    true,
+  );
+
+  // The ranges that are brushed, by column.
   function brush(_, query) {
     const drawn = document.querySelector("#search-parallel .js-plotly-plot");
     if (!_ || !drawn || !drawn.data.length) {
@@ -191,12 +220,6 @@
     remember(query.path, search, "brush");
     opened = `${query.theme} ${query.path}${search}`;
     return { ...query, search, kept: { ...query.kept, brush: ranges.join(",") } };
-  }
-
-  // What takes long to draw is drawn when all else can be seen.
-  async function later(figure) {
-    await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 30)));
-    return figure;
   }
 
   // As search.dashboard.views.trials.rows writes them.
@@ -308,14 +331,36 @@
   }
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    scenefront: { theme, open, choose, brush, later, fill, pick, zoom, limit, openRow, compare, follow, settle },
+    scenefront: { theme, open, choose, brush, fill, pick, zoom, limit, openRow, compare, follow, settle },
   });
 
   // As search.dashboard.still.written writes it.
   function build(node) {
     return typeof node === "string" ? node : window.React.createElement(node[0], node[1], ...node[2].map(build));
   }
-  window.scenefront = { Still: ({ element }) => build(element) };
+
+  // As search.dashboard.later has it. When nothing else is to do, one place after the other is filled.
+  const idle = window.requestIdleCallback || ((act) => setTimeout(act, 100));
+  let calm = Promise.resolve();
+  function Later({ children, name, style, isHeavy }) {
+    const { createElement, useEffect, useRef, useState } = window.React;
+    const place = useRef(null);
+    const [due, fill] = useState(null);
+    useEffect(() => {
+      const near = new IntersectionObserver((all) => all.some((each) => each.isIntersecting) && fill(name), { rootMargin: NEAR });
+      near.observe(place.current);
+      let isGone = false;
+      if (!isHeavy) {
+        calm = calm.then(() => new Promise((go) => (isGone ? go() : idle(() => go(isGone || fill(name))))));
+      }
+      return () => {
+        isGone = true;
+        near.disconnect();
+      };
+    }, [name]);
+    return createElement("div", { ref: place, className: "later", style }, due === name ? children : null);
+  }
+  window.scenefront = { Still: ({ element }) => build(element), Later };
 
   const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
   cells.TrialLink = (cell) =>

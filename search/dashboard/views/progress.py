@@ -23,7 +23,7 @@ PARTS = {
     "search-states": "figure",
     "search-rejections": "figure",
     "search-hypervolume": "figure",
-    "search-parallel-data": "data",
+    "search-parallel": "figure",
     "search-history": "children",
 }
 
@@ -51,7 +51,7 @@ def parts(shown: Shown) -> dict[str, Any]:
         "search-hypervolume": figures.hypervolume_figure(
             {study.name: frames.hypervolume_over_time(kept, shown.objectives, worst)}, theme
         ),
-        "search-parallel-data": parallel,
+        "search-parallel": parallel,
         "search-history": _history(shown),
     }
 
@@ -94,21 +94,20 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
             ),
             graph(
                 "search-parallel",
-                figures.empty_figure("", shown.theme).update_layout(height=parts["search-parallel-data"].layout.height),
+                parts["search-parallel"],
                 "Trials as lines over their fields and figures",
                 height="30rem",
                 least=f"{AXIS_REM * len(shown.side_by_side.columns):.0f}rem",
+                is_heavy=True,
             ),
         ),
         html.Div(parts["search-history"], id="search-history"),
-        dcc.Store(id="search-parallel-data", data=parts["search-parallel-data"]),
         dcc.Store(id="search-weighed", data=""),
     ]
 
 
 def register(app: dash.Dash, shared: Shared) -> None:
-    """Have a brush filter the trials; the lines and the importances take a moment, so they come after the rest."""
-    in_browser(app, "later", Output("search-parallel", "figure"), Input("search-parallel-data", "data"))
+    """Have a brush filter the trials; the importances take a moment, so they come after the rest."""
     in_browser(
         app,
         "brush",

@@ -1,5 +1,6 @@
 """The dashboard in a real browser: it follows the address, the study and the hand, and asks nothing of anyone else."""
 
+import math
 import re
 import sys
 from urllib.parse import parse_qs, quote, urlsplit
@@ -16,13 +17,13 @@ from search.dashboard import exporting
 pytestmark = pytest.mark.browser
 POINTS = """name => {
     const drawn = document.querySelector("#front-figure .js-plotly-plot");
-    const trace = drawn._fullData.find(each => (each.name || "").startsWith(name));
+    const trace = drawn?._fullData?.find(each => (each.name || "").startsWith(name));
     return trace ? trace.x.length : 0;
 }"""
 # The numbers of the trials that are drawn as one group, in order.
 NUMBERS = """name => {
     const drawn = document.querySelector("#front-figure .js-plotly-plot");
-    const traces = drawn._fullData.filter(each => (each.name || "").startsWith(name));
+    const traces = (drawn?._fullData || []).filter(each => (each.name || "").startsWith(name));
     return traces.flatMap(each => [...(each.customdata || [])]).sort((one, other) => one - other);
 }"""
 DRAWN = "document.querySelector('#front-figure .js-plotly-plot')"
@@ -300,13 +301,29 @@ def test_a_row_opens_its_trial_and_boxes_choose_what_to_compare(open_view):
     expect(page).to_have_url(re.compile(r"/small/trial/2$"))
 
 
+WATCH_DRAWING = """() => {
+    window.drawn = [];
+    const draw = Plotly.react;
+    Plotly.react = (place, ...more) => {
+        window.drawn.push(place.parentElement.id);
+        return draw(place, ...more);
+    };
+}"""
+LINES = "document.querySelector('#search-parallel .js-plotly-plot')"
+
+
+def show_lines(page):
+    """Scroll to the parallel coordinates, which are not drawn before they are looked at."""
+    lines = page.get_by_role("group", name="Trials as lines over their fields and figures")
+    lines.wait_for()
+    assert page.locator("#search-parallel").count() == 0
+    lines.scroll_into_view_if_needed()
+    page.wait_for_selector("#search-parallel .parcoords", state="attached")
+
+
 def drag_along(page, column, low, high):
     """Draw a brush along an axis of the parallel coordinates, between two shares of its height."""
-    place = page.evaluate(
-        """column => document.querySelector("#search-parallel .js-plotly-plot").data[0].dimensions
-            .findIndex(each => each.name === column)""",
-        column,
-    )
+    place = page.evaluate(f"column => {LINES}.data[0].dimensions.findIndex(each => each.name === column)", column)
     axis = page.locator("#search-parallel .axis-brush .background").nth(place)
     axis.scroll_into_view_if_needed()
     box = axis.bounding_box()
@@ -319,15 +336,21 @@ def drag_along(page, column, low, high):
 
 def test_a_brush_filters_all_views(open_view, served):
     page = open_view("/small/search")
-    page.wait_for_selector("#search-parallel .parcoords", state="attached")
+    show_lines(page)
+    first, last = page.evaluate(f"{LINES}.data[0].dimensions.find(each => each.name === 'macs').range")
+    page.evaluate(WATCH_DRAWING)
     drag_along(page, "macs", 0.05, 0.75)
     expect(page).to_have_url(re.compile(r"brush=macs:"))
     (kept,) = parse_qs(urlsplit(page.url).query)["brush"]
     low, high = map(float, kept.split(":")[1:])
     assert 1_200_000 < low < 9_900_000 < high < 29_000_000
+    places = [(math.log10(end) - first) / (last - first) for end in (low, high)]
+    assert places == pytest.approx([0.05, 0.75], abs=0.02)  # where the hand let go, not at a tick
     trials = served[1].studies.folder("small").open().trials
     inside = {trial.number for trial in trials if low <= trial.user_attrs["cost"]["macs"] <= high}
     expect(page.locator("#search-filter")).to_contain_text(f"({len(inside)} of {len(trials)} trials)")
+    page.wait_for_function("window.drawn.includes('search-states')")
+    assert "search-parallel" not in page.evaluate("window.drawn"), "the lines show the brush already"
     page.get_by_role("link", name="Trials", exact=True).click()
     page.wait_for_selector("#trials-grid .ag-row")
     rows = page.locator("#trials-grid .ag-pinned-left-cols-container .ag-row").evaluate_all(
@@ -345,7 +368,7 @@ def test_a_brush_filters_all_views(open_view, served):
 
 def test_a_brush_stays_as_it_was_drawn_when_another_is(open_view):
     page = open_view("/small/search?brush=macs:5000000:20000000")
-    page.wait_for_selector("#search-parallel .parcoords", state="attached")
+    show_lines(page)
     expect(page.locator("#search-filter")).to_contain_text("MACs 5M to 20M")
     drag_along(page, "params", 0.1, 1.0)
     expect(page).to_have_url(re.compile(r"brush=.*params:"))
