@@ -28,6 +28,7 @@ from search.study import (
     CONTINUES,
     COST,
     DATA,
+    DEVICE_GROUPS,
     EPOCH,
     FAILURE,
     HISTORY,
@@ -79,6 +80,7 @@ def _make_study(folder: Path, number: int, count: int) -> StudyFolder:
         settings,
         {
             DATA: {"classes": list(SCENES), "devices": list(DEVICES), "split": settings.split},
+            DEVICE_GROUPS: DEVICES,
             LEVELS: levels,
             HISTORY: [{"at": STARTED.isoformat(), "trials": 0}],
         },

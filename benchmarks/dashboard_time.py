@@ -138,7 +138,7 @@ def _price(folder: StudyFolder) -> None:
     """Write what a study's space costs, as a search does before it begins."""
     plan = make_plan(folder.settings(), num_classes=10)
     surveys = plan.survey()
-    write_space(folder.path / SPACE, surveys, make_report(plan, surveys, reaches=False))
+    write_space(folder.path / SPACE, surveys, make_report(plan, surveys))
 
 
 @dataclass(frozen=True)

@@ -246,9 +246,11 @@ def costs_lines(report: Mapping[str, Any], *, several: bool) -> Lines:
 
 
 def reach_lines(report: Mapping[str, Any]) -> Lines:
-    """Arrange by architecture the sizes that the budget holds back, and those that it does not."""
+    """Arrange by architecture the sizes that the budget holds back, and those that it does not, if it was asked."""
     lines = [["architecture", "held back by the budget", "free to the end of the range"]]
     for name, part in report["architectures"].items():
+        if not part["largest"]:
+            continue  # a search of before did not ask
         if all(found["fitting"] in (None, []) for found in part["largest"].values()):
             lines.append([name, "no network fits", ""])
             continue

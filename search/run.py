@@ -223,7 +223,7 @@ def start_search(
         study = folder.create(settings, attributes)
         if not settings.train:
             plan, surveys = prepared.plan, prepared.surveys
-            write_space(folder.path / SPACE, surveys, make_report(plan, surveys, reaches=False))
+            write_space(folder.path / SPACE, surveys, make_report(plan, surveys))
         return _run(prepared, study, folder, console, address, require_held)
 
 

@@ -59,7 +59,7 @@ def share_of(fitting: int, priced: int, *, is_exact: bool) -> Share:
     return Share(value, low if fitting else 0.0, high if fitting < priced else 1.0, is_exact=False)
 
 
-def make_report(plan: Plan, surveys: Mapping[str, Survey], *, reaches: bool = True) -> dict[str, Any]:
+def make_report(plan: Plan, surveys: Mapping[str, Survey]) -> dict[str, Any]:
     """Describe what the surveys found, as plain values.
 
     The share over all architectures is that of a random proposal: the architecture first, each as likely.
@@ -67,9 +67,8 @@ def make_report(plan: Plan, surveys: Mapping[str, Survey], *, reaches: bool = Tr
     Args:
         plan: Of the search.
         surveys: Of its branches.
-        reaches: Whether to find how large each size can be in a network that fits, which takes a while.
     """
-    parts = {name: _part(plan, found, reaches=reaches) for name, found in surveys.items()}
+    parts = {name: _part(plan, found) for name, found in surveys.items()}
     shares = [part["share"] for part in parts.values()]
     overall = {key: float(np.mean([share[key] for share in shares])) for key in ("value", "low", "high")}
     report = {
@@ -86,7 +85,7 @@ def make_report(plan: Plan, surveys: Mapping[str, Survey], *, reaches: bool = Tr
     return report | {"nothing_fits": why_nothing_fits(plan, surveys) if nothing else None}
 
 
-def _part(plan: Plan, found: Survey, *, reaches: bool) -> dict[str, Any]:
+def _part(plan: Plan, found: Survey) -> dict[str, Any]:
     branch, limits = found.branch, plan.budget.limits()
     kinds = outcomes(found.costs, limits)
     # counted from what was priced: where none of a sample fits, one that was looked for afterwards may
@@ -105,7 +104,7 @@ def _part(plan: Plan, found: Survey, *, reaches: bool) -> dict[str, Any]:
         "costs": {
             name: _quantiles(found.costs[:, number]) for number, name in enumerate(LIMITS) if name in (*COSTS, *limits)
         },
-        "largest": _largest(plan, found) if reaches else {},
+        "largest": _largest(plan, found),
     }
 
 

@@ -147,7 +147,12 @@ def devices_figure(
                 name=GROUP_TITLES.get(group, "group not known"),
                 marker={
                     **bar(theme.shade(GROUP_COLOURS.get(group, GREY))),
-                    "pattern": {"shape": GROUP_PATTERNS.get(group, ""), "fgcolor": theme.surface, "size": 6},
+                    "pattern": {
+                        "shape": GROUP_PATTERNS.get(group, ""),
+                        "fillmode": "overlay",  # on the colour, not instead of it
+                        "fgcolor": theme.surface,
+                        "size": 6,
+                    },
                 },
                 theme=theme,
                 meta=group or "unknown",
@@ -216,7 +221,7 @@ def _add_means(figure: go.Figure, quality: Quality, theme: Theme) -> None:
         text=f"macro accuracy {quality.macro_accuracy:.1%}",
         showarrow=False,
         yanchor="bottom",
-        xanchor="right" if quality.macro_accuracy > 0.5 else "left",
+        xanchor="left" if quality.macro_accuracy < 0.3 else "right" if quality.macro_accuracy > 0.7 else "center",
         font={"size": 12},
     )
 

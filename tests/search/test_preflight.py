@@ -16,6 +16,7 @@ from objectives.budget import parse_budget
 from search.plan import make_plan
 from search.preflight import measure_time
 from search.pricing import price
+from search.report import reach_lines
 from search.settings import make_settings
 from search.survey_report import QUANTILES, make_report
 from search.trial_config import TrialConfig
@@ -279,3 +280,7 @@ def test_without_limits_everything_fits_and_no_limit_is_told(small, run):
     assert told.code == 0
     assert "budget none: no limits" in told.out
     assert "100% of random networks fit" in told.out
+
+
+def test_where_the_reach_was_not_asked_for_nothing_is_said_of_it():
+    assert len(reach_lines({"architectures": {"isotropic": {"largest": {}}}})) == 1

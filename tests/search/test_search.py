@@ -16,6 +16,7 @@ from network_observer import observe
 
 from objectives.goals import DEFAULT_GOALS
 from search.priced import MAX_KEPT, SPACE, read_space
+from search.report import reach_lines
 from search.study import StudyFolder
 from search.table import front_table, trials_table
 
@@ -75,6 +76,9 @@ def test_a_search_trains_what_fits_and_nothing_else(finished):
         assert {"name", "kind", "params", "macs", "output_shape"} == set(layers[0])
     priced, report = read_space(folder.path / SPACE)
     assert len(priced["isotropic"].costs) == min(MAX_KEPT, report["architectures"]["isotropic"]["priced"]) > 0
+    (reach,) = reach_lines(report)[1:]
+    assert reach[0] == "isotropic"
+    assert "width=" in reach[1]  # the budget holds it back
     assert front_table(table, DEFAULT_GOALS)["state"].eq("complete").all()
     assert not front_table(table, DEFAULT_GOALS).empty
 

@@ -13,6 +13,7 @@ from search.dashboard.shared import Choices, Shared, Shown
 from search.priced import SPACE, read_space
 from search.report import fits_lines, reach_lines, summary_lines
 
+REACH = "How far each field reaches"
 PARTS: dict[str, str] = {}  # a space does not change
 
 
@@ -58,7 +59,7 @@ def layout(shown: Shown, _: Mapping[str, Any]) -> list[Any]:
             className="cards",
         ),
         section("What fits", table(head, rows, "What fits", texts=("architecture", "worst limit"))),
-        section("How far each field reaches", table(reach_head, reach, "Reach of each field", texts=reach_head)),
+        *([section(REACH, table(reach_head, reach, "Reach of each field", texts=reach_head))] if reach else []),
     ]
 
 

@@ -161,7 +161,9 @@ def _quality(shown: Shown, record: TrialRecord) -> list[Any]:
     return [
         html.Div(
             [
-                graph("trial-confusion", figures.confusion_figure(quality, theme), "Confusion of the classes"),
+                graph(
+                    "trial-confusion", figures.confusion_figure(quality, theme), "Confusion of classes", least="28rem"
+                ),
                 graph("trial-devices", figures.devices_figure(quality, theme, groups=groups), "Accuracy by device"),
                 graph("trial-classes", figures.classes_figure(quality, theme), "Accuracy by class"),
             ],
@@ -199,6 +201,7 @@ def _layers(shown: Shown, record: TrialRecord) -> list[Any]:
             figures.layers_figure(record.layers, limits, shown.theme),
             "Cost by layer",
             height=height,
+            least="34rem",
         ),
         *found,
     ]

@@ -321,6 +321,7 @@ def test_unseen_devices_stand_apart():
         ("unseen", ("s4",)),
     ]
     assert figure.data[2].marker.pattern.shape != figure.data[0].marker.pattern.shape
+    assert figure.data[2].marker.pattern.fillmode == "overlay"  # else it is drawn on nothing
     assert figure.layout.yaxis.categoryarray == ("a", "s1", "s4")
     told = figures.devices_figure(measured, groups={"a": "unseen"})
     assert [trace.meta for trace in told.data] == ["unseen", "unknown"]
