@@ -317,7 +317,6 @@ def _brush(page: Page, step: Step, go: Go) -> Iterator[Figure]:
         step(times, partial(page.keyboard.press, "End"), LINES)
     yield times.figure()
     page.wait_for_timeout(2 * REST_MS)
-    times = Times("a brush on an axis, until it filters the trials", STEP_GOAL_S)
     axis = page.locator("#search-parallel .parcoords .axis-brush .background").first
     axis.scroll_into_view_if_needed()
     box = axis.bounding_box()
@@ -333,10 +332,14 @@ def _brush(page: Page, step: Step, go: Go) -> Iterator[Figure]:
     def clear() -> None:
         page.mouse.click(across, box["y"] + box["height"] * 0.8)
 
-    for place in range(ROUNDS):
-        told = page.evaluate(TEXT.format("#search-filter"))
-        step(times, clear if place % 2 else drag, f"{TEXT.format('#search-filter')} !== {told!r}")
-    yield times.figure()
+    drawn = Times("a brush on an axis, until it filters the trials", STEP_GOAL_S)
+    removed = Times("a brush removed by a click, until all trials are back", STEP_GOAL_S)
+    for _ in range(ROUNDS):
+        for times, act in ((drawn, drag), (removed, clear)):
+            told = page.evaluate(TEXT.format("#search-filter"))
+            step(times, act, f"{TEXT.format('#search-filter')} !== {told!r}")
+    yield drawn.figure()
+    yield removed.figure()
 
 
 def _open_trials(page: Page, step: Step, go: Go) -> Iterator[Figure]:
