@@ -13,6 +13,7 @@ import pytest
 import yaml
 from filelock import FileLock
 from network_observer import observe
+from terminal import listen_to_ctrl_c
 
 from objectives.goals import DEFAULT_GOALS
 from search.priced import MAX_KEPT, SPACE, read_space
@@ -213,11 +214,6 @@ def test_a_search_whose_every_trial_fails_says_why(tiny, tmp_path):
     assert told["states"]["failed"] == 2
     again = scenefront("resume", cwd=tmp_path)
     assert (again.returncode, "all 2 trials failed" in again.stderr) == (1, True)
-
-
-def listen_to_ctrl_c():
-    """As in a terminal: what a shell starts in the background ignores SIGINT, and so do its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tiny, tmp_path):

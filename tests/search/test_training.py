@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from terminal import listen_to_ctrl_c
 
 from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
@@ -41,7 +42,7 @@ def stop(asked, cwd, line_part, number):
     """Run a command until it prints something, then send a signal."""
     process = subprocess.Popen(
         command(*asked), cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - as in a terminal
+        preexec_fn=listen_to_ctrl_c,  # noqa: PLW1509 - nothing of this process runs in the child
     )  # fmt: skip
     for line in process.stdout:
         if line_part in line:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from small_study import write_small
+from terminal import listen_to_ctrl_c
 
 ROOT = Path(__file__).parents[3]
 
@@ -31,6 +32,7 @@ def start(program, *arguments):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        preexec_fn=listen_to_ctrl_c,  # noqa: PLW1509 - nothing of this process runs in the child
     )
 
 

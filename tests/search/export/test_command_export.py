@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from optuna.trial import create_trial
+from terminal import listen_to_ctrl_c
 from trained import SMALL
 
 from data.layout import read_for_search
@@ -104,11 +105,6 @@ def test_what_cannot_be_done_is_said_in_a_sentence(ask, tmp_path, flags, reason)
     assert reason in told.err
     assert "Traceback" not in told.err
     assert list(tmp_path.iterdir()) == []
-
-
-def listen_to_ctrl_c():
-    """As in a terminal: what a shell starts in the background ignores SIGINT, and so do its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.slow
