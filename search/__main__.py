@@ -188,13 +188,14 @@ def _run(go: Callable[[], object], folder: StudyFolder) -> None:
     is_training = folder.settings().train
     (print_seeds if is_training else print_front)(folder)
     chosen = (
-        f"scenefront confirm {folder.address}  the front trained again: how sure it is\n      "
-        f"scenefront plot {folder.address}     the front as a page and as a picture\n      "
+        f"scenefront confirm {folder.address}    the front trained again: how sure it is\n      "
+        f"scenefront plot {folder.address}       the front as a page and as a picture\n      "
     )
     out.print(
         f"\nNext: {'' if is_training else chosen}"
-        f"scenefront export {folder.address}   the best network, to take away\n"
-        f"      scenefront front {folder.address}    this table again",
+        f"scenefront dashboard {folder.address}  all of it in a browser\n"
+        f"      scenefront export {folder.address}     the best network, to take away\n"
+        f"      scenefront front {folder.address}      this table again",
         soft_wrap=True,
     )
 
