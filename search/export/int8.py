@@ -47,7 +47,6 @@ from training.quantization import Quantizer, activation_scale
 # 0.0012 and 0.0029, CP-Mobile 0.0017 and 0.0016. The runtime's third, entropy, cut nothing off: it gave the ranges of
 # min-max.
 METHOD_OF = dict(zip(METHODS, (CalibrationMethod.MinMax, CalibrationMethod.Percentile), strict=True))
-DEFAULT_METHOD = METHODS[0]
 PERCENTILE = 99.99  # of what a layer hears, for the method of that name
 CALIBRATION_CLIPS, CALIBRATION_BATCH = 256, 32
 LAYERS = ("Conv", "Gemm")
@@ -72,7 +71,7 @@ def write_int8(
     export: Export,
     clips: Iterable[Tensor],
     float_layers: Collection[str] = (),
-    method: str = DEFAULT_METHOD,
+    method: str = METHODS[0],
 ) -> None:
     """Write the network as int8, any batch.
 
@@ -116,7 +115,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc] # the runtime is unt
         return None if clip is None else {LOG_MEL: clip.numpy()}
 
 
-def calibrated_ranges(export: Export, clips: Iterable[Tensor], method: str = DEFAULT_METHOD) -> Ranges:
+def calibrated_ranges(export: Export, clips: Iterable[Tensor], method: str = METHODS[0]) -> Ranges:
     """Give the lowest and the highest value, (2,), to tell apart of what each layer hears, by the layer's name.
 
     Args:
