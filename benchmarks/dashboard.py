@@ -19,10 +19,11 @@ from optuna.trial import TrialState
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.goals import values_of
+from search.config.settings import SearchSettings
+from search.config.trial_config import TrialConfig
 from search.pricing import price
 from search.ranges import draw
 from search.record import widest
-from search.settings import SearchSettings
 from search.study import (
     CONFIG,
     CONTINUES,
@@ -42,7 +43,6 @@ from search.study import (
     VERSIONS,
     StudyFolder,
 )
-from search.trial_config import TrialConfig
 from search.view import ARCHITECTURE
 from spaces import SPACES, Space
 

@@ -27,7 +27,7 @@ from benchmarks.reference import ReferenceLoop
 from data.demo import write_demo
 from data.device import num_cores
 from data.layout import read_scenes
-from search.trial_config import TrialConfig
+from search.config.trial_config import TrialConfig
 from training.allocator import huge_pages, keep_freed_memory
 from training.execution import PLAIN, Execution
 from training.loop import TrainingRun

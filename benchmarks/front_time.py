@@ -32,11 +32,11 @@ from benchmarks.reference import ReferenceLoop
 from benchmarks.replay import volume
 from data.device import num_cores
 from data.layout import read_for_search
+from search.config.settings import SearchSettings
+from search.config.trial_config import TrialConfig
 from search.plan import make_plan
 from search.pricing import price
-from search.settings import SearchSettings
 from search.study import RESULTS, StudyFolder
-from search.trial_config import TrialConfig
 from training.material import load_material
 
 TRIALS, EPOCHS, SEED = 24, SearchSettings.epochs, 0

@@ -17,10 +17,10 @@ from benchmarks.proposals import NUM_REJECTED, filled, reject
 from data.device import num_cores
 from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
+from search.config.settings import SearchSettings
 from search.plan import make_plan
 from search.pricing import price
 from search.record import make_record
-from search.settings import SearchSettings
 from search.study import RESULTS
 from training.execution import Execution, has_bf16
 from training.loop import TrainingRun

@@ -19,6 +19,7 @@ from benchmarks.figure import Figure
 from data.device import num_cores
 from objectives.goals import DEFAULT_GOALS
 from search.cluster import local_cluster
+from search.config.settings import SearchSettings
 from search.display import PlainDisplay
 from search.ledger import Ledger
 from search.machine import MACHINE, share_machine
@@ -26,7 +27,6 @@ from search.plan import Plan, make_plan
 from search.pricing import price
 from search.ranges import draw
 from search.run import make_tuner
-from search.settings import SearchSettings
 from search.study import CONFIG, COST, EPOCH, QUALITY, REJECTED, RESULTS, STOPPED, StudyFolder
 from search.table import front_table, study_table
 from search.tune import Interruption, StudySearcher

@@ -18,9 +18,9 @@ from torch import nn
 from benchmarks.figure import Figure, compare
 from data.front_end import FRONT_ENDS
 from models import ARCHITECTURES, Shape
+from search.config.trial_config import TrialConfig
 from search.pricing import price
 from search.ranges import draw
-from search.trial_config import TrialConfig
 from spaces import NETWORKS
 
 with warnings.catch_warnings():

@@ -18,10 +18,10 @@ from optuna.samplers import TPESampler
 from optuna.trial import Trial, TrialState
 
 from benchmarks.figure import Figure, compare
+from search.config.settings import SearchSettings
 from search.plan import Plan, make_plan
 from search.pricing import price
 from search.record import Record, make_record
-from search.settings import SearchSettings
 from search.study import CONFIG, COST, REJECTED, RESULTS, StudyFolder
 
 SPACES = ("isotropic", "all")

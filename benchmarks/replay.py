@@ -20,9 +20,9 @@ from benchmarks.curves import EPOCHS, FIGURES, NUM_CLASSES, SETTINGS, TABLE
 from objectives.budget import BUDGETS
 from objectives.front import hypervolume, non_dominated
 from search.branch import Branch
+from search.config.trial_config import TrialConfig
 from search.plan import Plan, make_plan
 from search.ranges import all_values
-from search.trial_config import TrialConfig
 from search.view import ARCHITECTURE
 
 WORKERS = 2

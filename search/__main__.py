@@ -24,6 +24,8 @@ from search.command_extend import extend
 from search.command_front import front, plot, print_front, print_seeds
 from search.command_quantize import quantize
 from search.command_submit import submit
+from search.config.published import find_published, read_published
+from search.config.settings import SearchSettings, is_space_file
 from search.console import carry_out, err, fail, out
 from search.extend import history_lines
 from search.options import (
@@ -43,7 +45,6 @@ from search.options import (
     train_options,
     workers_option,
 )
-from search.published import find_published, read_published
 from search.report import (
     cost_table,
     layer_table,
@@ -54,7 +55,6 @@ from search.report import (
     recipes_table,
     terminal_table,
 )
-from search.settings import SearchSettings, is_space_file
 from search.study import (
     STATES,
     USE,
@@ -262,10 +262,10 @@ def price(
 
     NAME is an architecture or a published network: `scenefront published` lists those.
     """
+    from search.config.trial_config import TrialConfig
     from search.export.cost import cost_report
     from search.export.reading import read_config
     from search.pricing import find_trial
-    from search.trial_config import TrialConfig
 
     if (name is None) == (config is None):
         raise click.UsageError("name an architecture or a published network, or give --config, one of the two")
@@ -311,7 +311,7 @@ def published(name: str | None, as_json: bool) -> None:
 @json_option
 def recipes(name: str | None, as_json: bool) -> None:
     """List the reports' ways to train; with NAME what differs from the default in one."""
-    from search.recipes import RECIPES, find_recipe
+    from search.config.recipes import RECIPES, find_recipe
 
     chosen = list(RECIPES.values()) if name is None else [find_recipe(name)]
     if as_json:

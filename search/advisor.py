@@ -11,6 +11,7 @@ from objectives.cost import Cost
 from objectives.front import hypervolume, non_dominated
 from objectives.goals import GOALS, directions, of_kind
 from search.branch import Branch
+from search.config.trial_config import TrialConfig
 from search.early_stopping import Level
 from search.estimates import Curve, gains
 from search.plan import Plan
@@ -18,7 +19,6 @@ from search.pricing import Survey, price
 from search.ranges import draw, nearest
 from search.study import LATENCY
 from search.surrogate import MAX_OBSERVED, Features, Floats, Observation, Surrogate, tamed
-from search.trial_config import TrialConfig
 
 NUM_DRAWN = 48  # candidates of each architecture, drawn from all that fits
 NUM_CHANGED = 24  # candidates that are a good one with something changed, of each architecture

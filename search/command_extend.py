@@ -7,6 +7,7 @@ import click
 
 from objectives.budget import BUDGETS
 from search.command_front import print_front, print_seeds
+from search.config.settings import SAMPLERS
 from search.console import carry_out, out
 from search.extend import WHY_NOT, extend_study
 from search.options import (
@@ -18,7 +19,6 @@ from search.options import (
     study_argument,
     workers_option,
 )
-from search.settings import SAMPLERS
 from search.study import find_study
 
 

@@ -11,13 +11,13 @@ import pandas as pd
 from objectives.goals import GOALS, first_cost, first_quality
 from objectives.ranking import RANKINGS, SPLITS, accuracy_on, ranks, scores
 from search.command_confirm import print_confirmed
+from search.config.messages import counted, unknown
+from search.config.settings import SearchSettings
 from search.confirm import confirm_report, confirm_table
 from search.console import out
-from search.names import counted, unknown
 from search.options import json_option, path_type, results_option, study_argument
 from search.report import terminal_table
 from search.seeds import seeds_lines, seeds_report
-from search.settings import SearchSettings
 from search.study import STATES, StudyError, StudyFolder, find_study
 from search.table import front_table, study_table, varied_sizes
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from search.config.messages import counted
 from search.console import err, out
 from search.export.files import FP32, INT8, METHODS, QAT, TUNED_EPOCHS, VARIANTS
-from search.names import counted
 from search.options import (
     architecture_file_option,
     cache_option,

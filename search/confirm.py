@@ -23,11 +23,11 @@ from objectives.interval import CONFIDENCE
 from objectives.quality import Quality
 from objectives.quality import figures as goals_of_quality
 from objectives.sampling_error import EXPLAINED, standard_errors
+from search.config.settings import MAX_SEED, SearchSettings
+from search.config.user_file import file_digest
 from search.seeds import ASKED, CHOSEN_BY, FRONT, GROUPS, MEMBER, NEAR, NETWORK, PLACE, SEED, TRIAL, figures, title
-from search.settings import MAX_SEED, SearchSettings
 from search.study import CONFIG, DATA, FILES, QUALITY, StudyError, StudyFolder
 from search.table import study_table
-from search.user_module import file_digest
 
 UNSEEN = "unseen_accuracy"
 COSTS = ("macs", "params")  # told of every member, beside those that are objectives

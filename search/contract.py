@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from data.front_end import FRONT_ENDS
 from models import Architecture, Counts, Shape
 from objectives.measure import measure_cost
+from search.config.trial_config import GIVEN, heard_sizes
 from search.ranges import draw
-from search.trial_config import GIVEN, heard_sizes
 from training.recipe import Recipe
 
 NUM_SAMPLED = 3  # random networks beside the published one

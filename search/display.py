@@ -17,14 +17,14 @@ from rich.text import Text
 from objectives.front import non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality
 from objectives.interval import mean_interval
+from search.config.messages import counted
+from search.config.trial_config import TrialConfig
 from search.early_stopping import Level
 from search.ledger import Ledger, Proposal
 from search.members import MemberBranch
-from search.names import counted
 from search.plan import Plan
 from search.seeds import SEED
 from search.study import CONFIG, CONTINUES, num_epochs
-from search.trial_config import TrialConfig
 
 MAX_FRONT_ROWS = 12
 

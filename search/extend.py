@@ -15,10 +15,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.budget import Budget
 from objectives.cost import Cost
-from search.names import unknown
-from search.settings import SearchSettings, is_space_file, make_settings
+from search.config.messages import unknown
+from search.config.settings import SearchSettings, is_space_file, make_settings
+from search.config.user_file import file_digest
 from search.study import COST, DATA, FILES, HISTORY, REJECTED, STARTS, StudyError, StudyFolder
-from search.user_module import file_digest
 
 CHANGEABLE = ("trials", "budget", "ranges", "sampler", "sobol", "start", "retries", "stall_s")
 SECRET = ("storage", "checkpoints")  # URLs, which may hold a password

@@ -20,13 +20,14 @@ from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.goals import GOALS, directions, values_of
 from search.advisor import Advisor
+from search.config.settings import SearchSettings
+from search.config.trial_config import TrialConfig
 from search.early_stopping import Halving, Level, levels_of_epochs, levels_of_splits
 from search.estimates import Curve, estimate
 from search.plan import Plan
 from search.pricing import Survey, price
 from search.proposer import Accepted, Proposer, better_half
 from search.record import make_record
-from search.settings import SearchSettings
 from search.study import (
     ATTEMPTS,
     CONFIG,
@@ -44,7 +45,6 @@ from search.study import (
     VERSIONS,
     learning_curve,
 )
-from search.trial_config import TrialConfig
 
 MAX_FAILED_AT_FIRST = 5  # trials; when the first so many all fail, no other is tried
 

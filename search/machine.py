@@ -18,7 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data.device import num_cores
 from search.cluster import Node
-from search.names import counted
+from search.config.messages import counted
 from search.trainable import open_trial
 from training.allocator import keep_freed_memory
 from training.execution import PLAIN, Execution, candidates

@@ -8,11 +8,11 @@ from typing import Any
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from search.branch import Branch
+from search.config.settings import SearchSettings
+from search.config.trial_config import TrialConfig, Value, heard_sizes
 from search.pricing import price, require_prunable
 from search.seeds import MEMBER, SEED, TRIAL
-from search.settings import SearchSettings
 from search.study import CONFIG
-from search.trial_config import TrialConfig, Value, heard_sizes
 from training.recipe import Recipe
 
 

@@ -10,7 +10,7 @@ import yaml
 from objectives.budget import BUDGETS, DEFAULT_BUDGET
 from objectives.cost import BYTES
 from objectives.goals import GOALS
-from search.settings import FIDELITIES, MODES, SAMPLERS, SearchSettings, make_settings, read_settings, spelled
+from search.config.settings import FIDELITIES, MODES, SAMPLERS, SearchSettings, make_settings, read_settings, spelled
 from search.study import RESULTS
 from spaces import METHODS, SPACES
 

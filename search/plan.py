@@ -14,17 +14,17 @@ from models import ARCHITECTURES
 from objectives.budget import BUDGETS, UNLIMITED, Budget
 from objectives.goals import first_cost
 from search.branch import Branch
+from search.config.messages import unknown
+from search.config.recipes import find_recipe, values_held
+from search.config.settings import SearchSettings, is_space_file
+from search.config.trial_config import OWNED, TrialConfig, Value, field_types
 from search.members import member_branches, trainings
-from search.names import unknown
 from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, survey
 from search.ranges import EmptySpaceError, draw, largest, narrow, take
-from search.recipes import find_recipe, values_held
 from search.repair import descend, repairs
 from search.seeds import SEED
-from search.settings import SearchSettings, is_space_file
 from search.space_file import NUM_SAMPLED, find_space
 from search.study import LATENCY
-from search.trial_config import OWNED, TrialConfig, Value, field_types
 from search.view import ARCHITECTURE
 from spaces import Space
 from training.recipe import Recipe

@@ -15,10 +15,10 @@ from models import ARCHITECTURES
 from objectives.budget import LIMITS, Budget
 from objectives.cost import Cost
 from search.branch import Branch, cost_of
-from search.names import unknown
-from search.published import Published, read_published
+from search.config.messages import unknown
+from search.config.published import Published, read_published
+from search.config.trial_config import TrialConfig
 from search.ranges import all_values, draw, place
-from search.trial_config import TrialConfig
 from training.pruning import Pruner
 
 MAX_ENUMERATED = 50_000  # networks of one architecture at the start of a search; above it some are drawn at random

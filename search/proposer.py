@@ -21,6 +21,7 @@ from objectives.cost import Cost
 from objectives.front import non_dominated_rank
 from search.advisor import Advisor
 from search.branch import Branch
+from search.config.trial_config import TrialConfig
 from search.extend import num_before
 from search.plan import Plan
 from search.pricing import Survey, price, require_prunable
@@ -29,7 +30,6 @@ from search.record import Record
 from search.repair import repairs
 from search.spread import sobol_points
 from search.study import CONFIG, CONTINUES, COST, ORIGIN, REJECTED, STARTS
-from search.trial_config import TrialConfig
 from search.view import ARCHITECTURE
 from search.warm_start import Start, fit_start
 

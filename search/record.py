@@ -42,7 +42,7 @@ class Record:
 
         Args:
             study: Whose lock the driver holds.
-            sampler: A name of `search.settings.SAMPLERS`.
+            sampler: A name of `search.config.settings.SAMPLERS`.
             view: Of today's ranges and budget, with no trials yet.
             widest: What to record values with, by name; a range that is not in it is recorded as it is sampled.
 

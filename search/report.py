@@ -10,8 +10,8 @@ from rich.table import Table
 
 from objectives.cost import Cost
 from objectives.quality import Quality, Score
-from search.published import STORED, Published
-from search.recipes import NamedRecipe
+from search.config.published import STORED, Published
+from search.config.recipes import NamedRecipe
 from training.recipe import Recipe
 
 Rows = Mapping[str, Sequence[Any]]  # what a row is about -> its cells

@@ -107,7 +107,7 @@ def make_sampler(kind: str, seed: int, view: View) -> BaseSampler:
     """Make the sampler of one proposal.
 
     Args:
-        kind: A name of `search.settings.SAMPLERS`.
+        kind: A name of `search.config.settings.SAMPLERS`.
         seed: Of this proposal.
         view: What it knows.
     """

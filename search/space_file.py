@@ -23,11 +23,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from data.front_end import FRONT_ENDS
 from models import ARCHITECTURES
-from search.names import unknown
+from search.config.messages import unknown
+from search.config.settings import is_space_file, spelled
+from search.config.trial_config import OWNED, TrialConfig, field_types
+from search.config.user_file import load_module
 from search.ranges import draw
-from search.settings import is_space_file, spelled
-from search.trial_config import OWNED, TrialConfig, field_types
-from search.user_module import load_module
 from spaces import METHODS, METHODS_NETWORK, SPACES, TRAINING, Space
 from training.recipe import Recipe
 

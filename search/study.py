@@ -27,8 +27,8 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from objectives.goals import directions
-from search.names import unknown
-from search.settings import SearchSettings, read_settings
+from search.config.messages import unknown
+from search.config.settings import SearchSettings, read_settings
 from search.storage import Postgres, StorageError
 
 CONFIG, COST, QUALITY = "config", "cost", "quality"

@@ -20,8 +20,8 @@ from objectives.measure import UncountedOperatorError, layer_costs
 from objectives.quality import figures
 from search.architecture_file import use_architecture_file
 from search.checkpoints import Checkpoints
+from search.config.trial_config import TrialConfig
 from search.teachers import answers, taught
-from search.trial_config import TrialConfig
 from training.allocator import keep_freed_memory
 from training.checkpoint import CheckpointError
 from training.execution import Execution

@@ -14,13 +14,13 @@ from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
 from search.checkpoints import study_checkpoints
+from search.config.settings import SearchSettings
+from search.config.trial_config import TrialConfig
 from search.display import Display
 from search.ledger import Ledger
 from search.machine import Use
-from search.settings import SearchSettings
 from search.storage import StorageError
 from search.study import LATENCY, StudyFolder
-from search.trial_config import TrialConfig
 from search.watch import Failure, Watch
 
 if TYPE_CHECKING:

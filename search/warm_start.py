@@ -21,17 +21,17 @@ from optuna.trial import TrialState
 
 from objectives.front import non_dominated_rank
 from objectives.goals import directions
+from search.config.messages import unknown
+from search.config.published import read_published
+from search.config.recipes import find_recipe
+from search.config.settings import spelled
+from search.config.trial_config import OWNED, TrialConfig, field_types
 from search.export.reading import read_config
-from search.names import unknown
 from search.plan import Plan
 from search.pricing import Survey, price
-from search.published import read_published
 from search.ranges import nearest
-from search.recipes import find_recipe
 from search.repair import repairs
-from search.settings import spelled
 from search.study import CONFIG, OBJECTIVES, StudyError, find_study
-from search.trial_config import OWNED, TrialConfig, field_types
 from training.recipe import Recipe
 
 FILES = (".yaml", ".yml", ".csv")

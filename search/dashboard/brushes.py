@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from objectives.goals import GOALS
+from search.config.messages import unknown
 from search.dashboard.frames import CONFIG, is_ordered, number_text, ordered_codes
-from search.names import unknown
 
 DIGITS = 1e-5  # share of an end of a brush: an address has six digits of it
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from search.own_process import environment, module_command
+from search.config.subprocess import environment, module_command
 
 MAX_WAIT_S = 120
 

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.own_process import environment, module_command
+from search.config.subprocess import environment, module_command
 from search.study import StudyFolder
 
 FOLDER = "exports"  # in the folder that the dashboard was started in, as the command's own

@@ -18,10 +18,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.front import hypervolume, non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality, of_kind
+from search.config.messages import unknown
+from search.config.published import TRAINABLE, read_published
 from search.confirm import confirm_table
 from search.dashboard.reading import Reading
-from search.names import unknown
-from search.published import TRAINABLE, read_published
 from search.report import si_text
 from search.study import STATES
 from search.table import front_mask

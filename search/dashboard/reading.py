@@ -25,6 +25,7 @@ from sqlalchemy import Connection, or_
 
 from objectives.budget import Budget
 from objectives.goals import DEFAULT_GOALS
+from search.config.settings import SearchSettings
 from search.dashboard.database import (
     BROKEN,
     TRIALS,
@@ -36,7 +37,6 @@ from search.dashboard.database import (
     study_attributes,
     trials_of,
 )
-from search.settings import SearchSettings
 from search.storage import Postgres
 from search.study import (
     CONTINUES,

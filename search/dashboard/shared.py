@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from objectives.goals import GOALS, first_cost, first_quality
+from search.config.settings import SearchSettings
 from search.dashboard import frames
 from search.dashboard.address import BRUSH, BUDGET, COMPARISON, HOME, TRIAL, Address, link
 from search.dashboard.brushes import brushed
@@ -18,7 +19,6 @@ from search.dashboard.defaults import Defaults
 from search.dashboard.exporting import Exports
 from search.dashboard.reading import Reading
 from search.dashboard.studies import Studies
-from search.settings import SearchSettings
 from search.study import OBJECTIVES
 
 STARTED = format(time.time_ns(), "x")  # a page outlives the server: its versions are not those of the next

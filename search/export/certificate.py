@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from search.user_module import file_digest
+from search.config.user_file import file_digest
 
 FORMAT = 2
 CERTIFICATE = "certificate.json"

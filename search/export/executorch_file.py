@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from models import ARCHITECTURES
+from search.config.trial_config import TrialConfig
 from search.export.files import PROGRAM
 from search.export.folding import folded_network
-from search.trial_config import TrialConfig
 from training.checkpoint import CheckpointError
 from training.whole_file import write_whole
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from search.trial_config import TrialConfig
+from search.config.trial_config import TrialConfig
 from training.quantization import Quantizer, heard_weight
 
 

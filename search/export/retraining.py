@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
+from search.config.settings import SearchSettings
 from search.export.certificate import ExportError
 from search.run import SearchFailedError, resume_search, start_search
-from search.settings import SearchSettings
 from search.study import CONFIG, DATA, StudyFolder
 from search.table import study_table
 from search.train import from_trial, train_settings

@@ -22,7 +22,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from torch import Tensor, nn
 
 from models import ARCHITECTURES
-from search.trial_config import TrialConfig
+from search.config.trial_config import TrialConfig
 from training.checkpoint import CheckpointError
 
 DOMAINS = ("", "ai.onnx")  # the operators that every runtime has

@@ -16,6 +16,9 @@ from torch import Tensor
 from data.layout import DataError, Scenes, read_for_search, read_scenes
 from search.architecture_file import use_architecture_file
 from search.checkpoints import study_checkpoints
+from search.config.settings import SearchSettings
+from search.config.trial_config import TrialConfig
+from search.config.user_file import file_digest
 from search.data_record import describe_data, lists_digest
 from search.export.certificate import CONFIG, WEIGHTS, ExportError
 from search.export.certifying import write_certificate
@@ -28,12 +31,9 @@ from search.export.measuring import material_for
 from search.export.progress import Say, silently
 from search.export.reading import CONFIG_FORMAT, DEVICES, read_export
 from search.export.staging import require_free, staged
-from search.settings import SearchSettings
 from search.study import CONFIG as TRIAL_CONFIG
 from search.study import DATA, FILES, LEVELS, QUALITY, VERSIONS, StudyFolder
 from search.table import study_table
-from search.trial_config import TrialConfig
-from search.user_module import file_digest
 from training.checkpoint import NETWORK, read_tensors, write_tensors
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16}  # that weights can be stored at, beside fp32

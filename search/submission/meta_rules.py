@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from search.names import unknown
+from search.config.messages import unknown
 from search.submission.edition import Edition
 from search.submission.violation import Violation
 

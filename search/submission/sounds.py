@@ -16,7 +16,7 @@ from torch import Tensor
 from data.layout import Indices
 from data.store import FULL_SCALE, Progress, clip_problem, decode_clips, decoding_threads
 from data.wav import WavError, read_header
-from search.names import counted
+from search.config.messages import counted
 from search.submission.edition import Edition, SubmissionError, clip_name, runs
 
 LISTED = 10  # of what is missing or broken

@@ -4,7 +4,7 @@ import optuna
 from optuna.trial import TrialState
 
 from objectives.goals import values_of
-from search.settings import SearchSettings
+from search.config.settings import SearchSettings
 from search.study import CONFIG, CONTINUES, COST, EPOCH, LATENCY, PAUSED, REJECTED, STOPPED, StudyFolder
 
 STATES = {

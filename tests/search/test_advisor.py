@@ -10,12 +10,12 @@ from objectives.budget import BUDGETS, UNLIMITED
 from objectives.front import hypervolume
 from search import advisor as advisor_module
 from search.advisor import MIN_OBSERVED, Advisor, gained_volume
+from search.config.settings import SearchSettings
+from search.config.trial_config import TrialConfig
 from search.early_stopping import Level
 from search.plan import make_plan
 from search.pricing import price
 from search.ranges import draw
-from search.settings import SearchSettings
-from search.trial_config import TrialConfig
 
 LEVELS = Level("5", 0, 3), Level("5", 0, 9)
 PLANS = {}  # what a space costs does not change

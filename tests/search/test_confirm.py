@@ -11,6 +11,8 @@ from optuna.trial import TrialState
 
 from objectives.confidence import front_probability
 from objectives.interval import t_quantile
+from search.config.settings import SearchSettings, read_settings
+from search.config.trial_config import TrialConfig
 from search.confirm import choose, confirm_lines, confirm_report, confirm_settings, confirm_table, free_name
 from search.display import network_text
 from search.export.choosing import best_trial
@@ -18,9 +20,7 @@ from search.ledger import Ledger
 from search.plan import make_plan
 from search.pricing import price
 from search.run import training_lines
-from search.settings import SearchSettings, read_settings
 from search.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyError, StudyFolder
-from search.trial_config import TrialConfig
 
 CLIPS = 300  # of validation, three classes alike
 WIDTHS = (16, 24, 32, 40, 48)  # the wider, the costlier

@@ -8,9 +8,9 @@ import torch
 from data.front_end import FRONT_ENDS, FrontEnd
 from data.layout import DataError
 from data.sound_file import PIECE_S
+from search.config.trial_config import TrialConfig
 from search.export.reading import Export
 from search.inference import predict
-from search.trial_config import TrialConfig
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from optuna.trial import TrialState
 
 from models import ARCHITECTURES, Architecture, Counts
 from search.advisor import MIN_OBSERVED
+from search.config.settings import SearchSettings
 from search.ledger import Ledger
 from search.plan import make_plan
 from search.proposer import SAMPLED_EVERY
 from search.ranges import EmptySpaceError
-from search.settings import SearchSettings
 from search.view import ARCHITECTURE
 from spaces import SPACES, Space
 from training.recipe import Recipe

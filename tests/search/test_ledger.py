@@ -9,9 +9,9 @@ from optuna.trial import TrialState
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from search import proposer as proposer_module
+from search.config.settings import SearchSettings
 from search.ledger import Ledger
 from search.plan import make_plan
-from search.settings import SearchSettings
 from search.study import StudyError, StudyFolder, find_study, learning_curve, trial_state
 from search.table import front_table, rejection_kinds, trials_table
 

@@ -5,9 +5,9 @@ import time
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
+from search.config.settings import SearchSettings, make_settings, read_settings
 from search.plan import make_plan
 from search.ranges import EmptySpaceError, narrow
-from search.settings import SearchSettings, make_settings, read_settings
 
 
 def settings(**values):

@@ -13,9 +13,9 @@ import pytest
 from optuna.trial import TrialState
 
 from objectives.goals import DEFAULT_GOALS
+from search.config.settings import SearchSettings
 from search.ledger import Ledger
 from search.plan import make_plan
-from search.settings import SearchSettings
 from search.study import StudyFolder
 from search.table import front_table, trials_table
 

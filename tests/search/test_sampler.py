@@ -11,9 +11,9 @@ from optuna.samplers import NSGAIISampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.budget import BUDGETS
+from search.config.settings import SAMPLERS
 from search.record import Record
 from search.sampler import GOOD_SHARE, MAX_SEEN, MAX_TIED, POPULATION, _telling
-from search.settings import SAMPLERS
 from search.view import CONSTRAINT, GENERATION, INVALID, View
 
 RANGES = {

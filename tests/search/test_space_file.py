@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from search.config.settings import SearchSettings
+from search.config.user_file import UserFileError
 from search.plan import make_plan
-from search.settings import SearchSettings
 from search.space_file import MAX_NUMBER, SpaceError, broken_promises, find_space, read_space
-from search.user_module import UserFileError
 from spaces import METHODS, NETWORKS, SPACES, TRAINING, Space
 
 WHOLE = """

@@ -9,9 +9,9 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search.branch import Branch
+from search.config.settings import SearchSettings
 from search.ledger import Ledger
 from search.plan import make_plan
-from search.settings import SearchSettings
 from search.spread import sobol_points, value_at
 
 RANGES = {

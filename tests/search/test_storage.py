@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy import NullPool, create_engine, text
 
-from search.settings import SearchSettings
+from search.config.settings import SearchSettings
 from search.storage import Postgres, StorageError
 from search.study import StudyError, StudyFolder, find_study
 

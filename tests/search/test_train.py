@@ -6,16 +6,16 @@ from dataclasses import asdict
 import pytest
 import yaml
 
+from search.config.recipes import RECIPES
+from search.config.settings import SearchSettings, read_settings
+from search.config.trial_config import TrialConfig
 from search.ledger import Ledger
 from search.plan import make_plan
-from search.recipes import RECIPES
 from search.run import training_lines
 from search.seeds import seeds_lines, seeds_report
-from search.settings import SearchSettings, read_settings
 from search.study import StudyError, StudyFolder
 from search.table import trials_table
 from search.train import Found, from_file, from_name, from_trial, left_out, train_settings
-from search.trial_config import TrialConfig
 
 
 def settings(name="isotropic", **values):

@@ -6,10 +6,10 @@ import pytest
 
 from data.layout import read_scenes
 from search.checkpoints import Checkpoints
+from search.config.settings import SearchSettings
+from search.config.trial_config import TrialConfig
 from search.machine import share_machine
-from search.settings import SearchSettings
 from search.trainable import TrialActor
-from search.trial_config import TrialConfig
 from search.tune import actor_config
 
 

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from search.config.published import read_published
+from search.config.settings import SearchSettings
 from search.ledger import Ledger
 from search.plan import make_plan
 from search.pricing import price
-from search.published import read_published
-from search.settings import SearchSettings
 from search.study import STARTS, StudyFolder
 from search.table import trials_table
 from search.warm_start import Start, fit_start, read_starts

@@ -6,10 +6,10 @@ from typing import Any
 import dash
 from dash import html
 
+from search.config.messages import unknown
 from search.dashboard.address import MISSING, path_of
 from search.dashboard.elements import code
 from search.dashboard.shared import Choices, Shared, Shown
-from search.names import unknown
 
 PARTS = {"missing-why": "children"}
 

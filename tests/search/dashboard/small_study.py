@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 from recorded import cost, trial, write_study
 
 from objectives.quality import measure_quality
-from search.settings import SearchSettings
+from search.config.settings import SearchSettings
 from search.study import ATTEMPTS, CONFIG, COST, DATA, LAYERS, ORIGIN, QUALITY, REJECTED, VERSIONS, StudyFolder
 
 ODD = "odd <b>name & co 100%"

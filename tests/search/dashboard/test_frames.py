@@ -16,6 +16,7 @@ from small_study import write_confirmation
 
 from benchmarks.dashboard import make_studies
 from objectives.interval import t_quantile
+from search.config.published import PUBLISHED
 from search.confirm import confirm_report
 from search.dashboard.brushes import brush_text, brushed
 from search.dashboard.frames import (
@@ -37,7 +38,6 @@ from search.dashboard.frames import (
     within,
 )
 from search.dashboard.reading import Reader
-from search.published import PUBLISHED
 from search.study import StudyFolder
 
 NAN = float("nan")

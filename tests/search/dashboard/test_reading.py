@@ -15,12 +15,12 @@ from optuna.trial import TrialState
 from recorded import SETTINGS, STATES, cost, epoch, trial, write_study
 
 from benchmarks.dashboard import make_studies
+from search.config.settings import SearchSettings
 from search.dashboard import reading as module
 from search.dashboard.database import SCHEMA
 from search.dashboard.reading import Reader
 from search.dashboard.record import read_trial
 from search.dashboard.studies import Studies, list_studies
-from search.settings import SearchSettings
 from search.study import (
     ATTEMPTS,
     CONFIG,

@@ -2,8 +2,8 @@
 
 import torch
 
+from search.config.trial_config import TrialConfig
 from search.export.reading import Export
-from search.trial_config import TrialConfig
 from training.dry_run import statistics_kept
 from training.hearing import PLAINLY
 from training.quantization import Quantizer

@@ -18,12 +18,12 @@ from trained import SMALL
 from data.layout import read_for_search
 from objectives.quality import measure_quality
 from search.checkpoints import study_checkpoints
+from search.config.settings import SearchSettings
+from search.config.trial_config import TrialConfig
 from search.data_record import describe_data
 from search.export.reading import load_export
 from search.pricing import price
-from search.settings import SearchSettings
 from search.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyFolder
-from search.trial_config import TrialConfig
 from training.checkpoint import save_checkpoint
 
 ROOT = Path(__file__).parents[3]

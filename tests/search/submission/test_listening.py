@@ -12,13 +12,13 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from data.front_end import FrontEnd
 from objectives.quality import Quality
+from search.config.trial_config import TrialConfig
 from search.export.reading import Export
 from search.inference import predict
 from search.submission.edition import DCASE2024, SubmissionError
 from search.submission.listening import listen
 from search.submission.sounds import find_sounds, require_clips
 from search.submission.systems import System
-from search.trial_config import TrialConfig
 from training.hearing import Hearing
 
 FIVE = 5  # sounds that differ

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from search.names import look_up
+from search.config.messages import look_up
 
 PUBLISHED = Path(__file__).parent.parent / "results" / "published.csv"
 TRAINABLE, STORED = "trainable", "stored"  # what a report counts as parameters

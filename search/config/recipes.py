@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from search.names import look_up
+from search.config.messages import look_up
 from training.recipe import Recipe
 
 ASCDOMAIN = "Truchan et al., ASCDomain, DCASE 2024 task 1"

@@ -6,10 +6,10 @@ from dataclasses import asdict
 import pytest
 
 from models import ARCHITECTURES
+from search.config.published import read_published
+from search.config.recipes import RECIPES, find_recipe, recipe_of, values_held
+from search.config.settings import SearchSettings
 from search.plan import make_plan
-from search.published import read_published
-from search.recipes import RECIPES, find_recipe, recipe_of, values_held
-from search.settings import SearchSettings
 from spaces import TRAINING
 from training.recipe import Recipe
 

@@ -5,10 +5,10 @@ from dataclasses import fields
 import pytest
 
 from models import ARCHITECTURES
+from search.config.settings import SearchSettings
+from search.config.trial_config import TrialConfig, field_types
 from search.plan import make_plan
 from search.pricing import price
-from search.settings import SearchSettings
-from search.trial_config import TrialConfig, field_types
 from spaces import SPACES, TRAINING
 from training.recipe import Recipe
 

@@ -10,7 +10,7 @@ import yaml
 from objectives.budget import DEFAULT_BUDGET, Budget, parse_budget
 from objectives.cost import BYTES
 from objectives.goals import DEFAULT_GOALS, GOALS
-from search.names import unknown
+from search.config.messages import unknown
 
 MODES = ("front", "best")
 FIDELITIES = ("epochs", "split")

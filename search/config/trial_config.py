@@ -8,7 +8,7 @@ from torch import nn
 
 from data.front_end import FRONT_ENDS, FrontEndConfig
 from models import ARCHITECTURES, Architecture
-from search.names import look_up, unknown
+from search.config.messages import look_up, unknown
 from training.recipe import Recipe
 
 Value = bool | int | float | str
