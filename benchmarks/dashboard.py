@@ -24,7 +24,7 @@ from search.config.trial_config import TrialConfig
 from search.pricing import price
 from search.ranges import draw
 from search.record import widest
-from search.study import (
+from search.study.study import (
     CONFIG,
     CONTINUES,
     COST,

@@ -28,7 +28,7 @@ from search.dashboard.elements import spelled_id
 from search.dashboard.serving import free_port
 from search.plan import make_plan
 from search.priced import SPACE, write_space
-from search.study import RESULTS, StudyFolder
+from search.study.study import RESULTS, StudyFolder
 from search.survey_report import make_report
 
 ROUNDS = 5

@@ -36,7 +36,7 @@ from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.plan import make_plan
 from search.pricing import price
-from search.study import RESULTS, StudyFolder
+from search.study.study import RESULTS, StudyFolder
 from training.material import load_material
 
 TRIALS, EPOCHS, SEED = 24, SearchSettings.epochs, 0

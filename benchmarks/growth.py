@@ -21,7 +21,7 @@ from search.config.settings import SearchSettings
 from search.plan import make_plan
 from search.pricing import price
 from search.record import make_record
-from search.study import RESULTS
+from search.study.study import RESULTS
 from training.execution import Execution, has_bf16
 from training.loop import TrainingRun
 from training.material import load_material

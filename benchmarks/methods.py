@@ -20,7 +20,7 @@ from data.device import num_cores
 from data.layout import read_scenes
 from objectives.interval import mean_interval
 from search.config.trial_config import TrialConfig
-from search.seeds import figures
+from search.study.repeats import figures
 from training.allocator import keep_freed_memory
 from training.checkpoint import load_checkpoint
 from training.execution import Execution, has_bf16

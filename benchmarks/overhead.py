@@ -27,8 +27,8 @@ from search.plan import Plan, make_plan
 from search.pricing import price
 from search.ranges import draw
 from search.run import make_tuner
-from search.study import CONFIG, COST, EPOCH, QUALITY, REJECTED, RESULTS, STOPPED, StudyFolder
-from search.table import front_table, study_table
+from search.study.study import CONFIG, COST, EPOCH, QUALITY, REJECTED, RESULTS, STOPPED, StudyFolder
+from search.study.table import front_table, study_table
 from search.tune import Interruption, StudySearcher
 
 NUM_TRIVIAL = 200

@@ -22,7 +22,7 @@ from search.config.settings import SearchSettings
 from search.plan import Plan, make_plan
 from search.pricing import price
 from search.record import Record, make_record
-from search.study import CONFIG, COST, REJECTED, RESULTS, StudyFolder
+from search.study.study import CONFIG, COST, REJECTED, RESULTS, StudyFolder
 
 SPACES = ("isotropic", "all")
 NUM_BEFORE = 100  # trials in the study

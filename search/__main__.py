@@ -55,13 +55,13 @@ from search.report import (
     recipes_table,
     terminal_table,
 )
-from search.study import (
+from search.study.study import (
     STATES,
     USE,
     StudyFolder,
     find_study,
 )
-from search.table import rejection_kinds, trials_table
+from search.study.table import rejection_kinds, trials_table
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -17,7 +17,7 @@ from search.estimates import Curve, gains
 from search.plan import Plan
 from search.pricing import Survey, price
 from search.ranges import draw, nearest
-from search.study import LATENCY
+from search.study.study import LATENCY
 from search.surrogate import MAX_OBSERVED, Features, Floats, Observation, Surrogate, tamed
 
 NUM_DRAWN = 48  # candidates of each architecture, drawn from all that fits

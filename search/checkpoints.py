@@ -25,7 +25,7 @@ from pyarrow.fs import FileSelector, FileSystem, FileType, FSSpecHandler, PyFile
 
 from search.config.settings import SearchSettings
 from search.scratch import private_folder
-from search.study import StudyFolder
+from search.study.study import StudyFolder
 
 OBJECT_STORES = ("s3", "gcs", "abfs")  # an object is there when it is whole; renaming one is copying it
 

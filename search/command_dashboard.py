@@ -8,7 +8,7 @@ import click
 
 from search.console import out
 from search.options import path_type, results_option
-from search.study import StudyError, StudyFolder, find_study
+from search.study.study import StudyError, StudyFolder, find_study
 
 
 @click.command()

@@ -24,7 +24,7 @@ from search.options import (
     study_argument,
 )
 from search.report import quality_tables, terminal_table
-from search.study import StudyFolder, find_study
+from search.study.study import StudyFolder, find_study
 
 EXPORTS = Path("exports")
 export_argument = click.argument("path", type=path_type, metavar="EXPORT")
@@ -60,7 +60,7 @@ def export(
     Each file is measured on the evaluation clips. With the files: a certificate with their checksums and costs, and a
     card to read.
     """
-    from search.export.choosing import best_trial, front_trials  # noqa: PLC0415  takes seconds
+    from search.study.selection import best_trial, front_trials  # noqa: PLC0415  takes seconds
 
     folder = find_study(results, study)
     if whole_front and trial is not None:
@@ -105,9 +105,9 @@ def _each(numbers: list[int], go: Callable[[int], None]) -> list[str]:
 def _export(
     folder: StudyFolder, number: int, target: Path, given: Mapping[str, Any], training: Mapping[str, Any] | None
 ) -> None:
-    from search.export.choosing import best_trial  # noqa: PLC0415  takes seconds
     from search.export.staging import require_free  # noqa: PLC0415  as above
     from search.export.writing import export_trial  # noqa: PLC0415  as above
+    from search.study.selection import best_trial  # noqa: PLC0415  takes seconds
 
     require_free(target)
     source, trial, origin = folder, number, None

@@ -19,7 +19,7 @@ from search.options import (
     study_argument,
     workers_option,
 )
-from search.study import find_study
+from search.study.study import find_study
 
 
 def _refused(name: str) -> Any:

@@ -13,13 +13,13 @@ from objectives.ranking import RANKINGS, SPLITS, accuracy_on, ranks, scores
 from search.command_confirm import print_confirmed
 from search.config.messages import counted, unknown
 from search.config.settings import SearchSettings
-from search.confirm import confirm_report, confirm_table
 from search.console import out
 from search.options import json_option, path_type, results_option, study_argument
 from search.report import terminal_table
-from search.seeds import seeds_lines, seeds_report
-from search.study import STATES, StudyError, StudyFolder, find_study
-from search.table import front_table, study_table, varied_sizes
+from search.study.confirm import confirm_report, confirm_table
+from search.study.repeats import seeds_lines, seeds_report
+from search.study.study import STATES, StudyError, StudyFolder, find_study
+from search.study.table import front_table, study_table, varied_sizes
 
 TOLD = ("macro_accuracy", "log_loss", "macs", "params", "size_bytes", "peak_bytes")  # and what else is an objective
 MAX_PARTIAL = 8  # trials that are named of those that were not trained to the end

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from search.study import StudyFolder
+from search.study.study import StudyFolder
 
 out = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
 err = Console(stderr=True, width=None if sys.stderr.isatty() else 200, highlight=False, markup=False)

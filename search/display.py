@@ -23,8 +23,8 @@ from search.early_stopping import Level
 from search.ledger import Ledger, Proposal
 from search.members import MemberBranch
 from search.plan import Plan
-from search.seeds import SEED
-from search.study import CONFIG, CONTINUES, num_epochs
+from search.study.repeats import SEED
+from search.study.study import CONFIG, CONTINUES, num_epochs
 
 MAX_FRONT_ROWS = 12
 

@@ -18,7 +18,7 @@ from objectives.cost import Cost
 from search.config.messages import unknown
 from search.config.settings import SearchSettings, is_space_file, make_settings
 from search.config.user_file import file_digest
-from search.study import COST, DATA, FILES, HISTORY, REJECTED, STARTS, StudyError, StudyFolder
+from search.study.study import COST, DATA, FILES, HISTORY, REJECTED, STARTS, StudyError, StudyFolder
 
 CHANGEABLE = ("trials", "budget", "ranges", "sampler", "sobol", "start", "retries", "stall_s")
 SECRET = ("storage", "checkpoints")  # URLs, which may hold a password

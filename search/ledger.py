@@ -28,7 +28,7 @@ from search.plan import Plan
 from search.pricing import Survey, price
 from search.proposer import Accepted, Proposer, better_half
 from search.record import make_record
-from search.study import (
+from search.study.study import (
     ATTEMPTS,
     CONFIG,
     CONTINUES,

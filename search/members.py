@@ -11,8 +11,8 @@ from search.branch import Branch
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig, Value, heard_sizes
 from search.pricing import price, require_prunable
-from search.seeds import MEMBER, SEED, TRIAL
-from search.study import CONFIG
+from search.study.repeats import MEMBER, SEED, TRIAL
+from search.study.study import CONFIG
 from training.recipe import Recipe
 
 

@@ -11,7 +11,7 @@ from objectives.budget import BUDGETS, DEFAULT_BUDGET
 from objectives.cost import BYTES
 from objectives.goals import GOALS
 from search.config.settings import FIDELITIES, MODES, SAMPLERS, SearchSettings, make_settings, read_settings, spelled
-from search.study import RESULTS
+from search.study.study import RESULTS
 from spaces import METHODS, SPACES
 
 Command = TypeVar("Command", bound=Callable[..., object])

@@ -22,9 +22,9 @@ from search.members import member_branches, trainings
 from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, survey
 from search.ranges import EmptySpaceError, draw, largest, narrow, take
 from search.repair import descend, repairs
-from search.seeds import SEED
 from search.space_file import NUM_SAMPLED, find_space
-from search.study import LATENCY
+from search.study.repeats import SEED
+from search.study.study import LATENCY
 from search.view import ARCHITECTURE
 from spaces import Space
 from training.recipe import Recipe

@@ -29,7 +29,7 @@ from search.ranges import draw
 from search.record import Record
 from search.repair import repairs
 from search.spread import sobol_points
-from search.study import CONFIG, CONTINUES, COST, ORIGIN, REJECTED, STARTS
+from search.study.study import CONFIG, CONTINUES, COST, ORIGIN, REJECTED, STARTS
 from search.view import ARCHITECTURE
 from search.warm_start import Start, fit_start
 

@@ -23,7 +23,7 @@ from objectives.goals import GOALS
 from search.plan import Plan
 from search.sampler import make_sampler
 from search.space_file import find_space
-from search.study import CONTINUES, StudyError
+from search.study.study import CONTINUES, StudyError
 from search.view import ARCHITECTURE, FIXED, View
 from spaces import Space
 

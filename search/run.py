@@ -26,7 +26,6 @@ from search.config.messages import counted
 from search.config.settings import SearchSettings, is_space_file
 from search.config.trial_config import GIVEN
 from search.config.user_file import file_digest
-from search.data_record import describe_data
 from search.display import counting, make_display
 from search.extend import first_entry, require_own_settings
 from search.ledger import Ledger, levels_of
@@ -34,14 +33,26 @@ from search.machine import MACHINE, Use, measure_use, share_cluster, share_machi
 from search.plan import Plan, make_plan
 from search.priced import SPACE, write_space
 from search.pricing import Survey, price
-from search.seeds import PLACE, TRIAL
-from search.storage import StorageError
-from search.study import DATA, DEVICE_GROUPS, FILES, HISTORY, LEVELS, STARTS, TEACHERS, USE, StudyError, StudyFolder
+from search.study.data_identity import describe_data
+from search.study.repeats import PLACE, TRIAL
+from search.study.storage import StorageError
+from search.study.study import (
+    DATA,
+    DEVICE_GROUPS,
+    FILES,
+    HISTORY,
+    LEVELS,
+    STARTS,
+    TEACHERS,
+    USE,
+    StudyError,
+    StudyFolder,
+)
+from search.study.validation import require_measurable
 from search.survey_report import make_report
 from search.teachers import answers, export_digest, taught
 from search.trainable import TrialActor
 from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors, actor_config, job_resources
-from search.validation import require_measurable
 from search.warm_start import read_starts
 from search.watch import Watch
 from training.batches import require_material

@@ -19,8 +19,8 @@ from search.config.trial_config import TrialConfig
 from search.display import Display
 from search.ledger import Ledger
 from search.machine import Use
-from search.storage import StorageError
-from search.study import LATENCY, StudyFolder
+from search.study.storage import StorageError
+from search.study.study import LATENCY, StudyFolder
 from search.watch import Failure, Watch
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.budget import Budget
 from objectives.cost import Cost
-from search.study import CONFIG, CONTINUES, COST, REJECTED
+from search.study.study import CONFIG, CONTINUES, COST, REJECTED
 
 ARCHITECTURE = "architecture"  # name of the choice, where a study has several
 FIXED = "fixed_params"  # Optuna's name for what was enqueued

@@ -31,7 +31,7 @@ from search.plan import Plan
 from search.pricing import Survey, price
 from search.ranges import nearest
 from search.repair import repairs
-from search.study import CONFIG, OBJECTIVES, StudyError, find_study
+from search.study.study import CONFIG, OBJECTIVES, StudyError, find_study
 from training.recipe import Recipe
 
 FILES = (".yaml", ".yml", ".csv")

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.confirm import confirm_report
 from search.dashboard.reading import Reading
 from search.dashboard.studies import list_studies
-from search.study import StudyFolder
+from search.study.confirm import confirm_report
+from search.study.study import StudyFolder
 
 
 class Confirmations:
@@ -26,7 +26,7 @@ class Confirmations:
             return next((other for other in others if self._confirmed_by(other) == folder.name), None)
 
     def report(self, reading: Reading) -> Mapping[str, Any]:
-        """Give what a confirmation has found so far, as of `search.confirm.confirm_report`."""
+        """Give what a confirmation has found so far, as of `search.study.confirm.confirm_report`."""
         with self._lock:
             version, found = self._reports.get(reading.folder.path, (0, {}))
             if version != reading.version:

@@ -32,8 +32,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
 
-from search.storage import Postgres, StorageError
-from search.study import OBJECTIVES, StudyError, StudyFolder
+from search.study.storage import Postgres, StorageError
+from search.study.study import OBJECTIVES, StudyError, StudyFolder
 
 SCHEMA = "v3.2.0.a"  # of Optuna's tables, as alembic names it
 PATIENCE_S = 10.0  # while a search writes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.config.subprocess import environment, module_command
-from search.study import StudyFolder
+from search.study.study import StudyFolder
 
 FOLDER = "exports"  # in the folder that the dashboard was started in, as the command's own
 

@@ -20,11 +20,11 @@ from objectives.front import hypervolume, non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality, of_kind
 from search.config.messages import unknown
 from search.config.published import TRAINABLE, read_published
-from search.confirm import confirm_table
 from search.dashboard.reading import Reading
 from search.report import si_text
-from search.study import STATES
-from search.table import front_mask
+from search.study.confirm import confirm_table
+from search.study.study import STATES
+from search.study.table import front_mask
 
 CONFIG = "config."  # before the name of a config field, in a column's
 ARCHITECTURE = "architecture"
@@ -319,7 +319,7 @@ class Progress:
     Attributes:
         wanted: Trials to be trained.
         done: Of them, that are over: trained to the end, stopped or failed.
-        states: Trials by state, those of `search.study.STATES` that there are.
+        states: Trials by state, those of `search.study.study.STATES` that there are.
         share: Of the wanted trials that are done.
         elapsed_s: From the first trial's beginning to now, or of a search that has ended to its last trial's end.
         left_s: Estimate by the last trials; None where no search runs, or too few are over.
@@ -395,7 +395,7 @@ def intervals(report: Mapping[str, Any]) -> pd.DataFrame:
     """Give what a confirmation found of the trials that it trained again.
 
     Args:
-        report: Of `search.confirm.confirm_report`.
+        report: Of `search.study.confirm.confirm_report`.
 
     Returns:
         `number` of the trial in the search and, for each quality that was measured, `<quality>_mean` and

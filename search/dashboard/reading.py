@@ -37,8 +37,8 @@ from search.dashboard.database import (
     study_attributes,
     trials_of,
 )
-from search.storage import Postgres
-from search.study import (
+from search.study.storage import Postgres
+from search.study.study import (
     CONTINUES,
     LAYERS,
     LEVELS,
@@ -50,7 +50,7 @@ from search.study import (
     StudyFolder,
     learning_curve,
 )
-from search.table import plain_name, rows_table, trial_row
+from search.study.table import plain_name, rows_table, trial_row
 
 LARGE = (LAYERS, QUALITY, VERSIONS)  # attributes of a trial that no table has
 SETTLED_S = 2.0  # after its last change the clock of a file's system has surely gone on
@@ -68,9 +68,9 @@ class Reading:
         folder: Where it lives.
         version: Another with every change, and of every study.
         settings: What was asked for; None where there is a `problem`.
-        table: As of `search.table.trials_table`, judged by the study's budget as it is now, and the columns started_s
+        table: As of `search.study.table.trials_table`, judged by the study's budget as it is now, and the columns started_s
             and ended_s: Unix time, NaN where there is none.
-        curves: The learning curves of the trials that have one, as of `search.study.learning_curve`.
+        curves: The learning curves of the trials that have one, as of `search.study.study.learning_curve`.
         kinds: Why trials were rejected, in a word or two, by number.
         varied: The config fields that the search chose values for; all others were given, or follow from these.
         attributes: What is recorded of the study as a whole.

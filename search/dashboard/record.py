@@ -18,8 +18,8 @@ from search.dashboard.database import (
     study_attributes,
     trials_of,
 )
-from search.storage import Postgres
-from search.study import (
+from search.study.storage import Postgres
+from search.study.study import (
     ATTEMPTS,
     CONFIG,
     CONTINUES,
@@ -33,7 +33,7 @@ from search.study import (
     StudyFolder,
     learning_curve,
 )
-from search.table import continued_row, plain_name, trial_row
+from search.study.table import continued_row, plain_name, trial_row
 
 MAX_NUMBER = 2**31 - 1  # that a database can be asked for
 
@@ -44,7 +44,7 @@ class TrialRecord:
 
     Attributes:
         number: Of the trial.
-        state: One of `search.study.STATES`.
+        state: One of `search.study.study.STATES`.
         config: Its fields; of a rejected one, those that vary.
         cost: What its network costs, with the latency where it was measured; empty where no network can be built.
         quality: As of `objectives.quality.Quality.to_dict`; None before it is trained to the end.

@@ -19,7 +19,7 @@ from search.dashboard.defaults import Defaults
 from search.dashboard.exporting import Exports
 from search.dashboard.reading import Reading
 from search.dashboard.studies import Studies
-from search.study import OBJECTIVES
+from search.study.study import OBJECTIVES
 
 STARTED = format(time.time_ns(), "x")  # a page outlives the server: its versions are not those of the next
 

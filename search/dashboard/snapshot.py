@@ -15,7 +15,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from objectives.goals import GOALS
-from search.confirm import confirm_lines
 from search.dashboard import figures, frames
 from search.dashboard.address import Address
 from search.dashboard.colours import LIGHT
@@ -27,8 +26,9 @@ from search.dashboard.views.progress import AXIS_REM
 from search.page import page_html, plot_html, table_html
 from search.preflight_page import require_room
 from search.priced import SPACE, read_space
-from search.study import StudyError, StudyFolder
-from search.table import front_table
+from search.study.confirm import confirm_lines
+from search.study.study import StudyError, StudyFolder
+from search.study.table import front_table
 from training.whole_file import write_whole
 
 MAX_CURVES = 8  # networks of the front whose curves can be told apart

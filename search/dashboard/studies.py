@@ -7,7 +7,7 @@ from pathlib import Path
 
 from search.dashboard.address import path_of
 from search.dashboard.reading import Reader, Reading
-from search.study import StudyFolder
+from search.study.study import StudyFolder
 
 
 def list_studies(results: Path) -> list[StudyFolder]:

@@ -10,7 +10,6 @@ from typing import Any
 from data.layout import Scenes, read_scenes
 from objectives.budget import parse_budget
 from objectives.cost import Cost
-from search.data_record import lists_digest
 from search.export.card import card
 from search.export.certificate import (
     CARD,
@@ -32,6 +31,7 @@ from search.export.progress import Say, silently
 from search.export.reading import read_export
 from search.export.shipping import HELD_AGAINST_LIMITS, ship
 from search.export.staging import staged
+from search.study.data_identity import lists_digest
 from training.material import Material
 
 MEASURED = ("editions", "quality", "files")  # of a certificate, what follows from the files

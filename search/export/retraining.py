@@ -10,8 +10,8 @@ from rich.console import Console
 from search.config.settings import SearchSettings
 from search.export.certificate import ExportError
 from search.run import SearchFailedError, resume_search, start_search
-from search.study import CONFIG, DATA, StudyFolder
-from search.table import study_table
+from search.study.study import CONFIG, DATA, StudyFolder
+from search.study.table import study_table
 from search.train import from_trial, train_settings
 
 DECISIVE = ("space", "split", "epochs", "seed", "set", "teacher", "impulse_responses")  # settings that a training is

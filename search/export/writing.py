@@ -19,11 +19,8 @@ from search.checkpoints import study_checkpoints
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.config.user_file import file_digest
-from search.data_record import describe_data, lists_digest
 from search.export.certificate import CONFIG, WEIGHTS, ExportError
 from search.export.certifying import write_certificate
-from search.export.choosing import trained_trial
-from search.export.confirmed import confirmation
 from search.export.converting import convert
 from search.export.cost import cost_report
 from search.export.files import ANSWERING, AUTO
@@ -31,9 +28,12 @@ from search.export.measuring import material_for
 from search.export.progress import Say, silently
 from search.export.reading import CONFIG_FORMAT, DEVICES, read_export
 from search.export.staging import require_free, staged
-from search.study import CONFIG as TRIAL_CONFIG
-from search.study import DATA, FILES, LEVELS, QUALITY, VERSIONS, StudyFolder
-from search.table import study_table
+from search.study.confirmed import confirmation
+from search.study.data_identity import describe_data, lists_digest
+from search.study.selection import trained_trial
+from search.study.study import CONFIG as TRIAL_CONFIG
+from search.study.study import DATA, FILES, LEVELS, QUALITY, VERSIONS, StudyFolder
+from search.study.table import study_table
 from training.checkpoint import NETWORK, read_tensors, write_tensors
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16}  # that weights can be stored at, beside fp32

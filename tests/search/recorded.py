@@ -5,7 +5,7 @@ from optuna.trial import TrialState
 
 from objectives.goals import values_of
 from search.config.settings import SearchSettings
-from search.study import CONFIG, CONTINUES, COST, EPOCH, LATENCY, PAUSED, REJECTED, STOPPED, StudyFolder
+from search.study.study import CONFIG, CONTINUES, COST, EPOCH, LATENCY, PAUSED, REJECTED, STOPPED, StudyFolder
 
 STATES = {
     "complete": TrialState.COMPLETE,

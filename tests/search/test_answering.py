@@ -13,7 +13,7 @@ from search.export.files import ANSWERING
 from search.export.reading import load_export, read_export
 from search.export.writing import export_trial
 from search.inference import evaluate_export, predict
-from search.study import StudyFolder
+from search.study.study import StudyFolder
 from search.teachers import export_digest
 from training.checkpoint import CheckpointError, read_tensors, write_tensors
 from training.pruning import prunable_weights

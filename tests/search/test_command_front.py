@@ -6,7 +6,7 @@ import re
 import pytest
 from recorded import trial, write_study
 
-from search.study import LEVELS
+from search.study.study import LEVELS
 
 NUMBERS = ("5", "10", "25", "50", "100")
 

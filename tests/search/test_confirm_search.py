@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from search.study import StudyFolder
-from search.table import trials_table
+from search.study.study import StudyFolder
+from search.study.table import trials_table
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]

@@ -11,7 +11,7 @@ from search.config.settings import SearchSettings
 from search.display import Clock, LiveDisplay, PlainDisplay, counting, make_display
 from search.ledger import Ledger
 from search.plan import make_plan
-from search.study import StudyFolder
+from search.study.study import StudyFolder
 
 SURVEYS = {}  # what a space costs does not change
 

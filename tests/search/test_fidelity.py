@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from search.study import StudyFolder, learning_curve
-from search.table import study_table
+from search.study.study import StudyFolder, learning_curve
+from search.study.table import study_table
 
 SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from network_observer import descendants
 
-from search.study import StudyFolder, learning_curve
-from search.table import trials_table
+from search.study.study import StudyFolder, learning_curve
+from search.study.table import trials_table
 
 ROOT = Path(__file__).parents[2]
 NUM_KILLS = int(os.environ.get("SCENEFRONT_KILLS", "10"))

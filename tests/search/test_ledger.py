@@ -12,8 +12,8 @@ from search import proposer as proposer_module
 from search.config.settings import SearchSettings
 from search.ledger import Ledger
 from search.plan import make_plan
-from search.study import StudyError, StudyFolder, find_study, learning_curve, trial_state
-from search.table import front_table, rejection_kinds, trials_table
+from search.study.study import StudyError, StudyFolder, find_study, learning_curve, trial_state
+from search.study.table import front_table, rejection_kinds, trials_table
 
 SETTINGS = SearchSettings(data="nowhere", space="isotropic", trials=4, epochs=9, seed=3)
 

@@ -12,8 +12,8 @@ from sqlalchemy import NullPool, create_engine, text
 
 from search import cluster as cluster_module
 from search.cluster import ClusterError, joined_cluster
-from search.storage import Postgres, StorageError
-from search.study import StudyFolder, learning_curve
+from search.study.storage import Postgres, StorageError
+from search.study.study import StudyFolder, learning_curve
 
 ROOT = Path(__file__).parents[2]
 TWO_NODES = Path(__file__).with_name("two_nodes.py")

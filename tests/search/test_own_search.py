@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from search.study import StudyFolder
-from search.table import trials_table
+from search.study.study import StudyFolder
+from search.study.table import trials_table
 
 ROOT = Path(__file__).parents[2]
 SPACE = """

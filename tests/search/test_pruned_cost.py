@@ -17,7 +17,7 @@ from search.ledger import Ledger
 from search.plan import make_plan
 from search.pricing import price, require_prunable, survey
 from search.repair import repairs
-from search.study import StudyFolder
+from search.study.study import StudyFolder
 
 SUBMISSION_1 = {"width": 256, "groups": 16, "tail_blocks": 0, "rho": 7}
 STORED = 504_104

@@ -16,8 +16,8 @@ from objectives.goals import DEFAULT_GOALS
 from search.config.settings import SearchSettings
 from search.ledger import Ledger
 from search.plan import make_plan
-from search.study import StudyFolder
-from search.table import front_table, trials_table
+from search.study.study import StudyFolder
+from search.study.table import front_table, trials_table
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = SearchSettings(data="nowhere", space="isotropic", trials=1_000, budget="macs=10M", epochs=9, seed=3)

@@ -18,8 +18,8 @@ from terminal import listen_to_ctrl_c
 from objectives.goals import DEFAULT_GOALS
 from search.priced import MAX_KEPT, SPACE, read_space
 from search.report import reach_lines
-from search.study import StudyFolder
-from search.table import front_table, trials_table
+from search.study.study import StudyFolder
+from search.study.table import front_table, trials_table
 
 ROOT = Path(__file__).parents[2]
 # Networks that train in a moment: what is tested is the search.

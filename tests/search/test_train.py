@@ -12,9 +12,9 @@ from search.config.trial_config import TrialConfig
 from search.ledger import Ledger
 from search.plan import make_plan
 from search.run import training_lines
-from search.seeds import seeds_lines, seeds_report
-from search.study import StudyError, StudyFolder
-from search.table import trials_table
+from search.study.repeats import seeds_lines, seeds_report
+from search.study.study import StudyError, StudyFolder
+from search.study.table import trials_table
 from search.train import Found, from_file, from_name, from_trial, left_out, train_settings
 
 

@@ -15,7 +15,7 @@ from terminal import listen_to_ctrl_c
 from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
 from search.config.trial_config import TrialConfig
-from search.study import StudyFolder, learning_curve
+from search.study.study import StudyFolder, learning_curve
 from training.loop import TrainingRun
 from training.material import load_material
 

@@ -9,8 +9,8 @@ from search.config.settings import SearchSettings
 from search.ledger import Ledger
 from search.plan import make_plan
 from search.pricing import price
-from search.study import STARTS, StudyFolder
-from search.table import trials_table
+from search.study.study import STARTS, StudyFolder
+from search.study.table import trials_table
 from search.warm_start import Start, fit_start, read_starts
 
 SETTINGS = SearchSettings(data="nowhere", space="isotropic,cp_mobile", trials=8, epochs=2, seed=3, budget="macs=10M")

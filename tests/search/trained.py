@@ -10,7 +10,7 @@ from search.checkpoints import study_checkpoints
 from search.ledger import Ledger
 from search.plan import make_plan
 from search.run import describe_data, open_material
-from search.study import DATA
+from search.study.study import DATA
 from search.train import from_name, train_settings
 from training.loop import TrainingRun
 

@@ -13,7 +13,7 @@ from search.dashboard.address import MAX_COMPARED
 from search.dashboard.elements import aria, graph, section, table
 from search.dashboard.record import read_trial
 from search.dashboard.shared import Choices, Shared, Shown
-from search.study import DEVICE_GROUPS
+from search.study.study import DEVICE_GROUPS
 
 PARTS = {
     "compare-offered": "children",

@@ -6,11 +6,11 @@ from typing import Any
 from dash import html
 
 from objectives.goals import GOALS
-from search.confirm import confirm_lines
 from search.dashboard.address import path_of
 from search.dashboard.elements import facts, table
 from search.dashboard.shared import Shown
-from search.seeds import NETWORK, TRIAL
+from search.study.confirm import confirm_lines
+from search.study.repeats import NETWORK, TRIAL
 
 
 def members(shown: Shown) -> list[Any]:

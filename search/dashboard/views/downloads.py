@@ -4,8 +4,8 @@ import pandas as pd
 from flask import Flask, Response, abort
 
 from search.dashboard.shared import Shared
-from search.study import OBJECTIVES
-from search.table import front_table
+from search.study.study import OBJECTIVES
+from search.study.table import front_table
 
 TABLES = ("trials", "front")
 

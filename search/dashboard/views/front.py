@@ -17,7 +17,7 @@ from search.dashboard.shared import Choices, Shared, Shown
 from search.dashboard.views import confirmed
 from search.drawing import TITLES
 from search.report import si_text
-from search.table import front_table
+from search.study.table import front_table
 
 PARTS = {
     "front-figure": "figure",

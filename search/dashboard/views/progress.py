@@ -16,7 +16,7 @@ from search.dashboard.reading import Reading
 from search.dashboard.shared import Choices, Shared, Shown
 from search.extend import history_lines
 from search.report import duration_text
-from search.study import STATES
+from search.study.study import STATES
 
 PARTS = {
     "search-facts": "children",

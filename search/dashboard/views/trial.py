@@ -15,7 +15,7 @@ from search.dashboard.exporting import Export, train_command
 from search.dashboard.record import TrialRecord, read_trial
 from search.dashboard.shared import Choices, Shared, Shown
 from search.dashboard.views import confirmed
-from search.study import DEVICE_GROUPS, StudyError
+from search.study.study import DEVICE_GROUPS, StudyError
 
 PARTS = {
     "trial-head": "children",

@@ -8,7 +8,7 @@ from recorded import cost, trial, write_study
 
 from objectives.quality import measure_quality
 from search.config.settings import SearchSettings
-from search.study import ATTEMPTS, CONFIG, COST, DATA, LAYERS, ORIGIN, QUALITY, REJECTED, VERSIONS, StudyFolder
+from search.study.study import ATTEMPTS, CONFIG, COST, DATA, LAYERS, ORIGIN, QUALITY, REJECTED, VERSIONS, StudyFolder
 
 ODD = "odd <b>name & co 100%"
 SCRIPT = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"

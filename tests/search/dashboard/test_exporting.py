@@ -8,7 +8,7 @@ from recorded import trial, write_study
 
 from search.dashboard import exporting
 from search.dashboard.exporting import Exports, export_command, train_command
-from search.study import DATA
+from search.study.study import DATA
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from small_study import write_confirmation
 from benchmarks.dashboard import make_studies
 from objectives.interval import t_quantile
 from search.config.published import PUBLISHED
-from search.confirm import confirm_report
 from search.dashboard.brushes import brush_text, brushed
 from search.dashboard.frames import (
     MAX_TRIALS,
@@ -38,7 +37,8 @@ from search.dashboard.frames import (
     within,
 )
 from search.dashboard.reading import Reader
-from search.study import StudyFolder
+from search.study.confirm import confirm_report
+from search.study.study import StudyFolder
 
 NAN = float("nan")
 BOTH = ("macro_accuracy", "macs")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from search.study import StudyFolder
-from search.table import study_table
+from search.study.study import StudyFolder
+from search.study.table import study_table
 
 ROOT = Path(__file__).parents[3]
 # Networks that train in a moment.

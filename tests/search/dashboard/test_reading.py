@@ -21,7 +21,7 @@ from search.dashboard.database import SCHEMA
 from search.dashboard.reading import Reader
 from search.dashboard.record import read_trial
 from search.dashboard.studies import Studies, list_studies
-from search.study import (
+from search.study.study import (
     ATTEMPTS,
     CONFIG,
     COST,
@@ -37,7 +37,7 @@ from search.study import (
     StudyFolder,
     learning_curve,
 )
-from search.table import rejection_kinds, study_table
+from search.study.table import rejection_kinds, study_table
 
 RANGES = {
     "isotropic.width": IntDistribution(32, 192, step=16),

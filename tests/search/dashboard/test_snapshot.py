@@ -5,7 +5,7 @@ from recorded import write_study
 from small_study import ODD, write_small
 
 from search.dashboard.snapshot import write_snapshot
-from search.study import StudyError, StudyFolder
+from search.study.study import StudyError, StudyFolder
 
 
 @pytest.fixture(scope="module")

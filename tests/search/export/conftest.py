@@ -6,7 +6,7 @@ import pytest
 from trained import SMALL, train
 
 from search.export.writing import export_trial
-from search.study import StudyFolder
+from search.study.study import StudyFolder
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,10 @@ from objectives.quality import measure_quality
 from search.checkpoints import study_checkpoints
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.data_record import describe_data
 from search.export.reading import load_export
 from search.pricing import price
-from search.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyFolder
+from search.study.data_identity import describe_data
+from search.study.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyFolder
 from training.checkpoint import save_checkpoint
 
 ROOT = Path(__file__).parents[3]

@@ -19,7 +19,7 @@ from search.export.files import INT8, MODEL
 from search.export.reading import load_export
 from search.export.staging import UNFINISHED
 from search.export.writing import export_trial
-from search.study import StudyFolder
+from search.study.study import StudyFolder
 from training.checkpoint import read_tensors
 
 ROOT = Path(__file__).parents[3]
@@ -108,7 +108,7 @@ def test_a_killed_export_is_none_and_the_next_takes_its_place(study, tmp_path):
     target = tmp_path / "killed"
     program = (
         "import os, signal, sys; from pathlib import Path; from search.export import writing;"
-        "from search.study import StudyFolder;"
+        "from search.study.study import StudyFolder;"
         "writing.convert = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL);"
         "writing.export_trial(StudyFolder(Path(sys.argv[1])), 0, Path(sys.argv[2]), int8='none')"
     )

@@ -7,7 +7,7 @@ from trained import SMALL, train
 from data.demo import SCENES as DEMO_SCENES
 from data.demo import DemoConfig, write_demo
 from search.export.writing import export_trial
-from search.study import StudyFolder
+from search.study.study import StudyFolder
 
 
 def write_tau(root, others=None):

@@ -5,8 +5,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.goals import GOALS, first_cost, first_quality
 from search.export.certificate import ExportError
-from search.study import StudyFolder, trial_state
-from search.table import front_table, study_table, trials_table
+from search.study.study import StudyFolder, trial_state
+from search.study.table import front_table, study_table, trials_table
 
 
 def best_trial(folder: StudyFolder) -> int:

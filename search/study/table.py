@@ -16,7 +16,7 @@ from objectives.cost import Cost
 from objectives.front import non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality
 from objectives.ranking import accuracy_on
-from search.study import (
+from search.study.study import (
     CONFIG,
     CONTINUES,
     COST,

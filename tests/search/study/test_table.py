@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from recorded import epoch, trial, write_study
 
 from objectives.goals import GOALS
-from search.study import LEVELS
-from search.table import front_mask, front_table, rejection_kinds, study_table, trials_table
+from search.study.study import LEVELS
+from search.study.table import front_mask, front_table, rejection_kinds, study_table, trials_table
 
 
 def on_front(folder):

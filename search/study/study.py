@@ -29,7 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from objectives.goals import directions
 from search.config.messages import unknown
 from search.config.settings import SearchSettings, read_settings
-from search.storage import Postgres, StorageError
+from search.study.storage import Postgres, StorageError
 
 CONFIG, COST, QUALITY = "config", "cost", "quality"
 REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # each a reason

@@ -8,9 +8,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.interval import mean_interval
 from objectives.quality import Quality
-from search.confirm import confirm_report
-from search.seeds import MEMBER, TRIAL, seeds_report
-from search.study import QUALITY, StudyFolder
+from search.study.confirm import confirm_report
+from search.study.repeats import MEMBER, TRIAL, seeds_report
+from search.study.study import QUALITY, StudyFolder
 
 TABLES = ("by_class", "by_device", "by_group")
 

@@ -25,9 +25,22 @@ from objectives.quality import figures as goals_of_quality
 from objectives.sampling_error import EXPLAINED, standard_errors
 from search.config.settings import MAX_SEED, SearchSettings
 from search.config.user_file import file_digest
-from search.seeds import ASKED, CHOSEN_BY, FRONT, GROUPS, MEMBER, NEAR, NETWORK, PLACE, SEED, TRIAL, figures, title
-from search.study import CONFIG, DATA, FILES, QUALITY, StudyError, StudyFolder
-from search.table import study_table
+from search.study.repeats import (
+    ASKED,
+    CHOSEN_BY,
+    FRONT,
+    GROUPS,
+    MEMBER,
+    NEAR,
+    NETWORK,
+    PLACE,
+    SEED,
+    TRIAL,
+    figures,
+    title,
+)
+from search.study.study import CONFIG, DATA, FILES, QUALITY, StudyError, StudyFolder
+from search.study.table import study_table
 
 UNSEEN = "unseen_accuracy"
 COSTS = ("macs", "params")  # told of every member, beside those that are objectives
@@ -300,7 +313,7 @@ def confirm_lines(report: Mapping[str, Any]) -> list[list[str]]:
 def confirm_table(report: Mapping[str, Any]) -> pd.DataFrame:
     """Give a report as the table of a study: a row a member, with the means as its figures.
 
-    Columns: those of `search.table.trials_table`, the goals of quality as means; `<goal>_half`, what the interval
+    Columns: those of `search.study.table.trials_table`, the goals of quality as means; `<goal>_half`, what the interval
     reaches to either side; p_front.
     """
     rows = []

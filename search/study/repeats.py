@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from objectives.interval import CONFIDENCE, mean_interval
 from objectives.quality import Quality
-from search.study import CONFIG, QUALITY
+from search.study.study import CONFIG, QUALITY
 
 SEED = "seed"  # name of the seed, where configurations are trained rather than searched
 MEMBER = "member"  # name of the number that a configuration has as a trial of the study that it is a member of

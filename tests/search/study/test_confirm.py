@@ -13,14 +13,14 @@ from objectives.confidence import front_probability
 from objectives.interval import t_quantile
 from search.config.settings import SearchSettings, read_settings
 from search.config.trial_config import TrialConfig
-from search.confirm import choose, confirm_lines, confirm_report, confirm_settings, confirm_table, free_name
 from search.display import network_text
-from search.export.choosing import best_trial
 from search.ledger import Ledger
 from search.plan import make_plan
 from search.pricing import price
 from search.run import training_lines
-from search.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyError, StudyFolder
+from search.study.confirm import choose, confirm_lines, confirm_report, confirm_settings, confirm_table, free_name
+from search.study.selection import best_trial
+from search.study.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyError, StudyFolder
 
 CLIPS = 300  # of validation, three classes alike
 WIDTHS = (16, 24, 32, 40, 48)  # the wider, the costlier

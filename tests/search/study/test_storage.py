@@ -12,13 +12,13 @@ from optuna.trial import TrialState
 from sqlalchemy import NullPool, create_engine, text
 
 from search.config.settings import SearchSettings
-from search.storage import Postgres, StorageError
-from search.study import StudyError, StudyFolder, find_study
+from search.study.storage import Postgres, StorageError
+from search.study.study import StudyError, StudyFolder, find_study
 
 ROOT = Path(__file__).parents[2]
 HOLD = """
 import sys, time
-from search.study import StudyFolder
+from search.study.study import StudyFolder
 from pathlib import Path
 with StudyFolder(Path(sys.argv[1])).lock():
     print("held", flush=True)
