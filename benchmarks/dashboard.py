@@ -21,9 +21,9 @@ from objectives.cost import Cost
 from objectives.goals import values_of
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.pricing import price
-from search.ranges import draw
 from search.record import widest
+from search.space.pricing import price
+from search.space.ranges import draw
 from search.study.study import (
     CONFIG,
     CONTINUES,

@@ -26,10 +26,10 @@ from benchmarks.dashboard import COUNTS, KINDS, make_studies
 from benchmarks.figure import Figure
 from search.dashboard.elements import spelled_id
 from search.dashboard.serving import free_port
-from search.plan import make_plan
-from search.priced import SPACE, write_space
+from search.space.plan import make_plan
+from search.space.price_table import SPACE, write_space
+from search.space.survey_report import make_report
 from search.study.study import RESULTS, StudyFolder
-from search.survey_report import make_report
 
 ROUNDS = 5
 FIRST_VIEW_GOAL_S, STEP_GOAL_S, MEMORY_GOAL_MB = 2.0, 0.5, 500.0

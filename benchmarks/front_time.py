@@ -34,8 +34,8 @@ from data.device import num_cores
 from data.layout import read_for_search
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.plan import make_plan
-from search.pricing import price
+from search.space.plan import make_plan
+from search.space.pricing import price
 from search.study.study import RESULTS, StudyFolder
 from training.material import load_material
 

@@ -18,9 +18,9 @@ from data.device import num_cores
 from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
 from search.config.settings import SearchSettings
-from search.plan import make_plan
-from search.pricing import price
 from search.record import make_record
+from search.space.plan import make_plan
+from search.space.pricing import price
 from search.study.study import RESULTS
 from training.execution import Execution, has_bf16
 from training.loop import TrainingRun

@@ -23,10 +23,10 @@ from search.config.settings import SearchSettings
 from search.display import PlainDisplay
 from search.ledger import Ledger
 from search.machine import MACHINE, share_machine
-from search.plan import Plan, make_plan
-from search.pricing import price
-from search.ranges import draw
 from search.run import make_tuner
+from search.space.plan import Plan, make_plan
+from search.space.pricing import price
+from search.space.ranges import draw
 from search.study.study import CONFIG, COST, EPOCH, QUALITY, REJECTED, RESULTS, STOPPED, StudyFolder
 from search.study.table import front_table, study_table
 from search.tune import Interruption, StudySearcher

@@ -19,8 +19,8 @@ from benchmarks.figure import Figure, compare
 from data.front_end import FRONT_ENDS
 from models import ARCHITECTURES, Shape
 from search.config.trial_config import TrialConfig
-from search.pricing import price
-from search.ranges import draw
+from search.space.pricing import price
+from search.space.ranges import draw
 from spaces import NETWORKS
 
 with warnings.catch_warnings():

@@ -19,10 +19,10 @@ import pandas as pd
 from benchmarks.curves import EPOCHS, FIGURES, NUM_CLASSES, SETTINGS, TABLE
 from objectives.budget import BUDGETS
 from objectives.front import hypervolume, non_dominated
-from search.branch import Branch
 from search.config.trial_config import TrialConfig
-from search.plan import Plan, make_plan
-from search.ranges import all_values
+from search.space.plan import Plan, make_plan
+from search.space.ranges import all_values
+from search.space.subspace import Branch
 from search.view import ARCHITECTURE
 
 WORKERS = 2

@@ -27,7 +27,7 @@ from benchmarks.figure import Figure
 from benchmarks.replay import Method, Table, Trace, plan_of, read_table, replay
 from benchmarks.searchers import DESIGNS, OTHERS, SHIPPED, Ours
 from data.device import num_cores
-from search.pricing import Survey
+from search.space.pricing import Survey
 
 BUDGET = 400  # epochs
 SEEDS = 20

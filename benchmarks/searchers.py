@@ -17,8 +17,8 @@ from benchmarks.replay import Job, Table, key_of, plan_of, told
 from search.advisor import Advisor
 from search.early_stopping import Halving, Level
 from search.ledger import Ledger
-from search.pricing import Survey
-from search.ranges import all_values
+from search.space.pricing import Survey
+from search.space.ranges import all_values
 from search.view import ARCHITECTURE
 
 NUM_CLIPS = 691  # that the table's curves were trained on

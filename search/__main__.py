@@ -115,7 +115,7 @@ def train(
     if [name, config, trial].count(None) != 2:
         raise click.UsageError("say what to train: a NAME, --config or --trial, one of the three")
     if flags["architecture_file"] is not None:
-        from search.architecture_file import use_architecture_file
+        from search.space.custom_architecture import use_architecture_file
 
         use_architecture_file(flags["architecture_file"])
     if config is not None:
@@ -265,7 +265,7 @@ def price(
     from search.config.trial_config import TrialConfig
     from search.export.cost import cost_report
     from search.export.reading import read_config
-    from search.pricing import find_trial
+    from search.space.pricing import find_trial
 
     if (name is None) == (config is None):
         raise click.UsageError("name an architecture or a published network, or give --config, one of the two")
@@ -292,7 +292,7 @@ def price(
 @json_option
 def published(name: str | None, as_json: bool) -> None:
     """Print what reports have published, and what we count for it; with NAME all that is known of one."""
-    from search.pricing import price_published
+    from search.space.pricing import price_published
 
     entries = read_published() if name is None else [find_published(name)]
     priced = [(entry, price_published(entry, SearchSettings.precision)) for entry in entries]

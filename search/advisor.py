@@ -10,13 +10,13 @@ import numpy as np
 from objectives.cost import Cost
 from objectives.front import hypervolume, non_dominated
 from objectives.goals import GOALS, directions, of_kind
-from search.branch import Branch
 from search.config.trial_config import TrialConfig
 from search.early_stopping import Level
 from search.estimates import Curve, gains
-from search.plan import Plan
-from search.pricing import Survey, price
-from search.ranges import draw, nearest
+from search.space.plan import Plan
+from search.space.pricing import Survey, price
+from search.space.ranges import draw, nearest
+from search.space.subspace import Branch
 from search.study.study import LATENCY
 from search.surrogate import MAX_OBSERVED, Features, Floats, Observation, Surrogate, tamed
 

@@ -21,8 +21,8 @@ from search.config.messages import counted
 from search.config.trial_config import TrialConfig
 from search.early_stopping import Level
 from search.ledger import Ledger, Proposal
-from search.members import MemberBranch
-from search.plan import Plan
+from search.space.plan import Plan
+from search.space.repeats import MemberBranch
 from search.study.repeats import SEED
 from search.study.study import CONFIG, CONTINUES, num_epochs
 

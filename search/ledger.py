@@ -24,10 +24,10 @@ from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.early_stopping import Halving, Level, levels_of_epochs, levels_of_splits
 from search.estimates import Curve, estimate
-from search.plan import Plan
-from search.pricing import Survey, price
 from search.proposer import Accepted, Proposer, better_half
 from search.record import make_record
+from search.space.plan import Plan
+from search.space.pricing import Survey, price
 from search.study.study import (
     ATTEMPTS,
     CONFIG,

@@ -41,7 +41,7 @@ set_option = click.option(
 
 def _use_architecture_file(_: click.Context, __: click.Parameter, path: Path | None) -> None:
     if path is not None:
-        from search.architecture_file import use_architecture_file  # noqa: PLC0415  takes seconds
+        from search.space.custom_architecture import use_architecture_file  # noqa: PLC0415  takes seconds
 
         use_architecture_file(path)
 

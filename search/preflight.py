@@ -11,15 +11,15 @@ import torch
 from rich.console import Console
 
 from data.layout import Scenes, nested_splits
-from search.architecture_file import use_architecture_file
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.display import counting
 from search.machine import share_machine
-from search.plan import Plan, make_plan
-from search.pricing import Survey
 from search.run import open_material, read_clips
-from search.survey_report import make_report
+from search.space.custom_architecture import use_architecture_file
+from search.space.plan import Plan, make_plan
+from search.space.pricing import Survey
+from search.space.survey_report import make_report
 from training.allocator import keep_freed_memory
 from training.execution import PLAIN, Execution
 from training.loop import TrainingRun, default_device

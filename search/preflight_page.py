@@ -32,7 +32,6 @@ from search.page import (
     plot_html,
     table_html,
 )
-from search.priced import FITS, Priced, outcomes
 from search.report import (
     WORST,
     Lines,
@@ -46,6 +45,7 @@ from search.report import (
     summary_lines,
     time_lines,
 )
+from search.space.price_table import FITS, Priced, outcomes
 
 MAX_DRAWN = 1_500  # points of one architecture
 MAX_DRAWN_IN_ALL = 8_000
@@ -101,7 +101,7 @@ def write_page(path: Path, surveys: Mapping[str, Priced], report: Mapping[str, A
     Args:
         path: The page; its folder is made.
         surveys: By architecture.
-        report: Of these surveys, from `search.survey_report.make_report`.
+        report: Of these surveys, from `search.space.survey_report.make_report`.
 
     Raises:
         ValueError: The path cannot be written.

@@ -20,15 +20,15 @@ from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.front import non_dominated_rank
 from search.advisor import Advisor
-from search.branch import Branch
 from search.config.trial_config import TrialConfig
 from search.extend import num_before
-from search.plan import Plan
-from search.pricing import Survey, price, require_prunable
-from search.ranges import draw
 from search.record import Record
-from search.repair import repairs
-from search.spread import sobol_points
+from search.space.plan import Plan
+from search.space.pricing import Survey, price, require_prunable
+from search.space.ranges import draw
+from search.space.repair import repairs
+from search.space.sobol import sobol_points
+from search.space.subspace import Branch
 from search.study.study import CONFIG, CONTINUES, COST, ORIGIN, REJECTED, STARTS
 from search.view import ARCHITECTURE
 from search.warm_start import Start, fit_start

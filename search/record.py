@@ -20,9 +20,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from objectives.goals import GOALS
-from search.plan import Plan
 from search.sampler import make_sampler
-from search.space_file import find_space
+from search.space.plan import Plan
+from search.space.space_file import find_space
 from search.study.study import CONTINUES, StudyError
 from search.view import ARCHITECTURE, FIXED, View
 from spaces import Space

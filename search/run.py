@@ -19,7 +19,6 @@ from data.device import num_cores
 from data.front_end import FRONT_ENDS
 from data.layout import Scenes, nested_splits, read_for_search
 from objectives.budget import Budget
-from search.architecture_file import use_architecture_file
 from search.checkpoints import is_uri, study_checkpoints
 from search.cluster import Node, cluster, nodes, require_listening
 from search.config.messages import counted
@@ -30,9 +29,11 @@ from search.display import counting, make_display
 from search.extend import first_entry, require_own_settings
 from search.ledger import Ledger, levels_of
 from search.machine import MACHINE, Use, measure_use, share_cluster, share_machine
-from search.plan import Plan, make_plan
-from search.priced import SPACE, write_space
-from search.pricing import Survey, price
+from search.space.custom_architecture import use_architecture_file
+from search.space.plan import Plan, make_plan
+from search.space.price_table import SPACE, write_space
+from search.space.pricing import Survey, price
+from search.space.survey_report import make_report
 from search.study.data_identity import describe_data
 from search.study.repeats import PLACE, TRIAL
 from search.study.storage import StorageError
@@ -49,7 +50,6 @@ from search.study.study import (
     StudyFolder,
 )
 from search.study.validation import require_measurable
-from search.survey_report import make_report
 from search.teachers import answers, export_digest, taught
 from search.trainable import TrialActor
 from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors, actor_config, job_resources

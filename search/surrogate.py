@@ -20,8 +20,8 @@ import numpy.typing as npt
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from objectives.cost import Cost
-from search.branch import Branch
-from search.ranges import place
+from search.space.ranges import place
+from search.space.subspace import Branch
 
 MAX_OBSERVED = 300  # trials, the latest; more would take long and tell little
 ABSENT = 0.5  # place of a value that a configuration does not have

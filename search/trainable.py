@@ -18,9 +18,9 @@ from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_for_search
 from objectives.measure import UncountedOperatorError, layer_costs
 from objectives.quality import figures
-from search.architecture_file import use_architecture_file
 from search.checkpoints import Checkpoints
 from search.config.trial_config import TrialConfig
+from search.space.custom_architecture import use_architecture_file
 from search.teachers import answers, taught
 from training.allocator import keep_freed_memory
 from training.checkpoint import CheckpointError

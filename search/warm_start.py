@@ -27,10 +27,10 @@ from search.config.recipes import find_recipe
 from search.config.settings import spelled
 from search.config.trial_config import OWNED, TrialConfig, field_types
 from search.export.reading import read_config
-from search.plan import Plan
-from search.pricing import Survey, price
-from search.ranges import nearest
-from search.repair import repairs
+from search.space.plan import Plan
+from search.space.pricing import Survey, price
+from search.space.ranges import nearest
+from search.space.repair import repairs
 from search.study.study import CONFIG, OBJECTIVES, StudyError, find_study
 from training.recipe import Recipe
 

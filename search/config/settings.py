@@ -54,7 +54,9 @@ class SearchSettings:
     teacher: tuple[str, ...] = ()  # folders of exports, from whose mean answer is distilled
     train: bool = False  # no search: the one configuration that `set` describes, `trials` times from `seed` on
     confirms: str | None = None  # name of the study whose members are trained, in place of one configuration
-    members: tuple[Mapping[str, Any], ...] = ()  # trial, place, validation and config of each; see `search.members`
+    members: tuple[
+        Mapping[str, Any], ...
+    ] = ()  # trial, place, validation and config of each; see `search.space.repeats`
     set: Mapping[str, Any] = field(default_factory=dict)  # config fields held fixed
     ranges: Mapping[str, Any] = field(default_factory=dict)  # narrower ranges: field -> [low, high]
 

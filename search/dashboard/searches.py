@@ -14,8 +14,8 @@ from search.dashboard.colours import LIGHT, Theme
 from search.dashboard.drawn import ROW_PX, bar, empty_figure, lines, modebar, series
 from search.drawing import GROUPS, kinds
 from search.page import BLUE, LEGEND, ORANGE, layout
-from search.priced import Priced
 from search.report import percent_text
+from search.space.price_table import Priced
 
 
 def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme = LIGHT) -> go.Figure:

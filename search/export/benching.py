@@ -16,11 +16,11 @@ import numpy as np
 import psutil
 import torch
 
-from search.architecture_file import use_architecture_file
 from search.config.subprocess import environment, module_command
 from search.export.certificate import ExportError
 from search.export.opening import open_export
 from search.inference import WINDOW_S, Listener
+from search.space.custom_architecture import use_architecture_file
 from training.latency import time_calls, using_threads
 
 CALLS = 201  # that count of each part, so that the median is one of them

@@ -8,7 +8,7 @@ from torch import nn
 from objectives.budget import Budget
 from objectives.measure import fvcore_macs, layer_costs, measure_cost
 from search.config.trial_config import TrialConfig
-from search.pricing import price
+from search.space.pricing import price
 from training.pruning import count_nonzero
 
 MAX_BUILT_PARAMS = 100_000_000  # 400 MB; the networks that are searched have a thousandth

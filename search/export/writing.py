@@ -14,7 +14,6 @@ import yaml
 from torch import Tensor
 
 from data.layout import DataError, Scenes, read_for_search, read_scenes
-from search.architecture_file import use_architecture_file
 from search.checkpoints import study_checkpoints
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
@@ -28,6 +27,7 @@ from search.export.measuring import material_for
 from search.export.progress import Say, silently
 from search.export.reading import CONFIG_FORMAT, DEVICES, read_export
 from search.export.staging import require_free, staged
+from search.space.custom_architecture import use_architecture_file
 from search.study.confirmed import confirmation
 from search.study.data_identity import describe_data, lists_digest
 from search.study.selection import trained_trial

@@ -10,7 +10,7 @@ from benchmarks.curves import EPOCHS, NUM_CLASSES, SETTINGS, TABLE, grid, priced
 from benchmarks.replay import LEAST_MACS, MOST_MACS, Job, Table, key_of, plan_of, read_table, replay, volume
 from benchmarks.search_efficiency import Runs, best_other, page
 from benchmarks.searchers import DESIGNS, OTHERS, SHIPPED, Ours, RayTune
-from search.plan import make_plan
+from search.space.plan import make_plan
 
 BUDGET = 60
 

@@ -13,8 +13,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from models import ARCHITECTURES, Counts
 from objectives.measure import layer_costs, measure_cost
-from search.contract import CHECKS, make_subject, require_config
-from search.ranges import nearest
+from search.space.architecture_contract import CHECKS, make_subject, require_config
+from search.space.ranges import nearest
 from spaces import NETWORKS
 
 

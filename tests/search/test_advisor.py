@@ -13,9 +13,9 @@ from search.advisor import MIN_OBSERVED, Advisor, gained_volume
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.early_stopping import Level
-from search.plan import make_plan
-from search.pricing import price
-from search.ranges import draw
+from search.space.plan import make_plan
+from search.space.pricing import price
+from search.space.ranges import draw
 
 LEVELS = Level("5", 0, 3), Level("5", 0, 9)
 PLANS = {}  # what a space costs does not change

@@ -10,7 +10,7 @@ from rich.console import Console
 from search.config.settings import SearchSettings
 from search.display import Clock, LiveDisplay, PlainDisplay, counting, make_display
 from search.ledger import Ledger
-from search.plan import make_plan
+from search.space.plan import make_plan
 from search.study.study import StudyFolder
 
 SURVEYS = {}  # what a space costs does not change

@@ -14,9 +14,9 @@ from models import ARCHITECTURES, Architecture, Counts
 from search.advisor import MIN_OBSERVED
 from search.config.settings import SearchSettings
 from search.ledger import Ledger
-from search.plan import make_plan
 from search.proposer import SAMPLED_EVERY
-from search.ranges import EmptySpaceError
+from search.space.plan import make_plan
+from search.space.ranges import EmptySpaceError
 from search.view import ARCHITECTURE
 from spaces import SPACES, Space
 from training.recipe import Recipe

@@ -15,11 +15,11 @@ from data.layout import read_scenes
 from objectives.budget import parse_budget
 from search.config.settings import make_settings
 from search.config.trial_config import TrialConfig
-from search.plan import make_plan
 from search.preflight import measure_time
-from search.pricing import price
 from search.report import reach_lines
-from search.survey_report import QUANTILES, make_report
+from search.space.plan import make_plan
+from search.space.pricing import price
+from search.space.survey_report import QUANTILES, make_report
 from training.loop import TrainingRun, default_device
 from training.material import load_material
 

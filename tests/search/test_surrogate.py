@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search import surrogate as surrogate_module
-from search.branch import Branch
+from search.space.subspace import Branch
 from search.surrogate import ABSENT, APART, MAX_OBSERVED, Features, Observation, Surrogate, tamed
 
 RANGES = {

@@ -10,8 +10,8 @@ from search.config.recipes import RECIPES
 from search.config.settings import SearchSettings, read_settings
 from search.config.trial_config import TrialConfig
 from search.ledger import Ledger
-from search.plan import make_plan
 from search.run import training_lines
+from search.space.plan import make_plan
 from search.study.repeats import seeds_lines, seeds_report
 from search.study.study import StudyError, StudyFolder
 from search.study.table import trials_table

@@ -7,8 +7,8 @@ import pytest
 from search.config.published import read_published
 from search.config.settings import SearchSettings
 from search.ledger import Ledger
-from search.plan import make_plan
-from search.pricing import price
+from search.space.plan import make_plan
+from search.space.pricing import price
 from search.study.study import STARTS, StudyFolder
 from search.study.table import trials_table
 from search.warm_start import Start, fit_start, read_starts

@@ -10,8 +10,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from models import ARCHITECTURES
 from models.isotropic import IsotropicConfig, count
 from search.config.settings import SearchSettings
-from search.plan import make_plan
-from search.space_file import broken_promises
+from search.space.plan import make_plan
+from search.space.space_file import broken_promises
 from spaces import METHODS, NETWORKS, SPACES, TRAINING
 from training.recipe import Recipe
 

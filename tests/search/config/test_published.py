@@ -8,7 +8,7 @@ from data.front_end import FRONT_ENDS
 from models import ARCHITECTURES
 from search.config.published import PUBLISHED, STORED, PublishedError, find_published, read_published
 from search.config.trial_config import TrialConfig
-from search.pricing import price
+from search.space.pricing import price
 
 ENTRIES = {entry.name: entry for entry in read_published()}
 # What the reports print with all its digits; of the others the last digit is rounded or cut.

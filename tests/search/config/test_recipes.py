@@ -9,7 +9,7 @@ from models import ARCHITECTURES
 from search.config.published import read_published
 from search.config.recipes import RECIPES, find_recipe, recipe_of, values_held
 from search.config.settings import SearchSettings
-from search.plan import make_plan
+from search.space.plan import make_plan
 from spaces import TRAINING
 from training.recipe import Recipe
 

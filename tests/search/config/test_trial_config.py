@@ -7,8 +7,8 @@ import pytest
 from models import ARCHITECTURES
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig, field_types
-from search.plan import make_plan
-from search.pricing import price
+from search.space.plan import make_plan
+from search.space.pricing import price
 from spaces import SPACES, TRAINING
 from training.recipe import Recipe
 

@@ -15,7 +15,7 @@ from search.dashboard.colours import DARK, LIGHT, THEMES, contrast
 from search.dashboard.drawn import MANY, SERIES
 from search.dashboard.fronts_3d import SOLID
 from search.drawing import GROUPS
-from search.priced import Kept
+from search.space.price_table import Kept
 
 NAN = float("nan")
 LIMITS = {"macs": 30_000_000, "params": 128_000}

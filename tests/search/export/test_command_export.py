@@ -21,7 +21,7 @@ from search.checkpoints import study_checkpoints
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.export.reading import load_export
-from search.pricing import price
+from search.space.pricing import price
 from search.study.data_identity import describe_data
 from search.study.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyFolder
 from training.checkpoint import save_checkpoint

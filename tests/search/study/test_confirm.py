@@ -15,9 +15,9 @@ from search.config.settings import SearchSettings, read_settings
 from search.config.trial_config import TrialConfig
 from search.display import network_text
 from search.ledger import Ledger
-from search.plan import make_plan
-from search.pricing import price
 from search.run import training_lines
+from search.space.plan import make_plan
+from search.space.pricing import price
 from search.study.confirm import choose, confirm_lines, confirm_report, confirm_settings, confirm_table, free_name
 from search.study.selection import best_trial
 from search.study.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyError, StudyFolder

@@ -6,8 +6,8 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from search.config.settings import SearchSettings, make_settings, read_settings
-from search.plan import make_plan
-from search.ranges import EmptySpaceError, narrow
+from search.space.plan import make_plan
+from search.space.ranges import EmptySpaceError, narrow
 
 
 def settings(**values):

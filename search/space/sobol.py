@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search.branch import Branch
-from search.ranges import all_values, nearest, num_values
+from search.space.ranges import all_values, nearest, num_values
+from search.space.subspace import Branch
 
 
 def sobol_points(branch: Branch, count: int, seed: int, *, skip: int = 0) -> list[dict[str, Any]]:

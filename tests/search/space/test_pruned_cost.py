@@ -8,15 +8,15 @@ from safetensors.numpy import load_file
 from trained import SMALL, train
 
 from objectives.budget import BUDGETS
-from search.branch import Branch
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.export.cost import cost_report
 from search.export.writing import export_trial
 from search.ledger import Ledger
-from search.plan import make_plan
-from search.pricing import price, require_prunable, survey
-from search.repair import repairs
+from search.space.plan import make_plan
+from search.space.pricing import price, require_prunable, survey
+from search.space.repair import repairs
+from search.space.subspace import Branch
 from search.study.study import StudyFolder
 
 SUBMISSION_1 = {"width": 256, "groups": 16, "tail_blocks": 0, "rho": 7}

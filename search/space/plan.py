@@ -13,16 +13,16 @@ from optuna.trial import Trial
 from models import ARCHITECTURES
 from objectives.budget import BUDGETS, UNLIMITED, Budget
 from objectives.goals import first_cost
-from search.branch import Branch
 from search.config.messages import unknown
 from search.config.recipes import find_recipe, values_held
 from search.config.settings import SearchSettings, is_space_file
 from search.config.trial_config import OWNED, TrialConfig, Value, field_types
-from search.members import member_branches, trainings
-from search.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, survey
-from search.ranges import EmptySpaceError, draw, largest, narrow, take
-from search.repair import descend, repairs
-from search.space_file import NUM_SAMPLED, find_space
+from search.space.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, survey
+from search.space.ranges import EmptySpaceError, draw, largest, narrow, take
+from search.space.repair import descend, repairs
+from search.space.repeats import member_branches, trainings
+from search.space.space_file import NUM_SAMPLED, find_space
+from search.space.subspace import Branch
 from search.study.repeats import SEED
 from search.study.study import LATENCY
 from search.view import ARCHITECTURE

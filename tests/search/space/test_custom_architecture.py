@@ -9,16 +9,16 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from models import ARCHITECTURES
-from search import architecture_file
-from search.architecture_file import use_architecture_file
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.config.user_file import UserFileError
-from search.contract import BrokenPromiseError
 from search.ledger import Ledger
-from search.plan import make_plan
-from search.pricing import NUM_BUILT, price
-from search.space_file import find_space, read_space
+from search.space import custom_architecture as architecture_file
+from search.space.architecture_contract import BrokenPromiseError
+from search.space.custom_architecture import use_architecture_file
+from search.space.plan import make_plan
+from search.space.pricing import NUM_BUILT, price
+from search.space.space_file import find_space, read_space
 from spaces import NETWORKS, SPACES, Space
 
 SOURCE = '''"""Half an ear: one convolution."""

@@ -12,7 +12,7 @@ from data.front_end import FRONT_ENDS
 from models import ARCHITECTURES, Counts
 from objectives.cost import Cost
 from search.config.trial_config import TrialConfig, Value, field_types, heard_sizes
-from search.ranges import largest, nearest, num_values
+from search.space.ranges import largest, nearest, num_values
 from training.methods import ALL_OFF, METHODS
 from training.recipe import Recipe
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from objectives.budget import LIMITS
-from search.priced import MAX_KEPT, read_space, write_space
+from search.space.price_table import MAX_KEPT, read_space, write_space
 
 REPORT = {"space": "isotropic,ä", "limits": {"macs": 30_000_000}, "architectures": {"isotropic": {"priced": 3}}}
 

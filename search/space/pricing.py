@@ -14,11 +14,11 @@ from optuna.distributions import CategoricalDistribution
 from models import ARCHITECTURES
 from objectives.budget import LIMITS, Budget
 from objectives.cost import Cost
-from search.branch import Branch, cost_of
 from search.config.messages import unknown
 from search.config.published import Published, read_published
 from search.config.trial_config import TrialConfig
-from search.ranges import all_values, draw, place
+from search.space.ranges import all_values, draw, place
+from search.space.subspace import Branch, cost_of
 from training.pruning import Pruner
 
 MAX_ENUMERATED = 50_000  # networks of one architecture at the start of a search; above it some are drawn at random
@@ -109,7 +109,7 @@ class Survey:
 
     @cached_property
     def places(self) -> NDArray[np.float32]:
-        """Where the fitting networks lie in their ranges, (N, D): see `search.ranges.place`."""
+        """Where the fitting networks lie in their ranges, (N, D): see `search.space.ranges.place`."""
         ranges = self.branch.cost_ranges.values()
         columns = []
         for axis, distribution in enumerate(ranges):

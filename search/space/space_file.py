@@ -27,7 +27,7 @@ from search.config.messages import unknown
 from search.config.settings import is_space_file, spelled
 from search.config.trial_config import OWNED, TrialConfig, field_types
 from search.config.user_file import load_module
-from search.ranges import draw
+from search.space.ranges import draw
 from spaces import METHODS, METHODS_NETWORK, SPACES, TRAINING, Space
 from training.recipe import Recipe
 

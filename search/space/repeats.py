@@ -7,10 +7,10 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
-from search.branch import Branch
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig, Value, heard_sizes
-from search.pricing import price, require_prunable
+from search.space.pricing import price, require_prunable
+from search.space.subspace import Branch
 from search.study.repeats import MEMBER, SEED, TRIAL
 from search.study.study import CONFIG
 from training.recipe import Recipe

@@ -11,10 +11,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from models import ARCHITECTURES
 from objectives.budget import parse_budget
 from search.config.settings import SearchSettings
-from search.plan import make_plan
-from search.pricing import survey
-from search.ranges import draw
-from search.repair import LEVELS, descend, repairs
+from search.space.plan import make_plan
+from search.space.pricing import survey
+from search.space.ranges import draw
+from search.space.repair import LEVELS, descend, repairs
 
 BUDGET = "macs=6M,params=40K"
 # The values of a small space, written out, and the sizes without an order.

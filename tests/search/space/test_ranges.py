@@ -6,7 +6,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial
 
-from search.ranges import all_values, draw, nearest, num_values, place, take
+from search.space.ranges import all_values, draw, nearest, num_values, place, take
 
 RANGES = [
     IntDistribution(8, 64, step=8),

@@ -18,7 +18,7 @@ from data.front_end import FRONT_ENDS
 from models import Architecture, Counts, Shape
 from objectives.measure import measure_cost
 from search.config.trial_config import GIVEN, heard_sizes
-from search.ranges import draw
+from search.space.ranges import draw
 from training.recipe import Recipe
 
 NUM_SAMPLED = 3  # random networks beside the published one

@@ -8,11 +8,11 @@ import pytest
 import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search.branch import Branch
 from search.config.settings import SearchSettings
 from search.ledger import Ledger
-from search.plan import make_plan
-from search.spread import sobol_points, value_at
+from search.space.plan import make_plan
+from search.space.sobol import sobol_points, value_at
+from search.space.subspace import Branch
 
 RANGES = {
     "isotropic.width": IntDistribution(8, 64, step=8),

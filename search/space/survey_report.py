@@ -11,11 +11,11 @@ from optuna.distributions import CategoricalDistribution
 
 from models import ARCHITECTURES
 from objectives.budget import LIMITS
-from search.plan import Plan, why_nothing_fits
-from search.priced import FITS, outcomes
-from search.pricing import Survey
-from search.ranges import place
-from search.repair import descend, levels
+from search.space.plan import Plan, why_nothing_fits
+from search.space.price_table import FITS, outcomes
+from search.space.pricing import Survey
+from search.space.ranges import place
+from search.space.repair import descend, levels
 
 CONFIDENCE = 0.95
 Z = 1.959964  # of the normal distribution, at that confidence

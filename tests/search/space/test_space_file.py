@@ -7,8 +7,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from search.config.settings import SearchSettings
 from search.config.user_file import UserFileError
-from search.plan import make_plan
-from search.space_file import MAX_NUMBER, SpaceError, broken_promises, find_space, read_space
+from search.space.plan import make_plan
+from search.space.space_file import MAX_NUMBER, SpaceError, broken_promises, find_space, read_space
 from spaces import METHODS, NETWORKS, SPACES, TRAINING, Space
 
 WHOLE = """

@@ -18,8 +18,8 @@ from typing import Any
 from models import ARCHITECTURES, Architecture, Counts, Shape
 from objectives.measure import UncountedOperatorError, measure_cost
 from search.config.user_file import UserFileError, file_digest, load_module
-from search.contract import require_promises
-from search.space_file import SpaceError, broken_promises
+from search.space.architecture_contract import require_promises
+from search.space.space_file import SpaceError, broken_promises
 from spaces import METHODS, SPACES, Space
 
 DEFAULT_FRONT_END = "dcase24"

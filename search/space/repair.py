@@ -8,9 +8,9 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from objectives.budget import Budget
-from search.branch import Branch
-from search.pricing import Survey
-from search.ranges import all_values, num_values
+from search.space.pricing import Survey
+from search.space.ranges import all_values, num_values
+from search.space.subspace import Branch
 
 LEVELS = 33  # tried of a range without steps
 
