@@ -45,7 +45,7 @@ from search.options import (
     train_options,
     workers_option,
 )
-from search.report import (
+from search.report.tables import (
     cost_table,
     layer_table,
     preflight_texts,
@@ -165,7 +165,7 @@ def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any)
     With DATA a few steps of training are timed. Exits with 1 if nothing fits.
     """
     from search.preflight import look_ahead
-    from search.preflight_page import require_room, write_page
+    from search.report.preflight import require_room, write_page
 
     settings = settings_from(data, flags, needs_data=False)
     if html is not None:

@@ -23,7 +23,7 @@ from search.options import (
     split_option,
     study_argument,
 )
-from search.report import quality_tables, terminal_table
+from search.report.tables import quality_tables, terminal_table
 from search.study.study import StudyFolder, find_study
 
 EXPORTS = Path("exports")

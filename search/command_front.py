@@ -15,7 +15,7 @@ from search.config.messages import counted, unknown
 from search.config.settings import SearchSettings
 from search.console import out
 from search.options import json_option, path_type, results_option, study_argument
-from search.report import terminal_table
+from search.report.tables import terminal_table
 from search.study.confirm import confirm_report, confirm_table
 from search.study.repeats import seeds_lines, seeds_report
 from search.study.study import STATES, StudyError, StudyFolder, find_study
@@ -205,7 +205,7 @@ def plot(study: str | None, results: Path, target: Path | None, x: str | None, y
 
     Two objectives are drawn, of a front of three or more too.
     """
-    from search.plot import write_html, write_png  # noqa: PLC0415  takes a second
+    from search.report.plot import write_html, write_png  # noqa: PLC0415  takes a second
 
     for name in (x, y):
         if name is not None and name not in GOALS:

@@ -18,7 +18,7 @@ from search.options import (
     path_type,
     split_option,
 )
-from search.report import terminal_table
+from search.report.tables import terminal_table
 
 if TYPE_CHECKING:
     from search.export.comparison import Comparison, Variant

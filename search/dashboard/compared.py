@@ -11,8 +11,8 @@ from objectives.quality import Quality
 from search.dashboard.colours import LIGHT, Theme
 from search.dashboard.drawn import BESIDE, empty_figure, modebar, series
 from search.dashboard.scores import by_group, device_groups, quality_of
-from search.page import LEGEND, layout
-from search.report import si_text
+from search.report.html import LEGEND, layout
+from search.report.tables import si_text
 
 
 def compared_scores_figure(

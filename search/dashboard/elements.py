@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 from search.dashboard.later import Later
 from search.dashboard.shared import Shown
 from search.dashboard.still import Still
-from search.page import CONFIG
+from search.report.html import CONFIG
 
 GRAPH: dict[str, Any] = {**CONFIG, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "toImage"]}
 UNBROKEN = "network"  # the column of words that are read along a line

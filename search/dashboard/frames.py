@@ -21,7 +21,7 @@ from objectives.goals import GOALS, directions, first_cost, first_quality, of_ki
 from search.config.messages import unknown
 from search.config.published import TRAINABLE, read_published
 from search.dashboard.reading import Reading
-from search.report import si_text
+from search.report.tables import si_text
 from search.study.confirm import confirm_table
 from search.study.study import STATES
 from search.study.table import front_mask

@@ -24,7 +24,7 @@ from search.dashboard.drawn import (
     varying,
 )
 from search.dashboard.strokes import add_strokes, are_strokes
-from search.drawing import (
+from search.report.drawing import (
     GROUPS,
     Drawing,
     Scale,
@@ -37,8 +37,8 @@ from search.drawing import (
     marker_of,
     numbers,
 )
-from search.page import LEGEND, layout
-from search.report import si_text
+from search.report.html import LEGEND, layout
+from search.report.tables import si_text
 
 # The groups whose points WebGL may draw: the others are few and stand above them.
 NUMEROUS = ("rejected", "failed", "stopped", "over", "dominated")

@@ -21,9 +21,9 @@ from search.dashboard.drawn import (
 )
 from search.dashboard.frames import number_text
 from search.dashboard.fronts import HIGHLIGHTED, PUBLISHED, coloraxis, hover_of, placed_references
-from search.drawing import GROUPS, TITLES, Scale, kinds, make_scale, numbers
-from search.page import LEGEND, layout
-from search.report import si_text
+from search.report.drawing import GROUPS, TITLES, Scale, kinds, make_scale, numbers
+from search.report.html import LEGEND, layout
+from search.report.tables import si_text
 
 # What 3-D can mark: eight shapes. Of two of them, x and cross, not every machine has the characters.
 SOLID = {

@@ -13,8 +13,8 @@ from objectives.goals import GOALS
 from search.dashboard.colours import LIGHT, Theme
 from search.dashboard.drawn import empty_figure, log_ticks, stops
 from search.dashboard.frames import is_ordered, number_text, ordered_codes
-from search.drawing import numbers
-from search.page import BLUE, layout
+from search.report.drawing import numbers
+from search.report.html import BLUE, layout
 
 WORD = 0.25  # that a brush reaches beyond a word's place, so that it can be seen
 

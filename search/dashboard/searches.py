@@ -9,12 +9,12 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from objectives.goals import GOALS
-from search import preflight_page
 from search.dashboard.colours import LIGHT, Theme
 from search.dashboard.drawn import ROW_PX, bar, empty_figure, lines, modebar, series
-from search.drawing import GROUPS, kinds
-from search.page import BLUE, LEGEND, ORANGE, layout
-from search.report import percent_text
+from search.report.drawing import GROUPS, kinds
+from search.report.html import BLUE, LEGEND, ORANGE, layout
+from search.report.tables import percent_text
+from search.report.tables import preflight as preflight_page
 from search.space.price_table import Priced
 
 

@@ -23,8 +23,8 @@ from search.dashboard.studies import Studies
 from search.dashboard.views import confirmed
 from search.dashboard.views.heading import progress_text
 from search.dashboard.views.progress import AXIS_REM
-from search.page import page_html, plot_html, table_html
-from search.preflight_page import require_room
+from search.report.html import page_html, plot_html, table_html
+from search.report.preflight import require_room
 from search.space.price_table import SPACE, read_space
 from search.study.confirm import confirm_lines
 from search.study.study import StudyError, StudyFolder

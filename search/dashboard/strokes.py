@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from objectives.goals import GOALS
 from search.dashboard.colours import LIGHT, Theme
-from search.drawing import EDGE, GROUPS, Drawing, marker_of, numbers
+from search.report.drawing import EDGE, GROUPS, Drawing, marker_of, numbers
 
 LENGTH = 2 * EDGE  # of a stroke, as a share of the plot's height
 

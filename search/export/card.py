@@ -15,7 +15,7 @@ from search.config.trial_config import TrialConfig
 from search.export.certificate import CONFIG, WEIGHTS
 from search.export.document import Block, Code, Heading, Items, Table, Text, table_of
 from search.export.files import INT8, MODEL, PIPELINE, PROGRAM, WHAT
-from search.report import cost_table, layer_table, quality_tables
+from search.report.tables import cost_table, layer_table, quality_tables
 
 LIMITED = {  # in words
     "macs": "MACs",

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from search.page import page_html, table_html
-from search.report import Rows
+from search.report.html import page_html, table_html
+from search.report.tables import Rows
 
 _MARKS = re.compile(r"([\\`*\[\]<>|&#~$])")  # that Markdown may take for its own, or hand on as HTML
 

@@ -16,7 +16,7 @@ from objectives.budget import parse_budget
 from search.config.settings import make_settings
 from search.config.trial_config import TrialConfig
 from search.preflight import measure_time
-from search.report import reach_lines
+from search.report.tables import reach_lines
 from search.space.plan import make_plan
 from search.space.pricing import price
 from search.space.survey_report import QUANTILES, make_report

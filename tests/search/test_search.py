@@ -16,7 +16,7 @@ from network_observer import observe
 from terminal import listen_to_ctrl_c
 
 from objectives.goals import DEFAULT_GOALS
-from search.report import reach_lines
+from search.report.tables import reach_lines
 from search.space.price_table import MAX_KEPT, SPACE, read_space
 from search.study.study import StudyFolder
 from search.study.table import front_table, trials_table

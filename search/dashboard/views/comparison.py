@@ -13,7 +13,7 @@ from search.dashboard.address import COMPARISON, Address, link
 from search.dashboard.elements import aria, graph, section, table
 from search.dashboard.shared import Choices, Shared, Shown
 from search.dashboard.views import home
-from search.report import duration_text
+from search.report.tables import duration_text
 
 PARTS = {
     "comparison-front": "figure",

@@ -15,8 +15,8 @@ from search.dashboard import figures, frames
 from search.dashboard.elements import aria, download, dropdown, graph, in_browser, radio, section, switch, table
 from search.dashboard.shared import Choices, Shared, Shown
 from search.dashboard.views import confirmed
-from search.drawing import TITLES
-from search.report import si_text
+from search.report.drawing import TITLES
+from search.report.tables import si_text
 from search.study.table import front_table
 
 PARTS = {

@@ -9,7 +9,7 @@ from search.dashboard.brushes import brush_text
 from search.dashboard.elements import aria
 from search.dashboard.shared import Shown
 from search.dashboard.views import confirmed
-from search.report import duration_text
+from search.report.tables import duration_text
 
 
 def title(shown: Shown) -> str:

@@ -15,7 +15,7 @@ from search.dashboard.elements import aria, facts, graph, in_browser, section, t
 from search.dashboard.reading import Reading
 from search.dashboard.shared import Choices, Shared, Shown
 from search.extend import history_lines
-from search.report import duration_text
+from search.report.tables import duration_text
 from search.study.study import STATES
 
 PARTS = {

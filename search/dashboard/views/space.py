@@ -10,7 +10,7 @@ from dash import html
 from search.dashboard import figures
 from search.dashboard.elements import aria, code, graph, section, table
 from search.dashboard.shared import Choices, Shared, Shown
-from search.report import fits_lines, reach_lines, summary_lines
+from search.report.tables import fits_lines, reach_lines, summary_lines
 from search.space.price_table import SPACE, read_space
 
 REACH = "How far each field reaches"

@@ -14,7 +14,7 @@ from search.dashboard import figures
 from search.dashboard.colours import DARK, LIGHT, THEMES, contrast
 from search.dashboard.drawn import MANY, SERIES
 from search.dashboard.fronts_3d import SOLID
-from search.drawing import GROUPS
+from search.report.drawing import GROUPS
 from search.space.price_table import Kept
 
 NAN = float("nan")

@@ -16,8 +16,8 @@ import plotly.graph_objects as go
 from objectives.front import non_dominated
 from objectives.goals import GOALS, directions
 from objectives.interval import CONFIDENCE
-from search.page import BLUE, GREEN, GREY, ORANGE, PAPER, PURPLE, SKY, VERMILION, Theme
-from search.report import si_text
+from search.report.html import BLUE, GREEN, GREY, ORANGE, PAPER, PURPLE, SKY, VERMILION, Theme
+from search.report.tables import si_text
 
 TITLES = {
     "macro_accuracy": "Macro accuracy",

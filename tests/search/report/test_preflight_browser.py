@@ -9,7 +9,7 @@ from rich.console import Console
 
 from search.config.settings import make_settings
 from search.preflight import look_ahead
-from search.preflight_page import MAX_DRAWN, OUTCOMES, write_page
+from search.report.preflight import MAX_DRAWN, OUTCOMES, write_page
 
 pytestmark = pytest.mark.browser
 NETWORKS = {

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.drawing import GROUPS, staircase
-from search.plot import write_html, write_png
+from search.report.drawing import GROUPS, staircase
+from search.report.plot import write_html, write_png
 
 LIMITS = {"macs": 30_000_000, "params": 128_000}
 TITLE = "scenes: <isotropic> & more"
@@ -185,7 +185,7 @@ def test_the_staircase_passes_through_each_point_in_order_of_cost(points):
 
 
 def test_drawing_needs_neither_torch_nor_ray():
-    code = "import sys, search.plot; sys.exit(bool({'torch', 'ray'} & set(sys.modules)))"
+    code = "import sys, search.report.plot; sys.exit(bool({'torch', 'ray'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

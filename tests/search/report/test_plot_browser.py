@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.plot import write_html
+from search.report.plot import write_html
 
 pytestmark = pytest.mark.browser
 # The number of marks in each trace, in drawing order.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from objectives.budget import LIMITS
 from objectives.cost import BYTES
-from search.page import (
+from search.report.html import (
     BLUE,
     GREEN,
     GREY,
@@ -32,7 +32,7 @@ from search.page import (
     plot_html,
     table_html,
 )
-from search.report import (
+from search.report.tables import (
     WORST,
     Lines,
     cost_title,

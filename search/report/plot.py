@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFor
 from matplotlib.transforms import blended_transform_factory
 
 from objectives.goals import DEFAULT_GOALS, GOALS, Goal
-from search.drawing import (
+from search.report.drawing import (
     GROUPS,
     HOLLOW,
     TITLES,
@@ -33,8 +33,8 @@ from search.drawing import (
     numbers,
     short,
 )
-from search.page import GRID_COLOUR, LEGEND, LIMIT_COLOUR, layout, page_html, plot_html, table_html
-from search.report import si_text
+from search.report.html import GRID_COLOUR, LEGEND, LIMIT_COLOUR, layout, page_html, plot_html, table_html
+from search.report.tables import si_text
 
 
 def write_html(
