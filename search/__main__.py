@@ -262,9 +262,9 @@ def price(
 
     NAME is an architecture or a published network: `scenefront published` lists those.
     """
+    from search.artifact.reading import read_config
     from search.config.trial_config import TrialConfig
     from search.export.cost import cost_report
-    from search.export.reading import read_config
     from search.space.pricing import find_trial
 
     if (name is None) == (config is None):

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from objectives.quality import Quality
+from search.artifact.files import AUTO, INT8_CHOICES
 from search.console import carry_out, err, fail, out
-from search.export.files import AUTO, INT8_CHOICES
 from search.options import (
     architecture_file_option,
     architecture_file_setting,
@@ -157,8 +157,8 @@ def evaluate(path: Path, data: Path, split: str, cache: Path | None, as_json: bo
 
     EXPORT is its folder, or one of its files: exports/mine-7/model.int8.onnx.
     """
-    from search.export.opening import open_export  # noqa: PLC0415  takes seconds
-    from search.inference import evaluate_export  # noqa: PLC0415  as above
+    from search.artifact.inference import evaluate_export  # noqa: PLC0415  as above
+    from search.artifact.opening import open_export  # noqa: PLC0415  takes seconds
 
     quality = evaluate_export(open_export(path), data, split, cache)
     if as_json:
@@ -182,8 +182,8 @@ def _print_quality(quality: Quality) -> None:
 def predict(path: Path, sounds: tuple[Path, ...], device: str | None, as_json: bool) -> None:
     """Tell the scene of each SOUND, a WAV or FLAC file, with an EXPORT: its folder, or one of its files."""
     from data.layout import DataError  # noqa: PLC0415  takes seconds
-    from search.export.opening import open_export  # noqa: PLC0415  as above
-    from search.inference import predict as predict_file  # noqa: PLC0415  as above
+    from search.artifact.inference import predict as predict_file  # noqa: PLC0415  as above
+    from search.artifact.opening import open_export  # noqa: PLC0415  as above
 
     network = open_export(path)
     broken, found = [], []

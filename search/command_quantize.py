@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from search.artifact.files import FP32, INT8, METHODS, QAT, TUNED_EPOCHS, VARIANTS
 from search.config.messages import counted
 from search.console import err, out
-from search.export.files import FP32, INT8, METHODS, QAT, TUNED_EPOCHS, VARIANTS
 from search.options import (
     architecture_file_option,
     cache_option,
@@ -49,10 +49,10 @@ def quantize(
     Calibrated and trained on the training clips of DATA, measured on its evaluation clips, each from its file.
     """
     from data.layout import read_scenes  # noqa: PLC0415  these take seconds
+    from search.artifact.measuring import material_for  # noqa: PLC0415
+    from search.artifact.reading import load_export  # noqa: PLC0415
     from search.export.certifying import certify, read_own_scenes  # noqa: PLC0415
     from search.export.comparison import compare  # noqa: PLC0415
-    from search.export.measuring import material_for  # noqa: PLC0415
-    from search.export.reading import load_export  # noqa: PLC0415
 
     export = load_export(folder)
     if keep is not None:

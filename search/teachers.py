@@ -8,10 +8,10 @@ from pathlib import Path
 from torch import Tensor
 
 from data.layout import Scenes
+from search.artifact.certificate import CONFIG, WEIGHTS
+from search.artifact.files import ANSWERING
+from search.artifact.reading import load_export
 from search.config.user_file import file_digest
-from search.export.certificate import CONFIG, WEIGHTS
-from search.export.files import ANSWERING
-from search.export.reading import load_export
 from training.loop import default_device
 from training.material import Material
 from training.teacher import Teacher, teacher_logits

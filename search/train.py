@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from models import ARCHITECTURES
+from search.artifact.reading import read_config
 from search.config.published import read_published
 from search.config.recipes import HELD, find_recipe, recipe_of
 from search.config.settings import SearchSettings, make_settings, read_mapping, spelled
 from search.config.trial_config import GIVEN, OWNED, TrialConfig, field_types
 from search.config.user_file import file_digest
-from search.export.reading import read_config
 from search.space.custom_architecture import use_architecture_file
 from search.space.plan import WITHOUT_RESPONSES
 from search.space.pricing import find_trial, price, require_prunable

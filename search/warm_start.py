@@ -21,12 +21,12 @@ from optuna.trial import TrialState
 
 from objectives.front import non_dominated_rank
 from objectives.goals import directions
+from search.artifact.reading import read_config
 from search.config.messages import unknown
 from search.config.published import read_published
 from search.config.recipes import find_recipe
 from search.config.settings import spelled
 from search.config.trial_config import OWNED, TrialConfig, field_types
-from search.export.reading import read_config
 from search.space.plan import Plan
 from search.space.pricing import Survey, price
 from search.space.ranges import nearest

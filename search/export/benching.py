@@ -16,10 +16,10 @@ import numpy as np
 import psutil
 import torch
 
+from search.artifact.certificate import ExportError
+from search.artifact.inference import WINDOW_S, Listener
+from search.artifact.opening import open_export
 from search.config.subprocess import environment, module_command
-from search.export.certificate import ExportError
-from search.export.opening import open_export
-from search.inference import WINDOW_S, Listener
 from search.space.custom_architecture import use_architecture_file
 from training.latency import time_calls, using_threads
 

@@ -11,10 +11,10 @@ from typing import Any
 from data.front_end import ENERGY_FLOOR, FrontEndConfig
 from objectives.quality import Quality, Score
 from objectives.sampling_error import standard_errors
+from search.artifact.certificate import CONFIG, WEIGHTS
+from search.artifact.files import INT8, MODEL, PIPELINE, PROGRAM, WHAT
 from search.config.trial_config import TrialConfig
-from search.export.certificate import CONFIG, WEIGHTS
 from search.export.document import Block, Code, Heading, Items, Table, Text, table_of
-from search.export.files import INT8, MODEL, PIPELINE, PROGRAM, WHAT
 from search.report.tables import cost_table, layer_table, quality_tables
 
 LIMITED = {  # in words

@@ -10,8 +10,7 @@ from typing import Any
 from data.layout import Scenes, read_scenes
 from objectives.budget import parse_budget
 from objectives.cost import Cost
-from search.export.card import card
-from search.export.certificate import (
+from search.artifact.certificate import (
     CARD,
     CARD_PAGE,
     CERTIFICATE,
@@ -22,13 +21,14 @@ from search.export.certificate import (
     read_certificate,
     verify,
 )
+from search.artifact.files import NETWORKS
+from search.artifact.measuring import material_for, measure
+from search.artifact.opening import open_file
+from search.artifact.progress import Say, silently
+from search.artifact.reading import read_export
+from search.export.card import card
 from search.export.document import to_html, to_markdown
 from search.export.editions import judge, judge_editions
-from search.export.files import NETWORKS
-from search.export.measuring import material_for, measure
-from search.export.opening import open_file
-from search.export.progress import Say, silently
-from search.export.reading import read_export
 from search.export.shipping import HELD_AGAINST_LIMITS, ship
 from search.export.staging import staged
 from search.study.data_identity import lists_digest

@@ -21,7 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from objectives.quality import Quality
-from search.export.files import FP32, METHODS, MIXED, PTQ, QAT, TUNED_EPOCHS, VARIANTS
+from search.artifact.files import FP32, METHODS, MIXED, PTQ, QAT, TUNED_EPOCHS, VARIANTS
+from search.artifact.onnx_runtime import load_onnx
+from search.artifact.reading import Export
+from search.artifact.stored_values import Stored, read_stored
 from search.export.folding import plain_network
 from search.export.int8 import (
     calibrated_ranges,
@@ -31,9 +34,6 @@ from search.export.int8 import (
     write_int8,
 )
 from search.export.onnx_files import write_model, write_proto
-from search.export.reading import Export
-from search.export.running import load_onnx
-from search.export.stored import Stored, read_stored
 from training.loop import TrainingRun
 from training.material import Material
 from training.recipe import Recipe

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from search.export.certificate import WEIGHTS
+from search.artifact.certificate import WEIGHTS
+from search.artifact.files import INT8, MIXED, MODEL, NONE, PIPELINE, PROGRAM, PTQ
+from search.artifact.measuring import measure
+from search.artifact.opening import open_file
+from search.artifact.progress import Say
+from search.artifact.reading import Export, read_export
 from search.export.executorch_file import write_program
-from search.export.files import INT8, MIXED, MODEL, NONE, PIPELINE, PROGRAM, PTQ
 from search.export.int8 import calibrated_ranges, calibration_clips, choose_float_layers, int8_proto
-from search.export.measuring import measure
 from search.export.onnx_files import NotExpressibleError, write_model, write_pipeline, write_proto
-from search.export.opening import open_file
-from search.export.progress import Say
-from search.export.reading import Export, read_export
 from training.material import Material
 
 MAX_LOST = 0.01  # of macro accuracy, by rounding all layers; where it is more, some are left as they are

@@ -21,14 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from models import ARCHITECTURES
+from search.artifact.files import PROGRAM
 from search.config.trial_config import TrialConfig
-from search.export.files import PROGRAM
 from search.export.folding import folded_network
 from training.checkpoint import CheckpointError
 from training.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from search.export.reading import Export
+    from search.artifact.reading import Export
 
 MARK = slice(4, 6)  # where a program says that it is one
 MARKED = b"ET"

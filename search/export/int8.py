@@ -35,10 +35,10 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
 from onnxruntime.quantization.calibrate import create_calibrator
 from torch import Tensor
 
-from search.export.files import METHODS
+from search.artifact.files import METHODS
+from search.artifact.reading import Export
 from search.export.folding import plain_network
 from search.export.onnx_files import LOG_MEL, model_proto, write_proto
-from search.export.reading import Export
 from training.hearing import Hearing
 from training.material import Material, batched
 from training.quantization import Quantizer, activation_scale

@@ -28,11 +28,11 @@ from safetensors.torch import save
 from torch.onnx import OnnxExporterError
 
 from data.front_end import FrontEnd
-from search.export.certificate import ExportError
+from search.artifact.certificate import ExportError
+from search.artifact.onnx_runtime import pipeline_session
+from search.artifact.reading import Export
 from search.export.folding import folded_network
 from search.export.onnx_front_end import FRONT_END, front_end_graph
-from search.export.reading import Export
-from search.export.running import pipeline_session
 from training.whole_file import write_whole
 
 LOG_MEL, LOGITS = "log_mel", "logits"

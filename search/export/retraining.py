@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
+from search.artifact.certificate import ExportError
 from search.config.settings import SearchSettings
-from search.export.certificate import ExportError
 from search.run import SearchFailedError, resume_search, start_search
 from search.study.study import CONFIG, DATA, StudyFolder
 from search.study.table import study_table

@@ -7,9 +7,9 @@ from typing import Any
 from torch import nn
 
 from objectives.cost import Cost, Shipped
-from search.export.certificate import WEIGHTS
-from search.export.files import INT8, MODEL
-from search.export.stored import OF_NETWORK, Stored, StoredTensor, read_stored
+from search.artifact.certificate import WEIGHTS
+from search.artifact.files import INT8, MODEL
+from search.artifact.stored_values import OF_NETWORK, Stored, StoredTensor, read_stored
 
 HELD_AGAINST_LIMITS = (WEIGHTS, MODEL, INT8)  # the one that is preferred first
 NAMES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}  # of data types, as budgets have them

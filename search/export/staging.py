@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from data.store import NO_SPACE
-from search.export.certificate import CERTIFICATE, CONFIG, OF_BEFORE, WEIGHTS, ExportError, read_certificate
+from search.artifact.certificate import CERTIFICATE, CONFIG, OF_BEFORE, WEIGHTS, ExportError, read_certificate
 
 UNFINISHED = ".unfinished-export"
 OLD_FILES = (OF_BEFORE, "report.md")  # of format 1, which an export of today replaces

@@ -14,18 +14,18 @@ import yaml
 from torch import Tensor
 
 from data.layout import DataError, Scenes, read_for_search, read_scenes
+from search.artifact.certificate import CONFIG, WEIGHTS, ExportError
+from search.artifact.files import ANSWERING, AUTO
+from search.artifact.measuring import material_for
+from search.artifact.progress import Say, silently
+from search.artifact.reading import CONFIG_FORMAT, DEVICES, read_export
 from search.checkpoints import study_checkpoints
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.config.user_file import file_digest
-from search.export.certificate import CONFIG, WEIGHTS, ExportError
 from search.export.certifying import write_certificate
 from search.export.converting import convert
 from search.export.cost import cost_report
-from search.export.files import ANSWERING, AUTO
-from search.export.measuring import material_for
-from search.export.progress import Say, silently
-from search.export.reading import CONFIG_FORMAT, DEVICES, read_export
 from search.export.staging import require_free, staged
 from search.space.custom_architecture import use_architecture_file
 from search.study.confirmed import confirmation

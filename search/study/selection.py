@@ -4,7 +4,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.goals import GOALS, first_cost, first_quality
-from search.export.certificate import ExportError
+from search.artifact.certificate import ExportError
 from search.study.study import StudyFolder, trial_state
 from search.study.table import front_table, study_table, trials_table
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from data.layout import NESTED
 from objectives.quality import Quality
+from search.artifact.certificate import CONFIG, read_certificate
+from search.artifact.files import ANSWERING
+from search.artifact.opening import open_export
+from search.artifact.reading import Export
 from search.config.messages import unknown
-from search.export.certificate import CONFIG, read_certificate
-from search.export.files import ANSWERING
-from search.export.opening import open_export
-from search.export.reading import Export
 from search.submission.edition import Edition, SubmissionError
 from search.submission.violation import Violation
 

@@ -2,8 +2,8 @@
 
 import torch
 
+from search.artifact.reading import Export
 from search.config.trial_config import TrialConfig
-from search.export.reading import Export
 from training.dry_run import statistics_kept
 from training.hearing import PLAINLY
 from training.quantization import Quantizer

@@ -10,12 +10,12 @@ import pytest
 import soundfile
 import torch
 
+from search.artifact.certificate import read_certificate
+from search.artifact.files import INT8, PIPELINE
+from search.artifact.inference import predict
+from search.artifact.reading import load_export
 from search.export.card import card, run_lines
-from search.export.certificate import read_certificate
 from search.export.document import Code, Heading, Items, Table, Text, to_html, to_markdown
-from search.export.files import INT8, PIPELINE
-from search.export.reading import load_export
-from search.inference import predict
 
 EVIL = "<script>alert(1)</script>|`*_"
 RATE_HZ = 32_000

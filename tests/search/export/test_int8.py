@@ -11,11 +11,11 @@ from made_exports import CLASSES, clips_of, make_export, make_int8_export
 from onnx import numpy_helper
 
 from models import ARCHITECTURES
+from search.artifact.files import INT8, METHODS
+from search.artifact.onnx_runtime import load_onnx
 from search.export import int8
-from search.export.files import INT8, METHODS
 from search.export.folding import plain_network
 from search.export.int8 import calibrated_ranges, choose_float_layers, write_int8
-from search.export.running import load_onnx
 from training.quantization import Quantizer, activation_scale
 
 

@@ -12,10 +12,10 @@ from made_exports import CLASSES, clips_of, make_export, sounds_of
 from data.front_end import FRONT_ENDS, FrontEnd
 from data.spectrum_correction import SpectrumCorrection
 from models import ARCHITECTURES
+from search.artifact.files import MODEL, PIPELINE
+from search.artifact.onnx_runtime import load_onnx, load_pipeline
 from search.export import onnx_files
-from search.export.files import MODEL, PIPELINE
 from search.export.onnx_files import NotExpressibleError, write_model, write_pipeline
-from search.export.running import load_onnx, load_pipeline
 from training.hearing import Hearing
 
 CLOSE = 1e-4

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from trained import SMALL, train
 
+from search.artifact.certificate import CERTIFICATE, WEIGHTS, ExportError, read_certificate
+from search.artifact.files import INT8, MODEL
+from search.artifact.reading import load_export
 from search.export import certifying
-from search.export.certificate import CERTIFICATE, WEIGHTS, ExportError, read_certificate
 from search.export.certifying import certify
-from search.export.files import INT8, MODEL
-from search.export.reading import load_export
 from search.export.staging import UNFINISHED
 from search.export.writing import export_trial
 from search.study.study import StudyFolder

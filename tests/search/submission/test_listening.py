@@ -12,9 +12,9 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from data.front_end import FrontEnd
 from objectives.quality import Quality
+from search.artifact.inference import predict
+from search.artifact.reading import Export
 from search.config.trial_config import TrialConfig
-from search.export.reading import Export
-from search.inference import predict
 from search.submission.edition import DCASE2024, SubmissionError
 from search.submission.listening import listen
 from search.submission.sounds import find_sounds, require_clips

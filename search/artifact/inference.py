@@ -13,9 +13,9 @@ from data.front_end import FrontEnd
 from data.layout import DataError, read_scenes
 from data.sound_file import Piece, read_pieces
 from objectives.quality import Quality
-from search.export.certificate import ExportError
-from search.export.measuring import measure_export
-from search.export.reading import Export
+from search.artifact.certificate import ExportError
+from search.artifact.measuring import measure_export
+from search.artifact.reading import Export
 
 WINDOW_S = 1.0  # what the networks were trained on
 MIN_DURATION_S = 0.1

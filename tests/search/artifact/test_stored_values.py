@@ -7,9 +7,9 @@ from made_exports import CLASSES, clips_of, make_export
 from safetensors.torch import save_file
 
 from models import ARCHITECTURES
+from search.artifact.stored_values import read_stored
 from search.export.int8 import write_int8
 from search.export.onnx_files import write_model, write_pipeline
-from search.export.stored import read_stored
 
 LIMIT = 128_000
 # Close to the limit of 128,000 parameters, with all norms folded: weights and biases keep it together.

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from torch import nn
 
+from search.artifact.certificate import CERTIFICATE, CONFIG, WEIGHTS, ExportError, read_certificate, verify
+from search.artifact.files import INT8, MODEL, PIPELINE, PROGRAM
+from search.artifact.onnx_runtime import load_onnx, load_pipeline
+from search.artifact.reading import Export, read_config, read_export, read_hearing
 from search.config.trial_config import TrialConfig
-from search.export.certificate import CERTIFICATE, CONFIG, WEIGHTS, ExportError, read_certificate, verify
 from search.export.executorch_file import load_program
-from search.export.files import INT8, MODEL, PIPELINE, PROGRAM
-from search.export.reading import Export, read_config, read_export, read_hearing
-from search.export.running import load_onnx, load_pipeline
 
 LOADERS: dict[str, Callable[[Path, TrialConfig], nn.Module]] = {
     MODEL: load_onnx,

@@ -9,10 +9,10 @@ import torch
 import yaml
 from safetensors.torch import load, save_file
 
-from search.export.certificate import CERTIFICATE, CONFIG, WEIGHTS, ExportError, file_digest, read_certificate, verify
-from search.export.files import INT8, MODEL
-from search.export.opening import open_export
-from search.export.reading import load_export
+from search.artifact.certificate import CERTIFICATE, CONFIG, WEIGHTS, ExportError, file_digest, read_certificate, verify
+from search.artifact.files import INT8, MODEL
+from search.artifact.opening import open_export
+from search.artifact.reading import load_export
 from training.checkpoint import CheckpointError
 
 

@@ -11,8 +11,8 @@ import torch
 from made_exports import clips_of, make_export
 from onnx import TensorProto, helper, numpy_helper
 
+from search.artifact.onnx_runtime import load_onnx, load_pipeline
 from search.export.onnx_files import write_model, write_pipeline
-from search.export.running import load_onnx, load_pipeline
 from training.checkpoint import CheckpointError
 
 

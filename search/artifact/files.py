@@ -1,6 +1,6 @@
 """The files of an export, by name. Needs no torch."""
 
-from search.export.certificate import CONFIG, WEIGHTS
+from search.artifact.certificate import CONFIG, WEIGHTS
 
 MODEL, PIPELINE, INT8, PROGRAM = "model.onnx", "pipeline.onnx", "model.int8.onnx", "model.pte"
 ANSWERING = "answering.safetensors"  # what a network needs beside its weights to answer as it was measured

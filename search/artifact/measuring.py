@@ -9,8 +9,8 @@ import torch
 
 from data.layout import Scenes
 from objectives.quality import Quality
-from search.export.certificate import WEIGHTS, ExportError
-from search.export.reading import Export
+from search.artifact.certificate import WEIGHTS, ExportError
+from search.artifact.reading import Export
 from training.loop import default_device
 from training.material import EVALUATION_BATCH, Material, batched, load_material
 

@@ -9,9 +9,9 @@ import yaml
 from torch import nn
 
 from data.spectrum_correction import SpectrumCorrection
+from search.artifact.certificate import CONFIG, WEIGHTS, ExportError, read_certificate, verify
+from search.artifact.files import ANSWERING
 from search.config.trial_config import TrialConfig
-from search.export.certificate import CONFIG, WEIGHTS, ExportError, read_certificate, verify
-from search.export.files import ANSWERING
 from training.checkpoint import CheckpointError, part_of, put_weights, read_tensors
 from training.hearing import PLAINLY, Hearing
 from training.loop import CORRECTION, GAINS

@@ -8,11 +8,11 @@ from trained import SMALL, train
 
 from data.demo import DemoConfig, write_demo
 from data.layout import read_scenes
-from search.export.certificate import ExportError
-from search.export.files import ANSWERING
-from search.export.reading import load_export, read_export
+from search.artifact.certificate import ExportError
+from search.artifact.files import ANSWERING
+from search.artifact.inference import evaluate_export, predict
+from search.artifact.reading import load_export, read_export
 from search.export.writing import export_trial
-from search.inference import evaluate_export, predict
 from search.study.study import StudyFolder
 from search.teachers import export_digest
 from training.checkpoint import CheckpointError, read_tensors, write_tensors

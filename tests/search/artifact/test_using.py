@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from search.export.certificate import WEIGHTS, read_certificate
-from search.export.files import INT8, MODEL, PIPELINE
+from search.artifact.certificate import WEIGHTS, read_certificate
+from search.artifact.files import INT8, MODEL, PIPELINE
 
 RUNS = [WEIGHTS, MODEL, PIPELINE, INT8]
 

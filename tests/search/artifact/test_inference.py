@@ -8,9 +8,9 @@ import torch
 from data.front_end import FRONT_ENDS, FrontEnd
 from data.layout import DataError
 from data.sound_file import PIECE_S
+from search.artifact.inference import predict
+from search.artifact.reading import Export
 from search.config.trial_config import TrialConfig
-from search.export.reading import Export
-from search.inference import predict
 
 
 @pytest.fixture(scope="module")
