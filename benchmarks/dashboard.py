@@ -21,7 +21,8 @@ from objectives.cost import Cost
 from objectives.goals import values_of
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.record import widest
+from search.optimizer.sampler_view import ARCHITECTURE
+from search.optimizer.trial_store import widest
 from search.space.pricing import price
 from search.space.ranges import draw
 from search.study.study import (
@@ -43,7 +44,6 @@ from search.study.study import (
     VERSIONS,
     StudyFolder,
 )
-from search.view import ARCHITECTURE
 from spaces import SPACES, Space
 
 COUNTS = (7_000, 2_000, 1_000)

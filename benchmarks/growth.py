@@ -18,7 +18,7 @@ from data.device import num_cores
 from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
 from search.config.settings import SearchSettings
-from search.record import make_record
+from search.optimizer.trial_store import make_record
 from search.space.plan import make_plan
 from search.space.pricing import price
 from search.study.study import RESULTS

@@ -21,8 +21,8 @@ from objectives.goals import DEFAULT_GOALS
 from search.cluster import local_cluster
 from search.config.settings import SearchSettings
 from search.display import PlainDisplay
-from search.ledger import Ledger
 from search.machine import MACHINE, share_machine
+from search.optimizer.scheduler import Ledger
 from search.run import make_tuner
 from search.space.plan import Plan, make_plan
 from search.space.pricing import price

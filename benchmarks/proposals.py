@@ -19,7 +19,7 @@ from optuna.trial import Trial, TrialState
 
 from benchmarks.figure import Figure, compare
 from search.config.settings import SearchSettings
-from search.record import Record, make_record
+from search.optimizer.trial_store import Record, make_record
 from search.space.plan import Plan, make_plan
 from search.space.pricing import price
 from search.study.study import CONFIG, COST, REJECTED, RESULTS, StudyFolder

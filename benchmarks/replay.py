@@ -20,10 +20,10 @@ from benchmarks.curves import EPOCHS, FIGURES, NUM_CLASSES, SETTINGS, TABLE
 from objectives.budget import BUDGETS
 from objectives.front import hypervolume, non_dominated
 from search.config.trial_config import TrialConfig
+from search.optimizer.sampler_view import ARCHITECTURE
 from search.space.plan import Plan, make_plan
 from search.space.ranges import all_values
 from search.space.subspace import Branch
-from search.view import ARCHITECTURE
 
 WORKERS = 2
 MOST_MACS = BUDGETS["dcase2022"].limits()["macs"]

@@ -14,12 +14,12 @@ from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.curves import EPOCHS, SETTINGS
 from benchmarks.replay import Job, Table, key_of, plan_of, told
-from search.advisor import Advisor
-from search.early_stopping import Halving, Level
-from search.ledger import Ledger
+from search.optimizer.acquisition import Advisor
+from search.optimizer.sampler_view import ARCHITECTURE
+from search.optimizer.scheduler import Ledger
+from search.optimizer.successive_halving import Halving, Level
 from search.space.pricing import Survey
 from search.space.ranges import all_values
-from search.view import ARCHITECTURE
 
 NUM_CLIPS = 691  # that the table's curves were trained on
 DIRECTIONS: list[Literal["maximize", "minimize"]] = ["maximize", "minimize"]

@@ -19,8 +19,8 @@ from objectives.goals import GOALS, directions, first_cost, first_quality
 from objectives.interval import mean_interval
 from search.config.messages import counted
 from search.config.trial_config import TrialConfig
-from search.early_stopping import Level
-from search.ledger import Ledger, Proposal
+from search.optimizer.scheduler import Ledger, Proposal
+from search.optimizer.successive_halving import Level
 from search.space.plan import Plan
 from search.space.repeats import MemberBranch
 from search.study.repeats import SEED

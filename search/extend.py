@@ -142,10 +142,10 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
     Raises:
         ValueError: The study is in use, or the change cannot be made; nothing is changed by then.
     """
-    from search.record import make_record  # noqa: PLC0415
+    from search.optimizer.trial_store import make_record  # noqa: PLC0415
+    from search.optimizer.warm_start import read_starts  # noqa: PLC0415
     from search.space.custom_architecture import use_architecture_file  # noqa: PLC0415  these take seconds
     from search.space.plan import make_plan  # noqa: PLC0415
-    from search.warm_start import read_starts  # noqa: PLC0415
 
     with folder.lock():
         study = folder.open()

@@ -27,8 +27,9 @@ from search.config.trial_config import GIVEN
 from search.config.user_file import file_digest
 from search.display import counting, make_display
 from search.extend import first_entry, require_own_settings
-from search.ledger import Ledger, levels_of
 from search.machine import MACHINE, Use, measure_use, share_cluster, share_machine
+from search.optimizer.scheduler import Ledger, levels_of
+from search.optimizer.warm_start import read_starts
 from search.space.custom_architecture import use_architecture_file
 from search.space.plan import Plan, make_plan
 from search.space.price_table import SPACE, write_space
@@ -53,7 +54,6 @@ from search.study.validation import require_measurable
 from search.teachers import answers, export_digest, taught
 from search.trainable import TrialActor
 from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors, actor_config, job_resources
-from search.warm_start import read_starts
 from search.watch import Watch
 from training.batches import require_material
 from training.material import Material, load_material

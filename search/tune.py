@@ -17,8 +17,8 @@ from search.checkpoints import study_checkpoints
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.display import Display
-from search.ledger import Ledger
 from search.machine import Use
+from search.optimizer.scheduler import Ledger
 from search.study.storage import StorageError
 from search.study.study import LATENCY, StudyFolder
 from search.watch import Failure, Watch

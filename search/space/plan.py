@@ -17,6 +17,7 @@ from search.config.messages import unknown
 from search.config.recipes import find_recipe, values_held
 from search.config.settings import SearchSettings, is_space_file
 from search.config.trial_config import OWNED, TrialConfig, Value, field_types
+from search.optimizer.sampler_view import ARCHITECTURE
 from search.space.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, survey
 from search.space.ranges import EmptySpaceError, draw, largest, narrow, take
 from search.space.repair import descend, repairs
@@ -25,7 +26,6 @@ from search.space.space_file import NUM_SAMPLED, find_space
 from search.space.subspace import Branch
 from search.study.repeats import SEED
 from search.study.study import LATENCY
-from search.view import ARCHITECTURE
 from spaces import Space
 from training.recipe import Recipe
 

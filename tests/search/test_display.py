@@ -9,7 +9,7 @@ from rich.console import Console
 
 from search.config.settings import SearchSettings
 from search.display import Clock, LiveDisplay, PlainDisplay, counting, make_display
-from search.ledger import Ledger
+from search.optimizer.scheduler import Ledger
 from search.space.plan import make_plan
 from search.study.study import StudyFolder
 

@@ -9,7 +9,7 @@ import yaml
 from search.config.recipes import RECIPES
 from search.config.settings import SearchSettings, read_settings
 from search.config.trial_config import TrialConfig
-from search.ledger import Ledger
+from search.optimizer.scheduler import Ledger
 from search.run import training_lines
 from search.space.plan import make_plan
 from search.study.repeats import seeds_lines, seeds_report

@@ -7,7 +7,7 @@ import torch
 
 from data.layout import read_scenes
 from search.checkpoints import study_checkpoints
-from search.ledger import Ledger
+from search.optimizer.scheduler import Ledger
 from search.run import describe_data, open_material
 from search.space.plan import make_plan
 from search.study.study import DATA

@@ -12,7 +12,7 @@ from models import ARCHITECTURES
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.config.user_file import UserFileError
-from search.ledger import Ledger
+from search.optimizer.scheduler import Ledger
 from search.space import custom_architecture as architecture_file
 from search.space.architecture_contract import BrokenPromiseError
 from search.space.custom_architecture import use_architecture_file

@@ -12,7 +12,7 @@ from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.export.cost import cost_report
 from search.export.writing import export_trial
-from search.ledger import Ledger
+from search.optimizer.scheduler import Ledger
 from search.space.plan import make_plan
 from search.space.pricing import price, require_prunable, survey
 from search.space.repair import repairs

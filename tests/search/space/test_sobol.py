@@ -9,7 +9,7 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search.config.settings import SearchSettings
-from search.ledger import Ledger
+from search.optimizer.scheduler import Ledger
 from search.space.plan import make_plan
 from search.space.sobol import sobol_points, value_at
 from search.space.subspace import Branch

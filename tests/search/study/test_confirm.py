@@ -14,7 +14,7 @@ from objectives.interval import t_quantile
 from search.config.settings import SearchSettings, read_settings
 from search.config.trial_config import TrialConfig
 from search.display import network_text
-from search.ledger import Ledger
+from search.optimizer.scheduler import Ledger
 from search.run import training_lines
 from search.space.plan import make_plan
 from search.space.pricing import price

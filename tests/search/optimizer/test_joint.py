@@ -11,13 +11,13 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from models import ARCHITECTURES, Architecture, Counts
-from search.advisor import MIN_OBSERVED
 from search.config.settings import SearchSettings
-from search.ledger import Ledger
-from search.proposer import SAMPLED_EVERY
+from search.optimizer.acquisition import MIN_OBSERVED
+from search.optimizer.proposer import SAMPLED_EVERY
+from search.optimizer.sampler_view import ARCHITECTURE
+from search.optimizer.scheduler import Ledger
 from search.space.plan import make_plan
 from search.space.ranges import EmptySpaceError
-from search.view import ARCHITECTURE
 from spaces import SPACES, Space
 from training.recipe import Recipe
 

@@ -19,10 +19,12 @@ from optuna.trial import FrozenTrial, Trial
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.front import non_dominated_rank
-from search.advisor import Advisor
 from search.config.trial_config import TrialConfig
 from search.extend import num_before
-from search.record import Record
+from search.optimizer.acquisition import Advisor
+from search.optimizer.sampler_view import ARCHITECTURE
+from search.optimizer.trial_store import Record
+from search.optimizer.warm_start import Start, fit_start
 from search.space.plan import Plan
 from search.space.pricing import Survey, price, require_prunable
 from search.space.ranges import draw
@@ -30,8 +32,6 @@ from search.space.repair import repairs
 from search.space.sobol import sobol_points
 from search.space.subspace import Branch
 from search.study.study import CONFIG, CONTINUES, COST, ORIGIN, REJECTED, STARTS
-from search.view import ARCHITECTURE
-from search.warm_start import Start, fit_start
 
 PATIENCE = 10  # rejections in a row; then the last proposal is repaired
 EVEN_SHARE = 0.5  # of the trials whose architecture is drawn with no regard to what was learned

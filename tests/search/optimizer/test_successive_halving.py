@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.early_stopping import Halving, Level, crowding, levels_of_epochs, levels_of_splits, rungs
+from search.optimizer.successive_halving import Halving, Level, crowding, levels_of_epochs, levels_of_splits, rungs
 
 LEVELS = levels_of_epochs("fold1", 6, early_stopping=True)
 

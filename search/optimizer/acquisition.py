@@ -11,14 +11,14 @@ from objectives.cost import Cost
 from objectives.front import hypervolume, non_dominated
 from objectives.goals import GOALS, directions, of_kind
 from search.config.trial_config import TrialConfig
-from search.early_stopping import Level
-from search.estimates import Curve, gains
+from search.optimizer.estimates import Curve, gains
+from search.optimizer.gaussian_process import MAX_OBSERVED, Features, Floats, Observation, Surrogate, tamed
+from search.optimizer.successive_halving import Level
 from search.space.plan import Plan
 from search.space.pricing import Survey, price
 from search.space.ranges import draw, nearest
 from search.space.subspace import Branch
 from search.study.study import LATENCY
-from search.surrogate import MAX_OBSERVED, Features, Floats, Observation, Surrogate, tamed
 
 NUM_DRAWN = 48  # candidates of each architecture, drawn from all that fits
 NUM_CHANGED = 24  # candidates that are a good one with something changed, of each architecture

@@ -7,9 +7,9 @@ from optuna.trial import TrialState, create_trial
 
 from objectives.budget import parse_budget
 from objectives.cost import Cost
-from search.record import Record, widest
+from search.optimizer.sampler_view import ARCHITECTURE, CONSTRAINT, View
+from search.optimizer.trial_store import Record, widest
 from search.study.study import StudyError
-from search.view import ARCHITECTURE, CONSTRAINT, View
 from spaces import Space
 
 NETWORKS = {

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search import surrogate as surrogate_module
+from search.optimizer import gaussian_process as surrogate_module
+from search.optimizer.gaussian_process import ABSENT, APART, MAX_OBSERVED, Features, Observation, Surrogate, tamed
 from search.space.subspace import Branch
-from search.surrogate import ABSENT, APART, MAX_OBSERVED, Features, Observation, Surrogate, tamed
 
 RANGES = {
     "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),

@@ -6,12 +6,12 @@ import pytest
 
 from search.config.published import read_published
 from search.config.settings import SearchSettings
-from search.ledger import Ledger
+from search.optimizer.scheduler import Ledger
+from search.optimizer.warm_start import Start, fit_start, read_starts
 from search.space.plan import make_plan
 from search.space.pricing import price
 from search.study.study import STARTS, StudyFolder
 from search.study.table import trials_table
-from search.warm_start import Start, fit_start, read_starts
 
 SETTINGS = SearchSettings(data="nowhere", space="isotropic,cp_mobile", trials=8, epochs=2, seed=3, budget="macs=10M")
 

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from objectives.goals import DEFAULT_GOALS
 from search.config.settings import SearchSettings
-from search.ledger import Ledger
+from search.optimizer.scheduler import Ledger
 from search.space.plan import make_plan
 from search.study.study import StudyFolder
 from search.study.table import front_table, trials_table

@@ -12,9 +12,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.budget import BUDGETS
 from search.config.settings import SAMPLERS
-from search.record import Record
-from search.sampler import GOOD_SHARE, MAX_SEEN, MAX_TIED, POPULATION, _telling
-from search.view import CONSTRAINT, GENERATION, INVALID, View
+from search.optimizer.sampler import GOOD_SHARE, MAX_SEEN, MAX_TIED, POPULATION, _telling
+from search.optimizer.sampler_view import CONSTRAINT, GENERATION, INVALID, View
+from search.optimizer.trial_store import Record
 
 RANGES = {
     "net.x": FloatDistribution(0.0, 1.0),

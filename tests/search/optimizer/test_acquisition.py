@@ -8,11 +8,11 @@ import pytest
 
 from objectives.budget import BUDGETS, UNLIMITED
 from objectives.front import hypervolume
-from search import advisor as advisor_module
-from search.advisor import MIN_OBSERVED, Advisor, gained_volume
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.early_stopping import Level
+from search.optimizer import acquisition as advisor_module
+from search.optimizer.acquisition import MIN_OBSERVED, Advisor, gained_volume
+from search.optimizer.successive_halving import Level
 from search.space.plan import make_plan
 from search.space.pricing import price
 from search.space.ranges import draw

@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.front import non_dominated_rank
-from search.view import GENERATION, View, seen_as
+from search.optimizer.sampler_view import GENERATION, View, seen_as
 
 GOOD_SHARE = 0.25  # of the trained trials, whose like TPE looks for
 MAX_GOOD = 50

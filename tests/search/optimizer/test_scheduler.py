@@ -8,9 +8,9 @@ from optuna.trial import TrialState
 
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
-from search import proposer as proposer_module
 from search.config.settings import SearchSettings
-from search.ledger import Ledger
+from search.optimizer import proposer as proposer_module
+from search.optimizer.scheduler import Ledger
 from search.space.plan import make_plan
 from search.study.study import StudyError, StudyFolder, find_study, learning_curve, trial_state
 from search.study.table import front_table, rejection_kinds, trials_table

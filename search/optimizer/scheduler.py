@@ -19,13 +19,13 @@ from optuna.trial import FrozenTrial, TrialState
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.goals import GOALS, directions, values_of
-from search.advisor import Advisor
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.early_stopping import Halving, Level, levels_of_epochs, levels_of_splits
-from search.estimates import Curve, estimate
-from search.proposer import Accepted, Proposer, better_half
-from search.record import make_record
+from search.optimizer.acquisition import Advisor
+from search.optimizer.estimates import Curve, estimate
+from search.optimizer.proposer import Accepted, Proposer, better_half
+from search.optimizer.successive_halving import Halving, Level, levels_of_epochs, levels_of_splits
+from search.optimizer.trial_store import make_record
 from search.space.plan import Plan
 from search.space.pricing import Survey, price
 from search.study.study import (
