@@ -19,7 +19,7 @@ from data.augmentation import ImpulseResponses
 from data.front_end import FrontEndConfig
 from data.layout import Scenes
 from data.store import Store
-from search.machine import TRIALS_ON_A_GPU
+from search.engine.resources import TRIALS_ON_A_GPU
 from training.execution import PLAIN, Execution
 from training.loop import TrainingRun, default_device
 from training.material import Material

@@ -18,18 +18,18 @@ from benchmarks.dashboard import write_trials
 from benchmarks.figure import Figure
 from data.device import num_cores
 from objectives.goals import DEFAULT_GOALS
-from search.cluster import local_cluster
 from search.config.settings import SearchSettings
-from search.display import PlainDisplay
-from search.machine import MACHINE, share_machine
+from search.engine.progress import PlainDisplay
+from search.engine.ray_cluster import local_cluster
+from search.engine.ray_tune import Interruption, StudySearcher
+from search.engine.resources import MACHINE, share_machine
+from search.engine.run import make_tuner
 from search.optimizer.scheduler import Ledger
-from search.run import make_tuner
 from search.space.plan import Plan, make_plan
 from search.space.pricing import price
 from search.space.ranges import draw
 from search.study.study import CONFIG, COST, EPOCH, QUALITY, REJECTED, RESULTS, STOPPED, StudyFolder
 from search.study.table import front_table, study_table
-from search.tune import Interruption, StudySearcher
 
 NUM_TRIVIAL = 200
 GOAL_S = 0.2  # a trivial trial

@@ -20,7 +20,7 @@ def main(root: str, split: str, cache: str, cores: str = "") -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(cores)])
     started = time.perf_counter()
     layout, store = importlib.import_module("data.layout"), importlib.import_module("data.store")
-    importlib.import_module("search.trainable")  # what the process of a trial has loaded: torch, Ray, pandas
+    importlib.import_module("search.engine.trainable")  # what the process of a trial has loaded: torch, Ray, pandas
     imported, imports_gb = time.perf_counter(), _peak_gb()
     scenes = layout.read_scenes(Path(root), split)
     indexed = time.perf_counter()

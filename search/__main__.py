@@ -27,7 +27,7 @@ from search.command_submit import submit
 from search.config.published import find_published, read_published
 from search.config.settings import SearchSettings, is_space_file
 from search.console import carry_out, err, fail, out
-from search.extend import history_lines
+from search.engine.extend import history_lines
 from search.options import (
     address_option,
     architecture_file_option,
@@ -89,7 +89,7 @@ for _command in (export, evaluate, predict, bench, submit):
 def search(data: Path | None, study: str | None, results: Path, address: str | None, **flags: Any) -> None:
     """Search DATA (a folder in the TAU layout) for networks on the front of quality against cost."""
     settings = settings_from(data, flags)
-    from search.run import start_search
+    from search.engine.run import start_search
 
     folder = _new_folder(results, study, settings)
     _run(lambda: start_search(settings, folder, out, address=address), folder)
@@ -109,8 +109,8 @@ def train(
 
     NAME is an architecture or a published network: `scenefront published` lists those.
     """
-    from search.run import start_search
-    from search.train import from_file, from_name, from_trial, left_out, train_settings
+    from search.engine.run import start_search
+    from search.engine.single_run import from_file, from_name, from_trial, left_out, train_settings
 
     if [name, config, trial].count(None) != 2:
         raise click.UsageError("say what to train: a NAME, --config or --trial, one of the three")
@@ -148,7 +148,7 @@ def _new_folder(results: Path, study: str | None, settings: SearchSettings) -> S
 @workers_option
 def resume(study: str | None, results: Path, address: str | None, workers: int | None) -> None:
     """Go on with STUDY (by default the latest) after Ctrl-C, a crash or a kill."""
-    from search.run import resume_search
+    from search.engine.run import resume_search
 
     folder = find_study(results, study)
     _run(lambda: resume_search(folder, out, address=address, workers=workers), folder)
@@ -164,7 +164,7 @@ def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any)
 
     With DATA a few steps of training are timed. Exits with 1 if nothing fits.
     """
-    from search.preflight import look_ahead
+    from search.engine.preflight import look_ahead
     from search.report.preflight import require_room, write_page
 
     settings = settings_from(data, flags, needs_data=False)
@@ -335,7 +335,7 @@ def data() -> None:
 def demo(folder: Path, seed: int) -> None:
     """Write an embedded demo data set to DIR, in the TAU layout: ten synthetic scenes, nine devices."""
     from data.demo import DemoConfig, write_demo
-    from search.display import counting
+    from search.engine.progress import counting
 
     with counting("writing clips", out) as progress:
         write_demo(folder, DemoConfig(seed=seed), progress)
@@ -348,7 +348,7 @@ def demo(folder: Path, seed: int) -> None:
 def check(folder: Path, as_json: bool) -> None:
     """Read every file of the data set in DIR and list every problem; exit with 1 if there are any."""
     from data.check import check_data
-    from search.display import counting
+    from search.engine.progress import counting
 
     with counting("reading files", err) as progress:
         problems = check_data(folder, progress)

@@ -34,7 +34,7 @@ def confirm(
     The front's members, and what misses it by no more than the validation clips explain, are trained on all training
     clips. Prints means with intervals, and the probability that each is on the front.
     """
-    from search.run import start_search  # noqa: PLC0415  takes seconds
+    from search.engine.run import start_search  # noqa: PLC0415  takes seconds
 
     searched = find_study(results, study)
     candidates = choose(searched, near=near, asked=_numbers(trials))

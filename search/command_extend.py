@@ -9,7 +9,7 @@ from objectives.budget import BUDGETS
 from search.command_front import print_front, print_seeds
 from search.config.settings import SAMPLERS
 from search.console import carry_out, out
-from search.extend import WHY_NOT, extend_study
+from search.engine.extend import WHY_NOT, extend_study
 from search.options import (
     address_option,
     pair,
@@ -77,7 +77,7 @@ def extend(
     if only_settings:
         out.print(f"go on with `scenefront resume {folder.address}`", soft_wrap=True)
         return
-    from search.run import resume_search  # noqa: PLC0415  takes seconds
+    from search.engine.run import resume_search  # noqa: PLC0415  takes seconds
 
     carry_out(lambda: resume_search(folder, out, address=address, workers=workers), folder)
     (print_seeds if folder.settings().train else print_front)(folder)

@@ -74,7 +74,7 @@ def _write_template(path: Path, splits: dict[str, Path]) -> None:
 
 
 def _check(path: Path, *, as_json: bool) -> None:
-    from search.display import counting  # noqa: PLC0415  takes seconds
+    from search.engine.progress import counting  # noqa: PLC0415  takes seconds
 
     with counting("checking files", err) as progress:
         found = check_package(path, DCASE2024, progress)
@@ -87,7 +87,7 @@ def _check(path: Path, *, as_json: bool) -> None:
 
 
 def _make(path: Path, sounds: Path, splits: dict[str, Path], target: Path | None, *, as_json: bool) -> None:
-    from search.display import counting  # noqa: PLC0415  takes seconds
+    from search.engine.progress import counting  # noqa: PLC0415  takes seconds
     from search.submission.package import BrokenRulesError, make_package, work_folder  # noqa: PLC0415  as above
 
     sheet = read_sheet(path, DCASE2024).with_splits(splits)

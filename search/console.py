@@ -31,7 +31,7 @@ def carry_out(go: Callable[[], object], folder: StudyFolder) -> None:
         go: Runs it.
         folder: Of its study.
     """
-    from search.run import SearchFailedError  # noqa: PLC0415  takes seconds
+    from search.engine.run import SearchFailedError  # noqa: PLC0415  takes seconds
 
     try:
         go()

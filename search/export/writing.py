@@ -19,10 +19,10 @@ from search.artifact.files import ANSWERING, AUTO
 from search.artifact.measuring import material_for
 from search.artifact.progress import Say, silently
 from search.artifact.reading import CONFIG_FORMAT, DEVICES, read_export
-from search.checkpoints import study_checkpoints
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.config.user_file import file_digest
+from search.engine.checkpoints import study_checkpoints
 from search.export.certifying import write_certificate
 from search.export.converting import convert
 from search.export.cost import cost_report

@@ -20,7 +20,7 @@ from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.front import non_dominated_rank
 from search.config.trial_config import TrialConfig
-from search.extend import num_before
+from search.engine.extend import num_before
 from search.optimizer.acquisition import Advisor
 from search.optimizer.sampler_view import ARCHITECTURE
 from search.optimizer.trial_store import Record

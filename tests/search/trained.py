@@ -6,12 +6,12 @@ from dataclasses import replace
 import torch
 
 from data.layout import read_scenes
-from search.checkpoints import study_checkpoints
+from search.engine.checkpoints import study_checkpoints
+from search.engine.run import describe_data, open_material
+from search.engine.single_run import from_name, train_settings
 from search.optimizer.scheduler import Ledger
-from search.run import describe_data, open_material
 from search.space.plan import make_plan
 from search.study.study import DATA
-from search.train import from_name, train_settings
 from training.loop import TrainingRun
 
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ from search.dashboard.address import parse
 from search.dashboard.elements import aria, facts, graph, in_browser, section, table
 from search.dashboard.reading import Reading
 from search.dashboard.shared import Choices, Shared, Shown
-from search.extend import history_lines
+from search.engine.extend import history_lines
 from search.report.tables import duration_text
 from search.study.study import STATES
 

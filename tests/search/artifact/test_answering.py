@@ -12,9 +12,9 @@ from search.artifact.certificate import ExportError
 from search.artifact.files import ANSWERING
 from search.artifact.inference import evaluate_export, predict
 from search.artifact.reading import load_export, read_export
+from search.engine.teachers import export_digest
 from search.export.writing import export_trial
 from search.study.study import StudyFolder
-from search.teachers import export_digest
 from training.checkpoint import CheckpointError, read_tensors, write_tensors
 from training.pruning import prunable_weights
 

@@ -18,9 +18,9 @@ from trained import SMALL
 from data.layout import read_for_search
 from objectives.quality import measure_quality
 from search.artifact.reading import load_export
-from search.checkpoints import study_checkpoints
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
+from search.engine.checkpoints import study_checkpoints
 from search.space.pricing import price
 from search.study.data_identity import describe_data
 from search.study.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyFolder

@@ -8,7 +8,7 @@ import yaml
 from rich.console import Console
 
 from search.config.settings import make_settings
-from search.preflight import look_ahead
+from search.engine.preflight import look_ahead
 from search.report.preflight import MAX_DRAWN, OUTCOMES, write_page
 
 pytestmark = pytest.mark.browser

@@ -13,9 +13,9 @@ from objectives.confidence import front_probability
 from objectives.interval import t_quantile
 from search.config.settings import SearchSettings, read_settings
 from search.config.trial_config import TrialConfig
-from search.display import network_text
+from search.engine.progress import network_text
+from search.engine.run import training_lines
 from search.optimizer.scheduler import Ledger
-from search.run import training_lines
 from search.space.plan import make_plan
 from search.space.pricing import price
 from search.study.confirm import choose, confirm_lines, confirm_report, confirm_settings, confirm_table, free_name

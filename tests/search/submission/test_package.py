@@ -15,7 +15,7 @@ from packages import DEVICES, META_NAME, SCENES, SPLITS, output_name
 from rich.console import Console
 from tau_exports import make_export, write_tau
 
-from search.display import counting
+from search.engine.progress import counting
 from search.submission.edition import DCASE2024, SubmissionError
 from search.submission.listening import listen
 from search.submission.package import BrokenRulesError, make_package, work_folder

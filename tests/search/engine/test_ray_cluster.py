@@ -13,7 +13,7 @@ import ray
 from network_observer import decode, descendants, is_local, observe
 
 import objectives
-from search.cluster import local_cluster
+from search.engine.ray_cluster import local_cluster
 
 ROOT = Path(__file__).parents[2]
 TUNE_SEARCH = Path(__file__).with_name("tune_search.py")

@@ -9,13 +9,13 @@ import yaml
 from search.config.recipes import RECIPES
 from search.config.settings import SearchSettings, read_settings
 from search.config.trial_config import TrialConfig
+from search.engine.run import training_lines
+from search.engine.single_run import Found, from_file, from_name, from_trial, left_out, train_settings
 from search.optimizer.scheduler import Ledger
-from search.run import training_lines
 from search.space.plan import make_plan
 from search.study.repeats import seeds_lines, seeds_report
 from search.study.study import StudyError, StudyFolder
 from search.study.table import trials_table
-from search.train import Found, from_file, from_name, from_trial, left_out, train_settings
 
 
 def settings(name="isotropic", **values):

@@ -13,9 +13,9 @@ from rich.console import Console
 from data.layout import Scenes, nested_splits
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.display import counting
-from search.machine import share_machine
-from search.run import open_material, read_clips
+from search.engine.progress import counting
+from search.engine.resources import share_machine
+from search.engine.run import open_material, read_clips
 from search.space.custom_architecture import use_architecture_file
 from search.space.plan import Plan, make_plan
 from search.space.pricing import Survey

@@ -13,15 +13,15 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
-from search.checkpoints import study_checkpoints
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.display import Display
-from search.machine import Use
+from search.engine.checkpoints import study_checkpoints
+from search.engine.progress import Display
+from search.engine.resources import Use
+from search.engine.watchdog import Failure, Watch
 from search.optimizer.scheduler import Ledger
 from search.study.storage import StorageError
 from search.study.study import LATENCY, StudyFolder
-from search.watch import Failure, Watch
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from search.config.settings import SearchSettings
-from search.display import Clock, LiveDisplay, PlainDisplay, counting, make_display
+from search.engine.progress import Clock, LiveDisplay, PlainDisplay, counting, make_display
 from search.optimizer.scheduler import Ledger
 from search.space.plan import make_plan
 from search.study.study import StudyFolder

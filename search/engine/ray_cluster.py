@@ -3,7 +3,7 @@
 Of a Ray of this machine's own no connection leaves loopback, and nothing else can listen in. Left to itself, `ray.init`
 asks a cloud metadata service where it runs and listens on every interface. Three things together stop that, in Ray
 2.60: the switch that Ray keeps for Windows and macOS (loopback only), a bootstrap file in the HOME of its dashboard
-process (nothing to ask a cloud about), and usage statistics turned off. tests/search/test_cluster.py holds it against
+process (nothing to ask a cloud about), and usage statistics turned off. tests/search/engine/test_ray_cluster.py holds it against
 the system calls.
 """
 
@@ -21,7 +21,7 @@ import ray
 from ray._private import ray_constants
 from ray._private.utils import read_ray_address
 
-from search.scratch import private_folder
+from search.engine.temporary import private_folder
 from training.allocator import huge_pages
 
 # Ray keeps the first token that a process uses, so all clusters of one process share it.

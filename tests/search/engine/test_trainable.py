@@ -5,12 +5,12 @@ import json
 import pytest
 
 from data.layout import read_scenes
-from search.checkpoints import Checkpoints
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.machine import share_machine
-from search.trainable import TrialActor
-from search.tune import actor_config
+from search.engine.checkpoints import Checkpoints
+from search.engine.ray_tune import actor_config
+from search.engine.resources import share_machine
+from search.engine.trainable import TrialActor
 
 
 @pytest.fixture

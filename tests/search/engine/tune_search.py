@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ray import tune
 
-from search.cluster import local_cluster
+from search.engine.ray_cluster import local_cluster
 
 
 def trainable(config):

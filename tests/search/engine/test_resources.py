@@ -7,11 +7,11 @@ import torch
 
 from data.device import num_cores
 from data.layout import read_scenes
-from search.cluster import Node, local_cluster, nodes
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.machine import MACHINE, Use, divisions, measure_use, room_on, share_cluster, share_machine
-from search.tune import actor_config
+from search.engine.ray_cluster import Node, local_cluster, nodes
+from search.engine.ray_tune import actor_config
+from search.engine.resources import MACHINE, Use, divisions, measure_use, room_on, share_cluster, share_machine
 from training.execution import PLAIN, Execution, candidates
 from training.loop import default_device
 

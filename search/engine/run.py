@@ -19,15 +19,26 @@ from data.device import num_cores
 from data.front_end import FRONT_ENDS
 from data.layout import Scenes, nested_splits, read_for_search
 from objectives.budget import Budget
-from search.checkpoints import is_uri, study_checkpoints
-from search.cluster import Node, cluster, nodes, require_listening
 from search.config.messages import counted
 from search.config.settings import SearchSettings, is_space_file
 from search.config.trial_config import GIVEN
 from search.config.user_file import file_digest
-from search.display import counting, make_display
-from search.extend import first_entry, require_own_settings
-from search.machine import MACHINE, Use, measure_use, share_cluster, share_machine
+from search.engine.checkpoints import is_uri, study_checkpoints
+from search.engine.extend import first_entry, require_own_settings
+from search.engine.progress import counting, make_display
+from search.engine.ray_cluster import Node, cluster, nodes, require_listening
+from search.engine.ray_tune import (
+    Interruption,
+    LedgerScheduler,
+    StudySearcher,
+    TrialErrors,
+    actor_config,
+    job_resources,
+)
+from search.engine.resources import MACHINE, Use, measure_use, share_cluster, share_machine
+from search.engine.teachers import answers, export_digest, taught
+from search.engine.trainable import TrialActor
+from search.engine.watchdog import Watch
 from search.optimizer.scheduler import Ledger, levels_of
 from search.optimizer.warm_start import read_starts
 from search.space.custom_architecture import use_architecture_file
@@ -51,10 +62,6 @@ from search.study.study import (
     StudyFolder,
 )
 from search.study.validation import require_measurable
-from search.teachers import answers, export_digest, taught
-from search.trainable import TrialActor
-from search.tune import Interruption, LedgerScheduler, StudySearcher, TrialErrors, actor_config, job_resources
-from search.watch import Watch
 from training.batches import require_material
 from training.material import Material, load_material
 from training.recipe import Recipe

@@ -15,7 +15,7 @@ from data.layout import read_scenes
 from objectives.budget import parse_budget
 from search.config.settings import make_settings
 from search.config.trial_config import TrialConfig
-from search.preflight import measure_time
+from search.engine.preflight import measure_time
 from search.report.tables import reach_lines
 from search.space.plan import make_plan
 from search.space.pricing import price

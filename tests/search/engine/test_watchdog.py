@@ -13,8 +13,8 @@ from ray import cloudpickle, tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from search.cluster import local_cluster
-from search.watch import Watch, error_text, failure_kind
+from search.engine.ray_cluster import local_cluster
+from search.engine.watchdog import Watch, error_text, failure_kind
 
 # One of those that sleep is given the process of the first, the other one of its own.
 WAYS = ["fine", "stops", "holds the lock", "sleeps", "sleeps, too", "raises", "exits", "no memory"]
@@ -254,7 +254,7 @@ def test_what_broke_is_told_from_what_ray_says(said, kind, reason):
 @pytest.mark.parametrize(
     "said",
     [
-        "search.checkpoints.CheckpointsError: s3://place cannot be used: no route to host",
+        "search.engine.checkpoints.CheckpointsError: s3://place cannot be used: no route to host",
         "OSError: [Errno 28] No space left on device: 'checkpoint.safetensors'",
         "safetensors_rust.SafetensorError: Error while serializing: I/O error: No space left on device (os error 28)",
     ],

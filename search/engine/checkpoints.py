@@ -24,7 +24,7 @@ from pyarrow import ArrowException
 from pyarrow.fs import FileSelector, FileSystem, FileType, FSSpecHandler, PyFileSystem
 
 from search.config.settings import SearchSettings
-from search.scratch import private_folder
+from search.engine.temporary import private_folder
 from search.study.study import StudyFolder
 
 OBJECT_STORES = ("s3", "gcs", "abfs")  # an object is there when it is whole; renaming one is copying it

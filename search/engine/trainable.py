@@ -18,10 +18,10 @@ from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_for_search
 from objectives.measure import UncountedOperatorError, layer_costs
 from objectives.quality import figures
-from search.checkpoints import Checkpoints
 from search.config.trial_config import TrialConfig
+from search.engine.checkpoints import Checkpoints
+from search.engine.teachers import answers, taught
 from search.space.custom_architecture import use_architecture_file
-from search.teachers import answers, taught
 from training.allocator import keep_freed_memory
 from training.checkpoint import CheckpointError
 from training.execution import Execution

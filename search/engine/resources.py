@@ -17,9 +17,9 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data.device import num_cores
-from search.cluster import Node
 from search.config.messages import counted
-from search.trainable import open_trial
+from search.engine.ray_cluster import Node
+from search.engine.trainable import open_trial
 from training.allocator import keep_freed_memory
 from training.execution import PLAIN, Execution, candidates
 from training.loop import TrainingRun, default_device

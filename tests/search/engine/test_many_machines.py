@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import NullPool, create_engine, text
 
-from search import cluster as cluster_module
-from search.cluster import ClusterError, joined_cluster
+from search.engine import ray_cluster as cluster_module
+from search.engine.ray_cluster import ClusterError, joined_cluster
 from search.study.storage import Postgres, StorageError
 from search.study.study import StudyFolder, learning_curve
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from search.checkpoints import Checkpoints, CheckpointsError
+from search.engine.checkpoints import Checkpoints, CheckpointsError
 
 ROOT = Path(__file__).parents[2]
 PUSH_FOR_EVER = """
 import sys
-from search.checkpoints import Checkpoints
+from search.engine.checkpoints import Checkpoints
 checkpoints = Checkpoints(sys.argv[1], "study")
 for number in range(1_000_000):
     path = checkpoints.path(7)
