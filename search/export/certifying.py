@@ -29,7 +29,7 @@ from search.artifact.reading import read_export
 from search.export.card import card
 from search.export.document import to_html, to_markdown
 from search.export.editions import judge, judge_editions
-from search.export.shipping import HELD_AGAINST_LIMITS, ship
+from search.export.limits import HELD_AGAINST_LIMITS, ship
 from search.export.staging import staged
 from search.study.data_identity import lists_digest
 from training.material import Material
