@@ -45,9 +45,9 @@ def _write(path: Path, chosen: list[StudyFolder], results: Path, num_named: int)
 
 def _serve(chosen: list[StudyFolder], results: Path, port: int | None, opens: bool | None) -> None:
     from search.dashboard.app import create_app, warm_up  # noqa: PLC0415  takes a second
+    from search.dashboard.data.studies import Studies  # noqa: PLC0415
     from search.dashboard.serving import PORT, free_port, guard, open_server, serve  # noqa: PLC0415
     from search.dashboard.shared import Shared  # noqa: PLC0415
-    from search.dashboard.studies import Studies  # noqa: PLC0415
 
     wanted = port or PORT
     found = free_port(wanted)

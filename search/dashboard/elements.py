@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from dash import ClientsideFunction, dcc, html
 from dash.development.base_component import Component
 
-from search.dashboard.later import Later
+from search.dashboard.components import Later
 from search.dashboard.shared import Shown
 from search.dashboard.still import Still
 from search.report.html import CONFIG

@@ -10,15 +10,15 @@ import pandas as pd
 
 from objectives.goals import GOALS, first_cost, first_quality
 from search.config.settings import SearchSettings
-from search.dashboard import frames
 from search.dashboard.address import BRUSH, BUDGET, COMPARISON, HOME, TRIAL, Address, link
-from search.dashboard.brushes import brushed
-from search.dashboard.colours import DARK, LIGHT, Theme
-from search.dashboard.confirmations import Confirmations
+from search.dashboard.background import Exports
+from search.dashboard.data import frames
+from search.dashboard.data.confirmations import Confirmations
+from search.dashboard.data.reading import Reading
+from search.dashboard.data.studies import Studies
 from search.dashboard.defaults import Defaults
-from search.dashboard.exporting import Exports
-from search.dashboard.reading import Reading
-from search.dashboard.studies import Studies
+from search.dashboard.figures.brushes import brushed
+from search.dashboard.figures.colours import DARK, LIGHT, Theme
 from search.study.study import OBJECTIVES
 
 STARTED = format(time.time_ns(), "x")  # a page outlives the server: its versions are not those of the next

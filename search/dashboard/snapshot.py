@@ -15,11 +15,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from objectives.goals import GOALS
-from search.dashboard import figures, frames
 from search.dashboard.address import Address
-from search.dashboard.colours import LIGHT
+from search.dashboard.data import frames
+from search.dashboard.data.studies import Studies
+from search.dashboard.figures.catalogue import catalogue as figures
+from search.dashboard.figures.colours import LIGHT
 from search.dashboard.shared import Shared, Shown
-from search.dashboard.studies import Studies
 from search.dashboard.views import confirmed
 from search.dashboard.views.heading import progress_text
 from search.dashboard.views.progress import AXIS_REM

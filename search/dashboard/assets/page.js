@@ -339,7 +339,7 @@
     return typeof node === "string" ? node : window.React.createElement(node[0], node[1], ...node[2].map(build));
   }
 
-  // As search.dashboard.later has it. When nothing else is to do, one place after the other is filled.
+  // As search.dashboard.components has it. When nothing else is to do, one place after the other is filled.
   const idle = window.requestIdleCallback || ((act) => setTimeout(act, 100));
   let calm = Promise.resolve();
   function Later({ children, name, style, isHeavy }) {

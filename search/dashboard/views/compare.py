@@ -8,10 +8,10 @@ import pandas as pd
 from dash import html
 
 from objectives.goals import GOALS
-from search.dashboard import figures
 from search.dashboard.address import MAX_COMPARED
+from search.dashboard.data.record import read_trial
 from search.dashboard.elements import aria, graph, section, table
-from search.dashboard.record import read_trial
+from search.dashboard.figures.catalogue import catalogue as figures
 from search.dashboard.shared import Choices, Shared, Shown
 from search.study.study import DEVICE_GROUPS
 

@@ -11,8 +11,9 @@ from dash import ALL, Input, Output, State, dcc, html
 
 from objectives.budget import BUDGETS
 from objectives.goals import GOALS, of_kind
-from search.dashboard import figures, frames
+from search.dashboard.data import frames
 from search.dashboard.elements import aria, download, dropdown, graph, in_browser, radio, section, switch, table
+from search.dashboard.figures.catalogue import catalogue as figures
 from search.dashboard.shared import Choices, Shared, Shown
 from search.dashboard.views import confirmed
 from search.report.drawing import TITLES

@@ -8,10 +8,10 @@ import pandas as pd
 from dash import html
 
 from objectives.goals import GOALS
-from search.dashboard import frames
 from search.dashboard.address import Address, path_of
+from search.dashboard.data import frames
+from search.dashboard.data.reading import Reading
 from search.dashboard.elements import code, table
-from search.dashboard.reading import Reading
 from search.dashboard.shared import Choices, Shared, Shown
 
 PARTS = {"home-studies": "children"}

@@ -9,10 +9,11 @@ import pandas as pd
 from dash import Input, Output, State, dcc, html
 
 from objectives.goals import GOALS
-from search.dashboard import figures, frames
 from search.dashboard.address import parse
+from search.dashboard.data import frames
+from search.dashboard.data.reading import Reading
 from search.dashboard.elements import aria, facts, graph, in_browser, section, table
-from search.dashboard.reading import Reading
+from search.dashboard.figures.catalogue import catalogue as figures
 from search.dashboard.shared import Choices, Shared, Shown
 from search.engine.extend import history_lines
 from search.report.tables import duration_text

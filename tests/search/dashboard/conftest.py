@@ -7,9 +7,9 @@ from recorded import write_study
 from small_study import BUDGET, ODD, write_confirmation, write_small
 
 from search.dashboard.app import create_app
+from search.dashboard.data.studies import Studies
 from search.dashboard.serving import free_port, guard, open_server
 from search.dashboard.shared import Shared
-from search.dashboard.studies import Studies
 
 # Of the front of "small": number, MACs and accuracy from each seed of each member; the last was trained once.
 CONFIRMED = [(0, 29_000_000, 0.41, 0.43), (1, 1_200_000, 0.30, 0.34), (2, 9_900_000, 0.36)]

@@ -60,8 +60,8 @@ def test_no_part_of_it_imports_torch_or_ray(results, tmp_path):
     program = (
         "import sys; from pathlib import Path; from search.__main__ import main; "
         "from search.dashboard.app import create_app; from search.dashboard.shared import Shared; "
-        "from search.dashboard.studies import Studies; from search.dashboard.address import parse; "
-        "from search.dashboard.colours import DARK; from search.dashboard.views import VIEWS\n"
+        "from search.dashboard.data.studies import Studies; from search.dashboard.address import parse; "
+        "from search.dashboard.figures.colours import DARK; from search.dashboard.views import VIEWS\n"
         "results, file = sys.argv[1:]\n"
         "main(['dashboard', 'small', '--results', results, '--snapshot', file])\n"
         "shared = Shared(Studies(Path(results)))\n"

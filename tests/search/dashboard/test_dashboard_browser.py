@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from recorded import STATES
 from small_study import ODD, SCRIPT, add_confirmed, trained, write_small
 
-from search.dashboard import exporting
+from search.dashboard import background as exporting
 
 pytestmark = pytest.mark.browser
 POINTS = """name => {

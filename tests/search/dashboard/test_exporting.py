@@ -6,8 +6,8 @@ import time
 import pytest
 from recorded import trial, write_study
 
-from search.dashboard import exporting
-from search.dashboard.exporting import Exports, export_command, train_command
+from search.dashboard import background as exporting
+from search.dashboard.background import Exports, export_command, train_command
 from search.study.study import DATA
 
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from objectives.quality import measure_quality
-from search.dashboard import figures
-from search.dashboard.colours import DARK, LIGHT, THEMES, contrast
-from search.dashboard.drawn import MANY, SERIES
-from search.dashboard.fronts_3d import SOLID
+from search.dashboard.figures.catalogue import catalogue as figures
+from search.dashboard.figures.colours import DARK, LIGHT, THEMES, contrast
+from search.dashboard.figures.drawn import MANY, SERIES
+from search.dashboard.figures.fronts_3d import SOLID
 from search.report.drawing import GROUPS
 from search.space.price_table import Kept
 
@@ -522,5 +522,5 @@ def test_the_style_sheet_has_the_colours_of_the_themes_and_asks_nothing_of_anyon
 
 
 def test_figures_need_neither_torch_nor_ray_nor_matplotlib():
-    code = "import sys, search.dashboard.figures; sys.exit(bool({'torch', 'ray', 'matplotlib'} & set(sys.modules)))"
+    code = "import sys, search.dashboard.figures.catalogue; sys.exit(bool({'torch', 'ray', 'matplotlib'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,8 +17,7 @@ from small_study import write_confirmation
 from benchmarks.dashboard import make_studies
 from objectives.interval import t_quantile
 from search.config.published import PUBLISHED
-from search.dashboard.brushes import brush_text, brushed
-from search.dashboard.frames import (
+from search.dashboard.data.frames import (
     MAX_TRIALS,
     Progress,
     best_within,
@@ -36,7 +35,8 @@ from search.dashboard.frames import (
     varied_fields,
     within,
 )
-from search.dashboard.reading import Reader
+from search.dashboard.data.reading import Reader
+from search.dashboard.figures.brushes import brush_text, brushed
 from search.study.confirm import confirm_report
 from search.study.study import StudyFolder
 

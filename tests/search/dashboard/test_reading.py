@@ -16,11 +16,11 @@ from recorded import SETTINGS, STATES, cost, epoch, trial, write_study
 
 from benchmarks.dashboard import make_studies
 from search.config.settings import SearchSettings
-from search.dashboard import reading as module
-from search.dashboard.database import SCHEMA
-from search.dashboard.reading import Reader
-from search.dashboard.record import read_trial
-from search.dashboard.studies import Studies, list_studies
+from search.dashboard.data import reading as module
+from search.dashboard.data.database import SCHEMA
+from search.dashboard.data.reading import Reader
+from search.dashboard.data.record import read_trial
+from search.dashboard.data.studies import Studies, list_studies
 from search.study.study import (
     ATTEMPTS,
     CONFIG,

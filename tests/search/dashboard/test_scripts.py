@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from search.dashboard.app import warm_up
+from search.dashboard.data.studies import Studies
 from search.dashboard.scripts import GRID, KEPT_S, PLOTLY, UNUSED
 from search.dashboard.shared import Shared
-from search.dashboard.studies import Studies
 from search.dashboard.views.trials import MAX_TEXT, rows
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from search.dashboard.database import (
+from search.dashboard.data.database import (
     ATTRIBUTES,
     BROKEN,
     TRIALS,

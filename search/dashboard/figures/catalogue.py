@@ -4,14 +4,14 @@ Every text of a study is escaped, since Plotly shows HTML. Where nothing can be 
 missing. A figure with a row for each of something sets its height; the others take the height that they are given.
 """
 
-from search.dashboard.compared import compared_costs_figure, compared_scores_figure
-from search.dashboard.drawn import empty_figure
-from search.dashboard.fronts import front_figure, fronts_figure
-from search.dashboard.fronts_3d import front_figure_3d
-from search.dashboard.networks import curves_figure, layers_figure
-from search.dashboard.parallel import parallel_figure
-from search.dashboard.scores import classes_figure, confusion_figure, device_groups, devices_figure
-from search.dashboard.searches import (
+from search.dashboard.figures.compared import compared_costs_figure, compared_scores_figure
+from search.dashboard.figures.drawn import empty_figure
+from search.dashboard.figures.fronts import front_figure, fronts_figure
+from search.dashboard.figures.fronts_3d import front_figure_3d
+from search.dashboard.figures.networks import curves_figure, layers_figure
+from search.dashboard.figures.parallel import parallel_figure
+from search.dashboard.figures.scores import classes_figure, confusion_figure, device_groups, devices_figure
+from search.dashboard.figures.searches import (
     hypervolume_figure,
     importance_figure,
     rejections_figure,

@@ -9,8 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from objectives.goals import GOALS
-from search.dashboard.colours import LIGHT, Theme
-from search.dashboard.drawn import (
+from search.dashboard.data.frames import number_text
+from search.dashboard.figures.colours import LIGHT, Theme
+from search.dashboard.figures.drawn import (
     FEW_FIELDS,
     MANY,
     MOST_FIELDS,
@@ -19,8 +20,7 @@ from search.dashboard.drawn import (
     modebar,
     varying,
 )
-from search.dashboard.frames import number_text
-from search.dashboard.fronts import HIGHLIGHTED, PUBLISHED, coloraxis, hover_of, placed_references
+from search.dashboard.figures.fronts import HIGHLIGHTED, PUBLISHED, coloraxis, hover_of, placed_references
 from search.report.drawing import GROUPS, TITLES, Scale, kinds, make_scale, numbers
 from search.report.html import LEGEND, layout
 from search.report.tables import si_text

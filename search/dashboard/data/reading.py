@@ -26,7 +26,7 @@ from sqlalchemy import Connection, or_
 from objectives.budget import Budget
 from objectives.goals import DEFAULT_GOALS
 from search.config.settings import SearchSettings
-from search.dashboard.database import (
+from search.dashboard.data.database import (
     BROKEN,
     TRIALS,
     Trial,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from objectives.goals import GOALS
 from search.config.messages import unknown
-from search.dashboard.frames import CONFIG, is_ordered, number_text, ordered_codes
+from search.dashboard.data.frames import CONFIG, is_ordered, number_text, ordered_codes
 
 DIGITS = 1e-5  # share of an end of a brush: an address has six digits of it
 

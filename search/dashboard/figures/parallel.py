@@ -10,9 +10,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from objectives.goals import GOALS
-from search.dashboard.colours import LIGHT, Theme
-from search.dashboard.drawn import empty_figure, log_ticks, stops
-from search.dashboard.frames import is_ordered, number_text, ordered_codes
+from search.dashboard.data.frames import is_ordered, number_text, ordered_codes
+from search.dashboard.figures.colours import LIGHT, Theme
+from search.dashboard.figures.drawn import empty_figure, log_ticks, stops
 from search.report.drawing import numbers
 from search.report.html import BLUE, layout
 

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from objectives.goals import GOALS
-from search.dashboard.colours import LIGHT, Theme
-from search.dashboard.drawn import ROW_PX, bar, empty_figure, lines, modebar, series
+from search.dashboard.figures.colours import LIGHT, Theme
+from search.dashboard.figures.drawn import ROW_PX, bar, empty_figure, lines, modebar, series
 from search.report.drawing import GROUPS, kinds
 from search.report.html import BLUE, LEGEND, ORANGE, layout
 from search.report.tables import percent_text

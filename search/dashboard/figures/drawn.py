@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from search.dashboard.colours import LIGHT, Theme
+from search.dashboard.figures.colours import LIGHT, Theme
 from search.report.drawing import Scale, add_message, config_fields
 from search.report.html import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, layout
 

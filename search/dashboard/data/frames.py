@@ -1,6 +1,6 @@
 """From the table of a study to what a figure or a page shows: pure functions, nothing is read but what is published.
 
-A table is that of `search.dashboard.reading.Reading`, or some of its rows.
+A table is that of `search.dashboard.data.reading.Reading`, or some of its rows.
 """
 
 import math
@@ -20,7 +20,7 @@ from objectives.front import hypervolume, non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality, of_kind
 from search.config.messages import unknown
 from search.config.published import TRAINABLE, read_published
-from search.dashboard.reading import Reading
+from search.dashboard.data.reading import Reading
 from search.report.tables import si_text
 from search.study.confirm import confirm_table
 from search.study.study import STATES

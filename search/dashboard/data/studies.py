@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from search.dashboard.address import path_of
-from search.dashboard.reading import Reader, Reading
+from search.dashboard.data.reading import Reader, Reading
 from search.study.study import StudyFolder
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from objectives.goals import GOALS
-from search.dashboard.colours import LIGHT, Theme
+from search.dashboard.figures.colours import LIGHT, Theme
 from search.report.drawing import EDGE, GROUPS, Drawing, marker_of, numbers
 
 LENGTH = 2 * EDGE  # of a stroke, as a share of the plot's height

@@ -10,8 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from objectives.goals import DEFAULT_GOALS, GOALS
-from search.dashboard.colours import LIGHT, Theme
-from search.dashboard.drawn import (
+from search.dashboard.figures.colours import LIGHT, Theme
+from search.dashboard.figures.drawn import (
     FEW_FIELDS,
     MANY,
     MOST_FIELDS,
@@ -23,7 +23,7 @@ from search.dashboard.drawn import (
     stops,
     varying,
 )
-from search.dashboard.strokes import add_strokes, are_strokes
+from search.dashboard.figures.strokes import add_strokes, are_strokes
 from search.report.drawing import (
     GROUPS,
     Drawing,

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.dashboard.reading import Reading
-from search.dashboard.studies import list_studies
+from search.dashboard.data.reading import Reading
+from search.dashboard.data.studies import list_studies
 from search.study.confirm import confirm_report
 from search.study.study import StudyFolder
 
