@@ -22,7 +22,7 @@ from data.layout import read_scenes
 from search.artifact.files import MIXED, PTQ, QAT
 from search.artifact.measuring import material_for
 from search.artifact.reading import Export
-from search.command_quantize import comparison_lines
+from search.cli.quantize import comparison_lines
 from search.config.trial_config import TrialConfig
 from search.export.comparison import Comparison, compare
 from training.allocator import keep_freed_memory

@@ -17,18 +17,13 @@ import click
 
 from objectives.budget import DEFAULT_BUDGET, parse_budget
 from objectives.goals import GOALS, first_quality
-from search.command_confirm import confirm
-from search.command_dashboard import dashboard
-from search.command_export import bench, evaluate, export, predict
-from search.command_extend import extend
-from search.command_front import front, plot, print_front, print_seeds
-from search.command_quantize import quantize
-from search.command_submit import submit
-from search.config.published import find_published, read_published
-from search.config.settings import SearchSettings, is_space_file
-from search.console import carry_out, err, fail, out
-from search.engine.extend import history_lines
-from search.options import (
+from search.cli.confirm import confirm
+from search.cli.console import carry_out, err, fail, out
+from search.cli.dashboard import dashboard
+from search.cli.export import bench, evaluate, export, predict
+from search.cli.extend import extend
+from search.cli.front import front, plot, print_front, print_seeds
+from search.cli.options import (
     address_option,
     architecture_file_option,
     budget_option,
@@ -45,6 +40,11 @@ from search.options import (
     train_options,
     workers_option,
 )
+from search.cli.quantize import quantize
+from search.cli.submit import submit
+from search.config.published import find_published, read_published
+from search.config.settings import SearchSettings, is_space_file
+from search.engine.extend import history_lines
 from search.report.tables import (
     cost_table,
     layer_table,

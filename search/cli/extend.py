@@ -6,11 +6,9 @@ from typing import Any
 import click
 
 from objectives.budget import BUDGETS
-from search.command_front import print_front, print_seeds
-from search.config.settings import SAMPLERS
-from search.console import carry_out, out
-from search.engine.extend import WHY_NOT, extend_study
-from search.options import (
+from search.cli.console import carry_out, out
+from search.cli.front import print_front, print_seeds
+from search.cli.options import (
     address_option,
     pair,
     path_type,
@@ -19,6 +17,8 @@ from search.options import (
     study_argument,
     workers_option,
 )
+from search.config.settings import SAMPLERS
+from search.engine.extend import WHY_NOT, extend_study
 from search.study.study import find_study
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from search.cli.console import err, fail, out
+from search.cli.options import architecture_file_option, json_option, pair, path_type
 from search.config.messages import counted
-from search.console import err, fail, out
-from search.options import architecture_file_option, json_option, pair, path_type
 from search.submission.edition import DCASE2024, Edition
 from search.submission.rules import check_package
 from search.submission.sheet import read_sheet

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from search.console import carry_out, err, out
-from search.options import address_option, json_option, path_type, results_option, study_argument, workers_option
+from search.cli.console import carry_out, err, out
+from search.cli.options import address_option, json_option, path_type, results_option, study_argument, workers_option
 from search.report.tables import terminal_table
 from search.study.confirm import choose, confirm_lines, confirm_report, confirm_settings, free_name
 from search.study.study import StudyFolder, find_study

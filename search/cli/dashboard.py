@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from search.console import out
-from search.options import path_type, results_option
+from search.cli.console import out
+from search.cli.options import path_type, results_option
 from search.study.study import StudyError, StudyFolder, find_study
 
 

@@ -9,8 +9,8 @@ import click
 
 from objectives.quality import Quality
 from search.artifact.files import AUTO, INT8_CHOICES
-from search.console import carry_out, err, fail, out
-from search.options import (
+from search.cli.console import carry_out, err, fail, out
+from search.cli.options import (
     architecture_file_option,
     architecture_file_setting,
     cache_option,

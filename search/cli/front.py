@@ -10,11 +10,11 @@ import pandas as pd
 
 from objectives.goals import GOALS, first_cost, first_quality
 from objectives.ranking import RANKINGS, SPLITS, accuracy_on, ranks, scores
-from search.command_confirm import print_confirmed
+from search.cli.confirm import print_confirmed
+from search.cli.console import out
+from search.cli.options import json_option, path_type, results_option, study_argument
 from search.config.messages import counted, unknown
 from search.config.settings import SearchSettings
-from search.console import out
-from search.options import json_option, path_type, results_option, study_argument
 from search.report.tables import terminal_table
 from search.study.confirm import confirm_report, confirm_table
 from search.study.repeats import seeds_lines, seeds_report

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from search.artifact.files import FP32, INT8, METHODS, QAT, TUNED_EPOCHS, VARIANTS
-from search.config.messages import counted
-from search.console import err, out
-from search.options import (
+from search.cli.console import err, out
+from search.cli.options import (
     architecture_file_option,
     cache_option,
     impulse_responses_option,
@@ -18,6 +17,7 @@ from search.options import (
     path_type,
     split_option,
 )
+from search.config.messages import counted
 from search.report.tables import terminal_table
 
 if TYPE_CHECKING:
