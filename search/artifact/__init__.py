@@ -1,1 +1,1 @@
-"""PLACEHOLDER."""
+"""Reads an export and runs it."""

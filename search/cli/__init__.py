@@ -1,1 +1,1 @@
-"""PLACEHOLDER."""
+"""What a person types: parse, call, print, exit code."""

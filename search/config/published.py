@@ -14,7 +14,7 @@ import yaml
 
 from search.config.messages import look_up
 
-PUBLISHED = Path(__file__).parent.parent / "results" / "published.csv"
+PUBLISHED = Path(__file__).parents[2] / "results" / "published.csv"
 TRAINABLE, STORED = "trainable", "stored"  # what a report counts as parameters
 
 

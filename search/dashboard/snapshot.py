@@ -18,7 +18,7 @@ from objectives.goals import GOALS
 from search.dashboard.address import Address
 from search.dashboard.data import frames
 from search.dashboard.data.studies import Studies
-from search.dashboard.figures.catalogue import catalogue as figures
+from search.dashboard.figures import catalogue as figures
 from search.dashboard.figures.colours import LIGHT
 from search.dashboard.shared import Shared, Shown
 from search.dashboard.views import confirmed

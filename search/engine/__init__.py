@@ -1,1 +1,1 @@
-"""PLACEHOLDER."""
+"""Runs trials on Ray: resources, watchdog, checkpoints; search, resume, extend, train, confirm."""

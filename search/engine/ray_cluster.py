@@ -122,7 +122,7 @@ def joined_cluster(address: str) -> Iterator[Path]:
     if ray.is_initialized():
         raise RuntimeError("this process already uses a Ray: leave the first cluster before the next")
     require_listening(address)
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     with ExitStack() as stack:
         folder = stack.enter_context(private_folder(_PREFIX))
         stack.enter_context(_sigterm_kept())
@@ -204,7 +204,7 @@ def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, floa
         ),
         _switched_off("ENABLE_RAY_CLUSTER"),
         _switched_off("RAY_ENABLE_UV_RUN_RUNTIME_ENV"),
-        _current_folder(Path(__file__).parent.parent),
+        _current_folder(Path(__file__).parents[2]),
     ):
         ray.init(
             address="local",  # RAY_ADDRESS may name a cluster of somebody else

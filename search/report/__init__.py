@@ -1,1 +1,1 @@
-"""PLACEHOLDER."""
+"""Tables and pictures: terminal, HTML, PNG; without torch."""

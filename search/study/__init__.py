@@ -1,1 +1,1 @@
-"""PLACEHOLDER."""
+"""The record: the database, the trials' states, tables, repeated seeds, confirmation; without torch."""

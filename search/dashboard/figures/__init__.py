@@ -1,1 +1,1 @@
-"""PLACEHOLDER."""
+"""The dashboard's figures, one Plotly figure a function."""

@@ -8,8 +8,8 @@ The scales are parts of viridis, which is perceptually uniform; of a part the sa
 
 from dataclasses import dataclass
 
+from search.report import html as page
 from search.report.html import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
-from search.report.tables import html as page
 
 
 @dataclass(frozen=True, kw_only=True)

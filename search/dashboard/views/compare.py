@@ -11,7 +11,7 @@ from objectives.goals import GOALS
 from search.dashboard.address import MAX_COMPARED
 from search.dashboard.data.record import read_trial
 from search.dashboard.elements import aria, graph, section, table
-from search.dashboard.figures.catalogue import catalogue as figures
+from search.dashboard.figures import catalogue as figures
 from search.dashboard.shared import Choices, Shared, Shown
 from search.study.study import DEVICE_GROUPS
 

@@ -11,7 +11,7 @@ from dash import html
 from search.dashboard.address import COMPARISON, Address, link
 from search.dashboard.data import frames
 from search.dashboard.elements import aria, graph, section, table
-from search.dashboard.figures.catalogue import catalogue as figures
+from search.dashboard.figures import catalogue as figures
 from search.dashboard.shared import Choices, Shared, Shown
 from search.dashboard.views import home
 from search.report.tables import duration_text

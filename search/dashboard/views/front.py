@@ -13,7 +13,7 @@ from objectives.budget import BUDGETS
 from objectives.goals import GOALS, of_kind
 from search.dashboard.data import frames
 from search.dashboard.elements import aria, download, dropdown, graph, in_browser, radio, section, switch, table
-from search.dashboard.figures.catalogue import catalogue as figures
+from search.dashboard.figures import catalogue as figures
 from search.dashboard.shared import Choices, Shared, Shown
 from search.dashboard.views import confirmed
 from search.report.drawing import TITLES

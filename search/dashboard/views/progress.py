@@ -13,7 +13,7 @@ from search.dashboard.address import parse
 from search.dashboard.data import frames
 from search.dashboard.data.reading import Reading
 from search.dashboard.elements import aria, facts, graph, in_browser, section, table
-from search.dashboard.figures.catalogue import catalogue as figures
+from search.dashboard.figures import catalogue as figures
 from search.dashboard.shared import Choices, Shared, Shown
 from search.engine.extend import history_lines
 from search.report.tables import duration_text

@@ -8,7 +8,7 @@ import dash
 from dash import html
 
 from search.dashboard.elements import aria, code, graph, section, table
-from search.dashboard.figures.catalogue import catalogue as figures
+from search.dashboard.figures import catalogue as figures
 from search.dashboard.shared import Choices, Shared, Shown
 from search.report.tables import fits_lines, reach_lines, summary_lines
 from search.space.price_table import SPACE, read_space

@@ -13,7 +13,7 @@ from search.dashboard.background import Export, train_command
 from search.dashboard.data import frames
 from search.dashboard.data.record import TrialRecord, read_trial
 from search.dashboard.elements import code, facts, graph, section, table
-from search.dashboard.figures.catalogue import catalogue as figures
+from search.dashboard.figures import catalogue as figures
 from search.dashboard.shared import Choices, Shared, Shown
 from search.dashboard.views import confirmed
 from search.study.study import DEVICE_GROUPS, StudyError

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from objectives.quality import measure_quality
-from search.dashboard.figures.catalogue import catalogue as figures
+from search.dashboard.figures import catalogue as figures
 from search.dashboard.figures.colours import DARK, LIGHT, THEMES, contrast
 from search.dashboard.figures.drawn import MANY, SERIES
 from search.dashboard.figures.fronts_3d import SOLID
@@ -20,7 +20,7 @@ from search.space.price_table import Kept
 NAN = float("nan")
 LIMITS = {"macs": 30_000_000, "params": 128_000}
 EVIL = "<b>evil</b><script>alert(1)</script>"
-STYLE = Path(figures.__file__).parent / "assets" / "style.css"
+STYLE = Path(figures.__file__).parents[1] / "assets" / "style.css"
 CLASSES = ("bus", EVIL, "park")
 DEVICES = {"a": "real", "s1": "seen", "s4": "unseen"}
 

@@ -12,7 +12,7 @@ import pytest
 
 from search.engine.checkpoints import Checkpoints, CheckpointsError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PUSH_FOR_EVER = """
 import sys
 from search.engine.checkpoints import Checkpoints

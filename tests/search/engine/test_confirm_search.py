@@ -12,7 +12,7 @@ import pytest
 from search.study.study import StudyFolder
 from search.study.table import trials_table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
 pytestmark = pytest.mark.slow
 

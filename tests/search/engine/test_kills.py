@@ -19,7 +19,7 @@ from network_observer import descendants
 from search.study.study import StudyFolder, learning_curve
 from search.study.table import trials_table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NUM_KILLS = int(os.environ.get("SCENEFRONT_KILLS", "10"))
 KILLS_A_STUDY = 10  # then the next one, from another seed
 TRIALS, EPOCHS = 8, 9

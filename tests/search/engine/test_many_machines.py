@@ -15,7 +15,7 @@ from search.engine.ray_cluster import ClusterError, joined_cluster
 from search.study.storage import Postgres, StorageError
 from search.study.study import StudyFolder, learning_curve
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TWO_NODES = Path(__file__).with_name("two_nodes.py")
 EPOCHS = 100  # so that a machine is lost before what it trains is over
 SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]

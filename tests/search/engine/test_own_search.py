@@ -13,7 +13,7 @@ import yaml
 from search.study.study import StudyFolder
 from search.study.table import trials_table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SPACE = """
 networks:
   plain_cnn: {width: {low: 8, high: 16, step: 8}, depth: [2, 3]}

@@ -15,7 +15,7 @@ from network_observer import decode, descendants, is_local, observe
 import objectives
 from search.engine.ray_cluster import local_cluster
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TUNE_SEARCH = Path(__file__).with_name("tune_search.py")
 SOCKET = "import socket, time; s = socket.{}; time.sleep(.5)"
 # RFC 5737: an address for documentation, which nothing has. Connecting a UDP socket sends no packet.

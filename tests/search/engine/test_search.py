@@ -21,7 +21,7 @@ from search.space.price_table import MAX_KEPT, SPACE, read_space
 from search.study.study import StudyFolder
 from search.study.table import front_table, trials_table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Networks that train in a moment: what is tested is the search.
 SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
 SMALL += ["--set", "batch_size=12"]

@@ -19,7 +19,7 @@ from search.study.study import StudyFolder, learning_curve
 from training.loop import TrainingRun
 from training.material import load_material
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EPOCHS = 10
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ from search.space.plan import make_plan
 from search.study.study import StudyFolder
 from search.study.table import front_table, trials_table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SETTINGS = SearchSettings(data="nowhere", space="isotropic", trials=1_000, budget="macs=10M", epochs=9, seed=3)
 
 
@@ -68,7 +68,7 @@ def test_a_driver_killed_at_any_moment_leaves_whole_proposals_alone(folder):
         "while True:\n"
         "    ledger.propose()\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parent)))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parents[1])))}
     for kill_after_s in (0.05, 0.11, 0.17):
         process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=environment)
         known = num_transactions(folder) if folder.database.exists() else 0

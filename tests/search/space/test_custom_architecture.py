@@ -322,7 +322,7 @@ def test_a_name_that_would_be_taken_for_something_else_is_refused(tmp_path, name
 
 
 def test_the_architecture_that_the_readme_points_at_keeps_every_promise():
-    assert use_architecture_file(Path(__file__).parents[2] / "docs" / "plain_cnn.py") == "plain_cnn"
+    assert use_architecture_file(Path(__file__).parents[3] / "docs" / "plain_cnn.py") == "plain_cnn"
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):

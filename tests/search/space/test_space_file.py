@@ -378,7 +378,7 @@ def test_the_largest_number_that_a_range_may_hold_can_be_searched(tmp_path):
 
 
 def test_the_space_that_the_readme_points_at_can_be_searched():
-    assert list(read_space(Path(__file__).parents[2] / "docs" / "small_space.yaml").networks) == [
+    assert list(read_space(Path(__file__).parents[3] / "docs" / "small_space.yaml").networks) == [
         "isotropic",
         "cp_mobile",
     ]

@@ -15,7 +15,7 @@ from search.config.settings import SearchSettings
 from search.study.storage import Postgres, StorageError
 from search.study.study import StudyError, StudyFolder, find_study
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOLD = """
 import sys, time
 from search.study.study import StudyFolder
