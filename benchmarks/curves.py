@@ -29,7 +29,7 @@ from data.front_end import FRONT_ENDS
 from data.layout import Scenes, hold_out, read_scenes
 from objectives.quality import figures
 from search.config.settings import SearchSettings
-from search.optimizer.sampler_view import ARCHITECTURE
+from search.config.trial_config import ARCHITECTURE
 from search.space.plan import Plan, make_plan
 from search.space.pricing import price
 from search.space.ranges import all_values

@@ -20,8 +20,7 @@ from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.goals import values_of
 from search.config.settings import SearchSettings
-from search.config.trial_config import TrialConfig
-from search.optimizer.sampler_view import ARCHITECTURE
+from search.config.trial_config import ARCHITECTURE, TrialConfig
 from search.optimizer.trial_store import widest
 from search.space.pricing import price
 from search.space.ranges import draw

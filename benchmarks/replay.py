@@ -19,8 +19,7 @@ import pandas as pd
 from benchmarks.curves import EPOCHS, FIGURES, NUM_CLASSES, SETTINGS, TABLE
 from objectives.budget import BUDGETS
 from objectives.front import hypervolume, non_dominated
-from search.config.trial_config import TrialConfig
-from search.optimizer.sampler_view import ARCHITECTURE
+from search.config.trial_config import ARCHITECTURE, TrialConfig
 from search.space.plan import Plan, make_plan
 from search.space.ranges import all_values
 from search.space.subspace import Branch

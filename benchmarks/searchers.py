@@ -14,8 +14,8 @@ from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.curves import EPOCHS, SETTINGS
 from benchmarks.replay import Job, Table, key_of, plan_of, told
+from search.config.trial_config import ARCHITECTURE
 from search.optimizer.acquisition import Advisor
-from search.optimizer.sampler_view import ARCHITECTURE
 from search.optimizer.scheduler import Ledger
 from search.optimizer.successive_halving import Halving, Level
 from search.space.pricing import Survey

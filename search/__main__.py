@@ -44,7 +44,6 @@ from search.cli.quantize import quantize
 from search.cli.submit import submit
 from search.config.published import find_published, read_published
 from search.config.settings import SearchSettings, is_space_file
-from search.engine.extend import history_lines
 from search.report.tables import (
     cost_table,
     layer_table,
@@ -55,6 +54,7 @@ from search.report.tables import (
     recipes_table,
     terminal_table,
 )
+from search.study.history import history_lines
 from search.study.study import (
     STATES,
     USE,

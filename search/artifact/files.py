@@ -1,5 +1,7 @@
 """The files of an export, by name. Needs no torch."""
 
+from collections.abc import Callable
+
 from search.artifact.certificate import CONFIG, WEIGHTS
 
 MODEL, PIPELINE, INT8, PROGRAM = "model.onnx", "pipeline.onnx", "model.int8.onnx", "model.pte"
@@ -23,3 +25,13 @@ WHAT = {
     INT8: "the network, rounded to int8",
     PROGRAM: "the network for ExecuTorch",
 }
+
+
+FRONT_END = "front_end."
+
+
+Say = Callable[[str], None]
+
+
+def silently(_: str) -> None:
+    """Tell nobody."""

@@ -6,11 +6,11 @@ from pathlib import Path
 from torch import nn
 
 from search.artifact.certificate import CERTIFICATE, CONFIG, WEIGHTS, ExportError, read_certificate, verify
+from search.artifact.executorch_runtime import load_program
 from search.artifact.files import INT8, MODEL, PIPELINE, PROGRAM
 from search.artifact.onnx_runtime import load_onnx, load_pipeline
 from search.artifact.reading import Export, read_config, read_export, read_hearing
 from search.config.trial_config import TrialConfig
-from search.export.executorch_file import load_program
 
 LOADERS: dict[str, Callable[[Path, TrialConfig], nn.Module]] = {
     MODEL: load_onnx,

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
+from search.artifact.files import FRONT_END
 from search.artifact.onnx_runtime import read_onnx, stored_tensors
-from search.export.onnx_front_end import FRONT_END
 from training.checkpoint import read_tensors
 
 WEIGHTS, BIASES, NORMS, SCALES, SHAPES = "weights", "biases", "norms", "scales", "shapes"

@@ -31,7 +31,7 @@ def carry_out(go: Callable[[], object], folder: StudyFolder) -> None:
         go: Runs it.
         folder: Of its study.
     """
-    from search.engine.run import SearchFailedError  # noqa: PLC0415  takes seconds
+    from search.study.study import SearchFailedError  # noqa: PLC0415  takes seconds
 
     try:
         go()

@@ -18,7 +18,8 @@ from search.cli.options import (
     workers_option,
 )
 from search.config.settings import SAMPLERS
-from search.engine.extend import WHY_NOT, extend_study
+from search.engine.extend import extend_study
+from search.study.history import WHY_NOT
 from search.study.study import find_study
 
 

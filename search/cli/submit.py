@@ -11,11 +11,9 @@ import click
 from search.cli.console import err, fail, out
 from search.cli.options import architecture_file_option, json_option, pair, path_type
 from search.config.messages import counted
-from search.submission.edition import DCASE2024, Edition
+from search.submission.edition import DCASE2024, Edition, Violation
 from search.submission.rules import check_package
-from search.submission.sheet import read_sheet
-from search.submission.template import sheet_template
-from search.submission.violation import Violation
+from search.submission.sheet import read_sheet, sheet_template
 
 
 @click.command()

@@ -135,3 +135,6 @@ def _require_type(name: str, value: object, expected: type) -> None:
 
 
 _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+ARCHITECTURE = "architecture"  # name of the choice, where a study has several

@@ -9,9 +9,8 @@ import plotly.graph_objects as go
 from dash import ClientsideFunction, dcc, html
 from dash.development.base_component import Component
 
-from search.dashboard.components import Later
+from search.dashboard.components import Later, Still
 from search.dashboard.shared import Shown
-from search.dashboard.still import Still
 from search.report.html import CONFIG
 
 GRAPH: dict[str, Any] = {**CONFIG, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "toImage"]}

@@ -11,14 +11,12 @@ import pandas as pd
 from objectives.goals import GOALS, first_cost, first_quality
 from search.config.settings import SearchSettings
 from search.dashboard.address import BRUSH, BUDGET, COMPARISON, HOME, TRIAL, Address, link
-from search.dashboard.background import Exports
+from search.dashboard.background import Defaults, Exports
 from search.dashboard.data import frames
-from search.dashboard.data.confirmations import Confirmations
 from search.dashboard.data.reading import Reading
-from search.dashboard.data.studies import Studies
-from search.dashboard.defaults import Defaults
-from search.dashboard.figures.brushes import brushed
+from search.dashboard.data.studies import Confirmations, Studies
 from search.dashboard.figures.colours import DARK, LIGHT, Theme
+from search.dashboard.figures.parallel import brushed
 from search.study.study import OBJECTIVES
 
 STARTED = format(time.time_ns(), "x")  # a page outlives the server: its versions are not those of the next

@@ -3,8 +3,8 @@
 Of a Ray of this machine's own no connection leaves loopback, and nothing else can listen in. Left to itself, `ray.init`
 asks a cloud metadata service where it runs and listens on every interface. Three things together stop that, in Ray
 2.60: the switch that Ray keeps for Windows and macOS (loopback only), a bootstrap file in the HOME of its dashboard
-process (nothing to ask a cloud about), and usage statistics turned off. tests/search/engine/test_ray_cluster.py holds it against
-the system calls.
+process (nothing to ask a cloud about), and usage statistics turned off. tests/search/engine/test_ray_cluster.py
+holds it against the system calls.
 """
 
 import logging

@@ -24,7 +24,6 @@ from search.config.settings import SearchSettings, is_space_file
 from search.config.trial_config import GIVEN
 from search.config.user_file import file_digest
 from search.engine.checkpoints import is_uri, study_checkpoints
-from search.engine.extend import first_entry, require_own_settings
 from search.engine.progress import counting, make_display
 from search.engine.ray_cluster import Node, cluster, nodes, require_listening
 from search.engine.ray_tune import (
@@ -46,7 +45,8 @@ from search.space.plan import Plan, make_plan
 from search.space.price_table import SPACE, write_space
 from search.space.pricing import Survey, price
 from search.space.survey_report import make_report
-from search.study.data_identity import describe_data
+from search.study.data_identity import describe_data, require_measurable
+from search.study.history import first_entry, require_own_settings
 from search.study.repeats import PLACE, TRIAL
 from search.study.storage import StorageError
 from search.study.study import (
@@ -58,17 +58,13 @@ from search.study.study import (
     STARTS,
     TEACHERS,
     USE,
+    SearchFailedError,
     StudyError,
     StudyFolder,
 )
-from search.study.validation import require_measurable
 from training.batches import require_material
 from training.material import Material, load_material
 from training.recipe import Recipe
-
-
-class SearchFailedError(RuntimeError):
-    """The search ended, and no network was trained; says why."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 What Ray says of a broken process is read here, and what is used of Ray Tune that it does not promise is used here
 alone: in Ray 2.60 a `TuneController` knows each trial's actor, also before that is ready, and `ray.kill` of an actor
-ends its process within 5 s even if it is stopped or holds Python's lock. tests/search/engine/test_watchdog.py notices a change.
+ends its process within 5 s even if it is stopped or holds Python's lock. tests/search/engine/test_watchdog.py
+notices a change.
 """
 
 import re

@@ -21,15 +21,13 @@ from search.artifact.certificate import (
     read_certificate,
     verify,
 )
-from search.artifact.files import NETWORKS
+from search.artifact.files import NETWORKS, Say, silently
 from search.artifact.measuring import material_for, measure
 from search.artifact.opening import open_file
-from search.artifact.progress import Say, silently
 from search.artifact.reading import read_export
 from search.export.card import card
 from search.export.document import to_html, to_markdown
-from search.export.editions import judge, judge_editions
-from search.export.limits import HELD_AGAINST_LIMITS, ship
+from search.export.limits import HELD_AGAINST_LIMITS, judge, judge_editions, ship
 from search.export.staging import staged
 from search.study.data_identity import lists_digest
 from training.material import Material

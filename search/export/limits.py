@@ -1,11 +1,13 @@
 """What the files of an export cost as they are: their values and bytes, as read from them."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from objectives.budget import BUDGETS, UNLIMITED, Budget
 from objectives.cost import Cost, Shipped
 from search.artifact.certificate import WEIGHTS
 from search.artifact.files import INT8, MODEL
@@ -13,6 +15,7 @@ from search.artifact.stored_values import OF_NETWORK, Stored, StoredTensor, read
 
 HELD_AGAINST_LIMITS = (WEIGHTS, MODEL, INT8)  # the one that is preferred first
 NAMES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}  # of data types, as budgets have them
+EDITIONS = tuple(name for name in BUDGETS if name != UNLIMITED)
 
 
 def ship(folder: Path, file: str, network: nn.Module, cost: Cost) -> tuple[Shipped, dict[str, Any]]:
@@ -64,3 +67,35 @@ def _precision(tensors: list[StoredTensor]) -> str:
 
 def _sums(stored: Stored) -> dict[str, Any]:
     return {name: value for name, value in stored.to_dict().items() if name != "tensors"}
+
+
+def judge(budget: Budget, shipped: Mapping[str, Shipped]) -> dict[str, Any]:
+    """Hold every file against a budget.
+
+    Args:
+        budget: Its limits.
+        shipped: What each file costs, the one that is preferred first.
+
+    Returns:
+        `limits`; by name of a file in `files` whether it `fits`, its `precision`, what is `measured` of it, and its
+        `violations`; and the verdict of one of them, the `file`: the first that fits, or else the smallest.
+    """
+    limits = budget.limits()
+    files = {
+        name: {
+            "fits": budget.fits(cost),
+            "precision": cost.precision,
+            "measured": {limit: getattr(cost, limit) for limit in limits},
+            "violations": budget.violations(cost),
+        }
+        for name, cost in shipped.items()
+    }
+    smallest = min(shipped, key=lambda name: shipped[name].size_bytes)
+    chosen = next((name for name, found in files.items() if found["fits"]), smallest)
+    told = {name: files[chosen][name] for name in ("fits", "measured", "violations")}
+    return {"limits": limits, **told, "file": chosen, "files": files}
+
+
+def judge_editions(shipped: Mapping[str, Shipped]) -> dict[str, Any]:
+    """Hold every file against the limits of each edition of the challenge; see `judge`."""
+    return {name: judge(BUDGETS[name], shipped) for name in EDITIONS}

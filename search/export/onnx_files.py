@@ -29,10 +29,11 @@ from torch.onnx import OnnxExporterError
 
 from data.front_end import FrontEnd
 from search.artifact.certificate import ExportError
+from search.artifact.files import FRONT_END
 from search.artifact.onnx_runtime import pipeline_session
 from search.artifact.reading import Export
 from search.export.folding import folded_network
-from search.export.onnx_front_end import FRONT_END, front_end_graph
+from search.export.onnx_front_end import front_end_graph
 from training.whole_file import write_whole
 
 LOG_MEL, LOGITS = "log_mel", "logits"

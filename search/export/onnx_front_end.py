@@ -15,9 +15,8 @@ import numpy.typing as npt
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from data.front_end import DELTA_REACH, ENERGY_FLOOR, FrontEndConfig, LogMel
+from search.artifact.files import FRONT_END
 from training.hearing import Shift
-
-FRONT_END = "front_end."
 
 
 class _Graph:

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from search.artifact.certificate import ExportError
 from search.config.settings import SearchSettings
-from search.engine.run import SearchFailedError, resume_search, start_search
+from search.engine.run import resume_search, start_search
 from search.engine.single_run import from_trial, train_settings
-from search.study.study import CONFIG, DATA, StudyFolder
+from search.study.study import CONFIG, DATA, SearchFailedError, StudyFolder
 from search.study.table import study_table
 
 DECISIVE = ("space", "split", "epochs", "seed", "set", "teacher", "impulse_responses")  # settings that a training is

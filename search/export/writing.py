@@ -15,9 +15,8 @@ from torch import Tensor
 
 from data.layout import DataError, Scenes, read_for_search, read_scenes
 from search.artifact.certificate import CONFIG, WEIGHTS, ExportError
-from search.artifact.files import ANSWERING, AUTO
+from search.artifact.files import ANSWERING, AUTO, Say, silently
 from search.artifact.measuring import material_for
-from search.artifact.progress import Say, silently
 from search.artifact.reading import CONFIG_FORMAT, DEVICES, read_export
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
@@ -28,9 +27,8 @@ from search.export.converting import convert
 from search.export.cost import cost_report
 from search.export.staging import require_free, staged
 from search.space.custom_architecture import use_architecture_file
-from search.study.confirmed import confirmation
 from search.study.data_identity import describe_data, lists_digest
-from search.study.selection import trained_trial
+from search.study.selection import confirmation, trained_trial
 from search.study.study import CONFIG as TRIAL_CONFIG
 from search.study.study import DATA, FILES, LEVELS, QUALITY, VERSIONS, StudyFolder
 from search.study.table import study_table

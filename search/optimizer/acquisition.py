@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from objectives.cost import Cost
 from objectives.front import hypervolume, non_dominated
 from objectives.goals import GOALS, directions, of_kind
 from search.config.trial_config import TrialConfig
-from search.optimizer.estimates import Curve, gains
 from search.optimizer.gaussian_process import MAX_OBSERVED, Features, Floats, Observation, Surrogate, tamed
 from search.optimizer.successive_halving import Level
 from search.space.plan import Plan
@@ -19,6 +19,8 @@ from search.space.pricing import Survey, price
 from search.space.ranges import draw, nearest
 from search.space.subspace import Branch
 from search.study.study import LATENCY
+
+Curve = Sequence[Mapping[str, Any]]  # what is recorded of each epoch, in order
 
 NUM_DRAWN = 48  # candidates of each architecture, drawn from all that fits
 NUM_CHANGED = 24  # candidates that are a good one with something changed, of each architecture
@@ -311,3 +313,30 @@ def gained_volume(front: Floats, points: Floats, reference: float) -> Floats:
         if not (front >= point).all(axis=1).any():
             added[number] = hypervolume(np.vstack([front, point]), worst, maximize) - before
     return added
+
+
+def gains(name: str, reached: int, finished: Sequence[Curve]) -> list[float]:
+    """Give what trials that were trained to the end gained after so many epochs.
+
+    Args:
+        name: Of the figure.
+        reached: Epochs.
+        finished: Their curves.
+    """
+    return [float(each[-1][name]) - float(each[reached - 1][name]) for each in finished if len(each) > reached]
+
+
+def estimate(name: str, curve: Curve, finished: Sequence[Curve]) -> float:
+    """Estimate a figure at the end of training: the last one, and the median of what the finished gained from there.
+
+    Args:
+        name: Of the figure.
+        curve: Of a trial that has at least one epoch.
+        finished: Curves of trials that were trained to the end.
+
+    >>> done = [{"accuracy": 0.2}, {"accuracy": 0.3}, {"accuracy": 0.5}]
+    >>> estimate("accuracy", [{"accuracy": 0.1}, {"accuracy": 0.25}], [done])
+    0.45
+    """
+    gained = gains(name, len(curve), finished)
+    return float(curve[-1][name]) + (median(gained) if gained else 0.0)

@@ -19,10 +19,8 @@ from optuna.trial import FrozenTrial, Trial
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.front import non_dominated_rank
-from search.config.trial_config import TrialConfig
-from search.engine.extend import num_before
+from search.config.trial_config import ARCHITECTURE, TrialConfig
 from search.optimizer.acquisition import Advisor
-from search.optimizer.sampler_view import ARCHITECTURE
 from search.optimizer.trial_store import Record
 from search.optimizer.warm_start import Start, fit_start
 from search.space.plan import Plan
@@ -31,6 +29,7 @@ from search.space.ranges import draw
 from search.space.repair import repairs
 from search.space.sobol import sobol_points
 from search.space.subspace import Branch
+from search.study.history import num_before
 from search.study.study import CONFIG, CONTINUES, COST, ORIGIN, REJECTED, STARTS
 
 PATIENCE = 10  # rejections in a row; then the last proposal is repaired

@@ -13,9 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.budget import Budget
 from objectives.cost import Cost
+from search.config.trial_config import ARCHITECTURE
 from search.study.study import CONFIG, CONTINUES, COST, REJECTED
 
-ARCHITECTURE = "architecture"  # name of the choice, where a study has several
 FIXED = "fixed_params"  # Optuna's name for what was enqueued
 CONSTRAINT = "constraints:"  # Optuna's name for a constraint: this and the constraint's own name
 GENERATION = "generation"  # of a genetic sampler

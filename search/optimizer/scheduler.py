@@ -21,8 +21,7 @@ from objectives.cost import Cost
 from objectives.goals import GOALS, directions, values_of
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.optimizer.acquisition import Advisor
-from search.optimizer.estimates import Curve, estimate
+from search.optimizer.acquisition import Advisor, Curve, estimate
 from search.optimizer.proposer import Accepted, Proposer, better_half
 from search.optimizer.successive_halving import Halving, Level, levels_of_epochs, levels_of_splits
 from search.optimizer.trial_store import make_record

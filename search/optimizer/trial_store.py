@@ -20,8 +20,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from objectives.goals import GOALS
+from search.config.trial_config import ARCHITECTURE
 from search.optimizer.sampler import make_sampler
-from search.optimizer.sampler_view import ARCHITECTURE, FIXED, View
+from search.optimizer.sampler_view import FIXED, View
 from search.space.plan import Plan
 from search.space.space_file import find_space
 from search.study.study import CONTINUES, StudyError

@@ -171,7 +171,7 @@ def make_drawing(
     """Say what is drawn of a study.
 
     Args:
-        trials: One row a trial, as of `search.study.table.trials_table`. A column `<y>_half` is how far an interval reaches
+        trials: One row a trial, as of `study.table.trials_table`. A column `<y>_half` is how far an interval reaches
             to either side of y.
         objectives: Of the study, by which the front is the front.
         x: The objective that is drawn across.

@@ -51,7 +51,7 @@ def write_html(
 
     Args:
         path: The page; its folder must exist.
-        trials: One row a trial, as of `search.study.table.trials_table`. A column `<y>_half` is how far an interval reaches
+        trials: One row a trial, as of `study.table.trials_table`. A column `<y>_half` is how far an interval reaches
             to either side of y.
         title: Of the page and the plot.
         objectives: Of the study, by which the front is the front.

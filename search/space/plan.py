@@ -16,8 +16,7 @@ from objectives.goals import first_cost
 from search.config.messages import unknown
 from search.config.recipes import find_recipe, values_held
 from search.config.settings import SearchSettings, is_space_file
-from search.config.trial_config import OWNED, TrialConfig, Value, field_types
-from search.optimizer.sampler_view import ARCHITECTURE
+from search.config.trial_config import ARCHITECTURE, OWNED, TrialConfig, Value, field_types
 from search.space.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, survey
 from search.space.ranges import EmptySpaceError, draw, largest, narrow, take
 from search.space.repair import descend, repairs

@@ -1,9 +1,12 @@
 """Which data a study was made on, so that another data set in the same place is noticed. Needs no torch."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
-from data.layout import Scenes
+import numpy as np
+
+from data.layout import DataError, Scenes
 
 
 def describe_data(scenes: Scenes) -> dict[str, Any]:
@@ -25,3 +28,24 @@ def lists_digest(scenes: Scenes) -> str:
     for rows in (scenes.train, scenes.evaluate):
         digest.update(columns.iloc[rows].to_csv(sep="\t", index=False).encode())
     return digest.hexdigest()
+
+
+def require_measurable(objectives: Sequence[str], scenes: Scenes) -> None:
+    """Pass clips on which every objective can be measured.
+
+    Args:
+        objectives: Names of `GOALS`.
+        scenes: Of which `evaluate` are the clips that are chosen by.
+
+    Raises:
+        DataError: The accuracy on unseen devices is an objective, and training hears every device of these clips.
+    """
+    if "unseen_accuracy" not in objectives:
+        return
+    heard = {scenes.devices[index] for index in np.unique(scenes.device_index[scenes.evaluate])}
+    if not any(scenes.device_groups[device] == "unseen" for device in heard):
+        raise DataError(
+            "the objective unseen_accuracy needs clips of devices that training does not hear, and of the "
+            f"{len(scenes.evaluate):,} clips to choose by there are none; name some with --unseen-devices, of "
+            f"{', '.join(sorted(heard))}"
+        )

@@ -333,3 +333,7 @@ def learning_curve(trial: Asked) -> list[dict[str, Any]]:
     """Give what was recorded of every finished epoch, in order."""
     curve = [value for name, value in trial.user_attrs.items() if name.startswith(EPOCH)]
     return sorted(curve, key=lambda epoch: int(epoch["epoch"]))
+
+
+class SearchFailedError(RuntimeError):
+    """The search ended, and no network was trained; says why."""

@@ -116,3 +116,21 @@ def runs(numbers: list[int]) -> list[str]:
             named.append(first if first == last else f"{first} to {last}")
             start = end
     return named
+
+
+@dataclass(frozen=True)
+class Violation:
+    """What breaks a rule.
+
+    Attributes:
+        file: In the package, or what the package was to be made from.
+        place: Row and column, or key; the header is row 1. Empty: the file as a whole.
+        detail: What must be, and what is.
+    """
+
+    file: str
+    place: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.file}{', ' if self.place else ''}{self.place}: {self.detail}"

@@ -8,8 +8,7 @@ from typing import Any
 import yaml
 
 from search.config.messages import unknown
-from search.submission.edition import Edition
-from search.submission.violation import Violation
+from search.submission.edition import Edition, Violation
 
 BLOCKS = ("submission", "system", "results")
 AUTHOR = ("lastname", "firstname", "email", "affiliation")

@@ -10,8 +10,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from search.submission.edition import Edition, clip_name, runs
-from search.submission.violation import Violation
+from search.submission.edition import Edition, Violation, clip_name, runs
 
 SUM_WITHIN = 1e-3  # how far the probabilities of a row may be from 1 together
 SHOWN = 80  # letters of a line that is no row

@@ -11,7 +11,7 @@ import yaml
 
 from data.store import NO_SPACE, Progress
 from search.submission.answers import VALUE
-from search.submission.edition import Edition, SubmissionError, clip_name
+from search.submission.edition import Edition, SubmissionError, Violation, clip_name
 from search.submission.filling import make_meta
 from search.submission.listening import Probabilities, listen
 from search.submission.meta_rules import check_meta
@@ -19,7 +19,6 @@ from search.submission.rules import check_package
 from search.submission.sheet import Sheet
 from search.submission.sounds import Sounds, find_sounds, require_clips
 from search.submission.systems import System, check_systems, read_system
-from search.submission.violation import Violation
 
 WHEN = (1980, 1, 1, 0, 0, 0)  # of every file in a ZIP: the same input makes the same bytes
 UNIX, READABLE = 3, 0o644

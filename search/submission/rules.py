@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from search.submission.edition import Edition, SubmissionError
+from search.submission.edition import Edition, SubmissionError, Violation
 from search.submission.meta_rules import check_meta
 from search.submission.output_rules import check_output
-from search.submission.violation import Violation
 
 MAX_ROW_BYTES = 1_000  # of an output file; a row of ours has 150
 MAX_META_BYTES = 1_000_000

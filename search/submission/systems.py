@@ -11,8 +11,7 @@ from search.artifact.files import ANSWERING
 from search.artifact.opening import open_export
 from search.artifact.reading import Export
 from search.config.messages import unknown
-from search.submission.edition import Edition, SubmissionError
-from search.submission.violation import Violation
+from search.submission.edition import Edition, SubmissionError, Violation
 
 TORCH = "PyTorch"
 RUNTIMES = {".safetensors": TORCH, ".onnx": "ONNX Runtime"}  # by a file's suffix

@@ -68,7 +68,7 @@ class Reading:
         folder: Where it lives.
         version: Another with every change, and of every study.
         settings: What was asked for; None where there is a `problem`.
-        table: As of `search.study.table.trials_table`, judged by the study's budget as it is now, and the columns started_s
+        table: As of `study.table.trials_table`, judged by the study's budget as it is now, and the columns started_s
             and ended_s: Unix time, NaN where there is none.
         curves: The learning curves of the trials that have one, as of `search.study.study.learning_curve`.
         kinds: Why trials were rejected, in a word or two, by number.

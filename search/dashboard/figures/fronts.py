@@ -63,7 +63,7 @@ def front_figure(
     """Draw every trial that has a cost, and the line that the front makes.
 
     Args:
-        table: One row a trial, as of `search.study.table.trials_table`; `fits` and `on_front` by the budget that is tried.
+        table: One row a trial, as of `study.table.trials_table`; `fits` and `on_front` by the budget that is tried.
         x: The objective that is drawn across.
         y: The objective that is drawn upward.
         log_x: Whether x is logarithmic; None: where its values span more than a decade.

@@ -6,7 +6,7 @@ from dash import html
 
 from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, VIEWS, link, spell
 from search.dashboard.elements import aria
-from search.dashboard.figures.brushes import brush_text
+from search.dashboard.figures.parallel import brush_text
 from search.dashboard.shared import Shown
 from search.dashboard.views import confirmed
 from search.report.tables import duration_text

@@ -15,8 +15,8 @@ from search.dashboard.data.reading import Reading
 from search.dashboard.elements import aria, facts, graph, in_browser, section, table
 from search.dashboard.figures import catalogue as figures
 from search.dashboard.shared import Choices, Shared, Shown
-from search.engine.extend import history_lines
 from search.report.tables import duration_text
+from search.study.history import history_lines
 from search.study.study import STATES
 
 PARTS = {

@@ -522,5 +522,8 @@ def test_the_style_sheet_has_the_colours_of_the_themes_and_asks_nothing_of_anyon
 
 
 def test_figures_need_neither_torch_nor_ray_nor_matplotlib():
-    code = "import sys, search.dashboard.figures.catalogue; sys.exit(bool({'torch', 'ray', 'matplotlib'} & set(sys.modules)))"
+    code = (
+        "import sys, search.dashboard.figures.catalogue;"
+        "sys.exit(bool({'torch', 'ray', 'matplotlib'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -36,7 +36,7 @@ from search.dashboard.data.frames import (
     within,
 )
 from search.dashboard.data.reading import Reader
-from search.dashboard.figures.brushes import brush_text, brushed
+from search.dashboard.figures.parallel import brush_text, brushed
 from search.study.confirm import confirm_report
 from search.study.study import StudyFolder
 

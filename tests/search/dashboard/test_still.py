@@ -3,8 +3,8 @@
 import pytest
 from dash import dcc, html
 
+from search.dashboard.components import Still, written
 from search.dashboard.elements import table
-from search.dashboard.still import Still, written
 
 
 def test_an_element_is_its_name_its_attributes_and_its_children():

@@ -6,16 +6,10 @@ import pytest
 import yaml
 
 from search.config.settings import SearchSettings
-from search.engine.extend import (
-    extend_study,
-    first_entry,
-    history_lines,
-    new_settings,
-    num_before,
-    require_own_settings,
-)
+from search.engine.extend import extend_study, new_settings
 from search.optimizer.scheduler import Ledger
 from search.space.plan import make_plan
+from search.study.history import first_entry, history_lines, num_before, require_own_settings
 from search.study.study import DATA, HISTORY, ORIGIN, STARTS, StudyError, StudyFolder
 from spaces import NETWORKS
 

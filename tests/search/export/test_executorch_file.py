@@ -4,8 +4,9 @@ import pytest
 import torch
 from made_exports import CLASSES, clips_of, make_export
 
+from search.artifact.executorch_runtime import is_available, load_program
 from search.export import executorch_file
-from search.export.executorch_file import is_available, load_program, write_program
+from search.export.executorch_file import write_program
 from training.checkpoint import CheckpointError
 
 needs_extra = pytest.mark.skipif(not is_available(), reason="needs scenefront[executorch]")

@@ -12,9 +12,9 @@ from optuna.trial import TrialState
 
 from models import ARCHITECTURES, Architecture, Counts
 from search.config.settings import SearchSettings
+from search.config.trial_config import ARCHITECTURE
 from search.optimizer.acquisition import MIN_OBSERVED
 from search.optimizer.proposer import SAMPLED_EVERY
-from search.optimizer.sampler_view import ARCHITECTURE
 from search.optimizer.scheduler import Ledger
 from search.space.plan import make_plan
 from search.space.ranges import EmptySpaceError

@@ -7,7 +7,8 @@ from optuna.trial import TrialState, create_trial
 
 from objectives.budget import parse_budget
 from objectives.cost import Cost
-from search.optimizer.sampler_view import ARCHITECTURE, CONSTRAINT, View
+from search.config.trial_config import ARCHITECTURE
+from search.optimizer.sampler_view import CONSTRAINT, View
 from search.optimizer.trial_store import Record, widest
 from search.study.study import StudyError
 from spaces import Space

@@ -3,7 +3,7 @@
 import pytest
 
 from data.layout import DataError, hold_out, read_scenes
-from search.study.validation import require_measurable
+from search.study.data_identity import require_measurable
 
 
 def test_an_unseen_device_must_be_held_out_where_validation_hears_training_devices_only(tiny):
