@@ -92,7 +92,7 @@ def set_up() -> None:
 
 
 def works() -> bool:
-    """Say whether .venv has a Python of this version with a pip: an interrupted one may not."""
+    """Return whether .venv has a Python of this version with a pip: an interrupted one may not."""
     version = f"import pip._internal.cli.main, sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
     return PYTHON.exists() and subprocess.run([PYTHON, "-c", version], capture_output=True, check=False).returncode == 0
 

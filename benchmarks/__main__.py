@@ -108,7 +108,7 @@ def run_topic(module: str) -> Iterator[Figure]:
 
 
 def _last_words(returncode: int, errors: str) -> str:
-    """Say why a process failed: the signal that ended it, or the last line that it wrote."""
+    """Return why a process failed: the signal that ended it, or the last line that it wrote."""
     if returncode < 0:
         return f"ended by {signal.Signals(-returncode).name}"
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
@@ -124,7 +124,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def headline(module: str) -> str:
-    """Give the first line of a module's docstring, without importing it."""
+    """Return the first line of a module's docstring, without importing it."""
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:
         return f"(missing: {module})"
@@ -143,7 +143,7 @@ def machine_line(machine: dict[str, Any]) -> str:
 
 
 def figure_lines(figure: Figure) -> str:
-    """Give a figure's value, goal, verdict and aim in columns, and below them what was measured."""
+    """Return a figure's value, goal, verdict and aim in columns, and below them what was measured."""
     sign = ">=" if figure.at_least else "<="
     goal = "" if figure.goal is None else f"goal {sign} {number(figure.goal)}"
     aim = "" if figure.aim is None else f"aim {sign} {number(figure.aim)}"
@@ -163,7 +163,7 @@ def number(value: float) -> str:
 
 
 def summary(record: dict[str, Any]) -> str:
-    """Say how many goals were met, and which were not."""
+    """Return how many goals were met, and which were not."""
     judged = [figure for figure in record["figures"] if figure["met"] is not None]
     missed = [f"{figure['topic']}: {figure['name']}" for figure in judged if not figure["met"]]
     lines = [f"goals met: {len(judged) - len(missed)} of {len(judged)}"]

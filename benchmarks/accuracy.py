@@ -20,7 +20,7 @@ BATCH_SIZE = 32  # as a search takes it on data of this size
 
 
 def choice(told: Sound, architecture: str, values: dict[str, Any]) -> Callable[[], Execution]:
-    """Give what tells the way that a search would choose."""
+    """Return what tells the way that a search would choose."""
     execution = open_run(told, architecture, values, 1, None).execution
     return lambda: execution
 
@@ -28,7 +28,7 @@ def choice(told: Sound, architecture: str, values: dict[str, Any]) -> Callable[[
 def training(
     told: Sound, architecture: str, values: dict[str, Any], execution: Execution, seed: int
 ) -> Callable[[], float]:
-    """Give what trains a network and tells its macro accuracy, in percent."""
+    """Return what trains a network and tells its macro accuracy, in percent."""
     recipe = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "seed": seed}
     run = open_run(told, architecture, {**values, **recipe}, 1, execution)
 

@@ -63,7 +63,7 @@ def grid(plan: Plan) -> list[dict[str, Any]]:
 
 
 def priced(plan: Plan, points: Sequence[Point]) -> pd.DataFrame:
-    """Give for each configuration what varies, its costs, and whether it fits the budget."""
+    """Return for each configuration what varies, its costs, and whether it fits the budget."""
     rows = []
     for point in points:
         cost = price(plan.config(point), plan.settings.precision)
@@ -72,7 +72,7 @@ def priced(plan: Plan, points: Sequence[Point]) -> pd.DataFrame:
 
 
 def jobs(table: pd.DataFrame, again: int, seeds: int) -> list[tuple[int, int]]:
-    """Give what is trained, as rows of the table and seeds, in an order of which any beginning is like the whole."""
+    """Return what is trained, as rows of the table and seeds, in an order of which any beginning is like the whole."""
     rng = np.random.default_rng(0)
     order = rng.permutation(np.flatnonzero(table["fits"])).tolist()
     repeated = rng.choice(order, min(again, len(order)), replace=False).tolist()

@@ -104,7 +104,7 @@ def write_trials(study: StudyFolder, space: str, trials: Iterable[Mapping[str, A
 
 
 def _trials(settings: SearchSettings, count: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-    """Give the trials in the order of their numbers."""
+    """Return the trials in the order of their numbers."""
     states = rng.choice([*SHARES, "rejected"], size=count, p=[*SHARES.values(), 1 - sum(SHARES.values())]).tolist()
     states[-NUM_OPEN:] = ["running", "waiting", "running"][: len(states[-NUM_OPEN:])]
     space, clock = SPACES[settings.space], STARTED.replace(tzinfo=None)

@@ -151,7 +151,7 @@ class Server:
     started_s: float
 
     def peak_mb(self) -> float:
-        """Give the most memory that it had, on Linux; elsewhere what it has."""
+        """Return the most memory that it had, on Linux; elsewhere what it has."""
         status = Path(f"/proc/{self.process.pid}/status")
         if status.exists():
             fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
@@ -161,7 +161,7 @@ class Server:
 
 @contextmanager
 def served(results: Path) -> Iterator[Server]:
-    """Give the command, and end it."""
+    """Return the command, and end it."""
     root, port = Path(__file__).parent.parent, free_port(PORT)
     command = [sys.executable, "-m", "search", "dashboard", "--results", results, "--port", port, "--no-open"]
     began = time.perf_counter()
@@ -179,7 +179,7 @@ def served(results: Path) -> Iterator[Server]:
 
 
 def _used_s() -> float:
-    """Give the processor's time of all processes that this one has started: the server, and the browser."""
+    """Return the processor's time of all processes that this one has started: the server, and the browser."""
     used = 0.0
     for process in psutil.Process().children(recursive=True):
         try:

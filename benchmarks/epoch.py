@@ -74,12 +74,12 @@ def sound() -> Iterator[Sound]:
 
 
 def trial_config(architecture: str, values: dict[str, Any], num_classes: int) -> TrialConfig:
-    """Give a published network with the recipe's defaults."""
+    """Return a published network with the recipe's defaults."""
     return TrialConfig.from_values(architecture, {**values, "num_classes": num_classes})
 
 
 def reference_epochs(told: Sound, architecture: str, values: dict[str, Any], threads: int) -> Callable[[], float]:
-    """Give what trains the reference loop's epoch and tells its clips a second."""
+    """Return what trains the reference loop's epoch and tells its clips a second."""
     torch.set_num_threads(threads)
     scenes = read_scenes(told.scenes)
     config = trial_config(architecture, values, len(scenes.classes))
@@ -91,13 +91,13 @@ def reference_epochs(told: Sound, architecture: str, values: dict[str, Any], thr
 def our_epochs(
     told: Sound, architecture: str, values: dict[str, Any], threads: int, execution: Execution | None = None
 ) -> Callable[[], float]:
-    """Give what trains an epoch of a trial, the fastest way or a given one, and tells its clips a second."""
+    """Return what trains an epoch of a trial, the fastest way or a given one, and tells its clips a second."""
     run = open_run(told, architecture, values, threads, execution)
     return lambda: _speed(lambda: _train(run))
 
 
 def shares(told: Sound, architecture: str, values: dict[str, Any], threads: int) -> Callable[[], dict[str, float]]:
-    """Give what trains an epoch and tells the percent of its time that each part took."""
+    """Return what trains an epoch and tells the percent of its time that each part took."""
     run = open_run(told, architecture, values, threads, None)
     seconds = 0.0
     batch = run.batches.batch

@@ -64,7 +64,7 @@ def figures() -> Iterator[Figure]:
 
 
 def reached_s(points: Sequence[Point], wanted: float) -> float:
-    """Give the seconds until so much hypervolume was there."""
+    """Return the seconds until so much hypervolume was there."""
     ordered = sorted(points)
     for count in range(1, len(ordered) + 1):
         if volume([point[1:] for point in ordered[:count]]) >= wanted - 1e-12:
@@ -96,7 +96,7 @@ def our_search(told: Sound, results: Path, wanted: float) -> list[Point]:
 
 
 def _finished(folder: StudyFolder, started: float) -> list[Point]:
-    """Give what is trained to the end so far."""
+    """Return what is trained to the end so far."""
     if not folder.settings_file.exists():
         return []
     return [

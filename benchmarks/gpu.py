@@ -61,7 +61,7 @@ def noise_material(front_end: FrontEndConfig, num_clips: int, gpu_share: float) 
 def epochs(
     architecture: str, values: dict[str, Any], num_clips: int, gpu_share: float, execution: Execution | None
 ) -> Callable[[], dict[str, float]]:
-    """Give what trains some epochs, a given way or the fastest, and tells clips a second and memory."""
+    """Return what trains some epochs, a given way or the fastest, and tells clips a second and memory."""
     device = default_device()
     config = trial_config(architecture, values, NUM_CLASSES)
     material = noise_material(config.front_end_config, num_clips, gpu_share)

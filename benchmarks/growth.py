@@ -18,7 +18,7 @@ from data.device import num_cores
 from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
 from search.config.settings import SearchSettings
-from search.optimizer.trial_store import make_record
+from search.optimizer.trial_store import open_trial_store
 from search.space.plan import make_plan
 from search.space.pricing import price
 from search.study.study import RESULTS
@@ -46,7 +46,7 @@ def _with_trials() -> Figure:
     measured: dict[str, float] = {}
     for number in NUM_TRIALS:
         with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
-            _, record = filled(Path(folder) / "study", plan, make_record, number)
+            _, record = filled(Path(folder) / "study", plan, open_trial_store, number)
             started = time.perf_counter()
             reject(record, plan)
             measured[f"{number}_trials_ms"] = (time.perf_counter() - started) / NUM_REJECTED * 1e3

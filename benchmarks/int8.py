@@ -49,7 +49,7 @@ JUDGED = tuple(NETWORKS)[:4]
 
 
 def config_of(name: str, num_classes: int, epochs: int) -> TrialConfig:
-    """Give what is trained under a name of `NETWORKS`."""
+    """Return what is trained under a name of `NETWORKS`."""
     architecture, values = NETWORKS[name]
     given = {"num_classes": num_classes, "batch_size": BATCH_SIZE, "epochs": epochs, **values}
     return TrialConfig.from_values(architecture, given)
@@ -100,7 +100,7 @@ def figures() -> Iterator[Figure]:
 
 
 def data_folder() -> Path:
-    """Give the folder of the recordings.
+    """Return the folder of the recordings.
 
     Raises:
         UsageError: The environment names none.

@@ -13,7 +13,7 @@ ROUNDS = 5
 
 
 def steps(told: Sound, architecture: str, values: dict[str, Any], is_kept: bool) -> Callable[[], float]:
-    """Give what takes one step and tells its clips a second."""
+    """Return what takes one step and tells its clips a second."""
     run = open_run(told, architecture, values, 1, WAY, is_kept=is_kept)
     rows = run.material.scenes.train[: run.recipe.batch_size]
     return lambda: len(rows) / step_seconds(run, rows)

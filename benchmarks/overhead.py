@@ -24,7 +24,7 @@ from search.engine.ray_cluster import local_cluster
 from search.engine.ray_tune import Interruption, StudySearcher
 from search.engine.resources import MACHINE, share_machine
 from search.engine.run import make_tuner
-from search.optimizer.scheduler import Ledger
+from search.optimizer.scheduler import TrialScheduler
 from search.space.plan import Plan, make_plan
 from search.space.pricing import price
 from search.space.ranges import draw
@@ -53,13 +53,13 @@ class Trivial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Give the one epoch."""
+        """Return the one epoch."""
         accuracy = (self.job["number"] % 97) / 97
         return {**told(accuracy), "versions": "{}", "done": True}
 
 
 def told(accuracy: float) -> dict[str, Any]:
-    """Give what an actor reports of an epoch."""
+    """Return what an actor reports of an epoch."""
     figures = {"macro_accuracy": accuracy, "log_loss": 2.0, "unseen_accuracy": None, "worst_device_accuracy": accuracy}
     epoch = {"epoch": 1, "split": "fold1", "train_loss": 2.0, **figures, "duration_s": 0.01}
     return {"epochs": json.dumps([epoch]), "quality": json.dumps(figures)}
@@ -83,7 +83,7 @@ def _trivial_trials(path: Path) -> Figure:
     settings = _settings("isotropic", NUM_TRIVIAL)
     plan = make_plan(settings, num_classes=10)
     folder = StudyFolder(path / "trivial")
-    ledger = Ledger(folder.create(settings, {}), plan, plan.survey(), NUM_CLIPS)
+    ledger = TrialScheduler(folder.create(settings, {}), plan, plan.survey(), NUM_CLIPS)
     display = PlainDisplay(ledger, Console(file=io.StringIO()))
     started = time.perf_counter()
     with local_cluster(num_cpus=num_cores(), resources={MACHINE: 1.0}) as scratch:
@@ -108,7 +108,7 @@ def _many_trials(path: Path) -> Figure:
     started = time.perf_counter()
     front = front_table(study_table(folder), DEFAULT_GOALS)
     printed = time.perf_counter()
-    ledger = Ledger(folder.open(), plan, surveys, NUM_CLIPS)
+    ledger = TrialScheduler(folder.open(), plan, surveys, NUM_CLIPS)
     opened = time.perf_counter()
     for _ in range(NUM_SUGGESTED):
         assert ledger.propose() is not None

@@ -142,7 +142,7 @@ def _each(count: Callable[[nn.Module, Shape], None], networks: list[nn.Module], 
 
 
 def _seconds(work: Callable[[], None]) -> float:
-    """Give the median seconds of running `work`."""
+    """Return the median seconds of running `work`."""
     return compare(work, work, ROUNDS)["ours_s"]
 
 

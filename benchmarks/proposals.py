@@ -19,7 +19,7 @@ from optuna.trial import Trial, TrialState
 
 from benchmarks.figure import Figure, compare
 from search.config.settings import SearchSettings
-from search.optimizer.trial_store import Record, make_record
+from search.optimizer.trial_store import TrialStore, open_trial_store
 from search.space.plan import Plan, make_plan
 from search.space.pricing import price
 from search.study.study import CONFIG, COST, REJECTED, RESULTS, StudyFolder
@@ -32,7 +32,7 @@ ROUNDS = 5
 GOAL = 2
 
 
-class Stepwise(Record):
+class Stepwise(TrialStore):
     """Samples from the database and writes each value and attribute at once, as Optuna does by itself."""
 
     def __init__(self, study: optuna.Study, plan: Plan) -> None:  # noqa: ARG002 - of a record
@@ -64,7 +64,7 @@ def _rejecting(space: str, path: Path) -> Figure:
     settings = SearchSettings(data="", space=space, trials=1, epochs=1)
     plan = make_plan(settings, num_classes=10)
     plain_folder, plain = filled(path / "plain", plan, Stepwise)
-    ours_folder, ours = filled(path / "ours", plan, make_record)
+    ours_folder, ours = filled(path / "ours", plan, open_trial_store)
     before = _num_transactions(plain_folder), _num_transactions(ours_folder)
     told = compare(partial(reject, plain, plan), partial(reject, ours, plan), ROUNDS)
     num_rejected = NUM_REJECTED * (ROUNDS + 1)
@@ -78,24 +78,24 @@ def _rejecting(space: str, path: Path) -> Figure:
 
 
 def filled(
-    path: Path, plan: Plan, make: Callable[[optuna.Study, Plan], Record], num_before: int = NUM_BEFORE
-) -> tuple[StudyFolder, Record]:
+    path: Path, plan: Plan, make: Callable[[optuna.Study, Plan], TrialStore], num_before: int = NUM_BEFORE
+) -> tuple[StudyFolder, TrialStore]:
     """Make a study with trials that were rejected and some that run."""
     folder = StudyFolder(path)
     study = folder.create(plan.settings, {})
-    filling = make_record(study, plan)
+    filling = open_trial_store(study, plan)
     for number in range(num_before):
         _propose(filling, plan, number, is_rejected=number >= NUM_RUNNING)
     return folder, make(study, plan)
 
 
-def reject(record: Record, plan: Plan) -> None:
+def reject(record: TrialStore, plan: Plan) -> None:
     """Have `NUM_REJECTED` proposals rejected."""
     for seed in range(NUM_REJECTED):
         _propose(record, plan, NUM_BEFORE + seed, is_rejected=True)
 
 
-def _propose(record: Record, plan: Plan, seed: int, *, is_rejected: bool) -> None:
+def _propose(record: TrialStore, plan: Plan, seed: int, *, is_rejected: bool) -> None:
     """Have a configuration sampled, priced and recorded, as the ledger does it, whatever it costs."""
     trial = record.ask(seed)
     values = plan.suggest(trial)

@@ -22,7 +22,7 @@ from objectives.front import hypervolume, non_dominated
 from search.config.trial_config import ARCHITECTURE, TrialConfig
 from search.space.plan import Plan, make_plan
 from search.space.ranges import all_values
-from search.space.subspace import Branch
+from search.space.subspace import Subspace
 
 WORKERS = 2
 MOST_MACS = BUDGETS["dcase2022"].limits()["macs"]
@@ -64,7 +64,7 @@ class Table:
         return {plan.config(point): row for row, point in enumerate(self.points)}
 
     def row_of_config(self, config: TrialConfig) -> int:
-        """Give the row of a configuration, whatever its seed."""
+        """Return the row of a configuration, whatever its seed."""
         return self._row_of_config[replace(config, recipe=replace(config.recipe, seed=SETTINGS.seed))]
 
     @cached_property
@@ -74,7 +74,7 @@ class Table:
 
 
 def key_of(point: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Give what tells a configuration from all others, whatever order its values are in."""
+    """Return what tells a configuration from all others, whatever order its values are in."""
     return tuple(sorted(point.items()))
 
 
@@ -111,8 +111,8 @@ def read_table(path: Path = TABLE, seed: int = 0) -> Table:
     )
 
 
-def _plain(value: Any, branch: Branch, name: str) -> Any:
-    """Give a value as the space has it: a column with gaps holds whole numbers as floats."""
+def _plain(value: Any, branch: Subspace, name: str) -> Any:
+    """Return a value as the space has it: a column with gaps holds whole numbers as floats."""
     return next(each for each in all_values(branch.ranges[name]) if each == value)
 
 
@@ -135,13 +135,13 @@ class Method(Protocol):
     """A way to search."""
 
     def propose(self) -> Job | None:
-        """Give the next training, or None where there is none now."""
+        """Return the next training, or None where there is none now."""
 
     def note(self, job: Job, epoch: int) -> bool:
         """Hear of an epoch; return whether the training ends here."""
 
     def claimed(self) -> list[tuple[float, float]] | None:
-        """Give accuracy and MACs of all that the method would call trained; None: what was trained to the end."""
+        """Return accuracy and MACs of all that the method would call trained; None: what was trained to the end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +220,7 @@ def _num_partial(claimed: Sequence[tuple[float, float]] | None, full: Sequence[t
 
 
 def volume(points: Sequence[tuple[float, float]]) -> float:
-    """Give the share that points of accuracy and MACs cover of what lies between chance and all right.
+    """Return the share that points of accuracy and MACs cover of what lies between chance and all right.
 
     MACs are on a logarithmic scale from `LEAST_MACS` to `MOST_MACS`: to halve them is worth as much at every size.
     """
@@ -232,7 +232,7 @@ def volume(points: Sequence[tuple[float, float]]) -> float:
 
 
 def told(table: Table, row: int, epoch: int) -> dict[str, Any]:
-    """Give what an actor reports of one epoch of a configuration."""
+    """Return what an actor reports of one epoch of a configuration."""
     figures = {name: float(values[row, epoch - 1]) for name, values in table.curves.items()}
     summary = {"epoch": epoch, "split": SETTINGS.split, **figures, "unseen_accuracy": None, "duration_s": 1.0}
     quality = {"macro_accuracy": figures["macro_accuracy"], "log_loss": figures["log_loss"]}

@@ -27,7 +27,7 @@ from benchmarks.figure import Figure
 from benchmarks.replay import Method, Table, Trace, plan_of, read_table, replay
 from benchmarks.searchers import DESIGNS, OTHERS, SHIPPED, Ours
 from data.device import num_cores
-from search.space.pricing import Survey
+from search.space.pricing import FeasibilitySurvey
 
 BUDGET = 400  # epochs
 SEEDS = 20
@@ -72,7 +72,7 @@ class Runs:
         return float(max(np.median(self.volumes[:, -1]), np.median(self.claimed[:, -1])))
 
     def epochs_to(self, volume: float) -> npt.NDArray[np.float64]:
-        """Give the epochs that each seed took until fully trained networks had a hypervolume; infinite for never."""
+        """Return the epochs that each seed took until fully trained networks had a hypervolume; infinite for never."""
         reached = self.volumes >= volume - 1e-12
         return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1.0, np.inf)
 
@@ -83,7 +83,7 @@ def _table(path: Path) -> Table:
 
 
 @lru_cache(maxsize=1)
-def _surveys() -> dict[str, Survey]:
+def _surveys() -> dict[str, FeasibilitySurvey]:
     return plan_of(0).survey()
 
 

@@ -9,16 +9,17 @@ import numpy as np
 import optuna
 from optuna.samplers import NSGAIISampler
 from optuna.trial import Trial, TrialState
-from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler
+from ray.tune.schedulers import TrialScheduler as RayTrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.curves import EPOCHS, SETTINGS
 from benchmarks.replay import Job, Table, key_of, plan_of, told
 from search.config.trial_config import ARCHITECTURE
-from search.optimizer.acquisition import Advisor
-from search.optimizer.scheduler import Ledger
-from search.optimizer.successive_halving import Halving, Level
-from search.space.pricing import Survey
+from search.optimizer.acquisition import Acquisition
+from search.optimizer.scheduler import TrialScheduler
+from search.optimizer.successive_halving import Rung, SuccessiveHalving
+from search.space.pricing import FeasibilitySurvey
 from search.space.ranges import all_values
 
 NUM_CLIPS = 691  # that the table's curves were trained on
@@ -50,7 +51,7 @@ class Grid:
         self._rows = iter([row for row in rows if table.fits[row]])
 
     def propose(self) -> Job | None:
-        """Give the next point that fits."""
+        """Return the next point that fits."""
         row = next(self._rows, None)
         return None if row is None else Job(row, row)
 
@@ -169,7 +170,7 @@ class RayTune:
         result = {"macro_accuracy": accuracy, "macs": macs, "training_iteration": epoch}
         if epoch == EPOCHS:
             self._scheduler.on_trial_complete(None, job.token, result)  # type: ignore[arg-type] # as above
-        elif self._scheduler.on_trial_result(None, job.token, result) != TrialScheduler.STOP:  # type: ignore[arg-type]
+        elif self._scheduler.on_trial_result(None, job.token, result) != RayTrialScheduler.STOP:  # type: ignore[arg-type]
             return False
         self._searcher.on_trial_complete(job.token.trial_id, result)
         self._claimed.append((accuracy, macs))
@@ -192,17 +193,17 @@ class Design:
 
     why: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    change: Callable[[Ledger], None] | None = None
+    change: Callable[[TrialScheduler], None] | None = None
 
 
 class Ours:
     """The search itself: its ledger, on its plan of the table's space."""
 
-    def __init__(self, table: Table, seed: int, design: Design, surveys: Mapping[str, Survey]) -> None:
+    def __init__(self, table: Table, seed: int, design: Design, surveys: Mapping[str, FeasibilitySurvey]) -> None:
         self._table = table
         plan = plan_of(seed, **design.settings)
         study = optuna.create_study(directions=DIRECTIONS)
-        self.ledger = Ledger(study, plan, surveys, NUM_CLIPS)
+        self.ledger = TrialScheduler(study, plan, surveys, NUM_CLIPS)
         if design.change is not None:
             design.change(self.ledger)
 
@@ -236,40 +237,40 @@ OTHERS: dict[str, Make] = {
 SHIPPED = "ours"
 
 
-def _levels(*ends: int, one_in: int) -> Callable[[Ledger], None]:
+def _levels(*ends: int, one_in: int) -> Callable[[TrialScheduler], None]:
     """Have trials judged after other epochs."""
 
-    def change(ledger: Ledger) -> None:
-        levels = tuple(Level(SETTINGS.split, 0, end) for end in (*ends, EPOCHS))
+    def change(ledger: TrialScheduler) -> None:
+        levels = tuple(Rung(SETTINGS.split, 0, end) for end in (*ends, EPOCHS))
         ledger.levels = levels
-        ledger.halving = Halving(levels, ledger.halving.maximize, one_in, one_in)
-        ledger.advisor = Advisor(ledger.plan, ledger.advisor.surveys, levels)
+        ledger.halving = SuccessiveHalving(levels, ledger.halving.maximize, one_in, one_in)
+        ledger.advisor = Acquisition(ledger.plan, ledger.advisor.surveys, levels)
 
     return change
 
 
-def _hasty(power: float) -> Callable[[Ledger], None]:
+def _hasty(power: float) -> Callable[[TrialScheduler], None]:
     """Have what is small preferred more or less."""
 
-    def change(ledger: Ledger) -> None:
-        ledger.advisor.haste = power
+    def change(ledger: TrialScheduler) -> None:
+        ledger.advisor.cost_exponent = power
 
     return change
 
 
-def _sampled(every: int) -> Callable[[Ledger], None]:
+def _sampled(every: int) -> Callable[[TrialScheduler], None]:
     """Have the sampler asked more or less often."""
 
-    def change(ledger: Ledger) -> None:
+    def change(ledger: TrialScheduler) -> None:
         ledger.proposer.sampled_every = every
 
     return change
 
 
-def _expecting(*, ranks: bool, proposes: bool) -> Callable[[Ledger], None]:
+def _expecting(*, ranks: bool, proposes: bool) -> Callable[[TrialScheduler], None]:
     """Have the surrogate do a part alone."""
 
-    def change(ledger: Ledger) -> None:
+    def change(ledger: TrialScheduler) -> None:
         ledger.ranks_expected, ledger.proposes_expected = ranks, proposes
 
     return change

@@ -40,7 +40,7 @@ def main(root: str, split: str, cache: str, cores: str = "") -> None:
 
 
 def _peak_gb() -> float:
-    """Give the most memory that this process had; what it did not read of a mapped file is not in it."""
+    """Return the most memory that this process had; what it did not read of a mapped file is not in it."""
     status = Path("/proc/self/status")
     if status.exists():  # elsewhere the figure below; here that one may be the parent's
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines())

@@ -152,7 +152,7 @@ def draw_top(max_drop: float, rate_hz: int) -> float:
 
 
 def delta(x: Tensor) -> Tensor:
-    """Give the slope over time, per frame: the straight line that fits five frames best.
+    """Return the slope over time, per frame: the straight line that fits five frames best.
 
     Beyond the ends of (..., F, T) the outermost frame goes on. The same as torchaudio's `compute_deltas`, but not
     by a convolution, which a GPU or mixed precision would compute with few digits.
@@ -247,7 +247,7 @@ class LogMel(nn.Module):
             return torch.cat([self._energy(clips.float(), frames, bank) for clips in parts])
 
     def _bank(self, top_hz: float | None, device: torch.device) -> "Bank":
-        """Give the mel bank that ends at `top_hz`, on `device`."""
+        """Return the mel bank that ends at `top_hz`, on `device`."""
         half_hz = self.config.rate_hz / 2
         if top_hz is None or top_hz == half_hz:
             return [self.get_buffer(f"band_{number}") for number in range(len(self.reaches))], self.reaches
@@ -311,7 +311,7 @@ def _read_at(gains: Tensor, share: float) -> Tensor:
 
 
 def _triangles(config: FrontEndConfig, top_hz: float) -> Tensor:
-    """Give the weight of each frequency in each mel bin: (frequencies of the transform, F)."""
+    """Return the weight of each frequency in each mel bin: (frequencies of the transform, F)."""
     with warnings.catch_warnings():
         # `LogMel` says what an empty triangle does.
         warnings.filterwarnings("ignore", "At least one mel filterbank has all zero values", UserWarning)

@@ -39,7 +39,7 @@ class SpectrumCorrection:
     num_pairs: tuple[int, ...]
 
     def of(self, devices: Sequence[str]) -> Tensor:
-        """Give the gains of devices by name, such as those of another data set: (their number, F); 1 where unknown."""
+        """Return the gains of devices by name, also of another data set: (their number, F); 1 where unknown."""
         gains = torch.ones(len(devices), self.gains.shape[1])
         for row, device in enumerate(devices):
             if device in self.devices:
@@ -100,7 +100,7 @@ def _aligned(scenes: Scenes) -> tuple[Indices, Indices]:
 
 
 def _spectra(rows: Indices, store: Store, config: FrontEndConfig) -> Tensor:
-    """Give each clip's mean mel energy, plus the floor: (clips, F) float64."""
+    """Return each clip's mean mel energy, plus the floor: (clips, F) float64."""
     log_mel = LogMel(config)
     parts = np.array_split(rows, -(-len(rows) // CLIPS_AT_A_TIME))
     energies = [log_mel.mel_energy(torch.from_numpy(store.read(part))).double().mean(dim=1) for part in parts]

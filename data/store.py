@@ -193,7 +193,7 @@ def _list_of(path: Path) -> Path:
 
 
 def folders(root: Path, cache: Path | None) -> Iterator[Path]:
-    """Give the folders in which what is worked out from a data set may lie, the first that can be written is used."""
+    """Return the folders in which what is worked out from a data set may lie, the first that can be written is used."""
     real = root.resolve()
     of_this_data = f"{real.name}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:8]}"
     yield root / FOLDER if cache is None else cache / of_this_data
@@ -399,7 +399,7 @@ def _to_float(waveforms: Waveforms) -> npt.NDArray[np.float32]:
 
 
 def clip_problem(header: WavHeader) -> str | None:
-    """Say why a file is no clip; None for one that is."""
+    """Return why a file is no clip; None for one that is."""
     if header.channels != 1:
         return f"{header.channels} channels; a clip has one"
     if abs(header.duration_s - CLIP_S) > LENGTH_TOLERANCE * CLIP_S:

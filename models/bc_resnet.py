@@ -74,7 +74,7 @@ class BCResNetConfig:
         require_share("dropout", self.dropout)
 
     def stages(self) -> list[tuple[int, int, bool]]:
-        """Give each stage's channels and blocks, and whether a max-pool comes before it."""
+        """Return each stage's channels and blocks, and whether a max-pool comes before it."""
         depths = (self.depth_1, self.depth_2, self.depth_3, self.depth_4)
         return [(int(times * self.width), depth, pooled) for (times, pooled), depth in zip(STAGES, depths, strict=True)]
 

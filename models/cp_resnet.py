@@ -95,7 +95,7 @@ class DampedConv2d(nn.Conv2d):
         self.register_buffer("window", (1 - (1 - WINDOW_EDGE) * away)[:, None], persistent=False)
 
     def effective_weight(self) -> Tensor:
-        """Give the weights times the window, (C', C / groups, kernel, kernel)."""
+        """Return the weights times the window, (C', C / groups, kernel, kernel)."""
         return self.weight * self.window
 
     def forward(self, x: Tensor) -> Tensor:

@@ -126,7 +126,7 @@ class Isotropic(nn.Module):
 
 @lru_cache(maxsize=1024)
 def _alive(columns: int, depth: int) -> int:
-    """Give how many tensors of (H, F', T') are alive at one time while the blocks run."""
+    """Return how many tensors of (H, F', T') are alive at one time while the blocks run."""
     # What each step reads, what it writes, and whether it may write over what it reads.
     steps: list[tuple[set[object], object, bool]] = []
     x: object = "patches"

@@ -68,7 +68,7 @@ def _parts(x: Tensor, like: Tensor | None = None) -> tuple[Tensor, ...]:
 
 
 def _standardized(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Give FreqIN's mean, (B, 1, F, 1), x less its mean, and 1 / deviation, (B, 1, F, 1), at least in fp32."""
+    """Return FreqIN's mean, (B, 1, F, 1), x less its mean, and 1 / deviation, (B, 1, F, 1), at least in fp32."""
     precise = x.to(_precise(x))
     mean = precise.mean((1, 3), keepdim=True)
     centred = precise - mean
@@ -83,7 +83,7 @@ def _precise(x: Tensor) -> torch.dtype:
 
 
 def mix_with_norm(x: Tensor, alpha: Tensor | float, kappa: Tensor | float, beta: Tensor | float) -> Tensor:
-    """Give alpha x + kappa FreqIN(x) + beta of x (B, C, F, T), each of the three (1, C, 1, 1) or a number."""
+    """Return alpha x + kappa FreqIN(x) + beta of x (B, C, F, T), each of the three (1, C, 1, 1) or a number."""
     if torch.is_grad_enabled():
         weights = (
             value if isinstance(value, Tensor) else torch.full((), value, dtype=_precise(x), device=x.device)

@@ -60,7 +60,7 @@ class TFSepNetConfig:
             raise ValueError(f"norm must be {' or '.join(NORMS)}, got {self.norm!r}")
 
     def channels(self) -> list[int]:
-        """Give the channels of each stage."""
+        """Return the channels of each stage."""
         return [int(times * self.width) for times, _, _ in STAGES]
 
     def after_stem(self, input_shape: Shape) -> tuple[int, int]:

@@ -80,7 +80,7 @@ class Budget:
         return {key: (getattr(cost, key) - limit) / limit for key, limit in self.limits().items()}
 
     def fits(self, cost: Cost | Shipped) -> bool:
-        """Say whether the cost is within every limit."""
+        """Return whether the cost is within every limit."""
         return all(getattr(cost, key) <= limit for key, limit in self.limits().items())
 
     def violations(self, cost: Cost | Shipped) -> list[str]:

@@ -34,7 +34,7 @@ class Pooled:
 
 
 def pooled_intervals(samples: Sequence[Sequence[float]]) -> list[Interval]:
-    """Give each candidate's mean of one figure, with its interval at `CONFIDENCE` by the pooled variance.
+    """Return each candidate's mean of one figure, with its interval at `CONFIDENCE` by the pooled variance.
 
     Args:
         samples: The measurements of each of the N candidates: one or more.
@@ -60,7 +60,7 @@ def pooled_intervals(samples: Sequence[Sequence[float]]) -> list[Interval]:
 def front_probability(
     samples: Sequence[ArrayLike], costs: ArrayLike, maximize: Sequence[bool], *, draws: int = DRAWS, seed: int = 0
 ) -> NDArray[np.float64] | None:
-    """Give for each candidate the probability that its true means and costs are on the Pareto front of all candidates.
+    """Return each candidate's probability that its true means and costs are on the Pareto front of all candidates.
 
     The means are drawn together from what is known of them, and the front is taken of each draw. What is not in it is
     that other clips would say something else: the means are those of training on and on, measured on the same clips.
@@ -138,7 +138,7 @@ def _draw_means(
 def _dominates(
     other: NDArray[np.float64], one: NDArray[np.float64], other_costs: NDArray[np.float64], costs: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Say in which draws, (D, Q), one candidate dominates another: less is better in every column."""
+    """Describe in which draws, (D, Q), one candidate dominates another: less is better in every column."""
     if (other_costs > costs).any():
         return np.zeros(len(one), dtype=bool)
     as_good = (other <= one).all(axis=1)

@@ -61,7 +61,7 @@ class Cost:
         return self.nonzero_values * BYTES[self.precision]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the counts, and the bytes that follow from them, as JSON can hold them."""
+        """Return the counts, and the bytes that follow from them, as JSON can hold them."""
         return {**asdict(self), "size_bytes": self.size_bytes, "nonzero_bytes": self.nonzero_bytes}
 
     @classmethod

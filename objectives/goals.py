@@ -55,7 +55,7 @@ DEFAULT_GOALS = ("macro_accuracy", "macs")
 
 
 def directions(names: Sequence[str]) -> list[bool]:
-    """Say for each goal whether more of it is better."""
+    """Describe for each goal whether more of it is better."""
     return [GOALS[name].maximize for name in names]
 
 
@@ -82,7 +82,7 @@ def of_kind(kind: Literal["quality", "cost"], names: Sequence[str]) -> list[str]
 
 
 def values_of(names: Sequence[str], quality: Mapping[str, Any], cost: Mapping[str, Any]) -> tuple[float, ...]:
-    """Give the value of each goal.
+    """Return the value of each goal.
 
     Args:
         names: Of `GOALS`.

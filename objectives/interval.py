@@ -29,7 +29,7 @@ class Interval:
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Give the mean of `values` with its interval.
+    """Return the mean of `values` with its interval.
 
     Raises:
         ValueError: There are none.
@@ -49,7 +49,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 @lru_cache(maxsize=256)
 def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
-    """Give how far from 0 the share `confidence` of Student's t distribution reaches, to either side.
+    """Return how far from 0 the share `confidence` of Student's t distribution reaches, to either side.
 
     Args:
         freedom: Degrees of freedom, at least 1.

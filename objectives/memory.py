@@ -95,7 +95,7 @@ class Tape:
         return self._numbers[memory]
 
     def peak(self, answer: Tensor) -> int:
-        """Give the most values that are alive at one time.
+        """Return the most values that are alive at one time.
 
         Args:
             answer: What the network returned.

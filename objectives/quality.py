@@ -86,7 +86,7 @@ class Quality:
 
 
 def figures(quality: Quality) -> dict[str, float | None]:
-    """Give the goals of quality (`objectives.goals`), by name.
+    """Return the goals of quality (`objectives.goals`), by name.
 
     Returns:
         macro_accuracy, log_loss; unseen_accuracy, over the clips of the group "unseen", None where there are none; and

@@ -53,7 +53,7 @@ RANKINGS = {
 
 
 def scores(name: str, figures: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
-    """Give the number that an edition ranks by, of each of N networks.
+    """Return the number that an edition ranks by, of each of N networks.
 
     Args:
         name: Of `RANKINGS`.

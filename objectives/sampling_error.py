@@ -8,7 +8,7 @@ EXPLAINED = 1.96  # standard errors; the clips alone move a figure by more in on
 
 
 def standard_errors(quality: Quality) -> dict[str, float | None]:
-    """Give the standard error of each goal of quality, by name, as the clips alone make it.
+    """Return the standard error of each goal of quality, by name, as the clips alone make it.
 
     Clips are taken as independent; those of one place are not quite, so the truth is more uncertain, not less. A share
     of right answers is binomial, with one clip more on each side so that none of five is not taken for never. A clip's
@@ -30,7 +30,7 @@ def standard_errors(quality: Quality) -> dict[str, float | None]:
 
 
 def accuracy_error(score: Score) -> float:
-    """Give the standard error of the accuracy on some clips, as `standard_errors` takes it.
+    """Return the standard error of the accuracy on some clips, as `standard_errors` takes it.
 
     >>> accuracy_error(Score(clips=100, accuracy=0.5, log_loss=1.0))
     0.05
@@ -39,6 +39,6 @@ def accuracy_error(score: Score) -> float:
 
 
 def _variance(score: Score) -> float:
-    """Give the variance of a share of right answers."""
+    """Return the variance of a share of right answers."""
     share = (score.accuracy * score.clips + 1) / (score.clips + 2)
     return share * (1 - share) / score.clips

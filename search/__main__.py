@@ -160,7 +160,7 @@ def resume(study: str | None, results: Path, address: str | None, workers: int |
 @json_option
 @click.option("--html", type=path_type, help="File of a page with plots. [default: none]")
 def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any) -> None:
-    """Say what a search would find, before any training: what fits the budget, which limit binds, how long it takes.
+    """Describe a search before any training: what fits the budget, which limit binds, how long it takes.
 
     With DATA a few steps of training are timed. Exits with 1 if nothing fits.
     """
@@ -205,7 +205,7 @@ def _run(go: Callable[[], object], folder: StudyFolder) -> None:
 @results_option
 @json_option
 def status(study: str | None, results: Path, as_json: bool) -> None:
-    """Say how STUDY stands: trials by state, why configurations were rejected, whether a search runs."""
+    """Describe how STUDY stands: trials by state, why configurations were rejected, whether a search runs."""
     folder = find_study(results, study)
     is_locked = folder.is_locked()
     record = folder.open()

@@ -28,7 +28,7 @@ class _Reversal(torch.autograd.Function):
 
 
 def reverse(z: Tensor, strength: Tensor | float) -> Tensor:
-    """Give `z` itself; on the way back its gradient is multiplied by -`strength`.
+    """Return `z` itself; on the way back its gradient is multiplied by -`strength`.
 
     What follows learns to lower its loss, and what comes before learns to raise it.
 
@@ -41,7 +41,7 @@ def reverse(z: Tensor, strength: Tensor | float) -> Tensor:
 
 
 def reversal_strength(progress: float) -> float:
-    """Give the strength of the reversal at `progress`, the share of the training's steps that are done: 0 to nearly 1.
+    """Return the reversal's strength at `progress`, the share of the training's steps that are done: 0 to nearly 1.
 
     Raises:
         ValueError: `progress` is not in 0 to 1.

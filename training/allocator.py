@@ -16,7 +16,7 @@ _TUNABLES = "GLIBC_TUNABLES"
 
 
 def huge_pages() -> dict[str, str]:
-    """Give what the environment of a process must say when it starts: memory in pages of 2 MiB, where there are any."""
+    """Return what a process's environment must say when it starts: memory in pages of 2 MiB, where there are any."""
     given = os.environ.get(_TUNABLES)
     ours = "glibc.malloc.hugetlb=1"
     return {_TUNABLES: ours if given is None else f"{given}:{ours}"}

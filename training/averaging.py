@@ -84,7 +84,7 @@ class Average:
             _put(state, before)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Give all that a checkpoint must hold, by name."""
+        """Return all that a checkpoint must hold, by name."""
         values = {VALUE + name: value.contiguous() for name, value in self._values.items()}
         return {NUM_UPDATES: torch.tensor(self.num_updates), **values}
 
@@ -107,7 +107,7 @@ def _put(into: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
 
 @torch.no_grad()
 def reestimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Give each batch norm the mean and the variance of what it hears now, over all batches.
+    """Return each batch norm the mean and the variance of what it hears now, over all batches.
 
     A mean of weights was never trained, so nothing was running while it heard anything. Each batch counts by its
     clips, its variance is the unbiased one, and all but the batch norms is in eval mode: a dropout that is not there

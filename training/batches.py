@@ -111,7 +111,7 @@ class Batches:
             self._place[material.scenes.train] = np.arange(len(material.scenes.train))
 
     def batch(self, rows: Rows, others: Rows | None = None) -> Batch:
-        """Give the clips at `rows` as they are heard this time.
+        """Return the clips at `rows` as they are heard this time.
 
         Args:
             rows: Of `self.rows`.

@@ -93,7 +93,7 @@ class Checkpoint:
         return record
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """Give the tensors of one part, by their names in it; none where there is no such part."""
+        """Return the tensors of one part, by their names in it; none where there is no such part."""
         return part_of(self.tensors, name)
 
     def restore_network(self, network: nn.Module) -> None:
@@ -146,13 +146,13 @@ def load_checkpoint(path: Path, network: nn.Module, optimizer: optim.Optimizer |
 
 
 def part_of(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
-    """Give the tensors of one part, by their names in it."""
+    """Return the tensors of one part, by their names in it."""
     head = f"{part}."
     return {name.removeprefix(head): value for name, value in tensors.items() if name.startswith(head)}
 
 
 def _lay_out(optimizer: optim.Optimizer) -> None:
-    """Give what an optimizer knows of each weight the weight's own order in memory: a fused step relies on it."""
+    """Return what an optimizer knows of each weight the weight's own order in memory: a fused step relies on it."""
     for weight, state in optimizer.state.items():
         for name, value in state.items():
             if value.shape == weight.shape:

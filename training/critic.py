@@ -42,7 +42,7 @@ def critic_loss(
     strength: Tensor | float,
     draws: Tensor | None = None,
 ) -> Tensor:
-    """Give the loss that the critic and, behind the reversal, the features go down; in fp32, outside of autocast.
+    """Return the loss that the critic and, behind the reversal, the features go down; in fp32, outside of autocast.
 
     It is the mean score of the other devices' clips minus that of device a's, plus the weighted penalty: the critic
     makes the distance between the two means large, the features make it small. Mixed clips count on both sides by their
@@ -68,7 +68,7 @@ def critic_loss(
 
 
 def gradient_penalty(critic: nn.Module, z: Tensor, source: Tensor, draws: Tensor) -> Tensor:
-    """Give the mean of (|gradient| - 1)^2 of the score, at points between device a's features and the others'.
+    """Return the mean of (|gradient| - 1)^2 of the score, at points between device a's features and the others'.
 
     Each of B points lies on the line from a random clip of device a to a random clip of the others; a mixed clip is
     drawn for either side as often as its share is large. Only the critic gets a gradient.
@@ -94,7 +94,7 @@ def _weights(shares: Tensor) -> Tensor:
 
 
 def _drawn(shares: Tensor, draws: Tensor) -> Tensor:
-    """Give the index of a clip for each draw (B,), each clip as likely as its share is large."""
+    """Return the index of a clip for each draw (B,), each clip as likely as its share is large."""
     reached = shares.cumsum(0)
     # A draw of 0 is a clip's whose share is over 0, and what rounding adds to the last draws stays in the batch.
     return torch.searchsorted(reached, draws * reached[-1], right=True).clamp_max(len(shares) - 1)

@@ -36,7 +36,7 @@ class DeviceNet(nn.Module):
 
 
 def perturbed(x: Tensor, loss: Tensor, step: float) -> Tensor:
-    """Give x + step x gradient of the summed loss with respect to x, detached.
+    """Return x + step x gradient of the summed loss with respect to x, detached.
 
     The gradients of a batch are scaled together, to a root mean square of `GRADIENT_RMS`: a clip whose loss rises more
     steeply is moved farther than its neighbours, and a step means the same to every network.

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 def teacher_probabilities(logits: Tensor, temperature: float) -> Tensor:
-    """Give the softmax of a teacher's logits (B, K) over the temperature, in fp32.
+    """Return the softmax of a teacher's logits (B, K) over the temperature, in fp32.
 
     Raises:
         ValueError: A temperature that is not above 0.
@@ -24,7 +24,7 @@ def teacher_probabilities(logits: Tensor, temperature: float) -> Tensor:
 
 
 def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Give the mean over clips of the sum over classes of t (log t - log p): how far p is from the teacher's t.
+    """Return the mean over clips of the sum over classes of t (log t - log p): how far p is from the teacher's t.
 
     Args:
         logits: Of the network that learns, (B, K), of any precision; p is the softmax of them over the temperature.

@@ -23,7 +23,7 @@ def at_rest(network: nn.Module) -> Iterator[None]:
 
 
 def silent_clip(network: nn.Module, shape: Sequence[int]) -> Tensor:
-    """Give a clip (1, C, F, T) of zeros, on the network's device and in its precision.
+    """Return a clip (1, C, F, T) of zeros, on the network's device and in its precision.
 
     Args:
         network: Has parameters.

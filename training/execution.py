@@ -41,7 +41,7 @@ class Execution:
         return ", ".join([*parts, "CUDA graph"] if self.graphed else parts)
 
     def to_dict(self) -> dict[str, bool]:
-        """Give it as JSON can hold it."""
+        """Return it as JSON can hold it."""
         return asdict(self)
 
 
@@ -49,7 +49,7 @@ PLAIN = Execution()
 
 
 def candidates(device: torch.device) -> list[Execution]:
-    """Give the ways that are worth timing on a device, the plain one first."""
+    """Return the ways that are worth timing on a device, the plain one first."""
     on_gpu = device.type == "cuda"
     precisions = [False, True] if has_bf16(device) else [False]
     ways = [Execution(channels_last=last, bf16=bf16, graphed=on_gpu) for bf16 in precisions for last in (False, True)]

@@ -51,11 +51,11 @@ class Hearing:
 
     @classmethod
     def of(cls, recipe: Recipe, correction: SpectrumCorrection | None) -> "Hearing":
-        """Give the hearing of a recipe's network."""
+        """Return the hearing of a recipe's network."""
         return cls(correction, recipe.test_copies, recipe.roll_s, recipe.shift_frames)
 
     def shifts(self, front_end: FrontEndConfig) -> list[Shift]:
-        """Give the shift of each copy; where there are no copies the clip as it is."""
+        """Return the shift of each copy; where there are no copies the clip as it is."""
         if not self.copies:
             return [UNSHIFTED]
         generator = torch.Generator().manual_seed(COPIES_SEED)
@@ -83,7 +83,7 @@ class Hearing:
         return spectrograms
 
     def mean(self, front_end: FrontEndConfig, answer: Callable[[Shift], Tensor]) -> Tensor:
-        """Give the logarithm of the mean over the copies of the probabilities whose logits `answer` gives: (B, K)."""
+        """Return the logarithm of the mean over the copies of the probabilities whose logits `answer` gives: (B, K)."""
         answers = [answer(shift).log_softmax(dim=1) for shift in self.shifts(front_end)]
         return answers[0] if len(answers) == 1 else torch.stack(answers).logsumexp(0) - math.log(len(answers))
 

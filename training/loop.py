@@ -130,11 +130,11 @@ class TrainingRun:
         return result
 
     def _hearing_after(self, epoch: int) -> Hearing:
-        """Give how the network is asked: copies of clips cost as much again, so only when it is trained."""
+        """Return how the network is asked: copies of clips cost as much again, so only when it is trained."""
         return self.hearing if epoch == self.recipe.epochs else replace(self.hearing, copies=0)
 
     def _spectrograms(self) -> Iterator[Tensor]:
-        """Give every training clip as training hears it."""
+        """Return every training clip as training hears it."""
         for rows, others in self._order():
             yield self.batches.batch(rows, others).x
 
@@ -166,7 +166,7 @@ class TrainingRun:
         return float(values.mean())
 
     def _order(self) -> Iterator[tuple[Rows, Rows | None]]:
-        """Give an epoch's batches, and for each a second one where the recipe mixes two."""
+        """Return an epoch's batches, and for each a second one where the recipe mixes two."""
         rows = batched(self._shuffled(), self.recipe.batch_size)
         between = self.recipe.mixup_alpha > 0 and self.recipe.mixup_between
         others = batched(self._shuffled(), self.recipe.batch_size) if between else [None] * len(rows)

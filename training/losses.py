@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 def scene_losses(logits: Tensor, targets: Tensor, smoothing: float = 0.0, focal_gamma: float = 0.0) -> Tensor:
-    """Give the loss of each clip, (B,), in fp32: the sum over classes k of targets[k] (1 - p[k])^gamma (-log p[k]).
+    """Return the loss of each clip, (B,), in fp32: the sum over classes k of targets[k] (1 - p[k])^gamma (-log p[k]).
 
     It is linear in the targets, so a mixture of two clips' targets has the mixture of their losses.
 
@@ -32,5 +32,5 @@ def scene_losses(logits: Tensor, targets: Tensor, smoothing: float = 0.0, focal_
 
 
 def scene_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0, focal_gamma: float = 0.0) -> Tensor:
-    """Give the mean over the clips of `scene_losses`."""
+    """Return the mean over the clips of `scene_losses`."""
     return scene_losses(logits, targets, smoothing, focal_gamma).mean()

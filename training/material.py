@@ -68,7 +68,7 @@ class Material:
         return 0 if self.responses is None else len(self.responses.names)
 
     def is_recorded(self, rows: np.ndarray) -> npt.NDArray[np.bool_]:
-        """Say which of the clips at `rows` are plain recordings."""
+        """Describe which of the clips at `rows` are plain recordings."""
         if RECORDING_DEVICE not in self.scenes.devices:
             return np.zeros(len(rows), np.bool_)
         recorded: npt.NDArray[np.bool_] = self.scenes.device_index[rows] == self.scenes.devices.index(RECORDING_DEVICE)
@@ -84,7 +84,7 @@ class Material:
         return fit_correction(self.scenes, self.store, self.front_end)
 
     def gains(self, correction: SpectrumCorrection, rows: np.ndarray, device: torch.device) -> Tensor:
-        """Give the gain of each mel bin for the clips at `rows`, by their device: (B, F)."""
+        """Return the gain of each mel bin for the clips at `rows`, by their device: (B, F)."""
         of_devices = correction.of(self.scenes.devices)
         return send(of_devices[torch.from_numpy(self.scenes.device_index[rows])], device)
 
@@ -115,7 +115,7 @@ class Material:
         return {}
 
     def _evaluation(self, device: torch.device, hearing: Hearing, shift: Shift) -> Iterable[Tensor]:
-        """Give the evaluation clips as a network hears them, batch by batch; kept where they find room."""
+        """Return the evaluation clips as a network hears them, batch by batch; kept where they find room."""
         kept = self._kept_evaluation.get((device, hearing.correction))
         if kept is not None and not hearing.copies:
             return kept
@@ -132,7 +132,7 @@ class Material:
 
     @torch.inference_mode()
     def answers(self, network: torch.nn.Module, device: torch.device, hearing: Hearing = PLAINLY) -> Tensor:
-        """Give the logarithms of the probabilities of the evaluation clips, (their number, K), on the CPU, in fp32.
+        """Return the logarithms of the probabilities of the evaluation clips, (their number, K), on the CPU, in fp32.
 
         The network is left in eval mode.
         """

@@ -208,7 +208,7 @@ METHODS: dict[str, Method] = {
 
 
 def why_not(one: str, other: str) -> str:
-    """Say why two methods cannot be had together; nothing if they can.
+    """Return why two methods cannot be had together; nothing if they can.
 
     >>> why_not("rsc", "mixup")
     ''
@@ -227,7 +227,7 @@ def why_not(one: str, other: str) -> str:
 
 
 def searched(name: str) -> str:
-    """Give the space that varies a method's first field beside an architecture.
+    """Return the space that varies a method's first field beside an architecture.
 
     >>> searched("rsc"), searched("frequency_mask")
     ('rsc', 'spec_augment; varied by default')
@@ -238,7 +238,7 @@ def searched(name: str) -> str:
 
 
 def refused_pairs() -> dict[tuple[str, str], str]:
-    """Give every pair of methods that cannot be had together, with the reason."""
+    """Return every pair of methods that cannot be had together, with the reason."""
     reasons = {pair: why_not(*pair) for pair in combinations(METHODS, 2)}
     return {pair: reason for pair, reason in reasons.items() if reason}
 

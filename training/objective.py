@@ -63,7 +63,7 @@ class Objective:
         self.is_recordable = not (self.companions or self.masks or self.works_on_features)
 
     def __call__(self, batch: Batch, *, bf16: bool) -> Tensor:
-        """Give the loss of a batch, of no axes.
+        """Return the loss of a batch, of no axes.
 
         Args:
             batch: What the network hears.
@@ -84,7 +84,7 @@ class Objective:
         return (1 - share) * (scene + of_devices.mean()) + share * (scene_there + device_there)
 
     def _scene(self, batch: Batch, bf16: bool) -> tuple[Tensor, Tensor]:
-        """Give all of the loss but what cross-gradient training adds, and the scene loss of each clip, (B,)."""
+        """Return all of the loss but what cross-gradient training adds, and the scene loss of each clip, (B,)."""
         recipe = self.recipe
         masked = (
             nullcontext() if self.masks is None else self.masks.active(recipe.mixture_mask_share, recipe.mixture_mask_p)

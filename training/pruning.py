@@ -27,7 +27,7 @@ ROUNDING = 1e-9  # of a share times the epochs: 0.7 of 10 are 7
 
 
 def stored_tensors(network: nn.Module) -> Iterator[Tensor]:
-    """Give all that is stored of a network: its parameters, and the running mean and variance of every batch norm."""
+    """Return all that is stored of a network: its parameters, and the running mean and variance of every batch norm."""
     yield from network.parameters()
     for name, buffer in network.named_buffers():
         if name.rpartition(".")[2] in RUNNING:
@@ -118,7 +118,7 @@ class Pruner:
         self._num_left = min(prune_to - others, self._num_weights)
 
     def num_left(self, epoch: int) -> int:
-        """Give how many of the weights that may go are left after an epoch, counted from 1; 0: before the first."""
+        """Return how many of the weights that may go are left after an epoch, counted from 1; 0: before the first."""
         done = min(epoch, self.last_epoch) / self.last_epoch
         if done == 1 or not self._num_weights:
             return self._num_left
@@ -158,7 +158,7 @@ class Pruner:
             torch._foreach_mul_(list(self._weights.values()), list(self._masks.values()))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Give all that a checkpoint must hold: by weight, 1 where it is left and 0 where it was taken out."""
+        """Return all that a checkpoint must hold: by weight, 1 where it is left and 0 where it was taken out."""
         return {name: mask.to(torch.uint8).contiguous() for name, mask in self._masks.items()}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
@@ -172,7 +172,7 @@ class Pruner:
 
 
 def least_kept(num_weights: int) -> int:
-    """Give how many weights of a layer are never pruned: the most that are less than 1 %, and at least one.
+    """Return how many weights of a layer are never pruned: the most that are less than 1 %, and at least one.
 
     >>> [least_kept(num_weights) for num_weights in (1, 100, 101, 200, 201, 10_000)]
     [1, 1, 1, 1, 2, 99]

@@ -64,7 +64,7 @@ def quantized_weight(weight: Tensor, factor: Tensor | None = None) -> tuple[Tens
 
 
 def rounded_weight(weight: Tensor, factor: Tensor | None = None) -> Tensor:
-    """Give a layer's weight as `quantized_weight` stores it, with the batch norm taken out again.
+    """Return a layer's weight as `quantized_weight` stores it, with the batch norm taken out again.
 
     A channel that its batch norm multiplies with zero is rounded as if there were none: it is not heard.
     """
@@ -77,7 +77,7 @@ def rounded_weight(weight: Tensor, factor: Tensor | None = None) -> Tensor:
 
 
 def activation_scale(span: Tensor) -> tuple[Tensor, Tensor]:
-    """Give s and z of `span` (2,), the lowest and the highest value heard: two numbers, the second a whole one."""
+    """Return s and z of `span` (2,), the lowest and the highest value heard: two numbers, the second a whole one."""
     low, high = span[0].clamp(max=0), span[1].clamp(min=0)
     scale = _positive((high - low) / (HIGHEST - LOWEST))
     return scale, LOWEST - torch.round(low / scale)
@@ -181,7 +181,7 @@ class Quantizer:
 
     @torch.no_grad()
     def _span(self, name: str, x: Tensor, is_training: bool) -> Tensor:
-        """Give the range of what a layer hears, (2,), in training with what it hears now."""
+        """Return the range of what a layer hears, (2,), in training with what it hears now."""
         span = self._spans[name] = self._spans[name].to(x.device)
         if is_training and not (is_kept(self._network) and name in self._heard):
             now = torch.stack(torch.aminmax(x.float()))
@@ -193,7 +193,7 @@ class Quantizer:
 
     @torch.no_grad()
     def _factor(self, name: str) -> Tensor | None:
-        """Give what the batch norm folded into a layer multiplies its output channels with, if there is one."""
+        """Return what the batch norm folded into a layer multiplies its output channels with, if there is one."""
         norm = self.norms.get(name)
         if norm is None or norm.running_var is None:
             return None
@@ -202,11 +202,11 @@ class Quantizer:
 
     @torch.no_grad()
     def weights(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Give each layer's weight as a device stores it, with its batch norm folded in: see `quantized_weight`."""
+        """Return each layer's weight as a device stores it, with its batch norm folded in: see `quantized_weight`."""
         return {name: quantized_weight(heard_weight(layer), self._factor(name)) for name, layer in self.layers.items()}
 
     def tensors(self) -> dict[str, Tensor]:
-        """Give all that a checkpoint or an export must hold: the range (2,) of each layer, by its name.
+        """Return all that a checkpoint or an export must hold: the range (2,) of each layer, by its name.
 
         One that has heard nothing yet has no numbers in it.
         """
@@ -229,7 +229,7 @@ def _bring_back(layer: nn.Module, *_: object) -> None:
 
 
 def heard_weight(layer: Any) -> Tensor:
-    """Give the weight that a layer computes with."""
+    """Return the weight that a layer computes with."""
     weight: Tensor = layer.effective_weight() if hasattr(layer, "effective_weight") else layer.weight
     return weight
 

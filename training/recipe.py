@@ -153,7 +153,7 @@ class Recipe:
         return tuple(int(part) for part in self.restart_epochs.split(",")) if self.restart_epochs else ()
 
     def scaled(self, scale: float) -> "Recipe":
-        """Give a recipe of `scale` times the epochs, for small data: all that is told in epochs is scaled with them.
+        """Return a recipe of `scale` times the epochs, for small data: all that is told in epochs is scaled with them.
 
         What is told as a share (warm-up, plateau, pruning, quantization) is so of itself. Restarts that fall together
         become one.

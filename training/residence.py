@@ -41,7 +41,7 @@ class Residence:
             self.kept[part] = torch.from_numpy(store.read_int16(kept[part])).to(device)
 
     def waveforms(self, rows: Rows) -> Tensor:
-        """Give the clips at `rows`, which were asked for at the start: (B, S) int16 on the device."""
+        """Return the clips at `rows`, which were asked for at the start: (B, S) int16 on the device."""
         slots = self.slots[rows]
         absent = np.flatnonzero(slots < 0)
         if len(absent) == 0:
@@ -63,7 +63,7 @@ class Held:
         self._residence: Residence | None = None
 
     def get(self, store: Store, rows: Rows, device: torch.device, share: float) -> Residence:
-        """Give the residence of a store on a GPU of which this process has `share`; another one is let go of first."""
+        """Return a store's residence on a GPU of which this process has `share`; another one is let go of first."""
         if self._residence is None or self._of != (store, device):
             self._residence = None
             torch.cuda.empty_cache()
@@ -73,13 +73,13 @@ class Held:
 
 
 def clips_on(device: torch.device, share: float) -> int:
-    """Give how many bytes of clips a process may keep on a GPU of which it has `share`."""
+    """Return how many bytes of clips a process may keep on a GPU of which it has `share`."""
     free, _ = torch.cuda.mem_get_info(device)
     return int(CLIPS_SHARE * min(free, own_bytes(device, share)))
 
 
 def own_bytes(device: torch.device, share: float) -> float:
-    """Give the bytes of a GPU's memory that are a process's own."""
+    """Return the bytes of a GPU's memory that are a process's own."""
     _, total = torch.cuda.mem_get_info(device)
     return total * share
 

@@ -24,7 +24,7 @@ def rsc_mask(
     drop_f: float,
     drop_b: float,
 ) -> Tensor:
-    """Give what to multiply the features by, (B, D): 0 where a feature is muted, 1 elsewhere; no gradient flows to it.
+    """Return the features' mask, (B, D): 0 where a feature is muted, 1 elsewhere; no gradient flows to it.
 
     In each clip the features are muted whose gradient of the true class's logit is at or above the (1 - drop_f)
     quantile of that clip. The muting is kept for the clips whose probability of the true class it lowers by the

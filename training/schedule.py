@@ -7,7 +7,7 @@ from training.recipe import Recipe
 
 
 def rate_at(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Give the share of the peak learning rate at `step`, counted from 0: a linear rise, a plateau, a fall.
+    """Return the share of the peak learning rate at `step`, counted from 0: a linear rise, a plateau, a fall.
 
     The fall is half a cosine or a line; `final_share` is where it leads, which the step after the last would reach.
     Restarts divide the run into segments. Each is a plateau and a fall of its own, the first with a warm-up before, and

@@ -101,7 +101,7 @@ def time_ways(
 
 
 def fastest(clips_per_s: Mapping[Execution, float]) -> tuple[Execution, float]:
-    """Give the way with the most clips a second, and how many; bf16 must be faster by `BF16_MARGIN` to be worth it.
+    """Return the way with the most clips a second, and how many; bf16 must be faster by `BF16_MARGIN` to be worth it.
 
     >>> ways = {PLAIN: 100.0, Execution(channels_last=True): 120.0, Execution(bf16=True): 125.0}
     >>> print(*fastest(ways))
@@ -113,7 +113,7 @@ def fastest(clips_per_s: Mapping[Execution, float]) -> tuple[Execution, float]:
 
 
 def clips_per_s_together(timings: Iterable[Timing]) -> float:
-    """Give what several runs did together, in the time in which all of them ran.
+    """Return what several runs did together, in the time in which all of them ran.
 
     >>> slow, quick = Timing(10, [(0.0, 2.0), (2.0, 4.0)]), Timing(10, [(1.0, 2.0), (2.0, 3.0)])
     >>> clips_per_s_together([slow, quick])

@@ -56,7 +56,7 @@ def teacher_logits(
     device: torch.device,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Give the mean logits of some teachers on the training clips: (N, K), in the order of `scenes.train`.
+    """Return the mean logits of some teachers on the training clips: (N, K), in the order of `scenes.train`.
 
     They are read where they were worked out before; else they are worked out and kept. Processes that ask at once
     share them: the first works them out, the others wait.

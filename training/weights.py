@@ -86,11 +86,11 @@ class Weights:
                 yield
 
     def answering(self) -> dict[str, Mapping[str, Tensor]]:
-        """Give what the network needs beside its weights to answer as it was measured, by part."""
+        """Return what the network needs beside its weights to answer as it was measured, by part."""
         return {QUANTIZATION: self.quantizer.tensors()} if self.quantizer else {}
 
     def tensors(self) -> dict[str, Mapping[str, Tensor]]:
-        """Give what a run needs to be taken up, by part."""
+        """Return what a run needs to be taken up, by part."""
         average = self.ema or self.swa
         parts = {AVERAGE: average.tensors()} if average else {}
         return parts | ({PRUNING: self.pruner.tensors()} if self.pruner else {}) | self.answering()

@@ -13,7 +13,7 @@ SPREAD_FLOOR = 1e-3
 
 
 def mix_style(x: Tensor, p: float, alpha: float) -> Tensor:
-    """Give each clip a blend of its own and another clip's colour.
+    """Return each clip a blend of its own and another clip's colour.
 
     The colour is the mean and the standard deviation of each frequency bin over channels and time.
     The share of the own colour is drawn for each clip from Beta(alpha, alpha).

@@ -114,7 +114,7 @@ def _is_pickle(path: Path) -> bool:
 
 
 def describe_files(folder: Path, names: Iterable[str], stored: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Give the checksum and the size of each file, and what it stores where that is known."""
+    """Return the checksum and the size of each file, and what it stores where that is known."""
     return {
         name: {
             "sha256": file_digest(folder / name),

@@ -112,7 +112,7 @@ class Listener:
 
 
 def _gains(export: Export, device: str) -> Tensor:
-    """Give the gains of a device: (1, F)."""
+    """Return the gains of a device: (1, F)."""
     correction = export.hearing.correction
     if export.is_pipeline:
         raise ExportError(f"{export.file} hears every device as one that it does not know: leave the device out")

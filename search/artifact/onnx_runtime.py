@@ -146,7 +146,7 @@ def _require_sound(model: ModelProto, path: Path) -> None:
 
 
 def stored_tensors(model: ModelProto) -> Iterator[tuple[str, TensorProto]]:
-    """Give every tensor that a file without subgraphs holds, by the name that its nodes use."""
+    """Return every tensor that a file without subgraphs holds, by the name that its nodes use."""
     for tensor in model.graph.initializer:
         yield tensor.name, tensor
     for node in model.graph.node:

@@ -107,7 +107,7 @@ def read_export(folder: Path) -> Export:
 
 
 def read_hearing(folder: Path, config: TrialConfig) -> Hearing:
-    """Give how the network of a folder hears.
+    """Return how the network of a folder hears.
 
     Raises:
         CheckpointError: It corrects the spectrum, and the devices' gains are missing or broken.

@@ -64,7 +64,7 @@ class Stored:
     tensors: tuple[StoredTensor, ...]
 
     def bytes_of(self, *kinds: str) -> int:
-        """Give the bytes of all tensors of some kinds."""
+        """Return the bytes of all tensors of some kinds."""
         return sum(each.num_bytes for each in self.tensors if each.kind in kinds)
 
     @property
@@ -132,7 +132,7 @@ class Stored:
         return dict(sorted(found.items()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the sums, and every tensor, as JSON can hold it."""
+        """Return the sums, and every tensor, as JSON can hold it."""
         return {
             "weight_bytes": self.weight_bytes,
             "bias_bytes": self.bias_bytes,

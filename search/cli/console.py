@@ -14,7 +14,7 @@ err = Console(stderr=True, width=None if sys.stderr.isatty() else 200, highlight
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Say what went wrong, and exit.
+    """Describe what went wrong, and exit.
 
     Args:
         message: In a sentence.

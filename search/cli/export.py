@@ -128,7 +128,7 @@ def _export(
 
 
 def told(certificate: Mapping[str, Any]) -> list[str]:
-    """Say what an export is: how well its files do, what it costs, and whether it fits."""
+    """Describe what an export is: how well its files do, what it costs, and whether it fits."""
     cost, chosen, budget = certificate["cost"], certificate["validation"], certificate["budget"]
     before = f" ({chosen['macro_accuracy']:.3f} on the validation clips that it was chosen by)" if chosen else ""
     counts = f"{cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), {cost['params']:,} parameters"

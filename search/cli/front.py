@@ -76,7 +76,7 @@ def _chosen(table: pd.DataFrame, folder: StudyFolder, *, every: bool, rank: str 
 
 
 def ranked(table: pd.DataFrame, rank: str, study: str) -> pd.DataFrame:
-    """Give the fully trained rows that fit as an edition of the challenge ranks them, the best first.
+    """Return the fully trained rows that fit as an edition of the challenge ranks them, the best first.
 
     Args:
         table: As of `trials_table`.
@@ -152,7 +152,7 @@ def _lines(
 
 
 def _apart(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
-    """Say what is not on the front for being trained in part, or for being over the budget."""
+    """Describe what is not on the front for being trained in part, or for being over the budget."""
     settings = folder.settings()
     goal = GOALS[first_quality(settings.objectives)]
     partial = table[table["state"].isin(("running", "waiting", "interrupted", "stopped")) & (table["epoch"] > 0)]

@@ -78,7 +78,7 @@ def _notes(kept: "Variant", epochs: int) -> list[str]:
 
 
 def comparison_lines(comparison: "Comparison") -> list[list[str]]:
-    """Give a line for each variant, after their head."""
+    """Return a line for each variant, after their head."""
     head = [
         "variant", "fp32 layers", "macro accuracy", "points lost", "log loss", "other class", "weights",
         "with biases, norms", "scales", "file",

@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def counted(count: int, noun: str) -> str:
-    """Say how many.
+    """Describe how many.
 
     >>> counted(1, "seed"), counted(2_400, "seed")
     ('1 seed', '2,400 seeds')
@@ -17,7 +17,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def look_up(kind: str, name: str, known: Mapping[str, T]) -> T:
-    """Give what is known by `name`.
+    """Return what is known by `name`.
 
     Raises:
         ValueError: There is no such `kind`; the nearest is named.
@@ -28,7 +28,7 @@ def look_up(kind: str, name: str, known: Mapping[str, T]) -> T:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Say that `name` is no `kind`, with the nearest of the `known` names, or all of them where none is near.
+    """Describe that `name` is no `kind`, with the nearest of the `known` names, or all of them where none is near.
 
     >>> unknown("space", "isotropci", ["cp_mobile", "isotropic"])
     "unknown space 'isotropci'; did you mean 'isotropic'?"

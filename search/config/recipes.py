@@ -42,7 +42,7 @@ class NamedRecipe:
         return Recipe(**self.values)
 
     def describe(self) -> dict[str, Any]:
-        """Give all that is known of it, as JSON can hold it."""
+        """Return all that is known of it, as JSON can hold it."""
         return {**asdict(self), "values": dict(self.values), "epochs": self.recipe.epochs}
 
 
@@ -157,7 +157,7 @@ def find_recipe(name: str) -> NamedRecipe:
 
 
 def recipe_of(architecture: str) -> NamedRecipe:
-    """Give the recipe of the report that an architecture is from; without one, the default.
+    """Return the recipe of the report that an architecture is from; without one, the default.
 
     >>> recipe_of("sep_cnn").name, recipe_of("cp_mobile").name
     ('sep_cnn', 'isotropic')
@@ -167,7 +167,7 @@ def recipe_of(architecture: str) -> NamedRecipe:
 
 
 def values_held(recipe: Recipe, epochs: int) -> dict[str, Any]:
-    """Give what a recipe holds of a training of so many epochs: what it tells in epochs is scaled to them.
+    """Return what a recipe holds of a training of so many epochs: what it tells in epochs is scaled to them.
 
     >>> values_held(RECIPES["bc_resnet"].recipe, 20)["restart_epochs"]
     '1,2,3,6,13'

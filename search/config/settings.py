@@ -132,7 +132,7 @@ class SearchSettings:
         return not self.members or (whole and self.train and self.trials % len(self.members) == 0)
 
     def limits(self) -> Budget:
-        """Give the budget as limits.
+        """Return the budget as limits.
 
         Raises:
             ValueError: It names no budget and describes none.
@@ -216,7 +216,7 @@ def is_space_file(space: str) -> bool:
 
 
 def spelled(value: Any) -> Any:
-    """Give the number that a text spells, and any other value as it is: YAML 1.1 takes 1e-3 for a text."""
+    """Return the number that a text spells, and any other value as it is: YAML 1.1 takes 1e-3 for a text."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -232,7 +232,7 @@ def _is_number(value: object) -> bool:
 
 
 def _wrong_goals(names: Sequence[str]) -> list[str]:
-    """Say what is wrong with the names of objectives."""
+    """Describe what is wrong with the names of objectives."""
     wrong = [unknown("objective", name, GOALS) for name in names if name not in GOALS]
     if wrong:
         return wrong

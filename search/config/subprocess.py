@@ -8,11 +8,11 @@ import search
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """Give a command that runs a module of this program, and looks for modules nowhere else."""
+    """Return a command that runs a module of this program, and looks for modules nowhere else."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def environment() -> dict[str, str]:
-    """Give the environment in which `module_command` finds this program."""
+    """Return the environment in which `module_command` finds this program."""
     root = str(Path(search.__file__).parent.parent)
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}

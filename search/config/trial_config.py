@@ -80,7 +80,7 @@ class TrialConfig:
         return cls.from_values(str(values.pop("architecture", "")), values)
 
     def to_dict(self) -> dict[str, Value]:
-        """Give every field, flat, as JSON and YAML can hold it."""
+        """Return every field, flat, as JSON and YAML can hold it."""
         return {
             "architecture": self.architecture,
             "front_end": self.front_end,
@@ -114,7 +114,7 @@ def find_architecture(name: str) -> Architecture:
 
 
 def heard_sizes(config: type, front_end: str) -> dict[str, int]:
-    """Give the fields of an architecture's config that the front end decides."""
+    """Return the fields of an architecture's config that the front end decides."""
     channels, mel_bins, _ = FRONT_ENDS[front_end].shape()
     return {
         name: value
@@ -124,7 +124,7 @@ def heard_sizes(config: type, front_end: str) -> dict[str, int]:
 
 
 def field_types(config: type) -> dict[str, type]:
-    """Give the name and the type of every field of a flat config."""
+    """Return the name and the type of every field of a flat config."""
     return {field.name: field.type for field in fields(config) if isinstance(field.type, type)}
 
 

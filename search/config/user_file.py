@@ -13,7 +13,7 @@ class UserFileError(ValueError):
 
 
 def file_digest(path: Path) -> str:
-    """Give the SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -67,7 +67,7 @@ def warm_up(shared: Shared) -> None:
 
 
 def _frame() -> html.Div:
-    """Give what all views stand in."""
+    """Return what all views stand in."""
     return html.Div(
         [
             dcc.Location(id="address", refresh=False),
@@ -161,7 +161,7 @@ def _open_views(app: dash.Dash, shared: Shared) -> None:
 
 
 def _stores(address: Address, version: str, query: Mapping[str, Any], title: str = "") -> list[dcc.Store]:
-    """Give what the page knows of itself."""
+    """Return what the page knows of itself."""
     return [
         dcc.Store(id="query", data=dict(query) or {"path": address.path, "search": "", "theme": "", "kept": {}}),
         dcc.Store(id="version", data=version),

@@ -59,7 +59,7 @@ class Exports:
             return self._known[folder.path, number]
 
     def find(self, folder: StudyFolder, number: int) -> Export | None:
-        """Give how the export of a trial stands, if one was begun."""
+        """Return how the export of a trial stands, if one was begun."""
         return self._known.get((folder.path, number))
 
     def state(self, folder: StudyFolder, number: int) -> str:
@@ -102,7 +102,7 @@ class Exports:
 
 
 def export_command(folder: StudyFolder, number: int) -> list[str]:
-    """Give the command that exports a trial; the study's name is never taken for a flag."""
+    """Return the command that exports a trial; the study's name is never taken for a flag."""
     return module_command(
         "search", "export", "--results", str(folder.path.parent), "--trial", str(number), "--", folder.name
     )
@@ -123,7 +123,7 @@ class Defaults:
         self._lock = threading.Lock()
 
     def find(self, architecture: str, file: str | None) -> Mapping[str, Any] | None:
-        """Give the defaults; None while they are not known yet, nothing where they cannot be had.
+        """Return the defaults; None while they are not known yet, nothing where they cannot be had.
 
         Args:
             architecture: Its name.

@@ -23,14 +23,14 @@ def in_browser(app: dash.Dash, function: str, *parts: Any, **more: Any) -> None:
 
 
 def aria(**names: str) -> dict[str, Any]:
-    """Say what an element is to those who do not see it."""
+    """Describe what an element is to those who do not see it."""
     return {f"aria-{name}": value for name, value in names.items()}
 
 
 def graph(
     name: str, figure: go.Figure, label: str, *, height: str = "26rem", least: str = "0", is_heavy: bool = False
 ) -> html.Div:
-    """Give a figure with a name for those who do not see it; one that knows its height has that.
+    """Return a figure with a name for those who do not see it; one that knows its height has that.
 
     Args:
         name: Its id.
@@ -52,7 +52,7 @@ def graph(
 def table(
     head: Sequence[str], rows: Sequence[Sequence[Any]], label: str, *, texts: Collection[str] = (), empty: str = ""
 ) -> Component:
-    """Give a table that scrolls in itself where it is wider than the page.
+    """Return a table that scrolls in itself where it is wider than the page.
 
     Args:
         head: Titles of the columns.
@@ -84,7 +84,7 @@ def table(
 
 
 def control(label: str, name: str, element: Component) -> html.Div:
-    """Give a control below its label."""
+    """Return a control below its label."""
     element.id = {"choice": name}  # type: ignore[attr-defined]
     return html.Div([html.Label(label, htmlFor=spelled_id(choice=name)), element], className="field")
 
@@ -95,7 +95,7 @@ def spelled_id(**keys: str) -> str:
 
 
 def dropdown(label: str, name: str, options: Mapping[str, str], value: str) -> html.Div:
-    """Give a choice of one out of many.
+    """Return a choice of one out of many.
 
     Args:
         label: What is chosen.
@@ -108,7 +108,7 @@ def dropdown(label: str, name: str, options: Mapping[str, str], value: str) -> h
 
 
 def radio(label: str, name: str, options: Mapping[str, str], value: str) -> html.Div:
-    """Give a choice of one out of few."""
+    """Return a choice of one out of few."""
     rows = [{"label": title, "value": option} for option, title in options.items()]
     buttons = dcc.RadioItems(rows, value, inline=True, id={"choice": name})
     return html.Div(
@@ -117,29 +117,29 @@ def radio(label: str, name: str, options: Mapping[str, str], value: str) -> html
 
 
 def switch(label: str, name: str, *, is_on: bool) -> html.Div:
-    """Give a choice of yes or no; yes is 1 in the address."""
+    """Return a choice of yes or no; yes is 1 in the address."""
     box = dcc.Checklist([{"label": label, "value": "1"}], ["1"] if is_on else [], id={"choice": name})
     return html.Div(box, className="field switch")
 
 
 def section(title: str, *children: Any, name: str = "") -> html.Section:
-    """Give a part of a page below its title."""
+    """Return a part of a page below its title."""
     return html.Section([html.H2(title), *children], className=f"card {name}".strip())
 
 
 def facts(pairs: Mapping[str, Any]) -> html.Dl:
-    """Give figures with their names."""
+    """Return figures with their names."""
     return html.Dl([html.Div([html.Dt(name), html.Dd(value)]) for name, value in pairs.items()], className="facts")
 
 
 def code(command: str) -> html.Div:
-    """Give a command to be copied."""
+    """Return a command to be copied."""
     return html.Div(
         [html.Code(command), dcc.Clipboard(content=command, title="Copy", className="copy")], className="command"
     )
 
 
 def download(shown: Shown, what: str, text: str) -> html.A:
-    """Give a link to a table as CSV."""
+    """Return a link to a table as CSV."""
     name = shown.address.study
     return html.A(text, href=f"/_csv/{quote(name, safe='')}/{what}.csv", download=f"{name}-{what}.csv")

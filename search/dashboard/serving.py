@@ -91,7 +91,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port(port: int) -> int:
-    """Give the port, or the next one that is free.
+    """Return the port, or the next one that is free.
 
     Raises:
         ValueError: None of the next ones is.

@@ -163,11 +163,11 @@ class Shared:
 
     @staticmethod
     def theme(name: str) -> Theme:
-        """Give the theme of a page."""
+        """Return the theme of a page."""
         return DARK if name == "dark" else LIGHT
 
     def version(self, address: Address) -> str:
-        """Give a text that is another whenever what an address shows has changed."""
+        """Return a text that is another whenever what an address shows has changed."""
         if address.study:
             reading = self.studies.read(address.study)
             told = "none" if reading is None else str(reading.version)

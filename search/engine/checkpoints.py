@@ -47,7 +47,7 @@ class Checkpoints:
     study: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as JSON can hold it."""
+        """Return it as JSON can hold it."""
         return asdict(self)
 
     @classmethod
@@ -61,7 +61,7 @@ class Checkpoints:
         return not is_uri(self.place)
 
     def path(self, number: int, start: int = 0) -> Path:
-        """Give the file that a trial's process writes, before `push`.
+        """Return the file that a trial's process writes, before `push`.
 
         Args:
             number: Of the trial.
@@ -73,7 +73,7 @@ class Checkpoints:
         return _scratch() / sha256(f"{self.place}\n{self.study}".encode()).hexdigest()[:16] / name
 
     def fetch(self, number: int, start: int = 0) -> Path | None:
-        """Give a file that holds what was pushed last, to be read; None where nothing was.
+        """Return a file that holds what was pushed last, to be read; None where nothing was.
 
         Raises:
             CheckpointsError: The place cannot be read.
@@ -242,7 +242,7 @@ class Checkpoints:
 
 
 def study_checkpoints(folder: StudyFolder, settings: SearchSettings) -> Checkpoints:
-    """Give the checkpoints of a study: in its folder, unless its settings name another place."""
+    """Return the checkpoints of a study: in its folder, unless its settings name another place."""
     if settings.checkpoints is None:
         return Checkpoints(str(folder.path.absolute()))
     return Checkpoints(settings.checkpoints, folder.name)
@@ -254,7 +254,7 @@ def is_uri(place: str) -> bool:
 
 
 def _open(uri: str) -> tuple[FileSystem, str]:
-    """Give a URI's filesystem, and the path in it: pyarrow's own, or else fsspec's."""
+    """Return a URI's filesystem, and the path in it: pyarrow's own, or else fsspec's."""
     try:
         filesystem, path = FileSystem.from_uri(uri)
     except ValueError as error:
@@ -269,7 +269,7 @@ def _open(uri: str) -> tuple[FileSystem, str]:
 
 @lru_cache(maxsize=1)
 def _scratch() -> Path:
-    """Give this process's own folder for checkpoints on their way."""
+    """Return this process's own folder for checkpoints on their way."""
     stack = ExitStack()
     folder = stack.enter_context(private_folder("sf-checkpoints-"))
     atexit.register(stack.close)

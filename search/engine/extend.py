@@ -36,7 +36,7 @@ class Extended:
 
 
 def new_settings(settings: SearchSettings, changes: Mapping[str, Any], source: str) -> SearchSettings:
-    """Give the settings of an extended study.
+    """Return the settings of an extended study.
 
     Args:
         settings: As they are.
@@ -80,7 +80,7 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
     Raises:
         ValueError: The study is in use, or the change cannot be made; nothing is changed by then.
     """
-    from search.optimizer.trial_store import make_record  # noqa: PLC0415
+    from search.optimizer.trial_store import open_trial_store  # noqa: PLC0415
     from search.optimizer.warm_start import read_starts  # noqa: PLC0415
     from search.space.custom_architecture import use_architecture_file  # noqa: PLC0415  these take seconds
     from search.space.plan import make_plan  # noqa: PLC0415
@@ -101,7 +101,7 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
         plan = make_plan(after, len(study.user_attrs[DATA]["classes"]))
         if not after.train:
             plan = plan.fitting(plan.survey())
-            make_record(study, plan)
+            open_trial_store(study, plan)
         more = [name for name in after.start if name not in before.start]
         starts = [
             *study.user_attrs.get(STARTS, []),
@@ -131,7 +131,7 @@ def _num_trials(now: int, asked: object) -> int:
 
 
 def _ranges(now: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the ranges with changes; one that is written with its architecture takes the place of one without."""
+    """Return the ranges with changes; one that is written with its architecture takes the place of one without."""
     kept = {name: bounds for name, bounds in now.items() if not any(_mean_the_same(name, other) for other in changes)}
     return {**kept, **{name: list(bounds) for name, bounds in changes.items() if bounds is not None}}
 
@@ -146,7 +146,7 @@ def _changed(before: SearchSettings, after: SearchSettings) -> dict[str, tuple[A
 
 
 def _what_it_means(trials: Sequence[FrozenTrial], before: Budget, after: Budget) -> list[str]:
-    """Say which of the trials that there are another budget sees otherwise."""
+    """Describe which of the trials that there are another budget sees otherwise."""
     priced = [trial for trial in trials if COST in trial.user_attrs]
     lost = fit = 0
     for trial in priced:

@@ -18,7 +18,7 @@ from search.engine.resources import share_machine
 from search.engine.run import open_material, read_clips
 from search.space.custom_architecture import use_architecture_file
 from search.space.plan import Plan, make_plan
-from search.space.pricing import Survey
+from search.space.pricing import FeasibilitySurvey
 from search.space.survey_report import make_report
 from training.allocator import keep_freed_memory
 from training.execution import PLAIN, Execution
@@ -35,7 +35,7 @@ TIMED_CLIPS = 64  # of the evaluation
 
 
 def measure_time(
-    plan: Plan, surveys: Mapping[str, Survey], scenes: Scenes, *, workers: int, threads: int,
+    plan: Plan, surveys: Mapping[str, FeasibilitySurvey], scenes: Scenes, *, workers: int, threads: int,
     progress: Callable[[int, int], None], passes: float = 1.0,
 ) -> dict[str, Any]:  # fmt: skip
     """Time a few steps of a few networks that fit, and say how long the trials will take if none stops early.
@@ -94,8 +94,8 @@ def measure_time(
     }
 
 
-def _typical(found: Survey) -> Sequence[dict[str, Any]]:
-    """Give a cheap and a dear network of those that fit."""
+def _typical(found: FeasibilitySurvey) -> Sequence[dict[str, Any]]:
+    """Return a cheap and a dear network of those that fit."""
     names = list(found.branch.cost_ranges)
     priced = found.branch.pricer(names, "fp16")
     rng = np.random.default_rng(0)
@@ -120,7 +120,7 @@ def _trial_seconds(config: TrialConfig, material: Material, execution: Execution
     return config.recipe.epochs * epoch
 
 
-def look_ahead(settings: SearchSettings, console: Console) -> tuple[dict[str, Survey], dict[str, Any]]:
+def look_ahead(settings: SearchSettings, console: Console) -> tuple[dict[str, FeasibilitySurvey], dict[str, Any]]:
     """Survey a search, and time it where there are data; return the surveys and the report.
 
     Raises:

@@ -19,10 +19,10 @@ from objectives.goals import GOALS, directions, first_cost, first_quality
 from objectives.interval import mean_interval
 from search.config.messages import counted
 from search.config.trial_config import TrialConfig
-from search.optimizer.scheduler import Ledger, Proposal
-from search.optimizer.successive_halving import Level
+from search.optimizer.scheduler import Proposal, TrialScheduler
+from search.optimizer.successive_halving import Rung
 from search.space.plan import Plan
-from search.space.repeats import MemberBranch
+from search.space.repeats import RepeatSubspace
 from search.study.repeats import SEED
 from search.study.study import CONFIG, CONTINUES, num_epochs
 
@@ -76,7 +76,7 @@ class Display(Protocol):
     ) -> None: ...
 
 
-def make_display(ledger: Ledger, console: Console) -> Display:
+def make_display(ledger: TrialScheduler, console: Console) -> Display:
     """Choose by where the output goes."""
     return LiveDisplay(ledger, console) if console.is_terminal else PlainDisplay(ledger, console)
 
@@ -84,7 +84,7 @@ def make_display(ledger: Ledger, console: Console) -> Display:
 class Clock:
     """Estimates the time left from the share of the expected training that is done."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: TrialScheduler) -> None:
         self.ledger = ledger
         self.started = time.monotonic()
         trials = [trial for trial in ledger.study.get_trials(deepcopy=False) if CONFIG in trial.user_attrs]
@@ -94,19 +94,19 @@ class Clock:
         self.share_before = self.share()
 
     def note(self, number: int) -> None:
-        """Take in that a running trial finished epochs."""
+        """Record that a running trial finished epochs."""
         running = self.ledger.running[number]
         if running.proposal.continues is not None:
             self._epochs.pop(running.proposal.continues, None)
         self._epochs[number] = running.epoch
 
     def settle(self, number: int, state: str) -> None:
-        """Take in what became of a trial; the last epoch of one that is complete is told by nothing else."""
+        """Record what became of a trial; the last epoch of one that is complete is told by nothing else."""
         if state == "complete":
             self._epochs[number] = self.ledger.levels[-1].end
 
     def share(self) -> float:
-        """Give the work that is done as a share of what is expected, should as many go on as can."""
+        """Return the work that is done as a share of what is expected, should as many go on as can."""
         steps = _steps(self.ledger.levels)
         done = sum(_work(steps, epochs) for epochs in self._epochs.values())
         expected, num_trials = 0.0, self.ledger.plan.settings.trials
@@ -126,8 +126,8 @@ class Clock:
         return None if gained <= 0 else self.elapsed_s() / gained * (1 - share)
 
 
-def _steps(levels: Sequence[Level]) -> list[tuple[int, float]]:
-    """Give for each level the epochs from the level before, and the work of one: clips, as a share of the data."""
+def _steps(levels: Sequence[Rung]) -> list[tuple[int, float]]:
+    """Return for each level the epochs from the level before, and the work of one: clips, as a share of the data."""
     starts = [0, *(level.end for level in levels[:-1])]
     several = len({level.split for level in levels}) > 1
     return [
@@ -147,7 +147,7 @@ def _work(steps: Sequence[tuple[int, float]], epochs: int) -> float:
 class PlainDisplay:
     """A line for each thing that happens."""
 
-    def __init__(self, ledger: Ledger, console: Console) -> None:
+    def __init__(self, ledger: TrialScheduler, console: Console) -> None:
         self.ledger, self.console = ledger, console
         self.clock = Clock(ledger)
         self._rejected = sum(ledger.rejections.values())
@@ -166,7 +166,7 @@ class PlainDisplay:
         )
 
     def proposed(self, proposal: Proposal) -> None:
-        """Say what was rejected on the way, and what starts."""
+        """Describe what was rejected on the way, and what starts."""
         rejected = sum(self.ledger.rejections.values())
         if rejected > self._rejected:
             self._say(
@@ -181,12 +181,12 @@ class PlainDisplay:
         )
 
     def epoch_done(self, number: int) -> None:
-        """Say how far the trial is."""
+        """Describe how far the trial is."""
         self.clock.note(number)
         self._say(f"trial {number} {epoch_text(self.ledger, number)}: {quality_text(self.ledger, number)}")
 
     def ended(self, number: int, state: str) -> None:
-        """Say how the trial ended, waits or broke, and how the search stands."""
+        """Describe how the trial ended, waits or broke, and how the search stands."""
         self.clock.settle(number, state)
         left = self.clock.left_s()
         total = self.ledger.plan.settings.trials
@@ -208,7 +208,7 @@ class PlainDisplay:
 class LiveDisplay:
     """One page, redrawn in place."""
 
-    def __init__(self, ledger: Ledger, console: Console) -> None:
+    def __init__(self, ledger: TrialScheduler, console: Console) -> None:
         self.ledger, self.clock = ledger, Clock(ledger)
         self.live = Live(get_renderable=self.page, console=console, refresh_per_second=2, transient=False)
 
@@ -287,23 +287,23 @@ class LiveDisplay:
         return table
 
 
-def epoch_text(ledger: Ledger, number: int) -> str:
-    """Say how far a running trial is, and on which part of the data where there are several."""
+def epoch_text(ledger: TrialScheduler, number: int) -> str:
+    """Describe how far a running trial is, and on which part of the data where there are several."""
     running = ledger.running[number]
     several = len({level.split for level in ledger.levels}) > 1
     part = f" on {running.proposal.level.split} % of the clips" if several else ""
     return f"epoch {running.epoch}/{ledger.levels[-1].end}{part}"
 
 
-def quality_text(ledger: Ledger, number: int) -> str:
-    """Say how good a running trial is by the first objective of quality."""
+def quality_text(ledger: TrialScheduler, number: int) -> str:
+    """Describe how good a running trial is by the first objective of quality."""
     goal = GOALS[first_quality(ledger.plan.settings.objectives)]
     value = ledger.running[number].last.get(goal.name)
     return f"{goal.title} {'-' if value is None else goal.text(value)}"
 
 
-def ended_text(ledger: Ledger, number: int, state: str) -> str:
-    """Say what became of a trial whose job is over."""
+def ended_text(ledger: TrialScheduler, number: int, state: str) -> str:
+    """Describe what became of a trial whose job is over."""
     if state == "waiting":
         return "waits for a place on the next level"
     if state == "retried":
@@ -317,8 +317,8 @@ def ended_text(ledger: Ledger, number: int, state: str) -> str:
     return f"{state}{why(ledger, number)}"
 
 
-def current_front(ledger: Ledger) -> list[tuple[int, tuple[float, ...]]]:
-    """Give number and values of the front's members: the cheapest by the first cost first, or the best first."""
+def current_front(ledger: TrialScheduler) -> list[tuple[int, tuple[float, ...]]]:
+    """Return number and values of the front's members: the cheapest by the first cost first, or the best first."""
     objectives = ledger.plan.settings.objectives
     points = np.array([values for _, values in ledger.complete])
     chosen = [ledger.complete[index] for index in np.flatnonzero(non_dominated(points, directions(objectives)))]
@@ -332,8 +332,8 @@ def values_text(objectives: Sequence[str], values: Sequence[float]) -> list[str]
     return [GOALS[name].text(value) for name, value in zip(objectives, values, strict=True)]
 
 
-def mean_text(ledger: Ledger) -> str:
-    """Say what the seeds of one configuration have reached so far: the mean, and its interval from two seeds on."""
+def mean_text(ledger: TrialScheduler) -> str:
+    """Describe what one configuration's seeds have reached so far: the mean, and its interval from two seeds on."""
     if not ledger.complete:
         return "not known yet"
     if ledger.plan.settings.members:
@@ -345,38 +345,38 @@ def mean_text(ledger: Ledger) -> str:
     return f"{found.mean:.3f} ({seeds})" if found.half is None else f"{found.mean:.3f} ± {found.half:.3f} ({seeds})"
 
 
-def members_text(ledger: Ledger) -> str:
-    """Say what each member has reached so far: the mean of its seeds by the first quality."""
+def members_text(ledger: TrialScheduler) -> str:
+    """Describe what each member has reached so far: the mean of its seeds by the first quality."""
     place = ledger.plan.settings.objectives.index(first_quality(ledger.plan.settings.objectives))
     configs, found = dict(ledger.proposer.numbers()), dict[int, list[float]]()
     for number, values in ledger.complete:
         branch = ledger.plan.branches[configs[number].architecture]
-        assert isinstance(branch, MemberBranch)
+        assert isinstance(branch, RepeatSubspace)
         found.setdefault(branch.number_of(configs[number]), []).append(values[place])
     return ", ".join(f"trial {number} {sum(each) / len(each):.3f}" for number, each in sorted(found.items()))
 
 
-def quality_title(ledger: Ledger) -> str:
+def quality_title(ledger: TrialScheduler) -> str:
     """Name the first objective of quality."""
     return GOALS[first_quality(ledger.plan.settings.objectives)].title
 
 
-def rejections_text(ledger: Ledger) -> str:
-    """Say how many were rejected for each reason."""
+def rejections_text(ledger: TrialScheduler) -> str:
+    """Return how many were rejected for each reason."""
     return ", ".join(f"{count} {kind}" for kind, count in ledger.rejections.most_common()) or "none"
 
 
 def network_text(plan: Plan, config: TrialConfig) -> str:
     """Name the architecture, and what the search varies of the front end and the network."""
     branch, values = plan.branches[config.architecture], config.to_dict()
-    if isinstance(branch, MemberBranch):
+    if isinstance(branch, RepeatSubspace):
         return f"{config.architecture} trial={branch.number_of(config)} seed={config.recipe.seed}"
     names = [SEED] if plan.settings.train else [branch.field(name) for name in branch.cost_ranges]
     return " ".join([config.architecture, *(f"{name}={values[name]}" for name in names)])
 
 
-def why(ledger: Ledger, number: int) -> str:
-    """Say why a trial ended before its time, or nothing."""
+def why(ledger: TrialScheduler, number: int) -> str:
+    """Return why a trial ended before its time, or nothing."""
     reason = ledger.reasons.get(number, "")
     return f" ({reason})" if reason else ""
 

@@ -88,7 +88,7 @@ def cluster(
 
 
 def nodes() -> list[Node]:
-    """Give the machines of the cluster that this process is connected to, those that are alive and have cores."""
+    """Return the machines of the cluster that this process is connected to, those that are alive and have cores."""
     found = [
         Node(
             each["NodeID"],

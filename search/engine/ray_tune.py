@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from optuna.exceptions import OptunaError
 from ray import tune
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.schedulers import TrialScheduler as RayTrialScheduler
 from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,9 +18,9 @@ from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.engine.checkpoints import study_checkpoints
 from search.engine.progress import Display
-from search.engine.resources import Use
-from search.engine.watchdog import Failure, Watch
-from search.optimizer.scheduler import Ledger
+from search.engine.resources import ResourceAllocation
+from search.engine.watchdog import Failure, Watchdog
+from search.optimizer.scheduler import TrialScheduler
 from search.study.storage import StorageError
 from search.study.study import LATENCY, StudyFolder
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
 
 
-def actor_config(config: TrialConfig, settings: SearchSettings, use: Use, split: str) -> dict[str, Any]:
+def actor_config(config: TrialConfig, settings: SearchSettings, use: ResourceAllocation, split: str) -> dict[str, Any]:
     """Describe a trial, trained on a split, to the process that trains it."""
     return {
         "trial": config.to_dict(),
@@ -46,8 +47,8 @@ def actor_config(config: TrialConfig, settings: SearchSettings, use: Use, split:
     }
 
 
-def job_resources(use: Use, config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-    """Give what Ray sets aside for the job that `config` describes."""
+def job_resources(use: ResourceAllocation, config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """Return what Ray sets aside for the job that `config` describes."""
     return tune.PlacementGroupFactory([use.resources(is_alone=config["is_alone"])])
 
 
@@ -63,9 +64,9 @@ class StudySearcher(Stateless, Searcher):
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: TrialScheduler,
         folder: StudyFolder,
-        use: Use,
+        use: ResourceAllocation,
         display: Display,
         require_held: Callable[[], None] = lambda: None,
     ) -> None:
@@ -98,7 +99,7 @@ class StudySearcher(Stateless, Searcher):
             raise
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override] # Ray's own names no FINISHED
-        """Give the config of the next job; None where there is none now, FINISHED where there will be none."""
+        """Return the config of the next job; None where there is none now, FINISHED where there will be none."""
         running = self.ledger.running.values()
         if len(running) >= self.use.workers or any(each.proposal.is_alone for each in running):
             return None  # what is proposed later knows more; who is to be alone would never find room
@@ -151,10 +152,10 @@ class StudySearcher(Stateless, Searcher):
         """Restore nothing: a restart builds a new searcher from the study."""
 
 
-class LedgerScheduler(Stateless, FIFOScheduler):
+class RungScheduler(Stateless, FIFOScheduler):
     """Passes each epoch to the ledger, stops the trials that it says, and ends what has hung."""
 
-    def __init__(self, searcher: StudySearcher, watch: Watch) -> None:
+    def __init__(self, searcher: StudySearcher, watch: Watchdog) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Ray's own
         self.searcher, self.watch = searcher, watch
 
@@ -169,7 +170,7 @@ class LedgerScheduler(Stateless, FIFOScheduler):
         with self.searcher.writing():
             stop_reason = self.searcher.ledger.note_epoch(trial.config["number"], result)
         self.searcher.display.epoch_done(trial.config["number"])
-        return str(TrialScheduler.STOP if stop_reason else TrialScheduler.CONTINUE)
+        return str(RayTrialScheduler.STOP if stop_reason else RayTrialScheduler.CONTINUE)
 
 
 class Interruption:
@@ -204,7 +205,7 @@ class Interruption:
 class TrialErrors(Stateless, tune.Callback):
     """Tells the searcher why an actor broke, and Ray that somebody pressed Ctrl-C."""
 
-    def __init__(self, searcher: StudySearcher, interruption: Interruption, watch: Watch) -> None:
+    def __init__(self, searcher: StudySearcher, interruption: Interruption, watch: Watchdog) -> None:
         self.searcher, self.interruption, self.watch = searcher, interruption, watch
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:  # noqa: ARG002 - Ray's signature
@@ -217,5 +218,5 @@ class TrialErrors(Stateless, tune.Callback):
 
 
 def _share_of_clips(split: str) -> int:
-    """Give the percentage of the training clips that a split holds."""
+    """Return the percentage of the training clips that a split holds."""
     return int(split) if split.isdigit() else 100

@@ -36,7 +36,7 @@ TRIALS_ON_A_GPU = (1, 2, 4)
 
 
 @dataclass(frozen=True)
-class Use:
+class ResourceAllocation:
     """How a search uses its machines.
 
     Attributes:
@@ -56,7 +56,7 @@ class Use:
     node_cores: int = 0
 
     def resources(self, *, is_alone: bool = False) -> dict[str, float]:
-        """Give what Ray sets aside for a trial; for one that is to be alone, a whole GPU, or else a whole machine."""
+        """Return what Ray sets aside for a trial; for one that is to be alone, a whole GPU, or else a whole machine."""
         gpu = {"GPU": _floor(self.gpus)} if self.gpus else {}
         if is_alone and self.gpus:
             gpu = {"GPU": 1.0}
@@ -65,15 +65,15 @@ class Use:
         return {"CPU": self.cores, **gpu, MACHINE: 1.0 if is_alone and not gpu else _floor(1 / self.workers)}
 
     def execution(self, architecture: str) -> Execution:
-        """Give how a step of an architecture is computed."""
+        """Return how a step of an architecture is computed."""
         return self.executions.get(architecture, PLAIN)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as JSON can hold it."""
+        """Return it as JSON can hold it."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> "Use":
+    def from_dict(cls, record: Mapping[str, Any]) -> "ResourceAllocation":
         """Read back what `to_dict` gave, also from JSON."""
         executions = {name: Execution(**each) for name, each in record["executions"].items()}
         clips_per_s = {int(count): speed for count, speed in record["clips_per_s"].items()}
@@ -100,7 +100,7 @@ def _floor(share: float) -> float:
     return math.floor(share * RESOLUTION) / RESOLUTION
 
 
-def share_machine(workers: int | None) -> Use:
+def share_machine(workers: int | None) -> ResourceAllocation:
     """Divide this machine among the trials: one a GPU where there are any, else one a core; steps the plain way.
 
     Args:
@@ -112,14 +112,14 @@ def share_machine(workers: int | None) -> Use:
     return _share(workers, num_cores(), torch.cuda.device_count())
 
 
-def _share(workers: int | None, cores: int, gpus: int) -> Use:
+def _share(workers: int | None, cores: int, gpus: int) -> ResourceAllocation:
     count = workers or min(gpus or cores, cores)
     if count > cores:
         raise ValueError(f"workers must be at most the number of cores, {cores}, got {count}")
-    return Use(count, max(1, cores // count), 1 / math.ceil(count / gpus) if gpus else 0.0, {}, {})
+    return ResourceAllocation(count, max(1, cores // count), 1 / math.ceil(count / gpus) if gpus else 0.0, {}, {})
 
 
-def share_cluster(workers: int | None, nodes: Sequence[Node]) -> Use:
+def share_cluster(workers: int | None, nodes: Sequence[Node]) -> ResourceAllocation:
     """Divide a cluster among the trials, each on one machine: one a GPU where there are any, else one a core.
 
     Args:
@@ -141,7 +141,7 @@ def share_cluster(workers: int | None, nodes: Sequence[Node]) -> Use:
     fitting = [each for each in range(most, 0, -1) if room_on(usable, each, share) >= count]
     taken = fitting[0] if fitting else 1
     smallest = min(node.cores for node in usable)
-    return Use(min(count, room_on(usable, taken, share)), taken, share, {}, {}, smallest)
+    return ResourceAllocation(min(count, room_on(usable, taken, share)), taken, share, {}, {}, smallest)
 
 
 def _usable(nodes: Sequence[Node]) -> list[Node]:
@@ -155,7 +155,7 @@ def room_on(nodes: Sequence[Node], cores: int, gpus: float) -> int:
     return sum(min(node.cores // cores, node.gpus * on_a_gpu if gpus else node.cores) for node in nodes)
 
 
-class Prober:
+class MicroBenchmark:
     """Takes steps of training in a process of its own."""
 
     def __init__(self) -> None:
@@ -164,11 +164,11 @@ class Prober:
         self._empty_bytes = psutil.Process().memory_info().rss
 
     def gpu(self) -> list[int]:
-        """Give the GPUs that this process may use."""
+        """Return the GPUs that this process may use."""
         return [int(number) for number in ray.get_gpu_ids()]
 
     def room(self) -> float:
-        """Give the bytes that all trials here may hold together."""
+        """Return the bytes that all trials here may hold together."""
         return psutil.virtual_memory().available * MEMORY_SHARE
 
     def release(self) -> None:
@@ -178,11 +178,11 @@ class Prober:
             torch.cuda.empty_cache()
 
     def ways(self) -> list[Execution]:
-        """Give the ways to compute a step that may be the fastest here, the plain one first."""
+        """Return the ways to compute a step that may be the fastest here, the plain one first."""
         return candidates(default_device())
 
     def compare(self, config: Mapping[str, Any], way: Execution, threads: int) -> float:
-        """Give the clips a second of the trial that `config` describes, computed in one way."""
+        """Return the clips a second of the trial that `config` describes, computed in one way."""
         torch.set_num_threads(threads)
         trial, material = open_trial(config)
         return time_way(trial.build, trial.recipe, material, default_device(), way)
@@ -201,14 +201,14 @@ class Prober:
         return self._run.time(budget_s)
 
 
-def measure_use(
-    asked: Use,
+def measure_allocation(
+    asked: ResourceAllocation,
     configs: Mapping[str, Mapping[str, Any]],
     num_trials: int,
     *,
     divide: bool,
     nodes: Sequence[Node] = (),
-) -> Use:
+) -> ResourceAllocation:
     """Find how trials are trained fastest, on the Ray that this process is connected to.
 
     Args:
@@ -235,8 +235,13 @@ def measure_use(
 
 
 def _measure_here(
-    asked: Use, configs: Mapping[str, Mapping[str, Any]], num_trials: int, *, divide: bool, node: Node | None = None
-) -> Use:
+    asked: ResourceAllocation,
+    configs: Mapping[str, Mapping[str, Any]],
+    num_trials: int,
+    *,
+    divide: bool,
+    node: Node | None = None,
+) -> ResourceAllocation:
     """Measure on one machine: this one, or a node of a cluster."""
     cores, gpus = (num_cores(), torch.cuda.device_count()) if node is None else (node.cores, node.gpus)
     choices = divisions(num_trials, cores, gpus) if divide else [asked]
@@ -245,7 +250,7 @@ def _measure_here(
     if node is not None:
         options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node.id, soft=False)
     # They take no cores of Ray's: what runs at one time is decided here.
-    remote: Any = ray.remote(Prober)
+    remote: Any = ray.remote(MicroBenchmark)
     probers = [remote.options(num_cpus=0, **options).remote() for _ in range(most)]
     try:
         room = ray.get(probers[0].room.remote())
@@ -263,7 +268,7 @@ def _measure_here(
 
 
 def _compare(
-    probers: Sequence[Any], configs: Mapping[str, Mapping[str, Any]], use: Use
+    probers: Sequence[Any], configs: Mapping[str, Mapping[str, Any]], use: ResourceAllocation
 ) -> dict[str, tuple[Execution, float]]:
     """Find the fastest way for each architecture, as many timed at a time as trials run side by side, or few fewer.
 
@@ -286,8 +291,8 @@ def _compare(
     return {name: fastest(timings) for name, timings in found.items() if PLAIN in timings}
 
 
-def divisions(num_trials: int, cores: int | None = None, gpus: int | None = None) -> list[Use]:
-    """Give the ways to divide a machine that are worth timing, the most trials side by side first.
+def divisions(num_trials: int, cores: int | None = None, gpus: int | None = None) -> list[ResourceAllocation]:
+    """Return the ways to divide a machine that are worth timing, the most trials side by side first.
 
     Args:
         num_trials: That there are at most.
@@ -305,8 +310,12 @@ def divisions(num_trials: int, cores: int | None = None, gpus: int | None = None
 
 
 def _divide(
-    choices: Sequence[Use], probers: Sequence[Any], config: Mapping[str, Any], execution: Execution, room: float
-) -> tuple[Use | None, dict[int, float]]:
+    choices: Sequence[ResourceAllocation],
+    probers: Sequence[Any],
+    config: Mapping[str, Any],
+    execution: Execution,
+    room: float,
+) -> tuple[ResourceAllocation | None, dict[int, float]]:
     """Time the ways to divide the machine that find room in its memory; give the best, if any could be timed."""
     clips_per_s: dict[int, float] = {}
     for choice in choices:
@@ -323,7 +332,7 @@ def _divide(
     return (good[0] if good else None), clips_per_s
 
 
-def _spread(probers: Sequence[Any], use: Use) -> list[Any]:
+def _spread(probers: Sequence[Any], use: ResourceAllocation) -> list[Any]:
     """Choose probers as trials will lie: as many on each GPU."""
     if not use.gpus:
         return list(probers[: use.workers])

@@ -28,22 +28,22 @@ from search.engine.progress import counting, make_display
 from search.engine.ray_cluster import Node, cluster, nodes, require_listening
 from search.engine.ray_tune import (
     Interruption,
-    LedgerScheduler,
+    RungScheduler,
     StudySearcher,
     TrialErrors,
     actor_config,
     job_resources,
 )
-from search.engine.resources import MACHINE, Use, measure_use, share_cluster, share_machine
+from search.engine.resources import MACHINE, ResourceAllocation, measure_allocation, share_cluster, share_machine
 from search.engine.teachers import answers, export_digest, taught
 from search.engine.trainable import TrialActor
-from search.engine.watchdog import Watch
-from search.optimizer.scheduler import Ledger, levels_of
+from search.engine.watchdog import Watchdog
+from search.optimizer.scheduler import TrialScheduler, rungs_of
 from search.optimizer.warm_start import read_starts
 from search.space.custom_architecture import use_architecture_file
 from search.space.plan import Plan, make_plan
 from search.space.price_table import SPACE, write_space
-from search.space.pricing import Survey, price
+from search.space.pricing import FeasibilitySurvey, price
 from search.space.survey_report import make_report
 from search.study.data_identity import describe_data, require_measurable
 from search.study.history import first_entry, require_own_settings
@@ -72,7 +72,7 @@ class Prepared:
     """A search that can start: everything that could be wrong has been looked at."""
 
     plan: Plan
-    surveys: dict[str, Survey]
+    surveys: dict[str, FeasibilitySurvey]
     scenes: Scenes
     splits: tuple[str, ...]
 
@@ -130,8 +130,8 @@ def read_clips(settings: SearchSettings, split: str) -> Scenes:
     return scenes
 
 
-def search_lines(plan: Plan, surveys: Mapping[str, Survey], left_out: Sequence[str]) -> list[str]:
-    """Say what is searched, and how much of it fits."""
+def search_lines(plan: Plan, surveys: Mapping[str, FeasibilitySurvey], left_out: Sequence[str]) -> list[str]:
+    """Describe what is searched, and how much of it fits."""
     lines = [f"budget: {plan.budget} ({limits_text(plan.budget)})"]
     for name, survey in surveys.items():
         looked = "all" if survey.is_whole else "a random"
@@ -141,7 +141,7 @@ def search_lines(plan: Plan, surveys: Mapping[str, Survey], left_out: Sequence[s
 
 
 def training_lines(plan: Plan) -> list[str]:
-    """Say what is trained, how, and by how much it is over the budget."""
+    """Describe what is trained, how, and by how much it is over the budget."""
     settings = plan.settings
     if settings.members:
         return member_lines(plan)
@@ -165,7 +165,7 @@ def training_lines(plan: Plan) -> list[str]:
 
 
 def member_lines(plan: Plan) -> list[str]:
-    """Say which members of a front are trained, and from which seeds."""
+    """Describe which members of a front are trained, and from which seeds."""
     settings = plan.settings
     named = ", ".join(f"{member[TRIAL]} ({member[PLACE]})" for member in settings.members)
     seeds = (
@@ -206,7 +206,7 @@ def limits_text(budget: Budget) -> str:
 
 def start_search(
     settings: SearchSettings, folder: StudyFolder, console: Console, *, address: str | None = None
-) -> Ledger:
+) -> TrialScheduler:
     """Run a new search in `folder`.
 
     Args:
@@ -228,7 +228,7 @@ def start_search(
         DEVICE_GROUPS: dict(prepared.scenes.device_groups),
         FILES: describe_files(settings),
         TEACHERS: describe_teachers(settings),
-        LEVELS: [asdict(level) for level in levels_of(settings, prepared.splits)],
+        LEVELS: [asdict(level) for level in rungs_of(settings, prepared.splits)],
         STARTS: [asdict(start) for start in read_starts(settings.start, prepared.plan, folder.path.parent)],
         HISTORY: first_entry(settings),
     }
@@ -243,7 +243,7 @@ def start_search(
 
 def resume_search(
     folder: StudyFolder, console: Console, *, address: str | None = None, workers: int | None = None
-) -> Ledger:
+) -> TrialScheduler:
     """Go on with a search that was interrupted: finished trials are kept, interrupted ones taken up.
 
     Args:
@@ -298,9 +298,9 @@ def _run(
     console: Console,
     address: str | None,
     require_held: Callable[[], None],
-) -> Ledger:
+) -> TrialScheduler:
     plan = prepared.plan
-    ledger = Ledger(study, plan, prepared.surveys, len(prepared.scenes.train), prepared.splits)
+    ledger = TrialScheduler(study, plan, prepared.surveys, len(prepared.scenes.train), prepared.splits)
     if ledger.num_left <= 0:
         console.print(f"study {folder.name} is complete: all {plan.settings.trials} trials are done")
         return _require_some_success(ledger)
@@ -337,8 +337,8 @@ def _run(
     return _require_some_success(ledger)
 
 
-def _what_is_left(ledger: Ledger) -> str:
-    """Say what is still to be trained, before its number of epochs."""
+def _what_is_left(ledger: TrialScheduler) -> str:
+    """Describe what is still to be trained, before its number of epochs."""
     settings, left = ledger.plan.settings, ledger.num_left
     if not settings.train:
         return f"{counted(left, 'network')} for up to"
@@ -347,15 +347,17 @@ def _what_is_left(ledger: Ledger) -> str:
     return f"{counted(left, 'seed')} for"
 
 
-def _find_use(prepared: Prepared, study: optuna.Study, ledger: Ledger, there: Sequence[Node], console: Console) -> Use:
-    """Give how the trials use the machines: as they did before the search was interrupted, or measured now."""
+def _find_use(
+    prepared: Prepared, study: optuna.Study, ledger: TrialScheduler, there: Sequence[Node], console: Console
+) -> ResourceAllocation:
+    """Return how the trials use the machines: as they did before the search was interrupted, or measured now."""
     plan = prepared.plan
     settings = plan.settings
     asked = share_cluster(settings.workers, there) if there else share_machine(settings.workers)
     if not settings.fast:
         return asked
     if USE in study.user_attrs:
-        use = Use.from_dict(study.user_attrs[USE])
+        use = ResourceAllocation.from_dict(study.user_attrs[USE])
         if settings.workers in (None, use.workers) and use.fits(there) and set(plan.branches) <= set(use.executions):
             return use
     configs = {
@@ -363,15 +365,15 @@ def _find_use(prepared: Prepared, study: optuna.Study, ledger: Ledger, there: Se
         for name, (_, start) in plan.starts(prepared.surveys, len(prepared.scenes.train)).items()
     }
     with console.status("timing a few steps of training"):
-        use = measure_use(asked, configs, ledger.num_left, divide=settings.workers is None, nodes=there)
+        use = measure_allocation(asked, configs, ledger.num_left, divide=settings.workers is None, nodes=there)
     study.set_user_attr(USE, use.to_dict())
-    for line in use_lines(use):
+    for line in allocation_lines(use):
         console.print(line, highlight=False, soft_wrap=True)
     return use
 
 
-def use_lines(use: Use) -> list[str]:
-    """Say what was measured."""
+def allocation_lines(use: ResourceAllocation) -> list[str]:
+    """Describe what was measured."""
     lines = [f"fastest here: {name}: {found}" for name, found in use.executions.items()]
     if use.clips_per_s:
         speeds = ", ".join(f"{count} side by side {speed:,.0f}" for count, speed in use.clips_per_s.items())
@@ -379,7 +381,7 @@ def use_lines(use: Use) -> list[str]:
     return lines
 
 
-def _require_some_success(ledger: Ledger) -> Ledger:
+def _require_some_success(ledger: TrialScheduler) -> TrialScheduler:
     if ledger.exhausted and not ledger.num_ended:
         raise SearchFailedError(f"nothing was trained: {ledger.exhausted}")
     if ledger.num_ended and ledger.states["failed"] == ledger.num_ended:
@@ -407,12 +409,12 @@ def make_tuner(
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000000"
     os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what breaks is told in a sentence
-    watch = Watch(searcher.ledger.plan.settings.stall_s)
+    watch = Watchdog(searcher.ledger.plan.settings.stall_s)
     return tune.Tuner(
         tune.with_resources(actor, partial(job_resources, searcher.use)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            scheduler=LedgerScheduler(searcher, watch),
+            scheduler=RungScheduler(searcher, watch),
             num_samples=-1,  # as many jobs as the ledger gives
             reuse_actors=True,
         ),
@@ -428,7 +430,7 @@ def make_tuner(
 
 
 def describe_files(settings: SearchSettings) -> dict[str, str]:
-    """Give the SHA-256 of each file of the user's own that decides what is searched, by the setting that names it."""
+    """Return the SHA-256 of each file of the user's own that decides what is searched, by the setting that names it."""
     files = {"architecture_file": settings.architecture_file}
     if is_space_file(settings.space):
         files["space"] = settings.space
@@ -436,7 +438,7 @@ def describe_files(settings: SearchSettings) -> dict[str, str]:
 
 
 def describe_teachers(settings: SearchSettings) -> dict[str, str]:
-    """Give the SHA-256 of each teacher, by its folder."""
+    """Return the SHA-256 of each teacher, by its folder."""
     return {folder: export_digest(Path(folder)) for folder in settings.teacher}
 
 

@@ -162,7 +162,7 @@ def train_settings(
 
 
 def left_out(found: Found, settings: SearchSettings, recipe: str | None) -> dict[str, float]:
-    """Give what the recipe does with impulse responses and the training does not, for want of a folder of them.
+    """Return what the recipe does with impulse responses and the training does not, for want of a folder of them.
 
     Args:
         found: What is trained.

@@ -30,7 +30,7 @@ def read_teacher(folder: Path) -> Teacher:
 
 
 def export_digest(folder: Path) -> str:
-    """Give the SHA-256 of what decides an export's answers: its weights, its config, and what it keeps beside them."""
+    """Return the SHA-256 of what decides an export's predictions: weights, config, and inference state."""
     names = [name for name in (WEIGHTS, CONFIG, ANSWERING) if (folder / name).is_file()]
     digests = [file_digest(folder / name) for name in names]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
@@ -39,7 +39,7 @@ def export_digest(folder: Path) -> str:
 def answers(
     folders: Sequence[str], scenes: Scenes, cache: str | None, progress: Callable[[int, int], None] | None = None
 ) -> Tensor | None:
-    """Give the mean logits of teachers on the training clips, (N, K); nothing where there is no teacher.
+    """Return the mean logits of teachers on the training clips, (N, K); nothing where there is no teacher.
 
     Args:
         folders: Of the exports.

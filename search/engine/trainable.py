@@ -70,7 +70,7 @@ class TrialActor(tune.Trainable):
         self.layers = [] if config["epochs_recorded"] else _layers(trial)
 
     def _find_checkpoint(self, continues: int | None) -> Path | None:
-        """Give what the trial, or the one that it goes on with, was trained to; None where that is nothing."""
+        """Return what the trial, or the one that it goes on with, was trained to; None where that is nothing."""
         found = self.checkpoints.fetch(*self.place)
         if found is None and continues is not None:
             found = self.checkpoints.fetch(continues, self.place[1])
@@ -106,7 +106,7 @@ class TrialActor(tune.Trainable):
         }
 
     def _summary(self, result: EpochResult) -> dict[str, Any]:
-        """Give what the study keeps of an epoch, counted over all of the trial's levels."""
+        """Return what the study keeps of an epoch, counted over all of the trial's levels."""
         return {
             "epoch": self.before + result.epoch,
             "split": self.split,
@@ -127,7 +127,7 @@ def versions() -> dict[str, str]:
 
 
 def _layers(trial: TrialConfig) -> list[dict[str, Any]]:
-    """Give what each layer costs, for those who look at the study without torch."""
+    """Return what each layer costs, for those who look at the study without torch."""
     try:
         found = layer_costs(trial.build(), trial.input_shape)
     except UncountedOperatorError:  # of an architecture that counts by itself
@@ -136,7 +136,7 @@ def _layers(trial: TrialConfig) -> list[dict[str, Any]]:
 
 
 def open_trial(config: Mapping[str, Any]) -> tuple[TrialConfig, Material]:
-    """Give the trial that an actor's config describes, and what it hears."""
+    """Return the trial that an actor's config describes, and what it hears."""
     if config["architecture_file"] is not None:
         use_architecture_file(Path(config["architecture_file"]), check=False)  # the driver has
     trial = TrialConfig.from_dict(config["trial"])

@@ -51,7 +51,7 @@ class Failure:
         return self.kind == "no place"
 
 
-class Watch:
+class Watchdog:
     """Ends processes in which nothing ends.
 
     A trial has hung when no epoch of it has ended for `limit_s`, since its process was asked for, was given the trial,
@@ -97,7 +97,7 @@ class Watch:
         self._since[trial.trial_id] = actor, now
 
     def limit_s(self, trial: Trial) -> float:
-        """Give the seconds after which `trial` has hung."""
+        """Return the seconds after which `trial` has hung."""
         growth = float(PATIENCE_GROWTH ** self._hangs.get(_number(trial), 0))
         actor, _ = self._since.get(trial.trial_id, (None, 0.0))
         if actor not in self._worked:
@@ -139,7 +139,7 @@ class Watch:
         return hung
 
     def failure(self, trial: Trial) -> Failure:
-        """Say why the process of a trial broke, of which Ray has just told."""
+        """Return why the process of a trial broke, of which Ray has just told."""
         killed = self._killed.get(trial.trial_id)
         return Failure("hung", killed) if killed is not None else failure_kind(error_text(trial))
 
@@ -149,19 +149,19 @@ def _number(trial: Trial) -> Any:
 
 
 def _work(trial: Trial) -> float:
-    """Give how much there is to compute in an epoch, in the unit of whoever made the config."""
+    """Return how much there is to compute in an epoch, in the unit of whoever made the config."""
     return float(trial.config.get("work", 1.0))
 
 
 def trial_actors(tune_controller: "TuneController") -> dict[Trial, Any]:
-    """Give the actor of every trial that has one, ready or not."""
+    """Return the actor of every trial that has one, ready or not."""
     controller = getattr(tune_controller, "_tune_controller", tune_controller)
     started = controller._actor_manager._live_actors_to_ray_actors_resources
     return {trial: started[actor][0] for trial, actor in controller._trial_to_actor.items() if actor in started}
 
 
 def cached_actors(tune_controller: "TuneController") -> list[Any]:
-    """Give the actors that wait for a trial."""
+    """Return the actors that wait for a trial."""
     controller = getattr(tune_controller, "_tune_controller", tune_controller)
     started = controller._actor_manager._live_actors_to_ray_actors_resources
     with_trial = set(controller._trial_to_actor.values())
@@ -169,7 +169,7 @@ def cached_actors(tune_controller: "TuneController") -> list[Any]:
 
 
 def error_text(trial: Trial) -> str:
-    """Give what Ray wrote down of a trial's last error; it would copy that to its storage only now and then."""
+    """Return what Ray wrote down of a trial's last error; it would copy that to its storage only now and then."""
     with suppress(OSError):
         return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
     return ""

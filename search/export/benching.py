@@ -97,7 +97,7 @@ def _forget_peak() -> int:
 
 
 def _peak_bytes() -> int:
-    """Give the most memory that this process has used; elsewhere than in Linux since it was started."""
+    """Return the most memory that this process has used; elsewhere than in Linux since it was started."""
     status = Path("/proc/self/status")  # what `resource` tells there is the parent's, where that was larger
     if status.exists():
         lines = (line.split() for line in status.read_text(encoding="ascii").splitlines())

@@ -121,7 +121,7 @@ def _quality(certificate: Mapping[str, Any]) -> list[Block]:
 
 
 def _choice(certificate: Mapping[str, Any]) -> list[Block]:
-    """Say by which clips the network was chosen, where it was chosen from several."""
+    """Describe by which clips the network was chosen, where it was chosen from several."""
     if certificate["validation"] is not None:
         chosen = Quality.from_dict(certificate["validation"])
         clips = f"{certificate['data']['validation_clips']:,} other clips, split off the training clips by location"

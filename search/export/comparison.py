@@ -70,7 +70,7 @@ class Variant:
     float_layers: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as JSON can hold it."""
+        """Return it as JSON can hold it."""
         return {
             "variant": self.name,
             "macro_accuracy": self.quality.macro_accuracy,
@@ -142,7 +142,7 @@ def compare(
 
 
 def _loss(material: Material, reference: Tensor, answers: Tensor) -> tuple[float, float, float]:
-    """Give the macro accuracy lost, half of its 95 % interval, and the share of clips with another class.
+    """Return the macro accuracy lost, half of its 95 % interval, and the share of clips with another class.
 
     Both were asked the same clips, so only those count that one gets right and the other wrong.
     """
@@ -188,7 +188,7 @@ def tune(export: Export, material: Material, epochs: int, say: Callable[[str], N
 
 
 def tuning_recipe(recipe: Recipe, epochs: int, *, has_responses: bool) -> Recipe:
-    """Give how a network is trained for int8 that was trained by `recipe`.
+    """Return how a network is trained for int8 that was trained by `recipe`.
 
     Args:
         recipe: Of its training.

@@ -51,7 +51,7 @@ def write_program(path: Path, export: "Export", clips: Iterable[Tensor] | None =
 
 
 def _rounded(network: nn.Module, clip: tuple[Tensor], clips: Iterable[Tensor]) -> nn.Module:
-    """Give a network that rounds as XNNPACK does, its ranges from `clips`."""
+    """Return a network that rounds as XNNPACK does, its ranges from `clips`."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (  # noqa: PLC0415  an extra
         XNNPACKQuantizer,
         get_symmetric_quantization_config,

@@ -12,7 +12,7 @@ from training.quantization import Quantizer, heard_weight
 
 
 def plain_network(network: nn.Module, config: TrialConfig) -> nn.Module:
-    """Give a network of the same weights that rounds nothing, in eval mode, on the CPU.
+    """Return a network of the same weights that rounds nothing, in eval mode, on the CPU.
 
     Args:
         network: With its weights; one that was trained for int8 rounds what it hears.
@@ -25,7 +25,7 @@ def plain_network(network: nn.Module, config: TrialConfig) -> nn.Module:
 
 @torch.no_grad()
 def folded_network(network: nn.Module, config: TrialConfig) -> nn.Module:
-    """Give a network that answers the same, with every norm that hears a layer's output alone folded into that layer.
+    """Return a network that answers the same, with every norm that hears a layer's output alone folded into that layer.
 
     Layers that compute with something else than their `weight`, such as a damped one, become plain ones with it. Layers
     keep their names; where a norm was there is nothing.
@@ -59,7 +59,7 @@ def _folded(layer: nn.Module, norm: _BatchNorm) -> nn.Module:
 
 
 def _plain_layer(layer: nn.Module) -> nn.Module:
-    """Give a layer that holds what another computes with: itself, unless it says that this is not its weight."""
+    """Return a layer that holds what another computes with: itself, unless it says that this is not its weight."""
     if not hasattr(layer, "effective_weight"):
         return layer
     plain = _like(layer)

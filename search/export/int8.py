@@ -90,7 +90,7 @@ def write_int8(
 
 
 def calibration_clips(material: Material, hearing: Hearing, number: int = CALIBRATION_CLIPS) -> list[Tensor]:
-    """Give training clips as the network hears them, evenly from the whole list: batches (B, C, F, T).
+    """Return training clips as the network hears them, evenly from the whole list: batches (B, C, F, T).
 
     Args:
         material: The data set.
@@ -110,13 +110,13 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc] # the runtime is unt
         self._clips = iter(clips)
 
     def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
-        """Give the next batch; None when there is none."""
+        """Return the next batch; None when there is none."""
         clip = next(self._clips, None)
         return None if clip is None else {LOG_MEL: clip.numpy()}
 
 
 def calibrated_ranges(export: Export, clips: Iterable[Tensor], method: str = METHODS[0]) -> Ranges:
-    """Give the lowest and the highest value, (2,), to tell apart of what each layer hears, by the layer's name.
+    """Return the lowest and the highest value, (2,), to tell apart of what each layer hears, by the layer's name.
 
     Args:
         export: The network; one that was trained for int8 knows its ranges.
@@ -199,12 +199,12 @@ def choose_float_layers(export: Export, clips: Sequence[Tensor], ranges: Ranges)
 
 @torch.inference_mode()
 def _answers(network: torch.nn.Module, clips: Sequence[Tensor]) -> Tensor:
-    """Give the logarithms of the probabilities, (all clips, K)."""
+    """Return the logarithms of the probabilities, (all clips, K)."""
     return torch.cat([network(clip) for clip in clips]).log_softmax(1)
 
 
 def int8_proto(export: Export, ranges: Ranges, float_layers: Collection[str] = ()) -> ModelProto:
-    """Give what `write_int8` writes.
+    """Return what `write_int8` writes.
 
     Args:
         export: The network.
@@ -231,7 +231,7 @@ def int8_proto(export: Export, ranges: Ranges, float_layers: Collection[str] = (
 
 
 def _layer_of(node: NodeProto) -> str | None:
-    """Give the name of the layer that a node computes; None for a node that computes none."""
+    """Return the name of the layer that a node computes; None for a node that computes none."""
     is_layer = node.op_type in LAYERS and node.input[1].endswith(WEIGHT)
     return node.input[1].removesuffix(WEIGHT) if is_layer else None
 
@@ -283,7 +283,7 @@ class _Rounding:
         return name
 
     def _rounded(self, x: str, span: Tensor) -> str:
-        """Give the name of `x` rounded to a range; two layers that hear the same in the same range share it."""
+        """Return the name of `x` rounded to a range; two layers that hear the same in the same range share it."""
         scale, zero = (each.cpu().numpy() for each in activation_scale(span))
         key = x, scale.tobytes() + zero.tobytes()
         if key not in self._done:

@@ -64,7 +64,7 @@ def write_model(path: Path, export: Export) -> None:
 
 
 def model_proto(export: Export) -> ModelProto:
-    """Give what `write_model` writes; every layer's weight has the layer's name, `.weight` behind it.
+    """Return what `write_model` writes; every layer's weight has the layer's name, `.weight` behind it.
 
     Raises:
         NotExpressibleError: As there.
@@ -75,7 +75,7 @@ def model_proto(export: Export) -> ModelProto:
 
 
 def _traced(export: Export) -> ModelProto:
-    """Give the graph of a network. Tracing takes seconds, and all files of an export need it: some are kept."""
+    """Return the graph of a network. Tracing takes seconds, and all files of an export need it: some are kept."""
     network = folded_network(export.network, export.config)
     config = export.config
     what = repr((config.architecture, config.network, config.input_shape))
@@ -114,7 +114,7 @@ def write_pipeline(path: Path, export: Export) -> None:
 
 
 def pipeline_proto(export: Export) -> ModelProto:
-    """Give what `write_pipeline` writes.
+    """Return what `write_pipeline` writes.
 
     Raises:
         NotExpressibleError: As there.
@@ -178,7 +178,7 @@ def _require_same_sound(pipeline: ModelProto, export: Export, length: int) -> No
 
 
 def _sounds(length: int, rate_hz: int) -> torch.Tensor:
-    """Give noise from loud to hardly heard, a chord over it, and silence: (B, S)."""
+    """Return noise from loud to hardly heard, a chord over it, and silence: (B, S)."""
     noise = torch.randn(4, length, generator=torch.Generator().manual_seed(0))
     time_s = torch.arange(length) / rate_hz
     chord = sum(torch.sin(2 * torch.pi * hz * time_s) for hz in (110.0, 440.0, 3520.0))

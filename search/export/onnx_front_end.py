@@ -39,7 +39,7 @@ class _Graph:
         return full
 
     def whole(self, *numbers: int) -> str:
-        """Give the name of a list of whole numbers, held once."""
+        """Return the name of a list of whole numbers, held once."""
         return self.hold("_".join(["i", *map(str, numbers)]), np.array(numbers, np.int64))
 
     def roll(self, x: str, by: int, axis: int, size: int, name: str) -> str:
@@ -55,7 +55,7 @@ class _Graph:
 def front_end_graph(
     config: FrontEndConfig, shifts: Sequence[Shift], source: str, target: str
 ) -> tuple[list[NodeProto], list[TensorProto]]:
-    """Give the nodes and constants of a front end.
+    """Return the nodes and constants of a front end.
 
     Args:
         config: Its settings.

@@ -18,7 +18,7 @@ DECISIVE = ("space", "split", "epochs", "seed", "set", "teacher", "impulse_respo
 
 
 def full_folder(folder: StudyFolder, number: int) -> StudyFolder:
-    """Give the study in which a trial is trained again."""
+    """Return the study in which a trial is trained again."""
     return StudyFolder(folder.path.parent / f"{folder.name}-{number}-full")
 
 

@@ -45,7 +45,7 @@ def _is_export(target: Path) -> bool:
 
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """Give a folder to write the files of an export to; they take their places when all of them are written.
+    """Return a folder to write the files of an export to; they take their places when all of them are written.
 
     Where that does not come to its end, what was in `target` before is still there.
 

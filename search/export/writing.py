@@ -167,7 +167,7 @@ def _write_network(
 
 
 def _stored(value: Tensor, kind: torch.dtype | None) -> Tensor:
-    """Give a tensor at another precision, where all of it can be told there."""
+    """Return a tensor at another precision, where all of it can be told there."""
     if kind is None or not value.is_floating_point():
         return value
     rounded = value.to(kind)
@@ -206,6 +206,6 @@ def _terms(root: Path) -> list[str]:
 
 
 def _versions(*, executorch: bool) -> dict[str, str]:
-    """Give the versions of what writes and runs an export's files."""
+    """Return the versions of what writes and runs an export's files."""
     packages = ("onnx", "onnxruntime", *(["executorch"] if executorch else []))
     return {name: version(name) for name in packages}

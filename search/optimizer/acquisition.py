@@ -12,12 +12,12 @@ from objectives.cost import Cost
 from objectives.front import hypervolume, non_dominated
 from objectives.goals import GOALS, directions, of_kind
 from search.config.trial_config import TrialConfig
-from search.optimizer.gaussian_process import MAX_OBSERVED, Features, Floats, Observation, Surrogate, tamed
-from search.optimizer.successive_halving import Level
+from search.optimizer.gaussian_process import MAX_OBSERVED, Features, Floats, GaussianProcess, Observation, winsorized
+from search.optimizer.successive_halving import Rung
 from search.space.plan import Plan
-from search.space.pricing import Survey, price
+from search.space.pricing import FeasibilitySurvey, price
 from search.space.ranges import draw, nearest
-from search.space.subspace import Branch
+from search.space.subspace import Subspace
 from search.study.study import LATENCY
 
 Curve = Sequence[Mapping[str, Any]]  # what is recorded of each epoch, in order
@@ -26,7 +26,7 @@ NUM_DRAWN = 48  # candidates of each architecture, drawn from all that fits
 NUM_CHANGED = 24  # candidates that are a good one with something changed, of each architecture
 MIN_OBSERVED = 6  # trainings before anything is expected of others
 QUANTILES = (-1.53, -0.89, -0.49, -0.16, 0.16, 0.49, 0.89, 1.53)  # of a normal distribution, each an eighth of it
-HASTE = 0.1  # small, for time is not all that counts
+COST_EXPONENT = 0.1  # small, for time is not all that counts
 LEAST_COST = 1e-6  # that has a logarithm
 REFERENCE = -0.05  # of the hypervolume, where all that is compared lies in 0 to 1
 PRIOR_WEIGHT = 2.0  # of the guess how far off a partial training is, in finished trainings
@@ -45,7 +45,7 @@ class Known:
     is_complete: bool = False
 
 
-class Advisor:
+class Acquisition:
     """Learns from every trial of a search.
 
     Attributes:
@@ -54,22 +54,22 @@ class Advisor:
         haste: Power of its MACs by which what a configuration promises is divided: a small network is soon trained.
     """
 
-    def __init__(self, plan: Plan, surveys: Mapping[str, Survey], levels: Sequence[Level]) -> None:
+    def __init__(self, plan: Plan, surveys: Mapping[str, FeasibilitySurvey], levels: Sequence[Rung]) -> None:
         self.plan, self.surveys, self._levels = plan, surveys, levels
-        self.haste = HASTE if plan.settings.mode == "front" else 0.0
+        self.cost_exponent = COST_EXPONENT if plan.settings.mode == "front" else 0.0
         self._features = Features(plan.branches)
         self._known: dict[int, Known] = {}
         self._objectives = plan.settings.objectives
         self._qualities = of_kind("quality", self._objectives)
         self._measured = [name for name in self._objectives if name == LATENCY]
         self._priced: dict[Hashable, Cost] = {}
-        self._fitted: dict[str, Surrogate] | None = None
+        self._fitted: dict[str, GaussianProcess] | None = None
         self._expected: dict[int, dict[str, float]] | None = None
 
     def note(
         self, number: int, config: TrialConfig, cost: Cost, costs: Mapping[str, Any], curve: Curve, *, is_complete: bool
     ) -> None:
-        """Take in a trial, or how far it is."""
+        """Record a trial, or how far it is."""
         known = self._known.get(number)
         if known is None:
             branch = self.plan.branches.get(config.architecture)
@@ -87,34 +87,34 @@ class Advisor:
             self._fitted = self._expected = None
 
     def costs(self, number: int) -> Mapping[str, Any]:
-        """Give the costs of a trial that was noted."""
+        """Return the costs of a trial that was noted."""
         return self._known[number].costs
 
     def _told(self) -> dict[int, Known]:
-        """Give the trials that were trained for a while, in the order of the record, whoever came first."""
+        """Return the trials that were trained for a while, in the order of the record, whoever came first."""
         return {number: self._known[number] for number in sorted(self._known) if self._is_told(self._known[number])}
 
     def _is_told(self, known: Known) -> bool:
         enough = known.is_complete or len(known.curve) >= self._levels[0].end
         return enough and all(math.isfinite(float(known.curve[-1][name])) for name in self._qualities)
 
-    def _surrogates(self) -> dict[str, Surrogate]:
+    def _surrogates(self) -> dict[str, GaussianProcess]:
         """Fit what is expected of each quality, and of the latency; nothing before enough is known."""
         if self._fitted is None:
             self._fitted = {}
             told = list(self._told().values())
             if len(told) >= MIN_OBSERVED:
                 for name in self._qualities:
-                    self._fitted[name] = Surrogate(self._features, self._observe(name, told))
+                    self._fitted[name] = GaussianProcess(self._features, self._observe(name, told))
                 for name in self._measured:
                     measured = [known for known in told if known.costs[name] is not None]
                     observed = [Observation(known.features, _scaled(known.costs[name]), 0.0) for known in measured]
                     if len(measured) == len(told):
-                        self._fitted[name] = Surrogate(self._features, observed)
+                        self._fitted[name] = GaussianProcess(self._features, observed)
         return self._fitted
 
     def _observe(self, name: str, told: Sequence[Known]) -> list[Observation]:
-        """Give what each training came to, or will: how far that may be off depends on how far it is alone."""
+        """Return what each training came to, or will: how far that may be off depends on how far it is alone."""
         latest = told[-MAX_OBSERVED:]
         finished = [known.curve for known in told if known.is_complete][-MAX_OBSERVED:]
         ahead: dict[int, tuple[float, float]] = {}
@@ -130,7 +130,7 @@ class Advisor:
     def _ahead(
         self, name: str, reached: int, curves: Sequence[Curve], finished: Sequence[Curve]
     ) -> tuple[float, float]:
-        """Give what a training gains after so many epochs, and the variance of that.
+        """Return what a training gains after so many epochs, and the variance of that.
 
         Before any was finished, it is as uncertain as trainings differ; of those that got so far, or if these are few,
         of those at the end of the first level.
@@ -146,7 +146,7 @@ class Advisor:
         return gain, off / (len(gained) + PRIOR_WEIGHT)
 
     def expected(self) -> dict[int, dict[str, float]]:
-        """Give for each trial that was trained for a while the qualities that are expected of it at the end."""
+        """Return for each trial that was trained for a while the qualities that are expected of it at the end."""
         if self._expected is None:
             surrogates, told = self._surrogates(), self._told()
             self._expected = {number: {} for number in told} if surrogates else {}
@@ -157,7 +157,7 @@ class Advisor:
         return self._expected
 
     def propose(self, seed: int, handed_out: Collection[TrialConfig]) -> tuple[str, dict[str, Any]] | None:
-        """Give the configuration that is expected to add most to the front; None before anything is expected.
+        """Return the configuration that is expected to add most to the front; None before anything is expected.
 
         Args:
             seed: Of the candidates.
@@ -178,12 +178,12 @@ class Advisor:
         features = np.stack([self._features.of(name, values, cost) for name, values, _, cost in candidates])
         expected = {name: surrogate.expect(features) for name, surrogate in surrogates.items()}
         gained = self._gains([cost for *_, cost in candidates], expected)
-        gained /= np.array([max(1, cost.macs) for *_, cost in candidates]) ** self.haste
+        gained /= np.array([max(1, cost.macs) for *_, cost in candidates]) ** self.cost_exponent
         best = int(np.argmax(gained))
         return candidates[best][0], candidates[best][1]
 
     def _candidates(self, name: str, rng: np.random.Generator) -> Iterator[tuple[dict[str, Any], TrialConfig, Cost]]:
-        """Give configurations of an architecture that fit: drawn ones, and good ones with something changed."""
+        """Return configurations of an architecture that fit: drawn ones, and good ones with something changed."""
         branch, survey = self.plan.branches[name], self.surveys[name]
         if not survey.fitting:
             return
@@ -211,7 +211,7 @@ class Advisor:
         return self._priced[key]
 
     def _good(self, name: str) -> list[dict[str, Any]]:
-        """Give the values of an architecture's own front."""
+        """Return the values of an architecture's own front."""
         own = [number for number in self._fitting() if self._known[number].config.architecture == name]
         points = [self._point(number, self._names) for number in own]
         branch = self.plan.branches[name]
@@ -223,12 +223,12 @@ class Advisor:
         return found
 
     def _fitting(self) -> list[int]:
-        """Give the trials of which something is expected and that fit: the budget may be another now."""
+        """Return the trials of which something is expected and that fit: the budget may be another now."""
         return [number for number in self.expected() if self.plan.budget.fits(self._known[number].cost)]
 
     @staticmethod
     def _changed(
-        branch: Branch, good: Mapping[str, Any], drawn: Mapping[str, Any], rng: np.random.Generator
+        branch: Subspace, good: Mapping[str, Any], drawn: Mapping[str, Any], rng: np.random.Generator
     ) -> dict[str, Any]:
         """Change one or two values of a good configuration to drawn ones."""
         names = list(branch.ranges)
@@ -241,12 +241,12 @@ class Advisor:
         return [name for name in self._objectives if name not in self._measured or name in self._surrogates()]
 
     def _point(self, number: int, names: Sequence[str]) -> list[float]:
-        """Give what is expected of a trial, of qualities, and its costs, on a logarithmic scale."""
+        """Return what is expected of a trial, of qualities, and its costs, on a logarithmic scale."""
         quality, costs = self.expected()[number], self._known[number].costs
         return [quality[name] if name in quality else _scaled(costs[name]) for name in names]
 
     def _gains(self, costs: Sequence[Cost], expected: Mapping[str, tuple[Floats, Floats]]) -> Floats:
-        """Give how much hypervolume each candidate is expected to add to the front.
+        """Return how much hypervolume each candidate is expected to add to the front.
 
         Qualities are taken at the same quantile; costs are on a logarithmic scale; a latency is what is expected.
         """
@@ -267,7 +267,9 @@ class Advisor:
         width = np.where(high > low, high - low, 1.0)
         front = ((there - low) / width)[non_dominated(there, [True] * len(names))]
         points = ((candidates - low) / width).reshape(-1, len(names))
-        found: Floats = gained_volume(front, points, REFERENCE).reshape(len(costs), len(QUANTILES)).sum(axis=1)
+        found: Floats = (
+            hypervolume_improvement(front, points, REFERENCE).reshape(len(costs), len(QUANTILES)).sum(axis=1)
+        )
         return found
 
 
@@ -276,13 +278,13 @@ def _scaled(cost: float) -> float:
 
 
 def _finite(values: Sequence[float]) -> Floats:
-    """Give the values that are numbers, those far out drawn in; one zero where there is none."""
+    """Return the values that are numbers, those far out drawn in; one zero where there is none."""
     found = np.array([value for value in values if math.isfinite(value)])
-    return tamed(found) if len(found) else np.zeros(1)
+    return winsorized(found) if len(found) else np.zeros(1)
 
 
-def gained_volume(front: Floats, points: Floats, reference: float) -> Floats:
-    """Give how much hypervolume each point would add to a front, were it the only one added; more is better.
+def hypervolume_improvement(front: Floats, points: Floats, reference: float) -> Floats:
+    """Return how much hypervolume each point would add to a front, were it the only one added; more is better.
 
     Args:
         front: (F, M), none of which dominates another; F may be 0.
@@ -316,7 +318,7 @@ def gained_volume(front: Floats, points: Floats, reference: float) -> Floats:
 
 
 def gains(name: str, reached: int, finished: Sequence[Curve]) -> list[float]:
-    """Give what trials that were trained to the end gained after so many epochs.
+    """Return what trials that were trained to the end gained after so many epochs.
 
     Args:
         name: Of the figure.

@@ -21,7 +21,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from objectives.cost import Cost
 from search.space.ranges import place
-from search.space.subspace import Branch
+from search.space.subspace import Subspace
 
 MAX_OBSERVED = 300  # trials, the latest; more would take long and tell little
 ABSENT = 0.5  # place of a value that a configuration does not have
@@ -43,7 +43,7 @@ class Features:
         branches: The parts of the search, by architecture.
     """
 
-    def __init__(self, branches: Mapping[str, Branch]) -> None:
+    def __init__(self, branches: Mapping[str, Subspace]) -> None:
         self.branches = branches
         self._columns: dict[str, list[int]] = {}
         self._ranges: dict[str, BaseDistribution] = {}
@@ -57,7 +57,7 @@ class Features:
         self._num_settings = width
 
     def of(self, architecture: str, values: Mapping[str, Any], cost: Cost) -> Floats:
-        """Give a configuration's numbers: two of cost, those of its settings, one for each architecture."""
+        """Return a configuration's numbers: two of cost, those of its settings, one for each architecture."""
         settings = np.full(self._num_settings, ABSENT)
         for name, value in values.items():
             if name in self._columns:
@@ -67,7 +67,7 @@ class Features:
         return np.array([math.log10(max(1, cost.macs)), math.log10(max(1, cost.params)), *settings, *kinds])
 
     def scales(self, of_cost: float, of_settings: float) -> Floats:
-        """Give the length that each number is measured by."""
+        """Return the length that each number is measured by."""
         kinds = len(self.branches)
         return np.array([of_cost, of_cost, *[of_settings] * self._num_settings, *[1.0] * kinds])
 
@@ -107,7 +107,7 @@ class Observation:
     variance: float
 
 
-class Surrogate:
+class GaussianProcess:
     """Expects the figure of any configuration, from what was observed."""
 
     def __init__(self, features: Features, observed: Sequence[Observation]) -> None:
@@ -119,7 +119,7 @@ class Surrogate:
         """
         latest = observed[-MAX_OBSERVED:]
         self._x = np.stack([each.features for each in latest])
-        values = tamed(np.array([each.value for each in latest]))
+        values = winsorized(np.array([each.value for each in latest]))
         self._mean, self._spread = float(values.mean()), float(values.std())
         if self._spread <= ROUNDING * max(1.0, abs(self._mean)):
             self._spread = 1.0
@@ -140,7 +140,7 @@ class Surrogate:
         self._weights = self._inverse.T @ found
 
     def mean(self, features: Floats) -> Floats:
-        """Give the mean alone, which is faster.
+        """Return the mean alone, which is faster.
 
         Args:
             features: (N, D), of the configurations.
@@ -153,7 +153,7 @@ class Surrogate:
         return found
 
     def expect(self, features: Floats) -> tuple[Floats, Floats]:
-        """Give the mean and the standard deviation of the figure, without the noise of measuring it.
+        """Return the mean and the standard deviation of the figure, without the noise of measuring it.
 
         Args:
             features: (N, D), of the configurations.
@@ -168,7 +168,7 @@ class Surrogate:
         return mean, self._spread * np.sqrt(variance)
 
 
-def tamed(values: Floats) -> Floats:
+def winsorized(values: Floats) -> Floats:
     """Draw in what lies far out, such as the log loss of a training that broke down; it stays the worst.
 
     Source of how far: the outer fences of Tukey, Exploratory Data Analysis, 1977.
@@ -187,7 +187,7 @@ def tamed(values: Floats) -> Floats:
 
 
 def _whiten(covariance: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Give the Cholesky factor L of a covariance, and what solves L x = y: the last row of one larger by y."""
+    """Return the Cholesky factor L of a covariance, and what solves L x = y: the last row of one larger by y."""
     count = len(y)
     larger = np.empty((count + 1, count + 1))
     larger[:count, :count] = covariance
@@ -198,7 +198,7 @@ def _whiten(covariance: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 def _kernel(one: Floats, other: Floats) -> Floats:
-    """Give how alike configurations are, 0 to 1: Matern 5/2."""
+    """Return how alike configurations are, 0 to 1: Matern 5/2."""
     squares = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T
     distance = math.sqrt(5) * np.sqrt(np.maximum(0.0, squares))
     found: Floats = (1 + distance + distance**2 / 3) * np.exp(-distance)

@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.front import non_dominated_rank
-from search.optimizer.sampler_view import GENERATION, View, seen_as
+from search.optimizer.sampler_history import GENERATION, SamplerHistory, seen_as
 
 GOOD_SHARE = 0.25  # of the trained trials, whose like TPE looks for
 MAX_GOOD = 50
@@ -33,12 +33,12 @@ class ArchitectureTPE(TPESampler):
     not from the rejected ones, as Optuna has it: where most is rejected, all that was trained would be good.
     """
 
-    def __init__(self, view: View, seed: int) -> None:
+    def __init__(self, view: SamplerHistory, seed: int) -> None:
         super().__init__(multivariate=True, constant_liar=True, seed=seed)
         self._view = view
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002 - Optuna's own signature
-        """Give all that varies of the architecture."""
+        """Return all that varies of the architecture."""
         return self._view.space(trial)
 
     def sample_relative(
@@ -67,7 +67,7 @@ class ArchitectureNSGAII(NSGAIISampler):
     it, so that nothing else need be kept.
     """
 
-    def __init__(self, view: View, seed: int) -> None:
+    def __init__(self, view: SamplerHistory, seed: int) -> None:
         super().__init__(population_size=POPULATION, seed=seed)
         self._view = view
 
@@ -79,7 +79,7 @@ class ArchitectureNSGAII(NSGAIISampler):
         study._storage.set_trial_system_attr(trial._trial_id, GENERATION, generation)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002 - Optuna's own signature
-        """Give all that varies of the architecture."""
+        """Return all that varies of the architecture."""
         return self._view.space(trial)
 
     def sample_relative(
@@ -95,7 +95,7 @@ class ArchitectureNSGAII(NSGAIISampler):
         return self._child_generation_strategy(study, search_space, parents) if parents else {}
 
     def _populations(self, trial: FrozenTrial) -> dict[int, list[FrozenTrial]]:
-        """Give the trained trials of each generation."""
+        """Return the trained trials of each generation."""
         found: dict[int, list[FrozenTrial]] = {}
         for each in self._view.trials(self._view.architecture(trial)):
             if each.state == TrialState.COMPLETE:
@@ -103,7 +103,7 @@ class ArchitectureNSGAII(NSGAIISampler):
         return found
 
 
-def make_sampler(kind: str, seed: int, view: View) -> BaseSampler:
+def make_sampler(kind: str, seed: int, view: SamplerHistory) -> BaseSampler:
     """Make the sampler of one proposal.
 
     Args:
@@ -124,7 +124,7 @@ def _num_good(num_trained: int) -> int:
 
 
 def _telling(trials: Sequence[FrozenTrial], num_good: int, directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
-    """Give the trials that tell a sampler most: the good ones, and the latest of the others.
+    """Return the trials that tell a sampler most: the good ones, and the latest of the others.
 
     All of them where they are few. Of the front on which the good ones end, the latest: TPE takes of it those that
     cover most, and that takes long where there are many objectives.
@@ -147,7 +147,7 @@ def _telling(trials: Sequence[FrozenTrial], num_good: int, directions: Sequence[
 
 
 def _apart(asked: FrozenTrial) -> FrozenTrial:
-    """Give what is being asked for with a number that no trial has: TPE leaves out the one of the same number."""
+    """Return what is being asked for with a number that no trial has: TPE leaves out the one of the same number."""
     return FrozenTrial(
         number=-1, state=asked.state, value=None, datetime_start=None, datetime_complete=None, params=asked.params,
         distributions=asked.distributions, user_attrs={}, system_attrs={}, intermediate_values={},

@@ -21,12 +21,12 @@ from objectives.cost import Cost
 from objectives.goals import GOALS, directions, values_of
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.optimizer.acquisition import Advisor, Curve, estimate
-from search.optimizer.proposer import Accepted, Proposer, better_half
-from search.optimizer.successive_halving import Halving, Level, levels_of_epochs, levels_of_splits
-from search.optimizer.trial_store import make_record
+from search.optimizer.acquisition import Acquisition, Curve, estimate
+from search.optimizer.candidate_generator import Accepted, CandidateGenerator, better_half
+from search.optimizer.successive_halving import Rung, SuccessiveHalving, rungs_of_epochs, rungs_of_splits
+from search.optimizer.trial_store import open_trial_store
 from search.space.plan import Plan
-from search.space.pricing import Survey, price
+from search.space.pricing import FeasibilitySurvey, price
 from search.study.study import (
     ATTEMPTS,
     CONFIG,
@@ -48,16 +48,16 @@ from search.study.study import (
 MAX_FAILED_AT_FIRST = 5  # trials; when the first so many all fail, no other is tried
 
 
-def levels_of(settings: SearchSettings, splits: Sequence[str]) -> tuple[Level, ...]:
-    """Give the levels that the trials of a search climb.
+def rungs_of(settings: SearchSettings, splits: Sequence[str]) -> tuple[Rung, ...]:
+    """Return the levels that the trials of a search climb.
 
     Args:
         settings: Of the search.
         splits: That trials are trained on, one after the other; nothing where epochs are the fidelity.
     """
     if splits:
-        return levels_of_splits(splits if settings.early_stopping else splits[-1:], settings.epochs)
-    return levels_of_epochs(settings.split, settings.epochs, early_stopping=settings.early_stopping)
+        return rungs_of_splits(splits if settings.early_stopping else splits[-1:], settings.epochs)
+    return rungs_of_epochs(settings.split, settings.epochs, early_stopping=settings.early_stopping)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Proposal:
     number: int
     config: TrialConfig
     cost: Cost
-    level: Level
+    level: Rung
     curve: tuple[Mapping[str, Any], ...] = ()
     continues: int | None = None
     latency_ms: float | None = None
@@ -100,7 +100,7 @@ class Running:
         return float(self.last.get("macro_accuracy", 0.0))
 
 
-class Ledger:
+class TrialScheduler:
     """Asks and tells.
 
     Attributes:
@@ -121,7 +121,7 @@ class Ledger:
         self,
         study: optuna.Study,
         plan: Plan,
-        surveys: Mapping[str, Survey],
+        surveys: Mapping[str, FeasibilitySurvey],
         num_clips: int,
         splits: tuple[str, ...] = (),
     ) -> None:
@@ -136,13 +136,13 @@ class Ledger:
         """
         settings = plan.settings
         self.study, self.plan = study, plan
-        self.levels = levels_of(settings, splits)
+        self.levels = rungs_of(settings, splits)
         self._objectives = settings.objectives
         self._ranked = self._objectives
         if settings.mode == "best":
             self._ranked = tuple(name for name in self._objectives if GOALS[name].kind == "quality")[:1]
-        self.halving = Halving(self.levels, directions(self._ranked))
-        self.advisor = Advisor(plan, surveys, self.levels)
+        self.halving = SuccessiveHalving(self.levels, directions(self._ranked))
+        self.advisor = Acquisition(plan, surveys, self.levels)
         self.ranks_expected = settings.surrogate
         self.proposes_expected = settings.surrogate and settings.sampler == "tpe"
         self.running: dict[int, Running] = {}
@@ -159,11 +159,11 @@ class Ledger:
         self._continued: set[int] = set()
         self._attempts: dict[int, list[dict[str, Any]]] = {}
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
-        self.record = make_record(study, plan)
+        self.record = open_trial_store(study, plan)
         for trial in trials:
             self._take_over(trial)
         self._judge_again()
-        self.proposer = Proposer(plan, surveys, self.record, num_clips, self.study.get_trials(deepcopy=False))
+        self.proposer = CandidateGenerator(plan, surveys, self.record, num_clips, self.study.get_trials(deepcopy=False))
 
     def _take_over(self, trial: FrozenTrial) -> None:
         is_running = trial.state == TrialState.RUNNING
@@ -277,7 +277,7 @@ class Ledger:
         return [proposal for number, proposal in self.waiting.items() if number not in self.reasons]
 
     def propose(self) -> Proposal | None:
-        """Give the next job, recording all configurations that do not fit; None when there is none now.
+        """Return the next job, recording all configurations that do not fit; None when there is none now.
 
         When nothing is running either, the search is over, and the trials that still wait are settled.
         """
@@ -305,12 +305,12 @@ class Ledger:
         return self._begin() or self._promote_at_last()
 
     def _begin(self) -> Proposal | None:
-        """Give a new configuration, if there are to be more."""
+        """Return a new configuration, if there are to be more."""
         accepted = self._accept()
         return None if accepted is None else Proposal(accepted.number, accepted.config, accepted.cost, self.levels[0])
 
     def _promote_at_last(self) -> Proposal | None:
-        """Give a trial that may go on because no others will come to where it waits."""
+        """Return a trial that may go on because no others will come to where it waits."""
         lowest = min(
             (self.levels.index(each.proposal.level) for each in self.running.values()), default=len(self.levels)
         )
@@ -403,7 +403,7 @@ class Ledger:
         return True
 
     def _promotable(self) -> list[int]:
-        """Give the trials that may go on now, ranked by what is expected of them."""
+        """Return the trials that may go on now, ranked by what is expected of them."""
         self._expect()
         return self.halving.promotable()
 
@@ -480,7 +480,7 @@ class Ledger:
         return ""  # the search was interrupted
 
     def why_retried(self, number: int) -> str:
-        """Say why a trial's process broke the last time, or nothing."""
+        """Return why a trial's process broke the last time, or nothing."""
         attempts = self._attempts.get(number, [])
         return str(attempts[-1]["reason"]) if attempts else ""
 

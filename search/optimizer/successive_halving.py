@@ -17,12 +17,12 @@ from objectives.front import non_dominated_rank
 
 SHARES = (9, 3)  # a trial is judged after a ninth and after a third of its epochs
 # Of the trials that end the first level, which is cheap, and a later one, one in so many goes on.
-ONE_IN_FIRST, ONE_IN_LATER = 3, 2
+FIRST_REDUCTION_FACTOR, LATER_REDUCTION_FACTOR = 3, 2
 LEAST_EPOCHS = 6  # of a training that is judged on its way: of a shorter one a third says too little
 
 
 @dataclass(frozen=True)
-class Level:
+class Rung:
     """One step of a trial's way up; epochs are counted over all its levels.
 
     Attributes:
@@ -36,8 +36,8 @@ class Level:
     end: int
 
 
-def rungs(epochs: int) -> tuple[int, ...]:
-    """Give the epochs at which trials are judged, in integers, so that none is lost to rounding.
+def rung_epochs(epochs: int) -> tuple[int, ...]:
+    """Return the epochs at which trials are judged, in integers, so that none is lost to rounding.
 
     >>> rungs(32), rungs(9), rungs(8), rungs(5)
     ((3, 10), (1, 3), (2,), ())
@@ -47,23 +47,23 @@ def rungs(epochs: int) -> tuple[int, ...]:
     return tuple(epochs // share for share in SHARES if epochs >= share)
 
 
-def levels_of_epochs(split: str, epochs: int, *, early_stopping: bool) -> tuple[Level, ...]:
-    """Give the levels of one training that is judged at rungs."""
-    ends = (*(rungs(epochs) if early_stopping else ()), epochs)
-    return tuple(Level(split, 0, end) for end in ends)
+def rungs_of_epochs(split: str, epochs: int, *, early_stopping: bool) -> tuple[Rung, ...]:
+    """Return the levels of one training that is judged at rungs."""
+    ends = (*(rung_epochs(epochs) if early_stopping else ()), epochs)
+    return tuple(Rung(split, 0, end) for end in ends)
 
 
-def levels_of_splits(splits: Sequence[str], epochs: int) -> tuple[Level, ...]:
-    """Give the levels of trainings from scratch on ever larger splits.
+def rungs_of_splits(splits: Sequence[str], epochs: int) -> tuple[Rung, ...]:
+    """Return the levels of trainings from scratch on ever larger splits.
 
     >>> levels_of_splits(["5", "100"], 4)
     (Level(split='5', start=0, end=4), Level(split='100', start=4, end=8))
     """
-    return tuple(Level(split, number * epochs, (number + 1) * epochs) for number, split in enumerate(splits))
+    return tuple(Rung(split, number * epochs, (number + 1) * epochs) for number, split in enumerate(splits))
 
 
 @dataclass
-class Halving:
+class SuccessiveHalving:
     """Judges trials at the end of their levels; knows nothing of Ray.
 
     Attributes:
@@ -75,10 +75,10 @@ class Halving:
         work: What an epoch of each trial takes, in any unit.
     """
 
-    levels: Sequence[Level]
+    levels: Sequence[Rung]
     maximize: Sequence[bool]
-    one_in_first: int = ONE_IN_FIRST
-    one_in_later: int = ONE_IN_LATER
+    first_reduction_factor: int = FIRST_REDUCTION_FACTOR
+    later_reduction_factor: int = LATER_REDUCTION_FACTOR
     expected: dict[int, tuple[float, ...]] = field(default_factory=dict)
     work: dict[int, float] = field(default_factory=dict)
     _arrived: list[dict[int, tuple[float, ...]]] = field(default_factory=list)
@@ -89,7 +89,7 @@ class Halving:
         self._gone_on = [set() for _ in self.levels]
 
     def level(self, epoch: int) -> int:
-        """Give the level that a trial of `epoch` finished epochs is in; at the end of a level, the next.
+        """Return the level that a trial of `epoch` finished epochs is in; at the end of a level, the next.
 
         >>> Halving(levels_of_epochs("fold1", 32, early_stopping=True), [True]).level(3)
         1
@@ -97,11 +97,11 @@ class Halving:
         return next((number for number, level in enumerate(self.levels) if epoch < level.end), len(self.levels) - 1)
 
     def one_in(self, rung: int) -> int:
-        """Say how many trials must come to the end of a level, the first being 0, for one to go on."""
-        return self.one_in_later if rung else self.one_in_first
+        """Return how many trials must come to the end of a level, the first being 0, for one to go on."""
+        return self.later_reduction_factor if rung else self.first_reduction_factor
 
     def note(self, number: int, epoch: int, values: Sequence[float], work: float = 1.0) -> bool:
-        """Take in what a trial reached, and what an epoch of it takes; return whether a lower level ends there."""
+        """Record what a trial reached, and what an epoch of it takes; return whether a lower level ends there."""
         self.work[number] = work
         for rung, level in enumerate(self.levels[:-1]):
             if epoch == level.end:
@@ -112,7 +112,7 @@ class Halving:
         return False
 
     def go_on(self, number: int, epoch: int) -> None:
-        """Take in that a trial goes on from the end of a level."""
+        """Record that a trial goes on from the end of a level."""
         for rung, level in enumerate(self.levels[:-1]):
             if epoch == level.end:
                 self._gone_on[rung].add(number)
@@ -130,7 +130,7 @@ class Halving:
                 gone_on.add(new)
 
     def promotable(self) -> list[int]:
-        """Give the trials that may go on now, those of the highest level first, of each level the best first."""
+        """Return the trials that may go on now, those of the highest level first, of each level the best first."""
         found = [
             number
             for rung in range(len(self.levels) - 2, -1, -1)
@@ -139,7 +139,7 @@ class Halving:
         return list(dict.fromkeys(found))
 
     def _bargains(self, rung: int) -> list[int]:
-        """Give the trials of the best front at a level that cost less to finish than to judge a large one.
+        """Return the trials of the best front at a level that cost less to finish than to judge a large one.
 
         All epochs that are left of such a training take no longer than the first level of the largest that got there:
         for others to come and be compared with it would cost more than it does. One of them is enough for a front to be
@@ -154,7 +154,7 @@ class Halving:
         return [number for number, rank in self._ranked(rung) if rank == 0 and number in cheap] if cheap else []
 
     def promotable_at_last(self, closed: int) -> list[int]:
-        """Give the trials that may go on when no others come: places are rounded up, so that the best always does.
+        """Return the trials that may go on when no others come: places are rounded up, so that the best always does.
 
         Args:
             closed: Levels, from the lowest, to the end of which no other trial will come.
@@ -169,7 +169,7 @@ class Halving:
         return [number for number in self._order(rung)[:places] if number not in self._gone_on[rung]]
 
     def why(self, number: int, epoch: int) -> str:
-        """Say how a trial that waits at the end of a level stands there."""
+        """Describe how a trial that waits at the end of a level stands there."""
         rung = next(rung for rung, level in enumerate(self.levels) if level.end == epoch)
         order = self._order(rung)
         return (
@@ -182,7 +182,7 @@ class Halving:
         return [number for number, _ in self._ranked(rung)]
 
     def _ranked(self, rung: int) -> list[tuple[int, int]]:
-        """Give the trials that ended a level with the front that each is on, the best first; 0 is the best front."""
+        """Return the trials that ended a level with the front that each is on, the best first; 0 is the best front."""
         numbers = sorted(self._arrived[rung])
         if not numbers:
             return []
@@ -194,7 +194,7 @@ class Halving:
 
 
 def crowding(values: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """Give how far the neighbours of each point on its front are: the more, the lonelier; infinite at a front's ends.
+    """Return how far the neighbours of each point on its front are: the more, the lonelier; infinite at a front's ends.
 
     Source: Deb et al., A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II, IEEE Transactions on Evolutionary
     Computation 6, 2002, section III B.

@@ -22,14 +22,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from objectives.goals import GOALS
 from search.config.trial_config import ARCHITECTURE
 from search.optimizer.sampler import make_sampler
-from search.optimizer.sampler_view import FIXED, View
+from search.optimizer.sampler_history import FIXED, SamplerHistory
 from search.space.plan import Plan
 from search.space.space_file import find_space
 from search.study.study import CONTINUES, StudyError
 from spaces import Space
 
 
-class Record:
+class TrialStore:
     """A study, and as much of it in memory as sampling needs.
 
     What is asked for is in memory alone until `keep` writes it, whole: a driver that is killed leaves no half of it.
@@ -37,7 +37,11 @@ class Record:
     """
 
     def __init__(
-        self, study: optuna.Study, sampler: str, view: View, widest: Mapping[str, BaseDistribution] | None = None
+        self,
+        study: optuna.Study,
+        sampler: str,
+        view: SamplerHistory,
+        widest: Mapping[str, BaseDistribution] | None = None,
     ) -> None:
         """Read the study.
 
@@ -166,7 +170,7 @@ class Record:
         self._view.show(number, values)
 
 
-def make_record(study: optuna.Study, plan: Plan) -> Record:
+def open_trial_store(study: optuna.Study, plan: Plan) -> TrialStore:
     """Read a study for what a plan samples.
 
     Where the best network alone is looked for, the sampler is told of the first objective of quality and of no other.
@@ -179,11 +183,13 @@ def make_record(study: optuna.Study, plan: Plan) -> Record:
     if settings.mode == "best":
         seen = [[GOALS[name].kind for name in settings.objectives].index("quality")]
     ranges = {name: branch.ranges for name, branch in plan.branches.items()}
-    return Record(study, settings.sampler, View(ranges, plan.budget, seen), widest(find_space(settings.space)))
+    return TrialStore(
+        study, settings.sampler, SamplerHistory(ranges, plan.budget, seen), widest(find_space(settings.space))
+    )
 
 
 def widest(space: Space) -> dict[str, BaseDistribution]:
-    """Give each range of a space whole, by the name that a study knows it by."""
+    """Return each range of a space whole, by the name that a study knows it by."""
     found: dict[str, BaseDistribution] = dict(space.training)
     if len(space.networks) > 1:
         found[ARCHITECTURE] = CategoricalDistribution(list(space.networks))

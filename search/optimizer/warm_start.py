@@ -28,7 +28,7 @@ from search.config.recipes import find_recipe
 from search.config.settings import spelled
 from search.config.trial_config import OWNED, TrialConfig, field_types
 from search.space.plan import Plan
-from search.space.pricing import Survey, price
+from search.space.pricing import FeasibilitySurvey, price
 from search.space.ranges import nearest
 from search.space.repair import repairs
 from search.study.study import CONFIG, OBJECTIVES, StudyError, find_study
@@ -95,7 +95,7 @@ def read_starts(names: Sequence[str], plan: Plan, results: Path) -> list[Start]:
     return _different(starts)
 
 
-def fit_start(start: Start, plan: Plan, survey: Survey) -> Fitted:
+def fit_start(start: Start, plan: Plan, survey: FeasibilitySurvey) -> Fitted:
     """Move a start into the ranges, and change it as little as fits the budget.
 
     Args:
@@ -133,7 +133,7 @@ def _changes(start: Start, plan: Plan, architecture: str, values: Mapping[str, A
 
 
 def _from_study(name: str, plan: Plan, results: Path) -> Iterator[Start]:
-    """Give the fully trained trials of a study, the best fronts first, and on each front as they were tried.
+    """Return the fully trained trials of a study, the best fronts first, and on each front as they were tried.
 
     Raises:
         StudyError: There is no such study, or none of its trials can be taken over.
@@ -158,7 +158,7 @@ def _from_study(name: str, plan: Plan, results: Path) -> Iterator[Start]:
 
 
 def _from_file(path: Path, plan: Plan) -> Iterator[Start]:
-    """Give the configurations of a list.
+    """Return the configurations of a list.
 
     Raises:
         ValueError: The file cannot be read, or has something that is no configuration of the plan's architectures.
@@ -184,7 +184,7 @@ def _from_file(path: Path, plan: Plan) -> Iterator[Start]:
 
 
 def _entries(path: Path) -> list[tuple[str, Any]]:
-    """Give the entries of a list, each with its place."""
+    """Return the entries of a list, each with its place."""
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".csv":

@@ -89,7 +89,7 @@ class Scale:
         return GOALS[self.name].kind == "cost"
 
     def at(self, share: float) -> float:
-        """Give the value at a share of the axis."""
+        """Return the value at a share of the axis."""
         if self.is_log:
             return float(self.low * (self.high / self.low) ** share)
         return self.low + share * (self.high - self.low)
@@ -133,7 +133,7 @@ class Drawing:
         return [edge if math.isnan(value) else value for value in numbers(group, self.y.name)]
 
     def errors(self, group: pd.DataFrame) -> list[float] | None:
-        """Give how far each trial's interval reaches upward and downward; None where none has one."""
+        """Return how far each trial's interval reaches upward and downward; None where none has one."""
         name = f"{self.y.name}_half"
         halves = numbers(group, name) if name in group else np.full(len(group), np.nan)
         return None if np.isnan(halves).all() else [0.0 if math.isnan(half) else half for half in halves.tolist()]
@@ -168,7 +168,7 @@ def make_drawing(
     more_x: Iterable[float] = (),
     more_y: Iterable[float] = (),
 ) -> Drawing:
-    """Say what is drawn of a study.
+    """Describe what is drawn of a study.
 
     Args:
         trials: One row a trial, as of `study.table.trials_table`. A column `<y>_half` is how far an interval reaches
@@ -209,7 +209,7 @@ def make_drawing(
 
 
 def numbers(rows: pd.DataFrame, name: str) -> np.ndarray:
-    """Give a column as numbers; one that the table does not have is not known."""
+    """Return a column as numbers; one that the table does not have is not known."""
     return rows[name].to_numpy(dtype=float) if name in rows else np.full(len(rows), np.nan)
 
 
@@ -266,7 +266,7 @@ def _summary(
 
 
 def _message(groups: Mapping[str, pd.DataFrame]) -> str:
-    """Say what is missing where there is no front to look at."""
+    """Describe what is missing where there is no front to look at."""
     if not any(len(group) for group in groups.values()):
         return "No trials yet"
     return "No front yet: no network has been trained to the end" if groups["front"].empty else ""

@@ -67,11 +67,11 @@ class Theme:
     shades: Mapping[str, str] = field(default_factory=dict)
 
     def shade(self, colour: str) -> str:
-        """Give the shade of one of Okabe and Ito's colours."""
+        """Return the shade of one of Okabe and Ito's colours."""
         return self.shades.get(colour, colour)
 
     def axis_of(self, **more: Any) -> dict[str, Any]:
-        """Give what all axes share, with `more`."""
+        """Return what all axes share, with `more`."""
         shared = {"gridcolor": self.grid, "linecolor": self.axis, "ticks": "outside", "zeroline": False}
         return {**shared, "tickcolor": self.axis, "automargin": True, **more}
 
@@ -89,7 +89,7 @@ PAPER = Theme(
 
 
 def layout(theme: Theme = PAPER, **more: Any) -> dict[str, Any]:
-    """Give the layout that all plots share, with `more`."""
+    """Return the layout that all plots share, with `more`."""
     return {
         "paper_bgcolor": theme.surface,
         "plot_bgcolor": theme.surface,

@@ -137,7 +137,7 @@ def _legend(report: Mapping[str, Any], names: Iterable[str]) -> str:
 
 
 def outcome_texts(report: Mapping[str, Any]) -> dict[str, str]:
-    """Say what becomes of the networks, by the name of the outcome; what never happens is left out."""
+    """Describe what becomes of the networks, by the name of the outcome; what never happens is left out."""
     return {name: _outcome_text(report, name) for name in _shares(report)}
 
 
@@ -148,7 +148,7 @@ def _outcome_text(report: Mapping[str, Any], outcome: str) -> str:
 
 
 def _shares(report: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Give what becomes of each architecture's networks, as shares of those priced; what never happens is left out."""
+    """Return the fate of each architecture's networks, as shares of those priced; what never happens is omitted."""
     parts = list(report["architectures"].values())
     shares = {FITS: [part["share"]["value"] for part in parts]}
     for limit in report["limits"]:
@@ -318,7 +318,7 @@ def _scatter_figure(
 
 
 def _line(report: Mapping[str, Any], limit: str) -> tuple[str, float] | None:
-    """Give where a limit is a line among parameters (x) and MACs (y): a size in bytes is so many parameters."""
+    """Return where a limit is a line among parameters (x) and MACs (y): a size in bytes is so many parameters."""
     value = report["limits"][limit]
     if limit == "size_bytes":
         return "x", value / BYTES[report["precision"]]
@@ -471,7 +471,7 @@ def _histogram(values: NDArray[np.int64], edges: NDArray[np.float64], top: int, 
 def _outline(
     edges: NDArray[np.float64], heights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the outline of a histogram, from the base at its low end to the base at its high end."""
+    """Return the outline of a histogram, from the base at its low end to the base at its high end."""
     return np.repeat(edges, 2), np.array([0.0, *np.repeat(heights, 2), 0.0])
 
 

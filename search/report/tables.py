@@ -176,7 +176,7 @@ def preflight_texts(report: Mapping[str, Any]) -> list[Table | str]:
 
 
 def summary_lines(report: Mapping[str, Any]) -> list[str]:
-    """Say what was priced, against which limits, and how much of it fits."""
+    """Describe what was priced, against which limits, and how much of it fits."""
     parts = report["architectures"]
     several = f" of {len(parts)} architectures" if len(parts) > 1 else ""
     limits = ", ".join(f"{name} <= {limit:,}" for name, limit in report["limits"].items()) or "no limits"
@@ -267,7 +267,7 @@ def reach_lines(report: Mapping[str, Any]) -> Lines:
 
 
 def time_lines(timed: Mapping[str, Any] | None) -> list[str]:
-    """Say how long the trials will take."""
+    """Return how long the trials will take."""
     if timed is None:
         return ["Name a folder of data to have the time estimated that the trials will take."]
     trials = ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in timed["trial_s"].items())

@@ -100,7 +100,7 @@ def require_config(entry: Architecture) -> None:
 def make_subject(
     entry: Architecture, ranges: Mapping[str, BaseDistribution], *, num_sampled: int = NUM_SAMPLED, seed: int = 0
 ) -> Subject:
-    """Give the published network and random ones of the ranges.
+    """Return the published network and random ones of the ranges.
 
     Raises:
         BrokenPromiseError: The published network cannot hear its own front end.
@@ -225,7 +225,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
 
 
 def _networks(subject: Subject) -> Iterator[tuple[Any, Any, Tensor]]:
-    """Give each network in train mode, its config, and clips for it."""
+    """Return each network in train mode, its config, and clips for it."""
     for config, shape in subject.samples:
         torch.manual_seed(0)
         with _told(f"the network of {config} cannot be built or run"):

@@ -17,12 +17,12 @@ from search.config.messages import unknown
 from search.config.recipes import find_recipe, values_held
 from search.config.settings import SearchSettings, is_space_file
 from search.config.trial_config import ARCHITECTURE, OWNED, TrialConfig, Value, field_types
-from search.space.pricing import MAX_ENUMERATED, NUM_DRAWN, Survey, num_to_price, survey
+from search.space.pricing import MAX_ENUMERATED, NUM_DRAWN, FeasibilitySurvey, num_to_price, survey
 from search.space.ranges import EmptySpaceError, draw, largest, narrow, take
 from search.space.repair import descend, repairs
-from search.space.repeats import member_branches, trainings
+from search.space.repeats import repeat_subspaces, trainings
 from search.space.space_file import NUM_SAMPLED, find_space
-from search.space.subspace import Branch
+from search.space.subspace import Subspace
 from search.study.repeats import SEED
 from search.study.study import LATENCY
 from spaces import Space
@@ -47,7 +47,7 @@ class Plan:
     """
 
     settings: SearchSettings
-    branches: Mapping[str, Branch]
+    branches: Mapping[str, Subspace]
     budget: Budget
 
     def suggest(self, trial: Trial) -> dict[str, Value]:
@@ -59,8 +59,8 @@ class Plan:
             values[name] = take(trial, name, distribution)
         return values
 
-    def branch(self, values: Mapping[str, Any]) -> Branch:
-        """Give the part of the plan that sampled values belong to."""
+    def branch(self, values: Mapping[str, Any]) -> Subspace:
+        """Return the part of the plan that sampled values belong to."""
         return self.branches[str(values.get(ARCHITECTURE, next(iter(self.branches))))]
 
     def config(self, values: Mapping[str, Any]) -> TrialConfig:
@@ -76,18 +76,18 @@ class Plan:
         """Names of the front ends that the trials may hear."""
         return tuple(dict.fromkeys(name for branch in self.branches.values() for name in branch.front_ends))
 
-    def named(self, branch: Branch, values: Mapping[str, Any]) -> dict[str, Any]:
+    def named(self, branch: Subspace, values: Mapping[str, Any]) -> dict[str, Any]:
         """Add the architecture to the values of a branch, where it is a choice."""
         return {ARCHITECTURE: branch.architecture, **values} if len(self.branches) > 1 else dict(values)
 
     def trainings(self) -> list[dict[str, Any]]:
-        """Give the values of every trial where nothing is searched, in order."""
+        """Return the values of every trial where nothing is searched, in order."""
         return [self.named(branch, values) for branch, values in trainings(self.settings, self.branches)]
 
     def starts(
-        self, surveys: Mapping[str, Survey], num_clips: int
+        self, surveys: Mapping[str, FeasibilitySurvey], num_clips: int
     ) -> dict[str, tuple[dict[str, Value], dict[str, Value]]]:
-        """Give the first configurations to try: each architecture's published settings, changed as little as fits.
+        """Return the first configurations to try: each architecture's published settings, changed as little as fits.
 
         On small data the batch is made smaller, so that an epoch still has `MIN_STEPS` steps.
 
@@ -109,9 +109,9 @@ class Plan:
         return found
 
     def small_starts(
-        self, surveys: Mapping[str, Survey], starts: Mapping[str, tuple[dict[str, Value], dict[str, Value]]]
+        self, surveys: Mapping[str, FeasibilitySurvey], starts: Mapping[str, tuple[dict[str, Value], dict[str, Value]]]
     ) -> dict[str, tuple[dict[str, Value], dict[str, Value]]]:
-        """Give the other end of the front to begin with: each of `starts`, shrunk until it costs a `SMALL` share.
+        """Return the other end of the front to begin with: each of `starts`, shrunk until it costs a `SMALL` share.
 
         Nothing where one best network is searched, where no cost that is priced counts, or where these would take more
         than `SMALL_TRIALS` of the trials together with `starts`.
@@ -144,7 +144,7 @@ class Plan:
         max_enumerated: int = MAX_ENUMERATED,
         num_drawn: int = NUM_DRAWN,
         progress: Callable[[int, int], None] | None = None,
-    ) -> dict[str, Survey]:
+    ) -> dict[str, FeasibilitySurvey]:
         """Price the networks of every architecture.
 
         Args:
@@ -154,7 +154,7 @@ class Plan:
         """
         precision, seed = self.settings.precision, self.settings.seed
         counts = [num_to_price(branch, max_enumerated, num_drawn)[0] for branch in self.branches.values()]
-        found: dict[str, Survey] = {}
+        found: dict[str, FeasibilitySurvey] = {}
         for number, (name, branch) in enumerate(self.branches.items()):
             before = sum(counts[:number])
             surveyed = survey(
@@ -164,7 +164,7 @@ class Plan:
             found[name] = _look_closer(surveyed, self.budget, precision)
         return found
 
-    def fitting(self, surveys: Mapping[str, Survey]) -> "Plan":
+    def fitting(self, surveys: Mapping[str, FeasibilitySurvey]) -> "Plan":
         """Leave out the architectures of which nothing fits.
 
         Raises:
@@ -181,7 +181,7 @@ def _tell(progress: Callable[[int, int], None], before: int, total: int, done: i
     progress(before + done, total)
 
 
-def _look_closer(found: Survey, budget: Budget, precision: str) -> Survey:
+def _look_closer(found: FeasibilitySurvey, budget: Budget, precision: str) -> FeasibilitySurvey:
     """Search on from the nearest of a random sample, of which none fits."""
     if found.is_whole or found.nearest is None:
         return found
@@ -192,8 +192,8 @@ def _look_closer(found: Survey, budget: Budget, precision: str) -> Survey:
     return replace(found, nearest=replace(found.nearest, values=values, cost=cost, excess=budget.excess(cost)))
 
 
-def why_nothing_fits(plan: Plan, surveys: Mapping[str, Survey]) -> str:
-    """Say what comes closest to the budget, which limit binds, and what to relax."""
+def why_nothing_fits(plan: Plan, surveys: Mapping[str, FeasibilitySurvey]) -> str:
+    """Describe what comes closest to the budget, which limit binds, and what to relax."""
     found = list(surveys.values())
     looked = sum(each.num_priced for each in found)
     kind = f"all {looked:,}" if all(each.is_whole for each in found) else f"{looked:,} random"
@@ -225,7 +225,7 @@ def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
         ValueError: An unknown space, an unknown config key, a range outside the space's; each with its name.
     """
     if settings.members:
-        return Plan(settings, member_branches(settings, num_classes), BUDGETS[UNLIMITED])
+        return Plan(settings, repeat_subspaces(settings, num_classes), BUDGETS[UNLIMITED])
     space = find_space(settings.space)
     _require_responses(settings, space)
     held = dict(settings.set)
@@ -254,7 +254,7 @@ def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
                 why = "its value is held" if field in fixed else "the space does not vary it"
                 raise ValueError(f"ranges: {key} cannot be narrowed: {why}")
             ranges[known_as] = narrow(key, ranges[known_as], settings.ranges[key])
-        branches[name] = Branch(name, ranges, fixed)
+        branches[name] = Subspace(name, ranges, fixed)
         _require_some(branches[name])
     if not any(branch.ranges for branch in branches.values()):
         raise EmptySpaceError(
@@ -282,7 +282,7 @@ def _require_responses(settings: SearchSettings, space: Space) -> None:
         )
 
 
-def _require_teacher(settings: SearchSettings, branches: Mapping[str, Branch]) -> None:
+def _require_teacher(settings: SearchSettings, branches: Mapping[str, Subspace]) -> None:
     """Refuse distillation without a teacher, and a teacher from whom nobody learns.
 
     Raises:
@@ -302,14 +302,14 @@ def _require_teacher(settings: SearchSettings, branches: Mapping[str, Branch]) -
         )
 
 
-def _most(branch: Branch, name: str) -> float:
-    """Give the largest value that a field of the recipe, a number, can have."""
+def _most(branch: Subspace, name: str) -> float:
+    """Return the largest value that a field of the recipe, a number, can have."""
     if name in branch.ranges:
         return float(largest(branch.ranges[name]))
     return float(branch.fixed.get(name, getattr(Recipe(), name)))
 
 
-def _require_some(branch: Branch) -> None:
+def _require_some(branch: Subspace) -> None:
     """Refuse held values with which nothing can be had, before anything starts.
 
     Raises:
@@ -327,7 +327,7 @@ def _require_some(branch: Branch) -> None:
 
 
 def _owner(key: str, architectures: Sequence[str]) -> tuple[str, str]:
-    """Give the architecture that a key of the settings belongs to, or nothing where it is everybody's, and its field.
+    """Return the architecture that a key of the settings belongs to, or nothing where it is everybody's, and its field.
 
     Raises:
         ValueError: Nobody has the field, several have it, or it is not for a search to decide.
@@ -350,7 +350,7 @@ def _owner(key: str, architectures: Sequence[str]) -> tuple[str, str]:
 
 
 def _ranges(space: Space, architecture: str, fixed: Mapping[str, Value]) -> dict[str, BaseDistribution]:
-    """Give what varies for one architecture, by the name that a study knows it by."""
+    """Return what varies for one architecture, by the name that a study knows it by."""
     ranges: dict[str, BaseDistribution] = {}
     if space.front_ends and "front_end" not in fixed:
         ranges["front_end"] = CategoricalDistribution(space.front_ends)

@@ -18,7 +18,7 @@ from search.config.messages import unknown
 from search.config.published import Published, read_published
 from search.config.trial_config import TrialConfig
 from search.space.ranges import all_values, draw, place
-from search.space.subspace import Branch, cost_of
+from search.space.subspace import Subspace, cost_of
 from training.pruning import Pruner
 
 MAX_ENUMERATED = 50_000  # networks of one architecture at the start of a search; above it some are drawn at random
@@ -49,7 +49,7 @@ def require_prunable(config: TrialConfig) -> None:
 
 
 def find_trial(name: str, values: Mapping[str, Any]) -> TrialConfig:
-    """Give the config of an architecture or of a published network, with `values` in place of its own.
+    """Return the config of an architecture or of a published network, with `values` in place of its own.
 
     Raises:
         ValueError: No architecture and no published network of that name (the nearest is named), or values that
@@ -79,7 +79,7 @@ class Nearest:
 
 
 @dataclass(frozen=True)
-class Survey:
+class FeasibilitySurvey:
     """Which networks of one architecture fit a budget.
 
     Attributes:
@@ -93,7 +93,7 @@ class Survey:
         nearest: The one that comes closest to fitting, where none fits.
     """
 
-    branch: Branch
+    branch: Subspace
     num_priced: int
     is_whole: bool
     fitting: list[tuple[Any, ...]]
@@ -118,7 +118,7 @@ class Survey:
         return np.array(columns, dtype=np.float32).T.reshape(len(self.fitting), len(columns))
 
     def by_distance(self, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Give the networks that fit, the least changed from `values` first.
+        """Return the networks that fit, the least changed from `values` first.
 
         The distance adds up how far each value moves as a share of its range; another choice counts as a whole range.
         """
@@ -132,8 +132,8 @@ class Survey:
             yield dict(zip(self.branch.cost_ranges, self.fitting[index], strict=True))
 
 
-def num_to_price(branch: Branch, max_enumerated: int, num_drawn: int) -> tuple[int, bool]:
-    """Give how many networks a survey prices, and whether these are all."""
+def num_to_price(branch: Subspace, max_enumerated: int, num_drawn: int) -> tuple[int, bool]:
+    """Return how many networks a survey prices, and whether these are all."""
     if ARCHITECTURES[branch.architecture].is_built_to_count:
         max_enumerated, num_drawn = min(max_enumerated, NUM_BUILT), min(num_drawn, NUM_BUILT)
     is_whole = branch.num_networks <= max_enumerated
@@ -141,7 +141,7 @@ def num_to_price(branch: Branch, max_enumerated: int, num_drawn: int) -> tuple[i
 
 
 def survey(
-    branch: Branch,
+    branch: Subspace,
     budget: Budget,
     precision: str,
     *,
@@ -149,7 +149,7 @@ def survey(
     max_enumerated: int = MAX_ENUMERATED,
     num_drawn: int = NUM_DRAWN,
     progress: Callable[[int, int], None] | None = None,
-) -> Survey:
+) -> FeasibilitySurvey:
     """Price every network of `branch`, or random ones where there are too many.
 
     Args:
@@ -195,14 +195,14 @@ def survey(
     if closest is not None and not fitting:
         nearest = Nearest(dict(zip(names, closest[0], strict=True)), closest[1], budget.excess(closest[1]))
     table = np.array(costs, dtype=np.int64).reshape(len(costs), len(LIMITS))
-    return Survey(branch, total, is_whole, fitting, table, broken, invalid, nearest)
+    return FeasibilitySurvey(branch, total, is_whole, fitting, table, broken, invalid, nearest)
 
 
-def _every(branch: Branch) -> Iterator[tuple[Any, ...]]:
+def _every(branch: Subspace) -> Iterator[tuple[Any, ...]]:
     return itertools.product(*(all_values(distribution) for distribution in branch.cost_ranges.values()))
 
 
-def _draws(branch: Branch, count: int, seed: int) -> Iterator[tuple[Any, ...]]:
+def _draws(branch: Subspace, count: int, seed: int) -> Iterator[tuple[Any, ...]]:
     rng = np.random.default_rng(seed)
     for _ in range(count):
         yield tuple(draw(distribution, rng) for distribution in branch.cost_ranges.values())

@@ -58,7 +58,7 @@ def draw(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
 
 
 def place(distribution: BaseDistribution, value: Any) -> float:
-    """Give where a value lies in its range: 0 at the low end, 1 at the high end; of a choice, its number.
+    """Return where a value lies in its range: 0 at the low end, 1 at the high end; of a choice, its number.
 
     >>> place(IntDistribution(8, 64, step=8), 36), place(CategoricalDistribution(["a", "b", "c"]), "c")
     (0.5, 2.0)
@@ -89,7 +89,7 @@ def take(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
 
 
 def narrow(name: str, distribution: BaseDistribution, bounds: object) -> BaseDistribution:
-    """Give the part of a range that lies between two bounds, both included.
+    """Return the part of a range that lies between two bounds, both included.
 
     Raises:
         EmptySpaceError: No value lies between them.
@@ -135,7 +135,7 @@ def narrow(name: str, distribution: BaseDistribution, bounds: object) -> BaseDis
 
 
 def nearest(distribution: BaseDistribution, value: Any) -> Any:
-    """Give the value of a range that is closest to `value`.
+    """Return the value of a range that is closest to `value`.
 
     >>> nearest(IntDistribution(32, 256, step=32), 60)
     64
@@ -153,7 +153,7 @@ def nearest(distribution: BaseDistribution, value: Any) -> Any:
 
 
 def largest(distribution: BaseDistribution) -> Any:
-    """Give the largest value of a range.
+    """Return the largest value of a range.
 
     >>> largest(IntDistribution(8, 64, step=8)), largest(CategoricalDistribution([False, True]))
     (64, True)

@@ -8,15 +8,17 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from objectives.budget import Budget
-from search.space.pricing import Survey
+from search.space.pricing import FeasibilitySurvey
 from search.space.ranges import all_values, num_values
-from search.space.subspace import Branch
+from search.space.subspace import Subspace
 
 LEVELS = 33  # tried of a range without steps
 
 
-def repairs(survey: Survey, budget: Budget, precision: str, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give networks that fit, the least changed from `values` first.
+def repairs(
+    survey: FeasibilitySurvey, budget: Budget, precision: str, values: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Return networks that fit, the least changed from `values` first.
 
     Where the survey is whole this is their exact order. Where it is a sample, each of them is pulled back towards
     `values`, one size after the other, until none can come closer and still fit.
@@ -35,7 +37,7 @@ def repairs(survey: Survey, budget: Budget, precision: str, values: Mapping[str,
 
 
 def pull_back(
-    branch: Branch, budget: Budget, precision: str, found: Mapping[str, Any], wanted: Mapping[str, Any]
+    branch: Subspace, budget: Budget, precision: str, found: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Move each value of a network that fits as close to the wanted one as it can come and still fit."""
     names = list(branch.cost_ranges)
@@ -54,7 +56,7 @@ def pull_back(
 
 
 def descend(
-    branch: Branch, budget: Budget, precision: str, start: Mapping[str, Any], *, held: str = ""
+    branch: Subspace, budget: Budget, precision: str, start: Mapping[str, Any], *, held: str = ""
 ) -> dict[str, Any]:
     """Walk from `start` to where the worst excess is smallest, changing one value at a time.
 

@@ -10,14 +10,14 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig, Value, heard_sizes
 from search.space.pricing import price, require_prunable
-from search.space.subspace import Branch
+from search.space.subspace import Subspace
 from search.study.repeats import MEMBER, SEED, TRIAL
 from search.study.study import CONFIG
 from training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class MemberBranch(Branch):
+class RepeatSubspace(Subspace):
     """The members of one architecture.
 
     Attributes:
@@ -27,12 +27,12 @@ class MemberBranch(Branch):
     members: Mapping[int, TrialConfig]
 
     def config(self, values: Mapping[str, Any]) -> TrialConfig:
-        """Give the member of a number, from a seed; by default the costliest, from the first."""
+        """Return the member of a number, from a seed; by default the costliest, from the first."""
         config = self.members[values.get(self.member, self._costliest)]
         return replace(config, recipe=replace(config.recipe, seed=values.get(SEED, config.recipe.seed)))
 
     def values(self, config: TrialConfig) -> dict[str, Any]:
-        """Give the number of the member that a configuration is, and its seed."""
+        """Return the number of the member that a configuration is, and its seed."""
         return {self.member: self.number_of(config), SEED: config.recipe.seed}
 
     @property
@@ -50,21 +50,21 @@ class MemberBranch(Branch):
         return tuple(dict.fromkeys(config.front_end for config in (self.config({}), *self.members.values())))
 
     def to_serve(self) -> list[tuple[str, Recipe]]:
-        """Give each member's front end and recipe."""
+        """Return each member's front end and recipe."""
         return [(config.front_end, config.recipe) for config in self.members.values()]
 
     def published(self, instead: Mapping[str, Value]) -> dict[str, Value]:  # noqa: ARG002 - as in any branch
-        """Give the costliest member and the first seed."""
+        """Return the costliest member and the first seed."""
         return {self.member: self._costliest, SEED: self.members[self._costliest].recipe.seed}
 
     def number_of(self, config: TrialConfig) -> int:
-        """Give the number of the member that `config` is, from whatever seed."""
+        """Return the number of the member that `config` is, from whatever seed."""
         seed = config.recipe.seed
         return next(number for number in self.members if self.config({self.member: number, SEED: seed}) == config)
 
 
-def member_branches(settings: SearchSettings, num_classes: int) -> dict[str, Branch]:
-    """Give the branches of the settings' members.
+def repeat_subspaces(settings: SearchSettings, num_classes: int) -> dict[str, Subspace]:
+    """Return the branches of the settings' members.
 
     Raises:
         ValueError: A member is no configuration, is one for other scenes than the data's, or cannot be pruned as its
@@ -84,10 +84,10 @@ def member_branches(settings: SearchSettings, num_classes: int) -> dict[str, Bra
             )
         by_architecture.setdefault(config.architecture, {})[number] = config
     seeds = IntDistribution(settings.seeds[0], settings.seeds[-1])
-    found: dict[str, Branch] = {}
+    found: dict[str, Subspace] = {}
     for name, members in by_architecture.items():
         ranges = {f"{name}.{MEMBER}": CategoricalDistribution(list(members)), SEED: seeds}
-        branch = MemberBranch(name, ranges, {}, members)
+        branch = RepeatSubspace(name, ranges, {}, members)
         costliest = branch.config({})
         free = {"architecture", SEED, *heard_sizes(type(costliest.network), costliest.front_end)}
         fixed = {field: value for field, value in costliest.to_dict().items() if field not in free}
@@ -95,14 +95,14 @@ def member_branches(settings: SearchSettings, num_classes: int) -> dict[str, Bra
     return found
 
 
-def trainings(settings: SearchSettings, branches: Mapping[str, Branch]) -> list[tuple[Branch, dict[str, Any]]]:
-    """Give the values of every training, of the first seed first: so each member is soon trained once."""
+def trainings(settings: SearchSettings, branches: Mapping[str, Subspace]) -> list[tuple[Subspace, dict[str, Any]]]:
+    """Return the values of every training, of the first seed first: so each member is soon trained once."""
     if not settings.members:
         return [(branch, {SEED: seed}) for branch in branches.values() for seed in settings.seeds]
-    found: list[tuple[Branch, dict[str, Any]]] = []
+    found: list[tuple[Subspace, dict[str, Any]]] = []
     for seed in settings.seeds:
         for member in settings.members:
             branch = branches[member[CONFIG]["architecture"]]
-            assert isinstance(branch, MemberBranch)
+            assert isinstance(branch, RepeatSubspace)
             found.append((branch, {branch.member: member[TRIAL], SEED: seed}))
     return found

@@ -8,11 +8,11 @@ import torch
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search.space.ranges import all_values, nearest, num_values
-from search.space.subspace import Branch
+from search.space.subspace import Subspace
 
 
-def sobol_points(branch: Branch, count: int, seed: int, *, skip: int = 0) -> list[dict[str, Any]]:
-    """Give points of a scrambled Sobol sequence in the ranges of an architecture: of each value, each as often.
+def sobol_points(branch: Subspace, count: int, seed: int, *, skip: int = 0) -> list[dict[str, Any]]:
+    """Return points of a scrambled Sobol sequence in the ranges of an architecture: of each value, each as often.
 
     Source: Owen, Randomly Permuted (t,m,s)-Nets and (t,s)-Sequences, 1995, as `torch.quasirandom.SobolEngine` has it.
 
@@ -36,7 +36,7 @@ def sobol_points(branch: Branch, count: int, seed: int, *, skip: int = 0) -> lis
 
 
 def value_at(distribution: BaseDistribution, share: float) -> Any:
-    """Give the value so far into a range, each as wide as another; on a logarithmic scale where the range has one.
+    """Return the value so far into a range, each as wide as another; on a logarithmic scale where the range has one.
 
     Args:
         distribution: The range.

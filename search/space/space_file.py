@@ -42,7 +42,7 @@ class SpaceError(ValueError):
 
 
 def find_space(text: str) -> Space:
-    """Give the space that a search names: names of `SPACES` and `METHODS` with commas between, or a file.
+    """Return the space that a search names: names of `SPACES` and `METHODS` with commas between, or a file.
 
     Raises:
         ValueError: There is none of that name, or the file describes none that can be searched.
@@ -195,7 +195,7 @@ def _mapping(what: str, record: object, keys: tuple[str, ...] | None = None) -> 
 
 
 def broken_promises(space: Space) -> list[str]:
-    """Say what keeps a space from being searched: every promise that it breaks, ours and a user's alike."""
+    """Describe what keeps a space from being searched: every promise that it breaks, ours and a user's alike."""
     wrong = _misshapen(space)
     if wrong:
         return wrong
@@ -221,7 +221,7 @@ def broken_promises(space: Space) -> list[str]:
 
 
 def _misshapen(space: Space) -> list[str]:
-    """Say which parts of a space that a Python file made are something else."""
+    """Describe which parts of a space that a Python file made are something else."""
     networks, shared = space.networks, space.training
     return [
         f"its {name} must be {rule}, got {getattr(space, name)!r}"

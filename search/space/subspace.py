@@ -20,7 +20,7 @@ PRUNE_TO = "prune_to"  # the one field of the recipe that decides what a network
 
 
 @dataclass(frozen=True)
-class Branch:
+class Subspace:
     """What a search varies for one architecture.
 
     A value's name is its field of the recipe, "front_end", or for a field of the network "architecture.field", so
@@ -37,7 +37,7 @@ class Branch:
     fixed: Mapping[str, Value]
 
     def field(self, name: str) -> str:
-        """Give the config field that a value's name means."""
+        """Return the config field that a value's name means."""
         return name.removeprefix(f"{self.architecture}.")
 
     def config(self, values: Mapping[str, Any]) -> TrialConfig:
@@ -50,7 +50,7 @@ class Branch:
         return TrialConfig.from_values(self.architecture, {**self.fixed, **sampled})
 
     def values(self, config: TrialConfig) -> dict[str, Any]:
-        """Give the values of the ranges that a configuration of this architecture has."""
+        """Return the values of the ranges that a configuration of this architecture has."""
         fields = config.to_dict()
         return {name: fields[self.field(name)] for name in self.ranges}
 
@@ -78,7 +78,7 @@ class Branch:
         return (str(self.fixed.get("front_end", ARCHITECTURES[self.architecture].front_end)),)
 
     def strongest(self) -> list[Recipe]:
-        """Give for each training method that varies a recipe with that method alone, as strong as it gets.
+        """Return for each training method that varies a recipe with that method alone, as strong as it gets.
 
         What the data cannot serve is then known before anything is trained.
         """
@@ -91,18 +91,18 @@ class Branch:
         return recipes
 
     def to_serve(self) -> list[tuple[str, Recipe]]:
-        """Give each recipe of `strongest`, beside each front end that it may meet."""
+        """Return each recipe of `strongest`, beside each front end that it may meet."""
         return [(name, recipe) for recipe in self.strongest() for name in self.front_ends]
 
     def published(self, instead: Mapping[str, Value]) -> dict[str, Value]:
-        """Give the published settings, but for what is to be `instead` of them, moved into the ranges."""
+        """Return the published settings, but for what is to be `instead` of them, moved into the ranges."""
         known = {**TrialConfig.from_values(self.architecture, {}).to_dict(), **instead}
         if not known[PRUNE_TO] and PRUNE_TO in self.ranges:
             known[PRUNE_TO] = largest(self.ranges[PRUNE_TO])  # nearest to all that there is
         return {name: nearest(distribution, known[self.field(name)]) for name, distribution in self.ranges.items()}
 
     def pricer(self, names: Iterable[str], precision: str) -> "Callable[[Sequence[Any]], Cost]":
-        """Give a function that prices a network from the values of `names`, in their order.
+        """Return a function that prices a network from the values of `names`, in their order.
 
         It raises ValueError for values that build no network, and where the network cannot hear the front end.
         """
@@ -125,7 +125,7 @@ class Branch:
 
 
 def cost_of(counts: Counts, precision: str, prune_to: int) -> Cost:
-    """Give the price of a network from its counts: an activation is a byte.
+    """Return the price of a network from its counts: an activation is a byte.
 
     Args:
         counts: Of the network.

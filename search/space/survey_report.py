@@ -13,7 +13,7 @@ from models import ARCHITECTURES
 from objectives.budget import LIMITS
 from search.space.plan import Plan, why_nothing_fits
 from search.space.price_table import FITS, outcomes
-from search.space.pricing import Survey
+from search.space.pricing import FeasibilitySurvey
 from search.space.ranges import place
 from search.space.repair import descend, levels
 
@@ -42,7 +42,7 @@ class Share:
 
 
 def share_of(fitting: int, priced: int, *, is_exact: bool) -> Share:
-    """Give the share that fits, with Wilson's interval where the networks are a sample.
+    """Return the share that fits, with Wilson's interval where the networks are a sample.
 
     >>> share_of(5, 20, is_exact=True)
     Share(value=0.25, low=0.25, high=0.25, is_exact=True)
@@ -59,7 +59,7 @@ def share_of(fitting: int, priced: int, *, is_exact: bool) -> Share:
     return Share(value, low if fitting else 0.0, high if fitting < priced else 1.0, is_exact=False)
 
 
-def make_report(plan: Plan, surveys: Mapping[str, Survey]) -> dict[str, Any]:
+def make_report(plan: Plan, surveys: Mapping[str, FeasibilitySurvey]) -> dict[str, Any]:
     """Describe what the surveys found, as plain values.
 
     The share over all architectures is that of a random proposal: the architecture first, each as likely.
@@ -85,7 +85,7 @@ def make_report(plan: Plan, surveys: Mapping[str, Survey]) -> dict[str, Any]:
     return report | {"nothing_fits": why_nothing_fits(plan, surveys) if nothing else None}
 
 
-def _part(plan: Plan, found: Survey) -> dict[str, Any]:
+def _part(plan: Plan, found: FeasibilitySurvey) -> dict[str, Any]:
     branch, limits = found.branch, plan.budget.limits()
     kinds = outcomes(found.costs, limits)
     # counted from what was priced: where none of a sample fits, one that was looked for afterwards may
@@ -115,8 +115,8 @@ def _quantiles(values: NDArray[np.int64]) -> dict[str, int] | None:
     return {f"{quantile:g}": int(value) for quantile, value in zip(QUANTILES, found, strict=True)}
 
 
-def _largest(plan: Plan, found: Survey) -> dict[str, dict[str, Any]]:
-    """Give for each range the largest value that a network which fits can have, and the largest that there is.
+def _largest(plan: Plan, found: FeasibilitySurvey) -> dict[str, dict[str, Any]]:
+    """Return for each range the largest value that a network which fits can have, and the largest that there is.
 
     Of a choice these are lists. Where the survey is a sample, values that it does not show are looked for.
     """
@@ -137,7 +137,7 @@ def _largest(plan: Plan, found: Survey) -> dict[str, dict[str, Any]]:
     return largest
 
 
-def _can_fit(plan: Plan, found: Survey, axis: int, value: Any) -> bool:
+def _can_fit(plan: Plan, found: FeasibilitySurvey, axis: int, value: Any) -> bool:
     """Look for a network that fits and has `value` on an axis, from some that fit without."""
     branch, precision = found.branch, plan.settings.precision
     names = list(branch.cost_ranges)

@@ -108,7 +108,7 @@ def choose(folder: StudyFolder, *, near: int, asked: Sequence[int] = ()) -> list
 
 
 def _gaps(study: optuna.Study, trained: pd.DataFrame, objectives: Sequence[str]) -> dict[int, float]:
-    """Give for each trial by how many standard errors it misses the front; 0 on it."""
+    """Return for each trial by how many standard errors it misses the front; 0 on it."""
     trials = study.get_trials(deepcopy=False)
     numbers = [int(number) for number in trained["number"]]
     errors = {number: standard_errors(Quality.from_dict(trials[number].user_attrs[QUALITY])) for number in numbers}
@@ -197,7 +197,7 @@ def _member(candidate: Candidate, row: Mapping[Hashable, Any], trial: FrozenTria
 
 
 def free_name(results: Path, study: str) -> str:
-    """Give the name of a study's confirmation: with a number after it from the second on."""
+    """Return the name of a study's confirmation: with a number after it from the second on."""
     name, number = f"{study}-confirm", 1
     while (results / name).exists():
         number += 1
@@ -311,7 +311,7 @@ def confirm_lines(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def confirm_table(report: Mapping[str, Any]) -> pd.DataFrame:
-    """Give a report as the table of a study: a row a member, with the means as its figures.
+    """Return a report as the table of a study: a row a member, with the means as its figures.
 
     Columns: those of `search.study.table.trials_table`, the goals of quality as means; `<goal>_half`, what the interval
     reaches to either side; p_front.

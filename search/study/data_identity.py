@@ -10,7 +10,7 @@ from data.layout import DataError, Scenes
 
 
 def describe_data(scenes: Scenes) -> dict[str, Any]:
-    """Say which data this was, as a search takes it: validation clips in the place of the evaluation clips."""
+    """Describe which data this was, as a search takes it: validation clips in the place of the evaluation clips."""
     return {
         "classes": list(scenes.classes),
         "devices": list(scenes.devices),
@@ -22,7 +22,7 @@ def describe_data(scenes: Scenes) -> dict[str, Any]:
 
 
 def lists_digest(scenes: Scenes) -> str:
-    """Give the SHA-256 of which clips there are, what they are, and on which side."""
+    """Return the SHA-256 of which clips there are, what they are, and on which side."""
     digest = hashlib.sha256()
     columns = scenes.clips[["filename", "scene_label", "source_label"]]
     for rows in (scenes.train, scenes.evaluate):

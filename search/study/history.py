@@ -33,7 +33,7 @@ def first_entry(settings: SearchSettings) -> list[dict[str, Any]]:
 
 
 def num_before(attributes: Mapping[str, Any]) -> int:
-    """Give how many trials were recorded when the study was last extended.
+    """Return how many trials were recorded when the study was last extended.
 
     Args:
         attributes: Of the study.
@@ -43,7 +43,7 @@ def num_before(attributes: Mapping[str, Any]) -> int:
 
 
 def history_lines(attributes: Mapping[str, Any]) -> list[str]:
-    """Say what was changed when.
+    """Describe what was changed when.
 
     Args:
         attributes: Of the study.
@@ -78,14 +78,14 @@ def _why_not(name: str, before: Any, after: Any) -> str:
 
 
 def _plain(settings: SearchSettings) -> dict[str, Any]:
-    """Give the settings as JSON holds them, but for what is of a run."""
+    """Return the settings as JSON holds them, but for what is of a run."""
     plain = asdict(settings)
     plain |= {name: list(value) for name, value in plain.items() if isinstance(value, tuple)}
     return {name: value for name, value in plain.items() if name not in (*OF_A_RUN, *SECRET)}
 
 
 def _folded(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Give the settings that a history comes to."""
+    """Return the settings that a history comes to."""
     if not history:
         return {}
     return dict(history[0]["settings"]) | {

@@ -43,7 +43,7 @@ def seeds_report(study: optuna.Study) -> dict[str, Any]:
 
 
 def figures(quality: Quality) -> dict[str, float]:
-    """Give what is told of a training: macro accuracy, log loss, and accuracy by group of devices."""
+    """Return what is told of a training: macro accuracy, log loss, and accuracy by group of devices."""
     groups = {f"{GROUPS}{name}": score.accuracy for name, score in quality.by_group.items()}
     return {"macro_accuracy": quality.macro_accuracy, "log_loss": quality.log_loss, **groups}
 

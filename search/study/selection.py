@@ -17,7 +17,7 @@ from search.study.table import front_table, study_table, trials_table
 
 
 def best_trial(folder: StudyFolder) -> int:
-    """Give the number of the fully trained network that is best by the first quality among the study's objectives.
+    """Return the number of the fully trained network that is best by the first quality among the study's objectives.
 
     Of equals it is the cheapest, and of a search one that fits its budget as it is now. Of confirmed networks it is the
     first seed of the one with the best mean: to take the best seed would be to choose by the evaluation clips.
@@ -44,7 +44,7 @@ def best_trial(folder: StudyFolder) -> int:
 
 
 def front_trials(folder: StudyFolder) -> list[int]:
-    """Give the numbers of the trials on the front, the cheapest first.
+    """Return the numbers of the trials on the front, the cheapest first.
 
     Raises:
         StudyError: There are none.
@@ -56,7 +56,7 @@ def front_trials(folder: StudyFolder) -> list[int]:
 
 
 def trained_trial(folder: StudyFolder, study: optuna.Study, number: int) -> FrozenTrial:
-    """Give a fully trained trial.
+    """Return a fully trained trial.
 
     Raises:
         StudyError: There is none of that number, or it is not fully trained; those that are are named.
@@ -77,7 +77,7 @@ TABLES = ("by_class", "by_device", "by_group")
 
 
 def confirmation(folder: StudyFolder, number: int) -> dict[str, Any] | None:
-    """Give what several seeds say of a trial's network, measured on the evaluation clips.
+    """Return what several seeds say of a trial's network, measured on the evaluation clips.
 
     They are those of the study's latest confirmation, or of the study itself where that trains from several seeds.
 

@@ -68,7 +68,7 @@ class Postgres:
         return cls(url.set(drivername="postgresql+psycopg"))
 
     def __str__(self) -> str:
-        """Give the URL as a user types it, without the password."""
+        """Return the URL as a user types it, without the password."""
         url, shown = self.url, {name: self.url.query[name] for name in ("host", "port") if name in self.url.query}
         return str(URL.create("postgresql", url.username, None, url.host, url.port, url.database, shown))
 
@@ -175,7 +175,7 @@ class Postgres:
             yield session
 
     def _connect_args(self) -> dict[str, Any]:
-        """Give what libpq is told beside the URL, but for what that says itself."""
+        """Return what libpq is told beside the URL, but for what that says itself."""
         ours = {
             "application_name": f"process {os.getpid()} on {socket.gethostname()}",
             "connect_timeout": 10,  # seconds
@@ -192,5 +192,5 @@ class Postgres:
 
 
 def _key(study: str) -> int:
-    """Give the 63 bits by which PostgreSQL knows a study's lock."""
+    """Return the 63 bits by which PostgreSQL knows a study's lock."""
     return int.from_bytes(sha256(f"scenefront:{study}".encode()).digest()[:8]) >> 1

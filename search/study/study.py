@@ -105,7 +105,7 @@ class StudyFolder:
             return False
 
     def worked_on_at(self) -> float:
-        """Give when a search last wrote here, in seconds since the epoch."""
+        """Return when a search last wrote here, in seconds since the epoch."""
         files = (self.settings_file, self.database, self.path / ".lock")
         return max(file.stat().st_mtime for file in files if file.exists())
 
@@ -312,7 +312,7 @@ class Asked(Protocol):
 
 
 def trial_state(trial: Asked, *, is_locked: bool) -> str:
-    """Give one of `STATES`."""
+    """Return one of `STATES`."""
     if trial.state == TrialState.COMPLETE:
         return "complete"
     if trial.state == TrialState.FAIL:
@@ -330,7 +330,7 @@ def num_epochs(trial: Asked) -> int:
 
 
 def learning_curve(trial: Asked) -> list[dict[str, Any]]:
-    """Give what was recorded of every finished epoch, in order."""
+    """Return what was recorded of every finished epoch, in order."""
     curve = [value for name, value in trial.user_attrs.items() if name.startswith(EPOCH)]
     return sorted(curve, key=lambda epoch: int(epoch["epoch"]))
 

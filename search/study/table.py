@@ -37,7 +37,7 @@ COLUMNS = ("number", "state", *GOALS, "fits", "epoch", "epochs", "reason", "netw
 
 
 def study_table(folder: StudyFolder) -> pd.DataFrame:
-    """Give the table of a study as it stands, judged by the budget that it has now; see `trials_table`.
+    """Return the table of a study as it stands, judged by the budget that it has now; see `trials_table`.
 
     A training has no budget: what it trained was asked for, whatever it costs.
 
@@ -50,7 +50,7 @@ def study_table(folder: StudyFolder) -> pd.DataFrame:
 
 
 def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget | None = None) -> pd.DataFrame:
-    """Give a row for every configuration asked for.
+    """Return a row for every configuration asked for.
 
     Columns: number, state, on_front, every name of `GOALS`, fits (the budget), epoch, epochs, reason, network (what was
     varied of it), origin, the config's fields as `config.<name>` and, where trials are trained on one split after the
@@ -93,14 +93,14 @@ def rows_table(
 
 
 def continued_row(number: int) -> dict[str, str]:
-    """Give what a row says in place of its own where the trial `number` goes on with the training."""
+    """Return what a row says in place of its own where the trial `number` goes on with the training."""
     return {"state": "continued", "reason": f"goes on as trial {number}"}
 
 
 def trial_row(
     trial: Asked, budget: Budget | None, levels: Sequence[Mapping[str, Any]], *, is_locked: bool
 ) -> dict[str, Any]:
-    """Give what the table says of one trial, whatever became of the others."""
+    """Return what the table says of one trial, whatever became of the others."""
     attributes = trial.user_attrs
     curve = learning_curve(trial)
     cost = attributes.get(COST, {})
@@ -123,7 +123,7 @@ def trial_row(
 
 
 def _split_accuracies(curve: Sequence[Mapping[str, Any]], levels: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Give the macro accuracy at the end of the training on each split, NaN where it did not get so far."""
+    """Return the macro accuracy at the end of the training on each split, NaN where it did not get so far."""
     ends = {level["split"]: int(level["end"]) for level in levels}
     if len(ends) < 2:
         return {}
@@ -145,7 +145,7 @@ def _config_column(name: str) -> str:
 
 
 def plain_name(name: str) -> str:
-    """Give a config field's name without the architecture's before it."""
+    """Return a config field's name without the architecture's before it."""
     return name.rpartition(".")[2]
 
 
@@ -155,7 +155,7 @@ def _size(name: str) -> str:
 
 
 def _origin_text(origin: Mapping[str, Any] | None) -> str:
-    """Say where a configuration came from, if not from the sampler alone."""
+    """Return where a configuration came from, if not from the sampler alone."""
     if origin is None:
         return ""
     changes = ", ".join(origin["changes"]) or (f"trial {origin['trial']}" if "trial" in origin else "")
@@ -188,6 +188,6 @@ def front_mask(table: pd.DataFrame, objectives: Sequence[str]) -> np.ndarray:
 
 
 def front_table(table: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
-    """Give the front's rows: the cheapest by the first cost first, or the best first where no cost is an objective."""
+    """Return the front's rows: cheapest by the first cost first, or the best first where no cost is an objective."""
     by = first_cost(objectives) or first_quality(objectives)
     return table[table["on_front"]].sort_values(by, kind="stable", ascending=not GOALS[by].maximize)

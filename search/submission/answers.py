@@ -52,7 +52,7 @@ class Answers:
         ]
 
     def read(self, some: range) -> NDArray[np.float64] | None:
-        """Give the answers to the sounds of a slot, (B, K), or None if it does not hold them."""
+        """Return the answers to the sounds of a slot, (B, K), or None if it does not hold them."""
         num_bytes = len(some) * self.num_classes * VALUE.itemsize
         found = os.pread(self._file, num_bytes + DIGEST_BYTES, self._start(some))
         values = found[:num_bytes]

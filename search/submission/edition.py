@@ -62,7 +62,7 @@ class Edition:
         return *(self.output_file(label, split) for split in self.splits), self.meta_file(label)
 
     def label_faults(self, label: str) -> list[str]:
-        """Say what is wrong with a label.
+        """Describe what is wrong with a label.
 
         >>> DCASE2024.label_faults("Doe_ACME_task1_5")
         ['its number must be 1 to 4, got 5']

@@ -81,7 +81,7 @@ def make_meta(sheet: Sheet, systems: Mapping[str, System], edition: Edition) -> 
 
 
 def fill(external_datasets: object, systems: Mapping[str, System]) -> dict[str, str]:
-    """Give what the exports say for the block description, by key.
+    """Return what the exports say for the block description, by key.
 
     Args:
         external_datasets: As the sheet lists them.
@@ -105,7 +105,7 @@ def fill(external_datasets: object, systems: Mapping[str, System]) -> dict[str, 
 
 
 def together(words: Mapping[str, list[str]]) -> str:
-    """Say what is true of all splits, and of some of them with their names.
+    """Describe what is true of all splits, and of some of them with their names.
 
     >>> together({"5": ["mixup", "time rolling"], "50": ["time rolling"], "100": ["time rolling"]})
     'time rolling, mixup (split 5)'
@@ -155,7 +155,7 @@ def _smallness(system: System) -> list[str]:
 
 
 def _results(system: System) -> dict[str, Any]:
-    """Give the quality as the challenge tells it: the overall accuracy is the mean of the classes'."""
+    """Return the quality as the challenge tells it: the overall accuracy is the mean of the classes'."""
     quality = system.quality
     return {
         "overall": _score(quality.macro_accuracy, quality.log_loss),

@@ -111,7 +111,7 @@ class Ear:
 
     @torch.inference_mode()
     def ask(self, systems: Sequence[System], some: range) -> list[tuple[System, Probabilities]]:
-        """Give what each system answers to some of the sounds, (B, K).
+        """Return what each system answers to some of the sounds, (B, K).
 
         Raises:
             UndecodedError: Some cannot be decoded.
@@ -163,6 +163,6 @@ def _in_batches(system: System, x: Tensor) -> Tensor:
 
 
 def _probabilities(values: Tensor) -> Probabilities:
-    """Give probabilities that add up to 1 as exactly as can be."""
+    """Return probabilities that add up to 1 as exactly as can be."""
     found: Probabilities = (values / values.sum(dim=1, keepdim=True)).numpy()
     return found

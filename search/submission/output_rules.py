@@ -84,7 +84,7 @@ class _Rows:
         self.numbers: list[str] = []  # K of each row
 
     def add(self, row: int, cells: Sequence[str]) -> None:
-        """Take in a row, its cells in the order of the edition's header."""
+        """Record a row, its cells in the order of the edition's header."""
         self.rows.append(row)
         self.names.append(cells[0])
         self.labels.append(cells[1])

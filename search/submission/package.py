@@ -55,7 +55,7 @@ class Package:
 
 
 def work_folder(target: Path) -> Path:
-    """Give the folder where a package's answers are kept."""
+    """Return the folder where a package's answers are kept."""
     return target.with_name(target.name + WORK)
 
 

@@ -69,7 +69,7 @@ def _check(
 
 
 def _entry_faults(name: str, entry: zipfile.ZipInfo) -> list[Violation]:
-    """Say what is wrong with how a file lies in the ZIP."""
+    """Describe what is wrong with how a file lies in the ZIP."""
     path, faults = entry.filename, []
     if path.startswith(("/", "\\")) or _DRIVE.match(path) or ".." in path.replace("\\", "/").split("/"):
         faults.append("climbs out of the package")
@@ -83,7 +83,7 @@ def _entry_faults(name: str, entry: zipfile.ZipInfo) -> list[Violation]:
 
 
 def _label(entries: dict[str, zipfile.ZipInfo], edition: Edition) -> str | None:
-    """Give the label of the folder that holds the most of what a package must."""
+    """Return the label of the folder that holds the most of what a package must."""
     parts = [file.split("/") for file in entries]
     labels = sorted({each[1] for each in parts if len(each) > 2 and each[0] == edition.task})
     return max(labels, key=lambda label: sum(file in entries for file in edition.files(label)), default=None)

@@ -41,7 +41,7 @@ class Sheet:
     splits: Mapping[str, Path]
 
     def with_splits(self, splits: Mapping[str, Path]) -> "Sheet":
-        """Give the same sheet with other exports for some splits."""
+        """Return the same sheet with other exports for some splits."""
         return replace(self, splits={**self.splits, **splits})
 
 

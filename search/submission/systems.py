@@ -94,7 +94,7 @@ def read_system(split: str, place: Path, edition: Edition) -> System:
 
 
 def check_systems(systems: Mapping[str, System], source: str, edition: Edition) -> list[Violation]:
-    """Say what keeps exports from being the systems of a submission.
+    """Describe what keeps exports from being the systems of a submission.
 
     Args:
         systems: By split.

@@ -17,7 +17,7 @@ BUDGET = 60
 
 @pytest.fixture(scope="module")
 def table():
-    """Give the real table."""
+    """Return the real table."""
     return read_table(TABLE)
 
 

@@ -12,7 +12,7 @@ def seed():
 
 
 def spans(inside):
-    """Give the widths of the spans in (B, size) bool, each clip's to be in one piece."""
+    """Return the widths of the spans in (B, size) bool, each clip's to be in one piece."""
     zeros = torch.zeros(len(inside), 1)
     assert inside.int().diff(dim=1, prepend=zeros, append=zeros).abs().sum(1).max() <= 2
     return inside.sum(1)

@@ -16,7 +16,7 @@ def tones(phases, length):
 
 
 def heard(phases, step):
-    """Give all that a clip may sound like when it is played half semitones faster by `step`: (places, SIZE)."""
+    """Return all that a clip may sound like when it is played half semitones faster by `step`: (places, SIZE)."""
     length = round(SIZE * 2 ** (-step / 24))
     whole = tones(phases, length)
     if length <= SIZE:

@@ -37,7 +37,7 @@ def one_of(distribution):
 
 
 def build(name, values, bins, frames):
-    """Give a config and the input that it takes; None where its own rules refuse the values."""
+    """Return a config and the input that it takes; None where its own rules refuse the values."""
     context = {"mel_bins": bins} if "mel_bins" in field_names(name) else {}
     try:
         config = ARCHITECTURES[name].config(**context, **values)

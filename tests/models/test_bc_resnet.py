@@ -188,7 +188,7 @@ class Plain:
 
 
 def with_random_state(module, seed=0):
-    """Give a network or block random weights and batch norms that do something, in double precision."""
+    """Return a network or block random weights and batch norms that do something, in double precision."""
     torch.manual_seed(seed)
     module = module.double()
     for name, values in module.state_dict().items():

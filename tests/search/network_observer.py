@@ -146,7 +146,7 @@ def open_sockets(pids: set[int]) -> dict[str, bool]:
 
 
 def is_local(address: str) -> bool:
-    """Say whether an address is loopback, also when it is IPv4 written as IPv6."""
+    """Return whether an address is loopback, also when it is IPv4 written as IPv6."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped

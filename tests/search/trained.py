@@ -9,7 +9,7 @@ from data.layout import read_scenes
 from search.engine.checkpoints import study_checkpoints
 from search.engine.run import describe_data, open_material
 from search.engine.single_run import from_name, train_settings
-from search.optimizer.scheduler import Ledger
+from search.optimizer.scheduler import TrialScheduler
 from search.space.plan import make_plan
 from search.study.study import DATA
 from training.loop import TrainingRun
@@ -23,7 +23,7 @@ def train(folder, data, name="isotropic", epochs=2, clips=None, settings=None, *
     """Train in this process what `scenefront train` would, and record it."""
     asked = train_settings(from_name(name), data=str(data), epochs=epochs, held=held, **(settings or {}))
     scenes = read_scenes(data, asked.split)
-    ledger = Ledger(
+    ledger = TrialScheduler(
         study := folder.create(asked, {DATA: describe_data(scenes)}),
         plan := make_plan(asked, len(scenes.classes)),
         plan.survey(),

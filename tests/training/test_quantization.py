@@ -45,7 +45,7 @@ def make_small(seed=0):
 
 
 def spans_in_numpy(low, high):
-    """Give scale and integer of a range that holds 0, by Jacob et al."""
+    """Return scale and integer of a range that holds 0, by Jacob et al."""
     low, high = np.float32(min(low, 0)), np.float32(max(high, 0))
     scale = np.float32((high - low) / np.float32(255)) if high > low else np.float32(1)
     return scale, -128 - np.round(low / scale)

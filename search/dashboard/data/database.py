@@ -221,7 +221,7 @@ def _unix_s(moment: datetime | None) -> float:
 
 
 def sentence(error: Exception) -> str:
-    """Say what is wrong with a study."""
+    """Describe what is wrong with a study."""
     if isinstance(error, StudyError | StorageError):
         return str(error)
     if isinstance(error, KeyError):

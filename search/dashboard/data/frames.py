@@ -60,7 +60,7 @@ def within(table: pd.DataFrame, limits: Mapping[str, float], objectives: Sequenc
 
 
 def best_within(table: pd.DataFrame, objectives: Sequence[str]) -> pd.Series | None:
-    """Give the best of what is trained to the end and fits, by the first quality; of equals the cheapest, the first.
+    """Return the best of what is trained to the end and fits, by the first quality; of equals the cheapest, the first.
 
     None where there is nothing.
     """
@@ -76,7 +76,7 @@ def best_within(table: pd.DataFrame, objectives: Sequence[str]) -> pd.Series | N
 def reference_point(
     tables: Iterable[pd.DataFrame], objectives: Sequence[str], limits: Mapping[str, float]
 ) -> dict[str, float]:
-    """Give the worst value of each objective that still counts in a hypervolume, for all of the tables alike.
+    """Return the worst value of each objective that still counts in a hypervolume, for all of the tables alike.
 
     An accuracy's is 0, the log loss's ln 10 (ten scenes, all as likely). A cost's is its limit, or where it has none a
     tenth more than the dearest network that was trained to the end.
@@ -95,7 +95,7 @@ def reference_point(
 def hypervolume_over_time(
     table: pd.DataFrame, objectives: Sequence[str], reference: Mapping[str, float] | None = None
 ) -> pd.DataFrame:
-    """Give how much of the objectives what was trained to the end and fits dominated, whenever a trial was complete.
+    """Return how much of the objectives what was trained to the end and fits dominated, whenever a trial was complete.
 
     Args:
         table: Of a study.
@@ -139,7 +139,7 @@ def varied_fields(table: pd.DataFrame, fields: Collection[str] | None = None) ->
 
 
 def importances(table: pd.DataFrame, target: str, fields: Collection[str] | None = None) -> pd.DataFrame:
-    """Say how much each config field decides whether a trial is among the best tenth by one goal.
+    """Return how much each config field decides whether a trial is among the best tenth by one goal.
 
     By PED-ANOVA (Watanabe et al., IJCAI 2023), as Optuna computes it: the only one of its evaluators that needs no
     scikit-learn, knows of fields that only some architectures have, and is quick. Numbers are told by their order, so
@@ -177,7 +177,7 @@ def importances(table: pd.DataFrame, target: str, fields: Collection[str] | None
 
 
 def _architectures(rows: pd.DataFrame) -> NDArray[Any]:
-    """Give each row's architecture; where only one was searched, rejected rows do not say which."""
+    """Return each row's architecture; where only one was searched, rejected rows do not say which."""
     column = rows.get(CONFIG + ARCHITECTURE, pd.Series("", index=rows.index)).astype(object)
     known = column.dropna().unique()
     return column.fillna(known[0] if len(known) == 1 else "").to_numpy(dtype=object)
@@ -223,7 +223,7 @@ class _Told(optuna.Study):
         deepcopy: bool = True,  # noqa: ARG002 - Optuna's
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """Give the trials."""
+        """Return the trials."""
         return [trial for trial in self._told if states is None or trial.state in states]
 
 
@@ -245,7 +245,7 @@ def is_ordered(column: pd.Series) -> bool:
 
 
 def ordered_codes(column: pd.Series) -> tuple[NDArray[np.int64], list[Any]]:
-    """Give each value's place among all values, -1 where it is not known, and these: in order, text by the alphabet."""
+    """Return each value's place among all values, -1 where unknown, and these: in order, text by the alphabet."""
     levels = sorted(column.dropna().unique().tolist(), key=lambda value: (isinstance(value, str), value))
     places = {value: place for place, value in enumerate(levels)}
     codes = [places.get(value, -1) if isinstance(value, str) or not pd.isna(value) else -1 for value in column]
@@ -334,7 +334,7 @@ class Progress:
 
 
 def progress(reading: Reading, now_s: float) -> Progress:
-    """Say how far a search is.
+    """Describe how far a search is.
 
     Args:
         reading: Of its study.
@@ -358,7 +358,7 @@ def progress(reading: Reading, now_s: float) -> Progress:
 
 
 def parallel(table: pd.DataFrame, fields: Collection[str] | None = None) -> pd.DataFrame:
-    """Give the columns that are worth an axis: the config fields and the goals that vary, with the table's index."""
+    """Return the columns that are worth an axis: the config fields and the goals that vary, with the table's index."""
     configs = [CONFIG + name for name in varied_fields(table, fields)]
     return table[[*configs, *(name for name in GOALS if table[name].nunique() > 1)]]
 
@@ -369,7 +369,7 @@ def number_text(value: float) -> str:
 
 
 def published_points(objectives: Sequence[str]) -> pd.DataFrame:
-    """Give published networks that could be drawn among those of a search with these objectives.
+    """Return published networks that could be drawn among those of a search with these objectives.
 
     Returns:
         `name`, `report`, `accuracy` as a share, the `data` that it was measured on, and a column for each objective,
@@ -392,7 +392,7 @@ def published_points(objectives: Sequence[str]) -> pd.DataFrame:
 
 
 def intervals(report: Mapping[str, Any]) -> pd.DataFrame:
-    """Give what a confirmation found of the trials that it trained again.
+    """Return what a confirmation found of the trials that it trained again.
 
     Args:
         report: Of `search.study.confirm.confirm_report`.

@@ -133,7 +133,7 @@ class Reader:
         self._asked_at = -math.inf
 
     def read(self) -> Reading:
-        """Give the study as it stands: the same object while nothing has changed."""
+        """Return the study as it stands: the same object while nothing has changed."""
         with self._lock:
             stamp = None
             try:
@@ -147,7 +147,7 @@ class Reader:
             return self._reading
 
     def _changes(self) -> tuple[Any, ...] | None:
-        """Give what is another after every change of the files; None just after one, when another may go unseen."""
+        """Return what is another after every change of the files; None just after one, when another may go unseen."""
         folder = self._folder
         # never opened here: to close a file takes SQLite's locks on it from this whole process
         found = [_stat(path) for path in (folder.settings_file, folder.database)]
@@ -228,7 +228,7 @@ def _kept(trial: Trial, budget: Budget | None, levels: Sequence[Mapping[str, Any
 
 @lru_cache(maxsize=1_000)
 def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Give the same object for equal names: there are many trials, and few ways to sample."""
+    """Return the same object for equal names: there are many trials, and few ways to sample."""
     return names
 
 
@@ -249,7 +249,7 @@ def _read_trials(connection: Connection, study_id: int, known: _Known) -> dict[i
 
 
 def _stat(path: Path) -> tuple[int, int, int] | None:
-    """Give what changes with a file; None where there is none."""
+    """Return what changes with a file; None where there is none."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -263,7 +263,7 @@ def _inode(path: Path) -> int | None:
 
 
 def _missing(folder: StudyFolder) -> str:
-    """Say why there are no settings."""
+    """Return why there are no settings."""
     if not folder.path.exists():
         return f"there is no study {folder.name}: {folder.path} is missing"
     if folder.database.exists():

@@ -13,7 +13,7 @@ from search.study.study import StudyFolder
 
 
 def list_studies(results: Path) -> list[StudyFolder]:
-    """Give the studies in a folder, broken ones too, the one that was worked on last first.
+    """Return the studies in a folder, broken ones too, the one that was worked on last first.
 
     Links that lead anywhere else are left out.
     """
@@ -43,28 +43,28 @@ class Studies:
         self._lock = threading.Lock()
 
     def folders(self) -> dict[str, StudyFolder]:
-        """Give the studies' folders by name, as they were asked for, or the one that was worked on last first."""
+        """Return the studies' folders by name, as they were asked for, or the one that was worked on last first."""
         if self._chosen:
             return dict(self._chosen)
         return {folder.name: folder for folder in list_studies(self.results)}
 
     def folder(self, name: str) -> StudyFolder | None:
-        """Give the folder of a study, if there is one of that name."""
+        """Return the folder of a study, if there is one of that name."""
         return self.folders().get(name)
 
     def read(self, name: str) -> Reading | None:
-        """Give a study as it stands, if there is one of that name."""
+        """Return a study as it stands, if there is one of that name."""
         folder = self.folder(name)
         return None if folder is None else self.read_folder(folder)
 
     def read_folder(self, folder: StudyFolder) -> Reading:
-        """Give the study of a folder as it stands."""
+        """Return the study of a folder as it stands."""
         with self._lock:
             reader = self._readers.setdefault(folder.path, Reader(folder))
         return reader.read()
 
     def first_page(self) -> str:
-        """Give the address to begin with: the front of the one study that was asked for, or all of them."""
+        """Return the address to begin with: the front of the one study that was asked for, or all of them."""
         return path_of(next(iter(self._chosen)), "front") if len(self._chosen) == 1 else "/"
 
 
@@ -77,13 +77,13 @@ class Confirmations:
         self._lock = threading.Lock()
 
     def find(self, folder: StudyFolder) -> StudyFolder | None:
-        """Give the training that confirms a study: of those beside it, the one that was worked on last."""
+        """Return the training that confirms a study: of those beside it, the one that was worked on last."""
         with self._lock:
             others = (other for other in list_studies(folder.path.parent) if other.path != folder.path)
             return next((other for other in others if self._confirmed_by(other) == folder.name), None)
 
     def report(self, reading: Reading) -> Mapping[str, Any]:
-        """Give what a confirmation has found so far, as of `search.study.confirm.confirm_report`."""
+        """Return what a confirmation has found so far, as of `search.study.confirm.confirm_report`."""
         with self._lock:
             version, found = self._reports.get(reading.folder.path, (0, {}))
             if version != reading.version:

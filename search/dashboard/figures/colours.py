@@ -95,7 +95,7 @@ THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
 
 
 def contrast(one: str, other: str) -> float:
-    """Give the contrast of two colours, 1 to 21, as the guidelines count it.
+    """Return the contrast of two colours, 1 to 21, as the guidelines count it.
 
     >>> contrast("#FFFFFF", "#000000")
     21.0

@@ -32,7 +32,7 @@ BESIDE = {"l": 10, "r": 24, "t": 36, "b": 10}  # room for the last tick's text
 
 
 def empty_figure(text: str, theme: Theme = LIGHT) -> go.Figure:
-    """Say in words what is missing."""
+    """Describe in words what is missing."""
     figure = go.Figure()
     add_message(figure, "<br>".join(lines(text)))
     figure.update_layout(**layout(theme, xaxis=EMPTY, yaxis=EMPTY, height=200))
@@ -50,7 +50,7 @@ def lines(text: str, width: int = 44) -> list[str]:
 
 
 def modebar(theme: Theme) -> dict[str, str]:
-    """Give the colours of the buttons that Plotly puts above a plot."""
+    """Return the colours of the buttons that Plotly puts above a plot."""
     return {"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.text}
 
 
@@ -67,7 +67,7 @@ def axis_of(scale: Scale, theme: Theme, *, is_across: bool = False) -> dict[str,
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Give places for ticks from one end of a logarithmic axis to the other: powers of ten, and between if few."""
+    """Return places for ticks from one end of a logarithmic axis to the other: powers of ten, and between if few."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     steps = (1, 2, 5) if last - first <= 3 else (1,)
     places = [step * 10.0**power for power in range(first, last + 1) for step in steps]
@@ -80,7 +80,7 @@ def stops(colours: Sequence[str]) -> list[list[Any]]:
 
 
 def series(place: int, theme: Theme) -> tuple[str, str, str]:
-    """Give the colour, marker and dash of the trial or study at a place; after the last comes the first again."""
+    """Return the colour, marker and dash of the trial or study at a place; after the last comes the first again."""
     colour, symbol, dash = SERIES[place % len(SERIES)]
     return theme.shade(colour), symbol, dash
 

@@ -194,7 +194,7 @@ def _whiskers(errors: Sequence[float] | None, chosen: np.ndarray) -> dict[str, A
 
 
 def hover_of(name: str, rows: pd.DataFrame, fields: Sequence[str], x: Scale, *, is_large: bool) -> dict[str, Any]:
-    """Say what a point tells: of what is rejected no more than its number and cost, where there are many."""
+    """Describe what a point tells: of what is rejected no more than its number and cost, where there are many."""
     if name == "rejected":
         told = f"<b>trial %{{customdata}}</b> (rejected)<br>%{{x:,}} {GOALS[x.name].title}"
         if is_large:

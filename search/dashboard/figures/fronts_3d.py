@@ -174,7 +174,7 @@ def _add_solid_marks(
 
 
 def _ticks(scale: Scale) -> dict[str, Any]:
-    """Give the ticks of an axis: of a logarithmic one those that Plotly would crowd in a space."""
+    """Return the ticks of an axis: of a logarithmic one those that Plotly would crowd in a space."""
     if not scale.is_log:
         return {"nticks": 5}
     places = log_ticks(scale.low, scale.high)

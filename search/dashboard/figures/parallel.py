@@ -93,7 +93,7 @@ def _is_log(column: pd.Series) -> bool:
 
 
 def _room(first: Mapping[str, Any]) -> int:
-    """Give the pixels that the texts beside the first axis need."""
+    """Return the pixels that the texts beside the first axis need."""
     return max(60, 8 * max((len(str(text)) for text in first["ticktext"]), default=0))
 
 
@@ -143,7 +143,7 @@ def _dimension(column: pd.Series, ranges: Sequence[tuple[float, float]]) -> dict
 
 
 def _ticks(low: float, high: float, name: str) -> tuple[list[float], list[str]]:
-    """Give round places between two ends, and their texts."""
+    """Return round places between two ends, and their texts."""
     width = high - low or 1.0
     step = 10 ** math.floor(math.log10(width / 4))
     step *= next(factor for factor in (1, 2, 5, 10) if width / (factor * step) <= 5)
@@ -180,7 +180,7 @@ def brushed(
 def brush_text(
     table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame | None = None
 ) -> str:
-    """Say what a brush keeps: words by their names, numbers from one end to the other; arguments as of `brushed`."""
+    """Describe what a brush keeps: words by name, numbers from end to end; arguments as of `brushed`."""
     told = []
     for name, parts in brush.items():
         axis = _axis(table, name, drawn)
@@ -199,7 +199,7 @@ def _axis(table: pd.DataFrame, name: str, drawn: pd.DataFrame | None) -> pd.Seri
 
 
 def _places(column: pd.Series, axis: pd.Series) -> NDArray[np.float64]:
-    """Give where values lie on an axis: numbers where they are, words at their place; NaN of what is not on it."""
+    """Return where values lie on an axis: numbers where they are, words at their place; NaN of what is not on it."""
     if is_ordered(axis):
         return pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     _, words = ordered_codes(axis)

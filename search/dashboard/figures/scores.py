@@ -84,7 +84,7 @@ def confusion_figure(quality: Mapping[str, Any] | Quality | None, theme: Theme =
 
 
 def device_groups(quality: Mapping[str, Any] | Quality) -> dict[str, str]:
-    """Say which group each device belongs to; a device of which that does not follow is left out.
+    """Describe which group each device belongs to; a device of which that does not follow is left out.
 
     A record of quality holds devices and groups side by side. A group's clips, right answers and losses are the sums of
     its devices': losses are measured numbers, so that no other devices have the same sum.

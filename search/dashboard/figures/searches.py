@@ -238,7 +238,7 @@ def space_figures(
 
 
 def space_legend(report: Mapping[str, Any], theme: Theme = LIGHT) -> list[tuple[str, str, str]]:
-    """Give the signs of the space's figures: colour, character and meaning of each."""
+    """Return the signs of the space's figures: colour, character and meaning of each."""
     return [
         (theme.shade(preflight_page.OUTCOMES[name].colour), preflight_page.OUTCOMES[name].sign, told)
         for name, told in preflight_page.outcome_texts(report).items()

@@ -18,10 +18,10 @@ class View(Protocol):
         """What changes with the study and the choices: the property of each element, by id."""
 
     def parts(self, shown: Shown, /) -> dict[str, Any]:
-        """Give the values of the parts."""
+        """Return the values of the parts."""
 
     def choices(self, shown: Shown, /) -> Choices:
-        """Give what can be chosen."""
+        """Return what can be chosen."""
 
     def layout(self, shown: Shown, parts: Mapping[str, Any], /) -> list[Any]:
         """Put the view together from its parts."""

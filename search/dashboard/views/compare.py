@@ -79,7 +79,7 @@ def register(app: dash.Dash, shared: Shared) -> None:
 
 
 def compared(shown: Shown) -> pd.DataFrame:
-    """Give the trials that are compared, in the order asked for."""
+    """Return the trials that are compared, in the order asked for."""
     table = shown.study.table
     if shown.address.compared:
         known = table.set_index("number", drop=False)
@@ -94,7 +94,7 @@ def _front(shown: Shown) -> pd.DataFrame:
 
 
 def _offered(shown: Shown) -> list[Any]:
-    """Give the trials that are compared and those of the front as links that take one away or add it."""
+    """Return the trials that are compared and those of the front as links that take one away or add it."""
     on = [int(number) for number in compared(shown)["number"]]
     offered = [*on, *(number for number in _front(shown)["number"].tolist() if number not in on)][:MAX_OFFERED]
     links: list[Any] = []

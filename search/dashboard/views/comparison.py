@@ -31,7 +31,7 @@ def choices(_: Shown) -> Choices:
 
 
 def compared(shown: Shown) -> list[Shown]:
-    """Give the studies that are compared: those asked for, or the first ones that can be shown and confirm no other."""
+    """Return the compared studies: those asked for, or the first ones that can be shown and confirm no other."""
     studies = shown.shared.studies
     asked = [name for name in shown.address.names if studies.folder(name)]
     each = [shown.shared.show(Address("front", name), shown.theme) for name in asked or studies.folders()]
@@ -91,7 +91,7 @@ def address_of(names: list[str]) -> str:
 
 
 def _grown(each: list[Shown]) -> dict[str, pd.DataFrame]:
-    """Give how the fronts grew, by the objectives of the first study; one without them cannot be held against it."""
+    """Return how the fronts grew, by the objectives of the first study; one without them cannot be held against it."""
     alike = [one for one in each if set(each[0].objectives) <= set(one.goals)] if each else []
     if not alike:
         return {}
@@ -123,7 +123,7 @@ def _table(each: list[Shown]) -> Any:
 
 
 def _notes(each: list[Shown]) -> list[Any]:
-    """Say what makes a comparison unfair."""
+    """Describe what makes a comparison unfair."""
     notes = []
     for what, values in (
         ("data", {str(one.study.attributes.get("data", {}).get("lists_sha256", one.settings.data)) for one in each}),

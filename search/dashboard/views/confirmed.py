@@ -14,7 +14,7 @@ from search.study.repeats import NETWORK, TRIAL
 
 
 def members(shown: Shown) -> list[Any]:
-    """Give a row for each member of the front that was trained again; nothing where none was."""
+    """Return a row for each member of the front that was trained again; nothing where none was."""
     report = shown.confirmation
     if report is None:
         return []
@@ -28,7 +28,7 @@ def members(shown: Shown) -> list[Any]:
 
 
 def told(report: Mapping[str, Any]) -> str:
-    """Say how a front was confirmed."""
+    """Describe how a front was confirmed."""
     num_seeds, members = len(report["seeds"]), report["members"]
     trained, wanted = sum(len(member["seeds"]) for member in members), num_seeds * len(members)
     far = "" if trained == wanted else f" ({trained} of {wanted} trainings so far)"
@@ -40,7 +40,7 @@ def told(report: Mapping[str, Any]) -> str:
 
 
 def of_trial(shown: Shown, number: int) -> list[Any]:
-    """Give what was found of one trial; nothing where it was not trained again."""
+    """Return what was found of one trial; nothing where it was not trained again."""
     report = shown.confirmation
     if report is None or shown.settings.confirms is not None:
         return []
@@ -58,7 +58,7 @@ def of_trial(shown: Shown, number: int) -> list[Any]:
 
 
 def note(shown: Shown) -> list[Any]:
-    """Say of a training that it confirms a front, and where that is."""
+    """Describe of a training that it confirms a front, and where that is."""
     search = shown.settings.confirms
     if search is None:
         return []

@@ -35,7 +35,7 @@ NO_COLOUR = "state"
 
 
 def choices(shown: Shown) -> Choices:
-    """Give the choices, as they are where the address says nothing."""
+    """Return the choices, as they are where the address says nothing."""
     return Choices(
         defaults={
             "y": shown.quality,
@@ -191,7 +191,7 @@ def _sliders(shown: Shown) -> list[Any]:
 
 
 def _edition(name: str, limits: Mapping[str, float], can_be_told: bool) -> html.Button:
-    """Give the button of an edition's budget; one that limits what is not told of each trial does nothing."""
+    """Return the button of an edition's budget; one that limits what is not told of each trial does nothing."""
     told = " and ".join(f"{limit:,} {limited.replace('_', ' ')}" for limited, limit in limits.items())
     why = "" if can_be_told else ", which is not told of each trial"
     return html.Button(name, id={"edition": name}, className="edition", title=told + why, disabled=not can_be_told)
@@ -243,14 +243,14 @@ def _table(shown: Shown, rows: pd.DataFrame) -> list[Any]:
 
 
 def _most(shown: Shown) -> dict[str, int]:
-    """Say how far each limit's slider goes: to the study's limit, or to the costliest trained network."""
+    """Describe how far each limit's slider goes: to the study's limit, or to the costliest trained network."""
     trained = shown.study.table.loc[shown.study.table["epoch"] > 0]
     known = {name: int(trained[name].max()) for name in SLIDERS if trained[name].notna().any()}
     return {name: shown.limits.get(name, known.get(name, 0)) for name in SLIDERS if name in {*shown.limits, *known}}
 
 
 def _what_if(shown: Shown) -> dict[str, float]:
-    """Give those of the chosen limits that are tighter than the study's."""
+    """Return those of the chosen limits that are tighter than the study's."""
     return {
         name: float(limit)
         for name, limit in shown.address.what_if.items()
@@ -263,7 +263,7 @@ def _limits_text(limits: Mapping[str, float]) -> str:
 
 
 def _titles(shown: Shown, names: Sequence[str], chosen: str) -> dict[str, str]:
-    """Give the goals that a trial has a figure of, and the one that is chosen."""
+    """Return the goals that a trial has a figure of, and the one that is chosen."""
     return {name: TITLES[name] for name in names if name in shown.goals or name == chosen}
 
 
@@ -284,7 +284,7 @@ def _log(shown: Shown) -> str:
 
 
 def _colours(shown: Shown) -> dict[str, str]:
-    """Give what a trial's colour can say: what became of it, or a goal."""
+    """Return what a trial's colour can say: what became of it, or a goal."""
     return {NO_COLOUR: "What became of it", **{name: TITLES[name] for name in shown.goals}}
 
 

@@ -13,7 +13,7 @@ from search.report.tables import duration_text
 
 
 def title(shown: Shown) -> str:
-    """Give the title of the window."""
+    """Return the title of the window."""
     address = shown.address
     if address.view in (HOME, COMPARISON, MISSING):
         return {HOME: "Studies", COMPARISON: "Studies compared"}.get(address.view, "Nothing here") + " - SceneFront"
@@ -22,7 +22,7 @@ def title(shown: Shown) -> str:
 
 
 def header(shown: Shown) -> list[Any]:
-    """Give the heading of a study's views; the others have their own."""
+    """Return the heading of a study's views; the others have their own."""
     address = shown.address
     if shown.reading is None or shown.reading.problem or address.view == MISSING:
         return []
@@ -52,13 +52,13 @@ def header(shown: Shown) -> list[Any]:
 
 
 def parts(shown: Shown) -> dict[str, Any]:
-    """Give what changes in it, by id."""
+    """Return what changes in it, by id."""
     view = shown.address.view
     return {f"{view}-progress": progress_text(shown), f"{view}-filter": filter_note(shown)}
 
 
 def progress_text(shown: Shown) -> str:
-    """Say how far a study is, in a line."""
+    """Describe how far a study is, in a line."""
     progress = shown.progress
     settings = shown.settings
     what = "training" if settings.train else "search"
@@ -77,7 +77,7 @@ def progress_text(shown: Shown) -> str:
 
 
 def filter_note(shown: Shown) -> list[Any]:
-    """Say what the trials are filtered by, and how to see them all."""
+    """Describe what the trials are filtered by, and how to see them all."""
     if not shown.brush:
         return []
     address, kept = shown.address, brush_text(shown.study.table, shown.brush, shown.side_by_side)

@@ -19,7 +19,7 @@ HEAD = ("study", "state", "trials", "front", "best", "data and space")
 
 
 def parts(shown: Shown) -> dict[str, Any]:
-    """Give the table of the studies."""
+    """Return the table of the studies."""
     names = list(shown.shared.studies.folders())
     readings = [reading for name in names if (reading := shown.shared.studies.read(name)) is not None]
     rows = [_row(Shown(Address("front", each.name), shown.theme, shown.shared, each)) for each in readings]

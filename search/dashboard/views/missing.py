@@ -15,7 +15,7 @@ PARTS = {"missing-why": "children"}
 
 
 def parts(shown: Shown) -> dict[str, Any]:
-    """Say what is wrong."""
+    """Describe what is wrong."""
     address, names = shown.address, list(shown.shared.studies.folders())
     if address.view == MISSING:
         why = "there is no such page"

@@ -141,7 +141,7 @@ def register(app: dash.Dash, shared: Shared) -> None:
 
 
 def importances(shown: Shown, goal: str) -> pd.DataFrame:
-    """Give how much each field decides about a goal; it is told once for a study as it stands."""
+    """Return how much each field decides about a goal; it is told once for a study as it stands."""
     known = _WEIGHED.setdefault(shown.study, {})
     if goal not in known:
         known[goal] = frames.importances(shown.study.table, goal, shown.study.varied)

@@ -24,7 +24,7 @@ def choices(_: Shown) -> Choices:
 
 
 def parts(shown: Shown) -> dict[str, Any]:
-    """Give the rows, with the columns that tell trials apart."""
+    """Return the rows, with the columns that tell trials apart."""
     return {"trials-rows": rows(shown.rows[_columns(shown)])}
 
 

@@ -14,7 +14,7 @@ from training.recipe import Recipe
 
 
 def starts(space, num_clips):
-    """Give the first configurations of a search: of every architecture the published one, or the nearest that fits."""
+    """Return a search's first configurations: of every architecture the published one, or the nearest that fits."""
     plan = make_plan(SearchSettings(data="nowhere", space=space), num_classes=10)
     found = plan.starts(plan.survey(), num_clips)
     return plan, {name: plan.config(plan.named(plan.branches[name], start)) for name, (_, start) in found.items()}

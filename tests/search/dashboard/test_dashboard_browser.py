@@ -69,7 +69,7 @@ def test_the_front_is_drawn_and_in_a_table(open_view):
 
 
 def front_under(folder, limits):
-    """Give the front within limits, worked out from the study itself: dominated by none of what fits."""
+    """Return the front within limits, worked out from the study itself: dominated by none of what fits."""
     trained = {
         trial.number: trial.user_attrs
         for trial in folder.open().get_trials(states=[TrialState.COMPLETE])

@@ -80,7 +80,7 @@ def quality(seed=0):
 
 
 def traces(figure):
-    """Give the traces of points by what they are."""
+    """Return the traces of points by what they are."""
     return {trace.meta: trace for trace in figure.data if trace.mode != "lines"}
 
 

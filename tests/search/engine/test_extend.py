@@ -7,7 +7,7 @@ import yaml
 
 from search.config.settings import SearchSettings
 from search.engine.extend import extend_study, new_settings
-from search.optimizer.scheduler import Ledger
+from search.optimizer.scheduler import TrialScheduler
 from search.space.plan import make_plan
 from search.study.history import first_entry, history_lines, num_before, require_own_settings
 from search.study.study import DATA, HISTORY, ORIGIN, STARTS, StudyError, StudyFolder
@@ -30,7 +30,7 @@ def drive(folder):
     """Train all that a study asks for; give the ledger and the new proposals."""
     settings = folder.settings()
     plan = make_plan(settings, num_classes=10)
-    ledger = Ledger(folder.open(), plan, plan.survey(num_drawn=200), num_clips=960)
+    ledger = TrialScheduler(folder.open(), plan, plan.survey(num_drawn=200), num_clips=960)
     proposals = []
     while (proposal := ledger.propose()) is not None:
         proposals.append(proposal)
@@ -84,10 +84,10 @@ def test_what_waits_and_does_not_fit_any_more_is_not_trained_on(tmp_path):
     settings = SearchSettings(data="nowhere", space="cp_resnet", trials=4, epochs=9, seed=3, budget="none", workers=1)
     folder = create(tmp_path, settings)
     plan = make_plan(settings, num_classes=10)
-    proposal = Ledger(folder.open(), plan, plan.survey(num_drawn=200), num_clips=960).propose()
+    proposal = TrialScheduler(folder.open(), plan, plan.survey(num_drawn=200), num_clips=960).propose()
     extend_study(folder, {"budget": f"macs={proposal.cost.macs - 1}"})
     plan = make_plan(folder.settings(), num_classes=10)
-    ledger = Ledger(folder.open(), plan, plan.survey(num_drawn=200), num_clips=960)
+    ledger = TrialScheduler(folder.open(), plan, plan.survey(num_drawn=200), num_clips=960)
     assert ledger.states == {"stopped": 1}
     assert ledger.reasons[proposal.number].startswith(
         f"not trained on: over budget macs={proposal.cost.macs - 1}: macs"

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from search.config.settings import SearchSettings
 from search.engine.progress import Clock, LiveDisplay, PlainDisplay, counting, make_display
-from search.optimizer.scheduler import Ledger
+from search.optimizer.scheduler import TrialScheduler
 from search.space.plan import make_plan
 from search.study.study import StudyFolder
 
@@ -26,7 +26,7 @@ def start(folder, splits=(), **changes):
     key = str(settings.set)
     if key not in SURVEYS:
         SURVEYS[key] = plan.survey()
-    return Ledger(study, plan, SURVEYS[key], num_clips=960, splits=splits)
+    return TrialScheduler(study, plan, SURVEYS[key], num_clips=960, splits=splits)
 
 
 @pytest.fixture

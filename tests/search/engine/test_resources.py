@@ -11,7 +11,15 @@ from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.engine.ray_cluster import Node, local_cluster, nodes
 from search.engine.ray_tune import actor_config
-from search.engine.resources import MACHINE, Use, divisions, measure_use, room_on, share_cluster, share_machine
+from search.engine.resources import (
+    MACHINE,
+    ResourceAllocation,
+    divisions,
+    measure_allocation,
+    room_on,
+    share_cluster,
+    share_machine,
+)
 from training.execution import PLAIN, Execution, candidates
 from training.loop import default_device
 
@@ -30,7 +38,7 @@ def test_more_trials_than_cores_are_refused():
 
 @pytest.mark.parametrize("workers", range(1, 65))
 def test_the_wanted_trials_find_room_and_no_more(workers):
-    use = Use(workers=workers, cores=1, gpus=1 / workers, executions={}, clips_per_s={})
+    use = ResourceAllocation(workers=workers, cores=1, gpus=1 / workers, executions={}, clips_per_s={})
     for name in (MACHINE, "GPU"):
         parts = round(use.resources()[name] * 10_000)  # as Ray counts
         assert workers * parts <= 10_000 < (workers + 1) * parts
@@ -82,8 +90,10 @@ def test_a_cluster_without_cores_or_with_too_few_is_refused():
 
 def test_what_was_measured_is_read_back_from_the_record():
     executions = {"isotropic": Execution(bf16=True, channels_last=True), "tf_sepnet": PLAIN}
-    use = Use(workers=2, cores=1, gpus=0.0, executions=executions, clips_per_s={2: 300.0, 1: 280.0}, node_cores=4)
-    assert Use.from_dict(json.loads(json.dumps(use.to_dict()))) == use
+    use = ResourceAllocation(
+        workers=2, cores=1, gpus=0.0, executions=executions, clips_per_s={2: 300.0, 1: 280.0}, node_cores=4
+    )
+    assert ResourceAllocation.from_dict(json.loads(json.dumps(use.to_dict()))) == use
 
 
 @pytest.mark.slow
@@ -98,12 +108,12 @@ def test_every_architecture_is_timed_and_the_division_with_it_and_one_that_break
     }
     broken = {**configs["isotropic"], "data": str(tmp_path / "nowhere")}
     with local_cluster(num_cpus=num_cores(), num_gpus=torch.cuda.device_count(), resources={MACHINE: 1.0}):
-        use = measure_use(asked, configs, num_trials=12, divide=True)
-        without = measure_use(asked, {"isotropic": broken}, num_trials=12, divide=True)
+        use = measure_allocation(asked, configs, num_trials=12, divide=True)
+        without = measure_allocation(asked, {"isotropic": broken}, num_trials=12, divide=True)
         found = nodes()
         twice = [*found, *found]  # as if there were two such machines
         small = {"isotropic": configs["isotropic"]}
-        on_cluster = measure_use(share_cluster(None, twice), small, num_trials=12, divide=False, nodes=twice)
+        on_cluster = measure_allocation(share_cluster(None, twice), small, num_trials=12, divide=False, nodes=twice)
     assert on_cluster.workers == 2 * share_machine(None).workers
     assert on_cluster.fits(twice)
     assert set(on_cluster.executions.values()) <= set(candidates(default_device()))

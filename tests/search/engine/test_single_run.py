@@ -11,7 +11,7 @@ from search.config.settings import SearchSettings, read_settings
 from search.config.trial_config import TrialConfig
 from search.engine.run import training_lines
 from search.engine.single_run import Found, from_file, from_name, from_trial, left_out, train_settings
-from search.optimizer.scheduler import Ledger
+from search.optimizer.scheduler import TrialScheduler
 from search.space.plan import make_plan
 from search.study.repeats import seeds_lines, seeds_report
 from search.study.study import StudyError, StudyFolder
@@ -29,7 +29,7 @@ def config(asked, num_classes=10):
 def start(folder, asked):
     study = folder.open() if folder.database.exists() else folder.create(asked, {})
     plan = make_plan(asked, num_classes=10)
-    return Ledger(study, plan, plan.survey(), num_clips=960)
+    return TrialScheduler(study, plan, plan.survey(), num_clips=960)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from search.engine.ray_cluster import local_cluster
-from search.engine.watchdog import Watch, error_text, failure_kind
+from search.engine.watchdog import Watchdog, error_text, failure_kind
 
 # One of those that sleep is given the process of the first, the other one of its own.
 WAYS = ["fine", "stops", "holds the lock", "sleeps", "sleeps, too", "raises", "exits", "no memory"]
@@ -108,7 +108,7 @@ def test_what_hangs_is_killed_for_good_and_what_breaks_says_why(tmp_path, monkey
             hanging_since.append(now)
         return now + (FASTER * (now - hanging_since[0]) if hanging_since else 0.0)
 
-    watch = Watch(clock=clock)
+    watch = Watchdog(clock=clock)
     told = Told(watch)
     with local_cluster(num_cpus=4) as scratch:
         results = tune.Tuner(
@@ -155,7 +155,7 @@ def looks(watch, controller, seconds):
     return None
 
 
-class Clocked(Watch):
+class Clocked(Watchdog):
     def __init__(self, *arguments, **options):
         self.now = 0.0
         super().__init__(*arguments, clock=lambda: self.now, **options)

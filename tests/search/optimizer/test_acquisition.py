@@ -11,13 +11,13 @@ from objectives.front import hypervolume
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.optimizer import acquisition as advisor_module
-from search.optimizer.acquisition import MIN_OBSERVED, Advisor, gained_volume
-from search.optimizer.successive_halving import Level
+from search.optimizer.acquisition import MIN_OBSERVED, Acquisition, hypervolume_improvement
+from search.optimizer.successive_halving import Rung
 from search.space.plan import make_plan
 from search.space.pricing import price
 from search.space.ranges import draw
 
-LEVELS = Level("5", 0, 3), Level("5", 0, 9)
+LEVELS = Rung("5", 0, 3), Rung("5", 0, 9)
 PLANS = {}  # what a space costs does not change
 
 
@@ -29,7 +29,7 @@ def make(**values):
         surveys = plan.survey(max_enumerated=500, num_drawn=300)
         PLANS[key] = plan.fitting(surveys), surveys
     plan, surveys = PLANS[key]
-    return Advisor(replace(plan, settings=settings), surveys, LEVELS)
+    return Acquisition(replace(plan, settings=settings), surveys, LEVELS)
 
 
 def configs(advisor, count, seed=0):
@@ -209,7 +209,9 @@ def test_an_architecture_that_varies_in_nothing_is_no_trouble():
     branch = advisor.plan.branches["tf_sepnet"]
     held = replace(branch, ranges={}, fixed={"epochs": 9, "width": 40})
     plan = replace(advisor.plan, branches={**advisor.plan.branches, "tf_sepnet": held}, budget=BUDGETS[UNLIMITED])
-    other = Advisor(plan, {**advisor.surveys, "tf_sepnet": replace(advisor.surveys["tf_sepnet"], fitting=[()])}, LEVELS)
+    other = Acquisition(
+        plan, {**advisor.surveys, "tf_sepnet": replace(advisor.surveys["tf_sepnet"], fitting=[()])}, LEVELS
+    )
     for number, config in enumerate(tried):
         note(other, number, config)
     assert other.propose(0, tried) is not None
@@ -227,8 +229,8 @@ def test_the_volume_that_a_point_adds_is_the_difference_of_the_volumes(columns):
     else:
         before = hypervolume(front, worst, maximize)
         expected = [hypervolume(np.vstack([front, point]), worst, maximize) - before for point in points]
-    assert gained_volume(front, points, 0.1) == pytest.approx(np.array(expected), abs=1e-12)
-    assert gained_volume(front, front, 0.1) == pytest.approx(np.zeros(len(front)), abs=1e-12)
+    assert hypervolume_improvement(front, points, 0.1) == pytest.approx(np.array(expected), abs=1e-12)
+    assert hypervolume_improvement(front, front, 0.1) == pytest.approx(np.zeros(len(front)), abs=1e-12)
 
 
 def test_an_epoch_that_decides_nothing_costs_nothing_and_all_of_ten_thousand_trials_are_told():

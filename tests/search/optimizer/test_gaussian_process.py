@@ -8,8 +8,16 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search.optimizer import gaussian_process as surrogate_module
-from search.optimizer.gaussian_process import ABSENT, APART, MAX_OBSERVED, Features, Observation, Surrogate, tamed
-from search.space.subspace import Branch
+from search.optimizer.gaussian_process import (
+    ABSENT,
+    APART,
+    MAX_OBSERVED,
+    Features,
+    GaussianProcess,
+    Observation,
+    winsorized,
+)
+from search.space.subspace import Subspace
 
 RANGES = {
     "learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
@@ -17,8 +25,8 @@ RANGES = {
     "batch_size": CategoricalDistribution([64, 16, 32]),
 }
 BRANCHES = {
-    "one": Branch("one", {**RANGES, "one.width": IntDistribution(8, 24, step=8)}, {}),
-    "other": Branch("other", {**RANGES, "other.depth": IntDistribution(1, 5)}, {}),
+    "one": Subspace("one", {**RANGES, "one.width": IntDistribution(8, 24, step=8)}, {}),
+    "other": Subspace("other", {**RANGES, "other.depth": IntDistribution(1, 5)}, {}),
 }
 VALUES = {"learning_rate": 1e-3, "norm": "batch", "batch_size": 32}
 
@@ -53,7 +61,7 @@ def alike(one, other):
 def test_one_observation_is_drawn_towards_as_its_noise_allows(features, monkeypatch):
     hold(monkeypatch, 0.3)
     x, new = of(features), of(features, macs=2 * 10**7, learning_rate=3e-3)
-    process = Surrogate(features, [Observation(x, 0.4, 0.0)])
+    process = GaussianProcess(features, [Observation(x, 0.4, 0.0)])
     mean, deviation = process.expect(np.stack([x, new]))
     assert mean == pytest.approx([0.4, 0.4])  # all that was observed is also the mean
     for place, at in enumerate((x, new)):
@@ -63,7 +71,7 @@ def test_one_observation_is_drawn_towards_as_its_noise_allows(features, monkeypa
 def test_two_observations_are_weighed_as_the_inverse_of_two_by_two_says(features, monkeypatch):
     hold(monkeypatch, 0.3)
     a, b, new = of(features), of(features, "other", macs=10**6), of(features, macs=4 * 10**6)
-    process = Surrogate(features, [Observation(a, 0.6, 0.0), Observation(b, 0.2, 0.01)])
+    process = GaussianProcess(features, [Observation(a, 0.6, 0.0), Observation(b, 0.2, 0.01)])
     spread, k, ka, kb = 0.2, alike(a, b), alike(new, a), alike(new, b)
     sa, sb = 1 + 0.3**2, 1 + 0.3**2 + 0.01 / spread**2
     determinant = sa * sb - k * k
@@ -82,7 +90,7 @@ def test_many_observations_are_what_the_full_inverse_gives_and_the_likeliest_is_
     )
     values = rng.normal(size=9)
     extra = rng.uniform(0, 0.1, size=9)
-    process = Surrogate(features, [Observation(*each) for each in zip(x, values, extra, strict=True)])
+    process = GaussianProcess(features, [Observation(*each) for each in zip(x, values, extra, strict=True)])
     y = (values - values.mean()) / values.std()
     found = []
     for of_cost in surrogate_module.SCALES_OF_COST:
@@ -105,16 +113,18 @@ def test_without_noise_it_goes_through_what_was_observed(features, monkeypatch):
     hold(monkeypatch, 0.0)
     x = np.stack([of(features, macs=10**power) for power in (5, 6, 7, 8)])
     values = [0.2, 0.5, 0.4, 0.9]
-    mean, deviation = Surrogate(features, [Observation(*each, 0.0) for each in zip(x, values, strict=True)]).expect(x)
+    mean, deviation = GaussianProcess(
+        features, [Observation(*each, 0.0) for each in zip(x, values, strict=True)]
+    ).expect(x)
     assert mean == pytest.approx(values, abs=1e-5)
     assert deviation.max() < 1e-3
-    between = Surrogate(features, [Observation(*each, 0.0) for each in zip(x, values, strict=True)])
+    between = GaussianProcess(features, [Observation(*each, 0.0) for each in zip(x, values, strict=True)])
     assert between.expect(of(features, macs=3 * 10**6)[None])[1][0] > 0.01
 
 
 def test_the_same_observed_twice_without_noise_is_their_mean(features, monkeypatch):
     hold(monkeypatch, 0.0)
-    process = Surrogate(features, [Observation(of(features), value, 0.0) for value in (0.3, 0.5)])
+    process = GaussianProcess(features, [Observation(of(features), value, 0.0) for value in (0.3, 0.5)])
     assert process.expect(of(features)[None])[0][0] == pytest.approx(0.4)
 
 
@@ -122,7 +132,9 @@ def test_the_same_observed_twice_without_noise_is_their_mean(features, monkeypat
 @pytest.mark.parametrize("variance", [0.0, 1e-12, 1e9])
 def test_of_values_that_do_not_differ_it_expects_the_same_everywhere(features, values, variance):
     observed = [Observation(of(features, macs=10**6 + place), value, variance) for place, value in enumerate(values)]
-    mean, deviation = Surrogate(features, observed).expect(np.stack([of(features), of(features, "other", macs=10**5)]))
+    mean, deviation = GaussianProcess(features, observed).expect(
+        np.stack([of(features), of(features, "other", macs=10**5)])
+    )
     assert mean == pytest.approx([values[0]] * 2)
     assert np.isfinite(deviation).all()
     assert (deviation > 0).all()
@@ -130,7 +142,7 @@ def test_of_values_that_do_not_differ_it_expects_the_same_everywhere(features, v
 
 @pytest.mark.parametrize("values", [[0.1, 0.9, 0.5], [1e-300, 0.0, 2e-300], [-1e12, 1e12, 3.0]])
 def test_of_configurations_that_are_all_alike_it_expects_about_their_mean(features, values):
-    mean, deviation = Surrogate(features, [Observation(of(features), value, 0.0) for value in values]).expect(
+    mean, deviation = GaussianProcess(features, [Observation(of(features), value, 0.0) for value in values]).expect(
         np.stack([of(features), of(features, "other", macs=1)])
     )
     assert mean == pytest.approx([np.mean(values)] * 2, abs=1e-6 * max(map(abs, values)))
@@ -140,7 +152,7 @@ def test_of_configurations_that_are_all_alike_it_expects_about_their_mean(featur
 def test_what_is_uncertain_says_less(features):
     x = of(features)
     others = [Observation(of(features, macs=10**5), 0.2, 0.0), Observation(of(features, macs=10**9), 0.3, 0.0)]
-    sure, unsure = (Surrogate(features, [*others, Observation(x, 0.9, each)]) for each in (0.0, 0.5))
+    sure, unsure = (GaussianProcess(features, [*others, Observation(x, 0.9, each)]) for each in (0.0, 0.5))
     assert sure.expect(x[None])[0][0] > unsure.expect(x[None])[0][0]
 
 
@@ -149,11 +161,11 @@ def test_a_value_far_out_does_not_hide_what_the_others_tell(features):
     values = 2.0 - 0.1 * np.arange(12)
     broken = values.copy()
     broken[0] = 80.0
-    expected = Surrogate(features, [Observation(*each, 0.0) for each in zip(x, broken, strict=True)]).mean(x)
+    expected = GaussianProcess(features, [Observation(*each, 0.0) for each in zip(x, broken, strict=True)]).mean(x)
     assert expected[4] - expected[11] > 0.4
     assert expected.argmax() == 0
-    assert tamed(np.array([0.1] * 9 + [0.5])).tolist() == [0.1] * 9 + [0.5]  # no scale to tell what is far
-    assert tamed(np.zeros(0)).tolist() == []
+    assert winsorized(np.array([0.1] * 9 + [0.5])).tolist() == [0.1] * 9 + [0.5]  # no scale to tell what is far
+    assert winsorized(np.zeros(0)).tolist() == []
 
 
 def test_only_the_latest_are_learned_from(features):
@@ -163,7 +175,7 @@ def test_only_the_latest_are_learned_from(features):
     ]
     before = [Observation(of(features), 50.0, 0.0)] * 5
     at = of(features)[None]
-    assert Surrogate(features, before + latest).expect(at) == Surrogate(features, latest).expect(at)
+    assert GaussianProcess(features, before + latest).expect(at) == GaussianProcess(features, latest).expect(at)
 
 
 def apart(one, other):
@@ -181,7 +193,9 @@ def test_every_pair_of_unordered_choices_is_as_far_apart_and_ordered_ones_by_the
 def test_distances_are_the_same_both_ways_and_from_either_end(features):
     low, middle, high = (of(features, learning_rate=each) for each in (1e-4, 1e-3, 1e-2))
     assert apart(low, middle) == pytest.approx(apart(middle, high))
-    process = Surrogate(features, [Observation(middle, 0.2, 0.0), Observation(of(features, macs=10**5), 0.6, 0.0)])
+    process = GaussianProcess(
+        features, [Observation(middle, 0.2, 0.0), Observation(of(features, macs=10**5), 0.6, 0.0)]
+    )
     mean, deviation = process.expect(np.stack([low, high]))
     assert mean[0] == pytest.approx(mean[1])
     assert deviation[0] == pytest.approx(deviation[1])
@@ -222,4 +236,4 @@ def test_an_architecture_that_is_not_searched_has_its_cost_alone(features):
 
 def test_values_that_do_not_vary_are_left_out():
     single = {"learning_rate": FloatDistribution(0.1, 0.1), "norm": CategoricalDistribution(["only"])}
-    assert len(Features({"one": Branch("one", single, {})}).of("one", {"norm": "only"}, cost())) == 3
+    assert len(Features({"one": Subspace("one", single, {})}).of("one", {"norm": "only"}, cost())) == 3

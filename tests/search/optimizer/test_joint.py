@@ -14,8 +14,8 @@ from models import ARCHITECTURES, Architecture, Counts
 from search.config.settings import SearchSettings
 from search.config.trial_config import ARCHITECTURE
 from search.optimizer.acquisition import MIN_OBSERVED
-from search.optimizer.proposer import SAMPLED_EVERY
-from search.optimizer.scheduler import Ledger
+from search.optimizer.candidate_generator import SAMPLED_EVERY
+from search.optimizer.scheduler import TrialScheduler
 from search.space.plan import make_plan
 from search.space.ranges import EmptySpaceError
 from spaces import SPACES, Space
@@ -60,7 +60,7 @@ def start(asked, study=None):
         study = optuna.create_study(directions=["maximize", "minimize"])
     plan = make_plan(asked, num_classes=10)
     surveys = plan.survey(num_drawn=500)
-    return Ledger(study, plan.fitting(surveys), surveys, num_clips=960)
+    return TrialScheduler(study, plan.fitting(surveys), surveys, num_clips=960)
 
 
 def train(ledger, proposal, ahead=None):

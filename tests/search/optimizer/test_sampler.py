@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from objectives.budget import BUDGETS
 from search.config.settings import SAMPLERS
 from search.optimizer.sampler import GOOD_SHARE, MAX_SEEN, MAX_TIED, POPULATION, _telling
-from search.optimizer.sampler_view import CONSTRAINT, GENERATION, INVALID, View
-from search.optimizer.trial_store import Record
+from search.optimizer.sampler_history import CONSTRAINT, GENERATION, INVALID, SamplerHistory
+from search.optimizer.trial_store import TrialStore
 
 RANGES = {
     "net.x": FloatDistribution(0.0, 1.0),
@@ -45,8 +45,8 @@ def make_study(num_trials, state=TrialState.COMPLETE, generation=None, seed=0):
     return study
 
 
-def make_record(study, kind="tpe", seen=None, ranges=None):
-    return Record(study, kind, View({"net": ranges or RANGES}, BUDGETS["none"], seen))
+def open_trial_store(study, kind="tpe", seen=None, ranges=None):
+    return TrialStore(study, kind, SamplerHistory({"net": ranges or RANGES}, BUDGETS["none"], seen))
 
 
 def suggest(trial, ranges=None):
@@ -73,9 +73,9 @@ def run(record, num):
 @pytest.mark.parametrize("kind", SAMPLERS)
 def test_the_same_record_and_seed_give_the_same_proposal(kind):
     study = make_study(30)
-    record = make_record(study, kind)
+    record = open_trial_store(study, kind)
     run(record, 25)
-    again = make_record(study, kind)  # as another driver reads it
+    again = open_trial_store(study, kind)  # as another driver reads it
     for seed in range(5):
         first = suggest(record.ask(seed))
         assert suggest(record.ask(seed)) == first
@@ -87,7 +87,7 @@ def test_tpe_asks_for_what_optunas_own_would():
     study = make_study(40)
     for _ in range(2):
         study.add_trial(create_trial(state=TrialState.RUNNING, params=study.trials[0].params, distributions=RANGES))
-    record = make_record(study)
+    record = open_trial_store(study)
     for seed in range(3):
         with warnings.catch_warnings(action="ignore"):
             study.sampler = TPESampler(multivariate=True, seed=seed, gamma=lambda _: round(GOOD_SHARE * 40))
@@ -99,7 +99,7 @@ def test_tpe_asks_for_what_optunas_own_would():
 def test_nsga2_asks_for_what_optunas_own_would():
     attributes = {"NSGAIISampler:generation": 0, GENERATION: 0}
     study = make_study(POPULATION, generation=attributes)
-    record = make_record(study, "nsga2")
+    record = open_trial_store(study, "nsga2")
     for seed in range(5):
         study.sampler = NSGAIISampler(population_size=POPULATION, seed=seed)
         asked = study.ask()
@@ -111,15 +111,15 @@ def test_nsga2_asks_for_what_optunas_own_would():
 
 def test_nsga2_counts_its_generations_by_what_was_trained_and_keeps_them():
     study = optuna.create_study(directions=DIRECTIONS)
-    run(make_record(study, "nsga2"), POPULATION + 3)
-    run(make_record(study, "nsga2"), POPULATION)  # another driver
+    run(open_trial_store(study, "nsga2"), POPULATION + 3)
+    run(open_trial_store(study, "nsga2"), POPULATION)  # another driver
     generations = [t.system_attrs[GENERATION] for t in study.trials if t.state == TrialState.COMPLETE]
     assert generations == [0] * POPULATION + [1] * POPULATION + [2] * 3
 
 
 def test_nsga2_takes_what_another_sampler_proposed_for_its_first_generation():
     study = make_study(POPULATION)
-    record = make_record(study, "nsga2")
+    record = open_trial_store(study, "nsga2")
     trial = record.ask(0)
     suggest(trial)
     number = record.keep(trial, is_rejected=False)
@@ -131,7 +131,7 @@ def test_a_sampler_learns_what_is_good_and_what_is_rejected(kind):
     num_rejected, away = [], []
     for seed in range(2):
         study = make_study(1, seed=seed)
-        accepted = run(make_record(study, kind), 60)
+        accepted = run(open_trial_store(study, kind), 60)
         num_rejected.append(len(study.trials) - 61)
         away.append(np.mean([abs(each["net.x"] - 0.3) for each in accepted[-20:]]))
     assert np.mean(num_rejected) < 45  # of 120, half are rejected by chance
@@ -140,7 +140,7 @@ def test_a_sampler_learns_what_is_good_and_what_is_rejected(kind):
 
 def test_a_value_that_is_shown_is_learned_from_and_can_be_taken_back():
     study = make_study(40, TrialState.RUNNING)
-    record = make_record(study)
+    record = open_trial_store(study)
     for seed in range(12):  # as many trials that ended as TPE waits for
         trial = record.ask(seed)
         suggest(trial)
@@ -159,7 +159,7 @@ def test_a_value_that_is_shown_is_learned_from_and_can_be_taken_back():
 def test_where_one_objective_counts_the_sampler_knows_of_no_other():
     study = make_study(60)
     best, cheapest = (
-        np.mean([suggest(make_record(study, seen=[place]).ask(seed))["net.n"] for seed in range(20)])
+        np.mean([suggest(open_trial_store(study, seen=[place]).ask(seed))["net.n"] for seed in range(20)])
         for place in (0, 1)
     )
     assert best > 40  # the larger, the better, and the dearer
@@ -167,7 +167,7 @@ def test_where_one_objective_counts_the_sampler_knows_of_no_other():
 
 
 def test_what_was_enqueued_comes_first_and_what_it_leaves_open_is_sampled():
-    record = make_record(make_study(20))
+    record = open_trial_store(make_study(20))
     record.enqueue({"net.x": 0.25}, {"why": "a test"})
     assert record.is_any_waiting
     trial = record.ask(0)
@@ -191,12 +191,12 @@ def seen_trial(number, point, constraint=0.0, num_ranges=20):
 def test_a_proposal_after_ten_thousand_trials_takes_less_than_a_second(kind):
     rng = np.random.default_rng(0)
     ranges = {f"net.{index}": FloatDistribution(-5.0, 5.0) for index in range(20)}
-    view = View({"net": ranges}, BUDGETS["none"])
+    view = SamplerHistory({"net": ranges}, BUDGETS["none"])
     points = rng.normal(size=(10_000, 5))
     points[:, :3] /= np.linalg.norm(points[:, :3], axis=1, keepdims=True)
     for number, point in enumerate(points):
         view.add(seen_trial(number, point, constraint=float(number % 2)))
-    record = Record(optuna.create_study(directions=["minimize"] * 5), kind, view)
+    record = TrialStore(optuna.create_study(directions=["minimize"] * 5), kind, view)
     start = time.process_time()
     suggest(record.ask(0), ranges)
     assert time.process_time() - start < 1

@@ -9,8 +9,8 @@ from optuna.trial import TrialState
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from search.config.settings import SearchSettings
-from search.optimizer import proposer as proposer_module
-from search.optimizer.scheduler import Ledger
+from search.optimizer import candidate_generator as proposer_module
+from search.optimizer.scheduler import TrialScheduler
 from search.space.plan import make_plan
 from search.study.study import StudyError, StudyFolder, find_study, learning_curve, trial_state
 from search.study.table import front_table, rejection_kinds, trials_table
@@ -32,7 +32,7 @@ def start(folder, settings=SETTINGS, splits=()):
     key = settings.space, settings.budget, str(settings.set), str(settings.ranges)
     if key not in SURVEYS:
         SURVEYS[key] = plan.survey()
-    return Ledger(study, plan, SURVEYS[key], 960, splits)
+    return TrialScheduler(study, plan, SURVEYS[key], 960, splits)
 
 
 def ask(ledger):

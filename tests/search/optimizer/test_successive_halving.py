@@ -5,13 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.optimizer.successive_halving import Halving, Level, crowding, levels_of_epochs, levels_of_splits, rungs
+from search.optimizer.successive_halving import (
+    Rung,
+    SuccessiveHalving,
+    crowding,
+    rung_epochs,
+    rungs_of_epochs,
+    rungs_of_splits,
+)
 
-LEVELS = levels_of_epochs("fold1", 6, early_stopping=True)
+LEVELS = rungs_of_epochs("fold1", 6, early_stopping=True)
 
 
 def halving(points, maximize=(True, False), epoch=2):
-    made = Halving(LEVELS, maximize)
+    made = SuccessiveHalving(LEVELS, maximize)
     for number, values in enumerate(points):
         assert made.note(number, epoch, values)
     return made
@@ -19,7 +26,7 @@ def halving(points, maximize=(True, False), epoch=2):
 
 @given(st.integers(1, 10_000))
 def test_trials_are_judged_after_a_ninth_and_a_third_and_short_ones_later_or_never(epochs):
-    found = rungs(epochs)
+    found = rung_epochs(epochs)
     assert all(0 < rung < epochs for rung in found)
     assert found == tuple(sorted(set(found)))
     assert len(found) == (0 if epochs < 6 else 1 if epochs < 9 else 2)
@@ -29,21 +36,21 @@ def test_trials_are_judged_after_a_ninth_and_a_third_and_short_ones_later_or_nev
 
 
 def test_levels_of_epochs_are_one_training():
-    assert levels_of_epochs("25", 32, early_stopping=True) == (
-        Level("25", 0, 3),
-        Level("25", 0, 10),
-        Level("25", 0, 32),
+    assert rungs_of_epochs("25", 32, early_stopping=True) == (
+        Rung("25", 0, 3),
+        Rung("25", 0, 10),
+        Rung("25", 0, 32),
     )
-    assert levels_of_epochs("25", 32, early_stopping=False) == (Level("25", 0, 32),)
+    assert rungs_of_epochs("25", 32, early_stopping=False) == (Rung("25", 0, 32),)
 
 
 def test_levels_of_splits_are_trainings_of_their_own():
-    assert levels_of_splits(["5", "10", "100"], 4) == (Level("5", 0, 4), Level("10", 4, 8), Level("100", 8, 12))
+    assert rungs_of_splits(["5", "10", "100"], 4) == (Rung("5", 0, 4), Rung("10", 4, 8), Rung("100", 8, 12))
 
 
 @pytest.mark.parametrize(("epoch", "level"), [(0, 0), (1, 0), (2, 1), (5, 1), (6, 1)])
 def test_a_trial_at_the_end_of_a_level_is_in_the_next(epoch, level):
-    assert Halving(LEVELS, [True]).level(epoch) == level
+    assert SuccessiveHalving(LEVELS, [True]).level(epoch) == level
 
 
 @given(st.integers(0, 30))
@@ -90,7 +97,7 @@ def test_a_trial_that_takes_anothers_place_has_its_values():
 
 
 def test_highest_levels_first():
-    made = Halving(levels_of_epochs("fold1", 27, early_stopping=True), [True])
+    made = SuccessiveHalving(rungs_of_epochs("fold1", 27, early_stopping=True), [True])
     for number in range(3):
         made.note(number, 3, (number,))
     for number in range(10, 12):
@@ -98,19 +105,19 @@ def test_highest_levels_first():
     assert made.promotable() == [11, 2]
 
 
-LONG = levels_of_epochs("fold1", 32, early_stopping=True)  # judged after 3 and 10 epochs
+LONG = rungs_of_epochs("fold1", 32, early_stopping=True)  # judged after 3 and 10 epochs
 
 
 @pytest.mark.parametrize(("work", "goes_on"), [(3.0, [1]), (3.2, [])])
 def test_what_costs_less_to_finish_than_to_judge_a_large_one_goes_on_at_once(work, goes_on):
-    made = Halving(LONG, (True, False))
+    made = SuccessiveHalving(LONG, (True, False))
     made.note(0, 3, (0.5, 30.0), work=30.0)
     made.note(1, 3, (0.2, work), work=work)  # 29 epochs are left of it, and 3 of the other were 90
     assert made.promotable() == goes_on
 
 
 def test_a_bargain_is_of_the_best_front_and_goes_on_once():
-    made = Halving(LONG, (True, False))
+    made = SuccessiveHalving(LONG, (True, False))
     for number, values in enumerate([(0.5, 30.0), (0.2, 2.0), (0.1, 2.5)]):
         made.note(number, 3, values, work=values[1])
     made.go_on(1, 3)
@@ -121,7 +128,7 @@ def test_a_bargain_is_of_the_best_front_and_goes_on_once():
 
 
 def test_there_are_no_more_bargains_once_a_trial_is_on_its_way_to_the_end():
-    made = Halving(LONG, (True, False))
+    made = SuccessiveHalving(LONG, (True, False))
     for number, values in enumerate([(0.5, 30.0), (0.2, 2.0)]):
         made.note(number, 3, values, work=values[1])
     made.note(0, 11, (0.6, 30.0), work=30.0)
@@ -129,7 +136,7 @@ def test_there_are_no_more_bargains_once_a_trial_is_on_its_way_to_the_end():
 
 
 def test_there_are_no_bargains_where_later_levels_are_on_more_clips():
-    made = Halving(levels_of_splits(["5", "100"], 4), (True, False))
+    made = SuccessiveHalving(rungs_of_splits(["5", "100"], 4), (True, False))
     made.note(0, 4, (0.5, 30.0), work=30.0)
     made.note(1, 4, (0.2, 1.0), work=1.0)
     assert made.promotable() == []

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 
 from objectives.goals import DEFAULT_GOALS
 from search.config.settings import SearchSettings
-from search.optimizer.scheduler import Ledger
+from search.optimizer.scheduler import TrialScheduler
 from search.space.plan import make_plan
 from search.study.study import StudyFolder
 from search.study.table import front_table, trials_table
@@ -31,7 +31,7 @@ def folder(tmp_path):
 def start(folder):
     study = folder.open() if folder.database.exists() else folder.create(SETTINGS, {})
     plan = make_plan(SETTINGS, num_classes=10)
-    return Ledger(study, plan, plan.survey(num_drawn=200), num_clips=960)
+    return TrialScheduler(study, plan, plan.survey(num_drawn=200), num_clips=960)
 
 
 def num_transactions(folder):

@@ -6,7 +6,7 @@ import pytest
 
 from search.config.published import read_published
 from search.config.settings import SearchSettings
-from search.optimizer.scheduler import Ledger
+from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.warm_start import Start, fit_start, read_starts
 from search.space.plan import make_plan
 from search.space.pricing import price
@@ -115,7 +115,7 @@ def test_a_start_is_moved_into_the_ranges_and_the_budget_and_that_is_told(plan, 
 def run(folder, settings, num, accuracies=()):
     study = folder.open() if folder.settings_file.exists() else folder.create(settings, {})
     plan = make_plan(settings, num_classes=10)
-    ledger = Ledger(study, plan, plan.survey(num_drawn=300), num_clips=960)
+    ledger = TrialScheduler(study, plan, plan.survey(num_drawn=300), num_clips=960)
     proposals = [ledger.propose() for _ in range(num)]
     for proposal, accuracy in zip(proposals, accuracies, strict=False):
         curve = [{"epoch": 1, "train_loss": 1.0, "macro_accuracy": accuracy, "log_loss": 2.0, "duration_s": 0.1}]

@@ -12,7 +12,7 @@ from models import ARCHITECTURES
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.config.user_file import UserFileError
-from search.optimizer.scheduler import Ledger
+from search.optimizer.scheduler import TrialScheduler
 from search.space import custom_architecture as architecture_file
 from search.space.architecture_contract import BrokenPromiseError
 from search.space.custom_architecture import use_architecture_file
@@ -149,7 +149,7 @@ def test_it_is_searched_within_the_budget(tmp_path, source):
     assert surveys["half_ear"].num_priced == (NUM_BUILT if source == SOURCE else 5_000)
     assert surveys["half_ear"].broken["invalid"] > 0
     study = optuna.create_study(directions=["maximize", "minimize"])
-    ledger = Ledger(study, plan, surveys, num_clips=960)
+    ledger = TrialScheduler(study, plan, surveys, num_clips=960)
     proposals = [ledger.propose() for _ in range(4)]
     first = proposals[0].config.network
     assert (first.num_classes, first.width, first.groups, first.slope) == (3, 8, 1, 0.01)

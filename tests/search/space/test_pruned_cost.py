@@ -12,11 +12,11 @@ from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.export.cost import cost_report
 from search.export.writing import export_trial
-from search.optimizer.scheduler import Ledger
+from search.optimizer.scheduler import TrialScheduler
 from search.space.plan import make_plan
 from search.space.pricing import price, require_prunable, survey
 from search.space.repair import repairs
-from search.space.subspace import Branch
+from search.space.subspace import Subspace
 from search.study.study import StudyFolder
 
 SUBMISSION_1 = {"width": 256, "groups": 16, "tail_blocks": 0, "rho": 7}
@@ -43,7 +43,7 @@ def test_the_submission_fits_its_limit_pruned_and_not_otherwise():
 
 def test_a_target_that_is_held_prices_every_network_of_a_search():
     ranges = {"cp_resnet.groups": IntDistribution(8, 16, step=8), "learning_rate": IntDistribution(1, 2)}
-    branch = Branch("cp_resnet", ranges, {"width": 256, "rho": 7, "prune_to": 60_000})
+    branch = Subspace("cp_resnet", ranges, {"width": 256, "rho": 7, "prune_to": 60_000})
     assert list(branch.cost_ranges) == ["cp_resnet.groups"]
     found = survey(branch, LIMIT, "fp16")
     assert found.fitting == [(8,), (16,)]
@@ -52,7 +52,7 @@ def test_a_target_that_is_held_prices_every_network_of_a_search():
 
 def test_a_target_that_is_varied_decides_the_cost():
     ranges = {"prune_to": IntDistribution(40_000, 80_000, step=20_000), "cp_resnet.rho": IntDistribution(6, 7)}
-    branch = Branch("cp_resnet", ranges, {"width": 256})
+    branch = Subspace("cp_resnet", ranges, {"width": 256})
     assert list(branch.cost_ranges) == ["prune_to", "cp_resnet.rho"]
     assert branch.num_networks == 6
     found = survey(branch, LIMIT, "fp16")
@@ -96,7 +96,7 @@ def test_an_export_counts_the_zeros_of_the_weights_that_it_holds(tiny, tmp_path)
 def test_a_search_rejects_a_target_that_its_network_cannot_be_pruned_to(tmp_path):
     asked = SearchSettings(data="nowhere", space="isotropic", trials=2, set={"prune_to": 900})
     plan = make_plan(asked, num_classes=10)
-    ledger = Ledger(StudyFolder(tmp_path / "study").create(asked, {}), plan, plan.survey(), num_clips=960)
+    ledger = TrialScheduler(StudyFolder(tmp_path / "study").create(asked, {}), plan, plan.survey(), num_clips=960)
     proposal = ledger.propose()
     if proposal is not None:
         require_prunable(proposal.config)

@@ -9,10 +9,10 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search.config.settings import SearchSettings
-from search.optimizer.scheduler import Ledger
+from search.optimizer.scheduler import TrialScheduler
 from search.space.plan import make_plan
 from search.space.sobol import sobol_points, value_at
-from search.space.subspace import Branch
+from search.space.subspace import Subspace
 
 RANGES = {
     "isotropic.width": IntDistribution(8, 64, step=8),
@@ -22,7 +22,7 @@ RANGES = {
     "mixup": FloatDistribution(0.0, 1.6, step=0.2),
     "drop": FloatDistribution(-1.0, 1.0),
 }
-BRANCH = Branch("isotropic", RANGES, {})
+BRANCH = Subspace("isotropic", RANGES, {})
 
 
 def test_every_value_comes_as_often_as_every_other():
@@ -57,7 +57,7 @@ def test_points_follow_from_the_seed_and_the_architecture_and_can_be_taken_one_b
     torch.manual_seed(2)
     assert [sobol_points(BRANCH, 1, seed=3, skip=number)[0] for number in range(8)] == points
     assert sobol_points(BRANCH, 8, seed=4) != points
-    assert sobol_points(Branch("cp_mobile", RANGES, {}), 8, seed=3) != points
+    assert sobol_points(Subspace("cp_mobile", RANGES, {}), 8, seed=3) != points
 
 
 def told(study):
@@ -71,11 +71,11 @@ def test_a_search_begins_with_as_many_spread_points_as_fit_and_a_kill_loses_none
     plan = make_plan(settings, num_classes=10)
     surveys = plan.survey(num_drawn=200)
     whole, killed = (optuna.create_study(directions=["maximize", "minimize"]) for _ in range(2))
-    ledger = Ledger(whole, plan, surveys, num_clips=960)
+    ledger = TrialScheduler(whole, plan, surveys, num_clips=960)
     for _ in range(10):
         ledger.propose()
     for known in range(0, 10, 5):
-        ledger = Ledger(killed, plan, surveys, num_clips=960)
+        ledger = TrialScheduler(killed, plan, surveys, num_clips=960)
         for _ in range(known + 5):  # what is running is taken up first
             ledger.propose()
     assert told(whole) == told(killed)

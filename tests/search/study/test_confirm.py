@@ -15,7 +15,7 @@ from search.config.settings import SearchSettings, read_settings
 from search.config.trial_config import TrialConfig
 from search.engine.progress import network_text
 from search.engine.run import training_lines
-from search.optimizer.scheduler import Ledger
+from search.optimizer.scheduler import TrialScheduler
 from search.space.plan import make_plan
 from search.space.pricing import price
 from search.study.confirm import choose, confirm_lines, confirm_report, confirm_settings, confirm_table, free_name
@@ -92,7 +92,7 @@ def told_by_actor(epochs, accuracy, log_loss=1.5, unseen=0.2):
 def start(folder, settings):
     study = folder.open() if folder.database.exists() else folder.create(settings, {DATA: {}})
     plan = make_plan(settings, num_classes=3)
-    return Ledger(study, plan, plan.survey(), num_clips=48)
+    return TrialScheduler(study, plan, plan.survey(), num_clips=48)
 
 
 def confirmed(searched_folder, accuracies, seeds=2, **options):

@@ -20,15 +20,15 @@ from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.front import non_dominated_rank
 from search.config.trial_config import ARCHITECTURE, TrialConfig
-from search.optimizer.acquisition import Advisor
-from search.optimizer.trial_store import Record
+from search.optimizer.acquisition import Acquisition
+from search.optimizer.trial_store import TrialStore
 from search.optimizer.warm_start import Start, fit_start
 from search.space.plan import Plan
-from search.space.pricing import Survey, price, require_prunable
+from search.space.pricing import FeasibilitySurvey, price, require_prunable
 from search.space.ranges import draw
 from search.space.repair import repairs
 from search.space.sobol import sobol_points
-from search.space.subspace import Branch
+from search.space.subspace import Subspace
 from search.study.history import num_before
 from search.study.study import CONFIG, CONTINUES, COST, ORIGIN, REJECTED, STARTS
 
@@ -51,7 +51,7 @@ class Accepted:
     cost: Cost
 
 
-class Proposer:
+class CandidateGenerator:
     """Asks the record for configurations, and writes down each with its verdict.
 
     Attributes:
@@ -63,8 +63,8 @@ class Proposer:
     def __init__(
         self,
         plan: Plan,
-        surveys: Mapping[str, Survey],
-        record: Record,
+        surveys: Mapping[str, FeasibilitySurvey],
+        record: TrialStore,
         num_clips: int,
         trials: Sequence[FrozenTrial],
     ) -> None:
@@ -148,11 +148,11 @@ class Proposer:
         self.record.enqueue(self.plan.named(branch, values), {ORIGIN: origin})
 
     def numbers(self) -> list[tuple[int, TrialConfig]]:
-        """Give the number and the configuration of all that was handed out."""
+        """Return the number and the configuration of all that was handed out."""
         return [(number, config) for config, number in self._trained.items()]
 
-    def ask(self, better: Sequence[str], advisor: Advisor | None = None) -> Accepted | None:
-        """Give the next configuration that fits, and record all before it that do not; None if nothing new is left.
+    def ask(self, better: Sequence[str], advisor: Acquisition | None = None) -> Accepted | None:
+        """Return the next configuration that fits, and record all before it that do not; None if nothing new is left.
 
         Args:
             better: Architectures of the better half of the trained trials, each as often as it is there.
@@ -169,8 +169,8 @@ class Proposer:
                 return accepted
         return None
 
-    def _enqueue_next(self, better: Sequence[str], advisor: Advisor | None) -> bool:
-        """Say what is asked for next, as far as it is not the sampler's to choose; False if nothing new is left."""
+    def _enqueue_next(self, better: Sequence[str], advisor: Acquisition | None) -> bool:
+        """Enqueue what is asked for next, as far as it is not the sampler's to choose; False if nothing new is left."""
         rejected = len(self._streak)
         if rejected >= MAX_REPAIRS * PATIENCE:
             return False
@@ -180,7 +180,7 @@ class Proposer:
             self._enqueue_architecture(better)
         return True
 
-    def _enqueue_expected(self, advisor: Advisor | None) -> bool:
+    def _enqueue_expected(self, advisor: Acquisition | None) -> bool:
         """Have asked for what is expected to add most to the front; False where nothing is expected.
 
         Now and then it is the sampler's turn, so that no architecture is given up for what it began with; and after a
@@ -246,8 +246,8 @@ class Proposer:
                 return True
         return False
 
-    def _first_new(self, branch: Branch, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Give the configuration nearest to `wanted` that fits and is new; at need, one that is trained otherwise."""
+    def _first_new(self, branch: Subspace, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the configuration nearest to `wanted` that fits and is new; at need, one that is trained otherwise."""
         settings = self.plan.settings
         for training in self._trainings(branch, wanted):
             nearest = repairs(self.surveys[branch.architecture], self.plan.budget, settings.precision, wanted)
@@ -258,8 +258,8 @@ class Proposer:
                         return values
         return None
 
-    def _trainings(self, branch: Branch, wanted: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Give what decides no cost: as it is wanted, then drawn."""
+    def _trainings(self, branch: Subspace, wanted: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Return what decides no cost: as it is wanted, then drawn."""
         free = {name: each for name, each in branch.ranges.items() if name not in branch.cost_ranges}
         yield {name: wanted[name] for name in free}
         rng = np.random.default_rng(proposal_seed(self.plan.settings.seed, self.record.num_trials))
@@ -312,7 +312,7 @@ class Proposer:
 
 
 def better_half(points: Sequence[tuple[str, Sequence[float]]], maximize: Sequence[bool]) -> list[str]:
-    """Give the architectures of the better half of some trials, by non-dominated rank.
+    """Return the architectures of the better half of some trials, by non-dominated rank.
 
     Args:
         points: Architecture and values of each trial.
@@ -326,5 +326,5 @@ def better_half(points: Sequence[tuple[str, Sequence[float]]], maximize: Sequenc
 
 
 def proposal_seed(seed: int, position: int) -> int:
-    """Give the seed of the proposal that follows `position` others."""
+    """Return the seed of the proposal that follows `position` others."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{position}".encode()).digest()[:4], "big")

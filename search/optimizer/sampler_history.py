@@ -24,7 +24,7 @@ INVALID = "invalid"  # the constraint that what builds no network breaks
 Ranges = Mapping[str, BaseDistribution]
 
 
-class View:
+class SamplerHistory:
     """The trials of a study as a sampler is to know them, by architecture.
 
     Attributes:
@@ -47,7 +47,7 @@ class View:
         self._trials: dict[str, dict[int, FrozenTrial]] = {name: {} for name in ranges}
 
     def add(self, trial: FrozenTrial) -> None:
-        """Take in a trial, or what became of it."""
+        """Record a trial, or what became of it."""
         self._recorded[trial.number] = trial
         continued = trial.user_attrs.get(CONTINUES)
         if continued is not None:
@@ -55,7 +55,7 @@ class View:
         self._look(trial.number)
 
     def recorded(self, number: int) -> FrozenTrial:
-        """Give a trial as it is in the record, but for attributes that were written later."""
+        """Return a trial as it is in the record, but for attributes that were written later."""
         return self._recorded[number]
 
     def show(self, number: int, values: Sequence[float] | None) -> None:
@@ -70,16 +70,16 @@ class View:
         self._look(number)
 
     def trials(self, architecture: str) -> list[FrozenTrial]:
-        """Give the trials of an architecture, in the order of their numbers."""
+        """Return the trials of an architecture, in the order of their numbers."""
         return list(self._trials[architecture].values())
 
     def space(self, asked: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Give what there is to sample for a trial that is being asked for."""
+        """Return what there is to sample for a trial that is being asked for."""
         ranges = self.ranges[self.architecture(asked)]
         return {name: each for name, each in sorted(ranges.items()) if not each.single()}
 
     def architecture(self, trial: FrozenTrial) -> str:
-        """Give the architecture of a trial, recorded or being asked for; "" where it is none of today's."""
+        """Return the architecture of a trial, recorded or being asked for; "" where it is none of today's."""
         enqueued = trial.system_attrs.get(FIXED, {})
         name = trial.params.get(ARCHITECTURE) or enqueued.get(ARCHITECTURE)
         name = name or trial.user_attrs.get(CONFIG, {}).get(ARCHITECTURE)
@@ -108,7 +108,7 @@ class View:
                 self._trials[architecture] = dict(sorted(trials.items()))
 
     def _see(self, trial: FrozenTrial, ranges: Ranges) -> FrozenTrial | None:
-        """Give a trial as it is seen, or None."""
+        """Return a trial as it is seen, or None."""
         kind = trial.user_attrs.get(REJECTED, {}).get("kind", "")
         if trial.state == TrialState.WAITING or kind == "interrupted" or not _lies_in(trial.params, ranges):
             return None
@@ -135,7 +135,7 @@ class View:
         )  # fmt: skip
 
 
-class _Seen:
+class _ConvertedStudy:
     """A study as if it had some trials alone."""
 
     def __init__(self, study: Study, trials: Sequence[FrozenTrial]) -> None:
@@ -154,8 +154,8 @@ class _Seen:
 
 
 def seen_as(study: Study, trials: Sequence[FrozenTrial]) -> Study:
-    """Give a study as if it had these trials alone."""
-    return cast(Study, _Seen(study, trials))
+    """Return a study as if it had these trials alone."""
+    return cast(Study, _ConvertedStudy(study, trials))
 
 
 def _lies_in(values: Mapping[str, Any], ranges: Ranges) -> bool:

@@ -8,8 +8,8 @@ from optuna.trial import TrialState, create_trial
 from objectives.budget import parse_budget
 from objectives.cost import Cost
 from search.config.trial_config import ARCHITECTURE
-from search.optimizer.sampler_view import CONSTRAINT, View
-from search.optimizer.trial_store import Record, widest
+from search.optimizer.sampler_history import CONSTRAINT, SamplerHistory
+from search.optimizer.trial_store import TrialStore, widest
 from search.study.study import StudyError
 from spaces import Space
 
@@ -44,8 +44,8 @@ def study():
 
 
 def look(study, ranges=BOTH, budget="macs=2M", architecture="small"):
-    view = View(ranges, parse_budget(budget))
-    record = Record(study, "tpe", view, WIDEST)
+    view = SamplerHistory(ranges, parse_budget(budget))
+    record = TrialStore(study, "tpe", view, WIDEST)
     assert record.num_trials == len(study.trials)
     return {trial.number: (trial.state.name, trial.values, trial.constraints) for trial in view.trials(architecture)}
 
@@ -118,8 +118,8 @@ def test_a_trial_is_known_for_its_architectures_without_the_choice_of_one(study)
 
 def test_a_trial_that_another_goes_on_with_is_told_once(study):
     add(study, small(), state=TrialState.PRUNED, stopped="epoch 3")
-    view = View(BOTH, parse_budget("macs=2M"))
-    record = Record(study, "tpe", view, WIDEST)
+    view = SamplerHistory(BOTH, parse_budget("macs=2M"))
+    record = TrialStore(study, "tpe", view, WIDEST)
     assert record.copy(0, {"epoch:1": {"epoch": 1}}) == 1
     assert study.trials[1].params == study.trials[0].params
     assert study.trials[1].constraints == study.trials[0].constraints
@@ -129,25 +129,25 @@ def test_a_trial_that_another_goes_on_with_is_told_once(study):
 
 def test_shown_values_give_way_to_the_budget(study):
     add(study, small(), 3_000_000, TrialState.RUNNING)
-    view = View(BOTH, parse_budget("macs=2M"), seen=[0])
-    record = Record(study, "tpe", view, WIDEST)
+    view = SamplerHistory(BOTH, parse_budget("macs=2M"), seen=[0])
+    record = TrialStore(study, "tpe", view, WIDEST)
     record.show(0, (0.7, 3e6))
     assert view.trials("small")[0].state == TrialState.PRUNED
-    fitting = View(BOTH, parse_budget("macs=3M"), seen=[0])
-    Record(study, "tpe", fitting, WIDEST).show(0, (0.7, 3e6))
+    fitting = SamplerHistory(BOTH, parse_budget("macs=3M"), seen=[0])
+    TrialStore(study, "tpe", fitting, WIDEST).show(0, (0.7, 3e6))
     assert (fitting.trials("small")[0].state, fitting.trials("small")[0].values) == (TrialState.COMPLETE, [0.7])
 
 
 def test_values_are_recorded_with_the_widest_ranges_that_the_space_has(study):
     narrowed = {"small.width": IntDistribution(1, 8), "small.norm": CategoricalDistribution(["none"])}
-    record = Record(study, "random", View({"small": narrowed}, parse_budget("none")), WIDEST)
+    record = TrialStore(study, "random", SamplerHistory({"small": narrowed}, parse_budget("none")), WIDEST)
     trial = record.ask(0)
     for name, each in narrowed.items():
         trial._suggest(name, each)
     record.keep(trial, is_rejected=False)
     assert study.trials[0].distributions == {name: WIDEST[name] for name in narrowed}
     assert study.trials[0].params["small.norm"] == "none"
-    whole = Record(study, "random", View({"small": SMALL}, parse_budget("none")), WIDEST)
+    whole = TrialStore(study, "random", SamplerHistory({"small": SMALL}, parse_budget("none")), WIDEST)
     for seed in range(8):
         trial = whole.ask(seed)
         for name, each in SMALL.items():
@@ -160,7 +160,7 @@ def test_a_choice_that_got_new_values_is_refused(study):
     add(study, small())
     new = {**SMALL, "small.norm": CategoricalDistribution(["batch", "none", "layer"])}
     with pytest.raises(StudyError) as caught:
-        Record(study, "tpe", View({"small": new}, parse_budget("none")), WIDEST)
+        TrialStore(study, "tpe", SamplerHistory({"small": new}, parse_budget("none")), WIDEST)
     assert str(caught.value) == (
         "small.norm was a choice of batch, none when the study was started, and layer is new: a choice cannot get "
         "other values; start a new study, from this one's configurations with --start"
