@@ -11,6 +11,7 @@ import numpy as np
 from objectives.cost import Cost
 from objectives.front import hypervolume, non_dominated
 from objectives.goals import GOALS, directions, of_kind
+from search.config.errors import ConfigError
 from search.config.trial_config import TrialConfig
 from search.optimizer.gaussian_process import MAX_OBSERVED, Features, Floats, GaussianProcess, Observation, winsorized
 from search.optimizer.successive_halving import Rung
@@ -198,7 +199,7 @@ class Acquisition:
             try:
                 config = self.plan.config(self.plan.named(branch, values))
                 cost = self._price(config)
-            except ValueError:
+            except ConfigError:
                 continue
             if self.plan.budget.fits(cost):
                 yield values, config, cost
