@@ -1,7 +1,6 @@
 """Runs a search: checks what was asked for, starts Ray, trains, and leaves a study that others can go on with."""
 
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +25,7 @@ from search.config.user_file import file_digest
 from search.engine.checkpoints import is_uri, study_checkpoints
 from search.engine.progress import counting, make_display
 from search.engine.ray_cluster import Node, cluster, nodes, require_listening
+from search.engine.ray_private import set_tune_environment
 from search.engine.ray_tune import (
     Interruption,
     RungScheduler,
@@ -402,12 +402,7 @@ def make_tuner(
         interruption: That Ctrl-C is seen by.
         actor: What trains a job.
     """
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the study is the record
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is a crash that was asked for: `resume` mends both
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with verbose=0: Ray itself prints nothing
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(searcher.use.workers)  # left alone, Ray starts one process at a time
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000000"
-    os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
+    set_tune_environment(searcher.use.workers)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what breaks is told in a sentence
     watch = Watchdog(searcher.ledger.plan.settings.stall_s)
     return tune.Tuner(
