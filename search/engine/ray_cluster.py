@@ -19,6 +19,7 @@ from pathlib import Path
 
 import ray
 
+from search.config.errors import UserError
 from search.engine.ray_private import (
     LOOPBACK_ENVIRONMENT,
     NO_USAGE_STATS,
@@ -47,7 +48,7 @@ _HOW_TO_JOIN = (
 _PACKAGES = ("data", "models", "objectives", "search", "spaces", "training")
 
 
-class ClusterError(ValueError):
+class ClusterError(UserError):
     """A Ray cluster that is not there, or that this process cannot join; says what to do."""
 
 
