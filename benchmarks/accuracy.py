@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.epoch import NETWORKS, Side, Sound, open_run, sound, take_turns
 from benchmarks.figure import Figure
 from data.device import num_cores
-from training.execution import PLAIN, Execution
+from training.compute_mode import PLAIN, Execution
 
 SEEDS = (0, 1, 2, 3, 4, 5)
 EPOCHS = 10

@@ -34,9 +34,9 @@ from search.space.plan import Plan, make_plan
 from search.space.pricing import price
 from search.space.ranges import all_values
 from training.allocator import keep_freed_memory
-from training.execution import Execution, has_bf16
+from training.compute_mode import Execution, has_bf16
+from training.dataset import Material, load_material
 from training.loop import EpochResult, TrainingRun
-from training.material import Material, load_material
 
 SPACE = Path(__file__).with_name("curves_space.yaml")
 TABLE = Path(__file__).with_name("curves.parquet")

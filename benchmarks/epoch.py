@@ -29,10 +29,10 @@ from data.device import num_cores
 from data.layout import read_scenes
 from search.config.trial_config import TrialConfig
 from training.allocator import huge_pages, keep_freed_memory
-from training.execution import PLAIN, Execution
+from training.compute_mode import PLAIN, Execution
+from training.dataset import load_material
 from training.loop import TrainingRun
-from training.material import load_material
-from training.speed import fastest, time_ways
+from training.throughput import fastest, time_ways
 
 GOAL, AIM = 3.0, 5.0
 NETWORK_SHARE = 80.0

@@ -37,7 +37,7 @@ from search.config.trial_config import TrialConfig
 from search.space.plan import make_plan
 from search.space.pricing import price
 from search.study.study import RESULTS, StudyFolder
-from training.material import load_material
+from training.dataset import load_material
 
 TRIALS, EPOCHS, SEED = 24, SearchSettings.epochs, 0
 GOAL = 4.0

@@ -20,10 +20,10 @@ from data.front_end import FrontEndConfig
 from data.layout import Scenes
 from data.store import Store
 from search.engine.resources import TRIALS_ON_A_GPU
-from training.execution import PLAIN, Execution
+from training.compute_mode import PLAIN, Execution
+from training.dataset import Material
 from training.loop import TrainingRun, default_device
-from training.material import Material
-from training.speed import fastest, time_ways
+from training.throughput import fastest, time_ways
 
 # Of the published isotropic network on a current data-centre GPU: an epoch of TAU in less than 3 s.
 AIM = 50_000.0

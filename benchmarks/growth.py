@@ -22,10 +22,10 @@ from search.optimizer.trial_store import open_trial_store
 from search.space.plan import make_plan
 from search.space.pricing import price
 from search.study.study import RESULTS
-from training.execution import Execution, has_bf16
+from training.compute_mode import Execution, has_bf16
+from training.dataset import load_material
 from training.loop import TrainingRun
-from training.material import load_material
-from training.speed import TimedRun
+from training.throughput import TimedRun
 
 NUM_TRIALS = (50, 200, 800)
 WIDTHS = (16, 32, 64, 96)

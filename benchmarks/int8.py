@@ -27,10 +27,10 @@ from search.config.trial_config import TrialConfig
 from search.export.comparison import Comparison, compare
 from training.allocator import keep_freed_memory
 from training.checkpoint import read_checkpoint
-from training.execution import Execution, has_bf16
-from training.hearing import Hearing
+from training.compute_mode import Execution, has_bf16
+from training.dataset import load_material
+from training.inference_preprocessing import Hearing
 from training.loop import TrainingRun
-from training.material import load_material
 
 CPU = torch.device("cpu")
 WAY = Execution(channels_last=True, bf16=has_bf16(CPU))

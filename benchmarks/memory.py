@@ -5,8 +5,8 @@ from typing import Any
 
 from benchmarks.epoch import NETWORKS, Side, Sound, open_run, sound, take_turns
 from benchmarks.figure import Figure
-from training.execution import Execution
-from training.speed import step_seconds
+from training.compute_mode import Execution
+from training.throughput import step_seconds
 
 WAY = Execution(channels_last=True)
 ROUNDS = 5

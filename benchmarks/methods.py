@@ -23,9 +23,9 @@ from search.config.trial_config import TrialConfig
 from search.study.repeats import figures
 from training.allocator import keep_freed_memory
 from training.checkpoint import load_checkpoint
-from training.execution import Execution, has_bf16
+from training.compute_mode import Execution, has_bf16
+from training.dataset import load_material
 from training.loop import TrainingRun
-from training.material import load_material
 from training.teacher import Teacher, teacher_logits
 
 CPU = torch.device("cpu")

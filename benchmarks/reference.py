@@ -23,7 +23,7 @@ from data.augmentation import mask_frequency, mix_style
 from data.front_end import ENERGY_FLOOR, FrontEndConfig
 from data.layout import Scenes
 from models.norms import EPSILON, AdaResNorm
-from training.material import RECORDING_DEVICE
+from training.dataset import RECORDING_DEVICE
 from training.recipe import Recipe
 
 WAV_RATE_HZ = 44_100

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn, optim
 
-from training.kept import differences
-from training.whole_file import write_whole
+from training.atomic_file import write_whole
+from training.state_dict import differences
 
 NETWORK = "network."
 OPTIMIZER = "optimizer."

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from objectives.quality import Quality
-from training.batches import Batch, Batches, Rows
 from training.checkpoint import CheckpointError, read_checkpoint, save_checkpoint
-from training.execution import PLAIN, Execution, GraphedStep, Step
-from training.hearing import Hearing
-from training.kept import require_same
-from training.material import RECORDING_DEVICE, Material, batched
-from training.objective import Objective
+from training.compute_mode import PLAIN, Execution, GraphedStep, Step
+from training.dataset import RECORDING_DEVICE, Material, batched
+from training.inference_preprocessing import Hearing
+from training.loss import Objective
 from training.optimizers import make_optimizer
+from training.pipeline import Batch, Batches, Rows
 from training.recipe import Recipe
 from training.schedule import rate_at
-from training.weights import Weights
+from training.state_dict import require_same
+from training.weight_methods import Weights
 
 # What a checkpoint holds beside the network, its optimizer and what becomes of its weights.
 COMPANIONS, CORRECTION, GAINS = "companion", "correction", "gains"

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.dry_run import at_rest, silent_clip
-from training.kept import take_over
+from training.module_modes import at_rest, silent_clip
+from training.state_dict import take_over
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 MAX_SPARSITY = Fraction(99, 100)  # of a layer: one weight beyond it, and the layer is left alone

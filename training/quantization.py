@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
-from training.dry_run import at_rest, is_kept, silent_clip
-from training.kept import take_over
+from training.module_modes import at_rest, is_kept, silent_clip
+from training.state_dict import take_over
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 LARGEST_WEIGHT = 127

@@ -21,8 +21,8 @@ from data.front_end import FrontEndConfig
 from data.layout import DataError, Scenes
 from data.store import folders
 from training.checkpoint import CheckpointError, read_tensors, write_tensors
-from training.hearing import PLAINLY, UNSHIFTED, Hearing, Shift
-from training.material import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU, Material, batched, load_material
+from training.dataset import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU, Material, batched, load_material
+from training.inference_preprocessing import PLAINLY, UNSHIFTED, Hearing, Shift
 
 FORMAT = 1  # raise it when the same name would mean other answers
 LOGITS = "logits"

@@ -11,8 +11,8 @@ from data.layout import Scenes
 from objectives.quality import Quality
 from search.artifact.certificate import WEIGHTS, ExportError
 from search.artifact.reading import Export
+from training.dataset import EVALUATION_BATCH, Material, batched, load_material
 from training.loop import default_device
-from training.material import EVALUATION_BATCH, Material, batched, load_material
 
 CPU = torch.device("cpu")
 LEAST_PROBABILITY = 1e-30  # of which a logarithm is taken: a file that gives probabilities may give 0

@@ -13,10 +13,10 @@ from search.artifact.certificate import CONFIG, WEIGHTS, ExportError, read_certi
 from search.artifact.files import ANSWERING
 from search.config.trial_config import TrialConfig
 from training.checkpoint import CheckpointError, part_of, put_weights, read_tensors
-from training.hearing import PLAINLY, Hearing
+from training.inference_preprocessing import PLAINLY, Hearing
 from training.loop import CORRECTION, GAINS
 from training.quantization import Quantizer
-from training.weights import QUANTIZATION
+from training.weight_methods import QUANTIZATION
 
 CONFIG_FORMAT = 1
 DEVICES = "devices"  # names of those whose gains are in it, as JSON

@@ -30,7 +30,7 @@ from search.space.price_table import SPACE, read_space
 from search.study.confirm import confirm_lines
 from search.study.study import StudyError, StudyFolder
 from search.study.table import front_table
-from training.whole_file import write_whole
+from training.atomic_file import write_whole
 
 MAX_CURVES = 8  # networks of the front whose curves can be told apart
 MAX_REASON = 100  # characters

@@ -21,10 +21,10 @@ from search.space.plan import Plan, make_plan
 from search.space.pricing import FeasibilitySurvey
 from search.space.survey_report import make_report
 from training.allocator import keep_freed_memory
-from training.execution import PLAIN, Execution
+from training.compute_mode import PLAIN, Execution
+from training.dataset import Material
 from training.loop import TrainingRun, default_device
-from training.material import Material
-from training.speed import TimedRun, fastest, time_ways
+from training.throughput import TimedRun, fastest, time_ways
 
 MAX_ENUMERATED = 1_000_000  # networks of one architecture that are all priced
 NUM_DRAWN = 20_000

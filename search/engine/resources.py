@@ -21,9 +21,9 @@ from search.config.messages import counted
 from search.engine.ray_cluster import Node
 from search.engine.trainable import open_trial
 from training.allocator import keep_freed_memory
-from training.execution import PLAIN, Execution, candidates
+from training.compute_mode import PLAIN, Execution, candidates
 from training.loop import TrainingRun, default_device
-from training.speed import TimedRun, Timing, clips_per_s_together, fastest, time_way
+from training.throughput import TimedRun, Timing, clips_per_s_together, fastest, time_way
 
 # Of the whole machine; each trial takes its part, so that no more than the wanted ones run side by side.
 MACHINE = "machine"

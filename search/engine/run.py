@@ -62,8 +62,8 @@ from search.study.study import (
     StudyError,
     StudyFolder,
 )
-from training.batches import require_material
-from training.material import Material, load_material
+from training.dataset import Material, load_material
+from training.pipeline import require_material
 from training.recipe import Recipe
 
 

@@ -12,8 +12,8 @@ from search.artifact.certificate import CONFIG, WEIGHTS
 from search.artifact.files import ANSWERING
 from search.artifact.reading import load_export
 from search.config.user_file import file_digest
+from training.dataset import Material
 from training.loop import default_device
-from training.material import Material
 from training.teacher import Teacher, teacher_logits
 
 

@@ -24,10 +24,10 @@ from search.engine.teachers import answers, taught
 from search.space.custom_architecture import use_architecture_file
 from training.allocator import keep_freed_memory
 from training.checkpoint import CheckpointError
-from training.execution import Execution
+from training.compute_mode import Execution
+from training.dataset import Material, load_material
 from training.latency import measure_latency
 from training.loop import EpochResult, NonFiniteLossError, TrainingRun, default_device
-from training.material import Material, load_material
 
 # Folder and split of the data, share of the training clips that is held out, and devices that only those are of.
 Clips = tuple[str, str, float, tuple[str, ...]]

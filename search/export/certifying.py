@@ -30,7 +30,7 @@ from search.export.document import to_html, to_markdown
 from search.export.limits import HELD_AGAINST_LIMITS, judge, judge_editions, ship
 from search.export.staging import staged
 from search.study.data_identity import lists_digest
-from training.material import Material
+from training.dataset import Material
 
 MEASURED = ("editions", "quality", "files")  # of a certificate, what follows from the files
 

@@ -34,8 +34,8 @@ from search.export.int8 import (
     write_int8,
 )
 from search.export.onnx_files import write_model, write_proto
+from training.dataset import Material
 from training.loop import TrainingRun
-from training.material import Material
 from training.recipe import Recipe
 
 TUNED_RATE = 0.1  # times the learning rate that the network was trained with

@@ -14,7 +14,7 @@ from search.artifact.reading import Export, read_export
 from search.export.executorch_file import write_program
 from search.export.int8 import calibrated_ranges, calibration_clips, choose_float_layers, int8_proto
 from search.export.onnx_files import NotExpressibleError, write_model, write_pipeline, write_proto
-from training.material import Material
+from training.dataset import Material
 
 MAX_LOST = 0.01  # of macro accuracy, by rounding all layers; where it is more, some are left as they are
 MAX_JUDGED = 1024  # clips that are enough to tell

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from search.artifact.executorch_runtime import _quietly, _require_available
 from search.export.folding import folded_network
-from training.whole_file import write_whole
+from training.atomic_file import write_whole
 
 if TYPE_CHECKING:
     from search.artifact.reading import Export

@@ -39,8 +39,8 @@ from search.artifact.files import METHODS
 from search.artifact.reading import Export
 from search.export.folding import plain_network
 from search.export.onnx_files import LOG_MEL, model_proto, write_proto
-from training.hearing import Hearing
-from training.material import Material, batched
+from training.dataset import Material, batched
+from training.inference_preprocessing import Hearing
 from training.quantization import Quantizer, activation_scale
 
 # By the divergence from fp32 on the evaluation clips of networks trained there: isotropic 0.0028 and 0.0035, TF-SepNet

@@ -34,7 +34,7 @@ from search.artifact.onnx_runtime import pipeline_session
 from search.artifact.reading import Export
 from search.export.folding import folded_network
 from search.export.onnx_front_end import front_end_graph
-from training.whole_file import write_whole
+from training.atomic_file import write_whole
 
 LOG_MEL, LOGITS = "log_mel", "logits"
 WAVEFORMS, PROBABILITIES = "waveforms", "probabilities"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from objectives.budget import LIMITS
 from objectives.cost import Cost
-from training.whole_file import write_whole
+from training.atomic_file import write_whole
 
 FITS = "fits"
 SPACE = "space.npz"

@@ -23,9 +23,9 @@ from data.store import Progress, decoding_threads
 from search.submission.answers import Answers
 from search.submission.sounds import Sounds, read_sounds, refuse
 from search.submission.systems import TORCH, System
-from training.hearing import PLAINLY, Shift
+from training.dataset import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU
+from training.inference_preprocessing import PLAINLY, Shift
 from training.loop import default_device
-from training.material import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU
 
 SLOT = 256
 CPU = torch.device("cpu")

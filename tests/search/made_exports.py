@@ -4,8 +4,8 @@ import torch
 
 from search.artifact.reading import Export
 from search.config.trial_config import TrialConfig
-from training.dry_run import statistics_kept
-from training.hearing import PLAINLY
+from training.inference_preprocessing import PLAINLY
+from training.module_modes import statistics_kept
 from training.quantization import Quantizer
 
 CLASSES = ("airport", "bus", "metro", "park")

@@ -9,10 +9,10 @@ from data.front_end import FrontEndConfig
 from data.layout import DataError, read_scenes
 from models.cp_mobile import CPMobile, CPMobileConfig
 from models.isotropic import Isotropic, IsotropicConfig
-from training.batches import Batches
 from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from training.dataset import batched, load_material
 from training.loop import NonFiniteLossError, TrainingRun
-from training.material import batched, load_material
+from training.pipeline import Batches
 from training.recipe import Recipe
 from training.schedule import rate_at
 

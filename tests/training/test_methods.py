@@ -14,8 +14,8 @@ from data.layout import DataError, read_scenes
 from models import ARCHITECTURES
 from objectives.measure import measure_cost
 from training.checkpoint import NETWORK, CheckpointError, read_tensors, write_tensors
+from training.dataset import load_material
 from training.loop import TrainingRun
-from training.material import load_material
 from training.methods import ALL_OFF, METHODS, markdown, refused_pairs, searched, why_not
 from training.pruning import count_nonzero
 from training.recipe import Recipe

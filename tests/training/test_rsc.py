@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from models import ARCHITECTURES
-from training.dry_run import statistics_kept
+from training.module_modes import statistics_kept
 from training.rsc import rsc_mask
 
 B, D, K = 9, 12, 4

@@ -12,7 +12,7 @@ from data.front_end import FrontEnd, FrontEndConfig
 from data.layout import DataError, read_scenes
 from data.spectrum_correction import SpectrumCorrection
 from data.store import read_clip
-from training.hearing import Hearing
+from training.inference_preprocessing import Hearing
 from training.teacher import Teacher, teacher_logits
 
 COARSE = FrontEndConfig(rate_hz=8_000, window=512, hop=400, fft=512, mel_bins=16)

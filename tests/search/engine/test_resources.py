@@ -20,7 +20,7 @@ from search.engine.resources import (
     share_cluster,
     share_machine,
 )
-from training.execution import PLAIN, Execution, candidates
+from training.compute_mode import PLAIN, Execution, candidates
 from training.loop import default_device
 
 

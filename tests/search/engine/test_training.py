@@ -16,8 +16,8 @@ from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
 from search.config.trial_config import TrialConfig
 from search.study.study import StudyFolder, learning_curve
+from training.dataset import load_material
 from training.loop import TrainingRun
-from training.material import load_material
 
 ROOT = Path(__file__).parents[3]
 EPOCHS = 10

@@ -16,7 +16,7 @@ from search.artifact.files import MODEL, PIPELINE
 from search.artifact.onnx_runtime import load_onnx, load_pipeline
 from search.export import onnx_files
 from search.export.onnx_files import NotExpressibleError, write_model, write_pipeline
-from training.hearing import Hearing
+from training.inference_preprocessing import Hearing
 
 CLOSE = 1e-4
 # Between layers, what the architectures are made of; nothing that only training needs, and no folded norm.

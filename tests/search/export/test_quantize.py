@@ -12,8 +12,8 @@ from search.artifact.measuring import material_for
 from search.artifact.reading import Export
 from search.config.trial_config import TrialConfig
 from search.export.comparison import compare, tune, tuning_recipe
+from training.dataset import load_material
 from training.loop import TrainingRun
-from training.material import load_material
 from training.recipe import Recipe
 
 CPU = torch.device("cpu")

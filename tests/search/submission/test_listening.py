@@ -19,7 +19,7 @@ from search.submission.edition import DCASE2024, SubmissionError
 from search.submission.listening import listen
 from search.submission.sounds import find_sounds, require_clips
 from search.submission.systems import System
-from training.hearing import Hearing
+from training.inference_preprocessing import Hearing
 
 FIVE = 5  # sounds that differ
 EDITION = replace(DCASE2024, num_clips=8)

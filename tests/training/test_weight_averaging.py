@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.averaging import Average, reestimate_statistics
+from training.weight_averaging import Average, reestimate_statistics
 
 
 def make_network():

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.dry_run import at_rest, silent_clip
+from training.module_modes import at_rest, silent_clip
 
 Mask = Callable[[Tensor, float], Tensor]
 

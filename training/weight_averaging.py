@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from training.dry_run import at_rest
-from training.kept import require_same
+from training.module_modes import at_rest
+from training.state_dict import require_same
 
 VALUE = "value."
 NUM_UPDATES = "num_updates"

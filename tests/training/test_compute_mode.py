@@ -15,12 +15,12 @@ from data.layout import read_scenes
 from models.cp_mobile import CPMobile, CPMobileConfig
 from models.isotropic import Isotropic, IsotropicConfig
 from models.tf_sepnet import TFSepNet, TFSepNetConfig
-from training.execution import PLAIN, Execution, candidates
+from training.compute_mode import PLAIN, Execution, candidates
+from training.dataset import load_material
 from training.loop import TrainingRun
-from training.material import load_material
 from training.recipe import Recipe
-from training.residence import Residence
-from training.speed import MAX_CLIPS, TimedRun, Timing, clips_per_s_together, fastest, time_ways
+from training.throughput import MAX_CLIPS, TimedRun, Timing, clips_per_s_together, fastest, time_ways
+from training.waveform_cache import Residence
 
 CPU = torch.device("cpu")
 GPU = torch.device("cuda")

@@ -15,13 +15,13 @@ from torch.nn import functional as F
 
 from data.augmentation import mixture_mask
 from training.adversarial import DeviceClassifier, reversal_strength, reverse
-from training.batches import Batch
 from training.critic import Critic, critic_loss
+from training.cross_entropy import scene_losses
 from training.cross_gradient import DeviceNet, perturbed
 from training.distillation import distillation_loss
-from training.dry_run import at_rest, silent_clip, statistics_kept
-from training.hidden_masks import HiddenMasks
-from training.losses import scene_losses
+from training.hidden_state_masking import HiddenMasks
+from training.module_modes import at_rest, silent_clip, statistics_kept
+from training.pipeline import Batch
 from training.recipe import Recipe
 from training.rsc import rsc_mask
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager, nullcontext
 from torch import Tensor, nn
 
 from models import Shape
-from training.averaging import Average, reestimate_statistics
 from training.pruning import ROUNDING, Pruner
 from training.quantization import Quantizer
 from training.recipe import Recipe
+from training.weight_averaging import Average, reestimate_statistics
 
 AVERAGE, PRUNING, QUANTIZATION = "average", "pruning", "quantization"
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.execution import PLAIN, WARM_UP_STEPS, Execution, candidates
+from training.compute_mode import PLAIN, WARM_UP_STEPS, Execution, candidates
+from training.dataset import Material, batched
 from training.loop import TrainingRun
-from training.material import Material, batched
 from training.recipe import Recipe
 
 MAX_CLIPS = 64  # of a timed step on a processor, where a whole batch may take seconds

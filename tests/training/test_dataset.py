@@ -8,8 +8,8 @@ import torch
 
 from data.front_end import FRONT_ENDS, LOG_FLOOR, delta
 from data.layout import DataError, read_scenes
-from training.batches import Batches, require_material
-from training.material import load_material
+from training.dataset import load_material
+from training.pipeline import Batches, require_material
 from training.recipe import Recipe
 
 CPU = torch.device("cpu")

@@ -26,9 +26,9 @@ from data.augmentation import (
 from data.device import send
 from data.front_end import draw_top
 from data.layout import DataError
+from training.dataset import RECORDING_DEVICE, Material
 from training.distillation import teacher_probabilities
-from training.hearing import Hearing
-from training.material import RECORDING_DEVICE, Material
+from training.inference_preprocessing import Hearing
 from training.recipe import Recipe
 
 Rows = npt.NDArray[np.int64]

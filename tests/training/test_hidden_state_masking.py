@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from models import ARCHITECTURES
-from training.hidden_masks import HiddenMasks
+from training.hidden_state_masking import HiddenMasks
 
 # Blocks of each architecture as its report counts them, and the stem where it is a sequence of its own.
 NUM_STAGES = {

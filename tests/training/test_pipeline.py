@@ -9,9 +9,9 @@ import torch
 from data.front_end import FrontEndConfig
 from data.layout import DataError, read_scenes
 from data.spectrum_correction import SpectrumCorrection
-from training.batches import Batches, simulate
-from training.hearing import Hearing
-from training.material import load_material
+from training.dataset import load_material
+from training.inference_preprocessing import Hearing
+from training.pipeline import Batches, simulate
 from training.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -72,7 +72,7 @@ def test_recorded_clips_beside_simulated_ones_are_left_as_they_are(material):
 
 
 def test_all_of_a_batch_is_mixed_by_one_share_with_its_partners(material, monkeypatch):
-    monkeypatch.setattr("training.batches.draw_share", {0.3: 0.75}.__getitem__)
+    monkeypatch.setattr("training.pipeline.draw_share", {0.3: 0.75}.__getitem__)
     recipe = dataclasses.replace(BARE, mixup_alpha=0.3, distill_weight=1.0)
     logits = torch.randn(len(material.scenes.train), 3, generator=torch.Generator().manual_seed(0))
     taught = dataclasses.replace(material, teacher=logits)

@@ -21,8 +21,8 @@ from data.layout import Scenes
 from data.spectrum_correction import SpectrumCorrection, fit_correction
 from data.store import FULL_SCALE, Store, open_store
 from objectives.quality import Quality, measure_quality
-from training.hearing import PLAINLY, UNSHIFTED, Hearing, Shift
-from training.residence import HELD, own_bytes
+from training.inference_preprocessing import PLAINLY, UNSHIFTED, Hearing, Shift
+from training.waveform_cache import HELD, own_bytes
 
 RECORDING_DEVICE = "a"  # its clips are the plain recordings that an impulse response may colour
 # Of evaluation spectrograms; above it they are computed anew each time.

@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from models.isotropic import Isotropic, IsotropicConfig
-from training.batches import Batch
+from training.loss import Objective
 from training.methods import ALL_OFF
-from training.objective import Objective
+from training.pipeline import Batch
 from training.recipe import Recipe
 
 SHAPE = (1, 16, 16)

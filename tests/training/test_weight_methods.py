@@ -9,7 +9,7 @@ from models.isotropic import Isotropic, IsotropicConfig
 from training.methods import ALL_OFF
 from training.pruning import count_nonzero
 from training.recipe import Recipe
-from training.weights import Weights
+from training.weight_methods import Weights
 
 SHAPE = (1, 16, 16)
 BARE = Recipe(epochs=10, **ALL_OFF)
