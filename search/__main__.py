@@ -264,7 +264,7 @@ def price(
     """
     from search.artifact.reading import read_config
     from search.config.trial_config import TrialConfig
-    from search.export.cost import cost_report
+    from search.export.cost_report import cost_report
     from search.space.pricing import find_trial
 
     if (name is None) == (config is None):

@@ -51,7 +51,7 @@ class InferencePreprocessing:
 
     @classmethod
     def of(cls, recipe: Recipe, correction: SpectrumCorrection | None) -> "InferencePreprocessing":
-        """Return the hearing of a recipe's network."""
+        """Return the preprocessing of a recipe's network."""
         return cls(correction, recipe.test_copies, recipe.roll_s, recipe.shift_frames)
 
     def shifts(self, front_end: FrontEndConfig) -> list[Shift]:

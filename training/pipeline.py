@@ -92,7 +92,7 @@ class TrainingPipeline:
     """
 
     def __init__(self, dataset: SceneDataset, recipe: Recipe, device: torch.device) -> None:
-        """Look through the material.
+        """Check that the data set can serve the recipe.
 
         Raises:
             DataError: The material cannot serve the recipe.

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from search.artifact.files import METHODS
 from search.artifact.reading import Export
-from search.export.folding import plain_network
+from search.export.batch_norm_folding import plain_network
 from search.export.onnx_files import LOG_MEL, model_proto, write_proto
 from training.dataset import SceneDataset, split_batches
 from training.inference_preprocessing import InferencePreprocessing

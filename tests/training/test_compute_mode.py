@@ -43,7 +43,7 @@ def build():
     return TFSepNet(TFSepNetConfig(num_classes=3, width=8, dropout=0.0))
 
 
-@pytest.mark.parametrize("execution", WAYS, ids=str)
+@pytest.mark.parametrize("compute_mode", WAYS, ids=str)
 def test_a_network_learns_whichever_way_its_steps_are_computed(dataset, compute_mode):
     def build_isotropic():
         return Isotropic(IsotropicConfig(num_classes=3, patch=4, width=16, depth=2))
@@ -54,7 +54,7 @@ def test_a_network_learns_whichever_way_its_steps_are_computed(dataset, compute_
     assert run.results[-1].quality.macro_accuracy > 0.8
 
 
-@pytest.mark.parametrize("execution", WAYS[1:], ids=str)
+@pytest.mark.parametrize("compute_mode", WAYS[1:], ids=str)
 def test_the_first_losses_differ_by_rounding_alone(dataset, compute_mode):
     losses = []
     for way in (DEFAULT_MODE, compute_mode):
@@ -71,7 +71,7 @@ def build_cp_mobile():
 
 
 @pytest.mark.parametrize("build", [build, build_cp_mobile])
-@pytest.mark.parametrize("execution", WAYS, ids=str)
+@pytest.mark.parametrize("compute_mode", WAYS, ids=str)
 def test_a_run_taken_up_ends_with_the_same_weights_to_the_bit(dataset, compute_mode, build, tmp_path):
     whole = TrainingRun(build, RECIPE, dataset, CPU, compute_mode)
     for _ in range(3):

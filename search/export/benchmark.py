@@ -1,6 +1,6 @@
 """How long an export takes on this machine, and how much memory: measured in a process of its own, with one thread.
 
-python -m search.export.benching EXPORT [ARCHITECTURE_FILE]      prints JSON
+python -m search.export.benchmark EXPORT [ARCHITECTURE_FILE]      prints JSON
 """
 
 import json
@@ -44,7 +44,7 @@ def bench(path: Path, architecture_file: Path | None = None) -> dict[str, Any]:
     """
     own = [] if architecture_file is None else [str(architecture_file)]
     told = subprocess.run(  # noqa: S603 - this program, and no shell
-        module_command("search.export.benching", str(path), *own),
+        module_command("search.export.benchmark", str(path), *own),
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
         env={**environment(), "OMP_NUM_THREADS": str(THREADS)},
     )  # fmt: skip
