@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn, optim
 
 from training.atomic_file import write_atomic
+from training.errors import TrainingError
 from training.state_dict import state_differences
 
 NETWORK = "network."
@@ -25,7 +26,7 @@ Parts = Mapping[str, Mapping[str, Tensor]]
 NO_PARTS: Parts = {}
 
 
-class CheckpointError(ValueError):
+class CheckpointError(TrainingError):
     """A file that is no checkpoint, or not one of this network; the message says which and why."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.errors import TrainingError
 from training.module_modes import eval_mode, zero_input
 
 Mask = Callable[[Tensor, float], Tensor]
@@ -47,7 +48,7 @@ class HiddenStateMasking:
         }
         reached = _reached(network, shape, candidates)
         if not reached:
-            raise ValueError(
+            raise TrainingError(
                 f"{type(network).__name__} has no part that gives a hidden state (B, C, F, T) with F x T over 1 on "
                 f"the way to its features, so there is nothing to mask (its parts: {', '.join(candidates) or 'none'}); "
                 "set mixture_mask_share to 0"

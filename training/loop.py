@@ -14,6 +14,7 @@ from objectives.quality import Quality
 from training.checkpoint import CheckpointError, read_checkpoint, save_checkpoint
 from training.compute_mode import DEFAULT_MODE, ComputeMode, CudaGraphStep, Step
 from training.dataset import REFERENCE_DEVICE, SceneDataset, split_batches
+from training.errors import TrainingError
 from training.inference_preprocessing import InferencePreprocessing
 from training.loss import TrainingLoss
 from training.optimizers import make_optimizer
@@ -217,7 +218,7 @@ class TrainingRun:
         checkpoint.restore_network(self.network)
         record = checkpoint.record
         if Recipe(**record["recipe"]) != self.recipe:  # fields that came later have the default that was then the rule
-            raise ValueError(f"{path} was trained by another recipe: {record['recipe']}")
+            raise TrainingError(f"{path} was trained by another recipe: {record['recipe']}")
         results = [
             EpochResult(**{**result, "quality": Quality.from_dict(result["quality"])}) for result in record["results"]
         ]

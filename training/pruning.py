@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.errors import TrainingError
 from training.module_modes import eval_mode, zero_input
 from training.state_dict import load_tensors
 
@@ -111,7 +112,7 @@ class Pruner:
         others = sum(tensor.numel() for tensor in stored_tensors(network)) - self._num_weights
         fewest = others + sum(min_remaining(weight.numel()) for weight in self._weights.values())
         if prune_to < fewest:
-            raise ValueError(
+            raise TrainingError(
                 f"prune_to must be at least {fewest:,} for this network, got {prune_to:,}: {others:,} of its values "
                 f"are never pruned, and each of {len(self._weights)} layers keeps 1 % of its weights, or the last one"
             )
