@@ -34,6 +34,7 @@ import numpy as np
 from objectives.cost import Cost
 from objectives.front import hypervolume_improvement, non_dominated
 from objectives.goals import directions, of_kind
+from search.config.errors import ConfigError
 from search.config.trial_config import TrialConfig
 from search.optimizer.features import FeatureEncoder
 from search.optimizer.gaussian_process import Floats, GaussianProcess, winsorized
@@ -251,7 +252,7 @@ class Acquisition:
             try:
                 config = self.plan.config(self.plan.named(subspace, values))
                 cost = self._price(config)
-            except ValueError:
+            except ConfigError:
                 continue
             if self.plan.budget.fits(cost):
                 yield Candidate(architecture, values, config, cost)
