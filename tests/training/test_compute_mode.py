@@ -153,7 +153,7 @@ def test_clips_are_the_same_wherever_they_lie(dataset, share):
     scenes, store = dataset.scenes, dataset.store
     rows = np.concatenate([scenes.train, scenes.evaluate])
     clips = WaveformCache(store, rows, CPU, int(share * len(rows)) * store.rate_hz * 2)
-    assert len(clips.kept) == int(share * len(rows))
+    assert len(clips.cached) == int(share * len(rows))
     asked = np.random.default_rng(0).permutation(rows)[:20]
     assert np.array_equal(clips.waveforms(asked).numpy(), store.read_int16(asked))
 

@@ -198,7 +198,7 @@ def test_every_method_can_be_searched():
 
 def test_a_checkpoint_that_lacks_what_a_method_keeps_is_told_as_a_broken_one(dataset, tmp_path):
     path = tmp_path / "c.safetensors"
-    for method, missing in (("ema", "the average"), ("pruning", "what was pruned"), ("critic", "trained beside it")):
+    for method, missing in (("ema", "the average"), ("pruning", "what was pruned"), ("critic", "the auxiliary networks")):
         trained(dataset, recipe_of(method, epochs=3), epochs=1).save(path)
         tensors, metadata = read_tensors(path)
         parts = ("average.", "pruning.", "companion.")
@@ -215,6 +215,6 @@ def test_ranges_of_what_the_network_never_hears_when_asked_are_not_kept(dataset)
         run = TrainingRun(builder("isotropic"), recipe, dataset, CPU)
         torch.manual_seed(0)
         with run.weight_methods.training(1):
-            run.loss_fn(run.pipeline.batch(run.pipeline.rows[:8]), bf16=False)
+            run.loss_fn(run.pipeline.batch(run.pipeline.indices[:8]), bf16=False)
         spans.append(run.weight_methods.quantizer.tensors())
     assert all(torch.equal(value, spans[1][name]) for name, value in spans[0].items())
