@@ -231,11 +231,11 @@ class TrainingRun:
         try:
             self.weight_methods.load({name: checkpoint.part(name) for name in needed})
             if not is_over:
-                auxiliary_networks = checkpoint.part(AUXILIARY)
+                auxiliary = checkpoint.part(AUXILIARY)
                 require_same_state(
-                    "what is trained beside it", self.auxiliary_networks.state_dict(), auxiliary_networks
+                    "the state of the auxiliary networks", self.auxiliary_networks.state_dict(), auxiliary
                 )
-                self.auxiliary_networks.load_state_dict(auxiliary_networks)
+                self.auxiliary_networks.load_state_dict(auxiliary)
         except ValueError as error:
             raise CheckpointError(f"{path}: {error}") from error
         self.results = results

@@ -115,8 +115,8 @@ def fastest(clips_per_s: Mapping[ComputeMode, float]) -> tuple[ComputeMode, floa
 def combined_clips_per_s(timings: Iterable[StepTimings]) -> float:
     """Return the summed throughput of runs in several processes, over the time in which all of them ran.
 
-    >>> slow, quick = Timing(10, [(0.0, 2.0), (2.0, 4.0)]), Timing(10, [(1.0, 2.0), (2.0, 3.0)])
-    >>> clips_per_s_together([slow, quick])
+    >>> slow, quick = StepTimings(10, [(0.0, 2.0), (2.0, 4.0)]), StepTimings(10, [(1.0, 2.0), (2.0, 3.0)])
+    >>> combined_clips_per_s([slow, quick])
     15.0
     """
     runs = list(timings)
