@@ -14,8 +14,8 @@ from objectives.goals import GOALS, directions, of_kind
 from search.config.trial_config import TrialConfig
 from search.optimizer.gaussian_process import MAX_OBSERVED, Features, Floats, GaussianProcess, Observation, winsorized
 from search.optimizer.successive_halving import Rung
-from search.space.plan import Plan
-from search.space.pricing import FeasibilitySurvey, price
+from search.space.priced_space import PricedSpace
+from search.space.pricing import price
 from search.space.ranges import draw, nearest
 from search.space.subspace import Subspace
 from search.study.study import LATENCY
@@ -50,16 +50,15 @@ class Acquisition:
 
     Attributes:
         plan: What is searched.
-        surveys: Which networks of each architecture fit.
         haste: Power of its MACs by which what a configuration promises is divided: a small network is soon trained.
     """
 
-    def __init__(self, plan: Plan, surveys: Mapping[str, FeasibilitySurvey], levels: Sequence[Rung]) -> None:
-        self.plan, self.surveys, self._levels = plan, surveys, levels
-        self.cost_exponent = COST_EXPONENT if plan.settings.mode == "front" else 0.0
-        self._features = Features(plan.branches)
+    def __init__(self, space: PricedSpace, levels: Sequence[Rung]) -> None:
+        self.space, self._levels = space, levels
+        self.cost_exponent = COST_EXPONENT if space.settings.mode == "front" else 0.0
+        self._features = Features(space.subspaces)
         self._known: dict[int, Known] = {}
-        self._objectives = plan.settings.objectives
+        self._objectives = space.settings.objectives
         self._qualities = of_kind("quality", self._objectives)
         self._measured = [name for name in self._objectives if name == LATENCY]
         self._priced: dict[Hashable, Cost] = {}
@@ -72,8 +71,8 @@ class Acquisition:
         """Record a trial, or how far it is."""
         known = self._known.get(number)
         if known is None:
-            branch = self.plan.branches.get(config.architecture)
-            values = {} if branch is None else branch.values(config)
+            subspace = self.space.subspaces.get(config.architecture)
+            values = {} if subspace is None else subspace.values(config)
             known = Known(config, cost, costs, values, self._features.of(config.architecture, values, cost))
             self._known[number] = known
         is_new = len(curve) != len(known.curve) or is_complete != known.is_complete
@@ -169,7 +168,7 @@ class Acquisition:
         rng = np.random.default_rng(seed)
         candidates = [
             (name, values, config, cost)
-            for name in self.plan.branches
+            for name in self.space.subspaces
             for values, config, cost in self._candidates(name, rng)
             if config not in handed_out
         ]
@@ -184,54 +183,54 @@ class Acquisition:
 
     def _candidates(self, name: str, rng: np.random.Generator) -> Iterator[tuple[dict[str, Any], TrialConfig, Cost]]:
         """Return configurations of an architecture that fit: drawn ones, and good ones with something changed."""
-        branch, survey = self.plan.branches[name], self.surveys[name]
+        subspace, survey = self.space.subspaces[name], self.space.surveys[name]
         if not survey.fitting:
             return
-        good = self._good(name) if branch.ranges else []
+        good = self._good(name) if subspace.ranges else []
         for number in range(NUM_DRAWN + NUM_CHANGED):
-            values = {each: draw(distribution, rng) for each, distribution in branch.ranges.items()}
+            values = {each: draw(distribution, rng) for each, distribution in subspace.ranges.items()}
             if number < NUM_DRAWN or not good:
                 network = survey.fitting[rng.integers(len(survey.fitting))]
-                values |= dict(zip(branch.cost_ranges, network, strict=True))
+                values |= dict(zip(subspace.cost_ranges, network, strict=True))
             else:
-                values = self._changed(branch, good[rng.integers(len(good))], values, rng)
+                values = self._changed(subspace, good[rng.integers(len(good))], values, rng)
             try:
-                config = self.plan.config(self.plan.named(branch, values))
+                config = self.space.config(self.space.named(subspace, values))
                 cost = self._price(config)
             except ValueError:
                 continue
-            if self.plan.budget.fits(cost):
+            if self.space.budget.fits(cost):
                 yield values, config, cost
 
     def _price(self, config: TrialConfig) -> Cost:
         """Price a configuration; a network that was priced before is not built again."""
         key = config.architecture, config.network, config.input_shape, config.recipe.prune_to
         if key not in self._priced:
-            self._priced[key] = price(config, self.plan.settings.precision)
+            self._priced[key] = price(config, self.space.settings.precision)
         return self._priced[key]
 
     def _good(self, name: str) -> list[dict[str, Any]]:
         """Return the values of an architecture's own front."""
         own = [number for number in self._fitting() if self._known[number].config.architecture == name]
         points = [self._point(number, self._names) for number in own]
-        branch = self.plan.branches[name]
+        subspace = self.space.subspaces[name]
         found = []
         for number, is_good in zip(own, non_dominated(points, directions(self._names)), strict=True):
             if is_good:
                 values = self._known[number].values
-                found.append({each: nearest(among, values[each]) for each, among in branch.ranges.items()})
+                found.append({each: nearest(among, values[each]) for each, among in subspace.ranges.items()})
         return found
 
     def _fitting(self) -> list[int]:
         """Return the trials of which something is expected and that fit: the budget may be another now."""
-        return [number for number in self.expected() if self.plan.budget.fits(self._known[number].cost)]
+        return [number for number in self.expected() if self.space.budget.fits(self._known[number].cost)]
 
     @staticmethod
     def _changed(
-        branch: Subspace, good: Mapping[str, Any], drawn: Mapping[str, Any], rng: np.random.Generator
+        subspace: Subspace, good: Mapping[str, Any], drawn: Mapping[str, Any], rng: np.random.Generator
     ) -> dict[str, Any]:
         """Change one or two values of a good configuration to drawn ones."""
-        names = list(branch.ranges)
+        names = list(subspace.ranges)
         chosen = rng.choice(len(names), size=min(len(names), int(rng.integers(1, 3))), replace=False)
         return {**good, **{names[index]: drawn[names[index]] for index in chosen.tolist()}}
 
@@ -250,7 +249,7 @@ class Acquisition:
 
         Qualities are taken at the same quantile; costs are on a logarithmic scale; a latency is what is expected.
         """
-        names = self._qualities[:1] if self.plan.settings.mode == "best" else self._names
+        names = self._qualities[:1] if self.space.settings.mode == "best" else self._names
         signs = np.array([1.0 if GOALS[name].maximize else -1.0 for name in names])  # more is better
         there = np.array([self._point(number, names) for number in self._fitting()]).reshape(-1, len(names)) * signs
         candidates = np.zeros((len(costs), len(QUANTILES), len(names)))

@@ -43,13 +43,13 @@ class Features:
         branches: The parts of the search, by architecture.
     """
 
-    def __init__(self, branches: Mapping[str, Subspace]) -> None:
-        self.branches = branches
+    def __init__(self, subspaces: Mapping[str, Subspace]) -> None:
+        self.subspaces = subspaces
         self._columns: dict[str, list[int]] = {}
         self._ranges: dict[str, BaseDistribution] = {}
         width = 0
-        for branch in branches.values():
-            for name, distribution in branch.ranges.items():
+        for subspace in subspaces.values():
+            for name, distribution in subspace.ranges.items():
                 if name not in self._columns and not distribution.single():
                     self._columns[name] = list(range(width, width + _width(distribution)))
                     self._ranges[name] = distribution
@@ -63,12 +63,12 @@ class Features:
             if name in self._columns:
                 settings[self._columns[name]] = _places(self._ranges[name], value)
         settings /= math.sqrt(max(1, len(self._columns)))
-        kinds = [APART if name == architecture else 0.0 for name in self.branches]
+        kinds = [APART if name == architecture else 0.0 for name in self.subspaces]
         return np.array([math.log10(max(1, cost.macs)), math.log10(max(1, cost.params)), *settings, *kinds])
 
     def scales(self, of_cost: float, of_settings: float) -> Floats:
         """Return the length that each number is measured by."""
-        kinds = len(self.branches)
+        kinds = len(self.subspaces)
         return np.array([of_cost, of_cost, *[of_settings] * self._num_settings, *[1.0] * kinds])
 
 

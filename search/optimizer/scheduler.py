@@ -25,8 +25,8 @@ from search.optimizer.acquisition import Acquisition, Curve, estimate
 from search.optimizer.candidate_generator import Accepted, CandidateGenerator, better_half
 from search.optimizer.successive_halving import Rung, SuccessiveHalving, rungs_of_epochs, rungs_of_splits
 from search.optimizer.trial_store import open_trial_store
-from search.space.plan import Plan
-from search.space.pricing import FeasibilitySurvey, price
+from search.space.priced_space import PricedSpace
+from search.space.pricing import price
 from search.study.study import (
     ATTEMPTS,
     CONFIG,
@@ -105,7 +105,7 @@ class TrialScheduler:
 
     Attributes:
         study: The record.
-        plan: What is searched.
+        space: What is searched.
         levels: That a trial climbs.
         running: Trials in training, by number.
         waiting: Trials at the end of a level, by number.
@@ -120,29 +120,25 @@ class TrialScheduler:
     def __init__(
         self,
         study: optuna.Study,
-        plan: Plan,
-        surveys: Mapping[str, FeasibilitySurvey],
-        num_clips: int,
+        space: PricedSpace,
         splits: tuple[str, ...] = (),
     ) -> None:
         """Take over what the study holds already.
 
         Args:
             study: The record.
-            plan: What is searched.
-            surveys: Which networks of each architecture fit.
-            num_clips: To train on.
+            space: What is searched.
             splits: That trials are trained on, where the split is the fidelity; the last is all of the data.
         """
-        settings = plan.settings
-        self.study, self.plan = study, plan
+        settings = space.settings
+        self.study, self.space = study, space
         self.levels = rungs_of(settings, splits)
         self._objectives = settings.objectives
         self._ranked = self._objectives
         if settings.mode == "best":
             self._ranked = tuple(name for name in self._objectives if GOALS[name].kind == "quality")[:1]
         self.halving = SuccessiveHalving(self.levels, directions(self._ranked))
-        self.advisor = Acquisition(plan, surveys, self.levels)
+        self.advisor = Acquisition(space, self.levels)
         self.ranks_expected = settings.surrogate
         self.proposes_expected = settings.surrogate and settings.sampler == "tpe"
         self.running: dict[int, Running] = {}
@@ -159,11 +155,11 @@ class TrialScheduler:
         self._continued: set[int] = set()
         self._attempts: dict[int, list[dict[str, Any]]] = {}
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
-        self.record = open_trial_store(study, plan)
+        self.record = open_trial_store(study, space)
         for trial in trials:
             self._take_over(trial)
         self._judge_again()
-        self.proposer = CandidateGenerator(plan, surveys, self.record, num_clips, self.study.get_trials(deepcopy=False))
+        self.proposer = CandidateGenerator(space, self.record, self.study.get_trials(deepcopy=False))
 
     def _take_over(self, trial: FrozenTrial) -> None:
         is_running = trial.state == TrialState.RUNNING
@@ -181,7 +177,7 @@ class TrialScheduler:
         curve = learning_curve(trial)
         self._attempts[number] = list(attributes.get(ATTEMPTS, []))
         proposal = Proposal(
-            number, config, price(config, self.plan.settings.precision), self.levels[self.halving.level(len(curve))],
+            number, config, price(config, self.space.settings.precision), self.levels[self.halving.level(len(curve))],
             tuple(curve), attributes.get(CONTINUES), attributes.get(LATENCY),
             any(attempt.get("is_memory") for attempt in self._attempts[number]),
         )  # fmt: skip
@@ -191,7 +187,7 @@ class TrialScheduler:
             self.waiting.pop(continued, None)
             self.halving.rename(continued, number)
             self.advisor.forget(continued)
-        fits = self.plan.budget.fits(proposal.cost)  # the one that it was trained under may have been another
+        fits = self.space.budget.fits(proposal.cost)  # the one that it was trained under may have been another
         for epoch in curve if fits else ():
             self._note(proposal, epoch)
         if trial.state == TrialState.COMPLETE:
@@ -225,8 +221,8 @@ class TrialScheduler:
         elif FAILURE in attributes:
             self.advisor.forget(number)
             self._tell(number, "failed", str(attributes[FAILURE]))
-        elif not self.plan.budget.fits(proposal.cost):
-            reason = f"not trained on: {OverBudgetError(proposal.cost, self.plan.budget)}"
+        elif not self.space.budget.fits(proposal.cost):
+            reason = f"not trained on: {OverBudgetError(proposal.cost, self.space.budget)}"
             self.record.set(number, STOPPED, reason)
             self._tell(number, "stopped", reason)
         elif attributes.get(PAUSED) == len(proposal.curve):
@@ -271,7 +267,7 @@ class TrialScheduler:
     @property
     def num_left(self) -> int:
         """Configurations that are not settled yet, the interrupted ones included."""
-        return self.plan.settings.trials - self.num_ended
+        return self.space.settings.trials - self.num_ended
 
     def _paused(self) -> list[Proposal]:
         return [proposal for number, proposal in self.waiting.items() if number not in self.reasons]
@@ -300,7 +296,7 @@ class TrialScheduler:
         for number in self._promotable():
             if number in self.waiting:
                 return self._promote(self.waiting.pop(number))
-        if self._to_reopen and self.num_started < self.plan.settings.trials:
+        if self._to_reopen and self.num_started < self.space.settings.trials:
             return self._reopen(self._to_reopen.pop(0))
         return self._begin() or self._promote_at_last()
 
@@ -322,7 +318,7 @@ class TrialScheduler:
 
     def _accept(self) -> Accepted | None:
         """Have a new configuration proposed, if there are to be more."""
-        if self.num_started >= self.plan.settings.trials:
+        if self.num_started >= self.space.settings.trials:
             return None
         self._show_estimates()
         if self.proposes_expected:  # then the sampler's architectures are drawn evenly
@@ -490,7 +486,7 @@ class TrialScheduler:
         attempts = self._attempts.setdefault(number, [])
         attempts.append({"epoch": running.epoch, "reason": error, "is_memory": is_memory})
         here = sum(attempt["epoch"] == running.epoch for attempt in attempts)
-        if here > self.plan.settings.retries:
+        if here > self.space.settings.retries:
             again = f" (tried {here} times)" if here > 1 else ""
             return self._fail(number, f"{error}{again}")
         self.record.set(number, ATTEMPTS, attempts)

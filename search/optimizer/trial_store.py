@@ -23,7 +23,7 @@ from objectives.goals import GOALS
 from search.config.trial_config import ARCHITECTURE
 from search.optimizer.sampler import make_sampler
 from search.optimizer.sampler_history import FIXED, SamplerHistory
-from search.space.plan import Plan
+from search.space.search_space import SearchSpace
 from search.space.space_file import find_space
 from search.study.study import CONTINUES, StudyError
 from spaces import Space
@@ -170,21 +170,21 @@ class TrialStore:
         self._view.show(number, values)
 
 
-def open_trial_store(study: optuna.Study, plan: Plan) -> TrialStore:
-    """Read a study for what a plan samples.
+def open_trial_store(study: optuna.Study, space: SearchSpace) -> TrialStore:
+    """Read a study for what a search space samples.
 
     Where the best network alone is looked for, the sampler is told of the first objective of quality and of no other.
 
     Raises:
         StudyError: A choice has values today that it did not have when the study was started.
     """
-    settings = plan.settings
+    settings = space.settings
     seen = None
     if settings.mode == "best":
         seen = [[GOALS[name].kind for name in settings.objectives].index("quality")]
-    ranges = {name: branch.ranges for name, branch in plan.branches.items()}
+    ranges = {name: subspace.ranges for name, subspace in space.subspaces.items()}
     return TrialStore(
-        study, settings.sampler, SamplerHistory(ranges, plan.budget, seen), widest(find_space(settings.space))
+        study, settings.sampler, SamplerHistory(ranges, space.budget, seen), widest(find_space(settings.space))
     )
 
 

@@ -13,35 +13,28 @@ from search.config.trial_config import TrialConfig
 from search.optimizer import acquisition as advisor_module
 from search.optimizer.acquisition import MIN_OBSERVED, Acquisition, hypervolume_improvement
 from search.optimizer.successive_halving import Rung
-from search.space.plan import make_plan
 from search.space.pricing import price
 from search.space.ranges import draw
+from tests.search.priced import priced
 
 LEVELS = Rung("5", 0, 3), Rung("5", 0, 9)
-PLANS = {}  # what a space costs does not change
 
 
 def make(**values):
     settings = SearchSettings(**{"data": "nowhere", "space": "isotropic,tf_sepnet", "epochs": 9, **values})
-    key = settings.space, settings.budget
-    if key not in PLANS:
-        plan = make_plan(settings, num_classes=10)
-        surveys = plan.survey(max_enumerated=500, num_drawn=300)
-        PLANS[key] = plan.fitting(surveys), surveys
-    plan, surveys = PLANS[key]
-    return Acquisition(replace(plan, settings=settings), surveys, LEVELS)
+    return Acquisition(priced(settings, max_enumerated=500, num_drawn=300), LEVELS)
 
 
 def configs(advisor, count, seed=0):
     rng = np.random.default_rng(seed)
     found = []
-    names = itertools.cycle(advisor.plan.branches)
+    names = itertools.cycle(advisor.space.subspaces)
     while len(found) < count:
         name = next(names)
-        branch, fitting = advisor.plan.branches[name], advisor.surveys[name].fitting
-        values = {each: draw(among, rng) for each, among in branch.ranges.items()}
-        values |= dict(zip(branch.cost_ranges, fitting[rng.integers(len(fitting))], strict=True))
-        config = branch.config(values)
+        subspace, fitting = advisor.space.subspaces[name], advisor.space.surveys[name].fitting
+        values = {each: draw(among, rng) for each, among in subspace.ranges.items()}
+        values |= dict(zip(subspace.cost_ranges, fitting[rng.integers(len(fitting))], strict=True))
+        config = subspace.config(values)
         if config not in found:
             found.append(config)
     return found
@@ -63,7 +56,7 @@ def curve(best, epochs):
 
 
 def note(advisor, number, config, epochs=9, best=None):
-    cost = price(config, advisor.plan.settings.precision)
+    cost = price(config, advisor.space.settings.precision)
     costs = {**cost.to_dict(), "latency_ms": cost.macs / 1e7}
     told = curve(accuracy(config) if best is None else best, epochs)
     advisor.note(number, config, cost, costs, told, is_complete=epochs == 9)
@@ -136,8 +129,8 @@ def test_what_is_proposed_fits_and_is_new_and_follows_from_the_seed(values):
         name, found = advisor.propose(seed, [*tried, *proposed])
         again = taught(**values)[0].propose(seed, [*tried, *proposed]) if seed < 2 else (name, found)
         assert again == (name, found)
-        config = advisor.plan.config(advisor.plan.named(advisor.plan.branches[name], found))
-        advisor.plan.budget.require(price(config, advisor.plan.settings.precision))
+        config = advisor.space.config(advisor.space.named(advisor.space.subspaces[name], found))
+        advisor.space.budget.require(price(config, advisor.space.settings.precision))
         assert config not in [*tried, *proposed]
         proposed.append(config)
     assert len({str(advisor.propose(seed, tried)) for seed in range(4)}) > 1
@@ -155,8 +148,8 @@ def test_the_order_in_which_trials_were_heard_of_changes_nothing():
 def test_the_best_one_network_is_sought_where_quality_is_and_a_front_elsewhere_too():
     def macs(advisor, tried):
         found = [advisor.propose(seed, tried) for seed in range(6)]
-        plan = advisor.plan
-        return [price(plan.config(plan.named(plan.branches[name], each)), "int8").macs for name, each in found]
+        space = advisor.space
+        return [price(space.config(space.named(space.subspaces[name], each)), "int8").macs for name, each in found]
 
     best, front = (macs(*taught(24, mode=mode)) for mode in ("best", "front"))
     assert np.median(best) > np.median(front)
@@ -201,17 +194,20 @@ def test_trials_of_other_ranges_budgets_and_architectures_are_learned_from():
     assert {50, 51} <= set(advisor.expected())
     assert 50 not in advisor._fitting()  # 2048 channels are over the budget: no front is there to be beaten
     name, values = advisor.propose(0, tried)
-    advisor.plan.budget.require(price(advisor.plan.branches[name].config(values), "int8"))
+    advisor.space.budget.require(price(advisor.space.subspaces[name].config(values), "int8"))
 
 
 def test_an_architecture_that_varies_in_nothing_is_no_trouble():
     advisor, tried = taught()
-    branch = advisor.plan.branches["tf_sepnet"]
-    held = replace(branch, ranges={}, fixed={"epochs": 9, "width": 40})
-    plan = replace(advisor.plan, branches={**advisor.plan.branches, "tf_sepnet": held}, budget=BUDGETS[UNLIMITED])
-    other = Acquisition(
-        plan, {**advisor.surveys, "tf_sepnet": replace(advisor.surveys["tf_sepnet"], fitting=[()])}, LEVELS
+    subspace = advisor.space.subspaces["tf_sepnet"]
+    held = replace(subspace, ranges={}, fixed={"epochs": 9, "width": 40})
+    space = replace(
+        advisor.space,
+        subspaces={**advisor.space.subspaces, "tf_sepnet": held},
+        budget=BUDGETS[UNLIMITED],
+        surveys={**advisor.space.surveys, "tf_sepnet": replace(advisor.space.surveys["tf_sepnet"], fitting=[()])},
     )
+    other = Acquisition(space, LEVELS)
     for number, config in enumerate(tried):
         note(other, number, config)
     assert other.propose(0, tried) is not None

@@ -11,9 +11,10 @@ from objectives.cost import Cost
 from search.config.settings import SearchSettings
 from search.optimizer import candidate_generator as proposer_module
 from search.optimizer.scheduler import TrialScheduler
-from search.space.plan import make_plan
+from search.space.search_space import make_search_space
 from search.study.study import StudyError, StudyFolder, find_study, learning_curve, trial_state
 from search.study.table import front_table, rejection_kinds, trials_table
+from tests.search.priced import priced
 
 SETTINGS = SearchSettings(data="nowhere", space="isotropic", trials=4, epochs=9, seed=3)
 
@@ -23,21 +24,14 @@ def folder(tmp_path):
     return StudyFolder(tmp_path / "study")
 
 
-SURVEYS = {}  # what a space costs does not change
-
-
 def start(folder, settings=SETTINGS, splits=()):
     study = folder.open() if folder.database.exists() else folder.create(settings, {})
-    plan = make_plan(settings, num_classes=10)
-    key = settings.space, settings.budget, str(settings.set), str(settings.ranges)
-    if key not in SURVEYS:
-        SURVEYS[key] = plan.survey()
-    return TrialScheduler(study, plan, SURVEYS[key], 960, splits)
+    return TrialScheduler(study, priced(settings), splits)
 
 
 def ask(ledger):
     trial = ledger.study.ask()
-    ledger.plan.suggest(trial)
+    ledger.space.suggest(trial)
     return trial
 
 
@@ -72,7 +66,7 @@ def epochs(first, last, accuracy):
 def test_what_breaks_the_budget_is_rejected_with_its_figures_and_never_handed_out(folder):
     ledger = start(folder)
     for _ in range(4):
-        ledger.plan.budget.require(ledger.propose().cost)
+        ledger.space.budget.require(ledger.propose().cost)
     trials = ledger.study.get_trials()
     rejected = [trial for trial in trials if "rejected" in trial.user_attrs]
     assert rejected
@@ -103,7 +97,7 @@ def test_what_builds_no_network_is_rejected_as_invalid_with_the_rule(folder, tmp
     file.write_text(f"networks:\n  {space}\n")
     ledger = start(folder, SearchSettings(data="nowhere", space=str(file), trials=6, epochs=9, seed=3))
     for _ in range(6):
-        ledger.plan.budget.require(ledger.propose().cost)
+        ledger.space.budget.require(ledger.propose().cost)
     assert ledger.rejections["invalid"] > 0
     reasons = {
         trial.user_attrs["rejected"]["reason"] for trial in ledger.study.get_trials() if "rejected" in trial.user_attrs
@@ -251,7 +245,7 @@ def test_a_process_that_broke_is_tried_again_from_its_last_epoch_so_often(folder
     assert (again.number, len(again.curve), again.is_alone) == (number, 2, False)
     ledger.note_epoch(number, epochs(3, 3, 0.2))
     assert ledger.end(number, None, error="out of memory", is_memory=True) == "retried"  # another epoch: counted anew
-    assert start(folder, ledger.plan.settings).propose().number == number
+    assert start(folder, ledger.space.settings).propose().number == number
     assert ledger.propose().is_alone
     assert ledger.end(number, None, error="killed by signal 9") == "failed"
     assert ledger.reasons[number] == "killed by signal 9 (tried 2 times)"
@@ -376,8 +370,8 @@ def test_a_configuration_that_was_trained_is_not_trained_again(folder):
 
 
 def start_values():
-    branch = make_plan(SETTINGS, num_classes=10).branches["isotropic"]
-    start = {branch.field(name): value for name, value in branch.published({"batch_size": 64}).items()}
+    subspace = make_search_space(SETTINGS, num_classes=10).subspaces["isotropic"]
+    start = {subspace.field(name): value for name, value in subspace.published({"batch_size": 64}).items()}
     return start | {"width": 32, "patch": 8}
 
 
@@ -459,7 +453,7 @@ def test_a_budget_error_in_the_record_is_the_one_that_a_person_sees(folder):
     recorded = trial.user_attrs["cost"]
     cost = Cost(**{name: recorded[name] for name in ("macs", "params", "stored_values", "peak_bytes", "precision")})
     with pytest.raises(OverBudgetError) as caught:
-        ledger.plan.budget.require(cost)
+        ledger.space.budget.require(cost)
     assert trial.user_attrs["rejected"]["reason"] == str(caught.value)
 
 
