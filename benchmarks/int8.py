@@ -19,12 +19,12 @@ import torch
 from benchmarks.figure import Figure
 from data.device import num_cores
 from data.layout import read_scenes
+from search.artifact.evaluation import material_for
 from search.artifact.files import MIXED, PTQ, QAT
-from search.artifact.measuring import material_for
 from search.artifact.reading import Export
 from search.cli.quantize import comparison_lines
 from search.config.trial_config import TrialConfig
-from search.export.comparison import Comparison, compare
+from search.export.quantization_variants import Comparison, compare
 from training.allocator import keep_freed_memory
 from training.checkpoint import read_checkpoint
 from training.execution import Execution, has_bf16

@@ -14,7 +14,7 @@ from data.layout import DataError, read_scenes
 from data.sound_file import Piece, read_pieces
 from objectives.quality import Quality
 from search.artifact.certificate import ExportError
-from search.artifact.measuring import measure_export
+from search.artifact.evaluation import measure_export
 from search.artifact.reading import Export
 
 WINDOW_S = 1.0  # what the networks were trained on

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from search.artifact.executorch_runtime import _quietly, _require_available
-from search.export.folding import folded_network
+from search.export.batch_norm_folding import folded_network
 from training.whole_file import write_whole
 
 if TYPE_CHECKING:

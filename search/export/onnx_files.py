@@ -32,7 +32,7 @@ from search.artifact.certificate import ExportError
 from search.artifact.files import FRONT_END
 from search.artifact.onnx_runtime import pipeline_session
 from search.artifact.reading import Export
-from search.export.folding import folded_network
+from search.export.batch_norm_folding import folded_network
 from search.export.onnx_front_end import front_end_graph
 from training.whole_file import write_whole
 

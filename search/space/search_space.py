@@ -11,6 +11,7 @@ from optuna.trial import Trial
 
 from models import ARCHITECTURES
 from objectives.budget import BUDGETS, UNLIMITED, Budget
+from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
 from search.config.recipes import find_recipe, values_held
 from search.config.settings import SearchSettings, is_space_file
@@ -59,7 +60,7 @@ class SearchSpace:
         """Join sampled values and held ones.
 
         Raises:
-            ValueError: They build no network or no recipe.
+            UserError: They build no network or no recipe.
         """
         return self.subspace(values).config({name: value for name, value in values.items() if name != ARCHITECTURE})
 
@@ -82,7 +83,7 @@ def make_search_space(settings: SearchSettings, num_classes: int) -> SearchSpace
 
     Raises:
         EmptySpaceError: No range is left.
-        ValueError: An unknown space, an unknown config key, a range outside the space's; each with its name.
+        UserError: An unknown space, an unknown config key, a range outside the space's; each with its name.
     """
     if settings.members:
         return SearchSpace(settings, repeat_subspaces(settings, num_classes), BUDGETS[UNLIMITED])
@@ -91,7 +92,7 @@ def make_search_space(settings: SearchSettings, num_classes: int) -> SearchSpace
     held = dict(settings.set)
     only = held.pop(ARCHITECTURE, None)
     if only is not None and only not in space.networks:
-        raise ValueError(unknown("architecture of the space", str(only), space.networks))
+        raise UserError(unknown("architecture of the space", str(only), space.networks))
     architectures = list(space.networks) if only is None else [str(only)]
     values = {key: _owner(key, architectures) for key in held}
     bounds = {key: _owner(key, architectures) for key in settings.ranges}
@@ -112,7 +113,7 @@ def make_search_space(settings: SearchSettings, num_classes: int) -> SearchSpace
             known_as = f"{owner}.{field}" if owner else field
             if known_as not in ranges:
                 why = "its value is held" if field in fixed else "the space does not vary it"
-                raise ValueError(f"ranges: {key} cannot be narrowed: {why}")
+                raise UserError(f"ranges: {key} cannot be narrowed: {why}")
             ranges[known_as] = narrow(key, ranges[known_as], settings.ranges[key])
         subspaces[name] = Subspace(name, ranges, fixed)
         _require_some(subspaces[name])
@@ -132,11 +133,11 @@ def _require_responses(settings: SearchSettings, space: Space) -> None:
     """Refuse training methods that are searched and need impulse responses, of which there is no folder.
 
     Raises:
-        ValueError: Names what would be varied.
+        UserError: Names what would be varied.
     """
     varied = [name for name in WITHOUT_RESPONSES if name in space.chosen]
     if settings.impulse_responses is None and varied and not is_space_file(settings.space):
-        raise ValueError(
+        raise UserError(
             f"the space {settings.space} varies {', '.join(varied)}, but there is no folder of impulse responses; name "
             "one with --impulse-responses"
         )
@@ -146,17 +147,17 @@ def _require_teacher(settings: SearchSettings, subspaces: Mapping[str, Subspace]
     """Refuse distillation without a teacher, and a teacher from whom nobody learns.
 
     Raises:
-        ValueError: Says which of the two, and how to mend it.
+        UserError: Says which of the two, and how to mend it.
     """
     most = max(_most(subspace, "distill_weight") for subspace in subspaces.values())
     if most > 0 and not settings.teacher:
         is_varied = any("distill_weight" in subspace.ranges for subspace in subspaces.values())
-        raise ValueError(
+        raise UserError(
             f"distill_weight {'goes up to' if is_varied else 'is'} {most:g}, but there is no teacher; name a trained "
             "export with --teacher, or set distill_weight to 0"
         )
     if settings.teacher and not most:
-        raise ValueError(
+        raise UserError(
             "there is a teacher, but distill_weight is 0, so nobody learns from it; set distill_weight (the TF-SepNet "
             "report has 20), or search the space distillation"
         )
@@ -173,14 +174,14 @@ def _require_some(subspace: Subspace) -> None:
     """Refuse held values with which nothing can be had, before anything starts.
 
     Raises:
-        ValueError: What is wrong with the published settings, with the held values in them.
+        UserError: What is wrong with the published settings, with the held values in them.
     """
     try:
         subspace.config({})
-    except ValueError:  # perhaps the ranges, which the published settings need not suit, hold others
+    except ConfigError:  # perhaps the ranges, which the published settings need not suit, hold others
         rng = np.random.default_rng(0)
         for _ in range(NUM_SAMPLED):
-            with suppress(ValueError):
+            with suppress(ConfigError):
                 subspace.config({name: draw(each, rng) for name, each in subspace.ranges.items()})
                 return
         raise
@@ -190,11 +191,11 @@ def _owner(key: str, architectures: Sequence[str]) -> tuple[str, str]:
     """Return the architecture that a key of the settings belongs to, or nothing where it is everybody's, and its field.
 
     Raises:
-        ValueError: Nobody has the field, several have it, or it is not for a search to decide.
+        UserError: Nobody has the field, several have it, or it is not for a search to decide.
     """
     architecture, _, field = key.rpartition(".")
     if field in OWNED:
-        raise ValueError(f"{key} cannot be set here: {OWNED[field]}")
+        raise UserError(f"{key} cannot be set here: {OWNED[field]}")
     shared = ["front_end", *field_types(Recipe)]
     if key in shared:
         return "", key
@@ -204,9 +205,9 @@ def _owner(key: str, architectures: Sequence[str]) -> tuple[str, str]:
         return having[0], field
     if having:
         ways = " or ".join(f"{name}.{field}" for name in having)
-        raise ValueError(f"{key} is a size of several architectures; say which: {ways}")
+        raise UserError(f"{key} is a size of several architectures; say which: {ways}")
     known = [*shared, *(size if len(sizes) == 1 else f"{name}.{size}" for name in sizes for size in sizes[name])]
-    raise ValueError(unknown("config key", key, known))
+    raise UserError(unknown("config key", key, known))
 
 
 def _ranges(space: Space, architecture: str, fixed: Mapping[str, Value]) -> dict[str, BaseDistribution]:

@@ -10,6 +10,7 @@ from optuna.distributions import CategoricalDistribution
 
 from models import ARCHITECTURES
 from objectives.budget import LIMITS
+from search.config.errors import ConfigError
 from search.space.price_table import FITS, outcomes
 from search.space.priced_space import PricedSpace, why_nothing_fits
 from search.space.pricing import FeasibilitySurvey
@@ -147,6 +148,6 @@ def _can_fit(space: PricedSpace, found: FeasibilitySurvey, axis: int, value: Any
                 priced(list(descend(subspace, space.budget, precision, near, held=names[axis]).values()))
             ):
                 return True
-        except ValueError:  # builds no network, however the others are
+        except ConfigError:  # builds no network, however the others are
             continue
     return False

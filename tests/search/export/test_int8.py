@@ -14,7 +14,7 @@ from models import ARCHITECTURES
 from search.artifact.files import INT8, METHODS
 from search.artifact.onnx_runtime import load_onnx
 from search.export import int8
-from search.export.folding import plain_network
+from search.export.batch_norm_folding import plain_network
 from search.export.int8 import calibrated_ranges, choose_float_layers, write_int8
 from training.quantization import Quantizer, activation_scale
 

@@ -15,9 +15,9 @@ from objectives.quality import Quality
 from search.artifact.inference import predict
 from search.artifact.reading import Export
 from search.config.trial_config import TrialConfig
+from search.submission.batch_inference import listen
 from search.submission.edition import DCASE2024, SubmissionError
-from search.submission.listening import listen
-from search.submission.sounds import find_sounds, require_clips
+from search.submission.evaluation_set import find_sounds, require_clips
 from search.submission.systems import System
 from training.hearing import Hearing
 

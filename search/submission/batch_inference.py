@@ -20,8 +20,8 @@ from torch import Tensor
 from data.front_end import FrontEnd
 from data.layout import DataError
 from data.store import Progress, decoding_threads
-from search.submission.answers import Answers
-from search.submission.sounds import Sounds, read_sounds, refuse
+from search.submission.evaluation_set import Sounds, read_sounds, refuse
+from search.submission.prediction_store import Answers
 from search.submission.systems import TORCH, System
 from training.hearing import PLAINLY, Shift
 from training.loop import default_device

@@ -18,7 +18,7 @@ from packages import (
 )
 
 from search.submission.edition import DCASE2024, SubmissionError
-from search.submission.rules import check_package
+from search.submission.package_rules import check_package
 
 FIFTY, TEN = output_name("50"), output_name("10")
 RIGHT_ROW = "2.wav\tmetro\t0.09\t0.09\t0.19"  # how row 4 begins

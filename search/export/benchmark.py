@@ -1,6 +1,6 @@
 """How long an export takes on this machine, and how much memory: measured in a process of its own, with one thread.
 
-python -m search.export.benching EXPORT [ARCHITECTURE_FILE]      prints JSON
+python -m search.export.benchmark EXPORT [ARCHITECTURE_FILE]      prints JSON
 """
 
 import json
@@ -19,6 +19,7 @@ import torch
 from search.artifact.certificate import ExportError
 from search.artifact.inference import WINDOW_S, Listener
 from search.artifact.opening import open_export
+from search.config.errors import USER_ERRORS
 from search.config.subprocess import environment, module_command
 from search.space.custom_architecture import use_architecture_file
 from training.latency import time_calls, using_threads
@@ -44,7 +45,7 @@ def bench(path: Path, architecture_file: Path | None = None) -> dict[str, Any]:
     """
     own = [] if architecture_file is None else [str(architecture_file)]
     told = subprocess.run(  # noqa: S603 - this program, and no shell
-        module_command("search.export.benching", str(path), *own),
+        module_command("search.export.benchmark", str(path), *own),
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
         env={**environment(), "OMP_NUM_THREADS": str(THREADS)},
     )  # fmt: skip
@@ -119,7 +120,7 @@ def main() -> None:
         if own:
             use_architecture_file(own[0], check=False)
         print(json.dumps(bench_here(path)))  # noqa: T201 - to the process that asks
-    except (ValueError, OSError) as error:
+    except (*USER_ERRORS, OSError) as error:
         sys.exit(str(error))
 
 

@@ -25,7 +25,7 @@ from search.artifact.files import FP32, METHODS, MIXED, PTQ, QAT, TUNED_EPOCHS, 
 from search.artifact.onnx_runtime import load_onnx
 from search.artifact.reading import Export
 from search.artifact.stored_values import Stored, read_stored
-from search.export.folding import plain_network
+from search.export.batch_norm_folding import plain_network
 from search.export.int8 import (
     calibrated_ranges,
     calibration_clips,

@@ -2,7 +2,7 @@
 
 from objectives.budget import BUDGETS, Budget
 from objectives.cost import Shipped
-from search.export.limits import judge, judge_editions
+from search.export.budget_check import judge, judge_editions
 
 
 def shipped(params, size_bytes, nonzero_bytes, precision="fp32", macs=20_000_000):

@@ -21,14 +21,14 @@ from search.artifact.certificate import (
     read_certificate,
     verify,
 )
+from search.artifact.evaluation import material_for, measure
 from search.artifact.files import NETWORKS, Say, silently
-from search.artifact.measuring import material_for, measure
 from search.artifact.opening import open_file
 from search.artifact.reading import read_export
+from search.export.atomic_folder import staged
+from search.export.budget_check import HELD_AGAINST_LIMITS, judge, judge_editions, ship
 from search.export.card import card
 from search.export.document import to_html, to_markdown
-from search.export.limits import HELD_AGAINST_LIMITS, judge, judge_editions, ship
-from search.export.staging import staged
 from search.study.data_identity import lists_digest
 from training.material import Material
 

@@ -7,8 +7,8 @@ import numpy as np
 from torch import Tensor
 
 from search.artifact.certificate import WEIGHTS
+from search.artifact.evaluation import measure
 from search.artifact.files import INT8, MIXED, MODEL, NONE, PIPELINE, PROGRAM, PTQ, Say
-from search.artifact.measuring import measure
 from search.artifact.opening import open_file
 from search.artifact.reading import Export, read_export
 from search.export.executorch_file import write_program

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from data.layout import read_scenes
+from search.artifact.evaluation import material_for
 from search.artifact.files import VARIANTS
-from search.artifact.measuring import material_for
 from search.artifact.reading import Export
 from search.config.trial_config import TrialConfig
-from search.export.comparison import compare, tune, tuning_recipe
+from search.export.quantization_variants import compare, tune, tuning_recipe
 from training.loop import TrainingRun
 from training.material import load_material
 from training.recipe import Recipe
