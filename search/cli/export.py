@@ -23,6 +23,7 @@ from search.cli.options import (
     split_option,
     study_argument,
 )
+from search.config.errors import USER_ERRORS
 from search.report.tables import quality_tables, terminal_table
 from search.study.study import StudyFolder, find_study
 
@@ -96,7 +97,7 @@ def _each(numbers: list[int], go: Callable[[int], None]) -> list[str]:
     for number in numbers:
         try:
             go(number)
-        except (ValueError, OSError) as error:
+        except (*USER_ERRORS, OSError) as error:
             failed.append(f"trial {number}: {error}")
             err.print(f"trial {number} is left out: {error}", soft_wrap=True)
     return failed
@@ -105,7 +106,7 @@ def _each(numbers: list[int], go: Callable[[int], None]) -> list[str]:
 def _export(
     folder: StudyFolder, number: int, target: Path, given: Mapping[str, Any], training: Mapping[str, Any] | None
 ) -> None:
-    from search.export.staging import require_free  # noqa: PLC0415  as above
+    from search.export.atomic_folder import require_free  # noqa: PLC0415  as above
     from search.export.writing import export_trial  # noqa: PLC0415  as above
     from search.study.selection import best_trial  # noqa: PLC0415  takes seconds
 
@@ -212,7 +213,7 @@ def bench(path: Path, architecture_file: Path | None, as_json: bool) -> None:
 
     EXPORT is its folder, whose weights are run by torch, or one of its files.
     """
-    from search.export.benching import bench as measure  # noqa: PLC0415  takes seconds
+    from search.export.benchmark import bench as measure  # noqa: PLC0415  takes seconds
 
     measured = measure(path, architecture_file)
     if as_json:

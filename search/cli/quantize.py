@@ -21,7 +21,7 @@ from search.config.messages import counted
 from search.report.tables import terminal_table
 
 if TYPE_CHECKING:
-    from search.export.comparison import Comparison, Variant
+    from search.export.quantization_variants import Comparison, Variant
 
 
 @click.command()
@@ -49,17 +49,17 @@ def quantize(
     Calibrated and trained on the training clips of DATA, measured on its evaluation clips, each from its file.
     """
     from data.layout import read_scenes  # noqa: PLC0415  these take seconds
-    from search.artifact.measuring import material_for  # noqa: PLC0415
+    from search.artifact.evaluation import material_for  # noqa: PLC0415
     from search.artifact.reading import load_export  # noqa: PLC0415
-    from search.export.certifying import certify, read_own_scenes  # noqa: PLC0415
-    from search.export.comparison import compare  # noqa: PLC0415
+    from search.export.certification import certify, read_own_scenes  # noqa: PLC0415
+    from search.export.quantization_variants import compare  # noqa: PLC0415
 
     export = load_export(folder)
     if keep is not None:
         read_own_scenes(folder, data)  # before anything takes long
-    material = material_for(export, read_scenes(data, split), impulse_responses, cache)
+    dataset = material_for(export, read_scenes(data, split), impulse_responses, cache)
     with tempfile.TemporaryDirectory(prefix="scenefront-") as place:
-        comparison = compare(export, material, Path(place), epochs=epochs, method=method, say=err.print)
+        comparison = compare(export, dataset, Path(place), epochs=epochs, method=method, say=err.print)
         if as_json:
             told = {"evaluation_clips": comparison.num_clips, "variants": [v.to_dict() for v in comparison.variants]}
             click.echo(json.dumps(told, indent=2))

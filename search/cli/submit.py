@@ -12,7 +12,7 @@ from search.cli.console import err, fail, out
 from search.cli.options import architecture_file_option, json_option, pair, path_type
 from search.config.messages import counted
 from search.submission.edition import DCASE2024, Edition, Violation
-from search.submission.rules import check_package
+from search.submission.package_rules import check_package
 from search.submission.sheet import read_sheet, sheet_template
 
 
@@ -63,7 +63,7 @@ def _write_template(path: Path, splits: dict[str, Path]) -> None:
         raise click.UsageError(f"{path} is there already; name another file")
     filled: dict[str, str] = {}
     if splits:
-        from search.submission.filling import fill  # noqa: PLC0415  takes seconds
+        from search.submission.meta_file import fill  # noqa: PLC0415  takes seconds
         from search.submission.systems import read_system  # noqa: PLC0415  as above
 
         filled = fill([], {split: read_system(split, place, DCASE2024) for split, place in splits.items()})

@@ -15,17 +15,17 @@ from torch import Tensor
 
 from data.layout import DataError, Scenes, read_for_search, read_scenes
 from search.artifact.certificate import CONFIG, WEIGHTS, ExportError
+from search.artifact.evaluation import material_for
 from search.artifact.files import ANSWERING, AUTO, Say, silently
-from search.artifact.measuring import material_for
 from search.artifact.reading import CONFIG_FORMAT, DEVICES, read_export
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.config.user_file import file_digest
 from search.engine.checkpoints import study_checkpoints
-from search.export.certifying import write_certificate
-from search.export.converting import convert
-from search.export.cost import cost_report
-from search.export.staging import require_free, staged
+from search.export.atomic_folder import require_free, staged
+from search.export.certification import write_certificate
+from search.export.conversion import convert
+from search.export.cost_report import cost_report
 from search.space.custom_architecture import use_architecture_file
 from search.study.data_identity import describe_data, lists_digest
 from search.study.selection import confirmation, trained_trial
@@ -59,7 +59,7 @@ def export_trial(
         target: Folder to write to.
         data: Folder where the study's data set is now; None: where it was.
         cache: Folder of the decoded sound; None: the study's.
-        int8: What is rounded; see `search.export.converting`.
+        int8: What is rounded; see `search.export.conversion`.
         executorch: Whether a program for ExecuTorch is written, too.
         origin: A sentence on where the study has its configuration from, for the card.
         say: Told what is being done.
@@ -87,9 +87,9 @@ def export_trial(
         _write_network(stage, settings, config, recorded, weights, beside)
         export = read_export(stage)
         place = cache if cache is not None else settings.cache and Path(settings.cache)
-        material = material_for(export, scenes, None, place or None)
+        dataset = material_for(export, scenes, None, place or None)
         judges = searched.evaluate if is_held_out else searched.train
-        notes = convert(stage, material, judges, int8=int8, executorch=executorch, say=say)
+        notes = convert(stage, dataset, judges, int8=int8, executorch=executorch, say=say)
         facts = {
             "study": folder.name,
             "trial": number,
@@ -113,7 +113,7 @@ def export_trial(
             "seed": config.recipe.seed,
             "notes": [*([origin] if origin else []), *notes],
         }
-        return write_certificate(stage, facts, material, {}, say)
+        return write_certificate(stage, facts, dataset, {}, say)
 
 
 def _use_own_architecture(settings: SearchSettings, digests: Mapping[str, str]) -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 import yaml
 
 from data.store import NO_SPACE, Progress
-from search.submission.answers import VALUE
+from search.submission.batch_inference import Probabilities, listen
 from search.submission.edition import Edition, SubmissionError, Violation, clip_name
-from search.submission.filling import make_meta
-from search.submission.listening import Probabilities, listen
+from search.submission.evaluation_set import Sounds, find_sounds, require_clips
+from search.submission.meta_file import make_meta
 from search.submission.meta_rules import check_meta
-from search.submission.rules import check_package
+from search.submission.package_rules import check_package
+from search.submission.prediction_store import VALUE
 from search.submission.sheet import Sheet
-from search.submission.sounds import Sounds, find_sounds, require_clips
 from search.submission.systems import System, check_systems, read_system
 
 WHEN = (1980, 1, 1, 0, 0, 0)  # of every file in a ZIP: the same input makes the same bytes

@@ -4,8 +4,8 @@ import pytest
 import torch
 from made_exports import CLASSES, clips_of, make_export
 
+from search.artifact import executorch_runtime
 from search.artifact.executorch_runtime import is_available, load_program
-from search.export import executorch_file
 from search.export.executorch_file import write_program
 from training.checkpoint import CheckpointError
 
@@ -58,7 +58,7 @@ def test_what_is_no_program_of_the_network_is_refused(export, tmp_path):
 
 
 def test_without_the_extra_the_answer_is_a_sentence(export, tmp_path, monkeypatch):
-    monkeypatch.setattr(executorch_file, "is_available", lambda: False)
+    monkeypatch.setattr(executorch_runtime, "is_available", lambda: False)
     with pytest.raises(
         CheckpointError, match=r"model\.pte needs the package executorch: install scenefront\[executorch\]"
     ):

@@ -15,9 +15,9 @@ from trained import SMALL, train
 from search.artifact.certificate import CERTIFICATE, WEIGHTS, ExportError, read_certificate
 from search.artifact.files import INT8, MODEL
 from search.artifact.reading import load_export
-from search.export import certifying
-from search.export.certifying import certify
-from search.export.staging import UNFINISHED
+from search.export import certification
+from search.export.atomic_folder import UNFINISHED
+from search.export.certification import certify
 from search.export.writing import export_trial
 from search.study.study import StudyFolder
 from training.checkpoint import read_tensors
@@ -95,7 +95,7 @@ def test_what_fails_in_the_middle_leaves_nothing_or_what_was_there_before(study,
         raise BrokenOffError
 
     before = contents(export)
-    monkeypatch.setattr(certifying, "card", break_off)
+    monkeypatch.setattr(certification, "card", break_off)
     for target in (tmp_path / "new", export):
         with pytest.raises(BrokenOffError):
             export_trial(study, 0, target, int8="none")

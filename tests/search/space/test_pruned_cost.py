@@ -10,7 +10,7 @@ from trained import SMALL, train
 from objectives.budget import BUDGETS
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.export.cost import cost_report
+from search.export.cost_report import cost_report
 from search.export.writing import export_trial
 from search.optimizer.scheduler import TrialScheduler
 from search.space.plan import make_plan

@@ -16,11 +16,11 @@ from rich.console import Console
 from tau_exports import make_export, write_tau
 
 from search.engine.progress import counting
+from search.submission.batch_inference import listen
 from search.submission.edition import DCASE2024, SubmissionError
-from search.submission.listening import listen
+from search.submission.evaluation_set import find_sounds
 from search.submission.package import BrokenRulesError, make_package, work_folder
 from search.submission.sheet import read_sheet
-from search.submission.sounds import find_sounds
 from search.submission.systems import read_system
 
 EDITION = replace(DCASE2024, num_clips=20)

@@ -1,0 +1,51 @@
+"""What a network costs, layer by layer and by both counters."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from torch import nn
+
+from objectives.budget import Budget
+from objectives.measure import fvcore_macs, layer_costs, measure_cost
+from search.config.errors import UserError
+from search.config.trial_config import TrialConfig
+from search.space.pricing import price
+from training.pruning import count_nonzero
+
+MAX_BUILT_PARAMS = 100_000_000  # 400 MB; the networks that are searched have a thousandth
+
+
+def cost_report(
+    config: TrialConfig, budget: Budget, precision: str, trained: nn.Module | None = None
+) -> dict[str, Any]:
+    """Count what a network costs, layer by layer, by the challenge's rule and by fvcore's.
+
+    Args:
+        config: Of the network.
+        budget: To hold it against.
+        precision: Of its stored values.
+        trained: The network with its weights, of which those that are not zero are counted; else as many are non-zero
+            as the recipe will leave.
+
+    Raises:
+        UserError: The network cannot hear what the front end gives.
+    """
+    priced = price(config, precision)
+    if priced.params > MAX_BUILT_PARAMS:
+        raise UserError(
+            f"{config.architecture} has {priced.params:,} parameters here, too many to count layer by layer"
+        )
+    network = config.build()
+    nonzero = priced.nonzero_values if trained is None else count_nonzero(trained)
+    cost = replace(measure_cost(network, config.input_shape, precision), nonzero_values=nonzero)
+    return {
+        **cost.to_dict(),
+        "fvcore_macs": fvcore_macs(network, config.input_shape),
+        "input_shape": list(config.input_shape),
+        "budget": str(budget),
+        "limits": budget.limits(),
+        "excess": budget.excess(cost),
+        "violations": budget.violations(cost),
+        "fits": budget.fits(cost),
+        "layers": [asdict(layer) for layer in layer_costs(network, config.input_shape) if layer.params or layer.macs],
+    }

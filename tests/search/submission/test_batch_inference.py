@@ -1,0 +1,207 @@
+"""What the systems of a submission answer is what each says alone, heard once, and kept."""
+
+import os
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch.nn.modules.module import register_module_forward_hook
+
+from data.front_end import FrontEnd
+from objectives.quality import Quality
+from search.artifact.inference import predict
+from search.artifact.reading import Export
+from search.config.trial_config import TrialConfig
+from search.submission.batch_inference import listen
+from search.submission.edition import DCASE2024, SubmissionError
+from search.submission.evaluation_set import find_sounds, require_clips
+from search.submission.systems import System
+from training.inference_preprocessing import InferencePreprocessing
+
+FIVE = 5  # sounds that differ
+EDITION = replace(DCASE2024, num_clips=8)
+SLOT = 2
+CLASSES = DCASE2024.classes
+NO_QUALITY = Quality(0.0, 0.0, 0.0, (), {}, {}, {}, ())
+
+
+def write(path, seed):
+    sound = np.random.default_rng(seed).normal(0, 0.1, 44_100)
+    soundfile.write(path, sound, 44_100, subtype="PCM_16")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Eight names of five sounds: clips 5, 6 and 7 are those of 0, 1 and 2 again."""
+    root = tmp_path / "sounds"
+    root.mkdir()
+    for number in range(FIVE):
+        write(root / f"{number}.wav", number)
+    for number in range(FIVE, EDITION.num_clips):
+        os.link(root / f"{number - FIVE}.wav", root / f"{number}.wav")
+    return root
+
+
+def system(split, front_end, **held):
+    config = TrialConfig.from_values("isotropic", {"front_end": front_end, "width": 8, "depth": 1, "patch": 16, **held})
+    torch.manual_seed(int(split))
+    export = Export(config, CLASSES, config.build().eval(), InferencePreprocessing.of(config.recipe, None))
+    return System(
+        split=split, place="exports", file="weights.safetensors", export=export, precision="fp32", macs=1, params=1,
+        size_bytes=1, over=(), trained_on="5", quality=NO_QUALITY, sha256=(split,),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def systems():
+    """Three front ends at two rates; two systems share one, one of them hears shifted copies."""
+    return {
+        "5": system("5", "tfsepnet"),
+        "10": system("10", "tfsepnet", test_copies=2),
+        "25": system("25", "sepcnn"),
+        "50": system("50", "dcase24"),
+    }
+
+
+@pytest.fixture
+def heard(systems):
+    """Clips that each system has heard since."""
+    counts = Counter()
+    for split, each in systems.items():
+        each.export.network.register_forward_hook(
+            lambda _, inputs, __, split=split: counts.update({split: len(inputs[0])})
+        )
+    return counts
+
+
+def test_each_system_answers_as_it_does_alone(systems, folder, tmp_path):
+    sounds = find_sounds(folder, EDITION)
+    answers = listen(systems, sounds, tmp_path / "work", slot=SLOT)
+    for split, each in systems.items():
+        for name, row in zip(sounds.names, answers[split], strict=True):
+            alone = predict(each.export, folder / name).probabilities
+            np.testing.assert_allclose(row, list(alone.values()), atol=1e-4)
+    np.testing.assert_allclose([rows.sum(axis=1) for rows in answers.values()], 1, atol=1e-12)
+
+
+def test_several_names_of_a_file_are_heard_once(systems, heard, folder, tmp_path):
+    sounds = find_sounds(folder, EDITION)
+    assert sounds.names == ("0.wav", "1.wav", "2.wav", "3.wav", "4.wav")
+    assert sounds.place.tolist() == [0, 1, 2, 3, 4, 0, 1, 2]
+    listen(systems, sounds, tmp_path / "work", slot=SLOT)
+    assert heard == {"5": FIVE, "10": 2 * FIVE, "25": FIVE, "50": FIVE}
+
+
+def test_systems_that_hear_alike_share_a_spectrogram(systems, folder, tmp_path):
+    computed = Counter()
+
+    def count(module, inputs, _):
+        if isinstance(module, FrontEnd):
+            computed[module.config.mel_bins, module.config.rate_hz] += len(inputs[0])
+
+    hook = register_module_forward_hook(count)
+    try:
+        alike = {"5": system("5", "tfsepnet"), "10": system("10", "tfsepnet"), "25": system("25", "sepcnn")}
+        listen(alike, find_sounds(folder, EDITION), tmp_path / "work", slot=SLOT)
+    finally:
+        hook.remove()
+    assert computed == {(128, 32_000): FIVE, (256, 44_100): FIVE}
+
+
+class StopError(Exception):
+    pass
+
+
+def stop_after(count):
+    def progress(done, total):
+        if done >= count:
+            raise StopError
+
+    return progress
+
+
+def test_what_was_interrupted_is_taken_up(systems, heard, folder, tmp_path):
+    sounds = find_sounds(folder, EDITION)
+    whole = listen(systems, sounds, tmp_path / "other", slot=SLOT)
+    heard.clear()
+    with pytest.raises(StopError):
+        listen(systems, sounds, tmp_path / "work", stop_after(2 * SLOT), slot=SLOT)
+    again = listen(systems, sounds, tmp_path / "work", slot=SLOT)
+    assert heard == {"5": FIVE, "10": 2 * FIVE, "25": FIVE, "50": FIVE}
+    for split, rows in whole.items():
+        np.testing.assert_array_equal(again[split], rows)
+
+
+@pytest.mark.parametrize("damage", ["torn", "changed", "foreign"])
+def test_answers_that_are_not_as_they_were_are_heard_again(damage, systems, heard, folder, tmp_path):
+    sounds = find_sounds(folder, EDITION)
+    whole = listen(systems, sounds, tmp_path / "work", slot=SLOT)
+    heard.clear()
+    path = tmp_path / "work" / "split_25.answers"
+    kept = bytearray(path.read_bytes())
+    if damage == "torn":
+        kept = kept[:-1]  # of the last slot, which has one sound
+    elif damage == "changed":
+        kept[3] ^= 1  # of the first slot
+    else:
+        kept = (tmp_path / "work" / "split_5.answers").read_bytes()
+    path.write_bytes(kept)
+    again = listen(systems, sounds, tmp_path / "work", slot=SLOT)
+    assert heard == {"25": {"torn": 1, "changed": SLOT, "foreign": FIVE}[damage]}
+    np.testing.assert_array_equal(again["25"], whole["25"])
+
+
+def test_a_sound_that_changed_is_heard_again(systems, heard, folder, tmp_path):
+    before = listen(systems, find_sounds(folder, EDITION), tmp_path / "work", slot=SLOT)
+    heard.clear()
+    (folder / "4.wav").unlink()
+    write(folder / "4.wav", 77)
+    after = listen(systems, find_sounds(folder, EDITION), tmp_path / "work", slot=SLOT)
+    assert heard == {"5": 1, "10": 2, "25": 1, "50": 1}
+    assert (before["5"][:4] == after["5"][:4]).all()
+    assert (before["5"][4] != after["5"][4]).any()
+
+
+def test_another_network_answers_anew(systems, heard, folder, tmp_path):
+    sounds = find_sounds(folder, EDITION)
+    listen(systems, sounds, tmp_path / "work", slot=SLOT)
+    heard.clear()
+    listen(systems | {"25": replace(systems["25"], sha256=("other",))}, sounds, tmp_path / "work", slot=SLOT)
+    assert heard == {"25": FIVE}
+
+
+def test_a_sound_that_breaks_off_leaves_the_others_heard(systems, heard, folder, tmp_path):
+    whole = (folder / "3.wav").read_bytes()
+    (folder / "3.wav").write_bytes(whole[:1000])
+    sounds = find_sounds(folder, EDITION)
+    with pytest.raises(SubmissionError, match=r"1 file of .* cannot be heard:\n  3.wav: its header promises"):
+        listen(systems, sounds, tmp_path / "work", slot=SLOT)
+    (folder / "3.wav").write_bytes(whole)
+    listen(systems, find_sounds(folder, EDITION), tmp_path / "work", slot=SLOT)
+    assert heard == {"5": FIVE, "10": 2 * FIVE, "25": FIVE, "50": FIVE}
+
+
+def test_missing_sounds_are_named(folder):
+    for number in (2, 6, 7):
+        (folder / f"{number}.wav").unlink()
+    with pytest.raises(SubmissionError) as refused:
+        find_sounds(folder, EDITION)
+    assert str(refused.value) == f"{folder} lacks 3 of the 8 sounds of the evaluation set: 2.wav, 6.wav to 7.wav"
+    with pytest.raises(SubmissionError, match="is no folder of an evaluation set: No such file or directory"):
+        find_sounds(folder / "nowhere", EDITION)
+
+
+def test_files_that_are_no_clips_are_named_before_anything_is_heard(folder):
+    soundfile.write(folder / "1.wav", np.zeros(88_200), 44_100, subtype="PCM_16")
+    (folder / "3.wav").unlink()
+    (folder / "3.wav").write_text("no sound")
+    with pytest.raises(SubmissionError) as refused:
+        require_clips(find_sounds(folder, EDITION))
+    assert str(refused.value) == (
+        f"2 files of {folder} cannot be heard:\n"
+        "  1.wav: 2.000 s long; a clip has 1.000 s, give or take 10%\n"
+        "  3.wav: not a WAV file: it starts with b'no s'"
+    )
