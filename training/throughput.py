@@ -103,7 +103,7 @@ def time_modes(
 def fastest(clips_per_s: Mapping[ComputeMode, float]) -> tuple[ComputeMode, float]:
     """Return the fastest mode and its clips a second; bf16 counts as fastest only with a speed-up of `BF16_MARGIN`.
 
-    >>> timed = {PLAIN: 100.0, ComputeMode(channels_last=True): 120.0, Execution(bf16=True): 125.0}
+    >>> timed = {DEFAULT_MODE: 100.0, ComputeMode(channels_last=True): 120.0, ComputeMode(bf16=True): 125.0}
     >>> print(*fastest(timed))
     fp32, channels last 120.0
     >>> print(*fastest({**timed, ComputeMode(channels_last=True, bf16=True): 140.0}))
