@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from data.layout import DataError
+from data.errors import DataError
 from data.store import FOLDER as STORE_FOLDER
 from data.store import FULL_SCALE, Progress
 

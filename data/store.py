@@ -24,7 +24,8 @@ import torch
 from filelock import FileLock
 
 from data.device import num_cores
-from data.layout import DataError, Indices, Scenes
+from data.errors import DataError
+from data.layout import Indices, Scenes
 from data.wav import WavError, WavHeader, read_header, read_wavs
 
 T = TypeVar("T")

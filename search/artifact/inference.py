@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from data.errors import DataError
 from data.front_end import FrontEnd
-from data.layout import DataError, read_scenes
+from data.layout import read_scenes
 from data.sound_file import Piece, read_pieces
 from objectives.quality import Quality
 from search.artifact.certificate import ExportError

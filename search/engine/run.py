@@ -16,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from data.device import num_cores
 from data.front_end import FRONT_ENDS
-from data.layout import Scenes, nested_splits, read_for_search
+from data.layout import Scenes
+from data.validation_split import nested_splits, read_for_search
 from objectives.budget import Budget
 from search.config.messages import counted
 from search.config.settings import SearchSettings, is_space_file

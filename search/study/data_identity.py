@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from data.layout import DataError, Scenes
+from data.errors import DataError
+from data.layout import Scenes
 
 
 def describe_data(scenes: Scenes) -> dict[str, Any]:

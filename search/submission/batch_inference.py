@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data.errors import DataError
 from data.front_end import FrontEnd
-from data.layout import DataError
 from data.store import Progress, decoding_threads
 from search.submission.evaluation_set import Sounds, read_sounds, refuse
 from search.submission.prediction_store import Answers

@@ -11,8 +11,9 @@ import torch
 
 from data.check import check_data
 from data.demo import DemoConfig, write_demo
+from data.errors import DataError
 from data.front_end import FRONT_ENDS, LogMel
-from data.layout import DataError, read_scenes
+from data.layout import read_scenes
 from data.spectrum_correction import fit_correction
 from data.store import open_store, read_clip
 

@@ -12,7 +12,8 @@ import pytest
 import soundfile
 import torch
 
-from data.layout import DataError, read_scenes
+from data.errors import DataError
+from data.layout import read_scenes
 from data.store import open_store, read_clip
 
 

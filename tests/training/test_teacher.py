@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from data.errors import DataError
 from data.front_end import FrontEnd, FrontEndConfig
-from data.layout import DataError, read_scenes
+from data.layout import read_scenes
 from data.spectrum_correction import SpectrumCorrection
 from data.store import read_clip
 from training.inference_preprocessing import InferencePreprocessing
