@@ -20,7 +20,8 @@ from data.front_end import FRONT_ENDS
 from data.layout import Scenes, nested_splits, read_for_search
 from objectives.budget import Budget
 from search.config.messages import counted
-from search.config.settings import SearchSettings, is_space_file
+from search.config.settings import ConfirmSettings, Job, SearchSettings
+from search.config.settings_file import is_space_file
 from search.config.trial_config import GIVEN
 from search.config.user_file import file_digest
 from search.engine.checkpoints import is_uri, study_checkpoints
@@ -77,7 +78,7 @@ class Prepared:
     splits: tuple[str, ...]
 
 
-def prepare(settings: SearchSettings, console: Console, address: str | None = None) -> Prepared:
+def prepare(settings: Job, console: Console, address: str | None = None) -> Prepared:
     """Check the settings against the code and the data, price the space, and decode the sound.
 
     Raises:
@@ -114,12 +115,12 @@ def prepare(settings: SearchSettings, console: Console, address: str | None = No
         f"scenes and {len(scenes.devices)} devices in {scenes.root}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
-    for line in training_lines(plan) if settings.train else search_lines(plan, surveys, left_out):
+    for line in search_lines(plan, surveys, left_out) if isinstance(settings, SearchSettings) else training_lines(plan):
         console.print(line, highlight=False, soft_wrap=True)
     return Prepared(plan, surveys, scenes, splits)
 
 
-def read_clips(settings: SearchSettings, split: str) -> Scenes:
+def read_clips(settings: Job, split: str) -> Scenes:
     """Read which clips a search trains on and chooses by, in one split of its data.
 
     Raises:
@@ -143,8 +144,8 @@ def search_lines(plan: Plan, surveys: Mapping[str, FeasibilitySurvey], left_out:
 def training_lines(plan: Plan) -> list[str]:
     """Describe what is trained, how, and by how much it is over the budget."""
     settings = plan.settings
-    if settings.members:
-        return member_lines(plan)
+    if isinstance(settings, ConfirmSettings):
+        return member_lines(settings)
     config = plan.config({})
     cost, limits = price(config, settings.precision), settings.limits()
     over = "; ".join(limits.violations(cost))
@@ -164,9 +165,8 @@ def training_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def member_lines(plan: Plan) -> list[str]:
+def member_lines(settings: ConfirmSettings) -> list[str]:
     """Describe which members of a front are trained, and from which seeds."""
-    settings = plan.settings
     named = ", ".join(f"{member[TRIAL]} ({member[PLACE]})" for member in settings.members)
     seeds = (
         f"seed {settings.seeds[0]}"
@@ -180,7 +180,7 @@ def member_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def open_material(settings: SearchSettings, scenes: Scenes, front_end: str) -> Material:
+def open_material(settings: Job, scenes: Scenes, front_end: str) -> Material:
     """Open what a search's trials hear through a front end.
 
     Raises:
@@ -191,9 +191,7 @@ def open_material(settings: SearchSettings, scenes: Scenes, front_end: str) -> M
     return taught(material, answers(settings.teacher, scenes, settings.cache))
 
 
-def _open_sound(
-    settings: SearchSettings, scenes: Scenes, front_end: str, progress: Callable[[int, int], None] | None
-) -> Material:
+def _open_sound(settings: Job, scenes: Scenes, front_end: str, progress: Callable[[int, int], None] | None) -> Material:
     responses = None if settings.impulse_responses is None else Path(settings.impulse_responses)
     cache = None if settings.cache is None else Path(settings.cache)
     return load_material(scenes, FRONT_ENDS[front_end], responses, cache, progress)
@@ -204,9 +202,7 @@ def limits_text(budget: Budget) -> str:
     return ", ".join(f"{name} <= {limit:,}" for name, limit in budget.limits().items()) or "no limits"
 
 
-def start_search(
-    settings: SearchSettings, folder: StudyFolder, console: Console, *, address: str | None = None
-) -> TrialScheduler:
+def start_search(settings: Job, folder: StudyFolder, console: Console, *, address: str | None = None) -> TrialScheduler:
     """Run a new search in `folder`.
 
     Args:
@@ -235,7 +231,7 @@ def start_search(
     with folder.lock(settings.storage) as require_held:
         study_checkpoints(folder, settings).require_usable(is_new=True)
         study = folder.create(settings, attributes)
-        if not settings.train:
+        if isinstance(settings, SearchSettings):
             plan, surveys = prepared.plan, prepared.surveys
             write_space(folder.path / SPACE, surveys, make_report(plan, surveys))
         return _run(prepared, study, folder, console, address, require_held)
@@ -340,9 +336,9 @@ def _run(
 def _what_is_left(ledger: TrialScheduler) -> str:
     """Describe what is still to be trained, before its number of epochs."""
     settings, left = ledger.plan.settings, ledger.num_left
-    if not settings.train:
+    if isinstance(settings, SearchSettings):
         return f"{counted(left, 'network')} for up to"
-    if settings.members:
+    if isinstance(settings, ConfirmSettings):
         return f"{counted(left, 'time')} for"
     return f"{counted(left, 'seed')} for"
 
@@ -429,7 +425,7 @@ def make_tuner(
     )
 
 
-def describe_files(settings: SearchSettings) -> dict[str, str]:
+def describe_files(settings: Job) -> dict[str, str]:
     """Return the SHA-256 of each file of the user's own that decides what is searched, by the setting that names it."""
     files = {"architecture_file": settings.architecture_file}
     if is_space_file(settings.space):
@@ -437,19 +433,20 @@ def describe_files(settings: SearchSettings) -> dict[str, str]:
     return {name: file_digest(Path(file)) for name, file in files.items() if file is not None}
 
 
-def describe_teachers(settings: SearchSettings) -> dict[str, str]:
+def describe_teachers(settings: Job) -> dict[str, str]:
     """Return the SHA-256 of each teacher, by its folder."""
     return {folder: export_digest(Path(folder)) for folder in settings.teacher}
 
 
-def _with_whole_paths(settings: SearchSettings) -> SearchSettings:
+def _with_whole_paths(settings: Job) -> Job:
     def whole(path: str) -> str:
         return path if is_uri(path) else str(Path(path).expanduser().absolute())
 
+    if isinstance(settings, SearchSettings) and is_space_file(settings.space):
+        settings = replace(settings, space=whole(settings.space))
     return replace(
         settings,
         data=whole(settings.data),
-        space=whole(settings.space) if is_space_file(settings.space) else settings.space,
         architecture_file=settings.architecture_file and whole(settings.architecture_file),
         impulse_responses=settings.impulse_responses and whole(settings.impulse_responses),
         cache=settings.cache and whole(settings.cache),

@@ -20,6 +20,7 @@ from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.front import non_dominated_rank
 from search.config.errors import ConfigError
+from search.config.settings import SearchSettings
 from search.config.trial_config import ARCHITECTURE, TrialConfig
 from search.optimizer.acquisition import Acquisition
 from search.optimizer.trial_store import TrialStore
@@ -102,7 +103,7 @@ class CandidateGenerator:
 
     def _enqueue_starts(self, trials: Sequence[FrozenTrial], num_clips: int) -> None:
         """Have every architecture's published settings asked for first, those that are not in the record yet."""
-        if self.plan.settings.train:
+        if not isinstance(self.plan.settings, SearchSettings):
             self._enqueue_seeds(trials)
             return
         asked = [
@@ -203,7 +204,7 @@ class CandidateGenerator:
 
         As many are wanted as fit, and of each no more than `PATIENCE` points are tried.
         """
-        wanted = 0 if self.plan.settings.train else self.plan.settings.sobol
+        wanted = self.plan.settings.sobol
         open_yet = [
             name
             for name in self.plan.branches

@@ -26,7 +26,7 @@ from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
 from search.config.published import read_published
 from search.config.recipes import find_recipe
-from search.config.settings import spelled
+from search.config.settings_file import spelled
 from search.config.trial_config import OWNED, TrialConfig, field_types
 from search.space.plan import Plan
 from search.space.pricing import FeasibilitySurvey, price

@@ -16,7 +16,8 @@ from objectives.goals import first_cost
 from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
 from search.config.recipes import find_recipe, values_held
-from search.config.settings import SearchSettings, is_space_file
+from search.config.settings import ConfirmSettings, Job, SearchSettings, TrainSettings
+from search.config.settings_file import is_space_file
 from search.config.trial_config import ARCHITECTURE, OWNED, TrialConfig, Value, field_types
 from search.space.pricing import MAX_ENUMERATED, NUM_DRAWN, FeasibilitySurvey, num_to_price, survey
 from search.space.ranges import EmptySpaceError, draw, largest, narrow, take
@@ -47,7 +48,7 @@ class Plan:
         budget: The limits.
     """
 
-    settings: SearchSettings
+    settings: Job
     branches: Mapping[str, Subspace]
     budget: Budget
 
@@ -83,6 +84,7 @@ class Plan:
 
     def trainings(self) -> list[dict[str, Any]]:
         """Return the values of every trial where nothing is searched, in order."""
+        assert not isinstance(self.settings, SearchSettings)
         return [self.named(branch, values) for branch, values in trainings(self.settings, self.branches)]
 
     def starts(
@@ -126,7 +128,13 @@ class Plan:
         """
         settings, cost = self.settings, first_cost(self.settings.objectives)
         is_few = 2 * len(self.branches) > SMALL_TRIALS * settings.trials
-        if settings.mode != "front" or settings.train or is_few or cost is None or cost == LATENCY:
+        if (
+            settings.mode != "front"
+            or not isinstance(settings, SearchSettings)
+            or is_few
+            or cost is None
+            or cost == LATENCY
+        ):
             return {}
         found = {}
         for name, (wanted, start) in starts.items():
@@ -218,14 +226,14 @@ def why_nothing_fits(plan: Plan, surveys: Mapping[str, FeasibilitySurvey]) -> st
     )
 
 
-def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
+def make_plan(settings: Job, num_classes: int) -> Plan:
     """Work out what the settings mean for data of `num_classes` scenes.
 
     Raises:
         EmptySpaceError: No range is left.
         UserError: An unknown space, an unknown config key, a range outside the space's; each with its name.
     """
-    if settings.members:
+    if isinstance(settings, ConfirmSettings):
         return Plan(settings, repeat_subspaces(settings, num_classes), BUDGETS[UNLIMITED])
     space = find_space(settings.space)
     _require_responses(settings, space)
@@ -246,7 +254,7 @@ def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
     branches = {}
     for name in architectures:
         fixed = common | {field: held[key] for key, (owner, field) in values.items() if owner in ("", name)}
-        ranges = _seed_range(settings) if settings.train else _ranges(space, name, fixed)
+        ranges = _seed_range(settings) if isinstance(settings, TrainSettings) else _ranges(space, name, fixed)
         for key, (owner, field) in bounds.items():
             if owner not in ("", name):
                 continue
@@ -262,14 +270,14 @@ def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
             f"the space {settings.space} is empty: `set` holds every one of its ranges at one value; leave one free"
         )
     _require_teacher(settings, branches)
-    return Plan(settings, branches, BUDGETS[UNLIMITED] if settings.train else settings.limits())
+    return Plan(settings, branches, BUDGETS[UNLIMITED] if isinstance(settings, TrainSettings) else settings.limits())
 
 
-def _seed_range(settings: SearchSettings) -> dict[str, BaseDistribution]:
+def _seed_range(settings: TrainSettings) -> dict[str, BaseDistribution]:
     return {SEED: IntDistribution(settings.seeds[0], settings.seeds[-1])}
 
 
-def _require_responses(settings: SearchSettings, space: Space) -> None:
+def _require_responses(settings: Job, space: Space) -> None:
     """Refuse training methods that are searched and need impulse responses, of which there is no folder.
 
     Raises:
@@ -283,7 +291,7 @@ def _require_responses(settings: SearchSettings, space: Space) -> None:
         )
 
 
-def _require_teacher(settings: SearchSettings, branches: Mapping[str, Subspace]) -> None:
+def _require_teacher(settings: Job, branches: Mapping[str, Subspace]) -> None:
     """Refuse distillation without a teacher, and a teacher from whom nobody learns.
 
     Raises:

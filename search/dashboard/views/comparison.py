@@ -8,6 +8,7 @@ import dash
 import pandas as pd
 from dash import html
 
+from search.config.settings import SearchSettings, confirmed_by
 from search.dashboard.address import COMPARISON, Address, link
 from search.dashboard.data import frames
 from search.dashboard.elements import aria, graph, section, table
@@ -36,7 +37,7 @@ def compared(shown: Shown) -> list[Shown]:
     asked = [name for name in shown.address.names if studies.folder(name)]
     each = [shown.shared.show(Address("front", name), shown.theme) for name in asked or studies.folders()]
     can = [one for one in each if one.reading is not None and not one.reading.problem]
-    return [one for one in can if asked or one.settings.confirms is None][:MAX_STUDIES]
+    return [one for one in can if asked or confirmed_by(one.settings) is None][:MAX_STUDIES]
 
 
 def parts(shown: Shown) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def _table(each: list[Shown]) -> Any:
                 f"{int(one.study.table['on_front'].sum()):,}",
                 home.best_text(one, one.study),
                 duration_text(progress.elapsed_s),
-                "none: a training" if one.settings.train else one.settings.budget,
+                one.settings.budget if isinstance(one.settings, SearchSettings) else "none: a training",
             ]
         )
     return table(head, lines, "Studies", texts=("study", "best", "budget"), empty="No study can be compared yet.")

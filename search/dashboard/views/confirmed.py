@@ -6,6 +6,7 @@ from typing import Any
 from dash import html
 
 from objectives.goals import GOALS
+from search.config.settings import confirmed_by
 from search.dashboard.address import path_of
 from search.dashboard.elements import facts, table
 from search.dashboard.shared import Shown
@@ -42,7 +43,7 @@ def told(report: Mapping[str, Any]) -> str:
 def of_trial(shown: Shown, number: int) -> list[Any]:
     """Return what was found of one trial; nothing where it was not trained again."""
     report = shown.confirmation
-    if report is None or shown.settings.confirms is not None:
+    if report is None or confirmed_by(shown.settings) is not None:
         return []
     member = next((each for each in report["members"] if each[TRIAL] == number and each["seeds"]), None)
     if member is None:
@@ -59,7 +60,7 @@ def of_trial(shown: Shown, number: int) -> list[Any]:
 
 def note(shown: Shown) -> list[Any]:
     """Describe of a training that it confirms a front, and where that is."""
-    search = shown.settings.confirms
+    search = confirmed_by(shown.settings)
     if search is None:
         return []
     name = html.A(search, href=path_of(search, "front")) if search in shown.shared.studies.folders() else search

@@ -8,6 +8,7 @@ import dash
 from dash import html
 
 from search.config.errors import UserError
+from search.config.settings import SearchSettings
 from search.dashboard.elements import aria, code, graph, section, table
 from search.dashboard.figures import catalogue as figures
 from search.dashboard.shared import Choices, Shared, Shown
@@ -32,7 +33,7 @@ def layout(shown: Shown, _: Mapping[str, Any]) -> list[Any]:
     """Draw what fits, the costs and the reach of each field."""
     folder = shown.study.folder
     path = folder.path / SPACE
-    if shown.settings.train:
+    if not isinstance(shown.settings, SearchSettings):
         return [html.P("A training has no space: what it trains was asked for.", className="empty")]
     try:
         surveys, report = read_space(path)
