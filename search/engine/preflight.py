@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,15 @@ from search.engine.progress import counting
 from search.engine.resources import share_machine
 from search.engine.run import open_material, read_clips
 from search.space.custom_architecture import use_architecture_file
-from search.space.plan import Plan, make_plan
+from search.space.priced_space import PricedSpace, price_space
 from search.space.pricing import FeasibilitySurvey
+from search.space.search_space import make_search_space
 from search.space.survey_report import make_report
 from training.allocator import keep_freed_memory
-from training.execution import PLAIN, Execution
+from training.compute_mode import DEFAULT_MODE, ComputeMode
+from training.dataset import SceneDataset
 from training.loop import TrainingRun, default_device
-from training.material import Material
-from training.speed import TimedRun, fastest, time_ways
+from training.throughput import ThroughputRun, fastest, time_modes
 
 MAX_ENUMERATED = 1_000_000  # networks of one architecture that are all priced
 NUM_DRAWN = 20_000
@@ -35,14 +36,13 @@ TIMED_CLIPS = 64  # of the evaluation
 
 
 def measure_time(
-    plan: Plan, surveys: Mapping[str, FeasibilitySurvey], scenes: Scenes, *, workers: int, threads: int,
+    space: PricedSpace, scenes: Scenes, *, workers: int, threads: int,
     progress: Callable[[int, int], None], passes: float = 1.0,
 ) -> dict[str, Any]:  # fmt: skip
     """Time a few steps of a few networks that fit, and say how long the trials will take if none stops early.
 
     Args:
-        plan: Of the search.
-        surveys: Of its branches, of which some networks fit.
+        space: Of the search; something in it fits.
         scenes: The data.
         workers: Trials side by side.
         threads: Of each.
@@ -55,36 +55,37 @@ def measure_time(
     Raises:
         DataError: The data cannot be read, or cannot serve the recipe.
     """
-    starts = plan.starts(surveys, len(scenes.train))
     keep_freed_memory()
     timed = [
-        (name, plan.config(plan.named(plan.branches[name], {**starts[name][1], **values})))
-        for name in plan.branches
-        for values in _typical(surveys[name])
+        (name, space.subspaces[name].config({**space.published[name].values, **values}))
+        for name in space.subspaces
+        for values in _typical(space.surveys[name])
     ]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    materials: dict[str, Material] = {}
+    datasets: dict[str, SceneDataset] = {}
     seconds: dict[str, list[float]] = {}
-    executions: dict[str, Execution] = {}
+    executions: dict[str, ComputeMode] = {}
     try:
         for number, (name, config) in enumerate(timed):
             progress(number, len(timed))
-            if config.front_end not in materials:
-                materials[config.front_end] = open_material(plan.settings, scenes, config.front_end)
-            material = materials[config.front_end]
-            if name not in executions and plan.settings.fast:
-                ways = time_ways(config.build, config.recipe, material, default_device())
+            if config.front_end not in datasets:
+                datasets[config.front_end] = open_material(space.settings, scenes, config.front_end)
+            dataset = datasets[config.front_end]
+            if name not in executions and space.settings.fast:
+                ways = time_modes(config.build, config.recipe, dataset, default_device())
                 executions[name], _ = fastest(ways)
-            seconds.setdefault(name, []).append(passes * _trial_seconds(config, material, executions.get(name, PLAIN)))
+            seconds.setdefault(name, []).append(
+                passes * _trial_seconds(config, dataset, executions.get(name, DEFAULT_MODE))
+            )
     finally:
         torch.set_num_threads(before)
     progress(len(timed), len(timed))
     by_architecture = {name: float(np.mean(each)) for name, each in seconds.items()}
-    trials, mean = plan.settings.trials, float(np.mean(list(by_architecture.values())))
+    trials, mean = space.settings.trials, float(np.mean(list(by_architecture.values())))
     return {
         "trials": trials,
-        "epochs": plan.settings.epochs,
+        "epochs": space.settings.epochs,
         "workers": workers,
         "trial_s": by_architecture,
         "total_s": math.ceil(trials / workers) * mean,
@@ -96,8 +97,8 @@ def measure_time(
 
 def _typical(found: FeasibilitySurvey) -> Sequence[dict[str, Any]]:
     """Return a cheap and a dear network of those that fit."""
-    names = list(found.branch.cost_ranges)
-    priced = found.branch.pricer(names, "fp16")
+    names = list(found.subspace.cost_ranges)
+    priced = found.subspace.pricer(names, "fp16")
     rng = np.random.default_rng(0)
     chosen = rng.choice(len(found.fitting), min(len(found.fitting), MAX_SORTED), replace=False)
     some = [found.fitting[index] for index in chosen]
@@ -105,13 +106,13 @@ def _typical(found: FeasibilitySurvey) -> Sequence[dict[str, Any]]:
     return [dict(zip(names, some[int(at * (len(some) - 1))], strict=True)) for at in TIMED_PLACES]
 
 
-def _trial_seconds(config: TrialConfig, material: Material, execution: Execution) -> float:
+def _trial_seconds(config: TrialConfig, dataset: SceneDataset, execution: ComputeMode) -> float:
     """Time training and evaluation of a few clips, and reckon from them to a whole trial."""
-    device, scenes = default_device(), material.scenes
-    timed = TimedRun(TrainingRun(config.build, config.recipe, material, device, execution))
+    device, scenes = default_device(), dataset.scenes
+    timed = ThroughputRun(TrainingRun(config.build, config.recipe, dataset, device, execution))
     clips_per_s = timed.time(0.0, least=2).clips_per_s
     network = timed.run.network.eval()
-    x = material.spectrograms(scenes.evaluate[:TIMED_CLIPS], device)
+    x = dataset.spectrograms(scenes.evaluate[:TIMED_CLIPS], device)
     started = time.perf_counter()
     with torch.inference_mode():
         float(network(x).sum())
@@ -131,15 +132,16 @@ def look_ahead(settings: SearchSettings, console: Console) -> tuple[dict[str, Fe
     with_splits = settings.data and settings.fidelity == "split"
     splits = nested_splits(Path(settings.data), settings.split) if with_splits else (settings.split,)
     scenes = read_clips(settings, splits[-1]) if settings.data else None
-    plan = make_plan(settings, len(scenes.classes) if scenes else DEFAULT_CLASSES)
+    space = make_search_space(settings, len(scenes.classes) if scenes else DEFAULT_CLASSES)
+    num_clips = len(scenes.train) if scenes else None
     use = share_machine(settings.workers)
     with counting("pricing networks", console) as progress:
-        surveys = plan.survey(max_enumerated=MAX_ENUMERATED, num_drawn=NUM_DRAWN, progress=progress)
-    report = make_report(plan, surveys)
+        priced = price_space(space, num_clips, max_enumerated=MAX_ENUMERATED, num_drawn=NUM_DRAWN, progress=progress)
+    report = make_report(priced)
     if scenes is not None and not report["nothing_fits"]:
         with counting("timing networks", console) as progress:
             report["time"] = measure_time(
-                plan.fitting(surveys), surveys, scenes, workers=use.workers, threads=use.cores,
+                priced, scenes, workers=use.workers, threads=use.cores,
                 passes=sum(map(int, splits)) / int(splits[-1]) if with_splits else 1.0, progress=progress,
             )  # fmt: skip
-    return surveys, report
+    return dict(priced.surveys), report

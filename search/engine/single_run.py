@@ -7,7 +7,7 @@ from typing import Any
 
 from models import ARCHITECTURES
 from search.artifact.reading import read_config
-from search.config.errors import ConfigError, UserError
+from search.config.errors import UserError
 from search.config.published import read_published
 from search.config.recipes import HELD, find_recipe, recipe_of
 from search.config.settings import TrainSettings
@@ -15,8 +15,8 @@ from search.config.settings_file import make_settings, read_mapping, spelled
 from search.config.trial_config import GIVEN, OWNED, TrialConfig, field_types
 from search.config.user_file import file_digest
 from search.space.custom_architecture import use_architecture_file
-from search.space.plan import WITHOUT_RESPONSES
 from search.space.pricing import find_trial, price, require_prunable
+from search.space.search_space import WITHOUT_RESPONSES
 from search.study.selection import best_trial
 from search.study.study import CONFIG, FILES, REJECTED, StudyError, find_study
 from training.recipe import Recipe
@@ -72,7 +72,7 @@ def from_file(path: Path) -> Found:
         return Found(
             TrialConfig.from_dict({name: spelled(each) if name in numbers else each for name, each in record.items()})
         )
-    except ConfigError as error:
+    except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 

@@ -88,24 +88,24 @@ def repeat_subspaces(settings: ConfirmSettings, num_classes: int) -> dict[str, S
     found: dict[str, Subspace] = {}
     for name, members in by_architecture.items():
         ranges = {f"{name}.{MEMBER}": CategoricalDistribution(list(members)), SEED: seeds}
-        branch = RepeatSubspace(name, ranges, {}, members)
-        costliest = branch.config({})
+        subspace = RepeatSubspace(name, ranges, {}, members)
+        costliest = subspace.config({})
         free = {"architecture", SEED, *heard_sizes(type(costliest.network), costliest.front_end)}
         fixed = {field: value for field, value in costliest.to_dict().items() if field not in free}
-        found[name] = replace(branch, fixed=fixed)
+        found[name] = replace(subspace, fixed=fixed)
     return found
 
 
 def trainings(
-    settings: TrainSettings | ConfirmSettings, branches: Mapping[str, Subspace]
+    settings: TrainSettings | ConfirmSettings, subspaces: Mapping[str, Subspace]
 ) -> list[tuple[Subspace, dict[str, Any]]]:
     """Return the values of every training, of the first seed first: so each member is soon trained once."""
     if isinstance(settings, TrainSettings):
-        return [(branch, {SEED: seed}) for branch in branches.values() for seed in settings.seeds]
+        return [(subspace, {SEED: seed}) for subspace in subspaces.values() for seed in settings.seeds]
     found: list[tuple[Subspace, dict[str, Any]]] = []
     for seed in settings.seeds:
         for member in settings.members:
-            branch = branches[member[CONFIG]["architecture"]]
-            assert isinstance(branch, RepeatSubspace)
-            found.append((branch, {branch.member: member[TRIAL], SEED: seed}))
+            subspace = subspaces[member[CONFIG]["architecture"]]
+            assert isinstance(subspace, RepeatSubspace)
+            found.append((subspace, {subspace.member: member[TRIAL], SEED: seed}))
     return found
