@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from search.config.errors import UserError
 from search.config.user_file import file_digest
 
 FORMAT = 2
@@ -26,7 +27,7 @@ NEVER_PICKLES = (".safetensors", ".onnx")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-class ExportError(ValueError):
+class ExportError(UserError):
     """A folder that is no export, or cannot become one; says which and why."""
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from objectives.goals import GOALS
+from search.config.errors import UserError
 from search.dashboard.address import Address
 from search.dashboard.data import frames
 from search.dashboard.data.studies import Studies
@@ -40,7 +41,7 @@ from search.space.price_table import SPACE, read_space
 from search.study.confirm import confirm_lines
 from search.study.study import StudyError, StudyFolder
 from search.study.table import front_table
-from training.whole_file import write_whole
+from training.atomic_file import write_atomic
 
 MAX_CURVES = 8  # networks of the front whose curves can be told apart
 MAX_REASON = 100  # characters
@@ -64,7 +65,7 @@ def write_snapshot(path: Path, folder: StudyFolder) -> None:
         raise StudyError(context.study.problem)
     require_room(path)
     written = page_html(folder.name, "\n".join(_sections(context)), STYLE)
-    write_whole(path, written.encode())
+    write_atomic(path, written.encode())
 
 
 def _sections(context: RequestContext) -> Iterable[str]:
@@ -124,7 +125,7 @@ def _spread(count: int, most: int) -> list[int]:
 def _space(context: RequestContext) -> Iterable[str]:
     try:
         surveys, report = read_space(context.study.folder.path / SPACE)
-    except ValueError:
+    except UserError:
         return
     told = (
         f'<span><i style="color:{colour}" aria-hidden="true">{sign}</i> {html.escape(what)}</span>'

@@ -1,7 +1,6 @@
 """Runs a search: checks what was asked for, starts Ray, trains, and leaves a study that others can go on with."""
 
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +25,7 @@ from search.config.user_file import file_digest
 from search.engine.checkpoints import is_uri, study_checkpoints
 from search.engine.progress import counting, make_display
 from search.engine.ray_cluster import Node, cluster, nodes, require_listening
+from search.engine.ray_private import set_tune_environment
 from search.engine.ray_tune import (
     Interruption,
     RungScheduler,
@@ -62,8 +62,8 @@ from search.study.study import (
     StudyError,
     StudyFolder,
 )
-from training.batches import require_material
-from training.material import Material, load_material
+from training.dataset import SceneDataset, load_dataset
+from training.pipeline import require_compatible
 from training.recipe import Recipe
 
 
@@ -81,7 +81,7 @@ def prepare(settings: SearchSettings, console: Console, address: str | None = No
     """Check the settings against the code and the data, price the space, and decode the sound.
 
     Raises:
-        ValueError: Anything the user can mend; nothing has been written to the study by then.
+        UserError: Anything the user can mend; nothing has been written to the study by then.
     """
     if address is None:
         share_machine(settings.workers)  # refuses more trials than cores
@@ -100,14 +100,14 @@ def prepare(settings: SearchSettings, console: Console, address: str | None = No
         for name, (_, start) in plan.starts(surveys, len(scenes.train)).items()
     ]
     with counting("decoding the sound, once", console) as progress:
-        materials = {name: _open_sound(settings, scenes, name, progress) for name in plan.front_ends}
+        datasets = {name: _open_sound(settings, scenes, name, progress) for name in plan.front_ends}
     with counting("asking the teacher, once", console) as progress:
         logits = answers(settings.teacher, scenes, settings.cache, progress)
     for start in starts:
-        require_material(taught(materials[start.front_end], logits), start.recipe)
+        require_compatible(taught(datasets[start.front_end], logits), start.recipe)
     for branch in plan.branches.values():
         for name, recipe in branch.to_serve():
-            require_material(taught(materials[name], logits), recipe)
+            require_compatible(taught(datasets[name], logits), recipe)
     kind = "validation" if settings.validation else "evaluation"
     console.print(
         f"data: {len(scenes.train):,} training and {len(scenes.evaluate):,} {kind} clips of {len(scenes.classes)} "
@@ -180,23 +180,23 @@ def member_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def open_material(settings: SearchSettings, scenes: Scenes, front_end: str) -> Material:
+def open_material(settings: SearchSettings, scenes: Scenes, front_end: str) -> SceneDataset:
     """Open what a search's trials hear through a front end.
 
     Raises:
         DataError: Sound or impulse responses cannot be read, or the teacher tells other scenes apart.
         ExportError: The teacher is no export that can be run.
     """
-    material = _open_sound(settings, scenes, front_end, None)
-    return taught(material, answers(settings.teacher, scenes, settings.cache))
+    dataset = _open_sound(settings, scenes, front_end, None)
+    return taught(dataset, answers(settings.teacher, scenes, settings.cache))
 
 
 def _open_sound(
     settings: SearchSettings, scenes: Scenes, front_end: str, progress: Callable[[int, int], None] | None
-) -> Material:
+) -> SceneDataset:
     responses = None if settings.impulse_responses is None else Path(settings.impulse_responses)
     cache = None if settings.cache is None else Path(settings.cache)
-    return load_material(scenes, FRONT_ENDS[front_end], responses, cache, progress)
+    return load_dataset(scenes, FRONT_ENDS[front_end], responses, cache, progress)
 
 
 def limits_text(budget: Budget) -> str:
@@ -216,7 +216,7 @@ def start_search(
         address: Of a Ray cluster to run on, or "auto"; None: a Ray of this machine's own.
 
     Raises:
-        ValueError: What was asked for cannot be done; says why.
+        UserError: What was asked for cannot be done; says why.
         SearchFailedError: Every trial failed.
     """
     settings = _with_whole_paths(settings)
@@ -253,7 +253,7 @@ def resume_search(
         workers: Trials side by side, this time; None: as the study has it.
 
     Raises:
-        ValueError: The study, or the data it was started on, cannot be used any more.
+        UserError: The study, or the data it was started on, cannot be used any more.
         SearchFailedError: Every trial failed.
     """
     with folder.lock() as require_held:
@@ -402,12 +402,7 @@ def make_tuner(
         interruption: That Ctrl-C is seen by.
         actor: What trains a job.
     """
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the study is the record
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is a crash that was asked for: `resume` mends both
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with verbose=0: Ray itself prints nothing
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(searcher.use.workers)  # left alone, Ray starts one process at a time
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000000"
-    os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
+    set_tune_environment(searcher.use.workers)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what breaks is told in a sentence
     watch = Watchdog(searcher.ledger.plan.settings.stall_s)
     return tune.Tuner(

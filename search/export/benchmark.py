@@ -19,6 +19,7 @@ import torch
 from search.artifact.certificate import ExportError
 from search.artifact.inference import WINDOW_S, Listener
 from search.artifact.opening import open_export
+from search.config.errors import USER_ERRORS
 from search.config.subprocess import environment, module_command
 from search.space.custom_architecture import use_architecture_file
 from training.latency import time_calls, using_threads
@@ -79,8 +80,8 @@ def bench_here(path: Path) -> dict[str, Any]:
         sound = 0.1 * torch.randn(1, round(WINDOW_S * front_end.rate_hz), generator=generator)
         parts: dict[str, Callable[[], object]] = {}
         if not export.is_pipeline:
-            heard = export.hearing.spectrograms(listener.front_end, sound, None)
-            parts["front_end"] = lambda: export.hearing.spectrograms(listener.front_end, sound, None)
+            heard = export.preprocessing.spectrograms(listener.front_end, sound, None)
+            parts["front_end"] = lambda: export.preprocessing.spectrograms(listener.front_end, sound, None)
             parts["network"] = lambda: export.network(heard)
         parts["together"] = lambda: listener.probabilities(sound)
         latency = {name: _quantiles(time_calls(call, CALLS, MAX_S)) for name, call in parts.items()}
@@ -119,7 +120,7 @@ def main() -> None:
         if own:
             use_architecture_file(own[0], check=False)
         print(json.dumps(bench_here(path)))  # noqa: T201 - to the process that asks
-    except (ValueError, OSError) as error:
+    except (*USER_ERRORS, OSError) as error:
         sys.exit(str(error))
 
 

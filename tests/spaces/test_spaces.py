@@ -12,6 +12,7 @@ from models.isotropic import IsotropicConfig, count
 from search.config.settings import SearchSettings
 from search.space.plan import make_plan
 from search.space.space_file import broken_promises
+from search.study.optuna_private import contains
 from spaces import METHODS, NETWORKS, SPACES, TRAINING
 from training.recipe import Recipe
 
@@ -46,7 +47,7 @@ def space(request):
 
 
 def lies_in(value, distribution):
-    return distribution._contains(distribution.to_internal_repr(value))
+    return contains(distribution, value)
 
 
 def asked(ranges, number):

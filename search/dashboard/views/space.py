@@ -6,6 +6,7 @@ from typing import Any
 
 from dash import html
 
+from search.config.errors import UserError
 from search.dashboard.figures.search_progress import space_figures, space_legend
 from search.dashboard.state import RequestContext
 from search.dashboard.widgets import aria, code, graph, section, table
@@ -23,7 +24,7 @@ def layout(context: RequestContext, _: Mapping[str, Any]) -> list[Any]:
         return [html.P("A training has no space: what it trains was asked for.", className="empty")]
     try:
         surveys, report = read_space(path)
-    except ValueError as error:
+    except UserError as error:
         why = str(error) if path.exists() else "This study keeps no priced networks: an older search made it"
         return [
             html.P(f"{why}. The page that shows its space is written by", className="empty"),

@@ -21,6 +21,7 @@ from search.dashboard.data.database import SCHEMA
 from search.dashboard.data.studies import Studies, list_studies
 from search.dashboard.data.study_reader import StudyReader
 from search.dashboard.data.trial_record import read_trial
+from search.study.optuna_private import set_state, set_user_attribute, trial_id
 from search.study.study import (
     ATTEMPTS,
     CONFIG,
@@ -116,13 +117,9 @@ class Growing:
     def __init__(self, folder):
         self.folder, self.study, self.random = folder, folder.open(), random.Random(0)
 
-    @property
-    def storage(self):
-        return self.study._storage
-
     def running(self):
         trials = self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
-        return self.random.choice(trials)._trial_id if trials else self.ask()
+        return trial_id(self.random.choice(trials)) if trials else self.ask()
 
     def ask(self):
         known = {COST: cost(self.random.randrange(10**5, 10**8)), CONFIG: {"width": 32, "epochs": 3}}
@@ -131,7 +128,7 @@ class Growing:
             asked = self.study.ask(RANGES)
             for name, value in known.items():
                 asked.set_user_attr(name, value)
-        return asked._trial_id
+        return trial_id(asked)
 
     def enqueue(self):
         self.study.enqueue_trial({"learning_rate": 0.01})
@@ -148,24 +145,26 @@ class Growing:
         )  # fmt: skip
 
     def train(self):
-        number = self.running()
-        epochs = sum(name.startswith(EPOCH) for name in self.storage.get_trial(number).user_attrs) + 1
-        self.storage.set_trial_user_attr(number, f"{EPOCH}{epochs}", epoch(epochs, self.random.random()))
+        running = self.running()
+        trials = self.study.get_trials(deepcopy=False)
+        attributes = next(each.user_attrs for each in trials if trial_id(each) == running)
+        epochs = sum(name.startswith(EPOCH) for name in attributes) + 1
+        set_user_attribute(self.study, running, f"{EPOCH}{epochs}", epoch(epochs, self.random.random()))
 
     def pause(self):
-        self.storage.set_trial_user_attr(self.running(), "paused", self.random.randrange(3))
+        set_user_attribute(self.study, self.running(), "paused", self.random.randrange(3))
 
     def complete(self):
         self.train()
-        self.storage.set_trial_state_values(self.running(), TrialState.COMPLETE, [0.5, 10.0])
+        set_state(self.study, self.running(), TrialState.COMPLETE, [0.5, 10.0])
 
     def fail(self):
         number = self.running()
-        self.storage.set_trial_user_attr(number, FAILURE, "no reason")
-        self.storage.set_trial_state_values(number, TrialState.FAIL)
+        set_user_attribute(self.study, number, FAILURE, "no reason")
+        set_state(self.study, number, TrialState.FAIL)
 
     def go_on(self):
-        self.storage.set_trial_user_attr(self.running(), "continues", 0)
+        set_user_attribute(self.study, self.running(), "continues", 0)
 
     def note(self):
         self.study.set_user_attr(HISTORY, [{"at": str(self.random.random())}])

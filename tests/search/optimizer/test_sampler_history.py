@@ -8,8 +8,10 @@ from optuna.trial import TrialState, create_trial
 from objectives.budget import parse_budget
 from objectives.cost import Cost
 from search.config.trial_config import ARCHITECTURE
-from search.optimizer.sampler_history import CONSTRAINT, SamplerHistory
+from search.optimizer.sampler_history import SamplerHistory
 from search.optimizer.trial_store import TrialStore, widest
+from search.space.ranges import take
+from search.study.optuna_private import CONSTRAINT_PREFIX
 from search.study.study import StudyError
 from spaces import Space
 
@@ -32,7 +34,7 @@ def add(study, params, macs=1_000_000, state=TrialState.COMPLETE, values=(0.5, 1
             state=state, values=list(values) if state == TrialState.COMPLETE else None, params=params,
             distributions={name: WIDEST[name] for name in params},
             user_attrs={"cost": cost.to_dict(), **attributes},
-            system_attrs={f"{CONSTRAINT}{name}": value for name, value in budget.excess(cost).items()},
+            system_attrs={f"{CONSTRAINT_PREFIX}{name}": value for name, value in budget.excess(cost).items()},
         )
     )  # fmt: skip
     return len(study.trials) - 1
@@ -143,7 +145,7 @@ def test_values_are_recorded_with_the_widest_ranges_that_the_space_has(study):
     record = TrialStore(study, "random", SamplerHistory({"small": narrowed}, parse_budget("none")), WIDEST)
     trial = record.ask(0)
     for name, each in narrowed.items():
-        trial._suggest(name, each)
+        take(trial, name, each)
     record.keep(trial, is_rejected=False)
     assert study.trials[0].distributions == {name: WIDEST[name] for name in narrowed}
     assert study.trials[0].params["small.norm"] == "none"
@@ -151,7 +153,7 @@ def test_values_are_recorded_with_the_widest_ranges_that_the_space_has(study):
     for seed in range(8):
         trial = whole.ask(seed)
         for name, each in SMALL.items():
-            trial._suggest(name, each)
+            take(trial, name, each)
         whole.keep(trial, is_rejected=False)
     assert {each.params["small.norm"] for each in study.trials} == {"batch", "none"}
 
