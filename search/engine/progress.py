@@ -24,7 +24,7 @@ from search.optimizer.successive_halving import Rung
 from search.space.repeats import RepeatSubspace
 from search.space.search_space import SearchSpace
 from search.study.repeats import SEED
-from search.study.study import CONFIG, CONTINUES, num_epochs
+from search.study.study import CONFIG, num_epochs
 
 MAX_FRONT_ROWS = 12
 
@@ -89,15 +89,11 @@ class Clock:
         self.started = time.monotonic()
         trials = [trial for trial in ledger.study.get_trials(deepcopy=False) if CONFIG in trial.user_attrs]
         self._epochs = {trial.number: num_epochs(trial) for trial in trials}
-        for trial in trials:
-            self._epochs.pop(trial.user_attrs.get(CONTINUES, -1), None)  # counted with the one that goes on
         self.share_before = self.share()
 
     def note(self, number: int) -> None:
         """Record that a running trial finished epochs."""
         running = self.ledger.running[number]
-        if running.proposal.continues is not None:
-            self._epochs.pop(running.proposal.continues, None)
         self._epochs[number] = running.epoch
 
     def settle(self, number: int, state: str) -> None:
@@ -244,10 +240,10 @@ class LiveDisplay:
             f"{clock_text(left)} left" if left is not None else "time left: not known yet",
         )
         num_stopped = self.ledger.num_ended - states["complete"] - states["failed"]
-        num_waiting = self.ledger.num_started - self.ledger.num_ended - len(self.ledger.running)
+        num_paused = self.ledger.num_started - self.ledger.num_ended - len(self.ledger.running)
         found = {"complete": states["complete"], "stopped": num_stopped, "failed": states["failed"]}
         counts = [f"{count} {state}" for state, count in found.items() if count]
-        counts += [f"{len(self.ledger.running)} running", *([f"{num_waiting} waiting"] if num_waiting else [])]
+        counts += [f"{len(self.ledger.running)} running", *([f"{num_paused} paused"] if num_paused else [])]
         if settings.train:
             mean = Text(f"{quality_title(self.ledger)} of the seeds so far: {mean_text(self.ledger)}")
             return Group(head, Text(", ".join(counts)), self._running(), mean)
@@ -304,7 +300,7 @@ def quality_text(ledger: TrialScheduler, number: int) -> str:
 
 def ended_text(ledger: TrialScheduler, number: int, state: str) -> str:
     """Describe what became of a trial whose job is over."""
-    if state == "waiting":
+    if state == "paused":
         return "waits for a place on the next level"
     if state == "retried":
         return f"is tried again ({ledger.why_retried(number)})"

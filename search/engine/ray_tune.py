@@ -119,7 +119,6 @@ class StudySearcher(Stateless, Searcher):
             "epochs_before": proposal.level.start,
             "epochs_recorded": len(proposal.curve),
             "latency_ms": proposal.latency_ms,
-            "continues": proposal.continues,
             "checkpoints": self.checkpoints.to_dict(),
             "is_alone": proposal.is_alone,
             "work": float(proposal.cost.macs * _share_of_clips(proposal.level.split)),

@@ -30,7 +30,7 @@ from search.space.ranges import draw
 from search.space.sobol import sobol_points
 from search.space.subspace import Subspace
 from search.study.history import num_before
-from search.study.study import CONFIG, CONTINUES, COST, ORIGIN, REJECTED, STARTS
+from search.study.study import CONFIG, COST, ORIGIN, REJECTED, STARTS
 
 PATIENCE = 10  # rejections in a row; then the last proposal is repaired
 EVEN_SHARE = 0.5  # of the trials whose architecture is drawn with no regard to what was learned
@@ -87,8 +87,7 @@ class CandidateGenerator:
                 self._streak.append(trial.params)
         elif CONFIG in trial.user_attrs:
             self._trained.setdefault(TrialConfig.from_dict(trial.user_attrs[CONFIG]), trial.number)
-            if CONTINUES not in trial.user_attrs:
-                self._streak = []
+            self._streak = []
         self._count_spread(trial.user_attrs)
 
     def _count_spread(self, attributes: Mapping[str, Any]) -> None:

@@ -33,7 +33,7 @@ from search.study.optuna_private import (
     set_user_attribute,
     trial_id,
 )
-from search.study.study import CONTINUES, StudyError
+from search.study.study import StudyError
 from spaces import Space
 
 
@@ -124,22 +124,12 @@ class TrialStore:
         asked = frozen_trial(trial)
         state = TrialState.PRUNED if is_rejected else TrialState.RUNNING
         attributes = {name: value for name, value in asked.system_attrs.items() if name != FIXED_PARAMS}
-        return self._write(asked, state, asked.user_attrs, attributes)
-
-    def copy(self, number: int, attributes: Mapping[str, Any]) -> int:
-        """Write a trial to be run, with the values of another and attributes of its own; give its number."""
-        other = self._view.recorded(number)
-        return self._write(other, TrialState.RUNNING, {CONTINUES: number, **attributes}, other.system_attrs)
-
-    def _write(
-        self, asked: FrozenTrial, state: TrialState, user_attrs: Mapping[str, Any], system_attrs: Mapping[str, Any]
-    ) -> int:
         now = datetime.now()
         whole = FrozenTrial(
             number=self.num_trials, state=state, value=None, datetime_start=now,
             datetime_complete=now if state.is_finished() else None, params=asked.params,
             distributions={name: self._widest.get(name, each) for name, each in asked.distributions.items()},
-            user_attrs=dict(user_attrs), system_attrs=dict(system_attrs), intermediate_values={}, trial_id=-1,
+            user_attrs=dict(asked.user_attrs), system_attrs=attributes, intermediate_values={}, trial_id=-1,
         )  # fmt: skip
         self._ids[self.num_trials], number = create_trial(self._study, whole)
         assert number == self.num_trials, "somebody else writes to the study"

@@ -33,6 +33,7 @@ from search.study.study import (
     LEVELS,
     ORIGIN,
     QUALITY,
+    STOPPED,
     VERSIONS,
     StudyError,
     StudyFolder,
@@ -74,11 +75,11 @@ def every_kind():
     return (
         trial("complete", 5_000_000, 0.2, 0.3, 0.4),
         trial("stopped", 1_000_000, 0.9),
-        trial("waiting", 1_000_000, 0.9),
+        trial("paused", 1_000_000, 0.9),
         trial("running", 1_000_000, 0.9, 0.9),
         trial("rejected", 1_000),
         trial("failed", 1_000_000, 0.9),
-        trial("complete", 1_000_000, 0.2, 0.3, 0.4, continues=1, config={"depth": 3}),
+        trial("complete", 1_000_000, 0.2, 0.3, 0.4, config={"depth": 3}),
         trial("complete", 50_000_000, 0.5, latency_ms=float("nan")),
         trial("stopped", 2_000_000, 0.2),
     )
@@ -89,7 +90,7 @@ def test_a_study_of_every_kind_of_trial_reads_as_its_table(tmp_path, every_kind)
     found = Reader(folder).read()
     assert_as_the_table(found)
     assert set(found.table["state"]) == {
-        "complete", "stopped", "continued", "waiting", "interrupted", "rejected", "failed"
+        "complete", "stopped", "paused", "interrupted", "rejected", "failed"
     }  # fmt: skip
     assert (found.name, found.settings, found.is_locked) == ("s", folder.settings(), False)
 
@@ -163,14 +164,14 @@ class Growing:
         set_user_attribute(self.study, number, FAILURE, "no reason")
         set_state(self.study, number, TrialState.FAIL)
 
-    def go_on(self):
-        set_user_attribute(self.study, self.running(), "continues", 0)
+    def stop(self):
+        set_user_attribute(self.study, self.running(), STOPPED, self.random.choice(["epoch 3", None]))
 
     def note(self):
         self.study.set_user_attr(HISTORY, [{"at": str(self.random.random())}])
 
 
-STEPS = ("ask", "enqueue", "reject", "train", "train", "pause", "complete", "fail", "go_on", "note")
+STEPS = ("ask", "enqueue", "reject", "train", "train", "pause", "complete", "fail", "stop", "note")
 
 
 def grow(folder, reader, steps):
@@ -179,7 +180,7 @@ def grow(folder, reader, steps):
         getattr(growing, name)()
         found = reader.read()
         assert_as_the_table(found)
-        assert found.version not in versions or name in {"pause", "go_on"}  # may write what was there
+        assert found.version not in versions or name in {"pause", "stop"}  # may write what was there
         versions.add(found.version)
         assert reader.read() is found
 
@@ -198,7 +199,7 @@ def test_only_what_is_new_or_was_not_over_is_read_again(tmp_path, every_kind, mo
         read.append(trial.number), kept(trial, *args, **more))[1])  # fmt: skip
     Growing(folder).reject()
     assert_as_the_table(reader.read())
-    assert sorted(read) == [2, 3, 9]  # waiting, running, new
+    assert sorted(read) == [1, 2, 3, 8, 9]  # stopped, paused, running, stopped, new
 
 
 def test_a_search_that_begins_and_ends_changes_what_is_running(tmp_path):
@@ -429,8 +430,8 @@ def test_a_study_in_postgresql_reads_as_its_table(tmp_path, postgres_url, every_
     folder = write_study(tmp_path / "s", *every_kind, storage=postgres_url)
     reader = Reader(folder)
     assert_as_the_table(reader.read())
-    grow(folder, reader, ["ask", "train", "reject", "enqueue", "complete", "go_on", "note"])
-    assert read_trial(folder, 1).state == "continued"
+    grow(folder, reader, ["ask", "train", "reject", "enqueue", "complete", "stop", "note"])
+    assert read_trial(folder, 1).state == "stopped"
     with folder.lock():
         assert reader.read().is_locked
     shutil.move(folder.path, tmp_path / "moved")

@@ -142,7 +142,7 @@ def test_a_trial_that_waits_goes_on_or_breaks_is_told(folder):
         if ledger.running[proposal.number].is_pausing:
             display.ended(proposal.number, ledger.end(proposal.number, told))
     page = text(LiveDisplay(ledger, console).page())
-    assert "2 waiting" in page or "3 waiting" in page
+    assert "2 paused" in page or "3 paused" in page
     lines = console.file.getvalue()
     assert "epoch 3/9: macro accuracy 0.200" in lines
     assert "waits for a place on the next level; 0 of 9 trials done" in lines

@@ -42,7 +42,7 @@ def finish(ledger):
         if job.curve or not ledger.note_epoch(job.number, epochs(1, 3, accuracy)):
             ledger.end(job.number, epochs(4, 9, accuracy))
         else:
-            assert ledger.end(job.number, epochs(3, 3, accuracy)) == "waiting"
+            assert ledger.end(job.number, epochs(3, 3, accuracy)) == "paused"
 
 
 def epochs(first, last, accuracy):
@@ -132,7 +132,7 @@ def test_a_trial_waits_at_a_rung_until_it_is_among_the_best_third_and_then_goes_
     ledger = start(folder)
     first = ledger.propose().number
     assert ledger.note_epoch(first, epochs(1, 3, 0.3))  # of one trial, a third is none
-    assert ledger.end(first, epochs(3, 3, 0.3)) == "waiting"
+    assert ledger.end(first, epochs(3, 3, 0.3)) == "paused"
     for other in (100, 101):
         ledger.halving.note(other, 3, (0.2, 10.0**9))
     again = ledger.propose()
@@ -180,7 +180,7 @@ def test_of_few_trials_the_best_is_trained_to_the_end(folder):
     ledger = start(folder, replace(SETTINGS, trials=1))
     number = ledger.propose().number
     ledger.note_epoch(number, epochs(1, 3, 0.3))
-    assert ledger.end(number, epochs(3, 3, 0.3)) == "waiting"
+    assert ledger.end(number, epochs(3, 3, 0.3)) == "paused"
     assert ledger.propose().number == number
     assert ledger.end(number, epochs(4, 9, 0.4)) == "complete"
     assert ledger.propose() is None
@@ -194,12 +194,12 @@ def test_with_the_split_as_fidelity_each_level_is_a_training_of_its_own(folder):
         assert (job.level.split, job.level.start) == ("5", 0)
         assert ledger.note_epoch(job.number, epochs(1, 1, accuracy)) == ""
         assert ledger.note_epoch(job.number, epochs(2, 2, accuracy))
-        assert ledger.end(job.number, epochs(2, 2, accuracy)) == "waiting"
+        assert ledger.end(job.number, epochs(2, 2, accuracy)) == "paused"
     again = start(folder, settings, ("5", "25", "100"))
     job = again.propose()
     assert (job.level.split, job.level.start, len(job.curve)) == ("25", 2, 2)
     assert again.note_epoch(job.number, epochs(3, 4, 0.5))
-    assert again.end(job.number, epochs(4, 4, 0.5)) == "waiting"
+    assert again.end(job.number, epochs(4, 4, 0.5)) == "paused"
     last = again.propose()
     assert (last.level.split, last.level.start) == ("100", 4)
     assert again.end(last.number, epochs(5, 6, 0.6)) == "complete"
@@ -214,25 +214,29 @@ def test_another_driver_has_those_wait_that_waited(folder):
     assert second.propose().number != number
     third = start(folder)
     assert list(third.waiting) == [number]
-    assert trial_state(third.study.get_trials()[number], is_locked=True) == "waiting"
+    assert trial_state(third.study.get_trials()[number], is_locked=True) == "paused"
 
 
-def test_a_stopped_trial_goes_on_in_a_study_that_grows(folder):
+def test_a_finished_search_leaves_its_stopped_trials_to_a_study_that_grows(folder):
     ledger = start(folder, replace(SETTINGS, trials=4))
     finish(ledger)
     assert ledger.states == {"complete": 2, "stopped": 2}
+    again = start(folder, replace(SETTINGS, trials=4))
+    assert (again.num_left, again.num_ended, again.states, again.reasons) == (0, 4, ledger.states, ledger.reasons)
+    assert again.propose() is None
     grown = start(folder, replace(SETTINGS, trials=9))
     for other in range(1000, 1009):
         grown.halving.note(other, 3, (0.1, 10.0**9))
-    again = grown.propose()
-    assert again.continues in (number for number, reason in ledger.reasons.items() if reason)
-    assert (len(again.curve), again.number) == (3, len(ledger.study.get_trials()) - 1)
-    grown.note_epoch(again.number, epochs(4, 4, 0.3))
+    promoted = grown.propose()
+    assert promoted.number in ledger.reasons
+    assert len(promoted.curve) == 3
+    assert len(ledger.study.get_trials()) == len(grown.study.get_trials())  # the same trial, not another
+    assert trials_table(grown.study).set_index("number")["reason"][promoted.number] == ""
+    grown.note_epoch(promoted.number, epochs(4, 4, 0.3))
     killed = start(folder, replace(SETTINGS, trials=9))
     assert (killed.num_ended, killed.num_started) == (3, 4)
-    retaken = killed.propose()
-    assert (retaken.number, retaken.continues) == (again.number, again.continues)
-    assert killed.end(again.number, epochs(5, 9, 0.5)) == "complete"
+    assert killed.propose().number == promoted.number
+    assert killed.end(promoted.number, epochs(5, 9, 0.5)) == "complete"
     assert killed.num_ended == 4
 
 
@@ -344,7 +348,6 @@ def test_an_epoch_lost_between_actor_and_study_is_found_in_the_checkpoint(folder
     [
         ({}, "rejected"),  # killed between the question and the price
         ({"rejected": {"kind": "over macs", "reason": "over"}}, "rejected"),  # between the reason and the verdict
-        ({"stopped": "epoch 3"}, "stopped"),
         ({"failure": "loss nan"}, "failed"),
     ],
 )
