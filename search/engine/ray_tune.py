@@ -43,7 +43,7 @@ def actor_config(config: TrialConfig, settings: Job, use: ResourceAllocation, sp
         "teacher": list(settings.teacher),
         "threads": use.cores,
         "gpus": use.gpus,
-        "execution": use.execution(config.architecture).to_dict(),
+        "compute_mode": use.compute_mode(config.architecture).to_dict(),
     }
 
 
