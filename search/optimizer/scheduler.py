@@ -16,7 +16,6 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.goals import GOALS, directions, values_of
 from search.config.settings import SearchSettings
@@ -226,7 +225,7 @@ class TrialScheduler:
             self.advisor.forget(number)
             self._tell(number, "failed", str(attributes[FAILURE]))
         elif not self.plan.budget.fits(proposal.cost):
-            reason = f"not trained on: {OverBudgetError(proposal.cost, self.plan.budget)}"
+            reason = f"not trained on: {self.plan.budget.over_budget_message(proposal.cost)}"
             self.record.set(number, STOPPED, reason)
             self._tell(number, "stopped", reason)
         elif attributes.get(PAUSED) == len(proposal.curve):

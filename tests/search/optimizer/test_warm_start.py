@@ -107,7 +107,7 @@ def test_a_start_that_fits_is_taken_as_it_is(plan, surveys):
 def test_a_start_is_moved_into_the_ranges_and_the_budget_and_that_is_told(plan, surveys):
     config = {"architecture": "isotropic", "width": 5_000, "drop_f": 0.2}
     fitted = fit_start(Start("here", config), plan, surveys["isotropic"])
-    plan.budget.require(price(plan.branches["isotropic"].config(fitted.values), plan.settings.precision))
+    assert plan.budget.fits(price(plan.branches["isotropic"].config(fitted.values), plan.settings.precision))
     width = fitted.values["isotropic.width"]
     assert fitted.changes == [f"width 5000 -> {width}", "held here: drop_f"]
 

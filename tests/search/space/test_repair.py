@@ -148,11 +148,11 @@ def test_what_random_draws_miss_is_found_from_the_nearest_of_them():
     found = plan.survey(num_drawn=100, max_enumerated=0)["cp_mobile"]
     priced = branch.pricer(list(branch.cost_ranges), "fp16")
     assert len(found.fitting) == 1
-    plan.budget.require(priced(found.fitting[0]))
+    assert plan.budget.fits(priced(found.fitting[0]))
     assert plan.fitting({"cp_mobile": found}).branches == plan.branches
     wanted, start = plan.starts({"cp_mobile": found}, 960)["cp_mobile"]
     assert wanted != start
-    plan.budget.require(priced([start[name] for name in branch.cost_ranges]))
+    assert plan.budget.fits(priced([start[name] for name in branch.cost_ranges]))
 
 
 def test_where_nothing_fits_the_descent_comes_as_close_as_there_is():
