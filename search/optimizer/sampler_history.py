@@ -14,7 +14,7 @@ from objectives.budget import Budget
 from objectives.cost import Cost
 from search.config.trial_config import ARCHITECTURE
 from search.study.optuna_private import CONSTRAINT_PREFIX, FIXED_PARAMS, contains
-from search.study.study import CONFIG, CONTINUES, COST, REJECTED
+from search.study.study import CONFIG, COST, REJECTED
 
 GENERATION = "generation"  # of a genetic sampler
 INVALID = "invalid"  # the constraint that what builds no network breaks
@@ -47,9 +47,6 @@ class SamplerHistory:
     def add(self, trial: FrozenTrial) -> None:
         """Record a trial, or what became of it."""
         self._recorded[trial.number] = trial
-        continued = trial.user_attrs.get(CONTINUES)
-        if continued is not None:
-            self._forget(continued)
         self._look(trial.number)
 
     def recorded(self, number: int) -> FrozenTrial:
@@ -86,10 +83,6 @@ class SamplerHistory:
             name = next((key.partition(".")[0] for key in names if "." in key), next(iter(self.ranges)))
         return str(name) if name in self.ranges else ""
 
-    def _forget(self, number: int) -> None:
-        for trials in self._trials.values():
-            trials.pop(number, None)
-
     def _look(self, number: int) -> None:
         trial = self._recorded[number]
         architecture = self.architecture(trial)
@@ -120,7 +113,7 @@ class SamplerHistory:
         state, values = trial.state, trial.values if trial.state == TrialState.COMPLETE else None
         if trial.number in self._shown:
             state, values = TrialState.COMPLETE, list(self._shown[trial.number])
-        if state == TrialState.FAIL or (is_over and state == TrialState.COMPLETE):
+        if state == TrialState.FAIL or is_over:
             state, values = TrialState.PRUNED, None  # to be learned from, but not as a good one
         if values is not None and self.seen is not None:
             values = [values[place] for place in self.seen]

@@ -23,7 +23,7 @@ from objectives.goals import GOALS
 from search.config.trial_config import ARCHITECTURE
 from search.optimizer.sampler import make_sampler
 from search.optimizer.sampler_history import SamplerHistory
-from search.space.plan import Plan
+from search.space.search_space import SearchSpace
 from search.space.space_file import find_space
 from search.study.optuna_private import (
     FIXED_PARAMS,
@@ -33,7 +33,7 @@ from search.study.optuna_private import (
     set_user_attribute,
     trial_id,
 )
-from search.study.study import CONTINUES, StudyError
+from search.study.study import StudyError
 from spaces import Space
 
 
@@ -124,22 +124,12 @@ class TrialStore:
         asked = frozen_trial(trial)
         state = TrialState.PRUNED if is_rejected else TrialState.RUNNING
         attributes = {name: value for name, value in asked.system_attrs.items() if name != FIXED_PARAMS}
-        return self._write(asked, state, asked.user_attrs, attributes)
-
-    def copy(self, number: int, attributes: Mapping[str, Any]) -> int:
-        """Write a trial to be run, with the values of another and attributes of its own; give its number."""
-        other = self._view.recorded(number)
-        return self._write(other, TrialState.RUNNING, {CONTINUES: number, **attributes}, other.system_attrs)
-
-    def _write(
-        self, asked: FrozenTrial, state: TrialState, user_attrs: Mapping[str, Any], system_attrs: Mapping[str, Any]
-    ) -> int:
         now = datetime.now()
         whole = FrozenTrial(
             number=self.num_trials, state=state, value=None, datetime_start=now,
             datetime_complete=now if state.is_finished() else None, params=asked.params,
             distributions={name: self._widest.get(name, each) for name, each in asked.distributions.items()},
-            user_attrs=dict(user_attrs), system_attrs=dict(system_attrs), intermediate_values={}, trial_id=-1,
+            user_attrs=dict(asked.user_attrs), system_attrs=attributes, intermediate_values={}, trial_id=-1,
         )  # fmt: skip
         self._ids[self.num_trials], number = create_trial(self._study, whole)
         assert number == self.num_trials, "somebody else writes to the study"
@@ -175,21 +165,21 @@ class TrialStore:
         self._view.show(number, values)
 
 
-def open_trial_store(study: optuna.Study, plan: Plan) -> TrialStore:
-    """Read a study for what a plan samples.
+def open_trial_store(study: optuna.Study, space: SearchSpace) -> TrialStore:
+    """Read a study for what a search space samples.
 
     Where the best network alone is looked for, the sampler is told of the first objective of quality and of no other.
 
     Raises:
         StudyError: A choice has values today that it did not have when the study was started.
     """
-    settings = plan.settings
+    settings = space.settings
     seen = None
     if settings.mode == "best":
         seen = [[GOALS[name].kind for name in settings.objectives].index("quality")]
-    ranges = {name: branch.ranges for name, branch in plan.branches.items()}
+    ranges = {name: subspace.ranges for name, subspace in space.subspaces.items()}
     return TrialStore(
-        study, settings.sampler, SamplerHistory(ranges, plan.budget, seen), widest(find_space(settings.space))
+        study, settings.sampler, SamplerHistory(ranges, space.budget, seen), widest(find_space(settings.space))
     )
 
 

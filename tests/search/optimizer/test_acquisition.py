@@ -15,9 +15,9 @@ from search.config.trial_config import TrialConfig
 from search.optimizer.acquisition import MIN_TRAINING_TRIALS, Acquisition, expected_hypervolume_improvement
 from search.optimizer.gaussian_process import GaussianProcess
 from search.optimizer.successive_halving import Rung
-from search.space.plan import make_plan
 from search.space.pricing import price
 from search.space.ranges import draw
+from tests.search.priced import priced
 
 RUNGS = Rung("5", 0, 3), Rung("5", 0, 9)
 EPOCHS = 9
@@ -28,32 +28,23 @@ MARGIN = 0.05  # that the reference point lies below the worst of all
 QUADRATURE = 0.0274
 
 
-@lru_cache
-def plan_and_surveys(space, budget):
-    """What a space costs does not change."""
-    plan = make_plan(SearchSettings(data="nowhere", space=space, epochs=EPOCHS, budget=budget), num_classes=10)
-    surveys = plan.survey(max_enumerated=500, num_drawn=300)
-    return plan.fitting(surveys), surveys
-
-
 price_once = lru_cache(price)
 
 
 def make_acquisition(**values):
     settings = SearchSettings(**{"data": "nowhere", "space": "isotropic,tf_sepnet", "epochs": EPOCHS, **values})
-    plan, surveys = plan_and_surveys(settings.space, settings.budget)
-    return Acquisition(replace(plan, settings=settings), surveys, RUNGS)
+    return Acquisition(priced(settings, max_enumerated=500, num_drawn=300), RUNGS)
 
 
 @lru_cache
 def feasible_configs(count, seed=0):
-    plan, surveys = plan_and_surveys("isotropic,tf_sepnet", "dcase2022")
+    space = make_acquisition().space
     rng = np.random.default_rng(seed)
     found = []
-    architectures = itertools.cycle(plan.branches)
+    architectures = itertools.cycle(space.subspaces)
     while len(found) < count:
         architecture = next(architectures)
-        subspace, feasible = plan.branches[architecture], surveys[architecture].fitting
+        subspace, feasible = space.subspaces[architecture], space.surveys[architecture].fitting
         values = {name: draw(distribution, rng) for name, distribution in subspace.ranges.items()}
         values |= dict(zip(subspace.cost_ranges, feasible[rng.integers(len(feasible))], strict=True))
         config = subspace.config(values)
@@ -78,7 +69,7 @@ def learning_curve(best, epochs):
 
 
 def record(acquisition, number, config, epochs=EPOCHS, best=None):
-    cost = price_once(config, acquisition.plan.settings.precision)
+    cost = price_once(config, acquisition.space.settings.precision)
     costs = {**cost.to_dict(), "latency_ms": cost.macs / 1e7}
     curve = learning_curve(accuracy_of(config) if best is None else best, epochs)
     acquisition.note(number, config, cost, costs, curve, is_complete=epochs == EPOCHS)
@@ -96,12 +87,12 @@ def trained(count=12, noise=0.0, **values):
 
 def config_of(acquisition, proposal):
     architecture, values = proposal
-    return acquisition.plan.config(acquisition.plan.named(acquisition.plan.branches[architecture], values))
+    return acquisition.space.config(acquisition.space.named(acquisition.space.subspaces[architecture], values))
 
 
 def all_candidates(acquisition, seed=0):
     rng = np.random.default_rng(seed)
-    return [each for architecture in acquisition.plan.branches for each in acquisition.candidates(architecture, rng)]
+    return [each for architecture in acquisition.space.subspaces for each in acquisition.candidates(architecture, rng)]
 
 
 def improvements(front, points, reference):
@@ -228,7 +219,7 @@ def num_different(values, others):
 def test_a_local_search_changes_one_or_two_settings_of_the_front_of_each_architecture():
     acquisition, tried = trained(24, noise=0.05)
     posterior = acquisition.expected()
-    for architecture, subspace in acquisition.plan.branches.items():
+    for architecture, subspace in acquisition.space.subspaces.items():
         own = [number for number, config in enumerate(tried) if config.architecture == architecture]
         points = np.array([[-posterior[n]["macro_accuracy"], acquisition.costs(n)["macs"]] for n in own])
         on_front = moocore.is_nondominated(points)
@@ -321,7 +312,7 @@ def test_a_proposal_fits_the_budget_is_new_and_follows_from_the_seed(values):
         if seed == 0:
             assert trained(**values)[0].propose(seed, tried) == proposal
         config = config_of(acquisition, proposal)
-        assert acquisition.plan.budget.fits(price_once(config, acquisition.plan.settings.precision))
+        assert acquisition.space.budget.fits(price_once(config, acquisition.space.settings.precision))
         assert config not in [*tried, *proposed]
         proposed.append(config)
     assert len(set(proposed)) == 3
@@ -385,17 +376,20 @@ def test_trials_of_other_ranges_budgets_and_architectures_are_learned_from():
     assert {50, 51} <= set(acquisition.expected())
     assert 50 not in acquisition._feasible()  # 2048 channels are over the budget: not on the front to be improved
     config = config_of(acquisition, acquisition.propose(0, tried))
-    assert acquisition.plan.budget.fits(price_once(config, "int8"))
+    assert acquisition.space.budget.fits(price_once(config, "int8"))
 
 
 def test_an_architecture_without_ranges_is_proposed_too():
     acquisition, tried = trained()
-    held = replace(acquisition.plan.branches["tf_sepnet"], ranges={}, fixed={"epochs": EPOCHS, "width": 40})
-    plan = replace(
-        acquisition.plan, branches={**acquisition.plan.branches, "tf_sepnet": held}, budget=BUDGETS[UNLIMITED]
+    held = replace(acquisition.space.subspaces["tf_sepnet"], ranges={}, fixed={"epochs": EPOCHS, "width": 40})
+    survey = replace(acquisition.space.surveys["tf_sepnet"], fitting=[()])
+    space = replace(
+        acquisition.space,
+        subspaces={**acquisition.space.subspaces, "tf_sepnet": held},
+        budget=BUDGETS[UNLIMITED],
+        surveys={**acquisition.space.surveys, "tf_sepnet": survey},
     )
-    survey = replace(acquisition.surveys["tf_sepnet"], fitting=[()])
-    other = Acquisition(plan, {**acquisition.surveys, "tf_sepnet": survey}, RUNGS)
+    other = Acquisition(space, RUNGS)
     for number, config in enumerate(tried):
         record(other, number, config)
     assert {each.values == {} for each in other.candidates("tf_sepnet", np.random.default_rng(0))} == {True}

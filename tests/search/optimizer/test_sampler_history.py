@@ -118,17 +118,6 @@ def test_a_trial_is_known_for_its_architectures_without_the_choice_of_one(study)
     assert list(look(study, {"small": SMALL})) == [0]
 
 
-def test_a_trial_that_another_goes_on_with_is_told_once(study):
-    add(study, small(), state=TrialState.PRUNED, stopped="epoch 3")
-    view = SamplerHistory(BOTH, parse_budget("macs=2M"))
-    record = TrialStore(study, "tpe", view, WIDEST)
-    assert record.copy(0, {"epoch:1": {"epoch": 1}}) == 1
-    assert study.trials[1].params == study.trials[0].params
-    assert study.trials[1].constraints == study.trials[0].constraints
-    assert study.trials[1].user_attrs == {"continues": 0, "epoch:1": {"epoch": 1}}
-    assert [trial.number for trial in view.trials("small")] == list(look(study)) == [1]
-
-
 def test_shown_values_give_way_to_the_budget(study):
     add(study, small(), 3_000_000, TrialState.RUNNING)
     view = SamplerHistory(BOTH, parse_budget("macs=2M"), seen=[0])
