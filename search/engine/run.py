@@ -108,6 +108,7 @@ def resume_search(
     """
     with folder.lock() as require_held:
         study = folder.open()
+        folder.require_current_format(study)
         require_own_settings(study, folder)
         settings = folder.settings()
         if workers is not None:
