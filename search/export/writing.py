@@ -18,7 +18,7 @@ from search.artifact.certificate import CONFIG, WEIGHTS, ExportError
 from search.artifact.evaluation import material_for
 from search.artifact.files import ANSWERING, AUTO, Say, silently
 from search.artifact.reading import CONFIG_FORMAT, DEVICES, read_export
-from search.config.settings import SearchSettings
+from search.config.settings import Job, JobSettings, SearchSettings
 from search.config.trial_config import TrialConfig
 from search.config.user_file import file_digest
 from search.engine.checkpoints import study_checkpoints
@@ -79,7 +79,8 @@ def export_trial(
     config = TrialConfig.from_dict(trial.user_attrs[TRIAL_CONFIG])
     recorded = study.user_attrs[DATA]
     searched, scenes = _read_data(settings, recorded, data)
-    is_held_out = settings.validation > 0 and not settings.train
+    is_search = isinstance(settings, SearchSettings)
+    is_held_out = settings.validation > 0
     weights, beside = _trained_tensors(folder, settings, study.user_attrs.get(LEVELS, []), number)
     table = study_table(folder)
     with staged(target) as stage:
@@ -98,7 +99,7 @@ def export_trial(
             "cost": cost_report(config, settings.limits(), settings.precision, export.network),
             "budget": {"name": settings.budget},
             "validation": trial.user_attrs[QUALITY] if is_held_out else None,
-            "chosen_by": "nothing" if settings.train else "validation clips" if is_held_out else "evaluation clips",
+            "chosen_by": ("validation clips" if is_held_out else "evaluation clips") if is_search else "nothing",
             "confirmed": confirmation(folder, number),
             "data": {
                 "folder": scenes.root.resolve().name,
@@ -116,7 +117,7 @@ def export_trial(
         return write_certificate(stage, facts, dataset, {}, say)
 
 
-def _use_own_architecture(settings: SearchSettings, digests: Mapping[str, str]) -> None:
+def _use_own_architecture(settings: JobSettings, digests: Mapping[str, str]) -> None:
     """Register the user's own architecture of a study, as it was when the study was started."""
     if settings.architecture_file is None:
         return
@@ -127,7 +128,7 @@ def _use_own_architecture(settings: SearchSettings, digests: Mapping[str, str]) 
 
 
 def _trained_tensors(
-    folder: StudyFolder, settings: SearchSettings, levels: list[Mapping[str, Any]], number: int
+    folder: StudyFolder, settings: JobSettings, levels: list[Mapping[str, Any]], number: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Read what a trial has learned: its network's weights, and what else it needs to answer."""
     start = levels[-1]["start"] if levels else 0
@@ -139,7 +140,7 @@ def _trained_tensors(
 
 def _write_network(
     stage: Path,
-    settings: SearchSettings,
+    settings: JobSettings,
     config: TrialConfig,
     recorded: Mapping[str, Any],
     weights: Mapping[str, Tensor],
@@ -174,7 +175,7 @@ def _stored(value: Tensor, kind: torch.dtype | None) -> Tensor:
     return rounded if bool(rounded.isfinite().all()) else value
 
 
-def _read_data(settings: SearchSettings, recorded: Mapping[str, Any], data: Path | None) -> tuple[Scenes, Scenes]:
+def _read_data(settings: Job, recorded: Mapping[str, Any], data: Path | None) -> tuple[Scenes, Scenes]:
     """Read the data set that a study was made on: as it was searched on, and with its evaluation clips.
 
     Raises:
