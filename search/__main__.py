@@ -121,9 +121,9 @@ def train(
     if [name, config, trial].count(None) != 2:
         raise click.UsageError("say what to train: a NAME, --config or --trial, one of the three")
     if flags["architecture_file"] is not None:
-        from search.space.custom_architecture import use_architecture_file
+        from search.space.custom_architecture import register_architecture_file
 
-        use_architecture_file(flags["architecture_file"])
+        register_architecture_file(flags["architecture_file"])
     if config is not None:
         found = from_file(config)
     else:

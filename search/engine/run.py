@@ -40,8 +40,8 @@ from search.engine.trainable import TrialActor
 from search.engine.watchdog import Watchdog
 from search.optimizer.scheduler import TrialScheduler, rungs_of
 from search.optimizer.warm_start import read_starts
-from search.space.custom_architecture import use_architecture_file
-from search.space.price_table import SPACE, write_space
+from search.space.cost_table import SPACE, write_space
+from search.space.custom_architecture import register_architecture_file
 from search.space.priced_space import PricedSpace, price_space
 from search.space.pricing import price
 from search.space.search_space import SearchSpace, make_search_space
@@ -88,7 +88,7 @@ def prepare(settings: SearchSettings, console: Console, address: str | None = No
     else:
         require_listening(address)
     if settings.architecture_file is not None:
-        use_architecture_file(Path(settings.architecture_file))
+        register_architecture_file(Path(settings.architecture_file))
     splits = nested_splits(Path(settings.data), settings.split) if settings.fidelity == "split" else ()
     scenes = read_clips(settings, splits[-1] if splits else settings.split)
     space = price_space(make_search_space(settings, len(scenes.classes)), len(scenes.train)).require_feasible()
@@ -99,7 +99,7 @@ def prepare(settings: SearchSettings, console: Console, address: str | None = No
     for start in space.published_configs.values():
         require_compatible(taught(datasets[start.front_end], logits), start.recipe)
     for subspace in space.subspaces.values():
-        for name, recipe in subspace.to_serve():
+        for name, recipe in subspace.recipes_to_check():
             require_compatible(taught(datasets[name], logits), recipe)
     kind = "validation" if settings.validation else "evaluation"
     console.print(
@@ -127,9 +127,11 @@ def search_lines(space: PricedSpace) -> list[str]:
     """Describe what is searched, and how much of it fits."""
     lines = [f"budget: {space.budget} ({limits_text(space.budget)})"]
     for name, survey in space.surveys.items():
-        looked = "all" if survey.is_whole else "a random"
+        looked = "all" if survey.is_exhaustive else "a random"
         out = "; left out of the search" if name in space.infeasible else ""
-        lines.append(f"space: {name}: of {looked} {survey.num_priced:,} networks {survey.share:.1%} fit{out}")
+        lines.append(
+            f"space: {name}: of {looked} {survey.num_priced:,} networks {survey.feasible_fraction:.1%} fit{out}"
+        )
     return lines
 
 

@@ -13,7 +13,7 @@ from search.config.recipes import HELD, find_recipe, recipe_of
 from search.config.settings import SearchSettings, make_settings, read_mapping, spelled
 from search.config.trial_config import GIVEN, OWNED, TrialConfig, field_types
 from search.config.user_file import file_digest
-from search.space.custom_architecture import use_architecture_file
+from search.space.custom_architecture import register_architecture_file
 from search.space.pricing import find_trial, price, require_prunable
 from search.space.search_space import WITHOUT_RESPONSES
 from search.study.selection import best_trial
@@ -96,7 +96,7 @@ def from_trial(text: str, results: Path) -> Found:
         raise StudyError(f"trial {index} of {folder.name} was rejected, so there is nothing to train: {why}")
     if settings.architecture_file is not None:
         file = Path(settings.architecture_file)
-        use_architecture_file(file)
+        register_architecture_file(file)
         if study.user_attrs.get(FILES, {}).get("architecture_file") != file_digest(file):
             raise StudyError(f"{file} has changed since {folder.name} was started; bring it back")
     config = TrialConfig.from_dict(attributes[CONFIG])

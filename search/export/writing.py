@@ -26,7 +26,7 @@ from search.export.atomic_folder import require_free, staged
 from search.export.certification import write_certificate
 from search.export.conversion import convert
 from search.export.cost_report import cost_report
-from search.space.custom_architecture import use_architecture_file
+from search.space.custom_architecture import register_architecture_file
 from search.study.data_identity import describe_data, lists_digest
 from search.study.selection import confirmation, trained_trial
 from search.study.study import CONFIG as TRIAL_CONFIG
@@ -121,7 +121,7 @@ def _use_own_architecture(settings: SearchSettings, digests: Mapping[str, str]) 
     if settings.architecture_file is None:
         return
     file = Path(settings.architecture_file)
-    name = use_architecture_file(file, check=False)
+    name = register_architecture_file(file, check=False)
     if digests.get("architecture_file") != file_digest(file):
         raise ExportError(f"{file} has changed since {name} was trained with it; bring it back")
 

@@ -12,7 +12,7 @@ from search.dashboard.elements import aria, code, graph, section, table
 from search.dashboard.figures import catalogue as figures
 from search.dashboard.shared import Choices, Shared, Shown
 from search.report.tables import fits_lines, reach_lines, summary_lines
-from search.space.price_table import SPACE, read_space
+from search.space.cost_table import SPACE, read_space
 
 REACH = "How far each field reaches"
 PARTS: dict[str, str] = {}  # a space does not change
