@@ -42,7 +42,7 @@ OPSET = 21  # the first with 16-bit integers to dequantize from
 IR_VERSION = 10  # the one that came with it
 MAX_DIFFERENCE = 1e-4  # between what torch and a file make of the same sound
 TRACED_BATCH = 2  # one clip would be taken for the only size there is
-MAX_KEPT = 16
+MAX_STORED = 16
 _KEPT: dict[str, bytes] = {}  # graphs, by what they were traced from
 
 
@@ -90,7 +90,7 @@ def _traced(export: Export) -> ModelProto:
         assert program is not None
         model = program.model_proto
         _forget_the_making(model)
-        if len(_KEPT) >= MAX_KEPT:
+        if len(_KEPT) >= MAX_STORED:
             del _KEPT[next(iter(_KEPT))]  # the oldest
         _KEPT[key] = model.SerializeToString()
     return onnx.load_model_from_string(_KEPT[key])

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, Trial
 
-from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.front import non_dominated_rank
 from search.config.errors import ConfigError
+from search.config.settings import SearchSettings
 from search.config.trial_config import ARCHITECTURE, TrialConfig
 from search.optimizer.acquisition import Acquisition
 from search.optimizer.trial_store import TrialStore
@@ -98,7 +98,7 @@ class CandidateGenerator:
 
     def _enqueue_starts(self, trials: Sequence[FrozenTrial]) -> None:
         """Have every architecture's published settings asked for first, those that are not in the record yet."""
-        if self.space.settings.train:
+        if not isinstance(self.space.settings, SearchSettings):
             self._enqueue_seeds(trials)
             return
         asked = [
@@ -200,7 +200,7 @@ class CandidateGenerator:
 
         As many are wanted as fit, and of each no more than `PATIENCE` points are tried.
         """
-        wanted = 0 if self.space.settings.train else self.space.settings.sobol
+        wanted = self.space.settings.sobol
         open_yet = [
             name
             for name in self.space.subspaces
@@ -278,7 +278,7 @@ class CandidateGenerator:
             trial.set_constraint(name, value)
         worst = max(excess, key=lambda name: excess[name], default="")
         if worst and excess[worst] > 0:
-            self._reject(trial, values, f"over {worst}", str(OverBudgetError(cost, self.space.budget)))
+            self._reject(trial, values, f"over {worst}", self.space.budget.over_budget_message(cost))
             return None
         try:
             require_prunable(config)

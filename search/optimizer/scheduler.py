@@ -16,10 +16,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.goals import GOALS, directions, values_of
-from search.config.settings import SearchSettings
+from search.config.settings import Job
 from search.config.trial_config import TrialConfig
 from search.optimizer.acquisition import Acquisition, Curve, estimate
 from search.optimizer.candidate_generator import Accepted, CandidateGenerator, better_half
@@ -45,7 +44,7 @@ from search.study.study import (
 MAX_FAILED_AT_FIRST = 5  # trials; when the first so many all fail, no other is tried
 
 
-def rungs_of(settings: SearchSettings, splits: Sequence[str]) -> tuple[Rung, ...]:
+def rungs_of(settings: Job, splits: Sequence[str]) -> tuple[Rung, ...]:
     """Return the levels that the trials of a search climb.
 
     Args:
@@ -196,7 +195,7 @@ class TrialScheduler:
             self.advisor.forget(number)
             self._tell(number, "failed", str(attributes[FAILURE]))
         elif not self.space.budget.fits(proposal.cost):
-            self._stop(number, f"not trained on: {OverBudgetError(proposal.cost, self.space.budget)}")
+            self._stop(number, f"not trained on: {self.space.budget.over_budget_message(proposal.cost)}")
         elif attributes.get(PAUSED) == len(proposal.curve):
             self.waiting[number] = proposal
             if attributes.get(STOPPED):

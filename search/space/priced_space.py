@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from objectives.budget import Budget
 from objectives.goals import first_cost
 from search.config.recipes import find_recipe, values_held
+from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig, Value
 from search.space.cost_table import Nearest
 from search.space.feasibility import MAX_ENUMERATED, NUM_DRAWN, FeasibilitySurvey, num_to_price, survey_subspace
@@ -94,7 +95,8 @@ class PricedSpace(SearchSpace):
         """
         settings, cost = self.settings, first_cost(self.settings.objectives)
         is_few = 2 * len(self.subspaces) > MAX_INITIAL * settings.trials
-        if settings.mode != "front" or settings.train or is_few or cost is None or cost == LATENCY:
+        is_front = isinstance(settings, SearchSettings) and settings.mode == "front"
+        if not is_front or is_few or cost is None or cost == LATENCY:
             return {}
         found = {}
         for name, (target, start) in self.published.items():

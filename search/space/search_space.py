@@ -14,7 +14,8 @@ from objectives.budget import BUDGETS, UNLIMITED, Budget
 from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
 from search.config.recipes import find_recipe, values_held
-from search.config.settings import SearchSettings, is_space_file
+from search.config.settings import ConfirmSettings, Job, SearchSettings, TrainSettings
+from search.config.settings_file import is_space_file
 from search.config.trial_config import ARCHITECTURE, OWNED, TrialConfig, Value, field_types
 from search.space.ranges import EmptySpaceError, draw, largest, narrow, suggest
 from search.space.repeats import repeat_subspaces, trainings
@@ -39,7 +40,7 @@ class SearchSpace:
         budget: The limits.
     """
 
-    settings: SearchSettings
+    settings: Job
     subspaces: Mapping[str, Subspace]
     budget: Budget
 
@@ -75,17 +76,18 @@ class SearchSpace:
 
     def trainings(self) -> list[dict[str, Any]]:
         """Return the values of every trial where nothing is searched, in order."""
+        assert not isinstance(self.settings, SearchSettings)
         return [self.params(subspace, values) for subspace, values in trainings(self.settings, self.subspaces)]
 
 
-def make_search_space(settings: SearchSettings, num_classes: int) -> SearchSpace:
+def make_search_space(settings: Job, num_classes: int) -> SearchSpace:
     """Make the search space that the settings ask for, for data of `num_classes` scenes.
 
     Raises:
         EmptySpaceError: No range is left.
         UserError: An unknown space, an unknown config key, a range outside the space's; each with its name.
     """
-    if settings.members:
+    if isinstance(settings, ConfirmSettings):
         return SearchSpace(settings, repeat_subspaces(settings, num_classes), BUDGETS[UNLIMITED])
     space = find_space(settings.space)
     _require_responses(settings, space)
@@ -96,7 +98,7 @@ def make_search_space(settings: SearchSettings, num_classes: int) -> SearchSpace
     subspaces = {}
     for name in architectures:
         own = common | {owners[key].field: value for key, value in fixed.items() if owners[key].is_of(name)}
-        if settings.train:
+        if isinstance(settings, TrainSettings):
             ranges: dict[str, BaseDistribution] = {SEED: IntDistribution(settings.seeds[0], settings.seeds[-1])}
         else:
             ranges = _ranges(space, name, own)
@@ -110,7 +112,8 @@ def make_search_space(settings: SearchSettings, num_classes: int) -> SearchSpace
             f"the space {settings.space} is empty: `set` fixes every one of its ranges at one value; leave one free"
         )
     _require_teacher(settings, subspaces)
-    return SearchSpace(settings, subspaces, BUDGETS[UNLIMITED] if settings.train else settings.limits())
+    budget = BUDGETS[UNLIMITED] if isinstance(settings, TrainSettings) else settings.limits()
+    return SearchSpace(settings, subspaces, budget)
 
 
 class _Owner(NamedTuple):
@@ -165,9 +168,7 @@ def _architectures(space: Space, only: Value | None) -> list[str]:
     return [str(only)]
 
 
-def _common_values(
-    settings: SearchSettings, space: Space, owners: Mapping[str, _Owner], num_classes: int
-) -> dict[str, Value]:
+def _common_values(settings: Job, space: Space, owners: Mapping[str, _Owner], num_classes: int) -> dict[str, Value]:
     """Return the fixed values of all architectures: of the settings, of the recipe, and for want of responses."""
     values: dict[str, Value] = {"num_classes": num_classes, "epochs": settings.epochs, "seed": settings.seed}
     if settings.recipe is not None:
@@ -208,7 +209,7 @@ def _narrow(
     ranges[owner.name] = narrow(key, ranges[owner.name], bounds)
 
 
-def _require_responses(settings: SearchSettings, space: Space) -> None:
+def _require_responses(settings: Job, space: Space) -> None:
     """Refuse training methods that are searched and need impulse responses, of which there is no folder.
 
     Raises:
@@ -222,7 +223,7 @@ def _require_responses(settings: SearchSettings, space: Space) -> None:
         )
 
 
-def _require_teacher(settings: SearchSettings, subspaces: Mapping[str, Subspace]) -> None:
+def _require_teacher(settings: Job, subspaces: Mapping[str, Subspace]) -> None:
     """Refuse distillation without a teacher, and a teacher that no loss uses.
 
     Raises:

@@ -156,7 +156,7 @@ def test_it_is_searched_within_the_budget(tmp_path, source):
     first = proposals[0].config.network
     assert (first.num_classes, first.width, first.groups, first.slope) == (3, 8, 1, 0.01)
     for proposal in proposals:
-        space.budget.require(proposal.cost)
+        assert space.budget.fits(proposal.cost)
         assert proposal.config.architecture == "half_ear"
         assert 0.001 <= proposal.config.network.slope <= 0.3
         quality = {"macro_accuracy": 0.5, "log_loss": 1.0}
@@ -238,7 +238,8 @@ BROKEN = [
     ("            raise ValueError(f\"groups", "            raise KeyError(f\"groups",
      NO_CONFIG + "a config that builds no network must raise ValueError, but "),
     ("self.mix(x).mean((2, 3))", "torch.cumsum(self.mix(x), 2).mean((2, 3))",
-     NO_INPUT + "UncountedOperatorError: Network runs aten::cumsum, which no rule counts; add each to COUNTED or to FREE in objectives/measure.py"),
+     NO_INPUT + "UncountedOperatorError: Network runs aten::cumsum, which no rule counts; "
+     "add each to COUNTED or to FREE in objectives/measure.py"),
     ("9, stride=4", "99, stride=4",
      NO_INPUT + "InputShapeError: the network cannot take an input of (1, 256, 65): "),
     ("    def features", "    def feature",
