@@ -10,7 +10,7 @@ from torch import nn
 
 from data.spectrum_correction import SpectrumCorrection
 from search.artifact.certificate import CONFIG, WEIGHTS, ExportError, read_certificate, verify
-from search.artifact.files import ANSWERING
+from search.artifact.files import INFERENCE_STATE
 from search.config.trial_config import TrialConfig
 from training.checkpoint import CheckpointError, part_of, put_weights, read_tensors
 from training.hearing import PLAINLY, Hearing
@@ -114,7 +114,7 @@ def read_hearing(folder: Path, config: TrialConfig) -> Hearing:
     """
     if not config.recipe.spectrum_correction:
         return Hearing.of(config.recipe, None)
-    path = folder / ANSWERING
+    path = folder / INFERENCE_STATE
     tensors, metadata = read_tensors(path)
     try:
         gains, devices = tensors[f"{CORRECTION}.{GAINS}"], tuple(json.loads(metadata[DEVICES]))
@@ -133,7 +133,7 @@ def _rounding(folder: Path, config: TrialConfig, network: nn.Module) -> Quantize
     """
     if not config.recipe.quantize_share:
         return None
-    path = folder / ANSWERING
+    path = folder / INFERENCE_STATE
     tensors, _ = read_tensors(path)
     quantizer = Quantizer(network, config.input_shape)
     try:

@@ -105,11 +105,11 @@ def _each(numbers: list[int], go: Callable[[int], None]) -> list[str]:
 def _export(
     folder: StudyFolder, number: int, target: Path, given: Mapping[str, Any], training: Mapping[str, Any] | None
 ) -> None:
-    from search.export.atomic_folder import require_free  # noqa: PLC0415  as above
+    from search.export.atomic_folder import require_replaceable  # noqa: PLC0415  as above
     from search.export.writing import export_trial  # noqa: PLC0415  as above
     from search.study.selection import best_trial  # noqa: PLC0415  takes seconds
 
-    require_free(target)
+    require_replaceable(target)
     source, trial, origin = folder, number, None
     if training is not None:
         from search.export.retraining import full_folder, retrain, retrain_settings  # noqa: PLC0415  takes seconds

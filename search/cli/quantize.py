@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from search.artifact.files import FP32, INT8, METHODS, QAT, TUNED_EPOCHS, VARIANTS
+from search.artifact.files import CALIBRATION_METHODS, FP32, INT8, QAT, QAT_EPOCHS, VARIANTS
 from search.cli.console import err, out
 from search.cli.options import (
     architecture_file_option,
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 @split_option
 @cache_option
 @impulse_responses_option
-@click.option("--epochs", type=click.IntRange(1), default=TUNED_EPOCHS, show_default=True, help="Of training for int8.")
+@click.option("--epochs", type=click.IntRange(1), default=QAT_EPOCHS, show_default=True, help="Of training for int8.")
 @click.option(
-    "--method", type=click.Choice(METHODS), default=METHODS[0], show_default=True,
+    "--method", type=click.Choice(CALIBRATION_METHODS), default=CALIBRATION_METHODS[0], show_default=True,
     help="How ranges are calibrated.",
 )  # fmt: skip
 @click.option(

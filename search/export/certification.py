@@ -25,7 +25,7 @@ from search.artifact.evaluation import material_for, measure
 from search.artifact.files import NETWORKS, Say, silently
 from search.artifact.opening import open_file
 from search.artifact.reading import read_export
-from search.export.atomic_folder import staged
+from search.export.atomic_folder import replacing_folder
 from search.export.budget_check import HELD_AGAINST_LIMITS, judge, judge_editions, ship
 from search.export.card import card
 from search.export.document import to_html, to_markdown
@@ -120,7 +120,7 @@ def certify(
     facts = {name: value for name, value in certificate.items() if name not in {*MEASURED, "format", WRITTEN}} | {
         "notes": [*before, *notes]
     }
-    with staged(folder) as stage:
+    with replacing_folder(folder) as stage:
         for name in kept:
             shutil.copyfile(folder / name, stage / name)
         for name, path in files.items():

@@ -35,7 +35,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
 from onnxruntime.quantization.calibrate import create_calibrator
 from torch import Tensor
 
-from search.artifact.files import METHODS
+from search.artifact.files import CALIBRATION_METHODS
 from search.artifact.reading import Export
 from search.export.batch_norm_folding import plain_network
 from search.export.onnx_files import LOG_MEL, model_proto, write_proto
@@ -46,7 +46,7 @@ from training.quantization import Quantizer, activation_scale
 # By the divergence from fp32 on the evaluation clips of networks trained there: isotropic 0.0028 and 0.0035, TF-SepNet
 # 0.0012 and 0.0029, CP-Mobile 0.0017 and 0.0016. The runtime's third, entropy, cut nothing off: it gave the ranges of
 # min-max.
-METHOD_OF = dict(zip(METHODS, (CalibrationMethod.MinMax, CalibrationMethod.Percentile), strict=True))
+METHOD_OF = dict(zip(CALIBRATION_METHODS, (CalibrationMethod.MinMax, CalibrationMethod.Percentile), strict=True))
 PERCENTILE = 99.99  # of what a layer hears, for the method of that name
 CALIBRATION_CLIPS, CALIBRATION_BATCH = 256, 32
 LAYERS = ("Conv", "Gemm")
@@ -71,7 +71,7 @@ def write_int8(
     export: Export,
     clips: Iterable[Tensor],
     float_layers: Collection[str] = (),
-    method: str = METHODS[0],
+    method: str = CALIBRATION_METHODS[0],
 ) -> None:
     """Write the network as int8, any batch.
 
@@ -81,7 +81,7 @@ def write_int8(
         clips: Batches of log-mel (B, C, F, T) to calibrate on: training clips, never those that anything is measured
             on. A network that was trained for int8 asks for none.
         float_layers: Names of layers that stay in fp32, and hear fp32.
-        method: How ranges are found, of `METHODS`.
+        method: How ranges are found, of `CALIBRATION_METHODS`.
 
     Raises:
         ValueError: There is no such layer or method, or no clip to calibrate on.
@@ -115,21 +115,21 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc] # the runtime is unt
         return None if clip is None else {LOG_MEL: clip.numpy()}
 
 
-def calibrated_ranges(export: Export, clips: Iterable[Tensor], method: str = METHODS[0]) -> Ranges:
+def calibrated_ranges(export: Export, clips: Iterable[Tensor], method: str = CALIBRATION_METHODS[0]) -> Ranges:
     """Return the lowest and the highest value, (2,), to tell apart of what each layer hears, by the layer's name.
 
     Args:
         export: The network; one that was trained for int8 knows its ranges.
         clips: As `write_int8` takes them.
-        method: Of `METHODS`.
+        method: Of `CALIBRATION_METHODS`.
 
     Raises:
         ValueError: No such method, or no clip.
     """
     if export.quantizer is not None:
         return export.quantizer.tensors()
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    if method not in CALIBRATION_METHODS:
+        raise ValueError(f"method must be one of {', '.join(CALIBRATION_METHODS)}, got {method!r}")
     kept = list(clips)
     if not kept:
         raise ValueError("int8 ranges are calibrated on training clips, and there is none")

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from objectives.quality import Quality
-from search.artifact.files import FP32, METHODS, MIXED, PTQ, QAT, TUNED_EPOCHS, VARIANTS
+from search.artifact.files import CALIBRATION_METHODS, FP32, MIXED, PTQ, QAT, QAT_EPOCHS, VARIANTS
 from search.artifact.onnx_runtime import load_onnx
 from search.artifact.reading import Export
 from search.artifact.stored_values import Stored, read_stored
@@ -102,8 +102,8 @@ def compare(
     material: Material,
     folder: Path,
     *,
-    epochs: int = TUNED_EPOCHS,
-    method: str = METHODS[0],
+    epochs: int = QAT_EPOCHS,
+    method: str = CALIBRATION_METHODS[0],
     say: Callable[[str], None] = lambda _: None,
 ) -> Comparison:
     """Write a network each way and measure each file.
@@ -114,7 +114,7 @@ def compare(
         material: Clips, with the network's scenes in its order, and impulse responses if it is to be trained with them.
         folder: Where the files are written.
         epochs: That the network is trained for int8.
-        method: How ranges are calibrated, of `METHODS`.
+        method: How ranges are calibrated, of `CALIBRATION_METHODS`.
         say: Told what is done.
     """
     plain = replace(export, network=plain_network(export.network, export.config), quantizer=None)

@@ -16,13 +16,13 @@ from torch import Tensor
 from data.layout import DataError, Scenes, read_for_search, read_scenes
 from search.artifact.certificate import CONFIG, WEIGHTS, ExportError
 from search.artifact.evaluation import material_for
-from search.artifact.files import ANSWERING, AUTO, Say, silently
+from search.artifact.files import AUTO, INFERENCE_STATE, Say, silently
 from search.artifact.reading import CONFIG_FORMAT, DEVICES, read_export
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.config.user_file import file_digest
 from search.engine.checkpoints import study_checkpoints
-from search.export.atomic_folder import require_free, staged
+from search.export.atomic_folder import replacing_folder, require_replaceable
 from search.export.certification import write_certificate
 from search.export.conversion import convert
 from search.export.cost_report import cost_report
@@ -36,7 +36,7 @@ from training.checkpoint import NETWORK, read_tensors, write_tensors
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16}  # that weights can be stored at, beside fp32
 IN_BYTES = {"size_bytes", "nonzero_bytes"}  # limits that the precision decides
-TERMS = ("licen[cs]e*", "sources*", "readme*", "copying*", "eula*")  # names of files that say what may be done
+LICENSE_FILES = ("licen[cs]e*", "sources*", "readme*", "copying*", "eula*")  # names of files that say what may be done
 
 
 def export_trial(
@@ -74,7 +74,7 @@ def export_trial(
     """
     study, settings = folder.open(), folder.settings()
     trial = trained_trial(folder, study, number)
-    require_free(target)
+    require_replaceable(target)
     _use_own_architecture(settings, study.user_attrs.get(FILES, {}))
     config = TrialConfig.from_dict(trial.user_attrs[TRIAL_CONFIG])
     recorded = study.user_attrs[DATA]
@@ -82,7 +82,7 @@ def export_trial(
     is_held_out = settings.validation > 0 and not settings.train
     weights, beside = _trained_tensors(folder, settings, study.user_attrs.get(LEVELS, []), number)
     table = study_table(folder)
-    with staged(target) as stage:
+    with replacing_folder(target) as stage:
         say(f"writing {WEIGHTS}")
         _write_network(stage, settings, config, recorded, weights, beside)
         export = read_export(stage)
@@ -98,7 +98,7 @@ def export_trial(
             "cost": cost_report(config, settings.limits(), settings.precision, export.network),
             "budget": {"name": settings.budget},
             "validation": trial.user_attrs[QUALITY] if is_held_out else None,
-            "chosen_by": "nothing" if settings.train else "validation clips" if is_held_out else "evaluation clips",
+            "selected_on": None if settings.train else "validation clips" if is_held_out else "evaluation clips",
             "confirmed": confirmation(folder, number),
             "data": {
                 "folder": scenes.root.resolve().name,
@@ -107,7 +107,7 @@ def export_trial(
                 "validation_clips": len(searched.evaluate) if is_held_out else 0,
                 "evaluation_sha256": lists_digest(scenes),
                 "device_groups": dict(scenes.device_groups),
-                "terms": _terms(scenes.root),
+                "license_files": _license_files(scenes.root),
             },
             "versions": {**trial.user_attrs[VERSIONS], **_versions(executorch=executorch)},
             "seed": config.recipe.seed,
@@ -154,7 +154,7 @@ def _write_network(
     kind = PRECISIONS.get(settings.precision) if IN_BYTES & set(settings.limits().limits()) else None
     write_tensors(stage / WEIGHTS, {name: _stored(value, kind) for name, value in weights.items()}, {"format": "pt"})
     if beside:
-        write_tensors(stage / ANSWERING, beside, {DEVICES: json.dumps(recorded["devices"])})
+        write_tensors(stage / INFERENCE_STATE, beside, {DEVICES: json.dumps(recorded["devices"])})
     described = {
         "format": CONFIG_FORMAT,
         "architecture": config.architecture,
@@ -199,10 +199,10 @@ def _read_data(settings: SearchSettings, recorded: Mapping[str, Any], data: Path
     return searched, scenes
 
 
-def _terms(root: Path) -> list[str]:
+def _license_files(root: Path) -> list[str]:
     """Name the files of a data set's folder that say whose it is and what may be done with it."""
     names = (path.name for path in root.iterdir() if path.is_file())
-    return sorted(name for name in names if any(fnmatch(name.lower(), pattern) for pattern in TERMS))
+    return sorted(name for name in names if any(fnmatch(name.lower(), pattern) for pattern in LICENSE_FILES))
 
 
 def _versions(*, executorch: bool) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from data.layout import NESTED
 from objectives.quality import Quality
 from search.artifact.certificate import CONFIG, read_certificate
-from search.artifact.files import ANSWERING
+from search.artifact.files import INFERENCE_STATE
 from search.artifact.opening import open_export
 from search.artifact.reading import Export
 from search.config.messages import unknown
@@ -88,7 +88,9 @@ def read_system(split: str, place: Path, edition: Edition) -> System:
         trained_on=certificate["data"]["split"],
         quality=Quality.from_dict(certificate["quality"][file]),
         sha256=tuple(
-            certificate["files"][name]["sha256"] for name in (CONFIG, file, ANSWERING) if name in certificate["files"]
+            certificate["files"][name]["sha256"]
+            for name in (CONFIG, file, INFERENCE_STATE)
+            if name in certificate["files"]
         ),
     )
 

@@ -9,7 +9,7 @@ from trained import SMALL, train
 from data.demo import DemoConfig, write_demo
 from data.layout import read_scenes
 from search.artifact.certificate import ExportError
-from search.artifact.files import ANSWERING
+from search.artifact.files import INFERENCE_STATE
 from search.artifact.inference import evaluate_export, predict
 from search.artifact.reading import load_export, read_export
 from search.engine.teachers import export_digest
@@ -55,7 +55,7 @@ def test_an_export_holds_the_network_s_weights_and_beside_them_ranges_and_gains(
     folder, run = exported
     weights, _ = read_tensors(folder / "weights.safetensors")
     assert set(weights) == set(run.network.state_dict())
-    beside, metadata = read_tensors(folder / ANSWERING)
+    beside, metadata = read_tensors(folder / INFERENCE_STATE)
     assert json.loads(metadata["devices"]) == list(read_scenes(demo).devices)
     assert beside["correction.gains"].shape == (9, 256)
     assert {name.split(".")[0] for name in beside} == {"correction", "quantization"}
@@ -85,14 +85,14 @@ def test_an_export_that_lost_what_it_needs_is_refused(exported, tmp_path):
     damaged.mkdir()
     for name in ("config.yaml", "weights.safetensors"):
         (damaged / name).write_bytes((folder / name).read_bytes())
-    with pytest.raises(CheckpointError, match=r"answering\.safetensors is not a whole safetensors file"):
+    with pytest.raises(CheckpointError, match=r"inference_state\.safetensors is not a whole safetensors file"):
         read_export(damaged)
-    beside, metadata = read_tensors(folder / ANSWERING)
+    beside, metadata = read_tensors(folder / INFERENCE_STATE)
     for name, reason in (
         ("correction.gains", "correction.gains"),
         ("quantization.classifier", "classifier is missing"),
     ):
-        write_tensors(damaged / ANSWERING, {key: value for key, value in beside.items() if key != name}, metadata)
+        write_tensors(damaged / INFERENCE_STATE, {key: value for key, value in beside.items() if key != name}, metadata)
         with pytest.raises(CheckpointError, match=f"does not hold what the network needs to answer: .*{reason}"):
             read_export(damaged)
 
@@ -104,8 +104,8 @@ def test_a_teacher_s_name_tells_exports_apart_that_differ_beside_their_weights(e
     for path in folder.iterdir():
         (other / path.name).write_bytes(path.read_bytes())
     assert export_digest(other) == export_digest(folder)
-    beside, metadata = read_tensors(other / ANSWERING)
-    write_tensors(other / ANSWERING, {**beside, "correction.gains": beside["correction.gains"] * 2}, metadata)
+    beside, metadata = read_tensors(other / INFERENCE_STATE)
+    write_tensors(other / INFERENCE_STATE, {**beside, "correction.gains": beside["correction.gains"] * 2}, metadata)
     assert export_digest(other) != export_digest(folder)
 
 

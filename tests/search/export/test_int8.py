@@ -11,7 +11,7 @@ from made_exports import CLASSES, clips_of, make_export, make_int8_export
 from onnx import numpy_helper
 
 from models import ARCHITECTURES
-from search.artifact.files import INT8, METHODS
+from search.artifact.files import CALIBRATION_METHODS, INT8
 from search.artifact.onnx_runtime import load_onnx
 from search.export import int8
 from search.export.batch_norm_folding import plain_network
@@ -100,7 +100,7 @@ def test_min_max_ranges_are_what_the_layers_hear(plain):
         torch.testing.assert_close(span, expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(CALIBRATION_METHODS))
 def test_every_method_gives_ranges_within_what_is_heard(plain, method):
     clips = [clips_of(plain.config, 8, seed=2)]
     widest = calibrated_ranges(plain, clips, "min-max")

@@ -86,6 +86,16 @@ def test_an_export_of_before_is_replaced(exported, study, tmp_path):
     assert load_export(old).classes == ("airport", "bus", "park")
 
 
+def test_an_export_of_format_2_is_replaced_with_all_its_files(export, study):
+    certificate = read_certificate(export)
+    (export / "answering.safetensors").write_bytes(b"old")
+    certificate["files"]["answering.safetensors"] = {"sha256": "0" * 64}
+    (export / CERTIFICATE).write_text(json.dumps({**certificate, "format": 2}))
+    export_trial(study, 0, export, int8="none")
+    assert not (export / "answering.safetensors").exists()
+    assert load_export(export).classes == ("airport", "bus", "park")
+
+
 class BrokenOffError(Exception):
     """As a signal in the middle of it."""
 
@@ -117,7 +127,7 @@ def test_a_killed_export_is_none_and_the_next_takes_its_place(study, tmp_path):
     )
     assert ended.returncode == -signal.SIGKILL
     assert [path.name for path in target.iterdir()] == [UNFINISHED]
-    with pytest.raises(ExportError, match=r"is no export: it holds no certificate\.json"):
+    with pytest.raises(ExportError, match=r"is not an export: it has no certificate\.json"):
         load_export(target)
     export_trial(study, 0, target, int8="none")
     assert UNFINISHED not in {path.name for path in target.iterdir()}
