@@ -175,9 +175,9 @@ class DemoConfig:
     def __post_init__(self) -> None:
         """Refuse values that make no data set."""
         if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, got {self.seed}")
+            raise DataError(f"seed must be at least 0, got {self.seed}")
         if self.clips_per_location < 1:
-            raise ValueError(f"clips_per_location must be at least 1, got {self.clips_per_location}")
+            raise DataError(f"clips_per_location must be at least 1, got {self.clips_per_location}")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Architecture:
             one, from the front end.
         network: Builds the network of a config.
         count: What the network of a config costs on one input of (in_channels, F, T), without building it. Raises
-            ValueError for an input that the config cannot take.
+            models.counts.InputShapeError for an input that the config cannot take.
         front_end: Name of the front end that its report used: the one it hears unless a search says otherwise.
         is_built_to_count: Whether `count` builds the network after all, and so takes its time.
     """

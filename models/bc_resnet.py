@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from models.counts import (
     Counts,
+    InputShapeError,
     Shape,
     Tally,
     require_flag,
@@ -82,7 +83,7 @@ class BCResNetConfig:
         """Return the mel bins and frames that the stem makes of an input of (in_channels, F, T).
 
         Raises:
-            ValueError: Not a spectrogram of in_channels, so small that a max-pool is left without input, or of mel
+            InputShapeError: Not a spectrogram of in_channels, so small that a max-pool is left without input, or of mel
                 bins that some stage cannot split into sub-bands.
         """
         bins, frames = spectrogram_size(input_shape, self.in_channels)
@@ -91,7 +92,7 @@ class BCResNetConfig:
         for number, (_, pooled) in enumerate(STAGES, start=1):
             bins = bins // 2 if pooled else bins
             if bins % self.sub_bands:
-                raise ValueError(
+                raise InputShapeError(
                     f"sub_bands must divide the mel bins of every stage, "
                     f"got sub_bands {self.sub_bands} and {bins} mel bins in stage {number}"
                 )

@@ -71,14 +71,18 @@ class Tally:
         return Counts(self.macs, self.params, self.params + self.running, self.peak)
 
 
+class InputShapeError(ValueError):
+    """A network cannot take an input of this shape; the rule is named."""
+
+
 def spectrogram_size(input_shape: Shape, in_channels: int) -> tuple[int, int]:
     """Return F and T of a spectrogram of `in_channels` channels.
 
     Raises:
-        ValueError: `input_shape` is not (in_channels, F, T) with both at least 1.
+        InputShapeError: `input_shape` is not (in_channels, F, T) with both at least 1.
     """
     if len(input_shape) != 3 or input_shape[0] != in_channels or input_shape[1] < 1 or input_shape[2] < 1:
-        raise ValueError(f"input_shape must be ({in_channels}, mel bins, frames), got {tuple(input_shape)}")
+        raise InputShapeError(f"input_shape must be ({in_channels}, mel bins, frames), got {tuple(input_shape)}")
     return input_shape[1], input_shape[2]
 
 
@@ -96,10 +100,12 @@ def require_sides(bins: int, frames: int, least: int) -> None:
     """Refuse an input with fewer mel bins or frames than `least`.
 
     Raises:
-        ValueError: Says the rule and both.
+        InputShapeError: Says the rule and both.
     """
     if min(bins, frames) < least:
-        raise ValueError(f"input_shape must have at least {least} mel bins and {least} frames, got {bins} and {frames}")
+        raise InputShapeError(
+            f"input_shape must have at least {least} mel bins and {least} frames, got {bins} and {frames}"
+        )
 
 
 def require_odd(name: str, value: int) -> None:

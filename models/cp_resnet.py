@@ -70,7 +70,7 @@ class CPResNetConfig:
         """Return F and T behind the stem, for an input of (in_channels, F, T).
 
         Raises:
-            ValueError: Not a spectrogram of in_channels, or so small that a pool is left without input.
+            InputShapeError: Not a spectrogram of in_channels, or so small that a pool is left without input.
         """
         bins, frames = spectrogram_size(input_shape, self.in_channels)
         require_sides(bins, frames, SMALLEST_SIDE)

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from torch import Tensor, nn
 
-from models.counts import Counts, Shape, Tally, require_whole, spectrogram_size
+from models.counts import Counts, InputShapeError, Shape, Tally, require_whole, spectrogram_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +37,11 @@ class IsotropicConfig:
         """Return F' and T' for an input of (in_channels, F, T); the rest that fills no patch is not heard.
 
         Raises:
-            ValueError: Not a spectrogram of in_channels, or smaller than one patch.
+            InputShapeError: Not a spectrogram of in_channels, or smaller than one patch.
         """
         bins, frames = spectrogram_size(input_shape, self.in_channels)
         if self.patch > min(bins, frames):
-            raise ValueError(
+            raise InputShapeError(
                 f"patch must be at most the shorter side of the input, {bins} mel bins x {frames} frames, "
                 f"got {self.patch}"
             )

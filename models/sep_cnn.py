@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from models.counts import (
     Counts,
+    InputShapeError,
     Shape,
     Tally,
     require_odd,
@@ -72,11 +73,11 @@ class SepCNNConfig:
         """Return F and T of an input of (in_channels, F, T).
 
         Raises:
-            ValueError: Not a spectrogram of in_channels and mel_bins, or so small that a pool is left without input.
+            InputShapeError: Not a spectrogram of in_channels and mel_bins, or so small that a pool has no input.
         """
         bins, frames = spectrogram_size(input_shape, self.in_channels)
         if bins != self.mel_bins:
-            raise ValueError(f"mel_bins must be those of the input, got {self.mel_bins} and an input of {bins}")
+            raise InputShapeError(f"mel_bins must be those of the input, got {self.mel_bins} and an input of {bins}")
         require_sides(bins, frames, SMALLEST_SIDE)
         return bins, frames
 

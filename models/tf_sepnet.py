@@ -67,7 +67,7 @@ class TFSepNetConfig:
         """Return the mel bins and frames that the stem makes of an input of (in_channels, F, T).
 
         Raises:
-            ValueError: Not a spectrogram of in_channels, or so small that a max-pool is left without input.
+            InputShapeError: Not a spectrogram of in_channels, or so small that a max-pool is left without input.
         """
         bins, frames = spectrogram_size(input_shape, self.in_channels)
         require_sides(bins, frames, SMALLEST_SIDE)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from objectives.cost import Cost, Shipped
+from objectives.errors import ObjectiveError
 
 # What may be limited: attributes of `Cost`, and fields of `Budget`.
 LIMITS = ("macs", "params", "size_bytes", "nonzero_bytes", "peak_bytes")
@@ -18,7 +19,7 @@ SUFFIXES = {"G": 10**9, "M": 10**6, "K": 10**3}
 _NUMBER = re.compile(r"(\d+(?:_\d+)*)(?:\.(\d+))?([KMG]?)", re.IGNORECASE | re.ASCII)
 
 
-class OverBudgetError(ValueError):
+class OverBudgetError(ObjectiveError):
     """A network costs more than the budget allows; `cost` and `budget` say how much."""
 
     def __init__(self, cost: Cost, budget: "Budget") -> None:
@@ -59,10 +60,10 @@ class Budget:
     def __post_init__(self) -> None:
         """Refuse a budget that has no limits by oversight, and limits that nothing can meet."""
         if not self.limits() and self.name != UNLIMITED:
-            raise ValueError(f"a budget needs at least one limit of {', '.join(LIMITS)}, or the name {UNLIMITED}")
+            raise ObjectiveError(f"a budget needs at least one limit of {', '.join(LIMITS)}, or the name {UNLIMITED}")
         for key, limit in self.limits().items():
             if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-                raise ValueError(f"the limit of {key} must be a whole number of at least 1, got {limit!r}")
+                raise ObjectiveError(f"the limit of {key} must be a whole number of at least 1, got {limit!r}")
 
     def __str__(self) -> str:
         known = BUDGETS.get(self.name)
@@ -130,7 +131,7 @@ def parse_budget(text: str) -> Budget:
     text = text.strip()
     if "=" not in text:
         if text not in BUDGETS:
-            raise ValueError(
+            raise ObjectiveError(
                 f"unknown budget {text!r}{_nearest(text, BUDGETS)}; there are {', '.join(BUDGETS)}, "
                 "or give limits such as macs=10M,params=50K"
             )
@@ -139,13 +140,13 @@ def parse_budget(text: str) -> Budget:
     for part in text.split(","):
         key, equals, number = (piece.strip() for piece in part.partition("="))
         if not equals:
-            raise ValueError(f"budget {text!r}: expected limit=number, got {part!r}")
+            raise ObjectiveError(f"budget {text!r}: expected limit=number, got {part!r}")
         if key not in LIMITS:
-            raise ValueError(
+            raise ObjectiveError(
                 f"budget {text!r}: unknown limit {key!r}{_nearest(key, LIMITS)}; there are {', '.join(LIMITS)}"
             )
         if key in limits:
-            raise ValueError(f"budget {text!r}: {key} is given twice")
+            raise ObjectiveError(f"budget {text!r}: {key} is given twice")
         limits[key] = _whole(number, f"budget {text!r}: {key}")
     spelled = Budget(name="", **limits)
     return Budget(name=str(spelled), **limits)
@@ -159,12 +160,12 @@ def _nearest(word: str, choices: "dict[str, Budget] | tuple[str, ...]") -> str:
 def _whole(text: str, what: str) -> int:
     match = _NUMBER.fullmatch(text)
     if match is None:
-        raise ValueError(f"{what} must be a positive whole number such as 128000 or 128K, got {text!r}")
+        raise ObjectiveError(f"{what} must be a positive whole number such as 128000 or 128K, got {text!r}")
     digits, decimals, suffix = match[1].replace("_", ""), match[2] or "", match[3].upper()
     tenths: int = 10 ** len(decimals)
     scaled, rest = divmod(int(digits + decimals) * SUFFIXES.get(suffix, 1), tenths)
     if rest or scaled < 1:
-        raise ValueError(f"{what} must be a positive whole number, got {text!r}")
+        raise ObjectiveError(f"{what} must be a positive whole number, got {text!r}")
     return scaled
 
 

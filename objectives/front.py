@@ -73,6 +73,40 @@ def hypervolume(points: ArrayLike, reference: ArrayLike, maximize: Sequence[bool
     return float(moocore.hypervolume(costs, worst))
 
 
+def hypervolume_improvement(
+    front: NDArray[np.float64], points: NDArray[np.float64], reference: float
+) -> NDArray[np.float64]:
+    """Return how much hypervolume each point would add to a front, were it the only one added; more is better.
+
+    Args:
+        front: (F, M), none of which dominates another; F may be 0.
+        points: (N, M).
+        reference: Reference point, the same in every column.
+
+    Returns:
+        (N,).
+
+    >>> hypervolume_improvement(np.array([[1.0, 3.0], [2.0, 1.0]]), np.array([[2.0, 2.0], [1.0, 1.0]]), 0.0).tolist()
+    [1.0, 0.0]
+    """
+    if points.shape[1] == 1:  # a second column that is the same for all: an area as large as the first is long
+        front, points = (np.hstack([values, np.full((len(values), 1), reference + 1)]) for values in (front, points))
+    if points.shape[1] == 2:
+        steps = front[np.argsort(front[:, 0], kind="stable")]  # a staircase: (F + 1) strips, each of one height
+        ends, heights = np.append(steps[:, 0], np.inf), np.append(steps[:, 1], reference)
+        starts = np.append(reference, steps[:, 0])
+        wide = np.minimum(points[:, :1], ends) - starts
+        high = points[:, 1:] - heights
+        return np.asarray((np.maximum(0.0, wide) * np.maximum(0.0, high)).sum(axis=1))
+    worst, maximize = np.full(points.shape[1], reference), [True] * points.shape[1]
+    before = hypervolume(front, worst, maximize)
+    added = np.zeros(len(points))
+    for number, point in enumerate(points):
+        if not (front >= point).all(axis=1).any():
+            added[number] = hypervolume(np.vstack([front, point]), worst, maximize) - before
+    return added
+
+
 def _to_minimize(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.float64]:
     values = np.array(points, dtype=np.float64)
     if values.size == 0:

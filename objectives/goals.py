@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from objectives.errors import ObjectiveError
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -67,7 +69,7 @@ def first_quality(names: Sequence[str]) -> str:
     """
     qualities = of_kind("quality", names)
     if not qualities:
-        raise ValueError(f"there is no quality among the objectives {', '.join(names)}")
+        raise ObjectiveError(f"there is no quality among the objectives {', '.join(names)}")
     return qualities[0]
 
 

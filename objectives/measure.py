@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from objectives.cost import Cost
+from objectives.errors import ObjectiveError
 from objectives.memory import Tape
 
 # From an operator's arguments, its output and the network's storages to MACs; None where no rule applies.
@@ -140,7 +141,7 @@ FREE = frozenset(
 # fmt: on
 
 
-class UncountedOperatorError(ValueError):
+class UncountedOperatorError(ObjectiveError):
     """A network runs operators that no rule counts; `operators` names them."""
 
     def __init__(self, network: str, operators: Sequence[str]) -> None:

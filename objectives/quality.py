@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from objectives.errors import ObjectiveError
+
 # How far the logarithm of a clip's summed probabilities may be from 0: room for bfloat16, none for logits.
 NORMALIZED_WITHIN = 0.05
 
@@ -82,7 +84,7 @@ class Quality:
             values["confusion"] = tuple(tuple(row) for row in values["confusion"])
             return cls(**values)
         except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"not a record of quality: {error}") from error
+            raise ObjectiveError(f"not a record of quality: {error}") from error
 
 
 def figures(quality: Quality) -> dict[str, float | None]:

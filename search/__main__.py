@@ -1,12 +1,14 @@
 """The command line: each command parses, calls, prints, and gives an exit code.
 
 0: done. 1: done, and the answer is no (over budget, problems found, every trial failed). 2: what was asked for cannot
-be done. 130: interrupted. Packages that take seconds to import are imported by the commands that need them.
+be done. 70: a bug of scenefront, told with its traceback. 130: interrupted. Packages that take seconds to import are
+imported by the commands that need them.
 """
 
 import json
 import os
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -42,6 +44,7 @@ from search.cli.options import (
 )
 from search.cli.quantize import quantize
 from search.cli.submit import submit
+from search.config.errors import USER_ERRORS
 from search.config.published import find_published, read_published
 from search.config.settings import SearchSettings, is_space_file
 from search.report.tables import (
@@ -62,6 +65,9 @@ from search.study.study import (
     find_study,
 )
 from search.study.table import rejection_kinds, trials_table
+
+BUG = 70  # as sysexits.h has it: an internal error
+REPORT = "please report it, with the command and the lines above"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -372,7 +378,7 @@ def _free_name(results: Path, settings: SearchSettings) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; a user's mistake is told in a sentence, never as a traceback.
+    """Run the command line: the user's mistake is told in a sentence, a bug of ours with its traceback.
 
     Args:
         arguments: Without the program's name; None for the process's own.
@@ -392,14 +398,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except (ValueError, OSError, OptunaError, SQLAlchemyError) as error:
+    except (*USER_ERRORS, OSError, OptunaError, SQLAlchemyError) as error:
         if os.environ.get("SCENEFRONT_TRACEBACK"):
             raise
         fail(_sentence(error), 2)
+    except Exception as error:
+        if os.environ.get("SCENEFRONT_TRACEBACK"):
+            raise
+        traceback.print_exc()
+        fail(f"this is a bug of scenefront, not a mistake of yours ({type(error).__name__}): {REPORT}", BUG)
 
 
 def _sentence(error: Exception) -> str:
-    text = f"{error}: {error.__cause__}" if error.__cause__ and not isinstance(error, ValueError) else str(error)
+    text = f"{error}: {error.__cause__}" if error.__cause__ and not isinstance(error, USER_ERRORS) else str(error)
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if "disk is full" in text or (isinstance(error, OSError) and error.errno == 28):

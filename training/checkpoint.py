@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn, optim
 
+from training.errors import TrainingError
 from training.kept import differences
 from training.whole_file import write_whole
 
@@ -25,7 +26,7 @@ Parts = Mapping[str, Mapping[str, Tensor]]
 NO_PARTS: Parts = {}
 
 
-class CheckpointError(ValueError):
+class CheckpointError(TrainingError):
     """A file that is no checkpoint, or not one of this network; the message says which and why."""
 
 

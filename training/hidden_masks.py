@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from training.dry_run import at_rest, silent_clip
+from training.errors import TrainingError
 
 Mask = Callable[[Tensor, float], Tensor]
 
@@ -47,7 +48,7 @@ class HiddenMasks:
         }
         reached = _reached(network, shape, candidates)
         if not reached:
-            raise ValueError(
+            raise TrainingError(
                 f"{type(network).__name__} has no part that gives a hidden state (B, C, F, T) with F x T over 1 on "
                 f"the way to its features, so there is nothing to mask (its parts: {', '.join(candidates) or 'none'}); "
                 "set mixture_mask_share to 0"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from objectives.quality import Quality
 from training.batches import Batch, Batches, Rows
 from training.checkpoint import CheckpointError, read_checkpoint, save_checkpoint
+from training.errors import TrainingError
 from training.execution import PLAIN, Execution, GraphedStep, Step
 from training.hearing import Hearing
 from training.kept import require_same
@@ -217,7 +218,7 @@ class TrainingRun:
         checkpoint.restore_network(self.network)
         record = checkpoint.record
         if Recipe(**record["recipe"]) != self.recipe:  # fields that came later have the default that was then the rule
-            raise ValueError(f"{path} was trained by another recipe: {record['recipe']}")
+            raise TrainingError(f"{path} was trained by another recipe: {record['recipe']}")
         results = [
             EpochResult(**{**result, "quality": Quality.from_dict(result["quality"])}) for result in record["results"]
         ]

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from training.dry_run import at_rest, silent_clip
+from training.errors import TrainingError
 from training.kept import take_over
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
@@ -111,7 +112,7 @@ class Pruner:
         others = sum(tensor.numel() for tensor in stored_tensors(network)) - self._num_weights
         fewest = others + sum(least_kept(weight.numel()) for weight in self._weights.values())
         if prune_to < fewest:
-            raise ValueError(
+            raise TrainingError(
                 f"prune_to must be at least {fewest:,} for this network, got {prune_to:,}: {others:,} of its values "
                 f"are never pruned, and each of {len(self._weights)} layers keeps 1 % of its weights, or the last one"
             )

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from training.errors import TrainingError
+
 OPTIMIZERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "linear")
 
@@ -165,7 +167,7 @@ class Recipe:
         '1,2,3,6,13'
         """
         if not 0 < scale < math.inf:
-            raise ValueError(f"scale must be above 0 and finite, got {scale}")
+            raise TrainingError(f"scale must be above 0 and finite, got {scale}")
         restarts = dict.fromkeys(max(1, round(epoch * scale)) for epoch in self.restarts)
         epochs = max(1, round(self.epochs * scale))
         return replace(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from search.config.errors import UserError
 from search.config.user_file import file_digest
 
 FORMAT = 3  # 1: report.json; 2: other names of keys, and answering.safetensors for inference_state.safetensors
@@ -26,7 +27,7 @@ CHECKED_FOR_PICKLES = (".safetensors", ".onnx")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class ExportError(ValueError):
+class ExportError(UserError):
     """A folder that is not an export, or cannot become one; the message says which and why."""
 
 

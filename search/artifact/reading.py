@@ -11,6 +11,7 @@ from torch import nn
 from data.spectrum_correction import SpectrumCorrection
 from search.artifact.certificate import CONFIG, WEIGHTS, ExportError, read_certificate, verify
 from search.artifact.files import INFERENCE_STATE
+from search.config.errors import ConfigError
 from search.config.trial_config import TrialConfig
 from training.checkpoint import CheckpointError, part_of, put_weights, read_tensors
 from training.hearing import PLAINLY, Hearing
@@ -65,7 +66,7 @@ def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:
         classes = tuple(str(name) for name in described["classes"])
     except (KeyError, TypeError) as error:
         raise ExportError(f"{path} lacks what an export needs: {error}") from error
-    except ValueError as error:
+    except ConfigError as error:
         own = path.parent / f"{described['architecture']}.py"
         hint = f"; name its file: --architecture-file {own}" if own.is_file() else ""
         raise ExportError(f"{path}: {error}{hint}") from error

@@ -23,6 +23,7 @@ from search.cli.options import (
     split_option,
     study_argument,
 )
+from search.config.errors import USER_ERRORS
 from search.report.tables import quality_tables, terminal_table
 from search.study.study import StudyFolder, find_study
 
@@ -96,7 +97,7 @@ def _each(numbers: list[int], go: Callable[[int], None]) -> list[str]:
     for number in numbers:
         try:
             go(number)
-        except (ValueError, OSError) as error:
+        except (*USER_ERRORS, OSError) as error:
             failed.append(f"trial {number}: {error}")
             err.print(f"trial {number} is left out: {error}", soft_wrap=True)
     return failed

@@ -204,7 +204,7 @@ def settings_from(data: Path | None, flags: Mapping[str, Any], *, needs_data: bo
         needs_data: Whether the settings must name data.
 
     Raises:
-        ValueError: A setting that no search can be run with.
+        UserError: A setting that no search can be run with.
         click.UsageError: A flag that cannot be read.
     """
     given = {name: str(value) if isinstance(value, Path) else value for name, value in flags.items()}

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
 
+from search.config.errors import UserError
+
 T = TypeVar("T")
 
 
@@ -20,10 +22,10 @@ def look_up(kind: str, name: str, known: Mapping[str, T]) -> T:
     """Return what is known by `name`.
 
     Raises:
-        ValueError: There is no such `kind`; the nearest is named.
+        UserError: There is no such `kind`; the nearest is named.
     """
     if name not in known:
-        raise ValueError(unknown(kind, name, known))
+        raise UserError(unknown(kind, name, known))
     return known[name]
 
 

@@ -12,13 +12,14 @@ from typing import Any
 
 import yaml
 
+from search.config.errors import UserError
 from search.config.messages import look_up
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published.csv"
 TRAINABLE, STORED = "trainable", "stored"  # what a report counts as parameters
 
 
-class PublishedError(ValueError):
+class PublishedError(UserError):
     """A table of published networks that cannot be read; says where and why."""
 
 
@@ -102,7 +103,7 @@ def find_published(name: str) -> Published:
     """Look up a published network.
 
     Raises:
-        ValueError: There is none of that name; the nearest is named.
+        UserError: There is none of that name; the nearest is named.
     """
     return look_up("published network", name, {entry.name: entry for entry in read_published()})
 

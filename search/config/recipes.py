@@ -151,7 +151,7 @@ def find_recipe(name: str) -> NamedRecipe:
     """Look up a recipe.
 
     Raises:
-        ValueError: There is none of that name; the nearest is named.
+        UserError: There is none of that name; the nearest is named.
     """
     return look_up("recipe", name, RECIPES)
 

@@ -9,7 +9,9 @@ import yaml
 
 from objectives.budget import DEFAULT_BUDGET, Budget, parse_budget
 from objectives.cost import BYTES
+from objectives.errors import ObjectiveError
 from objectives.goals import DEFAULT_GOALS, GOALS
+from search.config.errors import SettingsError
 from search.config.messages import unknown
 
 MODES = ("front", "best")
@@ -117,7 +119,7 @@ class SearchSettings:
         if not wrong and self.train and self.seeds[-1] > MAX_SEED:
             wrong = [f"seed must leave room for {self.trials} seeds up to {MAX_SEED}, got {self.seed}"]
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise SettingsError("; ".join(wrong))
         self.limits()
 
     @property
@@ -135,7 +137,7 @@ class SearchSettings:
         """Return the budget as limits.
 
         Raises:
-            ValueError: It names no budget and describes none.
+            SettingsError: It names no budget and describes none.
         """
         return parse_budget(self.budget)
 
@@ -150,7 +152,7 @@ def read_settings(path: Path, **overrides: Any) -> SearchSettings:
     """Read a search from a YAML file; `overrides` that are not None replace what it says, key by key in mappings.
 
     Raises:
-        ValueError: The file is missing, is no YAML mapping, or has a key that no search has (the nearest is named).
+        SettingsError: The file is missing, is no YAML mapping, or has a key that no search has (the nearest is named).
     """
     loaded = read_mapping(path, "search settings")
     given = {key: value for key, value in overrides.items() if value is not None}
@@ -164,16 +166,16 @@ def read_mapping(path: Path, what: str) -> dict[Any, Any]:
     """Read a YAML file by the safe loader; it must be a mapping of `what`.
 
     Raises:
-        ValueError: It cannot be read, or holds something else.
+        SettingsError: It cannot be read, or holds something else.
     """
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        raise SettingsError(f"{path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not YAML that can be loaded safely: {error}") from error
+        raise SettingsError(f"{path} is not YAML that can be loaded safely: {error}") from error
     if not isinstance(loaded, dict):
-        raise ValueError(f"{path} must be a mapping of {what}, got {type(loaded).__name__}")
+        raise SettingsError(f"{path} must be a mapping of {what}, got {type(loaded).__name__}")
     return loaded
 
 
@@ -186,19 +188,19 @@ def make_settings(values: Mapping[str, Any], source: str, *, needs_data: bool = 
         needs_data: Whether there must be data; without, their folder is "".
 
     Raises:
-        ValueError: A key that no search has, one that every search needs, or a value that none can run with.
+        SettingsError: A key that no search has, one that every search needs, or a value that none can run with.
     """
     known = [setting.name for setting in fields(SearchSettings)]
     for name in values:
         if name not in known:
-            raise ValueError(f"{source}: {unknown('search setting', str(name), known)}")
+            raise SettingsError(f"{source}: {unknown('search setting', str(name), known)}")
     if not needs_data:
         values = {"data": "", **values}
     elif values.get("data") == "":
-        raise ValueError(f"{source}: data must be a text, got ''")
+        raise SettingsError(f"{source}: data must be a text, got ''")
     missing = [name for name in ("data", "space") if values.get(name) is None]
     if missing:
-        raise ValueError(f"{source}: a search needs {' and '.join(missing)}")
+        raise SettingsError(f"{source}: a search needs {' and '.join(missing)}")
     if isinstance(values.get("split"), int):  # YAML reads the 2024 splits as numbers
         values = {**values, "split": str(values["split"])}
     values = {
@@ -206,8 +208,8 @@ def make_settings(values: Mapping[str, Any], source: str, *, needs_data: bool = 
     }
     try:
         return SearchSettings(**values)
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
+    except (SettingsError, ObjectiveError) as error:
+        raise SettingsError(f"{source}: {error}") from error
 
 
 def is_space_file(space: str) -> bool:

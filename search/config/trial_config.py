@@ -8,6 +8,7 @@ from torch import nn
 
 from data.front_end import FRONT_ENDS, FrontEndConfig
 from models import ARCHITECTURES, Architecture
+from search.config.errors import ConfigError
 from search.config.messages import look_up, unknown
 from training.recipe import Recipe
 
@@ -47,34 +48,38 @@ class TrialConfig:
         The front end is one of the values, and decides the network's `in_channels` and `mel_bins`.
 
         Raises:
-            ValueError: A name that neither config has (with the nearest that is), a value of the wrong type, one that
+            ConfigError: A name that neither config has (with the nearest that is), a value of the wrong type, one that
                 the config refuses, or a network for another front end than that of the values.
         """
         entry = find_architecture(architecture)
         front_end = values.get("front_end", entry.front_end)
         if front_end not in FRONT_ENDS:
-            raise ValueError(unknown("front end", str(front_end), FRONT_ENDS))
+            raise ConfigError(unknown("front end", str(front_end), FRONT_ENDS))
         network_fields, recipe_fields = field_types(entry.config), field_types(Recipe)
         for name, value in values.items():
             if name == "front_end":
                 continue
             expected = network_fields.get(name) or recipe_fields.get(name)
             if expected is None:
-                raise ValueError(unknown("config key", name, ["front_end", *network_fields, *recipe_fields]))
+                raise ConfigError(unknown("config key", name, ["front_end", *network_fields, *recipe_fields]))
             _require_type(name, value, expected)
         given = {name: value for name, value in values.items() if name in network_fields}
         for name, heard in heard_sizes(entry.config, front_end).items():
             if given.setdefault(name, heard) != heard:
-                raise ValueError(f"{name} is {given[name]}, but the front end {front_end} gives {heard}")
-        recipe = Recipe(**{name: value for name, value in values.items() if name in recipe_fields})
-        return cls(architecture, entry.config(**given), front_end, recipe)
+                raise ConfigError(f"{name} is {given[name]}, but the front end {front_end} gives {heard}")
+        try:
+            recipe = Recipe(**{name: value for name, value in values.items() if name in recipe_fields})
+            network = entry.config(**given)
+        except ValueError as error:  # each of these refuses what it cannot be, and does nothing else
+            raise ConfigError(str(error)) from error
+        return cls(architecture, network, front_end, recipe)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "TrialConfig":
         """Read back what `to_dict` gave.
 
         Raises:
-            ValueError: As `from_values`.
+            ConfigError: As `from_values`.
         """
         values = dict(record)
         return cls.from_values(str(values.pop("architecture", "")), values)
@@ -108,7 +113,7 @@ def find_architecture(name: str) -> Architecture:
     """Look up an architecture.
 
     Raises:
-        ValueError: There is none of that name; the nearest is named.
+        ConfigError: There is none of that name; the nearest is named.
     """
     return look_up("architecture", name, ARCHITECTURES)
 
@@ -131,7 +136,7 @@ def field_types(config: type) -> dict[str, type]:
 def _require_type(name: str, value: object, expected: type) -> None:
     accepted = (int, float) if expected is float else (expected,)
     if not isinstance(value, accepted) or (isinstance(value, bool) and expected is not bool):
-        raise ValueError(f"{name} must be {_TYPE_NAMES[expected]}, got {value!r}")
+        raise ConfigError(f"{name} must be {_TYPE_NAMES[expected]}, got {value!r}")
 
 
 _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}

@@ -7,8 +7,10 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+from search.config.errors import UserError
 
-class UserFileError(ValueError):
+
+class UserFileError(UserError):
     """A file of the user's that cannot be run; says where it breaks."""
 
 

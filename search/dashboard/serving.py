@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from flask import Flask, Response, abort, request
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from search.config.errors import UserError
+
 HOST = "127.0.0.1"
 PORT = 8050
 MAX_TRIED = 50  # ports after one that is taken
@@ -99,7 +101,7 @@ def free_port(port: int) -> int:
     for tried in range(port, min(port + MAX_TRIED, 2**16)):
         if is_free(tried):
             return tried
-    raise ValueError(f"the ports from {port} on are taken; name another with --port")
+    raise UserError(f"the ports from {port} on are taken; name another with --port")
 
 
 def open_server(app: Flask, port: int) -> BaseWSGIServer:

@@ -15,6 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from objectives.goals import GOALS
+from search.config.errors import UserError
 from search.dashboard.address import Address
 from search.dashboard.data import frames
 from search.dashboard.data.studies import Studies
@@ -114,7 +115,7 @@ def _spread(count: int, most: int) -> list[int]:
 def _space(shown: Shown) -> Iterable[str]:
     try:
         surveys, report = read_space(shown.study.folder.path / SPACE)
-    except ValueError:
+    except UserError:
         return
     told = (
         f'<span><i style="color:{colour}" aria-hidden="true">{sign}</i> {html.escape(what)}</span>'

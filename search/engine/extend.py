@@ -46,7 +46,7 @@ def new_settings(settings: SearchSettings, changes: Mapping[str, Any], source: s
         source: Of the changes, for a message.
 
     Raises:
-        ValueError: A change that no study can make, fewer trials than there are, or a value that no search can have.
+        UserError: A change that no study can make, fewer trials than there are, or a value that no search can have.
     """
     given = dict(changes)
     space = given.pop("space", settings.space)
@@ -78,7 +78,7 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
         changes: As for `new_settings`.
 
     Raises:
-        ValueError: The study is in use, or the change cannot be made; nothing is changed by then.
+        UserError: The study is in use, or the change cannot be made; nothing is changed by then.
     """
     from search.optimizer.trial_store import open_trial_store  # noqa: PLC0415
     from search.optimizer.warm_start import read_starts  # noqa: PLC0415

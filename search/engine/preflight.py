@@ -124,7 +124,7 @@ def look_ahead(settings: SearchSettings, console: Console) -> tuple[dict[str, Fe
     """Survey a search, and time it where there are data; return the surveys and the report.
 
     Raises:
-        ValueError: What was asked for cannot be searched; says why.
+        UserError: What was asked for cannot be searched; says why.
     """
     if settings.architecture_file is not None:
         use_architecture_file(Path(settings.architecture_file))

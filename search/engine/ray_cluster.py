@@ -21,6 +21,7 @@ import ray
 from ray._private import ray_constants
 from ray._private.utils import read_ray_address
 
+from search.config.errors import UserError
 from search.engine.temporary import private_folder
 from training.allocator import huge_pages
 
@@ -41,7 +42,7 @@ _HOW_TO_JOIN = (
 _PACKAGES = ("data", "models", "objectives", "search", "spaces", "training")
 
 
-class ClusterError(ValueError):
+class ClusterError(UserError):
     """A Ray cluster that is not there, or that this process cannot join; says what to do."""
 
 

@@ -17,6 +17,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from data.device import num_cores
+from search.config.errors import UserError
 from search.config.messages import counted
 from search.engine.ray_cluster import Node
 from search.engine.trainable import open_trial
@@ -107,7 +108,7 @@ def share_machine(workers: int | None) -> ResourceAllocation:
         workers: Trials side by side, or None for as many as fit.
 
     Raises:
-        ValueError: More trials than cores, which would slow all of them down.
+        UserError: More trials than cores, which would slow all of them down.
     """
     return _share(workers, num_cores(), torch.cuda.device_count())
 
@@ -115,7 +116,7 @@ def share_machine(workers: int | None) -> ResourceAllocation:
 def _share(workers: int | None, cores: int, gpus: int) -> ResourceAllocation:
     count = workers or min(gpus or cores, cores)
     if count > cores:
-        raise ValueError(f"workers must be at most the number of cores, {cores}, got {count}")
+        raise UserError(f"workers must be at most the number of cores, {cores}, got {count}")
     return ResourceAllocation(count, max(1, cores // count), 1 / math.ceil(count / gpus) if gpus else 0.0, {}, {})
 
 
@@ -127,15 +128,15 @@ def share_cluster(workers: int | None, nodes: Sequence[Node]) -> ResourceAllocat
         nodes: The machines; where any has a GPU, those without one are left out.
 
     Raises:
-        ValueError: More trials than cores, which would slow all of them down, or no machine at all.
+        UserError: More trials than cores, which would slow all of them down, or no machine at all.
     """
     usable = _usable(nodes)
     cores, gpus = sum(node.cores for node in usable), sum(node.gpus for node in usable)
     if not usable:
-        raise ValueError("the cluster has no cores: start its nodes with `ray start --num-cpus=...`")
+        raise UserError("the cluster has no cores: start its nodes with `ray start --num-cpus=...`")
     count = workers or min(gpus or cores, cores)
     if count > cores:
-        raise ValueError(f"workers must be at most the number of the cluster's cores, {cores}, got {count}")
+        raise UserError(f"workers must be at most the number of the cluster's cores, {cores}, got {count}")
     share = 1 / math.ceil(count / gpus) if gpus else 0.0
     most = max(node.cores for node in usable)
     fitting = [each for each in range(most, 0, -1) if room_on(usable, each, share) >= count]

@@ -81,7 +81,7 @@ def prepare(settings: SearchSettings, console: Console, address: str | None = No
     """Check the settings against the code and the data, price the space, and decode the sound.
 
     Raises:
-        ValueError: Anything the user can mend; nothing has been written to the study by then.
+        UserError: Anything the user can mend; nothing has been written to the study by then.
     """
     if address is None:
         share_machine(settings.workers)  # refuses more trials than cores
@@ -216,7 +216,7 @@ def start_search(
         address: Of a Ray cluster to run on, or "auto"; None: a Ray of this machine's own.
 
     Raises:
-        ValueError: What was asked for cannot be done; says why.
+        UserError: What was asked for cannot be done; says why.
         SearchFailedError: Every trial failed.
     """
     settings = _with_whole_paths(settings)
@@ -253,7 +253,7 @@ def resume_search(
         workers: Trials side by side, this time; None: as the study has it.
 
     Raises:
-        ValueError: The study, or the data it was started on, cannot be used any more.
+        UserError: The study, or the data it was started on, cannot be used any more.
         SearchFailedError: Every trial failed.
     """
     with folder.lock() as require_held:

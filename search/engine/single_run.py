@@ -7,6 +7,7 @@ from typing import Any
 
 from models import ARCHITECTURES
 from search.artifact.reading import read_config
+from search.config.errors import ConfigError, UserError
 from search.config.published import read_published
 from search.config.recipes import HELD, find_recipe, recipe_of
 from search.config.settings import SearchSettings, make_settings, read_mapping, spelled
@@ -43,7 +44,7 @@ def from_name(name: str) -> Found:
     """Find an architecture or a published network, with the recipe of its report.
 
     Raises:
-        ValueError: There is none of that name; the nearest is named.
+        UserError: There is none of that name; the nearest is named.
     """
     config = find_trial(name, {})
     entries = {entry.name: entry for entry in read_published()}
@@ -58,31 +59,31 @@ def from_file(path: Path) -> Found:
     """Read an export's config.yaml, or a YAML mapping of config values with an architecture.
 
     Raises:
-        ValueError: It cannot be read, or describes no configuration.
+        UserError: It cannot be read, or describes no configuration.
     """
     record = read_mapping(path, "config values")
     if "format" in record:
         return Found(read_config(path)[0])
     if "architecture" not in record:
-        raise ValueError(f"{path} must name an architecture: one of {', '.join(ARCHITECTURES)}")
+        raise UserError(f"{path} must name an architecture: one of {', '.join(ARCHITECTURES)}")
     numbers = {name for name, kind in field_types(Recipe).items() if kind is float}
     try:
         return Found(
             TrialConfig.from_dict({name: spelled(each) if name in numbers else each for name, each in record.items()})
         )
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    except ConfigError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def from_trial(text: str, results: Path) -> Found:
     """Find a trial of a study: STUDY:NUMBER, or STUDY:best.
 
     Raises:
-        ValueError: There is no such study or trial, or none that was priced within its budget.
+        UserError: There is no such study or trial, or none that was priced within its budget.
     """
     name, colon, number = text.rpartition(":")
     if not colon or not name or not (number.isdecimal() or number == "best"):
-        raise ValueError(f"a trial is STUDY:NUMBER or STUDY:best, got {text!r}")
+        raise UserError(f"a trial is STUDY:NUMBER or STUDY:best, got {text!r}")
     folder = find_study(results, name)
     study, settings = folder.open(), folder.settings()
     trials = study.get_trials(deepcopy=False)
@@ -126,21 +127,21 @@ def train_settings(
         others: Settings as they are; None where they are to have their default.
 
     Raises:
-        ValueError: They contradict each other, or build no network or no recipe.
+        UserError: They contradict each other, or build no network or no recipe.
     """
     if scale is not None and epochs is not None:
-        raise ValueError("scale and epochs both say how long to train: give one of the two")
+        raise UserError("scale and epochs both say how long to train: give one of the two")
     held = dict(held or {})
     for name in ("split", "impulse_responses"):
         if others.get(name) is None:
             others[name] = getattr(found, name)
     for name in held:
         if name in OWNED:
-            raise ValueError(f"{name} cannot be set here: {OWNED[name]}")
+            raise UserError(f"{name} cannot be set here: {OWNED[name]}")
     wanted = found.config.recipe if recipe is None else find_recipe(recipe).recipe
     if epochs is not None:
         if epochs < 1:
-            raise ValueError(f"epochs must be a whole number of at least 1, got {epochs}")
+            raise UserError(f"epochs must be a whole number of at least 1, got {epochs}")
         scale = epochs / wanted.epochs
     wanted = wanted.scaled(1.0 if scale is None else scale)
     network = {name: value for name, value in asdict(found.config.network).items() if name not in GIVEN}

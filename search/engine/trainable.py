@@ -18,6 +18,7 @@ from data.front_end import FRONT_ENDS
 from data.layout import Scenes, read_for_search
 from objectives.measure import UncountedOperatorError, layer_costs
 from objectives.quality import figures
+from search.config.errors import USER_ERRORS
 from search.config.trial_config import TrialConfig
 from search.engine.checkpoints import Checkpoints
 from search.engine.teachers import answers, taught
@@ -64,7 +65,7 @@ class TrialActor(tune.Trainable):
                     self.run = TrainingRun(trial.build, trial.recipe, material, default_device(), execution)
             # the last epoch got lost on its way to the study, which may want no more than that
             self.tells_first = self.before + self.run.epoch > config["epochs_recorded"]
-        except ValueError as error:  # what the data or the network cannot serve
+        except USER_ERRORS as error:  # what the data or the network cannot serve
             self.failure = str(error)
         self.num_reported = 0
         self.layers = [] if config["epochs_recorded"] else _layers(trial)

@@ -19,6 +19,7 @@ import torch
 from search.artifact.certificate import ExportError
 from search.artifact.inference import WINDOW_S, Listener
 from search.artifact.opening import open_export
+from search.config.errors import USER_ERRORS
 from search.config.subprocess import environment, module_command
 from search.space.custom_architecture import use_architecture_file
 from training.latency import time_calls, using_threads
@@ -119,7 +120,7 @@ def main() -> None:
         if own:
             use_architecture_file(own[0], check=False)
         print(json.dumps(bench_here(path)))  # noqa: T201 - to the process that asks
-    except (ValueError, OSError) as error:
+    except (*USER_ERRORS, OSError) as error:
         sys.exit(str(error))
 
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from objectives.budget import Budget
 from objectives.measure import fvcore_macs, layer_costs, measure_cost
+from search.config.errors import UserError
 from search.config.trial_config import TrialConfig
 from search.space.pricing import price
 from training.pruning import count_nonzero
@@ -27,11 +28,11 @@ def cost_report(
             as the recipe will leave.
 
     Raises:
-        ValueError: The network cannot hear what the front end gives.
+        UserError: The network cannot hear what the front end gives.
     """
     priced = price(config, precision)
     if priced.params > MAX_BUILT_PARAMS:
-        raise ValueError(
+        raise UserError(
             f"{config.architecture} has {priced.params:,} parameters here, too many to count layer by layer"
         )
     network = config.build()

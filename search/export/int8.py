@@ -37,6 +37,7 @@ from torch import Tensor
 
 from search.artifact.files import CALIBRATION_METHODS
 from search.artifact.reading import Export
+from search.config.errors import UserError
 from search.export.batch_norm_folding import plain_network
 from search.export.onnx_files import LOG_MEL, model_proto, write_proto
 from training.hearing import Hearing
@@ -132,7 +133,7 @@ def calibrated_ranges(export: Export, clips: Iterable[Tensor], method: str = CAL
         raise ValueError(f"method must be one of {', '.join(CALIBRATION_METHODS)}, got {method!r}")
     kept = list(clips)
     if not kept:
-        raise ValueError("int8 ranges are calibrated on training clips, and there is none")
+        raise UserError("int8 ranges are calibrated on training clips, and there is none")
     model = onnx.shape_inference.infer_shapes(model_proto(export))
     options = {"percentile": PERCENTILE} if method == "percentile" else {}
     with tempfile.TemporaryDirectory(prefix="scenefront-") as folder:

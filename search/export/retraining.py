@@ -44,7 +44,7 @@ def retrain_settings(
         held: Config values in place of the trial's.
 
     Raises:
-        ValueError: The trial was never priced, or the values build no network or no recipe.
+        UserError: The trial was never priced, or the values build no network or no recipe.
     """
     settings, study = folder.settings(), folder.open()
     found = from_trial(f"{folder.name}:{number}", folder.path.parent)
@@ -63,7 +63,7 @@ def retrain(settings: SearchSettings, folder: StudyFolder, console: Console) -> 
 
     Raises:
         ExportError: The folder holds another training, or this one failed.
-        ValueError: It cannot be trained; says why.
+        UserError: It cannot be trained; says why.
     """
     if folder.exists():
         _require_same(settings, folder)

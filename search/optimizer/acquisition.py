@@ -1,4 +1,27 @@
-"""What to try next, and who should go on, as far as the trainings so far tell."""
+"""Acquisition function: expected hypervolume improvement per unit cost, over Gaussian-process surrogates.
+
+Sources:
+    Emmerich, Giannakoglou, Naujoks, Single- and multiobjective evolutionary optimization assisted by Gaussian random
+        field metamodels, 2006: expected hypervolume improvement. With one objective it is expected improvement.
+    Daulton, Balandat, Bakshy, Differentiable expected hypervolume improvement for parallel multi-objective Bayesian
+        optimization, 2020: the expectation over samples of the posterior. Here the samples are quantiles, the same of
+        all surrogates: a proposal follows from its seed and from the training data.
+    Lee, Perrone, Archambeau, Seeger, Cost-aware Bayesian optimization, 2020: improvement / cost^alpha.
+
+Each quality has a surrogate of its own, for its value at the end of training, and so has a latency once it is measured;
+the other costs are known exactly. Trials that are only partly trained are extrapolated along the learning curves of
+those that were trained to the end, with a variance.
+
+Symbols, with shapes:
+    C, F, M, Q  candidates, points of the front, objectives, quantiles
+    front       (F, M): non-dominated posterior means of the feasible trials
+    mean        (C, M): posterior mean of a quality or a latency; log10 of another cost
+    deviation   (C, M): posterior standard deviation of a quality; 0 of what is known exactly
+    z           (Q,): quantiles of the standard normal distribution
+    HV(front)   hypervolume between the front and the reference point; every objective is scaled to 0..1, more is better
+    EHVI        (C,): mean over z of HV(front + {mean + z deviation}) - HV(front)
+    a           (C,): EHVI / MACs^alpha, the acquisition value; alpha is the cost exponent
+"""
 
 import math
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
@@ -9,10 +32,12 @@ from typing import Any
 import numpy as np
 
 from objectives.cost import Cost
-from objectives.front import hypervolume, non_dominated
-from objectives.goals import GOALS, directions, of_kind
+from objectives.front import hypervolume_improvement, non_dominated
+from objectives.goals import directions, of_kind
+from search.config.errors import ConfigError
 from search.config.trial_config import TrialConfig
-from search.optimizer.gaussian_process import MAX_OBSERVED, Features, Floats, GaussianProcess, Observation, winsorized
+from search.optimizer.features import FeatureEncoder
+from search.optimizer.gaussian_process import Floats, GaussianProcess, winsorized
 from search.optimizer.successive_halving import Rung
 from search.space.plan import Plan
 from search.space.pricing import FeasibilitySurvey, price
@@ -20,21 +45,23 @@ from search.space.ranges import draw, nearest
 from search.space.subspace import Subspace
 from search.study.study import LATENCY
 
-Curve = Sequence[Mapping[str, Any]]  # what is recorded of each epoch, in order
+Curve = Sequence[Mapping[str, Any]]  # a learning curve: what is recorded of each epoch, in order
 
-NUM_DRAWN = 48  # candidates of each architecture, drawn from all that fits
-NUM_CHANGED = 24  # candidates that are a good one with something changed, of each architecture
-MIN_OBSERVED = 6  # trainings before anything is expected of others
-QUANTILES = (-1.53, -0.89, -0.49, -0.16, 0.16, 0.49, 0.89, 1.53)  # of a normal distribution, each an eighth of it
-COST_EXPONENT = 0.1  # small, for time is not all that counts
-LEAST_COST = 1e-6  # that has a logarithm
-REFERENCE = -0.05  # of the hypervolume, where all that is compared lies in 0 to 1
-PRIOR_WEIGHT = 2.0  # of the guess how far off a partial training is, in finished trainings
+NUM_RANDOM_CANDIDATES = 48  # of each architecture, drawn from its feasible configurations
+NUM_LOCAL_CANDIDATES = 24  # of each architecture, from the local search around its incumbents
+MAX_CHANGED = 2  # settings in which a local candidate differs from its incumbent
+MIN_TRAINING_TRIALS = 6  # before there is a surrogate
+MAX_TRAINING_TRIALS = 300  # of a surrogate, the latest: its cost grows with the cube
+QUANTILES = (-1.53, -0.89, -0.49, -0.16, 0.16, 0.49, 0.89, 1.53)  # of a standard normal: the middle of each eighth
+COST_EXPONENT = 0.1  # alpha: a network of a tenth of the MACs may improve 0.79 times as much, and is as good
+MIN_COST = 1e-6  # has a logarithm
+REFERENCE = -0.05  # of every objective, scaled to 0..1: the ends of the front count too
+PRIOR_WEIGHT = 2.0  # of the prior variance of an extrapolation, in trials that were trained to the end
 
 
 @dataclass
-class Known:
-    """A trial that was handed out."""
+class TrainingTrial:
+    """A trial as the surrogates learn from it."""
 
     config: TrialConfig
     cost: Cost
@@ -45,163 +72,190 @@ class Known:
     is_complete: bool = False
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A feasible configuration that may be proposed.
+
+    Attributes:
+        architecture: Whose subspace it is from.
+        values: Of the settings that vary, by name.
+        config: The same, joined with what is fixed.
+        cost: Of its network.
+    """
+
+    architecture: str
+    values: dict[str, Any]
+    config: TrialConfig
+    cost: Cost
+
+
 class Acquisition:
-    """Learns from every trial of a search.
+    """Predicts trials at the end of training, and proposes the candidate of the greatest acquisition value.
 
     Attributes:
         plan: What is searched.
-        surveys: Which networks of each architecture fit.
-        haste: Power of its MACs by which what a configuration promises is divided: a small network is soon trained.
+        surveys: Which networks of each architecture are feasible.
+        cost_exponent: Alpha; 0 where one best network is sought, whatever its cost within the budget.
     """
 
     def __init__(self, plan: Plan, surveys: Mapping[str, FeasibilitySurvey], levels: Sequence[Rung]) -> None:
-        self.plan, self.surveys, self._levels = plan, surveys, levels
+        self.plan, self.surveys, self._rungs = plan, surveys, levels
         self.cost_exponent = COST_EXPONENT if plan.settings.mode == "front" else 0.0
-        self._features = Features(plan.branches)
-        self._known: dict[int, Known] = {}
+        self._encoder = FeatureEncoder(plan.branches)
+        self._trials: dict[int, TrainingTrial] = {}
         self._objectives = plan.settings.objectives
         self._qualities = of_kind("quality", self._objectives)
-        self._measured = [name for name in self._objectives if name == LATENCY]
         self._priced: dict[Hashable, Cost] = {}
         self._fitted: dict[str, GaussianProcess] | None = None
-        self._expected: dict[int, dict[str, float]] | None = None
+        self._predicted: dict[int, dict[str, float]] | None = None
 
     def note(
         self, number: int, config: TrialConfig, cost: Cost, costs: Mapping[str, Any], curve: Curve, *, is_complete: bool
     ) -> None:
-        """Record a trial, or how far it is."""
-        known = self._known.get(number)
-        if known is None:
-            branch = self.plan.branches.get(config.architecture)
-            values = {} if branch is None else branch.values(config)
-            known = Known(config, cost, costs, values, self._features.of(config.architecture, values, cost))
-            self._known[number] = known
-        is_new = len(curve) != len(known.curve) or is_complete != known.is_complete
-        known.costs, known.curve, known.is_complete = costs, curve, is_complete
-        if is_new and self._is_told(known):
-            self._fitted = self._expected = None
+        """Record a trial, or how far it is trained.
+
+        Args:
+            number: Of the trial.
+            config: Its configuration.
+            cost: Of its network.
+            costs: Every goal of cost, by name; the latency is None before it is measured.
+            curve: Its learning curve so far.
+            is_complete: Whether it was trained to the end.
+        """
+        trial = self._trials.get(number)
+        if trial is None:
+            subspace = self.plan.branches.get(config.architecture)
+            values = {} if subspace is None else subspace.values(config)
+            trial = TrainingTrial(config, cost, costs, values, self._encoder.encode(config.architecture, values, cost))
+            self._trials[number] = trial
+        is_new = len(curve) != len(trial.curve) or is_complete != trial.is_complete
+        trial.costs, trial.curve, trial.is_complete = costs, curve, is_complete
+        if is_new and self._is_training_data(trial):
+            self._fitted = self._predicted = None
 
     def forget(self, number: int) -> None:
-        """Leave a trial out: it failed, or another goes on with it."""
-        if self._known.pop(number, None) is not None:
-            self._fitted = self._expected = None
+        """Remove a trial from the training data: it failed, or another goes on with it."""
+        if self._trials.pop(number, None) is not None:
+            self._fitted = self._predicted = None
 
     def costs(self, number: int) -> Mapping[str, Any]:
-        """Return the costs of a trial that was noted."""
-        return self._known[number].costs
+        """Return the costs of a trial that was recorded."""
+        return self._trials[number].costs
 
-    def _told(self) -> dict[int, Known]:
-        """Return the trials that were trained for a while, in the order of the record, whoever came first."""
-        return {number: self._known[number] for number in sorted(self._known) if self._is_told(self._known[number])}
+    def _training_trials(self) -> dict[int, TrainingTrial]:
+        """Return the trials that are training data, by number and in the order of the numbers."""
+        return {number: trial for number, trial in sorted(self._trials.items()) if self._is_training_data(trial)}
 
-    def _is_told(self, known: Known) -> bool:
-        enough = known.is_complete or len(known.curve) >= self._levels[0].end
-        return enough and all(math.isfinite(float(known.curve[-1][name])) for name in self._qualities)
+    def _is_training_data(self, trial: TrainingTrial) -> bool:
+        """Whether a trial was trained to the end of the first rung, and did not diverge."""
+        is_trained = trial.is_complete or len(trial.curve) >= self._rungs[0].end
+        return is_trained and all(math.isfinite(float(trial.curve[-1][name])) for name in self._qualities)
 
     def _surrogates(self) -> dict[str, GaussianProcess]:
-        """Fit what is expected of each quality, and of the latency; nothing before enough is known."""
+        """Return the surrogate of each quality, and of the latency if it is known of all; none before enough trials."""
         if self._fitted is None:
             self._fitted = {}
-            told = list(self._told().values())
-            if len(told) >= MIN_OBSERVED:
+            trials = list(self._training_trials().values())
+            if len(trials) >= MIN_TRAINING_TRIALS:
                 for name in self._qualities:
-                    self._fitted[name] = GaussianProcess(self._features, self._observe(name, told))
-                for name in self._measured:
-                    measured = [known for known in told if known.costs[name] is not None]
-                    observed = [Observation(known.features, _scaled(known.costs[name]), 0.0) for known in measured]
-                    if len(measured) == len(told):
-                        self._fitted[name] = GaussianProcess(self._features, observed)
+                    self._fitted[name] = self._fit(trials, *self._targets(name, trials))
+                if LATENCY in self._objectives and all(trial.costs[LATENCY] is not None for trial in trials):
+                    latencies = np.array([_log(trial.costs[LATENCY]) for trial in trials[-MAX_TRAINING_TRIALS:]])
+                    self._fitted[LATENCY] = self._fit(trials, latencies, np.zeros(len(latencies)))
         return self._fitted
 
-    def _observe(self, name: str, told: Sequence[Known]) -> list[Observation]:
-        """Return what each training came to, or will: how far that may be off depends on how far it is alone."""
-        latest = told[-MAX_OBSERVED:]
-        finished = [known.curve for known in told if known.is_complete][-MAX_OBSERVED:]
-        ahead: dict[int, tuple[float, float]] = {}
-        observed = []
-        for known in latest:
-            reached = len(known.curve)
-            if not known.is_complete and reached not in ahead:
-                ahead[reached] = self._ahead(name, reached, [each.curve for each in latest], finished)
-            gain, variance = (0.0, 0.0) if known.is_complete else ahead[reached]
-            observed.append(Observation(known.features, float(known.curve[-1][name]) + gain, variance))
-        return observed
+    def _fit(self, trials: Sequence[TrainingTrial], targets: Floats, variances: Floats) -> GaussianProcess:
+        features = np.stack([trial.features for trial in trials[-MAX_TRAINING_TRIALS:]])
+        return GaussianProcess(features, targets, variances, self._encoder.length_scales())
 
-    def _ahead(
-        self, name: str, reached: int, curves: Sequence[Curve], finished: Sequence[Curve]
-    ) -> tuple[float, float]:
-        """Return what a training gains after so many epochs, and the variance of that.
+    def _targets(self, name: str, trials: Sequence[TrainingTrial]) -> tuple[Floats, Floats]:
+        """Return the value of a quality at the end of training, and its variance, of the latest trials: (N,) each.
 
-        Before any was finished, it is as uncertain as trainings differ; of those that got so far, or if these are few,
-        of those at the end of the first level.
+        A trial that is only partly trained is extrapolated; its variance depends on its epoch alone.
         """
-        if reached >= self._levels[-1].end:
+        latest = trials[-MAX_TRAINING_TRIALS:]
+        finished = [trial.curve for trial in trials if trial.is_complete][-MAX_TRAINING_TRIALS:]
+        extrapolated: dict[int, tuple[float, float]] = {}
+        targets, variances = np.zeros(len(latest)), np.zeros(len(latest))
+        for row, trial in enumerate(latest):
+            epoch = len(trial.curve)
+            targets[row] = float(trial.curve[-1][name])
+            if not trial.is_complete:
+                if epoch not in extrapolated:
+                    extrapolated[epoch] = self._extrapolate(name, epoch, [each.curve for each in latest], finished)
+                gain, variances[row] = extrapolated[epoch]
+                targets[row] += gain
+        return targets, variances
+
+    def _extrapolate(
+        self, name: str, epoch: int, curves: Sequence[Curve], finished: Sequence[Curve]
+    ) -> tuple[float, float]:
+        """Return what a quality gains from an epoch to the end of training, and the variance of that gain.
+
+        The prior variance is that of the trials at this epoch or, if few got so far, at the end of the first rung.
+        """
+        if epoch >= self._rungs[-1].end:
             return 0.0, 0.0
-        gained = _finite(gains(name, reached, finished))
+        gained = _finite(remaining_gains(name, epoch, finished))
         gain = float(np.median(gained)) if len(gained) else 0.0
-        seen = _finite([float(each[reached - 1][name]) for each in curves if len(each) >= reached])
-        if len(seen) < MIN_OBSERVED:
-            seen = _finite([float(each[self._levels[0].end - 1][name]) for each in curves])
-        off = float(((gained - gain) ** 2).sum()) + PRIOR_WEIGHT * float(np.var(seen))
-        return gain, off / (len(gained) + PRIOR_WEIGHT)
+        reached = _finite([float(curve[epoch - 1][name]) for curve in curves if len(curve) >= epoch])
+        if len(reached) < MIN_TRAINING_TRIALS:
+            reached = _finite([float(curve[self._rungs[0].end - 1][name]) for curve in curves])
+        squares = float(((gained - gain) ** 2).sum()) + PRIOR_WEIGHT * float(np.var(reached))
+        return gain, squares / (len(gained) + PRIOR_WEIGHT)
 
     def expected(self) -> dict[int, dict[str, float]]:
-        """Return for each trial that was trained for a while the qualities that are expected of it at the end."""
-        if self._expected is None:
-            surrogates, told = self._surrogates(), self._told()
-            self._expected = {number: {} for number in told} if surrogates else {}
+        """Return the posterior mean of each quality at the end of training, for every trial that is training data."""
+        if self._predicted is None:
+            surrogates, trials = self._surrogates(), self._training_trials()
+            self._predicted = {number: {} for number in trials} if surrogates else {}
             for name in self._qualities if surrogates else ():
-                means = surrogates[name].mean(np.stack([known.features for known in told.values()]))
-                for number, mean in zip(told, means.tolist(), strict=True):
-                    self._expected[number][name] = mean
-        return self._expected
+                means = surrogates[name].posterior_mean(np.stack([trial.features for trial in trials.values()]))
+                for number, mean in zip(trials, means.tolist(), strict=True):
+                    self._predicted[number][name] = mean
+        return self._predicted
 
     def propose(self, seed: int, handed_out: Collection[TrialConfig]) -> tuple[str, dict[str, Any]] | None:
-        """Return the configuration that is expected to add most to the front; None before anything is expected.
+        """Return architecture and values of the best candidate; None before there is a surrogate, or a candidate.
 
         Args:
             seed: Of the candidates.
-            handed_out: Configurations that are not to be given again.
+            handed_out: Configurations that are not to be proposed again.
         """
-        surrogates = self._surrogates()
-        if not surrogates:
+        if not self._surrogates():
             return None
         rng = np.random.default_rng(seed)
-        candidates = [
-            (name, values, config, cost)
-            for name in self.plan.branches
-            for values, config, cost in self._candidates(name, rng)
-            if config not in handed_out
+        found = [
+            candidate
+            for architecture in self.plan.branches
+            for candidate in self.candidates(architecture, rng)
+            if candidate.config not in handed_out
         ]
-        if not candidates:
+        if not found:
             return None
-        features = np.stack([self._features.of(name, values, cost) for name, values, _, cost in candidates])
-        expected = {name: surrogate.expect(features) for name, surrogate in surrogates.items()}
-        gained = self._gains([cost for *_, cost in candidates], expected)
-        gained /= np.array([max(1, cost.macs) for *_, cost in candidates]) ** self.cost_exponent
-        best = int(np.argmax(gained))
-        return candidates[best][0], candidates[best][1]
+        best = found[int(np.argmax(self.evaluate(found)))]
+        return best.architecture, best.values
 
-    def _candidates(self, name: str, rng: np.random.Generator) -> Iterator[tuple[dict[str, Any], TrialConfig, Cost]]:
-        """Return configurations of an architecture that fit: drawn ones, and good ones with something changed."""
-        branch, survey = self.plan.branches[name], self.surveys[name]
+    def candidates(self, architecture: str, rng: np.random.Generator) -> Iterator[Candidate]:
+        """Return feasible candidates of an architecture: random ones, then a local search around its incumbents."""
+        subspace, survey = self.plan.branches[architecture], self.surveys[architecture]
         if not survey.fitting:
             return
-        good = self._good(name) if branch.ranges else []
-        for number in range(NUM_DRAWN + NUM_CHANGED):
-            values = {each: draw(distribution, rng) for each, distribution in branch.ranges.items()}
-            if number < NUM_DRAWN or not good:
+        incumbents = self._incumbents(architecture) if subspace.ranges else []
+        for number in range(NUM_RANDOM_CANDIDATES + NUM_LOCAL_CANDIDATES):
+            values = {name: draw(distribution, rng) for name, distribution in subspace.ranges.items()}
+            if number < NUM_RANDOM_CANDIDATES or not incumbents:
                 network = survey.fitting[rng.integers(len(survey.fitting))]
-                values |= dict(zip(branch.cost_ranges, network, strict=True))
+                values |= dict(zip(subspace.cost_ranges, network, strict=True))
             else:
-                values = self._changed(branch, good[rng.integers(len(good))], values, rng)
+                values = _neighbour(subspace, incumbents[rng.integers(len(incumbents))], values, rng)
             try:
-                config = self.plan.config(self.plan.named(branch, values))
+                config = self.plan.config(self.plan.named(subspace, values))
                 cost = self._price(config)
-            except ValueError:
+            except ConfigError:
                 continue
             if self.plan.budget.fits(cost):
-                yield values, config, cost
+                yield Candidate(architecture, values, config, cost)
 
     def _price(self, config: TrialConfig) -> Cost:
         """Price a configuration; a network that was priced before is not built again."""
@@ -210,135 +264,130 @@ class Acquisition:
             self._priced[key] = price(config, self.plan.settings.precision)
         return self._priced[key]
 
-    def _good(self, name: str) -> list[dict[str, Any]]:
-        """Return the values of an architecture's own front."""
-        own = [number for number in self._fitting() if self._known[number].config.architecture == name]
-        points = [self._point(number, self._names) for number in own]
-        branch = self.plan.branches[name]
-        found = []
-        for number, is_good in zip(own, non_dominated(points, directions(self._names)), strict=True):
-            if is_good:
-                values = self._known[number].values
-                found.append({each: nearest(among, values[each]) for each, among in branch.ranges.items()})
-        return found
+    def _incumbents(self, architecture: str) -> list[dict[str, Any]]:
+        """Return the values of the trials on an architecture's own front, moved into the ranges of today."""
+        numbers = [number for number in self._feasible() if self._trials[number].config.architecture == architecture]
+        names = self._compared()
+        points = [self._point(number, names) for number in numbers]
+        ranges = self.plan.branches[architecture].ranges
+        return [
+            {name: nearest(distribution, self._trials[number].values[name]) for name, distribution in ranges.items()}
+            for number, is_on_front in zip(numbers, non_dominated(points, directions(names)), strict=True)
+            if is_on_front
+        ]
 
-    def _fitting(self) -> list[int]:
-        """Return the trials of which something is expected and that fit: the budget may be another now."""
-        return [number for number in self.expected() if self.plan.budget.fits(self._known[number].cost)]
+    def _feasible(self) -> list[int]:
+        """Return the trials with a prediction that fit the budget, which may be another than when they were trained."""
+        return [number for number in self.expected() if self.plan.budget.fits(self._trials[number].cost)]
 
-    @staticmethod
-    def _changed(
-        branch: Subspace, good: Mapping[str, Any], drawn: Mapping[str, Any], rng: np.random.Generator
-    ) -> dict[str, Any]:
-        """Change one or two values of a good configuration to drawn ones."""
-        names = list(branch.ranges)
-        chosen = rng.choice(len(names), size=min(len(names), int(rng.integers(1, 3))), replace=False)
-        return {**good, **{names[index]: drawn[names[index]] for index in chosen.tolist()}}
-
-    @property
-    def _names(self) -> list[str]:
-        """What a configuration is judged by: not by a latency that is not known of all."""
-        return [name for name in self._objectives if name not in self._measured or name in self._surrogates()]
+    def _compared(self) -> list[str]:
+        """Return the objectives that the front is of: without a latency that is not known of all trials."""
+        return [name for name in self._objectives if name != LATENCY or LATENCY in self._surrogates()]
 
     def _point(self, number: int, names: Sequence[str]) -> list[float]:
-        """Return what is expected of a trial, of qualities, and its costs, on a logarithmic scale."""
-        quality, costs = self.expected()[number], self._known[number].costs
-        return [quality[name] if name in quality else _scaled(costs[name]) for name in names]
+        """Return a trial's objectives: posterior mean of a quality, log10 of a cost."""
+        predicted, costs = self.expected()[number], self._trials[number].costs
+        return [predicted[name] if name in predicted else _log(costs[name]) for name in names]
 
-    def _gains(self, costs: Sequence[Cost], expected: Mapping[str, tuple[Floats, Floats]]) -> Floats:
-        """Return how much hypervolume each candidate is expected to add to the front.
+    def evaluate(self, candidates: Sequence[Candidate]) -> Floats:
+        """Return the acquisition values of candidates, EHVI / MACs^alpha; there must be surrogates.
 
-        Qualities are taken at the same quantile; costs are on a logarithmic scale; a latency is what is expected.
+        Args:
+            candidates: C of them.
+
+        Returns:
+            (C,).
         """
-        names = self._qualities[:1] if self.plan.settings.mode == "best" else self._names
-        signs = np.array([1.0 if GOALS[name].maximize else -1.0 for name in names])  # more is better
-        there = np.array([self._point(number, names) for number in self._fitting()]).reshape(-1, len(names)) * signs
-        candidates = np.zeros((len(costs), len(QUANTILES), len(names)))
-        for place, name in enumerate(names):
-            if name in self._qualities:
-                mean, deviation = expected[name]
-                candidates[:, :, place] = signs[place] * mean[:, None] + deviation[:, None] * np.array(QUANTILES)
-            elif name in expected:
-                candidates[:, :, place] = -expected[name][0][:, None]
-            else:
-                candidates[:, :, place] = -np.array([_scaled(getattr(cost, name)) for cost in costs])[:, None]
-        every = np.vstack([there, candidates.reshape(-1, len(names))])
+        names = self._qualities[:1] if self.plan.settings.mode == "best" else self._compared()
+        signs = np.where(directions(names), 1.0, -1.0)  # more is better
+        points = np.array([self._point(number, names) for number in self._feasible()]).reshape(-1, len(names)) * signs
+        mean, deviation = self._posterior(candidates, names)
+        mean = mean * signs
+        ends = mean + deviation * QUANTILES[0], mean + deviation * QUANTILES[-1]
+        every = np.vstack([points, *ends])
         low, high = every.min(axis=0), every.max(axis=0)
         width = np.where(high > low, high - low, 1.0)
-        front = ((there - low) / width)[non_dominated(there, [True] * len(names))]
-        points = ((candidates - low) / width).reshape(-1, len(names))
-        found: Floats = (
-            hypervolume_improvement(front, points, REFERENCE).reshape(len(costs), len(QUANTILES)).sum(axis=1)
-        )
-        return found
+        front = ((points - low) / width)[non_dominated(points, [True] * len(names))]
+        improvement = expected_hypervolume_improvement(front, (mean - low) / width, deviation / width, REFERENCE)
+        macs = np.array([max(1, candidate.cost.macs) for candidate in candidates])
+        values: Floats = improvement / macs**self.cost_exponent
+        return values
+
+    def _posterior(self, candidates: Sequence[Candidate], names: Sequence[str]) -> tuple[Floats, Floats]:
+        """Return mean and standard deviation of each objective of candidates, (C, M) each; a latency is its mean."""
+        features = np.stack([self._encoder.encode(each.architecture, each.values, each.cost) for each in candidates])
+        mean, deviation = np.zeros((2, len(candidates), len(names)))
+        surrogates = self._surrogates()
+        for column, name in enumerate(names):
+            if name in self._qualities:
+                mean[:, column], deviation[:, column] = surrogates[name].predict(features)
+            elif name in surrogates:
+                mean[:, column] = surrogates[name].posterior_mean(features)
+            else:
+                mean[:, column] = [_log(getattr(candidate.cost, name)) for candidate in candidates]
+        return mean, deviation
 
 
-def _scaled(cost: float) -> float:
-    return math.log10(max(LEAST_COST, cost))
+def expected_hypervolume_improvement(front: Floats, mean: Floats, deviation: Floats, reference: float) -> Floats:
+    """Return the expected hypervolume improvement of each candidate, were it the only one added; more is better.
+
+    Args:
+        front: (F, M), none of which dominates another; F may be 0.
+        mean: (C, M), of each candidate's objectives.
+        deviation: (C, M), standard deviation of the same; all objectives of a candidate vary together.
+        reference: Reference point, the same in every objective.
+
+    Returns:
+        (C,).
+    """
+    samples = mean[:, None, :] + deviation[:, None, :] * np.array(QUANTILES)[:, None]  # (C, Q, M)
+    improvement = hypervolume_improvement(front, samples.reshape(-1, mean.shape[1]), reference)
+    expected: Floats = improvement.reshape(len(mean), len(QUANTILES)).mean(axis=1)
+    return expected
+
+
+def _neighbour(
+    subspace: Subspace, incumbent: Mapping[str, Any], drawn: Mapping[str, Any], rng: np.random.Generator
+) -> dict[str, Any]:
+    """Return an incumbent with one to `MAX_CHANGED` of its values replaced by drawn ones."""
+    names = list(subspace.ranges)
+    num_changed = min(len(names), int(rng.integers(1, MAX_CHANGED + 1)))
+    changed = rng.choice(len(names), size=num_changed, replace=False)
+    return {**incumbent, **{names[index]: drawn[names[index]] for index in changed.tolist()}}
+
+
+def _log(cost: float) -> float:
+    return math.log10(max(MIN_COST, cost))
 
 
 def _finite(values: Sequence[float]) -> Floats:
-    """Return the values that are numbers, those far out drawn in; one zero where there is none."""
+    """Return the finite values, winsorized; one zero where there is none."""
     found = np.array([value for value in values if math.isfinite(value)])
     return winsorized(found) if len(found) else np.zeros(1)
 
 
-def hypervolume_improvement(front: Floats, points: Floats, reference: float) -> Floats:
-    """Return how much hypervolume each point would add to a front, were it the only one added; more is better.
-
-    Args:
-        front: (F, M), none of which dominates another; F may be 0.
-        points: (N, M).
-        reference: Of every column.
-
-    Returns:
-        (N,).
-
-    >>> gained_volume(np.array([[1.0, 3.0], [2.0, 1.0]]), np.array([[2.0, 2.0], [1.0, 1.0]]), 0.0).tolist()
-    [1.0, 0.0]
-    """
-    if points.shape[1] == 1:  # as high as wide: the second column is the same for all
-        same = np.full((len(front), 1), reference + 1), np.full((len(points), 1), reference + 1)
-        front, points = np.hstack([front, same[0]]), np.hstack([points, same[1]])
-    if points.shape[1] == 2:
-        steps = front[np.argsort(front[:, 0], kind="stable")]
-        ends, heights = np.append(steps[:, 0], np.inf), np.append(steps[:, 1], reference)
-        starts = np.append(reference, steps[:, 0])
-        wide = np.minimum(points[:, :1], ends) - starts
-        high = points[:, 1:] - heights
-        found: Floats = (np.maximum(0.0, wide) * np.maximum(0.0, high)).sum(axis=1)
-        return found
-    worst, maximize = np.full(points.shape[1], reference), [True] * points.shape[1]
-    before = hypervolume(front, worst, maximize)
-    added = np.zeros(len(points))
-    for number, point in enumerate(points):
-        if not (front >= point).all(axis=1).any():
-            added[number] = hypervolume(np.vstack([front, point]), worst, maximize) - before
-    return added
-
-
-def gains(name: str, reached: int, finished: Sequence[Curve]) -> list[float]:
-    """Return what trials that were trained to the end gained after so many epochs.
+def remaining_gains(name: str, epoch: int, finished: Sequence[Curve]) -> list[float]:
+    """Return what a figure gained between an epoch and the end of training, of each trial that went on after it.
 
     Args:
         name: Of the figure.
-        reached: Epochs.
-        finished: Their curves.
+        epoch: Number of the epoch, from 1.
+        finished: Learning curves of trials that were trained to the end.
     """
-    return [float(each[-1][name]) - float(each[reached - 1][name]) for each in finished if len(each) > reached]
+    return [float(curve[-1][name]) - float(curve[epoch - 1][name]) for curve in finished if len(curve) > epoch]
 
 
 def estimate(name: str, curve: Curve, finished: Sequence[Curve]) -> float:
-    """Estimate a figure at the end of training: the last one, and the median of what the finished gained from there.
+    """Extrapolate a figure to the end of training: its last value, and the median of what others gained from there.
 
     Args:
         name: Of the figure.
-        curve: Of a trial that has at least one epoch.
-        finished: Curves of trials that were trained to the end.
+        curve: Learning curve of a trial with at least one epoch.
+        finished: Learning curves of trials that were trained to the end.
 
     >>> done = [{"accuracy": 0.2}, {"accuracy": 0.3}, {"accuracy": 0.5}]
     >>> estimate("accuracy", [{"accuracy": 0.1}, {"accuracy": 0.25}], [done])
     0.45
     """
-    gained = gains(name, len(curve), finished)
+    gained = remaining_gains(name, len(curve), finished)
     return float(curve[-1][name]) + (median(gained) if gained else 0.0)

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, Trial
 from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.front import non_dominated_rank
+from search.config.errors import ConfigError
 from search.config.trial_config import ARCHITECTURE, TrialConfig
 from search.optimizer.acquisition import Acquisition
 from search.optimizer.trial_store import TrialStore
@@ -253,7 +254,7 @@ class CandidateGenerator:
             nearest = repairs(self.surveys[branch.architecture], self.plan.budget, settings.precision, wanted)
             for repaired in itertools.islice(nearest, MAX_LOOKED_AT + len(self._trained)):
                 values = {**wanted, **training, **repaired}
-                with suppress(ValueError):  # trained like this, it may be no recipe
+                with suppress(ConfigError):  # trained like this, it may be no recipe
                     if branch.config(values) not in self._trained:
                         return values
         return None
@@ -272,7 +273,7 @@ class CandidateGenerator:
         try:
             config = self.plan.config(values)
             cost = price(config, self.plan.settings.precision)
-        except ValueError as error:
+        except ConfigError as error:
             self._refuse(trial, values, error)
             return None
         excess = self.plan.budget.excess(cost)
@@ -285,7 +286,7 @@ class CandidateGenerator:
             return None
         try:
             require_prunable(config)
-        except ValueError as error:
+        except ConfigError as error:
             self._refuse(trial, values, error)
             return None
         if config in self._trained:
@@ -298,7 +299,7 @@ class CandidateGenerator:
         self._count_spread(trial.user_attrs)
         return Accepted(number, config, cost)
 
-    def _refuse(self, trial: Trial, values: dict[str, Any], error: ValueError) -> None:
+    def _refuse(self, trial: Trial, values: dict[str, Any], error: ConfigError) -> None:
         """Reject what builds no network or no recipe."""
         trial.set_constraint("invalid", 1.0)
         self._reject(trial, values, "invalid", str(error))

@@ -1,182 +1,116 @@
-"""What a configuration would come to, as far as the trainings so far tell: a Gaussian process over what was trained.
+"""Gaussian-process surrogate with a Matern-5/2 kernel.
 
-A figure of a few hundred validation clips after a few epochs is mostly noise. What networks of like cost and settings
-came to says as much, and both together more. Networks of different architectures are likened by what they cost and by
-how they are trained; each also has sizes of its own.
+Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006: algorithm 2.1 (posterior and marginal
+likelihood by a Cholesky factor) and equation 4.17 (the kernel). The length scales and the noise are those of a small
+grid that maximize the marginal likelihood: the score of a network on a few hundred clips after a few epochs is mostly
+noise, and how much of it is noise is learned with the rest.
 
-Source of the process: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, algorithm 2.1; kernel
-Matern 5/2. What it does not know of itself (how fast things change with cost and with settings, and how noisy they are)
-is what makes the observations most likely, of a few values each.
+Symbols, with shapes:
+    N, M, D     training points, test points, features
+    x, x_star   (N, D), (M, D): features of training points and of test points
+    y           (N,): training targets, winsorized and standardized to mean 0 and standard deviation 1
+    k           kernel, k(a, a) = 1, on features divided by their length scales (D,)
+    K           (N, N): kernel matrix k(x, x)
+    S           (N, N), diagonal: noise variance, common to all, and each target's own variance
+    L           (N, N): lower Cholesky factor of K + S
+    alpha       (N,): (K + S)^-1 y, so that the posterior mean is k(x_star, x) alpha
+    v           (N, M): L^-1 k(x, x_star), so that the posterior variance is 1 - (v * v).sum(0)
 """
 
-import itertools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+import torch
 
-from objectives.cost import Cost
-from search.space.ranges import place
-from search.space.subspace import Subspace
-
-MAX_OBSERVED = 300  # trials, the latest; more would take long and tell little
-ABSENT = 0.5  # place of a value that a configuration does not have
-APART = 0.35  # distance that two architectures are apart, all else alike; the length of all scales is 1
-SCALES_OF_COST = (0.3, 0.6, 1.2)
-SCALES_OF_SETTINGS = (0.5, 1.0, 2.0)
-NOISES = (0.1, 0.3, 1.0)  # standard deviation, in that of what was observed
-JITTER = 1e-8  # of the variance, at the least: the same observed twice has no Cholesky factor without it
-ROUNDING = 1e-9  # values that differ by a smaller share are equal
-FENCE = 3.0  # times the distance of the quartiles that a value may lie beyond them
+NOISE_DEVIATIONS = (0.1, 0.3, 1.0)  # standard deviation of the noise, in that of the targets; chosen by likelihood
+JITTER = 1e-8  # added to the diagonal: the kernel matrix of two equal points is singular
+MIN_VARIANCE = 1e-9  # of the posterior, which rounding may take below 0
+CONSTANT_WITHIN = 1e-9  # relative standard deviation below which targets are constant
+FENCE = 3.0  # interquartile ranges beyond the quartiles where targets are clipped
 
 Floats = npt.NDArray[np.float64]
 
 
-class Features:
-    """Tells configurations by numbers: what they cost, how they are trained, and their sizes, most in 0 to 1.
-
-    Attributes:
-        branches: The parts of the search, by architecture.
-    """
-
-    def __init__(self, branches: Mapping[str, Subspace]) -> None:
-        self.branches = branches
-        self._columns: dict[str, list[int]] = {}
-        self._ranges: dict[str, BaseDistribution] = {}
-        width = 0
-        for branch in branches.values():
-            for name, distribution in branch.ranges.items():
-                if name not in self._columns and not distribution.single():
-                    self._columns[name] = list(range(width, width + _width(distribution)))
-                    self._ranges[name] = distribution
-                    width += _width(distribution)
-        self._num_settings = width
-
-    def of(self, architecture: str, values: Mapping[str, Any], cost: Cost) -> Floats:
-        """Return a configuration's numbers: two of cost, those of its settings, one for each architecture."""
-        settings = np.full(self._num_settings, ABSENT)
-        for name, value in values.items():
-            if name in self._columns:
-                settings[self._columns[name]] = _places(self._ranges[name], value)
-        settings /= math.sqrt(max(1, len(self._columns)))
-        kinds = [APART if name == architecture else 0.0 for name in self.branches]
-        return np.array([math.log10(max(1, cost.macs)), math.log10(max(1, cost.params)), *settings, *kinds])
-
-    def scales(self, of_cost: float, of_settings: float) -> Floats:
-        """Return the length that each number is measured by."""
-        kinds = len(self.branches)
-        return np.array([of_cost, of_cost, *[of_settings] * self._num_settings, *[1.0] * kinds])
-
-
-def _width(distribution: BaseDistribution) -> int:
-    if isinstance(distribution, CategoricalDistribution) and not _is_ordered(distribution):
-        return len(distribution.choices)
-    return 1
-
-
-def _is_ordered(distribution: CategoricalDistribution) -> bool:
-    return all(isinstance(each, int | float) for each in distribution.choices)
-
-
-def _places(distribution: BaseDistribution, value: Any) -> list[float]:
-    if isinstance(distribution, IntDistribution | FloatDistribution):
-        return [place(distribution, min(max(value, distribution.low), distribution.high))]
-    assert isinstance(distribution, CategoricalDistribution)
-    if not _is_ordered(distribution):
-        return [0.5 if value == each else 0.0 for each in distribution.choices]
-    order = sorted(each for each in distribution.choices if isinstance(each, int | float))
-    return [order.index(value) / max(1, len(order) - 1)] if value in order else [ABSENT]
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What a training came to.
-
-    Attributes:
-        features: Of the configuration.
-        value: Of the figure, at the end or as it is expected to be there.
-        variance: Of what is expected against what it would come to; 0 at the end.
-    """
-
-    features: Floats
-    value: float
-    variance: float
-
-
 class GaussianProcess:
-    """Expects the figure of any configuration, from what was observed."""
+    """Gaussian process with a constant mean, fitted to its training data when made.
 
-    def __init__(self, features: Features, observed: Sequence[Observation]) -> None:
+    Attributes:
+        length_scales: (D,), those of the greatest marginal likelihood.
+        noise: Standard deviation of the noise of one target, in the targets' unit.
+    """
+
+    def __init__(self, x: Floats, y: Floats, variance: Floats, length_scales: Sequence[Floats]) -> None:
         """Fit the process.
 
         Args:
-            features: That the observations were made with.
-            observed: At least one.
+            x: (N, D), features; N of at least 1.
+            y: (N,), targets, in any unit.
+            variance: (N,), of each target beside the noise; 0 for a figure that was measured.
+            length_scales: (D,) each, of the features: what is chosen from.
         """
-        latest = observed[-MAX_OBSERVED:]
-        self._x = np.stack([each.features for each in latest])
-        values = winsorized(np.array([each.value for each in latest]))
-        self._mean, self._spread = float(values.mean()), float(values.std())
-        if self._spread <= ROUNDING * max(1.0, abs(self._mean)):
-            self._spread = 1.0
-        y = (values - self._mean) / self._spread
-        extra = np.array([each.variance for each in latest]) / self._spread**2
+        y = winsorized(y)
+        self._x, self._mean, self._deviation = x, float(y.mean()), float(y.std())
+        if self._deviation <= CONSTANT_WITHIN * max(1.0, abs(self._mean)):
+            self._deviation = 1.0
+        y = (y - self._mean) / self._deviation
         best = -math.inf
-        for of_cost, of_settings in itertools.product(SCALES_OF_COST, SCALES_OF_SETTINGS):
-            scales = features.scales(of_cost, of_settings)
-            alike = _kernel(self._x / scales, self._x / scales)
-            for noise in NOISES:
-                lower, whitened = _whiten(alike + np.diag(JITTER + noise**2 + extra), y)
-                likely = -0.5 * float(whitened @ whitened) - float(np.log(np.diag(lower)).sum())
-                if likely > best:
-                    best = likely
-                    self._scales, self._lower, found = scales, lower, whitened
-                    self.noise = noise * self._spread
-        self._inverse = np.linalg.inv(self._lower)
-        self._weights = self._inverse.T @ found
+        for scales in length_scales:
+            kernel = matern52(x / scales, x / scales)
+            for noise in NOISE_DEVIATIONS:
+                diagonal = JITTER + noise**2 + variance / self._deviation**2
+                lower = np.linalg.cholesky(kernel + np.diag(diagonal)).astype(np.float64, copy=False)
+                whitened = _solve(lower, y[:, None])[:, 0]  # L^-1 y
+                log_likelihood = -0.5 * float(whitened @ whitened) - float(np.log(np.diag(lower)).sum())
+                if log_likelihood > best:
+                    best = log_likelihood
+                    self.length_scales, self.noise = scales, noise * self._deviation
+                    self._lower = lower
+                    self._alpha = _solve(lower.T, whitened[:, None], upper=True)[:, 0]
 
-    def mean(self, features: Floats) -> Floats:
-        """Return the mean alone, which is faster.
-
-        Args:
-            features: (N, D), of the configurations.
-
-        Returns:
-            (N,).
-        """
-        alike = _kernel(features / self._scales, self._x / self._scales)
-        found: Floats = self._mean + self._spread * (alike @ self._weights)
-        return found
-
-    def expect(self, features: Floats) -> tuple[Floats, Floats]:
-        """Return the mean and the standard deviation of the figure, without the noise of measuring it.
+    def posterior_mean(self, x_star: Floats) -> Floats:
+        """Return the mean of the posterior alone, which is cheaper.
 
         Args:
-            features: (N, D), of the configurations.
+            x_star: (M, D), features.
 
         Returns:
-            (N,) and (N,).
+            (M,).
         """
-        alike = _kernel(features / self._scales, self._x / self._scales)
-        mean = self._mean + self._spread * (alike @ self._weights)
-        known = self._inverse @ alike.T
-        variance = np.maximum(1e-9, 1.0 - (known**2).sum(axis=0))
-        return mean, self._spread * np.sqrt(variance)
+        return self._mean_of(self._kernel(x_star))
+
+    def predict(self, x_star: Floats) -> tuple[Floats, Floats]:
+        """Return the posterior mean and standard deviation of the function, without the noise of a target.
+
+        Args:
+            x_star: (M, D), features.
+
+        Returns:
+            (M,) and (M,).
+        """
+        kernel = self._kernel(x_star)
+        v = _solve(self._lower, kernel.T)
+        variance = np.maximum(MIN_VARIANCE, 1.0 - (v**2).sum(axis=0))
+        return self._mean_of(kernel), self._deviation * np.sqrt(variance)
+
+    def _kernel(self, x_star: Floats) -> Floats:
+        return matern52(x_star / self.length_scales, self._x / self.length_scales)
+
+    def _mean_of(self, kernel: Floats) -> Floats:
+        mean: Floats = self._mean + self._deviation * (kernel @ self._alpha)
+        return mean
 
 
 def winsorized(values: Floats) -> Floats:
-    """Draw in what lies far out, such as the log loss of a training that broke down; it stays the worst.
+    """Clip outliers, such as the log loss of a training that diverged, to the outer fences: it stays the worst.
 
-    Source of how far: the outer fences of Tukey, Exploratory Data Analysis, 1977.
+    Source of the fences: Tukey, Exploratory Data Analysis, 1977.
 
     Args:
         values: (N,).
 
-    >>> tamed(np.array([1.0, 1.1, 1.2, 1.3, 90.0])).tolist()
+    >>> winsorized(np.array([1.0, 1.1, 1.2, 1.3, 90.0])).tolist()
     [1.0, 1.1, 1.2, 1.3, 1.9]
     """
     if not len(values):
@@ -186,20 +120,24 @@ def winsorized(values: Floats) -> Floats:
     return np.clip(values, low - reach, high + reach) if reach > 0 else values
 
 
-def _whiten(covariance: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Return the Cholesky factor L of a covariance, and what solves L x = y: the last row of one larger by y."""
-    count = len(y)
-    larger = np.empty((count + 1, count + 1))
-    larger[:count, :count] = covariance
-    larger[count, :count] = larger[:count, count] = y
-    larger[count, count] = 1.0 + float(y @ y) / JITTER
-    lower = np.linalg.cholesky(larger).astype(np.float64, copy=False)
-    return lower[:count, :count], lower[count, :count]
+def matern52(a: Floats, b: Floats) -> Floats:
+    """Return the Matern-5/2 kernel of unit length scale and unit variance.
 
+    Args:
+        a: (A, D).
+        b: (B, D).
 
-def _kernel(one: Floats, other: Floats) -> Floats:
-    """Return how alike configurations are, 0 to 1: Matern 5/2."""
-    squares = (one**2).sum(1)[:, None] + (other**2).sum(1)[None] - 2 * one @ other.T
+    Returns:
+        (A, B), each in 0 to 1.
+    """
+    squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
     distance = math.sqrt(5) * np.sqrt(np.maximum(0.0, squares))
-    found: Floats = (1 + distance + distance**2 / 3) * np.exp(-distance)
-    return found
+    kernel: Floats = (1 + distance + distance**2 / 3) * np.exp(-distance)
+    return kernel
+
+
+def _solve(triangle: Floats, right: Floats, *, upper: bool = False) -> Floats:
+    """Solve a triangular system, (N, N) against (N, M): numpy has no such solver, and torch is installed anyway."""
+    found = torch.linalg.solve_triangular(torch.from_numpy(triangle), torch.from_numpy(right), upper=upper)
+    solution: Floats = found.numpy()
+    return solution

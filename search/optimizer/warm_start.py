@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 from objectives.front import non_dominated_rank
 from objectives.goals import directions
 from search.artifact.reading import read_config
+from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
 from search.config.published import read_published
 from search.config.recipes import find_recipe
@@ -75,7 +76,7 @@ def read_starts(names: Sequence[str], plan: Plan, results: Path) -> list[Start]:
         results: Folder of all studies.
 
     Raises:
-        ValueError: A name that is nothing of these, a list with something that is no configuration (the place is
+        UserError: A name that is nothing of these, a list with something that is no configuration (the place is
             named), or a study of which nothing can be taken over.
     """
     room = max(1, int(SHARE * plan.settings.trials))
@@ -117,7 +118,7 @@ def fit_start(start: Start, plan: Plan, survey: FeasibilitySurvey) -> Fitted:
 def _fits(plan: Plan, architecture: str, values: Mapping[str, Any]) -> bool:
     try:
         return plan.budget.fits(price(plan.branches[architecture].config(values), plan.settings.precision))
-    except ValueError:
+    except ConfigError:
         return False
 
 
@@ -161,25 +162,25 @@ def _from_file(path: Path, plan: Plan) -> Iterator[Start]:
     """Return the configurations of a list.
 
     Raises:
-        ValueError: The file cannot be read, or has something that is no configuration of the plan's architectures.
+        UserError: The file cannot be read, or has something that is no configuration of the plan's architectures.
     """
     for place, record in _entries(path):
         where = f"start: {path}, {place}"
         if not isinstance(record, Mapping) or not all(isinstance(key, str) for key in record):
-            raise ValueError(f"{where}: must be a mapping of config values, got {record!r}")
+            raise UserError(f"{where}: must be a mapping of config values, got {record!r}")
         values = dict(record)
         if "architecture" not in values and len(plan.branches) == 1:
             values["architecture"] = next(iter(plan.branches))
         if "architecture" not in values:
-            raise ValueError(f"{where}: must name an architecture: {', '.join(plan.branches)}")
+            raise UserError(f"{where}: must name an architecture: {', '.join(plan.branches)}")
         architecture = str(values["architecture"])
         _require_architecture(where, architecture, plan)
         numbers = {name for name, kind in field_types(Recipe).items() if kind is float}
         values = {name: spelled(each) if name in numbers else each for name, each in _usable(values).items()}
         try:
             TrialConfig.from_values(architecture, {key: each for key, each in values.items() if key != "architecture"})
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
+        except ConfigError as error:
+            raise UserError(f"{where}: {error}") from error
         yield Start(f"{path.name}, {place}", values)
 
 
@@ -192,7 +193,7 @@ def _entries(path: Path) -> list[tuple[str, Any]]:
             read = []
             for row in rows:
                 if "" in row:
-                    raise ValueError(f"start: {path}, line {rows.line_num}: more cells than columns")
+                    raise UserError(f"start: {path}, line {rows.line_num}: more cells than columns")
                 cells = {name: yaml.safe_load(cell) for name, cell in row.items() if cell.strip()}
                 read.append((f"line {rows.line_num}", cells))
         else:
@@ -202,17 +203,17 @@ def _entries(path: Path) -> list[tuple[str, Any]]:
             entries = loaded if isinstance(loaded, list) else [loaded]
             read = [(f"entry {number}", each) for number, each in enumerate(entries, 1)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"start: {path} cannot be read: {error}") from error
+        raise UserError(f"start: {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise ValueError(f"start: {path} is not YAML that can be loaded safely: {error}") from error
+        raise UserError(f"start: {path} is not YAML that can be loaded safely: {error}") from error
     if not read:
-        raise ValueError(f"start: {path} holds no configuration")
+        raise UserError(f"start: {path} holds no configuration")
     return read
 
 
 def _require_architecture(where: str, architecture: str, plan: Plan) -> None:
     if architecture not in plan.branches:
-        raise ValueError(f"{where}: {unknown('architecture of the space', architecture, plan.branches)}")
+        raise UserError(f"{where}: {unknown('architecture of the space', architecture, plan.branches)}")
 
 
 def _usable(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 from objectives.front import non_dominated
 from objectives.goals import GOALS, directions
 from objectives.interval import CONFIDENCE
+from search.config.errors import UserError
 from search.report.html import BLUE, GREEN, GREY, ORANGE, PAPER, PURPLE, SKY, VERMILION, Theme
 from search.report.tables import si_text
 
@@ -182,13 +183,13 @@ def make_drawing(
         more_y: What else must be in sight upward.
 
     Raises:
-        ValueError: x or y is no objective that can be drawn, or both are the same.
+        UserError: x or y is no objective that can be drawn, or both are the same.
     """
     for axis, name in (("x", x), ("y", y)):
         if name not in TITLES:
-            raise ValueError(f"{axis} must be one of {', '.join(TITLES)}, got {name!r}")
+            raise UserError(f"{axis} must be one of {', '.join(TITLES)}, got {name!r}")
     if x == y:
-        raise ValueError(f"x and y must be two objectives, got {x} twice")
+        raise UserError(f"x and y must be two objectives, got {x} twice")
     groups = grouped(trials, x)
     rows = pd.concat(groups.values())
     upward, halves = numbers(rows, y), np.nan_to_num(numbers(rows, f"{y}_half"))

@@ -60,7 +60,7 @@ def write_html(
         limits: The budget: a line is drawn where it holds one of the two.
 
     Raises:
-        ValueError: x or y is no objective that can be drawn, or both are the same.
+        UserError: x or y is no objective that can be drawn, or both are the same.
     """
     drawing = make_drawing(trials, objectives, x, y, limits)
     body = BODY.format(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from objectives.budget import LIMITS
 from objectives.cost import BYTES
+from search.config.errors import UserError
 from search.report.html import (
     BLUE,
     GREEN,
@@ -83,16 +84,16 @@ def require_room(path: Path) -> None:
     """Make the folder of a page, and refuse a path that no page can be written to: before the work, not after.
 
     Raises:
-        ValueError: The path cannot be written; says why.
+        UserError: The path cannot be written; says why.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"{path} cannot be written: {error.filename}: {error.strerror}") from error
+        raise UserError(f"{path} cannot be written: {error.filename}: {error.strerror}") from error
     if path.is_dir():
-        raise ValueError(f"{path} cannot be written: it is a folder; name a file in it")
+        raise UserError(f"{path} cannot be written: it is a folder; name a file in it")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ValueError(f"{path} cannot be written: permission denied")
+        raise UserError(f"{path} cannot be written: permission denied")
 
 
 def write_page(path: Path, surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> None:
@@ -104,7 +105,7 @@ def write_page(path: Path, surveys: Mapping[str, Priced], report: Mapping[str, A
         report: Of these surveys, from `search.space.survey_report.make_report`.
 
     Raises:
-        ValueError: The path cannot be written.
+        UserError: The path cannot be written.
     """
     require_room(path)
     drawn = {name: found for name, found in surveys.items() if len(found.costs)}

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from data.front_end import FRONT_ENDS
 from models import Architecture, Counts, Shape
 from objectives.measure import measure_cost
+from search.config.errors import UserError
 from search.config.trial_config import GIVEN, heard_sizes
 from search.space.ranges import draw
 from training.recipe import Recipe
@@ -27,7 +28,7 @@ NUM_CLIPS = 4
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 
 
-class BrokenPromiseError(ValueError):
+class BrokenPromiseError(UserError):
     """An architecture does not do what the search relies on; says what was seen."""
 
 

@@ -10,12 +10,14 @@ Its name is the file's.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from models import ARCHITECTURES, Architecture, Counts, Shape
+from models.counts import InputShapeError
 from objectives.measure import UncountedOperatorError, measure_cost
 from search.config.user_file import UserFileError, file_digest, load_module
 from search.space.architecture_contract import require_promises
@@ -58,7 +60,7 @@ def use_architecture_file(path: Path, *, check: bool = True) -> str:
     entry = Architecture(
         module.Config,
         module.Network,
-        counts or _Built(module.Network),
+        _Built(module.Network) if counts is None else _Counted(counts),
         getattr(module, "FRONT_END", DEFAULT_FRONT_END),
         is_built_to_count=counts is None,
     )
@@ -87,6 +89,24 @@ def _check(path: Path, name: str, entry: Architecture, space: Space) -> None:
     require_promises(str(path), entry, space.networks[name])
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """Prices a network by the file's own function.
+
+    Attributes:
+        function: Whose ValueError means an input that a config cannot take.
+    """
+
+    function: Callable[[Any, Shape], Counts]
+
+    def __call__(self, config: Any, input_shape: Shape) -> Counts:
+        """Count one clip through the network of a config."""
+        try:
+            return self.function(config, input_shape)
+        except ValueError as error:
+            raise InputShapeError(str(error)) from error
+
+
 class _Built:
     """Prices a network by building it."""
 
@@ -104,5 +124,5 @@ class _Built:
         except UncountedOperatorError:
             raise
         except RuntimeError as error:  # torch's own word for an input that is too small
-            raise ValueError(f"the network cannot hear {input_shape}: {error}") from error
+            raise InputShapeError(f"the network cannot take an input of {input_shape}: {error}") from error
         return Counts(cost.macs, cost.params, cost.stored_values, cost.peak_bytes)

@@ -13,6 +13,7 @@ from optuna.trial import Trial
 from models import ARCHITECTURES
 from objectives.budget import BUDGETS, UNLIMITED, Budget
 from objectives.goals import first_cost
+from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
 from search.config.recipes import find_recipe, values_held
 from search.config.settings import SearchSettings, is_space_file
@@ -67,7 +68,7 @@ class Plan:
         """Join sampled values and held ones.
 
         Raises:
-            ValueError: They build no network or no recipe.
+            UserError: They build no network or no recipe.
         """
         return self.branch(values).config({name: value for name, value in values.items() if name != ARCHITECTURE})
 
@@ -222,7 +223,7 @@ def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
 
     Raises:
         EmptySpaceError: No range is left.
-        ValueError: An unknown space, an unknown config key, a range outside the space's; each with its name.
+        UserError: An unknown space, an unknown config key, a range outside the space's; each with its name.
     """
     if settings.members:
         return Plan(settings, repeat_subspaces(settings, num_classes), BUDGETS[UNLIMITED])
@@ -231,7 +232,7 @@ def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
     held = dict(settings.set)
     only = held.pop(ARCHITECTURE, None)
     if only is not None and only not in space.networks:
-        raise ValueError(unknown("architecture of the space", str(only), space.networks))
+        raise UserError(unknown("architecture of the space", str(only), space.networks))
     architectures = list(space.networks) if only is None else [str(only)]
     values = {key: _owner(key, architectures) for key in held}
     bounds = {key: _owner(key, architectures) for key in settings.ranges}
@@ -252,7 +253,7 @@ def make_plan(settings: SearchSettings, num_classes: int) -> Plan:
             known_as = f"{owner}.{field}" if owner else field
             if known_as not in ranges:
                 why = "its value is held" if field in fixed else "the space does not vary it"
-                raise ValueError(f"ranges: {key} cannot be narrowed: {why}")
+                raise UserError(f"ranges: {key} cannot be narrowed: {why}")
             ranges[known_as] = narrow(key, ranges[known_as], settings.ranges[key])
         branches[name] = Subspace(name, ranges, fixed)
         _require_some(branches[name])
@@ -272,11 +273,11 @@ def _require_responses(settings: SearchSettings, space: Space) -> None:
     """Refuse training methods that are searched and need impulse responses, of which there is no folder.
 
     Raises:
-        ValueError: Names what would be varied.
+        UserError: Names what would be varied.
     """
     varied = [name for name in WITHOUT_RESPONSES if name in space.chosen]
     if settings.impulse_responses is None and varied and not is_space_file(settings.space):
-        raise ValueError(
+        raise UserError(
             f"the space {settings.space} varies {', '.join(varied)}, but there is no folder of impulse responses; name "
             "one with --impulse-responses"
         )
@@ -286,17 +287,17 @@ def _require_teacher(settings: SearchSettings, branches: Mapping[str, Subspace])
     """Refuse distillation without a teacher, and a teacher from whom nobody learns.
 
     Raises:
-        ValueError: Says which of the two, and how to mend it.
+        UserError: Says which of the two, and how to mend it.
     """
     most = max(_most(branch, "distill_weight") for branch in branches.values())
     if most > 0 and not settings.teacher:
         is_varied = any("distill_weight" in branch.ranges for branch in branches.values())
-        raise ValueError(
+        raise UserError(
             f"distill_weight {'goes up to' if is_varied else 'is'} {most:g}, but there is no teacher; name a trained "
             "export with --teacher, or set distill_weight to 0"
         )
     if settings.teacher and not most:
-        raise ValueError(
+        raise UserError(
             "there is a teacher, but distill_weight is 0, so nobody learns from it; set distill_weight (the TF-SepNet "
             "report has 20), or search the space distillation"
         )
@@ -313,14 +314,14 @@ def _require_some(branch: Subspace) -> None:
     """Refuse held values with which nothing can be had, before anything starts.
 
     Raises:
-        ValueError: What is wrong with the published settings, with the held values in them.
+        UserError: What is wrong with the published settings, with the held values in them.
     """
     try:
         branch.config({})
-    except ValueError:  # perhaps the ranges, which the published settings need not suit, hold others
+    except ConfigError:  # perhaps the ranges, which the published settings need not suit, hold others
         rng = np.random.default_rng(0)
         for _ in range(NUM_SAMPLED):
-            with suppress(ValueError):
+            with suppress(ConfigError):
                 branch.config({name: draw(each, rng) for name, each in branch.ranges.items()})
                 return
         raise
@@ -330,11 +331,11 @@ def _owner(key: str, architectures: Sequence[str]) -> tuple[str, str]:
     """Return the architecture that a key of the settings belongs to, or nothing where it is everybody's, and its field.
 
     Raises:
-        ValueError: Nobody has the field, several have it, or it is not for a search to decide.
+        UserError: Nobody has the field, several have it, or it is not for a search to decide.
     """
     architecture, _, field = key.rpartition(".")
     if field in OWNED:
-        raise ValueError(f"{key} cannot be set here: {OWNED[field]}")
+        raise UserError(f"{key} cannot be set here: {OWNED[field]}")
     shared = ["front_end", *field_types(Recipe)]
     if key in shared:
         return "", key
@@ -344,9 +345,9 @@ def _owner(key: str, architectures: Sequence[str]) -> tuple[str, str]:
         return having[0], field
     if having:
         ways = " or ".join(f"{name}.{field}" for name in having)
-        raise ValueError(f"{key} is a size of several architectures; say which: {ways}")
+        raise UserError(f"{key} is a size of several architectures; say which: {ways}")
     known = [*shared, *(size if len(sizes) == 1 else f"{name}.{size}" for name in sizes for size in sizes[name])]
-    raise ValueError(unknown("config key", key, known))
+    raise UserError(unknown("config key", key, known))
 
 
 def _ranges(space: Space, architecture: str, fixed: Mapping[str, Value]) -> dict[str, BaseDistribution]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from objectives.budget import LIMITS
 from objectives.cost import Cost
+from search.config.errors import UserError
 from training.whole_file import write_whole
 
 FITS = "fits"
@@ -69,17 +70,17 @@ def read_space(path: Path) -> tuple[dict[str, Kept], dict[str, Any]]:
     """Read what `write_space` wrote: the networks by architecture, and the report.
 
     Raises:
-        ValueError: There is no such file, or it is another.
+        UserError: There is no such file, or it is another.
     """
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             report = json.loads(str(file[_REPORT]))
             tables = {name.removeprefix(_COSTS): file[name] for name in file.files if name.startswith(_COSTS)}
     except (OSError, EOFError, BadZipFile, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        raise UserError(f"{path} cannot be read: {error}") from error
     wrong = [name for name, table in tables.items() if table.shape[1:] != (len(LIMITS),) or table.dtype != np.int64]
     if wrong or not isinstance(report, dict):
-        raise ValueError(f"{path} holds no costs of networks")
+        raise UserError(f"{path} holds no costs of networks")
     return {name: Kept(table) for name, table in tables.items()}, report
 
 

@@ -14,11 +14,13 @@ from optuna.distributions import CategoricalDistribution
 from models import ARCHITECTURES
 from objectives.budget import LIMITS, Budget
 from objectives.cost import Cost
+from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
 from search.config.published import Published, read_published
 from search.config.trial_config import TrialConfig
 from search.space.ranges import all_values, draw, place
-from search.space.subspace import Subspace, cost_of
+from search.space.subspace import Subspace, cost_of, count
+from training.errors import TrainingError
 from training.pruning import Pruner
 
 MAX_ENUMERATED = 50_000  # networks of one architecture at the start of a search; above it some are drawn at random
@@ -31,9 +33,9 @@ def price(config: TrialConfig, precision: str) -> Cost:
     """Price one clip through the network of `config`, without building it, as its recipe will have pruned it.
 
     Raises:
-        ValueError: The network cannot hear what the front end gives; the rule is named.
+        ConfigError: The network cannot take what the front end gives; the rule is named.
     """
-    counts = ARCHITECTURES[config.architecture].count(config.network, config.input_shape)
+    counts = count(ARCHITECTURES[config.architecture], config.network, config.input_shape)
     return cost_of(counts, precision, config.recipe.prune_to)
 
 
@@ -41,25 +43,28 @@ def require_prunable(config: TrialConfig) -> None:
     """Pass a configuration whose network can be pruned to what its recipe asks for; one that prunes is built for it.
 
     Raises:
-        ValueError: So few values cannot be left; says how few can.
+        ConfigError: So few values cannot be left; says how few can.
     """
     recipe = config.recipe
     if recipe.prune_to:
-        Pruner(config.build(), recipe.prune_to, recipe.prune_share, recipe.epochs, config.input_shape)
+        try:
+            Pruner(config.build(), recipe.prune_to, recipe.prune_share, recipe.epochs, config.input_shape)
+        except TrainingError as error:
+            raise ConfigError(str(error)) from error
 
 
 def find_trial(name: str, values: Mapping[str, Any]) -> TrialConfig:
     """Return the config of an architecture or of a published network, with `values` in place of its own.
 
     Raises:
-        ValueError: No architecture and no published network of that name (the nearest is named), or values that
+        UserError: No architecture and no published network of that name (the nearest is named), or values that
             `TrialConfig.from_values` refuses.
     """
     if name in ARCHITECTURES:
         return TrialConfig.from_values(name, values)
     known = {entry.name: entry for entry in read_published()}
     if name not in known:
-        raise ValueError(unknown("architecture or published network", name, {*ARCHITECTURES, *known}))
+        raise UserError(unknown("architecture or published network", name, {*ARCHITECTURES, *known}))
     entry = known[name]
     return TrialConfig.from_values(entry.architecture, {**entry.values, **values})
 
@@ -174,7 +179,7 @@ def survey(
             progress(number, total)
         try:
             cost = priced(point)
-        except ValueError as error:
+        except ConfigError as error:
             broken["invalid"] += 1
             invalid = invalid or str(error)
             continue

@@ -7,10 +7,12 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
+from search.config.errors import UserError
+
 DIGITS = 10  # of a stepped float: 0.1 * 3 is 0.3
 
 
-class EmptySpaceError(ValueError):
+class EmptySpaceError(UserError):
     """Nothing can be searched: no range is left, or nothing in the ranges fits the budget."""
 
 
@@ -93,25 +95,25 @@ def narrow(name: str, distribution: BaseDistribution, bounds: object) -> BaseDis
 
     Raises:
         EmptySpaceError: No value lies between them.
-        ValueError: The bounds are not two numbers inside the range.
+        UserError: The bounds are not two numbers inside the range.
     """
     if isinstance(distribution, CategoricalDistribution) or not isinstance(
         distribution, (IntDistribution, FloatDistribution)
     ):
-        raise ValueError(f"ranges: {name} is a choice, not a range; hold it with `set`")
+        raise UserError(f"ranges: {name} is a choice, not a range; hold it with `set`")
     if (
         not isinstance(bounds, (list, tuple))
         or len(bounds) != 2
         or not all(isinstance(bound, (int, float)) and not isinstance(bound, bool) for bound in bounds)
     ):
-        raise ValueError(f"ranges: {name} must be two numbers, low and high, got {bounds!r}")
+        raise UserError(f"ranges: {name} must be two numbers, low and high, got {bounds!r}")
     low, high = bounds
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"ranges: {name} must be two finite numbers, got {low} and {high}")
+        raise UserError(f"ranges: {name} must be two finite numbers, got {low} and {high}")
     if low > high:
         raise EmptySpaceError(f"ranges: {name} from {low} to {high} is an empty range")
     if low < distribution.low or high > distribution.high:
-        raise ValueError(
+        raise UserError(
             f"ranges: {name} from {low} to {high} leaves the space's {distribution.low} to {distribution.high}"
         )
     step = distribution.step

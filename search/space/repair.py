@@ -8,6 +8,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from objectives.budget import Budget
+from search.config.errors import ConfigError
 from search.space.pricing import FeasibilitySurvey
 from search.space.ranges import all_values, num_values
 from search.space.subspace import Subspace
@@ -88,7 +89,7 @@ def descend(
 def _excess(priced: Any, values: list[Any], budget: Budget) -> float:
     try:
         return max(budget.excess(priced(values)).values(), default=0.0)
-    except ValueError:
+    except ConfigError:
         return math.inf
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
+from search.config.errors import ConfigError, UserError
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig, Value, heard_sizes
 from search.space.pricing import price, require_prunable
@@ -67,7 +68,7 @@ def repeat_subspaces(settings: SearchSettings, num_classes: int) -> dict[str, Su
     """Return the branches of the settings' members.
 
     Raises:
-        ValueError: A member is no configuration, is one for other scenes than the data's, or cannot be pruned as its
+        UserError: A member is no configuration, is one for other scenes than the data's, or cannot be pruned as its
             recipe asks.
     """
     by_architecture: dict[str, dict[int, TrialConfig]] = {}
@@ -76,10 +77,10 @@ def repeat_subspaces(settings: SearchSettings, num_classes: int) -> dict[str, Su
         try:
             config = TrialConfig.from_dict({**member[CONFIG], SEED: settings.seed})
             require_prunable(config)
-        except ValueError as error:
-            raise ValueError(f"member {number}: {error}") from error
+        except ConfigError as error:
+            raise UserError(f"member {number}: {error}") from error
         if config.network.num_classes != num_classes:
-            raise ValueError(
+            raise UserError(
                 f"member {number} tells {config.network.num_classes} scenes apart, but the data hold {num_classes}"
             )
         by_architecture.setdefault(config.architecture, {})[number] = config

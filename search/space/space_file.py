@@ -23,11 +23,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from data.front_end import FRONT_ENDS
 from models import ARCHITECTURES
+from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
 from search.config.settings import is_space_file, spelled
 from search.config.trial_config import OWNED, TrialConfig, field_types
 from search.config.user_file import load_module
 from search.space.ranges import draw
+from search.space.subspace import count
 from spaces import METHODS, METHODS_NETWORK, SPACES, TRAINING, Space
 from training.recipe import Recipe
 
@@ -37,7 +39,7 @@ RANGE_KEYS = ("low", "high", "step", "log")
 MAX_NUMBER = 10**6  # no size and no setting comes near it, and what such a network costs can still be counted
 
 
-class SpaceError(ValueError):
+class SpaceError(UserError):
     """A space that cannot be searched; says which part and why."""
 
 
@@ -45,7 +47,7 @@ def find_space(text: str) -> Space:
     """Return the space that a search names: names of `SPACES` and `METHODS` with commas between, or a file.
 
     Raises:
-        ValueError: There is none of that name, or the file describes none that can be searched.
+        UserError: There is none of that name, or the file describes none that can be searched.
     """
     if text in SPACES:
         return SPACES[text]
@@ -55,7 +57,7 @@ def find_space(text: str) -> Space:
     for name in names:
         if name not in SPACES and name not in METHODS:
             kind = "space" if len(names) == 1 else "architecture or training method"
-            raise ValueError(unknown(kind, name, [*SPACES, *METHODS]))
+            raise SpaceError(unknown(kind, name, [*SPACES, *METHODS]))
     return _joined([name for name in names if name in SPACES], [name for name in names if name not in SPACES])
 
 
@@ -95,7 +97,7 @@ def read_space(path: Path) -> Space:
             raise SpaceError(f"{path} is not YAML that can be loaded safely: {error}") from error
         try:
             space = space_from(loaded)
-        except ValueError as error:
+        except UserError as error:
             raise SpaceError(f"{path}: {error}") from error
     broken = broken_promises(space)
     if broken:
@@ -107,7 +109,7 @@ def space_from(record: object) -> Space:
     """Build a space from plain values.
 
     Raises:
-        ValueError: They describe none; says which part.
+        UserError: They describe none; says which part.
     """
     record = _mapping("a space", record, KEYS)
     networks = _mapping("networks", record.get("networks"))
@@ -267,8 +269,8 @@ def _unbuildable(name: str, space: Space) -> list[str]:
             values["front_end"] = space.front_ends[rng.integers(len(space.front_ends))]
         try:
             config = TrialConfig.from_values(name, values)
-            ARCHITECTURES[name].count(config.network, config.input_shape)
-        except ValueError as error:
+            count(ARCHITECTURES[name], config.network, config.input_shape)
+        except ConfigError as error:
             reason = str(error)
         else:
             return []

@@ -9,8 +9,10 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from data.front_end import FRONT_ENDS
-from models import ARCHITECTURES, Counts
+from models import ARCHITECTURES, Architecture, Counts, Shape
+from models.counts import InputShapeError
 from objectives.cost import Cost
+from search.config.errors import ConfigError
 from search.config.trial_config import TrialConfig, Value, field_types, heard_sizes
 from search.space.ranges import largest, nearest, num_values
 from training.methods import ALL_OFF, METHODS
@@ -44,7 +46,7 @@ class Subspace:
         """Join sampled values and held ones.
 
         Raises:
-            ValueError: They build no network or no recipe.
+            ConfigError: They build no network or no recipe.
         """
         sampled = {self.field(name): value for name, value in values.items()}
         return TrialConfig.from_values(self.architecture, {**self.fixed, **sampled})
@@ -104,7 +106,7 @@ class Subspace:
     def pricer(self, names: Iterable[str], precision: str) -> "Callable[[Sequence[Any]], Cost]":
         """Return a function that prices a network from the values of `names`, in their order.
 
-        It raises ValueError for values that build no network, and where the network cannot hear the front end.
+        It raises ConfigError for values that build no network, and where the network cannot hear the front end.
         """
         entry = ARCHITECTURES[self.architecture]
         network_fields = field_types(entry.config)
@@ -118,10 +120,25 @@ class Subspace:
         def price(values: Sequence[Any]) -> Cost:
             sizes = dict(zip(fields, values, strict=True))
             front_end, prune_to = sizes.pop("front_end", only), sizes.pop(PRUNE_TO, pruned)
-            config = entry.config(**held, **heard[front_end], **sizes)
-            return cost_of(entry.count(config, shapes[front_end]), precision, prune_to)
+            try:
+                config = entry.config(**held, **heard[front_end], **sizes)
+            except ValueError as error:  # a config refuses what it cannot be, and does nothing else
+                raise ConfigError(str(error)) from error
+            return cost_of(count(entry, config, shapes[front_end]), precision, prune_to)
 
         return price
+
+
+def count(entry: Architecture, config: Any, shape: Shape) -> Counts:
+    """Count what the network of a config costs on one input of `shape`, (in_channels, F, T).
+
+    Raises:
+        ConfigError: The network cannot take such an input; the rule is named.
+    """
+    try:
+        return entry.count(config, shape)
+    except InputShapeError as error:
+        raise ConfigError(str(error)) from error
 
 
 def cost_of(counts: Counts, precision: str, prune_to: int) -> Cost:

@@ -11,6 +11,7 @@ from optuna.distributions import CategoricalDistribution
 
 from models import ARCHITECTURES
 from objectives.budget import LIMITS
+from search.config.errors import ConfigError
 from search.space.plan import Plan, why_nothing_fits
 from search.space.price_table import FITS, outcomes
 from search.space.pricing import FeasibilitySurvey
@@ -151,6 +152,6 @@ def _can_fit(plan: Plan, found: FeasibilitySurvey, axis: int, value: Any) -> boo
         try:
             if plan.budget.fits(priced(list(descend(branch, plan.budget, precision, near, held=names[axis]).values()))):
                 return True
-        except ValueError:  # builds no network, however the others are
+        except ConfigError:  # builds no network, however the others are
             continue
     return False

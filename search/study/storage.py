@@ -20,6 +20,8 @@ from optuna.exceptions import OptunaError
 from sqlalchemy import URL, Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from search.config.errors import UserError
+
 DRIVERS = ("postgresql", "postgresql+psycopg", "postgres")
 WITHOUT_DRIVER = "needs the package psycopg: pip install 'psycopg[binary]>=3.2'"
 LOCK_PATIENCE_S = 1.0  # the server takes a moment to notice that the one before was killed
@@ -32,7 +34,7 @@ _HOLDER = text("""
 """)
 
 
-class StorageError(ValueError):
+class StorageError(UserError):
     """A URL of no PostgreSQL database, one that does not answer, or a study that another driver holds."""
 
 

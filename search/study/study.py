@@ -27,6 +27,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from objectives.goals import directions
+from search.config.errors import UserError
 from search.config.messages import unknown
 from search.config.settings import SearchSettings, read_settings
 from search.study.storage import Postgres, StorageError
@@ -52,7 +53,7 @@ RESULTS = Path("results")
 STATES = ("complete", "running", "waiting", "interrupted", "stopped", "continued", "failed", "rejected")
 
 
-class StudyError(ValueError):
+class StudyError(UserError):
     """A study that is not there, is in use, or cannot be read; the message says what to do."""
 
 
@@ -83,7 +84,7 @@ class StudyFolder:
         """The database that the study's settings name; None: the SQLite file.
 
         Raises:
-            ValueError: The settings cannot be read, or name no database.
+            UserError: The settings cannot be read, or name no database.
         """
         if not self.settings_file.exists():
             return None
@@ -101,7 +102,7 @@ class StudyFolder:
             return False
         try:
             return self.database.exists() or self.storage is not None
-        except ValueError:  # settings that cannot be read hide no other study
+        except UserError:  # settings that cannot be read hide no other study
             return False
 
     def worked_on_at(self) -> float:
@@ -118,7 +119,7 @@ class StudyFolder:
         """Read what the search was asked for.
 
         Raises:
-            ValueError: The file is missing or has been changed into something that is no search.
+            UserError: The file is missing or has been changed into something that is no search.
         """
         return read_settings(self.settings_file)
 

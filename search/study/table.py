@@ -42,7 +42,7 @@ def study_table(folder: StudyFolder) -> pd.DataFrame:
     A training has no budget: what it trained was asked for, whatever it costs.
 
     Raises:
-        ValueError: There is none, or it cannot be read.
+        UserError: There is none, or it cannot be read.
     """
     settings = folder.settings()
     budget = None if settings.train else settings.limits()

@@ -7,9 +7,10 @@ told in bytes, accuracies in percent, and the overall accuracy as the mean of th
 from dataclasses import dataclass
 
 from objectives.budget import BUDGETS, Budget
+from search.config.errors import UserError
 
 
-class SubmissionError(ValueError):
+class SubmissionError(UserError):
     """A package that cannot be made; the message says why, and what to do."""
 
 

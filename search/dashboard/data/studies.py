@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from search.config.errors import UserError
 from search.dashboard.address import path_of
 from search.dashboard.data.reading import Reader, Reading
 from search.study.confirm import confirm_report
@@ -97,6 +98,6 @@ class Confirmations:
             changed_ns = folder.settings_file.stat().st_mtime_ns
             if self._confirms.get(folder.path, (0, None))[0] != changed_ns:
                 self._confirms[folder.path] = (changed_ns, folder.settings().confirms)
-        except (OSError, ValueError):
+        except (OSError, UserError):
             return None
         return self._confirms[folder.path][1]

@@ -7,7 +7,6 @@ missing. A figure with a row for each of something sets its height; the others t
 from search.dashboard.figures.compared import compared_costs_figure, compared_scores_figure
 from search.dashboard.figures.drawn import empty_figure
 from search.dashboard.figures.fronts import front_figure, fronts_figure
-from search.dashboard.figures.fronts_3d import front_figure_3d
 from search.dashboard.figures.networks import curves_figure, layers_figure
 from search.dashboard.figures.parallel import parallel_figure
 from search.dashboard.figures.scores import classes_figure, confusion_figure, device_groups, devices_figure
@@ -33,7 +32,6 @@ __all__ = [
     "devices_figure",
     "empty_figure",
     "front_figure",
-    "front_figure_3d",
     "fronts_figure",
     "hypervolume_figure",
     "importance_figure",

@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ from search.report.tables import si_text
 
 # The groups whose points WebGL may draw: the others are few and stand above them.
 NUMEROUS = ("rejected", "failed", "stopped", "over", "dominated")
-PUBLISHED, CONFIRMED, HIGHLIGHTED = "published", "confirmed", "highlighted"
+PUBLISHED, CONFIRMED = "published", "confirmed"
 
 
 def front_figure(
@@ -56,7 +56,6 @@ def front_figure(
     colour: str | None = None,
     references: pd.DataFrame | None = None,
     intervals: pd.DataFrame | None = None,
-    highlighted: Collection[int] = (),
     reasons: Mapping[int, str] | None = None,
     theme: Theme = LIGHT,
 ) -> go.Figure:
@@ -72,7 +71,6 @@ def front_figure(
         colour: A third goal, shown as the colour of the marks.
         references: Published networks: name, report, data, and columns named as goals, in their units.
         intervals: Of confirmed trials: number, `<y>_mean` and `<y>_half`.
-        highlighted: Numbers of trials to point at.
         reasons: Why trials were rejected, in a word or two, by number: told where there are too many to tell more.
         theme: Colours.
 
@@ -80,7 +78,7 @@ def front_figure(
         ValueError: x or y is no objective that can be drawn, or both are the same.
     """
     limits, what_if = limits or {}, what_if or {}
-    known = placed_references(references, (x, y))
+    known = _placed_references(references, (x, y))
     confirmed = _confirmed(intervals, table, x, y)
     drawing = make_drawing(
         table,
@@ -110,7 +108,6 @@ def front_figure(
             )
     _add_confirmed(figure, confirmed, theme)
     _add_published(figure, known, (x, y), theme)
-    _add_highlighted(figure, drawing, highlighted, theme)
     add_limits(figure, drawing.x, drawing.y, theme)
     for axis, scale in (("x", drawing.x), ("y", drawing.y)):
         limit = what_if.get(scale.name)
@@ -130,7 +127,7 @@ def front_figure(
         )
     )
     if colour is not None:
-        figure.update_layout(coloraxis=coloraxis(colour, table, theme))
+        figure.update_layout(coloraxis=_coloraxis(colour, table, theme))
     return figure
 
 
@@ -182,7 +179,7 @@ def _add_group(
                 marker=marker,
                 customdata=rows["number"].tolist(),
                 meta=name,
-                **hover_of(name, rows, fields, drawing.x, is_large=is_large),
+                **_hover_of(name, rows, fields, drawing.x, is_large=is_large),
             )
         )
 
@@ -193,7 +190,7 @@ def _whiskers(errors: Sequence[float] | None, chosen: np.ndarray) -> dict[str, A
     return {"type": "data", "array": np.array(errors)[chosen].tolist(), "thickness": 1.5}
 
 
-def hover_of(name: str, rows: pd.DataFrame, fields: Sequence[str], x: Scale, *, is_large: bool) -> dict[str, Any]:
+def _hover_of(name: str, rows: pd.DataFrame, fields: Sequence[str], x: Scale, *, is_large: bool) -> dict[str, Any]:
     """Describe what a point tells: of what is rejected no more than its number and cost, where there are many."""
     if name == "rejected":
         told = f"<b>trial %{{customdata}}</b> (rejected)<br>%{{x:,}} {GOALS[x.name].title}"
@@ -204,7 +201,7 @@ def hover_of(name: str, rows: pd.DataFrame, fields: Sequence[str], x: Scale, *, 
     return {"hovertext": hovers(rows, fields), "hovertemplate": "%{hovertext}<extra></extra>"}
 
 
-def coloraxis(name: str, table: pd.DataFrame, theme: Theme) -> dict[str, Any]:
+def _coloraxis(name: str, table: pd.DataFrame, theme: Theme) -> dict[str, Any]:
     """Describe the colours of a third goal: of a cost that spans more than a decade they stay linear, and so honest."""
     values = numbers(table, name)[(table["state"] != "rejected").to_numpy()]
     known = values[~np.isnan(values)]
@@ -225,7 +222,7 @@ def coloraxis(name: str, table: pd.DataFrame, theme: Theme) -> dict[str, Any]:
     }
 
 
-def placed_references(references: pd.DataFrame | None, axes: Iterable[str]) -> pd.DataFrame:
+def _placed_references(references: pd.DataFrame | None, axes: Sequence[str]) -> pd.DataFrame:
     """Keep the published networks that can be placed."""
     if references is None:
         return pd.DataFrame(columns=["name", "report", "data", *axes])
@@ -321,28 +318,6 @@ def _add_confirmed(figure: go.Figure, confirmed: pd.DataFrame, theme: Theme) -> 
         customdata=confirmed["number"].tolist(),
         hovertemplate="<b>trial %{customdata}</b>, trained again: %{y:.4f} ± %{error_y.array:.4f}<extra></extra>",
         meta=CONFIRMED,
-    )
-
-
-def _add_highlighted(figure: go.Figure, drawing: Drawing, highlighted: Collection[int], theme: Theme) -> None:
-    """Put a ring around some trials, and their numbers above."""
-    rows = pd.concat(drawing.groups.values())
-    rows = rows[rows["number"].isin(list(highlighted))]
-    if rows.empty:
-        return
-    figure.add_scatter(
-        name="chosen",
-        x=numbers(rows, drawing.x.name),
-        y=drawing.heights(rows),
-        mode="markers+text",
-        text=[str(number) for number in rows["number"].tolist()],
-        textposition="top center",
-        textfont={"color": theme.text, "size": 13},
-        marker={"symbol": "circle-open", "color": theme.text, "size": 22, "line": {"color": theme.text, "width": 2}},
-        customdata=rows["number"].tolist(),
-        hoverinfo="skip",
-        showlegend=False,
-        meta=HIGHLIGHTED,
     )
 
 

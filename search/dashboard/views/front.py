@@ -1,4 +1,4 @@
-"""The front: trials by two or three objectives, under the study's budget or a tighter one."""
+"""The front: trials by two objectives and a third as their colour, under the study's budget or a tighter one."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -41,8 +41,7 @@ def choices(shown: Shown) -> Choices:
             "y": shown.quality,
             "x": shown.cost,
             "log": "1" if _is_wide(shown) else "0",
-            "colour": NO_COLOUR,
-            "depth": "",
+            "colour": _third(shown),
             "references": "",
             "intervals": "1",
         },
@@ -64,13 +63,12 @@ def parts(shown: Shown) -> dict[str, Any]:
 def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     """Put the figure beside its choices, the tables below."""
     chosen = {**choices(shown).defaults, **shown.address.query}
-    x, y, _ = _axes(shown)
+    x, y = _axes(shown)
     controls = [
         dropdown("Upward", "y", _titles(shown, [*QUALITIES, *COSTS], y), y),
         dropdown("Across", "x", _titles(shown, COSTS, x), x),
         radio("Scale across", "log", {"1": "log", "0": "linear"}, _log(shown)),
         dropdown("Colour", "colour", _colours(shown), _colour(shown)),
-        dropdown("Third axis", "depth", _depths(shown), _depth(shown)),
         switch("Published networks", "references", is_on=chosen["references"] == "1"),
     ]
     if shown.confirmed is not None:
@@ -127,37 +125,32 @@ def register(app: dash.Dash, _: Shared) -> None:
 
 def _figure(shown: Shown, rows: pd.DataFrame) -> go.Figure:
     chosen = {**choices(shown).defaults, **shown.address.query}
-    x, y, z = _axes(shown)
-    axes = [name for name in (x, y, z) if name]
-    if len(set(axes)) < len(axes):
+    x, y = _axes(shown)
+    if x == y:
         return figures.empty_figure("Two axes show the same; choose another for one of them", shown.theme)
     more: dict[str, Any] = {
         "limits": shown.limits,
         "what_if": _what_if(shown),
         "colour": None if _colour(shown) == NO_COLOUR else _colour(shown),
-        "references": frames.published_points(axes) if chosen["references"] == "1" else None,
+        "references": frames.published_points((x, y)) if chosen["references"] == "1" else None,
         "theme": shown.theme,
     }
     log = _log(shown) == "1"
-    if z:
-        figure = figures.front_figure_3d(rows, x=x, y=y, z=z, log_x=log, **more)
-    else:
-        report = shown.confirmation if chosen["intervals"] != "0" and shown.confirmed is not None else None
-        means = None if report is None else frames.intervals(report)
-        reasons = shown.study.kinds
-        figure = figures.front_figure(rows, x=x, y=y, log_x=log, intervals=means, reasons=reasons, **more)
-    revision = f"{x} {y} {log} {z}"
+    report = shown.confirmation if chosen["intervals"] != "0" and shown.confirmed is not None else None
+    means = None if report is None else frames.intervals(report)
+    figure = figures.front_figure(rows, x=x, y=y, log_x=log, intervals=means, reasons=shown.study.kinds, **more)
+    revision = f"{x} {y} {log}"
     figure.update_layout(uirevision=revision)
-    if shown.zoom.get("revision") == revision and not z:
+    if shown.zoom.get("revision") == revision:
         figure.update_layout({f"{axis}_range": list(ends) for axis, ends in shown.zoom["ranges"].items()})
     return figure
 
 
-def _axes(shown: Shown) -> tuple[str, str, str]:
-    """Name what is drawn across, upward and, or nothing, as third axis."""
+def _axes(shown: Shown) -> tuple[str, str]:
+    """Return the goals on the x axis and on the y axis."""
     asked = shown.address.query
     x, y = asked.get("x", shown.cost), asked.get("y", shown.quality)
-    return _one_of(x, COSTS, shown.cost), _one_of(y, [*QUALITIES, *COSTS], shown.quality), _depth(shown)
+    return _one_of(x, COSTS, shown.cost), _one_of(y, [*QUALITIES, *COSTS], shown.quality)
 
 
 def _sliders(shown: Shown) -> list[Any]:
@@ -289,15 +282,13 @@ def _colours(shown: Shown) -> dict[str, str]:
 
 
 def _colour(shown: Shown) -> str:
-    return _one_of(shown.address.query.get("colour", ""), list(_colours(shown)), NO_COLOUR)
+    return _one_of(shown.address.query.get("colour", ""), list(_colours(shown)), _third(shown))
 
 
-def _depths(shown: Shown) -> dict[str, str]:
-    return {"": "none", **{name: TITLES[name] for name in shown.goals}}
-
-
-def _depth(shown: Shown) -> str:
-    return _one_of(shown.address.query.get("depth", ""), list(_depths(shown)), "")
+def _third(shown: Shown) -> str:
+    """Return the objective that neither axis shows where nothing is chosen; of a study of two, the trials' state."""
+    others = [name for name in shown.objectives if name not in (shown.cost, shown.quality) and name in shown.goals]
+    return others[0] if others else NO_COLOUR
 
 
 def _limit_title(shown: Shown, name: str, limit: int) -> str:

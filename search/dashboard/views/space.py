@@ -7,6 +7,7 @@ from typing import Any
 import dash
 from dash import html
 
+from search.config.errors import UserError
 from search.dashboard.elements import aria, code, graph, section, table
 from search.dashboard.figures import catalogue as figures
 from search.dashboard.shared import Choices, Shared, Shown
@@ -35,7 +36,7 @@ def layout(shown: Shown, _: Mapping[str, Any]) -> list[Any]:
         return [html.P("A training has no space: what it trains was asked for.", className="empty")]
     try:
         surveys, report = read_space(path)
-    except ValueError as error:
+    except UserError as error:
         why = str(error) if path.exists() else "This study keeps no priced networks: an older search made it"
         return [
             html.P(f"{why}. The page that shows its space is written by", className="empty"),

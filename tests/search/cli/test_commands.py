@@ -1,8 +1,12 @@
 """The command line without a search: what it answers, with which exit code, and never with a traceback."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
+
+from models import ARCHITECTURES
 
 
 def test_the_published_isotropic_network_costs_what_its_report_says(run):
@@ -110,3 +114,17 @@ def test_bad_input_is_told_in_a_sentence_with_exit_code_2(arguments, message, ti
     assert told.code == 2
     assert message in told.err
     assert not list(tmp_path.glob("results/*"))
+
+
+@pytest.mark.parametrize("command", [["preflight", "--space", "isotropic"], ["price", "isotropic"]])
+def test_a_bug_in_pricing_is_a_traceback_and_a_request_to_report_it(command, run, monkeypatch):
+    def count(config, shape):
+        return np.zeros(2) + np.zeros(3)  # a ValueError, but no word on what was asked for
+
+    monkeypatch.setitem(ARCHITECTURES, "isotropic", replace(ARCHITECTURES["isotropic"], count=count))
+    told = run(*command)
+    assert told.code == 70
+    assert "Traceback" in told.err
+    assert "operands could not be broadcast" in told.err
+    assert told.err.rstrip().endswith("please report it, with the command and the lines above")
+    assert "nothing in the space" not in told.err

@@ -13,7 +13,6 @@ from objectives.quality import measure_quality
 from search.dashboard.figures import catalogue as figures
 from search.dashboard.figures.colours import DARK, LIGHT, THEMES, contrast
 from search.dashboard.figures.drawn import MANY, SERIES
-from search.dashboard.figures.fronts_3d import SOLID
 from search.report.drawing import GROUPS
 from search.space.price_table import Kept
 
@@ -178,11 +177,6 @@ def test_a_confirmed_trial_has_its_mean_and_interval_tied_to_what_was_found(tria
     assert tie.y.tolist()[:2] == [0.44, 0.41]
 
 
-def test_chosen_trials_are_ringed_and_named(trials):
-    ringed = traces(figures.front_figure(trials, limits=LIMITS, highlighted=[1, 8, 99]))["highlighted"]
-    assert (ringed.customdata, ringed.text) == ((1,), ("1",))
-
-
 def test_what_is_rejected_stands_along_the_edge_and_in_the_plane_of_two_costs_at_its_place(trials):
     figure = figures.front_figure(trials, limits=LIMITS)
     low, high = figure.layout.yaxis.range
@@ -236,31 +230,6 @@ def test_many_rejected_trials_are_a_line_for_each_reason_in_which_each_is_a_stro
     assert lines[0].y[:3].tolist() == pytest.approx([edge, edge + 0.04 * (other - edge), edge])
     (sign,) = [trace for trace in figure.data if trace.meta == "sign"]
     assert sign.name == f"rejected, not trained ({len(priced)})"
-
-
-def test_in_three_dimensions_a_limit_is_a_plane(trials, theme):
-    figure = figures.front_figure_3d(
-        trials,
-        x="macs",
-        y="params",
-        z="macro_accuracy",
-        limits=LIMITS,
-        what_if={"macs": 5e6},
-        highlighted=[1],
-        theme=theme,
-    )
-    points = {trace.meta: trace for trace in figure.data if trace.type == "scatter3d"}
-    assert points["front"].customdata == (0, 1)
-    assert "rejected" not in points
-    assert points["highlighted"].customdata == (1,)
-    planes = [trace.name for trace in figure.data if trace.type == "mesh3d"]
-    assert planes == ["budget 30M", "what if 5M", "budget 128K"]
-    assert figure.layout.scene.xaxis.type == "log"
-    assert len(set(SOLID.values())) == len(SOLID) == len(GROUPS)
-    with pytest.raises(ValueError, match="x, y and z must be three objectives, got macs, macs, params"):
-        figures.front_figure_3d(trials, x="macs", y="macs", z="params")
-    with pytest.raises(ValueError, match=r"z must be one of macro_accuracy, .*, got 'width'"):
-        figures.front_figure_3d(trials, x="macs", y="params", z="width")
 
 
 def test_fronts_of_studies_differ_in_colour_and_shape(trials):
@@ -450,7 +419,6 @@ def test_where_nothing_is_known_the_figure_says_so(trials, theme):
     empty = [
         figures.front_figure(none, limits=LIMITS, theme=theme),
         figures.front_figure(none, limits={}, what_if={"macs": 5}, colour="params", theme=theme),
-        figures.front_figure_3d(none, x="macs", y="params", z="log_loss", theme=theme),
         figures.fronts_figure({"one": none}, theme=theme),
         figures.fronts_figure({}, theme=theme),
         figures.layers_figure([], LIMITS, theme),

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from models import ARCHITECTURES, Architecture, Counts
 from search.config.settings import SearchSettings
 from search.config.trial_config import ARCHITECTURE
-from search.optimizer.acquisition import MIN_OBSERVED
+from search.optimizer.acquisition import MIN_TRAINING_TRIALS
 from search.optimizer.candidate_generator import SAMPLED_EVERY
 from search.optimizer.scheduler import TrialScheduler
 from search.space.plan import make_plan
@@ -117,7 +117,7 @@ def test_an_architecture_that_is_never_better_gets_its_share_of_the_samplers_tur
     assert "expected" not in kinds(ledger, proposals[SAMPLED_EVERY - 1 :: SAMPLED_EVERY])
     assert min(Counter(turns)[name] for name in MACS) >= len(turns) / 4
     others = [kind for place, kind in enumerate(kinds(ledger, proposals)) if (place + 1) % SAMPLED_EVERY]
-    assert others[MIN_OBSERVED:] == ["expected"] * len(others[MIN_OBSERVED:])
+    assert others[MIN_TRAINING_TRIALS:] == ["expected"] * len(others[MIN_TRAINING_TRIALS:])
 
 
 @pytest.mark.parametrize("values", [{"surrogate": False}, {"sampler": "random"}, {"sampler": "nsga2"}])

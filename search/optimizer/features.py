@@ -1,0 +1,95 @@
+"""Configurations as feature vectors for the surrogate: cost, normalized settings, and the architecture one-hot.
+
+Features of a configuration, D numbers:
+    log10 of its MACs and of its parameters: what networks of every architecture have in common
+    its settings, each normalized to 0..1 over its range and divided by the square root of their number, so that the
+        distance between two configurations does not grow with the number of ranges; an unordered choice is one-hot
+    its architecture, one-hot
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from objectives.cost import Cost
+from search.space.ranges import place
+from search.space.subspace import Subspace
+
+IMPUTED_VALUE = 0.5  # of a normalized setting that a configuration does not have: the middle of its range
+# Length scale between architectures: at the same cost and settings, the prior correlation of two is 0.83.
+ARCHITECTURE_LENGTH_SCALE = 1 / 0.35
+# Length scales that the surrogate chooses from, by its likelihood.
+COST_LENGTH_SCALES = (0.3, 0.6, 1.2)  # in decades of MACs and of parameters
+SETTINGS_LENGTH_SCALES = (0.5, 1.0, 2.0)
+
+Floats = npt.NDArray[np.float64]
+
+
+class FeatureEncoder:
+    """Encodes configurations of every architecture of a search as vectors of the same D features.
+
+    Attributes:
+        subspaces: By architecture.
+    """
+
+    def __init__(self, subspaces: Mapping[str, Subspace]) -> None:
+        self.subspaces = subspaces
+        self._columns: dict[str, list[int]] = {}
+        self._ranges: dict[str, BaseDistribution] = {}
+        self._num_columns = 0
+        for subspace in subspaces.values():
+            for name, distribution in subspace.ranges.items():
+                if name not in self._columns and not distribution.single():
+                    end = self._num_columns + _num_columns(distribution)
+                    self._columns[name] = list(range(self._num_columns, end))
+                    self._ranges[name] = distribution
+                    self._num_columns = end
+
+    def encode(self, architecture: str, values: Mapping[str, Any], cost: Cost) -> Floats:
+        """Return the features of a configuration, (D,).
+
+        Args:
+            architecture: Its name; one without a subspace has zeros in place of the one-hot.
+            values: Of its settings, by name; those without a range are left out, out of range they are clipped.
+            cost: Of its network.
+        """
+        settings = np.full(self._num_columns, IMPUTED_VALUE)
+        for name, value in values.items():
+            if name in self._columns:
+                settings[self._columns[name]] = _normalized(self._ranges[name], value)
+        settings /= math.sqrt(max(1, len(self._columns)))
+        one_hot = [1.0 if name == architecture else 0.0 for name in self.subspaces]
+        return np.array([math.log10(max(1, cost.macs)), math.log10(max(1, cost.params)), *settings, *one_hot])
+
+    def length_scales(self) -> list[Floats]:
+        """Return the length scales of the features, (D,) each, that the surrogate chooses from."""
+        architectures = [ARCHITECTURE_LENGTH_SCALE] * len(self.subspaces)
+        return [
+            np.array([of_cost, of_cost, *[of_settings] * self._num_columns, *architectures])
+            for of_cost in COST_LENGTH_SCALES
+            for of_settings in SETTINGS_LENGTH_SCALES
+        ]
+
+
+def _num_columns(distribution: BaseDistribution) -> int:
+    if isinstance(distribution, CategoricalDistribution) and not _is_ordered(distribution):
+        return len(distribution.choices)
+    return 1
+
+
+def _is_ordered(distribution: CategoricalDistribution) -> bool:
+    return all(isinstance(choice, int | float) for choice in distribution.choices)
+
+
+def _normalized(distribution: BaseDistribution, value: Any) -> list[float]:
+    if isinstance(distribution, IntDistribution | FloatDistribution):
+        return [place(distribution, min(max(value, distribution.low), distribution.high))]
+    assert isinstance(distribution, CategoricalDistribution)
+    if not _is_ordered(distribution):
+        return [0.5 if value == choice else 0.0 for choice in distribution.choices]
+    order = sorted(choice for choice in distribution.choices if isinstance(choice, int | float))
+    return [order.index(value) / max(1, len(order) - 1)] if value in order else [IMPUTED_VALUE]
