@@ -34,9 +34,9 @@ from search.space.plan import Plan, make_plan
 from search.space.pricing import price
 from search.space.ranges import all_values
 from training.allocator import keep_freed_memory
-from training.execution import Execution, has_bf16
+from training.compute_mode import ComputeMode, supports_bf16
+from training.dataset import SceneDataset, load_dataset
 from training.loop import EpochResult, TrainingRun
-from training.material import Material, load_material
 
 SPACE = Path(__file__).with_name("curves_space.yaml")
 TABLE = Path(__file__).with_name("curves.parquet")
@@ -85,8 +85,8 @@ def _scenes(data: Path) -> Scenes:
 
 
 @lru_cache(maxsize=4)
-def _material(data: Path, cache: Path, front_end: str) -> Material:
-    return load_material(_scenes(data), FRONT_ENDS[front_end], None, cache)
+def _material(data: Path, cache: Path, front_end: str) -> SceneDataset:
+    return load_dataset(_scenes(data), FRONT_ENDS[front_end], None, cache)
 
 
 def train(data: Path, cache: Path, point: Point, seed: int) -> list[dict[str, float]]:
@@ -95,7 +95,7 @@ def train(data: Path, cache: Path, point: Point, seed: int) -> list[dict[str, fl
     torch.set_num_threads(1)
     config = make_plan(SETTINGS, NUM_CLASSES).config(point)
     config = replace(config, recipe=replace(config.recipe, seed=seed))
-    way = Execution(channels_last=True, bf16=has_bf16(CPU))
+    way = ComputeMode(channels_last=True, bf16=supports_bf16(CPU))
     run = TrainingRun(config.build, config.recipe, _material(data, cache, config.front_end), CPU, way)
     while not run.is_over:
         run.run_epoch()

@@ -29,10 +29,10 @@ from data.device import num_cores
 from data.layout import read_scenes
 from search.config.trial_config import TrialConfig
 from training.allocator import huge_pages, keep_freed_memory
-from training.execution import PLAIN, Execution
+from training.compute_mode import DEFAULT_MODE, ComputeMode
+from training.dataset import load_dataset
 from training.loop import TrainingRun
-from training.material import load_material
-from training.speed import fastest, time_ways
+from training.throughput import fastest, time_modes
 
 GOAL, AIM = 3.0, 5.0
 NETWORK_SHARE = 80.0
@@ -89,10 +89,10 @@ def reference_epochs(told: Sound, architecture: str, values: dict[str, Any], thr
 
 
 def our_epochs(
-    told: Sound, architecture: str, values: dict[str, Any], threads: int, execution: Execution | None = None
+    told: Sound, architecture: str, values: dict[str, Any], threads: int, compute_mode: ComputeMode | None = None
 ) -> Callable[[], float]:
     """Return what trains an epoch of a trial, the fastest way or a given one, and tells its clips a second."""
-    run = open_run(told, architecture, values, threads, execution)
+    run = open_run(told, architecture, values, threads, compute_mode)
     return lambda: _speed(lambda: _train(run))
 
 
@@ -100,7 +100,7 @@ def shares(told: Sound, architecture: str, values: dict[str, Any], threads: int)
     """Return what trains an epoch and tells the percent of its time that each part took."""
     run = open_run(told, architecture, values, threads, None)
     seconds = 0.0
-    batch = run.batches.batch
+    batch = run.pipeline.batch
 
     def timed(*arguments: Any) -> Any:
         nonlocal seconds
@@ -109,7 +109,7 @@ def shares(told: Sound, architecture: str, values: dict[str, Any], threads: int)
         seconds += time.perf_counter() - started
         return given
 
-    run.batches.batch = timed  # type: ignore[assignment, method-assign] # to time it
+    run.pipeline.batch = timed  # type: ignore[assignment, method-assign] # to time it
 
     def epoch() -> dict[str, float]:
         nonlocal seconds
@@ -120,15 +120,15 @@ def shares(told: Sound, architecture: str, values: dict[str, Any], threads: int)
         return {
             "network_percent": 100 - sounding,
             "sound_percent": sounding,
-            "is_bf16": float(run.execution.bf16),
-            "is_channels_last": float(run.execution.channels_last),
+            "is_bf16": float(run.compute_mode.bf16),
+            "is_channels_last": float(run.compute_mode.channels_last),
         }
 
     return epoch
 
 
 def open_run(
-    told: Sound, architecture: str, values: dict[str, Any], threads: int, execution: Execution | None, *,
+    told: Sound, architecture: str, values: dict[str, Any], threads: int, compute_mode: ComputeMode | None, *,
     is_kept: bool = True,
 ) -> TrainingRun:  # fmt: skip
     """Begin a trial as a search does, a given way or the fastest; `is_kept`: freed memory."""
@@ -137,15 +137,15 @@ def open_run(
     torch.set_num_threads(threads)
     scenes = read_scenes(told.scenes)
     config = trial_config(architecture, values, len(scenes.classes))
-    material = load_material(scenes, config.front_end_config, told.responses, told.cache)
-    if execution is None:
-        execution, _ = fastest(time_ways(config.build, config.recipe, material, CPU))
-    return TrainingRun(config.build, config.recipe, material, CPU, execution)
+    dataset = load_dataset(scenes, config.front_end_config, told.responses, told.cache)
+    if compute_mode is None:
+        compute_mode, _ = fastest(time_modes(config.build, config.recipe, dataset, CPU))
+    return TrainingRun(config.build, config.recipe, dataset, CPU, compute_mode)
 
 
 def _train(run: TrainingRun) -> int:
     run.train_epoch()
-    return len(run.batches.rows)
+    return len(run.pipeline.indices)
 
 
 def _speed(epoch: Callable[[], int]) -> float:
@@ -236,7 +236,7 @@ def figures() -> Iterator[Figure]:
                 "reference": [Side(reference_epochs, *asked, cores, ours=False)],
                 "one_trial": [Side(our_epochs, *asked, cores, ours=True)],
                 "side_by_side": [Side(our_epochs, *asked, 1, ours=True) for _ in range(cores)],
-                "plain": [Side(our_epochs, *asked, cores, PLAIN, ours=True)],
+                "plain": [Side(our_epochs, *asked, cores, DEFAULT_MODE, ours=True)],
                 "shares": [Side(shares, *asked, 1, ours=True)],
             }
             found = take_turns(sides, ROUNDS)

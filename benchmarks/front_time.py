@@ -37,7 +37,7 @@ from search.config.trial_config import TrialConfig
 from search.space.plan import make_plan
 from search.space.pricing import price
 from search.study.study import RESULTS, StudyFolder
-from training.material import load_material
+from training.dataset import load_dataset
 
 TRIALS, EPOCHS, SEED = 24, SearchSettings.epochs, 0
 GOAL = 4.0
@@ -192,7 +192,7 @@ def _train(pipe: Any, told: Sound) -> None:
     while (text := pipe.recv()) != "":
         config = TrialConfig.from_dict(json.loads(text))
         torch.manual_seed(config.recipe.seed)
-        material = load_material(scenes, config.front_end_config, None, told.cache)
+        dataset = load_dataset(scenes, config.front_end_config, None, told.cache)
         network = config.build()
         loop = ReferenceLoop(network, config.front_end_config, scenes, told.responses, config.recipe, 0)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(loop.optimizer, EPOCHS)
@@ -200,7 +200,7 @@ def _train(pipe: Any, told: Sound) -> None:
             loop.run_epoch()
             schedule.step()
             network.eval()
-            quality = material.evaluate(network, torch.device("cpu"))
+            quality = dataset.evaluate(network, torch.device("cpu"))
             network.train()
             pipe.send((epoch, float(np.float64(quality.macro_accuracy))))
             if pipe.recv():

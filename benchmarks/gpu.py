@@ -20,10 +20,10 @@ from data.front_end import FrontEndConfig
 from data.layout import Scenes
 from data.store import Store
 from search.engine.resources import TRIALS_ON_A_GPU
-from training.execution import PLAIN, Execution
+from training.compute_mode import DEFAULT_MODE, ComputeMode
+from training.dataset import SceneDataset
 from training.loop import TrainingRun, default_device
-from training.material import Material
-from training.speed import fastest, time_ways
+from training.throughput import fastest, time_modes
 
 # Of the published isotropic network on a current data-centre GPU: an epoch of TAU in less than 3 s.
 AIM = 50_000.0
@@ -33,7 +33,7 @@ NUM_CLASSES = 10
 NUM_RESPONSES = 58
 
 
-def noise_material(front_end: FrontEndConfig, num_clips: int, gpu_share: float) -> Material:
+def noise_material(front_end: FrontEndConfig, num_clips: int, gpu_share: float) -> SceneDataset:
     """Make clips of noise, three quarters of them device a's, and impulse responses of half a second."""
     rng = np.random.default_rng(0)
     some = rng.normal(0, 3_000, (256, front_end.rate_hz)).clip(-32_768, 32_767).astype(np.int16)
@@ -55,19 +55,19 @@ def noise_material(front_end: FrontEndConfig, num_clips: int, gpu_share: float) 
     responses = torch.randn(NUM_RESPONSES, front_end.rate_hz // 2)
     named = tuple(f"{number}.wav" for number in range(NUM_RESPONSES))
     store = Store(waveforms, np.arange(num_clips), front_end.rate_hz, Path("noise"))
-    return Material(scenes, store, front_end, ImpulseResponses(responses, named), gpu_share)
+    return SceneDataset(scenes, store, front_end, ImpulseResponses(responses, named), gpu_share)
 
 
 def epochs(
-    architecture: str, values: dict[str, Any], num_clips: int, gpu_share: float, execution: Execution | None
+    architecture: str, values: dict[str, Any], num_clips: int, gpu_share: float, compute_mode: ComputeMode | None
 ) -> Callable[[], dict[str, float]]:
     """Return what trains some epochs, a given way or the fastest, and tells clips a second and memory."""
     device = default_device()
     config = trial_config(architecture, values, NUM_CLASSES)
-    material = noise_material(config.front_end_config, num_clips, gpu_share)
-    if execution is None:
-        execution, _ = fastest(time_ways(config.build, config.recipe, material, device))
-    run = TrainingRun(config.build, config.recipe, material, device, execution)
+    dataset = noise_material(config.front_end_config, num_clips, gpu_share)
+    if compute_mode is None:
+        compute_mode, _ = fastest(time_modes(config.build, config.recipe, dataset, device))
+    run = TrainingRun(config.build, config.recipe, dataset, device, compute_mode)
 
     def train() -> dict[str, float]:
         started = time.perf_counter()
@@ -91,17 +91,17 @@ def figures() -> Iterator[Figure]:
         for count in TRIALS_ON_A_GPU:
             told = _side_by_side(count, architecture, values, None)
             measured |= {f"{count}_side_by_side_{what}": value for what, value in told.items()}
-        measured["plain_clips_per_s"] = _side_by_side(1, architecture, values, PLAIN)["clips_per_s"]
+        measured["plain_clips_per_s"] = _side_by_side(1, architecture, values, DEFAULT_MODE)["clips_per_s"]
         best = max(measured[f"{count}_side_by_side_clips_per_s"] for count in TRIALS_ON_A_GPU)
         yield Figure(f"training of {name} on a GPU", best, "clips/s", None, True, measured, aim)
 
 
 def _side_by_side(
-    count: int, architecture: str, values: Mapping[str, Any], execution: Execution | None
+    count: int, architecture: str, values: Mapping[str, Any], compute_mode: ComputeMode | None
 ) -> dict[str, float]:
     """Train `count` networks at one time, the first epochs untold; give the sum of their clips a second."""
     sides = [
-        Side(epochs, architecture, values, NUM_CLIPS // count, 1 / count, execution, ours=True) for _ in range(count)
+        Side(epochs, architecture, values, NUM_CLIPS // count, 1 / count, compute_mode, ours=True) for _ in range(count)
     ]
     (results,) = take_turns({"together": sides}, rounds=1)["together"]
     return {what: sum(each[what] for each in results) for what in results[0]}

@@ -22,10 +22,10 @@ from search.optimizer.trial_store import open_trial_store
 from search.space.plan import make_plan
 from search.space.pricing import price
 from search.study.study import RESULTS
-from training.execution import Execution, has_bf16
+from training.compute_mode import ComputeMode, supports_bf16
+from training.dataset import load_dataset
 from training.loop import TrainingRun
-from training.material import load_material
-from training.speed import TimedRun
+from training.throughput import ThroughputRun
 
 NUM_TRIALS = (50, 200, 800)
 WIDTHS = (16, 32, 64, 96)
@@ -73,15 +73,15 @@ def _with_workers() -> Figure:
 def _with_width() -> Figure:
     """Steps of isotropic networks of the published shape, one thread."""
     measured: dict[str, float] = {}
-    way = Execution(channels_last=True, bf16=has_bf16(CPU))
+    way = ComputeMode(channels_last=True, bf16=supports_bf16(CPU))
     torch.set_num_threads(1)
     with sound() as told:
         scenes = read_scenes(told.scenes)
-        material = load_material(scenes, FRONT_ENDS["dcase24"], told.responses, told.cache)
+        dataset = load_dataset(scenes, FRONT_ENDS["dcase24"], told.responses, told.cache)
         for width in WIDTHS:
             config = trial_config("isotropic", {"width": width}, len(scenes.classes))
             params = price(config, "fp16").params
-            timed = TimedRun(TrainingRun(config.build, config.recipe, material, CPU, way))
+            timed = ThroughputRun(TrainingRun(config.build, config.recipe, dataset, CPU, way))
             measured[f"{params}_params_clips_per_s"] = timed.time(TIMED_S, least=2).clips_per_s
     narrow, *_, wide = measured.values()
     return Figure(

@@ -27,13 +27,13 @@ from search.config.trial_config import TrialConfig
 from search.export.quantization_variants import Comparison, compare
 from training.allocator import keep_freed_memory
 from training.checkpoint import read_checkpoint
-from training.execution import Execution, has_bf16
-from training.hearing import Hearing
+from training.compute_mode import ComputeMode, supports_bf16
+from training.dataset import load_dataset
+from training.inference_preprocessing import InferencePreprocessing
 from training.loop import TrainingRun
-from training.material import load_material
 
 CPU = torch.device("cpu")
-WAY = Execution(channels_last=True, bf16=has_bf16(CPU))
+WAY = ComputeMode(channels_last=True, bf16=supports_bf16(CPU))
 BATCH_SIZE, EPOCHS, TUNED_EPOCHS = 64, 24, 8
 MAX_LOST = 1.0  # points
 # Name in the table -> architecture and values. The first four have the goal.
@@ -62,8 +62,8 @@ def train(data: Path, cache: Path, name: str, epochs: int, kept: Path) -> Path:
     path = kept / f"{NETWORKS[name][0]}.safetensors"
     scenes = read_scenes(data / "scenes")
     config = config_of(name, len(scenes.classes), epochs)
-    material = load_material(scenes, config.front_end_config, data / "impulse_responses", cache)
-    run = TrainingRun(config.build, config.recipe, material, CPU, WAY)
+    dataset = load_dataset(scenes, config.front_end_config, data / "impulse_responses", cache)
+    run = TrainingRun(config.build, config.recipe, dataset, CPU, WAY)
     if path.is_file():
         run.load(path)
     while not run.is_over:
@@ -79,10 +79,10 @@ def compared(data: Path, cache: Path, name: str, epochs: int, kept: Path) -> Com
     config = config_of(name, len(scenes.classes), epochs)
     network = config.build()
     read_checkpoint(path).restore_network(network)
-    export = Export(config, scenes.classes, network.eval(), Hearing.of(config.recipe, None))
-    material = material_for(export, scenes, data / "impulse_responses", cache)
+    export = Export(config, scenes.classes, network.eval(), InferencePreprocessing.of(config.recipe, None))
+    dataset = material_for(export, scenes, data / "impulse_responses", cache)
     with tempfile.TemporaryDirectory(prefix="scenefront-") as folder:
-        return compare(export, material, Path(folder), epochs=TUNED_EPOCHS)
+        return compare(export, dataset, Path(folder), epochs=TUNED_EPOCHS)
 
 
 def figures() -> Iterator[Figure]:

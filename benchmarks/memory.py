@@ -5,17 +5,17 @@ from typing import Any
 
 from benchmarks.epoch import NETWORKS, Side, Sound, open_run, sound, take_turns
 from benchmarks.figure import Figure
-from training.execution import Execution
-from training.speed import step_seconds
+from training.compute_mode import ComputeMode
+from training.throughput import step_seconds
 
-WAY = Execution(channels_last=True)
+WAY = ComputeMode(channels_last=True)
 ROUNDS = 5
 
 
 def steps(told: Sound, architecture: str, values: dict[str, Any], is_kept: bool) -> Callable[[], float]:
     """Return what takes one step and tells its clips a second."""
     run = open_run(told, architecture, values, 1, WAY, is_kept=is_kept)
-    rows = run.material.scenes.train[: run.recipe.batch_size]
+    rows = run.dataset.scenes.train[: run.recipe.batch_size]
     return lambda: len(rows) / step_seconds(run, rows)
 
 

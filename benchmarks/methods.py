@@ -23,13 +23,13 @@ from search.config.trial_config import TrialConfig
 from search.study.repeats import figures
 from training.allocator import keep_freed_memory
 from training.checkpoint import load_checkpoint
-from training.execution import Execution, has_bf16
+from training.compute_mode import ComputeMode, supports_bf16
+from training.dataset import load_dataset
 from training.loop import TrainingRun
-from training.material import load_material
 from training.teacher import Teacher, teacher_logits
 
 CPU = torch.device("cpu")
-WAY = Execution(channels_last=True, bf16=has_bf16(CPU))
+WAY = ComputeMode(channels_last=True, bf16=supports_bf16(CPU))
 BATCH_SIZE = 64  # 15 steps an epoch, as a search takes it on data of this size
 NEITHER = {"mix_style_p": 0.0, "impulse_response_p": 0.0}
 TEACHER, TEACHER_SEEDS = {"width": 128}, (0, 1)
@@ -56,11 +56,11 @@ def train(
     scenes = read_scenes(data / "scenes")
     given = {"num_classes": len(scenes.classes), "batch_size": BATCH_SIZE, "epochs": epochs, "seed": seed}
     config = TrialConfig.from_values("isotropic", {**given, **values})
-    material = load_material(scenes, config.front_end_config, data / "impulse_responses", cache)
+    dataset = load_dataset(scenes, config.front_end_config, data / "impulse_responses", cache)
     if config.recipe.distill_weight:
         known = [_teacher(path, scenes.classes) for path in teachers]
-        material = replace(material, teacher=teacher_logits(known, scenes, cache, CPU))
-    run = TrainingRun(config.build, config.recipe, material, CPU, WAY)
+        dataset = replace(dataset, teacher=teacher_logits(known, scenes, cache, CPU))
+    run = TrainingRun(config.build, config.recipe, dataset, CPU, WAY)
     while not run.is_over:
         run.run_epoch()
     run.save(kept)

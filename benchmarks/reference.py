@@ -23,7 +23,7 @@ from data.augmentation import mask_frequency, mix_style
 from data.front_end import ENERGY_FLOOR, FrontEndConfig
 from data.layout import Scenes
 from models.norms import EPSILON, AdaResNorm
-from training.material import RECORDING_DEVICE
+from training.dataset import REFERENCE_DEVICE
 from training.recipe import Recipe
 
 WAV_RATE_HZ = 44_100
@@ -35,7 +35,7 @@ class Clips(Dataset[tuple[Tensor, int]]):
     def __init__(self, scenes: Scenes, responses: Path, recipe: Recipe) -> None:
         self.paths = [scenes.root / name for name in scenes.clips["filename"].iloc[scenes.train]]
         self.labels = scenes.labels[scenes.train].tolist()
-        self.recorded = (scenes.device_index[scenes.train] == scenes.devices.index(RECORDING_DEVICE)).tolist()
+        self.recorded = (scenes.device_index[scenes.train] == scenes.devices.index(REFERENCE_DEVICE)).tolist()
         self.responses = [_read(path) for path in sorted(responses.glob("*.wav"))]
         self.recipe = recipe
 

@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn, optim
 
+from training.atomic_file import write_atomic
 from training.errors import TrainingError
-from training.kept import differences
-from training.whole_file import write_whole
+from training.state_dict import state_differences
 
 NETWORK = "network."
 OPTIMIZER = "optimizer."
@@ -64,7 +64,7 @@ def save_checkpoint(
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write `tensors` as safetensors, whole or not at all; the file's folder is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, save(dict(tensors), dict(metadata)))
+    write_atomic(path, save(dict(tensors), dict(metadata)))
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Checkpoint:
             CheckpointError: They are of another network.
         """
         weights = {name.removeprefix(NETWORK): each for name, each in self.tensors.items() if name.startswith(NETWORK)}
-        put_weights(network, weights, self.path)
+        load_weights(network, weights, self.path)
 
     def restore_optimizer(self, optimizer: optim.Optimizer) -> None:
         """Put what an optimizer knew into `optimizer`.
@@ -173,13 +173,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"{path} is not a whole safetensors file: {error}") from error
 
 
-def put_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
     """Put `weights` into `network`.
 
     Raises:
         CheckpointError: A name or a shape is not the network's; `path` is named, with every difference.
     """
-    wrong = differences(network.state_dict(), weights)
+    wrong = state_differences(network.state_dict(), weights)
     if wrong:
         raise CheckpointError(f"{path} holds weights of another network: {'; '.join(wrong)}")
     network.load_state_dict(dict(weights))

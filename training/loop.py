@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from objectives.quality import Quality
-from training.batches import Batch, Batches, Rows
 from training.checkpoint import CheckpointError, read_checkpoint, save_checkpoint
+from training.compute_mode import DEFAULT_MODE, ComputeMode, CudaGraphStep, Step
+from training.dataset import REFERENCE_DEVICE, SceneDataset, split_batches
 from training.errors import TrainingError
-from training.execution import PLAIN, Execution, GraphedStep, Step
-from training.hearing import Hearing
-from training.kept import require_same
-from training.material import RECORDING_DEVICE, Material, batched
-from training.objective import Objective
+from training.inference_preprocessing import InferencePreprocessing
+from training.loss import TrainingLoss
 from training.optimizers import make_optimizer
+from training.pipeline import Batch, Indices, TrainingPipeline
 from training.recipe import Recipe
 from training.schedule import rate_at
-from training.weights import Weights
+from training.state_dict import require_same_state
+from training.weight_methods import WeightMethods
 
 # What a checkpoint holds beside the network, its optimizer and what becomes of its weights.
 COMPANIONS, CORRECTION, GAINS = "companion", "correction", "gains"
@@ -59,46 +59,46 @@ class TrainingRun:
         self,
         build: Callable[[], nn.Module],
         recipe: Recipe,
-        material: Material,
+        dataset: SceneDataset,
         device: torch.device,
-        execution: Execution = PLAIN,
+        compute_mode: ComputeMode = DEFAULT_MODE,
     ) -> None:
         """Build the network from the recipe's seed.
 
         Args:
             build: Makes the network; called once, after seeding.
             recipe: How to train.
-            material: The clips.
+            dataset: The clips.
             device: Where the network and the batches live.
-            execution: How a step is computed, where the recipe's methods allow it.
+            compute_mode: How a step is computed, where the recipe's methods allow it.
 
         Raises:
             DataError: The material cannot serve the recipe.
             ValueError: The network cannot be pruned or rounded as the recipe says.
         """
-        self.batches = Batches(material, recipe, device)
+        self.pipeline = TrainingPipeline(dataset, recipe, device)
         _seed(recipe.seed, 0)
-        self.network = build().to(device, memory_format=execution.memory_format)  # type: ignore[call-overload]
-        source = material.scenes.devices.index(RECORDING_DEVICE) if RECORDING_DEVICE in material.scenes.devices else -1
-        self.objective = Objective(self.network, recipe, self.batches.num_devices, source, material.input_shape)
-        self.companions = self.objective.companions.to(device)
-        self.weights = Weights(self.network, recipe, material.input_shape)
-        execution = replace(
-            execution,
+        self.network = build().to(device, memory_format=compute_mode.memory_format)  # type: ignore[call-overload]
+        source = dataset.scenes.devices.index(REFERENCE_DEVICE) if REFERENCE_DEVICE in dataset.scenes.devices else -1
+        self.loss_fn = TrainingLoss(self.network, recipe, self.pipeline.num_devices, source, dataset.input_shape)
+        self.auxiliary_networks = self.loss_fn.auxiliary_networks.to(device)
+        self.weight_methods = WeightMethods(self.network, recipe, dataset.input_shape)
+        compute_mode = replace(
+            compute_mode,
             # What is drawn on the processor in a step would be drawn once and replayed.
-            graphed=execution.graphed and self.objective.is_recordable and self.weights.quantizer is None,
-            bf16=execution.bf16 and self.weights.quantizer is None,  # int8 is fewer digits than bf16 keeps
+            graphed=compute_mode.graphed and self.loss_fn.can_capture and self.weight_methods.quantizer is None,
+            bf16=compute_mode.bf16 and self.weight_methods.quantizer is None,  # int8 is fewer digits than bf16 keeps
         )
-        self.recipe, self.material, self.device, self.execution = recipe, material, device, execution
-        self.hearing = Hearing.of(recipe, self.batches.correction)
-        parameters = [*self.network.parameters(), *self.companions.parameters()]
-        self.optimizer = make_optimizer(parameters, recipe, device, graphed=execution.graphed)
+        self.recipe, self.dataset, self.device, self.compute_mode = recipe, dataset, device, compute_mode
+        self.preprocessing = InferencePreprocessing.of(recipe, self.pipeline.correction)
+        parameters = [*self.network.parameters(), *self.auxiliary_networks.parameters()]
+        self.optimizer = make_optimizer(parameters, recipe, device, graphed=compute_mode.graphed)
         # Nothing in it knows the run: what a run holds goes as soon as nobody holds the run.
-        self._train_on: Step = partial(_train_on_batch, self.objective, self.optimizer, bf16=execution.bf16)
-        if execution.graphed:
-            self._train_on = GraphedStep(self._train_on, self.optimizer)
+        self._train_on: Step = partial(_train_on_batch, self.loss_fn, self.optimizer, bf16=compute_mode.bf16)
+        if compute_mode.graphed:
+            self._train_on = CudaGraphStep(self._train_on, self.optimizer)
         self.results: list[EpochResult] = []
-        self.steps_per_epoch = len(batched(self.batches.rows, recipe.batch_size))
+        self.steps_per_epoch = len(split_batches(self.pipeline.indices, recipe.batch_size))
 
     @property
     def epoch(self) -> int:
@@ -119,9 +119,9 @@ class TrainingRun:
         started = time.monotonic()
         train_loss = self.train_epoch()
         epoch = self.epoch + 1
-        self.weights.after_epoch(epoch)
-        with self.weights.asked(epoch, self._spectrograms()):
-            quality = self.material.evaluate(self.network, self.device, self._hearing_after(epoch))
+        self.weight_methods.after_epoch(epoch)
+        with self.weight_methods.evaluation_weights(epoch, self._spectrograms()):
+            quality = self.dataset.evaluate(self.network, self.device, self._hearing_after(epoch))
             if epoch == self.recipe.epochs:
                 answer = {name: value.clone() for name, value in self.network.state_dict().items()}
         if epoch == self.recipe.epochs:
@@ -130,14 +130,14 @@ class TrainingRun:
         self.results.append(result)
         return result
 
-    def _hearing_after(self, epoch: int) -> Hearing:
+    def _hearing_after(self, epoch: int) -> InferencePreprocessing:
         """Return how the network is asked: copies of clips cost as much again, so only when it is trained."""
-        return self.hearing if epoch == self.recipe.epochs else replace(self.hearing, copies=0)
+        return self.preprocessing if epoch == self.recipe.epochs else replace(self.preprocessing, copies=0)
 
     def _spectrograms(self) -> Iterator[Tensor]:
         """Return every training clip as training hears it."""
-        for rows, others in self._order():
-            yield self.batches.batch(rows, others).x
+        for indices, mixup_indices in self._order():
+            yield self.pipeline.batch(indices, mixup_indices).x
 
     def train_epoch(self) -> float:
         """Train for one epoch; give the mean loss.
@@ -149,11 +149,11 @@ class TrainingRun:
         losses: list[Tensor] = []
         rates: list[float] = []
         self.network.train()
-        self.companions.train()
-        with self.weights.training(self.epoch + 1):
-            for rows, others in self._order():
+        self.auxiliary_networks.train()
+        with self.weight_methods.training(self.epoch + 1):
+            for indices, mixup_indices in self._order():
                 rates.append(self._set_progress(self.epoch * self.steps_per_epoch + len(losses)))
-                losses.append(self.step(rows, others))
+                losses.append(self.step(indices, mixup_indices))
         # one look an epoch, not one a step: on a GPU each would wait for the device
         values = torch.stack(losses).cpu().numpy()
         finite = np.isfinite(values)
@@ -166,20 +166,20 @@ class TrainingRun:
             raise NonFiniteLossError(self.epoch + 1, len(values) + 1, float("nan"), float(values[-1]), rates[-1])
         return float(values.mean())
 
-    def _order(self) -> Iterator[tuple[Rows, Rows | None]]:
+    def _order(self) -> Iterator[tuple[Indices, Indices | None]]:
         """Return an epoch's batches, and for each a second one where the recipe mixes two."""
-        rows = batched(self._shuffled(), self.recipe.batch_size)
+        indices = split_batches(self._shuffled(), self.recipe.batch_size)
         between = self.recipe.mixup_alpha > 0 and self.recipe.mixup_between
-        others = batched(self._shuffled(), self.recipe.batch_size) if between else [None] * len(rows)
-        yield from zip(rows, others, strict=True)
+        mixup_indices = split_batches(self._shuffled(), self.recipe.batch_size) if between else [None] * len(indices)
+        yield from zip(indices, mixup_indices, strict=True)
 
-    def _shuffled(self) -> Rows:
-        shuffled: Rows = self.batches.rows[torch.randperm(len(self.batches.rows)).numpy()]
+    def _shuffled(self) -> Indices:
+        shuffled: Indices = self.pipeline.indices[torch.randperm(len(self.pipeline.indices)).numpy()]
         return shuffled
 
     def _set_progress(self, step: int) -> float:
         """Set what depends on how far the run is; give the learning rate."""
-        self.objective.progress = step / (self.recipe.epochs * self.steps_per_epoch)
+        self.loss_fn.progress = step / (self.recipe.epochs * self.steps_per_epoch)
         rate = self.recipe.learning_rate * rate_at(self.recipe, step, self.steps_per_epoch)
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
@@ -188,23 +188,23 @@ class TrainingRun:
                 group["lr"] = rate
         return rate
 
-    def step(self, rows: Rows, others: Rows | None = None) -> Tensor:
-        """Train on the clips at `rows` of the batches once, mixed with `others` where there are any; give the loss."""
-        loss = self._train_on(*self.batches.batch(rows, others))
-        self.weights.after_step()
+    def step(self, indices: Indices, mixup_indices: Indices | None = None) -> Tensor:
+        """Train on the clips at `indices` once, mixed with those at `mixup_indices` if given; return the loss."""
+        loss = self._train_on(*self.pipeline.batch(indices, mixup_indices))
+        self.weight_methods.after_step()
         return loss
 
     def save(self, path: Path) -> None:
         """Write the run as it stands; after the last epoch only what the network needs to answer."""
         results = [asdict(result) | {"quality": result.quality.to_dict()} for result in self.results]
         record = {"recipe": asdict(self.recipe), "results": results}
-        parts = self.weights.answering()
-        if self.batches.correction is not None:
-            parts = {**parts, CORRECTION: {GAINS: self.batches.correction.gains}}
+        parts = self.weight_methods.inference_tensors()
+        if self.pipeline.correction is not None:
+            parts = {**parts, CORRECTION: {GAINS: self.pipeline.correction.gains}}
         if self.is_over:
             save_checkpoint(path, self.network, None, record, parts)
         else:
-            parts = {**parts, **self.weights.tensors(), COMPANIONS: self.companions.state_dict()}
+            parts = {**parts, **self.weight_methods.tensors(), COMPANIONS: self.auxiliary_networks.state_dict()}
             save_checkpoint(path, self.network, self.optimizer, record, parts)
 
     def load(self, path: Path) -> None:
@@ -225,23 +225,25 @@ class TrainingRun:
         is_over = len(results) >= self.recipe.epochs
         if not is_over:
             checkpoint.restore_optimizer(self.optimizer)
-        needed = self.weights.answering() if is_over else self.weights.tensors()
+        needed = self.weight_methods.inference_tensors() if is_over else self.weight_methods.tensors()
         try:
-            self.weights.load({name: checkpoint.part(name) for name in needed})
+            self.weight_methods.load({name: checkpoint.part(name) for name in needed})
             if not is_over:
-                companions = checkpoint.part(COMPANIONS)
-                require_same("what is trained beside it", self.companions.state_dict(), companions)
-                self.companions.load_state_dict(companions)
+                auxiliary_networks = checkpoint.part(COMPANIONS)
+                require_same_state(
+                    "what is trained beside it", self.auxiliary_networks.state_dict(), auxiliary_networks
+                )
+                self.auxiliary_networks.load_state_dict(auxiliary_networks)
         except ValueError as error:
             raise CheckpointError(f"{path}: {error}") from error
         self.results = results
 
 
 def _train_on_batch(
-    objective: Objective, optimizer: torch.optim.Optimizer, *batch: Tensor | None, bf16: bool
+    loss_fn: TrainingLoss, optimizer: torch.optim.Optimizer, *batch: Tensor | None, bf16: bool
 ) -> Tensor:
     optimizer.zero_grad(set_to_none=True)
-    loss = objective(Batch(*batch), bf16=bf16)  # type: ignore[arg-type] # only the teacher may be None
+    loss = loss_fn(Batch(*batch), bf16=bf16)  # type: ignore[arg-type] # only the teacher may be None
     loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
     optimizer.step()
     return loss.detach()

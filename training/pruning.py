@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.dry_run import at_rest, silent_clip
 from training.errors import TrainingError
-from training.kept import take_over
+from training.module_modes import eval_mode, zero_input
+from training.state_dict import load_tensors
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 MAX_SPARSITY = Fraction(99, 100)  # of a layer: one weight beyond it, and the layer is left alone
@@ -61,8 +61,8 @@ def prunable_weights(network: nn.Module, shape: Sequence[int]) -> dict[str, nn.P
     ]
     halves: Any = network
     try:
-        with torch.no_grad(), at_rest(network):
-            z = halves.features(silent_clip(network, shape))
+        with torch.no_grad(), eval_mode(network):
+            z = halves.features(zero_input(network, shape))
             heard = dict(ran)
             ran.clear()
             halves.classify(z)
@@ -110,7 +110,7 @@ class Pruner:
         self._masks = {name: torch.ones_like(weight.detach()) for name, weight in self._weights.items()}
         self._num_weights = sum(weight.numel() for weight in self._weights.values())
         others = sum(tensor.numel() for tensor in stored_tensors(network)) - self._num_weights
-        fewest = others + sum(least_kept(weight.numel()) for weight in self._weights.values())
+        fewest = others + sum(min_remaining(weight.numel()) for weight in self._weights.values())
         if prune_to < fewest:
             raise TrainingError(
                 f"prune_to must be at least {fewest:,} for this network, got {prune_to:,}: {others:,} of its values "
@@ -118,7 +118,7 @@ class Pruner:
             )
         self._num_left = min(prune_to - others, self._num_weights)
 
-    def num_left(self, epoch: int) -> int:
+    def num_remaining(self, epoch: int) -> int:
         """Return how many of the weights that may go are left after an epoch, counted from 1; 0: before the first."""
         done = min(epoch, self.last_epoch) / self.last_epoch
         if done == 1 or not self._num_weights:
@@ -137,10 +137,10 @@ class Pruner:
         start = 0
         for mask in self._masks.values():
             end = start + mask.numel()
-            largest = sizes[start:end].masked_fill(~left[start:end], -1).topk(least_kept(mask.numel())).indices
+            largest = sizes[start:end].masked_fill(~left[start:end], -1).topk(min_remaining(mask.numel())).indices
             may_go[start + largest] = False
             start = end
-        num_going = max(0, int(left.sum()) - self.num_left(epoch))
+        num_going = max(0, int(left.sum()) - self.num_remaining(epoch))
         candidates = may_go.nonzero().flatten()
         smallest = sizes[candidates].argsort(stable=True)[:num_going]  # of equals the first: the same on every device
         left[candidates[smallest]] = False
@@ -168,11 +168,11 @@ class Pruner:
         Raises:
             ValueError: They are of another network.
         """
-        take_over("what was pruned", self._masks, tensors)
+        load_tensors("what was pruned", self._masks, tensors)
         self.apply()
 
 
-def least_kept(num_weights: int) -> int:
+def min_remaining(num_weights: int) -> int:
     """Return how many weights of a layer are never pruned: the most that are less than 1 %, and at least one.
 
     >>> [least_kept(num_weights) for num_weights in (1, 100, 101, 200, 201, 10_000)]

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
-from training.dry_run import at_rest, is_kept, silent_clip
-from training.kept import take_over
+from training.module_modes import eval_mode, has_frozen_statistics, zero_input
+from training.state_dict import load_tensors
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 LARGEST_WEIGHT = 127
@@ -63,7 +63,7 @@ def quantized_weight(weight: Tensor, factor: Tensor | None = None) -> tuple[Tens
     return steps.to(torch.int8), scale
 
 
-def rounded_weight(weight: Tensor, factor: Tensor | None = None) -> Tensor:
+def fake_quantize_weight(weight: Tensor, factor: Tensor | None = None) -> Tensor:
     """Return a layer's weight as `quantized_weight` stores it, with the batch norm taken out again.
 
     A channel that its batch norm multiplies with zero is rounded as if there were none: it is not heard.
@@ -76,20 +76,20 @@ def rounded_weight(weight: Tensor, factor: Tensor | None = None) -> Tensor:
     return passed
 
 
-def activation_scale(span: Tensor) -> tuple[Tensor, Tensor]:
+def scale_and_zero_point(span: Tensor) -> tuple[Tensor, Tensor]:
     """Return s and z of `span` (2,), the lowest and the highest value heard: two numbers, the second a whole one."""
     low, high = span[0].clamp(max=0), span[1].clamp(min=0)
     scale = _positive((high - low) / (HIGHEST - LOWEST))
     return scale, LOWEST - torch.round(low / scale)
 
 
-def rounded_activation(x: Tensor, span: Tensor) -> Tensor:
+def fake_quantize_activation(x: Tensor, span: Tensor) -> Tensor:
     """Round to the 256 values that `span` (2,), the lowest and the highest value heard, gives; clip what is outside.
 
     The gradient is 1 where nothing was clipped and 0 elsewhere.
     """
     values = x.detach().float()
-    scale, zero = activation_scale(span)
+    scale, zero = scale_and_zero_point(span)
     steps = torch.round(values / scale) + zero
     inside = (steps >= LOWEST) & (steps <= HIGHEST)
     rounded = (steps.clamp(LOWEST, HIGHEST) - zero) * scale
@@ -168,10 +168,10 @@ class Quantizer:
 
     def _before(self, name: str, module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         x, *others = args
-        rounded = rounded_activation(x, self._span(name, x.detach(), module.training))
+        rounded = fake_quantize_activation(x, self._span(name, x.detach(), module.training))
         if name in self.layers:
             _bring_back(module)  # of a call that raised
-            weight = rounded_weight(heard_weight(module), self._factor(name))
+            weight = fake_quantize_weight(effective_weight_of(module), self._factor(name))
             # Beside the parameter of that name, which stays in the state: what an object holds itself comes first.
             if hasattr(module, "effective_weight"):
                 module.__dict__["effective_weight"] = partial(_same, weight)
@@ -183,7 +183,7 @@ class Quantizer:
     def _span(self, name: str, x: Tensor, is_training: bool) -> Tensor:
         """Return the range of what a layer hears, (2,), in training with what it hears now."""
         span = self._spans[name] = self._spans[name].to(x.device)
-        if is_training and not (is_kept(self._network) and name in self._heard):
+        if is_training and not (has_frozen_statistics(self._network) and name in self._heard):
             now = torch.stack(torch.aminmax(x.float()))
             span.copy_(torch.where(span.isnan(), now, span + NEW_SHARE * (now - span)))
             self._heard.add(name)
@@ -203,7 +203,10 @@ class Quantizer:
     @torch.no_grad()
     def weights(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Return each layer's weight as a device stores it, with its batch norm folded in: see `quantized_weight`."""
-        return {name: quantized_weight(heard_weight(layer), self._factor(name)) for name, layer in self.layers.items()}
+        return {
+            name: quantized_weight(effective_weight_of(layer), self._factor(name))
+            for name, layer in self.layers.items()
+        }
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that a checkpoint or an export must hold: the range (2,) of each layer, by its name.
@@ -218,7 +221,7 @@ class Quantizer:
         Raises:
             ValueError: They are of another network.
         """
-        take_over("the range", self._spans, tensors)
+        load_tensors("the range", self._spans, tensors)
         self._heard = {name for name, span in tensors.items() if bool(span.isfinite().all())}
 
 
@@ -228,7 +231,7 @@ def _bring_back(layer: nn.Module, *_: object) -> None:
         layer.__dict__.pop(name, None)
 
 
-def heard_weight(layer: Any) -> Tensor:
+def effective_weight_of(layer: Any) -> Tensor:
     """Return the weight that a layer computes with."""
     weight: Tensor = layer.effective_weight() if hasattr(layer, "effective_weight") else layer.weight
     return weight
@@ -252,14 +255,14 @@ class _Run:
         self.folded: dict[str, _BatchNorm] = {}
         self.hear_the_clip: dict[str, nn.Module] = {}
         self._outputs: list[tuple[str, Tensor, int]] = []  # of the layers, and their versions
-        self._clip = silent_clip(network, shape)
+        self._clip = zero_input(network, shape)
         hooks = []
         for name, module in network.named_modules():
             hooks.append(module.register_forward_pre_hook(partial(self._before, name)))
             if isinstance(module, LAYERS):
                 hooks.append(module.register_forward_hook(partial(self._after, name)))
         try:
-            with torch.no_grad(), at_rest(network):
+            with torch.no_grad(), eval_mode(network):
                 network(self._clip)
         finally:
             for hook in hooks:

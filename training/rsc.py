@@ -32,7 +32,7 @@ def rsc_mask(
     unlike in ASCDomain's code, where a batch of which the network is sure is muted whole. With drop_f or drop_b 0
     nothing is muted.
 
-    `classify` is called once more, in the mode that the network is in: see `statistics_kept`. Under autocast call this
+    `classify` is called once more, in the mode of the network: see `frozen_statistics`. Under autocast call this
     in the context in which the logits were computed.
 
     Args:

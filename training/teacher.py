@@ -21,8 +21,8 @@ from data.front_end import FrontEndConfig
 from data.layout import DataError, Scenes
 from data.store import folders
 from training.checkpoint import CheckpointError, read_tensors, write_tensors
-from training.hearing import PLAINLY, UNSHIFTED, Hearing, Shift
-from training.material import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU, Material, batched, load_material
+from training.dataset import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU, SceneDataset, load_dataset, split_batches
+from training.inference_preprocessing import DEFAULT_PREPROCESSING, NO_SHIFT, InferencePreprocessing, Shift
 
 FORMAT = 1  # raise it when the same name would mean other answers
 LOGITS = "logits"
@@ -38,7 +38,7 @@ class Teacher:
         front_end: What it hears through.
         classes: Names of the K scenes, in the order of its outputs.
         digest: Of all that decides its answers: weights and configs.
-        hearing: What is done to a clip before it hears it.
+        preprocessing: What is done to a clip before it hears it.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Teacher:
     front_end: FrontEndConfig
     classes: tuple[str, ...]
     digest: str
-    hearing: Hearing = PLAINLY
+    preprocessing: InferencePreprocessing = DEFAULT_PREPROCESSING
 
 
 def teacher_logits(
@@ -77,8 +77,8 @@ def teacher_logits(
                 f"the teacher {teacher.name} tells apart {', '.join(teacher.classes)}, but {scenes.root} holds "
                 f"{', '.join(scenes.classes)}; a teacher must know the same scenes"
             )
-    materials = {teacher.front_end: load_material(scenes, teacher.front_end, None, cache) for teacher in teachers}
-    stores = [materials[teacher.front_end].store.path for teacher in teachers]
+    datasets = {teacher.front_end: load_dataset(scenes, teacher.front_end, None, cache) for teacher in teachers}
+    stores = [datasets[teacher.front_end].store.path for teacher in teachers]
     name = f"teacher-{_digest(teachers, scenes, stores)}.safetensors"
     shape = len(scenes.train), len(scenes.classes)
     candidates = [folder / name for folder in folders(scenes.root, cache)]
@@ -97,7 +97,7 @@ def teacher_logits(
         try:
             known = _find([path], shape)
             if known is None:
-                known = _mean_answers(teachers, scenes, materials, device, progress)
+                known = _mean_answers(teachers, scenes, datasets, device, progress)
                 write_tensors(path, {LOGITS: known}, {"teachers": ", ".join(teacher.name for teacher in teachers)})
             return known
         finally:
@@ -128,7 +128,7 @@ def _find(paths: Sequence[Path], shape: tuple[int, int]) -> Tensor | None:
 def _mean_answers(
     teachers: Sequence[Teacher],
     scenes: Scenes,
-    materials: Mapping[FrontEndConfig, Material],
+    datasets: Mapping[FrontEndConfig, SceneDataset],
     device: torch.device,
     progress: Callable[[int, int], None] | None,
 ) -> Tensor:
@@ -136,7 +136,7 @@ def _mean_answers(
     logits = torch.zeros(len(scenes.train), len(scenes.classes))
     for teacher in teachers:
         before = done
-        for answered in _answers(teacher, scenes, materials[teacher.front_end], device):
+        for answered in _answers(teacher, scenes, datasets[teacher.front_end], device):
             rows = slice(done - before, done - before + len(answered))
             logits[rows] += answered / len(teachers)
             done += len(answered)
@@ -145,7 +145,7 @@ def _mean_answers(
     return logits
 
 
-def _answers(teacher: Teacher, scenes: Scenes, material: Material, device: torch.device) -> Iterator[Tensor]:
+def _answers(teacher: Teacher, scenes: Scenes, dataset: SceneDataset, device: torch.device) -> Iterator[Tensor]:
     """Ask one teacher, batch by batch: (B, K), the classes in the order of the data.
 
     Raises:
@@ -153,19 +153,25 @@ def _answers(teacher: Teacher, scenes: Scenes, material: Material, device: torch
     """
     network = teacher.network.to(device).eval()
     order = [teacher.classes.index(name) for name in scenes.classes]
-    for rows in batched(scenes.train, EVALUATION_BATCH_ON_GPU if device.type == "cuda" else EVALUATION_BATCH):
+    for rows in split_batches(scenes.train, EVALUATION_BATCH_ON_GPU if device.type == "cuda" else EVALUATION_BATCH):
         with torch.inference_mode():
-            answered = _logits(network, material, rows, device, teacher.hearing).cpu()[:, order]
+            answered = _logits(network, dataset, rows, device, teacher.preprocessing).cpu()[:, order]
         if not bool(answered.isfinite().all()):
             raise DataError(f"the teacher {teacher.name} answers with values that are not finite")
         yield answered
 
 
-def _logits(network: nn.Module, material: Material, rows: np.ndarray, device: torch.device, hearing: Hearing) -> Tensor:
+def _logits(
+    network: nn.Module,
+    dataset: SceneDataset,
+    rows: np.ndarray,
+    device: torch.device,
+    preprocessing: InferencePreprocessing,
+) -> Tensor:
     """Ask for the clips at `rows`: (B, K) logits, over copies the logarithm of the mean probabilities."""
 
     def answer(shift: Shift) -> Tensor:
-        answered: Tensor = network(material.spectrograms(rows, device, hearing, shift)).float()
+        answered: Tensor = network(dataset.spectrograms(rows, device, preprocessing, shift)).float()
         return answered
 
-    return hearing.mean(material.front_end, answer) if hearing.copies else answer(UNSHIFTED)
+    return preprocessing.mean(dataset.front_end, answer) if preprocessing.copies else answer(NO_SHIFT)

@@ -11,8 +11,8 @@ from data.layout import Scenes
 from objectives.quality import Quality
 from search.artifact.certificate import WEIGHTS, ExportError
 from search.artifact.reading import Export
+from training.dataset import EVALUATION_BATCH, SceneDataset, load_dataset, split_batches
 from training.loop import default_device
-from training.material import EVALUATION_BATCH, Material, batched, load_material
 
 CPU = torch.device("cpu")
 LEAST_PROBABILITY = 1e-30  # of which a logarithm is taken: a file that gives probabilities may give 0
@@ -42,7 +42,7 @@ def material_for(
     responses: Path | None,
     cache: Path | None,
     progress: Callable[[int, int], None] | None = None,
-) -> Material:
+) -> SceneDataset:
     """Open what an export is to hear of a data set, its scenes numbered as the network's.
 
     Args:
@@ -64,19 +64,20 @@ def material_for(
         )
     index = np.array([export.classes.index(name) for name in scenes.classes])
     scenes = replace(scenes, classes=export.classes, labels=index[scenes.labels])
-    return load_material(scenes, export.config.front_end_config, responses, cache, progress)
+    return load_dataset(scenes, export.config.front_end_config, responses, cache, progress)
 
 
 @torch.inference_mode()
-def measure(export: Export, material: Material) -> Quality:
+def measure(export: Export, dataset: SceneDataset) -> Quality:
     """Measure an export on the evaluation clips of `material_for`: its weights by torch, its other files as they run.
 
     A pipeline hears every clip as of a device that it does not know, once.
     """
     if not export.is_pipeline:
         device = default_device() if export.file == WEIGHTS else CPU
-        return material.evaluate(export.network.to(device), device, export.hearing)
+        return dataset.evaluate(export.network.to(device), device, export.preprocessing)
     answers = [
-        export.network(material.waveforms(rows, CPU)) for rows in batched(material.scenes.evaluate, EVALUATION_BATCH)
+        export.network(dataset.waveforms(rows, CPU))
+        for rows in split_batches(dataset.scenes.evaluate, EVALUATION_BATCH)
     ]
-    return material.score(torch.cat(answers).clamp(min=LEAST_PROBABILITY).log())
+    return dataset.score(torch.cat(answers).clamp(min=LEAST_PROBABILITY).log())

@@ -99,21 +99,21 @@ class Listener:
 
     def probabilities(self, clips: Tensor) -> Tensor:
         """Map windows (W, S) to (W, K)."""
-        export, hearing = self.export, self.export.hearing
+        export, preprocessing = self.export, self.export.preprocessing
         if export.is_pipeline:
             heard: Tensor = export.network(clips)
             return heard
         gains = None if self._gains is None else self._gains.expand(len(clips), -1)
-        answers = hearing.mean(
+        answers = preprocessing.mean(
             export.config.front_end_config,
-            lambda shift: export.network(hearing.spectrograms(self.front_end, clips, gains, shift)),
+            lambda shift: export.network(preprocessing.spectrograms(self.front_end, clips, gains, shift)),
         )
         return answers.exp()
 
 
 def _gains(export: Export, device: str) -> Tensor:
     """Return the gains of a device: (1, F)."""
-    correction = export.hearing.correction
+    correction = export.preprocessing.correction
     if export.is_pipeline:
         raise ExportError(f"{export.file} hears every device as one that it does not know: leave the device out")
     if correction is None:

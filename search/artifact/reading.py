@@ -13,11 +13,11 @@ from search.artifact.certificate import CONFIG, WEIGHTS, ExportError, read_certi
 from search.artifact.files import INFERENCE_STATE
 from search.config.errors import ConfigError
 from search.config.trial_config import TrialConfig
-from training.checkpoint import CheckpointError, part_of, put_weights, read_tensors
-from training.hearing import PLAINLY, Hearing
+from training.checkpoint import CheckpointError, load_weights, part_of, read_tensors
+from training.inference_preprocessing import DEFAULT_PREPROCESSING, InferencePreprocessing
 from training.loop import CORRECTION, GAINS
 from training.quantization import Quantizer
-from training.weights import QUANTIZATION
+from training.weight_methods import QUANTIZATION
 
 CONFIG_FORMAT = 1
 DEVICES = "devices"  # names of those whose gains are in it, as JSON
@@ -32,7 +32,7 @@ class Export:
         classes: The scenes it tells apart, in the order of its outputs.
         network: With its weights, in eval mode; one that was trained for int8 rounds weights and activations to it.
             Spectrograms (B, C, F, T) to logits (B, K).
-        hearing: What is done to a clip before the network hears it.
+        preprocessing: What is done to a clip before the network hears it.
         file: Of the folder, that it was read from.
         is_pipeline: Whether `network` is a front end, too: waveforms (B, S) to probabilities (B, K).
         quantizer: That has the network round; None: it does not.
@@ -41,7 +41,7 @@ class Export:
     config: TrialConfig
     classes: tuple[str, ...]
     network: nn.Module
-    hearing: Hearing = PLAINLY
+    preprocessing: InferencePreprocessing = DEFAULT_PREPROCESSING
     file: str = WEIGHTS
     is_pipeline: bool = False
     quantizer: Quantizer | None = None
@@ -101,20 +101,20 @@ def read_export(folder: Path) -> Export:
     weights, _ = read_tensors(path)
     if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
         raise CheckpointError(f"{path} holds values that are not finite")
-    put_weights(network, weights, path)
+    load_weights(network, weights, path)
     network.eval()
     quantizer = _rounding(folder, config, network)
     return Export(config, classes, network, read_hearing(folder, config), quantizer=quantizer)
 
 
-def read_hearing(folder: Path, config: TrialConfig) -> Hearing:
+def read_hearing(folder: Path, config: TrialConfig) -> InferencePreprocessing:
     """Return how the network of a folder hears.
 
     Raises:
         CheckpointError: It corrects the spectrum, and the devices' gains are missing or broken.
     """
     if not config.recipe.spectrum_correction:
-        return Hearing.of(config.recipe, None)
+        return InferencePreprocessing.of(config.recipe, None)
     path = folder / INFERENCE_STATE
     tensors, metadata = read_tensors(path)
     try:
@@ -123,7 +123,7 @@ def read_hearing(folder: Path, config: TrialConfig) -> Hearing:
             raise ValueError(f"the gains have shape {tuple(gains.shape)}, but there are {len(devices)} devices")
     except (ValueError, KeyError) as error:
         raise _lacking(path, error) from error
-    return Hearing.of(config.recipe, SpectrumCorrection(gains, devices, (0,) * len(devices)))
+    return InferencePreprocessing.of(config.recipe, SpectrumCorrection(gains, devices, (0,) * len(devices)))
 
 
 def _rounding(folder: Path, config: TrialConfig, network: nn.Module) -> Quantizer | None:

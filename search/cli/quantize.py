@@ -57,9 +57,9 @@ def quantize(
     export = load_export(folder)
     if keep is not None:
         read_own_scenes(folder, data)  # before anything takes long
-    material = material_for(export, read_scenes(data, split), impulse_responses, cache)
+    dataset = material_for(export, read_scenes(data, split), impulse_responses, cache)
     with tempfile.TemporaryDirectory(prefix="scenefront-") as place:
-        comparison = compare(export, material, Path(place), epochs=epochs, method=method, say=err.print)
+        comparison = compare(export, dataset, Path(place), epochs=epochs, method=method, say=err.print)
         if as_json:
             told = {"evaluation_clips": comparison.num_clips, "variants": [v.to_dict() for v in comparison.variants]}
             click.echo(json.dumps(told, indent=2))

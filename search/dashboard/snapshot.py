@@ -31,7 +31,7 @@ from search.space.price_table import SPACE, read_space
 from search.study.confirm import confirm_lines
 from search.study.study import StudyError, StudyFolder
 from search.study.table import front_table
-from training.whole_file import write_whole
+from training.atomic_file import write_atomic
 
 MAX_CURVES = 8  # networks of the front whose curves can be told apart
 MAX_REASON = 100  # characters
@@ -55,7 +55,7 @@ def write_snapshot(path: Path, folder: StudyFolder) -> None:
         raise StudyError(shown.study.problem)
     require_room(path)
     written = page_html(folder.name, "\n".join(_sections(shown)), STYLE)
-    write_whole(path, written.encode())
+    write_atomic(path, written.encode())
 
 
 def _sections(shown: Shown) -> Iterable[str]:

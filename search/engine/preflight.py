@@ -21,10 +21,10 @@ from search.space.plan import Plan, make_plan
 from search.space.pricing import FeasibilitySurvey
 from search.space.survey_report import make_report
 from training.allocator import keep_freed_memory
-from training.execution import PLAIN, Execution
+from training.compute_mode import DEFAULT_MODE, ComputeMode
+from training.dataset import SceneDataset
 from training.loop import TrainingRun, default_device
-from training.material import Material
-from training.speed import TimedRun, fastest, time_ways
+from training.throughput import ThroughputRun, fastest, time_modes
 
 MAX_ENUMERATED = 1_000_000  # networks of one architecture that are all priced
 NUM_DRAWN = 20_000
@@ -64,19 +64,21 @@ def measure_time(
     ]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    materials: dict[str, Material] = {}
+    datasets: dict[str, SceneDataset] = {}
     seconds: dict[str, list[float]] = {}
-    executions: dict[str, Execution] = {}
+    executions: dict[str, ComputeMode] = {}
     try:
         for number, (name, config) in enumerate(timed):
             progress(number, len(timed))
-            if config.front_end not in materials:
-                materials[config.front_end] = open_material(plan.settings, scenes, config.front_end)
-            material = materials[config.front_end]
+            if config.front_end not in datasets:
+                datasets[config.front_end] = open_material(plan.settings, scenes, config.front_end)
+            dataset = datasets[config.front_end]
             if name not in executions and plan.settings.fast:
-                ways = time_ways(config.build, config.recipe, material, default_device())
+                ways = time_modes(config.build, config.recipe, dataset, default_device())
                 executions[name], _ = fastest(ways)
-            seconds.setdefault(name, []).append(passes * _trial_seconds(config, material, executions.get(name, PLAIN)))
+            seconds.setdefault(name, []).append(
+                passes * _trial_seconds(config, dataset, executions.get(name, DEFAULT_MODE))
+            )
     finally:
         torch.set_num_threads(before)
     progress(len(timed), len(timed))
@@ -105,13 +107,13 @@ def _typical(found: FeasibilitySurvey) -> Sequence[dict[str, Any]]:
     return [dict(zip(names, some[int(at * (len(some) - 1))], strict=True)) for at in TIMED_PLACES]
 
 
-def _trial_seconds(config: TrialConfig, material: Material, execution: Execution) -> float:
+def _trial_seconds(config: TrialConfig, dataset: SceneDataset, execution: ComputeMode) -> float:
     """Time training and evaluation of a few clips, and reckon from them to a whole trial."""
-    device, scenes = default_device(), material.scenes
-    timed = TimedRun(TrainingRun(config.build, config.recipe, material, device, execution))
+    device, scenes = default_device(), dataset.scenes
+    timed = ThroughputRun(TrainingRun(config.build, config.recipe, dataset, device, execution))
     clips_per_s = timed.time(0.0, least=2).clips_per_s
     network = timed.run.network.eval()
-    x = material.spectrograms(scenes.evaluate[:TIMED_CLIPS], device)
+    x = dataset.spectrograms(scenes.evaluate[:TIMED_CLIPS], device)
     started = time.perf_counter()
     with torch.inference_mode():
         float(network(x).sum())

@@ -22,9 +22,9 @@ from search.config.messages import counted
 from search.engine.ray_cluster import Node
 from search.engine.trainable import open_trial
 from training.allocator import keep_freed_memory
-from training.execution import PLAIN, Execution, candidates
+from training.compute_mode import DEFAULT_MODE, ComputeMode, candidates
 from training.loop import TrainingRun, default_device
-from training.speed import TimedRun, Timing, clips_per_s_together, fastest, time_way
+from training.throughput import StepTimings, ThroughputRun, combined_clips_per_s, fastest, time_mode
 
 # Of the whole machine; each trial takes its part, so that no more than the wanted ones run side by side.
 MACHINE = "machine"
@@ -52,7 +52,7 @@ class ResourceAllocation:
     workers: int
     cores: int
     gpus: float
-    executions: Mapping[str, Execution]
+    executions: Mapping[str, ComputeMode]
     clips_per_s: Mapping[int, float]
     node_cores: int = 0
 
@@ -65,9 +65,9 @@ class ResourceAllocation:
             return {"CPU": self.node_cores if is_alone and not gpu else self.cores, **gpu}
         return {"CPU": self.cores, **gpu, MACHINE: 1.0 if is_alone and not gpu else _floor(1 / self.workers)}
 
-    def execution(self, architecture: str) -> Execution:
+    def execution(self, architecture: str) -> ComputeMode:
         """Return how a step of an architecture is computed."""
-        return self.executions.get(architecture, PLAIN)
+        return self.executions.get(architecture, DEFAULT_MODE)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -76,7 +76,7 @@ class ResourceAllocation:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "ResourceAllocation":
         """Read back what `to_dict` gave, also from JSON."""
-        executions = {name: Execution(**each) for name, each in record["executions"].items()}
+        executions = {name: ComputeMode(**each) for name, each in record["executions"].items()}
         clips_per_s = {int(count): speed for count, speed in record["clips_per_s"].items()}
         return cls(
             record["workers"], record["cores"], record["gpus"], executions, clips_per_s, record.get("node_cores", 0)
@@ -161,7 +161,7 @@ class MicroBenchmark:
 
     def __init__(self) -> None:
         keep_freed_memory()
-        self._run: TimedRun | None = None
+        self._run: ThroughputRun | None = None
         self._empty_bytes = psutil.Process().memory_info().rss
 
     def gpu(self) -> list[int]:
@@ -178,25 +178,25 @@ class MicroBenchmark:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def ways(self) -> list[Execution]:
+    def ways(self) -> list[ComputeMode]:
         """Return the ways to compute a step that may be the fastest here, the plain one first."""
         return candidates(default_device())
 
-    def compare(self, config: Mapping[str, Any], way: Execution, threads: int) -> float:
+    def compare(self, config: Mapping[str, Any], way: ComputeMode, threads: int) -> float:
         """Return the clips a second of the trial that `config` describes, computed in one way."""
         torch.set_num_threads(threads)
-        trial, material = open_trial(config)
-        return time_way(trial.build, trial.recipe, material, default_device(), way)
+        trial, dataset = open_trial(config)
+        return time_mode(trial.build, trial.recipe, dataset, default_device(), way)
 
-    def warm(self, config: Mapping[str, Any], execution: Execution, threads: int) -> int:
+    def warm(self, config: Mapping[str, Any], execution: ComputeMode, threads: int) -> int:
         """Take first steps; give the bytes that the whole trial will hold, from all that was ever held here."""
         torch.set_num_threads(threads)
-        trial, material = open_trial(config)
-        self._run = TimedRun(TrainingRun(trial.build, trial.recipe, material, default_device(), execution))
+        trial, dataset = open_trial(config)
+        self._run = ThroughputRun(TrainingRun(trial.build, trial.recipe, dataset, default_device(), execution))
         held = psutil.Process().memory_info().rss - self._empty_bytes
-        return self._empty_bytes + held * trial.recipe.batch_size // len(self._run.rows)
+        return self._empty_bytes + held * trial.recipe.batch_size // len(self._run.indices)
 
-    def time(self, budget_s: float) -> Timing:
+    def time(self, budget_s: float) -> StepTimings:
         """Time steps of what was warmed."""
         assert self._run is not None
         return self._run.time(budget_s)
@@ -256,7 +256,7 @@ def _measure_here(
     try:
         room = ray.get(probers[0].room.remote())
         found = _compare(probers, configs, choices[-1] if gpus else choices[0])  # on a GPU one after the other
-        executions = {name: found[name][0] if name in found else PLAIN for name in configs}
+        executions = {name: found[name][0] if name in found else DEFAULT_MODE for name in configs}
         if len(choices) == 1 or not found:
             return replace(asked, executions=executions)
         # The slowest architecture decides how long a search takes.
@@ -270,14 +270,14 @@ def _measure_here(
 
 def _compare(
     probers: Sequence[Any], configs: Mapping[str, Mapping[str, Any]], use: ResourceAllocation
-) -> dict[str, tuple[Execution, float]]:
+) -> dict[str, tuple[ComputeMode, float]]:
     """Find the fastest way for each architecture, as many timed at a time as trials run side by side, or few fewer.
 
     Every round has about as many, so that no way is timed on a quieter machine than the others.
     """
-    ways: list[Execution] = ray.get(probers[0].ways.remote())
+    ways: list[ComputeMode] = ray.get(probers[0].ways.remote())
     asked = [(name, way) for name in configs for way in ways]
-    found: dict[str, dict[Execution, float]] = {name: {} for name in configs}
+    found: dict[str, dict[ComputeMode, float]] = {name: {} for name in configs}
     together = _spread(probers, use)
     rounds = -(-len(asked) // len(together))
     together = together[: -(-len(asked) // rounds)]
@@ -289,7 +289,7 @@ def _compare(
         for name, way, each in timed:
             with suppress(RayError):  # such as an operator that knows no bf16
                 found[name][way] = ray.get(each)
-    return {name: fastest(timings) for name, timings in found.items() if PLAIN in timings}
+    return {name: fastest(timings) for name, timings in found.items() if DEFAULT_MODE in timings}
 
 
 def divisions(num_trials: int, cores: int | None = None, gpus: int | None = None) -> list[ResourceAllocation]:
@@ -314,7 +314,7 @@ def _divide(
     choices: Sequence[ResourceAllocation],
     probers: Sequence[Any],
     config: Mapping[str, Any],
-    execution: Execution,
+    execution: ComputeMode,
     room: float,
 ) -> tuple[ResourceAllocation | None, dict[int, float]]:
     """Time the ways to divide the machine that find room in its memory; give the best, if any could be timed."""
@@ -327,7 +327,7 @@ def _divide(
             held = ray.get([prober.warm.remote(shared, execution, choice.cores) for prober in chosen])
             if sum(held) <= room:
                 timings = ray.get([prober.time.remote(TIMED_TOGETHER_S) for prober in chosen])
-                clips_per_s[choice.workers] = clips_per_s_together(timings)
+                clips_per_s[choice.workers] = combined_clips_per_s(timings)
     best = max(clips_per_s.values(), default=0.0)
     good = [choice for choice in choices if clips_per_s.get(choice.workers, -1.0) * MARGIN >= best]
     return (good[0] if good else None), clips_per_s

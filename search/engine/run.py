@@ -62,8 +62,8 @@ from search.study.study import (
     StudyError,
     StudyFolder,
 )
-from training.batches import require_material
-from training.material import Material, load_material
+from training.dataset import SceneDataset, load_dataset
+from training.pipeline import require_compatible
 from training.recipe import Recipe
 
 
@@ -100,14 +100,14 @@ def prepare(settings: SearchSettings, console: Console, address: str | None = No
         for name, (_, start) in plan.starts(surveys, len(scenes.train)).items()
     ]
     with counting("decoding the sound, once", console) as progress:
-        materials = {name: _open_sound(settings, scenes, name, progress) for name in plan.front_ends}
+        datasets = {name: _open_sound(settings, scenes, name, progress) for name in plan.front_ends}
     with counting("asking the teacher, once", console) as progress:
         logits = answers(settings.teacher, scenes, settings.cache, progress)
     for start in starts:
-        require_material(taught(materials[start.front_end], logits), start.recipe)
+        require_compatible(taught(datasets[start.front_end], logits), start.recipe)
     for branch in plan.branches.values():
         for name, recipe in branch.to_serve():
-            require_material(taught(materials[name], logits), recipe)
+            require_compatible(taught(datasets[name], logits), recipe)
     kind = "validation" if settings.validation else "evaluation"
     console.print(
         f"data: {len(scenes.train):,} training and {len(scenes.evaluate):,} {kind} clips of {len(scenes.classes)} "
@@ -180,23 +180,23 @@ def member_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def open_material(settings: SearchSettings, scenes: Scenes, front_end: str) -> Material:
+def open_material(settings: SearchSettings, scenes: Scenes, front_end: str) -> SceneDataset:
     """Open what a search's trials hear through a front end.
 
     Raises:
         DataError: Sound or impulse responses cannot be read, or the teacher tells other scenes apart.
         ExportError: The teacher is no export that can be run.
     """
-    material = _open_sound(settings, scenes, front_end, None)
-    return taught(material, answers(settings.teacher, scenes, settings.cache))
+    dataset = _open_sound(settings, scenes, front_end, None)
+    return taught(dataset, answers(settings.teacher, scenes, settings.cache))
 
 
 def _open_sound(
     settings: SearchSettings, scenes: Scenes, front_end: str, progress: Callable[[int, int], None] | None
-) -> Material:
+) -> SceneDataset:
     responses = None if settings.impulse_responses is None else Path(settings.impulse_responses)
     cache = None if settings.cache is None else Path(settings.cache)
-    return load_material(scenes, FRONT_ENDS[front_end], responses, cache, progress)
+    return load_dataset(scenes, FRONT_ENDS[front_end], responses, cache, progress)
 
 
 def limits_text(budget: Budget) -> str:

@@ -12,8 +12,8 @@ from search.artifact.certificate import CONFIG, WEIGHTS
 from search.artifact.files import INFERENCE_STATE
 from search.artifact.reading import load_export
 from search.config.user_file import file_digest
+from training.dataset import SceneDataset
 from training.loop import default_device
-from training.material import Material
 from training.teacher import Teacher, teacher_logits
 
 
@@ -26,7 +26,7 @@ def read_teacher(folder: Path) -> Teacher:
     """
     export = load_export(folder)
     config, digest = export.config.front_end_config, export_digest(folder)
-    return Teacher(str(folder), export.network, config, export.classes, digest, export.hearing)
+    return Teacher(str(folder), export.network, config, export.classes, digest, export.preprocessing)
 
 
 def export_digest(folder: Path) -> str:
@@ -58,6 +58,6 @@ def answers(
     return teacher_logits(teachers, scenes, None if cache is None else Path(cache), default_device(), progress)
 
 
-def taught(material: Material, logits: Tensor | None) -> Material:
+def taught(dataset: SceneDataset, logits: Tensor | None) -> SceneDataset:
     """Add a teacher's logits to what trials hear."""
-    return material if logits is None else replace(material, teacher=logits)
+    return dataset if logits is None else replace(dataset, teacher=logits)

@@ -25,10 +25,10 @@ from search.engine.teachers import answers, taught
 from search.space.custom_architecture import use_architecture_file
 from training.allocator import keep_freed_memory
 from training.checkpoint import CheckpointError
-from training.execution import Execution
+from training.compute_mode import ComputeMode
+from training.dataset import SceneDataset, load_dataset
 from training.latency import measure_latency
 from training.loop import EpochResult, NonFiniteLossError, TrainingRun, default_device
-from training.material import Material, load_material
 
 # Folder and split of the data, share of the training clips that is held out, and devices that only those are of.
 Clips = tuple[str, str, float, tuple[str, ...]]
@@ -45,24 +45,24 @@ class TrialActor(tune.Trainable):
         """Begin a trial, or take it up again."""
         keep_freed_memory()
         torch.set_num_threads(config["threads"])
-        trial, material = open_trial(config)
+        trial, dataset = open_trial(config)
         self.checkpoints = Checkpoints.from_dict(config["checkpoints"])
         self.place = config["number"], config["epochs_before"]  # of the checkpoint
-        execution = Execution(**config["execution"])
+        execution = ComputeMode(**config["execution"])
         vars(self).pop("run", None)  # the trial before, whose memory this one may need
         self.failure = ""
         self.split, self.before, self.latency_ms = config["split"], config["epochs_before"], config["latency_ms"]
         try:
             if config["times_latency"] and self.latency_ms is None:
                 self.latency_ms = measure_latency(trial.build(), trial.input_shape)
-            self.run = TrainingRun(trial.build, trial.recipe, material, default_device(), execution)
+            self.run = TrainingRun(trial.build, trial.recipe, dataset, default_device(), execution)
             found = self._find_checkpoint(config["continues"])
             if found is not None:
                 try:
                     self.run.load(found)
                 except CheckpointError:
                     self.checkpoints.discard(*self.place)  # unusable: the trial starts again
-                    self.run = TrainingRun(trial.build, trial.recipe, material, default_device(), execution)
+                    self.run = TrainingRun(trial.build, trial.recipe, dataset, default_device(), execution)
             # the last epoch got lost on its way to the study, which may want no more than that
             self.tells_first = self.before + self.run.epoch > config["epochs_recorded"]
         except USER_ERRORS as error:  # what the data or the network cannot serve
@@ -102,7 +102,7 @@ class TrialActor(tune.Trainable):
             **({} if self.latency_ms is None else {"latency_ms": self.latency_ms}),
             **({"layers": json.dumps(self.layers)} if self.layers else {}),
             "quality": json.dumps(unreported[-1].quality.to_dict()),
-            "versions": json.dumps({**versions(), "step": str(self.run.execution)}),
+            "versions": json.dumps({**versions(), "step": str(self.run.compute_mode)}),
             "done": self.run.is_over,
         }
 
@@ -136,31 +136,31 @@ def _layers(trial: TrialConfig) -> list[dict[str, Any]]:
     return [asdict(layer) for layer in found if layer.params or layer.macs]
 
 
-def open_trial(config: Mapping[str, Any]) -> tuple[TrialConfig, Material]:
+def open_trial(config: Mapping[str, Any]) -> tuple[TrialConfig, SceneDataset]:
     """Return the trial that an actor's config describes, and what it hears."""
     if config["architecture_file"] is not None:
         use_architecture_file(Path(config["architecture_file"]), check=False)  # the driver has
     trial = TrialConfig.from_dict(config["trial"])
     clips = config["data"], config["split"], config["validation"], tuple(config["unseen_devices"])
-    material = _material(
+    dataset = _material(
         clips, config["impulse_responses"], config["cache"], trial.front_end, config["gpus"], tuple(config["teacher"])
     )
-    return trial, material
+    return trial, dataset
 
 
 @lru_cache(maxsize=8)  # front ends
 def _material(
     clips: Clips, responses: str | None, cache: str | None, front_end: str, gpus: float, teacher: tuple[str, ...]
-) -> Material:
+) -> SceneDataset:
     """Open the data once a process, not once a trial."""
-    material = load_material(
+    dataset = load_dataset(
         _scenes(clips),
         FRONT_ENDS[front_end],
         None if responses is None else Path(responses),
         None if cache is None else Path(cache),
         gpu_share=gpus,
     )
-    return taught(material, _answers(clips, cache, teacher))
+    return taught(dataset, _answers(clips, cache, teacher))
 
 
 @lru_cache(maxsize=2)

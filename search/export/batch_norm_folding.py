@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from search.config.trial_config import TrialConfig
-from training.quantization import Quantizer, heard_weight
+from training.quantization import Quantizer, effective_weight_of
 
 
 def plain_network(network: nn.Module, config: TrialConfig) -> nn.Module:
@@ -63,7 +63,7 @@ def _plain_layer(layer: nn.Module) -> nn.Module:
     if not hasattr(layer, "effective_weight"):
         return layer
     plain = _like(layer)
-    plain.load_state_dict({"weight": heard_weight(layer)} | ({} if layer.bias is None else {"bias": layer.bias}))
+    plain.load_state_dict({"weight": effective_weight_of(layer)} | ({} if layer.bias is None else {"bias": layer.bias}))
     return plain.eval()
 
 

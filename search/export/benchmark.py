@@ -80,8 +80,8 @@ def bench_here(path: Path) -> dict[str, Any]:
         sound = 0.1 * torch.randn(1, round(WINDOW_S * front_end.rate_hz), generator=generator)
         parts: dict[str, Callable[[], object]] = {}
         if not export.is_pipeline:
-            heard = export.hearing.spectrograms(listener.front_end, sound, None)
-            parts["front_end"] = lambda: export.hearing.spectrograms(listener.front_end, sound, None)
+            heard = export.preprocessing.spectrograms(listener.front_end, sound, None)
+            parts["front_end"] = lambda: export.preprocessing.spectrograms(listener.front_end, sound, None)
             parts["network"] = lambda: export.network(heard)
         parts["together"] = lambda: listener.probabilities(sound)
         latency = {name: _quantiles(time_calls(call, CALLS, MAX_S)) for name, call in parts.items()}

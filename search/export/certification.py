@@ -30,20 +30,20 @@ from search.export.budget_check import HELD_AGAINST_LIMITS, judge, judge_edition
 from search.export.card import card
 from search.export.document import to_html, to_markdown
 from search.study.data_identity import lists_digest
-from training.material import Material
+from training.dataset import SceneDataset
 
 MEASURED = ("editions", "quality", "files")  # of a certificate, what follows from the files
 
 
 def write_certificate(
-    folder: Path, facts: Mapping[str, Any], material: Material, known: Mapping[str, Any], say: Say
+    folder: Path, facts: Mapping[str, Any], dataset: SceneDataset, known: Mapping[str, Any], say: Say
 ) -> dict[str, Any]:
     """Measure the files of a folder, and write its cards and, last, its certificate.
 
     Args:
         folder: That holds everything else.
         facts: The certificate but for `MEASURED` and for when it was written; of the `budget` the name alone.
-        material: With the evaluation clips.
+        dataset: With the evaluation clips.
         known: Quality of files that were measured before, by name.
         say: Told what is being done.
 
@@ -60,8 +60,8 @@ def write_certificate(
         if name in names and name in known:
             quality[name] = known[name]
         elif name in names:
-            say(f"measuring {name} on {len(material.scenes.evaluate):,} evaluation clips")
-            quality[name] = measure(open_file(folder, name), material).to_dict()
+            say(f"measuring {name} on {len(dataset.scenes.evaluate):,} evaluation clips")
+            quality[name] = measure(open_file(folder, name), dataset).to_dict()
     export, cost = read_export(folder), Cost.from_dict(facts["cost"])
     found = {name: ship(folder, name, export.network, cost) for name in HELD_AGAINST_LIMITS if name in names}
     shipped = {name: each for name, (each, _) in found.items()}
@@ -126,8 +126,8 @@ def certify(
         for name, path in files.items():
             shutil.copyfile(path, stage / name)
         known = {name: value for name, value in certificate["quality"].items() if name in kept}
-        material = material_for(read_export(stage), scenes, None, cache)
-        return write_certificate(stage, facts, material, known, say)
+        dataset = material_for(read_export(stage), scenes, None, cache)
+        return write_certificate(stage, facts, dataset, known, say)
 
 
 def read_own_scenes(folder: Path, data: Path) -> Scenes:

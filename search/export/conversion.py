@@ -14,20 +14,20 @@ from search.artifact.reading import Export, read_export
 from search.export.executorch_file import write_program
 from search.export.int8 import calibrated_ranges, calibration_clips, choose_float_layers, int8_proto
 from search.export.onnx_files import NotExpressibleError, write_model, write_pipeline, write_proto
-from training.material import Material
+from training.dataset import SceneDataset
 
 MAX_LOST = 0.01  # of macro accuracy, by rounding all layers; where it is more, some are left as they are
 MAX_JUDGED = 1024  # clips that are enough to tell
 
 
 def convert(
-    folder: Path, material: Material, judges: np.ndarray, *, int8: str, executorch: bool, say: Say
+    folder: Path, dataset: SceneDataset, judges: np.ndarray, *, int8: str, executorch: bool, say: Say
 ) -> list[str]:
     """Write the other files of a folder that holds a config and weights.
 
     Args:
         folder: Of the export; its certificate is not written yet.
-        material: With the training clips, by which activations are calibrated.
+        dataset: With the training clips, by which activations are calibrated.
         judges: Rows of clips by which it is judged what rounding loses: never evaluation clips.
         int8: One of `INT8_CHOICES`: all layers rounded, only those that can be, nothing; or (auto) all, but for where
             that loses more than `MAX_LOST`.
@@ -51,9 +51,9 @@ def convert(
         write_pipeline(folder / PIPELINE, export)
     except NotExpressibleError as error:
         notes.append(f"{PIPELINE} is left out: {error}")
-    clips = calibration_clips(material, export.hearing) if int8 != NONE or executorch else []
+    clips = calibration_clips(dataset, export.preprocessing) if int8 != NONE or executorch else []
     if int8 != NONE:
-        notes += _round(folder, export, material, judges, int8, clips, say)
+        notes += _round(folder, export, dataset, judges, int8, clips, say)
     if executorch:
         say(f"writing {PROGRAM}")
         write_program(folder / PROGRAM, export, clips)
@@ -61,7 +61,7 @@ def convert(
 
 
 def _round(
-    folder: Path, export: Export, material: Material, judges: np.ndarray, int8: str, clips: list[Tensor], say: Say
+    folder: Path, export: Export, dataset: SceneDataset, judges: np.ndarray, int8: str, clips: list[Tensor], say: Say
 ) -> list[str]:
     """Write the network rounded to int8; give what there is to note of it."""
     path, ranges = folder / INT8, calibrated_ranges(export, clips)
@@ -71,7 +71,7 @@ def _round(
         if int8 == PTQ:
             return []
         some = judges[np.linspace(0, len(judges) - 1, min(MAX_JUDGED, len(judges))).astype(int)]
-        judged = replace(material, scenes=replace(material.scenes, evaluate=some))
+        judged = replace(dataset, scenes=replace(dataset.scenes, evaluate=some))
         files = (open_file(folder, name) for name in (WEIGHTS, INT8))
         plain, rounded = (measure(each, judged).macro_accuracy for each in files)
         lost = round(100 * (plain - rounded), 1) + 0.0  # never -0.0

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from search.artifact.executorch_runtime import _quietly, _require_available
 from search.export.batch_norm_folding import folded_network
-from training.whole_file import write_whole
+from training.atomic_file import write_atomic
 
 if TYPE_CHECKING:
     from search.artifact.reading import Export
@@ -47,7 +47,7 @@ def write_program(path: Path, export: "Export", clips: Iterable[Tensor] | None =
             network = _rounded(network, clip, clips)
         lowered = to_edge_transform_and_lower(torch.export.export(network, clip), partitioner=[XnnpackPartitioner()])
         program = lowered.to_executorch()
-    write_whole(path, program.buffer)
+    write_atomic(path, program.buffer)
 
 
 def _rounded(network: nn.Module, clip: tuple[Tensor], clips: Iterable[Tensor]) -> nn.Module:

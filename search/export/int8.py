@@ -40,9 +40,9 @@ from search.artifact.reading import Export
 from search.config.errors import UserError
 from search.export.batch_norm_folding import plain_network
 from search.export.onnx_files import LOG_MEL, model_proto, write_proto
-from training.hearing import Hearing
-from training.material import Material, batched
-from training.quantization import Quantizer, activation_scale
+from training.dataset import SceneDataset, split_batches
+from training.inference_preprocessing import InferencePreprocessing
+from training.quantization import Quantizer, scale_and_zero_point
 
 # By the divergence from fp32 on the evaluation clips of networks trained there: isotropic 0.0028 and 0.0035, TF-SepNet
 # 0.0012 and 0.0029, CP-Mobile 0.0017 and 0.0016. The runtime's third, entropy, cut nothing off: it gave the ranges of
@@ -90,18 +90,20 @@ def write_int8(
     write_proto(path, int8_proto(export, calibrated_ranges(export, clips, method), float_layers))
 
 
-def calibration_clips(material: Material, hearing: Hearing, number: int = CALIBRATION_CLIPS) -> list[Tensor]:
+def calibration_clips(
+    dataset: SceneDataset, preprocessing: InferencePreprocessing, number: int = CALIBRATION_CLIPS
+) -> list[Tensor]:
     """Return training clips as the network hears them, evenly from the whole list: batches (B, C, F, T).
 
     Args:
-        material: The data set.
-        hearing: The network's.
+        dataset: The data set.
+        preprocessing: The network's.
         number: Of clips, at most.
     """
-    rows = material.scenes.train
+    rows = dataset.scenes.train
     chosen = rows[np.linspace(0, len(rows) - 1, min(number, len(rows))).round().astype(int)]
     cpu = torch.device("cpu")
-    return [material.spectrograms(part, cpu, hearing) for part in batched(chosen, CALIBRATION_BATCH)]
+    return [dataset.spectrograms(part, cpu, preprocessing) for part in split_batches(chosen, CALIBRATION_BATCH)]
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc] # the runtime is untyped
@@ -285,7 +287,7 @@ class _Rounding:
 
     def _rounded(self, x: str, span: Tensor) -> str:
         """Return the name of `x` rounded to a range; two layers that hear the same in the same range share it."""
-        scale, zero = (each.cpu().numpy() for each in activation_scale(span))
+        scale, zero = (each.cpu().numpy() for each in scale_and_zero_point(span))
         key = x, scale.tobytes() + zero.tobytes()
         if key not in self._done:
             name = f"{x}.{sum(of == x for of, _ in self._done)}" if any(of == x for of, _ in self._done) else x

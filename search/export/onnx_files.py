@@ -34,7 +34,7 @@ from search.artifact.onnx_runtime import pipeline_session
 from search.artifact.reading import Export
 from search.export.batch_norm_folding import folded_network
 from search.export.onnx_front_end import front_end_graph
-from training.whole_file import write_whole
+from training.atomic_file import write_atomic
 
 LOG_MEL, LOGITS = "log_mel", "logits"
 WAVEFORMS, PROBABILITIES = "waveforms", "probabilities"
@@ -119,9 +119,9 @@ def pipeline_proto(export: Export) -> ModelProto:
     Raises:
         NotExpressibleError: As there.
     """
-    front_end, hearing = export.config.front_end_config, export.hearing
+    front_end, preprocessing = export.config.front_end_config, export.preprocessing
     length = front_end.rate_hz  # one second
-    shifts = hearing.shifts(front_end)
+    shifts = preprocessing.shifts(front_end)
     nodes, initializers = front_end_graph(front_end, shifts, WAVEFORMS, LOG_MEL)
     model = model_proto(export)
     graph = model.graph
@@ -166,9 +166,9 @@ def _require_same_sound(pipeline: ModelProto, export: Export, length: int) -> No
     listening.graph.output.append(helper.make_tensor_value_info(LOG_MEL, TensorProto.FLOAT, None))
     sounds = _sounds(length, export.config.front_end_config.rate_hz)
     found = torch.from_numpy(pipeline_session(listening).run([LOG_MEL], {WAVEFORMS: sounds.numpy()})[0])
-    front_end, hearing = FrontEnd(export.config.front_end_config).eval(), export.hearing
-    shifts = hearing.shifts(front_end.config)
-    expected = torch.cat([hearing.spectrograms(front_end, sounds, None, shift) for shift in shifts])
+    front_end, preprocessing = FrontEnd(export.config.front_end_config).eval(), export.preprocessing
+    shifts = preprocessing.shifts(front_end.config)
+    expected = torch.cat([preprocessing.spectrograms(front_end, sounds, None, shift) for shift in shifts])
     difference = float((found - expected).abs().max())
     if not difference <= MAX_DIFFERENCE:
         raise NotExpressibleError(
@@ -189,7 +189,7 @@ def _sounds(length: int, rate_hz: int) -> torch.Tensor:
 def write_proto(path: Path, model: ModelProto) -> None:
     """Write a model, whole or not at all."""
     onnx.checker.check_model(model, full_check=True)
-    write_whole(path, model.SerializeToString(deterministic=True))
+    write_atomic(path, model.SerializeToString(deterministic=True))
 
 
 def _describe(model: ModelProto, export: Export) -> None:

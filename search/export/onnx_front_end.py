@@ -16,7 +16,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from data.front_end import DELTA_REACH, ENERGY_FLOOR, FrontEndConfig, LogMel
 from search.artifact.files import FRONT_END
-from training.hearing import Shift
+from training.inference_preprocessing import Shift
 
 
 class _Graph:

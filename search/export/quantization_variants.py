@@ -34,8 +34,8 @@ from search.export.int8 import (
     write_int8,
 )
 from search.export.onnx_files import write_model, write_proto
+from training.dataset import SceneDataset
 from training.loop import TrainingRun
-from training.material import Material
 from training.recipe import Recipe
 
 TUNED_RATE = 0.1  # times the learning rate that the network was trained with
@@ -99,7 +99,7 @@ class Comparison:
 
 def compare(
     export: Export,
-    material: Material,
+    dataset: SceneDataset,
     folder: Path,
     *,
     epochs: int = QAT_EPOCHS,
@@ -111,14 +111,14 @@ def compare(
     Args:
         export: The network. One that was trained for int8 is not trained again: its own ranges and weights are `QAT`,
             and the others are made of its weights in fp32.
-        material: Clips, with the network's scenes in its order, and impulse responses if it is to be trained with them.
+        dataset: Clips, with the network's scenes in its order, and impulse responses if it is to be trained with them.
         folder: Where the files are written.
         epochs: That the network is trained for int8.
         method: How ranges are calibrated, of `CALIBRATION_METHODS`.
         say: Told what is done.
     """
     plain = replace(export, network=plain_network(export.network, export.config), quantizer=None)
-    clips = calibration_clips(material, export.hearing)
+    clips = calibration_clips(dataset, export.preprocessing)
     paths = {name: folder / f"{name}.onnx" for name in VARIANTS}
     write_model(paths[FP32], plain)
     say("calibrating")
@@ -126,27 +126,27 @@ def compare(
     write_proto(paths[PTQ], int8_proto(plain, ranges))
     float_layers = choose_float_layers(plain, clips, ranges)
     write_proto(paths[MIXED], int8_proto(plain, ranges, float_layers))
-    tuned = export if export.quantizer is not None else tune(plain, material, epochs, say)
+    tuned = export if export.quantizer is not None else tune(plain, dataset, epochs, say)
     write_int8(paths[QAT], tuned, clips)
     say("measuring")
     variants: list[Variant] = []
     reference: Tensor | None = None
     for name, path in paths.items():
         made = tuned if name == QAT else plain
-        answers = material.answers(load_onnx(path, made.config), CPU, made.hearing)
+        answers = dataset.log_probabilities(load_onnx(path, made.config), CPU, made.preprocessing)
         reference = answers if reference is None else reference
-        lost, half, changed = _loss(material, reference, answers)
-        quality, stored, left = material.score(answers), read_stored(path), float_layers if name == MIXED else ()
+        lost, half, changed = _loss(dataset, reference, answers)
+        quality, stored, left = dataset.score(answers), read_stored(path), float_layers if name == MIXED else ()
         variants.append(Variant(name, path, quality, lost, half, changed, stored, path.stat().st_size, left))
-    return Comparison(tuple(variants), len(material.scenes.evaluate))
+    return Comparison(tuple(variants), len(dataset.scenes.evaluate))
 
 
-def _loss(material: Material, reference: Tensor, answers: Tensor) -> tuple[float, float, float]:
+def _loss(dataset: SceneDataset, reference: Tensor, answers: Tensor) -> tuple[float, float, float]:
     """Return the macro accuracy lost, half of its 95 % interval, and the share of clips with another class.
 
     Both were asked the same clips, so only those count that one gets right and the other wrong.
     """
-    labels = material.scenes.labels[material.scenes.evaluate]
+    labels = dataset.scenes.labels[dataset.scenes.evaluate]
     before, after = reference.argmax(1).numpy(), answers.argmax(1).numpy()
     lost = (before == labels).astype(float) - (after == labels)
     by_class = [lost[labels == number] for number in np.unique(labels)]
@@ -155,7 +155,7 @@ def _loss(material: Material, reference: Tensor, answers: Tensor) -> tuple[float
     return mean, NORMAL_95 * math.sqrt(variance), float((before != after).mean())
 
 
-def tune(export: Export, material: Material, epochs: int, say: Callable[[str], None] = lambda _: None) -> Export:
+def tune(export: Export, dataset: SceneDataset, epochs: int, say: Callable[[str], None] = lambda _: None) -> Export:
     """Train a network for int8 from the weights that it has, and give it as an export that rounds.
 
     It hears itself rounded from the first step on, at a tenth of the learning rate that it was trained with; what else
@@ -164,11 +164,11 @@ def tune(export: Export, material: Material, epochs: int, say: Callable[[str], N
 
     Args:
         export: The network.
-        material: As `compare` takes it.
+        dataset: As `compare` takes it.
         epochs: That it is trained.
         say: Told how far it is.
     """
-    recipe = tuning_recipe(export.config.recipe, epochs, has_responses=material.responses is not None)
+    recipe = tuning_recipe(export.config.recipe, epochs, has_responses=dataset.responses is not None)
     config = replace(export.config, recipe=recipe)
     weights = export.network.state_dict()
 
@@ -177,14 +177,16 @@ def tune(export: Export, material: Material, epochs: int, say: Callable[[str], N
         network.load_state_dict(weights)
         return network
 
-    run = TrainingRun(trained, recipe, material, CPU)
+    run = TrainingRun(trained, recipe, dataset, CPU)
     while not run.is_over:
         say(f"training for int8: epoch {run.epoch + 1} of {epochs}")
         run.run_epoch()
-    quantizer = run.weights.quantizer
+    quantizer = run.weight_methods.quantizer
     assert quantizer is not None
     quantizer.attach()
-    return replace(export, config=config, network=run.network.eval(), hearing=run.hearing, quantizer=quantizer)
+    return replace(
+        export, config=config, network=run.network.eval(), preprocessing=run.preprocessing, quantizer=quantizer
+    )
 
 
 def tuning_recipe(recipe: Recipe, epochs: int, *, has_responses: bool) -> Recipe:

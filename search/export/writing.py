@@ -87,9 +87,9 @@ def export_trial(
         _write_network(stage, settings, config, recorded, weights, beside)
         export = read_export(stage)
         place = cache if cache is not None else settings.cache and Path(settings.cache)
-        material = material_for(export, scenes, None, place or None)
+        dataset = material_for(export, scenes, None, place or None)
         judges = searched.evaluate if is_held_out else searched.train
-        notes = convert(stage, material, judges, int8=int8, executorch=executorch, say=say)
+        notes = convert(stage, dataset, judges, int8=int8, executorch=executorch, say=say)
         facts = {
             "study": folder.name,
             "trial": number,
@@ -113,7 +113,7 @@ def export_trial(
             "seed": config.recipe.seed,
             "notes": [*([origin] if origin else []), *notes],
         }
-        return write_certificate(stage, facts, material, {}, say)
+        return write_certificate(stage, facts, dataset, {}, say)
 
 
 def _use_own_architecture(settings: SearchSettings, digests: Mapping[str, str]) -> None:

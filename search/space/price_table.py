@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from objectives.budget import LIMITS
 from objectives.cost import Cost
 from search.config.errors import UserError
-from training.whole_file import write_whole
+from training.atomic_file import write_atomic
 
 FITS = "fits"
 SPACE = "space.npz"
@@ -63,7 +63,7 @@ def write_space(path: Path, surveys: Mapping[str, Priced], report: Mapping[str, 
     arrays[_REPORT] = np.array(json.dumps(report))
     content = BytesIO()
     np.savez_compressed(content, **arrays)
-    write_whole(path, content.getvalue())
+    write_atomic(path, content.getvalue())
 
 
 def read_space(path: Path) -> tuple[dict[str, Kept], dict[str, Any]]:

@@ -23,9 +23,9 @@ from data.store import Progress, decoding_threads
 from search.submission.evaluation_set import Sounds, read_sounds, refuse
 from search.submission.prediction_store import Answers
 from search.submission.systems import TORCH, System
-from training.hearing import PLAINLY, Shift
+from training.dataset import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU
+from training.inference_preprocessing import DEFAULT_PREPROCESSING, Shift
 from training.loop import default_device
-from training.material import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU
 
 SLOT = 256
 CPU = torch.device("cpu")
@@ -139,17 +139,19 @@ class Ear:
         config = systems[0].export.config.front_end_config
         if front_end not in self._front_ends:
             self._front_ends[front_end] = FrontEnd(config).eval().to(self.device)
-        shifts = {system.split: system.export.hearing.shifts(config) for system in systems}
+        shifts = {system.split: system.export.preprocessing.shifts(config) for system in systems}
         logits: dict[tuple[str, Shift], Tensor] = {}
         for shift in dict.fromkeys(shift for each in shifts.values() for shift in each):
-            x = PLAINLY.spectrograms(self._front_ends[front_end], waveforms, None, shift)  # of no known device
+            x = DEFAULT_PREPROCESSING.spectrograms(
+                self._front_ends[front_end], waveforms, None, shift
+            )  # of no known device
             for system in systems:
                 if shift in shifts[system.split]:
                     logits[system.split, shift] = _in_batches(system, x)
         answers = []
         for system in systems:
             mine = {shift: logits[system.split, shift] for shift in shifts[system.split]}
-            logs = system.export.hearing.mean(config, mine.__getitem__)
+            logs = system.export.preprocessing.mean(config, mine.__getitem__)
             answers.append((system, _probabilities(logs.exp())))
         return answers
 

@@ -4,8 +4,8 @@ import torch
 
 from search.artifact.reading import Export
 from search.config.trial_config import TrialConfig
-from training.dry_run import statistics_kept
-from training.hearing import PLAINLY
+from training.inference_preprocessing import DEFAULT_PREPROCESSING
+from training.module_modes import frozen_statistics
 from training.quantization import Quantizer
 
 CLASSES = ("airport", "bus", "metro", "park")
@@ -19,7 +19,7 @@ SIZES = {
 }
 
 
-def make_export(architecture, hearing=PLAINLY, **values):
+def make_export(architecture, preprocessing=DEFAULT_PREPROCESSING, **values):
     config = TrialConfig.from_values(
         architecture, {"num_classes": len(CLASSES), **SIZES.get(architecture, {}), **values}
     )
@@ -37,7 +37,7 @@ def make_export(architecture, hearing=PLAINLY, **values):
         network.train()
         for _ in range(6):
             network(clips)
-    return Export(config, CLASSES, network.eval(), hearing)
+    return Export(config, CLASSES, network.eval(), preprocessing)
 
 
 def make_int8_export(architecture, **values):
@@ -45,12 +45,12 @@ def make_int8_export(architecture, **values):
     plain = make_export(architecture, quantize_share=0.5, **values)
     quantizer = Quantizer(plain.network, plain.config.input_shape)
     clips = clips_of(plain.config, 16)
-    with quantizer.active(), statistics_kept(plain.network), torch.no_grad():
+    with quantizer.active(), frozen_statistics(plain.network), torch.no_grad():
         plain.network.train()
         plain.network(clips)
         plain.network.eval()
     quantizer.attach()
-    return Export(plain.config, CLASSES, plain.network, plain.hearing, quantizer=quantizer)
+    return Export(plain.config, CLASSES, plain.network, plain.preprocessing, quantizer=quantizer)
 
 
 def clips_of(config, number, seed=0):

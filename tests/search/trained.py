@@ -30,11 +30,11 @@ def train(folder, data, name="isotropic", epochs=2, clips=None, settings=None, *
         100,
     )
     proposal = ledger.propose()
-    material = open_material(asked, scenes, proposal.config.front_end)
+    dataset = open_material(asked, scenes, proposal.config.front_end)
     if clips is not None:
         few = replace(scenes, train=scenes.train[:: len(scenes.train) // clips], evaluate=scenes.evaluate[::8])
-        material = replace(material, scenes=few)
-    run = TrainingRun(proposal.config.build, proposal.config.recipe, material, CPU)
+        dataset = replace(dataset, scenes=few)
+    run = TrainingRun(proposal.config.build, proposal.config.recipe, dataset, CPU)
     while not run.is_over:
         run.run_epoch()
     run.save(study_checkpoints(folder, folder.settings()).path(proposal.number))

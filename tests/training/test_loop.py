@@ -9,10 +9,10 @@ from data.front_end import FrontEndConfig
 from data.layout import DataError, read_scenes
 from models.cp_mobile import CPMobile, CPMobileConfig
 from models.isotropic import Isotropic, IsotropicConfig
-from training.batches import Batches
 from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from training.dataset import load_dataset, split_batches
 from training.loop import NonFiniteLossError, TrainingRun
-from training.material import batched, load_material
+from training.pipeline import TrainingPipeline
 from training.recipe import Recipe
 from training.schedule import rate_at
 
@@ -22,71 +22,71 @@ SMALL = FrontEndConfig(rate_hz=16_000, window=1024, hop=1000, fft=1024, mel_bins
 
 
 @pytest.fixture(scope="module")
-def material(tiny, responses, tmp_path_factory):
-    return load_material(read_scenes(tiny), SMALL, responses, tmp_path_factory.mktemp("cache"))
+def dataset(tiny, responses, tmp_path_factory):
+    return load_dataset(read_scenes(tiny), SMALL, responses, tmp_path_factory.mktemp("cache"))
 
 
 def build():
     return Isotropic(IsotropicConfig(num_classes=3, patch=4, width=16, depth=2))
 
 
-def trained(material, epochs, recipe=RECIPE):
-    run = TrainingRun(build, recipe, material, CPU)
+def trained(dataset, epochs, recipe=RECIPE):
+    run = TrainingRun(build, recipe, dataset, CPU)
     for _ in range(epochs):
         run.run_epoch()
     return run
 
 
-def weights(run):
+def weight_methods(run):
     return {name: value.clone() for name, value in run.network.state_dict().items()}
 
 
-def test_a_network_learns_to_tell_scenes_apart(material):
+def test_a_network_learns_to_tell_scenes_apart(dataset):
     recipe = dataclasses.replace(RECIPE, epochs=20, mask_bins=8, mix_style_p=0.0)
-    results = trained(material, 20, recipe).results
+    results = trained(dataset, 20, recipe).results
     assert results[-1].quality.macro_accuracy > 0.8
     assert results[-1].train_loss < results[0].train_loss / 2
 
 
-def test_a_run_taken_up_from_a_checkpoint_ends_with_the_same_weights_to_the_bit(material, tmp_path):
-    whole = trained(material, 4)
-    first = trained(material, 2)
+def test_a_run_taken_up_from_a_checkpoint_ends_with_the_same_weights_to_the_bit(dataset, tmp_path):
+    whole = trained(dataset, 4)
+    first = trained(dataset, 2)
     first.save(tmp_path / "checkpoint.safetensors")
-    second = TrainingRun(build, RECIPE, material, CPU)
+    second = TrainingRun(build, RECIPE, dataset, CPU)
     second.load(tmp_path / "checkpoint.safetensors")
     assert second.epoch == 2
     while not second.is_over:
         second.run_epoch()
-    for name, value in weights(whole).items():
-        assert torch.equal(value, weights(second)[name]), name
+    for name, value in weight_methods(whole).items():
+        assert torch.equal(value, weight_methods(second)[name]), name
     assert [r.quality for r in whole.results] == [r.quality for r in second.results]
 
 
-def test_a_network_whose_convolutions_hear_several_channels_can_be_taken_up(material, tmp_path):
+def test_a_network_whose_convolutions_hear_several_channels_can_be_taken_up(dataset, tmp_path):
     def build_cp_mobile():
         return CPMobile(CPMobileConfig(num_classes=3, base_channels=8, growth=1.0))
 
-    run = TrainingRun(build_cp_mobile, RECIPE, material, CPU)
+    run = TrainingRun(build_cp_mobile, RECIPE, dataset, CPU)
     run.run_epoch()
     run.save(tmp_path / "checkpoint.safetensors")
-    again = TrainingRun(build_cp_mobile, RECIPE, material, CPU)
+    again = TrainingRun(build_cp_mobile, RECIPE, dataset, CPU)
     again.load(tmp_path / "checkpoint.safetensors")
     run.run_epoch()
     again.run_epoch()
-    for name, value in weights(run).items():
-        assert torch.equal(value, weights(again)[name]), name
+    for name, value in weight_methods(run).items():
+        assert torch.equal(value, weight_methods(again)[name]), name
 
 
-def test_another_seed_gives_another_network(material):
-    one, other = trained(material, 1), trained(material, 1, dataclasses.replace(RECIPE, seed=1))
-    assert not torch.equal(weights(one)["classifier.weight"], weights(other)["classifier.weight"])
+def test_another_seed_gives_another_network(dataset):
+    one, other = trained(dataset, 1), trained(dataset, 1, dataclasses.replace(RECIPE, seed=1))
+    assert not torch.equal(weight_methods(one)["classifier.weight"], weight_methods(other)["classifier.weight"])
 
 
-def test_a_finished_run_keeps_its_weights_and_drops_the_optimizer(material, tmp_path):
-    run = trained(material, 4)
+def test_a_finished_run_keeps_its_weights_and_drops_the_optimizer(dataset, tmp_path):
+    run = trained(dataset, 4)
     path = tmp_path / "checkpoint.safetensors"
     run.save(path)
-    again = TrainingRun(build, RECIPE, material, CPU)
+    again = TrainingRun(build, RECIPE, dataset, CPU)
     again.load(path)
     assert again.is_over
     assert again.results[-1].quality == run.results[-1].quality
@@ -94,10 +94,10 @@ def test_a_finished_run_keeps_its_weights_and_drops_the_optimizer(material, tmp_
         load_checkpoint(path, run.network, run.optimizer)
 
 
-def test_a_checkpoint_of_another_recipe_is_refused(material, tmp_path):
-    run = trained(material, 1)
+def test_a_checkpoint_of_another_recipe_is_refused(dataset, tmp_path):
+    run = trained(dataset, 1)
     run.save(tmp_path / "checkpoint.safetensors")
-    other = TrainingRun(build, dataclasses.replace(RECIPE, learning_rate=0.02), material, CPU)
+    other = TrainingRun(build, dataclasses.replace(RECIPE, learning_rate=0.02), dataset, CPU)
     with pytest.raises(ValueError, match="another recipe"):
         other.load(tmp_path / "checkpoint.safetensors")
 
@@ -125,17 +125,17 @@ def test_a_checkpoint_cut_short_is_refused(tmp_path):
         load_checkpoint(path, build(), None)
 
 
-def test_a_loss_that_runs_away_says_where_and_how_far(material):
+def test_a_loss_that_runs_away_says_where_and_how_far(dataset):
     with pytest.raises(NonFiniteLossError) as caught:
-        trained(material, 4, dataclasses.replace(RECIPE, learning_rate=1e30, warmup_share=0.0))
+        trained(dataset, 4, dataclasses.replace(RECIPE, learning_rate=1e30, warmup_share=0.0))
     assert caught.value.epoch >= 1
     assert caught.value.learning_rate > 1e28
     assert str(caught.value.loss) in {"nan", "inf"}
     assert f"epoch {caught.value.epoch}, step {caught.value.step}" in str(caught.value)
 
 
-def test_weights_that_the_last_step_ruined_are_a_loss_that_ran_away(material, monkeypatch):
-    run = TrainingRun(build, RECIPE, material, CPU)
+def test_weights_that_the_last_step_ruined_are_a_loss_that_ran_away(dataset, monkeypatch):
+    run = TrainingRun(build, RECIPE, dataset, CPU)
     step = run.optimizer.step
 
     def ruin():
@@ -154,17 +154,17 @@ def test_weights_that_the_last_step_ruined_are_a_loss_that_ran_away(material, mo
     assert (caught.value.epoch, caught.value.step) == (1, run.steps_per_epoch + 1)
 
 
-def test_impulse_responses_that_are_asked_for_must_be_there(material):
-    without = dataclasses.replace(material, responses=None)
+def test_impulse_responses_that_are_asked_for_must_be_there(dataset):
+    without = dataclasses.replace(dataset, responses=None)
     with pytest.raises(DataError, match="there is no folder of impulse responses"):
         TrainingRun(build, RECIPE, without, CPU)
 
 
-def test_only_device_a_is_coloured_by_impulse_responses(material):
-    scenes = material.scenes
+def test_only_device_a_is_coloured_by_impulse_responses(dataset):
+    scenes = dataset.scenes
     always = Recipe(impulse_response_p=1.0, roll_s=0, mix_style_p=0, mask_bins=0)
-    x = Batches(material, always, CPU).batch(scenes.train).x
-    plain = material.spectrograms(scenes.train, CPU)
+    x = TrainingPipeline(dataset, always, CPU).batch(scenes.train).x
+    plain = dataset.spectrograms(scenes.train, CPU)
     changed = (x - plain).abs().amax(dim=(1, 2, 3)) > 1e-3
     is_a = scenes.device_index[scenes.train] == scenes.devices.index("a")
     assert changed.numpy().tolist() == is_a.tolist()
@@ -172,12 +172,12 @@ def test_only_device_a_is_coloured_by_impulse_responses(material):
 
 def test_batches_are_even_and_none_is_tiny():
     rows = torch.arange(100).numpy()
-    assert [len(batch) for batch in batched(rows, 33)] == [34, 33, 33]
-    assert len(batched(rows, 256)) == 1
+    assert [len(batch) for batch in split_batches(rows, 33)] == [34, 33, 33]
+    assert len(split_batches(rows, 256)) == 1
 
 
 def test_the_report_s_warm_up_is_2000_steps_of_its_own_training():
-    steps_per_epoch = len(batched(torch.arange(139_620).numpy(), 256))
+    steps_per_epoch = len(split_batches(torch.arange(139_620).numpy(), 256))
     rates = [rate_at(Recipe(), step, steps_per_epoch) for step in range(1990, 2010)]
     assert rates.index(max(rates)) + 1990 == 1999
     assert rate_at(Recipe(), 0, steps_per_epoch) == 1 / 2000

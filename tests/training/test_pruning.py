@@ -11,7 +11,7 @@ from data.front_end import FRONT_ENDS
 from models import ARCHITECTURES
 from models.cp_resnet import CPResNet, CPResNetConfig
 from models.isotropic import Isotropic, IsotropicConfig
-from training.pruning import Pruner, count_nonzero, least_kept, prunable_weights
+from training.pruning import Pruner, count_nonzero, min_remaining, prunable_weights
 
 SHAPE = (1, 20, 20)
 FIRST_TO_HEAR = {
@@ -63,7 +63,7 @@ def weights_of(network):
     return {name: network.get_parameter(name).detach().numpy().copy() for name in PRUNABLE}
 
 
-def num_left(network):
+def num_remaining(network):
     return sum(int(np.count_nonzero(values)) for values in weights_of(network).values())
 
 
@@ -97,12 +97,12 @@ def test_as_many_are_left_after_each_epoch_as_a_constant_share_leaves():
     network = make_small()
     pruner = Pruner(network, prune_to=OTHERS + 100, prune_share=0.55, epochs=10, shape=SHAPE)
     expected = [round(756 * (100 / 756) ** (epoch / 6)) for epoch in range(7)] + [100] * 4  # 0.55 x 10, rounded up
-    left = [num_left(network)]
+    left = [num_remaining(network)]
     for epoch in range(1, 11):
         pruner.step(epoch)
-        left.append(num_left(network))
+        left.append(num_remaining(network))
     assert left == expected
-    assert (pruner.last_epoch, [pruner.num_left(epoch) for epoch in range(11)]) == (6, expected)
+    assert (pruner.last_epoch, [pruner.num_remaining(epoch) for epoch in range(11)]) == (6, expected)
     gone = -np.diff(left[:7])
     assert (np.diff(gone) < 0).all()  # most go first
     assert count_nonzero(network) == OTHERS + 100
@@ -142,7 +142,7 @@ def test_the_least_that_a_layer_keeps_is_the_first_number_below_one_percent(num_
     kept = num_weights
     while kept > 1 and (num_weights - kept) * 100 <= 99 * num_weights:
         kept -= 1
-    assert least_kept(num_weights) == kept
+    assert min_remaining(num_weights) == kept
 
 
 def test_a_target_that_cannot_be_met_is_refused_with_the_least_that_can():
@@ -164,7 +164,7 @@ def test_a_network_that_meets_its_target_loses_nothing(prune_to):
     pruner = Pruner(network, prune_to, 0.5, 4, SHAPE)
     for epoch in range(1, 5):
         pruner.step(epoch)
-    assert num_left(network) == 756
+    assert num_remaining(network) == 756
 
 
 def test_momentum_and_weight_decay_do_not_bring_a_weight_back():

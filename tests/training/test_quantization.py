@@ -11,7 +11,7 @@ from torch import nn
 
 from models import ARCHITECTURES
 from models.cp_resnet import DampedConv2d
-from training.quantization import Quantizer, quantized_weight, rounded_activation, rounded_weight
+from training.quantization import Quantizer, fake_quantize_activation, fake_quantize_weight, quantized_weight
 
 SHAPE = (1, 6, 5)
 
@@ -73,21 +73,21 @@ def test_an_activation_is_rounded_as_numpy_does_and_clipped_to_256_values(seed, 
     low, high = min(one, other) / 16, max(one, other) / 16
     x = np.random.default_rng(seed).normal(0, 10, size=(2, 50)).astype(np.float32)
     steps, scale, zero = integers(x, low, high)
-    found = rounded_activation(torch.from_numpy(x), torch.tensor([low, high], dtype=torch.float32)).numpy()
+    found = fake_quantize_activation(torch.from_numpy(x), torch.tensor([low, high], dtype=torch.float32)).numpy()
     np.testing.assert_array_equal(found, (steps - zero).astype(np.float32) * scale)
 
 
 def test_halves_go_to_the_even_neighbour_and_zero_is_exact():
     x = torch.tensor([-1.5, -0.5, 0.0, 0.5, 1.5, 2.5, 300.0, -300.0])
-    found = rounded_activation(x, torch.tensor([-55.0, 200.0]))  # a step is 1
+    found = fake_quantize_activation(x, torch.tensor([-55.0, 200.0]))  # a step is 1
     assert found.tolist() == [-2, 0, 0, 0, 2, 2, 200, -55]
-    assert rounded_activation(torch.zeros(3), torch.tensor([2.0, 7.0])).tolist() == [0, 0, 0]
-    assert rounded_activation(torch.zeros(3), torch.tensor([0.0, 0.0])).tolist() == [0, 0, 0]
+    assert fake_quantize_activation(torch.zeros(3), torch.tensor([2.0, 7.0])).tolist() == [0, 0, 0]
+    assert fake_quantize_activation(torch.zeros(3), torch.tensor([0.0, 0.0])).tolist() == [0, 0, 0]
 
 
 def test_a_gradient_passes_the_rounding_and_stops_where_values_are_clipped():
     x = torch.tensor([-60.0, -55.3, -1.4, 0.2, 199.9, 200.4, 201.0], requires_grad=True)
-    rounded_activation(x, torch.tensor([-55.0, 200.0])).backward(torch.arange(1.0, 8.0))
+    fake_quantize_activation(x, torch.tensor([-55.0, 200.0])).backward(torch.arange(1.0, 8.0))
     assert x.grad.tolist() == [0, 2, 3, 4, 5, 6, 0]
 
 
@@ -107,7 +107,7 @@ def test_each_output_channel_of_a_weight_is_rounded_by_its_own_largest_value(sha
 def test_the_gradient_of_a_rounded_weight_is_that_of_the_weight():
     weight = torch.randn(3, 4, requires_grad=True)
     upstream = torch.randn(3, 4)
-    rounded_weight(weight, torch.tensor([2.0, -0.1, 0.0])).backward(upstream)
+    fake_quantize_weight(weight, torch.tensor([2.0, -0.1, 0.0])).backward(upstream)
     assert torch.equal(weight.grad, upstream)
 
 
@@ -121,7 +121,7 @@ def test_a_weight_before_a_batch_norm_is_rounded_as_it_will_be_once_folded():
     np.testing.assert_array_equal(steps.numpy(), expected)
     np.testing.assert_array_equal(scale.numpy(), scales)
     assert (steps[2].sign() == -network.first.weight[2].sign()).logical_or(steps[2] == 0).all()
-    heard = rounded_weight(network.first.weight, torch.from_numpy(factor)).detach().numpy()
+    heard = fake_quantize_weight(network.first.weight, torch.from_numpy(factor)).detach().numpy()
     np.testing.assert_allclose(heard * factor[:, None, None, None], expected * scales[:, None, None, None], rtol=1e-6)
 
 
@@ -144,7 +144,7 @@ def test_the_weights_that_a_device_stores_have_their_norms_in_them():
 
 def test_a_channel_that_its_batch_norm_silences_stays_finite():
     weight = torch.randn(2, 3)
-    found = rounded_weight(weight, torch.tensor([0.0, 1.0]))
+    found = fake_quantize_weight(weight, torch.tensor([0.0, 1.0]))
     steps, scale = weight_integers(weight.numpy())
     np.testing.assert_allclose(found.numpy(), steps * scale[:, None], rtol=1e-6)
     assert quantized_weight(weight, torch.tensor([0.0, 1.0]))[0][0].tolist() == [0, 0, 0]
@@ -265,11 +265,11 @@ def test_a_damped_convolution_is_rounded_as_it_is_heard():
     with quantizer.active():
         found = network(x)
         found.square().sum().backward()
-    expected = nn.functional.conv2d(rounded_activation(x, quantizer.tensors()["0"]), heard, padding=1, groups=2)
+    expected = nn.functional.conv2d(fake_quantize_activation(x, quantizer.tensors()["0"]), heard, padding=1, groups=2)
     torch.testing.assert_close(found, expected)
     # the gradient of the heard weight, times the window that it went through
     leaf = heard.requires_grad_()
-    again = nn.functional.conv2d(rounded_activation(x, quantizer.tensors()["0"]), leaf, padding=1, groups=2)
+    again = nn.functional.conv2d(fake_quantize_activation(x, quantizer.tensors()["0"]), leaf, padding=1, groups=2)
     again.square().sum().backward()
     torch.testing.assert_close(layer.weight.grad, leaf.grad * layer.window)
 
@@ -375,4 +375,4 @@ def test_a_network_that_has_heard_nothing_is_refused_in_eval_mode():
 
 def test_zeros_of_a_pruned_weight_stay_zeros():
     weight = torch.randn(4, 9) * (torch.rand(4, 9) > 0.8)
-    assert (rounded_weight(weight)[weight == 0] == 0).all()
+    assert (fake_quantize_weight(weight)[weight == 0] == 0).all()

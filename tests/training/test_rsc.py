@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from models import ARCHITECTURES
-from training.dry_run import statistics_kept
+from training.module_modes import frozen_statistics
 from training.rsc import rsc_mask
 
 B, D, K = 9, 12, 4
@@ -87,7 +87,7 @@ def test_every_architecture_s_features_can_be_muted_and_its_statistics_stay(name
     targets = torch.eye(10)[:4]
     logits = network.classify(z)
     seen = {key: value.clone() for key, value in network.state_dict().items()}
-    with statistics_kept(network):
+    with frozen_statistics(network):
         mask = rsc_mask(z, targets, logits, network.classify, 0.25, 0.5)
     assert mask.shape == z.shape
     assert not mask.requires_grad
@@ -104,7 +104,7 @@ def test_batch_norms_compute_the_same_while_their_statistics_are_kept():
     torch.manual_seed(0)
     layers = nn.Sequential(nn.BatchNorm1d(3), nn.BatchNorm1d(3, track_running_stats=False), nn.BatchNorm1d(3).eval())
     x = torch.randn(5, 3)
-    with statistics_kept(layers):
+    with frozen_statistics(layers):
         kept = layers(x)
     assert layers[0].running_mean.tolist() == [0.0, 0.0, 0.0]
     assert torch.equal(layers(x), kept)
@@ -115,7 +115,7 @@ def test_batch_norms_compute_the_same_while_their_statistics_are_kept():
 
 def test_statistics_move_again_after_an_error():
     norm = nn.BatchNorm1d(3)
-    with pytest.raises(ValueError, match="expected 2D or 3D"), statistics_kept(norm):
+    with pytest.raises(ValueError, match="expected 2D or 3D"), frozen_statistics(norm):
         norm(torch.randn(2, 3, 4, 5))
     assert norm.track_running_stats
 

@@ -12,7 +12,7 @@ from data.front_end import FrontEnd, FrontEndConfig
 from data.layout import DataError, read_scenes
 from data.spectrum_correction import SpectrumCorrection
 from data.store import read_clip
-from training.hearing import Hearing
+from training.inference_preprocessing import InferencePreprocessing
 from training.teacher import Teacher, teacher_logits
 
 COARSE = FrontEndConfig(rate_hz=8_000, window=512, hop=400, fft=512, mel_bins=16)
@@ -76,7 +76,9 @@ def test_the_answers_of_several_are_averaged_each_heard_through_its_own_front_en
 def test_a_teacher_hears_each_device_corrected_as_it_was_when_it_was_trained(scenes, teachers, tmp_path):
     gains = torch.linspace(0.5, 2.0, 16)
     correction = SpectrumCorrection(torch.stack([torch.ones(16), gains]), ("a", "b"), (3, 3))
-    logits = teacher_logits([replace(teachers[0], hearing=Hearing(correction))], scenes, tmp_path, CPU)
+    logits = teacher_logits(
+        [replace(teachers[0], preprocessing=InferencePreprocessing(correction))], scenes, tmp_path, CPU
+    )
     plain = by_hand(scenes, teachers[0])
     devices = np.array([scenes.devices[scenes.device_index[row]] for row in scenes.train])
     np.testing.assert_allclose(logits[devices != "b"], plain[devices != "b"], rtol=1e-3, atol=1e-3)

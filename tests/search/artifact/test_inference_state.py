@@ -45,9 +45,9 @@ def test_an_export_evaluates_to_what_was_recorded(exported, demo):
 def test_without_what_it_needs_it_would_answer_otherwise(exported, demo):
     folder, run = exported
     whole = load_export(folder)
-    plain = replace(whole, hearing=replace(whole.hearing, correction=None))
+    plain = replace(whole, preprocessing=replace(whole.preprocessing, correction=None))
     assert evaluate_export(plain, demo, "fold1", None) != run.results[-1].quality
-    once = replace(whole, hearing=replace(whole.hearing, copies=0))
+    once = replace(whole, preprocessing=replace(whole.preprocessing, copies=0))
     assert evaluate_export(once, demo, "fold1", None) != run.results[-1].quality
 
 
@@ -66,7 +66,7 @@ def test_an_export_holds_the_network_s_weights_and_beside_them_ranges_and_gains(
 def test_a_sound_is_heard_as_of_the_device_that_recorded_it(exported, demo):
     export = load_export(exported[0])
     scenes = read_scenes(demo)
-    correction = export.hearing.correction
+    correction = export.preprocessing.correction
     aligned = [name for name, gains in zip(correction.devices, correction.gains, strict=True) if (gains != 1).any()]
     device = next(name for name in aligned if name != "a")
     path = demo / scenes.clips["filename"].iloc[scenes.evaluate[0]]

@@ -20,8 +20,8 @@ from search.report.tables import reach_lines
 from search.space.plan import make_plan
 from search.space.pricing import price
 from search.space.survey_report import QUANTILES, make_report
+from training.dataset import load_dataset
 from training.loop import TrainingRun, default_device
-from training.material import load_material
 
 SIZES = {"patch": range(6, 13), "width": range(32, 129, 32), "kernel": [3, 5], "depth": range(2, 7)}
 BUDGET = "macs=9M,params=40K,peak_bytes=30080"  # that is just what some of these networks have
@@ -176,7 +176,7 @@ def test_the_time_of_the_trials_is_near_that_of_a_timed_epoch(tiny):
     surveys = plan.survey()
     config = plan.config(plan.starts(surveys, len(scenes.train))["isotropic"][1])
     training = TrainingRun(
-        config.build, config.recipe, load_material(scenes, FRONT_ENDS[config.front_end], None), default_device()
+        config.build, config.recipe, load_dataset(scenes, FRONT_ENDS[config.front_end], None), default_device()
     )
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -20,14 +20,14 @@ from search.engine.resources import (
     share_cluster,
     share_machine,
 )
-from training.execution import PLAIN, Execution, candidates
+from training.compute_mode import DEFAULT_MODE, ComputeMode, candidates
 from training.loop import default_device
 
 
 def test_the_default_is_one_trial_a_core_or_a_gpu_the_plain_way():
     use = share_machine(None)
     assert use.workers * use.cores <= num_cores()
-    assert use.execution("isotropic") == PLAIN
+    assert use.execution("isotropic") == DEFAULT_MODE
     assert use.fits()
 
 
@@ -89,7 +89,7 @@ def test_a_cluster_without_cores_or_with_too_few_is_refused():
 
 
 def test_what_was_measured_is_read_back_from_the_record():
-    executions = {"isotropic": Execution(bf16=True, channels_last=True), "tf_sepnet": PLAIN}
+    executions = {"isotropic": ComputeMode(bf16=True, channels_last=True), "tf_sepnet": DEFAULT_MODE}
     use = ResourceAllocation(
         workers=2, cores=1, gpus=0.0, executions=executions, clips_per_s={2: 300.0, 1: 280.0}, node_cores=4
     )
@@ -117,7 +117,7 @@ def test_every_architecture_is_timed_and_the_division_with_it_and_one_that_break
     assert on_cluster.workers == 2 * share_machine(None).workers
     assert on_cluster.fits(twice)
     assert set(on_cluster.executions.values()) <= set(candidates(default_device()))
-    assert without.execution("isotropic") == PLAIN
+    assert without.execution("isotropic") == DEFAULT_MODE
     assert without.fits()
     assert set(use.executions) == {"isotropic", "cp_mobile"}
     assert set(use.executions.values()) <= set(candidates(default_device()))

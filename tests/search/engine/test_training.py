@@ -16,8 +16,8 @@ from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
 from search.config.trial_config import TrialConfig
 from search.study.study import StudyFolder, learning_curve
+from training.dataset import load_dataset
 from training.loop import TrainingRun
-from training.material import load_material
 
 ROOT = Path(__file__).parents[3]
 EPOCHS = 10
@@ -73,7 +73,7 @@ def test_what_was_interrupted_comes_to_what_it_would_have_come_to(trained, tiny)
     cwd, _ = trained
     folder = StudyFolder(cwd / "results" / "whole")
     scenes = read_scenes(tiny)
-    material = load_material(scenes, FRONT_ENDS["dcase24"], None, cwd / "cache")
+    dataset = load_dataset(scenes, FRONT_ENDS["dcase24"], None, cwd / "cache")
     config = TrialConfig.from_dict(folder.open().get_trials()[0].user_attrs["config"])
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -82,7 +82,7 @@ def test_what_was_interrupted_comes_to_what_it_would_have_come_to(trained, tiny)
             trial = folder.open().get_trials()[number]
             assert trial.user_attrs["config"]["seed"] == seed
             assert [epoch["epoch"] for epoch in learning_curve(trial)] == list(range(1, EPOCHS + 1))
-            run = TrainingRun(config.build, replace(config.recipe, seed=seed), material, torch.device("cpu"))
+            run = TrainingRun(config.build, replace(config.recipe, seed=seed), dataset, torch.device("cpu"))
             while not run.is_over:
                 quality = run.run_epoch().quality
             assert trial.user_attrs["quality"]["confusion"] == [list(row) for row in quality.confusion]

@@ -16,7 +16,7 @@ from search.artifact.onnx_runtime import load_onnx
 from search.export import int8
 from search.export.batch_norm_folding import plain_network
 from search.export.int8 import calibrated_ranges, choose_float_layers, write_int8
-from training.quantization import Quantizer, activation_scale
+from training.quantization import Quantizer, scale_and_zero_point
 
 
 @pytest.fixture(scope="module", params=sorted(ARCHITECTURES))
@@ -51,7 +51,7 @@ def test_its_own_ranges_and_weights_are_in_the_file(own):
         np.testing.assert_array_equal(held[f"{name}.weight.int8"], steps.numpy())
         np.testing.assert_array_equal(held[f"{name}.weight.scale"], scale.numpy())
     scales = {float(value) for name, value in held.items() if name.endswith(".scale") and value.ndim == 0}
-    assert scales == {float(activation_scale(span)[0]) for span in export.quantizer.tensors().values()}
+    assert scales == {float(scale_and_zero_point(span)[0]) for span in export.quantizer.tensors().values()}
 
 
 def test_only_what_layers_hear_is_rounded_and_no_norm_is_left_whole(own):

@@ -16,7 +16,7 @@ from search.artifact.files import MODEL, PIPELINE
 from search.artifact.onnx_runtime import load_onnx, load_pipeline
 from search.export import onnx_files
 from search.export.onnx_files import NotExpressibleError, write_model, write_pipeline
-from training.hearing import Hearing
+from training.inference_preprocessing import InferencePreprocessing
 
 CLOSE = 1e-4
 # Between layers, what the architectures are made of; nothing that only training needs, and no folded norm.
@@ -84,14 +84,16 @@ def test_the_pipeline_answers_as_front_end_and_network_do(tmp_path, front_end):
 def test_the_pipeline_hears_copies_and_leaves_the_spectrum_of_an_unknown_device(tmp_path):
     plain = make_export("isotropic", front_end="bcresnet", depth=1, columns=1)
     gains = torch.full((1, plain.config.front_end_config.mel_bins), 3.0)
-    hearing = Hearing(SpectrumCorrection(gains, ("a",), (1,)), copies=3, roll_s=0.1, shift_frames=4.0)
-    export = replace(plain, hearing=hearing)
+    preprocessing = InferencePreprocessing(
+        SpectrumCorrection(gains, ("a",), (1,)), copies=3, roll_s=0.1, shift_frames=4.0
+    )
+    export = replace(plain, preprocessing=preprocessing)
     write_pipeline(tmp_path / PIPELINE, export)
     sounds = sounds_of(export.config, 2)
     hear = FrontEnd(export.config.front_end_config)
     with torch.inference_mode():
-        expected = hearing.mean(
-            hear.config, lambda shift: export.network(hearing.spectrograms(hear, sounds, None, shift))
+        expected = preprocessing.mean(
+            hear.config, lambda shift: export.network(preprocessing.spectrograms(hear, sounds, None, shift))
         ).exp()
     found = load_pipeline(tmp_path / PIPELINE, export.config)(sounds)
     torch.testing.assert_close(found, expected, atol=CLOSE, rtol=0)

@@ -12,8 +12,8 @@ from search.artifact.files import VARIANTS
 from search.artifact.reading import Export
 from search.config.trial_config import TrialConfig
 from search.export.quantization_variants import compare, tune, tuning_recipe
+from training.dataset import load_dataset
 from training.loop import TrainingRun
-from training.material import load_material
 from training.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -27,29 +27,29 @@ def trained(tiny, tmp_path_factory):
     scenes = read_scenes(tiny)
     values = {"num_classes": 3, "width": 8, "depth": 1, "epochs": 6, "batch_size": 8, **PLAIN}
     config = TrialConfig.from_values("isotropic", values)
-    material = load_material(scenes, config.front_end_config, None, cache)
-    run = TrainingRun(config.build, config.recipe, material, CPU)
+    dataset = load_dataset(scenes, config.front_end_config, None, cache)
+    run = TrainingRun(config.build, config.recipe, dataset, CPU)
     while not run.is_over:
         run.run_epoch()
-    export = Export(config, scenes.classes, run.network.eval(), run.hearing)
+    export = Export(config, scenes.classes, run.network.eval(), run.preprocessing)
     return export, material_for(export, scenes, None, cache)
 
 
 @pytest.fixture(scope="module")
 def comparison(trained, tmp_path_factory):
-    export, material = trained
+    export, dataset = trained
     before = {name: value.clone() for name, value in export.network.state_dict().items()}
-    found = compare(export, material, tmp_path_factory.mktemp("variants"), epochs=2)
+    found = compare(export, dataset, tmp_path_factory.mktemp("variants"), epochs=2)
     assert all(torch.equal(value, before[name]) for name, value in export.network.state_dict().items())
     return found
 
 
 def test_each_way_is_measured_from_its_file_and_none_loses_much_here(trained, comparison):
-    export, material = trained
+    export, dataset = trained
     assert tuple(each.name for each in comparison.variants) == VARIANTS
-    assert comparison.num_clips == len(material.scenes.evaluate)
+    assert comparison.num_clips == len(dataset.scenes.evaluate)
     fp32 = comparison["fp32"]
-    assert fp32.quality.macro_accuracy == material.evaluate(export.network, CPU, export.hearing).macro_accuracy
+    assert fp32.quality.macro_accuracy == dataset.evaluate(export.network, CPU, export.preprocessing).macro_accuracy
     assert (fp32.lost, fp32.changed) == (0, 0)
     for each in comparison.variants[1:]:
         assert each.lost == pytest.approx(fp32.quality.macro_accuracy - each.quality.macro_accuracy)
@@ -65,12 +65,12 @@ def test_training_for_int8_changes_the_weights_and_brings_ranges_of_its_own(comp
 
 
 def test_a_network_that_was_trained_for_int8_is_not_trained_again(trained, comparison, tmp_path):
-    export, material = trained
-    tuned = tune(export, material, 1)
-    again = compare(tuned, material, tmp_path, epochs=50)  # which would take long
+    export, dataset = trained
+    tuned = tune(export, dataset, 1)
+    again = compare(tuned, dataset, tmp_path, epochs=50)  # which would take long
     with torch.inference_mode():
-        answers = material.answers(tuned.network, CPU, tuned.hearing)
-    assert again["qat"].quality.macro_accuracy == pytest.approx(material.score(answers).macro_accuracy, abs=0.05)
+        answers = dataset.log_probabilities(tuned.network, CPU, tuned.preprocessing)
+    assert again["qat"].quality.macro_accuracy == pytest.approx(dataset.score(answers).macro_accuracy, abs=0.05)
 
 
 def test_the_recipe_of_training_for_int8_rounds_from_the_first_step_and_averages_nothing():

@@ -19,7 +19,7 @@ from search.submission.batch_inference import listen
 from search.submission.edition import DCASE2024, SubmissionError
 from search.submission.evaluation_set import find_sounds, require_clips
 from search.submission.systems import System
-from training.hearing import Hearing
+from training.inference_preprocessing import InferencePreprocessing
 
 FIVE = 5  # sounds that differ
 EDITION = replace(DCASE2024, num_clips=8)
@@ -48,7 +48,7 @@ def folder(tmp_path):
 def system(split, front_end, **held):
     config = TrialConfig.from_values("isotropic", {"front_end": front_end, "width": 8, "depth": 1, "patch": 16, **held})
     torch.manual_seed(int(split))
-    export = Export(config, CLASSES, config.build().eval(), Hearing.of(config.recipe, None))
+    export = Export(config, CLASSES, config.build().eval(), InferencePreprocessing.of(config.recipe, None))
     return System(
         split=split, place="exports", file="weights.safetensors", export=export, precision="fp32", macs=1, params=1,
         size_bytes=1, over=(), trained_on="5", quality=NO_QUALITY, sha256=(split,),

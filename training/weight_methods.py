@@ -7,15 +7,15 @@ from contextlib import contextmanager, nullcontext
 from torch import Tensor, nn
 
 from models import Shape
-from training.averaging import Average, reestimate_statistics
 from training.pruning import ROUNDING, Pruner
 from training.quantization import Quantizer
 from training.recipe import Recipe
+from training.weight_averaging import WeightAverage, reestimate_batch_norm
 
 AVERAGE, PRUNING, QUANTIZATION = "average", "pruning", "quantization"
 
 
-class Weights:
+class WeightMethods:
     """The methods of a recipe that work on weights, in the order in which they do.
 
     A step moves the weights, pruned ones are put back to zero, and the moving average follows. At the end of an epoch
@@ -31,8 +31,8 @@ class Weights:
             ValueError: It cannot be pruned so far, or not be rounded.
         """
         self.network, self.recipe = network, recipe
-        self.ema = Average(network, decay=recipe.ema_decay) if recipe.ema_decay else None
-        self.swa = Average(network) if recipe.swa_epochs else None
+        self.ema = WeightAverage(network, decay=recipe.ema_decay) if recipe.ema_decay else None
+        self.swa = WeightAverage(network) if recipe.swa_epochs else None
         self.pruner = None
         if recipe.prune_to:
             self.pruner = Pruner(network, recipe.prune_to, recipe.prune_share, recipe.epochs, shape)
@@ -67,7 +67,7 @@ class Weights:
         return epoch > self.recipe.epochs - self.recipe.swa_epochs
 
     @contextmanager
-    def asked(self, epoch: int, batches: Iterable[Tensor]) -> Iterator[None]:
+    def evaluation_weights(self, epoch: int, batches: Iterable[Tensor]) -> Iterator[None]:
         """Have the network be what it would answer with after `epoch`, counted from 1.
 
         Args:
@@ -82,10 +82,10 @@ class Weights:
                 self.pruner.apply()  # an average of epochs before and after a weight was pruned is not zero
             with self.quantizer.active() if self.quantizer and self.is_quantizing(epoch) else nullcontext():
                 if average is self.swa and average is not None:
-                    reestimate_statistics(self.network, batches)
+                    reestimate_batch_norm(self.network, batches)
                 yield
 
-    def answering(self) -> dict[str, Mapping[str, Tensor]]:
+    def inference_tensors(self) -> dict[str, Mapping[str, Tensor]]:
         """Return what the network needs beside its weights to answer as it was measured, by part."""
         return {QUANTIZATION: self.quantizer.tensors()} if self.quantizer else {}
 
@@ -93,7 +93,7 @@ class Weights:
         """Return what a run needs to be taken up, by part."""
         average = self.ema or self.swa
         parts = {AVERAGE: average.tensors()} if average else {}
-        return parts | ({PRUNING: self.pruner.tensors()} if self.pruner else {}) | self.answering()
+        return parts | ({PRUNING: self.pruner.tensors()} if self.pruner else {}) | self.inference_tensors()
 
     def load(self, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Take over the parts that there are of what `tensors` gave.

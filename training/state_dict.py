@@ -6,30 +6,30 @@ import torch
 from torch import Tensor
 
 
-def require_same(what: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+def require_same_state(what: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Refuse tensors of other names or shapes.
 
     Raises:
         ValueError: Every difference, after `what` the tensors are for.
     """
-    wrong = differences(expected, found)
+    wrong = state_differences(expected, found)
     if wrong:
         raise ValueError(f"{what} is of another network: {'; '.join(wrong)}")
 
 
 @torch.no_grad()
-def take_over(what: str, into: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+def load_tensors(what: str, into: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Write `found` into the tensors of the same names and shapes, in their own memory.
 
     Raises:
-        ValueError: As `require_same`.
+        ValueError: As `require_same_state`.
     """
-    require_same(what, into, found)
+    require_same_state(what, into, found)
     for name, value in into.items():
         value.copy_(found[name])
 
 
-def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+def state_differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
     """Tell each name and each shape in which `found` is not what is `expected`."""
     wrong = [f"{name} is missing" for name in expected if name not in found]
     wrong += [f"{name} is not of this network" for name in found if name not in expected]

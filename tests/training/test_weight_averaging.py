@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.averaging import Average, reestimate_statistics
+from training.weight_averaging import WeightAverage, reestimate_batch_norm
 
 
 def make_network():
@@ -38,7 +38,7 @@ def assert_state(network, expected):
 
 def test_the_equal_mean_is_that_of_all_updates_and_forgets_where_it_began():
     network = make_network()
-    average, seen = Average(network), []
+    average, seen = WeightAverage(network), []
     for values in weights_over_time(network, 5):
         average.update(network)
         seen.append(values)
@@ -52,7 +52,7 @@ def test_the_equal_mean_is_that_of_all_updates_and_forgets_where_it_began():
 def test_the_moving_average_decays_at_most_as_fast_as_it_has_seen_updates(decay):
     network = make_network()
     expected = {name: value.numpy() for name, value in state_of(network).items()}
-    average = Average(network, decay)
+    average = WeightAverage(network, decay)
     for number, values in enumerate(weights_over_time(network, 6)):
         average.update(network)
         kept = min(decay, (1 + number) / (10 + number))
@@ -64,7 +64,7 @@ def test_the_moving_average_decays_at_most_as_fast_as_it_has_seen_updates(decay)
 
 def test_the_network_has_its_own_weights_back_in_the_same_memory_even_after_an_error():
     network = make_network()
-    average = Average(network)
+    average = WeightAverage(network)
     for _ in weights_over_time(network, 2):
         average.update(network)
     before, places = state_of(network), [each.data_ptr() for each in network.parameters()]
@@ -82,9 +82,9 @@ def test_the_network_has_its_own_weights_back_in_the_same_memory_even_after_an_e
 @pytest.mark.parametrize("decay", [None, 0.2])
 def test_an_average_taken_up_from_a_checkpoint_goes_on_as_it_would_have(decay):
     network = make_network()
-    whole = Average(network, decay)
-    first = Average(network, decay)
-    second = Average(make_network(), decay)
+    whole = WeightAverage(network, decay)
+    first = WeightAverage(network, decay)
+    second = WeightAverage(make_network(), decay)
     for number, _ in enumerate(weights_over_time(network, 4)):
         whole.update(network)
         (first if number < 2 else second).update(network)
@@ -97,10 +97,10 @@ def test_an_average_taken_up_from_a_checkpoint_goes_on_as_it_would_have(decay):
 
 def test_weights_in_another_order_of_memory_are_averaged_all_the_same():
     network = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
-    average = Average(network)
+    average = WeightAverage(network)
     average.update(network)
     assert all(value.is_contiguous() for value in average.tensors().values())
-    again = Average(nn.Conv2d(3, 4, 3))
+    again = WeightAverage(nn.Conv2d(3, 4, 3))
     again.load(average.tensors())
     other = nn.Conv2d(3, 4, 3)
     with again.swapped(other):
@@ -110,7 +110,7 @@ def test_weights_in_another_order_of_memory_are_averaged_all_the_same():
 def test_an_average_of_nothing_is_refused():
     network = make_network()
     message = "nothing was averaged yet: update the average with the network first"
-    with pytest.raises(ValueError, match=f"^{message}$"), Average(network).swapped(network):
+    with pytest.raises(ValueError, match=f"^{message}$"), WeightAverage(network).swapped(network):
         pass
 
 
@@ -118,7 +118,7 @@ def test_an_average_of_nothing_is_refused():
 def test_a_decay_that_averages_nothing_is_refused(decay):
     message = f"decay must be above 0 and below 1, or None for the equal mean, got {decay}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        Average(make_network(), decay)
+        WeightAverage(make_network(), decay)
 
 
 def test_an_average_of_another_network_is_refused_with_every_difference():
@@ -126,11 +126,11 @@ def test_an_average_of_another_network_is_refused_with_every_difference():
         "the average is of another network: value.bias is missing; value.more is not of this network; "
         "value.weight has shape (2, 2), not (1, 2)"
     )
-    tensors = Average(nn.Linear(2, 1)).tensors()
+    tensors = WeightAverage(nn.Linear(2, 1)).tensors()
     del tensors["value.bias"]
     tensors |= {"value.weight": torch.zeros(2, 2), "value.more": torch.zeros(1)}
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        Average(nn.Linear(2, 1)).load(tensors)
+        WeightAverage(nn.Linear(2, 1)).load(tensors)
 
 
 def test_statistics_are_those_of_all_clips_and_nothing_of_before_is_left_in_them():
@@ -148,7 +148,7 @@ def test_statistics_are_those_of_all_clips_and_nothing_of_before_is_left_in_them
                 heard[:, :, i, j] = np.einsum("bft,cft->bc", x.numpy()[:, 0, i : i + 3, j : j + 3], kernel) + bias
         means += len(x) / 10 * heard.mean((0, 2, 3))
         variances += len(x) / 10 * heard.var((0, 2, 3), ddof=1)
-    reestimate_statistics(network, batches)
+    reestimate_batch_norm(network, batches)
     np.testing.assert_allclose(network[1].running_mean.numpy(), means, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(network[1].running_var.numpy(), variances, rtol=1e-4)
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
@@ -159,7 +159,7 @@ def test_estimating_statistics_draws_nothing_and_keeps_every_mode_and_momentum()
     network = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(1, momentum=0.3), nn.BatchNorm2d(1)).train()
     network[2].eval()
     state = torch.get_rng_state()
-    reestimate_statistics(network, [torch.ones(2, 1, 2, 2)])
+    reestimate_batch_norm(network, [torch.ones(2, 1, 2, 2)])
     assert torch.equal(torch.get_rng_state(), state)
     assert [module.training for module in network] == [True, True, False]
     assert (network[1].momentum, network[1].running_mean.item()) == (0.3, 1.0)
@@ -167,4 +167,4 @@ def test_estimating_statistics_draws_nothing_and_keeps_every_mode_and_momentum()
 
 def test_no_batches_are_refused():
     with pytest.raises(ValueError, match=r"^there are no batches to estimate the batch norms' statistics from$"):
-        reestimate_statistics(make_network(), [])
+        reestimate_batch_norm(make_network(), [])

@@ -16,7 +16,7 @@ WARM_UP_STEPS = 3
 
 
 @dataclass(frozen=True)
-class Execution:
+class ComputeMode:
     """One way to compute a step. The defaults are torch's own: the plain way.
 
     Attributes:
@@ -45,19 +45,19 @@ class Execution:
         return asdict(self)
 
 
-PLAIN = Execution()
+DEFAULT_MODE = ComputeMode()
 
 
-def candidates(device: torch.device) -> list[Execution]:
+def candidates(device: torch.device) -> list[ComputeMode]:
     """Return the ways that are worth timing on a device, the plain one first."""
     on_gpu = device.type == "cuda"
-    precisions = [False, True] if has_bf16(device) else [False]
-    ways = [Execution(channels_last=last, bf16=bf16, graphed=on_gpu) for bf16 in precisions for last in (False, True)]
+    precisions = [False, True] if supports_bf16(device) else [False]
+    ways = [ComputeMode(channels_last=last, bf16=bf16, graphed=on_gpu) for bf16 in precisions for last in (False, True)]
     # A network that cannot be recorded has a way with bf16, too.
-    return [PLAIN, Execution(channels_last=True, bf16=precisions[-1]), *ways] if on_gpu else ways
+    return [DEFAULT_MODE, ComputeMode(channels_last=True, bf16=precisions[-1]), *ways] if on_gpu else ways
 
 
-def has_bf16(device: torch.device) -> bool:
+def supports_bf16(device: torch.device) -> bool:
     """Whether the device has bfloat16; a processor without instructions for it is as slow as a timed step says."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -66,7 +66,7 @@ def has_bf16(device: torch.device) -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # torch has no public name for it
 
 
-class GraphedStep:
+class CudaGraphStep:
     """A training step that a GPU records once for each batch size and then replays: one launch and not hundreds.
 
     What it computes must not wait for the GPU. The first `WARM_UP_STEPS` batches of a size are computed as they are.

@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from models.isotropic import Isotropic, IsotropicConfig
-from training.batches import Batch
+from training.loss import TrainingLoss
 from training.methods import ALL_OFF
-from training.objective import Objective
+from training.pipeline import Batch
 from training.recipe import Recipe
 
 SHAPE = (1, 16, 16)
@@ -20,7 +20,7 @@ BARE = Recipe(epochs=2, **ALL_OFF)
 def make(recipe):
     torch.manual_seed(0)
     network = Isotropic(IsotropicConfig(num_classes=3, patch=4, width=8, depth=1))
-    return Objective(network, recipe, num_devices=2, source=0, shape=SHAPE)
+    return TrainingLoss(network, recipe, num_devices=2, source=0, shape=SHAPE)
 
 
 def batch(size=8, *, teacher=None):
@@ -32,57 +32,57 @@ def batch(size=8, *, teacher=None):
 
 
 def test_without_methods_the_loss_is_the_cross_entropy_of_the_network(monkeypatch):
-    objective, heard = make(BARE), batch()
-    logits = objective.network(heard.x)
+    loss_fn, heard = make(BARE), batch()
+    logits = loss_fn.network(heard.x)
     expected = F.cross_entropy(logits, heard.targets.argmax(1))
-    assert objective(heard, bf16=False).item() == pytest.approx(expected.item(), abs=1e-6)
-    assert not objective.companions
-    assert objective.is_recordable
+    assert loss_fn(heard, bf16=False).item() == pytest.approx(expected.item(), abs=1e-6)
+    assert not loss_fn.auxiliary_networks
+    assert loss_fn.can_capture
 
 
 def test_a_teacher_s_divergence_is_added_with_its_weight():
     teacher = torch.softmax(torch.randn(8, 3, generator=torch.Generator().manual_seed(2)), 1)
     recipe = dataclasses.replace(BARE, distill_weight=20.0, distill_temperature=5.0)
-    objective, heard = make(recipe), batch(teacher=teacher)
-    logits = objective.network(heard.x).detach()
+    loss_fn, heard = make(recipe), batch(teacher=teacher)
+    logits = loss_fn.network(heard.x).detach()
     shares = torch.softmax(logits / 5, 1)
     divergence = (teacher * (teacher / shares).log()).sum(1).mean()
     expected = F.cross_entropy(logits, heard.targets) + 20 * divergence
-    assert objective(heard, bf16=False).item() == pytest.approx(expected.item(), abs=1e-4)
+    assert loss_fn(heard, bf16=False).item() == pytest.approx(expected.item(), abs=1e-4)
 
 
-def gradients(objective, heard):
-    objective.network.zero_grad()
-    objective.companions.zero_grad()
-    objective(heard, bf16=False).backward()
-    kept = {name: value.grad.clone() for name, value in objective.network.named_parameters()}
-    beside = {name: value.grad.clone() for name, value in objective.companions.named_parameters()}
+def gradients(loss_fn, heard):
+    loss_fn.network.zero_grad()
+    loss_fn.auxiliary_networks.zero_grad()
+    loss_fn(heard, bf16=False).backward()
+    kept = {name: value.grad.clone() for name, value in loss_fn.network.named_parameters()}
+    beside = {name: value.grad.clone() for name, value in loss_fn.auxiliary_networks.named_parameters()}
     return kept, beside
 
 
 def test_the_device_classifier_learns_and_the_features_unlearn_devices_more_as_training_goes_on():
-    objective, heard = make(dataclasses.replace(BARE, adversarial_weight=0.5)), batch()
+    loss_fn, heard = make(dataclasses.replace(BARE, adversarial_weight=0.5)), batch()
     plain, _ = gradients(make(BARE), heard)
-    told = objective.companions["device_classifier"]
-    z = objective.network.features(heard.x)
-    of_device = torch.autograd.grad(0.5 * F.cross_entropy(told(z), heard.devices), objective.network.embed[0].weight)[0]
+    told = loss_fn.auxiliary_networks["device_classifier"]
+    z = loss_fn.network.features(heard.x)
+    of_device = torch.autograd.grad(0.5 * F.cross_entropy(told(z), heard.devices), loss_fn.network.embed[0].weight)[0]
     for progress, strength in ((0.0, 0.0), (0.1, 0.46211716), (1.0, 0.9999092)):
-        objective.progress = progress
-        kept, beside = gradients(objective, heard)
+        loss_fn.progress = progress
+        kept, beside = gradients(loss_fn, heard)
         expected = plain["embed.0.weight"] - strength * of_device
         assert torch.allclose(kept["embed.0.weight"], expected, atol=1e-5)
         assert all(value.any() for name, value in beside.items() if name.endswith("weight"))
 
 
 def test_the_critic_tells_device_a_from_the_rest_and_the_features_come_together():
-    objective, heard = make(dataclasses.replace(BARE, critic_weight=1.0, critic_penalty=0.0)), batch()
+    loss_fn, heard = make(dataclasses.replace(BARE, critic_weight=1.0, critic_penalty=0.0)), batch()
     plain, _ = gradients(make(BARE), heard)
-    critic = objective.companions["critic"]
-    scores = critic(objective.network.features(heard.x))
+    critic = loss_fn.auxiliary_networks["critic"]
+    scores = critic(loss_fn.network.features(heard.x))
     distance = scores[::2].mean() - scores[1::2].mean()
-    apart = torch.autograd.grad(distance, [objective.network.embed[0].weight, critic.score.weight])
-    objective.progress = 1.0
-    kept, beside = gradients(objective, heard)
+    apart = torch.autograd.grad(distance, [loss_fn.network.embed[0].weight, critic.score.weight])
+    loss_fn.progress = 1.0
+    kept, beside = gradients(loss_fn, heard)
     # The features go down the distance, the critic up.
     assert torch.allclose(kept["embed.0.weight"], plain["embed.0.weight"] + 0.9999092 * apart[0], atol=1e-5)
     assert torch.allclose(beside["critic.score.weight"], -apart[1], atol=1e-5)
@@ -90,9 +90,9 @@ def test_the_critic_tells_device_a_from_the_rest_and_the_features_come_together(
 
 def test_cross_gradient_training_hears_each_classifier_s_clips_moved_along_the_other_s_loss():
     share, step = 0.25, 3.0
-    objective = make(dataclasses.replace(BARE, cross_gradient_share=share, cross_gradient_step=step))
+    loss_fn = make(dataclasses.replace(BARE, cross_gradient_share=share, cross_gradient_step=step))
     heard = batch()
-    network, device_net = objective.network, objective.companions["device_net"]
+    network, device_net = loss_fn.network, loss_fn.auxiliary_networks["device_net"]
     x = heard.x.clone().requires_grad_()
     of_scene = F.cross_entropy(network(x), heard.targets, reduction="sum")
     of_device = F.cross_entropy(device_net(x), heard.devices, reduction="sum")
@@ -102,12 +102,12 @@ def test_cross_gradient_training_hears_each_classifier_s_clips_moved_along_the_o
     )
     scene = (1 - share) * of_scene / 8 + share * F.cross_entropy(network(along_device), heard.targets)
     device = (1 - share) * of_device / 8 + share * F.cross_entropy(device_net(along_scene), heard.devices)
-    assert objective(heard, bf16=False).item() == pytest.approx((scene + device).item(), abs=1e-4)
+    assert loss_fn(heard, bf16=False).item() == pytest.approx((scene + device).item(), abs=1e-4)
 
 
 def test_the_loss_of_self_challenging_is_that_of_the_muted_features():
-    objective, heard = make(dataclasses.replace(BARE, drop_f=0.3, drop_b=0.5)), batch()
-    network = objective.network
+    loss_fn, heard = make(dataclasses.replace(BARE, drop_f=0.3, drop_b=0.5)), batch()
+    network = loss_fn.network
     z = network.features(heard.x).detach().numpy()
     weight, bias = (value.detach().numpy() for value in network.classifier.parameters())
     labels = heard.targets.argmax(1).numpy()
@@ -124,5 +124,5 @@ def test_the_loss_of_self_challenging_is_that_of_the_muted_features():
     kept = fall >= np.percentile(fall, 50)
     heard_features = np.where(kept[:, None], muted, z)
     expected = -np.log(probabilities(heard_features)[rows, labels]).mean()
-    assert objective(heard, bf16=False).item() == pytest.approx(expected, abs=1e-5)
+    assert loss_fn(heard, bf16=False).item() == pytest.approx(expected, abs=1e-5)
     assert 0 < kept.sum() < len(kept)

@@ -11,7 +11,7 @@ KEPT = "statistics_are_kept"  # an attribute of the module
 
 
 @contextmanager
-def at_rest(network: nn.Module) -> Iterator[None]:
+def eval_mode(network: nn.Module) -> Iterator[None]:
     """Have every part of the network in eval mode for a while, then each in the mode that it had before."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
@@ -22,7 +22,7 @@ def at_rest(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def silent_clip(network: nn.Module, shape: Sequence[int]) -> Tensor:
+def zero_input(network: nn.Module, shape: Sequence[int]) -> Tensor:
     """Return a clip (1, C, F, T) of zeros, on the network's device and in its precision.
 
     Args:
@@ -34,16 +34,17 @@ def silent_clip(network: nn.Module, shape: Sequence[int]) -> Tensor:
 
 
 @contextmanager
-def statistics_kept(module: nn.Module) -> Iterator[None]:
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
     """While this lasts, nothing that `module` hears is remembered: each part computes as it would have.
 
-    No batch norm moves its running statistics, and no range of a quantizer follows (`is_kept` tells it). For passes
+    No batch norm moves its running statistics, and no range of a quantizer follows (`has_frozen_statistics` tells it).
+    For passes
     that serve training but show the network what it never hears when it is asked.
     """
     tracking = [each for each in module.modules() if isinstance(each, _BatchNorm) and each.track_running_stats]
     for norm in tracking:
         norm.track_running_stats = False
-    was_kept = is_kept(module)
+    was_kept = has_frozen_statistics(module)
     module.__dict__[KEPT] = True
     try:
         yield
@@ -54,6 +55,6 @@ def statistics_kept(module: nn.Module) -> Iterator[None]:
             norm.track_running_stats = True
 
 
-def is_kept(module: nn.Module) -> bool:
-    """Whether `statistics_kept` lasts for this very module."""
+def has_frozen_statistics(module: nn.Module) -> bool:
+    """Whether `frozen_statistics` lasts for this very module."""
     return KEPT in module.__dict__

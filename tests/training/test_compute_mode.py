@@ -15,48 +15,53 @@ from data.layout import read_scenes
 from models.cp_mobile import CPMobile, CPMobileConfig
 from models.isotropic import Isotropic, IsotropicConfig
 from models.tf_sepnet import TFSepNet, TFSepNetConfig
-from training.execution import PLAIN, Execution, candidates
+from training.compute_mode import DEFAULT_MODE, ComputeMode, candidates
+from training.dataset import load_dataset
 from training.loop import TrainingRun
-from training.material import load_material
 from training.recipe import Recipe
-from training.residence import Residence
-from training.speed import MAX_CLIPS, TimedRun, Timing, clips_per_s_together, fastest, time_ways
+from training.throughput import MAX_CLIPS, StepTimings, ThroughputRun, combined_clips_per_s, fastest, time_modes
+from training.waveform_cache import WaveformCache
 
 CPU = torch.device("cpu")
 GPU = torch.device("cuda")
 RECIPE = Recipe(epochs=12, batch_size=12, learning_rate=0.01, warmup_share=0.1, mask_bins=8, mix_style_p=0.0)
 SMALL = FrontEndConfig(rate_hz=16_000, window=1024, hop=1000, fft=1024, mel_bins=64)
-WAYS = [PLAIN, Execution(channels_last=True), Execution(bf16=True), Execution(channels_last=True, bf16=True)]
+WAYS = [
+    DEFAULT_MODE,
+    ComputeMode(channels_last=True),
+    ComputeMode(bf16=True),
+    ComputeMode(channels_last=True, bf16=True),
+]
 
 
 @pytest.fixture(scope="module")
-def material(tiny, responses, tmp_path_factory):
-    return load_material(read_scenes(tiny), SMALL, responses, tmp_path_factory.mktemp("cache"))
+def dataset(tiny, responses, tmp_path_factory):
+    return load_dataset(read_scenes(tiny), SMALL, responses, tmp_path_factory.mktemp("cache"))
 
 
 def build():
     return TFSepNet(TFSepNetConfig(num_classes=3, width=8, dropout=0.0))
 
 
-@pytest.mark.parametrize("execution", WAYS, ids=str)
-def test_a_network_learns_whichever_way_its_steps_are_computed(material, execution):
+@pytest.mark.parametrize("compute_mode", WAYS, ids=str)
+def test_a_network_learns_whichever_way_its_steps_are_computed(dataset, compute_mode):
     def build_isotropic():
         return Isotropic(IsotropicConfig(num_classes=3, patch=4, width=16, depth=2))
 
-    run = TrainingRun(build_isotropic, dataclasses.replace(RECIPE, epochs=20), material, CPU, execution)
+    run = TrainingRun(build_isotropic, dataclasses.replace(RECIPE, epochs=20), dataset, CPU, compute_mode)
     while not run.is_over:
         run.run_epoch()
     assert run.results[-1].quality.macro_accuracy > 0.8
 
 
-@pytest.mark.parametrize("execution", WAYS[1:], ids=str)
-def test_the_first_losses_differ_by_rounding_alone(material, execution):
+@pytest.mark.parametrize("compute_mode", WAYS[1:], ids=str)
+def test_the_first_losses_differ_by_rounding_alone(dataset, compute_mode):
     losses = []
-    for way in (PLAIN, execution):
-        run = TrainingRun(build, RECIPE, material, CPU, way)
+    for way in (DEFAULT_MODE, compute_mode):
+        run = TrainingRun(build, RECIPE, dataset, CPU, way)
         losses.append(run.run_epoch().train_loss)
-    assert losses[1] == pytest.approx(losses[0], abs=0.05 if execution.bf16 else 1e-3)
-    if execution.bf16:
+    assert losses[1] == pytest.approx(losses[0], abs=0.05 if compute_mode.bf16 else 1e-3)
+    if compute_mode.bf16:
         assert losses[1] != losses[0]
 
 
@@ -66,15 +71,15 @@ def build_cp_mobile():
 
 
 @pytest.mark.parametrize("build", [build, build_cp_mobile])
-@pytest.mark.parametrize("execution", WAYS, ids=str)
-def test_a_run_taken_up_ends_with_the_same_weights_to_the_bit(material, execution, build, tmp_path):
-    whole = TrainingRun(build, RECIPE, material, CPU, execution)
+@pytest.mark.parametrize("compute_mode", WAYS, ids=str)
+def test_a_run_taken_up_ends_with_the_same_weights_to_the_bit(dataset, compute_mode, build, tmp_path):
+    whole = TrainingRun(build, RECIPE, dataset, CPU, compute_mode)
     for _ in range(3):
         whole.run_epoch()
-    first = TrainingRun(build, RECIPE, material, CPU, execution)
+    first = TrainingRun(build, RECIPE, dataset, CPU, compute_mode)
     first.run_epoch()
     first.save(tmp_path / "c.safetensors")
-    second = TrainingRun(build, RECIPE, material, CPU, execution)
+    second = TrainingRun(build, RECIPE, dataset, CPU, compute_mode)
     second.load(tmp_path / "c.safetensors")
     for _ in range(2):
         second.run_epoch()
@@ -82,46 +87,46 @@ def test_a_run_taken_up_ends_with_the_same_weights_to_the_bit(material, executio
         assert torch.equal(value, second.network.state_dict()[name]), name
 
 
-def test_weights_stay_in_fp32_and_so_does_the_evaluation(material):
-    run = TrainingRun(build, RECIPE, material, CPU, Execution(bf16=True))
+def test_weights_stay_in_fp32_and_so_does_the_evaluation(dataset):
+    run = TrainingRun(build, RECIPE, dataset, CPU, ComputeMode(bf16=True))
     run.run_epoch()
     assert {weights.dtype for weights in run.network.parameters()} == {torch.float32}
     with torch.inference_mode():
-        assert run.network(material.spectrograms(np.arange(2), CPU)).dtype == torch.float32
+        assert run.network(dataset.spectrograms(np.arange(2), CPU)).dtype == torch.float32
 
 
 def test_the_plain_way_is_among_those_that_are_timed():
     ways = candidates(CPU)
-    assert ways[0] == PLAIN
+    assert ways[0] == DEFAULT_MODE
     assert len(set(ways)) == len(ways) in {2, 4}
     assert not any(way.graphed for way in ways)
 
 
 @pytest.mark.gpu
-def test_a_step_that_a_gpu_recorded_learns_the_same(material):
+def test_a_step_that_a_gpu_recorded_learns_the_same(dataset):
     losses = []
-    for way in (PLAIN, Execution(graphed=True)):
-        run = TrainingRun(build, RECIPE, material, GPU, way)
+    for way in (DEFAULT_MODE, ComputeMode(graphed=True)):
+        run = TrainingRun(build, RECIPE, dataset, GPU, way)
         losses.append([run.run_epoch().train_loss for _ in range(8)])
     assert losses[1] == pytest.approx(losses[0], abs=0.05)
     assert losses[1][-1] < losses[1][0]
 
 
 @pytest.mark.gpu
-def test_a_recorded_run_is_taken_up_on_a_gpu(material, tmp_path):
-    way = Execution(channels_last=True, bf16=True, graphed=True)
-    run = TrainingRun(build_cp_mobile, RECIPE, material, GPU, way)
+def test_a_recorded_run_is_taken_up_on_a_gpu(dataset, tmp_path):
+    way = ComputeMode(channels_last=True, bf16=True, graphed=True)
+    run = TrainingRun(build_cp_mobile, RECIPE, dataset, GPU, way)
     run.run_epoch()
     run.save(tmp_path / "c.safetensors")
-    again = TrainingRun(build_cp_mobile, RECIPE, material, GPU, way)
+    again = TrainingRun(build_cp_mobile, RECIPE, dataset, GPU, way)
     again.load(tmp_path / "c.safetensors")
     assert again.run_epoch().train_loss == pytest.approx(run.run_epoch().train_loss, abs=0.05)
 
 
 @pytest.mark.gpu
-def test_no_step_waits_for_the_gpu(material):
-    run = TrainingRun(build, RECIPE, material, GPU, Execution(graphed=True))
-    rows = material.scenes.train[:12]
+def test_no_step_waits_for_the_gpu(dataset):
+    run = TrainingRun(build, RECIPE, dataset, GPU, ComputeMode(graphed=True))
+    rows = dataset.scenes.train[:12]
     for _ in range(5):
         run.step(rows)
     torch.cuda.set_sync_debug_mode("error")
@@ -131,9 +136,9 @@ def test_no_step_waits_for_the_gpu(material):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_a_run_is_gone_when_nobody_holds_it(material):
-    run = TrainingRun(build, RECIPE, material, CPU, PLAIN)
-    run.step(material.scenes.train[:12])
+def test_a_run_is_gone_when_nobody_holds_it(dataset):
+    run = TrainingRun(build, RECIPE, dataset, CPU, DEFAULT_MODE)
+    run.step(dataset.scenes.train[:12])
     known = weakref.ref(run.network)
     gc.disable()
     try:
@@ -144,17 +149,17 @@ def test_a_run_is_gone_when_nobody_holds_it(material):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_clips_are_the_same_wherever_they_lie(material, share):
-    scenes, store = material.scenes, material.store
+def test_clips_are_the_same_wherever_they_lie(dataset, share):
+    scenes, store = dataset.scenes, dataset.store
     rows = np.concatenate([scenes.train, scenes.evaluate])
-    clips = Residence(store, rows, CPU, int(share * len(rows)) * store.rate_hz * 2)
+    clips = WaveformCache(store, rows, CPU, int(share * len(rows)) * store.rate_hz * 2)
     assert len(clips.kept) == int(share * len(rows))
     asked = np.random.default_rng(0).permutation(rows)[:20]
     assert np.array_equal(clips.waveforms(asked).numpy(), store.read_int16(asked))
 
 
-def test_what_is_timed_is_a_step_of_the_run_s_own_batch(material):
-    timed = TimedRun(TrainingRun(build, RECIPE, material, CPU, PLAIN))
+def test_what_is_timed_is_a_step_of_the_run_s_own_batch(dataset):
+    timed = ThroughputRun(TrainingRun(build, RECIPE, dataset, CPU, DEFAULT_MODE))
     told = timed.time(0.0, least=3)
     assert told.num_clips == 12 <= MAX_CLIPS
     assert len(told.spans) == 3
@@ -163,7 +168,7 @@ def test_what_is_timed_is_a_step_of_the_run_s_own_batch(material):
 
 
 def test_runs_that_did_not_run_at_one_time_did_nothing_together():
-    assert clips_per_s_together([Timing(1, [(0.0, 1.0)]), Timing(1, [(2.0, 3.0)])]) == 0.0
+    assert combined_clips_per_s([StepTimings(1, [(0.0, 1.0)]), StepTimings(1, [(2.0, 3.0)])]) == 0.0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only the C library of Linux can be told")
@@ -202,14 +207,14 @@ class Fp32Only(torch.nn.Module):
         return y.mean((2, 3))
 
 
-def test_a_way_that_a_network_cannot_be_computed_is_left_out(material):
-    timed = time_ways(Fp32Only, RECIPE, material, CPU)
-    assert PLAIN in timed
+def test_a_way_that_a_network_cannot_be_computed_is_left_out(dataset):
+    timed = time_modes(Fp32Only, RECIPE, dataset, CPU)
+    assert DEFAULT_MODE in timed
     assert not any(way.bf16 for way in timed)
     assert fastest(timed)[0] in timed
     assert all(speed > 0 for speed in timed.values())
 
 
-def test_a_network_that_cannot_be_computed_at_all_says_so(material):
+def test_a_network_that_cannot_be_computed_at_all_says_so(dataset):
     with pytest.raises(RuntimeError):
-        time_ways(lambda: torch.nn.Sequential(torch.nn.Conv2d(2, 3, 5), torch.nn.Flatten()), RECIPE, material, CPU)
+        time_modes(lambda: torch.nn.Sequential(torch.nn.Conv2d(2, 3, 5), torch.nn.Flatten()), RECIPE, dataset, CPU)

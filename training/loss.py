@@ -15,18 +15,18 @@ from torch.nn import functional as F
 
 from data.augmentation import mixture_mask
 from training.adversarial import DeviceClassifier, reversal_strength, reverse
-from training.batches import Batch
 from training.critic import Critic, critic_loss
+from training.cross_entropy import cross_entropy_per_clip
 from training.cross_gradient import DeviceNet, perturbed
 from training.distillation import distillation_loss
-from training.dry_run import at_rest, silent_clip, statistics_kept
-from training.hidden_masks import HiddenMasks
-from training.losses import scene_losses
+from training.hidden_state_masking import HiddenStateMasking
+from training.module_modes import eval_mode, frozen_statistics, zero_input
+from training.pipeline import Batch
 from training.recipe import Recipe
 from training.rsc import rsc_mask
 
 
-class Objective:
+class TrainingLoss:
     """What a network is trained to make small.
 
     Attributes:
@@ -47,20 +47,20 @@ class Objective:
             shape: Of one clip, (C, F, T).
         """
         self.network, self.recipe, self.source = network, recipe, source
-        self.companions = nn.ModuleDict()
+        self.auxiliary_networks = nn.ModuleDict()
         self.works_on_features = bool(recipe.drop_f and recipe.drop_b) or recipe.adversarial_weight > 0
         self.works_on_features |= recipe.critic_weight > 0
         if recipe.adversarial_weight or recipe.critic_weight:
             size = _num_features(network, shape)
             if recipe.adversarial_weight:
-                self.companions["device_classifier"] = DeviceClassifier(size, num_devices)
+                self.auxiliary_networks["device_classifier"] = DeviceClassifier(size, num_devices)
             if recipe.critic_weight:
-                self.companions["critic"] = Critic(size)
+                self.auxiliary_networks["critic"] = Critic(size)
         if recipe.cross_gradient_share:
-            self.companions["device_net"] = DeviceNet(shape[0], num_devices)
-        self.masks = HiddenMasks(network, shape, mixture_mask) if recipe.mixture_mask_share else None
+            self.auxiliary_networks["device_net"] = DeviceNet(shape[0], num_devices)
+        self.masks = HiddenStateMasking(network, shape, mixture_mask) if recipe.mixture_mask_share else None
         self.progress = 0.0  # of the whole run, 0 to 1
-        self.is_recordable = not (self.companions or self.masks or self.works_on_features)
+        self.can_capture = not (self.auxiliary_networks or self.masks or self.works_on_features)
 
     def __call__(self, batch: Batch, *, bf16: bool) -> Tensor:
         """Return the loss of a batch, of no axes.
@@ -72,13 +72,13 @@ class Objective:
         share = self.recipe.cross_gradient_share
         if not share:
             return self._scene(batch, bf16)[0]
-        device_net = self.companions["device_net"]
+        device_net = self.auxiliary_networks["device_net"]
         x = batch.x.detach().requires_grad_()
         scene, of_scenes = self._scene(batch._replace(x=x), bf16)
         of_devices = F.cross_entropy(device_net(x), batch.devices, reduction="none")
         step = self.recipe.cross_gradient_step
         # Perturbed clips are what the network never hears when it is asked.
-        with statistics_kept(self.network):
+        with frozen_statistics(self.network):
             scene_there, _ = self._scene(batch._replace(x=perturbed(x, of_devices, step)), bf16)
         device_there = F.cross_entropy(device_net(perturbed(x, of_scenes, step)), batch.devices)
         return (1 - share) * (scene + of_devices.mean()) + share * (scene_there + device_there)
@@ -96,17 +96,17 @@ class Objective:
             else:
                 z = logits = self.network(batch.x)
         logits = logits.float()
-        of_clips = scene_losses(logits, batch.targets, recipe.label_smoothing, recipe.focal_gamma)
+        of_clips = cross_entropy_per_clip(logits, batch.targets, recipe.label_smoothing, recipe.focal_gamma)
         loss = of_clips.mean()
         if batch.teacher is not None:
             loss = loss + recipe.distill_weight * distillation_loss(logits, batch.teacher, recipe.distill_temperature)
         strength = reversal_strength(self.progress)
         if recipe.adversarial_weight:
-            told = self.companions["device_classifier"](reverse(z.float(), strength))
+            told = self.auxiliary_networks["device_classifier"](reverse(z.float(), strength))
             loss = loss + recipe.adversarial_weight * F.cross_entropy(told, batch.devices)
         if recipe.critic_weight:
             of_source = batch.devices[:, self.source]
-            critic = self.companions["critic"]
+            critic = self.auxiliary_networks["critic"]
             apart = critic_loss(critic, z.float(), of_source, recipe.critic_penalty, strength)
             loss = loss + recipe.critic_weight * apart
         return loss, of_clips
@@ -118,13 +118,13 @@ class Objective:
         logits = classify(z)
         if recipe.drop_f and recipe.drop_b:
             # Muted features are what the network never hears when it is asked.
-            with statistics_kept(self.network):
+            with frozen_statistics(self.network):
                 logits = classify(z * rsc_mask(z, batch.targets, logits, classify, recipe.drop_f, recipe.drop_b))
         return logits
 
 
 @torch.no_grad()
 def _num_features(network: nn.Module, shape: tuple[int, int, int]) -> int:
-    with at_rest(network):
-        z: Tensor = network.features(silent_clip(network, shape))  # type: ignore[operator] # every network has it
+    with eval_mode(network):
+        z: Tensor = network.features(zero_input(network, shape))  # type: ignore[operator] # every network has it
     return z.shape[1]

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: bytes) -> None:
     """Write a file at once, through a temporary one beside it that then takes its name: a crash leaves that of before.
 
     Raises:

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from training.dry_run import at_rest, silent_clip
 from training.errors import TrainingError
+from training.module_modes import eval_mode, zero_input
 
 Mask = Callable[[Tensor, float], Tensor]
 
 
-class HiddenMasks:
+class HiddenStateMasking:
     """Masks what the stages of a network give; the network itself and its weights stay as they are.
 
     A stage is a block on the way to the features: a part of the network, or of a sequence or list at its top, that has
@@ -103,8 +103,8 @@ def _reached(network: nn.Module, shape: tuple[int, int, int], candidates: dict[s
 
     handles = [module.register_forward_hook(note(name)) for name, module in candidates.items()]
     try:
-        with torch.no_grad(), at_rest(network):
-            network.features(silent_clip(network, shape))  # type: ignore[operator] # every network has it
+        with torch.no_grad(), eval_mode(network):
+            network.features(zero_input(network, shape))  # type: ignore[operator] # every network has it
     finally:
         for handle in handles:
             handle.remove()

@@ -30,11 +30,11 @@ class Shift(NamedTuple):
     frames: int
 
 
-UNSHIFTED = Shift(0, 0)
+NO_SHIFT = Shift(0, 0)
 
 
 @dataclass(frozen=True, eq=False)
-class Hearing:
+class InferencePreprocessing:
     """What is done to a clip before the network hears it.
 
     Attributes:
@@ -50,21 +50,21 @@ class Hearing:
     shift_frames: float = 0.0
 
     @classmethod
-    def of(cls, recipe: Recipe, correction: SpectrumCorrection | None) -> "Hearing":
-        """Return the hearing of a recipe's network."""
+    def of(cls, recipe: Recipe, correction: SpectrumCorrection | None) -> "InferencePreprocessing":
+        """Return the preprocessing of a recipe's network."""
         return cls(correction, recipe.test_copies, recipe.roll_s, recipe.shift_frames)
 
     def shifts(self, front_end: FrontEndConfig) -> list[Shift]:
         """Return the shift of each copy; where there are no copies the clip as it is."""
         if not self.copies:
-            return [UNSHIFTED]
+            return [NO_SHIFT]
         generator = torch.Generator().manual_seed(COPIES_SEED)
         away = (2 * torch.rand(self.copies, generator=generator) - 1) * self.roll_s * front_end.rate_hz
         frames = torch.randn(self.copies, generator=generator) * self.shift_frames
         return [Shift(*each) for each in zip(away.round().int().tolist(), frames.round().int().tolist(), strict=True)]
 
     def spectrograms(
-        self, front_end: FrontEnd, waveforms: Tensor, gains: Tensor | None, shift: Shift = UNSHIFTED
+        self, front_end: FrontEnd, waveforms: Tensor, gains: Tensor | None, shift: Shift = NO_SHIFT
     ) -> Tensor:
         """Turn (B, S) into (B, C, F, T).
 
@@ -88,4 +88,4 @@ class Hearing:
         return answers[0] if len(answers) == 1 else torch.stack(answers).logsumexp(0) - math.log(len(answers))
 
 
-PLAINLY = Hearing()
+DEFAULT_PREPROCESSING = InferencePreprocessing()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from training.losses import scene_loss, scene_losses
+from training.cross_entropy import cross_entropy_per_clip, scene_loss
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, 1.0], [-4.0, 1.0, 1.0]])
 ONE_HOT = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
@@ -29,7 +29,7 @@ def written_out(logits, targets, smoothing, gamma):
 @pytest.mark.parametrize(("smoothing", "gamma"), [(0.0, 0.0), (0.1, 0.0), (0.0, 2.0), (0.2, 0.5)])
 def test_each_clip_s_loss_is_the_sum_over_its_classes(targets, smoothing, gamma):
     expected = written_out(LOGITS, targets, smoothing, gamma)
-    assert scene_losses(LOGITS, targets, smoothing, gamma).tolist() == pytest.approx(expected, rel=1e-5)
+    assert cross_entropy_per_clip(LOGITS, targets, smoothing, gamma).tolist() == pytest.approx(expected, rel=1e-5)
     assert float(scene_loss(LOGITS, targets, smoothing, gamma)) == pytest.approx(sum(expected) / 3, rel=1e-5)
 
 
@@ -51,5 +51,5 @@ def test_a_class_that_the_network_is_sure_of_has_a_finite_focal_gradient():
 
 
 def test_a_loss_of_bf16_scores_is_computed_in_fp32():
-    assert scene_losses(LOGITS.bfloat16(), MIXED).dtype == torch.float32
-    assert scene_losses(LOGITS.bfloat16(), MIXED, 0.1, 1.0).dtype == torch.float32
+    assert cross_entropy_per_clip(LOGITS.bfloat16(), MIXED).dtype == torch.float32
+    assert cross_entropy_per_clip(LOGITS.bfloat16(), MIXED, 0.1, 1.0).dtype == torch.float32

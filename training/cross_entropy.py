@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def scene_losses(logits: Tensor, targets: Tensor, smoothing: float = 0.0, focal_gamma: float = 0.0) -> Tensor:
+def cross_entropy_per_clip(logits: Tensor, targets: Tensor, smoothing: float = 0.0, focal_gamma: float = 0.0) -> Tensor:
     """Return the loss of each clip, (B,), in fp32: the sum over classes k of targets[k] (1 - p[k])^gamma (-log p[k]).
 
     It is linear in the targets, so a mixture of two clips' targets has the mixture of their losses.
@@ -32,5 +32,5 @@ def scene_losses(logits: Tensor, targets: Tensor, smoothing: float = 0.0, focal_
 
 
 def scene_loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0, focal_gamma: float = 0.0) -> Tensor:
-    """Return the mean over the clips of `scene_losses`."""
-    return scene_losses(logits, targets, smoothing, focal_gamma).mean()
+    """Return the mean over the clips of `cross_entropy_per_clip`."""
+    return cross_entropy_per_clip(logits, targets, smoothing, focal_gamma).mean()

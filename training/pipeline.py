@@ -26,12 +26,12 @@ from data.augmentation import (
 from data.device import send
 from data.front_end import draw_top
 from data.layout import DataError
+from training.dataset import REFERENCE_DEVICE, SceneDataset
 from training.distillation import teacher_probabilities
-from training.hearing import Hearing
-from training.material import RECORDING_DEVICE, Material
+from training.inference_preprocessing import InferencePreprocessing
 from training.recipe import Recipe
 
-Rows = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 
 
 class Batch(NamedTuple):
@@ -51,81 +51,81 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Simulated:
+class SimulatedClips:
     """Clips of device a, each heard through one impulse response for the whole run: as if recorded by other devices.
 
     Source: Cai et al., technical report for DCASE 2023 task 1, section 2.3.
 
     Attributes:
-        rows: Of the clips of device a, (M,).
+        indices: Of the clips of device a, (M,).
         responses: Number of each one's impulse response, (M,).
         devices: Number of each one's device, behind those of the data set, (M,).
     """
 
-    rows: Rows
-    responses: Rows
-    devices: Rows
+    indices: Indices
+    responses: Indices
+    devices: Indices
 
 
-def simulate(material: Material, recipe: Recipe) -> Simulated:
+def simulate(dataset: SceneDataset, recipe: Recipe) -> SimulatedClips:
     """Draw the impulse responses and, for each, clips of device a, by the recipe's seed; none twice for one device."""
-    scenes = material.scenes
+    scenes = dataset.scenes
     count, each = recipe.simulated_devices, recipe.simulated_clips
-    recorded = scenes.train[material.is_recorded(scenes.train)]
+    recorded = scenes.train[dataset.is_from_reference_device(scenes.train)]
     rng = np.random.default_rng(recipe.seed)
-    responses = rng.permutation(material.num_responses)[:count]
-    rows = [rng.choice(recorded, min(each, len(recorded)), replace=False) for _ in range(count)]
-    sizes = [len(some) for some in rows]
-    return Simulated(
-        np.concatenate([np.empty(0, np.int64), *rows]),
+    responses = rng.permutation(dataset.num_responses)[:count]
+    indices = [rng.choice(recorded, min(each, len(recorded)), replace=False) for _ in range(count)]
+    sizes = [len(some) for some in indices]
+    return SimulatedClips(
+        np.concatenate([np.empty(0, np.int64), *indices]),
         np.repeat(responses, sizes),
         np.repeat(np.arange(count) + len(scenes.devices), sizes),
     )
 
 
-class Batches:
+class TrainingPipeline:
     """Makes batches of a material as a recipe says; the random numbers are torch's global ones.
 
     Attributes:
-        rows: What there is to train on: rows of the data set, and from N on the simulated clips.
+        indices: What there is to train on: rows of the data set, and from N on the simulated clips.
         num_devices: Those of the data set and the simulated ones.
     """
 
-    def __init__(self, material: Material, recipe: Recipe, device: torch.device) -> None:
-        """Look through the material.
+    def __init__(self, dataset: SceneDataset, recipe: Recipe, device: torch.device) -> None:
+        """Check that the data set can serve the recipe.
 
         Raises:
             DataError: The material cannot serve the recipe.
         """
-        require_material(material, recipe)
-        self.material, self.recipe, self.device = material, recipe, device
-        self.simulated = simulate(material, recipe)
-        num_clips = len(material.scenes.clips)
-        self.rows = np.concatenate([material.scenes.train, num_clips + np.arange(len(self.simulated.rows))])
-        self.num_devices = len(material.scenes.devices) + recipe.simulated_devices
-        self.correction = material.correction if recipe.spectrum_correction else None
+        require_compatible(dataset, recipe)
+        self.dataset, self.recipe, self.device = dataset, recipe, device
+        self.simulated = simulate(dataset, recipe)
+        num_clips = len(dataset.scenes.clips)
+        self.indices = np.concatenate([dataset.scenes.train, num_clips + np.arange(len(self.simulated.indices))])
+        self.num_devices = len(dataset.scenes.devices) + recipe.simulated_devices
+        self.correction = dataset.correction if recipe.spectrum_correction else None
         self._teacher = None
-        if recipe.distill_weight > 0 and material.teacher is not None:
-            self._teacher = teacher_probabilities(material.teacher, recipe.distill_temperature)
+        if recipe.distill_weight > 0 and dataset.teacher is not None:
+            self._teacher = teacher_probabilities(dataset.teacher, recipe.distill_temperature)
             self._place = np.full(num_clips, -1)
-            self._place[material.scenes.train] = np.arange(len(material.scenes.train))
+            self._place[dataset.scenes.train] = np.arange(len(dataset.scenes.train))
 
-    def batch(self, rows: Rows, others: Rows | None = None) -> Batch:
-        """Return the clips at `rows` as they are heard this time.
+    def batch(self, indices: Indices, mixup_indices: Indices | None = None) -> Batch:
+        """Return the clips at `indices` as they are heard this time.
 
         Args:
-            rows: Of `self.rows`.
-            others: As many, to be mixed with them; None: where the recipe mixes, within the batch.
+            indices: Of `self.indices`.
+            mixup_indices: As many, to be mixed with them; None: where the recipe mixes, within the batch.
         """
-        own = self._heard(rows)
+        own = self._heard(indices)
         if self.recipe.mixup_alpha == 0:
             return own
         share = draw_share(self.recipe.mixup_alpha)
-        if others is None:
-            order = send(torch.randperm(len(rows)), self.device)
+        if mixup_indices is None:
+            order = send(torch.randperm(len(indices)), self.device)
             other = Batch(*(None if part is None else part[order] for part in own))  # type: ignore[arg-type]
         else:
-            other = self._heard(others)
+            other = self._heard(mixup_indices)
         teacher = None if own.teacher is None or other.teacher is None else mixed(share, own.teacher, other.teacher)
         return Batch(
             mixed(share, own.x, other.x),
@@ -134,23 +134,27 @@ class Batches:
             teacher,
         )
 
-    def _heard(self, rows: Rows) -> Batch:
-        scenes, recipe = self.material.scenes, self.recipe
-        number = rows - len(scenes.clips)
+    def _heard(self, indices: Indices) -> Batch:
+        scenes, recipe = self.dataset.scenes, self.recipe
+        number = indices - len(scenes.clips)
         is_simulated = number >= 0
         simulated = np.maximum(number, 0)
-        clips, responses, devices = rows, np.full(len(rows), -1), scenes.device_index[np.where(is_simulated, 0, rows)]
+        clips, responses, devices = (
+            indices,
+            np.full(len(indices), -1),
+            scenes.device_index[np.where(is_simulated, 0, indices)],
+        )
         if is_simulated.any():
-            clips = np.where(is_simulated, self.simulated.rows[simulated], rows)
+            clips = np.where(is_simulated, self.simulated.indices[simulated], indices)
             responses = np.where(is_simulated, self.simulated.responses[simulated], -1)
             devices = np.where(is_simulated, self.simulated.devices[simulated], devices)
-        x = self.material.waveforms(clips, self.device)
-        if recipe.simulated_devices and self.material.responses is not None:
-            x = self.material.responses.through(x, torch.from_numpy(responses))
+        x = self.dataset.waveforms(clips, self.device)
+        if recipe.simulated_devices and self.dataset.responses is not None:
+            x = self.dataset.responses.through(x, torch.from_numpy(responses))
         x = self._waveforms_changed(x, clips, is_simulated)
-        gains = None if self.correction is None else self.material.gains(self.correction, clips, self.device)
-        top_hz = draw_top(recipe.mel_top_drop, self.material.front_end.rate_hz) if recipe.mel_top_drop else None
-        x = self.material.hear.to(self.device)(x, self._log_mel_changed, gains, top_hz)
+        gains = None if self.correction is None else self.dataset.gains(self.correction, clips, self.device)
+        top_hz = draw_top(recipe.mel_top_drop, self.dataset.front_end.rate_hz) if recipe.mel_top_drop else None
+        x = self.dataset.front_end_module.to(self.device)(x, self._log_mel_changed, gains, top_hz)
         teacher = None
         if self._teacher is not None:
             teacher = send(self._teacher[torch.from_numpy(self._place[clips])], self.device)
@@ -161,16 +165,16 @@ class Batches:
             teacher,
         )
 
-    def _waveforms_changed(self, x: Tensor, clips: Rows, is_simulated: npt.NDArray[np.bool_]) -> Tensor:
+    def _waveforms_changed(self, x: Tensor, clips: Indices, is_simulated: npt.NDArray[np.bool_]) -> Tensor:
         """Change waveforms (B, S) of `clips`."""
-        recipe, material = self.recipe, self.material
+        recipe, dataset = self.recipe, self.dataset
         if recipe.roll_s > 0:
-            x = roll(x, recipe.roll_s, material.front_end.rate_hz)
+            x = roll(x, recipe.roll_s, dataset.front_end.rate_hz)
         if recipe.pitch_semitones > 0:
             x = pitch_shift(x, recipe.pitch_semitones)
-        if recipe.impulse_response_p > 0 and material.responses is not None:
-            recorded = material.is_recorded(clips) & ~is_simulated
-            x = material.responses.apply(x, torch.from_numpy(recorded), recipe.impulse_response_p)
+        if recipe.impulse_response_p > 0 and dataset.responses is not None:
+            recorded = dataset.is_from_reference_device(clips) & ~is_simulated
+            x = dataset.responses.apply(x, torch.from_numpy(recorded), recipe.impulse_response_p)
         return x
 
     def _log_mel_changed(self, x: Tensor) -> Tensor:
@@ -190,22 +194,22 @@ class Batches:
             x = mixture_mask(x, recipe.mixture_mask_share)
         return x
 
-    def _one_hot(self, numbers: Rows, count: int) -> Tensor:
+    def _one_hot(self, numbers: Indices, count: int) -> Tensor:
         shares = torch.zeros(len(numbers), count)
         shares[torch.arange(len(numbers)), torch.from_numpy(numbers)] = 1.0
         return send(shares, self.device)
 
 
-def require_material(material: Material, recipe: Recipe) -> None:
+def require_compatible(dataset: SceneDataset, recipe: Recipe) -> None:
     """Pass a material that can serve the recipe.
 
     Raises:
         DataError: Says everything that it cannot.
     """
     problems: list[str] = []
-    _look_for_responses(material, recipe, problems)
-    _look_for_devices(material, recipe, problems)
-    _, bins, frames = material.input_shape
+    _look_for_responses(dataset, recipe, problems)
+    _look_for_devices(dataset, recipe, problems)
+    _, bins, frames = dataset.input_shape
     for name, most, unit in (("mask_bins", bins, "mel bins"), ("mask_frames", frames, "frames")):
         if getattr(recipe, name) > most:
             problems.append(f"{name} is {getattr(recipe, name)}, but there are {most} {unit}")
@@ -215,12 +219,12 @@ def require_material(material: Material, recipe: Recipe) -> None:
             f"warp_frames is {recipe.warp_frames}, but of {frames} frames none can move further than {farthest} to "
             "either side"
         )
-    if recipe.test_copies and len(set(Hearing.of(recipe, None).shifts(material.front_end))) == 1:
+    if recipe.test_copies and len(set(InferencePreprocessing.of(recipe, None).shifts(dataset.front_end))) == 1:
         problems.append(
             f"test_copies is {recipe.test_copies}, but roll_s {recipe.roll_s} and shift_frames {recipe.shift_frames} "
             "shift no copy otherwise than the others; raise one of the two"
         )
-    if recipe.distill_weight > 0 and material.teacher is None:
+    if recipe.distill_weight > 0 and dataset.teacher is None:
         problems.append(
             f"distill_weight is {recipe.distill_weight}, but there is no teacher; name a trained export, or set "
             "distill_weight to 0"
@@ -228,34 +232,34 @@ def require_material(material: Material, recipe: Recipe) -> None:
     if problems:
         raise DataError("; ".join(problems))
     if recipe.spectrum_correction:
-        _ = material.correction  # fitted once, and refused here where it cannot be
+        _ = dataset.correction  # fitted once, and refused here where it cannot be
 
 
-def _look_for_responses(material: Material, recipe: Recipe, problems: list[str]) -> None:
-    root = material.scenes.root
+def _look_for_responses(dataset: SceneDataset, recipe: Recipe, problems: list[str]) -> None:
+    root = dataset.scenes.root
     for name in ("impulse_response_p", "simulated_devices"):
         value = getattr(recipe, name)
         if not value:
             continue
-        if material.responses is None:
+        if dataset.responses is None:
             problems.append(
                 f"{name} is {value}, but there is no folder of impulse responses; name one, or set {name} to 0"
             )
-        elif not material.is_recorded(material.scenes.train).any():
+        elif not dataset.is_from_reference_device(dataset.scenes.train).any():
             problems.append(
-                f"impulse responses colour the clips of device {RECORDING_DEVICE}, and {root} has none to train on "
-                f"(its devices: {', '.join(material.scenes.devices)}); set {name} to 0"
+                f"impulse responses colour the clips of device {REFERENCE_DEVICE}, and {root} has none to train on "
+                f"(its devices: {', '.join(dataset.scenes.devices)}); set {name} to 0"
             )
-    if material.responses is not None and recipe.simulated_devices > material.num_responses:
+    if dataset.responses is not None and recipe.simulated_devices > dataset.num_responses:
         problems.append(
-            f"simulated_devices is {recipe.simulated_devices}, but there are {material.num_responses} impulse responses"
+            f"simulated_devices is {recipe.simulated_devices}, but there are {dataset.num_responses} impulse responses"
         )
 
 
-def _look_for_devices(material: Material, recipe: Recipe, problems: list[str]) -> None:
-    scenes = material.scenes
+def _look_for_devices(dataset: SceneDataset, recipe: Recipe, problems: list[str]) -> None:
+    scenes = dataset.scenes
     names = [scenes.devices[number] for number in np.unique(scenes.device_index[scenes.train])]
-    if recipe.simulated_devices and RECORDING_DEVICE in names:
+    if recipe.simulated_devices and REFERENCE_DEVICE in names:
         names.append("simulated")
     for name in ("adversarial_weight", "critic_weight", "cross_gradient_share"):
         if not getattr(recipe, name):
@@ -265,8 +269,8 @@ def _look_for_devices(material: Material, recipe: Recipe, problems: list[str]) -
                 f"{name} is {getattr(recipe, name)}, but all training clips are of device {names[0]}; devices cannot "
                 f"be told apart: set {name} to 0"
             )
-        elif name == "critic_weight" and RECORDING_DEVICE not in names:
+        elif name == "critic_weight" and REFERENCE_DEVICE not in names:
             problems.append(
-                f"{name} is {recipe.critic_weight}, but the critic tells device {RECORDING_DEVICE} from the rest, and "
+                f"{name} is {recipe.critic_weight}, but the critic tells device {REFERENCE_DEVICE} from the rest, and "
                 f"the training clips are of {', '.join(names)}; set {name} to 0"
             )

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from training.dry_run import at_rest
-from training.kept import require_same
+from training.module_modes import eval_mode
+from training.state_dict import require_same_state
 
 VALUE = "value."
 NUM_UPDATES = "num_updates"
 
 
-class Average:
+class WeightAverage:
     """An average of all that a network's state holds: weights, and running statistics with them.
 
     Whole numbers, such as a batch norm's number of batches, are those of the last update. What follows from the
@@ -50,7 +50,7 @@ class Average:
     def update(self, network: nn.Module) -> None:
         """Take the network as it stands into the average, without waiting for its device."""
         state = network.state_dict()
-        require_same("the average", self._values, state)
+        require_same_state("the average", self._values, state)
         averaged = [name for name, value in self._values.items() if value.is_floating_point()]
         torch._foreach_lerp_([self._values[name] for name in averaged], [state[name] for name in averaged], self._gain)
         for name, value in self._values.items():
@@ -75,7 +75,7 @@ class Average:
         if not self.num_updates:
             raise ValueError("nothing was averaged yet: update the average with the network first")
         state = network.state_dict()
-        require_same("the average", self._values, state)
+        require_same_state("the average", self._values, state)
         before = {name: value.clone() for name, value in state.items()}
         try:
             _put(state, self._values)
@@ -94,7 +94,7 @@ class Average:
         Raises:
             ValueError: They are of another network.
         """
-        require_same("the average", self.tensors(), tensors)
+        require_same_state("the average", self.tensors(), tensors)
         _put(self._values, {name: tensors[VALUE + name] for name in self._values})
         self.num_updates = int(tensors[NUM_UPDATES])
 
@@ -106,7 +106,7 @@ def _put(into: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
 
 
 @torch.no_grad()
-def reestimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+def reestimate_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
     """Return each batch norm the mean and the variance of what it hears now, over all batches.
 
     A mean of weights was never trained, so nothing was running while it heard anything. Each batch counts by its
@@ -123,7 +123,7 @@ def reestimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None
     norms = [each for each in network.modules() if isinstance(each, _BatchNorm) and each.track_running_stats]
     momenta = [norm.momentum for norm in norms]
     num_clips = 0
-    with at_rest(network):
+    with eval_mode(network):
         for norm in norms:
             norm.train()
         try:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from models import ARCHITECTURES
-from training.hidden_masks import HiddenMasks
+from training.hidden_state_masking import HiddenStateMasking
 
 # Blocks of each architecture as its report counts them, and the stem where it is a sequence of its own.
 NUM_STAGES = {
@@ -79,7 +79,7 @@ def test_every_architecture_s_blocks_are_masked_in_training_and_never_in_eval(na
         calls.append((tuple(x.shape), share))
         return silence(x, share)
 
-    masks = HiddenMasks(network, shape, mask)
+    masks = HiddenStateMasking(network, shape, mask)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     assert list(network.state_dict()) == list(before)
     x = torch.randn(2, *shape)
@@ -97,18 +97,18 @@ def test_every_architecture_s_blocks_are_masked_in_training_and_never_in_eval(na
 
 
 def test_stages_are_named_in_the_order_in_which_they_are_reached():
-    assert HiddenMasks(Listed(), (1, 8, 6), silence).stages == ("stem", "blocks.2", "blocks.1")
+    assert HiddenStateMasking(Listed(), (1, 8, 6), silence).stages == ("stem", "blocks.2", "blocks.1")
 
 
 def test_of_a_network_without_blocks_the_layers_with_weights_are_masked():
-    assert HiddenMasks(Plain(), (1, 8, 6), silence).stages == ("first", "second")
+    assert HiddenStateMasking(Plain(), (1, 8, 6), silence).stages == ("first", "second")
 
 
 def test_what_follows_a_stage_hears_the_masked_state():
     torch.manual_seed(0)
     network = Plain()
     x = torch.randn(2, 1, 8, 6)
-    masks = HiddenMasks(network, (1, 8, 6), silence)
+    masks = HiddenStateMasking(network, (1, 8, 6), silence)
     with masks.active(0.5, p=1.0):
         found = network.features(x)
     first = network.first(x)
@@ -122,7 +122,7 @@ def test_what_follows_a_stage_hears_the_masked_state():
 def test_each_stage_is_masked_by_itself_as_often_as_its_probability_says_and_a_seed_repeats_it():
     network, x = Plain(), torch.randn(2, 1, 8, 6)
     masked: list[int] = []
-    masks = HiddenMasks(network, (1, 8, 6), lambda state, _: masked.append(state.shape[1]) or state)
+    masks = HiddenStateMasking(network, (1, 8, 6), lambda state, _: masked.append(state.shape[1]) or state)
 
     def passes():
         torch.manual_seed(3)
@@ -146,14 +146,14 @@ def test_the_search_for_stages_leaves_every_part_in_its_mode():
     network = Listed().train()
     network.blocks[0].eval()
     modes = [module.training for module in network.modules()]
-    HiddenMasks(network, (1, 8, 6), silence)
+    HiddenStateMasking(network, (1, 8, 6), silence)
     assert [module.training for module in network.modules()] == modes
     assert not any(module._forward_hooks for module in network.modules())
 
 
 def test_hooks_are_gone_after_an_error():
     network = Plain()
-    masks = HiddenMasks(network, (1, 8, 6), silence)
+    masks = HiddenStateMasking(network, (1, 8, 6), silence)
     with pytest.raises(RuntimeError), masks.active(0.5, 1.0):
         network.features(torch.randn(2, 5, 8, 6))
     assert not any(module._forward_hooks for module in network.modules())
@@ -169,7 +169,7 @@ def test_a_network_without_hidden_states_is_refused():
             return self.layer(x.flatten(1))
 
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
-        HiddenMasks(Flat(), (1, 8, 6), silence)
+        HiddenStateMasking(Flat(), (1, 8, 6), silence)
     assert str(caught.value) == (
         "Flat has no part that gives a hidden state (B, C, F, T) with F x T over 1 on the way to its features, so there"
         " is nothing to mask (its parts: layer); set mixture_mask_share to 0"

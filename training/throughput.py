@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.execution import PLAIN, WARM_UP_STEPS, Execution, candidates
+from training.compute_mode import DEFAULT_MODE, WARM_UP_STEPS, ComputeMode, candidates
+from training.dataset import SceneDataset, split_batches
 from training.loop import TrainingRun
-from training.material import Material, batched
 from training.recipe import Recipe
 
 MAX_CLIPS = 64  # of a timed step on a processor, where a whole batch may take seconds
@@ -19,7 +19,7 @@ BF16_MARGIN = 1.1  # what fewer digits must gain
 
 
 @dataclass(frozen=True)
-class Timing:
+class StepTimings:
     """Steps of one run that followed each other.
 
     Attributes:
@@ -36,7 +36,7 @@ class Timing:
         return self.num_clips / min(ended - started for started, ended in self.spans)
 
 
-class TimedRun:
+class ThroughputRun:
     """A training run whose steps are timed; its network is of no further use."""
 
     def __init__(self, run: TrainingRun) -> None:
@@ -44,45 +44,45 @@ class TimedRun:
         self.run = run
         self.run.network.train()
         # Of all devices: a list may be sorted, and only some devices' clips are convolved.
-        mixed = np.random.default_rng(0).permutation(run.batches.rows)
-        rows = batched(mixed, run.recipe.batch_size)[0]
-        self.rows = rows[:MAX_CLIPS] if run.device.type == "cpu" else rows
-        for _ in range(WARM_UP_STEPS + 1 if run.execution.graphed else 1):
-            step_seconds(self.run, self.rows)
+        mixed = np.random.default_rng(0).permutation(run.pipeline.indices)
+        indices = split_batches(mixed, run.recipe.batch_size)[0]
+        self.indices = indices[:MAX_CLIPS] if run.device.type == "cpu" else indices
+        for _ in range(WARM_UP_STEPS + 1 if run.compute_mode.graphed else 1):
+            step_seconds(self.run, self.indices)
 
-    def time(self, budget_s: float, *, least: int = 1) -> Timing:
+    def time(self, budget_s: float, *, least: int = 1) -> StepTimings:
         """Repeat a step for `budget_s`, and `least` times."""
         spans: list[tuple[float, float]] = []
         deadline = time.monotonic() + budget_s
         while len(spans) < least or spans[-1][1] < deadline:
             started = time.monotonic()
-            spans.append((started, started + step_seconds(self.run, self.rows)))
-        return Timing(len(self.rows), spans)
+            spans.append((started, started + step_seconds(self.run, self.indices)))
+        return StepTimings(len(self.indices), spans)
 
 
-def step_seconds(run: TrainingRun, rows: np.ndarray) -> float:
-    """Train on the clips at `rows` once, to the end; give the seconds."""
+def step_seconds(run: TrainingRun, indices: np.ndarray) -> float:
+    """Train on the clips at `indices` once, to the end; give the seconds."""
     started = time.monotonic()
-    run.step(rows, rows if run.recipe.mixup_between else None)
+    run.step(indices, indices if run.recipe.mixup_between else None)
     if run.device.type == "cuda":
         torch.cuda.synchronize(run.device)
     return time.monotonic() - started
 
 
-def time_way(
-    build: Callable[[], nn.Module], recipe: Recipe, material: Material, device: torch.device, way: Execution
+def time_mode(
+    build: Callable[[], nn.Module], recipe: Recipe, dataset: SceneDataset, device: torch.device, way: ComputeMode
 ) -> float:
     """Time one way to compute a step on `device`, in clips a second; the other arguments are those of `TrainingRun`.
 
     Raises:
         RuntimeError: A step cannot be computed so, such as one with an operator that knows no bf16.
     """
-    return TimedRun(TrainingRun(build, recipe, material, device, way)).time(TIMED_S, least=2).clips_per_s
+    return ThroughputRun(TrainingRun(build, recipe, dataset, device, way)).time(TIMED_S, least=2).clips_per_s
 
 
-def time_ways(
-    build: Callable[[], nn.Module], recipe: Recipe, material: Material, device: torch.device
-) -> dict[Execution, float]:
+def time_modes(
+    build: Callable[[], nn.Module], recipe: Recipe, dataset: SceneDataset, device: torch.device
+) -> dict[ComputeMode, float]:
     """Time every way to compute a step that may be the fastest on `device`: clips a second by way, the plain one too.
 
     A way that the network cannot be computed is left out. The arguments are those of `TrainingRun`.
@@ -90,29 +90,29 @@ def time_ways(
     Raises:
         RuntimeError: The plain way cannot be computed either.
     """
-    timed: dict[Execution, float] = {}
+    timed: dict[ComputeMode, float] = {}
     for way in candidates(device):
         try:
-            timed[way] = time_way(build, recipe, material, device, way)
+            timed[way] = time_mode(build, recipe, dataset, device, way)
         except RuntimeError:
-            if way == PLAIN:
+            if way == DEFAULT_MODE:
                 raise
     return timed
 
 
-def fastest(clips_per_s: Mapping[Execution, float]) -> tuple[Execution, float]:
+def fastest(clips_per_s: Mapping[ComputeMode, float]) -> tuple[ComputeMode, float]:
     """Return the way with the most clips a second, and how many; bf16 must be faster by `BF16_MARGIN` to be worth it.
 
-    >>> ways = {PLAIN: 100.0, Execution(channels_last=True): 120.0, Execution(bf16=True): 125.0}
+    >>> ways = {PLAIN: 100.0, ComputeMode(channels_last=True): 120.0, Execution(bf16=True): 125.0}
     >>> print(*fastest(ways))
     fp32, channels last 120.0
-    >>> print(*fastest({**ways, Execution(channels_last=True, bf16=True): 140.0}))
+    >>> print(*fastest({**ways, ComputeMode(channels_last=True, bf16=True): 140.0}))
     bf16, channels last 140.0
     """
     return max(clips_per_s.items(), key=lambda item: item[1] / (BF16_MARGIN if item[0].bf16 else 1.0))
 
 
-def clips_per_s_together(timings: Iterable[Timing]) -> float:
+def combined_clips_per_s(timings: Iterable[StepTimings]) -> float:
     """Return what several runs did together, in the time in which all of them ran.
 
     >>> slow, quick = Timing(10, [(0.0, 2.0), (2.0, 4.0)]), Timing(10, [(1.0, 2.0), (2.0, 3.0)])
