@@ -19,7 +19,7 @@ import torch
 from benchmarks.figure import Figure
 from data.device import num_cores
 from data.layout import read_scenes
-from search.artifact.evaluation import material_for
+from search.artifact.evaluation import load_dataset_for
 from search.artifact.files import MIXED, PTQ, QAT
 from search.artifact.reading import Export
 from search.cli.quantize import comparison_lines
@@ -35,7 +35,7 @@ from training.loop import TrainingRun
 CPU = torch.device("cpu")
 WAY = ComputeMode(channels_last=True, bf16=supports_bf16(CPU))
 BATCH_SIZE, EPOCHS, TUNED_EPOCHS = 64, 24, 8
-MAX_LOST = 1.0  # points
+MAX_DROP = 1.0  # points
 # Name in the table -> architecture and values. The first four have the goal.
 NETWORKS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "isotropic": ("isotropic", {}),
@@ -80,7 +80,7 @@ def compared(data: Path, cache: Path, name: str, epochs: int, kept: Path) -> Com
     network = config.build()
     read_checkpoint(path).restore_network(network)
     export = Export(config, scenes.classes, network.eval(), InferencePreprocessing.of(config.recipe, None))
-    dataset = material_for(export, scenes, data / "impulse_responses", cache)
+    dataset = load_dataset_for(export, scenes, data / "impulse_responses", cache)
     with tempfile.TemporaryDirectory(prefix="scenefront-") as folder:
         return compare(export, dataset, Path(folder), epochs=TUNED_EPOCHS)
 
@@ -90,13 +90,14 @@ def figures() -> Iterator[Figure]:
     data = data_folder()
     with tempfile.TemporaryDirectory(prefix="scenefront-") as kept:
         for name, found in run_all(data, JUDGED, EPOCHS, Path(kept)):
-            best = min((found[each] for each in (PTQ, MIXED, QAT)), key=lambda each: each.lost)
+            best = min((found[each] for each in (PTQ, MIXED, QAT)), key=lambda each: each.accuracy_drop)
             measured = {
                 **{f"{each.name}_percent": 100 * each.quality.macro_accuracy for each in found.variants},
-                "lost_half_points": 100 * best.lost_half,
+                "lost_half_points": 100 * best.accuracy_drop_ci,
                 "weight_bytes": float(best.stored.weight_bytes),
             }
-            yield Figure(f"{name}: lost by int8, as {best.name}", 100 * best.lost, "points", MAX_LOST, False, measured)
+            drop = 100 * best.accuracy_drop
+            yield Figure(f"{name}: accuracy drop of int8, as {best.name}", drop, "points", MAX_DROP, False, measured)
 
 
 def data_folder() -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from objectives.cost import Cost, Shipped
+from objectives.cost import Cost, StoredCost
 from objectives.errors import ObjectiveError
 
 # What may be limited: attributes of `Cost`, and fields of `Budget`.
@@ -76,15 +76,15 @@ class Budget:
         """Return the limits that there are, by the attribute of `Cost` that they bound."""
         return {key: getattr(self, key) for key in LIMITS if getattr(self, key) is not None}
 
-    def excess(self, cost: Cost | Shipped) -> dict[str, float]:
+    def excess(self, cost: Cost | StoredCost) -> dict[str, float]:
         """Return value / limit - 1 for every limit: <= 0 fits, exactly when `fits` says so."""
         return {key: (getattr(cost, key) - limit) / limit for key, limit in self.limits().items()}
 
-    def fits(self, cost: Cost | Shipped) -> bool:
+    def fits(self, cost: Cost | StoredCost) -> bool:
         """Return whether the cost is within every limit."""
         return all(getattr(cost, key) <= limit for key, limit in self.limits().items())
 
-    def violations(self, cost: Cost | Shipped) -> list[str]:
+    def violations(self, cost: Cost | StoredCost) -> list[str]:
         """Say every limit that the cost breaks, by how much."""
         return [
             f"{key} {getattr(cost, key):,} > {limit:,} ({getattr(cost, key) / limit:.2f}x)"

@@ -27,8 +27,8 @@ DESCRIPTIONS = {
 }
 FRONT_END = "front_end."  # prefix of the names of a pipeline's front end, in its graph
 
-Say = Callable[[str], None]  # gets a line for each step
+ProgressLog = Callable[[str], None]  # gets a line for each step
 
 
-def silently(_: str) -> None:
+def no_log(_: str) -> None:
     """Report nothing."""

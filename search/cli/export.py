@@ -121,7 +121,7 @@ def _export(
         trial = best_trial(source)
         origin = f"Trial {number} of {folder.name}, trained again on all training clips."
     certificate = export_trial(
-        source, trial, target, **given, origin=origin, say=lambda text: out.print(f"{text}", soft_wrap=True)
+        source, trial, target, **given, origin=origin, log=lambda text: out.print(f"{text}", soft_wrap=True)
     )
     for line in told(certificate):
         out.print(line, soft_wrap=True)
@@ -158,7 +158,7 @@ def evaluate(path: Path, data: Path, split: str, cache: Path | None, as_json: bo
 
     EXPORT is its folder, or one of its files: exports/mine-7/model.int8.onnx.
     """
-    from search.artifact.inference import evaluate_export  # noqa: PLC0415  as above
+    from search.artifact.evaluation import evaluate_export  # noqa: PLC0415  as above
     from search.artifact.opening import open_export  # noqa: PLC0415  takes seconds
 
     quality = evaluate_export(open_export(path), data, split, cache)
@@ -213,9 +213,9 @@ def bench(path: Path, architecture_file: Path | None, as_json: bool) -> None:
 
     EXPORT is its folder, whose weights are run by torch, or one of its files.
     """
-    from search.export.benchmark import bench as measure  # noqa: PLC0415  takes seconds
+    from search.export.benchmark import benchmark_in_subprocess  # noqa: PLC0415  takes seconds
 
-    measured = measure(path, architecture_file)
+    measured = benchmark_in_subprocess(path, architecture_file)
     if as_json:
         click.echo(json.dumps(measured, indent=2))
         return
@@ -226,6 +226,6 @@ def bench(path: Path, architecture_file: Path | None, as_json: bool) -> None:
     out.print(terminal_table(rows, f"{measured['file']}, one thread"))
     memory = measured["memory_bytes"]
     out.print(
-        f"memory of a process of its own: {memory['peak'] / 1e6:.1f} MB at the most, {memory['more'] / 1e6:.1f} MB of "
-        "it for the export"
+        f"peak memory of a subprocess: {memory['peak'] / 1e6:.1f} MB, {memory['increase'] / 1e6:.1f} MB of it for the "
+        "export"
     )

@@ -49,17 +49,17 @@ def quantize(
     Calibrated and trained on the training clips of DATA, measured on its evaluation clips, each from its file.
     """
     from data.layout import read_scenes  # noqa: PLC0415  these take seconds
-    from search.artifact.evaluation import material_for  # noqa: PLC0415
+    from search.artifact.evaluation import load_dataset_for  # noqa: PLC0415
     from search.artifact.reading import load_export  # noqa: PLC0415
-    from search.export.certification import certify, read_own_scenes  # noqa: PLC0415
+    from search.export.certification import certify, read_evaluated_scenes  # noqa: PLC0415
     from search.export.quantization_variants import compare  # noqa: PLC0415
 
     export = load_export(folder)
     if keep is not None:
-        read_own_scenes(folder, data)  # before anything takes long
-    dataset = material_for(export, read_scenes(data, split), impulse_responses, cache)
+        read_evaluated_scenes(folder, data)  # before anything takes long
+    dataset = load_dataset_for(export, read_scenes(data, split), impulse_responses, cache)
     with tempfile.TemporaryDirectory(prefix="scenefront-") as place:
-        comparison = compare(export, dataset, Path(place), epochs=epochs, method=method, say=err.print)
+        comparison = compare(export, dataset, Path(place), epochs=epochs, method=method, log=err.print)
         if as_json:
             told = {"evaluation_clips": comparison.num_clips, "variants": [v.to_dict() for v in comparison.variants]}
             click.echo(json.dumps(told, indent=2))
@@ -73,7 +73,7 @@ def quantize(
 def _notes(kept: "Variant", epochs: int) -> list[str]:
     """Say on the export's card what was done beyond rounding."""
     if kept.float_layers:
-        return [f"{INT8} keeps layers in fp32 that rounding costs most: {', '.join(kept.float_layers)}."]
+        return [f"{INT8} keeps the most sensitive layers in fp32: {', '.join(kept.float_layers)}."]
     return [f"{INT8} was trained for int8, {counted(epochs, 'epoch')} more than the rest."] * (kept.name == QAT)
 
 
@@ -90,7 +90,7 @@ def comparison_lines(comparison: "Comparison") -> list[list[str]]:
             f"{each.quality.macro_accuracy:.1%}",
             f"{100 * each.lost:.1f} ± {100 * each.lost_half:.1f}",
             f"{each.quality.log_loss:.3f}",
-            f"{each.changed:.1%}",
+            f"{each.disagreement:.1%}",
             f"{each.stored.weight_bytes:,}",
             f"{each.stored.value_bytes:,}",
             f"{each.stored.scale_bytes:,}",

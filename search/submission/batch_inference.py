@@ -20,8 +20,8 @@ from torch import Tensor
 from data.front_end import FrontEnd
 from data.layout import DataError
 from data.store import Progress, decoding_threads
-from search.submission.evaluation_set import Sounds, read_sounds, refuse
-from search.submission.prediction_store import Answers
+from search.submission.evaluation_set import EvaluationSet, decode_batch, require_no_problems
+from search.submission.prediction_store import PredictionStore
 from search.submission.systems import TORCH, System
 from training.dataset import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU
 from training.inference_preprocessing import DEFAULT_PREPROCESSING, Shift
@@ -34,7 +34,7 @@ Probabilities = NDArray[np.float64]
 
 def listen(
     systems: Mapping[str, System],
-    sounds: Sounds,
+    sounds: EvaluationSet,
     work: Path,
     progress: Progress | None = None,
     *,
@@ -62,7 +62,7 @@ def listen(
     with ExitStack() as stack:
         kept = {
             split: stack.enter_context(
-                Answers(
+                PredictionStore(
                     work / f"split_{split}.answers",
                     (each.file, *each.sha256),
                     sounds.states,
@@ -89,7 +89,7 @@ def listen(
                 problems |= error.problems
             if progress is not None:
                 progress(some.stop, len(sounds.names))
-    refuse(sounds.root, [f"{name}: {problem}" for name, problem in problems.items()])
+    require_no_problems(sounds.root, [f"{name}: {problem}" for name, problem in problems.items()])
     return heard
 
 
@@ -104,7 +104,7 @@ class UndecodedError(DataError):
 class Ear:
     """Asks systems what they hear."""
 
-    def __init__(self, sounds: Sounds, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, sounds: EvaluationSet, pool: ThreadPoolExecutor) -> None:
         self.sounds, self.pool = sounds, pool
         self.device = default_device()
         self._front_ends: dict[str, FrontEnd] = {}
@@ -121,7 +121,7 @@ class Ear:
         for system in systems:
             by_rate[system.export.config.front_end_config.rate_hz].append(system)
         for rate_hz, alike in by_rate.items():
-            waveforms, errors = read_sounds(self.sounds, some, rate_hz, self.pool)
+            waveforms, errors = decode_batch(self.sounds, some, rate_hz, self.pool)
             if errors:
                 raise UndecodedError({error.path.name: error.detail for error in errors})
             waveforms = waveforms.to(self.device)

@@ -12,7 +12,7 @@ import yaml
 from data.store import NO_SPACE, Progress
 from search.submission.batch_inference import Probabilities, listen
 from search.submission.edition import Edition, SubmissionError, Violation, clip_name
-from search.submission.evaluation_set import Sounds, find_sounds, require_clips
+from search.submission.evaluation_set import EvaluationSet, find_evaluation_set, validate_headers
 from search.submission.meta_file import make_meta
 from search.submission.meta_rules import check_meta
 from search.submission.package_rules import check_package
@@ -84,9 +84,9 @@ def make_package(sheet: Sheet, evaluation: Path, target: Path, edition: Edition,
     meta, found = _meta(sheet, systems, edition)
     if found:
         raise BrokenRulesError(found)
-    sounds = find_sounds(evaluation, edition)
+    sounds = find_evaluation_set(evaluation, edition)
     with counting("reading headers") as progress:
-        require_clips(sounds, progress)
+        validate_headers(sounds, progress)
     target.parent.mkdir(parents=True, exist_ok=True)
     work = work_folder(target)
     values = len(edition.splits) * len(edition.classes)
@@ -127,7 +127,7 @@ def _meta(sheet: Sheet, systems: Mapping[str, System], edition: Edition) -> tupl
     return meta, found + told
 
 
-def output_text(probabilities: Probabilities, sounds: Sounds, edition: Edition) -> bytes:
+def output_text(probabilities: Probabilities, sounds: EvaluationSet, edition: Edition) -> bytes:
     """Write an output file.
 
     Args:

@@ -9,8 +9,9 @@ from trained import SMALL, train
 from data.demo import DemoConfig, write_demo
 from data.layout import read_scenes
 from search.artifact.certificate import ExportError
+from search.artifact.evaluation import evaluate_export
 from search.artifact.files import INFERENCE_STATE
-from search.artifact.inference import evaluate_export, predict
+from search.artifact.inference import predict
 from search.artifact.reading import load_export, read_export
 from search.engine.teachers import export_digest
 from search.export.writing import export_trial
@@ -93,7 +94,7 @@ def test_an_export_that_lost_what_it_needs_is_refused(exported, tmp_path):
         ("quantization.classifier", "classifier is missing"),
     ):
         write_tensors(damaged / INFERENCE_STATE, {key: value for key, value in beside.items() if key != name}, metadata)
-        with pytest.raises(CheckpointError, match=f"does not hold what the network needs to answer: .*{reason}"):
+        with pytest.raises(CheckpointError, match=f"does not hold the inference state of the network: .*{reason}"):
             read_export(damaged)
 
 

@@ -132,10 +132,10 @@ def broken(model):
 
 
 REFUSED = {
-    pickled: "is no ONNX file",
-    text: "is no ONNX file",
-    cut: "is no",
-    empty: "is no ONNX file: it holds no graph",
+    pickled: "is not an ONNX file",
+    text: "is not an ONNX file",
+    cut: "is not",
+    empty: "is not an ONNX file: it holds no graph",
     outside: r"in another file \(\.\./\.\./etc/passwd\); everything must be in the one file",
     foreign: "needs operators of com.example; a network from here needs none",
     function: "needs functions of its own",

@@ -47,13 +47,13 @@ def test_an_int8_program_is_smaller_and_answers_nearly_as_the_network(tmp_path):
 def test_what_is_no_program_of_the_network_is_refused(export, tmp_path):
     path = tmp_path / "model.pte"
     path.write_bytes(b"no program")
-    with pytest.raises(CheckpointError, match="is no ExecuTorch program"):
+    with pytest.raises(CheckpointError, match="is not an ExecuTorch program"):
         load_program(path, export.config)
     write_program(path, export)
     with pytest.raises(CheckpointError, match="the network of this configuration takes"):
         load_program(path, make_export("isotropic", front_end="tfsepnet", depth=1, columns=1).config)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(CheckpointError, match="is no whole ExecuTorch program"):
+    with pytest.raises(CheckpointError, match="is not a whole ExecuTorch program"):
         load_program(path, export.config)
 
 

@@ -14,7 +14,7 @@ from models import ARCHITECTURES
 from search.artifact.files import CALIBRATION_METHODS, INT8
 from search.artifact.onnx_runtime import load_onnx
 from search.export import int8
-from search.export.batch_norm_folding import plain_network
+from search.export.batch_norm_folding import float_network
 from search.export.int8 import calibrated_ranges, choose_float_layers, write_int8
 from training.quantization import Quantizer, scale_and_zero_point
 
@@ -72,7 +72,7 @@ def test_a_calibrated_file_answers_as_rounding_in_torch_does(tmp_path, architect
     export = make_export(architecture)
     clips = [clips_of(export.config, 8, seed=seed) for seed in (2, 3)]
     write_int8(tmp_path / INT8, export, clips)
-    network = plain_network(export.network, export.config)
+    network = float_network(export.network, export.config)
     quantizer = Quantizer(network, export.config.input_shape)
     quantizer.load(calibrated_ranges(export, clips))
     quantizer.attach()
@@ -123,7 +123,7 @@ def test_layers_in_fp32_keep_their_weights_and_hear_what_is_not_rounded(plain, t
 
 
 def test_the_layer_that_rounding_ruins_is_the_first_to_stay_in_fp32(plain, monkeypatch):
-    network = plain_network(plain.network, plain.config)
+    network = float_network(plain.network, plain.config)
     spoilt = "blocks.1.layers.1.0"
     with torch.no_grad():  # one channel a thousand times as loud, and heard as much less: nothing else changes
         block = network.blocks[1].layers

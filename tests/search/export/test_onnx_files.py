@@ -15,7 +15,7 @@ from models import ARCHITECTURES
 from search.artifact.files import MODEL, PIPELINE
 from search.artifact.onnx_runtime import load_onnx, load_pipeline
 from search.export import onnx_files
-from search.export.onnx_files import NotExpressibleError, write_model, write_pipeline
+from search.export.onnx_files import NotConvertibleError, write_model, write_pipeline
 from training.inference_preprocessing import InferencePreprocessing
 
 CLOSE = 1e-4
@@ -102,7 +102,7 @@ def test_the_pipeline_hears_copies_and_leaves_the_spectrum_of_an_unknown_device(
 def test_a_front_end_that_comes_out_otherwise_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_files, "MAX_DIFFERENCE", 1e-9)
     with pytest.raises(
-        NotExpressibleError, match="the front end dcase24 cannot be written as ONNX: its log-mel differs"
+        NotConvertibleError, match="the front end dcase24 cannot be written as ONNX: its log-mel differs"
     ):
         write_pipeline(tmp_path / PIPELINE, make_export("isotropic", depth=1, columns=1))
     assert not list(tmp_path.iterdir())

@@ -39,7 +39,7 @@ def again(study, tmp_path_factory):
     said = []
     export_trial(study, 0, target, int8="none")
     (target / "mine.txt").write_text("mine")
-    export_trial(study, 0, target, say=said.append)
+    export_trial(study, 0, target, log=said.append)
     return target, said
 
 
@@ -55,8 +55,8 @@ def test_the_same_trial_gives_the_same_bytes_but_for_when_it_was_written(exporte
 def test_what_is_being_done_is_told_while_it_is_done(again):
     _, said = again
     assert said[:4] == [f"writing {name}" for name in (WEIGHTS, MODEL, "pipeline.onnx", INT8)]
-    assert f"measuring {INT8} on 24 evaluation clips" in said
-    assert any(line.startswith("rounding costs ") for line in said)
+    assert f"evaluating {INT8} on 24 evaluation clips" in said
+    assert any(line.startswith("quantization drops the macro accuracy by ") for line in said)
 
 
 def test_without_int8_there_is_none(study, tmp_path):
@@ -200,6 +200,6 @@ def test_an_export_is_certified_on_its_own_data_alone(export, tiny, tmp_path):
     path = other / "evaluation_setup" / "fold1_evaluate.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:-1]))
     before = contents(export)
-    with pytest.raises(ExportError, match="is not the data that the export was measured on"):
+    with pytest.raises(ExportError, match="is not the data that the export was evaluated on"):
         certify(export, {INT8: export / MODEL}, other)
     assert contents(export) == before

@@ -17,7 +17,7 @@ from search.artifact.reading import Export
 from search.config.trial_config import TrialConfig
 from search.submission.batch_inference import listen
 from search.submission.edition import DCASE2024, SubmissionError
-from search.submission.evaluation_set import find_sounds, require_clips
+from search.submission.evaluation_set import find_evaluation_set, validate_headers
 from search.submission.systems import System
 from training.inference_preprocessing import InferencePreprocessing
 
@@ -78,7 +78,7 @@ def heard(systems):
 
 
 def test_each_system_answers_as_it_does_alone(systems, folder, tmp_path):
-    sounds = find_sounds(folder, EDITION)
+    sounds = find_evaluation_set(folder, EDITION)
     answers = listen(systems, sounds, tmp_path / "work", slot=SLOT)
     for split, each in systems.items():
         for name, row in zip(sounds.names, answers[split], strict=True):
@@ -88,7 +88,7 @@ def test_each_system_answers_as_it_does_alone(systems, folder, tmp_path):
 
 
 def test_several_names_of_a_file_are_heard_once(systems, heard, folder, tmp_path):
-    sounds = find_sounds(folder, EDITION)
+    sounds = find_evaluation_set(folder, EDITION)
     assert sounds.names == ("0.wav", "1.wav", "2.wav", "3.wav", "4.wav")
     assert sounds.place.tolist() == [0, 1, 2, 3, 4, 0, 1, 2]
     listen(systems, sounds, tmp_path / "work", slot=SLOT)
@@ -105,7 +105,7 @@ def test_systems_that_hear_alike_share_a_spectrogram(systems, folder, tmp_path):
     hook = register_module_forward_hook(count)
     try:
         alike = {"5": system("5", "tfsepnet"), "10": system("10", "tfsepnet"), "25": system("25", "sepcnn")}
-        listen(alike, find_sounds(folder, EDITION), tmp_path / "work", slot=SLOT)
+        listen(alike, find_evaluation_set(folder, EDITION), tmp_path / "work", slot=SLOT)
     finally:
         hook.remove()
     assert computed == {(128, 32_000): FIVE, (256, 44_100): FIVE}
@@ -124,7 +124,7 @@ def stop_after(count):
 
 
 def test_what_was_interrupted_is_taken_up(systems, heard, folder, tmp_path):
-    sounds = find_sounds(folder, EDITION)
+    sounds = find_evaluation_set(folder, EDITION)
     whole = listen(systems, sounds, tmp_path / "other", slot=SLOT)
     heard.clear()
     with pytest.raises(StopError):
@@ -137,7 +137,7 @@ def test_what_was_interrupted_is_taken_up(systems, heard, folder, tmp_path):
 
 @pytest.mark.parametrize("damage", ["torn", "changed", "foreign"])
 def test_answers_that_are_not_as_they_were_are_heard_again(damage, systems, heard, folder, tmp_path):
-    sounds = find_sounds(folder, EDITION)
+    sounds = find_evaluation_set(folder, EDITION)
     whole = listen(systems, sounds, tmp_path / "work", slot=SLOT)
     heard.clear()
     path = tmp_path / "work" / "split_25.answers"
@@ -155,18 +155,18 @@ def test_answers_that_are_not_as_they_were_are_heard_again(damage, systems, hear
 
 
 def test_a_sound_that_changed_is_heard_again(systems, heard, folder, tmp_path):
-    before = listen(systems, find_sounds(folder, EDITION), tmp_path / "work", slot=SLOT)
+    before = listen(systems, find_evaluation_set(folder, EDITION), tmp_path / "work", slot=SLOT)
     heard.clear()
     (folder / "4.wav").unlink()
     write(folder / "4.wav", 77)
-    after = listen(systems, find_sounds(folder, EDITION), tmp_path / "work", slot=SLOT)
+    after = listen(systems, find_evaluation_set(folder, EDITION), tmp_path / "work", slot=SLOT)
     assert heard == {"5": 1, "10": 2, "25": 1, "50": 1}
     assert (before["5"][:4] == after["5"][:4]).all()
     assert (before["5"][4] != after["5"][4]).any()
 
 
 def test_another_network_answers_anew(systems, heard, folder, tmp_path):
-    sounds = find_sounds(folder, EDITION)
+    sounds = find_evaluation_set(folder, EDITION)
     listen(systems, sounds, tmp_path / "work", slot=SLOT)
     heard.clear()
     listen(systems | {"25": replace(systems["25"], sha256=("other",))}, sounds, tmp_path / "work", slot=SLOT)
@@ -176,11 +176,11 @@ def test_another_network_answers_anew(systems, heard, folder, tmp_path):
 def test_a_sound_that_breaks_off_leaves_the_others_heard(systems, heard, folder, tmp_path):
     whole = (folder / "3.wav").read_bytes()
     (folder / "3.wav").write_bytes(whole[:1000])
-    sounds = find_sounds(folder, EDITION)
+    sounds = find_evaluation_set(folder, EDITION)
     with pytest.raises(SubmissionError, match=r"1 file of .* cannot be heard:\n  3.wav: its header promises"):
         listen(systems, sounds, tmp_path / "work", slot=SLOT)
     (folder / "3.wav").write_bytes(whole)
-    listen(systems, find_sounds(folder, EDITION), tmp_path / "work", slot=SLOT)
+    listen(systems, find_evaluation_set(folder, EDITION), tmp_path / "work", slot=SLOT)
     assert heard == {"5": FIVE, "10": 2 * FIVE, "25": FIVE, "50": FIVE}
 
 
@@ -188,10 +188,10 @@ def test_missing_sounds_are_named(folder):
     for number in (2, 6, 7):
         (folder / f"{number}.wav").unlink()
     with pytest.raises(SubmissionError) as refused:
-        find_sounds(folder, EDITION)
+        find_evaluation_set(folder, EDITION)
     assert str(refused.value) == f"{folder} lacks 3 of the 8 sounds of the evaluation set: 2.wav, 6.wav to 7.wav"
     with pytest.raises(SubmissionError, match="is no folder of an evaluation set: No such file or directory"):
-        find_sounds(folder / "nowhere", EDITION)
+        find_evaluation_set(folder / "nowhere", EDITION)
 
 
 def test_files_that_are_no_clips_are_named_before_anything_is_heard(folder):
@@ -199,7 +199,7 @@ def test_files_that_are_no_clips_are_named_before_anything_is_heard(folder):
     (folder / "3.wav").unlink()
     (folder / "3.wav").write_text("no sound")
     with pytest.raises(SubmissionError) as refused:
-        require_clips(find_sounds(folder, EDITION))
+        validate_headers(find_evaluation_set(folder, EDITION))
     assert str(refused.value) == (
         f"2 files of {folder} cannot be heard:\n"
         "  1.wav: 2.000 s long; a clip has 1.000 s, give or take 10%\n"

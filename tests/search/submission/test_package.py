@@ -18,7 +18,7 @@ from tau_exports import make_export, write_tau
 from search.engine.progress import counting
 from search.submission.batch_inference import listen
 from search.submission.edition import DCASE2024, SubmissionError
-from search.submission.evaluation_set import find_sounds
+from search.submission.evaluation_set import find_evaluation_set
 from search.submission.package import BrokenRulesError, make_package, work_folder
 from search.submission.sheet import read_sheet
 from search.submission.systems import read_system
@@ -156,7 +156,7 @@ def test_every_file_of_an_export_can_answer(exports, sounds, tmp_path):
     assert {"weights.safetensors", "model.onnx", "model.int8.onnx"} <= set(files)
     systems = {str(n): read_system("5", exports / "one" / file, DCASE2024) for n, file in enumerate(files)}
     systems = {n: replace(each, split=n) for n, each in systems.items()}
-    answers = listen(systems, find_sounds(sounds, EDITION), tmp_path / "work")
+    answers = listen(systems, find_evaluation_set(sounds, EDITION), tmp_path / "work")
     exact = answers[str(files.index("weights.safetensors"))]
     for n, file in enumerate(files):
         assert abs(answers[str(n)] - exact).max() < (0.2 if "int8" in file else 1e-4), file
