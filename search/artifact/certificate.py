@@ -13,7 +13,7 @@ from typing import Any
 from search.config.errors import UserError
 from search.config.user_file import file_digest
 
-FORMAT = 3  # 1: report.json; 2: other names of keys, and answering.safetensors for inference_state.safetensors
+FORMAT = 3  # 1: report.json; 2: chosen_by, data.terms, answering.safetensors
 CERTIFICATE = "certificate.json"
 CONFIG, WEIGHTS = "config.yaml", "weights.safetensors"
 CARD, CARD_PAGE = "card.md", "card.html"

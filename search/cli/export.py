@@ -194,14 +194,14 @@ def predict(path: Path, sounds: tuple[Path, ...], device: str | None, as_json: b
         except DataError as error:
             broken.append(str(error))
     if as_json:
-        answers = [{"file": str(p.path), "scene": p.scene, "probabilities": p.probabilities} for p in found]
-        click.echo(json.dumps(answers, indent=2))
+        predictions = [{"file": str(p.path), "scene": p.scene, "probabilities": p.probabilities} for p in found]
+        click.echo(json.dumps(predictions, indent=2))
     else:
         for p in found:
             ranked = sorted(p.probabilities.items(), key=lambda item: -item[1])
             out.print(f"{p.path}: " + ", ".join(f"{name} {value:.1%}" for name, value in ranked[:3]), soft_wrap=True)
     if broken:
-        fail("\n  ".join([f"{len(broken)} of {len(sounds)} files cannot be heard:", *broken]), 2)
+        fail("\n  ".join([f"{len(broken)} of {len(sounds)} files cannot be decoded:", *broken]), 2)
 
 
 @click.command()

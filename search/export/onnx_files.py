@@ -58,16 +58,16 @@ def write_model(path: Path, export: Export) -> None:
         export: The network.
 
     Raises:
-        NotExpressibleError: It computes what ONNX has no operators for.
+        NotConvertibleError: ONNX has no operator for a part of it.
     """
     save_model(path, model_proto(export))
 
 
 def model_proto(export: Export) -> ModelProto:
-    """Return what `write_model` writes; every layer's weight has the layer's name, `.weight` behind it.
+    """Return the model that `write_model` writes; the weight of layer `name` is called `name.weight`.
 
     Raises:
-        NotExpressibleError: As there.
+        NotConvertibleError: As for `write_model`.
     """
     model = _traced(export)
     _set_metadata(model, export)
@@ -107,7 +107,7 @@ def write_pipeline(path: Path, export: Export) -> None:
         export: The network.
 
     Raises:
-        NotExpressibleError: As `write_model`, or what the file makes of sound differs from the front end's by more than
+        NotConvertibleError: As for `write_model`, or the log-mel of the graph differs from that of torch by more than
             `MAX_DIFFERENCE`.
     """
     save_model(path, pipeline_proto(export))

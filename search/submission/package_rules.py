@@ -1,4 +1,4 @@
-"""The check of a package: the tree of its files, then each of them. Needs no torch."""
+"""Validation of a package: the entries of the ZIP, then each file. Needs no torch."""
 
 import lzma
 import re
@@ -20,12 +20,12 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def check_package(path: Path, edition: Edition, progress: Callable[[int, int], None] | None = None) -> list[Violation]:
-    """Hold a package against every rule; give all that is broken.
+    """Check a package against every rule; return all violations.
 
     Args:
         path: Of the ZIP.
-        edition: That it was made for.
-        progress: Told how many files are checked, and of how many.
+        edition: Of the package.
+        progress: Called with the number of checked files, and of all.
 
     Raises:
         SubmissionError: There is no such file, or it cannot be read at all.
@@ -69,7 +69,7 @@ def _check(
 
 
 def _entry_faults(name: str, entry: zipfile.ZipInfo) -> list[Violation]:
-    """Describe what is wrong with how a file lies in the ZIP."""
+    """Return the violations of an entry of the ZIP: its path and its flags."""
     path, faults = entry.filename, []
     if path.startswith(("/", "\\")) or _DRIVE.match(path) or ".." in path.replace("\\", "/").split("/"):
         faults.append("climbs out of the package")
@@ -83,7 +83,7 @@ def _entry_faults(name: str, entry: zipfile.ZipInfo) -> list[Violation]:
 
 
 def _label(entries: dict[str, zipfile.ZipInfo], edition: Edition) -> str | None:
-    """Return the label of the folder that holds the most of what a package must."""
+    """Return the label of the folder with the most of the required files."""
     parts = [file.split("/") for file in entries]
     labels = sorted({each[1] for each in parts if len(each) > 2 and each[0] == edition.task})
     return max(labels, key=lambda label: sum(file in entries for file in edition.files(label)), default=None)
@@ -95,7 +95,7 @@ def _check_file(package: zipfile.ZipFile, entry: zipfile.ZipInfo, label: str, ed
     if entry.file_size > most:
         return [Violation(file, "", f"has {entry.file_size:,} bytes, more than any such file: at most {most:,}")]
     if entry.flag_bits & _IS_ENCRYPTED:
-        return []  # it is told already
+        return []  # reported as a fault of the entry
     try:
         content = package.read(entry)
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError) as error:

@@ -44,7 +44,7 @@ def test_what_is_no_sound_is_named_and_the_others_are_heard(run, exported, tmp_p
     told = run("predict", exported, "silence.wav", "text.txt", "missing.wav")
     assert told.code == 2
     assert told.out.startswith("silence.wav: ")
-    assert "2 of 3 files cannot be heard" in told.err
+    assert "2 of 3 files cannot be decoded" in told.err
     assert "text.txt: neither a WAV nor a FLAC file" in told.err
 
 
