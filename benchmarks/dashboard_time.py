@@ -26,8 +26,9 @@ from benchmarks.dashboard import COUNTS, KINDS, make_studies
 from benchmarks.figure import Figure
 from search.dashboard.elements import spelled_id
 from search.dashboard.serving import free_port
-from search.space.plan import make_plan
 from search.space.price_table import SPACE, write_space
+from search.space.priced_space import price_space
+from search.space.search_space import make_search_space
 from search.space.survey_report import make_report
 from search.study.study import RESULTS, StudyFolder
 
@@ -136,9 +137,8 @@ def figures() -> Iterator[Figure]:
 
 def _price(folder: StudyFolder) -> None:
     """Write what a study's space costs, as a search does before it begins."""
-    plan = make_plan(folder.settings(), num_classes=10)
-    surveys = plan.survey()
-    write_space(folder.path / SPACE, surveys, make_report(plan, surveys))
+    space = price_space(make_search_space(folder.settings(), num_classes=10))
+    write_space(folder.path / SPACE, space.surveys, make_report(space))
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from ray.tune.schedulers import TrialScheduler as RayTrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.curves import EPOCHS, SETTINGS
-from benchmarks.replay import Job, Table, key_of, plan_of, told
+from benchmarks.replay import Job, Table, key_of, space_of, told
 from search.config.trial_config import ARCHITECTURE
 from search.optimizer.acquisition import Acquisition
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.successive_halving import Rung, SuccessiveHalving
+from search.space.priced_space import PricedSpace
 from search.space.pricing import FeasibilitySurvey
 from search.space.ranges import all_values
 
@@ -37,11 +38,11 @@ class Grid:
     """
 
     def __init__(self, table: Table, seed: int) -> None:
-        plan = plan_of(seed)
+        space = space_of(seed)
         rng = np.random.default_rng(seed)
         rows: list[int] = []
-        for name in rng.permutation(list(plan.branches)).tolist():
-            ranges = plan.branches[name].ranges
+        for name in rng.permutation(list(space.subspaces)).tolist():
+            ranges = space.subspaces[name].ranges
             axes = rng.permutation(list(ranges)).tolist()
             values = {axis: rng.permutation(np.array(all_values(ranges[axis]), object)).tolist() for axis in axes}
             sizes = [len(values[axis]) for axis in axes]
@@ -74,14 +75,14 @@ class Random(Grid):
     """Draws the architecture, then every value of it, and draws again what does not fit or was drawn before."""
 
     def __init__(self, table: Table, seed: int) -> None:
-        plan = plan_of(seed)
+        space = space_of(seed)
         rng = np.random.default_rng(seed)
         rows: dict[int, None] = {}
-        names = list(plan.branches)
+        names = list(space.subspaces)
         for _ in range(20 * len(table.points)):
             name = names[rng.integers(len(names))]
             point = {ARCHITECTURE: name}
-            for axis, distribution in plan.branches[name].ranges.items():
+            for axis, distribution in space.subspaces[name].ranges.items():
                 values = all_values(distribution)
                 point[axis] = values[rng.integers(len(values))]
             row = table.row_of[key_of(point)]
@@ -94,7 +95,7 @@ class Nsga:
     """Optuna's NSGA-II, asked again for what does not fit; what it repeats is told again, and costs nothing."""
 
     def __init__(self, table: Table, seed: int, population: int = POPULATION) -> None:
-        self._table, self._plan = table, plan_of(seed)
+        self._table, self._plan = table, space_of(seed)
         sampler = NSGAIISampler(population_size=population, seed=seed)
         self._study = optuna.create_study(directions=DIRECTIONS, sampler=sampler)
         self._known: dict[int, tuple[float, float]] = {}
@@ -135,12 +136,12 @@ class RayTune:
 
     def __init__(self, table: Table, seed: int) -> None:
         self._table = table
-        plan = plan_of(seed)
+        space = space_of(seed)
 
-        def space(trial: Trial) -> None:
-            plan.suggest(trial)
+        def define_by_run(trial: Trial) -> None:
+            space.suggest(trial)
 
-        self._searcher = OptunaSearch(space, metric=["macro_accuracy", "macs"], mode=["max", "min"], seed=seed)
+        self._searcher = OptunaSearch(define_by_run, metric=["macro_accuracy", "macs"], mode=["max", "min"], seed=seed)
         self._scheduler = AsyncHyperBandScheduler(
             metric="macro_accuracy", mode="max", max_t=EPOCHS, grace_period=1, reduction_factor=3
         )
@@ -197,13 +198,13 @@ class Design:
 
 
 class Ours:
-    """The search itself: its ledger, on its plan of the table's space."""
+    """The search itself: its scheduler, on the table's space."""
 
     def __init__(self, table: Table, seed: int, design: Design, surveys: Mapping[str, FeasibilitySurvey]) -> None:
         self._table = table
-        plan = plan_of(seed, **design.settings)
+        space = PricedSpace.of(space_of(seed, **design.settings), surveys, NUM_CLIPS)
         study = optuna.create_study(directions=DIRECTIONS)
-        self.ledger = TrialScheduler(study, plan, surveys, NUM_CLIPS)
+        self.ledger = TrialScheduler(study, space)
         if design.change is not None:
             design.change(self.ledger)
 
@@ -244,7 +245,7 @@ def _levels(*ends: int, one_in: int) -> Callable[[TrialScheduler], None]:
         levels = tuple(Rung(SETTINGS.split, 0, end) for end in (*ends, EPOCHS))
         ledger.levels = levels
         ledger.halving = SuccessiveHalving(levels, ledger.halving.maximize, one_in, one_in)
-        ledger.advisor = Acquisition(ledger.plan, ledger.advisor.surveys, levels)
+        ledger.advisor = Acquisition(ledger.space, levels)
 
     return change
 

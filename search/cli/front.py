@@ -155,7 +155,7 @@ def _apart(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
     """Describe what is not on the front for being trained in part, or for being over the budget."""
     settings = folder.settings()
     goal = GOALS[first_quality(settings.objectives)]
-    partial = table[table["state"].isin(("running", "waiting", "interrupted", "stopped")) & (table["epoch"] > 0)]
+    partial = table[table["state"].isin(("running", "paused", "interrupted", "stopped")) & (table["epoch"] > 0)]
     partial = partial.sort_values([goal.name, "number"], ascending=[not goal.maximize, True], kind="stable")
     lines = []
     if len(partial):

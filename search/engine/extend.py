@@ -83,7 +83,8 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
     from search.optimizer.trial_store import open_trial_store  # noqa: PLC0415
     from search.optimizer.warm_start import read_starts  # noqa: PLC0415
     from search.space.custom_architecture import use_architecture_file  # noqa: PLC0415  these take seconds
-    from search.space.plan import make_plan  # noqa: PLC0415
+    from search.space.priced_space import price_space  # noqa: PLC0415
+    from search.space.search_space import make_search_space  # noqa: PLC0415
 
     with folder.lock():
         study = folder.open()
@@ -98,14 +99,14 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
             return Extended(after, {}, [f"{folder.name} has these settings already"])
         if after.architecture_file is not None:
             use_architecture_file(Path(after.architecture_file))
-        plan = make_plan(after, len(study.user_attrs[DATA]["classes"]))
+        space = make_search_space(after, len(study.user_attrs[DATA]["classes"]))
         if not after.train:
-            plan = plan.fitting(plan.survey())
-            open_trial_store(study, plan)
+            space = price_space(space).require_feasible()
+            open_trial_store(study, space)
         more = [name for name in after.start if name not in before.start]
         starts = [
             *study.user_attrs.get(STARTS, []),
-            *(asdict(start) for start in read_starts(more, plan, folder.path.parent)),
+            *(asdict(start) for start in read_starts(more, space, folder.path.parent)),
         ]
         trials = study.get_trials(deepcopy=False)
         history = _carried_out(study.user_attrs.get(HISTORY, []), before)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from search.engine.progress import counting
 from search.engine.resources import share_machine
 from search.engine.run import open_material, read_clips
 from search.space.custom_architecture import use_architecture_file
-from search.space.plan import Plan, make_plan
+from search.space.priced_space import PricedSpace, price_space
 from search.space.pricing import FeasibilitySurvey
+from search.space.search_space import make_search_space
 from search.space.survey_report import make_report
 from training.allocator import keep_freed_memory
 from training.compute_mode import DEFAULT_MODE, ComputeMode
@@ -35,14 +36,13 @@ TIMED_CLIPS = 64  # of the evaluation
 
 
 def measure_time(
-    plan: Plan, surveys: Mapping[str, FeasibilitySurvey], scenes: Scenes, *, workers: int, threads: int,
+    space: PricedSpace, scenes: Scenes, *, workers: int, threads: int,
     progress: Callable[[int, int], None], passes: float = 1.0,
 ) -> dict[str, Any]:  # fmt: skip
     """Time a few steps of a few networks that fit, and say how long the trials will take if none stops early.
 
     Args:
-        plan: Of the search.
-        surveys: Of its branches, of which some networks fit.
+        space: Of the search; something in it fits.
         scenes: The data.
         workers: Trials side by side.
         threads: Of each.
@@ -55,12 +55,11 @@ def measure_time(
     Raises:
         DataError: The data cannot be read, or cannot serve the recipe.
     """
-    starts = plan.starts(surveys, len(scenes.train))
     keep_freed_memory()
     timed = [
-        (name, plan.config(plan.named(plan.branches[name], {**starts[name][1], **values})))
-        for name in plan.branches
-        for values in _typical(surveys[name])
+        (name, space.subspaces[name].config({**space.published[name].values, **values}))
+        for name in space.subspaces
+        for values in _typical(space.surveys[name])
     ]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -71,9 +70,9 @@ def measure_time(
         for number, (name, config) in enumerate(timed):
             progress(number, len(timed))
             if config.front_end not in datasets:
-                datasets[config.front_end] = open_material(plan.settings, scenes, config.front_end)
+                datasets[config.front_end] = open_material(space.settings, scenes, config.front_end)
             dataset = datasets[config.front_end]
-            if name not in executions and plan.settings.fast:
+            if name not in executions and space.settings.fast:
                 ways = time_modes(config.build, config.recipe, dataset, default_device())
                 executions[name], _ = fastest(ways)
             seconds.setdefault(name, []).append(
@@ -83,10 +82,10 @@ def measure_time(
         torch.set_num_threads(before)
     progress(len(timed), len(timed))
     by_architecture = {name: float(np.mean(each)) for name, each in seconds.items()}
-    trials, mean = plan.settings.trials, float(np.mean(list(by_architecture.values())))
+    trials, mean = space.settings.trials, float(np.mean(list(by_architecture.values())))
     return {
         "trials": trials,
-        "epochs": plan.settings.epochs,
+        "epochs": space.settings.epochs,
         "workers": workers,
         "trial_s": by_architecture,
         "total_s": math.ceil(trials / workers) * mean,
@@ -98,8 +97,8 @@ def measure_time(
 
 def _typical(found: FeasibilitySurvey) -> Sequence[dict[str, Any]]:
     """Return a cheap and a dear network of those that fit."""
-    names = list(found.branch.cost_ranges)
-    priced = found.branch.pricer(names, "fp16")
+    names = list(found.subspace.cost_ranges)
+    priced = found.subspace.pricer(names, "fp16")
     rng = np.random.default_rng(0)
     chosen = rng.choice(len(found.fitting), min(len(found.fitting), MAX_SORTED), replace=False)
     some = [found.fitting[index] for index in chosen]
@@ -133,15 +132,16 @@ def look_ahead(settings: SearchSettings, console: Console) -> tuple[dict[str, Fe
     with_splits = settings.data and settings.fidelity == "split"
     splits = nested_splits(Path(settings.data), settings.split) if with_splits else (settings.split,)
     scenes = read_clips(settings, splits[-1]) if settings.data else None
-    plan = make_plan(settings, len(scenes.classes) if scenes else DEFAULT_CLASSES)
+    space = make_search_space(settings, len(scenes.classes) if scenes else DEFAULT_CLASSES)
+    num_clips = len(scenes.train) if scenes else None
     use = share_machine(settings.workers)
     with counting("pricing networks", console) as progress:
-        surveys = plan.survey(max_enumerated=MAX_ENUMERATED, num_drawn=NUM_DRAWN, progress=progress)
-    report = make_report(plan, surveys)
+        priced = price_space(space, num_clips, max_enumerated=MAX_ENUMERATED, num_drawn=NUM_DRAWN, progress=progress)
+    report = make_report(priced)
     if scenes is not None and not report["nothing_fits"]:
         with counting("timing networks", console) as progress:
             report["time"] = measure_time(
-                plan.fitting(surveys), surveys, scenes, workers=use.workers, threads=use.cores,
+                priced, scenes, workers=use.workers, threads=use.cores,
                 passes=sum(map(int, splits)) / int(splits[-1]) if with_splits else 1.0, progress=progress,
             )  # fmt: skip
-    return surveys, report
+    return dict(priced.surveys), report

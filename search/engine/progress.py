@@ -21,10 +21,10 @@ from search.config.messages import counted
 from search.config.trial_config import TrialConfig
 from search.optimizer.scheduler import Proposal, TrialScheduler
 from search.optimizer.successive_halving import Rung
-from search.space.plan import Plan
 from search.space.repeats import RepeatSubspace
+from search.space.search_space import SearchSpace
 from search.study.repeats import SEED
-from search.study.study import CONFIG, CONTINUES, num_epochs
+from search.study.study import CONFIG, num_epochs
 
 MAX_FRONT_ROWS = 12
 
@@ -89,15 +89,11 @@ class Clock:
         self.started = time.monotonic()
         trials = [trial for trial in ledger.study.get_trials(deepcopy=False) if CONFIG in trial.user_attrs]
         self._epochs = {trial.number: num_epochs(trial) for trial in trials}
-        for trial in trials:
-            self._epochs.pop(trial.user_attrs.get(CONTINUES, -1), None)  # counted with the one that goes on
         self.share_before = self.share()
 
     def note(self, number: int) -> None:
         """Record that a running trial finished epochs."""
         running = self.ledger.running[number]
-        if running.proposal.continues is not None:
-            self._epochs.pop(running.proposal.continues, None)
         self._epochs[number] = running.epoch
 
     def settle(self, number: int, state: str) -> None:
@@ -109,7 +105,7 @@ class Clock:
         """Return the work that is done as a share of what is expected, should as many go on as can."""
         steps = _steps(self.ledger.levels)
         done = sum(_work(steps, epochs) for epochs in self._epochs.values())
-        expected, num_trials = 0.0, self.ledger.plan.settings.trials
+        expected, num_trials = 0.0, self.ledger.space.settings.trials
         for rung, (epochs, weight) in enumerate(steps):
             expected += num_trials * epochs * weight
             num_trials = -(-num_trials // self.ledger.halving.one_in(rung))
@@ -175,7 +171,7 @@ class PlainDisplay:
             self._rejected = rejected
         begins = f"goes on after epoch {proposal.curve[-1]['epoch']}" if proposal.curve else "starts"
         self._say(
-            f"trial {proposal.number} {begins}: {network_text(self.ledger.plan, proposal.config)}; "
+            f"trial {proposal.number} {begins}: {network_text(self.ledger.space, proposal.config)}; "
             f"{proposal.cost.macs:,} MACs, {proposal.cost.params:,} parameters"
             f"{', alone' if proposal.is_alone else ''}"
         )
@@ -189,16 +185,16 @@ class PlainDisplay:
         """Describe how the trial ended, waits or broke, and how the search stands."""
         self.clock.settle(number, state)
         left = self.clock.left_s()
-        total = self.ledger.plan.settings.trials
+        total = self.ledger.space.settings.trials
         self._say(
             f"trial {number} {ended_text(self.ledger, number, state)}; {self.ledger.num_ended} of {total} trials done"
             f"{f', {clock_text(left)} left' if left is not None else ''}; {self._standing()}"
         )
 
     def _standing(self) -> str:
-        if self.ledger.plan.settings.train:
+        if self.ledger.space.settings.train:
             return f"{quality_title(self.ledger)} {mean_text(self.ledger)}"
-        objectives = self.ledger.plan.settings.objectives
+        objectives = self.ledger.space.settings.objectives
         named = "; ".join(GOALS[name].title for name in objectives)
         between = " at " if len(objectives) == 2 else " / "
         front = "; ".join(between.join(values_text(objectives, values)) for _, values in current_front(self.ledger))
@@ -234,7 +230,7 @@ class LiveDisplay:
 
     def page(self) -> RenderableType:
         """Draw the search as it stands."""
-        settings, states = self.ledger.plan.settings, self.ledger.states
+        settings, states = self.ledger.space.settings, self.ledger.states
         left = self.clock.left_s()
         head = Table.grid(padding=(0, 2))
         head.add_row(
@@ -244,10 +240,10 @@ class LiveDisplay:
             f"{clock_text(left)} left" if left is not None else "time left: not known yet",
         )
         num_stopped = self.ledger.num_ended - states["complete"] - states["failed"]
-        num_waiting = self.ledger.num_started - self.ledger.num_ended - len(self.ledger.running)
+        num_paused = self.ledger.num_started - self.ledger.num_ended - len(self.ledger.running)
         found = {"complete": states["complete"], "stopped": num_stopped, "failed": states["failed"]}
         counts = [f"{count} {state}" for state, count in found.items() if count]
-        counts += [f"{len(self.ledger.running)} running", *([f"{num_waiting} waiting"] if num_waiting else [])]
+        counts += [f"{len(self.ledger.running)} running", *([f"{num_paused} paused"] if num_paused else [])]
         if settings.train:
             mean = Text(f"{quality_title(self.ledger)} of the seeds so far: {mean_text(self.ledger)}")
             return Group(head, Text(", ".join(counts)), self._running(), mean)
@@ -266,13 +262,13 @@ class LiveDisplay:
             table.add_row(
                 str(number), epoch_text(self.ledger, number).removeprefix("epoch "),
                 quality_text(self.ledger, number).removeprefix(f"{quality} "), f"{cost.macs:,}",
-                f"{cost.params:,}", network_text(self.ledger.plan, trial.proposal.config),
+                f"{cost.params:,}", network_text(self.ledger.space, trial.proposal.config),
             )  # fmt: skip
         return table
 
     def _front(self) -> Table:
         front = current_front(self.ledger)
-        objectives = self.ledger.plan.settings.objectives
+        objectives = self.ledger.space.settings.objectives
         quality = GOALS[first_quality(objectives)]
         qualities = [values[objectives.index(quality.name)] for _, values in front]
         best = (max if quality.maximize else min)(qualities, default=0.0)
@@ -297,19 +293,19 @@ def epoch_text(ledger: TrialScheduler, number: int) -> str:
 
 def quality_text(ledger: TrialScheduler, number: int) -> str:
     """Describe how good a running trial is by the first objective of quality."""
-    goal = GOALS[first_quality(ledger.plan.settings.objectives)]
+    goal = GOALS[first_quality(ledger.space.settings.objectives)]
     value = ledger.running[number].last.get(goal.name)
     return f"{goal.title} {'-' if value is None else goal.text(value)}"
 
 
 def ended_text(ledger: TrialScheduler, number: int, state: str) -> str:
     """Describe what became of a trial whose job is over."""
-    if state == "waiting":
+    if state == "paused":
         return "waits for a place on the next level"
     if state == "retried":
         return f"is tried again ({ledger.why_retried(number)})"
     if state == "complete":
-        objectives = ledger.plan.settings.objectives
+        objectives = ledger.space.settings.objectives
         place = objectives.index(first_quality(objectives))
         return (
             f"complete: {quality_title(ledger)} {GOALS[objectives[place]].text(dict(ledger.complete)[number][place])}"
@@ -319,7 +315,7 @@ def ended_text(ledger: TrialScheduler, number: int, state: str) -> str:
 
 def current_front(ledger: TrialScheduler) -> list[tuple[int, tuple[float, ...]]]:
     """Return number and values of the front's members: the cheapest by the first cost first, or the best first."""
-    objectives = ledger.plan.settings.objectives
+    objectives = ledger.space.settings.objectives
     points = np.array([values for _, values in ledger.complete])
     chosen = [ledger.complete[index] for index in np.flatnonzero(non_dominated(points, directions(objectives)))]
     by = first_cost(objectives) or first_quality(objectives)
@@ -336,9 +332,9 @@ def mean_text(ledger: TrialScheduler) -> str:
     """Describe what one configuration's seeds have reached so far: the mean, and its interval from two seeds on."""
     if not ledger.complete:
         return "not known yet"
-    if ledger.plan.settings.members:
+    if ledger.space.settings.members:
         return members_text(ledger)
-    objectives = ledger.plan.settings.objectives
+    objectives = ledger.space.settings.objectives
     place = objectives.index(first_quality(objectives))
     found = mean_interval([values[place] for _, values in ledger.complete])
     seeds = counted(found.count, "seed")
@@ -347,18 +343,18 @@ def mean_text(ledger: TrialScheduler) -> str:
 
 def members_text(ledger: TrialScheduler) -> str:
     """Describe what each member has reached so far: the mean of its seeds by the first quality."""
-    place = ledger.plan.settings.objectives.index(first_quality(ledger.plan.settings.objectives))
+    place = ledger.space.settings.objectives.index(first_quality(ledger.space.settings.objectives))
     configs, found = dict(ledger.proposer.numbers()), dict[int, list[float]]()
     for number, values in ledger.complete:
-        branch = ledger.plan.branches[configs[number].architecture]
-        assert isinstance(branch, RepeatSubspace)
-        found.setdefault(branch.number_of(configs[number]), []).append(values[place])
+        subspace = ledger.space.subspaces[configs[number].architecture]
+        assert isinstance(subspace, RepeatSubspace)
+        found.setdefault(subspace.number_of(configs[number]), []).append(values[place])
     return ", ".join(f"trial {number} {sum(each) / len(each):.3f}" for number, each in sorted(found.items()))
 
 
 def quality_title(ledger: TrialScheduler) -> str:
     """Name the first objective of quality."""
-    return GOALS[first_quality(ledger.plan.settings.objectives)].title
+    return GOALS[first_quality(ledger.space.settings.objectives)].title
 
 
 def rejections_text(ledger: TrialScheduler) -> str:
@@ -366,12 +362,12 @@ def rejections_text(ledger: TrialScheduler) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in ledger.rejections.most_common()) or "none"
 
 
-def network_text(plan: Plan, config: TrialConfig) -> str:
+def network_text(space: SearchSpace, config: TrialConfig) -> str:
     """Name the architecture, and what the search varies of the front end and the network."""
-    branch, values = plan.branches[config.architecture], config.to_dict()
-    if isinstance(branch, RepeatSubspace):
-        return f"{config.architecture} trial={branch.number_of(config)} seed={config.recipe.seed}"
-    names = [SEED] if plan.settings.train else [branch.field(name) for name in branch.cost_ranges]
+    subspace, values = space.subspaces[config.architecture], config.to_dict()
+    if isinstance(subspace, RepeatSubspace):
+        return f"{config.architecture} trial={subspace.number_of(config)} seed={config.recipe.seed}"
+    names = [SEED] if space.settings.train else [subspace.field(name) for name in subspace.cost_ranges]
     return " ".join([config.architecture, *(f"{name}={values[name]}" for name in names)])
 
 

@@ -18,10 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
-from ray._private import ray_constants
-from ray._private.utils import read_ray_address
 
 from search.config.errors import UserError
+from search.engine.ray_private import (
+    LOOPBACK_ENVIRONMENT,
+    NO_USAGE_STATS,
+    forgo_cloud_lookup,
+    init_options,
+    started_address,
+    switched_off,
+)
 from search.engine.temporary import private_folder
 from training.allocator import huge_pages
 
@@ -131,8 +137,8 @@ def joined_cluster(address: str) -> Iterator[Path]:
         # The current folder is where workers look for modules first, on every node: an empty one.
         with (
             _current_folder(folder),
-            _environment(RAY_USAGE_STATS_ENABLED="0"),
-            _switched_off("RAY_ENABLE_UV_RUN_RUNTIME_ENV"),
+            _environment(**NO_USAGE_STATS),
+            switched_off("RAY_ENABLE_UV_RUN_RUNTIME_ENV"),
         ):
             try:
                 ray.init(
@@ -176,8 +182,7 @@ def local_cluster(*, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, f
         raise RuntimeError("this process already uses a Ray: leave the first local_cluster before the next")
     with ExitStack() as stack:
         folder = stack.enter_context(private_folder(_PREFIX, _MAX_FOLDER_BYTES))
-        # Empty, but there: Ray takes it as the description of the cloud it would otherwise look for.
-        (folder / "ray_bootstrap_config.yaml").write_text("{}\n")
+        forgo_cloud_lookup(folder)
         stack.enter_context(_sigterm_kept())
         stack.enter_context(
             _environment(
@@ -198,13 +203,10 @@ def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, floa
     with (
         _environment(
             HOME=str(folder),
-            RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",
-            RAY_ENABLE_UV_RUN_RUNTIME_ENV="0",
-            RAY_USAGE_STATS_ENABLED="0",
-            RAY_USAGE_STATS_REPORT_URL="http://127.0.0.1:9",  # discard, should a report be sent after all
+            **LOOPBACK_ENVIRONMENT,
         ),
-        _switched_off("ENABLE_RAY_CLUSTER"),
-        _switched_off("RAY_ENABLE_UV_RUN_RUNTIME_ENV"),
+        switched_off("ENABLE_RAY_CLUSTER"),
+        switched_off("RAY_ENABLE_UV_RUN_RUNTIME_ENV"),
         _current_folder(Path(__file__).parents[2]),
     ):
         ray.init(
@@ -217,7 +219,7 @@ def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, floa
             log_to_driver=False,
             logging_level=logging.ERROR,
             runtime_env={"env_vars": variables},
-            _temp_dir=str(folder),
+            **init_options(folder),
         )
 
 
@@ -229,7 +231,7 @@ def require_listening(address: str) -> None:
     """
     found = address
     if address == "auto":  # Ray itself would join any that it finds, somebody's private one, too
-        found = os.environ.get("RAY_ADDRESS") or read_ray_address()
+        found = os.environ.get("RAY_ADDRESS") or started_address()
         if not found:
             raise ClusterError(f"no Ray was started on this machine; {_HOW_TO_JOIN}")
     host, _, port = found.rpartition(":")
@@ -239,17 +241,6 @@ def require_listening(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_LISTENING_PATIENCE_S).close()
     except OSError as error:
         raise ClusterError(f"no Ray can be joined at {found}: {error}; {_HOW_TO_JOIN}") from error
-
-
-@contextmanager
-def _switched_off(name: str) -> Iterator[None]:
-    # Ray reads its environment when it is imported, which may lie behind us.
-    before = getattr(ray_constants, name)
-    setattr(ray_constants, name, False)
-    try:
-        yield
-    finally:
-        setattr(ray_constants, name, before)
 
 
 @contextmanager

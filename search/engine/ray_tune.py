@@ -82,7 +82,7 @@ class StudySearcher(Stateless, Searcher):
         super().__init__()
         self._require_held = require_held
         self.ledger, self.use, self.display = ledger, use, display
-        self.checkpoints = study_checkpoints(folder, ledger.plan.settings)
+        self.checkpoints = study_checkpoints(folder, ledger.space.settings)
         self.broken: Exception | None = None  # why the study could not be written
         self._numbers: dict[str, int] = {}
 
@@ -114,12 +114,11 @@ class StudySearcher(Stateless, Searcher):
         self._numbers[trial_id] = proposal.number
         self.display.proposed(proposal)
         return {
-            **actor_config(proposal.config, self.ledger.plan.settings, self.use, proposal.level.split),
+            **actor_config(proposal.config, self.ledger.space.settings, self.use, proposal.level.split),
             "number": proposal.number,
             "epochs_before": proposal.level.start,
             "epochs_recorded": len(proposal.curve),
             "latency_ms": proposal.latency_ms,
-            "continues": proposal.continues,
             "checkpoints": self.checkpoints.to_dict(),
             "is_alone": proposal.is_alone,
             "work": float(proposal.cost.macs * _share_of_clips(proposal.level.split)),

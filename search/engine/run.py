@@ -1,8 +1,7 @@
 """Runs a search: checks what was asked for, starts Ray, trains, and leaves a study that others can go on with."""
 
 import logging
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -26,6 +25,7 @@ from search.config.user_file import file_digest
 from search.engine.checkpoints import is_uri, study_checkpoints
 from search.engine.progress import counting, make_display
 from search.engine.ray_cluster import Node, cluster, nodes, require_listening
+from search.engine.ray_private import set_tune_environment
 from search.engine.ray_tune import (
     Interruption,
     RungScheduler,
@@ -41,9 +41,10 @@ from search.engine.watchdog import Watchdog
 from search.optimizer.scheduler import TrialScheduler, rungs_of
 from search.optimizer.warm_start import read_starts
 from search.space.custom_architecture import use_architecture_file
-from search.space.plan import Plan, make_plan
 from search.space.price_table import SPACE, write_space
-from search.space.pricing import FeasibilitySurvey, price
+from search.space.priced_space import PricedSpace, price_space
+from search.space.pricing import price
+from search.space.search_space import SearchSpace, make_search_space
 from search.space.survey_report import make_report
 from search.study.data_identity import describe_data, require_measurable
 from search.study.history import first_entry, require_own_settings
@@ -71,8 +72,7 @@ from training.recipe import Recipe
 class Prepared:
     """A search that can start: everything that could be wrong has been looked at."""
 
-    plan: Plan
-    surveys: dict[str, FeasibilitySurvey]
+    space: PricedSpace
     scenes: Scenes
     splits: tuple[str, ...]
 
@@ -91,22 +91,15 @@ def prepare(settings: SearchSettings, console: Console, address: str | None = No
         use_architecture_file(Path(settings.architecture_file))
     splits = nested_splits(Path(settings.data), settings.split) if settings.fidelity == "split" else ()
     scenes = read_clips(settings, splits[-1] if splits else settings.split)
-    plan = make_plan(settings, len(scenes.classes))
-    surveys = plan.survey()
-    left_out = [name for name in plan.branches if not surveys[name].fitting]
-    plan = plan.fitting(surveys)
-    starts = [
-        plan.config(plan.named(plan.branches[name], start))
-        for name, (_, start) in plan.starts(surveys, len(scenes.train)).items()
-    ]
+    space = price_space(make_search_space(settings, len(scenes.classes)), len(scenes.train)).require_feasible()
     with counting("decoding the sound, once", console) as progress:
-        datasets = {name: _open_sound(settings, scenes, name, progress) for name in plan.front_ends}
+        datasets = {name: _open_sound(settings, scenes, name, progress) for name in space.front_ends}
     with counting("asking the teacher, once", console) as progress:
         logits = answers(settings.teacher, scenes, settings.cache, progress)
-    for start in starts:
+    for start in space.published_configs.values():
         require_compatible(taught(datasets[start.front_end], logits), start.recipe)
-    for branch in plan.branches.values():
-        for name, recipe in branch.to_serve():
+    for subspace in space.subspaces.values():
+        for name, recipe in subspace.to_serve():
             require_compatible(taught(datasets[name], logits), recipe)
     kind = "validation" if settings.validation else "evaluation"
     console.print(
@@ -114,9 +107,9 @@ def prepare(settings: SearchSettings, console: Console, address: str | None = No
         f"scenes and {len(scenes.devices)} devices in {scenes.root}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
-    for line in training_lines(plan) if settings.train else search_lines(plan, surveys, left_out):
+    for line in training_lines(space) if settings.train else search_lines(space):
         console.print(line, highlight=False, soft_wrap=True)
-    return Prepared(plan, surveys, scenes, splits)
+    return Prepared(space, scenes, splits)
 
 
 def read_clips(settings: SearchSettings, split: str) -> Scenes:
@@ -130,22 +123,22 @@ def read_clips(settings: SearchSettings, split: str) -> Scenes:
     return scenes
 
 
-def search_lines(plan: Plan, surveys: Mapping[str, FeasibilitySurvey], left_out: Sequence[str]) -> list[str]:
+def search_lines(space: PricedSpace) -> list[str]:
     """Describe what is searched, and how much of it fits."""
-    lines = [f"budget: {plan.budget} ({limits_text(plan.budget)})"]
-    for name, survey in surveys.items():
+    lines = [f"budget: {space.budget} ({limits_text(space.budget)})"]
+    for name, survey in space.surveys.items():
         looked = "all" if survey.is_whole else "a random"
-        out = "; left out of the search" if name in left_out else ""
+        out = "; left out of the search" if name in space.infeasible else ""
         lines.append(f"space: {name}: of {looked} {survey.num_priced:,} networks {survey.share:.1%} fit{out}")
     return lines
 
 
-def training_lines(plan: Plan) -> list[str]:
+def training_lines(space: SearchSpace) -> list[str]:
     """Describe what is trained, how, and by how much it is over the budget."""
-    settings = plan.settings
+    settings = space.settings
     if settings.members:
-        return member_lines(plan)
-    config = plan.config({})
+        return member_lines(space)
+    config = space.config({})
     cost, limits = price(config, settings.precision), settings.limits()
     over = "; ".join(limits.violations(cost))
     fits = f"over budget {limits}, and trained all the same: {over}" if over else f"within budget {limits}"
@@ -164,9 +157,9 @@ def training_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def member_lines(plan: Plan) -> list[str]:
+def member_lines(space: SearchSpace) -> list[str]:
     """Describe which members of a front are trained, and from which seeds."""
-    settings = plan.settings
+    settings = space.settings
     named = ", ".join(f"{member[TRIAL]} ({member[PLACE]})" for member in settings.members)
     seeds = (
         f"seed {settings.seeds[0]}"
@@ -229,15 +222,14 @@ def start_search(
         FILES: describe_files(settings),
         TEACHERS: describe_teachers(settings),
         LEVELS: [asdict(level) for level in rungs_of(settings, prepared.splits)],
-        STARTS: [asdict(start) for start in read_starts(settings.start, prepared.plan, folder.path.parent)],
+        STARTS: [asdict(start) for start in read_starts(settings.start, prepared.space, folder.path.parent)],
         HISTORY: first_entry(settings),
     }
     with folder.lock(settings.storage) as require_held:
         study_checkpoints(folder, settings).require_usable(is_new=True)
         study = folder.create(settings, attributes)
         if not settings.train:
-            plan, surveys = prepared.plan, prepared.surveys
-            write_space(folder.path / SPACE, surveys, make_report(plan, surveys))
+            write_space(folder.path / SPACE, prepared.space.surveys, make_report(prepared.space))
         return _run(prepared, study, folder, console, address, require_held)
 
 
@@ -299,19 +291,19 @@ def _run(
     address: str | None,
     require_held: Callable[[], None],
 ) -> TrialScheduler:
-    plan = prepared.plan
-    ledger = TrialScheduler(study, plan, prepared.surveys, len(prepared.scenes.train), prepared.splits)
+    space = prepared.space
+    ledger = TrialScheduler(study, space, prepared.splits)
     if ledger.num_left <= 0:
-        console.print(f"study {folder.name} is complete: all {plan.settings.trials} trials are done")
+        console.print(f"study {folder.name} is complete: all {space.settings.trials} trials are done")
         return _require_some_success(ledger)
-    then = ", then timing a few steps of training to use this machine well" if plan.settings.fast else ""
+    then = ", then timing a few steps of training to use this machine well" if space.settings.fast else ""
     console.print(f"study: {folder.path}\nstarting Ray{then}", highlight=False, soft_wrap=True)
     gpus = torch.cuda.device_count()
     with cluster(address, num_cpus=num_cores(), num_gpus=gpus, resources={MACHINE: 1.0}) as scratch:
         there = [] if address is None else nodes()
         use = _find_use(prepared, study, ledger, there, console)
         console.print(
-            f"training {_what_is_left(ledger)} {counted(plan.settings.epochs, 'epoch')}, {use.workers} side by side "
+            f"training {_what_is_left(ledger)} {counted(space.settings.epochs, 'epoch')}, {use.workers} side by side "
             f"({use} each)",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
@@ -333,13 +325,13 @@ def _run(
     if ledger.interrupted:
         raise StudyError(f"{ledger.interrupted}; mend that, then go on with `scenefront resume {folder.address}`")
     if ledger.exhausted:
-        console.print(f"ended after {ledger.num_ended} of {plan.settings.trials} trials: {ledger.exhausted}")
+        console.print(f"ended after {ledger.num_ended} of {space.settings.trials} trials: {ledger.exhausted}")
     return _require_some_success(ledger)
 
 
 def _what_is_left(ledger: TrialScheduler) -> str:
     """Describe what is still to be trained, before its number of epochs."""
-    settings, left = ledger.plan.settings, ledger.num_left
+    settings, left = ledger.space.settings, ledger.num_left
     if not settings.train:
         return f"{counted(left, 'network')} for up to"
     if settings.members:
@@ -351,18 +343,18 @@ def _find_use(
     prepared: Prepared, study: optuna.Study, ledger: TrialScheduler, there: Sequence[Node], console: Console
 ) -> ResourceAllocation:
     """Return how the trials use the machines: as they did before the search was interrupted, or measured now."""
-    plan = prepared.plan
-    settings = plan.settings
+    space = prepared.space
+    settings = space.settings
     asked = share_cluster(settings.workers, there) if there else share_machine(settings.workers)
     if not settings.fast:
         return asked
     if USE in study.user_attrs:
         use = ResourceAllocation.from_dict(study.user_attrs[USE])
-        if settings.workers in (None, use.workers) and use.fits(there) and set(plan.branches) <= set(use.executions):
+        if settings.workers in (None, use.workers) and use.fits(there) and set(space.subspaces) <= set(use.executions):
             return use
     configs = {
-        name: actor_config(plan.config(plan.named(plan.branches[name], start)), settings, asked, prepared.scenes.split)
-        for name, (_, start) in plan.starts(prepared.surveys, len(prepared.scenes.train)).items()
+        name: actor_config(config, settings, asked, prepared.scenes.split)
+        for name, config in space.published_configs.items()
     }
     with console.status("timing a few steps of training"):
         use = measure_allocation(asked, configs, ledger.num_left, divide=settings.workers is None, nodes=there)
@@ -402,14 +394,9 @@ def make_tuner(
         interruption: That Ctrl-C is seen by.
         actor: What trains a job.
     """
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the study is the record
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is a crash that was asked for: `resume` mends both
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # with verbose=0: Ray itself prints nothing
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(searcher.use.workers)  # left alone, Ray starts one process at a time
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000000"
-    os.environ["TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S"] = "0"
+    set_tune_environment(searcher.use.workers)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what breaks is told in a sentence
-    watch = Watchdog(searcher.ledger.plan.settings.stall_s)
+    watch = Watchdog(searcher.ledger.space.settings.stall_s)
     return tune.Tuner(
         tune.with_resources(actor, partial(job_resources, searcher.use)),
         tune_config=tune.TuneConfig(

@@ -14,8 +14,8 @@ from search.config.settings import SearchSettings, make_settings, read_mapping, 
 from search.config.trial_config import GIVEN, OWNED, TrialConfig, field_types
 from search.config.user_file import file_digest
 from search.space.custom_architecture import use_architecture_file
-from search.space.plan import WITHOUT_RESPONSES
 from search.space.pricing import find_trial, price, require_prunable
+from search.space.search_space import WITHOUT_RESPONSES
 from search.study.selection import best_trial
 from search.study.study import CONFIG, FILES, REJECTED, StudyError, find_study
 from training.recipe import Recipe

@@ -56,7 +56,7 @@ class TrialActor(tune.Trainable):
             if config["times_latency"] and self.latency_ms is None:
                 self.latency_ms = measure_latency(trial.build(), trial.input_shape)
             self.run = TrainingRun(trial.build, trial.recipe, dataset, default_device(), execution)
-            found = self._find_checkpoint(config["continues"])
+            found = self.checkpoints.fetch(*self.place)
             if found is not None:
                 try:
                     self.run.load(found)
@@ -69,13 +69,6 @@ class TrialActor(tune.Trainable):
             self.failure = str(error)
         self.num_reported = 0
         self.layers = [] if config["epochs_recorded"] else _layers(trial)
-
-    def _find_checkpoint(self, continues: int | None) -> Path | None:
-        """Return what the trial, or the one that it goes on with, was trained to; None where that is nothing."""
-        found = self.checkpoints.fetch(*self.place)
-        if found is None and continues is not None:
-            found = self.checkpoints.fetch(continues, self.place[1])
-        return found
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begin another trial in the same process."""

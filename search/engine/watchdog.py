@@ -1,10 +1,4 @@
-"""Trials that hang or break: noticed, ended for good, and told why in one sentence.
-
-What Ray says of a broken process is read here, and what is used of Ray Tune that it does not promise is used here
-alone: in Ray 2.60 a `TuneController` knows each trial's actor, also before that is ready, and `ray.kill` of an actor
-ends its process within 5 s even if it is stopped or holds Python's lock. tests/search/engine/test_watchdog.py
-notices a change.
-"""
+"""Trials that hang or break: noticed, ended for good, and told why in one sentence."""
 
 import re
 import time
@@ -16,6 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import ray
 from ray.tune.experiment import Trial
+
+from search.engine.ray_private import (
+    ACTOR_DIED,
+    ACTOR_UNREACHABLE,
+    NODE_DIED,
+    POSSIBLE_CAUSES,
+    cached_actors,
+    trial_actors,
+)
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
@@ -153,21 +156,6 @@ def _work(trial: Trial) -> float:
     return float(trial.config.get("work", 1.0))
 
 
-def trial_actors(tune_controller: "TuneController") -> dict[Trial, Any]:
-    """Return the actor of every trial that has one, ready or not."""
-    controller = getattr(tune_controller, "_tune_controller", tune_controller)
-    started = controller._actor_manager._live_actors_to_ray_actors_resources
-    return {trial: started[actor][0] for trial, actor in controller._trial_to_actor.items() if actor in started}
-
-
-def cached_actors(tune_controller: "TuneController") -> list[Any]:
-    """Return the actors that wait for a trial."""
-    controller = getattr(tune_controller, "_tune_controller", tune_controller)
-    started = controller._actor_manager._live_actors_to_ray_actors_resources
-    with_trial = set(controller._trial_to_actor.values())
-    return [actor for tracked, (actor, _) in started.items() if tracked not in with_trial]
-
-
 def error_text(trial: Trial) -> str:
     """Return what Ray wrote down of a trial's last error; it would copy that to its storage only now and then."""
     with suppress(OSError):
@@ -182,10 +170,6 @@ _MEMORY = re.compile(
 )
 # What says that nothing can be written, here or where checkpoints are kept.
 _PLACE = re.compile(r"CheckpointsError|No space left on device|Disk quota exceeded|Read-only file system")
-_NODE = re.compile(r"^The actor died because its node has died", re.MULTILINE)
-_CRASH = re.compile(r"^The actor (?:died|is dead)", re.MULTILINE)
-_UNREACHABLE = re.compile(r"^The actor \S+ is unavailable", re.MULTILINE)
-_GUESS = re.compile(r"Some common causes include.*", re.DOTALL)  # Ray names a want of memory whatever it was
 
 
 def failure_kind(error: str) -> Failure:
@@ -194,7 +178,7 @@ def failure_kind(error: str) -> Failure:
     Args:
         error: Its text, a traceback mostly; empty where nothing is known.
     """
-    said = _GUESS.sub("", error)
+    said = POSSIBLE_CAUSES.sub("", error)
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     last = lines[-1] if lines else ""
     raised = [line for line in said.splitlines() if line and not line[0].isspace()]  # not the code of a traceback
@@ -204,10 +188,10 @@ def failure_kind(error: str) -> Failure:
     place = next((line for line in reversed(raised) if _PLACE.search(line)), None)
     if place is not None:
         return Failure("no place", f"checkpoints cannot be kept: {place}")
-    if _NODE.search(said):
+    if NODE_DIED.search(said):
         return Failure("node lost", "node lost: the machine that trained it is gone")
-    if _UNREACHABLE.search(said):
+    if ACTOR_UNREACHABLE.search(said):
         return Failure("node lost", "node lost: its process, or its machine, cannot be reached any more")
-    if _CRASH.search(said) or not lines:
+    if ACTOR_DIED.search(said) or not lines:
         return Failure("crash", "crash: its process ended without saying why")
     return Failure("error", last)

@@ -39,8 +39,8 @@ from search.config.trial_config import TrialConfig
 from search.optimizer.features import FeatureEncoder
 from search.optimizer.gaussian_process import Floats, GaussianProcess, winsorized
 from search.optimizer.successive_halving import Rung
-from search.space.plan import Plan
-from search.space.pricing import FeasibilitySurvey, price
+from search.space.priced_space import PricedSpace
+from search.space.pricing import price
 from search.space.ranges import draw, nearest
 from search.space.subspace import Subspace
 from search.study.study import LATENCY
@@ -93,17 +93,16 @@ class Acquisition:
     """Predicts trials at the end of training, and proposes the candidate of the greatest acquisition value.
 
     Attributes:
-        plan: What is searched.
-        surveys: Which networks of each architecture are feasible.
+        space: What is searched.
         cost_exponent: Alpha; 0 where one best network is sought, whatever its cost within the budget.
     """
 
-    def __init__(self, plan: Plan, surveys: Mapping[str, FeasibilitySurvey], levels: Sequence[Rung]) -> None:
-        self.plan, self.surveys, self._rungs = plan, surveys, levels
-        self.cost_exponent = COST_EXPONENT if plan.settings.mode == "front" else 0.0
-        self._encoder = FeatureEncoder(plan.branches)
+    def __init__(self, space: PricedSpace, levels: Sequence[Rung]) -> None:
+        self.space, self._rungs = space, levels
+        self.cost_exponent = COST_EXPONENT if space.settings.mode == "front" else 0.0
+        self._encoder = FeatureEncoder(space.subspaces)
         self._trials: dict[int, TrainingTrial] = {}
-        self._objectives = plan.settings.objectives
+        self._objectives = space.settings.objectives
         self._qualities = of_kind("quality", self._objectives)
         self._priced: dict[Hashable, Cost] = {}
         self._fitted: dict[str, GaussianProcess] | None = None
@@ -124,7 +123,7 @@ class Acquisition:
         """
         trial = self._trials.get(number)
         if trial is None:
-            subspace = self.plan.branches.get(config.architecture)
+            subspace = self.space.subspaces.get(config.architecture)
             values = {} if subspace is None else subspace.values(config)
             trial = TrainingTrial(config, cost, costs, values, self._encoder.encode(config.architecture, values, cost))
             self._trials[number] = trial
@@ -227,7 +226,7 @@ class Acquisition:
         rng = np.random.default_rng(seed)
         found = [
             candidate
-            for architecture in self.plan.branches
+            for architecture in self.space.subspaces
             for candidate in self.candidates(architecture, rng)
             if candidate.config not in handed_out
         ]
@@ -238,7 +237,7 @@ class Acquisition:
 
     def candidates(self, architecture: str, rng: np.random.Generator) -> Iterator[Candidate]:
         """Return feasible candidates of an architecture: random ones, then a local search around its incumbents."""
-        subspace, survey = self.plan.branches[architecture], self.surveys[architecture]
+        subspace, survey = self.space.subspaces[architecture], self.space.surveys[architecture]
         if not survey.fitting:
             return
         incumbents = self._incumbents(architecture) if subspace.ranges else []
@@ -250,18 +249,18 @@ class Acquisition:
             else:
                 values = _neighbour(subspace, incumbents[rng.integers(len(incumbents))], values, rng)
             try:
-                config = self.plan.config(self.plan.named(subspace, values))
+                config = self.space.config(self.space.named(subspace, values))
                 cost = self._price(config)
             except ConfigError:
                 continue
-            if self.plan.budget.fits(cost):
+            if self.space.budget.fits(cost):
                 yield Candidate(architecture, values, config, cost)
 
     def _price(self, config: TrialConfig) -> Cost:
         """Price a configuration; a network that was priced before is not built again."""
         key = config.architecture, config.network, config.input_shape, config.recipe.prune_to
         if key not in self._priced:
-            self._priced[key] = price(config, self.plan.settings.precision)
+            self._priced[key] = price(config, self.space.settings.precision)
         return self._priced[key]
 
     def _incumbents(self, architecture: str) -> list[dict[str, Any]]:
@@ -269,7 +268,7 @@ class Acquisition:
         numbers = [number for number in self._feasible() if self._trials[number].config.architecture == architecture]
         names = self._compared()
         points = [self._point(number, names) for number in numbers]
-        ranges = self.plan.branches[architecture].ranges
+        ranges = self.space.subspaces[architecture].ranges
         return [
             {name: nearest(distribution, self._trials[number].values[name]) for name, distribution in ranges.items()}
             for number, is_on_front in zip(numbers, non_dominated(points, directions(names)), strict=True)
@@ -278,7 +277,7 @@ class Acquisition:
 
     def _feasible(self) -> list[int]:
         """Return the trials with a prediction that fit the budget, which may be another than when they were trained."""
-        return [number for number in self.expected() if self.plan.budget.fits(self._trials[number].cost)]
+        return [number for number in self.expected() if self.space.budget.fits(self._trials[number].cost)]
 
     def _compared(self) -> list[str]:
         """Return the objectives that the front is of: without a latency that is not known of all trials."""
@@ -298,7 +297,7 @@ class Acquisition:
         Returns:
             (C,).
         """
-        names = self._qualities[:1] if self.plan.settings.mode == "best" else self._compared()
+        names = self._qualities[:1] if self.space.settings.mode == "best" else self._compared()
         signs = np.where(directions(names), 1.0, -1.0)  # more is better
         points = np.array([self._point(number, names) for number in self._feasible()]).reshape(-1, len(names)) * signs
         mean, deviation = self._posterior(candidates, names)

@@ -24,14 +24,13 @@ from search.config.trial_config import ARCHITECTURE, TrialConfig
 from search.optimizer.acquisition import Acquisition
 from search.optimizer.trial_store import TrialStore
 from search.optimizer.warm_start import Start, fit_start
-from search.space.plan import Plan
-from search.space.pricing import FeasibilitySurvey, price, require_prunable
+from search.space.priced_space import PricedSpace
+from search.space.pricing import price, require_prunable
 from search.space.ranges import draw
-from search.space.repair import repairs
 from search.space.sobol import sobol_points
 from search.space.subspace import Subspace
 from search.study.history import num_before
-from search.study.study import CONFIG, CONTINUES, COST, ORIGIN, REJECTED, STARTS
+from search.study.study import CONFIG, COST, ORIGIN, REJECTED, STARTS
 
 PATIENCE = 10  # rejections in a row; then the last proposal is repaired
 EVEN_SHARE = 0.5  # of the trials whose architecture is drawn with no regard to what was learned
@@ -63,13 +62,11 @@ class CandidateGenerator:
 
     def __init__(
         self,
-        plan: Plan,
-        surveys: Mapping[str, FeasibilitySurvey],
+        space: PricedSpace,
         record: TrialStore,
-        num_clips: int,
         trials: Sequence[FrozenTrial],
     ) -> None:
-        self.plan, self.surveys, self.record = plan, surveys, record
+        self.space, self.record = space, record
         self.rejections: Counter[str] = Counter()
         self.exhausted = ""
         self.sampled_every = SAMPLED_EVERY
@@ -80,7 +77,7 @@ class CandidateGenerator:
         self._extended = num_before(record.attributes)
         for trial in trials:
             self._take_over(trial)
-        self._enqueue_starts(trials, num_clips)
+        self._enqueue_starts(trials)
 
     def _take_over(self, trial: FrozenTrial) -> None:
         rejected = trial.user_attrs.get(REJECTED)
@@ -90,8 +87,7 @@ class CandidateGenerator:
                 self._streak.append(trial.params)
         elif CONFIG in trial.user_attrs:
             self._trained.setdefault(TrialConfig.from_dict(trial.user_attrs[CONFIG]), trial.number)
-            if CONTINUES not in trial.user_attrs:
-                self._streak = []
+            self._streak = []
         self._count_spread(trial.user_attrs)
 
     def _count_spread(self, attributes: Mapping[str, Any]) -> None:
@@ -100,9 +96,9 @@ class CandidateGenerator:
             self._spread[origin[ARCHITECTURE]] += 1
             self._spread_and_fitting[origin[ARCHITECTURE]] += REJECTED not in attributes
 
-    def _enqueue_starts(self, trials: Sequence[FrozenTrial], num_clips: int) -> None:
+    def _enqueue_starts(self, trials: Sequence[FrozenTrial]) -> None:
         """Have every architecture's published settings asked for first, those that are not in the record yet."""
-        if self.plan.settings.train:
+        if self.space.settings.train:
             self._enqueue_seeds(trials)
             return
         asked = [
@@ -111,8 +107,7 @@ class CandidateGenerator:
             if ORIGIN in trial.user_attrs and trial.user_attrs.get(REJECTED, {}).get("kind") != "interrupted"
         ]
         started = {(origin["kind"], origin[ARCHITECTURE]) for origin in asked if ARCHITECTURE in origin}
-        published = self.plan.starts(self.surveys, num_clips)
-        for kind, starts in ((PUBLISHED, published), (SMALL, self.plan.small_starts(self.surveys, published))):
+        for kind, starts in ((PUBLISHED, self.space.published), (SMALL, self.space.downscaled)):
             for name, (wanted, start) in starts.items():
                 if (kind, name) not in started:
                     self._enqueue(kind, name, wanted, start)
@@ -123,30 +118,32 @@ class CandidateGenerator:
         for place, recorded in enumerate(self.record.attributes.get(STARTS, [])):
             start = Start(**recorded)
             name = start.config[ARCHITECTURE]
-            if place in asked or name not in self.plan.branches:
+            if place in asked or name not in self.space.subspaces:
                 continue
-            fitted = fit_start(start, self.plan, self.surveys[name])
+            fitted = fit_start(start, self.space)
             origin = {
                 "kind": START, ARCHITECTURE: name, "changes": list(fitted.changes), "source": start.source,
                 "place": place,
             }  # fmt: skip
-            self.record.enqueue(self.plan.named(self.plan.branches[name], fitted.values), {ORIGIN: origin})
+            self.record.enqueue(self.space.named(self.space.subspaces[name], fitted.values), {ORIGIN: origin})
 
     def _enqueue_seeds(self, trials: Sequence[FrozenTrial]) -> None:
         """Have every training asked for, in order, those that are not in the record yet."""
         recorded = [trial.params for trial in trials if CONFIG in trial.user_attrs]
-        for values in self.plan.trainings():
+        for values in self.space.trainings():
             if values not in recorded:
                 self.record.enqueue(values)
 
     def _enqueue(self, kind: str, architecture: str, wanted: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         """Have `values` asked for next, and record what they were changed from so as to fit."""
-        branch = self.plan.branches[architecture]
+        subspace = self.space.subspaces[architecture]
         changes = [
-            f"{branch.field(name)} {value} -> {values[name]}" for name, value in wanted.items() if value != values[name]
+            f"{subspace.field(name)} {value} -> {values[name]}"
+            for name, value in wanted.items()
+            if value != values[name]
         ]
         origin = {"kind": kind, ARCHITECTURE: architecture, "changes": changes}
-        self.record.enqueue(self.plan.named(branch, values), {ORIGIN: origin})
+        self.record.enqueue(self.space.named(subspace, values), {ORIGIN: origin})
 
     def numbers(self) -> list[tuple[int, TrialConfig]]:
         """Return the number and the configuration of all that was handed out."""
@@ -165,7 +162,7 @@ class CandidateGenerator:
                     f"the space holds no more configurations that fit than the {len(self._trained)} handed out"
                 )
                 break
-            accepted = self._consider(self.record.ask(proposal_seed(self.plan.settings.seed, self.record.num_trials)))
+            accepted = self._consider(self.record.ask(proposal_seed(self.space.settings.seed, self.record.num_trials)))
             if accepted is not None:
                 return accepted
         return None
@@ -189,13 +186,13 @@ class CandidateGenerator:
         """
         if advisor is None or self._streak or len(self._trained) % self.sampled_every == self.sampled_every - 1:
             return False
-        seed = proposal_seed(self.plan.settings.seed, self.record.num_trials)
+        seed = proposal_seed(self.space.settings.seed, self.record.num_trials)
         found = advisor.propose(seed, self._trained)
         if found is None:
             return False
         name, values = found
         origin = {"kind": EXPECTED, ARCHITECTURE: name, "changes": []}
-        self.record.enqueue(self.plan.named(self.plan.branches[name], values), {ORIGIN: origin})
+        self.record.enqueue(self.space.named(self.space.subspaces[name], values), {ORIGIN: origin})
         return True
 
     def _enqueue_spread(self) -> bool:
@@ -203,19 +200,19 @@ class CandidateGenerator:
 
         As many are wanted as fit, and of each no more than `PATIENCE` points are tried.
         """
-        wanted = 0 if self.plan.settings.train else self.plan.settings.sobol
+        wanted = 0 if self.space.settings.train else self.space.settings.sobol
         open_yet = [
             name
-            for name in self.plan.branches
+            for name in self.space.subspaces
             if self._spread_and_fitting[name] < wanted and self._spread[name] < wanted * PATIENCE
         ]
         if not open_yet:
             return False
         name = min(open_yet, key=lambda each: self._spread_and_fitting[each])
-        branch = self.plan.branches[name]
-        [point] = sobol_points(branch, 1, self.plan.settings.seed, skip=self._spread[name])
+        subspace = self.space.subspaces[name]
+        [point] = sobol_points(subspace, 1, self.space.settings.seed, skip=self._spread[name])
         origin = {"kind": SPREAD, ARCHITECTURE: name, "changes": []}
-        self.record.enqueue(self.plan.named(branch, point), {ORIGIN: origin})
+        self.record.enqueue(self.space.named(subspace, point), {ORIGIN: origin})
         return True
 
     def _enqueue_architecture(self, better: Sequence[str]) -> None:
@@ -224,10 +221,10 @@ class CandidateGenerator:
         Not the sampler's to choose: it would leave an architecture for the proposals of it that were rejected, which
         cost nothing and say nothing of the networks that fit. It stays the same until one fits.
         """
-        names = list(self.plan.branches)
+        names = list(self.space.subspaces)
         if len(names) == 1:
             return
-        random = Random(proposal_seed(self.plan.settings.seed, self.record.num_trials - len(self._streak)))
+        random = Random(proposal_seed(self.space.settings.seed, self.record.num_trials - len(self._streak)))
         known = [name for name in better if name in names]
         even = not known or random.random() < EVEN_SHARE
         self.record.enqueue({ARCHITECTURE: random.choice(names if even else known)})
@@ -235,54 +232,53 @@ class CandidateGenerator:
     def _enqueue_repaired(self) -> bool:
         """Have the last proposal asked for again, changed as little as fits; False if nothing new is left."""
         last = self._streak[-1]
-        branch = self.plan.branch(last)
-        wanted = {name: value for name, value in last.items() if name in branch.ranges}
-        wanted = {**branch.published({}), **wanted}  # a driver of other ranges may have asked for it
-        others = [each for each in self.plan.branches.values() if each is not branch]
-        for each in [branch, *others]:
-            start = wanted if each is branch else each.published({})
+        subspace = self.space.subspace(last)
+        wanted = {name: value for name, value in last.items() if name in subspace.ranges}
+        wanted = {**subspace.published({}), **wanted}  # a driver of other ranges may have asked for it
+        others = [each for each in self.space.subspaces.values() if each is not subspace]
+        for each in [subspace, *others]:
+            start = wanted if each is subspace else each.published({})
             found = self._first_new(each, start)
             if found is not None:
                 self._enqueue(REPAIRED, each.architecture, start, found)
                 return True
         return False
 
-    def _first_new(self, branch: Subspace, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _first_new(self, subspace: Subspace, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the configuration nearest to `wanted` that fits and is new; at need, one that is trained otherwise."""
-        settings = self.plan.settings
-        for training in self._trainings(branch, wanted):
-            nearest = repairs(self.surveys[branch.architecture], self.plan.budget, settings.precision, wanted)
+        for training in self._trainings(subspace, wanted):
+            nearest = self.space.projections(subspace.architecture, wanted)
             for repaired in itertools.islice(nearest, MAX_LOOKED_AT + len(self._trained)):
                 values = {**wanted, **training, **repaired}
                 with suppress(ConfigError):  # trained like this, it may be no recipe
-                    if branch.config(values) not in self._trained:
+                    if subspace.config(values) not in self._trained:
                         return values
         return None
 
-    def _trainings(self, branch: Subspace, wanted: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _trainings(self, subspace: Subspace, wanted: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Return what decides no cost: as it is wanted, then drawn."""
-        free = {name: each for name, each in branch.ranges.items() if name not in branch.cost_ranges}
+        free = {name: each for name, each in subspace.ranges.items() if name not in subspace.cost_ranges}
         yield {name: wanted[name] for name in free}
-        rng = np.random.default_rng(proposal_seed(self.plan.settings.seed, self.record.num_trials))
+        rng = np.random.default_rng(proposal_seed(self.space.settings.seed, self.record.num_trials))
         for _ in range(NUM_REDRAWN if free else 0):
             yield {name: draw(each, rng) for name, each in free.items()}
 
     def _consider(self, trial: Trial) -> Accepted | None:
         """Have a configuration sampled and price it; None, and recorded as rejected, if it may not be trained."""
-        values = self.plan.suggest(trial)
+        values = self.space.suggest(trial)
         try:
-            config = self.plan.config(values)
-            cost = price(config, self.plan.settings.precision)
+            config = self.space.config(values)
+            cost = price(config, self.space.settings.precision)
         except ConfigError as error:
             self._refuse(trial, values, error)
             return None
-        excess = self.plan.budget.excess(cost)
+        excess = self.space.budget.excess(cost)
         trial.set_user_attr(COST, cost.to_dict())
         for name, value in excess.items():
             trial.set_constraint(name, value)
         worst = max(excess, key=lambda name: excess[name], default="")
         if worst and excess[worst] > 0:
-            self._reject(trial, values, f"over {worst}", str(OverBudgetError(cost, self.plan.budget)))
+            self._reject(trial, values, f"over {worst}", str(OverBudgetError(cost, self.space.budget)))
             return None
         try:
             require_prunable(config)

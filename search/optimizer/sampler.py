@@ -10,12 +10,20 @@ from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.front import non_dominated_rank
-from search.optimizer.sampler_history import GENERATION, SamplerHistory, seen_as
+from search.optimizer.sampler_history import GENERATION, SamplerHistory
+from search.study.optuna_private import (
+    AdjustableNSGAIISampler,
+    AdjustableTPESampler,
+    set_system_attribute,
+    system_attributes,
+    trial_id,
+    with_trials,
+)
 
 GOOD_SHARE = 0.25  # of the trained trials, whose like TPE looks for
 MAX_GOOD = 50
@@ -25,7 +33,7 @@ MAX_SEEN = 1_000  # of the others
 POPULATION = 20  # of an architecture; Optuna's 50 would leave most of a search of tens of trials to chance
 
 
-class ArchitectureTPE(TPESampler):
+class ArchitectureTPE(AdjustableTPESampler):
     """Varies values together, expects nothing better of what is running already, and learns from rejections.
 
     It ranks a trial among those of its own architecture: an architecture that another one dominates would have no good
@@ -48,19 +56,19 @@ class ArchitectureTPE(TPESampler):
         trials = self._view.trials(self._view.architecture(trial))
         num_good = _num_good(sum(each.state == TrialState.COMPLETE for each in trials))
         if num_good:
-            self._gamma = lambda _: num_good
+            self.set_num_good(num_good)
         trials = _telling(trials, num_good, study.directions)
-        return self._sample_relative(seen_as(study, trials), _apart(trial), search_space)
+        return self.sample_joint(with_trials(study, trials), _apart(trial), search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Sample one value."""
-        seen = seen_as(study, self._view.trials(self._view.architecture(trial)))
+        seen = with_trials(study, self._view.trials(self._view.architecture(trial)))
         return super().sample_independent(seen, _apart(trial), param_name, param_distribution)
 
 
-class ArchitectureNSGAII(NSGAIISampler):
+class ArchitectureNSGAII(AdjustableNSGAIISampler):
     """Crosses the best of earlier generations, of each architecture by itself.
 
     A trial's generation is recorded with it. Who the parents of a generation were follows from the generations before
@@ -76,7 +84,7 @@ class ArchitectureNSGAII(NSGAIISampler):
         populations = self._populations(trial)
         last = max(populations, default=0)
         generation = last + 1 if len(populations.get(last, ())) >= POPULATION else last
-        study._storage.set_trial_system_attr(trial._trial_id, GENERATION, generation)
+        set_system_attribute(study, trial, GENERATION, generation)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002 - Optuna's own signature
         """Return all that varies of the architecture."""
@@ -87,12 +95,12 @@ class ArchitectureNSGAII(NSGAIISampler):
     ) -> dict[str, Any]:
         """Cross two parents and mutate; the first generation has none, and is random."""
         populations = self._populations(trial)
-        generation = study._storage.get_trial_system_attrs(trial._trial_id)[GENERATION]
+        generation = system_attributes(study, trial)[GENERATION]
         parents: list[FrozenTrial] = []
         for each in range(generation):
-            best = self._elite_population_selection_strategy(study, [*populations.get(each, ()), *parents])
+            best = self.select_elite(study, [*populations.get(each, ()), *parents])
             parents = sorted(best, key=lambda parent: parent.number)
-        return self._child_generation_strategy(study, search_space, parents) if parents else {}
+        return self.cross(study, search_space, parents) if parents else {}
 
     def _populations(self, trial: FrozenTrial) -> dict[int, list[FrozenTrial]]:
         """Return the trained trials of each generation."""
@@ -151,5 +159,5 @@ def _apart(asked: FrozenTrial) -> FrozenTrial:
     return FrozenTrial(
         number=-1, state=asked.state, value=None, datetime_start=None, datetime_complete=None, params=asked.params,
         distributions=asked.distributions, user_attrs={}, system_attrs={}, intermediate_values={},
-        trial_id=asked._trial_id,
+        trial_id=trial_id(asked),
     )  # fmt: skip

@@ -4,20 +4,18 @@ The record is never changed. A trial that was rejected for a budget of the past,
 an architecture that is left out: the sampler is not told of them. Values can be shown for a trial that has none yet.
 """
 
-from collections.abc import Container, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.budget import Budget
 from objectives.cost import Cost
 from search.config.trial_config import ARCHITECTURE
-from search.study.study import CONFIG, CONTINUES, COST, REJECTED
+from search.study.optuna_private import CONSTRAINT_PREFIX, FIXED_PARAMS, contains
+from search.study.study import CONFIG, COST, REJECTED
 
-FIXED = "fixed_params"  # Optuna's name for what was enqueued
-CONSTRAINT = "constraints:"  # Optuna's name for a constraint: this and the constraint's own name
 GENERATION = "generation"  # of a genetic sampler
 INVALID = "invalid"  # the constraint that what builds no network breaks
 
@@ -49,9 +47,6 @@ class SamplerHistory:
     def add(self, trial: FrozenTrial) -> None:
         """Record a trial, or what became of it."""
         self._recorded[trial.number] = trial
-        continued = trial.user_attrs.get(CONTINUES)
-        if continued is not None:
-            self._forget(continued)
         self._look(trial.number)
 
     def recorded(self, number: int) -> FrozenTrial:
@@ -80,17 +75,13 @@ class SamplerHistory:
 
     def architecture(self, trial: FrozenTrial) -> str:
         """Return the architecture of a trial, recorded or being asked for; "" where it is none of today's."""
-        enqueued = trial.system_attrs.get(FIXED, {})
+        enqueued = trial.system_attrs.get(FIXED_PARAMS, {})
         name = trial.params.get(ARCHITECTURE) or enqueued.get(ARCHITECTURE)
         name = name or trial.user_attrs.get(CONFIG, {}).get(ARCHITECTURE)
         if name is None:  # there was one alone when it was asked for, and it was rejected
             names = {**enqueued, **trial.params}
             name = next((key.partition(".")[0] for key in names if "." in key), next(iter(self.ranges)))
         return str(name) if name in self.ranges else ""
-
-    def _forget(self, number: int) -> None:
-        for trials in self._trials.values():
-            trials.pop(number, None)
 
     def _look(self, number: int) -> None:
         trial = self._recorded[number]
@@ -122,11 +113,11 @@ class SamplerHistory:
         state, values = trial.state, trial.values if trial.state == TrialState.COMPLETE else None
         if trial.number in self._shown:
             state, values = TrialState.COMPLETE, list(self._shown[trial.number])
-        if state == TrialState.FAIL or (is_over and state == TrialState.COMPLETE):
+        if state == TrialState.FAIL or is_over:
             state, values = TrialState.PRUNED, None  # to be learned from, but not as a good one
         if values is not None and self.seen is not None:
             values = [values[place] for place in self.seen]
-        attributes: dict[str, Any] = {f"{CONSTRAINT}{name}": excess for name, excess in broken.items()}
+        attributes: dict[str, Any] = {f"{CONSTRAINT_PREFIX}{name}": excess for name, excess in broken.items()}
         attributes[GENERATION] = trial.system_attrs.get(GENERATION, 0)
         return FrozenTrial(
             number=trial.number, state=state, value=None, values=values, datetime_start=None, datetime_complete=None,
@@ -135,38 +126,6 @@ class SamplerHistory:
         )  # fmt: skip
 
 
-class _ConvertedStudy:
-    """A study as if it had some trials alone."""
-
-    def __init__(self, study: Study, trials: Sequence[FrozenTrial]) -> None:
-        self._whole, self._trials = study, trials
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._whole, name)
-
-    def _get_trials(
-        self,
-        deepcopy: bool = True,  # noqa: ARG002 - Optuna's own signature
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,  # noqa: ARG002
-    ) -> list[FrozenTrial]:
-        return [trial for trial in self._trials if states is None or trial.state in states]
-
-
-def seen_as(study: Study, trials: Sequence[FrozenTrial]) -> Study:
-    """Return a study as if it had these trials alone."""
-    return cast(Study, _ConvertedStudy(study, trials))
-
-
 def _lies_in(values: Mapping[str, Any], ranges: Ranges) -> bool:
     """Whether there is a value for every range, and in it."""
-    for name, distribution in ranges.items():
-        if name not in values:
-            return False
-        try:
-            place = distribution.to_internal_repr(values[name])
-        except ValueError:  # no choice of today's
-            return False
-        if not distribution._contains(place):
-            return False
-    return True
+    return all(name in values and contains(distribution, values[name]) for name, distribution in ranges.items())

@@ -25,18 +25,15 @@ from search.optimizer.acquisition import Acquisition, Curve, estimate
 from search.optimizer.candidate_generator import Accepted, CandidateGenerator, better_half
 from search.optimizer.successive_halving import Rung, SuccessiveHalving, rungs_of_epochs, rungs_of_splits
 from search.optimizer.trial_store import open_trial_store
-from search.space.plan import Plan
-from search.space.pricing import FeasibilitySurvey, price
+from search.space.priced_space import PricedSpace
+from search.space.pricing import price
 from search.study.study import (
     ATTEMPTS,
     CONFIG,
-    CONTINUES,
-    COST,
     EPOCH,
     FAILURE,
     LATENCY,
     LAYERS,
-    ORIGIN,
     PAUSED,
     QUALITY,
     REJECTED,
@@ -70,7 +67,6 @@ class Proposal:
         cost: Of its network.
         level: That it is trained through.
         curve: Epochs that are recorded.
-        continues: Number of the stopped trial whose training this one goes on with, or None.
         latency_ms: Measured, or None where it is not known yet.
         is_alone: Whether nothing else may be trained beside it: it ran out of memory.
     """
@@ -80,7 +76,6 @@ class Proposal:
     cost: Cost
     level: Rung
     curve: tuple[Mapping[str, Any], ...] = ()
-    continues: int | None = None
     latency_ms: float | None = None
     is_alone: bool = False
 
@@ -105,7 +100,7 @@ class TrialScheduler:
 
     Attributes:
         study: The record.
-        plan: What is searched.
+        space: What is searched.
         levels: That a trial climbs.
         running: Trials in training, by number.
         waiting: Trials at the end of a level, by number.
@@ -120,29 +115,25 @@ class TrialScheduler:
     def __init__(
         self,
         study: optuna.Study,
-        plan: Plan,
-        surveys: Mapping[str, FeasibilitySurvey],
-        num_clips: int,
+        space: PricedSpace,
         splits: tuple[str, ...] = (),
     ) -> None:
         """Take over what the study holds already.
 
         Args:
             study: The record.
-            plan: What is searched.
-            surveys: Which networks of each architecture fit.
-            num_clips: To train on.
+            space: What is searched.
             splits: That trials are trained on, where the split is the fidelity; the last is all of the data.
         """
-        settings = plan.settings
-        self.study, self.plan = study, plan
+        settings = space.settings
+        self.study, self.space = study, space
         self.levels = rungs_of(settings, splits)
         self._objectives = settings.objectives
         self._ranked = self._objectives
         if settings.mode == "best":
             self._ranked = tuple(name for name in self._objectives if GOALS[name].kind == "quality")[:1]
         self.halving = SuccessiveHalving(self.levels, directions(self._ranked))
-        self.advisor = Acquisition(plan, surveys, self.levels)
+        self.advisor = Acquisition(space, self.levels)
         self.ranks_expected = settings.surrogate
         self.proposes_expected = settings.surrogate and settings.sampler == "tpe"
         self.running: dict[int, Running] = {}
@@ -154,16 +145,14 @@ class TrialScheduler:
         self.stopped_at_last: list[int] = []
         self.hopeless = self.interrupted = ""
         self._to_take_up: list[Proposal] = []
-        self._to_reopen: list[Proposal] = []
         self._num_failed = 0  # that this driver has seen
-        self._continued: set[int] = set()
         self._attempts: dict[int, list[dict[str, Any]]] = {}
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
-        self.record = open_trial_store(study, plan)
+        self.record = open_trial_store(study, space)
         for trial in trials:
             self._take_over(trial)
         self._judge_again()
-        self.proposer = CandidateGenerator(plan, surveys, self.record, num_clips, self.study.get_trials(deepcopy=False))
+        self.proposer = CandidateGenerator(space, self.record, self.study.get_trials(deepcopy=False))
 
     def _take_over(self, trial: FrozenTrial) -> None:
         is_running = trial.state == TrialState.RUNNING
@@ -181,17 +170,11 @@ class TrialScheduler:
         curve = learning_curve(trial)
         self._attempts[number] = list(attributes.get(ATTEMPTS, []))
         proposal = Proposal(
-            number, config, price(config, self.plan.settings.precision), self.levels[self.halving.level(len(curve))],
-            tuple(curve), attributes.get(CONTINUES), attributes.get(LATENCY),
+            number, config, price(config, self.space.settings.precision), self.levels[self.halving.level(len(curve))],
+            tuple(curve), attributes.get(LATENCY),
             any(attempt.get("is_memory") for attempt in self._attempts[number]),
         )  # fmt: skip
-        continued = attributes.get(CONTINUES)
-        if continued is not None:
-            self._continued.add(continued)
-            self.waiting.pop(continued, None)
-            self.halving.rename(continued, number)
-            self.advisor.forget(continued)
-        fits = self.plan.budget.fits(proposal.cost)  # the one that it was trained under may have been another
+        fits = self.space.budget.fits(proposal.cost)  # the one that it was trained under may have been another
         for epoch in curve if fits else ():
             self._note(proposal, epoch)
         if trial.state == TrialState.COMPLETE:
@@ -203,35 +186,23 @@ class TrialScheduler:
         elif trial.state == TrialState.RUNNING:
             self._take_over_running(proposal, attributes)
         else:
-            state = "stopped" if trial.state == TrialState.PRUNED else "failed"
-            self.states[state] += 1
-            self.reasons[number] = str(attributes.get(STOPPED) or attributes.get(FAILURE))
-            if state == "failed":
-                self.advisor.forget(number)
-            if state == "stopped" and fits:
-                self._take_over_stopped(proposal)
-
-    def _take_over_stopped(self, proposal: Proposal) -> None:
-        """Remember a stopped trial, which may be among the best yet when a study grows."""
-        if len(proposal.curve) in [level.end for level in self.levels[:-1]]:
-            self.waiting[proposal.number] = proposal
-        else:  # it was stopped for a budget of the past
-            self._to_reopen.append(proposal)
+            self.states["failed"] += 1
+            self.reasons[number] = str(attributes.get(FAILURE))
+            self.advisor.forget(number)
 
     def _take_over_running(self, proposal: Proposal, attributes: Mapping[str, Any]) -> None:
         number = proposal.number
-        if STOPPED in attributes:
-            self._tell(number, "stopped", str(attributes[STOPPED]))
-        elif FAILURE in attributes:
+        if FAILURE in attributes:
             self.advisor.forget(number)
             self._tell(number, "failed", str(attributes[FAILURE]))
-        elif not self.plan.budget.fits(proposal.cost):
-            reason = f"not trained on: {OverBudgetError(proposal.cost, self.plan.budget)}"
-            self.record.set(number, STOPPED, reason)
-            self._tell(number, "stopped", reason)
+        elif not self.space.budget.fits(proposal.cost):
+            self._stop(number, f"not trained on: {OverBudgetError(proposal.cost, self.space.budget)}")
         elif attributes.get(PAUSED) == len(proposal.curve):
             self.waiting[number] = proposal
-        else:
+            if attributes.get(STOPPED):
+                self._note_stopped(number, str(attributes[STOPPED]))
+        else:  # it was interrupted, or stopped for a budget of the past
+            self._resume(number, attributes.get(STOPPED))
             self._to_take_up.append(proposal)
 
     def _judge_again(self) -> None:
@@ -261,7 +232,7 @@ class TrialScheduler:
     @property
     def num_ended(self) -> int:
         """Trials that were trained, to the end or not."""
-        return sum(self.states.values()) - len(self._continued)
+        return sum(self.states.values())
 
     @property
     def num_started(self) -> int:
@@ -271,7 +242,7 @@ class TrialScheduler:
     @property
     def num_left(self) -> int:
         """Configurations that are not settled yet, the interrupted ones included."""
-        return self.plan.settings.trials - self.num_ended
+        return self.space.settings.trials - self.num_ended
 
     def _paused(self) -> list[Proposal]:
         return [proposal for number, proposal in self.waiting.items() if number not in self.reasons]
@@ -285,7 +256,7 @@ class TrialScheduler:
         if proposal is None:
             if not self.running and not self.interrupted:
                 for paused in self._paused():
-                    self._stop(paused)
+                    self._stop(paused.number, self.halving.why(paused.number, len(paused.curve)))
                     self.stopped_at_last.append(paused.number)
             return None
         last = proposal.curve[-1] if proposal.curve else {}
@@ -300,8 +271,6 @@ class TrialScheduler:
         for number in self._promotable():
             if number in self.waiting:
                 return self._promote(self.waiting.pop(number))
-        if self._to_reopen and self.num_started < self.plan.settings.trials:
-            return self._reopen(self._to_reopen.pop(0))
         return self._begin() or self._promote_at_last()
 
     def _begin(self) -> Proposal | None:
@@ -322,7 +291,7 @@ class TrialScheduler:
 
     def _accept(self) -> Accepted | None:
         """Have a new configuration proposed, if there are to be more."""
-        if self.num_started >= self.plan.settings.trials:
+        if self.num_started >= self.space.settings.trials:
             return None
         self._show_estimates()
         if self.proposes_expected:  # then the sampler's architectures are drawn evenly
@@ -330,31 +299,27 @@ class TrialScheduler:
         return self.proposer.ask(self._better())
 
     def _promote(self, waiting: Proposal) -> Proposal:
-        """Have a trial go on that waited; one that was stopped goes on as a trial of its own."""
+        """Have a trial go on that waited, or that was stopped when the search was over."""
         epoch = len(waiting.curve)
-        if waiting.number in self.reasons:
-            waiting = self._reopen(waiting)
+        self._resume(waiting.number, self.reasons.get(waiting.number))
         self.halving.go_on(waiting.number, epoch)
         return replace(waiting, level=self.levels[self.halving.level(epoch)])
 
-    def _reopen(self, stopped: Proposal) -> Proposal:
-        attributes = {
-            CONFIG: stopped.config.to_dict(),
-            COST: stopped.cost.to_dict(),
-            ORIGIN: {"kind": "continued", "changes": [], "trial": stopped.number},
-            **{f"{EPOCH}{epoch['epoch']}": dict(epoch) for epoch in stopped.curve},
-            **({} if stopped.latency_ms is None else {LATENCY: stopped.latency_ms}),
-        }
-        number = self.record.copy(stopped.number, attributes)
-        self._continued.add(stopped.number)
-        self.advisor.forget(stopped.number)
-        self.halving.rename(stopped.number, number)
-        return replace(stopped, number=number, continues=stopped.number)
+    def _resume(self, number: int, stopped: str | None) -> None:
+        """Take back that a trial was stopped, if it was."""
+        if stopped:
+            self.record.set(number, STOPPED, None)
+        if self.reasons.pop(number, None):
+            self.states["stopped"] -= 1
 
-    def _stop(self, paused: Proposal) -> None:
-        reason = self.halving.why(paused.number, len(paused.curve))
-        self.record.set(paused.number, STOPPED, reason)
-        self._tell(paused.number, "stopped", reason)
+    def _stop(self, number: int, reason: str) -> None:
+        """Stop a trial early; it stays RUNNING in Optuna's words, so that it can be resumed when the study grows."""
+        self.record.set(number, STOPPED, reason)
+        self._note_stopped(number, reason)
+
+    def _note_stopped(self, number: int, reason: str) -> None:
+        self.states["stopped"] += 1
+        self.reasons[number] = reason
 
     def _show_estimates(self) -> None:
         """Have the sampler learn from what was trained for a while, as if it had been trained to the end."""
@@ -440,7 +405,7 @@ class TrialScheduler:
             is_memory: Whether it broke for want of memory.
 
         Returns:
-            The trial's state; "waiting" and "retried" where it is not over, nothing if the search was interrupted.
+            The trial's state; "paused" and "retried" where it is not over, nothing if the search was interrupted.
         """
         running = self.running.get(number)
         if running is None:
@@ -476,7 +441,7 @@ class TrialScheduler:
             return self._tell(number, "complete", values=values)
         if any(level.end == running.epoch for level in self.levels[:-1]) and result is not None:
             self._wait(running.proposal)
-            return "waiting"
+            return "paused"
         return ""  # the search was interrupted
 
     def why_retried(self, number: int) -> str:
@@ -490,7 +455,7 @@ class TrialScheduler:
         attempts = self._attempts.setdefault(number, [])
         attempts.append({"epoch": running.epoch, "reason": error, "is_memory": is_memory})
         here = sum(attempt["epoch"] == running.epoch for attempt in attempts)
-        if here > self.plan.settings.retries:
+        if here > self.space.settings.retries:
             again = f" (tried {here} times)" if here > 1 else ""
             return self._fail(number, f"{error}{again}")
         self.record.set(number, ATTEMPTS, attempts)
@@ -505,8 +470,7 @@ class TrialScheduler:
         return self._tell(number, "failed", reason)
 
     def _tell(self, number: int, state: str, reason: str = "", *, values: tuple[float, ...] | None = None) -> str:
-        told = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "failed": TrialState.FAIL}[state]
-        self.record.tell(number, told, values)
+        self.record.tell(number, TrialState.COMPLETE if state == "complete" else TrialState.FAIL, values)
         self.states[state] += 1
         if reason:
             self.reasons[number] = reason

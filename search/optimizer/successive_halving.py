@@ -117,18 +117,6 @@ class SuccessiveHalving:
             if epoch == level.end:
                 self._gone_on[rung].add(number)
 
-    def rename(self, old: int, new: int) -> None:
-        """Have another trial take a trial's place."""
-        if old in self.work:
-            self.work[new] = self.work[old]
-        for arrived in self._arrived:
-            if old in arrived:
-                arrived[new] = arrived.pop(old)
-        for gone_on in self._gone_on:
-            if old in gone_on:
-                gone_on.remove(old)
-                gone_on.add(new)
-
     def promotable(self) -> list[int]:
         """Return the trials that may go on now, those of the highest level first, of each level the best first."""
         found = [

@@ -22,10 +22,18 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from objectives.goals import GOALS
 from search.config.trial_config import ARCHITECTURE
 from search.optimizer.sampler import make_sampler
-from search.optimizer.sampler_history import FIXED, SamplerHistory
-from search.space.plan import Plan
+from search.optimizer.sampler_history import SamplerHistory
+from search.space.search_space import SearchSpace
 from search.space.space_file import find_space
-from search.study.study import CONTINUES, StudyError
+from search.study.optuna_private import (
+    FIXED_PARAMS,
+    create_trial,
+    frozen_trial,
+    set_state,
+    set_user_attribute,
+    trial_id,
+)
+from search.study.study import StudyError
 from spaces import Space
 
 
@@ -63,7 +71,7 @@ class TrialStore:
         trials = study.get_trials(deepcopy=False)
         self.num_trials = len(trials)
         for trial in trials:
-            self._ids[trial.number] = trial._trial_id
+            self._ids[trial.number] = trial_id(trial)
             self._view.add(trial)
             for name, distribution in trial.distributions.items():
                 if isinstance(distribution, CategoricalDistribution):
@@ -113,52 +121,39 @@ class TrialStore:
 
     def keep(self, trial: Trial, *, is_rejected: bool) -> int:
         """Write a proposal with its values and attributes, as a trial to be run or as one rejected; give its number."""
-        asked = trial.storage.get_trial(trial._trial_id)
+        asked = frozen_trial(trial)
         state = TrialState.PRUNED if is_rejected else TrialState.RUNNING
-        attributes = {name: value for name, value in asked.system_attrs.items() if name != FIXED}
-        return self._write(asked, state, asked.user_attrs, attributes)
-
-    def copy(self, number: int, attributes: Mapping[str, Any]) -> int:
-        """Write a trial to be run, with the values of another and attributes of its own; give its number."""
-        other = self._view.recorded(number)
-        return self._write(other, TrialState.RUNNING, {CONTINUES: number, **attributes}, other.system_attrs)
-
-    def _write(
-        self, asked: FrozenTrial, state: TrialState, user_attrs: Mapping[str, Any], system_attrs: Mapping[str, Any]
-    ) -> int:
+        attributes = {name: value for name, value in asked.system_attrs.items() if name != FIXED_PARAMS}
         now = datetime.now()
         whole = FrozenTrial(
             number=self.num_trials, state=state, value=None, datetime_start=now,
             datetime_complete=now if state.is_finished() else None, params=asked.params,
             distributions={name: self._widest.get(name, each) for name, each in asked.distributions.items()},
-            user_attrs=dict(user_attrs), system_attrs=dict(system_attrs), intermediate_values={}, trial_id=-1,
+            user_attrs=dict(asked.user_attrs), system_attrs=attributes, intermediate_values={}, trial_id=-1,
         )  # fmt: skip
-        storage = self._study._storage
-        trial_id = storage.create_new_trial(self._study._study_id, whole)
-        number = storage.get_trial_number_from_id(trial_id)
+        self._ids[self.num_trials], number = create_trial(self._study, whole)
         assert number == self.num_trials, "somebody else writes to the study"
-        self._ids[number] = trial_id
         self.num_trials += 1
         self._view.add(whole)
         return number
 
     def set(self, number: int, name: str, value: Any) -> None:
         """Write an attribute of a trial that has not ended."""
-        self._study._storage.set_trial_user_attr(self._ids[number], name, value)
+        set_user_attribute(self._study, self._ids[number], name, value)
 
     def tell(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
         """Write how a trial ended."""
         told = None if values is None else [float(value) for value in values]
         assert (told is not None) == (state == TrialState.COMPLETE)
         assert told is None or (len(told) == len(self._study.directions) and not any(map(math.isnan, told)))
-        self._study._storage.set_trial_state_values(self._ids[number], state, told)
+        set_state(self._study, self._ids[number], state, told)
         before = self._view.recorded(number)
         self._view.add(
             FrozenTrial(
                 number=number, state=state, value=None, values=told, datetime_start=before.datetime_start,
                 datetime_complete=datetime.now(), params=before.params, distributions=before.distributions,
                 user_attrs=before.user_attrs, system_attrs=before.system_attrs, intermediate_values={},
-                trial_id=before._trial_id,
+                trial_id=trial_id(before),
             )
         )  # fmt: skip
 
@@ -170,21 +165,21 @@ class TrialStore:
         self._view.show(number, values)
 
 
-def open_trial_store(study: optuna.Study, plan: Plan) -> TrialStore:
-    """Read a study for what a plan samples.
+def open_trial_store(study: optuna.Study, space: SearchSpace) -> TrialStore:
+    """Read a study for what a search space samples.
 
     Where the best network alone is looked for, the sampler is told of the first objective of quality and of no other.
 
     Raises:
         StudyError: A choice has values today that it did not have when the study was started.
     """
-    settings = plan.settings
+    settings = space.settings
     seen = None
     if settings.mode == "best":
         seen = [[GOALS[name].kind for name in settings.objectives].index("quality")]
-    ranges = {name: branch.ranges for name, branch in plan.branches.items()}
+    ranges = {name: subspace.ranges for name, subspace in space.subspaces.items()}
     return TrialStore(
-        study, settings.sampler, SamplerHistory(ranges, plan.budget, seen), widest(find_space(settings.space))
+        study, settings.sampler, SamplerHistory(ranges, space.budget, seen), widest(find_space(settings.space))
     )
 
 

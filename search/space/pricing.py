@@ -88,7 +88,7 @@ class FeasibilitySurvey:
     """Which networks of one architecture fit a budget.
 
     Attributes:
-        branch: What was priced.
+        subspace: What was priced.
         num_priced: Networks looked at.
         is_whole: Whether these are all there are.
         fitting: The values of those that fit, in the order of the branch's `cost_ranges`.
@@ -98,7 +98,7 @@ class FeasibilitySurvey:
         nearest: The one that comes closest to fitting, where none fits.
     """
 
-    branch: Subspace
+    subspace: Subspace
     num_priced: int
     is_whole: bool
     fitting: list[tuple[Any, ...]]
@@ -115,7 +115,7 @@ class FeasibilitySurvey:
     @cached_property
     def places(self) -> NDArray[np.float32]:
         """Where the fitting networks lie in their ranges, (N, D): see `search.space.ranges.place`."""
-        ranges = self.branch.cost_ranges.values()
+        ranges = self.subspace.cost_ranges.values()
         columns = []
         for axis, distribution in enumerate(ranges):
             place_of = {value: place(distribution, value) for value in {values[axis] for values in self.fitting}}
@@ -130,23 +130,23 @@ class FeasibilitySurvey:
         if not self.fitting:
             return
         away = np.zeros(len(self.fitting))
-        for column, (name, distribution) in zip(self.places.T, self.branch.cost_ranges.items(), strict=True):
+        for column, (name, distribution) in zip(self.places.T, self.subspace.cost_ranges.items(), strict=True):
             here = place(distribution, values[name])
             away += column != here if isinstance(distribution, CategoricalDistribution) else np.abs(column - here)
         for index in np.argsort(away, kind="stable"):
-            yield dict(zip(self.branch.cost_ranges, self.fitting[index], strict=True))
+            yield dict(zip(self.subspace.cost_ranges, self.fitting[index], strict=True))
 
 
-def num_to_price(branch: Subspace, max_enumerated: int, num_drawn: int) -> tuple[int, bool]:
+def num_to_price(subspace: Subspace, max_enumerated: int, num_drawn: int) -> tuple[int, bool]:
     """Return how many networks a survey prices, and whether these are all."""
-    if ARCHITECTURES[branch.architecture].is_built_to_count:
+    if ARCHITECTURES[subspace.architecture].is_built_to_count:
         max_enumerated, num_drawn = min(max_enumerated, NUM_BUILT), min(num_drawn, NUM_BUILT)
-    is_whole = branch.num_networks <= max_enumerated
-    return (int(branch.num_networks) if is_whole else num_drawn), is_whole
+    is_whole = subspace.num_networks <= max_enumerated
+    return (int(subspace.num_networks) if is_whole else num_drawn), is_whole
 
 
 def survey(
-    branch: Subspace,
+    subspace: Subspace,
     budget: Budget,
     precision: str,
     *,
@@ -155,10 +155,10 @@ def survey(
     num_drawn: int = NUM_DRAWN,
     progress: Callable[[int, int], None] | None = None,
 ) -> FeasibilitySurvey:
-    """Price every network of `branch`, or random ones where there are too many.
+    """Price every network of `subspace`, or random ones where there are too many.
 
     Args:
-        branch: Gives the ranges and everything that they leave alone.
+        subspace: Gives the ranges and everything that they leave alone.
         budget: To fit.
         precision: Of the weights.
         seed: For the random ones.
@@ -166,15 +166,15 @@ def survey(
         num_drawn: How many random ones are priced otherwise.
         progress: Told how many are done, and of how many.
     """
-    total, is_whole = num_to_price(branch, max_enumerated, num_drawn)
-    names = list(branch.cost_ranges)
-    priced = branch.pricer(names, precision)
+    total, is_whole = num_to_price(subspace, max_enumerated, num_drawn)
+    names = list(subspace.cost_ranges)
+    priced = subspace.pricer(names, precision)
     limits = budget.limits()
     fitting: list[tuple[Any, ...]] = []
     costs: list[tuple[int, ...]] = []
     broken, invalid = Counter[str](), ""
     least, closest = np.inf, None
-    for number, point in enumerate(_every(branch) if is_whole else _draws(branch, total, seed)):
+    for number, point in enumerate(_every(subspace) if is_whole else _draws(subspace, total, seed)):
         if progress is not None and number % REPORT_EVERY == 0:
             progress(number, total)
         try:
@@ -200,14 +200,14 @@ def survey(
     if closest is not None and not fitting:
         nearest = Nearest(dict(zip(names, closest[0], strict=True)), closest[1], budget.excess(closest[1]))
     table = np.array(costs, dtype=np.int64).reshape(len(costs), len(LIMITS))
-    return FeasibilitySurvey(branch, total, is_whole, fitting, table, broken, invalid, nearest)
+    return FeasibilitySurvey(subspace, total, is_whole, fitting, table, broken, invalid, nearest)
 
 
-def _every(branch: Subspace) -> Iterator[tuple[Any, ...]]:
-    return itertools.product(*(all_values(distribution) for distribution in branch.cost_ranges.values()))
+def _every(subspace: Subspace) -> Iterator[tuple[Any, ...]]:
+    return itertools.product(*(all_values(distribution) for distribution in subspace.cost_ranges.values()))
 
 
-def _draws(branch: Subspace, count: int, seed: int) -> Iterator[tuple[Any, ...]]:
+def _draws(subspace: Subspace, count: int, seed: int) -> Iterator[tuple[Any, ...]]:
     rng = np.random.default_rng(seed)
     for _ in range(count):
-        yield tuple(draw(distribution, rng) for distribution in branch.cost_ranges.values())
+        yield tuple(draw(distribution, rng) for distribution in subspace.cost_ranges.values())

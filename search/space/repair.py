@@ -34,21 +34,21 @@ def repairs(
         yield from survey.by_distance(values)
         return
     for found in survey.by_distance(values):
-        yield pull_back(survey.branch, budget, precision, found, values)
+        yield pull_back(survey.subspace, budget, precision, found, values)
 
 
 def pull_back(
-    branch: Subspace, budget: Budget, precision: str, found: Mapping[str, Any], wanted: Mapping[str, Any]
+    subspace: Subspace, budget: Budget, precision: str, found: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Move each value of a network that fits as close to the wanted one as it can come and still fit."""
-    names = list(branch.cost_ranges)
-    priced = branch.pricer(names, precision)
+    names = list(subspace.cost_ranges)
+    priced = subspace.pricer(names, precision)
     values = [found[name] for name in names]
     moved = True
     while moved:
         moved = False
         for axis, name in enumerate(names):
-            for value in _towards(branch.cost_ranges[name], values[axis], wanted[name]):
+            for value in _towards(subspace.cost_ranges[name], values[axis], wanted[name]):
                 trial = [*values[:axis], value, *values[axis + 1 :]]
                 if _excess(priced, trial, budget) <= 0:
                     values, moved = trial, True
@@ -57,19 +57,19 @@ def pull_back(
 
 
 def descend(
-    branch: Subspace, budget: Budget, precision: str, start: Mapping[str, Any], *, held: str = ""
+    subspace: Subspace, budget: Budget, precision: str, start: Mapping[str, Any], *, held: str = ""
 ) -> dict[str, Any]:
     """Walk from `start` to where the worst excess is smallest, changing one value at a time.
 
     Args:
-        branch: Gives the ranges.
+        subspace: Gives the ranges.
         budget: To come close to.
         precision: Of the weights.
         start: Where to begin.
         held: Name of a value that stays.
     """
-    names = list(branch.cost_ranges)
-    priced = branch.pricer(names, precision)
+    names = list(subspace.cost_ranges)
+    priced = subspace.pricer(names, precision)
     values = [start[name] for name in names]
     least = _excess(priced, values, budget)
     improved = True
@@ -78,7 +78,7 @@ def descend(
         for axis, name in enumerate(names):
             if name == held:
                 continue
-            for value in levels(branch.cost_ranges[name]):
+            for value in levels(subspace.cost_ranges[name]):
                 trial = [*values[:axis], value, *values[axis + 1 :]]
                 excess = _excess(priced, trial, budget)
                 if excess < least:

@@ -88,22 +88,22 @@ def repeat_subspaces(settings: SearchSettings, num_classes: int) -> dict[str, Su
     found: dict[str, Subspace] = {}
     for name, members in by_architecture.items():
         ranges = {f"{name}.{MEMBER}": CategoricalDistribution(list(members)), SEED: seeds}
-        branch = RepeatSubspace(name, ranges, {}, members)
-        costliest = branch.config({})
+        subspace = RepeatSubspace(name, ranges, {}, members)
+        costliest = subspace.config({})
         free = {"architecture", SEED, *heard_sizes(type(costliest.network), costliest.front_end)}
         fixed = {field: value for field, value in costliest.to_dict().items() if field not in free}
-        found[name] = replace(branch, fixed=fixed)
+        found[name] = replace(subspace, fixed=fixed)
     return found
 
 
-def trainings(settings: SearchSettings, branches: Mapping[str, Subspace]) -> list[tuple[Subspace, dict[str, Any]]]:
+def trainings(settings: SearchSettings, subspaces: Mapping[str, Subspace]) -> list[tuple[Subspace, dict[str, Any]]]:
     """Return the values of every training, of the first seed first: so each member is soon trained once."""
     if not settings.members:
-        return [(branch, {SEED: seed}) for branch in branches.values() for seed in settings.seeds]
+        return [(subspace, {SEED: seed}) for subspace in subspaces.values() for seed in settings.seeds]
     found: list[tuple[Subspace, dict[str, Any]]] = []
     for seed in settings.seeds:
         for member in settings.members:
-            branch = branches[member[CONFIG]["architecture"]]
-            assert isinstance(branch, RepeatSubspace)
-            found.append((branch, {branch.member: member[TRIAL], SEED: seed}))
+            subspace = subspaces[member[CONFIG]["architecture"]]
+            assert isinstance(subspace, RepeatSubspace)
+            found.append((subspace, {subspace.member: member[TRIAL], SEED: seed}))
     return found

@@ -1,7 +1,6 @@
 """What a survey of a space found, as plain values: what fits, what binds, how large a network that fits can be."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,8 +11,8 @@ from optuna.distributions import CategoricalDistribution
 from models import ARCHITECTURES
 from objectives.budget import LIMITS
 from search.config.errors import ConfigError
-from search.space.plan import Plan, why_nothing_fits
 from search.space.price_table import FITS, outcomes
+from search.space.priced_space import PricedSpace, why_nothing_fits
 from search.space.pricing import FeasibilitySurvey
 from search.space.ranges import place
 from search.space.repair import descend, levels
@@ -60,40 +59,35 @@ def share_of(fitting: int, priced: int, *, is_exact: bool) -> Share:
     return Share(value, low if fitting else 0.0, high if fitting < priced else 1.0, is_exact=False)
 
 
-def make_report(plan: Plan, surveys: Mapping[str, FeasibilitySurvey]) -> dict[str, Any]:
+def make_report(space: PricedSpace) -> dict[str, Any]:
     """Describe what the surveys found, as plain values.
 
     The share over all architectures is that of a random proposal: the architecture first, each as likely.
-
-    Args:
-        plan: Of the search.
-        surveys: Of its branches.
     """
-    parts = {name: _part(plan, found) for name, found in surveys.items()}
+    parts = {name: _part(space, found) for name, found in space.surveys.items()}
     shares = [part["share"] for part in parts.values()]
     overall = {key: float(np.mean([share[key] for share in shares])) for key in ("value", "low", "high")}
     report = {
-        "space": plan.settings.space,
-        "budget": str(plan.budget),
-        "limits": plan.budget.limits(),
-        "precision": plan.settings.precision,
-        "networks_priced": sum(found.num_priced for found in surveys.values()),
+        "space": space.settings.space,
+        "budget": str(space.budget),
+        "limits": space.budget.limits(),
+        "precision": space.settings.precision,
+        "networks_priced": sum(found.num_priced for found in space.surveys.values()),
         "share": overall | {"is_exact": all(share["is_exact"] for share in shares)},
         "architectures": parts,
         "time": None,
     }
-    nothing = not any(found.fitting for found in surveys.values())
-    return report | {"nothing_fits": why_nothing_fits(plan, surveys) if nothing else None}
+    return report | {"nothing_fits": None if space.subspaces else why_nothing_fits(space)}
 
 
-def _part(plan: Plan, found: FeasibilitySurvey) -> dict[str, Any]:
-    branch, limits = found.branch, plan.budget.limits()
+def _part(space: PricedSpace, found: FeasibilitySurvey) -> dict[str, Any]:
+    subspace, limits = found.subspace, space.budget.limits()
     kinds = outcomes(found.costs, limits)
     # counted from what was priced: where none of a sample fits, one that was looked for afterwards may
     fitting = int((kinds == FITS).sum())
-    num_networks = branch.num_networks
+    num_networks = subspace.num_networks
     return {
-        "front_ends": list(branch.front_ends),
+        "front_ends": list(subspace.front_ends),
         "networks": int(num_networks) if math.isfinite(num_networks) else None,
         "priced": found.num_priced,
         "fitting": fitting,
@@ -105,7 +99,7 @@ def _part(plan: Plan, found: FeasibilitySurvey) -> dict[str, Any]:
         "costs": {
             name: _quantiles(found.costs[:, number]) for number, name in enumerate(LIMITS) if name in (*COSTS, *limits)
         },
-        "largest": _largest(plan, found),
+        "largest": _largest(space, found),
     }
 
 
@@ -116,41 +110,43 @@ def _quantiles(values: NDArray[np.int64]) -> dict[str, int] | None:
     return {f"{quantile:g}": int(value) for quantile, value in zip(QUANTILES, found, strict=True)}
 
 
-def _largest(plan: Plan, found: FeasibilitySurvey) -> dict[str, dict[str, Any]]:
+def _largest(space: PricedSpace, found: FeasibilitySurvey) -> dict[str, dict[str, Any]]:
     """Return for each range the largest value that a network which fits can have, and the largest that there is.
 
     Of a choice these are lists. Where the survey is a sample, values that it does not show are looked for.
     """
     largest: dict[str, dict[str, Any]] = {}
-    for axis, (name, distribution) in enumerate(found.branch.cost_ranges.items()):
+    for axis, (name, distribution) in enumerate(found.subspace.cost_ranges.items()):
         fitting = {values[axis] for values in found.fitting}
         looks_on = fitting and not found.is_whole
         if isinstance(distribution, CategoricalDistribution):
             choices = list(distribution.choices)
-            some = [each for each in choices if each in fitting or (looks_on and _can_fit(plan, found, axis, each))]
-            largest[found.branch.field(name)] = {"fitting": some, "of": choices}
+            some = [each for each in choices if each in fitting or (looks_on and _can_fit(space, found, axis, each))]
+            largest[found.subspace.field(name)] = {"fitting": some, "of": choices}
             continue
         top = max(fitting, default=None)
         if looks_on:
             above = [value for value in levels(distribution) if value > top]
-            top = next((value for value in reversed(above) if _can_fit(plan, found, axis, value)), top)
-        largest[found.branch.field(name)] = {"fitting": top, "of": distribution.high}  # type: ignore[attr-defined]
+            top = next((value for value in reversed(above) if _can_fit(space, found, axis, value)), top)
+        largest[found.subspace.field(name)] = {"fitting": top, "of": distribution.high}  # type: ignore[attr-defined]
     return largest
 
 
-def _can_fit(plan: Plan, found: FeasibilitySurvey, axis: int, value: Any) -> bool:
+def _can_fit(space: PricedSpace, found: FeasibilitySurvey, axis: int, value: Any) -> bool:
     """Look for a network that fits and has `value` on an axis, from some that fit without."""
-    branch, precision = found.branch, plan.settings.precision
-    names = list(branch.cost_ranges)
-    priced = branch.pricer(names, precision)
-    distribution = branch.cost_ranges[names[axis]]
+    subspace, precision = found.subspace, space.settings.precision
+    names = list(subspace.cost_ranges)
+    priced = subspace.pricer(names, precision)
+    distribution = subspace.cost_ranges[names[axis]]
     starts = [max(found.fitting, key=lambda values: place(distribution, values[axis]))]
-    if not ARCHITECTURES[branch.architecture].is_built_to_count:
+    if not ARCHITECTURES[subspace.architecture].is_built_to_count:
         starts += found.fitting[:MORE_STARTS]
     for start in starts:
         near = dict(zip(names, start, strict=True)) | {names[axis]: value}
         try:
-            if plan.budget.fits(priced(list(descend(branch, plan.budget, precision, near, held=names[axis]).values()))):
+            if space.budget.fits(
+                priced(list(descend(subspace, space.budget, precision, near, held=names[axis]).values()))
+            ):
                 return True
         except ConfigError:  # builds no network, however the others are
             continue

@@ -5,9 +5,9 @@
     results/<study>/trials/<number>/       checkpoint.safetensors, of a trial's last finished epoch
     results/<study>/.lock                  held while a search runs
 
-A trial's state follows from Optuna's state and the attributes below: COMPLETE is trained to the last epoch, PRUNED is
-rejected untrained or stopped early, FAIL is failed, RUNNING is running, waiting at the end of a level or, with nobody
-holding the lock, interrupted.
+A trial's state follows from Optuna's state and the attributes below. COMPLETE: trained to the last epoch. PRUNED:
+rejected, never trained. FAIL: failed. RUNNING: running or, with nobody holding the lock, interrupted; paused at a rung;
+or stopped early, which leaves it RUNNING for Optuna so that it can be resumed when the study is extended.
 """
 
 import fcntl
@@ -41,8 +41,7 @@ DEVICE_GROUPS = "device_groups"  # real, seen or unseen, by device, as the study
 STARTS = "starts"  # configurations to begin with: source and config of each
 HISTORY = "history"  # of the settings: what they were at first, and what was changed when
 ATTEMPTS = "attempts"  # epoch and reason of each process that broke in training
-PAUSED = "paused"  # the epoch at which a trial waits to go on
-CONTINUES = "continues"  # the stopped trial whose training this one goes on with
+PAUSED = "paused"  # the epoch at which a trial was paused
 FOLDER = "folder"  # that a study was started in: machine and path
 LEVELS = "levels"  # that a trial climbs: split, first and last epoch of each
 USE = "machine"  # how the trials use it
@@ -50,7 +49,7 @@ LAYERS = "layers"  # of a trial: what each layer of its network costs
 LATENCY = "latency_ms"  # of a trial, measured where it is trained; only where it is an objective
 
 RESULTS = Path("results")
-STATES = ("complete", "running", "waiting", "interrupted", "stopped", "continued", "failed", "rejected")
+STATES = ("complete", "running", "paused", "interrupted", "stopped", "failed", "rejected")
 
 
 class StudyError(UserError):
@@ -319,9 +318,11 @@ def trial_state(trial: Asked, *, is_locked: bool) -> str:
     if trial.state == TrialState.FAIL:
         return "failed"
     if trial.state == TrialState.PRUNED:
-        return "stopped" if STOPPED in trial.user_attrs else "rejected"
+        return "stopped" if STOPPED in trial.user_attrs else "rejected"  # stopped: in studies of an older format
+    if trial.user_attrs.get(STOPPED):
+        return "stopped"
     if trial.user_attrs.get(PAUSED) == num_epochs(trial):
-        return "waiting"
+        return "paused"
     return "running" if is_locked else "interrupted"
 
 

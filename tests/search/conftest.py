@@ -80,8 +80,8 @@ def export(exported, tmp_path):
 
 @pytest.fixture
 def trials():
-    """Three on the front, two dominated, one over today's budget, two stopped, one that another continues, one failed,
-    one running, one waiting, four rejected.
+    """Three on the front, two dominated, one over today's budget, two stopped, one failed, one running, one paused,
+    four rejected.
     """
     rows = [
         # number, state, on_front, macro_accuracy, macs, params, reason
@@ -115,8 +115,7 @@ def trials():
         (11, "rejected", False, NAN, 46_000_000, 47_946, "over budget: macs 46,000,000 > 30,000,000 (1.53x)"),
         (12, "rejected", False, NAN, NAN, NAN, "invalid: patch 300 is larger than the input 256 x 65"),
         (13, "complete", False, 0.46, 38_000_000, 110_000, ""),
-        (14, "waiting", False, 0.21, 5_600_000, 18_000, ""),
-        (15, "continued", False, 0.21, 5_600_000, 18_000, "goes on as trial 14"),
+        (14, "paused", False, 0.21, 5_600_000, 18_000, ""),
     ]
     table = pd.DataFrame(rows, columns=["number", "state", "on_front", "macro_accuracy", "macs", "params", "reason"])
     table["size_bytes"] = table["params"] * 2

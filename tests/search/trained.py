@@ -10,7 +10,8 @@ from search.engine.checkpoints import study_checkpoints
 from search.engine.run import describe_data, open_material
 from search.engine.single_run import from_name, train_settings
 from search.optimizer.scheduler import TrialScheduler
-from search.space.plan import make_plan
+from search.space.priced_space import price_space
+from search.space.search_space import make_search_space
 from search.study.study import DATA
 from training.loop import TrainingRun
 
@@ -25,9 +26,7 @@ def train(folder, data, name="isotropic", epochs=2, clips=None, settings=None, *
     scenes = read_scenes(data, asked.split)
     ledger = TrialScheduler(
         study := folder.create(asked, {DATA: describe_data(scenes)}),
-        plan := make_plan(asked, len(scenes.classes)),
-        plan.survey(),
-        100,
+        price_space(make_search_space(asked, len(scenes.classes)), 100),
     )
     proposal = ledger.propose()
     dataset = open_material(asked, scenes, proposal.config.front_end)

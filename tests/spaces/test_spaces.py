@@ -10,9 +10,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from models import ARCHITECTURES
 from models.isotropic import IsotropicConfig, count
 from search.config.settings import SearchSettings
-from search.space.plan import make_plan
 from search.space.space_file import broken_promises
+from search.study.optuna_private import contains
 from spaces import METHODS, NETWORKS, SPACES, TRAINING
+from tests.search.priced import priced
 from training.recipe import Recipe
 
 # The training settings of the ASCDomain report, DCASE 2024 task 1; 2,000 of 81,900 steps are warm-up.
@@ -46,7 +47,7 @@ def space(request):
 
 
 def lies_in(value, distribution):
-    return distribution._contains(distribution.to_internal_repr(value))
+    return contains(distribution, value)
 
 
 def asked(ranges, number):
@@ -82,8 +83,7 @@ def test_the_published_recursiv_networks_lie_in_the_ranges(sizes):
 
 
 def test_some_networks_of_every_space_fit_the_default_budget_and_some_do_not(name):
-    plan = make_plan(SearchSettings(data="nowhere", space=name), num_classes=10)
-    found = plan.survey()[name]
+    found = priced(SearchSettings(data="nowhere", space=name)).surveys[name]
     assert 0.05 < found.share < 0.95
     assert found.broken["macs"] > 0
     assert found.broken["params"] > 0

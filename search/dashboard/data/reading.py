@@ -39,7 +39,6 @@ from search.dashboard.data.database import (
 )
 from search.study.storage import Postgres
 from search.study.study import (
-    CONTINUES,
     LAYERS,
     LEVELS,
     OBJECTIVES,
@@ -103,7 +102,6 @@ class _Kept:
     times_s: tuple[float, float]
     curve: Sequence[Mapping[str, Any]]
     kind: str | None  # of its rejection
-    continues: int | None
     names: tuple[str, ...]  # of what was sampled
 
 
@@ -212,9 +210,8 @@ class Reader:
 
 
 def _table(kept: Sequence[_Kept], objectives: Sequence[str]) -> pd.DataFrame:
-    continued = {each.continues: each.row["number"] for each in kept if each.continues is not None}
     times_s = np.array([each.times_s for each in kept], dtype=float).reshape(len(kept), 2)
-    made = rows_table([each.row for each in kept], continued, objectives)
+    made = rows_table([each.row for each in kept], objectives)
     return made.assign(started_s=times_s[:, 0], ended_s=times_s[:, 1])
 
 
@@ -223,7 +220,7 @@ def _kept(trial: Trial, budget: Budget | None, levels: Sequence[Mapping[str, Any
     row = trial_row(trial, budget, levels, is_locked=is_locked)
     kind = attributes[REJECTED]["kind"] if REJECTED in attributes else None
     names = _shared(tuple(trial.params))
-    return _Kept(row, trial.times_s, learning_curve(trial), kind, attributes.get(CONTINUES), names)
+    return _Kept(row, trial.times_s, learning_curve(trial), kind, names)
 
 
 @lru_cache(maxsize=1_000)

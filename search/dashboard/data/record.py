@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import func, select
 
 from search.dashboard.data.database import (
-    ATTRIBUTES,
     BROKEN,
     TRIALS,
     add_values,
@@ -22,7 +21,6 @@ from search.study.storage import Postgres
 from search.study.study import (
     ATTEMPTS,
     CONFIG,
-    CONTINUES,
     COST,
     LATENCY,
     LAYERS,
@@ -33,7 +31,7 @@ from search.study.study import (
     StudyFolder,
     learning_curve,
 )
-from search.study.table import continued_row, plain_name, trial_row
+from search.study.table import plain_name, trial_row
 
 MAX_NUMBER = 2**31 - 1  # that a database can be asked for
 
@@ -51,7 +49,7 @@ class TrialRecord:
         layers: Name, kind, output_shape, params and macs of each; empty where they are not recorded.
         curve: What was recorded of each epoch.
         attempts: Epoch and reason of each process that broke in training.
-        reason: Why it was rejected, stopped or failed, or what goes on with it.
+        reason: Why it was rejected, stopped or failed.
         origin: Where its configuration came from, if not from the sampler alone.
         versions: Of the packages that trained it.
     """
@@ -91,21 +89,13 @@ def read_trial(folder: StudyFolder, number: int) -> TrialRecord:
                 what = "none yet" if low is None else f"{low} to {high}"
                 raise StudyError(f"{folder.name} has no trial {number}; there are: {what}")
             add_values(connection, study_id, asked, found, leave_out=())
-            next_one = connection.scalar(
-                select(func.max(TRIALS.c.number))
-                .join_from(TRIALS, ATTRIBUTES, ATTRIBUTES.c.trial_id == TRIALS.c.trial_id)
-                .where(TRIALS.c.study_id == study_id, begun())
-                .where(ATTRIBUTES.c.key == CONTINUES, ATTRIBUTES.c.value_json == json.dumps(number))
-            )
         (trial,) = found.values()
         levels = json.loads(texts.get(LEVELS, "[]"))
-        row = dict(trial_row(trial, budget, levels, is_locked=is_locked))
+        row = trial_row(trial, budget, levels, is_locked=is_locked)
     except StudyError:
         raise
     except BROKEN as error:
         raise StudyError(sentence(error)) from error
-    if next_one is not None:
-        row |= continued_row(next_one)
     attributes = trial.user_attrs
     config = attributes.get(CONFIG) or {plain_name(name): value for name, value in trial.params.items()}
     latency = {} if attributes.get(LATENCY) is None else {LATENCY: attributes[LATENCY]}

@@ -32,10 +32,9 @@ PARTS = {
 EXPLAINED = {
     "complete": "trained to the last epoch",
     "running": "being trained",
-    "waiting": "waits at the end of a level to go on",
+    "paused": "paused at a rung; the best there are promoted",
     "interrupted": "its search ended while it was trained; a resumed search goes on with it",
-    "stopped": "stopped early: it could not reach the front",
-    "continued": "another trial goes on with its training",
+    "stopped": "stopped early: others at its rung were promoted",
     "failed": "broke in training",
     "rejected": "never trained",
 }

@@ -41,7 +41,6 @@ def trials():
         (6, "rejected", False, NAN, 53_174_356, 253_880),
         (7, "complete", False, 0.46, 38_000_000, 110_000),
         (8, "rejected", False, NAN, NAN, NAN),
-        (9, "continued", False, 0.2, 5_000_000, 20_000),
     ]
     table = pd.DataFrame(rows, columns=["number", "state", "on_front", "macro_accuracy", "macs", "params"])
     accuracy = table["macro_accuracy"]

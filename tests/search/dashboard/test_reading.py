@@ -21,6 +21,7 @@ from search.dashboard.data.database import SCHEMA
 from search.dashboard.data.reading import Reader
 from search.dashboard.data.record import read_trial
 from search.dashboard.data.studies import Studies, list_studies
+from search.study.optuna_private import set_state, set_user_attribute, trial_id
 from search.study.study import (
     ATTEMPTS,
     CONFIG,
@@ -32,6 +33,7 @@ from search.study.study import (
     LEVELS,
     ORIGIN,
     QUALITY,
+    STOPPED,
     VERSIONS,
     StudyError,
     StudyFolder,
@@ -73,11 +75,11 @@ def every_kind():
     return (
         trial("complete", 5_000_000, 0.2, 0.3, 0.4),
         trial("stopped", 1_000_000, 0.9),
-        trial("waiting", 1_000_000, 0.9),
+        trial("paused", 1_000_000, 0.9),
         trial("running", 1_000_000, 0.9, 0.9),
         trial("rejected", 1_000),
         trial("failed", 1_000_000, 0.9),
-        trial("complete", 1_000_000, 0.2, 0.3, 0.4, continues=1, config={"depth": 3}),
+        trial("complete", 1_000_000, 0.2, 0.3, 0.4, config={"depth": 3}),
         trial("complete", 50_000_000, 0.5, latency_ms=float("nan")),
         trial("stopped", 2_000_000, 0.2),
     )
@@ -88,7 +90,7 @@ def test_a_study_of_every_kind_of_trial_reads_as_its_table(tmp_path, every_kind)
     found = Reader(folder).read()
     assert_as_the_table(found)
     assert set(found.table["state"]) == {
-        "complete", "stopped", "continued", "waiting", "interrupted", "rejected", "failed"
+        "complete", "stopped", "paused", "interrupted", "rejected", "failed"
     }  # fmt: skip
     assert (found.name, found.settings, found.is_locked) == ("s", folder.settings(), False)
 
@@ -116,13 +118,9 @@ class Growing:
     def __init__(self, folder):
         self.folder, self.study, self.random = folder, folder.open(), random.Random(0)
 
-    @property
-    def storage(self):
-        return self.study._storage
-
     def running(self):
         trials = self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
-        return self.random.choice(trials)._trial_id if trials else self.ask()
+        return trial_id(self.random.choice(trials)) if trials else self.ask()
 
     def ask(self):
         known = {COST: cost(self.random.randrange(10**5, 10**8)), CONFIG: {"width": 32, "epochs": 3}}
@@ -131,7 +129,7 @@ class Growing:
             asked = self.study.ask(RANGES)
             for name, value in known.items():
                 asked.set_user_attr(name, value)
-        return asked._trial_id
+        return trial_id(asked)
 
     def enqueue(self):
         self.study.enqueue_trial({"learning_rate": 0.01})
@@ -148,30 +146,32 @@ class Growing:
         )  # fmt: skip
 
     def train(self):
-        number = self.running()
-        epochs = sum(name.startswith(EPOCH) for name in self.storage.get_trial(number).user_attrs) + 1
-        self.storage.set_trial_user_attr(number, f"{EPOCH}{epochs}", epoch(epochs, self.random.random()))
+        running = self.running()
+        trials = self.study.get_trials(deepcopy=False)
+        attributes = next(each.user_attrs for each in trials if trial_id(each) == running)
+        epochs = sum(name.startswith(EPOCH) for name in attributes) + 1
+        set_user_attribute(self.study, running, f"{EPOCH}{epochs}", epoch(epochs, self.random.random()))
 
     def pause(self):
-        self.storage.set_trial_user_attr(self.running(), "paused", self.random.randrange(3))
+        set_user_attribute(self.study, self.running(), "paused", self.random.randrange(3))
 
     def complete(self):
         self.train()
-        self.storage.set_trial_state_values(self.running(), TrialState.COMPLETE, [0.5, 10.0])
+        set_state(self.study, self.running(), TrialState.COMPLETE, [0.5, 10.0])
 
     def fail(self):
         number = self.running()
-        self.storage.set_trial_user_attr(number, FAILURE, "no reason")
-        self.storage.set_trial_state_values(number, TrialState.FAIL)
+        set_user_attribute(self.study, number, FAILURE, "no reason")
+        set_state(self.study, number, TrialState.FAIL)
 
-    def go_on(self):
-        self.storage.set_trial_user_attr(self.running(), "continues", 0)
+    def stop(self):
+        set_user_attribute(self.study, self.running(), STOPPED, self.random.choice(["epoch 3", None]))
 
     def note(self):
         self.study.set_user_attr(HISTORY, [{"at": str(self.random.random())}])
 
 
-STEPS = ("ask", "enqueue", "reject", "train", "train", "pause", "complete", "fail", "go_on", "note")
+STEPS = ("ask", "enqueue", "reject", "train", "train", "pause", "complete", "fail", "stop", "note")
 
 
 def grow(folder, reader, steps):
@@ -180,7 +180,7 @@ def grow(folder, reader, steps):
         getattr(growing, name)()
         found = reader.read()
         assert_as_the_table(found)
-        assert found.version not in versions or name in {"pause", "go_on"}  # may write what was there
+        assert found.version not in versions or name in {"pause", "stop"}  # may write what was there
         versions.add(found.version)
         assert reader.read() is found
 
@@ -199,7 +199,7 @@ def test_only_what_is_new_or_was_not_over_is_read_again(tmp_path, every_kind, mo
         read.append(trial.number), kept(trial, *args, **more))[1])  # fmt: skip
     Growing(folder).reject()
     assert_as_the_table(reader.read())
-    assert sorted(read) == [2, 3, 9]  # waiting, running, new
+    assert sorted(read) == [1, 2, 3, 8, 9]  # stopped, paused, running, stopped, new
 
 
 def test_a_search_that_begins_and_ends_changes_what_is_running(tmp_path):
@@ -430,8 +430,8 @@ def test_a_study_in_postgresql_reads_as_its_table(tmp_path, postgres_url, every_
     folder = write_study(tmp_path / "s", *every_kind, storage=postgres_url)
     reader = Reader(folder)
     assert_as_the_table(reader.read())
-    grow(folder, reader, ["ask", "train", "reject", "enqueue", "complete", "go_on", "note"])
-    assert read_trial(folder, 1).state == "continued"
+    grow(folder, reader, ["ask", "train", "reject", "enqueue", "complete", "stop", "note"])
+    assert read_trial(folder, 1).state == "stopped"
     with folder.lock():
         assert reader.read().is_locked
     shutil.move(folder.path, tmp_path / "moved")

@@ -8,10 +8,11 @@ import yaml
 from search.config.settings import SearchSettings
 from search.engine.extend import extend_study, new_settings
 from search.optimizer.scheduler import TrialScheduler
-from search.space.plan import make_plan
+from search.space.search_space import make_search_space
 from search.study.history import first_entry, history_lines, num_before, require_own_settings
 from search.study.study import DATA, HISTORY, ORIGIN, STARTS, StudyError, StudyFolder
 from spaces import NETWORKS
+from tests.search.priced import priced
 
 SETTINGS = SearchSettings(
     data="nowhere", space="cp_resnet", trials=4, epochs=1, early_stopping=False, budget="macs=4M", seed=3, workers=1,
@@ -29,8 +30,8 @@ def create(tmp_path, settings=SETTINGS, name="study"):
 def drive(folder):
     """Train all that a study asks for; give the ledger and the new proposals."""
     settings = folder.settings()
-    plan = make_plan(settings, num_classes=10)
-    ledger = TrialScheduler(folder.open(), plan, plan.survey(num_drawn=200), num_clips=960)
+    space = priced(settings, num_drawn=200)
+    ledger = TrialScheduler(folder.open(), space)
     proposals = []
     while (proposal := ledger.propose()) is not None:
         proposals.append(proposal)
@@ -77,17 +78,17 @@ def test_a_larger_budget_lets_what_was_rejected_be_asked_for_and_a_smaller_one_t
     assert smaller.lines[-1] == f"{over} fully trained trials are over the budget now, and off the front"
     ledger, [proposal] = drive(trained)
     assert len(ledger.complete) == 7 - over
-    ledger.plan.budget.require(proposal.cost)
+    ledger.space.budget.require(proposal.cost)
 
 
 def test_what_waits_and_does_not_fit_any_more_is_not_trained_on(tmp_path):
     settings = SearchSettings(data="nowhere", space="cp_resnet", trials=4, epochs=9, seed=3, budget="none", workers=1)
     folder = create(tmp_path, settings)
-    plan = make_plan(settings, num_classes=10)
-    proposal = TrialScheduler(folder.open(), plan, plan.survey(num_drawn=200), num_clips=960).propose()
+    space = priced(settings, num_drawn=200)
+    proposal = TrialScheduler(folder.open(), space).propose()
     extend_study(folder, {"budget": f"macs={proposal.cost.macs - 1}"})
-    plan = make_plan(folder.settings(), num_classes=10)
-    ledger = TrialScheduler(folder.open(), plan, plan.survey(num_drawn=200), num_clips=960)
+    space = priced(folder.settings(), num_drawn=200)
+    ledger = TrialScheduler(folder.open(), space)
     assert ledger.states == {"stopped": 1}
     assert ledger.reasons[proposal.number].startswith(
         f"not trained on: over budget macs={proposal.cost.macs - 1}: macs"
@@ -98,13 +99,13 @@ def test_what_waits_and_does_not_fit_any_more_is_not_trained_on(tmp_path):
 def test_a_range_is_widened_to_the_whole_of_the_spaces_and_the_sampler_changes(trained):
     lines = extend_study(trained, {"ranges": {"cp_resnet.width": None}, "sampler": "random"}).lines
     assert lines == ["sampler: tpe -> random", "ranges: width=16:64 -> none"]
-    plan = make_plan(trained.settings(), num_classes=10)
-    assert plan.branches["cp_resnet"].ranges["cp_resnet.width"] == NETWORKS["cp_resnet"]["width"]
+    space = make_search_space(trained.settings(), num_classes=10)
+    assert space.subspaces["cp_resnet"].ranges["cp_resnet.width"] == NETWORKS["cp_resnet"]["width"]
 
 
 def test_a_search_that_had_nothing_new_left_goes_on_with_a_wider_range(tmp_path):
-    branch = make_plan(SearchSettings(data="nowhere", space="isotropic", epochs=1), 10).branches["isotropic"]
-    held = {branch.field(name): value for name, value in branch.published({"batch_size": 64}).items()}
+    subspace = make_search_space(SearchSettings(data="nowhere", space="isotropic", epochs=1), 10).subspaces["isotropic"]
+    held = {subspace.field(name): value for name, value in subspace.published({"batch_size": 64}).items()}
     held = {**held, "width": 32, "patch": 8}
     del held["depth"]
     settings = SearchSettings(

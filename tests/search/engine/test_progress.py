@@ -10,10 +10,8 @@ from rich.console import Console
 from search.config.settings import SearchSettings
 from search.engine.progress import Clock, LiveDisplay, PlainDisplay, counting, make_display
 from search.optimizer.scheduler import TrialScheduler
-from search.space.plan import make_plan
 from search.study.study import StudyFolder
-
-SURVEYS = {}  # what a space costs does not change
+from tests.search.priced import priced
 
 
 def start(folder, splits=(), **changes):
@@ -22,11 +20,7 @@ def start(folder, splits=(), **changes):
         **{"data": "nowhere", "space": "isotropic", "trials": 4, "epochs": 2, "seed": 3, **changes}
     )
     study = folder.open() if folder.database.exists() else folder.create(settings, {})
-    plan = make_plan(settings, num_classes=10)
-    key = str(settings.set)
-    if key not in SURVEYS:
-        SURVEYS[key] = plan.survey()
-    return TrialScheduler(study, plan, SURVEYS[key], num_clips=960, splits=splits)
+    return TrialScheduler(study, priced(settings), splits=splits)
 
 
 @pytest.fixture
@@ -148,7 +142,7 @@ def test_a_trial_that_waits_goes_on_or_breaks_is_told(folder):
         if ledger.running[proposal.number].is_pausing:
             display.ended(proposal.number, ledger.end(proposal.number, told))
     page = text(LiveDisplay(ledger, console).page())
-    assert "2 waiting" in page or "3 waiting" in page
+    assert "2 paused" in page or "3 paused" in page
     lines = console.file.getvalue()
     assert "epoch 3/9: macro accuracy 0.200" in lines
     assert "waits for a place on the next level; 0 of 9 trials done" in lines

@@ -12,10 +12,11 @@ from search.config.trial_config import TrialConfig
 from search.engine.run import training_lines
 from search.engine.single_run import Found, from_file, from_name, from_trial, left_out, train_settings
 from search.optimizer.scheduler import TrialScheduler
-from search.space.plan import make_plan
+from search.space.search_space import make_search_space
 from search.study.repeats import seeds_lines, seeds_report
 from search.study.study import StudyError, StudyFolder
 from search.study.table import trials_table
+from tests.search.priced import priced
 
 
 def settings(name="isotropic", **values):
@@ -23,13 +24,12 @@ def settings(name="isotropic", **values):
 
 
 def config(asked, num_classes=10):
-    return make_plan(asked, num_classes).config({})
+    return make_search_space(asked, num_classes).config({})
 
 
 def start(folder, asked):
     study = folder.open() if folder.database.exists() else folder.create(asked, {})
-    plan = make_plan(asked, num_classes=10)
-    return TrialScheduler(study, plan, plan.survey(), num_clips=960)
+    return TrialScheduler(study, priced(asked))
 
 
 @pytest.fixture
@@ -80,15 +80,15 @@ def test_without_a_folder_of_responses_a_network_is_trained_without_them_unless_
 
 
 def test_a_training_has_no_limits_and_says_by_how_much_it_is_over():
-    plan = make_plan(settings("tf_sepnet_160", impulse_responses="irs"), num_classes=10)
-    assert plan.budget.limits() == {}
-    network, recipe = training_lines(plan)
+    space = make_search_space(settings("tf_sepnet_160", impulse_responses="irs"), num_classes=10)
+    assert space.budget.limits() == {}
+    network, recipe = training_lines(space)
     assert "757,050 parameters; over budget dcase2022, and trained all the same: macs 12" in network
     assert "params 757,050 > 128,000 (5.91x)" in network
     assert "200 epochs in batches of 32" in recipe
     assert "width=160" in recipe
     assert "mixup_alpha=0.3" in recipe
-    assert "within budget dcase2022" in training_lines(make_plan(settings(), num_classes=10))[0]
+    assert "within budget dcase2022" in training_lines(make_search_space(settings(), num_classes=10))[0]
 
 
 def test_what_is_over_budget_is_handed_out_from_seed_to_seed_in_order(folder):

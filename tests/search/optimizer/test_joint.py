@@ -16,9 +16,10 @@ from search.config.trial_config import ARCHITECTURE
 from search.optimizer.acquisition import MIN_TRAINING_TRIALS
 from search.optimizer.candidate_generator import SAMPLED_EVERY
 from search.optimizer.scheduler import TrialScheduler
-from search.space.plan import make_plan
 from search.space.ranges import EmptySpaceError
+from search.space.search_space import make_search_space
 from spaces import SPACES, Space
+from tests.search.priced import priced
 from training.recipe import Recipe
 
 # Two architectures that need no network: `width` is paid for, `tilt` alone decides how well it does.
@@ -58,9 +59,7 @@ def settings(**values):
 def start(asked, study=None):
     if study is None:
         study = optuna.create_study(directions=["maximize", "minimize"])
-    plan = make_plan(asked, num_classes=10)
-    surveys = plan.survey(num_drawn=500)
-    return TrialScheduler(study, plan.fitting(surveys), surveys, num_clips=960)
+    return TrialScheduler(study, priced(asked, num_drawn=500))
 
 
 def train(ledger, proposal, ahead=None):
@@ -135,7 +134,7 @@ def test_another_sampler_or_no_surrogate_is_asked_for_every_proposal(pair, value
 def test_what_is_rejected_is_never_trained(searched):
     ledger, proposals = searched
     for proposal in proposals:
-        ledger.plan.budget.require(proposal.cost)
+        ledger.space.budget.require(proposal.cost)
         assert proposal.config.network.width <= FITTING[proposal.config.architecture]
     trials = ledger.study.get_trials()
     rejected = {trial.number for trial in trials if "rejected" in trial.user_attrs}
@@ -190,8 +189,7 @@ def test_a_driver_that_was_killed_before_a_start_was_asked_for_loses_none_of_the
 
 def test_an_architecture_of_which_nothing_fits_is_left_out(pair):
     asked = settings(trials=6, budget="macs=4M")
-    plan = make_plan(asked, num_classes=10)
-    assert list(plan.fitting(plan.survey(num_drawn=500)).branches) == ["shallow"]
+    assert list(priced(asked, num_drawn=500).subspaces) == ["shallow"]
     ledger = start(asked)
     proposals = [ledger.propose() for _ in range(6)]
     assert {each.config.architecture for each in proposals} == {"shallow"}
@@ -199,9 +197,9 @@ def test_an_architecture_of_which_nothing_fits_is_left_out(pair):
 
 
 def test_where_nothing_fits_of_any_the_nearest_of_all_is_told(pair):
-    plan = make_plan(settings(budget="macs=900K"), num_classes=10)
+    space = priced(settings(budget="macs=900K"), num_drawn=500)
     with pytest.raises(EmptySpaceError) as caught:
-        plan.fitting(plan.survey(num_drawn=500))
+        space.require_feasible()
     tilt = str(caught.value).partition("tilt=")[2].partition(")")[0]
     assert str(caught.value) == (
         "nothing in the space pair fits the budget macs=900K: 1,000 random configurations are over it (1,000 by macs). "
@@ -212,11 +210,11 @@ def test_where_nothing_fits_of_any_the_nearest_of_all_is_told(pair):
 
 def test_a_size_is_held_or_narrowed_by_the_name_of_its_architecture(pair):
     asked = settings(set={"shallow.tilt": 0.25}, ranges={"steep.width": [1, 2]})
-    branches = make_plan(asked, num_classes=10).branches
-    assert list(branches["shallow"].ranges) == ["shallow.width"]
-    assert branches["shallow"].config({}).network.tilt == 0.25
-    assert branches["steep"].ranges["steep.width"] == IntDistribution(1, 2)
-    assert branches["steep"].config({}).network.tilt == 0.5
+    subspaces = make_search_space(asked, num_classes=10).subspaces
+    assert list(subspaces["shallow"].ranges) == ["shallow.width"]
+    assert subspaces["shallow"].config({}).network.tilt == 0.25
+    assert subspaces["steep"].ranges["steep.width"] == IntDistribution(1, 2)
+    assert subspaces["steep"].config({}).network.tilt == 0.5
 
 
 KEYS_OF_STEEP = {"front_end", "in_channels", "num_classes", "tilt", "width", *(field.name for field in fields(Recipe))}
@@ -246,7 +244,7 @@ KEYS_OF_STEEP = {"front_end", "in_channels", "num_classes", "tilt", "width", *(f
 )
 def test_a_value_that_belongs_to_nobody_is_told(pair, values, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
-        make_plan(settings(**values), num_classes=10)
+        make_search_space(settings(**values), num_classes=10)
     assert str(caught.value) == message
 
 
@@ -263,7 +261,7 @@ def test_real_architectures_are_searched_together_within_the_budget(tmp_path):
     proposals = [ledger.propose() for _ in range(12)]
     assert {each.config.architecture for each in proposals} == {"isotropic", "cp_mobile"}
     for proposal in proposals:
-        ledger.plan.budget.require(proposal.cost)
+        ledger.space.budget.require(proposal.cost)
     for trial in ledger.study.get_trials():
         name = trial.params[ARCHITECTURE]
-        assert set(trial.params) == {ARCHITECTURE, *ledger.plan.branches[name].ranges}
+        assert set(trial.params) == {ARCHITECTURE, *ledger.space.subspaces[name].ranges}

@@ -13,8 +13,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from objectives.budget import BUDGETS
 from search.config.settings import SAMPLERS
 from search.optimizer.sampler import GOOD_SHARE, MAX_SEEN, MAX_TIED, POPULATION, _telling
-from search.optimizer.sampler_history import CONSTRAINT, GENERATION, INVALID, SamplerHistory
+from search.optimizer.sampler_history import GENERATION, INVALID, SamplerHistory
 from search.optimizer.trial_store import TrialStore
+from search.space.ranges import take
+from search.study.optuna_private import CONSTRAINT_PREFIX
 
 RANGES = {
     "net.x": FloatDistribution(0.0, 1.0),
@@ -51,7 +53,7 @@ def open_trial_store(study, kind="tpe", seen=None, ranges=None):
 
 def suggest(trial, ranges=None):
     """Ask for all values, in the order of the ranges."""
-    return {name: trial._suggest(name, each) for name, each in (ranges or RANGES).items()}
+    return {name: take(trial, name, each) for name, each in (ranges or RANGES).items()}
 
 
 def run(record, num):
@@ -183,7 +185,7 @@ def seen_trial(number, point, constraint=0.0, num_ranges=20):
     return FrozenTrial(
         number=number, state=state, value=None, values=None if constraint else list(point), datetime_start=None,
         datetime_complete=None, params=params, distributions={}, user_attrs={}, intermediate_values={}, trial_id=number,
-        system_attrs={f"{CONSTRAINT}x": constraint},
+        system_attrs={f"{CONSTRAINT_PREFIX}x": constraint},
     )  # fmt: skip
 
 

@@ -8,8 +8,10 @@ from optuna.trial import TrialState, create_trial
 from objectives.budget import parse_budget
 from objectives.cost import Cost
 from search.config.trial_config import ARCHITECTURE
-from search.optimizer.sampler_history import CONSTRAINT, SamplerHistory
+from search.optimizer.sampler_history import SamplerHistory
 from search.optimizer.trial_store import TrialStore, widest
+from search.space.ranges import take
+from search.study.optuna_private import CONSTRAINT_PREFIX
 from search.study.study import StudyError
 from spaces import Space
 
@@ -32,7 +34,7 @@ def add(study, params, macs=1_000_000, state=TrialState.COMPLETE, values=(0.5, 1
             state=state, values=list(values) if state == TrialState.COMPLETE else None, params=params,
             distributions={name: WIDEST[name] for name in params},
             user_attrs={"cost": cost.to_dict(), **attributes},
-            system_attrs={f"{CONSTRAINT}{name}": value for name, value in budget.excess(cost).items()},
+            system_attrs={f"{CONSTRAINT_PREFIX}{name}": value for name, value in budget.excess(cost).items()},
         )
     )  # fmt: skip
     return len(study.trials) - 1
@@ -116,17 +118,6 @@ def test_a_trial_is_known_for_its_architectures_without_the_choice_of_one(study)
     assert list(look(study, {"small": SMALL})) == [0]
 
 
-def test_a_trial_that_another_goes_on_with_is_told_once(study):
-    add(study, small(), state=TrialState.PRUNED, stopped="epoch 3")
-    view = SamplerHistory(BOTH, parse_budget("macs=2M"))
-    record = TrialStore(study, "tpe", view, WIDEST)
-    assert record.copy(0, {"epoch:1": {"epoch": 1}}) == 1
-    assert study.trials[1].params == study.trials[0].params
-    assert study.trials[1].constraints == study.trials[0].constraints
-    assert study.trials[1].user_attrs == {"continues": 0, "epoch:1": {"epoch": 1}}
-    assert [trial.number for trial in view.trials("small")] == list(look(study)) == [1]
-
-
 def test_shown_values_give_way_to_the_budget(study):
     add(study, small(), 3_000_000, TrialState.RUNNING)
     view = SamplerHistory(BOTH, parse_budget("macs=2M"), seen=[0])
@@ -143,7 +134,7 @@ def test_values_are_recorded_with_the_widest_ranges_that_the_space_has(study):
     record = TrialStore(study, "random", SamplerHistory({"small": narrowed}, parse_budget("none")), WIDEST)
     trial = record.ask(0)
     for name, each in narrowed.items():
-        trial._suggest(name, each)
+        take(trial, name, each)
     record.keep(trial, is_rejected=False)
     assert study.trials[0].distributions == {name: WIDEST[name] for name in narrowed}
     assert study.trials[0].params["small.norm"] == "none"
@@ -151,7 +142,7 @@ def test_values_are_recorded_with_the_widest_ranges_that_the_space_has(study):
     for seed in range(8):
         trial = whole.ask(seed)
         for name, each in SMALL.items():
-            trial._suggest(name, each)
+            take(trial, name, each)
         whole.keep(trial, is_rejected=False)
     assert {each.params["small.norm"] for each in study.trials} == {"batch", "none"}
 

@@ -11,9 +11,10 @@ from objectives.cost import Cost
 from search.config.settings import SearchSettings
 from search.optimizer import candidate_generator as proposer_module
 from search.optimizer.scheduler import TrialScheduler
-from search.space.plan import make_plan
+from search.space.search_space import make_search_space
 from search.study.study import StudyError, StudyFolder, find_study, learning_curve, trial_state
 from search.study.table import front_table, rejection_kinds, trials_table
+from tests.search.priced import priced
 
 SETTINGS = SearchSettings(data="nowhere", space="isotropic", trials=4, epochs=9, seed=3)
 
@@ -23,21 +24,14 @@ def folder(tmp_path):
     return StudyFolder(tmp_path / "study")
 
 
-SURVEYS = {}  # what a space costs does not change
-
-
 def start(folder, settings=SETTINGS, splits=()):
     study = folder.open() if folder.database.exists() else folder.create(settings, {})
-    plan = make_plan(settings, num_classes=10)
-    key = settings.space, settings.budget, str(settings.set), str(settings.ranges)
-    if key not in SURVEYS:
-        SURVEYS[key] = plan.survey()
-    return TrialScheduler(study, plan, SURVEYS[key], 960, splits)
+    return TrialScheduler(study, priced(settings), splits)
 
 
 def ask(ledger):
     trial = ledger.study.ask()
-    ledger.plan.suggest(trial)
+    ledger.space.suggest(trial)
     return trial
 
 
@@ -48,7 +42,7 @@ def finish(ledger):
         if job.curve or not ledger.note_epoch(job.number, epochs(1, 3, accuracy)):
             ledger.end(job.number, epochs(4, 9, accuracy))
         else:
-            assert ledger.end(job.number, epochs(3, 3, accuracy)) == "waiting"
+            assert ledger.end(job.number, epochs(3, 3, accuracy)) == "paused"
 
 
 def epochs(first, last, accuracy):
@@ -72,7 +66,7 @@ def epochs(first, last, accuracy):
 def test_what_breaks_the_budget_is_rejected_with_its_figures_and_never_handed_out(folder):
     ledger = start(folder)
     for _ in range(4):
-        ledger.plan.budget.require(ledger.propose().cost)
+        ledger.space.budget.require(ledger.propose().cost)
     trials = ledger.study.get_trials()
     rejected = [trial for trial in trials if "rejected" in trial.user_attrs]
     assert rejected
@@ -103,7 +97,7 @@ def test_what_builds_no_network_is_rejected_as_invalid_with_the_rule(folder, tmp
     file.write_text(f"networks:\n  {space}\n")
     ledger = start(folder, SearchSettings(data="nowhere", space=str(file), trials=6, epochs=9, seed=3))
     for _ in range(6):
-        ledger.plan.budget.require(ledger.propose().cost)
+        ledger.space.budget.require(ledger.propose().cost)
     assert ledger.rejections["invalid"] > 0
     reasons = {
         trial.user_attrs["rejected"]["reason"] for trial in ledger.study.get_trials() if "rejected" in trial.user_attrs
@@ -138,7 +132,7 @@ def test_a_trial_waits_at_a_rung_until_it_is_among_the_best_third_and_then_goes_
     ledger = start(folder)
     first = ledger.propose().number
     assert ledger.note_epoch(first, epochs(1, 3, 0.3))  # of one trial, a third is none
-    assert ledger.end(first, epochs(3, 3, 0.3)) == "waiting"
+    assert ledger.end(first, epochs(3, 3, 0.3)) == "paused"
     for other in (100, 101):
         ledger.halving.note(other, 3, (0.2, 10.0**9))
     again = ledger.propose()
@@ -186,7 +180,7 @@ def test_of_few_trials_the_best_is_trained_to_the_end(folder):
     ledger = start(folder, replace(SETTINGS, trials=1))
     number = ledger.propose().number
     ledger.note_epoch(number, epochs(1, 3, 0.3))
-    assert ledger.end(number, epochs(3, 3, 0.3)) == "waiting"
+    assert ledger.end(number, epochs(3, 3, 0.3)) == "paused"
     assert ledger.propose().number == number
     assert ledger.end(number, epochs(4, 9, 0.4)) == "complete"
     assert ledger.propose() is None
@@ -200,12 +194,12 @@ def test_with_the_split_as_fidelity_each_level_is_a_training_of_its_own(folder):
         assert (job.level.split, job.level.start) == ("5", 0)
         assert ledger.note_epoch(job.number, epochs(1, 1, accuracy)) == ""
         assert ledger.note_epoch(job.number, epochs(2, 2, accuracy))
-        assert ledger.end(job.number, epochs(2, 2, accuracy)) == "waiting"
+        assert ledger.end(job.number, epochs(2, 2, accuracy)) == "paused"
     again = start(folder, settings, ("5", "25", "100"))
     job = again.propose()
     assert (job.level.split, job.level.start, len(job.curve)) == ("25", 2, 2)
     assert again.note_epoch(job.number, epochs(3, 4, 0.5))
-    assert again.end(job.number, epochs(4, 4, 0.5)) == "waiting"
+    assert again.end(job.number, epochs(4, 4, 0.5)) == "paused"
     last = again.propose()
     assert (last.level.split, last.level.start) == ("100", 4)
     assert again.end(last.number, epochs(5, 6, 0.6)) == "complete"
@@ -220,25 +214,29 @@ def test_another_driver_has_those_wait_that_waited(folder):
     assert second.propose().number != number
     third = start(folder)
     assert list(third.waiting) == [number]
-    assert trial_state(third.study.get_trials()[number], is_locked=True) == "waiting"
+    assert trial_state(third.study.get_trials()[number], is_locked=True) == "paused"
 
 
-def test_a_stopped_trial_goes_on_in_a_study_that_grows(folder):
+def test_a_finished_search_leaves_its_stopped_trials_to_a_study_that_grows(folder):
     ledger = start(folder, replace(SETTINGS, trials=4))
     finish(ledger)
     assert ledger.states == {"complete": 2, "stopped": 2}
+    again = start(folder, replace(SETTINGS, trials=4))
+    assert (again.num_left, again.num_ended, again.states, again.reasons) == (0, 4, ledger.states, ledger.reasons)
+    assert again.propose() is None
     grown = start(folder, replace(SETTINGS, trials=9))
     for other in range(1000, 1009):
         grown.halving.note(other, 3, (0.1, 10.0**9))
-    again = grown.propose()
-    assert again.continues in (number for number, reason in ledger.reasons.items() if reason)
-    assert (len(again.curve), again.number) == (3, len(ledger.study.get_trials()) - 1)
-    grown.note_epoch(again.number, epochs(4, 4, 0.3))
+    promoted = grown.propose()
+    assert promoted.number in ledger.reasons
+    assert len(promoted.curve) == 3
+    assert len(ledger.study.get_trials()) == len(grown.study.get_trials())  # the same trial, not another
+    assert trials_table(grown.study).set_index("number")["reason"][promoted.number] == ""
+    grown.note_epoch(promoted.number, epochs(4, 4, 0.3))
     killed = start(folder, replace(SETTINGS, trials=9))
     assert (killed.num_ended, killed.num_started) == (3, 4)
-    retaken = killed.propose()
-    assert (retaken.number, retaken.continues) == (again.number, again.continues)
-    assert killed.end(again.number, epochs(5, 9, 0.5)) == "complete"
+    assert killed.propose().number == promoted.number
+    assert killed.end(promoted.number, epochs(5, 9, 0.5)) == "complete"
     assert killed.num_ended == 4
 
 
@@ -251,7 +249,7 @@ def test_a_process_that_broke_is_tried_again_from_its_last_epoch_so_often(folder
     assert (again.number, len(again.curve), again.is_alone) == (number, 2, False)
     ledger.note_epoch(number, epochs(3, 3, 0.2))
     assert ledger.end(number, None, error="out of memory", is_memory=True) == "retried"  # another epoch: counted anew
-    assert start(folder, ledger.plan.settings).propose().number == number
+    assert start(folder, ledger.space.settings).propose().number == number
     assert ledger.propose().is_alone
     assert ledger.end(number, None, error="killed by signal 9") == "failed"
     assert ledger.reasons[number] == "killed by signal 9 (tried 2 times)"
@@ -350,7 +348,6 @@ def test_an_epoch_lost_between_actor_and_study_is_found_in_the_checkpoint(folder
     [
         ({}, "rejected"),  # killed between the question and the price
         ({"rejected": {"kind": "over macs", "reason": "over"}}, "rejected"),  # between the reason and the verdict
-        ({"stopped": "epoch 3"}, "stopped"),
         ({"failure": "loss nan"}, "failed"),
     ],
 )
@@ -376,8 +373,8 @@ def test_a_configuration_that_was_trained_is_not_trained_again(folder):
 
 
 def start_values():
-    branch = make_plan(SETTINGS, num_classes=10).branches["isotropic"]
-    start = {branch.field(name): value for name, value in branch.published({"batch_size": 64}).items()}
+    subspace = make_search_space(SETTINGS, num_classes=10).subspaces["isotropic"]
+    start = {subspace.field(name): value for name, value in subspace.published({"batch_size": 64}).items()}
     return start | {"width": 32, "patch": 8}
 
 
@@ -459,7 +456,7 @@ def test_a_budget_error_in_the_record_is_the_one_that_a_person_sees(folder):
     recorded = trial.user_attrs["cost"]
     cost = Cost(**{name: recorded[name] for name in ("macs", "params", "stored_values", "peak_bytes", "precision")})
     with pytest.raises(OverBudgetError) as caught:
-        ledger.plan.budget.require(cost)
+        ledger.space.budget.require(cost)
     assert trial.user_attrs["rejected"]["reason"] == str(caught.value)
 
 

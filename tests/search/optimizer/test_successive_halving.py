@@ -90,12 +90,6 @@ def test_who_has_gone_on_is_not_promoted_again_and_keeps_its_place():
     assert made.promotable() == []
 
 
-def test_a_trial_that_takes_anothers_place_has_its_values():
-    made = halving([(0.9, 1), (0.5, 1), (0.4, 1)])
-    made.rename(0, 77)
-    assert made.promotable() == [77]
-
-
 def test_highest_levels_first():
     made = SuccessiveHalving(rungs_of_epochs("fold1", 27, early_stopping=True), [True])
     for number in range(3):

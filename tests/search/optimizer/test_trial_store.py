@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from objectives.goals import DEFAULT_GOALS
 from search.config.settings import SearchSettings
 from search.optimizer.scheduler import TrialScheduler
-from search.space.plan import make_plan
 from search.study.study import StudyFolder
 from search.study.table import front_table, trials_table
+from tests.search.priced import priced
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = SearchSettings(data="nowhere", space="isotropic", trials=1_000, budget="macs=10M", epochs=9, seed=3)
@@ -30,8 +30,7 @@ def folder(tmp_path):
 
 def start(folder):
     study = folder.open() if folder.database.exists() else folder.create(SETTINGS, {})
-    plan = make_plan(SETTINGS, num_classes=10)
-    return TrialScheduler(study, plan, plan.survey(num_drawn=200), num_clips=960)
+    return TrialScheduler(study, priced(SETTINGS, num_drawn=200))
 
 
 def num_transactions(folder):

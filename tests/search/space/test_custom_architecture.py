@@ -16,8 +16,9 @@ from search.optimizer.scheduler import TrialScheduler
 from search.space import custom_architecture as architecture_file
 from search.space.architecture_contract import BrokenPromiseError
 from search.space.custom_architecture import use_architecture_file
-from search.space.plan import make_plan
+from search.space.priced_space import price_space
 from search.space.pricing import NUM_BUILT, price
+from search.space.search_space import make_search_space
 from search.space.space_file import find_space, read_space
 from spaces import NETWORKS, SPACES, Space
 
@@ -143,18 +144,18 @@ def test_it_is_registered_with_its_space_and_costs_what_it_costs(tmp_path, sourc
 def test_it_is_searched_within_the_budget(tmp_path, source):
     use_architecture_file(written(tmp_path, source))
     asked = settings(trials=4, epochs=1)
-    plan = make_plan(asked, num_classes=3)
-    surveys = plan.survey()
+    space = price_space(make_search_space(asked, num_classes=3), 960)
+    surveys = space.surveys
     assert not surveys["half_ear"].is_whole
     assert surveys["half_ear"].num_priced == (NUM_BUILT if source == SOURCE else 5_000)
     assert surveys["half_ear"].broken["invalid"] > 0
     study = optuna.create_study(directions=["maximize", "minimize"])
-    ledger = TrialScheduler(study, plan, surveys, num_clips=960)
+    ledger = TrialScheduler(study, space)
     proposals = [ledger.propose() for _ in range(4)]
     first = proposals[0].config.network
     assert (first.num_classes, first.width, first.groups, first.slope) == (3, 8, 1, 0.01)
     for proposal in proposals:
-        plan.budget.require(proposal.cost)
+        space.budget.require(proposal.cost)
         assert proposal.config.architecture == "half_ear"
         assert 0.001 <= proposal.config.network.slope <= 0.3
         quality = {"macro_accuracy": 0.5, "log_loss": 1.0}
@@ -174,14 +175,14 @@ def test_a_space_file_may_vary_it(tmp_path):
 def test_a_value_may_be_held_that_the_published_network_could_not_have(tmp_path):
     use_architecture_file(written(tmp_path))
     held = settings(set={"groups": 3})
-    assert make_plan(held, num_classes=10).survey()["half_ear"].fitting
+    assert "half_ear" in price_space(make_search_space(held, num_classes=10)).subspaces
     with pytest.raises(ValueError, match=r"^groups must divide width, got groups 97 and width 8$"):
-        make_plan(settings(set={"groups": 97}), num_classes=10)
+        make_search_space(settings(set={"groups": 97}), num_classes=10)
 
 
 def test_without_ranges_its_training_alone_is_varied(tmp_path):
     use_architecture_file(written(tmp_path, SOURCE.partition("RANGES")[0]))
-    assert make_plan(settings(), num_classes=10).branches["half_ear"].cost_ranges == {}
+    assert make_search_space(settings(), num_classes=10).subspaces["half_ear"].cost_ranges == {}
 
 
 def test_it_hears_the_front_end_that_it_names(tmp_path):

@@ -7,6 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import FixedTrial
 
 from search.space.ranges import all_values, draw, nearest, num_values, place, take
+from search.study.optuna_private import contains
 
 RANGES = [
     IntDistribution(8, 64, step=8),
@@ -31,7 +32,7 @@ def test_what_is_drawn_and_what_is_sampled_lies_in_the_range(distribution):
     drawn = [draw(distribution, rng) for _ in range(300)]
     sampled = [take(study.ask(), "x", distribution) for _ in range(300)]
     for value in (*drawn, *sampled):
-        assert distribution._contains(distribution.to_internal_repr(value))
+        assert contains(distribution, value)
         assert type(value) in {int, float, bool, str}
         assert nearest(distribution, value) == value
     if num_values(distribution) < 100:

@@ -11,10 +11,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from models import ARCHITECTURES
 from objectives.budget import parse_budget
 from search.config.settings import SearchSettings
-from search.space.plan import make_plan
+from search.space.priced_space import price_space
 from search.space.pricing import survey
 from search.space.ranges import draw
 from search.space.repair import LEVELS, descend, repairs
+from search.space.search_space import make_search_space
+from tests.search.priced import priced
 
 BUDGET = "macs=6M,params=40K"
 # The values of a small space, written out, and the sizes without an order.
@@ -44,7 +46,7 @@ def whole():
         data="nowhere", space="cp_resnet", budget=BUDGET,
         set={"tail_blocks": 0, "block_scale": False}, ranges={"width": [16, 112]},
     )  # fmt: skip
-    return make_plan(asked, num_classes=10).survey()["cp_resnet"]
+    return priced(asked).surveys["cp_resnet"]
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +66,8 @@ def fits():
 def continuous(tmp_path_factory):
     path = tmp_path_factory.mktemp("space") / "continuous.yaml"
     path.write_text(CONTINUOUS)
-    plan = make_plan(SearchSettings(data="nowhere", space=str(path), budget=BUDGET), num_classes=10)
-    found = plan.survey(num_drawn=300)["cp_mobile"]
+    space = make_search_space(SearchSettings(data="nowhere", space=str(path), budget=BUDGET), num_classes=10)
+    found = price_space(space, num_drawn=300).surveys["cp_mobile"]
     assert not found.is_whole
     return found
 
@@ -113,12 +115,12 @@ def nearer(distribution, here, wanted):
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10**6))
 def test_of_a_sample_no_value_alone_can_come_closer_and_still_fit(continuous, seed):
-    rng, branch, budget = np.random.default_rng(seed), continuous.branch, parse_budget(BUDGET)
-    wanted = {name: draw(each, rng) for name, each in branch.cost_ranges.items()}
+    rng, subspace, budget = np.random.default_rng(seed), continuous.subspace, parse_budget(BUDGET)
+    wanted = {name: draw(each, rng) for name, each in subspace.cost_ranges.items()}
     found = next(repairs(continuous, budget, "fp16", wanted))
-    priced = branch.pricer(list(branch.cost_ranges), "fp16")
+    priced = subspace.pricer(list(subspace.cost_ranges), "fp16")
     assert budget.fits(priced(list(found.values())))
-    for name, distribution in branch.cost_ranges.items():
+    for name, distribution in subspace.cost_ranges.items():
         for value in nearer(distribution, found[name], wanted[name]):
             assert not budget.fits(priced(list({**found, name: value}.values()))), (name, value)
 
@@ -126,14 +128,14 @@ def test_of_a_sample_no_value_alone_can_come_closer_and_still_fit(continuous, se
 def test_a_network_that_fits_is_its_own_repair(whole, continuous):
     for found in (whole, continuous):
         for values in found.fitting[::37]:
-            wanted = dict(zip(found.branch.cost_ranges, values, strict=True))
+            wanted = dict(zip(found.subspace.cost_ranges, values, strict=True))
             assert next(repairs(found, parse_budget(BUDGET), "fp16", wanted)) == wanted
 
 
 def test_the_repairs_of_a_sample_all_fit(continuous):
-    wanted = {**dict(zip(continuous.branch.cost_ranges, continuous.fitting[0], strict=True)), "cp_mobile.growth": 2.4}
+    wanted = {**dict(zip(continuous.subspace.cost_ranges, continuous.fitting[0], strict=True)), "cp_mobile.growth": 2.4}
     budget = parse_budget(BUDGET)
-    priced = continuous.branch.pricer(list(wanted), "fp16")
+    priced = continuous.subspace.pricer(list(wanted), "fp16")
     found = list(repairs(continuous, budget, "fp16", wanted))
     assert len(found) == len(continuous.fitting) > 20
     assert all(budget.fits(priced(list(values.values()))) for values in found)
@@ -141,36 +143,37 @@ def test_the_repairs_of_a_sample_all_fit(continuous):
 
 def test_what_random_draws_miss_is_found_from_the_nearest_of_them():
     asked = SearchSettings(data="nowhere", space="cp_mobile", budget="macs=1M,params=4K")
-    plan = make_plan(asked, num_classes=10)
-    branch = plan.branches["cp_mobile"]
-    drawn = survey(branch, plan.budget, "fp16", num_drawn=100, max_enumerated=0)
+    space = make_search_space(asked, num_classes=10)
+    subspace = space.subspaces["cp_mobile"]
+    drawn = survey(subspace, space.budget, "fp16", num_drawn=100, max_enumerated=0)
     assert drawn.fitting == []
-    found = plan.survey(num_drawn=100, max_enumerated=0)["cp_mobile"]
-    priced = branch.pricer(list(branch.cost_ranges), "fp16")
+    after = price_space(space, 960, num_drawn=100, max_enumerated=0)
+    found = after.surveys["cp_mobile"]
+    priced = subspace.pricer(list(subspace.cost_ranges), "fp16")
     assert len(found.fitting) == 1
-    plan.budget.require(priced(found.fitting[0]))
-    assert plan.fitting({"cp_mobile": found}).branches == plan.branches
-    wanted, start = plan.starts({"cp_mobile": found}, 960)["cp_mobile"]
+    space.budget.require(priced(found.fitting[0]))
+    assert after.subspaces == space.subspaces
+    wanted, start = after.published["cp_mobile"]
     assert wanted != start
-    plan.budget.require(priced([start[name] for name in branch.cost_ranges]))
+    space.budget.require(priced([start[name] for name in subspace.cost_ranges]))
 
 
 def test_where_nothing_fits_the_descent_comes_as_close_as_there_is():
     asked = SearchSettings(data="nowhere", space="cp_resnet", budget="macs=10K,params=4K", ranges={"width": [16, 64]})
-    plan = make_plan(asked, num_classes=10)
-    whole = plan.survey()["cp_resnet"]
+    space = priced(asked)
+    whole = space.surveys["cp_resnet"]
     assert whole.is_whole
-    drawn = survey(plan.branches["cp_resnet"], plan.budget, "fp16", num_drawn=5, max_enumerated=0)
-    found = descend(drawn.branch, plan.budget, "fp16", drawn.nearest.values)
-    cost = drawn.branch.pricer(list(found), "fp16")(list(found.values()))
-    assert max(plan.budget.excess(cost).values()) == pytest.approx(max(whole.nearest.excess.values()))
+    drawn = survey(whole.subspace, space.budget, "fp16", num_drawn=5, max_enumerated=0)
+    found = descend(drawn.subspace, space.budget, "fp16", drawn.nearest.values)
+    cost = drawn.subspace.pricer(list(found), "fp16")(list(found.values()))
+    assert max(space.budget.excess(cost).values()) == pytest.approx(max(whole.nearest.excess.values()))
 
 
 def test_a_value_that_is_to_stay_stays():
     asked = SearchSettings(data="nowhere", space="cp_mobile", budget="macs=1M,params=4K")
-    branch = make_plan(asked, num_classes=10).branches["cp_mobile"]
-    published = branch.published({})
-    start = {name: published[name] for name in branch.cost_ranges}
-    found = descend(branch, parse_budget("macs=1M,params=4K"), "fp16", start, held="cp_mobile.base_channels")
+    subspace = make_search_space(asked, num_classes=10).subspaces["cp_mobile"]
+    published = subspace.published({})
+    start = {name: published[name] for name in subspace.cost_ranges}
+    found = descend(subspace, parse_budget("macs=1M,params=4K"), "fp16", start, held="cp_mobile.base_channels")
     assert found["cp_mobile.base_channels"] == 32
     assert found["cp_mobile.depth_1"] < start["cp_mobile.depth_1"]

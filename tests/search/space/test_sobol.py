@@ -10,9 +10,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from search.config.settings import SearchSettings
 from search.optimizer.scheduler import TrialScheduler
-from search.space.plan import make_plan
 from search.space.sobol import sobol_points, value_at
 from search.space.subspace import Subspace
+from search.study.optuna_private import contains
+from tests.search.priced import priced
 
 RANGES = {
     "isotropic.width": IntDistribution(8, 64, step=8),
@@ -39,7 +40,7 @@ def test_every_value_comes_as_often_as_every_other():
 def test_points_lie_in_their_ranges():
     for point in sobol_points(BRANCH, 100, seed=0):
         for name, distribution in RANGES.items():
-            assert distribution._contains(distribution.to_internal_repr(point[name])), (name, point)
+            assert contains(distribution, point[name]), (name, point)
 
 
 @pytest.mark.parametrize("distribution", RANGES.values())
@@ -68,14 +69,13 @@ def test_a_search_begins_with_as_many_spread_points_as_fit_and_a_kill_loses_none
     settings = SearchSettings(
         data="nowhere", space="isotropic,cp_mobile", trials=20, epochs=1, sobol=3, budget="macs=10M", seed=2
     )
-    plan = make_plan(settings, num_classes=10)
-    surveys = plan.survey(num_drawn=200)
+    space = priced(settings, num_drawn=200)
     whole, killed = (optuna.create_study(directions=["maximize", "minimize"]) for _ in range(2))
-    ledger = TrialScheduler(whole, plan, surveys, num_clips=960)
+    ledger = TrialScheduler(whole, space)
     for _ in range(10):
         ledger.propose()
     for known in range(0, 10, 5):
-        ledger = TrialScheduler(killed, plan, surveys, num_clips=960)
+        ledger = TrialScheduler(killed, space)
         for _ in range(known + 5):  # what is running is taken up first
             ledger.propose()
     assert told(whole) == told(killed)

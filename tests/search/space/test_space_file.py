@@ -7,7 +7,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from search.config.settings import SearchSettings
 from search.config.user_file import UserFileError
-from search.space.plan import make_plan
+from search.space.priced_space import price_space
+from search.space.search_space import make_search_space
 from search.space.space_file import MAX_NUMBER, SpaceError, broken_promises, find_space, read_space
 from spaces import METHODS, NETWORKS, SPACES, TRAINING, Space
 
@@ -80,16 +81,16 @@ def test_without_a_word_on_training_it_varies_as_in_our_own_spaces(tmp_path):
 def test_an_empty_training_varies_nothing_of_it(tmp_path):
     path = written(tmp_path, "networks: {isotropic: {width: {low: 32, high: 64, step: 16}}}\ntraining: {}")
     settings = SearchSettings(data="nowhere", space=str(path))
-    assert list(make_plan(settings, num_classes=10).branches["isotropic"].ranges) == ["isotropic.width"]
+    assert list(make_search_space(settings, num_classes=10).subspaces["isotropic"].ranges) == ["isotropic.width"]
 
 
 def test_the_front_end_is_a_choice_of_every_architecture(tmp_path):
     text = "networks: {isotropic: , cp_mobile: }\nfront_ends: [tfsepnet, dcase24]\ntraining: {}"
-    plan = make_plan(SearchSettings(data="nowhere", space=str(written(tmp_path, text))), num_classes=10)
-    for branch in plan.branches.values():
-        assert dict(branch.ranges) == {"front_end": CategoricalDistribution(["tfsepnet", "dcase24"])}
-        assert branch.config({"front_end": "tfsepnet"}).input_shape == (1, 128, 44)
-    assert plan.front_ends == ("tfsepnet", "dcase24")
+    space = make_search_space(SearchSettings(data="nowhere", space=str(written(tmp_path, text))), num_classes=10)
+    for subspace in space.subspaces.values():
+        assert dict(subspace.ranges) == {"front_end": CategoricalDistribution(["tfsepnet", "dcase24"])}
+        assert subspace.config({"front_end": "tfsepnet"}).input_shape == (1, 128, 44)
+    assert space.front_ends == ("tfsepnet", "dcase24")
 
 
 def test_names_with_commas_between_are_searched_together():
@@ -99,9 +100,9 @@ def test_names_with_commas_between_are_searched_together():
 def test_a_method_alone_varies_its_own_fields_with_the_published_isotropic_network():
     space = find_space("rsc")
     assert space == Space({"isotropic": {}}, training=METHODS["rsc"], chosen=frozenset({"drop_f", "drop_b"}))
-    plan = make_plan(SearchSettings(data="nowhere", space="rsc"), num_classes=10)
-    assert set(plan.branches["isotropic"].ranges) == {"drop_f", "drop_b"}
-    cost = plan.survey()["isotropic"]
+    space = make_search_space(SearchSettings(data="nowhere", space="rsc"), num_classes=10)
+    assert set(space.subspaces["isotropic"].ranges) == {"drop_f", "drop_b"}
+    cost = price_space(space).surveys["isotropic"]
     assert (cost.num_priced, [int(macs) for macs in cost.costs[0][:2]]) == (1, [29_747_914, 47_946])
 
 
@@ -373,8 +374,8 @@ def test_a_python_file_that_gives_no_space_is_told(tmp_path, text, message):
 
 def test_the_largest_number_that_a_range_may_hold_can_be_searched(tmp_path):
     text = f"networks: {{isotropic: {{width: {{low: {MAX_NUMBER - 1}, high: {MAX_NUMBER}}}}}}}"
-    plan = make_plan(SearchSettings(data="nowhere", space=str(written(tmp_path, text))), num_classes=10)
-    assert plan.survey()["isotropic"].costs[:, 0].min() > 10**12
+    space = make_search_space(SearchSettings(data="nowhere", space=str(written(tmp_path, text))), num_classes=10)
+    assert price_space(space).surveys["isotropic"].costs[:, 0].min() > 10**12
 
 
 def test_the_space_that_the_readme_points_at_can_be_searched():

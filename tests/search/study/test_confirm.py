@@ -16,8 +16,9 @@ from search.config.trial_config import TrialConfig
 from search.engine.progress import network_text
 from search.engine.run import training_lines
 from search.optimizer.scheduler import TrialScheduler
-from search.space.plan import make_plan
+from search.space.priced_space import price_space
 from search.space.pricing import price
+from search.space.search_space import make_search_space
 from search.study.confirm import choose, confirm_lines, confirm_report, confirm_settings, confirm_table, free_name
 from search.study.selection import best_trial
 from search.study.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyError, StudyFolder
@@ -91,8 +92,7 @@ def told_by_actor(epochs, accuracy, log_loss=1.5, unseen=0.2):
 
 def start(folder, settings):
     study = folder.open() if folder.database.exists() else folder.create(settings, {DATA: {}})
-    plan = make_plan(settings, num_classes=3)
-    return TrialScheduler(study, plan, plan.survey(), num_clips=48)
+    return TrialScheduler(study, price_space(make_search_space(settings, num_classes=3), 48))
 
 
 def confirmed(searched_folder, accuracies, seeds=2, **options):
@@ -220,9 +220,9 @@ def test_every_member_is_handed_out_from_every_seed_and_only_the_seed_is_changed
     ]
     assert [proposal.config for proposal in proposals] == expected
     assert not ledger.rejections
-    assert network_text(ledger.plan, proposals[-2].config) == "isotropic trial=2 seed=7"
-    assert set(ledger.plan.front_ends) == {"dcase24", "tfsepnet"}
-    assert training_lines(ledger.plan)[0].startswith("members: trials 0 (front), 2 (front), 3 (front) of first; each")
+    assert network_text(ledger.space, proposals[-2].config) == "isotropic trial=2 seed=7"
+    assert set(ledger.space.front_ends) == {"dcase24", "tfsepnet"}
+    assert training_lines(ledger.space)[0].startswith("members: trials 0 (front), 2 (front), 3 (front) of first; each")
 
 
 def test_another_driver_goes_on_with_the_trainings_that_are_left(searched, tmp_path):
@@ -243,7 +243,7 @@ def test_a_member_for_other_scenes_is_refused(searched):
     folder = searched(0.40)
     settings = confirm_settings(folder, choose(folder, near=0), seeds=2)
     with pytest.raises(ValueError, match="member 0 tells 3 scenes apart, but the data hold 10"):
-        make_plan(settings, num_classes=10)
+        make_search_space(settings, num_classes=10)
 
 
 def test_means_intervals_and_the_probability_of_the_front_are_told(searched):

@@ -22,14 +22,14 @@ def test_only_what_is_trained_to_the_end_is_on_the_front(tmp_path):
         tmp_path / "s",
         trial("complete", 5_000_000, 0.2, 0.3, 0.4),
         trial("stopped", 1_000_000, 0.9),
-        trial("waiting", 1_000_000, 0.9),
+        trial("paused", 1_000_000, 0.9),
         trial("running", 1_000_000, 0.9, 0.9),
         trial("rejected", 1_000),
         trial("failed", 1_000_000, 0.9),
     )
     assert on_front(folder) == [0]
     table = study_table(folder)
-    assert table["state"].tolist() == ["complete", "stopped", "waiting", "interrupted", "rejected", "failed"]
+    assert table["state"].tolist() == ["complete", "stopped", "paused", "interrupted", "rejected", "failed"]
     assert table["epoch"].tolist() == [3, 1, 1, 2, 0, 1]
     assert rejection_kinds(folder.open()) == {"over macs": 1}
 
@@ -88,21 +88,12 @@ def test_the_front_is_ordered_by_its_first_cost_or_else_by_its_first_quality(tmp
     assert front_table(table.assign(on_front=True), ("log_loss",))["number"].tolist() == [0, 1]
 
 
-def test_a_trial_that_another_goes_on_with_is_counted_once(tmp_path):
-    folder = write_study(
-        tmp_path / "s", trial("stopped", 5_000_000, 0.2), trial("complete", 5_000_000, 0.2, 0.3, 0.4, continues=0)
-    )
-    table = study_table(folder)
-    assert table["state"].tolist() == ["continued", "complete"]
-    assert table["reason"].tolist() == ["goes on as trial 1", ""]
-
-
 def test_accuracy_after_each_split_is_read_off_the_end_of_its_training(tmp_path):
     levels = [{"split": "5", "start": 0, "end": 2}, {"split": "100", "start": 2, "end": 4}]
     folder = write_study(
         tmp_path / "s",
         trial("complete", 5_000_000, 0.1, 0.2, 0.3, 0.5),
-        trial("waiting", 5_000_000, 0.1, 0.25),
+        trial("paused", 5_000_000, 0.1, 0.25),
         attributes={LEVELS: levels},
         fidelity="split",
     )

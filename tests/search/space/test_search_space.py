@@ -6,8 +6,9 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from search.config.settings import SearchSettings, make_settings, read_settings
-from search.space.plan import make_plan
 from search.space.ranges import EmptySpaceError, narrow
+from search.space.search_space import make_search_space
+from tests.search.priced import priced
 
 
 def settings(**values):
@@ -15,15 +16,15 @@ def settings(**values):
 
 
 def test_without_impulse_responses_their_probability_is_held_at_none():
-    branch = make_plan(settings(), num_classes=10).branches["isotropic"]
-    assert branch.fixed["impulse_response_p"] == 0.0
-    assert "impulse_response_p" not in branch.ranges
-    heard = make_plan(settings(impulse_responses="irs"), num_classes=10).branches["isotropic"]
+    subspace = make_search_space(settings(), num_classes=10).subspaces["isotropic"]
+    assert subspace.fixed["impulse_response_p"] == 0.0
+    assert "impulse_response_p" not in subspace.ranges
+    heard = make_search_space(settings(impulse_responses="irs"), num_classes=10).subspaces["isotropic"]
     assert "impulse_response_p" in heard.ranges
 
 
 def test_the_number_of_classes_comes_from_the_data():
-    assert make_plan(settings(), num_classes=3).config({}).network.num_classes == 3
+    assert make_search_space(settings(), num_classes=3).config({}).network.num_classes == 3
 
 
 @pytest.mark.parametrize(
@@ -45,36 +46,34 @@ def test_the_number_of_classes_comes_from_the_data():
 )
 def test_a_search_that_cannot_be_says_why(values, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
-        make_plan(settings(**values), num_classes=10)
+        make_search_space(settings(**values), num_classes=10)
     assert str(caught.value) == message
 
 
 def test_a_space_without_a_range_is_empty():
-    branch = make_plan(settings(), num_classes=10).branches["isotropic"]
-    start = {branch.field(name): value for name, value in branch.published({}).items()}
+    subspace = make_search_space(settings(), num_classes=10).subspaces["isotropic"]
+    start = {subspace.field(name): value for name, value in subspace.published({}).items()}
     with pytest.raises(EmptySpaceError, match="the space isotropic is empty"):
-        make_plan(settings(set=start), num_classes=10)
+        make_search_space(settings(set=start), num_classes=10)
 
 
 def test_a_budget_that_nothing_meets_is_told_within_seconds_with_the_limit_that_binds():
-    plan = make_plan(settings(budget="macs=10K,params=128K"), num_classes=10)
+    space = settings(budget="macs=10K,params=128K")
     started = time.monotonic()
     with pytest.raises(EmptySpaceError) as caught:
-        plan.fitting(plan.survey())
+        priced(space).require_feasible()
     assert time.monotonic() - started < 10
     assert "nothing in the space isotropic fits the budget macs=10K,params=128K: all " in str(caught.value)
     assert "The limit that binds is macs 10,000" in str(caught.value)
     relaxed = str(caught.value).partition("Relax the budget to ")[2].partition(", or")[0]
-    plan = make_plan(settings(budget=relaxed), num_classes=10)
-    assert plan.fitting(plan.survey()).branches
+    assert priced(settings(budget=relaxed)).subspaces
 
 
 def test_the_survey_counts_what_fits_exactly():
     held = {"patch": 5, "kernel": 3, "columns": 1}
-    plan = make_plan(settings(set=held, ranges={"width": [64, 80], "depth": [8, 10]}), num_classes=10)
-    found = plan.survey()["isotropic"]
+    found = priced(settings(set=held, ranges={"width": [64, 80], "depth": [8, 10]})).surveys["isotropic"]
     assert (found.num_priced, found.is_whole) == (6, True)
-    assert list(found.branch.cost_ranges) == ["isotropic.width", "isotropic.depth"]
+    assert list(found.subspace.cost_ranges) == ["isotropic.width", "isotropic.depth"]
     assert found.fitting == [(64, 8), (64, 9)]
     assert found.broken["macs"] == 4
 

@@ -1,0 +1,116 @@
+"""Adapter for what Ray does not document: private names, switches and messages of Ray that this project relies on.
+
+Read in Ray 2.60.0; pyproject.toml admits 2.60 alone. Before another version is admitted, read there:
+
+- `TuneController._trial_to_actor`, `TuneController._actor_manager._live_actors_to_ray_actors_resources`
+  (ray/tune/execution/tune_controller.py, ray/air/execution/_internal/actor_manager.py): which actor trains which trial,
+  from before it is ready. Gone, the watchdog fails at its first poll, and with it every search.
+- `ray_constants.ENABLE_RAY_CLUSTER` (ray/_private/ray_constants.py, read by services.py): off, every socket is bound to
+  loopback. No longer read, Ray listens on all interfaces, silently: tests/search/engine/test_ray_cluster.py notices.
+- `ray_bootstrap_config.yaml` in HOME (ray/autoscaler): there, Ray asks no cloud's metadata service where it runs. Held
+  by the same test.
+- `ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV` (read by worker.py): off, a driver under `uv run` has its workers start
+  as the driver did, and not by `uv run` once more in the current folder.
+- `ray._private.utils.read_ray_address`: the address that `ray start` left on this machine.
+- `_temp_dir` of `ray.init`: a private folder for logs and sockets.
+- The environment variables below (ray/tune/constants.py, ray/_common/usage/). One that is no longer read costs speed or
+  prints more; `TUNE_DISABLE_SIGINT_HANDLER` would have Ctrl-C swallowed by Ray: tests/search/engine/test_kills.py.
+- The messages of `ActorDiedError` and `ActorUnavailableError` (ray/exceptions.py), by which a lost machine is told from
+  a crash. Reworded, a trial whose machine was lost counts as one that crashed: tests/search/engine/test_watchdog.py.
+
+`ray.kill` of an actor is public, but not that it ends a process within 5 s even if that is stopped or holds Python's
+lock; tests/search/engine/test_watchdog.py holds it.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ray._private import ray_constants
+from ray._private.utils import read_ray_address
+from ray.tune.experiment import Trial
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+
+# In the driver and its daemons: no usage statistics (and nobody to receive them), sockets on loopback.
+NO_USAGE_STATS = {"RAY_USAGE_STATS_ENABLED": "0"}
+LOOPBACK_ENVIRONMENT = {
+    **NO_USAGE_STATS,
+    "RAY_USAGE_STATS_REPORT_URL": "http://127.0.0.1:9",  # the discard port, should a report be sent after all
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+}
+TUNE_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files: the study has it all
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C reaches `Interruption`, not Ray
+    "RAY_AIR_NEW_OUTPUT": "0",  # with verbose=0: Ray itself prints nothing
+    "TUNE_GLOBAL_CHECKPOINT_S": "100000000",  # no snapshots of the experiment, which nothing reads
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+NODE_DIED = re.compile(r"^The actor died because its node has died", re.MULTILINE)
+ACTOR_DIED = re.compile(r"^The actor (?:died|is dead)", re.MULTILINE)
+ACTOR_UNREACHABLE = re.compile(r"^The actor \S+ is unavailable", re.MULTILINE)
+# Ray lists "out of memory" among the possible causes of any death.
+POSSIBLE_CAUSES = re.compile(r"Some common causes include.*", re.DOTALL)
+
+
+def set_tune_environment(workers: int) -> None:
+    """Have Ray Tune in this process keep no records and print nothing of its own.
+
+    Args:
+        workers: Actors that may be started at the same time; Ray's default is one after the other.
+    """
+    os.environ |= {**TUNE_ENVIRONMENT, "TUNE_MAX_PENDING_TRIALS_PG": str(workers)}
+
+
+def trial_actors(tune_controller: "TuneController") -> dict[Trial, Any]:
+    """Return the actor of every trial that has one, ready or not."""
+    controller = getattr(tune_controller, "_tune_controller", tune_controller)
+    started = controller._actor_manager._live_actors_to_ray_actors_resources
+    return {trial: started[actor][0] for trial, actor in controller._trial_to_actor.items() if actor in started}
+
+
+def cached_actors(tune_controller: "TuneController") -> list[Any]:
+    """Return the actors that are kept for the next trial."""
+    controller = getattr(tune_controller, "_tune_controller", tune_controller)
+    started = controller._actor_manager._live_actors_to_ray_actors_resources
+    with_trial = set(controller._trial_to_actor.values())
+    return [actor for tracked, (actor, _) in started.items() if tracked not in with_trial]
+
+
+def started_address() -> str:
+    """Return the address of the Ray that `ray start` started on this machine; empty where there is none."""
+    return read_ray_address() or ""
+
+
+def forgo_cloud_lookup(home: Path) -> None:
+    """Write the file that stops Ray's dashboard process from asking a cloud's metadata service where it runs.
+
+    Args:
+        home: HOME of Ray's daemons.
+    """
+    (home / "ray_bootstrap_config.yaml").write_text("{}\n")
+
+
+def init_options(folder: Path) -> dict[str, Any]:
+    """Return the options of `ray.init` that put Ray's logs and sockets into a folder."""
+    return {"_temp_dir": str(folder)}
+
+
+@contextmanager
+def switched_off(name: Literal["ENABLE_RAY_CLUSTER", "RAY_ENABLE_UV_RUN_RUNTIME_ENV"]) -> Iterator[None]:
+    """Switch a constant of Ray off for the length of a `with` block.
+
+    The environment variable alone is too late: Ray reads it when it is imported.
+    """
+    before = getattr(ray_constants, name)
+    setattr(ray_constants, name, False)
+    try:
+        yield
+    finally:
+        setattr(ray_constants, name, before)
