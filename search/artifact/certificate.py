@@ -58,7 +58,7 @@ def listed_files(folder: Path) -> set[str]:
     Raises:
         ExportError: The folder is not an export, or its certificate is broken.
     """
-    files = _read_mapping(folder).get("files")
+    files: Any = _read_mapping(folder).get("files")
     _require_listed_files(folder / CERTIFICATE, files)
     return set(files)
 
