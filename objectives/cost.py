@@ -72,7 +72,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class StoredCost:
-    """Cost of one clip by a file of an export: the values and bytes that it stores, whatever precision was searched with.
+    """Cost of one clip by a file of an export: its values and bytes, whatever precision the search assumed.
 
     Attributes:
         macs: Of its network.

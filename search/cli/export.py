@@ -47,8 +47,8 @@ export_argument = click.argument("path", type=path_type, metavar="EXPORT")
 @set_option
 @click.option(
     "--int8", type=click.Choice(INT8_CHOICES), default=AUTO, show_default=True,
-    help="Round every layer (ptq), all but those that it costs most (mixed), none; auto: mixed where ptq loses more "
-    "than a point on clips that it is not measured by.",
+    help="Quantize every layer (ptq), all but the most sensitive (mixed), none; auto: mixed where ptq drops the "
+    "accuracy by more than a point on clips that are not evaluation clips.",
 )  # fmt: skip
 @click.option("--executorch", is_flag=True, help="Write a program for ExecuTorch, too.")
 def export(
@@ -56,10 +56,10 @@ def export(
     cache: Path | None, retrain: bool, epochs: int | None, scale: float | None, held: tuple[str, ...], int8: str,
     executorch: bool,
 ) -> None:  # fmt: skip
-    """Write a trained network of STUDY to a folder of its own, as weights, as ONNX and rounded to int8.
+    """Write a trained network of STUDY to a folder, as weights, as ONNX and as int8 ONNX.
 
-    Each file is measured on the evaluation clips. With the files: a certificate with their checksums and costs, and a
-    card to read.
+    Each file is evaluated on the evaluation clips. The folder also has a certificate with checksums and costs, and a
+    model card.
     """
     from search.study.selection import best_trial, front_trials  # noqa: PLC0415  takes seconds
 
@@ -131,7 +131,7 @@ def _export(
 def told(certificate: Mapping[str, Any]) -> list[str]:
     """Describe what an export is: how well its files do, what it costs, and whether it fits."""
     cost, chosen, budget = certificate["cost"], certificate["validation"], certificate["budget"]
-    before = f" ({chosen['macro_accuracy']:.3f} on the validation clips that it was chosen by)" if chosen else ""
+    before = f" ({chosen['macro_accuracy']:.3f} on the validation clips it was selected on)" if chosen else ""
     counts = f"{cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), {cost['params']:,} parameters"
     lines = [f"trial {certificate['trial']}: {counts}{before}"]
     for name, quality in certificate["quality"].items():

@@ -84,6 +84,6 @@ def test_another_way_to_int8_can_be_kept_and_is_certified(run, export, tiny):
     after = read_certificate(export)
     assert after["files"][INT8]["sha256"] != before["files"][INT8]["sha256"]
     assert after["files"][MODEL] == before["files"][MODEL]
-    assert after["notes"] == [f"{INT8} was trained for int8, 1 epoch more than the rest."]
+    assert after["notes"] == [f"{INT8} is from quantization-aware training, 1 epoch after the rest."]
     again = run("evaluate", export / INT8, tiny, "--json")
     assert json.loads(again.out)["confusion"] == after["quality"][INT8]["confusion"]

@@ -18,7 +18,7 @@ from training.checkpoint import CheckpointError
 
 @pytest.fixture(scope="module")
 def export():
-    return make_export("isotropic")
+    return make_export("isotropic", depth=1, columns=1)
 
 
 @pytest.fixture(scope="module")

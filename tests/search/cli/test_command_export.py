@@ -69,8 +69,8 @@ def ask(run, searched):
 def test_the_best_is_exported_with_what_was_measured_of_each_file(ask, tmp_path):
     told = ask()
     assert told.code == 0, told.err
-    assert "measuring model.int8.onnx on 24 evaluation clips" in told.out
-    assert "1.000 on the validation clips that it was chosen by" in told.out
+    assert "evaluating model.int8.onnx on 24 evaluation clips" in told.out
+    assert "1.000 on the validation clips it was selected on" in told.out
     assert told.out.splitlines()[-1] == "written: exports/wide-2"
     assert load_export(tmp_path / "exports" / "wide-2").config.network.width == 24
     certificate = json.loads((tmp_path / "exports" / "wide-2" / "certificate.json").read_text())

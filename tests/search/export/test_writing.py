@@ -114,6 +114,7 @@ def test_what_fails_in_the_middle_leaves_nothing_or_what_was_there_before(study,
     load_export(export)
 
 
+@pytest.mark.slow
 def test_a_killed_export_is_none_and_the_next_takes_its_place(study, tmp_path):
     target = tmp_path / "killed"
     program = (

@@ -47,7 +47,7 @@ def exports(data, tmp_path_factory):
     """Exports of two networks trained on split 5, with two front ends."""
     root = tmp_path_factory.mktemp("exports")
     make_export(root / "one", data, "5", front_end="tfsepnet", mask_bins=0)
-    make_export(root / "two", data, "5", front_end="sepcnn", mask_bins=0)
+    make_export(root / "two", data, "5", int8="none", front_end="sepcnn", mask_bins=0)
     return root
 
 
@@ -87,6 +87,7 @@ def make(sheet, sounds, target):
     return make_package(read_sheet(sheet, EDITION), sounds, target, EDITION, lambda what: counting(what, console))
 
 
+@pytest.mark.slow
 def test_an_evaluation_set_of_full_size_becomes_a_package_that_passes_its_own_check(run, data, sheet, tmp_path):
     root = link_sounds(tmp_path / "sounds", data, DCASE2024.num_clips)
     try:
@@ -212,7 +213,7 @@ def test_systems_that_cannot_be_submitted_are_reported(exports, places, sounds, 
 
 def test_an_export_over_budget_and_of_other_scenes_is_reported(places, sounds, tmp_path):
     data = write_tau(tmp_path / "other", {"tram": "lift", "airport": "harbour"})
-    make_export(tmp_path / "large", data, "5", front_end="dcase24", width=256, patch=5)
+    make_export(tmp_path / "large", data, "5", int8="none", front_end="dcase24", width=256, patch=5)
     file = tmp_path / "large" / "weights.safetensors"
     sheet = write_sheet(tmp_path / "sheet.yaml", {**places, "5": file})
     with pytest.raises(BrokenRulesError) as refused:

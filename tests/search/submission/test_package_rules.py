@@ -4,18 +4,7 @@ import stat
 import zipfile
 
 import pytest
-from packages import (
-    DEVICES,
-    HEADER,
-    LABEL,
-    META_NAME,
-    SCENES,
-    SMALL,
-    output,
-    output_name,
-    right_files,
-    zipped,
-)
+from packages import DEVICES, HEADER, LABEL, META_NAME, SCENES, SMALL, output, output_name, right_files, zipped
 
 from search.submission.edition import DCASE2024, SubmissionError
 from search.submission.package_rules import check_package
@@ -330,11 +319,8 @@ def test_equal_probabilities_are_all_likeliest_and_sums_may_be_rounded(tmp_path)
     for label in SCENES:
         files[FIFTY] = files[FIFTY].replace("1.wav\tbus\t0.09\t0.19", f"1.wav\t{label}\t0.1\t0.1")
     row = files[FIFTY].splitlines()[2]
-    files[FIFTY] = (
-        files[FIFTY]
-        .replace(row, f"1.wav\ttram\t{NUMBERS}")
-        .replace("5.wav\tpublic_square\t0.09", "5.wav\tpublic_square\t0.0909")
-    )
+    text = files[FIFTY].replace(row, f"1.wav\ttram\t{NUMBERS}")
+    files[FIFTY] = text.replace("5.wav\tpublic_square\t0.09", "5.wav\tpublic_square\t0.0909")
     assert faults_of(files, tmp_path) == []
 
 
@@ -390,6 +376,7 @@ def test_what_is_no_zip_is_told(tmp_path):
         check_package(tmp_path / "nowhere.zip", SMALL)
 
 
+@pytest.mark.slow
 def test_a_package_of_full_size_is_read_to_its_last_row(tmp_path):
     files = right_files(DCASE2024.num_clips)
     changed(FIFTY, "\n135729.wav\ttram\t0.09", "\n135729.wav\ttram\t0.07")(files)
