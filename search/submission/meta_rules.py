@@ -36,14 +36,14 @@ def check_meta(file: str, content: bytes, label: str, edition: Edition) -> list[
     reader = _Reader(file)
     if not isinstance(meta, dict):
         reader.wrong("", f"must be a mapping with the blocks {', '.join(BLOCKS)}, got {_shown(meta)}")
-        return reader.found
+        return reader.violations
     for name in meta:
         if name not in BLOCKS:
             reader.wrong(str(name), f"{unknown('block', str(name), BLOCKS)}")
     _submission(reader, reader.block(meta, "submission"), label, edition)
     _system(reader, reader.block(meta, "system"), edition)
     _results(reader, reader.block(meta, "results"), edition)
-    return reader.found
+    return reader.violations
 
 
 class _Reader:
@@ -51,10 +51,10 @@ class _Reader:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.found: list[Violation] = []
+        self.violations: list[Violation] = []
 
     def wrong(self, key: str, detail: str) -> None:
-        self.found.append(Violation(self.file, key, detail))
+        self.violations.append(Violation(self.file, key, detail))
 
     def has(self, block: Mapping[Any, Any], name: str, within: str = "") -> bool:
         """Require a key."""

@@ -32,10 +32,10 @@ def check_output(file: str, content: bytes, edition: Edition) -> list[Violation]
     except UnicodeDecodeError as error:
         return [Violation(file, "", f"is no text in UTF-8: byte {error.start:,} is 0x{content[error.start]:02x}")]
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-    found = list(_header(file, lines[0], edition))
+    violations = list(_header(file, lines[0], edition))
     columns = lines[0].split("\t")
     if not set(edition.header) <= set(columns):
-        return found  # the cells cannot be assigned to columns
+        return violations  # the cells cannot be assigned to columns
     rows = _Rows(edition)
     take = itemgetter(*(columns.index(name) for name in edition.header))
     for number, line in enumerate(lines[1:], start=2):
@@ -44,9 +44,9 @@ def check_output(file: str, content: bytes, edition: Edition) -> list[Violation]
             rows.add(number, take(cells))
         else:
             detail = f"must have {len(columns)} cells with tabs between, got {len(cells)} of them: {_cut(line)}"
-            found.append(Violation(file, f"row {number}", detail))
-    found += rows.name_faults(file, len(lines) - 1)
-    return found + list(rows.prediction_faults(file))
+            violations.append(Violation(file, f"row {number}", detail))
+    violations += rows.name_faults(file, len(lines) - 1)
+    return violations + list(rows.prediction_faults(file))
 
 
 def _header(file: str, line: str, edition: Edition) -> Iterator[Violation]:

@@ -81,9 +81,9 @@ def make_package(sheet: Sheet, evaluation: Path, target: Path, edition: Edition,
     systems = {
         split: read_system(split, sheet.splits[split], edition) for split in edition.splits if split in sheet.splits
     }
-    meta, found = _meta(sheet, systems, edition)
-    if found:
-        raise BrokenRulesError(found)
+    meta, violations = _meta(sheet, systems, edition)
+    if violations:
+        raise BrokenRulesError(violations)
     clips = find_evaluation_set(evaluation, edition)
     with counting("reading headers") as progress:
         validate_headers(clips, progress)
@@ -101,9 +101,9 @@ def make_package(sheet: Sheet, evaluation: Path, target: Path, edition: Edition,
             files[edition.output_file(sheet.label, split)] = output_text(probabilities[:, order], clips, edition)
         _write_zip(partial, files)
         with counting("checking files") as progress:
-            found = check_package(partial, edition, progress)
-        if found:
-            raise BrokenRulesError(found)
+            violations = check_package(partial, edition, progress)
+        if violations:
+            raise BrokenRulesError(violations)
         partial.replace(target)
     except OSError as error:
         if error.errno not in NO_SPACE:
@@ -116,15 +116,15 @@ def make_package(sheet: Sheet, evaluation: Path, target: Path, edition: Edition,
 
 def _meta(sheet: Sheet, systems: Mapping[str, System], edition: Edition) -> tuple[bytes, list[Violation]]:
     """Return the meta file, and the rules that it or its systems break."""
-    found = check_systems(systems, sheet.source, edition)
+    violations = check_systems(systems, sheet.source, edition)
     if not systems:
-        return b"", found
+        return b"", violations
     meta = yaml.safe_dump(make_meta(sheet, systems, edition), sort_keys=False, allow_unicode=True).encode()
     name = edition.meta_file(sheet.label)
     of_meta = check_meta(name, meta, sheet.label, edition)
-    if found:  # faults of a system would be repeated in its results and complexity
+    if violations:  # faults of a system would be repeated in its results and complexity
         of_meta = [each for each in of_meta if not each.place.startswith(("results", "system.complexity"))]
-    return meta, found + of_meta
+    return meta, violations + of_meta
 
 
 def output_text(probabilities: Probabilities, clips: EvaluationSet, edition: Edition) -> bytes:

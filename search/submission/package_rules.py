@@ -43,29 +43,31 @@ def _check(
     package: zipfile.ZipFile, name: str, edition: Edition, progress: Callable[[int, int], None] | None
 ) -> list[Violation]:
     entries = {entry.filename: entry for entry in package.infolist()}
-    found = [fault for entry in package.infolist() for fault in _entry_faults(name, entry)]
+    violations = [fault for entry in package.infolist() for fault in _entry_faults(name, entry)]
     counts = Counter(entry.filename for entry in package.infolist())
-    found += [Violation(name, file, f"is in the ZIP {count} times") for file, count in counts.items() if count > 1]
+    violations += [Violation(name, file, f"is in the ZIP {count} times") for file, count in counts.items() if count > 1]
     label = _label(entries, edition)
     if label is None:
         return [
-            *found,
+            *violations,
             Violation(name, "", f"must hold {edition.files('LABEL')[0]} and so on, got no {edition.task}/LABEL"),
         ]
-    found += [Violation(name, f"{edition.task}/{label}", f"label {fault}") for fault in edition.label_faults(label)]
+    violations += [
+        Violation(name, f"{edition.task}/{label}", f"label {fault}") for fault in edition.label_faults(label)
+    ]
     wanted = edition.files(label)
     folders = {f"{parent}/" for file in wanted for parent in PurePosixPath(file).parents}
-    found += [Violation(name, file, "is missing") for file in wanted if file not in entries]
+    violations += [Violation(name, file, "is missing") for file in wanted if file not in entries]
     surplus = [file for file in entries if file not in wanted and file not in folders]
-    found += [
+    violations += [
         Violation(name, file, f"is surplus: the package of {label} holds nothing of that name") for file in surplus
     ]
     for done, file in enumerate(wanted, start=1):
         if file in entries:
-            found += _check_file(package, entries[file], label, edition)
+            violations += _check_file(package, entries[file], label, edition)
         if progress is not None:
             progress(done, len(wanted))
-    return found
+    return violations
 
 
 def _entry_faults(name: str, entry: zipfile.ZipInfo) -> list[Violation]:

@@ -103,7 +103,7 @@ def check_systems(systems: Mapping[str, System], source: str, edition: Edition) 
         source: Of the list of exports, for the messages.
         edition: Of the submission.
     """
-    found = [
+    violations = [
         Violation(source, f"splits.{split}", "is missing: there must be an export for each split "
                   f"({', '.join(edition.splits)})")
         for split in edition.splits
@@ -111,7 +111,9 @@ def check_systems(systems: Mapping[str, System], source: str, edition: Edition) 
     ]  # fmt: skip
     for split, system in systems.items():
         where = f"splits.{split}, {system.folder / system.file}"
-        found += [Violation(source, where, f"over budget {edition.budget}: {fault}") for fault in system.over_budget]
+        violations += [
+            Violation(source, where, f"over budget {edition.budget}: {fault}") for fault in system.over_budget
+        ]
         for kind, names, wanted in (
             ("scene", system.export.classes, edition.classes),
             ("device", tuple(system.quality.by_device), edition.devices),
@@ -122,9 +124,9 @@ def check_systems(systems: Mapping[str, System], source: str, edition: Edition) 
             if faults:
                 faults.append(f"the challenge's {kind}s are {', '.join(wanted)}")
                 what = "has other classes" if kind == "scene" else "was evaluated on other devices"
-                found.append(Violation(source, where, f"{what}: it {'; '.join(faults)}"))
+                violations.append(Violation(source, where, f"{what}: it {'; '.join(faults)}"))
         largest = system.training_split if system.training_split in NESTED else NESTED[-1]
         if NESTED.index(largest) > NESTED.index(split):
             detail = f"was trained on split {system.training_split}, of which split {split} is only a part"
-            found.append(Violation(source, where, detail))
-    return found
+            violations.append(Violation(source, where, detail))
+    return violations
