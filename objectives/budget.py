@@ -5,7 +5,6 @@ limit fit: a cost equal to it is within the budget.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -17,18 +16,6 @@ LIMITS = ("macs", "params", "size_bytes", "nonzero_bytes", "peak_bytes")
 UNLIMITED = "none"  # the budget that everything fits
 SUFFIXES = {"G": 10**9, "M": 10**6, "K": 10**3}
 _NUMBER = re.compile(r"(\d+(?:_\d+)*)(?:\.(\d+))?([KMG]?)", re.IGNORECASE | re.ASCII)
-
-
-class OverBudgetError(ObjectiveError):
-    """A network costs more than the budget allows; `cost` and `budget` say how much."""
-
-    def __init__(self, cost: Cost, budget: "Budget") -> None:
-        self.cost, self.budget = cost, budget
-        super().__init__(f"over budget {budget}: {'; '.join(budget.violations(cost))}")
-
-    def __reduce__(self) -> "tuple[Callable[[Cost, Budget], OverBudgetError], tuple[Cost, Budget]]":
-        # An exception is rebuilt from its message otherwise, and this one crosses processes.
-        return type(self), (self.cost, self.budget)
 
 
 @dataclass(frozen=True)
@@ -92,14 +79,13 @@ class Budget:
             if getattr(cost, key) > limit
         ]
 
-    def require(self, cost: Cost) -> None:
-        """Pass a cost that fits.
+    def over_budget_message(self, cost: Cost) -> str:
+        """Return the reason for which a trial is rejected: every limit that its cost exceeds, by how much.
 
-        Raises:
-            OverBudgetError: Names every limit that is broken, by how much.
+        >>> BUDGETS["dcase2022"].over_budget_message(Cost(60_000_000, 64_000, stored_values=64_000, peak_bytes=80_000))
+        'over budget dcase2022: macs 60,000,000 > 30,000,000 (2.00x)'
         """
-        if not self.fits(cost):
-            raise OverBudgetError(cost, self)
+        return f"over budget {self}: {'; '.join(self.violations(cost))}"
 
 
 BUDGETS = {

@@ -92,7 +92,7 @@ class Predictor:
             probabilities: Tensor = export.network(clips)
             return probabilities
         gains = None if self._gains is None else self._gains.expand(len(clips), -1)
-        log_probabilities = preprocessing.mean(
+        log_probabilities = preprocessing.mean_log_probabilities(
             export.config.front_end_config,
             lambda shift: export.network(preprocessing.spectrograms(self.front_end, clips, gains, shift)),
         )

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, Trial
 
-from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.front import non_dominated_rank
 from search.config.errors import ConfigError
@@ -278,7 +277,7 @@ class CandidateGenerator:
             trial.set_constraint(name, value)
         worst = max(excess, key=lambda name: excess[name], default="")
         if worst and excess[worst] > 0:
-            self._reject(trial, values, f"over {worst}", str(OverBudgetError(cost, self.space.budget)))
+            self._reject(trial, values, f"over {worst}", self.space.budget.over_budget_message(cost))
             return None
         try:
             require_prunable(config)

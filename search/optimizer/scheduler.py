@@ -16,7 +16,6 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.goals import GOALS, directions, values_of
 from search.config.settings import SearchSettings
@@ -196,7 +195,7 @@ class TrialScheduler:
             self.advisor.forget(number)
             self._tell(number, "failed", str(attributes[FAILURE]))
         elif not self.space.budget.fits(proposal.cost):
-            self._stop(number, f"not trained on: {OverBudgetError(proposal.cost, self.space.budget)}")
+            self._stop(number, f"not trained on: {self.space.budget.over_budget_message(proposal.cost)}")
         elif attributes.get(PAUSED) == len(proposal.curve):
             self.waiting[number] = proposal
             if attributes.get(STOPPED):

@@ -150,7 +150,7 @@ class BatchPredictor:
         predictions = []
         for system in systems:
             of_system = {shift: logits[system.split, shift] for shift in shifts[system.split]}
-            log_probabilities = system.export.preprocessing.mean(config, of_system.__getitem__)
+            log_probabilities = system.export.preprocessing.mean_log_probabilities(config, of_system.__getitem__)
             predictions.append((system, _normalized(log_probabilities.exp())))
         return predictions
 

@@ -78,7 +78,7 @@ def test_a_larger_budget_lets_what_was_rejected_be_asked_for_and_a_smaller_one_t
     assert smaller.lines[-1] == f"{over} fully trained trials are over the budget now, and off the front"
     ledger, [proposal] = drive(trained)
     assert len(ledger.complete) == 7 - over
-    ledger.space.budget.require(proposal.cost)
+    assert ledger.space.budget.fits(proposal.cost)
 
 
 def test_what_waits_and_does_not_fit_any_more_is_not_trained_on(tmp_path):
