@@ -47,13 +47,11 @@ def replacing_folder(target: Path) -> Iterator[Path]:
 
     On failure `target` is left as it was.
 
-    Args:
-        target: A folder that `require_replaceable` accepts.
-
     Raises:
-        ExportError: The disk is full.
+        ExportError: `target` is not replaceable, or the disk is full.
         OSError: `target` cannot be written.
     """
+    require_replaceable(target)
     is_new = not target.exists()
     stage = target / UNFINISHED
     if stage.exists():

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from torch import Tensor
@@ -17,12 +18,12 @@ from data.layout import DataError, Scenes, read_for_search, read_scenes
 from search.artifact.certificate import CONFIG, WEIGHTS, ExportError
 from search.artifact.evaluation import load_dataset_for
 from search.artifact.files import AUTO, INFERENCE_STATE, ProgressLog, no_log
-from search.artifact.reading import CONFIG_FORMAT, DEVICES, read_export
+from search.artifact.reading import CONFIG_FORMAT, DEVICES, Export, read_export
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.config.user_file import file_digest
 from search.engine.checkpoints import study_checkpoints
-from search.export.atomic_folder import replacing_folder, require_replaceable
+from search.export.atomic_folder import replacing_folder
 from search.export.certification import write_certificate
 from search.export.conversion import convert
 from search.export.cost_report import cost_report
@@ -68,52 +69,62 @@ def export_trial(
         The certificate.
 
     Raises:
-        ExportError: No such trial, one that is not fully trained, a target that holds something else, or data that are
-            missing or others than the study's.
+        ExportError: The trial is not fully trained, `target` holds something else, or the data are not the study's.
         CheckpointError: The trial's weights are missing or broken.
     """
     study, settings = folder.open(), folder.settings()
     trial = trained_trial(folder, study, number)
-    require_replaceable(target)
     _use_custom_architecture(settings, study.user_attrs.get(FILES, {}))
-    config = TrialConfig.from_dict(trial.user_attrs[TRIAL_CONFIG])
-    recorded = study.user_attrs[DATA]
+    config, recorded = TrialConfig.from_dict(trial.user_attrs[TRIAL_CONFIG]), study.user_attrs[DATA]
     searched, scenes = _read_data(settings, recorded, data)
-    is_held_out = settings.validation > 0 and not settings.train
+    held_out = searched.evaluate if settings.validation > 0 and not settings.train else None
     weights, inference_state = _trained_tensors(folder, settings, study.user_attrs.get(LEVELS, []), number)
-    table = study_table(folder)
     with replacing_folder(target) as stage:
         log(f"writing {WEIGHTS}")
         _write_network(stage, settings, config, recorded, weights, inference_state)
         export = read_export(stage)
-        cache = cache or (Path(settings.cache) if settings.cache else None)
-        dataset = load_dataset_for(export, scenes, None, cache)
-        validation = searched.evaluate if is_held_out else searched.train
+        dataset = load_dataset_for(export, scenes, None, cache or (Path(settings.cache) if settings.cache else None))
+        validation = searched.train if held_out is None else held_out
         notes = convert(stage, dataset, validation, int8=int8, executorch=executorch, log=log)
-        facts = {
-            "study": folder.name,
-            "trial": number,
-            "on_front": bool(table.loc[table["number"] == number, "on_front"].any()),
-            "architecture": config.architecture,
-            "cost": cost_report(config, settings.limits(), settings.precision, export.network),
-            "budget": {"name": settings.budget},
-            "validation": trial.user_attrs[QUALITY] if is_held_out else None,
-            "selected_on": None if settings.train else "validation clips" if is_held_out else "evaluation clips",
-            "confirmed": confirmation(folder, number),
-            "data": {
-                "folder": scenes.root.resolve().name,
-                **recorded,
-                "evaluation_clips": len(scenes.evaluate),
-                "validation_clips": len(searched.evaluate) if is_held_out else 0,
-                "evaluation_sha256": lists_digest(scenes),
-                "device_groups": dict(scenes.device_groups),
-                "license_files": _license_files(scenes.root),
-            },
-            "versions": {**trial.user_attrs[VERSIONS], **_versions(executorch=executorch)},
-            "seed": config.recipe.seed,
-            "notes": [*([origin] if origin else []), *notes],
-        }
+        facts = _facts(folder, number, export, scenes, held_out)
+        facts["versions"] = {**trial.user_attrs[VERSIONS], **_versions(executorch=executorch)}
+        facts |= {"seed": config.recipe.seed, "notes": [*([origin] if origin else []), *notes]}
         return write_certificate(stage, facts, dataset, {}, log)
+
+
+def _facts(
+    folder: StudyFolder, number: int, export: Export, scenes: Scenes, held_out: np.ndarray | None
+) -> dict[str, Any]:
+    """Return what a certificate says of a trial, its cost and its data.
+
+    Args:
+        folder: The study.
+        number: Of the trial.
+        export: Of the trial.
+        scenes: The data set with its evaluation clips.
+        held_out: Indices of the validation clips that the search evaluated on, or None.
+    """
+    study, settings, table = folder.open(), folder.settings(), study_table(folder)
+    return {
+        "study": folder.name,
+        "trial": number,
+        "on_front": bool(table.loc[table["number"] == number, "on_front"].any()),
+        "architecture": export.config.architecture,
+        "cost": cost_report(export.config, settings.limits(), settings.precision, export.network),
+        "budget": {"name": settings.budget},
+        "validation": None if held_out is None else study.get_trials(deepcopy=False)[number].user_attrs[QUALITY],
+        "selected_on": None if settings.train else "evaluation clips" if held_out is None else "validation clips",
+        "confirmed": confirmation(folder, number),
+        "data": {
+            "folder": scenes.root.resolve().name,
+            **study.user_attrs[DATA],
+            "evaluation_clips": len(scenes.evaluate),
+            "validation_clips": 0 if held_out is None else len(held_out),
+            "evaluation_sha256": lists_digest(scenes),
+            "device_groups": dict(scenes.device_groups),
+            "license_files": _license_files(scenes.root),
+        },
+    }
 
 
 def _use_custom_architecture(settings: SearchSettings, digests: Mapping[str, str]) -> None:

@@ -60,18 +60,7 @@ def predict_evaluation_set(
     probabilities = {split: np.empty((len(clips.names), len(each.export.classes))) for split, each in systems.items()}
     problems: dict[str, str] = {}
     with ExitStack() as stack:
-        stores = {
-            split: stack.enter_context(
-                PredictionStore(
-                    work / f"split_{split}.predictions",
-                    (each.file, *each.sha256),
-                    clips.fingerprints,
-                    len(each.export.classes),
-                    block_size,
-                )
-            )
-            for split, each in systems.items()
-        }
+        stores = {split: stack.enter_context(_store(each, clips, work, block_size)) for split, each in systems.items()}
         predictor = BatchPredictor(clips, stack.enter_context(decoding_threads()))
         for block in next(iter(stores.values())).blocks:
             missing = []
@@ -91,6 +80,11 @@ def predict_evaluation_set(
                 progress(block.stop, len(clips.names))
     require_no_problems(clips.root, [f"{name}: {problem}" for name, problem in problems.items()])
     return probabilities
+
+
+def _store(system: System, clips: EvaluationSet, work: Path, block_size: int) -> PredictionStore:
+    path, identity = work / f"split_{system.split}.predictions", (system.file, *system.sha256)
+    return PredictionStore(path, identity, clips.fingerprints, len(system.export.classes), block_size)
 
 
 class DecodingError(DataError):

@@ -62,8 +62,7 @@ def work_folder(target: Path) -> Path:
 def make_package(sheet: Sheet, evaluation: Path, target: Path, edition: Edition, counting: Counting) -> Package:
     """Predict an evaluation set, and write the package.
 
-    All that can be checked without predictions is checked first. Predictions are stored beside the package, so that
-    another call, after an interruption or with a changed sheet, computes only the missing ones.
+    All other checks come first. Predictions are stored beside the package; another call computes the missing ones.
 
     Args:
         sheet: The submission sheet.
@@ -74,7 +73,7 @@ def make_package(sheet: Sheet, evaluation: Path, target: Path, edition: Edition,
 
     Raises:
         BrokenRulesError: Rules are broken; nothing is written.
-        SubmissionError: Sounds are missing or broken, there is too little room, or `target` is something else.
+        SubmissionError: Sounds are missing or broken, the disk is full, or `target` is not a package.
         ExportError: A folder is not an export, or it is broken.
     """
     _require_replaceable(target)
@@ -88,18 +87,16 @@ def make_package(sheet: Sheet, evaluation: Path, target: Path, edition: Edition,
     with counting("reading headers") as progress:
         validate_headers(clips, progress)
     target.parent.mkdir(parents=True, exist_ok=True)
-    work = work_folder(target)
-    values = len(edition.splits) * len(edition.classes)
-    _require_room(target.parent, len(clips.names) * values * DTYPE.itemsize + edition.num_clips * MAX_ROW_BYTES)
-    partial = target.with_name(target.name + ".partial")
+    _require_room(target.parent, clips, edition)
+    partial, work = target.with_name(target.name + ".partial"), work_folder(target)
     try:
         with counting("predicting") as progress:
             predictions = predict_evaluation_set(systems, clips, work, progress)
-        files = {edition.meta_file(sheet.label): meta}
-        for split, probabilities in predictions.items():
-            order = [systems[split].export.classes.index(name) for name in edition.classes]
-            files[edition.output_file(sheet.label, split)] = output_text(probabilities[:, order], clips, edition)
-        _write_zip(partial, files)
+        outputs = {
+            edition.output_file(sheet.label, split): _output(systems[split], probabilities, clips, edition)
+            for split, probabilities in predictions.items()
+        }
+        _write_zip(partial, {edition.meta_file(sheet.label): meta, **outputs})
         with counting("checking files") as progress:
             violations = check_package(partial, edition, progress)
         if violations:
@@ -127,14 +124,16 @@ def _meta(sheet: Sheet, systems: Mapping[str, System], edition: Edition) -> tupl
     return meta, violations + of_meta
 
 
-def output_text(probabilities: Probabilities, clips: EvaluationSet, edition: Edition) -> bytes:
+def _output(system: System, probabilities: Probabilities, clips: EvaluationSet, edition: Edition) -> bytes:
     """Return the content of an output file.
 
     Args:
-        probabilities: (U, K), in the order of the edition's classes.
+        system: That predicted.
+        probabilities: (U, K), in the order of the system's classes.
         clips: The evaluation set, with the file of each clip.
         edition: Of the package.
     """
+    probabilities = probabilities[:, [system.export.classes.index(name) for name in edition.classes]]
     predicted = probabilities.argmax(axis=1)
     ends = [
         "\t".join([edition.classes[best], *(f"{value:.7g}" for value in row)])
@@ -158,7 +157,9 @@ def _require_replaceable(target: Path) -> None:
         raise SubmissionError(f"{target} is something else than a package; name another file: --out")
 
 
-def _require_room(folder: Path, size: int) -> None:
+def _require_room(folder: Path, clips: EvaluationSet, edition: Edition) -> None:
+    stored = len(clips.names) * len(edition.splits) * len(edition.classes) * DTYPE.itemsize
+    size = stored + edition.num_clips * MAX_ROW_BYTES
     if shutil.disk_usage(folder).free < size:
         raise SubmissionError(f"{_no_room(folder)}; a package and its predictions take up to {size / 1e9:.3f} GB")
 

@@ -231,7 +231,7 @@ def test_a_certificate_says_what_each_file_does_and_costs(exported, study):
 
 
 @pytest.mark.parametrize("edition", ["dcase2021", "dcase2022", "dcase2023", "dcase2024", "dcase2025"])
-def test_each_edition_is_judged_by_each_file_as_it_is(exported, edition):
+def test_each_file_is_checked_against_each_edition(exported, edition):
     verdict = read_certificate(exported)["editions"][edition]
     assert list(verdict["files"]) == [WEIGHTS, MODEL, INT8]
     assert [found["precision"] for found in verdict["files"].values()] == ["fp32", "fp32", "int8"]
@@ -239,7 +239,7 @@ def test_each_edition_is_judged_by_each_file_as_it_is(exported, edition):
     assert set(verdict["measured"]) == set(verdict["limits"])
 
 
-def test_a_file_that_is_not_there_and_one_that_is_no_network_are_told_apart(exported, tmp_path):
+def test_a_missing_file_and_one_that_is_no_network_have_errors_of_their_own(exported, tmp_path):
     with pytest.raises(ExportError, match=r"nowhere: no such export$"):
         open_export(tmp_path / "nowhere")
     with pytest.raises(ExportError, match=r"card\.md is not a network of the export; those are weights\.safetensors"):

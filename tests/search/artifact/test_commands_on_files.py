@@ -1,4 +1,4 @@
-"""Any file of an export answers: evaluated, asked about a sound, timed."""
+"""The commands evaluate, predict, bench and quantize on every file of an export."""
 
 import json
 
@@ -28,17 +28,17 @@ def test_each_file_evaluates_to_what_the_certificate_says_of_it(run, exported, t
 def test_each_file_says_of_a_sound_what_the_others_say(run, exported, tmp_path):
     sound = np.random.default_rng(0).normal(0, 0.1, (70_000, 2))
     soundfile.write(tmp_path / "noise.flac", sound, 44_100)
-    answers = {}
+    predictions = {}
     for file in RUNS:
         told = run("predict", place(exported, file), "noise.flac", "--json")
         assert told.code == 0, told.err
-        answers[file] = json.loads(told.out)[0]["probabilities"]
+        predictions[file] = json.loads(told.out)[0]["probabilities"]
     for file in (MODEL, PIPELINE):
-        assert answers[file] == pytest.approx(answers[WEIGHTS], abs=1e-4)
-    assert answers[INT8] == pytest.approx(answers[WEIGHTS], abs=0.1)
+        assert predictions[file] == pytest.approx(predictions[WEIGHTS], abs=1e-4)
+    assert predictions[INT8] == pytest.approx(predictions[WEIGHTS], abs=0.1)
 
 
-def test_what_is_no_sound_is_named_and_the_others_are_heard(run, exported, tmp_path):
+def test_files_that_are_not_sounds_are_named_and_the_others_predicted(run, exported, tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(44_100), 44_100)
     (tmp_path / "text.txt").write_text("no sound")
     told = run("predict", exported, "silence.wav", "text.txt", "missing.wav")
@@ -77,7 +77,7 @@ def test_what_cannot_be_timed_says_why(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_another_way_to_int8_can_be_kept_and_is_certified(run, export, tiny):
+def test_another_int8_variant_can_be_kept_and_is_certified(run, export, tiny):
     before = read_certificate(export)
     told = run("quantize", export, tiny, "--epochs", 1, "--keep", "qat")
     assert told.code == 0, told.err

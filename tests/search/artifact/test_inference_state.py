@@ -1,4 +1,4 @@
-"""An export answers as it was measured: rounded, corrected, over copies; and CP-ResNet fits its budget when pruned."""
+"""Exports with inference state predict as they were evaluated; and CP-ResNet fits its budget when pruned."""
 
 import json
 from dataclasses import replace
@@ -43,7 +43,7 @@ def test_an_export_evaluates_to_what_was_recorded(exported, demo):
     assert quality.to_dict() == run.results[-1].quality.to_dict()
 
 
-def test_without_what_it_needs_it_would_answer_otherwise(exported, demo):
+def test_without_its_inference_preprocessing_it_would_predict_otherwise(exported, demo):
     folder, run = exported
     whole = load_export(folder)
     plain = replace(whole, preprocessing=replace(whole.preprocessing, correction=None))
@@ -64,7 +64,7 @@ def test_an_export_holds_the_network_s_weights_and_beside_them_ranges_and_gains(
     assert "the mean over 3 copies of a clip, so it takes 3 times these MACs" in card
 
 
-def test_a_sound_is_heard_as_of_the_device_that_recorded_it(exported, demo):
+def test_a_sound_is_corrected_for_the_device_that_recorded_it(exported, demo):
     export = load_export(exported[0])
     scenes = read_scenes(demo)
     correction = export.preprocessing.correction
@@ -98,7 +98,7 @@ def test_an_export_that_lost_what_it_needs_is_refused(exported, tmp_path):
             read_export(damaged)
 
 
-def test_a_teacher_s_name_tells_exports_apart_that_differ_beside_their_weights(exported, tmp_path):
+def test_the_digest_of_a_teacher_depends_on_its_inference_state(exported, tmp_path):
     folder, _ = exported
     other = tmp_path / "export"
     other.mkdir()

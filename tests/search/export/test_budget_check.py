@@ -1,4 +1,4 @@
-"""Files held against budgets, by what is in them."""
+"""Checks of files against budgets, by their stored cost."""
 
 from objectives.budget import BUDGETS, Budget
 from objectives.cost import StoredCost
@@ -9,7 +9,7 @@ def cost(params, size_bytes, nonzero_bytes, precision="fp32", macs=20_000_000):
     return StoredCost(macs, params, size_bytes, nonzero_bytes, 100_000, precision)
 
 
-def test_the_first_file_that_fits_decides_and_the_others_are_told_too():
+def test_the_first_file_that_fits_decides_and_the_others_are_reported_too():
     found = check_budget(
         BUDGETS["dcase2024"],
         {"fp32": cost(60_000, 240_000, 240_000), "int8": cost(60_000, 61_000, 61_000)},

@@ -18,7 +18,7 @@ def export():
 
 
 @needs_extra
-def test_a_program_answers_as_the_network(export, tmp_path):
+def test_a_program_predicts_as_the_network(export, tmp_path):
     write_program(tmp_path / "model.pte", export)
     clips = clips_of(export.config, 3, seed=1)
     with torch.inference_mode():
@@ -29,7 +29,7 @@ def test_a_program_answers_as_the_network(export, tmp_path):
 
 
 @needs_extra
-def test_an_int8_program_is_smaller_and_answers_nearly_as_the_network(tmp_path):
+def test_an_int8_program_is_smaller_and_predicts_nearly_as_the_network(tmp_path):
     export = make_export("cp_mobile", base_channels=32)
     write_program(tmp_path / "fp32.pte", export)
     for name in ("int8.pte", "again.pte"):
@@ -57,7 +57,7 @@ def test_what_is_no_program_of_the_network_is_refused(export, tmp_path):
         load_program(path, export.config)
 
 
-def test_without_the_extra_the_answer_is_a_sentence(export, tmp_path, monkeypatch):
+def test_without_the_extra_the_error_is_a_sentence(export, tmp_path, monkeypatch):
     monkeypatch.setattr(executorch_runtime, "is_available", lambda: False)
     with pytest.raises(
         CheckpointError, match=r"model\.pte needs the package executorch: install scenefront\[executorch\]"

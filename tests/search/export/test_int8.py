@@ -23,11 +23,11 @@ def plain():
     return make_export("cp_mobile")
 
 
-def test_min_max_ranges_are_what_the_layers_hear(plain):
+def test_min_max_ranges_are_those_of_the_inputs_of_layers(plain):
     clips = [clips_of(plain.config, 8, seed=seed) for seed in (2, 3)]
-    heard = {}
+    inputs = {}
     hooks = [
-        module.register_forward_pre_hook(lambda _, args, name=name: heard.setdefault(name, []).append(args[0]))
+        module.register_forward_pre_hook(lambda _, args, name=name: inputs.setdefault(name, []).append(args[0]))
         for name, module in plain.network.named_modules()
         if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)
     ]
@@ -37,12 +37,12 @@ def test_min_max_ranges_are_what_the_layers_hear(plain):
     for hook in hooks:
         hook.remove()
     for name, span in calibrated_ranges(plain, clips).items():
-        expected = torch.stack([torch.cat(heard[name]).min(), torch.cat(heard[name]).max()])
+        expected = torch.stack([torch.cat(inputs[name]).min(), torch.cat(inputs[name]).max()])
         torch.testing.assert_close(span, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("method", sorted(CALIBRATION_METHODS))
-def test_every_method_gives_ranges_within_what_is_heard(plain, method):
+def test_every_method_gives_ranges_within_those_of_the_inputs(plain, method):
     clips = [clips_of(plain.config, 8, seed=2)]
     widest = calibrated_ranges(plain, clips, "min-max")
     found = calibrated_ranges(plain, clips, method)
@@ -52,7 +52,7 @@ def test_every_method_gives_ranges_within_what_is_heard(plain, method):
         assert span.abs().max() <= 1.01 * widest[name].abs().max()
 
 
-def test_layers_in_fp32_keep_their_weights_and_hear_what_is_not_rounded(plain, tmp_path):
+def test_layers_in_fp32_have_weights_and_inputs_in_fp32(plain, tmp_path):
     kept = ("stem.0.0", "blocks.1.layers.1.0")
     write_int8(tmp_path / INT8, plain, [clips_of(plain.config, 8)], kept)
     graph = onnx.load_model(tmp_path / INT8).graph
@@ -63,10 +63,10 @@ def test_layers_in_fp32_keep_their_weights_and_hear_what_is_not_rounded(plain, t
     assert not any(node.input[0].endswith(".rounded") for node in whole.values())
 
 
-def test_the_layer_that_rounding_ruins_is_the_first_to_stay_in_fp32(plain, monkeypatch):
+def test_the_layer_that_quantization_ruins_is_the_first_to_stay_in_fp32(plain, monkeypatch):
     network = float_network(plain.network, plain.config)
     spoilt = "blocks.1.layers.1.0"
-    with torch.no_grad():  # one channel a thousand times as loud, and heard as much less: nothing else changes
+    with torch.no_grad():  # one channel a thousand times as loud, and inputs as much less: nothing else changes
         block = network.blocks[1].layers
         block[0][1].weight[0] *= 1000
         block[0][1].bias[0] *= 1000

@@ -18,7 +18,7 @@ CLOSE = 1e-4
 
 
 @pytest.mark.parametrize("front_end", sorted(FRONT_ENDS))
-def test_the_pipeline_answers_as_front_end_and_network_do(tmp_path, front_end):
+def test_the_pipeline_predicts_as_front_end_and_network(tmp_path, front_end):
     export = make_export("isotropic", front_end=front_end, depth=1, columns=1)
     write_pipeline(tmp_path / PIPELINE, export)
     sounds = sounds_of(export.config, 3)
@@ -28,7 +28,7 @@ def test_the_pipeline_answers_as_front_end_and_network_do(tmp_path, front_end):
     torch.testing.assert_close(found, expected, atol=CLOSE, rtol=0)
 
 
-def test_the_pipeline_hears_copies_and_leaves_the_spectrum_of_an_unknown_device(tmp_path):
+def test_the_pipeline_averages_copies_and_leaves_the_spectrum_of_an_unknown_device(tmp_path):
     plain = make_export("isotropic", front_end="bcresnet", depth=1, columns=1)
     gains = torch.full((1, plain.config.front_end_config.mel_bins), 3.0)
     preprocessing = InferencePreprocessing(

@@ -1,4 +1,4 @@
-"""Ways to int8 side by side, from training clips to measured files."""
+"""Comparison of quantization variants, from training clips to evaluated files."""
 
 import json
 from dataclasses import replace
@@ -44,7 +44,7 @@ def comparison(trained, tmp_path_factory):
     return found
 
 
-def test_each_way_is_measured_from_its_file_and_none_loses_much_here(trained, comparison):
+def test_each_variant_is_evaluated_from_its_file_and_drops_little_here(trained, comparison):
     export, dataset = trained
     assert tuple(each.name for each in comparison.variants) == VARIANTS
     assert comparison.num_clips == len(dataset.scenes.evaluate)
@@ -57,14 +57,14 @@ def test_each_way_is_measured_from_its_file_and_none_loses_much_here(trained, co
         assert each.stored.weight_bytes < fp32.stored.weight_bytes / 3
 
 
-def test_training_for_int8_changes_the_weights_and_brings_ranges_of_its_own(comparison):
+def test_quantization_aware_training_changes_weights_and_ranges(comparison):
     assert comparison["ptq"].path.read_bytes() != comparison["qat"].path.read_bytes()
     told = json.loads(json.dumps(comparison["qat"].to_dict()))
     assert told["variant"] == "qat"
     assert told["file_bytes"] == comparison["qat"].path.stat().st_size
 
 
-def test_a_network_that_was_trained_for_int8_is_not_trained_again(trained, comparison, tmp_path):
+def test_a_network_from_quantization_aware_training_is_not_fine_tuned(trained, comparison, tmp_path):
     export, dataset = trained
     tuned = finetune_quantized(export, dataset, 1)
     again = compare(tuned, dataset, tmp_path, epochs=50)  # which would take long
@@ -73,7 +73,7 @@ def test_a_network_that_was_trained_for_int8_is_not_trained_again(trained, compa
     assert again["qat"].quality.macro_accuracy == pytest.approx(dataset.score(answers).macro_accuracy, abs=0.05)
 
 
-def test_the_recipe_of_training_for_int8_rounds_from_the_first_step_and_averages_nothing():
+def test_the_recipe_of_fine_tuning_quantizes_from_the_first_step_without_averaging():
     recipe = Recipe(
         epochs=100, swa_epochs=10, restart_epochs="4,8", distill_weight=3.0, prune_to=1000, label_smoothing=0.1
     )

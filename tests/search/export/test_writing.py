@@ -52,7 +52,7 @@ def test_the_same_trial_gives_the_same_bytes_but_for_when_it_was_written(exporte
     assert found[1] == expected[1]
 
 
-def test_what_is_being_done_is_told_while_it_is_done(again):
+def test_each_step_is_logged(again):
     _, said = again
     assert said[:4] == [f"writing {name}" for name in (WEIGHTS, MODEL, "pipeline.onnx", INT8)]
     assert f"evaluating {INT8} on 24 evaluation clips" in said
@@ -75,7 +75,7 @@ def test_a_folder_that_holds_something_else_is_refused(study, tmp_path):
     assert (tmp_path / "mine" / "certificate.json").read_text() == "{}"
 
 
-def test_an_export_of_before_is_replaced(exported, study, tmp_path):
+def test_an_export_of_format_1_is_replaced(exported, study, tmp_path):
     old = tmp_path / "old"
     old.mkdir()
     for name in ("config.yaml", WEIGHTS, "report.json", "report.md"):
