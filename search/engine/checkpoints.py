@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from pyarrow import ArrowException
 from pyarrow.fs import FileSelector, FileSystem, FileType, FSSpecHandler, PyFileSystem
 
-from search.config.settings import SearchSettings
+from search.config.settings import JobSettings
 from search.engine.temporary import private_folder
 from search.study.study import StudyFolder
 
@@ -241,7 +241,7 @@ class Checkpoints:
             raise CheckpointsError(f"{self} cannot be used: {error}") from error
 
 
-def study_checkpoints(folder: StudyFolder, settings: SearchSettings) -> Checkpoints:
+def study_checkpoints(folder: StudyFolder, settings: JobSettings) -> Checkpoints:
     """Return the checkpoints of a study: in its folder, unless its settings name another place."""
     if settings.checkpoints is None:
         return Checkpoints(str(folder.path.absolute()))

@@ -18,6 +18,7 @@ from objectives.front import non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality
 from objectives.interval import mean_interval
 from search.config.messages import counted
+from search.config.settings import ConfirmSettings, SearchSettings
 from search.config.trial_config import TrialConfig
 from search.optimizer.scheduler import Proposal, TrialScheduler
 from search.optimizer.successive_halving import Rung
@@ -192,7 +193,7 @@ class PlainDisplay:
         )
 
     def _standing(self) -> str:
-        if self.ledger.space.settings.train:
+        if not isinstance(self.ledger.space.settings, SearchSettings):
             return f"{quality_title(self.ledger)} {mean_text(self.ledger)}"
         objectives = self.ledger.space.settings.objectives
         named = "; ".join(GOALS[name].title for name in objectives)
@@ -231,10 +232,11 @@ class LiveDisplay:
     def page(self) -> RenderableType:
         """Draw the search as it stands."""
         settings, states = self.ledger.space.settings, self.ledger.states
+        is_search = isinstance(settings, SearchSettings)
         left = self.clock.left_s()
         head = Table.grid(padding=(0, 2))
         head.add_row(
-            Text(f"{self.ledger.num_ended}/{settings.trials} {'seeds' if settings.train else 'trials'}", style="bold"),
+            Text(f"{self.ledger.num_ended}/{settings.trials} {'trials' if is_search else 'seeds'}", style="bold"),
             ProgressBar(total=1.0, completed=self.clock.share(), width=30),
             f"{clock_text(self.clock.elapsed_s())} passed",
             f"{clock_text(left)} left" if left is not None else "time left: not known yet",
@@ -244,7 +246,7 @@ class LiveDisplay:
         found = {"complete": states["complete"], "stopped": num_stopped, "failed": states["failed"]}
         counts = [f"{count} {state}" for state, count in found.items() if count]
         counts += [f"{len(self.ledger.running)} running", *([f"{num_paused} paused"] if num_paused else [])]
-        if settings.train:
+        if not is_search:
             mean = Text(f"{quality_title(self.ledger)} of the seeds so far: {mean_text(self.ledger)}")
             return Group(head, Text(", ".join(counts)), self._running(), mean)
         counts += [f"{sum(self.ledger.rejections.values())} rejected untrained ({rejections_text(self.ledger)})"]
@@ -332,7 +334,7 @@ def mean_text(ledger: TrialScheduler) -> str:
     """Describe what one configuration's seeds have reached so far: the mean, and its interval from two seeds on."""
     if not ledger.complete:
         return "not known yet"
-    if ledger.space.settings.members:
+    if isinstance(ledger.space.settings, ConfirmSettings):
         return members_text(ledger)
     objectives = ledger.space.settings.objectives
     place = objectives.index(first_quality(objectives))
@@ -367,7 +369,8 @@ def network_text(space: SearchSpace, config: TrialConfig) -> str:
     subspace, values = space.subspaces[config.architecture], config.to_dict()
     if isinstance(subspace, RepeatSubspace):
         return f"{config.architecture} trial={subspace.number_of(config)} seed={config.recipe.seed}"
-    names = [SEED] if space.settings.train else [subspace.field(name) for name in subspace.cost_ranges]
+    is_search = isinstance(space.settings, SearchSettings)
+    names = [subspace.field(name) for name in subspace.cost_ranges] if is_search else [SEED]
     return " ".join([config.architecture, *(f"{name}={values[name]}" for name in names)])
 
 

@@ -14,7 +14,7 @@ from ray.tune.schedulers import TrialScheduler as RayTrialScheduler
 from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
-from search.config.settings import SearchSettings
+from search.config.settings import Job
 from search.config.trial_config import TrialConfig
 from search.engine.checkpoints import study_checkpoints
 from search.engine.progress import Display
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
 
 
-def actor_config(config: TrialConfig, settings: SearchSettings, use: ResourceAllocation, split: str) -> dict[str, Any]:
+def actor_config(config: TrialConfig, settings: Job, use: ResourceAllocation, split: str) -> dict[str, Any]:
     """Describe a trial, trained on a split, to the process that trains it."""
     return {
         "trial": config.to_dict(),

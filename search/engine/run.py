@@ -15,7 +15,8 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from data.device import num_cores
-from search.config.settings import SearchSettings, is_space_file
+from search.config.settings import Job, SearchSettings
+from search.config.settings_file import is_space_file
 from search.config.user_file import file_digest
 from search.engine.checkpoints import is_uri, study_checkpoints
 from search.engine.preparation import PreparedJob, file_digests, prepare, teacher_digests
@@ -57,9 +58,7 @@ from search.study.study import (
 )
 
 
-def start_search(
-    settings: SearchSettings, folder: StudyFolder, console: Console, *, address: str | None = None
-) -> TrialScheduler:
+def start_search(settings: Job, folder: StudyFolder, console: Console, *, address: str | None = None) -> TrialScheduler:
     """Run a new job in `folder`.
 
     Args:
@@ -88,7 +87,7 @@ def start_search(
     with folder.lock(settings.storage) as require_held:
         study_checkpoints(folder, settings).require_usable(is_new=True)
         study = folder.create(settings, attributes)
-        if not settings.train:
+        if isinstance(settings, SearchSettings):
             write_space(folder.path / SPACE, prepared.space.surveys, make_report(prepared.space))
         return _Run(prepared, study, folder, console, address).run(require_held)
 
@@ -120,7 +119,7 @@ def resume_search(
         return _Run(prepared, study, folder, console, address).run(require_held)
 
 
-def _require_same_files(study: optuna.Study, settings: SearchSettings, folder: StudyFolder) -> None:
+def _require_same_files(study: optuna.Study, settings: Job, folder: StudyFolder) -> None:
     for name, digest in study.user_attrs.get(FILES, {}).items():
         file = Path(getattr(settings, name))
         if not file.is_file() or file_digest(file) != digest:
@@ -274,14 +273,15 @@ def make_tuner(
     )
 
 
-def _with_absolute_paths(settings: SearchSettings) -> SearchSettings:
+def _with_absolute_paths(settings: Job) -> Job:
     def absolute(path: str) -> str:
         return path if is_uri(path) else str(Path(path).expanduser().absolute())
 
+    if isinstance(settings, SearchSettings) and is_space_file(settings.space):
+        settings = replace(settings, space=absolute(settings.space))
     return replace(
         settings,
         data=absolute(settings.data),
-        space=absolute(settings.space) if is_space_file(settings.space) else settings.space,
         architecture_file=settings.architecture_file and absolute(settings.architecture_file),
         impulse_responses=settings.impulse_responses and absolute(settings.impulse_responses),
         cache=settings.cache and absolute(settings.cache),

@@ -8,13 +8,14 @@ from typing import Any
 from rich.console import Console
 
 from search.artifact.certificate import ExportError
-from search.config.settings import SearchSettings
+from search.config.settings import TrainSettings
 from search.engine.run import resume_search, start_search
 from search.engine.single_run import from_trial, train_settings
 from search.study.study import CONFIG, DATA, SearchFailedError, StudyFolder
 from search.study.table import study_table
 
-TRAINING_SETTINGS = ("space", "split", "epochs", "seed", "set", "teacher", "impulse_responses")  # that decide a result
+# Settings that decide the result of a training.
+TRAINING_SETTINGS = ("architecture", "split", "epochs", "seed", "set", "teacher", "impulse_responses")
 
 
 def full_folder(folder: StudyFolder, number: int) -> StudyFolder:
@@ -31,7 +32,7 @@ def retrain_settings(
     epochs: int | None,
     scale: float | None,
     held: Mapping[str, Any],
-) -> SearchSettings:
+) -> TrainSettings:
     """Return the settings of the study that retrains a trial, as `scenefront train --trial` does.
 
     Args:
@@ -58,7 +59,7 @@ def retrain_settings(
     )  # fmt: skip
 
 
-def retrain(settings: SearchSettings, folder: StudyFolder, console: Console) -> None:
+def retrain(settings: TrainSettings, folder: StudyFolder, console: Console) -> None:
     """Train the trial of `settings` in `folder`, or resume its training; a finished one is left as it is.
 
     Raises:
@@ -76,9 +77,9 @@ def retrain(settings: SearchSettings, folder: StudyFolder, console: Console) -> 
         raise ExportError(str(error)) from error
 
 
-def _require_same(settings: SearchSettings, folder: StudyFolder) -> None:
+def _require_same(settings: TrainSettings, folder: StudyFolder) -> None:
     before, now = asdict(folder.settings()), asdict(settings)
-    changed = [name for name in TRAINING_SETTINGS if before[name] != now[name]]
+    changed = [name for name in TRAINING_SETTINGS if before.get(name) != now[name]]
     if changed:
         raise ExportError(
             f"{folder.path} was trained with other settings ({', '.join(changed)} differ); remove it to train again, "

@@ -19,7 +19,7 @@ from search.artifact.certificate import CONFIG, WEIGHTS, ExportError
 from search.artifact.evaluation import load_dataset_for
 from search.artifact.files import AUTO, INFERENCE_STATE, ProgressLog, no_log
 from search.artifact.reading import CONFIG_FORMAT, DEVICES, Export, read_export
-from search.config.settings import SearchSettings
+from search.config.settings import Job, JobSettings, SearchSettings
 from search.config.trial_config import TrialConfig
 from search.config.user_file import file_digest
 from search.engine.checkpoints import study_checkpoints
@@ -77,7 +77,7 @@ def export_trial(
     _use_custom_architecture(settings, study.user_attrs.get(FILES, {}))
     config, recorded = TrialConfig.from_dict(trial.user_attrs[TRIAL_CONFIG]), study.user_attrs[DATA]
     searched, scenes = _read_data(settings, recorded, data)
-    held_out = searched.evaluate if settings.validation > 0 and not settings.train else None
+    held_out = searched.evaluate if settings.validation > 0 else None
     weights, inference_state = _trained_tensors(folder, settings, study.user_attrs.get(LEVELS, []), number)
     with replacing_folder(target) as stage:
         log(f"writing {WEIGHTS}")
@@ -105,6 +105,7 @@ def _facts(
         held_out: Indices of the validation clips that the search evaluated on, or None.
     """
     study, settings, table = folder.open(), folder.settings(), study_table(folder)
+    selected_on = "evaluation clips" if held_out is None else "validation clips"
     return {
         "study": folder.name,
         "trial": number,
@@ -113,7 +114,7 @@ def _facts(
         "cost": cost_report(export.config, settings.limits(), settings.precision, export.network),
         "budget": {"name": settings.budget},
         "validation": None if held_out is None else study.get_trials(deepcopy=False)[number].user_attrs[QUALITY],
-        "selected_on": None if settings.train else "evaluation clips" if held_out is None else "validation clips",
+        "selected_on": selected_on if isinstance(settings, SearchSettings) else None,
         "confirmed": confirmation(folder, number),
         "data": {
             "folder": scenes.root.resolve().name,
@@ -127,7 +128,7 @@ def _facts(
     }
 
 
-def _use_custom_architecture(settings: SearchSettings, digests: Mapping[str, str]) -> None:
+def _use_custom_architecture(settings: JobSettings, digests: Mapping[str, str]) -> None:
     """Register the custom architecture of a study, which must be as it was when the study was started."""
     if settings.architecture_file is None:
         return
@@ -138,7 +139,7 @@ def _use_custom_architecture(settings: SearchSettings, digests: Mapping[str, str
 
 
 def _trained_tensors(
-    folder: StudyFolder, settings: SearchSettings, levels: list[Mapping[str, Any]], number: int
+    folder: StudyFolder, settings: JobSettings, levels: list[Mapping[str, Any]], number: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the tensors of a trial's last checkpoint: the network's weights, and its inference state."""
     start = levels[-1]["start"] if levels else 0
@@ -150,7 +151,7 @@ def _trained_tensors(
 
 def _write_network(
     stage: Path,
-    settings: SearchSettings,
+    settings: JobSettings,
     config: TrialConfig,
     recorded: Mapping[str, Any],
     weights: Mapping[str, Tensor],
@@ -187,7 +188,7 @@ def _at_precision(value: Tensor, dtype: torch.dtype | None) -> Tensor:
     return converted if bool(converted.isfinite().all()) else value
 
 
-def _read_data(settings: SearchSettings, recorded: Mapping[str, Any], data: Path | None) -> tuple[Scenes, Scenes]:
+def _read_data(settings: Job, recorded: Mapping[str, Any], data: Path | None) -> tuple[Scenes, Scenes]:
     """Read the data set of a study twice: as the search read it, and with its evaluation clips.
 
     Raises:

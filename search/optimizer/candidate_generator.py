@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, Trial
 from objectives.cost import Cost
 from objectives.front import non_dominated_rank
 from search.config.errors import ConfigError
+from search.config.settings import SearchSettings
 from search.config.trial_config import ARCHITECTURE, TrialConfig
 from search.optimizer.acquisition import Acquisition
 from search.optimizer.trial_store import TrialStore
@@ -97,7 +98,7 @@ class CandidateGenerator:
 
     def _enqueue_starts(self, trials: Sequence[FrozenTrial]) -> None:
         """Have every architecture's published settings asked for first, those that are not in the record yet."""
-        if self.space.settings.train:
+        if not isinstance(self.space.settings, SearchSettings):
             self._enqueue_seeds(trials)
             return
         asked = [
@@ -199,7 +200,7 @@ class CandidateGenerator:
 
         As many are wanted as fit, and of each no more than `PATIENCE` points are tried.
         """
-        wanted = 0 if self.space.settings.train else self.space.settings.sobol
+        wanted = self.space.settings.sobol
         open_yet = [
             name
             for name in self.space.subspaces

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.cost import Cost
 from objectives.goals import GOALS, directions, values_of
-from search.config.settings import SearchSettings
+from search.config.settings import Job
 from search.config.trial_config import TrialConfig
 from search.optimizer.acquisition import Acquisition, Curve, estimate
 from search.optimizer.candidate_generator import Accepted, CandidateGenerator, better_half
@@ -44,7 +44,7 @@ from search.study.study import (
 MAX_FAILED_AT_FIRST = 5  # trials; when the first so many all fail, no other is tried
 
 
-def rungs_of(settings: SearchSettings, splits: Sequence[str]) -> tuple[Rung, ...]:
+def rungs_of(settings: Job, splits: Sequence[str]) -> tuple[Rung, ...]:
     """Return the levels that the trials of a search climb.
 
     Args:

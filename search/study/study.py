@@ -29,7 +29,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from objectives.goals import directions
 from search.config.errors import UserError
 from search.config.messages import unknown
-from search.config.settings import SearchSettings, read_settings
+from search.config.settings import Job
+from search.config.settings_file import read_job
 from search.study.storage import Postgres, StorageError
 
 CONFIG, COST, QUALITY = "config", "cost", "quality"
@@ -114,13 +115,13 @@ class StudyFolder:
         """The YAML of what ran."""
         return self.path / "search.yaml"
 
-    def settings(self) -> SearchSettings:
-        """Read what the search was asked for.
+    def settings(self) -> Job:
+        """Read the settings of the study's job.
 
         Raises:
-            UserError: The file is missing or has been changed into something that is no search.
+            SettingsError: The file is missing, or has been changed into something that is no job.
         """
-        return read_settings(self.settings_file)
+        return read_job(self.settings_file)
 
     @contextmanager
     def lock(self, storage: str | None = None) -> Iterator[Callable[[], None]]:
@@ -176,7 +177,7 @@ class StudyFolder:
             return True
         return False
 
-    def create(self, settings: SearchSettings, attributes: Mapping[str, Any]) -> optuna.Study:
+    def create(self, settings: Job, attributes: Mapping[str, Any]) -> optuna.Study:
         """Start the study's record. The settings file comes last: with it the study exists.
 
         Raises:
@@ -200,7 +201,7 @@ class StudyFolder:
         self.write_settings(settings)
         return study
 
-    def write_settings(self, settings: SearchSettings) -> None:
+    def write_settings(self, settings: Job) -> None:
         """Write the settings file, whole or not at all; a password in it is for nobody else to read."""
         postgres = None if settings.storage is None else Postgres.parse(settings.storage)
         temporary = self.path / ".search.yaml"
