@@ -137,7 +137,7 @@ class StudySearcher(Stateless, Searcher):
     def fail(self, trial_id: str, failure: Failure) -> None:
         """Settle a job whose actor broke."""
         number = self._numbers[trial_id]
-        if failure.is_place:
+        if failure.is_storage:
             self.ledger.cut_short(number, failure.reason)
             return
         with self.writing():
@@ -160,7 +160,7 @@ class RungScheduler(Stateless, FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: "TuneController") -> Trial | None:
         """Choose as Ray does, after a look at all that runs."""
-        self.watch.look(tune_controller)
+        self.watch.poll(tune_controller)
         return super().choose_trial_to_run(tune_controller)
 
     def on_trial_result(self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]) -> str:  # noqa: ARG002 - Ray's signature

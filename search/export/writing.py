@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import torch
 import yaml
 from torch import Tensor
@@ -21,17 +22,16 @@ from search.artifact.files import AUTO, INFERENCE_STATE, ProgressLog, no_log
 from search.artifact.reading import CONFIG_FORMAT, DEVICES, Export, read_export
 from search.config.settings import Job, JobSettings, SearchSettings
 from search.config.trial_config import TrialConfig
-from search.config.user_file import file_digest
 from search.engine.checkpoints import study_checkpoints
 from search.export.atomic_folder import replacing_folder
 from search.export.certification import write_certificate
 from search.export.conversion import convert
 from search.export.cost_report import cost_report
 from search.space.custom_architecture import use_architecture_file
-from search.study.data_identity import describe_data, lists_digest
+from search.study.data_identity import ARCHITECTURE_FILE, lists_digest, require_unchanged
 from search.study.selection import confirmation, trained_trial
 from search.study.study import CONFIG as TRIAL_CONFIG
-from search.study.study import DATA, FILES, LEVELS, QUALITY, VERSIONS, StudyFolder
+from search.study.study import DATA, LEVELS, QUALITY, VERSIONS, StudyFolder
 from search.study.table import study_table
 from training.checkpoint import NETWORK, read_tensors, write_tensors
 
@@ -41,17 +41,9 @@ LICENSE_FILES = ("licen[cs]e*", "sources*", "readme*", "copying*", "eula*")  # p
 
 
 def export_trial(
-    folder: StudyFolder,
-    number: int,
-    target: Path,
-    data: Path | None = None,
-    cache: Path | None = None,
-    *,
-    int8: str = AUTO,
-    executorch: bool = False,
-    origin: str | None = None,
-    log: ProgressLog = no_log,
-) -> dict[str, Any]:
+    folder: StudyFolder, number: int, target: Path, data: Path | None = None, cache: Path | None = None, *,
+    int8: str = AUTO, executorch: bool = False, origin: str | None = None, log: ProgressLog = no_log,
+) -> dict[str, Any]:  # fmt: skip
     """Write a fully trained trial as an export, with every file evaluated on the evaluation clips.
 
     Args:
@@ -74,9 +66,11 @@ def export_trial(
     """
     study, settings = folder.open(), folder.settings()
     trial = trained_trial(folder, study, number)
-    _use_custom_architecture(settings, study.user_attrs.get(FILES, {}))
+    if settings.architecture_file is not None:
+        use_architecture_file(Path(settings.architecture_file), check=False)
+        require_unchanged(folder, study, settings, only=ARCHITECTURE_FILE, remedy="bring it back")
     config, recorded = TrialConfig.from_dict(trial.user_attrs[TRIAL_CONFIG]), study.user_attrs[DATA]
-    searched, scenes = _read_data(settings, recorded, data)
+    searched, scenes = _read_data(folder, study, settings, data)
     held_out = searched.evaluate if settings.validation > 0 else None
     weights, inference_state = _trained_tensors(folder, settings, study.user_attrs.get(LEVELS, []), number)
     with replacing_folder(target) as stage:
@@ -126,16 +120,6 @@ def _facts(
             "license_files": _license_files(scenes.root),
         },
     }
-
-
-def _use_custom_architecture(settings: JobSettings, digests: Mapping[str, str]) -> None:
-    """Register the custom architecture of a study, which must be as it was when the study was started."""
-    if settings.architecture_file is None:
-        return
-    file = Path(settings.architecture_file)
-    name = use_architecture_file(file, check=False)
-    if digests.get("architecture_file") != file_digest(file):
-        raise ExportError(f"{file} has changed since {name} was trained with it; bring it back")
 
 
 def _trained_tensors(
@@ -188,28 +172,30 @@ def _at_precision(value: Tensor, dtype: torch.dtype | None) -> Tensor:
     return converted if bool(converted.isfinite().all()) else value
 
 
-def _read_data(settings: Job, recorded: Mapping[str, Any], data: Path | None) -> tuple[Scenes, Scenes]:
+def _read_data(folder: StudyFolder, study: optuna.Study, settings: Job, data: Path | None) -> tuple[Scenes, Scenes]:
     """Read the data set of a study twice: as the search read it, and with its evaluation clips.
 
     Raises:
-        ExportError: It is missing, or is another.
+        ExportError: It is missing.
+        StudyError: It is another.
     """
-    root = Path(settings.data) if data is None else data
+    root, split = Path(settings.data) if data is None else data, study.user_attrs[DATA]["split"]
     try:
-        searched = read_for_search(root, recorded["split"], settings.validation, settings.unseen_devices)
-        scenes = read_scenes(root, recorded["split"])
+        searched = read_for_search(root, split, settings.validation, settings.unseen_devices)
+        scenes = read_scenes(root, split)
     except DataError as error:
         raise ExportError(
             f"an export is evaluated on the evaluation clips, but these data cannot be read: {error}; --data names the "
             "folder where they are now"
         ) from error
-    found = describe_data(searched)
-    changed = [name for name in found if recorded.get(name) != found[name]]
-    if changed:
-        raise ExportError(
-            f"{root} is not the data that the study was made on ({', '.join(changed)} differ); --data names the folder "
-            "where that is now"
-        )
+    require_unchanged(
+        folder,
+        study,
+        settings,
+        only=ARCHITECTURE_FILE,
+        scenes=searched,
+        remedy="--data names the folder where that is now",
+    )
     return searched, scenes
 
 
