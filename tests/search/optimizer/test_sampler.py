@@ -15,7 +15,7 @@ from search.config.settings import SAMPLERS
 from search.optimizer.sampler import GOOD_SHARE, MAX_SEEN, MAX_TIED, POPULATION, _telling
 from search.optimizer.sampler_history import GENERATION, INVALID, SamplerHistory
 from search.optimizer.trial_store import TrialStore
-from search.space.ranges import take
+from search.space.ranges import suggest
 from search.study.optuna_private import CONSTRAINT_PREFIX
 
 RANGES = {
@@ -53,7 +53,7 @@ def open_trial_store(study, kind="tpe", seen=None, ranges=None):
 
 def suggest(trial, ranges=None):
     """Ask for all values, in the order of the ranges."""
-    return {name: take(trial, name, each) for name, each in (ranges or RANGES).items()}
+    return {name: suggest(trial, name, each) for name, each in (ranges or RANGES).items()}
 
 
 def run(record, num):
