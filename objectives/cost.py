@@ -72,7 +72,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class StoredCost:
-    """Cost of one clip by an exported file: values and bytes as stored in it, whatever precision was planned.
+    """Cost of one clip by an exported file: values and bytes as stored in it, whatever precision the search assumed.
 
     Attributes:
         macs: Multiply-accumulates of the network in the file.
@@ -80,7 +80,7 @@ class StoredCost:
         size_bytes: Bytes of its parameters.
         nonzero_bytes: Bytes of its stored values that are not zero.
         peak_bytes: Peak activation memory, as int8.
-        precision: Data type of most of its weights.
+        precision: Data type of most of its weights, such as "int8".
     """
 
     macs: int

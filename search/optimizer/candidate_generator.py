@@ -125,7 +125,7 @@ class CandidateGenerator:
                 "kind": START, ARCHITECTURE: name, "changes": list(fitted.changes), "source": start.source,
                 "place": place,
             }  # fmt: skip
-            self.record.enqueue(self.space.named(self.space.subspaces[name], fitted.values), {ORIGIN: origin})
+            self.record.enqueue(self.space.params(self.space.subspaces[name], fitted.values), {ORIGIN: origin})
 
     def _enqueue_seeds(self, trials: Sequence[FrozenTrial]) -> None:
         """Have every training asked for, in order, those that are not in the record yet."""
@@ -143,7 +143,7 @@ class CandidateGenerator:
             if value != values[name]
         ]
         origin = {"kind": kind, ARCHITECTURE: architecture, "changes": changes}
-        self.record.enqueue(self.space.named(subspace, values), {ORIGIN: origin})
+        self.record.enqueue(self.space.params(subspace, values), {ORIGIN: origin})
 
     def numbers(self) -> list[tuple[int, TrialConfig]]:
         """Return the number and the configuration of all that was handed out."""
@@ -192,7 +192,7 @@ class CandidateGenerator:
             return False
         name, values = found
         origin = {"kind": EXPECTED, ARCHITECTURE: name, "changes": []}
-        self.record.enqueue(self.space.named(self.space.subspaces[name], values), {ORIGIN: origin})
+        self.record.enqueue(self.space.params(self.space.subspaces[name], values), {ORIGIN: origin})
         return True
 
     def _enqueue_spread(self) -> bool:
@@ -212,7 +212,7 @@ class CandidateGenerator:
         subspace = self.space.subspaces[name]
         [point] = sobol_points(subspace, 1, self.space.settings.seed, skip=self._spread[name])
         origin = {"kind": SPREAD, ARCHITECTURE: name, "changes": []}
-        self.record.enqueue(self.space.named(subspace, point), {ORIGIN: origin})
+        self.record.enqueue(self.space.params(subspace, point), {ORIGIN: origin})
         return True
 
     def _enqueue_architecture(self, better: Sequence[str]) -> None:

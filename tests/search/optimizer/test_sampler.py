@@ -15,7 +15,7 @@ from search.config.settings import SAMPLERS
 from search.optimizer.sampler import GOOD_SHARE, MAX_SEEN, MAX_TIED, POPULATION, _telling
 from search.optimizer.sampler_history import GENERATION, INVALID, SamplerHistory
 from search.optimizer.trial_store import TrialStore
-from search.space.ranges import take
+from search.space.ranges import suggest
 from search.study.optuna_private import CONSTRAINT_PREFIX
 
 RANGES = {
@@ -51,9 +51,9 @@ def open_trial_store(study, kind="tpe", seen=None, ranges=None):
     return TrialStore(study, kind, SamplerHistory({"net": ranges or RANGES}, BUDGETS["none"], seen))
 
 
-def suggest(trial, ranges=None):
+def suggest_all(trial, ranges=None):
     """Ask for all values, in the order of the ranges."""
-    return {name: take(trial, name, each) for name, each in (ranges or RANGES).items()}
+    return {name: suggest(trial, name, each) for name, each in (ranges or RANGES).items()}
 
 
 def run(record, num):
@@ -61,7 +61,7 @@ def run(record, num):
     accepted = []
     while len(accepted) < num:
         trial = record.ask(record.num_trials)
-        found = suggest(trial)
+        found = suggest_all(trial)
         is_rejected = found["net.x"] > 0.5
         if is_rejected:
             trial.set_user_attr("rejected", {"kind": INVALID, "reason": "x"})
@@ -79,10 +79,10 @@ def test_the_same_record_and_seed_give_the_same_proposal(kind):
     run(record, 25)
     again = open_trial_store(study, kind)  # as another driver reads it
     for seed in range(5):
-        first = suggest(record.ask(seed))
-        assert suggest(record.ask(seed)) == first
-        assert suggest(again.ask(seed)) == first
-    assert suggest(record.ask(5)) != first
+        first = suggest_all(record.ask(seed))
+        assert suggest_all(record.ask(seed)) == first
+        assert suggest_all(again.ask(seed)) == first
+    assert suggest_all(record.ask(5)) != first
 
 
 def test_tpe_asks_for_what_optunas_own_would():
@@ -94,7 +94,7 @@ def test_tpe_asks_for_what_optunas_own_would():
         with warnings.catch_warnings(action="ignore"):
             study.sampler = TPESampler(multivariate=True, seed=seed, gamma=lambda _: round(GOOD_SHARE * 40))
         asked = study.ask()
-        assert suggest(record.ask(seed)) == suggest(asked)
+        assert suggest_all(record.ask(seed)) == suggest_all(asked)
         study.tell(asked, state=TrialState.FAIL)
 
 
@@ -105,10 +105,10 @@ def test_nsga2_asks_for_what_optunas_own_would():
     for seed in range(5):
         study.sampler = NSGAIISampler(population_size=POPULATION, seed=seed)
         asked = study.ask()
-        theirs = suggest(asked)
+        theirs = suggest_all(asked)
         study.tell(asked, state=TrialState.FAIL)
         if seed:  # the first to be asked has the parents in another order than all after it
-            assert suggest(record.ask(seed)) == theirs
+            assert suggest_all(record.ask(seed)) == theirs
 
 
 def test_nsga2_counts_its_generations_by_what_was_trained_and_keeps_them():
@@ -123,7 +123,7 @@ def test_nsga2_takes_what_another_sampler_proposed_for_its_first_generation():
     study = make_study(POPULATION)
     record = open_trial_store(study, "nsga2")
     trial = record.ask(0)
-    suggest(trial)
+    suggest_all(trial)
     number = record.keep(trial, is_rejected=False)
     assert study.trials[number].system_attrs[GENERATION] == 1
 
@@ -145,23 +145,23 @@ def test_a_value_that_is_shown_is_learned_from_and_can_be_taken_back():
     record = open_trial_store(study)
     for seed in range(12):  # as many trials that ended as TPE waits for
         trial = record.ask(seed)
-        suggest(trial)
+        suggest_all(trial)
         record.keep(trial, is_rejected=True)
-    before = [suggest(record.ask(seed))["net.x"] for seed in range(20)]
+    before = [suggest_all(record.ask(seed))["net.x"] for seed in range(20)]
     for trial in study.trials[:40]:
         record.show(trial.number, values(trial.params["net.x"], trial.params["net.n"]))
-    shown = [suggest(record.ask(seed))["net.x"] for seed in range(20)]
+    shown = [suggest_all(record.ask(seed))["net.x"] for seed in range(20)]
     assert np.mean(np.abs(np.array(shown) - 0.3)) < 0.75 * np.mean(np.abs(np.array(before) - 0.3))
     for number in range(40):
         record.show(number, None)
-    assert [suggest(record.ask(seed))["net.x"] for seed in range(20)] == before
+    assert [suggest_all(record.ask(seed))["net.x"] for seed in range(20)] == before
     assert all(trial.state == TrialState.RUNNING for trial in study.trials[:40])
 
 
 def test_where_one_objective_counts_the_sampler_knows_of_no_other():
     study = make_study(60)
     best, cheapest = (
-        np.mean([suggest(open_trial_store(study, seen=[place]).ask(seed))["net.n"] for seed in range(20)])
+        np.mean([suggest_all(open_trial_store(study, seen=[place]).ask(seed))["net.n"] for seed in range(20)])
         for place in (0, 1)
     )
     assert best > 40  # the larger, the better, and the dearer
@@ -173,10 +173,10 @@ def test_what_was_enqueued_comes_first_and_what_it_leaves_open_is_sampled():
     record.enqueue({"net.x": 0.25}, {"why": "a test"})
     assert record.is_any_waiting
     trial = record.ask(0)
-    found = suggest(trial)
+    found = suggest_all(trial)
     assert (found["net.x"], trial.user_attrs) == (0.25, {"why": "a test"})
     assert not record.is_any_waiting
-    assert suggest(record.ask(0))["net.x"] != 0.25
+    assert suggest_all(record.ask(0))["net.x"] != 0.25
 
 
 def seen_trial(number, point, constraint=0.0, num_ranges=20):
@@ -200,7 +200,7 @@ def test_a_proposal_after_ten_thousand_trials_takes_less_than_a_second(kind):
         view.add(seen_trial(number, point, constraint=float(number % 2)))
     record = TrialStore(optuna.create_study(directions=["minimize"] * 5), kind, view)
     start = time.process_time()
-    suggest(record.ask(0), ranges)
+    suggest_all(record.ask(0), ranges)
     assert time.process_time() - start < 1
 
 
