@@ -38,7 +38,9 @@ from search.engine.resources import MACHINE, ResourceAllocation, measure_allocat
 from search.engine.teachers import answers, export_digest, taught
 from search.engine.trainable import TrialActor
 from search.engine.watchdog import Watchdog
-from search.optimizer.scheduler import TrialScheduler, rungs_of
+from search.optimizer.scheduler import TrialScheduler
+from search.optimizer.successive_halving import rungs_of
+from search.optimizer.trial_table import State
 from search.optimizer.warm_start import read_starts
 from search.space.custom_architecture import use_architecture_file
 from search.space.price_table import SPACE, write_space
@@ -55,7 +57,7 @@ from search.study.study import (
     DEVICE_GROUPS,
     FILES,
     HISTORY,
-    LEVELS,
+    RUNGS,
     STARTS,
     TEACHERS,
     USE,
@@ -221,7 +223,7 @@ def start_search(
         DEVICE_GROUPS: dict(prepared.scenes.device_groups),
         FILES: describe_files(settings),
         TEACHERS: describe_teachers(settings),
-        LEVELS: [asdict(level) for level in rungs_of(settings, prepared.splits)],
+        RUNGS: [asdict(rung) for rung in rungs_of(settings, prepared.splits)],
         STARTS: [asdict(start) for start in read_starts(settings.start, prepared.space, folder.path.parent)],
         HISTORY: first_entry(settings),
     }
@@ -303,8 +305,8 @@ def _run(
         there = [] if address is None else nodes()
         use = _find_use(prepared, study, ledger, there, console)
         console.print(
-            f"training {_what_is_left(ledger)} {counted(space.settings.epochs, 'epoch')}, {use.workers} side by side "
-            f"({use} each)",
+            f"training {_what_is_left(ledger)} {counted(space.settings.epochs, 'epoch')}, "
+            f"{counted(use.workers, 'parallel trial')} ({use} each)",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
         display = make_display(ledger, console)
@@ -368,7 +370,7 @@ def allocation_lines(use: ResourceAllocation) -> list[str]:
     """Describe what was measured."""
     lines = [f"fastest here: {name}: {found}" for name, found in use.executions.items()]
     if use.clips_per_s:
-        speeds = ", ".join(f"{count} side by side {speed:,.0f}" for count, speed in use.clips_per_s.items())
+        speeds = ", ".join(f"{count} in parallel {speed:,.0f}" for count, speed in use.clips_per_s.items())
         lines.append(f"clips a second, all trials together: {speeds}")
     return lines
 
@@ -376,8 +378,9 @@ def allocation_lines(use: ResourceAllocation) -> list[str]:
 def _require_some_success(ledger: TrialScheduler) -> TrialScheduler:
     if ledger.exhausted and not ledger.num_ended:
         raise SearchFailedError(f"nothing was trained: {ledger.exhausted}")
-    if ledger.num_ended and ledger.states["failed"] == ledger.num_ended:
-        reasons = sorted(set(ledger.reasons.values()))
+    failed = ledger.table.in_state(State.FAILED)
+    if failed and len(failed) == ledger.num_ended:
+        reasons = sorted({row.reason for row in failed})
         all_of_them = ledger.hopeless or f"all {ledger.num_ended} trials failed"
         raise SearchFailedError(f"{all_of_them}; nothing was trained:\n  " + "\n  ".join(reasons))
     return ledger
@@ -396,7 +399,7 @@ def make_tuner(
     """
     set_tune_environment(searcher.use.workers)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what breaks is told in a sentence
-    watch = Watchdog(searcher.ledger.space.settings.stall_s)
+    watch = Watchdog(searcher.scheduler.space.settings.stall_s)
     return tune.Tuner(
         tune.with_resources(actor, partial(job_resources, searcher.use)),
         tune_config=tune.TuneConfig(

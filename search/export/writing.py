@@ -30,7 +30,7 @@ from search.space.custom_architecture import use_architecture_file
 from search.study.data_identity import describe_data, lists_digest
 from search.study.selection import confirmation, trained_trial
 from search.study.study import CONFIG as TRIAL_CONFIG
-from search.study.study import DATA, FILES, LEVELS, QUALITY, VERSIONS, StudyFolder
+from search.study.study import DATA, FILES, QUALITY, RUNGS, VERSIONS, StudyFolder
 from search.study.table import study_table
 from training.checkpoint import NETWORK, read_tensors, write_tensors
 
@@ -80,7 +80,7 @@ def export_trial(
     recorded = study.user_attrs[DATA]
     searched, scenes = _read_data(settings, recorded, data)
     is_held_out = settings.validation > 0 and not settings.train
-    weights, beside = _trained_tensors(folder, settings, study.user_attrs.get(LEVELS, []), number)
+    weights, beside = _trained_tensors(folder, settings, study.user_attrs.get(RUNGS, []), number)
     table = study_table(folder)
     with staged(target) as stage:
         say(f"writing {WEIGHTS}")
