@@ -59,8 +59,8 @@ from search.report.tables import (
 )
 from search.study.history import history_lines
 from search.study.study import (
+    ALLOCATION,
     STATES,
-    USE,
     StudyFolder,
     find_study,
 )
@@ -170,13 +170,13 @@ def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any)
 
     With DATA a few steps of training are timed. Exits with 1 if nothing fits.
     """
-    from search.engine.preflight import look_ahead
+    from search.engine.preflight import run_preflight
     from search.report.preflight import require_room, write_page
 
     settings = settings_from(data, flags, needs_data=False)
     if html is not None:
         require_room(html)
-    surveys, report = look_ahead(settings, err)
+    surveys, report = run_preflight(settings, err)
     if html is not None:
         write_page(html, surveys, report)
     if as_json:
@@ -222,7 +222,7 @@ def status(study: str | None, results: Path, as_json: bool) -> None:
     history = history_lines(record.user_attrs)
     known = {
         "study": folder.name, "searching": is_locked, "trials_wanted": settings.trials, "states": counts,
-        "rejected": rejected, "machine": record.user_attrs.get(USE),
+        "rejected": rejected, "machine": record.user_attrs.get(ALLOCATION),
         "data": settings.data, "space": settings.space, "budget": settings.budget,
         "history": history,
     }  # fmt: skip

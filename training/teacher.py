@@ -174,4 +174,4 @@ def _logits(
         answered: Tensor = network(dataset.spectrograms(rows, device, preprocessing, shift)).float()
         return answered
 
-    return preprocessing.mean(dataset.front_end, answer) if preprocessing.copies else answer(NO_SHIFT)
+    return preprocessing.mean_log_probabilities(dataset.front_end, answer) if preprocessing.copies else answer(NO_SHIFT)

@@ -104,7 +104,7 @@ class Listener:
             heard: Tensor = export.network(clips)
             return heard
         gains = None if self._gains is None else self._gains.expand(len(clips), -1)
-        answers = preprocessing.mean(
+        answers = preprocessing.mean_log_probabilities(
             export.config.front_end_config,
             lambda shift: export.network(preprocessing.spectrograms(self.front_end, clips, gains, shift)),
         )

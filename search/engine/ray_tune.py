@@ -44,7 +44,7 @@ def actor_config(config: TrialConfig, settings: SearchSettings, use: ResourceAll
         "teacher": list(settings.teacher),
         "threads": use.cores,
         "gpus": use.gpus,
-        "execution": use.execution(config.architecture).to_dict(),
+        "compute_mode": use.compute_mode(config.architecture).to_dict(),
     }
 
 

@@ -21,7 +21,7 @@ from objectives.quality import figures
 from search.config.errors import USER_ERRORS
 from search.config.trial_config import TrialConfig
 from search.engine.checkpoints import Checkpoints
-from search.engine.teachers import answers, taught
+from search.engine.teachers import mean_logits, with_teacher_logits
 from search.space.custom_architecture import use_architecture_file
 from training.allocator import keep_freed_memory
 from training.checkpoint import CheckpointError
@@ -48,21 +48,21 @@ class TrialActor(tune.Trainable):
         trial, dataset = open_trial(config)
         self.checkpoints = Checkpoints.from_dict(config["checkpoints"])
         self.place = config["number"], config["epochs_before"]  # of the checkpoint
-        execution = ComputeMode(**config["execution"])
+        compute_mode = ComputeMode(**config["compute_mode"])
         vars(self).pop("run", None)  # the trial before, whose memory this one may need
         self.failure = ""
         self.split, self.before, self.latency_ms = config["split"], config["epochs_before"], config["latency_ms"]
         try:
             if config["times_latency"] and self.latency_ms is None:
                 self.latency_ms = measure_latency(trial.build(), trial.input_shape)
-            self.run = TrainingRun(trial.build, trial.recipe, dataset, default_device(), execution)
+            self.run = TrainingRun(trial.build, trial.recipe, dataset, default_device(), compute_mode)
             found = self.checkpoints.fetch(*self.place)
             if found is not None:
                 try:
                     self.run.load(found)
                 except CheckpointError:
                     self.checkpoints.discard(*self.place)  # unusable: the trial starts again
-                    self.run = TrainingRun(trial.build, trial.recipe, dataset, default_device(), execution)
+                    self.run = TrainingRun(trial.build, trial.recipe, dataset, default_device(), compute_mode)
             # the last epoch got lost on its way to the study, which may want no more than that
             self.tells_first = self.before + self.run.epoch > config["epochs_recorded"]
         except USER_ERRORS as error:  # what the data or the network cannot serve
@@ -153,13 +153,13 @@ def _material(
         None if cache is None else Path(cache),
         gpu_share=gpus,
     )
-    return taught(dataset, _answers(clips, cache, teacher))
+    return with_teacher_logits(dataset, _teacher_logits(clips, cache, teacher))
 
 
 @lru_cache(maxsize=2)
-def _answers(clips: Clips, cache: str | None, teacher: tuple[str, ...]) -> Tensor | None:
-    """Read the teacher's answers once a process; the driver has worked them out."""
-    return answers(teacher, _scenes(clips), cache)
+def _teacher_logits(clips: Clips, cache: str | None, teacher: tuple[str, ...]) -> Tensor | None:
+    """Read the teacher's logits once a process; the driver has computed them."""
+    return mean_logits(teacher, _scenes(clips), cache)
 
 
 @lru_cache(maxsize=5)  # splits

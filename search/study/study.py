@@ -44,7 +44,7 @@ ATTEMPTS = "attempts"  # epoch and reason of each process that broke in training
 PAUSED = "paused"  # the epoch at which a trial was paused
 FOLDER = "folder"  # that a study was started in: machine and path
 RUNGS = "levels"  # rungs of successive halving: split, first and last epoch of each
-USE = "machine"  # how the trials use it
+ALLOCATION = "machine"  # resources of the trials, as measured
 LAYERS = "layers"  # of a trial: what each layer of its network costs
 LATENCY = "latency_ms"  # of a trial, measured where it is trained; only where it is an objective
 

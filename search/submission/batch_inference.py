@@ -151,7 +151,7 @@ class Ear:
         answers = []
         for system in systems:
             mine = {shift: logits[system.split, shift] for shift in shifts[system.split]}
-            logs = system.export.preprocessing.mean(config, mine.__getitem__)
+            logs = system.export.preprocessing.mean_log_probabilities(config, mine.__getitem__)
             answers.append((system, _probabilities(logs.exp())))
         return answers
 

@@ -7,11 +7,12 @@ import torch
 
 from data.layout import read_scenes
 from search.engine.checkpoints import study_checkpoints
-from search.engine.run import describe_data, open_material
+from search.engine.preparation import open_dataset
 from search.engine.single_run import from_name, train_settings
 from search.optimizer.scheduler import TrialScheduler
 from search.space.priced_space import price_space
 from search.space.search_space import make_search_space
+from search.study.data_identity import describe_data
 from search.study.study import DATA
 from training.loop import TrainingRun
 
@@ -29,7 +30,7 @@ def train(folder, data, name="isotropic", epochs=2, clips=None, settings=None, *
         price_space(make_search_space(asked, len(scenes.classes)), 100),
     )
     proposal = scheduler.propose()
-    dataset = open_material(asked, scenes, proposal.config.front_end)
+    dataset = open_dataset(asked, scenes, proposal.config.front_end)
     if clips is not None:
         few = replace(scenes, train=scenes.train[:: len(scenes.train) // clips], evaluate=scenes.evaluate[::8])
         dataset = replace(dataset, scenes=few)

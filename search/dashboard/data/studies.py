@@ -8,7 +8,7 @@ from typing import Any
 
 from search.config.errors import UserError
 from search.dashboard.address import path_of
-from search.dashboard.data.reading import Reader, Reading
+from search.dashboard.data.study_reader import StudyData, StudyReader
 from search.study.confirm import confirm_report
 from search.study.study import StudyFolder
 
@@ -40,7 +40,7 @@ class Studies:
     def __init__(self, results: Path, chosen: Sequence[StudyFolder] = ()) -> None:
         self.results = results
         self._chosen = {folder.name: folder for folder in chosen}
-        self._readers: dict[Path, Reader] = {}
+        self._readers: dict[Path, StudyReader] = {}
         self._lock = threading.Lock()
 
     def folders(self) -> dict[str, StudyFolder]:
@@ -53,15 +53,15 @@ class Studies:
         """Return the folder of a study, if there is one of that name."""
         return self.folders().get(name)
 
-    def read(self, name: str) -> Reading | None:
+    def read(self, name: str) -> StudyData | None:
         """Return a study as it stands, if there is one of that name."""
         folder = self.folder(name)
         return None if folder is None else self.read_folder(folder)
 
-    def read_folder(self, folder: StudyFolder) -> Reading:
+    def read_folder(self, folder: StudyFolder) -> StudyData:
         """Return the study of a folder as it stands."""
         with self._lock:
-            reader = self._readers.setdefault(folder.path, Reader(folder))
+            reader = self._readers.setdefault(folder.path, StudyReader(folder))
         return reader.read()
 
     def first_page(self) -> str:
@@ -83,7 +83,7 @@ class Confirmations:
             others = (other for other in list_studies(folder.path.parent) if other.path != folder.path)
             return next((other for other in others if self._confirmed_by(other) == folder.name), None)
 
-    def report(self, reading: Reading) -> Mapping[str, Any]:
+    def report(self, reading: StudyData) -> Mapping[str, Any]:
         """Return what a confirmation has found so far, as of `search.study.confirm.confirm_report`."""
         with self._lock:
             version, found = self._reports.get(reading.folder.path, (0, {}))

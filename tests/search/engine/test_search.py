@@ -97,9 +97,9 @@ def test_in_a_pipe_a_search_prints_plain_lines(finished):
 def test_how_the_machine_was_used_was_timed_and_is_kept(finished):
     cwd, seen = finished
     told = json.loads(scenefront("status", "first", "--json", cwd=cwd).stdout)["machine"]
-    assert set(told["executions"]) == {"isotropic"}
-    assert told["workers"] == int(re.search(r"(\d+) side by side \(", seen.output)[1])
-    assert "fastest here: isotropic: " in seen.output
+    assert set(told["compute_modes"]) == {"isotropic"}
+    assert told["workers"] == int(re.search(r"(\d+) parallel trials? \(", seen.output)[1])
+    assert "fastest compute mode: isotropic: " in seen.output
 
 
 def test_what_ran_is_kept_as_yaml_and_runs_again(finished, tmp_path):

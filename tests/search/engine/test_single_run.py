@@ -9,8 +9,8 @@ import yaml
 from search.config.recipes import RECIPES
 from search.config.settings import SearchSettings, read_settings
 from search.config.trial_config import TrialConfig
-from search.engine.run import training_lines
 from search.engine.single_run import Found, from_file, from_name, from_trial, left_out, train_settings
+from search.engine.summary import training_lines
 from search.optimizer.scheduler import TrialScheduler
 from search.space.search_space import make_search_space
 from search.study.repeats import seeds_lines, seeds_report

@@ -92,7 +92,7 @@ def test_the_pipeline_hears_copies_and_leaves_the_spectrum_of_an_unknown_device(
     sounds = sounds_of(export.config, 2)
     hear = FrontEnd(export.config.front_end_config)
     with torch.inference_mode():
-        expected = preprocessing.mean(
+        expected = preprocessing.mean_log_probabilities(
             hear.config, lambda shift: export.network(preprocessing.spectrograms(hear, sounds, None, shift))
         ).exp()
     found = load_pipeline(tmp_path / PIPELINE, export.config)(sounds)

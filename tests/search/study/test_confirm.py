@@ -14,7 +14,7 @@ from objectives.interval import t_quantile
 from search.config.settings import SearchSettings, read_settings
 from search.config.trial_config import TrialConfig
 from search.engine.progress import network_text
-from search.engine.run import training_lines
+from search.engine.summary import training_lines
 from search.optimizer.scheduler import TrialScheduler
 from search.space.priced_space import price_space
 from search.space.pricing import price
@@ -223,7 +223,7 @@ def test_every_member_is_handed_out_from_every_seed_and_only_the_seed_is_changed
     assert network_text(scheduler.space, proposals[-2].config) == "isotropic trial=2 seed=7"
     assert set(scheduler.space.front_ends) == {"dcase24", "tfsepnet"}
     assert training_lines(scheduler.space)[0].startswith(
-        "members: trials 0 (front), 2 (front), 3 (front) of first; each"
+        "networks: trials 0 (front), 2 (front), 3 (front) of first; each"
     )
 
 

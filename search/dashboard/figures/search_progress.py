@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from objectives.goals import GOALS
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.drawn import ROW_PX, bar, empty_figure, lines, modebar, series
+from search.dashboard.figures.plot_helpers import ROW_PX, bar, empty_figure, lines, modebar, series
 from search.report import preflight as preflight_page
 from search.report.drawing import GROUPS, kinds
 from search.report.html import BLUE, LEGEND, ORANGE, layout

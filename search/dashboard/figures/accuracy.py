@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from objectives.quality import Quality, Score
 from objectives.sampling_error import EXPLAINED, accuracy_error
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.drawn import BESIDE, ROW_PX, bar, empty_figure, modebar, stops
+from search.dashboard.figures.plot_helpers import BESIDE, ROW_PX, bar, empty_figure, modebar, stops
 from search.report.html import BLUE, GREY, LEGEND, SKY, VERMILION, layout
 
 GROUP_TITLES = {

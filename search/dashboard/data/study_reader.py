@@ -60,7 +60,7 @@ _VERSIONS = itertools.count(1)
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class StudyData:
     """A study as it stood. It is shared: nobody may change what it holds.
 
     Attributes:
@@ -117,20 +117,20 @@ class _Known:
     unfinished: dict[int, list[Any]] = field(default_factory=dict)  # as they were read
 
 
-class Reader:
+class StudyReader:
     """Reads one study, and again what has changed. Several threads may use it."""
 
     def __init__(self, folder: StudyFolder) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._reading: Reading | None = None
+        self._reading: StudyData | None = None
         self._known: _Known | None = None
         self._texts: Mapping[str, str] = {}
         self._settings: tuple[Any, SearchSettings] | None = None
         self._stamp: tuple[Any, ...] | None = None
         self._asked_at = -math.inf
 
-    def read(self) -> Reading:
+    def read(self) -> StudyData:
         """Return the study as it stands: the same object while nothing has changed."""
         with self._lock:
             stamp = None
@@ -153,20 +153,20 @@ class Reader:
         is_locked = folder.is_locked_here()
         return None if time.time_ns() - newest_ns < SETTLED_S * 1e9 else (*found, is_locked)
 
-    def _holds(self, reading: Reading) -> bool:
+    def _holds(self, reading: StudyData) -> bool:
         """Whether a reading holds while the files are the same."""
         if self._settings is None or self._settings[1].storage is None:
             return not reading.problem  # else it may be over
         return time.monotonic() - self._asked_at < (RETRY_S if reading.problem else FRESH_S)
 
-    def _broken(self, error: Exception, before: Reading | None) -> Reading:
+    def _broken(self, error: Exception, before: StudyData | None) -> StudyData:
         problem = sentence(error)
         if before is not None and before.problem == problem:
             return before
         empty = _table([], DEFAULT_GOALS)
-        return Reading(self._folder, next(_VERSIONS), None, empty, {}, {}, (), {}, is_locked=False, problem=problem)
+        return StudyData(self._folder, next(_VERSIONS), None, empty, {}, {}, (), {}, is_locked=False, problem=problem)
 
-    def _read(self) -> Reading:
+    def _read(self) -> StudyData:
         settings = self._read_settings()
         budget = None if settings.train else settings.limits()
         postgres = None if settings.storage is None else Postgres.parse(settings.storage)
@@ -189,7 +189,7 @@ class Reader:
         for trial_id, trial in trials.items():
             known.trials[trial_id] = _kept(trial, budget, levels, is_locked=is_locked)
         kept = [known.trials[trial_id] for trial_id in sorted(known.trials)]
-        made = Reading(
+        made = StudyData(
             self._folder, next(_VERSIONS), settings, _table(kept, attributes[OBJECTIVES]),
             MappingProxyType({each.row["number"]: each.curve for each in kept if each.curve}),
             MappingProxyType({each.row["number"]: each.kind for each in kept if each.kind is not None}),
