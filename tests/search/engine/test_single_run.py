@@ -103,9 +103,9 @@ def test_what_is_over_budget_is_handed_out_from_seed_to_seed_in_order(folder):
 
 def test_a_training_is_never_stopped_early(folder):
     scheduler = start(folder, settings(epochs=9, trials=4))
-    for number in range(100, 110):
-        scheduler.table.add(row(number, 3, 0.9, 10))
     number = scheduler.propose().number
+    for other in range(100, 110):
+        scheduler.table.add(row(other, 3, 0.9, 10))
     assert not scheduler.report(number, last_epoch(3, 0.1, 0.1))
 
 

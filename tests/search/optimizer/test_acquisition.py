@@ -396,7 +396,7 @@ def test_an_architecture_without_ranges_is_proposed_too():
         budget=BUDGETS[UNLIMITED],
         surveys={**acquisition.space.surveys, "tf_sepnet": survey},
     )
-    other = Acquisition(space, RUNGS)
+    other = Acquisition(space, TrialTable(), RUNGS)
     for number, config in enumerate(tried):
         record(other, number, config)
     assert {each.values == {} for each in other.candidates("tf_sepnet", np.random.default_rng(0))} == {True}

@@ -15,8 +15,10 @@ from search.config.settings import SAMPLERS
 from search.optimizer.sampler import GOOD_SHARE, MAX_SEEN, MAX_TIED, POPULATION, _telling
 from search.optimizer.sampler_history import GENERATION, INVALID, SamplerHistory
 from search.optimizer.trial_store import TrialStore
+from search.optimizer.trial_table import TrialTable
 from search.space.ranges import take
 from search.study.optuna_private import CONSTRAINT_PREFIX
+from tests.search.rows import row
 
 RANGES = {
     "net.x": FloatDistribution(0.0, 1.0),
@@ -140,20 +142,20 @@ def test_a_sampler_learns_what_is_good_and_what_is_rejected(kind):
     assert np.mean(away) < 0.1  # by chance 0.13
 
 
-def test_a_value_that_is_shown_is_learned_from_and_can_be_taken_back():
-    study = make_study(40, TrialState.RUNNING)
-    store = open_trial_store(study)
+def test_an_estimate_is_learned_from_while_there_is_one():
+    study, table = make_study(40, TrialState.RUNNING), TrialTable()
+    store = TrialStore(study, "tpe", SamplerHistory({"net": RANGES}, BUDGETS["none"], None, table))
     for seed in range(12):  # as many trials that ended as TPE waits for
         trial = store.ask(seed)
         suggest(trial)
         store.create(trial, is_rejected=True)
     before = [suggest(store.ask(seed))["net.x"] for seed in range(20)]
     for trial in study.trials[:40]:
-        store.show(trial.number, values(trial.params["net.x"], trial.params["net.n"]))
-    shown = [suggest(store.ask(seed))["net.x"] for seed in range(20)]
-    assert np.mean(np.abs(np.array(shown) - 0.3)) < 0.75 * np.mean(np.abs(np.array(before) - 0.3))
-    for number in range(40):
-        store.show(number, None)
+        table.add(row(trial.number, 3, 0.5, estimate=values(trial.params["net.x"], trial.params["net.n"])))
+    estimated = [suggest(store.ask(seed))["net.x"] for seed in range(20)]
+    assert np.mean(np.abs(np.array(estimated) - 0.3)) < 0.75 * np.mean(np.abs(np.array(before) - 0.3))
+    for each in table:
+        each.estimate = ()
     assert [suggest(store.ask(seed))["net.x"] for seed in range(20)] == before
     assert all(trial.state == TrialState.RUNNING for trial in study.trials[:40])
 
@@ -171,11 +173,11 @@ def test_where_one_objective_counts_the_sampler_knows_of_no_other():
 def test_what_was_enqueued_comes_first_and_what_it_leaves_open_is_sampled():
     store = open_trial_store(make_study(20))
     store.enqueue({"net.x": 0.25}, {"why": "a test"})
-    assert store.is_any_waiting
+    assert store.has_enqueued
     trial = store.ask(0)
     found = suggest(trial)
     assert (found["net.x"], trial.user_attrs) == (0.25, {"why": "a test"})
-    assert not store.is_any_waiting
+    assert not store.has_enqueued
     assert suggest(store.ask(0))["net.x"] != 0.25
 
 

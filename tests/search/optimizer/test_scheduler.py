@@ -425,8 +425,9 @@ def test_the_published_start_is_not_lost_to_a_kill_before_it_was_priced(folder):
 
 def test_a_rung_that_was_passed_unseen_is_recorded_all_the_same(folder):
     scheduler = start(folder)
-    add_others(scheduler, 0.9, 0.9)
     number = scheduler.propose().number
+    for other in (100, 101):
+        scheduler.table.add(row(other, 3, 0.9, 25_000_000))
     assert not scheduler.report(number, epochs(1, 5, 0.1))  # it is past the rung: nobody can pause it there any more
     assert scheduler.halving.promotable({}) == [100]
 
