@@ -16,7 +16,6 @@ import numpy as np
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import TrialState
 
-from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.goals import values_of
 from search.config.settings import SearchSettings
@@ -166,7 +165,7 @@ def _rejected(
             COST: cost.to_dict(),
             REJECTED: {"kind": "repeated", "reason": f"the same as trial {max(0, number - 1)}"},
         }
-    reason = str(OverBudgetError(cost, settings.limits()))
+    reason = settings.limits().over_budget_message(cost)
     return values, {COST: cost.to_dict(), REJECTED: {"kind": f"over {worst}", "reason": reason}}
 
 

@@ -5,11 +5,10 @@ limit fit: a cost equal to it is within the budget.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from objectives.cost import Cost, Shipped
+from objectives.cost import Cost, StoredCost
 from objectives.errors import ObjectiveError
 
 # What may be limited: attributes of `Cost`, and fields of `Budget`.
@@ -17,18 +16,6 @@ LIMITS = ("macs", "params", "size_bytes", "nonzero_bytes", "peak_bytes")
 UNLIMITED = "none"  # the budget that everything fits
 SUFFIXES = {"G": 10**9, "M": 10**6, "K": 10**3}
 _NUMBER = re.compile(r"(\d+(?:_\d+)*)(?:\.(\d+))?([KMG]?)", re.IGNORECASE | re.ASCII)
-
-
-class OverBudgetError(ObjectiveError):
-    """A network costs more than the budget allows; `cost` and `budget` say how much."""
-
-    def __init__(self, cost: Cost, budget: "Budget") -> None:
-        self.cost, self.budget = cost, budget
-        super().__init__(f"over budget {budget}: {'; '.join(budget.violations(cost))}")
-
-    def __reduce__(self) -> "tuple[Callable[[Cost, Budget], OverBudgetError], tuple[Cost, Budget]]":
-        # An exception is rebuilt from its message otherwise, and this one crosses processes.
-        return type(self), (self.cost, self.budget)
 
 
 @dataclass(frozen=True)
@@ -76,15 +63,15 @@ class Budget:
         """Return the limits that there are, by the attribute of `Cost` that they bound."""
         return {key: getattr(self, key) for key in LIMITS if getattr(self, key) is not None}
 
-    def excess(self, cost: Cost | Shipped) -> dict[str, float]:
+    def excess(self, cost: Cost | StoredCost) -> dict[str, float]:
         """Return value / limit - 1 for every limit: <= 0 fits, exactly when `fits` says so."""
         return {key: (getattr(cost, key) - limit) / limit for key, limit in self.limits().items()}
 
-    def fits(self, cost: Cost | Shipped) -> bool:
+    def fits(self, cost: Cost | StoredCost) -> bool:
         """Return whether the cost is within every limit."""
         return all(getattr(cost, key) <= limit for key, limit in self.limits().items())
 
-    def violations(self, cost: Cost | Shipped) -> list[str]:
+    def violations(self, cost: Cost | StoredCost) -> list[str]:
         """Say every limit that the cost breaks, by how much."""
         return [
             f"{key} {getattr(cost, key):,} > {limit:,} ({getattr(cost, key) / limit:.2f}x)"
@@ -92,14 +79,13 @@ class Budget:
             if getattr(cost, key) > limit
         ]
 
-    def require(self, cost: Cost) -> None:
-        """Pass a cost that fits.
+    def over_budget_message(self, cost: Cost) -> str:
+        """Return the reason for which a trial is rejected: every limit that its cost exceeds, by how much.
 
-        Raises:
-            OverBudgetError: Names every limit that is broken, by how much.
+        >>> BUDGETS["dcase2022"].over_budget_message(Cost(60_000_000, 64_000, stored_values=64_000, peak_bytes=80_000))
+        'over budget dcase2022: macs 60,000,000 > 30,000,000 (2.00x)'
         """
-        if not self.fits(cost):
-            raise OverBudgetError(cost, self)
+        return f"over budget {self}: {'; '.join(self.violations(cost))}"
 
 
 BUDGETS = {

@@ -71,7 +71,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Shipped:
+class StoredCost:
     """Price of one clip by a file that ships: its values and bytes as they are in it, whatever precision was meant.
 
     Attributes:

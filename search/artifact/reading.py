@@ -11,7 +11,7 @@ from torch import nn
 from data.spectrum_correction import SpectrumCorrection
 from search.artifact.certificate import CONFIG, WEIGHTS, ExportError, read_certificate, verify
 from search.artifact.files import ANSWERING
-from search.config.errors import ConfigError
+from search.config.errors import UserError
 from search.config.trial_config import TrialConfig
 from training.checkpoint import CheckpointError, load_weights, part_of, read_tensors
 from training.inference_preprocessing import DEFAULT_PREPROCESSING, InferencePreprocessing
@@ -66,7 +66,7 @@ def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:
         classes = tuple(str(name) for name in described["classes"])
     except (KeyError, TypeError) as error:
         raise ExportError(f"{path} lacks what an export needs: {error}") from error
-    except ConfigError as error:
+    except UserError as error:
         own = path.parent / f"{described['architecture']}.py"
         hint = f"; name its file: --architecture-file {own}" if own.is_file() else ""
         raise ExportError(f"{path}: {error}{hint}") from error

@@ -18,6 +18,7 @@ from objectives.front import non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality
 from objectives.interval import mean_interval
 from search.config.messages import counted
+from search.config.settings import ConfirmSettings, SearchSettings
 from search.config.trial_config import TrialConfig
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.trial_table import State, TrialRow
@@ -165,7 +166,7 @@ class PlainDisplay:
 
     def _results(self) -> str:
         settings = self.scheduler.space.settings
-        if settings.train:
+        if not isinstance(settings, SearchSettings):
             return f"{quality_title(self.scheduler)} {mean_text(self.scheduler)}"
         named = "; ".join(GOALS[name].title for name in settings.objectives)
         between = " at " if len(settings.objectives) == 2 else " / "
@@ -202,9 +203,10 @@ class LiveDisplay:
         """Draw the search as it stands."""
         settings, table = self.scheduler.space.settings, self.scheduler.table
         num_ended, left = self.scheduler.num_ended, self.clock.left_s()
+        is_search = isinstance(settings, SearchSettings)
         head = Table.grid(padding=(0, 2))
         head.add_row(
-            Text(f"{num_ended}/{settings.trials} {'seeds' if settings.train else 'trials'}", style="bold"),
+            Text(f"{num_ended}/{settings.trials} {'trials' if is_search else 'seeds'}", style="bold"),
             ProgressBar(total=1.0, completed=self.clock.share(), width=30),
             f"{clock_text(self.clock.elapsed_s())} elapsed",
             f"{clock_text(left)} left" if left is not None else "time left: not known yet",
@@ -212,7 +214,7 @@ class LiveDisplay:
         shown = (State.COMPLETE, State.STOPPED, State.FAILED, State.PAUSED, State.PENDING)
         counts = [f"{table.count(State.RUNNING)} running"]
         counts += [f"{table.count(state)} {state}" for state in shown if table.count(state)]
-        if settings.train:
+        if not is_search:
             mean = Text(f"{quality_title(self.scheduler)} of the seeds so far: {mean_text(self.scheduler)}")
             return Group(head, Text(", ".join(counts)), self._running(), mean)
         rejected = sum(self.scheduler.rejections.values())
@@ -299,7 +301,7 @@ def mean_text(scheduler: TrialScheduler) -> str:
     completed, settings = scheduler.table.completed, scheduler.space.settings
     if not completed:
         return "not known yet"
-    if settings.members:
+    if isinstance(settings, ConfirmSettings):
         return members_text(scheduler)
     index = settings.objectives.index(first_quality(settings.objectives))
     found = mean_interval([row.values[index] for row in completed])
@@ -333,7 +335,8 @@ def network_text(space: SearchSpace, config: TrialConfig) -> str:
     subspace, values = space.subspaces[config.architecture], config.to_dict()
     if isinstance(subspace, RepeatSubspace):
         return f"{config.architecture} trial={subspace.number_of(config)} seed={config.recipe.seed}"
-    names = [SEED] if space.settings.train else [subspace.field(name) for name in subspace.cost_ranges]
+    is_search = isinstance(space.settings, SearchSettings)
+    names = [subspace.field(name) for name in subspace.cost_ranges] if is_search else [SEED]
     return " ".join([config.architecture, *(f"{name}={values[name]}" for name in names)])
 
 

@@ -14,7 +14,7 @@ from ray.tune.schedulers import TrialScheduler as RayTrialScheduler
 from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
-from search.config.settings import SearchSettings
+from search.config.settings import Job
 from search.config.trial_config import TrialConfig
 from search.engine.checkpoints import study_checkpoints
 from search.engine.progress import Display
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
 
 
-def actor_config(config: TrialConfig, settings: SearchSettings, use: ResourceAllocation, split: str) -> dict[str, Any]:
+def actor_config(config: TrialConfig, settings: Job, use: ResourceAllocation, split: str) -> dict[str, Any]:
     """Describe a trial, trained on a split, to the process that trains it."""
     return {
         "trial": config.to_dict(),
@@ -140,7 +140,7 @@ class StudySearcher(Stateless, Searcher):
     def fail(self, trial_id: str, failure: Failure) -> None:
         """Settle a job whose actor broke."""
         number = self._numbers[trial_id]
-        if failure.is_place:
+        if failure.is_storage:
             self.scheduler.interrupt(number, failure.reason)
             return
         with self.writing():
@@ -163,7 +163,7 @@ class RungScheduler(Stateless, FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: "TuneController") -> Trial | None:
         """Choose as Ray does, after a look at all that runs."""
-        self.watch.look(tune_controller)
+        self.watch.poll(tune_controller)
         return super().choose_trial_to_run(tune_controller)
 
     def on_trial_result(self, tune_controller: "TuneController", trial: Trial, result: dict[str, Any]) -> str:  # noqa: ARG002 - Ray's signature

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from objectives.budget import BUDGETS, UNLIMITED, Budget
-from objectives.cost import Cost, Shipped
+from objectives.cost import Cost, StoredCost
 from search.artifact.certificate import WEIGHTS
 from search.artifact.files import INT8, MODEL
 from search.artifact.stored_values import OF_NETWORK, Stored, StoredTensor, read_stored
@@ -18,7 +18,7 @@ NAMES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}  # of data ty
 EDITIONS = tuple(name for name in BUDGETS if name != UNLIMITED)
 
 
-def ship(folder: Path, file: str, network: nn.Module, cost: Cost) -> tuple[Shipped, dict[str, Any]]:
+def ship(folder: Path, file: str, network: nn.Module, cost: Cost) -> tuple[StoredCost, dict[str, Any]]:
     """Read what a file of an export holds.
 
     Of the file of weights, what is learned counts as parameters, and what norms have measured as stored values alone.
@@ -41,7 +41,7 @@ def ship(folder: Path, file: str, network: nn.Module, cost: Cost) -> tuple[Shipp
     own = [each for each in stored.tensors if each.kind in OF_NETWORK]
     learned = {name for name, _ in network.named_parameters()} if file == WEIGHTS else {each.name for each in own}
     params = [each for each in own if each.name in learned]
-    shipped = Shipped(
+    shipped = StoredCost(
         macs=cost.macs,
         params=sum(each.num_values for each in params),
         size_bytes=sum(each.num_bytes for each in params),
@@ -69,7 +69,7 @@ def _sums(stored: Stored) -> dict[str, Any]:
     return {name: value for name, value in stored.to_dict().items() if name != "tensors"}
 
 
-def judge(budget: Budget, shipped: Mapping[str, Shipped]) -> dict[str, Any]:
+def judge(budget: Budget, shipped: Mapping[str, StoredCost]) -> dict[str, Any]:
     """Hold every file against a budget.
 
     Args:
@@ -96,6 +96,6 @@ def judge(budget: Budget, shipped: Mapping[str, Shipped]) -> dict[str, Any]:
     return {"limits": limits, **told, "file": chosen, "files": files}
 
 
-def judge_editions(shipped: Mapping[str, Shipped]) -> dict[str, Any]:
+def judge_editions(shipped: Mapping[str, StoredCost]) -> dict[str, Any]:
     """Hold every file against the limits of each edition of the challenge; see `judge`."""
     return {name: judge(BUDGETS[name], shipped) for name in EDITIONS}

@@ -8,13 +8,21 @@ from typing import Any
 from rich.console import Console
 
 from search.artifact.certificate import ExportError
-from search.config.settings import SearchSettings
+from search.config.settings import TrainSettings
 from search.engine.run import resume_search, start_search
 from search.engine.single_run import from_trial, train_settings
 from search.study.study import CONFIG, DATA, SearchFailedError, StudyFolder
 from search.study.table import study_table
 
-DECISIVE = ("space", "split", "epochs", "seed", "set", "teacher", "impulse_responses")  # settings that a training is
+DECISIVE = (
+    "architecture",
+    "split",
+    "epochs",
+    "seed",
+    "set",
+    "teacher",
+    "impulse_responses",
+)  # settings that a training is
 
 
 def full_folder(folder: StudyFolder, number: int) -> StudyFolder:
@@ -31,7 +39,7 @@ def retrain_settings(
     epochs: int | None,
     scale: float | None,
     held: Mapping[str, Any],
-) -> SearchSettings:
+) -> TrainSettings:
     """Make the settings of the study that trains a trial again, as `scenefront train --trial` does.
 
     Args:
@@ -58,7 +66,7 @@ def retrain_settings(
     )  # fmt: skip
 
 
-def retrain(settings: SearchSettings, folder: StudyFolder, console: Console) -> None:
+def retrain(settings: TrainSettings, folder: StudyFolder, console: Console) -> None:
     """Train what `settings` describe in `folder`, or go on with it; one that is done is left as it is.
 
     Raises:
@@ -76,9 +84,9 @@ def retrain(settings: SearchSettings, folder: StudyFolder, console: Console) -> 
         raise ExportError(str(error)) from error
 
 
-def _require_same(settings: SearchSettings, folder: StudyFolder) -> None:
+def _require_same(settings: TrainSettings, folder: StudyFolder) -> None:
     before, now = asdict(folder.settings()), asdict(settings)
-    changed = [name for name in DECISIVE if before[name] != now[name]]
+    changed = [name for name in DECISIVE if before.get(name) != now[name]]
     if changed:
         raise ExportError(
             f"{folder.path} was trained otherwise ({', '.join(changed)} differ); remove it to train again, or export "

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial, Trial
 
-from objectives.budget import OverBudgetError
 from objectives.front import non_dominated_rank
 from search.config.errors import ConfigError
+from search.config.settings import SearchSettings
 from search.config.trial_config import ARCHITECTURE
 from search.optimizer.acquisition import Acquisition
 from search.optimizer.trial_store import TrialStore
@@ -82,10 +82,10 @@ class CandidateGenerator:
             elif CONFIG in trial.user_attrs:
                 self._rejected = []
             self._count_sobol(trial.user_attrs)
-        if space.settings.train:
-            self._enqueue_trainings(trials)
-        else:
+        if isinstance(space.settings, SearchSettings):
             self._enqueue_initial_design(trials)
+        else:
+            self._enqueue_trainings(trials)
 
     def _count_sobol(self, attributes: Mapping[str, Any]) -> None:
         origin = attributes.get(ORIGIN, {})
@@ -186,7 +186,7 @@ class CandidateGenerator:
 
         `sobol` feasible points of each architecture are wanted; where few are feasible, the design ends early.
         """
-        wanted = 0 if self.space.settings.train else self.space.settings.sobol
+        wanted = self.space.settings.sobol
         unfinished = [
             name
             for name in self.space.subspaces
@@ -263,7 +263,7 @@ class CandidateGenerator:
             trial.set_constraint(name, value)
         worst = max(excess, key=lambda name: excess[name], default="")
         if worst and excess[worst] > 0:
-            self._reject(trial, values, f"over {worst}", str(OverBudgetError(cost, self.space.budget)))
+            self._reject(trial, values, f"over {worst}", self.space.budget.over_budget_message(cost))
             return None
         try:
             require_prunable(config)

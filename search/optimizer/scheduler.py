@@ -16,7 +16,6 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from objectives.budget import OverBudgetError
 from objectives.goals import GOALS, directions, values_of
 from search.config.trial_config import TrialConfig
 from search.optimizer.acquisition import Acquisition, estimate
@@ -123,7 +122,7 @@ class TrialScheduler:
         if FAILURE in known:
             self._end_failed(row, str(known[FAILURE]))
         elif not row.fits:
-            self._stop(row, f"not trained on: {OverBudgetError(row.cost, self.space.budget)}")
+            self._stop(row, f"not trained on: {self.space.budget.over_budget_message(row.cost)}")
         elif is_paused and reason:
             row.state, row.reason = State.STOPPED, str(reason)
         elif is_paused:

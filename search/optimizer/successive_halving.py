@@ -18,7 +18,7 @@ import numpy as np
 
 from objectives.front import non_dominated_rank
 from objectives.goals import directions, values_of
-from search.config.settings import SearchSettings
+from search.config.settings import Job
 from search.optimizer.trial_table import TrialRow, TrialTable
 
 RUNG_DIVISORS = (9, 3)  # rungs end after a ninth and a third of the epochs
@@ -69,7 +69,7 @@ def rungs_of_splits(splits: Sequence[str], epochs: int) -> tuple[Rung, ...]:
     return tuple(Rung(split, number * epochs, (number + 1) * epochs) for number, split in enumerate(splits))
 
 
-def rungs_of(settings: SearchSettings, splits: Sequence[str]) -> tuple[Rung, ...]:
+def rungs_of(settings: Job, splits: Sequence[str]) -> tuple[Rung, ...]:
     """Return the rungs of a search.
 
     Args:

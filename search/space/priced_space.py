@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from objectives.budget import Budget
 from objectives.goals import first_cost
 from search.config.recipes import find_recipe, values_held
+from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig, Value
 from search.space.pricing import MAX_ENUMERATED, NUM_DRAWN, FeasibilitySurvey, num_to_price, survey
 from search.space.ranges import EmptySpaceError
@@ -93,7 +94,13 @@ class PricedSpace(SearchSpace):
         """
         settings, cost = self.settings, first_cost(self.settings.objectives)
         is_few = 2 * len(self.subspaces) > MAX_INITIAL * settings.trials
-        if settings.mode != "front" or settings.train or is_few or cost is None or cost == LATENCY:
+        if (
+            settings.mode != "front"
+            or not isinstance(settings, SearchSettings)
+            or is_few
+            or cost is None
+            or cost == LATENCY
+        ):
             return {}
         found = {}
         for name, (target, start) in self.published.items():

@@ -8,7 +8,7 @@ from typing import Any
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from search.config.errors import ConfigError, UserError
-from search.config.settings import SearchSettings
+from search.config.settings import ConfirmSettings, TrainSettings
 from search.config.trial_config import TrialConfig, Value, heard_sizes
 from search.space.pricing import price, require_prunable
 from search.space.subspace import Subspace
@@ -64,7 +64,7 @@ class RepeatSubspace(Subspace):
         return next(number for number in self.members if self.config({self.member: number, SEED: seed}) == config)
 
 
-def repeat_subspaces(settings: SearchSettings, num_classes: int) -> dict[str, Subspace]:
+def repeat_subspaces(settings: ConfirmSettings, num_classes: int) -> dict[str, Subspace]:
     """Return the branches of the settings' members.
 
     Raises:
@@ -96,9 +96,11 @@ def repeat_subspaces(settings: SearchSettings, num_classes: int) -> dict[str, Su
     return found
 
 
-def trainings(settings: SearchSettings, subspaces: Mapping[str, Subspace]) -> list[tuple[Subspace, dict[str, Any]]]:
+def trainings(
+    settings: TrainSettings | ConfirmSettings, subspaces: Mapping[str, Subspace]
+) -> list[tuple[Subspace, dict[str, Any]]]:
     """Return the values of every training, of the first seed first: so each member is soon trained once."""
-    if not settings.members:
+    if isinstance(settings, TrainSettings):
         return [(subspace, {SEED: seed}) for subspace in subspaces.values() for seed in settings.seeds]
     found: list[tuple[Subspace, dict[str, Any]]] = []
     for seed in settings.seeds:

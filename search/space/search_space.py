@@ -14,7 +14,8 @@ from objectives.budget import BUDGETS, UNLIMITED, Budget
 from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
 from search.config.recipes import find_recipe, values_held
-from search.config.settings import SearchSettings, is_space_file
+from search.config.settings import ConfirmSettings, Job, SearchSettings, TrainSettings
+from search.config.settings_file import is_space_file
 from search.config.trial_config import ARCHITECTURE, OWNED, TrialConfig, Value, field_types
 from search.space.ranges import EmptySpaceError, draw, largest, narrow, take
 from search.space.repeats import repeat_subspaces, trainings
@@ -39,7 +40,7 @@ class SearchSpace:
         budget: The limits.
     """
 
-    settings: SearchSettings
+    settings: Job
     subspaces: Mapping[str, Subspace]
     budget: Budget
 
@@ -75,17 +76,18 @@ class SearchSpace:
 
     def trainings(self) -> list[dict[str, Any]]:
         """Return the values of every trial where nothing is searched, in order."""
+        assert not isinstance(self.settings, SearchSettings)
         return [self.named(subspace, values) for subspace, values in trainings(self.settings, self.subspaces)]
 
 
-def make_search_space(settings: SearchSettings, num_classes: int) -> SearchSpace:
+def make_search_space(settings: Job, num_classes: int) -> SearchSpace:
     """Work out what the settings mean for data of `num_classes` scenes.
 
     Raises:
         EmptySpaceError: No range is left.
         UserError: An unknown space, an unknown config key, a range outside the space's; each with its name.
     """
-    if settings.members:
+    if isinstance(settings, ConfirmSettings):
         return SearchSpace(settings, repeat_subspaces(settings, num_classes), BUDGETS[UNLIMITED])
     space = find_space(settings.space)
     _require_responses(settings, space)
@@ -106,7 +108,7 @@ def make_search_space(settings: SearchSettings, num_classes: int) -> SearchSpace
     subspaces = {}
     for name in architectures:
         fixed = common | {field: held[key] for key, (owner, field) in values.items() if owner in ("", name)}
-        ranges = _seed_range(settings) if settings.train else _ranges(space, name, fixed)
+        ranges = _seed_range(settings) if isinstance(settings, TrainSettings) else _ranges(space, name, fixed)
         for key, (owner, field) in bounds.items():
             if owner not in ("", name):
                 continue
@@ -122,14 +124,16 @@ def make_search_space(settings: SearchSettings, num_classes: int) -> SearchSpace
             f"the space {settings.space} is empty: `set` holds every one of its ranges at one value; leave one free"
         )
     _require_teacher(settings, subspaces)
-    return SearchSpace(settings, subspaces, BUDGETS[UNLIMITED] if settings.train else settings.limits())
+    return SearchSpace(
+        settings, subspaces, BUDGETS[UNLIMITED] if isinstance(settings, TrainSettings) else settings.limits()
+    )
 
 
-def _seed_range(settings: SearchSettings) -> dict[str, BaseDistribution]:
+def _seed_range(settings: TrainSettings) -> dict[str, BaseDistribution]:
     return {SEED: IntDistribution(settings.seeds[0], settings.seeds[-1])}
 
 
-def _require_responses(settings: SearchSettings, space: Space) -> None:
+def _require_responses(settings: Job, space: Space) -> None:
     """Refuse training methods that are searched and need impulse responses, of which there is no folder.
 
     Raises:
@@ -143,7 +147,7 @@ def _require_responses(settings: SearchSettings, space: Space) -> None:
         )
 
 
-def _require_teacher(settings: SearchSettings, subspaces: Mapping[str, Subspace]) -> None:
+def _require_teacher(settings: Job, subspaces: Mapping[str, Subspace]) -> None:
     """Refuse distillation without a teacher, and a teacher from whom nobody learns.
 
     Raises:

@@ -25,7 +25,7 @@ from data.front_end import FRONT_ENDS
 from models import ARCHITECTURES
 from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
-from search.config.settings import is_space_file, spelled
+from search.config.settings_file import is_space_file, spelled
 from search.config.trial_config import OWNED, TrialConfig, field_types
 from search.config.user_file import load_module
 from search.space.ranges import draw

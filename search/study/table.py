@@ -16,6 +16,7 @@ from objectives.cost import Cost
 from objectives.front import non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality
 from objectives.ranking import accuracy_on
+from search.config.settings import SearchSettings
 from search.study.study import (
     CONFIG,
     COST,
@@ -44,7 +45,7 @@ def study_table(folder: StudyFolder) -> pd.DataFrame:
         UserError: There is none, or it cannot be read.
     """
     settings = folder.settings()
-    budget = None if settings.train else settings.limits()
+    budget = settings.limits() if isinstance(settings, SearchSettings) else None
     return trials_table(folder.open(), is_locked=folder.is_locked(), budget=budget)
 
 

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, or_
 
 from objectives.budget import Budget
 from objectives.goals import DEFAULT_GOALS
-from search.config.settings import SearchSettings
+from search.config.settings import Job, SearchSettings
 from search.dashboard.data.database import (
     BROKEN,
     TRIALS,
@@ -79,7 +79,7 @@ class StudyData:
 
     folder: StudyFolder
     version: int
-    settings: SearchSettings | None
+    settings: Job | None
     table: pd.DataFrame
     curves: Mapping[int, Sequence[Mapping[str, Any]]]
     kinds: Mapping[int, str]
@@ -126,7 +126,7 @@ class StudyReader:
         self._reading: StudyData | None = None
         self._known: _Known | None = None
         self._texts: Mapping[str, str] = {}
-        self._settings: tuple[Any, SearchSettings] | None = None
+        self._settings: tuple[Any, Job] | None = None
         self._stamp: tuple[Any, ...] | None = None
         self._asked_at = -math.inf
 
@@ -168,7 +168,7 @@ class StudyReader:
 
     def _read(self) -> StudyData:
         settings = self._read_settings()
-        budget = None if settings.train else settings.limits()
+        budget = settings.limits() if isinstance(settings, SearchSettings) else None
         postgres = None if settings.storage is None else Postgres.parse(settings.storage)
         is_locked = self._folder.is_locked_here() or (postgres is not None and postgres.is_locked(self._folder.name))
         with connected(self._folder, postgres) as (connection, study_id):
@@ -199,7 +199,7 @@ class StudyReader:
         self._known, self._texts = known, texts
         return made
 
-    def _read_settings(self) -> SearchSettings:
+    def _read_settings(self) -> Job:
         stamp = _stat(self._folder.settings_file)
         if stamp is None:
             raise StudyError(_missing(self._folder))

@@ -7,6 +7,7 @@ from typing import Any
 from dash import html
 
 from search.config.errors import UserError
+from search.config.settings import SearchSettings
 from search.dashboard.figures.search_progress import space_figures, space_legend
 from search.dashboard.state import RequestContext
 from search.dashboard.widgets import aria, code, graph, section, table
@@ -20,7 +21,7 @@ def layout(context: RequestContext, _: Mapping[str, Any]) -> list[Any]:
     """Draw what fits, the costs and the reach of each field."""
     folder = context.study.folder
     path = folder.path / SPACE
-    if context.settings.train:
+    if not isinstance(context.settings, SearchSettings):
         return [html.P("A training has no space: what it trains was asked for.", className="empty")]
     try:
         surveys, report = read_space(path)

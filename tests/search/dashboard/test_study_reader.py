@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from recorded import SETTINGS, STATES, cost, epoch, trial, write_study
 
 from benchmarks.dashboard import make_studies
-from search.config.settings import SearchSettings
+from search.config.settings import SearchSettings, TrainSettings
 from search.dashboard.data import study_reader
 from search.dashboard.data.database import SCHEMA
 from search.dashboard.data.studies import Studies, list_studies
@@ -98,7 +98,7 @@ def test_a_study_of_every_kind_of_trial_reads_as_its_table(tmp_path, every_kind)
 def test_other_settings_read_as_their_table(tmp_path, every_kind):
     levels = [{"split": "5", "start": 0, "end": 2}, {"split": "100", "start": 2, "end": 4}]
     for folder in (
-        write_study(tmp_path / "train", *every_kind, train=True, early_stopping=False),
+        write_study(tmp_path / "train", *every_kind, job=TrainSettings),
         write_study(tmp_path / "split", *every_kind, attributes={RUNGS: levels}, fidelity="split"),
         write_study(tmp_path / "narrow", *every_kind, budget="macs=2M", objectives=("log_loss", "params", "macs")),
         write_study(tmp_path / "empty"),

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from search.config.settings import SearchSettings
+from search.config.settings import SearchSettings, TrainSettings
 from search.engine.extend import extend_study, new_settings
 from search.optimizer.scheduler import TrialScheduler
 from search.space.search_space import make_search_space
@@ -78,7 +78,7 @@ def test_a_larger_budget_lets_what_was_rejected_be_asked_for_and_a_smaller_one_t
     assert smaller.lines[-1] == f"{over} fully trained trials are over the budget now, and off the front"
     scheduler, [proposal] = drive(trained)
     assert len(scheduler.table.completed) == 7 - over
-    scheduler.space.budget.require(proposal.cost)
+    assert scheduler.space.budget.fits(proposal.cost)
 
 
 def test_what_waits_and_does_not_fit_any_more_is_not_trained_on(tmp_path):
@@ -151,7 +151,7 @@ def test_more_is_begun_with_besides_and_asked_for_next(trained, tmp_path):
     ("changes", "message"),
     [
         ({"epochs": 64}, "epochs cannot change from 1 to 64: what was trained otherwise cannot be compared"),
-        ({"seed": "4"}, "seed cannot change from 3 to 4: it decided what was asked for"),
+        ({"seed": "4"}, "seed cannot change from 3 to 4: it decided what was proposed"),
         ({"trials": 3}, "trials cannot become fewer: there are 4, got 3; +3 means so many more"),
         ({"trials": "many"}, "trials must be a whole number, or +NUMBER for so many more, got 'many'"),
         ({"tirals": 3}, "unknown search setting 'tirals'; did you mean 'trials'?"),
@@ -177,7 +177,7 @@ def test_a_change_that_cannot_be_searched_changes_nothing(tmp_path, changes):
 
 
 def test_in_a_training_more_seeds_are_all_that_can_change():
-    settings = SearchSettings(data="nowhere", space="cp_resnet", train=True, early_stopping=False, trials=2)
+    settings = TrainSettings(data="nowhere", architecture="cp_resnet", trials=2)
     assert new_settings(settings, {"trials": "+2"}, "extend").seeds == range(4)
     with pytest.raises(StudyError, match="only `trials` can change"):
         new_settings(settings, {"budget": "none"}, "extend")
@@ -210,8 +210,8 @@ def test_settings_edited_by_hand_are_refused_where_trials_could_not_be_compared(
     with pytest.raises(StudyError) as caught:
         require_own_settings(trained.open(), trained)
     assert str(caught.value) == (
-        f"{trained.settings_file} was edited: seed cannot change from 3 to 4: it decided what was asked for; epochs "
-        "cannot change from 1 to 9: what was trained otherwise cannot be compared; put it back, or start a new study"
+        f"{trained.settings_file} was edited: epochs cannot change from 1 to 9: what was trained otherwise cannot be "
+        "compared; seed cannot change from 3 to 4: it decided what was proposed; put it back, or start a new study"
     )
     trained.settings_file.write_text(yaml.safe_dump({**edited, "data": "moved", "retries": 5}))
     require_own_settings(trained.open(), trained)

@@ -13,7 +13,7 @@ import yaml
 from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
 from objectives.budget import parse_budget
-from search.config.settings import make_settings
+from search.config.settings_file import make_settings
 from search.config.trial_config import TrialConfig
 from search.engine.preflight import measure_time
 from search.report.tables import reach_lines

@@ -7,7 +7,7 @@ import time
 import pytest
 from rich.console import Console
 
-from search.config.settings import SearchSettings
+from search.config.settings import SearchSettings, TrainSettings
 from search.engine.progress import Clock, LiveDisplay, PlainDisplay, counting, make_display
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.trial_table import State
@@ -15,11 +15,10 @@ from search.study.study import StudyFolder
 from tests.search.priced import priced
 
 
-def start(folder, splits=(), **changes):
+def start(folder, splits=(), job=SearchSettings, **changes):
     """Take up the study in a folder, which is made where there is none."""
-    settings = SearchSettings(
-        **{"data": "nowhere", "space": "isotropic", "trials": 4, "epochs": 2, "seed": 3, **changes}
-    )
+    what = "space" if job is SearchSettings else "architecture"
+    settings = job(**{"data": "nowhere", what: "isotropic", "trials": 4, "epochs": 2, "seed": 3, **changes})
     study = folder.open() if folder.database.exists() else folder.create(settings, {})
     return TrialScheduler(study, priced(settings), splits=splits)
 
@@ -200,7 +199,7 @@ def test_work_that_was_done_before_shows_nothing():
 
 
 def test_a_training_shows_its_seeds_and_their_mean_and_no_front(folder):
-    scheduler = start(folder, train=True, early_stopping=False, trials=3, seed=7, set={"width": 32})
+    scheduler = start(folder, job=TrainSettings, trials=3, seed=7, set={"width": 32})
     page = LiveDisplay(scheduler, Console(file=io.StringIO())).page
     console = Console(width=200, file=io.StringIO())
     plain = PlainDisplay(scheduler, console)

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from search.config.recipes import RECIPES
-from search.config.settings import SearchSettings, read_settings
+from search.config.settings import SearchSettings
+from search.config.settings_file import read_job
 from search.config.trial_config import TrialConfig
 from search.engine.single_run import Found, from_file, from_name, from_trial, left_out, train_settings
 from search.engine.summary import training_lines
@@ -114,7 +115,7 @@ def test_another_driver_goes_on_with_the_seeds_that_are_left(folder):
     first = start(folder, asked)
     done, running = first.propose(), first.propose()
     first.end(done.number, last_epoch(3, 0.5, 0.4))
-    second = start(folder, read_settings(folder.settings_file))
+    second = start(folder, read_job(folder.settings_file))
     assert second.propose().config == running.config
     assert [second.propose().config.recipe.seed for _ in range(2)] == [2, 3]
     assert second.propose() is None
@@ -278,11 +279,6 @@ def test_what_a_file_asks_for_is_not_left_out_for_want_of_a_folder(tmp_path):
 def test_a_target_that_the_network_cannot_be_pruned_to_is_refused_before_a_study_is_made():
     with pytest.raises(ValueError, match="prune_to must be at least"):
         settings(held={"prune_to": 5})
-
-
-def test_one_configuration_is_never_stopped_early_by_its_own_seeds():
-    with pytest.raises(ValueError, match="early_stopping must be false where one configuration is trained, got True"):
-        SearchSettings(data="nowhere", space="isotropic", train=True)
 
 
 def test_what_is_left_out_for_want_of_impulse_responses_is_told():

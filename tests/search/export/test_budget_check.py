@@ -1,12 +1,12 @@
 """Files held against budgets, by what is in them."""
 
 from objectives.budget import BUDGETS, Budget
-from objectives.cost import Shipped
+from objectives.cost import StoredCost
 from search.export.budget_check import judge, judge_editions
 
 
 def shipped(params, size_bytes, nonzero_bytes, precision="fp32", macs=20_000_000):
-    return Shipped(macs, params, size_bytes, nonzero_bytes, 100_000, precision)
+    return StoredCost(macs, params, size_bytes, nonzero_bytes, 100_000, precision)
 
 
 def test_the_first_file_that_fits_decides_and_the_others_are_told_too():

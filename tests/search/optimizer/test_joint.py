@@ -137,7 +137,7 @@ def test_another_sampler_or_no_surrogate_is_asked_for_every_proposal(pair, value
 def test_what_is_rejected_is_never_trained(searched):
     scheduler, proposals = searched
     for proposal in proposals:
-        scheduler.space.budget.require(proposal.cost)
+        assert scheduler.space.budget.fits(proposal.cost)
         assert proposal.config.network.width <= FITTING[proposal.config.architecture]
     trials = scheduler.study.get_trials()
     rejected = {trial.number for trial in trials if "rejected" in trial.user_attrs}
@@ -264,7 +264,7 @@ def test_real_architectures_are_searched_together_within_the_budget(tmp_path):
     proposals = [scheduler.propose() for _ in range(12)]
     assert {each.config.architecture for each in proposals} == {"isotropic", "cp_mobile"}
     for proposal in proposals:
-        scheduler.space.budget.require(proposal.cost)
+        assert scheduler.space.budget.fits(proposal.cost)
     for trial in scheduler.study.get_trials():
         name = trial.params[ARCHITECTURE]
         assert set(trial.params) == {ARCHITECTURE, *scheduler.space.subspaces[name].ranges}

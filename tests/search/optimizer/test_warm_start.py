@@ -102,7 +102,7 @@ def test_a_start_that_fits_is_taken_as_it_is(space):
 def test_a_start_is_moved_into_the_ranges_and_the_budget_and_that_is_told(space):
     config = {"architecture": "isotropic", "width": 5_000, "drop_f": 0.2}
     fitted = fit_start(Start("here", config), space)
-    space.budget.require(price(space.subspaces["isotropic"].config(fitted.values), space.settings.precision))
+    assert space.budget.fits(price(space.subspaces["isotropic"].config(fitted.values), space.settings.precision))
     width = fitted.values["isotropic.width"]
     assert fitted.changes == [f"width 5000 -> {width}", "held here: drop_f"]
 

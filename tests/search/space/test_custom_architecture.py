@@ -155,7 +155,7 @@ def test_it_is_searched_within_the_budget(tmp_path, source):
     first = proposals[0].config.network
     assert (first.num_classes, first.width, first.groups, first.slope) == (3, 8, 1, 0.01)
     for proposal in proposals:
-        space.budget.require(proposal.cost)
+        assert space.budget.fits(proposal.cost)
         assert proposal.config.architecture == "half_ear"
         assert 0.001 <= proposal.config.network.slope <= 0.3
         quality = {"macro_accuracy": 0.5, "log_loss": 1.0}

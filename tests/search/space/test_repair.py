@@ -151,11 +151,11 @@ def test_what_random_draws_miss_is_found_from_the_nearest_of_them():
     found = after.surveys["cp_mobile"]
     priced = subspace.pricer(list(subspace.cost_ranges), "fp16")
     assert len(found.fitting) == 1
-    space.budget.require(priced(found.fitting[0]))
+    assert space.budget.fits(priced(found.fitting[0]))
     assert after.subspaces == space.subspaces
     wanted, start = after.published["cp_mobile"]
     assert wanted != start
-    space.budget.require(priced([start[name] for name in subspace.cost_ranges]))
+    assert space.budget.fits(priced([start[name] for name in subspace.cost_ranges]))
 
 
 def test_where_nothing_fits_the_descent_comes_as_close_as_there_is():

@@ -5,7 +5,8 @@ import time
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from search.config.settings import SearchSettings, make_settings, read_settings
+from search.config.settings import SearchSettings
+from search.config.settings_file import make_settings, read_settings
 from search.space.ranges import EmptySpaceError, narrow
 from search.space.search_space import make_search_space
 from tests.search.priced import priced

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from recorded import epoch, trial, write_study
 
 from objectives.goals import GOALS
+from search.config.settings import TrainSettings
 from search.study.study import RUNGS
 from search.study.table import front_mask, front_table, rejection_kinds, study_table, trials_table
 
@@ -53,7 +54,7 @@ def test_bytes_are_judged_at_the_precision_that_was_recorded(tmp_path):
 
 def test_a_training_has_no_budget(tmp_path):
     trained = trial("complete", 50_000_000, 0.4)
-    folder = write_study(tmp_path / "s", trained, train=True, early_stopping=False)
+    folder = write_study(tmp_path / "s", trained, job=TrainSettings)
     assert on_front(folder) == [0]
 
 
