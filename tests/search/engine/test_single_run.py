@@ -238,7 +238,7 @@ def test_a_file_that_describes_nothing_is_named(tmp_path, text, message):
         (["{tiny}", "isotropic", "--study", "a/b"], "--study must be a plain name"),
         (["{tiny}", "tf_sepnet", "--recipe", "tf_sepnet_distilled"], "distill_weight is 20, but there is no teacher"),
         (["{tiny}", "isotropic", "--teacher", "x"], "there is a teacher, but distill_weight is 0"),
-        (["{tiny}", "isotropic", "--teacher", "x", "--set", "distill_weight=1"], "x is no export"),
+        (["{tiny}", "isotropic", "--teacher", "x", "--set", "distill_weight=1"], "x is not an export"),
         (["{tiny}", "isotropic", "--set", "impulse_response_p=0.5"], "there is no folder of impulse responses"),
     ],
 )
