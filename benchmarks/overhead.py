@@ -131,7 +131,7 @@ def _trials(space: SearchSpace) -> Iterator[dict[str, Any]]:
     while number < NUM_LARGE:
         name = names[rng.integers(len(names))]
         subspace = space.subspaces[name]
-        values = space.named(
+        values = space.params(
             subspace, {each: draw(distribution, rng) for each, distribution in subspace.ranges.items()}
         )
         try:

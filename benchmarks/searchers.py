@@ -19,8 +19,8 @@ from search.config.trial_config import ARCHITECTURE
 from search.optimizer.acquisition import Acquisition
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.successive_halving import Rung, SuccessiveHalving
+from search.space.feasibility import FeasibilitySurvey
 from search.space.priced_space import PricedSpace
-from search.space.pricing import FeasibilitySurvey
 from search.space.ranges import all_values
 
 NUM_CLIPS = 691  # that the table's curves were trained on

@@ -39,7 +39,7 @@ from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.successive_halving import rungs_of
 from search.optimizer.trial_table import State
 from search.optimizer.warm_start import read_starts
-from search.space.price_table import SPACE, write_space
+from search.space.cost_table import SPACE, write_space
 from search.space.survey_report import make_report
 from search.study.data_identity import describe_data, require_unchanged
 from search.study.history import first_entry, require_own_settings
@@ -196,8 +196,8 @@ class _Run:
         except (tune.TuneError, OptunaError, SQLAlchemyError, StorageError) as error:
             if searcher.broken is None:
                 raise
-            is_whole = isinstance(searcher.broken, StorageError)
-            cause = searcher.broken if is_whole else searcher.broken.__cause__ or searcher.broken
+            is_exhaustive = isinstance(searcher.broken, StorageError)
+            cause = searcher.broken if is_exhaustive else searcher.broken.__cause__ or searcher.broken
             raise StudyError(
                 f"{self.folder.place} cannot be written: {cause}; mend that, then go on with {self._resume}"
             ) from error

@@ -211,18 +211,18 @@ class Acquisition:
     def candidates(self, architecture: str, rng: np.random.Generator) -> Iterator[Candidate]:
         """Return feasible candidates of an architecture: random ones, then a local search around its incumbents."""
         subspace, survey = self.space.subspaces[architecture], self.space.surveys[architecture]
-        if not survey.fitting:
+        if not survey.feasible:
             return
         incumbents = self._incumbents(architecture) if subspace.ranges else []
         for number in range(NUM_RANDOM_CANDIDATES + NUM_LOCAL_CANDIDATES):
             values = {name: draw(distribution, rng) for name, distribution in subspace.ranges.items()}
             if number < NUM_RANDOM_CANDIDATES or not incumbents:
-                network = survey.fitting[rng.integers(len(survey.fitting))]
+                network = survey.feasible[rng.integers(len(survey.feasible))]
                 values |= dict(zip(subspace.cost_ranges, network, strict=True))
             else:
                 values = _neighbour(subspace, incumbents[rng.integers(len(incumbents))], values, rng)
             try:
-                config = self.space.config(self.space.named(subspace, values))
+                config = self.space.config(self.space.params(subspace, values))
                 cost = self._price(config)
             except ConfigError:
                 continue

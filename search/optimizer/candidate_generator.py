@@ -125,7 +125,7 @@ class CandidateGenerator:
     ) -> None:
         """Enqueue a configuration with its origin."""
         origin = {"kind": kind, ARCHITECTURE: architecture, "changes": list(changes), **more}
-        self._store.enqueue(self.space.named(self.space.subspaces[architecture], values), {ORIGIN: origin})
+        self._store.enqueue(self.space.params(self.space.subspaces[architecture], values), {ORIGIN: origin})
 
     def _changes(self, architecture: str, target: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
         """Describe what differs between a configuration and its projection."""

@@ -45,7 +45,7 @@ def feasible_configs(count, seed=0):
     architectures = itertools.cycle(space.subspaces)
     while len(found) < count:
         architecture = next(architectures)
-        subspace, feasible = space.subspaces[architecture], space.surveys[architecture].fitting
+        subspace, feasible = space.subspaces[architecture], space.surveys[architecture].feasible
         values = {name: draw(distribution, rng) for name, distribution in subspace.ranges.items()}
         values |= dict(zip(subspace.cost_ranges, feasible[rng.integers(len(feasible))], strict=True))
         config = subspace.config(values)
@@ -91,7 +91,7 @@ def trained(count=12, noise=0.0, **values):
 
 def config_of(acquisition, proposal):
     architecture, values = proposal
-    return acquisition.space.config(acquisition.space.named(acquisition.space.subspaces[architecture], values))
+    return acquisition.space.config(acquisition.space.params(acquisition.space.subspaces[architecture], values))
 
 
 def all_candidates(acquisition, seed=0):
@@ -389,7 +389,7 @@ def test_trials_of_other_ranges_budgets_and_architectures_are_learned_from():
 def test_an_architecture_without_ranges_is_proposed_too():
     acquisition, tried = trained()
     held = replace(acquisition.space.subspaces["tf_sepnet"], ranges={}, fixed={"epochs": EPOCHS, "width": 40})
-    survey = replace(acquisition.space.surveys["tf_sepnet"], fitting=[()])
+    survey = replace(acquisition.space.surveys["tf_sepnet"], feasible=[()])
     space = replace(
         acquisition.space,
         subspaces={**acquisition.space.subspaces, "tf_sepnet": held},

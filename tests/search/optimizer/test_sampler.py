@@ -16,7 +16,7 @@ from search.optimizer.sampler import GOOD_SHARE, MAX_SEEN, MAX_TIED, POPULATION,
 from search.optimizer.sampler_history import GENERATION, INVALID, SamplerHistory
 from search.optimizer.trial_store import TrialStore
 from search.optimizer.trial_table import TrialTable
-from search.space.ranges import take
+from search.space.ranges import suggest
 from search.study.optuna_private import CONSTRAINT_PREFIX
 from tests.search.rows import row
 
@@ -53,9 +53,9 @@ def open_trial_store(study, kind="tpe", seen=None, ranges=None):
     return TrialStore(study, kind, SamplerHistory({"net": ranges or RANGES}, BUDGETS["none"], seen))
 
 
-def suggest(trial, ranges=None):
+def suggest_all(trial, ranges=None):
     """Ask for all values, in the order of the ranges."""
-    return {name: take(trial, name, each) for name, each in (ranges or RANGES).items()}
+    return {name: suggest(trial, name, each) for name, each in (ranges or RANGES).items()}
 
 
 def run(store, num):
@@ -63,7 +63,7 @@ def run(store, num):
     accepted = []
     while len(accepted) < num:
         trial = store.ask(store.num_trials)
-        found = suggest(trial)
+        found = suggest_all(trial)
         is_rejected = found["net.x"] > 0.5
         if is_rejected:
             trial.set_user_attr("rejected", {"kind": INVALID, "reason": "x"})
@@ -81,10 +81,10 @@ def test_the_same_record_and_seed_give_the_same_proposal(kind):
     run(store, 25)
     again = open_trial_store(study, kind)  # as another driver reads it
     for seed in range(5):
-        first = suggest(store.ask(seed))
-        assert suggest(store.ask(seed)) == first
-        assert suggest(again.ask(seed)) == first
-    assert suggest(store.ask(5)) != first
+        first = suggest_all(store.ask(seed))
+        assert suggest_all(store.ask(seed)) == first
+        assert suggest_all(again.ask(seed)) == first
+    assert suggest_all(store.ask(5)) != first
 
 
 def test_tpe_asks_for_what_optunas_own_would():
@@ -96,7 +96,7 @@ def test_tpe_asks_for_what_optunas_own_would():
         with warnings.catch_warnings(action="ignore"):
             study.sampler = TPESampler(multivariate=True, seed=seed, gamma=lambda _: round(GOOD_SHARE * 40))
         asked = study.ask()
-        assert suggest(store.ask(seed)) == suggest(asked)
+        assert suggest_all(store.ask(seed)) == suggest_all(asked)
         study.tell(asked, state=TrialState.FAIL)
 
 
@@ -107,10 +107,10 @@ def test_nsga2_asks_for_what_optunas_own_would():
     for seed in range(5):
         study.sampler = NSGAIISampler(population_size=POPULATION, seed=seed)
         asked = study.ask()
-        theirs = suggest(asked)
+        theirs = suggest_all(asked)
         study.tell(asked, state=TrialState.FAIL)
         if seed:  # the first to be asked has the parents in another order than all after it
-            assert suggest(store.ask(seed)) == theirs
+            assert suggest_all(store.ask(seed)) == theirs
 
 
 def test_nsga2_counts_its_generations_by_what_was_trained_and_keeps_them():
@@ -125,7 +125,7 @@ def test_nsga2_takes_what_another_sampler_proposed_for_its_first_generation():
     study = make_study(POPULATION)
     store = open_trial_store(study, "nsga2")
     trial = store.ask(0)
-    suggest(trial)
+    suggest_all(trial)
     number = store.create(trial, is_rejected=False)
     assert study.trials[number].system_attrs[GENERATION] == 1
 
@@ -147,23 +147,23 @@ def test_an_estimate_is_learned_from_while_there_is_one():
     store = TrialStore(study, "tpe", SamplerHistory({"net": RANGES}, BUDGETS["none"], None, table))
     for seed in range(12):  # as many trials that ended as TPE waits for
         trial = store.ask(seed)
-        suggest(trial)
+        suggest_all(trial)
         store.create(trial, is_rejected=True)
-    before = [suggest(store.ask(seed))["net.x"] for seed in range(20)]
+    before = [suggest_all(store.ask(seed))["net.x"] for seed in range(20)]
     for trial in study.trials[:40]:
         table.add(row(trial.number, 3, 0.5, estimate=values(trial.params["net.x"], trial.params["net.n"])))
-    estimated = [suggest(store.ask(seed))["net.x"] for seed in range(20)]
+    estimated = [suggest_all(store.ask(seed))["net.x"] for seed in range(20)]
     assert np.mean(np.abs(np.array(estimated) - 0.3)) < 0.75 * np.mean(np.abs(np.array(before) - 0.3))
     for each in table:
         each.estimate = ()
-    assert [suggest(store.ask(seed))["net.x"] for seed in range(20)] == before
+    assert [suggest_all(store.ask(seed))["net.x"] for seed in range(20)] == before
     assert all(trial.state == TrialState.RUNNING for trial in study.trials[:40])
 
 
 def test_where_one_objective_counts_the_sampler_knows_of_no_other():
     study = make_study(60)
     best, cheapest = (
-        np.mean([suggest(open_trial_store(study, seen=[place]).ask(seed))["net.n"] for seed in range(20)])
+        np.mean([suggest_all(open_trial_store(study, seen=[place]).ask(seed))["net.n"] for seed in range(20)])
         for place in (0, 1)
     )
     assert best > 40  # the larger, the better, and the dearer
@@ -175,10 +175,10 @@ def test_what_was_enqueued_comes_first_and_what_it_leaves_open_is_sampled():
     store.enqueue({"net.x": 0.25}, {"why": "a test"})
     assert store.has_enqueued
     trial = store.ask(0)
-    found = suggest(trial)
+    found = suggest_all(trial)
     assert (found["net.x"], trial.user_attrs) == (0.25, {"why": "a test"})
     assert not store.has_enqueued
-    assert suggest(store.ask(0))["net.x"] != 0.25
+    assert suggest_all(store.ask(0))["net.x"] != 0.25
 
 
 def seen_trial(number, point, constraint=0.0, num_ranges=20):
@@ -202,7 +202,7 @@ def test_a_proposal_after_ten_thousand_trials_takes_less_than_a_second(kind):
         history.add(seen_trial(number, point, constraint=float(number % 2)))
     store = TrialStore(optuna.create_study(directions=["minimize"] * 5), kind, history)
     start = time.process_time()
-    suggest(store.ask(0), ranges)
+    suggest_all(store.ask(0), ranges)
     assert time.process_time() - start < 1
 
 

@@ -11,7 +11,7 @@ from search.config.trial_config import ARCHITECTURE
 from search.optimizer.sampler_history import SamplerHistory
 from search.optimizer.trial_store import TrialStore, widest
 from search.optimizer.trial_table import TrialTable
-from search.space.ranges import take
+from search.space.ranges import suggest
 from search.study.optuna_private import CONSTRAINT_PREFIX
 from search.study.study import StudyError
 from spaces import Space
@@ -146,7 +146,7 @@ def test_values_are_recorded_with_the_widest_ranges_that_the_space_has(study):
     store = TrialStore(study, "random", SamplerHistory({"small": narrowed}, parse_budget("none")), WIDEST)
     trial = store.ask(0)
     for name, each in narrowed.items():
-        take(trial, name, each)
+        suggest(trial, name, each)
     store.create(trial, is_rejected=False)
     assert study.trials[0].distributions == {name: WIDEST[name] for name in narrowed}
     assert study.trials[0].params["small.norm"] == "none"
@@ -154,7 +154,7 @@ def test_values_are_recorded_with_the_widest_ranges_that_the_space_has(study):
     for seed in range(8):
         trial = whole.ask(seed)
         for name, each in SMALL.items():
-            take(trial, name, each)
+            suggest(trial, name, each)
         whole.create(trial, is_rejected=False)
     assert {each.params["small.norm"] for each in study.trials} == {"batch", "none"}
 

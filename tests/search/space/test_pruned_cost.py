@@ -13,9 +13,10 @@ from search.config.trial_config import TrialConfig
 from search.export.cost_report import cost_report
 from search.export.writing import export_trial
 from search.optimizer.scheduler import TrialScheduler
+from search.space.feasibility import survey_subspace
 from search.space.priced_space import price_space
-from search.space.pricing import price, require_prunable, survey
-from search.space.repair import repairs
+from search.space.pricing import price, require_prunable
+from search.space.projection import projections
 from search.space.search_space import make_search_space
 from search.space.subspace import Subspace
 from search.study.study import StudyFolder
@@ -46,9 +47,9 @@ def test_a_target_that_is_held_prices_every_network_of_a_search():
     ranges = {"cp_resnet.groups": IntDistribution(8, 16, step=8), "learning_rate": IntDistribution(1, 2)}
     subspace = Subspace("cp_resnet", ranges, {"width": 256, "rho": 7, "prune_to": 60_000})
     assert list(subspace.cost_ranges) == ["cp_resnet.groups"]
-    found = survey(subspace, LIMIT, "fp16")
-    assert found.fitting == [(8,), (16,)]
-    assert subspace.pricer(["cp_resnet.groups"], "fp16")([16]).nonzero_values == 60_000
+    found = survey_subspace(subspace, LIMIT, "fp16")
+    assert found.feasible == [(8,), (16,)]
+    assert subspace.cost_function("fp16")([16]).nonzero_values == 60_000
 
 
 def test_a_target_that_is_varied_decides_the_cost():
@@ -56,9 +57,9 @@ def test_a_target_that_is_varied_decides_the_cost():
     subspace = Subspace("cp_resnet", ranges, {"width": 256})
     assert list(subspace.cost_ranges) == ["prune_to", "cp_resnet.rho"]
     assert subspace.num_networks == 6
-    found = survey(subspace, LIMIT, "fp16")
-    assert found.fitting == [(40_000, 6), (40_000, 7), (60_000, 6), (60_000, 7)]
-    assert next(repairs(found, LIMIT, "fp16", {"prune_to": 80_000, "cp_resnet.rho": 7})) == {
+    found = survey_subspace(subspace, LIMIT, "fp16")
+    assert found.feasible == [(40_000, 6), (40_000, 7), (60_000, 6), (60_000, 7)]
+    assert next(projections(found, LIMIT, "fp16", {"prune_to": 80_000, "cp_resnet.rho": 7})) == {
         "prune_to": 60_000,
         "cp_resnet.rho": 7,
     }
