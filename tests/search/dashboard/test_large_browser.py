@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from benchmarks.dashboard import make_studies
-from search.dashboard.figures.drawn import MANY
+from search.dashboard.figures.plot_helpers import MANY
 
 pytestmark = pytest.mark.browser
 NUM_TRIALS = MANY + 200

@@ -15,12 +15,12 @@ from optuna.trial import TrialState
 from recorded import SETTINGS, STATES, cost, epoch, trial, write_study
 
 from benchmarks.dashboard import make_studies
-from search.config.settings import SearchSettings
-from search.dashboard.data import reading as module
+from search.config.settings import SearchSettings, TrainSettings
+from search.dashboard.data import study_reader
 from search.dashboard.data.database import SCHEMA
-from search.dashboard.data.reading import Reader
-from search.dashboard.data.record import read_trial
 from search.dashboard.data.studies import Studies, list_studies
+from search.dashboard.data.study_reader import StudyReader
+from search.dashboard.data.trial_record import read_trial
 from search.study.optuna_private import set_state, set_user_attribute, trial_id
 from search.study.study import (
     ATTEMPTS,
@@ -30,9 +30,9 @@ from search.study.study import (
     FAILURE,
     HISTORY,
     LAYERS,
-    LEVELS,
     ORIGIN,
     QUALITY,
+    RUNGS,
     STOPPED,
     VERSIONS,
     StudyError,
@@ -87,7 +87,7 @@ def every_kind():
 
 def test_a_study_of_every_kind_of_trial_reads_as_its_table(tmp_path, every_kind):
     folder = write_study(tmp_path / "s", *every_kind)
-    found = Reader(folder).read()
+    found = StudyReader(folder).read()
     assert_as_the_table(found)
     assert set(found.table["state"]) == {
         "complete", "stopped", "paused", "interrupted", "rejected", "failed"
@@ -98,18 +98,18 @@ def test_a_study_of_every_kind_of_trial_reads_as_its_table(tmp_path, every_kind)
 def test_other_settings_read_as_their_table(tmp_path, every_kind):
     levels = [{"split": "5", "start": 0, "end": 2}, {"split": "100", "start": 2, "end": 4}]
     for folder in (
-        write_study(tmp_path / "train", *every_kind, train=True, early_stopping=False),
-        write_study(tmp_path / "split", *every_kind, attributes={LEVELS: levels}, fidelity="split"),
+        write_study(tmp_path / "train", *every_kind, job=TrainSettings),
+        write_study(tmp_path / "split", *every_kind, attributes={RUNGS: levels}, fidelity="split"),
         write_study(tmp_path / "narrow", *every_kind, budget="macs=2M", objectives=("log_loss", "params", "macs")),
         write_study(tmp_path / "empty"),
         write_study(tmp_path / "what? 100% #1", *every_kind),
     ):
-        assert_as_the_table(Reader(folder).read())
+        assert_as_the_table(StudyReader(folder).read())
 
 
 def test_studies_of_a_search_read_as_their_tables(tmp_path):
     for folder in make_studies(tmp_path, (120, 90, 60)):
-        assert_as_the_table(Reader(folder).read())
+        assert_as_the_table(StudyReader(folder).read())
 
 
 class Growing:
@@ -188,14 +188,14 @@ def grow(folder, reader, steps):
 def test_trials_that_arrive_read_as_the_table(tmp_path, every_kind):
     folder = write_study(tmp_path / "s", *every_kind)
     draws = random.Random(1)
-    grow(folder, Reader(folder), ["ask", "enqueue", "ask", "train"] + [draws.choice(STEPS) for _ in range(40)])
+    grow(folder, StudyReader(folder), ["ask", "enqueue", "ask", "train"] + [draws.choice(STEPS) for _ in range(40)])
 
 
 def test_only_what_is_new_or_was_not_over_is_read_again(tmp_path, every_kind, monkeypatch):
     folder = write_study(tmp_path / "s", *every_kind)
-    reader, read = Reader(folder), []
+    reader, read = StudyReader(folder), []
     reader.read()
-    monkeypatch.setattr(module, "_kept", lambda trial, *args, kept=module._kept, **more: (
+    monkeypatch.setattr(study_reader, "_kept", lambda trial, *args, kept=study_reader._kept, **more: (
         read.append(trial.number), kept(trial, *args, **more))[1])  # fmt: skip
     Growing(folder).reject()
     assert_as_the_table(reader.read())
@@ -204,7 +204,7 @@ def test_only_what_is_new_or_was_not_over_is_read_again(tmp_path, every_kind, mo
 
 def test_a_search_that_begins_and_ends_changes_what_is_running(tmp_path):
     folder = write_study(tmp_path / "s", trial("running", 1_000_000, 0.2))
-    reader = Reader(folder)
+    reader = StudyReader(folder)
     assert reader.read().table["state"].tolist() == ["interrupted"]
     with folder.lock():
         found = reader.read()
@@ -216,7 +216,7 @@ def test_a_search_that_begins_and_ends_changes_what_is_running(tmp_path):
 
 def test_a_budget_that_changes_judges_anew(tmp_path):
     folder = write_study(tmp_path / "s", trial("complete", 25_000_000, 0.5), trial("complete", 12_000_000, 0.4))
-    reader = Reader(folder)
+    reader = StudyReader(folder)
     assert reader.read().table["fits"].tolist() == [True, True]
     folder.write_settings(SearchSettings(**SETTINGS, budget="macs=20M"))
     assert_as_the_table(reader.read())
@@ -226,7 +226,7 @@ def test_a_budget_that_changes_judges_anew(tmp_path):
 @pytest.mark.parametrize("again", [(), (trial("complete", 12_000_000, 0.4),)])
 def test_a_study_made_anew_in_the_same_place_is_another(tmp_path, every_kind, again):
     folder = write_study(tmp_path / "s", *every_kind)
-    reader = Reader(folder)
+    reader = StudyReader(folder)
     before = reader.read()
     shutil.rmtree(folder.path)
     write_study(tmp_path / "s", *again)
@@ -236,24 +236,24 @@ def test_a_study_made_anew_in_the_same_place_is_another(tmp_path, every_kind, ag
 
 def test_an_old_study_is_not_looked_at_twice(tmp_path, every_kind, monkeypatch):
     folder = write_study(tmp_path / "s", *every_kind)
-    monkeypatch.setattr(module, "SETTLED_S", -1.0)
-    reader = Reader(folder)
+    monkeypatch.setattr(study_reader, "SETTLED_S", -1.0)
+    reader = StudyReader(folder)
     found = reader.read()
-    monkeypatch.setattr(module, "connected", None)
+    monkeypatch.setattr(study_reader, "connected", None)
     assert reader.read() is found
 
 
 def test_reading_changes_no_byte(tmp_path, every_kind):
     folder = write_study(tmp_path / "s", *every_kind)
     before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
-    Reader(folder).read()
+    StudyReader(folder).read()
     read_trial(folder, 0)
     assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == before
 
 
 def test_many_threads_may_read(tmp_path):
     (folder,) = make_studies(tmp_path, (80,))
-    reader, growing = Reader(folder), Growing(folder)
+    reader, growing = StudyReader(folder), Growing(folder)
     with ThreadPoolExecutor(4) as pool:
         readings = [pool.submit(reader.read) for _ in range(20)]
         growing.reject()
@@ -368,7 +368,7 @@ def test_a_broken_study_is_told_of_and_comes_back(tmp_path, every_kind, name):
     folder = write_study(tmp_path / "s", *every_kind)
     Growing(folder).ask()
     shutil.copytree(folder.path, tmp_path / "whole")
-    reader = Reader(folder)
+    reader = StudyReader(folder)
     whole = reader.read()
     BROKEN[name](folder)
     found = reader.read()
@@ -379,7 +379,7 @@ def test_a_broken_study_is_told_of_and_comes_back(tmp_path, every_kind, name):
     assert {*study_table(StudyFolder(tmp_path / "whole")), "started_s", "ended_s"} >= set(found.table)
     assert {"number", "state", "macs", "on_front", "fits", "reason", "started_s", "ended_s"} <= set(found.table)
     assert reader.read() is found
-    assert Reader(folder).read().problem == found.problem
+    assert StudyReader(folder).read().problem == found.problem
     with suppress(ValueError):  # and nothing else
         read_trial(folder, 0)
     folder.path.unlink() if folder.path.is_file() else shutil.rmtree(folder.path, ignore_errors=True)
@@ -392,13 +392,14 @@ def test_a_broken_study_is_told_of_and_comes_back(tmp_path, every_kind, name):
 def test_what_is_wrong_is_said_in_a_sentence(tmp_path, every_kind):
     folder = write_study(tmp_path / "s", *every_kind)
     broken_other_schema(folder)
-    assert Reader(folder).read().problem == (
+    assert StudyReader(folder).read().problem == (
         f"{folder.database} has Optuna's tables in the form v9.0.0.a, made by Optuna {optuna.__version__}; the form "
         f"read here is {SCHEMA}: open the study with the versions that it was made with"
     )
     broken_without_settings(folder)
     assert (
-        Reader(folder).read().problem == f"{folder.path} holds a study that was never started: search.yaml is missing"
+        StudyReader(folder).read().problem
+        == f"{folder.path} holds a study that was never started: search.yaml is missing"
     )
 
 
@@ -414,7 +415,7 @@ def test_a_search_killed_while_it_wrote_is_read_as_it_was_before(tmp_path):
     writing.rollback()
     writing.close()
     assert (killed.path / "study.db-journal").exists()
-    assert_as_the_table(Reader(killed).read())
+    assert_as_the_table(StudyReader(killed).read())
 
 
 def test_the_form_of_the_tables_is_that_of_the_installed_optuna(tmp_path):
@@ -425,17 +426,17 @@ def test_the_form_of_the_tables_is_that_of_the_installed_optuna(tmp_path):
 
 
 def test_a_study_in_postgresql_reads_as_its_table(tmp_path, postgres_url, every_kind, monkeypatch):
-    monkeypatch.setattr(module, "FRESH_S", 0.0)
+    monkeypatch.setattr(study_reader, "FRESH_S", 0.0)
     write_study(tmp_path / "other", *every_kind[:3], storage=postgres_url)
     folder = write_study(tmp_path / "s", *every_kind, storage=postgres_url)
-    reader = Reader(folder)
+    reader = StudyReader(folder)
     assert_as_the_table(reader.read())
     grow(folder, reader, ["ask", "train", "reject", "enqueue", "complete", "stop", "note"])
     assert read_trial(folder, 1).state == "stopped"
     with folder.lock():
         assert reader.read().is_locked
     shutil.move(folder.path, tmp_path / "moved")
-    moved = Reader(StudyFolder(tmp_path / "moved")).read().problem
+    moved = StudyReader(StudyFolder(tmp_path / "moved")).read().problem
     assert moved.endswith("holds no study moved")
     assert "sec" not in moved
 
@@ -443,12 +444,12 @@ def test_a_study_in_postgresql_reads_as_its_table(tmp_path, postgres_url, every_
 def test_a_database_that_does_not_answer_is_told_of_and_not_asked_at_once_again(tmp_path, monkeypatch):
     folder = write_study(tmp_path / "s")
     folder.write_settings(SearchSettings(**SETTINGS, storage="postgresql://user:secret@127.0.0.1:1/studies"))
-    monkeypatch.setattr(module, "SETTLED_S", -1.0)
-    reader = Reader(folder)
+    monkeypatch.setattr(study_reader, "SETTLED_S", -1.0)
+    reader = StudyReader(folder)
     found = reader.read()
     assert found.problem.startswith("postgresql://user@127.0.0.1:1/studies cannot be used")
     assert "secret" not in found.problem
-    monkeypatch.setattr(module.Postgres, "is_locked", None)
+    monkeypatch.setattr(study_reader.Postgres, "is_locked", None)
     assert reader.read() is found
 
 
@@ -459,7 +460,7 @@ def test_one_trial_is_read_with_all_that_is_recorded(tmp_path):
         QUALITY: {"macro_accuracy": 0.4},
         ATTEMPTS: [{"epoch": 1, "reason": "killed"}],
         VERSIONS: {"torch": "2.13.0"},
-        ORIGIN: {"kind": "repaired", "changes": ["width 48 -> 32"]},
+        ORIGIN: {"kind": "projected", "changes": ["width 48 -> 32"]},
     }
     folder = write_study(tmp_path / "s", (state, {**known, **more}), trial("rejected", 99), trial("stopped", 9, 0.1))
     Growing(folder).reject()
@@ -467,7 +468,7 @@ def test_one_trial_is_read_with_all_that_is_recorded(tmp_path):
     assert (whole.state, whole.quality, whole.origin) == (
         "complete",
         {"macro_accuracy": 0.4},
-        "repaired (width 48 -> 32)",
+        "projected (width 48 -> 32)",
     )
     assert (whole.layers, whole.attempts, whole.versions) == (more[LAYERS], more[ATTEMPTS], more[VERSIONS])
     assert whole.cost == {**cost(5_000_000), "latency_ms": 2.5}

@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-import dash
 import pandas as pd
 from dash import html
 
+from search.config.settings import SearchSettings, confirmed_by
 from search.dashboard.address import COMPARISON, Address, link
 from search.dashboard.data import frames
-from search.dashboard.elements import aria, graph, section, table
-from search.dashboard.figures import catalogue as figures
-from search.dashboard.shared import Choices, Shared, Shown
+from search.dashboard.figures.front import fronts_figure
+from search.dashboard.figures.search_progress import hypervolume_figure
+from search.dashboard.state import RequestContext
 from search.dashboard.views import home
+from search.dashboard.widgets import aria, graph, section, table
 from search.report.tables import duration_text
 
 PARTS = {
@@ -25,38 +26,33 @@ PARTS = {
 MAX_STUDIES = 6  # colours that can be told apart
 
 
-def choices(_: Shown) -> Choices:
-    """Which studies is chosen by links."""
-    return Choices()
-
-
-def compared(shown: Shown) -> list[Shown]:
+def compared(context: RequestContext) -> list[RequestContext]:
     """Return the compared studies: those asked for, or the first ones that can be shown and confirm no other."""
-    studies = shown.shared.studies
-    asked = [name for name in shown.address.names if studies.folder(name)]
-    each = [shown.shared.show(Address("front", name), shown.theme) for name in asked or studies.folders()]
-    can = [one for one in each if one.reading is not None and not one.reading.problem]
-    return [one for one in can if asked or one.settings.confirms is None][:MAX_STUDIES]
+    studies = context.app_state.studies
+    asked = [name for name in context.address.names if studies.folder(name)]
+    each = [context.app_state.context(Address("front", name), context.theme) for name in asked or studies.folders()]
+    can = [one for one in each if one.loaded is not None and not one.loaded.problem]
+    return [one for one in can if asked or confirmed_by(one.settings) is None][:MAX_STUDIES]
 
 
-def parts(shown: Shown) -> dict[str, Any]:
+def parts(context: RequestContext) -> dict[str, Any]:
     """Draw the studies together."""
-    each = compared(shown)
+    each = compared(context)
     x = each[0].cost if each else "macs"
     y = each[0].quality if each else "macro_accuracy"
     fronts = {one.study.name: one.study.table for one in each}
     grown = _grown(each)
     return {
-        "comparison-front": figures.fronts_figure(fronts, x=x, y=y, theme=shown.theme),
-        "comparison-growth": figures.hypervolume_figure(grown, shown.theme),
+        "comparison-front": fronts_figure(fronts, x=x, y=y, theme=context.theme),
+        "comparison-growth": hypervolume_figure(grown, context.theme),
         "comparison-table": [_table(each)],
         "comparison-note": _notes(each),
     }
 
 
-def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
+def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     """Put the choice of studies above the figures."""
-    names, on = list(shown.shared.studies.folders()), [one.study.name for one in compared(shown)]
+    names, on = list(context.app_state.studies.folders()), [one.study.name for one in compared(context)]
     links = []
     for name in names:
         kept = [other for other in on if other != name] if name in on else [*on, name]
@@ -79,10 +75,6 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def register(app: dash.Dash, shared: Shared) -> None:
-    """Nothing else happens here."""
-
-
 def address_of(names: list[str]) -> str:
     """Write the address of a comparison; a comma in a name is no comma between names."""
     return f"/{COMPARISON}?names=" + ",".join(
@@ -90,7 +82,7 @@ def address_of(names: list[str]) -> str:
     )
 
 
-def _grown(each: list[Shown]) -> dict[str, pd.DataFrame]:
+def _grown(each: list[RequestContext]) -> dict[str, pd.DataFrame]:
     """Return how the fronts grew, by the objectives of the first study; one without them cannot be held against it."""
     alike = [one for one in each if set(each[0].objectives) <= set(one.goals)] if each else []
     if not alike:
@@ -103,7 +95,7 @@ def _grown(each: list[Shown]) -> dict[str, pd.DataFrame]:
     return {one.study.name: grown.get(one.study.name, pd.DataFrame()) for one in each}
 
 
-def _table(each: list[Shown]) -> Any:
+def _table(each: list[RequestContext]) -> Any:
     head = ("study", "trials", "rejected", "front", "best", "time", "budget")
     lines = []
     for one in each:
@@ -116,13 +108,13 @@ def _table(each: list[Shown]) -> Any:
                 f"{int(one.study.table['on_front'].sum()):,}",
                 home.best_text(one, one.study),
                 duration_text(progress.elapsed_s),
-                "none: a training" if one.settings.train else one.settings.budget,
+                one.settings.budget if isinstance(one.settings, SearchSettings) else "none: a training",
             ]
         )
     return table(head, lines, "Studies", texts=("study", "best", "budget"), empty="No study can be compared yet.")
 
 
-def _notes(each: list[Shown]) -> list[Any]:
+def _notes(each: list[RequestContext]) -> list[Any]:
     """Describe what makes a comparison unfair."""
     notes = []
     for what, values in (

@@ -8,9 +8,9 @@ import plotly.graph_objects as go
 
 from objectives.goals import GOALS
 from objectives.quality import Quality
+from search.dashboard.figures.accuracy import by_group, device_groups, quality_of
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.drawn import BESIDE, empty_figure, modebar, series
-from search.dashboard.figures.scores import by_group, device_groups, quality_of
+from search.dashboard.figures.plot_helpers import BESIDE, empty_figure, modebar, series
 from search.report.html import LEGEND, layout
 from search.report.tables import si_text
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from objectives.goals import DEFAULT_GOALS, GOALS
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.drawn import (
+from search.dashboard.figures.plot_helpers import (
     FEW_FIELDS,
     MANY,
     MOST_FIELDS,
@@ -23,7 +23,7 @@ from search.dashboard.figures.drawn import (
     stops,
     varying,
 )
-from search.dashboard.figures.strokes import add_strokes, are_strokes
+from search.dashboard.figures.rejected_lines import add_rejected_lines, can_be_lines
 from search.report.drawing import (
     GROUPS,
     Drawing,
@@ -97,11 +97,11 @@ def front_figure(
         figure.add_scatter(x=along, y=upward, mode="lines", line=line, hoverinfo="skip", showlegend=False, meta="line")
     is_large = sum(map(len, drawing.groups.values())) > MANY
     fields = varying(table)[: FEW_FIELDS if is_large else MOST_FIELDS]
-    strokes = {name for name, group in drawing.groups.items() if is_large and are_strokes(drawing, name, group)}
+    strokes = {name for name, group in drawing.groups.items() if is_large and can_be_lines(drawing, name, group)}
     by_webgl = sum(len(group) for name, group in drawing.groups.items() if name not in strokes) > MANY
     for name, group in drawing.groups.items():
         if name in strokes:
-            add_strokes(figure, drawing, group, reasons or {}, theme)
+            add_rejected_lines(figure, drawing, group, reasons or {}, theme)
         elif len(group):
             _add_group(
                 figure, drawing, name, group, fields, colour=colour, is_large=is_large, by_webgl=by_webgl, theme=theme

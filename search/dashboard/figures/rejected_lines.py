@@ -19,12 +19,12 @@ from search.report.drawing import EDGE, GROUPS, Drawing, marker_of, numbers
 LENGTH = 2 * EDGE  # of a stroke, as a share of the plot's height
 
 
-def are_strokes(drawing: Drawing, name: str, group: pd.DataFrame) -> bool:
+def can_be_lines(drawing: Drawing, name: str, group: pd.DataFrame) -> bool:
     """Whether a group can be drawn as strokes: it is of rejected trials, and none has a value upward."""
     return name == "rejected" and len(group) > 0 and bool(np.isnan(numbers(group, drawing.y.name)).all())
 
 
-def add_strokes(
+def add_rejected_lines(
     figure: go.Figure,
     drawing: Drawing,
     group: pd.DataFrame,

@@ -1,10 +1,10 @@
-"""Elements that stand still: written as they are, and nothing in them is more than an element."""
+"""Static components: serialized as they are, and nothing but plain elements in them."""
 
 import pytest
 from dash import dcc, html
 
-from search.dashboard.components import Still, written
-from search.dashboard.elements import table
+from search.dashboard.components import StaticComponent, written
+from search.dashboard.widgets import table
 
 
 def test_an_element_is_its_name_its_attributes_and_its_children():
@@ -18,13 +18,13 @@ def test_an_element_is_its_name_its_attributes_and_its_children():
 
 @pytest.mark.parametrize("moving", [html.Div(id="named"), html.Td(dcc.Markdown("text"))])
 def test_what_is_more_than_an_element_is_refused(moving):
-    with pytest.raises(TypeError, match=r"only elements of dash\.html without an id can stand still"):
-        Still(html.Div([moving]))
+    with pytest.raises(TypeError, match=r"only elements of dash\.html without an id can be static"):
+        StaticComponent(html.Div([moving]))
 
 
 def test_a_table_is_one_element_whose_texts_are_texts():
     drawn = table(("a", "b"), [["<b>", html.A("x", href="/x")]], "A table").children
-    assert isinstance(drawn, Still)
+    assert isinstance(drawn, StaticComponent)
     head, body = drawn.element[2]
     assert head == ["thead", {}, [["tr", {}, [["th", {"scope": "col", "className": ""}, [name]] for name in "ab"]]]]
     assert body[2][0][2][0] == ["th", {"scope": "row", "className": ""}, ["<b>"]]

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, or_
 
 from objectives.budget import Budget
 from objectives.goals import DEFAULT_GOALS
-from search.config.settings import SearchSettings
+from search.config.settings import Job, SearchSettings
 from search.dashboard.data.database import (
     BROKEN,
     TRIALS,
@@ -40,10 +40,10 @@ from search.dashboard.data.database import (
 from search.study.storage import Postgres
 from search.study.study import (
     LAYERS,
-    LEVELS,
     OBJECTIVES,
     QUALITY,
     REJECTED,
+    RUNGS,
     VERSIONS,
     StudyError,
     StudyFolder,
@@ -60,7 +60,7 @@ _VERSIONS = itertools.count(1)
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class StudyData:
     """A study as it stood. It is shared: nobody may change what it holds.
 
     Attributes:
@@ -79,7 +79,7 @@ class Reading:
 
     folder: StudyFolder
     version: int
-    settings: SearchSettings | None
+    settings: Job | None
     table: pd.DataFrame
     curves: Mapping[int, Sequence[Mapping[str, Any]]]
     kinds: Mapping[int, str]
@@ -117,20 +117,20 @@ class _Known:
     unfinished: dict[int, list[Any]] = field(default_factory=dict)  # as they were read
 
 
-class Reader:
+class StudyReader:
     """Reads one study, and again what has changed. Several threads may use it."""
 
     def __init__(self, folder: StudyFolder) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._reading: Reading | None = None
+        self._reading: StudyData | None = None
         self._known: _Known | None = None
         self._texts: Mapping[str, str] = {}
-        self._settings: tuple[Any, SearchSettings] | None = None
+        self._settings: tuple[Any, Job] | None = None
         self._stamp: tuple[Any, ...] | None = None
         self._asked_at = -math.inf
 
-    def read(self) -> Reading:
+    def read(self) -> StudyData:
         """Return the study as it stands: the same object while nothing has changed."""
         with self._lock:
             stamp = None
@@ -153,27 +153,27 @@ class Reader:
         is_locked = folder.is_locked_here()
         return None if time.time_ns() - newest_ns < SETTLED_S * 1e9 else (*found, is_locked)
 
-    def _holds(self, reading: Reading) -> bool:
+    def _holds(self, reading: StudyData) -> bool:
         """Whether a reading holds while the files are the same."""
         if self._settings is None or self._settings[1].storage is None:
             return not reading.problem  # else it may be over
         return time.monotonic() - self._asked_at < (RETRY_S if reading.problem else FRESH_S)
 
-    def _broken(self, error: Exception, before: Reading | None) -> Reading:
+    def _broken(self, error: Exception, before: StudyData | None) -> StudyData:
         problem = sentence(error)
         if before is not None and before.problem == problem:
             return before
         empty = _table([], DEFAULT_GOALS)
-        return Reading(self._folder, next(_VERSIONS), None, empty, {}, {}, (), {}, is_locked=False, problem=problem)
+        return StudyData(self._folder, next(_VERSIONS), None, empty, {}, {}, (), {}, is_locked=False, problem=problem)
 
-    def _read(self) -> Reading:
+    def _read(self) -> StudyData:
         settings = self._read_settings()
-        budget = None if settings.train else settings.limits()
+        budget = settings.limits() if isinstance(settings, SearchSettings) else None
         postgres = None if settings.storage is None else Postgres.parse(settings.storage)
         is_locked = self._folder.is_locked_here() or (postgres is not None and postgres.is_locked(self._folder.name))
         with connected(self._folder, postgres) as (connection, study_id):
             texts = study_attributes(connection, study_id)
-            judged_by = (study_id, _inode(self._folder.database), budget, texts.get(LEVELS))
+            judged_by = (study_id, _inode(self._folder.database), budget, texts.get(RUNGS))
             known = self._known
             if known is None or known.judged_by != judged_by or not _is_same(connection, study_id, known):
                 known = _Known(judged_by)
@@ -184,12 +184,12 @@ class Reader:
         if reading is not None and is_same and (reading.settings, reading.is_locked) == (settings, is_locked):
             return reading
         attributes = {name: json.loads(value) for name, value in texts.items()}
-        levels = attributes.get(LEVELS, [])
+        levels = attributes.get(RUNGS, [])
         self._known = None  # what fails below is read whole the next time
         for trial_id, trial in trials.items():
             known.trials[trial_id] = _kept(trial, budget, levels, is_locked=is_locked)
         kept = [known.trials[trial_id] for trial_id in sorted(known.trials)]
-        made = Reading(
+        made = StudyData(
             self._folder, next(_VERSIONS), settings, _table(kept, attributes[OBJECTIVES]),
             MappingProxyType({each.row["number"]: each.curve for each in kept if each.curve}),
             MappingProxyType({each.row["number"]: each.kind for each in kept if each.kind is not None}),
@@ -199,7 +199,7 @@ class Reader:
         self._known, self._texts = known, texts
         return made
 
-    def _read_settings(self) -> SearchSettings:
+    def _read_settings(self) -> Job:
         stamp = _stat(self._folder.settings_file)
         if stamp is None:
             raise StudyError(_missing(self._folder))

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from dash import ClientsideFunction, dcc, html
 from dash.development.base_component import Component
 
-from search.dashboard.components import Later, Still
-from search.dashboard.shared import Shown
+from search.dashboard.components import LazyComponent, StaticComponent
+from search.dashboard.state import RequestContext
 from search.report.html import CONFIG
 
 GRAPH: dict[str, Any] = {**CONFIG, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "toImage"]}
@@ -43,7 +43,7 @@ def graph(
     height = height if figure.layout.height is None else f"{figure.layout.height}px"
     size = {"height": height, "minWidth": least}
     drawn = dcc.Graph(id=name, figure=figure, responsive=True, config=GRAPH, style=size)  # type: ignore[arg-type]
-    later = Later(drawn, name, size, is_heavy=is_heavy)
+    later = LazyComponent(drawn, name, size, is_heavy=is_heavy)
     saved: dict[str, Any] = {"data-save": name}
     save = html.Button("PNG", className="save", title="Save as PNG", **aria(label=f"Save as PNG: {label}"), **saved)
     return html.Div([html.Div(later, className="scroll"), save], role="group", className="figure", **aria(label=label))
@@ -75,7 +75,7 @@ def table(
     ]
     titles = html.Tr([html.Th(name, scope="col", className=kind) for name, kind in zip(head, kinds, strict=True)])
     return html.Div(
-        Still(html.Table([html.Thead(titles), html.Tbody(lines)])),
+        StaticComponent(html.Table([html.Thead(titles), html.Tbody(lines)])),
         className="scroll",
         tabIndex=0,
         role="region",
@@ -139,7 +139,7 @@ def code(command: str) -> html.Div:
     )
 
 
-def download(shown: Shown, what: str, text: str) -> html.A:
+def download(context: RequestContext, what: str, text: str) -> html.A:
     """Return a link to a table as CSV."""
-    name = shown.address.study
+    name = context.address.study
     return html.A(text, href=f"/_csv/{quote(name, safe='')}/{what}.csv", download=f"{name}-{what}.csv")

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-import dash
 import pandas as pd
 from dash import html
 
 from objectives.goals import GOALS
 from search.dashboard.address import MAX_COMPARED
-from search.dashboard.data.record import read_trial
-from search.dashboard.elements import aria, graph, section, table
-from search.dashboard.figures import catalogue as figures
-from search.dashboard.shared import Choices, Shared, Shown
+from search.dashboard.data.trial_record import read_trial
+from search.dashboard.figures.networks import curves_figure
+from search.dashboard.figures.trial_comparison import compared_costs_figure, compared_scores_figure
+from search.dashboard.state import RequestContext
+from search.dashboard.widgets import aria, graph, section, table
 from search.study.study import DEVICE_GROUPS
 
 PARTS = {
@@ -27,34 +27,29 @@ PARTS = {
 MAX_OFFERED = 24  # trials of the front, in a row of buttons
 
 
-def choices(_: Shown) -> Choices:
-    """What is compared is chosen by links."""
-    return Choices()
-
-
-def parts(shown: Shown) -> dict[str, Any]:
+def parts(context: RequestContext) -> dict[str, Any]:
     """Put the trials side by side; without a choice, the front's cheapest, best and those between."""
-    rows, theme = compared(shown), shown.theme
-    records = {f"trial {number}": read_trial(shown.study.folder, int(number)) for number in rows["number"]}
+    rows, theme = compared(context), context.theme
+    records = {f"trial {number}": read_trial(context.study.folder, int(number)) for number in rows["number"]}
     curves = {name: record.curve for name, record in records.items()}
     qualities = {name: record.quality for name, record in records.items() if record.quality is not None}
     costs = {name: record.cost for name, record in records.items()}
     return {
-        "compare-offered": _offered(shown),
-        "compare-figures": _figures(shown, rows),
-        "compare-curves": figures.curves_figure(curves, theme=theme),
-        "compare-classes": figures.compared_scores_figure(qualities, theme),
-        "compare-devices": figures.compared_scores_figure(
-            qualities, theme, by="device", groups=shown.study.attributes.get(DEVICE_GROUPS)
+        "compare-offered": _offered(context),
+        "compare-figures": _figures(context, rows),
+        "compare-curves": curves_figure(curves, theme=theme),
+        "compare-classes": compared_scores_figure(qualities, theme),
+        "compare-devices": compared_scores_figure(
+            qualities, theme, by="device", groups=context.study.attributes.get(DEVICE_GROUPS)
         ),
-        "compare-costs": figures.compared_costs_figure(costs, shown.limits, theme),
+        "compare-costs": compared_costs_figure(costs, context.limits, theme),
         "compare-config": _config(rows),
     }
 
 
-def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
+def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     """Show figures, curves, accuracies, costs and configurations."""
-    asked = [number for number in shown.address.compared if number not in set(shown.study.table["number"])]
+    asked = [number for number in context.address.compared if number not in set(context.study.table["number"])]
     missing = [html.P(f"There is no trial {', '.join(map(str, asked))}.", className="alert")] if asked else []
     drawn = {
         "Learning curves": "compare-curves",
@@ -74,34 +69,30 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def register(app: dash.Dash, shared: Shared) -> None:
-    """Nothing else happens here."""
-
-
-def compared(shown: Shown) -> pd.DataFrame:
+def compared(context: RequestContext) -> pd.DataFrame:
     """Return the trials that are compared, in the order asked for."""
-    table = shown.study.table
-    if shown.address.compared:
+    table = context.study.table
+    if context.address.compared:
         known = table.set_index("number", drop=False)
-        return known.loc[[number for number in shown.address.compared if number in known.index]]
-    front = _front(shown)
+        return known.loc[[number for number in context.address.compared if number in known.index]]
+    front = _front(context)
     places = sorted({round(place * (len(front) - 1) / (MAX_COMPARED - 1)) for place in range(MAX_COMPARED)})
     return front.iloc[[place for place in places if 0 <= place < len(front)]]
 
 
-def _front(shown: Shown) -> pd.DataFrame:
-    return shown.rows[shown.rows["on_front"]].sort_values(shown.cost, kind="stable")
+def _front(context: RequestContext) -> pd.DataFrame:
+    return context.rows[context.rows["on_front"]].sort_values(context.cost, kind="stable")
 
 
-def _offered(shown: Shown) -> list[Any]:
+def _offered(context: RequestContext) -> list[Any]:
     """Return the trials that are compared and those of the front as links that take one away or add it."""
-    on = [int(number) for number in compared(shown)["number"]]
-    offered = [*on, *(number for number in _front(shown)["number"].tolist() if number not in on)][:MAX_OFFERED]
+    on = [int(number) for number in compared(context)["number"]]
+    offered = [*on, *(number for number in _front(context)["number"].tolist() if number not in on)][:MAX_OFFERED]
     links: list[Any] = []
     for number in offered:
         kept = [other for other in on if other != number] if number in on else [*on, number]
         if kept and len(kept) <= MAX_COMPARED:
-            address = shown.link("compare", trials=",".join(map(str, kept)))
+            address = context.link("compare", trials=",".join(map(str, kept)))
             state = aria(current="true") if number in on else {}
             links.append(html.A(f"trial {number}", href=address, className="chip", **state))
         else:
@@ -115,7 +106,7 @@ def _offered(shown: Shown) -> list[Any]:
         html.P(
             [
                 f"Up to {MAX_COMPARED}; here stands what is compared, and the front. Any others can be chosen among ",
-                html.A("all trials", href=shown.link("trials")),
+                html.A("all trials", href=context.link("trials")),
                 ".",
             ],
             className="hint",
@@ -123,15 +114,15 @@ def _offered(shown: Shown) -> list[Any]:
     ]
 
 
-def _figures(shown: Shown, rows: pd.DataFrame) -> list[Any]:
+def _figures(context: RequestContext, rows: pd.DataFrame) -> list[Any]:
     if rows.empty:
         return [html.P("No network is on the front yet; choose trials in the table of all.", className="empty")]
     head = ["", *(f"trial {number}" for number in rows["number"])]
-    links = ["open", *(html.A(f"trial {number}", href=shown.link("trial", int(number))) for number in rows["number"])]
+    links = ["open", *(html.A(f"trial {number}", href=context.link("trial", int(number))) for number in rows["number"])]
     lines: list[list[Any]] = [
         links,
         ["state", *("front" if on else state for on, state in zip(rows["on_front"], rows["state"], strict=True))],
-        *([GOALS[name].title, *(GOALS[name].text(float(value)) for value in rows[name])] for name in shown.goals),
+        *([GOALS[name].title, *(GOALS[name].text(float(value)) for value in rows[name])] for name in context.goals),
         [
             "epochs",
             *(f"{int(epoch)} of {int(epochs)}" for epoch, epochs in zip(rows["epoch"], rows["epochs"], strict=True)),
