@@ -26,13 +26,14 @@ import torch
 
 from data.device import num_cores
 from data.front_end import FRONT_ENDS
-from data.layout import Scenes, hold_out, read_scenes
+from data.layout import Scenes, read_scenes
+from data.validation_split import hold_out
 from objectives.quality import figures
 from search.config.settings import SearchSettings
 from search.config.trial_config import ARCHITECTURE
-from search.space.plan import Plan, make_plan
 from search.space.pricing import price
 from search.space.ranges import all_values
+from search.space.search_space import SearchSpace, make_search_space
 from training.allocator import keep_freed_memory
 from training.compute_mode import ComputeMode, supports_bf16
 from training.dataset import SceneDataset, load_dataset
@@ -53,21 +54,21 @@ CPU = torch.device("cpu")
 Point = Mapping[str, Any]
 
 
-def grid(plan: Plan) -> list[dict[str, Any]]:
+def grid(space: SearchSpace) -> list[dict[str, Any]]:
     """List every configuration of the space, by the values that vary."""
     return [
-        {ARCHITECTURE: name, **dict(zip(branch.ranges, values, strict=True))}
-        for name, branch in plan.branches.items()
-        for values in product(*(all_values(distribution) for distribution in branch.ranges.values()))
+        {ARCHITECTURE: name, **dict(zip(subspace.ranges, values, strict=True))}
+        for name, subspace in space.subspaces.items()
+        for values in product(*(all_values(distribution) for distribution in subspace.ranges.values()))
     ]
 
 
-def priced(plan: Plan, points: Sequence[Point]) -> pd.DataFrame:
+def priced(space: SearchSpace, points: Sequence[Point]) -> pd.DataFrame:
     """Return for each configuration what varies, its costs, and whether it fits the budget."""
     rows = []
     for point in points:
-        cost = price(plan.config(point), plan.settings.precision)
-        rows.append({**point, **{name: getattr(cost, name) for name in COSTS}, "fits": plan.budget.fits(cost)})
+        cost = price(space.config(point), space.settings.precision)
+        rows.append({**point, **{name: getattr(cost, name) for name in COSTS}, "fits": space.budget.fits(cost)})
     return pd.DataFrame(rows)
 
 
@@ -93,7 +94,7 @@ def train(data: Path, cache: Path, point: Point, seed: int) -> list[dict[str, fl
     """Train one configuration on one core; give the figures of each epoch."""
     keep_freed_memory()
     torch.set_num_threads(1)
-    config = make_plan(SETTINGS, NUM_CLASSES).config(point)
+    config = make_search_space(SETTINGS, NUM_CLASSES).config(point)
     config = replace(config, recipe=replace(config.recipe, seed=seed))
     way = ComputeMode(channels_last=True, bf16=supports_bf16(CPU))
     run = TrainingRun(config.build, config.recipe, _material(data, cache, config.front_end), CPU, way)
@@ -129,9 +130,9 @@ def main(again: int, seeds: int, workers: int | None, folder: Path, out: Path) -
     named = os.environ.get("SCENEFRONT_DATA")
     if named is None:
         raise click.UsageError("set SCENEFRONT_DATA to a folder with scenes/")
-    plan = make_plan(SETTINGS, NUM_CLASSES)
-    points = grid(plan)
-    table = priced(plan, points)
+    space = make_search_space(SETTINGS, NUM_CLASSES)
+    points = grid(space)
+    table = priced(space, points)
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "curves.jsonl"
     lines = [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()] if kept.exists() else []

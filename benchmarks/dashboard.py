@@ -16,7 +16,6 @@ import numpy as np
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import TrialState
 
-from objectives.budget import OverBudgetError
 from objectives.cost import Cost
 from objectives.goals import values_of
 from search.config.settings import SearchSettings
@@ -26,7 +25,6 @@ from search.space.pricing import price
 from search.space.ranges import draw
 from search.study.study import (
     CONFIG,
-    CONTINUES,
     COST,
     DATA,
     DEVICE_GROUPS,
@@ -34,11 +32,11 @@ from search.study.study import (
     FAILURE,
     HISTORY,
     LAYERS,
-    LEVELS,
     ORIGIN,
     PAUSED,
     QUALITY,
     REJECTED,
+    RUNGS,
     STOPPED,
     VERSIONS,
     StudyFolder,
@@ -51,7 +49,7 @@ KINDS = (
     ("several", "all", ("macro_accuracy", "macs")),
     ("three", "cp_mobile", ("macro_accuracy", "macs", "params")),
 )  # name, space and objectives of each study, in turn
-SHARES = {"complete": 0.06, "stopped": 0.035, "continued": 0.004, "failed": 0.002}  # all others are rejected
+SHARES = {"complete": 0.064, "stopped": 0.035, "failed": 0.002}  # all others are rejected
 NUM_OPEN = 3  # trials that are not over when the search was left
 EPOCHS = 32
 LEVEL_ENDS = (3, 10, EPOCHS)
@@ -80,7 +78,7 @@ def _make_study(folder: Path, number: int, count: int) -> StudyFolder:
         {
             DATA: {"classes": list(SCENES), "devices": list(DEVICES), "split": settings.split},
             DEVICE_GROUPS: DEVICES,
-            LEVELS: levels,
+            RUNGS: levels,
             HISTORY: [{"at": STARTED.isoformat(), "trials": 0}],
         },
     )
@@ -106,43 +104,36 @@ def write_trials(study: StudyFolder, space: str, trials: Iterable[Mapping[str, A
 def _trials(settings: SearchSettings, count: int, rng: np.random.Generator) -> Iterator[dict[str, Any]]:
     """Return the trials in the order of their numbers."""
     states = rng.choice([*SHARES, "rejected"], size=count, p=[*SHARES.values(), 1 - sum(SHARES.values())]).tolist()
-    states[-NUM_OPEN:] = ["running", "waiting", "running"][: len(states[-NUM_OPEN:])]
+    states[-NUM_OPEN:] = ["running", "paused", "running"][: len(states[-NUM_OPEN:])]
     space, clock = SPACES[settings.space], STARTED.replace(tzinfo=None)
-    stopped: dict[int, dict[str, Any]] = {}
     for number, state in enumerate(states):
-        if state == "continued" and not stopped:
-            state = "stopped"  # noqa: PLW2901 - there is none to go on with
         clock += timedelta(seconds=PROPOSAL_S)
         if state == "rejected":
             values, attributes = _rejected(settings, space, number, rng)
             took = 0.0
         else:
-            origin = stopped.pop(next(iter(stopped))) if state == "continued" else None
-            values, attributes = _trained(settings, space, state, origin, rng)
+            values, attributes = _trained(settings, space, state, rng)
             took = EPOCH_S * sum(name.startswith(EPOCH) for name in attributes)
         found: dict[str, Any] = {"number": number, "values": values, "attributes": attributes}
-        is_open = state in {"running", "waiting"}
+        is_open = state in {"running", "paused", "stopped"}
         found |= {
             "state": _STATES[state],
             "started": clock,
             "ended": None if is_open else clock + timedelta(seconds=took),
         }
         clock += timedelta(seconds=took / 4)  # several are trained side by side
-        if state in {"complete", "continued"}:
+        if state == "complete":
             found["goals"] = values_of(settings.objectives, attributes[f"{EPOCH}{EPOCHS}"], attributes[COST])
-        if state == "stopped":
-            stopped[number] = found
         yield found
 
 
 _STATES = {
     "complete": TrialState.COMPLETE,
-    "continued": TrialState.COMPLETE,
-    "stopped": TrialState.PRUNED,
+    "stopped": TrialState.RUNNING,
     "rejected": TrialState.PRUNED,
     "failed": TrialState.FAIL,
     "running": TrialState.RUNNING,
-    "waiting": TrialState.RUNNING,
+    "paused": TrialState.RUNNING,
 }
 
 
@@ -174,40 +165,32 @@ def _rejected(
             COST: cost.to_dict(),
             REJECTED: {"kind": "repeated", "reason": f"the same as trial {max(0, number - 1)}"},
         }
-    reason = str(OverBudgetError(cost, settings.limits()))
+    reason = settings.limits().over_budget_message(cost)
     return values, {COST: cost.to_dict(), REJECTED: {"kind": f"over {worst}", "reason": reason}}
 
 
 def _trained(
-    settings: SearchSettings, space: Space, state: str, before: Mapping[str, Any] | None, rng: np.random.Generator
+    settings: SearchSettings, space: Space, state: str, rng: np.random.Generator
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Draw what fits, and make up what came of it."""
-    if before is None:
+    values, config = _drawn(space, rng)
+    while settings.limits().violations(price(config, settings.precision)):
         values, config = _drawn(space, rng)
-        while settings.limits().violations(price(config, settings.precision)):
-            values, config = _drawn(space, rng)
-        cost = price(config, settings.precision)
-        attributes: dict[str, Any] = {COST: cost.to_dict(), CONFIG: config.to_dict(), LAYERS: _layers(cost, rng)}
-        epochs = {"complete": EPOCHS, "stopped": LEVEL_ENDS[int(rng.integers(2))], "failed": int(rng.integers(5))}
-        curve = _curve(cost, epochs.get(state, LEVEL_ENDS[0]), rng)
-    else:
-        values, attributes = (
-            before["values"],
-            {name: value for name, value in before["attributes"].items() if name in {COST, CONFIG, LAYERS}},
-        )
-        attributes[CONTINUES] = before["number"]
-        curve = _curve(Cost.from_dict(attributes[COST]), EPOCHS, rng)
+    cost = price(config, settings.precision)
+    attributes: dict[str, Any] = {COST: cost.to_dict(), CONFIG: config.to_dict(), LAYERS: _layers(cost, rng)}
+    epochs = {"complete": EPOCHS, "stopped": LEVEL_ENDS[int(rng.integers(2))], "failed": int(rng.integers(5))}
+    curve = _curve(cost, epochs.get(state, LEVEL_ENDS[0]), rng)
     attributes |= {f"{EPOCH}{epoch['epoch']}": epoch for epoch in curve}
-    if state in {"complete", "continued"}:
+    if state == "complete":
         attributes |= {QUALITY: _quality(curve[-1], rng), VERSIONS: {"python": "3.11.7", "scenefront": "0.1.0"}}
     if state == "stopped":
-        attributes[STOPPED] = f"epoch {len(curve)}: number 3 of the 3 trials that got there, of which 1 went on"
+        attributes[STOPPED] = f"epoch {len(curve)}: rank 3 of the 3 trials at this rung, of which 1 was promoted"
     if state == "failed":
         attributes[FAILURE] = f"loss is not finite: nan at epoch {len(curve) + 1}"
-    if state == "waiting":
+    if state in {"paused", "stopped"}:
         attributes[PAUSED] = len(curve)
-    if before is None and rng.random() < 0.2:
-        attributes[ORIGIN] = {"kind": "repaired", "changes": ["width 48 -> 32"]}
+    if rng.random() < 0.2:
+        attributes[ORIGIN] = {"kind": "projected", "changes": ["width 48 -> 32"]}
     return values, attributes
 
 

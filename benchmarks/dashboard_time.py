@@ -24,10 +24,11 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from benchmarks.dashboard import COUNTS, KINDS, make_studies
 from benchmarks.figure import Figure
-from search.dashboard.elements import spelled_id
 from search.dashboard.serving import free_port
-from search.space.plan import make_plan
-from search.space.price_table import SPACE, write_space
+from search.dashboard.widgets import spelled_id
+from search.space.cost_table import SPACE, write_space
+from search.space.priced_space import price_space
+from search.space.search_space import make_search_space
 from search.space.survey_report import make_report
 from search.study.study import RESULTS, StudyFolder
 
@@ -65,12 +66,12 @@ PLOT = "document.querySelector('#{} .js-plotly-plot')"
 FRONT = PLOT.format("front-figure")
 TEXT = "(document.querySelector('{}')?.textContent ?? '')"
 ROWS = "document.querySelectorAll('#trials-grid .ag-center-cols-container .ag-row .ag-cell').length"
-ON_SCREEN = "[...document.querySelectorAll('main .later')].filter((at) => at.getBoundingClientRect().top < innerHeight)"
+ON_SCREEN = "[...document.querySelectorAll('main .lazy')].filter((at) => at.getBoundingClientRect().top < innerHeight)"
 # What each view is not whole without, beside the figures on the screen.
 SHOWN = {
     "home": "document.querySelectorAll('#home-studies tbody tr').length === 3",
     "front": f"{FRONT}?.querySelector('.scatterlayer .point') && {TEXT.format('#front-table tbody')}",
-    "search": "document.querySelector('#search-states .bars') && document.querySelector('#search-importance .later')",
+    "search": "document.querySelector('#search-states .bars') && document.querySelector('#search-importance .lazy')",
     "trials": f"{ROWS} > 0",
     "compare": "document.querySelector('#compare-curves .scatterlayer .trace')",
     "space": "document.querySelector('main.space .main-svg')",
@@ -136,9 +137,8 @@ def figures() -> Iterator[Figure]:
 
 def _price(folder: StudyFolder) -> None:
     """Write what a study's space costs, as a search does before it begins."""
-    plan = make_plan(folder.settings(), num_classes=10)
-    surveys = plan.survey()
-    write_space(folder.path / SPACE, surveys, make_report(plan, surveys))
+    space = price_space(make_search_space(folder.settings(), num_classes=10))
+    write_space(folder.path / SPACE, space.surveys, make_report(space))
 
 
 @dataclass(frozen=True)

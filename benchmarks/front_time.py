@@ -31,11 +31,11 @@ from benchmarks.figure import Figure
 from benchmarks.reference import ReferenceLoop
 from benchmarks.replay import volume
 from data.device import num_cores
-from data.layout import read_for_search
+from data.validation_split import read_for_search
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.space.plan import make_plan
 from search.space.pricing import price
+from search.space.search_space import make_search_space
 from search.study.study import RESULTS, StudyFolder
 from training.dataset import load_dataset
 
@@ -108,12 +108,12 @@ def _finished(folder: StudyFolder, started: float) -> list[Point]:
 
 def reference_search(told: Sound) -> list[Point]:
     """Search with the reference loop, a process a core."""
-    plan = make_plan(_settings(told), num_classes=len(read_for_search(told.scenes, "fold1", 0.25).classes))
+    space = make_search_space(_settings(told), num_classes=len(read_for_search(told.scenes, "fold1", 0.25).classes))
 
-    def space(trial: Trial) -> None:
-        plan.suggest(trial)
+    def define_by_run(trial: Trial) -> None:
+        space.suggest(trial)
 
-    searcher = OptunaSearch(space, metric=["macro_accuracy", "macs"], mode=["max", "min"], seed=SEED)
+    searcher = OptunaSearch(define_by_run, metric=["macro_accuracy", "macs"], mode=["max", "min"], seed=SEED)
     scheduler = AsyncHyperBandScheduler(
         metric="macro_accuracy", mode="max", max_t=EPOCHS, grace_period=1, reduction_factor=3
     )
@@ -122,7 +122,7 @@ def reference_search(told: Sound) -> list[Point]:
     jobs: dict[Connection, tuple[str, float]] = {}
     while begun < TRIALS or jobs:
         for pipe in [pipe for pipe in pipes if pipe not in jobs][: TRIALS - begun]:
-            name, config, macs = _next(searcher, plan, begun)
+            name, config, macs = _next(searcher, space, begun)
             begun += 1
             scheduler.on_trial_add(None, SimpleNamespace(trial_id=name))  # type: ignore[arg-type] # it looks at neither
             jobs[pipe] = name, macs
@@ -169,7 +169,7 @@ def _settings(told: Sound) -> SearchSettings:
     )  # fmt: skip
 
 
-def _next(searcher: OptunaSearch, plan: Any, begun: int) -> tuple[str, TrialConfig, float]:
+def _next(searcher: OptunaSearch, space: Any, begun: int) -> tuple[str, TrialConfig, float]:
     """Ask until something fits; what does not is told an accuracy of 0."""
     count = 0
     while True:
@@ -177,9 +177,9 @@ def _next(searcher: OptunaSearch, plan: Any, begun: int) -> tuple[str, TrialConf
         name = f"{begun}-{count}"
         values = searcher.suggest(name)
         assert isinstance(values, dict)
-        config = plan.config(values)
+        config = space.config(values)
         cost = price(config, "fp16")
-        if plan.budget.fits(cost):
+        if space.budget.fits(cost):
             return name, config, float(cost.macs)
         searcher.on_trial_complete(name, {"macro_accuracy": 0.0, "macs": cost.macs, "training_iteration": 1})
 

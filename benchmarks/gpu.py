@@ -19,7 +19,7 @@ from data.augmentation import ImpulseResponses
 from data.front_end import FrontEndConfig
 from data.layout import Scenes
 from data.store import Store
-from search.engine.resources import TRIALS_ON_A_GPU
+from search.engine.resources import TRIALS_PER_GPU
 from training.compute_mode import DEFAULT_MODE, ComputeMode
 from training.dataset import SceneDataset
 from training.loop import TrainingRun, default_device
@@ -88,11 +88,11 @@ def figures() -> Iterator[Figure]:
     for name, (architecture, values) in NETWORKS.items():
         aim = AIM if architecture == "isotropic" else None
         measured: dict[str, float] = {}
-        for count in TRIALS_ON_A_GPU:
+        for count in TRIALS_PER_GPU:
             told = _side_by_side(count, architecture, values, None)
             measured |= {f"{count}_side_by_side_{what}": value for what, value in told.items()}
         measured["plain_clips_per_s"] = _side_by_side(1, architecture, values, DEFAULT_MODE)["clips_per_s"]
-        best = max(measured[f"{count}_side_by_side_clips_per_s"] for count in TRIALS_ON_A_GPU)
+        best = max(measured[f"{count}_side_by_side_clips_per_s"] for count in TRIALS_PER_GPU)
         yield Figure(f"training of {name} on a GPU", best, "clips/s", None, True, measured, aim)
 
 

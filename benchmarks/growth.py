@@ -19,8 +19,8 @@ from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
 from search.config.settings import SearchSettings
 from search.optimizer.trial_store import open_trial_store
-from search.space.plan import make_plan
 from search.space.pricing import price
+from search.space.search_space import make_search_space
 from search.study.study import RESULTS
 from training.compute_mode import ComputeMode, supports_bf16
 from training.dataset import load_dataset
@@ -41,14 +41,14 @@ def figures() -> Iterator[Figure]:
 
 def _with_trials() -> Figure:
     torch.set_num_threads(1)
-    plan = make_plan(SearchSettings(data="", space="all", trials=1, epochs=1), num_classes=10)
+    space = make_search_space(SearchSettings(data="", space="all", trials=1, epochs=1), num_classes=10)
     RESULTS.mkdir(exist_ok=True)
     measured: dict[str, float] = {}
     for number in NUM_TRIALS:
         with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
-            _, record = filled(Path(folder) / "study", plan, open_trial_store, number)
+            _, record = filled(Path(folder) / "study", space, open_trial_store, number)
             started = time.perf_counter()
-            reject(record, plan)
+            reject(record, space)
             measured[f"{number}_trials_ms"] = (time.perf_counter() - started) / NUM_REJECTED * 1e3
     few, *_, many = measured.values()
     name = f"a proposal of the space all after {NUM_TRIALS[-1]} trials, against after {NUM_TRIALS[0]}"

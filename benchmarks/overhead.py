@@ -25,9 +25,11 @@ from search.engine.ray_tune import Interruption, StudySearcher
 from search.engine.resources import MACHINE, share_machine
 from search.engine.run import make_tuner
 from search.optimizer.scheduler import TrialScheduler
-from search.space.plan import Plan, make_plan
+from search.optimizer.trial_table import State
+from search.space.priced_space import price_space
 from search.space.pricing import price
 from search.space.ranges import draw
+from search.space.search_space import SearchSpace, make_search_space
 from search.study.study import CONFIG, COST, EPOCH, QUALITY, REJECTED, RESULTS, STOPPED, StudyFolder
 from search.study.table import front_table, study_table
 
@@ -81,18 +83,18 @@ def _settings(space: str, trials: int) -> SearchSettings:
 def _trivial_trials(path: Path) -> Figure:
     """From the first proposal to the last result; Ray's start is told apart."""
     settings = _settings("isotropic", NUM_TRIVIAL)
-    plan = make_plan(settings, num_classes=10)
+    space = make_search_space(settings, num_classes=10)
     folder = StudyFolder(path / "trivial")
-    ledger = TrialScheduler(folder.create(settings, {}), plan, plan.survey(), NUM_CLIPS)
-    display = PlainDisplay(ledger, Console(file=io.StringIO()))
+    scheduler = TrialScheduler(folder.create(settings, {}), price_space(space, NUM_CLIPS))
+    display = PlainDisplay(scheduler, Console(file=io.StringIO()))
     started = time.perf_counter()
     with local_cluster(num_cpus=num_cores(), resources={MACHINE: 1.0}) as scratch:
         ready = time.perf_counter()
-        searcher = StudySearcher(ledger, folder, share_machine(None), display)
+        searcher = StudySearcher(scheduler, folder, share_machine(None), display)
         make_tuner(searcher, scratch, Interruption(), Trivial).fit()
         ended = time.perf_counter()
-    assert ledger.states["complete"] == NUM_TRIVIAL
-    measured = {"ray_start_s": ready - started, "all_s": ended - ready, "rejected": sum(ledger.rejections.values())}
+    assert scheduler.table.count(State.COMPLETE) == NUM_TRIVIAL
+    measured = {"ray_start_s": ready - started, "all_s": ended - ready, "rejected": sum(scheduler.rejections.values())}
     name = f"a trivial trial, of {NUM_TRIVIAL}"
     return Figure(name, (ended - ready) / NUM_TRIVIAL, "s", GOAL_S, False, measured)
 
@@ -100,44 +102,45 @@ def _trivial_trials(path: Path) -> Figure:
 def _many_trials(path: Path) -> Figure:
     """A study that is opened, whose front is printed, and that is gone on with."""
     settings = _settings("all", NUM_LARGE + NUM_SUGGESTED)
-    plan = make_plan(settings, num_classes=10)
-    surveys = plan.survey()
+    space = price_space(make_search_space(settings, num_classes=10), NUM_CLIPS)
     folder = StudyFolder(path / "large")
     folder.create(settings, {})
-    write_trials(folder, settings.space, _trials(plan))
+    write_trials(folder, settings.space, _trials(space))
     started = time.perf_counter()
     front = front_table(study_table(folder), DEFAULT_GOALS)
     printed = time.perf_counter()
-    ledger = TrialScheduler(folder.open(), plan, surveys, NUM_CLIPS)
+    scheduler = TrialScheduler(folder.open(), space)
     opened = time.perf_counter()
     for _ in range(NUM_SUGGESTED):
-        assert ledger.propose() is not None
+        assert scheduler.propose() is not None
     suggested = time.perf_counter()
     measured = {
         "front_s": printed - started,
         "opened_s": opened - printed,
         "on_front": len(front),
-        "rejected_on_the_way": sum(ledger.rejections.values()) - NUM_LARGE * SHARES["rejected"],
+        "rejected_on_the_way": sum(scheduler.rejections.values()) - NUM_LARGE * SHARES["rejected"],
     }
     each = (suggested - opened) / NUM_SUGGESTED
     return Figure(f"a suggestion after {NUM_LARGE:,} trials", each, "s", SUGGESTION_GOAL_S, False, measured)
 
 
-def _trials(plan: Plan) -> Iterator[dict[str, Any]]:
+def _trials(space: SearchSpace) -> Iterator[dict[str, Any]]:
     """Make trials of every architecture, as a search leaves them."""
     rng = np.random.default_rng(0)
-    names, now, number = list(plan.branches), datetime.now(), 0
+    names, now, number = list(space.subspaces), datetime.now(), 0
     while number < NUM_LARGE:
         name = names[rng.integers(len(names))]
-        branch = plan.branches[name]
-        values = plan.named(branch, {each: draw(distribution, rng) for each, distribution in branch.ranges.items()})
+        subspace = space.subspaces[name]
+        values = space.params(
+            subspace, {each: draw(distribution, rng) for each, distribution in subspace.ranges.items()}
+        )
         try:
-            config = plan.config(values)
-            cost = price(config, plan.settings.precision)
+            config = space.config(values)
+            cost = price(config, space.settings.precision)
         except ValueError:
             continue
         kind = rng.choice(list(SHARES), p=list(SHARES.values()))
-        if (kind == "rejected") == plan.budget.fits(cost):
+        if (kind == "rejected") == space.budget.fits(cost):
             continue
         accuracy = float(rng.beta(2, 5))
         epoch = json.loads(told(accuracy)["epochs"])[0]

@@ -20,8 +20,8 @@ from optuna.trial import Trial, TrialState
 from benchmarks.figure import Figure, compare
 from search.config.settings import SearchSettings
 from search.optimizer.trial_store import TrialStore, open_trial_store
-from search.space.plan import Plan, make_plan
 from search.space.pricing import price
+from search.space.search_space import SearchSpace, make_search_space
 from search.study.study import CONFIG, COST, REJECTED, RESULTS, StudyFolder
 
 SPACES = ("isotropic", "all")
@@ -35,16 +35,16 @@ GOAL = 2
 class Stepwise(TrialStore):
     """Samples from the database and writes each value and attribute at once, as Optuna does by itself."""
 
-    def __init__(self, study: optuna.Study, plan: Plan) -> None:  # noqa: ARG002 - of a record
+    def __init__(self, study: optuna.Study, space: SearchSpace) -> None:  # noqa: ARG002 - of a trial store
         self._study = study
         with warnings.catch_warnings(category=ExperimentalWarning, action="ignore"):
             self._study.sampler = TPESampler(multivariate=True, group=True, seed=1)
 
-    def ask(self, seed: int) -> Trial:  # noqa: ARG002 - of a record
+    def ask(self, seed: int) -> Trial:  # noqa: ARG002 - of a trial store
         """Start a trial in the database."""
         return self._study.ask()
 
-    def keep(self, trial: Trial, *, is_rejected: bool) -> int:
+    def create(self, trial: Trial, *, is_rejected: bool) -> int:
         """Write the verdict: all else is there."""
         if is_rejected:
             self._study.tell(trial, state=TrialState.PRUNED)
@@ -55,18 +55,18 @@ def figures() -> Iterator[Figure]:
     """Time both on studies of the same trials, for one architecture and for several."""
     torch.set_num_threads(1)
     RESULTS.mkdir(exist_ok=True)
-    for space in SPACES:
+    for name in SPACES:
         with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
-            yield _rejecting(space, Path(folder))
+            yield _rejecting(name, Path(folder))
 
 
-def _rejecting(space: str, path: Path) -> Figure:
-    settings = SearchSettings(data="", space=space, trials=1, epochs=1)
-    plan = make_plan(settings, num_classes=10)
-    plain_folder, plain = filled(path / "plain", plan, Stepwise)
-    ours_folder, ours = filled(path / "ours", plan, open_trial_store)
+def _rejecting(name: str, path: Path) -> Figure:
+    settings = SearchSettings(data="", space=name, trials=1, epochs=1)
+    space = make_search_space(settings, num_classes=10)
+    plain_folder, plain = filled(path / "plain", space, Stepwise)
+    ours_folder, ours = filled(path / "ours", space, open_trial_store)
     before = _num_transactions(plain_folder), _num_transactions(ours_folder)
-    told = compare(partial(reject, plain, plan), partial(reject, ours, plan), ROUNDS)
+    told = compare(partial(reject, plain, space), partial(reject, ours, space), ROUNDS)
     num_rejected = NUM_REJECTED * (ROUNDS + 1)
     measured = {
         "plain_ms": told["plain_s"] / NUM_REJECTED * 1e3,
@@ -74,39 +74,42 @@ def _rejecting(space: str, path: Path) -> Figure:
         "ours_ms": told["ours_s"] / NUM_REJECTED * 1e3,
         "ours_transactions": (_num_transactions(ours_folder) - before[1]) / num_rejected,
     }
-    return Figure(f"a rejected proposal of the space {space}", told["ratio"], "times", GOAL, True, measured)
+    return Figure(f"a rejected proposal of the space {name}", told["ratio"], "times", GOAL, True, measured)
 
 
 def filled(
-    path: Path, plan: Plan, make: Callable[[optuna.Study, Plan], TrialStore], num_before: int = NUM_BEFORE
+    path: Path,
+    space: SearchSpace,
+    make: Callable[[optuna.Study, SearchSpace], TrialStore],
+    num_before: int = NUM_BEFORE,
 ) -> tuple[StudyFolder, TrialStore]:
     """Make a study with trials that were rejected and some that run."""
     folder = StudyFolder(path)
-    study = folder.create(plan.settings, {})
-    filling = open_trial_store(study, plan)
+    study = folder.create(space.settings, {})
+    filling = open_trial_store(study, space)
     for number in range(num_before):
-        _propose(filling, plan, number, is_rejected=number >= NUM_RUNNING)
-    return folder, make(study, plan)
+        _propose(filling, space, number, is_rejected=number >= NUM_RUNNING)
+    return folder, make(study, space)
 
 
-def reject(record: TrialStore, plan: Plan) -> None:
+def reject(store: TrialStore, space: SearchSpace) -> None:
     """Have `NUM_REJECTED` proposals rejected."""
     for seed in range(NUM_REJECTED):
-        _propose(record, plan, NUM_BEFORE + seed, is_rejected=True)
+        _propose(store, space, NUM_BEFORE + seed, is_rejected=True)
 
 
-def _propose(record: TrialStore, plan: Plan, seed: int, *, is_rejected: bool) -> None:
-    """Have a configuration sampled, priced and recorded, as the ledger does it, whatever it costs."""
-    trial = record.ask(seed)
-    values = plan.suggest(trial)
+def _propose(store: TrialStore, space: SearchSpace, seed: int, *, is_rejected: bool) -> None:
+    """Have a configuration sampled, priced and recorded, as the candidate generator does it, whatever it costs."""
+    trial = store.ask(seed)
+    values = space.suggest(trial)
     with suppress(ValueError):  # what builds no network has no price
-        cost = price(plan.config(values), plan.settings.precision)
+        cost = price(space.config(values), space.settings.precision)
         trial.set_user_attr(COST, cost.to_dict())
-        for name, excess in plan.budget.excess(cost).items():
+        for name, excess in space.budget.excess(cost).items():
             trial.set_constraint(name, excess)
     verdict = {"kind": "over macs", "reason": "over budget"} if is_rejected else values
     trial.set_user_attr(REJECTED if is_rejected else CONFIG, verdict)
-    record.keep(trial, is_rejected=is_rejected)
+    store.create(trial, is_rejected=is_rejected)
 
 
 def _num_transactions(folder: StudyFolder) -> int:

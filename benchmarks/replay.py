@@ -20,8 +20,8 @@ from benchmarks.curves import EPOCHS, FIGURES, NUM_CLASSES, SETTINGS, TABLE
 from objectives.budget import BUDGETS
 from objectives.front import hypervolume, non_dominated
 from search.config.trial_config import ARCHITECTURE, TrialConfig
-from search.space.plan import Plan, make_plan
 from search.space.ranges import all_values
+from search.space.search_space import SearchSpace, make_search_space
 from search.space.subspace import Subspace
 
 WORKERS = 2
@@ -60,8 +60,8 @@ class Table:
 
     @cached_property
     def _row_of_config(self) -> dict[TrialConfig, int]:
-        plan = make_plan(SETTINGS, NUM_CLASSES)
-        return {plan.config(point): row for row, point in enumerate(self.points)}
+        space = make_search_space(SETTINGS, NUM_CLASSES)
+        return {space.config(point): row for row, point in enumerate(self.points)}
 
     def row_of_config(self, config: TrialConfig) -> int:
         """Return the row of a configuration, whatever its seed."""
@@ -85,14 +85,17 @@ def read_table(path: Path = TABLE, seed: int = 0) -> Table:
         ValueError: A configuration that fits was not trained.
     """
     frame = pd.read_parquet(path)
-    plan = make_plan(SETTINGS, NUM_CLASSES)
+    space = make_search_space(SETTINGS, NUM_CLASSES)
     points, macs, fits, curves = [], [], [], []
-    names = list(dict.fromkeys(name for branch in plan.branches.values() for name in branch.ranges))
+    names = list(dict.fromkeys(name for subspace in space.subspaces.values() for name in subspace.ranges))
     for _, rows in frame.groupby([ARCHITECTURE, *names], sort=False, dropna=False):
         first = rows.iloc[0]
-        branch = plan.branches[str(first[ARCHITECTURE])]
+        subspace = space.subspaces[str(first[ARCHITECTURE])]
         points.append(
-            {ARCHITECTURE: branch.architecture, **{name: _plain(first[name], branch, name) for name in branch.ranges}}
+            {
+                ARCHITECTURE: subspace.architecture,
+                **{name: _plain(first[name], subspace, name) for name in subspace.ranges},
+            }
         )
         macs.append(int(first["macs"]))
         fits.append(bool(first["fits"]))
@@ -111,9 +114,9 @@ def read_table(path: Path = TABLE, seed: int = 0) -> Table:
     )
 
 
-def _plain(value: Any, branch: Subspace, name: str) -> Any:
+def _plain(value: Any, subspace: Subspace, name: str) -> Any:
     """Return a value as the space has it: a column with gaps holds whole numbers as floats."""
-    return next(each for each in all_values(branch.ranges[name]) if each == value)
+    return next(each for each in all_values(subspace.ranges[name]) if each == value)
 
 
 @dataclass(frozen=True)
@@ -244,7 +247,7 @@ def told(table: Table, row: int, epoch: int) -> dict[str, Any]:
     }
 
 
-def plan_of(seed: int, **overrides: Any) -> Plan:
-    """Make the plan of a search of the table's space."""
+def space_of(seed: int, **overrides: Any) -> SearchSpace:
+    """Return the search space of the table's space."""
     settings = replace(SETTINGS, **{"trials": 10_000, "seed": seed, **overrides})
-    return make_plan(settings, NUM_CLASSES)
+    return make_search_space(settings, NUM_CLASSES)

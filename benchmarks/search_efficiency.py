@@ -24,10 +24,11 @@ from optuna.exceptions import ExperimentalWarning
 
 from benchmarks.curves import EPOCHS, TABLE
 from benchmarks.figure import Figure
-from benchmarks.replay import Method, Table, Trace, plan_of, read_table, replay
+from benchmarks.replay import Method, Table, Trace, read_table, replay, space_of
 from benchmarks.searchers import DESIGNS, OTHERS, SHIPPED, Ours
 from data.device import num_cores
-from search.space.pricing import FeasibilitySurvey
+from search.space.feasibility import FeasibilitySurvey
+from search.space.priced_space import price_space
 
 BUDGET = 400  # epochs
 SEEDS = 20
@@ -83,8 +84,8 @@ def _table(path: Path) -> Table:
 
 
 @lru_cache(maxsize=1)
-def _surveys() -> dict[str, FeasibilitySurvey]:
-    return plan_of(0).survey()
+def _surveys() -> Mapping[str, FeasibilitySurvey]:
+    return price_space(space_of(0)).surveys
 
 
 def make(name: str, table: Table, seed: int) -> Method:

@@ -1,7 +1,7 @@
-"""Memory that a training step gives back is kept for the next one.
+"""Settings of glibc's malloc: keep freed memory for the next training step, and use huge pages.
 
-The C library of Linux returns every large tensor to the kernel as it is freed, and gets it back as pages that must be
-zeroed one by one: at a batch of 256 clips half of a training step (`python -m benchmarks memory`).
+By default glibc returns every large tensor to the kernel when it is freed, and gets it back as pages that are zeroed
+one by one: at a batch of 256 clips half of a training step (`python -m benchmarks memory`).
 """
 
 import ctypes
@@ -16,17 +16,17 @@ _TUNABLES = "GLIBC_TUNABLES"
 
 
 def huge_pages() -> dict[str, str]:
-    """Return what a process's environment must say when it starts: memory in pages of 2 MiB, where there are any."""
+    """Return the environment variables with which a process starts to get huge pages (2 MiB) from malloc."""
     given = os.environ.get(_TUNABLES)
     ours = "glibc.malloc.hugetlb=1"
     return {_TUNABLES: ours if given is None else f"{given}:{ours}"}
 
 
 def keep_freed_memory() -> bool:
-    """Have this process keep what it frees; it holds the most that it ever needed from then on.
+    """Have this process keep the memory that it frees: its resident size stays at its peak from then on.
 
     Returns:
-        Whether the C library is one that can be told so: glibc.
+        Whether it does: only glibc has these settings.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -1,14 +1,14 @@
-"""Files that are whole or not there, whatever interrupts their writing. Needs no torch."""
+"""Atomic writes: a file is complete or absent, whatever interrupts the writing. Needs no torch."""
 
 import os
 from pathlib import Path
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file at once, through a temporary one beside it that then takes its name: a crash leaves that of before.
+    """Write a file through a temporary one beside it that is then renamed: a crash leaves the previous file.
 
     Raises:
-        OSError: It cannot be written, for want of space or of rights.
+        OSError: It cannot be written, for lack of space or of permission.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

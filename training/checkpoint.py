@@ -1,6 +1,6 @@
-"""A training run on disk: one safetensors file, whole or absent, never unpickled.
+"""Checkpoints of training runs: one safetensors file each, written atomically, never unpickled.
 
-Tensors are named `network.<name>`, `optimizer.<parameter index>.<name>` and, for what a training method keeps,
+Tensors are named `network.<name>`, `optimizer.<parameter index>.<name>` and, for a training method's state,
 `<part>.<name>`; the header's metadata holds plain JSON.
 """
 
@@ -21,13 +21,13 @@ from training.state_dict import state_differences
 
 NETWORK = "network."
 OPTIMIZER = "optimizer."
-GOES_ON = "goes_on"  # in the metadata, where training is not over: an optimizer may have no state
+UNFINISHED = "goes_on"  # metadata key of an unfinished run: an optimizer may have no state to tell by
 Parts = Mapping[str, Mapping[str, Tensor]]
 NO_PARTS: Parts = {}
 
 
 class CheckpointError(TrainingError):
-    """A file that is no checkpoint, or not one of this network; the message says which and why."""
+    """A file that is not a checkpoint, or one of another network; the message says which and why."""
 
 
 def save_checkpoint(
@@ -37,17 +37,17 @@ def save_checkpoint(
     record: Mapping[str, Any],
     parts: Parts = NO_PARTS,
 ) -> None:
-    """Write the run to `path` at once: a crash leaves the file of before, or none.
+    """Write a checkpoint atomically: a crash leaves the previous file, or none.
 
     Args:
-        path: Of the file; its folder is made where it is missing.
-        network: Its parameters and buffers are kept.
-        optimizer: None when training is over and only the weights matter.
-        record: Anything JSON can say about the run: the epoch, the curve.
-        parts: Tensors of what else there is, by part and name.
+        path: Of the file; its folder is made if it is missing.
+        network: Its state dict is saved.
+        optimizer: None for a finished run, which needs no optimizer state.
+        record: JSON values: the recipe, the learning curve.
+        parts: Tensors of the training methods, by part and name.
 
     Raises:
-        OSError: The file cannot be written, for want of space or of rights.
+        OSError: The file cannot be written, for lack of space or of permission.
     """
     tensors = {NETWORK + name: value.detach().contiguous() for name, value in network.state_dict().items()}
     if optimizer is not None:
@@ -58,18 +58,18 @@ def save_checkpoint(
             }
     for part, named in parts.items():
         tensors |= {f"{part}.{name}": value.detach().contiguous() for name, value in named.items()}
-    write_tensors(path, tensors, {"record": json.dumps(record), **({} if optimizer is None else {GOES_ON: "true"})})
+    write_tensors(path, tensors, {"record": json.dumps(record), **({} if optimizer is None else {UNFINISHED: "true"})})
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write `tensors` as safetensors, whole or not at all; the file's folder is made where it is missing."""
+    """Write `tensors` as safetensors, atomically; the file's folder is made if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, save(dict(tensors), dict(metadata)))
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """The content of a checkpoint file.
 
     Attributes:
         path: Of the file.
@@ -83,10 +83,10 @@ class Checkpoint:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What JSON can say about the run.
+        """The JSON values of the run.
 
         Raises:
-            CheckpointError: There is no record.
+            CheckpointError: There are none.
         """
         record = json.loads(self.metadata.get("record", "{}"))
         if not isinstance(record, dict):
@@ -94,11 +94,11 @@ class Checkpoint:
         return record
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """Return the tensors of one part, by their names in it; none where there is no such part."""
+        """Return the tensors of one part, by their names in it; empty if there is no such part."""
         return part_of(self.tensors, name)
 
     def restore_network(self, network: nn.Module) -> None:
-        """Put the weights into `network`.
+        """Load the weights into `network`.
 
         Raises:
             CheckpointError: They are of another network.
@@ -107,24 +107,24 @@ class Checkpoint:
         load_weights(network, weights, self.path)
 
     def restore_optimizer(self, optimizer: optim.Optimizer) -> None:
-        """Put what an optimizer knew into `optimizer`.
+        """Load the optimizer state into `optimizer`.
 
         Raises:
-            CheckpointError: Training is over, and only weights were kept.
+            CheckpointError: The run is finished, and the file holds weights only.
         """
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in self.tensors.items():
             if name.startswith(OPTIMIZER):
                 index, key = name.removeprefix(OPTIMIZER).split(".", 1)
                 state.setdefault(int(index), {})[key] = value
-        if not state and GOES_ON not in self.metadata:
+        if not state and UNFINISHED not in self.metadata:
             raise CheckpointError(f"{self.path} holds weights only: its training is over")
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        _lay_out(optimizer)
+        _match_strides(optimizer)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint once, for all that is to be taken from it.
+    """Read a checkpoint file.
 
     Raises:
         CheckpointError: `path` is not a whole safetensors file.
@@ -133,7 +133,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_checkpoint(path: Path, network: nn.Module, optimizer: optim.Optimizer | None) -> dict[str, Any]:
-    """Put the state in `path` into `network` and, unless it is None, into `optimizer`; return the record.
+    """Load the state in `path` into `network` and, unless it is None, into `optimizer`; return the record.
 
     Raises:
         CheckpointError: `path` is not a whole safetensors file, or holds another network.
@@ -152,8 +152,8 @@ def part_of(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     return {name.removeprefix(head): value for name, value in tensors.items() if name.startswith(head)}
 
 
-def _lay_out(optimizer: optim.Optimizer) -> None:
-    """Return what an optimizer knows of each weight the weight's own order in memory: a fused step relies on it."""
+def _match_strides(optimizer: optim.Optimizer) -> None:
+    """Give the optimizer state of each weight the weight's own strides: a fused step relies on it."""
     for weight, state in optimizer.state.items():
         for name, value in state.items():
             if value.shape == weight.shape:
@@ -174,10 +174,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def load_weights(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Put `weights` into `network`.
+    """Load `weights` into `network`.
 
     Raises:
-        CheckpointError: A name or a shape is not the network's; `path` is named, with every difference.
+        CheckpointError: Names or shapes are not the network's; names `path` and lists every difference.
     """
     wrong = state_differences(network.state_dict(), weights)
     if wrong:

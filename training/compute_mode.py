@@ -1,6 +1,6 @@
-"""How a training step is computed: memory format, precision, CUDA graphs. What is learned is the same but for rounding.
+"""Compute modes of a training step: memory format, precision and CUDA graphs; results differ by rounding alone.
 
-Which way is fastest depends on the architecture and on the machine, so a search times them and assumes nothing.
+Which mode is fastest depends on the architecture and on the machine: a search times them (`training/throughput.py`).
 """
 
 from collections.abc import Callable
@@ -9,21 +9,19 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor
 
-Step = Callable[..., Tensor]  # of a batch's tensors; gives the loss
+Step = Callable[..., Tensor]  # from a batch's tensors to the loss
 
-# Before a graph is captured, as torch asks for: libraries choose their kernels in the first steps.
-WARM_UP_STEPS = 3
+WARM_UP_STEPS = 3  # before a CUDA graph is captured, as torch asks for: cuDNN and cuBLAS choose their kernels first
 
 
 @dataclass(frozen=True)
 class ComputeMode:
-    """One way to compute a step. The defaults are torch's own: the plain way.
+    """Memory format, precision and launch mode of a training step. The defaults are torch's own.
 
     Attributes:
-        channels_last: Whether the channels of a position lie beside each other in memory.
-        bf16: Whether matrix products and what is between them are computed in bfloat16; weights, batch norms'
-            statistics, the loss and the evaluation stay in fp32.
-        graphed: Whether a GPU replays the whole step as one recording.
+        channels_last: Use `torch.channels_last` (NHWC) in place of the contiguous format (NCHW).
+        bf16: Autocast to bfloat16; weights, batch norm statistics, the loss and the evaluation stay in fp32.
+        graphed: Capture the whole step in a CUDA graph and replay it.
     """
 
     channels_last: bool = False
@@ -32,16 +30,16 @@ class ComputeMode:
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """Torch's name of the format."""
+        """The memory format as torch names it."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def __str__(self) -> str:
-        """Name it for people."""
+        """Return a label such as "bf16, channels last, CUDA graph"."""
         parts = ["bf16" if self.bf16 else "fp32", "channels last" if self.channels_last else "channels first"]
         return ", ".join([*parts, "CUDA graph"] if self.graphed else parts)
 
     def to_dict(self) -> dict[str, bool]:
-        """Return it as JSON can hold it."""
+        """Return the fields for JSON."""
         return asdict(self)
 
 
@@ -49,16 +47,18 @@ DEFAULT_MODE = ComputeMode()
 
 
 def candidates(device: torch.device) -> list[ComputeMode]:
-    """Return the ways that are worth timing on a device, the plain one first."""
+    """Return the modes that are worth timing on a device, the default one first."""
     on_gpu = device.type == "cuda"
     precisions = [False, True] if supports_bf16(device) else [False]
-    ways = [ComputeMode(channels_last=last, bf16=bf16, graphed=on_gpu) for bf16 in precisions for last in (False, True)]
-    # A network that cannot be recorded has a way with bf16, too.
-    return [DEFAULT_MODE, ComputeMode(channels_last=True, bf16=precisions[-1]), *ways] if on_gpu else ways
+    modes = [
+        ComputeMode(channels_last=last, bf16=bf16, graphed=on_gpu) for bf16 in precisions for last in (False, True)
+    ]
+    # Without a CUDA graph too: some networks cannot be captured.
+    return [DEFAULT_MODE, ComputeMode(channels_last=True, bf16=precisions[-1]), *modes] if on_gpu else modes
 
 
 def supports_bf16(device: torch.device) -> bool:
-    """Whether the device has bfloat16; a processor without instructions for it is as slow as a timed step says."""
+    """Return whether the device computes in bfloat16; a CPU may support it without fast instructions for it."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call] # torch leaves it untyped
@@ -67,35 +67,35 @@ def supports_bf16(device: torch.device) -> bool:
 
 
 class CudaGraphStep:
-    """A training step that a GPU records once for each batch size and then replays: one launch and not hundreds.
+    """A training step captured in one CUDA graph for each batch size: one launch in place of hundreds.
 
-    What it computes must not wait for the GPU. The first `WARM_UP_STEPS` batches of a size are computed as they are.
+    The step must not synchronize with the GPU. The first `WARM_UP_STEPS` batches of a size run without a graph.
     Source: torch's notes on CUDA graphs, "Whole-network capture".
     """
 
     def __init__(self, step: Step, optimizer: torch.optim.Optimizer) -> None:
-        """Wrap `step`, which trains on the tensors of a batch, the clips along their first axis, and gives the loss."""
+        """Wrap `step`: it trains on a batch's tensors, whose first axis is the batch, and returns the loss."""
         self.step, self.optimizer = step, optimizer
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call] # torch leaves it untyped
-        self.seen: dict[int, int] = {}
+        self.warm_ups: dict[int, int] = {}
         self.graphs: dict[int, tuple[torch.cuda.CUDAGraph, list[Tensor | None], Tensor]] = {}
 
     def __call__(self, x: Tensor, *others: Tensor | None) -> Tensor:
-        """Train on one batch; give its loss."""
+        """Train on one batch; return its loss."""
         size = len(x)
         if size not in self.graphs:
-            if self.seen.get(size, 0) < WARM_UP_STEPS:
-                self.seen[size] = self.seen.get(size, 0) + 1
-                return self._aside(x, *others)
+            if self.warm_ups.get(size, 0) < WARM_UP_STEPS:
+                self.warm_ups[size] = self.warm_ups.get(size, 0) + 1
+                return self._warm_up(x, *others)
             self.graphs[size] = self._capture(x, *others)
         graph, static, loss = self.graphs[size]
-        for there, now in zip(static, (x, *others), strict=True):
-            if there is not None and now is not None:
-                there.copy_(now)
+        for buffer, value in zip(static, (x, *others), strict=True):
+            if buffer is not None and value is not None:
+                buffer.copy_(value)
         graph.replay()
         return loss.clone()
 
-    def _aside(self, *batch: Tensor | None) -> Tensor:
+    def _warm_up(self, *batch: Tensor | None) -> Tensor:
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             loss = self.step(*batch)
@@ -105,9 +105,9 @@ class CudaGraphStep:
     def _capture(self, *batch: Tensor | None) -> tuple[torch.cuda.CUDAGraph, list[Tensor | None], Tensor]:
         graph = torch.cuda.CUDAGraph()
         static = [None if part is None else part.clone() for part in batch]
-        # Gradients are then made anew in the graph's own memory, and written rather than added to.
+        # So that gradients are allocated in the graph's memory pool, and written rather than added to.
         self.optimizer.zero_grad(set_to_none=True)
-        # Recordings never run at one time, so they share their memory.
+        # Graphs never run at the same time, so they share one pool.
         pool = next((each[0].pool() for each in self.graphs.values()), None)
         with torch.cuda.graph(graph, pool=pool):
             loss = self.step(*static)

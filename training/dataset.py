@@ -1,6 +1,6 @@
-"""What a training run hears: clips as waveforms on the way in, log-mel batches on the way out.
+"""The data set of a training run: clips as waveforms, their front end, their labels, and evaluation on them.
 
-Shape letters: B batch, S samples, C channels, F mel bins, T frames.
+Shape letters: B batch, S samples, C channels, F mel bins, T frames, N clips, K classes.
 """
 
 import math
@@ -15,34 +15,35 @@ import torch
 from torch import Tensor
 
 from data.augmentation import ImpulseResponses
+from data.decoding import FULL_SCALE
 from data.device import send
 from data.front_end import FrontEnd, FrontEndConfig
-from data.layout import Scenes
+from data.layout import Indices, Scenes
 from data.spectrum_correction import SpectrumCorrection, fit_correction
-from data.store import FULL_SCALE, Store, open_store
+from data.store import Store, open_store
 from objectives.quality import Quality, measure_quality
 from training.inference_preprocessing import DEFAULT_PREPROCESSING, NO_SHIFT, InferencePreprocessing, Shift
 from training.waveform_cache import SHARED_CACHE, memory_share_bytes
 
-REFERENCE_DEVICE = "a"  # its clips are the plain recordings that an impulse response may colour
-# Of evaluation spectrograms; above it they are computed anew each time.
-MAX_KEPT_BYTES = 512_000_000
-MAX_KEPT_SHARE = 0.1  # of the part of a GPU's memory that is a process's own
+REFERENCE_DEVICE = "a"  # the high-quality recorder of TAU Urban Acoustic Scenes; impulse responses apply to its clips
+# Of cached evaluation spectrograms; larger sets are computed anew at each evaluation.
+MAX_CACHED_BYTES = 512_000_000
+MAX_CACHED_SHARE = 0.1  # of this process's part of the GPU memory
 EVALUATION_BATCH = 64
 EVALUATION_BATCH_ON_GPU = 256
 
 
 @dataclass(frozen=True)
 class SceneDataset:
-    """Clips of one data set at one front end's rate, shared by all trials of a process.
+    """Clips of one data set at one front end's sample rate, shared by all trials of a process.
 
     Attributes:
-        scenes: The data set and its split.
-        store: The waveforms of the clips that its split uses, or of more.
-        front_end: From waveform to log-mel.
+        scenes: The data set's lists and its split.
+        store: The decoded waveforms of the clips that the split uses, or of more.
+        front_end: Config of the log-mel front end.
         responses: Impulse responses for augmentation, or None.
-        gpu_share: Of a GPU's memory, what is this process's own.
-        teacher: Logits that a teacher gives to each training clip, in the order of `scenes.train`, (N, K); or None.
+        gpu_share: This process's part of the GPU memory, 0 to 1.
+        teacher: Teacher logits of the training clips, in the order of `scenes.train`, (N, K); or None.
     """
 
     scenes: Scenes
@@ -54,82 +55,80 @@ class SceneDataset:
 
     @cached_property
     def front_end_module(self) -> FrontEnd:
-        """The front end itself, on the device that used it last."""
+        """The front end as a module, on the device that used it last."""
         return FrontEnd(self.front_end).eval()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Of one clip: (C, F, T)."""
+        """Shape of one clip's input to the network: (C, F, T)."""
         return self.front_end.shape()
 
     @property
     def num_responses(self) -> int:
-        """How many impulse responses there are."""
+        """Number of impulse responses."""
         return 0 if self.responses is None else len(self.responses.names)
 
-    def is_from_reference_device(self, indices: np.ndarray) -> npt.NDArray[np.bool_]:
-        """Describe which of the clips at `indices` are plain recordings."""
+    def is_from_reference_device(self, indices: Indices) -> npt.NDArray[np.bool_]:
+        """Return a mask of the clips at `indices` that the reference device recorded: (B,)."""
         if REFERENCE_DEVICE not in self.scenes.devices:
             return np.zeros(len(indices), np.bool_)
-        recorded: npt.NDArray[np.bool_] = self.scenes.device_index[indices] == self.scenes.devices.index(
-            REFERENCE_DEVICE
-        )
-        return recorded
+        mask: npt.NDArray[np.bool_] = self.scenes.device_index[indices] == self.scenes.devices.index(REFERENCE_DEVICE)
+        return mask
 
     @cached_property
     def correction(self) -> SpectrumCorrection:
-        """Gains that bring each device to the mean device, fitted on the training clips of the split.
+        """Spectrum correction, fitted on the training clips of the split.
 
         Raises:
-            DataError: No two of these are one recording of several devices.
+            DataError: No two of these are aligned recordings of different devices.
         """
         return fit_correction(self.scenes, self.store, self.front_end)
 
-    def gains(self, correction: SpectrumCorrection, indices: np.ndarray, device: torch.device) -> Tensor:
-        """Return the gain of each mel bin for the clips at `indices`, by their device: (B, F)."""
+    def gains(self, correction: SpectrumCorrection, indices: Indices, device: torch.device) -> Tensor:
+        """Return the correction's gain of each mel bin for the clips at `indices`, by their device: (B, F)."""
         of_devices = correction.of(self.scenes.devices)
         return send(of_devices[torch.from_numpy(self.scenes.device_index[indices])], device)
 
-    def waveforms(self, indices: np.ndarray, device: torch.device) -> Tensor:
-        """Read clips as floats in -1 to 1: (B, S)."""
+    def waveforms(self, indices: Indices, device: torch.device) -> Tensor:
+        """Return the waveforms of the clips at `indices`: (B, S) float32, full scale at 1."""
         if device.type == "cuda":
-            samples = SHARED_CACHE.get(self.store, self._heard, device, self.gpu_share).waveforms(indices)
+            samples = SHARED_CACHE.get(self.store, self._used, device, self.gpu_share).waveforms(indices)
         else:
             samples = torch.from_numpy(self.store.read_int16(indices)).to(device)
         return samples.to(torch.float32).mul_(1 / FULL_SCALE)
 
     @cached_property
-    def _heard(self) -> np.ndarray:
-        """Rows of all clips that are heard, those of every epoch's training first."""
+    def _used(self) -> Indices:
+        """Indices of all clips that are read: those of every training epoch first."""
         return np.concatenate([self.scenes.train, self.scenes.evaluate])
 
     @torch.inference_mode()
     def spectrograms(
         self,
-        indices: np.ndarray,
+        indices: Indices,
         device: torch.device,
         preprocessing: InferencePreprocessing = DEFAULT_PREPROCESSING,
         shift: Shift = NO_SHIFT,
     ) -> Tensor:
-        """Turn the clips at `indices` into what a network hears of them when it is asked: (B, C, F, T)."""
+        """Return the inputs of a network at inference for the clips at `indices`: (B, C, F, T)."""
         x = self.waveforms(indices, device)
         gains = None if preprocessing.correction is None else self.gains(preprocessing.correction, indices, device)
         return preprocessing.spectrograms(self.front_end_module.to(device), x, gains, shift)
 
     @cached_property
-    def _kept_evaluation(self) -> dict[tuple[torch.device, SpectrumCorrection | None], list[Tensor]]:
+    def _cached_evaluation(self) -> dict[tuple[torch.device, SpectrumCorrection | None], list[Tensor]]:
         return {}
 
-    def _evaluation(
+    def _evaluation_batches(
         self, device: torch.device, preprocessing: InferencePreprocessing, shift: Shift
     ) -> Iterable[Tensor]:
-        """Return the evaluation clips as a network hears them, batch by batch; kept where they find room."""
-        kept = self._kept_evaluation.get((device, preprocessing.correction))
-        if kept is not None and not preprocessing.copies:
-            return kept
+        """Return the evaluation clips as batches of network inputs; cached where they fit."""
+        cached = self._cached_evaluation.get((device, preprocessing.correction))
+        if cached is not None and not preprocessing.copies:
+            return cached
         on_gpu = device.type == "cuda"
         size = EVALUATION_BATCH_ON_GPU if on_gpu else EVALUATION_BATCH
-        room = MAX_KEPT_SHARE * memory_share_bytes(device, self.gpu_share) if on_gpu else MAX_KEPT_BYTES
+        room = MAX_CACHED_SHARE * memory_share_bytes(device, self.gpu_share) if on_gpu else MAX_CACHED_BYTES
         batches = (
             self.spectrograms(indices, device, preprocessing, shift)
             for indices in split_batches(self.scenes.evaluate, size)
@@ -137,9 +136,9 @@ class SceneDataset:
         num_bytes = 4 * len(self.scenes.evaluate) * math.prod(self.input_shape)
         if preprocessing.copies or num_bytes > room:
             return batches
-        self._kept_evaluation.clear()  # those of another correction: there is room for one
-        self._kept_evaluation[device, preprocessing.correction] = list(batches)
-        return self._kept_evaluation[device, preprocessing.correction]
+        self._cached_evaluation.clear()  # of another correction: there is room for one
+        self._cached_evaluation[device, preprocessing.correction] = list(batches)
+        return self._cached_evaluation[device, preprocessing.correction]
 
     @torch.inference_mode()
     def log_probabilities(
@@ -148,16 +147,16 @@ class SceneDataset:
         device: torch.device,
         preprocessing: InferencePreprocessing = DEFAULT_PREPROCESSING,
     ) -> Tensor:
-        """Return the logarithms of the probabilities of the evaluation clips, (their number, K), on the CPU, in fp32.
+        """Return a network's log probabilities of the evaluation clips: (N, K) float32 on the CPU.
 
         The network is left in eval mode.
         """
         network.eval()
 
-        def answer(shift: Shift) -> Tensor:
-            return torch.cat([network(x).float() for x in self._evaluation(device, preprocessing, shift)])
+        def logits(shift: Shift) -> Tensor:
+            return torch.cat([network(x).float() for x in self._evaluation_batches(device, preprocessing, shift)])
 
-        return preprocessing.mean(self.front_end, answer).cpu()
+        return preprocessing.mean_log_probabilities(self.front_end, logits).cpu()
 
     def evaluate(
         self,
@@ -165,11 +164,11 @@ class SceneDataset:
         device: torch.device,
         preprocessing: InferencePreprocessing = DEFAULT_PREPROCESSING,
     ) -> Quality:
-        """Measure `network` on the evaluation clips, in fp32; it is left in eval mode."""
+        """Return the metrics of `network` on the evaluation clips, in fp32; it is left in eval mode."""
         return self.score(self.log_probabilities(network, device, preprocessing))
 
     def score(self, log_probabilities: Tensor) -> Quality:
-        """Score the answers to all evaluation clips: (N, K), natural logarithms."""
+        """Return the metrics of log probabilities of all evaluation clips: (N, K), natural logarithms."""
         indices = self.scenes.evaluate
         return measure_quality(
             log_probabilities.cpu().numpy(),
@@ -189,23 +188,23 @@ def load_dataset(
     progress: Callable[[int, int], None] | None = None,
     gpu_share: float = 1.0,
 ) -> SceneDataset:
-    """Open the store of `scenes` (decoding the sound if nobody has yet) and read the impulse responses.
+    """Open the store of `scenes`, decoding the clips if there is none yet, and read the impulse responses.
 
     Args:
-        scenes: The data set.
-        front_end: From waveform to log-mel.
+        scenes: The data set's lists and its split.
+        front_end: Config of the log-mel front end.
         responses: Folder of impulse responses, or None.
-        cache: Folder of the decoded sound; None: beside the data.
-        progress: Told how many clips are decoded, and of how many.
-        gpu_share: Of a GPU's memory, what is this process's own.
+        cache: Folder for the decoded waveforms; None: beside the data.
+        progress: Called with the number of clips decoded and of all.
+        gpu_share: This process's part of the GPU memory, 0 to 1.
 
     Raises:
-        DataError: Sound or impulse responses cannot be read.
+        DataError: Clips or impulse responses cannot be read.
     """
     loaded = None if responses is None else ImpulseResponses.load(responses, front_end.rate_hz)
     return SceneDataset(scenes, open_store(scenes, front_end.rate_hz, cache, progress), front_end, loaded, gpu_share)
 
 
-def split_batches(indices: np.ndarray, size: int) -> list[np.ndarray]:
-    """Cut `indices` into batches of nearly equal length, as close to `size` as that allows; none is tiny."""
+def split_batches(indices: Indices, size: int) -> list[Indices]:
+    """Split `indices` into batches of nearly equal length, as close to `size` as that allows; none is tiny."""
     return np.array_split(indices, max(1, round(len(indices) / size)))

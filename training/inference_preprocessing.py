@@ -1,8 +1,8 @@
-"""How clips are heard when a network is asked, in evaluation and in what a user hears with it.
+"""Preprocessing at inference: the front end, spectrum correction, and test-time augmentation.
 
-Test-time augmentation is the mean of the probabilities over copies of a clip, each shifted in time, in the waveform and
-in the spectrogram: as many copies, as many times the network's MACs. The shifts are the same for every clip and every
-time, so that an answer is the clip's own, whatever is asked beside it.
+Test-time augmentation averages the probabilities over copies of a clip, each shifted in time, in the waveform and in
+the spectrogram: n copies cost n times the network's MACs. The shifts are drawn once, from a fixed seed, so that a
+clip's prediction does not depend on what else is in its batch.
 Source: Xin et al., technical report for DCASE 2022 task 1, section 3.3, which does not say how its copies differ.
 
 Shape letters: B batch, S samples, C channels, F mel bins, T frames, K classes.
@@ -20,11 +20,11 @@ from data.front_end import FrontEnd, FrontEndConfig
 from data.spectrum_correction import SpectrumCorrection
 from training.recipe import Recipe
 
-COPIES_SEED = 0
+SHIFT_SEED = 0
 
 
 class Shift(NamedTuple):
-    """How far a copy is shifted: its waveform, in samples, and its spectrogram, in frames; what leaves enters again."""
+    """Circular shift of one copy: of its waveform, in samples, and of its spectrogram, in frames."""
 
     samples: int
     frames: int
@@ -35,13 +35,13 @@ NO_SHIFT = Shift(0, 0)
 
 @dataclass(frozen=True, eq=False)
 class InferencePreprocessing:
-    """What is done to a clip before the network hears it.
+    """What turns a clip into a network's input at inference.
 
     Attributes:
-        correction: Gains of the devices, or None.
-        copies: Of each clip; 0: the clip as it is.
+        correction: Spectrum correction of the recording devices, or None.
+        copies: Number of copies for test-time augmentation; 0: none, the clip itself.
         roll_s: Largest shift of a copy's waveform, seconds.
-        shift_frames: Standard deviation of a shift of a copy's spectrogram, frames.
+        shift_frames: Standard deviation of the shift of a copy's spectrogram, frames.
     """
 
     correction: SpectrumCorrection | None = None
@@ -51,41 +51,50 @@ class InferencePreprocessing:
 
     @classmethod
     def of(cls, recipe: Recipe, correction: SpectrumCorrection | None) -> "InferencePreprocessing":
-        """Return the preprocessing of a recipe's network."""
+        """Return the preprocessing of a network trained with `recipe`."""
         return cls(correction, recipe.test_copies, recipe.roll_s, recipe.shift_frames)
 
     def shifts(self, front_end: FrontEndConfig) -> list[Shift]:
-        """Return the shift of each copy; where there are no copies the clip as it is."""
+        """Return the shift of each copy; `[NO_SHIFT]` without test-time augmentation."""
         if not self.copies:
             return [NO_SHIFT]
-        generator = torch.Generator().manual_seed(COPIES_SEED)
-        away = (2 * torch.rand(self.copies, generator=generator) - 1) * self.roll_s * front_end.rate_hz
+        generator = torch.Generator().manual_seed(SHIFT_SEED)
+        samples = (2 * torch.rand(self.copies, generator=generator) - 1) * self.roll_s * front_end.rate_hz
         frames = torch.randn(self.copies, generator=generator) * self.shift_frames
-        return [Shift(*each) for each in zip(away.round().int().tolist(), frames.round().int().tolist(), strict=True)]
+        return [
+            Shift(*pair) for pair in zip(samples.round().int().tolist(), frames.round().int().tolist(), strict=True)
+        ]
 
     def spectrograms(
         self, front_end: FrontEnd, waveforms: Tensor, gains: Tensor | None, shift: Shift = NO_SHIFT
     ) -> Tensor:
-        """Turn (B, S) into (B, C, F, T).
+        """Map waveforms (B, S) to network inputs (B, C, F, T).
 
         Args:
             front_end: On the waveforms' device.
             waveforms: Full scale at 1.
-            gains: Of each clip's device, (B, F), or None.
+            gains: Spectrum correction of each clip's device, (B, F), or None.
             shift: Of this copy.
         """
 
         def shifted(x: Tensor) -> Tensor:
             return x.roll(shift.frames, dims=-1) if shift.frames else x
 
-        heard = waveforms.roll(shift.samples, dims=-1) if shift.samples else waveforms
-        spectrograms: Tensor = front_end(heard, shifted, gains)
+        rolled = waveforms.roll(shift.samples, dims=-1) if shift.samples else waveforms
+        spectrograms: Tensor = front_end(rolled, shifted, gains)
         return spectrograms
 
-    def mean(self, front_end: FrontEndConfig, answer: Callable[[Shift], Tensor]) -> Tensor:
-        """Return the logarithm of the mean over the copies of the probabilities whose logits `answer` gives: (B, K)."""
-        answers = [answer(shift).log_softmax(dim=1) for shift in self.shifts(front_end)]
-        return answers[0] if len(answers) == 1 else torch.stack(answers).logsumexp(0) - math.log(len(answers))
+    def mean_log_probabilities(self, front_end: FrontEndConfig, logits: Callable[[Shift], Tensor]) -> Tensor:
+        """Return the logarithm of the probabilities' mean over the copies: (B, K).
+
+        Args:
+            front_end: Config of the front end, for the shifts.
+            logits: From a copy's shift to the network's logits (B, K).
+        """
+        log_shares = [logits(shift).log_softmax(dim=1) for shift in self.shifts(front_end)]
+        return (
+            log_shares[0] if len(log_shares) == 1 else torch.stack(log_shares).logsumexp(0) - math.log(len(log_shares))
+        )
 
 
 DEFAULT_PREPROCESSING = InferencePreprocessing()

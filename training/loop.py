@@ -1,4 +1,4 @@
-"""The training loop: one network, one recipe, epoch after epoch, restartable after any of them."""
+"""The training loop: one network, one recipe, epoch by epoch, with checkpoints between any two epochs."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from data.layout import Indices
 from objectives.quality import Quality
 from training.checkpoint import CheckpointError, read_checkpoint, save_checkpoint
 from training.compute_mode import DEFAULT_MODE, ComputeMode, CudaGraphStep, Step
@@ -18,19 +19,19 @@ from training.errors import TrainingError
 from training.inference_preprocessing import InferencePreprocessing
 from training.loss import TrainingLoss
 from training.optimizers import make_optimizer
-from training.pipeline import Batch, Indices, TrainingPipeline
+from training.pipeline import Batch, TrainingPipeline
 from training.recipe import Recipe
 from training.schedule import rate_at
 from training.state_dict import require_same_state
 from training.weight_methods import WeightMethods
 
-# What a checkpoint holds beside the network, its optimizer and what becomes of its weights.
-COMPANIONS, CORRECTION, GAINS = "companion", "correction", "gains"
+# Parts of a checkpoint beside those of `WeightMethods`.
+AUXILIARY, CORRECTION, GAINS = "companion", "correction", "gains"
 
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What one epoch brought: `train_loss` is its mean, `quality` that of the network after it."""
+    """Result of one epoch: the mean training loss, and the metrics on the evaluation clips after it."""
 
     epoch: int  # counted from 1
     train_loss: float
@@ -39,7 +40,7 @@ class EpochResult:
 
 
 class NonFiniteLossError(ArithmeticError):
-    """Training ran away: the loss is infinite or not a number."""
+    """Training diverged: the loss is infinite or not a number."""
 
     def __init__(self, epoch: int, step: int, loss: float, last_finite: float | None, learning_rate: float) -> None:
         self.epoch, self.step, self.loss = epoch, step, loss
@@ -51,8 +52,8 @@ class NonFiniteLossError(ArithmeticError):
 class TrainingRun:
     """One network in training.
 
-    Every epoch draws its random numbers from (seed, epoch) alone, so a run taken up from a checkpoint goes on as it
-    would have: on a processor exactly, on a GPU but for the order in which its kernels add.
+    Each epoch's random numbers follow from (seed, epoch) alone, so a run resumed from a checkpoint continues as it
+    would have: bit for bit on a CPU, on a GPU up to the order in which its kernels add.
     """
 
     def __init__(
@@ -69,12 +70,12 @@ class TrainingRun:
             build: Makes the network; called once, after seeding.
             recipe: How to train.
             dataset: The clips.
-            device: Where the network and the batches live.
-            compute_mode: How a step is computed, where the recipe's methods allow it.
+            device: Of the network and the batches.
+            compute_mode: Of a step, as far as the recipe's methods allow it.
 
         Raises:
-            DataError: The material cannot serve the recipe.
-            ValueError: The network cannot be pruned or rounded as the recipe says.
+            DataError: The data set lacks what a method needs.
+            TrainingError: The network cannot be pruned or masked as the recipe says.
         """
         self.pipeline = TrainingPipeline(dataset, recipe, device)
         _seed(recipe.seed, 0)
@@ -85,15 +86,16 @@ class TrainingRun:
         self.weight_methods = WeightMethods(self.network, recipe, dataset.input_shape)
         compute_mode = replace(
             compute_mode,
-            # What is drawn on the processor in a step would be drawn once and replayed.
+            # A random number drawn on the CPU within a step would be captured once and replayed.
             graphed=compute_mode.graphed and self.loss_fn.can_capture and self.weight_methods.quantizer is None,
-            bf16=compute_mode.bf16 and self.weight_methods.quantizer is None,  # int8 is fewer digits than bf16 keeps
+            bf16=compute_mode.bf16
+            and self.weight_methods.quantizer is None,  # int8 levels differ by less than bf16 resolves
         )
         self.recipe, self.dataset, self.device, self.compute_mode = recipe, dataset, device, compute_mode
         self.preprocessing = InferencePreprocessing.of(recipe, self.pipeline.correction)
         parameters = [*self.network.parameters(), *self.auxiliary_networks.parameters()]
         self.optimizer = make_optimizer(parameters, recipe, device, graphed=compute_mode.graphed)
-        # Nothing in it knows the run: what a run holds goes as soon as nobody holds the run.
+        # Holds no reference to the run, so that the run's memory is freed with its last reference.
         self._train_on: Step = partial(_train_on_batch, self.loss_fn, self.optimizer, bf16=compute_mode.bf16)
         if compute_mode.graphed:
             self._train_on = CudaGraphStep(self._train_on, self.optimizer)
@@ -102,45 +104,45 @@ class TrainingRun:
 
     @property
     def epoch(self) -> int:
-        """Epochs done."""
+        """Number of epochs done."""
         return len(self.results)
 
     @property
     def is_over(self) -> bool:
-        """Whether the recipe's last epoch is done."""
+        """Whether all epochs are done."""
         return self.epoch >= self.recipe.epochs
 
     def run_epoch(self) -> EpochResult:
         """Train for one epoch, then evaluate.
 
         Raises:
-            NonFiniteLossError: A step's loss is not finite; the run is of no more use.
+            NonFiniteLossError: A step's loss is not finite; the run cannot be continued.
         """
         started = time.monotonic()
         train_loss = self.train_epoch()
         epoch = self.epoch + 1
         self.weight_methods.after_epoch(epoch)
-        with self.weight_methods.evaluation_weights(epoch, self._spectrograms()):
-            quality = self.dataset.evaluate(self.network, self.device, self._hearing_after(epoch))
+        with self.weight_methods.evaluation_weights(epoch, self._training_inputs()):
+            quality = self.dataset.evaluate(self.network, self.device, self._preprocessing_after(epoch))
             if epoch == self.recipe.epochs:
-                answer = {name: value.clone() for name, value in self.network.state_dict().items()}
+                final = {name: value.clone() for name, value in self.network.state_dict().items()}
         if epoch == self.recipe.epochs:
-            self.network.load_state_dict(answer)  # the average, where there is one, is what was trained
+            self.network.load_state_dict(final)  # the average, where there is one, is the trained network
         result = EpochResult(epoch, train_loss, quality, time.monotonic() - started)
         self.results.append(result)
         return result
 
-    def _hearing_after(self, epoch: int) -> InferencePreprocessing:
-        """Return how the network is asked: copies of clips cost as much again, so only when it is trained."""
+    def _preprocessing_after(self, epoch: int) -> InferencePreprocessing:
+        """Return the preprocessing of an epoch's evaluation: test-time augmentation after the last epoch alone."""
         return self.preprocessing if epoch == self.recipe.epochs else replace(self.preprocessing, copies=0)
 
-    def _spectrograms(self) -> Iterator[Tensor]:
-        """Return every training clip as training hears it."""
+    def _training_inputs(self) -> Iterator[Tensor]:
+        """Yield an epoch's network inputs, augmented: (B, C, F, T) each."""
         for indices, mixup_indices in self._order():
             yield self.pipeline.batch(indices, mixup_indices).x
 
     def train_epoch(self) -> float:
-        """Train for one epoch; give the mean loss.
+        """Train for one epoch; return the mean loss.
 
         Raises:
             NonFiniteLossError: As `run_epoch`.
@@ -154,7 +156,7 @@ class TrainingRun:
             for indices, mixup_indices in self._order():
                 rates.append(self._set_progress(self.epoch * self.steps_per_epoch + len(losses)))
                 losses.append(self.step(indices, mixup_indices))
-        # one look an epoch, not one a step: on a GPU each would wait for the device
+        # Read once an epoch, not once a step: on a GPU each read waits for the device.
         values = torch.stack(losses).cpu().numpy()
         finite = np.isfinite(values)
         if not finite.all():
@@ -162,12 +164,12 @@ class TrainingRun:
             before = float(values[step - 1]) if step else None
             raise NonFiniteLossError(self.epoch + 1, step + 1, float(values[step]), before, rates[step])
         if not bool(torch.stack([value.isfinite().all() for value in self.network.state_dict().values()]).all()):
-            # the last step ran away: no loss has seen its weights yet
+            # The last step diverged: no loss was computed with its weights yet.
             raise NonFiniteLossError(self.epoch + 1, len(values) + 1, float("nan"), float(values[-1]), rates[-1])
         return float(values.mean())
 
     def _order(self) -> Iterator[tuple[Indices, Indices | None]]:
-        """Return an epoch's batches, and for each a second one where the recipe mixes two."""
+        """Yield the indices of an epoch's batches, each with those of a second batch where mixup is between batches."""
         indices = split_batches(self._shuffled(), self.recipe.batch_size)
         between = self.recipe.mixup_alpha > 0 and self.recipe.mixup_between
         mixup_indices = split_batches(self._shuffled(), self.recipe.batch_size) if between else [None] * len(indices)
@@ -178,7 +180,7 @@ class TrainingRun:
         return shuffled
 
     def _set_progress(self, step: int) -> float:
-        """Set what depends on how far the run is; give the learning rate."""
+        """Set the learning rate and the loss's progress for a step, counted from 0; return the learning rate."""
         self.loss_fn.progress = step / (self.recipe.epochs * self.steps_per_epoch)
         rate = self.recipe.learning_rate * rate_at(self.recipe, step, self.steps_per_epoch)
         for group in self.optimizer.param_groups:
@@ -195,7 +197,7 @@ class TrainingRun:
         return loss
 
     def save(self, path: Path) -> None:
-        """Write the run as it stands; after the last epoch only what the network needs to answer."""
+        """Write a checkpoint; after the last epoch only what inference needs."""
         results = [asdict(result) | {"quality": result.quality.to_dict()} for result in self.results]
         record = {"recipe": asdict(self.recipe), "results": results}
         parts = self.weight_methods.inference_tensors()
@@ -204,20 +206,20 @@ class TrainingRun:
         if self.is_over:
             save_checkpoint(path, self.network, None, record, parts)
         else:
-            parts = {**parts, **self.weight_methods.tensors(), COMPANIONS: self.auxiliary_networks.state_dict()}
+            parts = {**parts, **self.weight_methods.tensors(), AUXILIARY: self.auxiliary_networks.state_dict()}
             save_checkpoint(path, self.network, self.optimizer, record, parts)
 
     def load(self, path: Path) -> None:
-        """Take the run up from a checkpoint of the same network and recipe.
+        """Resume from a checkpoint of the same network and recipe.
 
         Raises:
             CheckpointError: It is broken, or of another network.
-            ValueError: It is of another recipe.
+            TrainingError: It is of another recipe.
         """
         checkpoint = read_checkpoint(path)
         checkpoint.restore_network(self.network)
         record = checkpoint.record
-        if Recipe(**record["recipe"]) != self.recipe:  # fields that came later have the default that was then the rule
+        if Recipe(**record["recipe"]) != self.recipe:  # fields added since have the default that held before
             raise TrainingError(f"{path} was trained by another recipe: {record['recipe']}")
         results = [
             EpochResult(**{**result, "quality": Quality.from_dict(result["quality"])}) for result in record["results"]
@@ -229,11 +231,11 @@ class TrainingRun:
         try:
             self.weight_methods.load({name: checkpoint.part(name) for name in needed})
             if not is_over:
-                auxiliary_networks = checkpoint.part(COMPANIONS)
+                auxiliary = checkpoint.part(AUXILIARY)
                 require_same_state(
-                    "what is trained beside it", self.auxiliary_networks.state_dict(), auxiliary_networks
+                    "the state of the auxiliary networks", self.auxiliary_networks.state_dict(), auxiliary
                 )
-                self.auxiliary_networks.load_state_dict(auxiliary_networks)
+                self.auxiliary_networks.load_state_dict(auxiliary)
         except ValueError as error:
             raise CheckpointError(f"{path}: {error}") from error
         self.results = results
@@ -250,10 +252,10 @@ def _train_on_batch(
 
 
 def _seed(seed: int, epoch: int) -> None:
-    """Set torch's generators for one epoch (0: the initial weights); epochs of other seeds do not collide."""
+    """Seed torch's generators for one epoch (0: the initial weights); no two seeds share an epoch's numbers."""
     torch.manual_seed(seed * 1_000_003 + epoch)
 
 
 def default_device() -> torch.device:
-    """The first GPU where there is one, else the CPU."""
+    """Return the first GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,7 +1,7 @@
-"""The loss of a training step: the recipe's methods joined in one place, each from its own file.
+"""The training loss: cross entropy plus the terms of the recipe's methods, each from its own file.
 
-A recipe without methods computes `network(x)` and its cross entropy and nothing else. Methods that work on features
-(RSC, the device classifier, the critic) compute `classify(features(x))` instead, which is the same network.
+Without methods it is the cross entropy of `network(x)` and nothing else. Methods that work on features (RSC, the
+device classifier, the critic) compute `classify(features(x))` instead, which is the same function.
 
 Shape letters: B batch, C channels, F mel bins, T frames, D features, K classes.
 """
@@ -27,29 +27,30 @@ from training.rsc import rsc_mask
 
 
 class TrainingLoss:
-    """What a network is trained to make small.
+    """The loss of a batch under a recipe.
 
     Attributes:
-        companions: Networks that are trained beside it and that nothing keeps: device classifier, critic, device net.
-        is_recordable: Whether a GPU may record a step once and replay it: nothing in it is drawn on the processor.
+        auxiliary_networks: Trained with the network and dropped at the end: device classifier, critic, device net.
+        can_capture: Whether a CUDA graph may hold the step: none of its random numbers are drawn on the CPU.
+        progress: Share of the run's steps that are done, 0 to 1; the training loop sets it.
     """
 
     def __init__(
         self, network: nn.Module, recipe: Recipe, num_devices: int, source: int, shape: tuple[int, int, int]
     ) -> None:
-        """Build what the methods need.
+        """Build the auxiliary networks.
 
         Args:
             network: To be trained.
-            recipe: Which methods, and how strongly.
-            num_devices: That a clip may be of.
-            source: Number of the device that the critic tells from the rest; -1: there is none.
-            shape: Of one clip, (C, F, T).
+            recipe: Its methods and their weights.
+            num_devices: Classes of the device classifiers.
+            source: Index of the critic's source device; -1: none.
+            shape: Of one input, (C, F, T).
         """
         self.network, self.recipe, self.source = network, recipe, source
         self.auxiliary_networks = nn.ModuleDict()
-        self.works_on_features = bool(recipe.drop_f and recipe.drop_b) or recipe.adversarial_weight > 0
-        self.works_on_features |= recipe.critic_weight > 0
+        self.uses_features = bool(recipe.drop_f and recipe.drop_b) or recipe.adversarial_weight > 0
+        self.uses_features |= recipe.critic_weight > 0
         if recipe.adversarial_weight or recipe.critic_weight:
             size = _num_features(network, shape)
             if recipe.adversarial_weight:
@@ -59,65 +60,67 @@ class TrainingLoss:
         if recipe.cross_gradient_share:
             self.auxiliary_networks["device_net"] = DeviceNet(shape[0], num_devices)
         self.masks = HiddenStateMasking(network, shape, mixture_mask) if recipe.mixture_mask_share else None
-        self.progress = 0.0  # of the whole run, 0 to 1
-        self.can_capture = not (self.auxiliary_networks or self.masks or self.works_on_features)
+        self.progress = 0.0
+        self.can_capture = not (self.auxiliary_networks or self.masks or self.uses_features)
 
     def __call__(self, batch: Batch, *, bf16: bool) -> Tensor:
-        """Return the loss of a batch, of no axes.
+        """Return the loss of a batch, a scalar.
 
         Args:
-            batch: What the network hears.
-            bf16: Whether the network is computed in bfloat16; the losses never are.
+            batch: Inputs and targets.
+            bf16: Autocast the network to bfloat16; the losses stay in fp32.
         """
         share = self.recipe.cross_gradient_share
         if not share:
-            return self._scene(batch, bf16)[0]
+            return self._without_cross_gradients(batch, bf16)[0]
         device_net = self.auxiliary_networks["device_net"]
         x = batch.x.detach().requires_grad_()
-        scene, of_scenes = self._scene(batch._replace(x=x), bf16)
-        of_devices = F.cross_entropy(device_net(x), batch.devices, reduction="none")
+        loss, scene_losses = self._without_cross_gradients(batch._replace(x=x), bf16)
+        device_losses = F.cross_entropy(device_net(x), batch.devices, reduction="none")
         step = self.recipe.cross_gradient_step
-        # Perturbed clips are what the network never hears when it is asked.
+        # Perturbed inputs do not occur at inference.
         with frozen_statistics(self.network):
-            scene_there, _ = self._scene(batch._replace(x=perturbed(x, of_devices, step)), bf16)
-        device_there = F.cross_entropy(device_net(perturbed(x, of_scenes, step)), batch.devices)
-        return (1 - share) * (scene + of_devices.mean()) + share * (scene_there + device_there)
+            perturbed_batch = batch._replace(x=perturbed(x, device_losses, step))
+            perturbed_loss, _ = self._without_cross_gradients(perturbed_batch, bf16)
+        perturbed_device_loss = F.cross_entropy(device_net(perturbed(x, scene_losses, step)), batch.devices)
+        return (1 - share) * (loss + device_losses.mean()) + share * (perturbed_loss + perturbed_device_loss)
 
-    def _scene(self, batch: Batch, bf16: bool) -> tuple[Tensor, Tensor]:
-        """Return all of the loss but what cross-gradient training adds, and the scene loss of each clip, (B,)."""
+    def _without_cross_gradients(self, batch: Batch, bf16: bool) -> tuple[Tensor, Tensor]:
+        """Return the loss without cross-gradient training, a scalar, and the cross entropy of each clip, (B,)."""
         recipe = self.recipe
         masked = (
             nullcontext() if self.masks is None else self.masks.active(recipe.mixture_mask_share, recipe.mixture_mask_p)
         )
         with masked, torch.autocast(batch.x.device.type, torch.bfloat16, enabled=bf16):
-            if self.works_on_features:
+            if self.uses_features:
                 z: Tensor = self.network.features(batch.x)  # type: ignore[operator] # every network has it
-                logits = self._classified(z, batch)
+                logits = self._logits(z, batch)
             else:
                 z = logits = self.network(batch.x)
         logits = logits.float()
-        of_clips = cross_entropy_per_clip(logits, batch.targets, recipe.label_smoothing, recipe.focal_gamma)
-        loss = of_clips.mean()
+        per_clip = cross_entropy_per_clip(logits, batch.targets, recipe.label_smoothing, recipe.focal_gamma)
+        loss = per_clip.mean()
         if batch.teacher is not None:
             loss = loss + recipe.distill_weight * distillation_loss(logits, batch.teacher, recipe.distill_temperature)
         strength = reversal_strength(self.progress)
         if recipe.adversarial_weight:
-            told = self.auxiliary_networks["device_classifier"](reverse(z.float(), strength))
-            loss = loss + recipe.adversarial_weight * F.cross_entropy(told, batch.devices)
+            device_logits = self.auxiliary_networks["device_classifier"](reverse(z.float(), strength))
+            loss = loss + recipe.adversarial_weight * F.cross_entropy(device_logits, batch.devices)
         if recipe.critic_weight:
-            of_source = batch.devices[:, self.source]
+            is_source = batch.devices[:, self.source]
             critic = self.auxiliary_networks["critic"]
-            apart = critic_loss(critic, z.float(), of_source, recipe.critic_penalty, strength)
-            loss = loss + recipe.critic_weight * apart
-        return loss, of_clips
+            loss = loss + recipe.critic_weight * critic_loss(
+                critic, z.float(), is_source, recipe.critic_penalty, strength
+            )
+        return loss, per_clip
 
-    def _classified(self, z: Tensor, batch: Batch) -> Tensor:
-        """Map features (B, D) to logits (B, K), some features muted where the recipe says so."""
+    def _logits(self, z: Tensor, batch: Batch) -> Tensor:
+        """Map features (B, D) to logits (B, K), with RSC's mask where the recipe has it."""
         recipe = self.recipe
         classify: Callable[[Tensor], Tensor] = self.network.classify  # type: ignore[assignment] # every network has it
         logits = classify(z)
         if recipe.drop_f and recipe.drop_b:
-            # Muted features are what the network never hears when it is asked.
+            # Masked features do not occur at inference.
             with frozen_statistics(self.network):
                 logits = classify(z * rsc_mask(z, batch.targets, logits, classify, recipe.drop_f, recipe.drop_b))
         return logits

@@ -1,4 +1,4 @@
-"""Passes of a network that leave it as it was: to learn something of it, or to show it what it never hears."""
+"""Context managers for a module's mode: eval mode, and frozen statistics of batch norms and quantizers."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-KEPT = "statistics_are_kept"  # an attribute of the module
+FROZEN = "statistics_are_frozen"  # an attribute of the module
 
 
 @contextmanager
 def eval_mode(network: nn.Module) -> Iterator[None]:
-    """Have every part of the network in eval mode for a while, then each in the mode that it had before."""
+    """Put every submodule in eval mode; restore each one's own mode at exit."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -23,11 +23,11 @@ def eval_mode(network: nn.Module) -> Iterator[None]:
 
 
 def zero_input(network: nn.Module, shape: Sequence[int]) -> Tensor:
-    """Return a clip (1, C, F, T) of zeros, on the network's device and in its precision.
+    """Return a batch of one input of zeros, (1, C, F, T), on the network's device and in its dtype: to trace it with.
 
     Args:
         network: Has parameters.
-        shape: Of one clip: (C, F, T).
+        shape: Of one input: (C, F, T).
     """
     like = next(network.parameters())
     return torch.zeros(1, *shape, dtype=like.dtype, device=like.device)
@@ -35,26 +35,26 @@ def zero_input(network: nn.Module, shape: Sequence[int]) -> Tensor:
 
 @contextmanager
 def frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """While this lasts, nothing that `module` hears is remembered: each part computes as it would have.
+    """Freeze the running statistics of batch norms and the ranges of a quantizer, whatever mode `module` is in.
 
-    No batch norm moves its running statistics, and no range of a quantizer follows (`has_frozen_statistics` tells it).
-    For passes
-    that serve training but show the network what it never hears when it is asked.
+    A batch norm in training mode still normalizes with its batch's statistics. For forward passes on inputs or
+    features that do not occur at inference, such as adversarial or masked ones. A quantizer asks
+    `has_frozen_statistics`.
     """
     tracking = [each for each in module.modules() if isinstance(each, _BatchNorm) and each.track_running_stats]
     for norm in tracking:
         norm.track_running_stats = False
-    was_kept = has_frozen_statistics(module)
-    module.__dict__[KEPT] = True
+    was_frozen = has_frozen_statistics(module)
+    module.__dict__[FROZEN] = True
     try:
         yield
     finally:
-        if not was_kept:
-            del module.__dict__[KEPT]
+        if not was_frozen:
+            del module.__dict__[FROZEN]
         for norm in tracking:
             norm.track_running_stats = True
 
 
 def has_frozen_statistics(module: nn.Module) -> bool:
-    """Whether `frozen_statistics` lasts for this very module."""
-    return KEPT in module.__dict__
+    """Return whether `module` itself is within `frozen_statistics`."""
+    return FROZEN in module.__dict__

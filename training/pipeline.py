@@ -1,6 +1,7 @@
-"""The training batches of one run: which clips there are, and what is done to them before a network hears them.
+"""The training data pipeline: augmentation, front end, soft labels and mixup, one batch at a time.
 
-Shape letters: B batch, S samples, C channels, F mel bins, T frames, K classes, D devices, N clips of the data set.
+Shape letters: B batch, S samples, C channels, F mel bins, T frames, K classes, D devices, N clips of the data set,
+M simulated clips.
 """
 
 from dataclasses import dataclass
@@ -24,24 +25,23 @@ from data.augmentation import (
     warp_time,
 )
 from data.device import send
+from data.errors import DataError
 from data.front_end import draw_top
-from data.layout import DataError
+from data.layout import Indices
 from training.dataset import REFERENCE_DEVICE, SceneDataset
 from training.distillation import teacher_probabilities
 from training.inference_preprocessing import InferencePreprocessing
 from training.recipe import Recipe
 
-Indices = npt.NDArray[np.int64]
-
 
 class Batch(NamedTuple):
-    """What a training step gets.
+    """Inputs and targets of one training step.
 
     Attributes:
-        x: What the network hears, (B, C, F, T).
-        targets: Share of each class, (B, K); each row sums to 1.
-        devices: Share of each device, (B, D); each row sums to 1.
-        teacher: Probabilities that the teacher gives, at the recipe's temperature, (B, K); None without a teacher.
+        x: Augmented spectrograms, the network's input, (B, C, F, T).
+        targets: Class probabilities, (B, K): one-hot, or mixed by mixup.
+        devices: Device probabilities, (B, D): one-hot, or mixed by mixup.
+        teacher: The teacher's probabilities at the recipe's temperature, (B, K); None without distillation.
     """
 
     x: Tensor
@@ -52,14 +52,14 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class SimulatedClips:
-    """Clips of device a, each heard through one impulse response for the whole run: as if recorded by other devices.
+    """Clips of simulated devices: clips of device a, each convolved with one impulse response for the whole run.
 
     Source: Cai et al., technical report for DCASE 2023 task 1, section 2.3.
 
     Attributes:
         indices: Of the clips of device a, (M,).
-        responses: Number of each one's impulse response, (M,).
-        devices: Number of each one's device, behind those of the data set, (M,).
+        responses: Index of each one's impulse response, (M,).
+        devices: Index of each one's device, counted on from those of the data set, (M,).
     """
 
     indices: Indices
@@ -68,34 +68,34 @@ class SimulatedClips:
 
 
 def simulate(dataset: SceneDataset, recipe: Recipe) -> SimulatedClips:
-    """Draw the impulse responses and, for each, clips of device a, by the recipe's seed; none twice for one device."""
+    """Draw impulse responses and, for each, clips of device a without replacement; both from the recipe's seed."""
     scenes = dataset.scenes
-    count, each = recipe.simulated_devices, recipe.simulated_clips
+    num_devices, num_clips = recipe.simulated_devices, recipe.simulated_clips
     recorded = scenes.train[dataset.is_from_reference_device(scenes.train)]
     rng = np.random.default_rng(recipe.seed)
-    responses = rng.permutation(dataset.num_responses)[:count]
-    indices = [rng.choice(recorded, min(each, len(recorded)), replace=False) for _ in range(count)]
+    responses = rng.permutation(dataset.num_responses)[:num_devices]
+    indices = [rng.choice(recorded, min(num_clips, len(recorded)), replace=False) for _ in range(num_devices)]
     sizes = [len(some) for some in indices]
     return SimulatedClips(
         np.concatenate([np.empty(0, np.int64), *indices]),
         np.repeat(responses, sizes),
-        np.repeat(np.arange(count) + len(scenes.devices), sizes),
+        np.repeat(np.arange(num_devices) + len(scenes.devices), sizes),
     )
 
 
 class TrainingPipeline:
-    """Makes batches of a material as a recipe says; the random numbers are torch's global ones.
+    """Makes the batches of a recipe; random numbers come from torch's global generator.
 
     Attributes:
-        indices: What there is to train on: rows of the data set, and from N on the simulated clips.
-        num_devices: Those of the data set and the simulated ones.
+        indices: Of the training clips: those of the data set, and from N on the simulated clips.
+        num_devices: Number of devices, simulated ones included.
     """
 
     def __init__(self, dataset: SceneDataset, recipe: Recipe, device: torch.device) -> None:
         """Check that the data set can serve the recipe.
 
         Raises:
-            DataError: The material cannot serve the recipe.
+            DataError: As `require_compatible`.
         """
         require_compatible(dataset, recipe)
         self.dataset, self.recipe, self.device = dataset, recipe, device
@@ -107,17 +107,17 @@ class TrainingPipeline:
         self._teacher = None
         if recipe.distill_weight > 0 and dataset.teacher is not None:
             self._teacher = teacher_probabilities(dataset.teacher, recipe.distill_temperature)
-            self._place = np.full(num_clips, -1)
-            self._place[dataset.scenes.train] = np.arange(len(dataset.scenes.train))
+            self._teacher_row = np.full(num_clips, -1)
+            self._teacher_row[dataset.scenes.train] = np.arange(len(dataset.scenes.train))
 
     def batch(self, indices: Indices, mixup_indices: Indices | None = None) -> Batch:
-        """Return the clips at `indices` as they are heard this time.
+        """Return the clips at `indices`, augmented anew.
 
         Args:
-            indices: Of `self.indices`.
-            mixup_indices: As many, to be mixed with them; None: where the recipe mixes, within the batch.
+            indices: Some of `self.indices`.
+            mixup_indices: Of a second batch of the same size to mix with; None: mixup is within the batch.
         """
-        own = self._heard(indices)
+        own = self._augmented(indices)
         if self.recipe.mixup_alpha == 0:
             return own
         share = draw_share(self.recipe.mixup_alpha)
@@ -125,7 +125,7 @@ class TrainingPipeline:
             order = send(torch.randperm(len(indices)), self.device)
             other = Batch(*(None if part is None else part[order] for part in own))  # type: ignore[arg-type]
         else:
-            other = self._heard(mixup_indices)
+            other = self._augmented(mixup_indices)
         teacher = None if own.teacher is None or other.teacher is None else mixed(share, own.teacher, other.teacher)
         return Batch(
             mixed(share, own.x, other.x),
@@ -134,16 +134,13 @@ class TrainingPipeline:
             teacher,
         )
 
-    def _heard(self, indices: Indices) -> Batch:
+    def _augmented(self, indices: Indices) -> Batch:
+        """Return the clips at `indices`, augmented but not yet mixed."""
         scenes, recipe = self.dataset.scenes, self.recipe
-        number = indices - len(scenes.clips)
-        is_simulated = number >= 0
-        simulated = np.maximum(number, 0)
-        clips, responses, devices = (
-            indices,
-            np.full(len(indices), -1),
-            scenes.device_index[np.where(is_simulated, 0, indices)],
-        )
+        is_simulated = indices >= len(scenes.clips)
+        simulated = np.maximum(indices - len(scenes.clips), 0)
+        clips, responses = indices, np.full(len(indices), -1)
+        devices = scenes.device_index[np.where(is_simulated, 0, indices)]
         if is_simulated.any():
             clips = np.where(is_simulated, self.simulated.indices[simulated], indices)
             responses = np.where(is_simulated, self.simulated.responses[simulated], -1)
@@ -151,13 +148,13 @@ class TrainingPipeline:
         x = self.dataset.waveforms(clips, self.device)
         if recipe.simulated_devices and self.dataset.responses is not None:
             x = self.dataset.responses.through(x, torch.from_numpy(responses))
-        x = self._waveforms_changed(x, clips, is_simulated)
+        x = self._augment_waveforms(x, clips, is_simulated)
         gains = None if self.correction is None else self.dataset.gains(self.correction, clips, self.device)
         top_hz = draw_top(recipe.mel_top_drop, self.dataset.front_end.rate_hz) if recipe.mel_top_drop else None
-        x = self.dataset.front_end_module.to(self.device)(x, self._log_mel_changed, gains, top_hz)
+        x = self.dataset.front_end_module.to(self.device)(x, self._augment_log_mel, gains, top_hz)
         teacher = None
         if self._teacher is not None:
-            teacher = send(self._teacher[torch.from_numpy(self._place[clips])], self.device)
+            teacher = send(self._teacher[torch.from_numpy(self._teacher_row[clips])], self.device)
         return Batch(
             x,
             self._one_hot(scenes.labels[clips], len(scenes.classes)),
@@ -165,8 +162,8 @@ class TrainingPipeline:
             teacher,
         )
 
-    def _waveforms_changed(self, x: Tensor, clips: Indices, is_simulated: npt.NDArray[np.bool_]) -> Tensor:
-        """Change waveforms (B, S) of `clips`."""
+    def _augment_waveforms(self, x: Tensor, clips: Indices, is_simulated: npt.NDArray[np.bool_]) -> Tensor:
+        """Augment the waveforms (B, S) of `clips`."""
         recipe, dataset = self.recipe, self.dataset
         if recipe.roll_s > 0:
             x = roll(x, recipe.roll_s, dataset.front_end.rate_hz)
@@ -177,8 +174,8 @@ class TrainingPipeline:
             x = dataset.responses.apply(x, torch.from_numpy(recorded), recipe.impulse_response_p)
         return x
 
-    def _log_mel_changed(self, x: Tensor) -> Tensor:
-        """Change log-mel spectrograms (B, 1, F, T)."""
+    def _augment_log_mel(self, x: Tensor) -> Tensor:
+        """Augment log-mel spectrograms (B, 1, F, T)."""
         recipe = self.recipe
         if recipe.warp_frames > 0:
             x = warp_time(x, recipe.warp_frames)
@@ -194,25 +191,26 @@ class TrainingPipeline:
             x = mixture_mask(x, recipe.mixture_mask_share)
         return x
 
-    def _one_hot(self, numbers: Indices, count: int) -> Tensor:
-        shares = torch.zeros(len(numbers), count)
-        shares[torch.arange(len(numbers)), torch.from_numpy(numbers)] = 1.0
-        return send(shares, self.device)
+    def _one_hot(self, labels: Indices, num_classes: int) -> Tensor:
+        """Return one-hot rows (B, num_classes) on the device."""
+        rows = torch.zeros(len(labels), num_classes)
+        rows[torch.arange(len(labels)), torch.from_numpy(labels)] = 1.0
+        return send(rows, self.device)
 
 
 def require_compatible(dataset: SceneDataset, recipe: Recipe) -> None:
-    """Pass a material that can serve the recipe.
+    """Refuse a data set that lacks what the recipe's methods need.
 
     Raises:
-        DataError: Says everything that it cannot.
+        DataError: Lists everything that is missing.
     """
     problems: list[str] = []
-    _look_for_responses(dataset, recipe, problems)
-    _look_for_devices(dataset, recipe, problems)
+    _check_responses(dataset, recipe, problems)
+    _check_devices(dataset, recipe, problems)
     _, bins, frames = dataset.input_shape
-    for name, most, unit in (("mask_bins", bins, "mel bins"), ("mask_frames", frames, "frames")):
-        if getattr(recipe, name) > most:
-            problems.append(f"{name} is {getattr(recipe, name)}, but there are {most} {unit}")
+    for name, limit, unit in (("mask_bins", bins, "mel bins"), ("mask_frames", frames, "frames")):
+        if getattr(recipe, name) > limit:
+            problems.append(f"{name} is {getattr(recipe, name)}, but there are {limit} {unit}")
     farthest = max(0, (frames - 3) // 2)
     if recipe.warp_frames > farthest:
         problems.append(
@@ -232,10 +230,10 @@ def require_compatible(dataset: SceneDataset, recipe: Recipe) -> None:
     if problems:
         raise DataError("; ".join(problems))
     if recipe.spectrum_correction:
-        _ = dataset.correction  # fitted once, and refused here where it cannot be
+        _ = dataset.correction  # fits it, or raises
 
 
-def _look_for_responses(dataset: SceneDataset, recipe: Recipe, problems: list[str]) -> None:
+def _check_responses(dataset: SceneDataset, recipe: Recipe, problems: list[str]) -> None:
     root = dataset.scenes.root
     for name in ("impulse_response_p", "simulated_devices"):
         value = getattr(recipe, name)
@@ -256,7 +254,7 @@ def _look_for_responses(dataset: SceneDataset, recipe: Recipe, problems: list[st
         )
 
 
-def _look_for_devices(dataset: SceneDataset, recipe: Recipe, problems: list[str]) -> None:
+def _check_devices(dataset: SceneDataset, recipe: Recipe, problems: list[str]) -> None:
     scenes = dataset.scenes
     names = [scenes.devices[number] for number in np.unique(scenes.device_index[scenes.train])]
     if recipe.simulated_devices and REFERENCE_DEVICE in names:

@@ -175,7 +175,7 @@ class Pruner:
 def min_remaining(num_weights: int) -> int:
     """Return how many weights of a layer are never pruned: the most that are less than 1 %, and at least one.
 
-    >>> [least_kept(num_weights) for num_weights in (1, 100, 101, 200, 201, 10_000)]
+    >>> [min_remaining(num_weights) for num_weights in (1, 100, 101, 200, 201, 10_000)]
     [1, 1, 1, 1, 2, 99]
     """
     return max(1, math.ceil((1 - MAX_SPARSITY) * num_weights) - 1)

@@ -1,4 +1,4 @@
-"""Named tensors held against those that are expected: what a checkpoint or an export must not mix up."""
+"""Checks of a state dict: names and shapes against the expected ones, before anything is loaded."""
 
 from collections.abc import Mapping
 
@@ -9,8 +9,13 @@ from torch import Tensor
 def require_same_state(what: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Refuse tensors of other names or shapes.
 
+    Args:
+        what: Names the tensors in the message.
+        expected: By name; only names and shapes count.
+        found: By name.
+
     Raises:
-        ValueError: Every difference, after `what` the tensors are for.
+        ValueError: Lists every difference.
     """
     wrong = state_differences(expected, found)
     if wrong:
@@ -19,7 +24,7 @@ def require_same_state(what: str, expected: Mapping[str, Tensor], found: Mapping
 
 @torch.no_grad()
 def load_tensors(what: str, into: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    """Write `found` into the tensors of the same names and shapes, in their own memory.
+    """Copy `found` in place into the tensors of the same names and shapes.
 
     Raises:
         ValueError: As `require_same_state`.
@@ -30,7 +35,7 @@ def load_tensors(what: str, into: Mapping[str, Tensor], found: Mapping[str, Tens
 
 
 def state_differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
-    """Tell each name and each shape in which `found` is not what is `expected`."""
+    """List every missing name, every unexpected name and every shape that differs."""
     wrong = [f"{name} is missing" for name in expected if name not in found]
     wrong += [f"{name} is not of this network" for name in found if name not in expected]
     wrong += [

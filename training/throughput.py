@@ -1,4 +1,4 @@
-"""How fast training is: steps of a run, timed as they are taken in training, the batch's augmentation included."""
+"""Training throughput in clips a second: whole steps of a run, augmentation included, timed in each compute mode."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,18 +13,18 @@ from training.dataset import SceneDataset, split_batches
 from training.loop import TrainingRun
 from training.recipe import Recipe
 
-MAX_CLIPS = 64  # of a timed step on a processor, where a whole batch may take seconds
-TIMED_S = 1.0  # each way to compute a step, after its first step
-BF16_MARGIN = 1.1  # what fewer digits must gain
+MAX_CLIPS = 64  # of a timed step on a CPU, where a whole batch may take seconds
+TIMED_S = 1.0  # of each compute mode, after the warm-up
+BF16_MARGIN = 1.1  # speed-up at which bf16 is preferred to fp32
 
 
 @dataclass(frozen=True)
 class StepTimings:
-    """Steps of one run that followed each other.
+    """Timings of consecutive steps of one run.
 
     Attributes:
-        num_clips: In each step.
-        spans: When each step began and ended, in seconds of the monotonic clock, which all processes share.
+        num_clips: Batch size of each step.
+        spans: Start and end of each step, in seconds of the monotonic clock, which all processes share.
     """
 
     num_clips: int
@@ -32,26 +32,26 @@ class StepTimings:
 
     @property
     def clips_per_s(self) -> float:
-        """Of the quickest step: what else runs only ever slows one down."""
+        """Throughput of the fastest step: other load on the machine only ever slows one down."""
         return self.num_clips / min(ended - started for started, ended in self.spans)
 
 
 class ThroughputRun:
-    """A training run whose steps are timed; its network is of no further use."""
+    """A training run whose steps are timed; the trained network is thrown away."""
 
     def __init__(self, run: TrainingRun) -> None:
-        """Take the first steps, which pay for what is set up once."""
+        """Take the warm-up steps."""
         self.run = run
         self.run.network.train()
-        # Of all devices: a list may be sorted, and only some devices' clips are convolved.
-        mixed = np.random.default_rng(0).permutation(run.pipeline.indices)
-        indices = split_batches(mixed, run.recipe.batch_size)[0]
+        # Shuffled: a list may be sorted by device, and impulse responses apply to one device alone.
+        shuffled = np.random.default_rng(0).permutation(run.pipeline.indices)
+        indices = split_batches(shuffled, run.recipe.batch_size)[0]
         self.indices = indices[:MAX_CLIPS] if run.device.type == "cpu" else indices
         for _ in range(WARM_UP_STEPS + 1 if run.compute_mode.graphed else 1):
             step_seconds(self.run, self.indices)
 
     def time(self, budget_s: float, *, least: int = 1) -> StepTimings:
-        """Repeat a step for `budget_s`, and `least` times."""
+        """Repeat a step for `budget_s` seconds, and at least `least` times."""
         spans: list[tuple[float, float]] = []
         deadline = time.monotonic() + budget_s
         while len(spans) < least or spans[-1][1] < deadline:
@@ -61,7 +61,7 @@ class ThroughputRun:
 
 
 def step_seconds(run: TrainingRun, indices: np.ndarray) -> float:
-    """Train on the clips at `indices` once, to the end; give the seconds."""
+    """Train on the clips at `indices` once and synchronize; return the seconds."""
     started = time.monotonic()
     run.step(indices, indices if run.recipe.mixup_between else None)
     if run.device.type == "cuda":
@@ -70,53 +70,53 @@ def step_seconds(run: TrainingRun, indices: np.ndarray) -> float:
 
 
 def time_mode(
-    build: Callable[[], nn.Module], recipe: Recipe, dataset: SceneDataset, device: torch.device, way: ComputeMode
+    build: Callable[[], nn.Module], recipe: Recipe, dataset: SceneDataset, device: torch.device, mode: ComputeMode
 ) -> float:
-    """Time one way to compute a step on `device`, in clips a second; the other arguments are those of `TrainingRun`.
+    """Return the throughput of a compute mode on `device`, in clips a second; other arguments as for `TrainingRun`.
 
     Raises:
-        RuntimeError: A step cannot be computed so, such as one with an operator that knows no bf16.
+        RuntimeError: The network does not run in this mode, such as for an operator without bf16.
     """
-    return ThroughputRun(TrainingRun(build, recipe, dataset, device, way)).time(TIMED_S, least=2).clips_per_s
+    return ThroughputRun(TrainingRun(build, recipe, dataset, device, mode)).time(TIMED_S, least=2).clips_per_s
 
 
 def time_modes(
     build: Callable[[], nn.Module], recipe: Recipe, dataset: SceneDataset, device: torch.device
 ) -> dict[ComputeMode, float]:
-    """Time every way to compute a step that may be the fastest on `device`: clips a second by way, the plain one too.
+    """Return the throughput of every mode that is worth timing on `device`, in clips a second.
 
-    A way that the network cannot be computed is left out. The arguments are those of `TrainingRun`.
+    Modes in which the network does not run are left out. Arguments as for `TrainingRun`.
 
     Raises:
-        RuntimeError: The plain way cannot be computed either.
+        RuntimeError: It does not run in the default mode either.
     """
     timed: dict[ComputeMode, float] = {}
-    for way in candidates(device):
+    for mode in candidates(device):
         try:
-            timed[way] = time_mode(build, recipe, dataset, device, way)
+            timed[mode] = time_mode(build, recipe, dataset, device, mode)
         except RuntimeError:
-            if way == DEFAULT_MODE:
+            if mode == DEFAULT_MODE:
                 raise
     return timed
 
 
 def fastest(clips_per_s: Mapping[ComputeMode, float]) -> tuple[ComputeMode, float]:
-    """Return the way with the most clips a second, and how many; bf16 must be faster by `BF16_MARGIN` to be worth it.
+    """Return the fastest mode and its clips a second; bf16 counts as fastest only with a speed-up of `BF16_MARGIN`.
 
-    >>> ways = {PLAIN: 100.0, ComputeMode(channels_last=True): 120.0, Execution(bf16=True): 125.0}
-    >>> print(*fastest(ways))
+    >>> timed = {DEFAULT_MODE: 100.0, ComputeMode(channels_last=True): 120.0, ComputeMode(bf16=True): 125.0}
+    >>> print(*fastest(timed))
     fp32, channels last 120.0
-    >>> print(*fastest({**ways, ComputeMode(channels_last=True, bf16=True): 140.0}))
+    >>> print(*fastest({**timed, ComputeMode(channels_last=True, bf16=True): 140.0}))
     bf16, channels last 140.0
     """
     return max(clips_per_s.items(), key=lambda item: item[1] / (BF16_MARGIN if item[0].bf16 else 1.0))
 
 
 def combined_clips_per_s(timings: Iterable[StepTimings]) -> float:
-    """Return what several runs did together, in the time in which all of them ran.
+    """Return the summed throughput of runs in several processes, over the time in which all of them ran.
 
-    >>> slow, quick = Timing(10, [(0.0, 2.0), (2.0, 4.0)]), Timing(10, [(1.0, 2.0), (2.0, 3.0)])
-    >>> clips_per_s_together([slow, quick])
+    >>> slow, quick = StepTimings(10, [(0.0, 2.0), (2.0, 4.0)]), StepTimings(10, [(1.0, 2.0), (2.0, 3.0)])
+    >>> combined_clips_per_s([slow, quick])
     15.0
     """
     runs = list(timings)

@@ -1,34 +1,37 @@
-"""Where waveforms lie while a network trains on them: in the store's file, and on a GPU as many as fit.
+"""Cache of waveforms in GPU memory: as many clips as fit, the rest read from the memory-mapped store at each access.
 
-Shape letters: B batch, N clips of the data set, S samples.
+Shape letters: B batch, S samples.
 """
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from data.device import send
+from data.layout import Indices
 from data.store import Store
 
-Indices = npt.NDArray[np.int64]
-
-# Of the part of a GPU's memory that is a trial's own: the rest is for the network, its activations and the spectra.
-CLIPS_SHARE = 0.6
-CLIPS_AT_A_TIME = 4096
+# Of a process's part of the GPU memory; the rest is for the network, its activations and the spectra.
+CACHE_SHARE = 0.6
+COPY_CHUNK = 4096  # clips
 
 
 class WaveformCache:
-    """The clips of a store as a device has them: some in its memory, the rest fetched when they are asked for."""
+    """Clips of a store as one int16 tensor on a device; clips that found no room are read from the store.
+
+    Attributes:
+        cached: (number of cached clips, S) int16, on the device.
+        slots: Position in `cached` by clip index; -1 for a clip that is not cached.
+    """
 
     def __init__(self, store: Store, indices: Indices, device: torch.device, max_bytes: int) -> None:
-        """Bring clips to the device.
+        """Copy clips to the device.
 
         Args:
-            store: Of all clips.
-            indices: Those to bring, the most important first.
-            device: Where to.
-            max_bytes: What the clips may take there; those at the end of `indices` stay behind.
+            store: Holds all clips.
+            indices: Of the clips that will be read, the most often read first.
+            device: Of the cache.
+            max_bytes: Size limit of the cache; clips at the end of `indices` are left out.
         """
         self.store, self.device = store, device
         bytes_per_clip = store.rate_hz * np.dtype(np.int16).itemsize
@@ -36,50 +39,50 @@ class WaveformCache:
         self.slots = np.full(int(indices.max(initial=-1)) + 1, -1)
         self.slots[cached] = np.arange(len(cached))
         self.cached = torch.empty(len(cached), store.rate_hz, dtype=torch.int16, device=device)
-        for start in range(0, len(cached), CLIPS_AT_A_TIME):
-            part = slice(start, start + CLIPS_AT_A_TIME)
-            self.cached[part] = torch.from_numpy(store.read_int16(cached[part])).to(device)
+        for start in range(0, len(cached), COPY_CHUNK):
+            chunk = slice(start, start + COPY_CHUNK)
+            self.cached[chunk] = torch.from_numpy(store.read_int16(cached[chunk])).to(device)
 
     def waveforms(self, indices: Indices) -> Tensor:
-        """Return the clips at `indices`, which were asked for at the start: (B, S) int16 on the device."""
+        """Return the clips at `indices`, a part of the constructor's `indices`: (B, S) int16 on the device."""
         slots = self.slots[indices]
-        absent = np.flatnonzero(slots < 0)
-        if len(absent) == 0:
+        misses = np.flatnonzero(slots < 0)
+        if len(misses) == 0:
             return self.cached[send(torch.from_numpy(slots), self.device)]
         clips = torch.empty(len(indices), self.store.rate_hz, dtype=torch.int16, device=self.device)
-        fetched = send(torch.from_numpy(self.store.read_int16(indices[absent])), self.device)
-        clips[send(torch.from_numpy(absent), self.device)] = fetched
-        present = np.flatnonzero(slots >= 0)
-        here = send(torch.from_numpy(slots[present]), self.device)
-        clips[send(torch.from_numpy(present), self.device)] = self.cached[here]
+        read = send(torch.from_numpy(self.store.read_int16(indices[misses])), self.device)
+        clips[send(torch.from_numpy(misses), self.device)] = read
+        hits = np.flatnonzero(slots >= 0)
+        hit_slots = send(torch.from_numpy(slots[hits]), self.device)
+        clips[send(torch.from_numpy(hits), self.device)] = self.cached[hit_slots]
         return clips
 
 
 class SharedWaveformCache:
-    """The one residence of a process: a second would find no room."""
+    """The one cache of a process: two would not fit in its part of the GPU memory."""
 
     def __init__(self) -> None:
-        self._of: tuple[Store, torch.device] | None = None
-        self._residence: WaveformCache | None = None
+        self._key: tuple[Store, torch.device] | None = None
+        self._cache: WaveformCache | None = None
 
     def get(self, store: Store, indices: Indices, device: torch.device, share: float) -> WaveformCache:
-        """Return a store's residence on a GPU of which this process has `share`; another one is let go of first."""
-        if self._residence is None or self._of != (store, device):
-            self._residence = None
+        """Return the cache of a store on a GPU of which this process has `share`; free the cache of any other store."""
+        if self._cache is None or self._key != (store, device):
+            self._cache = None
             torch.cuda.empty_cache()
-            self._residence = WaveformCache(store, indices, device, cache_budget(device, share))
-            self._of = store, device
-        return self._residence
+            self._cache = WaveformCache(store, indices, device, cache_budget(device, share))
+            self._key = store, device
+        return self._cache
 
 
 def cache_budget(device: torch.device, share: float) -> int:
-    """Return how many bytes of clips a process may keep on a GPU of which it has `share`."""
+    """Return the bytes that a process may cache on a GPU of which it has `share`."""
     free, _ = torch.cuda.mem_get_info(device)
-    return int(CLIPS_SHARE * min(free, memory_share_bytes(device, share)))
+    return int(CACHE_SHARE * min(free, memory_share_bytes(device, share)))
 
 
 def memory_share_bytes(device: torch.device, share: float) -> float:
-    """Return the bytes of a GPU's memory that are a process's own."""
+    """Return the bytes of a GPU's memory that are this process's part."""
     _, total = torch.cuda.mem_get_info(device)
     return total * share
 

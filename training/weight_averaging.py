@@ -1,8 +1,10 @@
-"""Averages of the weights that a network had in training, which answer in place of the last ones.
+"""Weight averaging: stochastic weight averaging (SWA) and the exponential moving average (EMA).
 
-Sources: Izmailov et al., "Averaging weights leads to wider optima and better generalization" (SWA), 2018, algorithm 1,
-the equal mean and the statistics that are estimated anew; for the moving average Polyak and Juditsky, 1992, with the
-start of TensorFlow's ExponentialMovingAverage, whose decay is at most (1 + n) / (10 + n) after n updates.
+Sources: Izmailov et al., "Averaging weights leads to wider optima and better generalization", 2018, algorithm 1 (SWA:
+the equal mean, and batch norm statistics estimated anew); Polyak and Juditsky, 1992 (EMA), with the warm-up of
+TensorFlow's ExponentialMovingAverage: after n updates the decay is at most (1 + n) / (10 + n).
+
+Shape letters: B batch, C channels, F mel bins, T frames.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,25 +22,24 @@ NUM_UPDATES = "num_updates"
 
 
 class WeightAverage:
-    """An average of all that a network's state holds: weights, and running statistics with them.
+    """Average of a network's state dict over updates: weights and running statistics.
 
-    Whole numbers, such as a batch norm's number of batches, are those of the last update. What follows from the
-    network's making and is not in its state is left alone.
+    Integers, such as a batch norm's `num_batches_tracked`, are those of the last update.
 
     Attributes:
-        decay: Share of the average that an update leaves of it; None: the average is the equal mean of all updates.
-        num_updates: How many there were.
+        decay: Of the moving average; None: the equal mean of all updates.
+        num_updates: Number of updates so far.
     """
 
     def __init__(self, network: nn.Module, decay: float | None = None) -> None:
-        """Begin at the network as it stands; an equal mean forgets this with its first update.
+        """Start from the network's present state, which the first update of an equal mean replaces.
 
         Args:
-            network: Whose state is averaged.
+            network: Its state dict is averaged.
             decay: Above 0 and below 1, or None.
 
         Raises:
-            ValueError: A decay outside these.
+            ValueError: Another decay.
         """
         if decay is not None and not 0 < decay < 1:
             raise ValueError(f"decay must be above 0 and below 1, or None for the equal mean, got {decay}")
@@ -48,29 +49,31 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Take the network as it stands into the average, without waiting for its device."""
+        """Add the network's present state to the average, without synchronizing with its device."""
         state = network.state_dict()
         require_same_state("the average", self._values, state)
         averaged = [name for name, value in self._values.items() if value.is_floating_point()]
-        torch._foreach_lerp_([self._values[name] for name in averaged], [state[name] for name in averaged], self._gain)
+        torch._foreach_lerp_(
+            [self._values[name] for name in averaged], [state[name] for name in averaged], self._new_share
+        )
         for name, value in self._values.items():
             if not value.is_floating_point():
                 value.copy_(state[name])
         self.num_updates += 1
 
     @property
-    def _gain(self) -> float:
-        """Share of the average that the next update becomes."""
+    def _new_share(self) -> float:
+        """Weight of the next update in the average."""
         if self.decay is None:
             return 1 / (self.num_updates + 1)
         return 1 - min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
 
     @contextmanager
     def swapped(self, network: nn.Module) -> Iterator[None]:
-        """Have the network hold the average for a while, in its own memory; then what it held before.
+        """Copy the average into the network; restore the network's own state at exit.
 
         Raises:
-            ValueError: Nothing was averaged yet.
+            ValueError: There was no update yet.
         """
         if not self.num_updates:
             raise ValueError("nothing was averaged yet: update the average with the network first")
@@ -78,44 +81,44 @@ class WeightAverage:
         require_same_state("the average", self._values, state)
         before = {name: value.clone() for name, value in state.items()}
         try:
-            _put(state, self._values)
+            _copy_into(state, self._values)
             yield
         finally:
-            _put(state, before)
+            _copy_into(state, before)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all that a checkpoint must hold, by name."""
+        """Return the average's state for a checkpoint, by name."""
         values = {VALUE + name: value.contiguous() for name, value in self._values.items()}
         return {NUM_UPDATES: torch.tensor(self.num_updates), **values}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what `tensors` gave.
+        """Restore the state that `tensors` returned.
 
         Raises:
             ValueError: They are of another network.
         """
         require_same_state("the average", self.tensors(), tensors)
-        _put(self._values, {name: tensors[VALUE + name] for name in self._values})
+        _copy_into(self._values, {name: tensors[VALUE + name] for name in self._values})
         self.num_updates = int(tensors[NUM_UPDATES])
 
 
 @torch.no_grad()
-def _put(into: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+def _copy_into(into: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
     for name, value in into.items():
         value.copy_(values[name])
 
 
 @torch.no_grad()
 def reestimate_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Return each batch norm the mean and the variance of what it hears now, over all batches.
+    """Estimate the running mean and variance of each batch norm anew, over all batches; torch calls this `update_bn`.
 
-    A mean of weights was never trained, so nothing was running while it heard anything. Each batch counts by its
-    clips, its variance is the unbiased one, and all but the batch norms is in eval mode: a dropout that is not there
-    when the network is asked must not widen what the norms hear.
+    Averaged weights have no running statistics of their own. Batches are weighted by their size, the variance is the
+    unbiased one, and all modules but the batch norms are in eval mode: dropout, which is off at inference, would
+    change the variance.
 
     Args:
-        network: In any mode, which it keeps.
-        batches: Of clips (B, C, F, T), on the network's device.
+        network: In any mode, which is restored.
+        batches: Of inputs (B, C, F, T), on the network's device.
 
     Raises:
         ValueError: There is no batch.
@@ -130,7 +133,7 @@ def reestimate_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None
             for x in batches:
                 num_clips += len(x)
                 for norm in norms:
-                    norm.momentum = len(x) / num_clips  # 1 at the first: what was known before is forgotten
+                    norm.momentum = len(x) / num_clips  # 1 at the first batch: the old statistics are dropped
                 network(x)
         finally:
             for norm, momentum in zip(norms, momenta, strict=True):

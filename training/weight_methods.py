@@ -1,4 +1,4 @@
-"""What becomes of a network's weights while it is trained: averaged, pruned, rounded to int8."""
+"""The recipe's methods on weights, in their order: pruning, averaging (SWA, EMA), quantization-aware training."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,19 +16,18 @@ AVERAGE, PRUNING, QUANTIZATION = "average", "pruning", "quantization"
 
 
 class WeightMethods:
-    """The methods of a recipe that work on weights, in the order in which they do.
+    """Pruning, weight averaging and quantization-aware training of one network.
 
-    A step moves the weights, pruned ones are put back to zero, and the moving average follows. At the end of an epoch
-    weights are pruned, then the epoch counts for the average of the last epochs. Whoever asks the network between
-    epochs asks the average where there is one, with the pruned weights at zero, rounded to int8 from the epoch on in
-    which that begins.
+    After each optimizer step pruned weights are set to zero again, then the EMA is updated. After each epoch weights
+    are pruned, then SWA is updated. Evaluation uses the averaged weights where there are any, with pruned weights at
+    zero, and fake-quantized from the first epoch of quantization-aware training on.
     """
 
     def __init__(self, network: nn.Module, recipe: Recipe, shape: Shape) -> None:
-        """Look the network over.
+        """Set up the recipe's methods.
 
         Raises:
-            ValueError: It cannot be pruned so far, or not be rounded.
+            TrainingError: The network cannot be pruned to `prune_to` values.
         """
         self.network, self.recipe = network, recipe
         self.ema = WeightAverage(network, decay=recipe.ema_decay) if recipe.ema_decay else None
@@ -39,25 +38,25 @@ class WeightMethods:
         self.quantizer = Quantizer(network, shape) if recipe.quantize_share else None
 
     def is_quantizing(self, epoch: int) -> bool:
-        """Whether weights and activations are rounded in `epoch`, counted from 1, and in its evaluation."""
+        """Return whether `epoch`, counted from 1, and its evaluation are fake-quantized."""
         first = self.recipe.epochs - math.ceil(self.recipe.quantize_share * self.recipe.epochs - ROUNDING)
         return self.quantizer is not None and epoch > first
 
     @contextmanager
     def training(self, epoch: int) -> Iterator[None]:
-        """Compute the steps of an epoch, counted from 1, as its weights are rounded."""
+        """Fake-quantize the steps of `epoch`, counted from 1, if the recipe does."""
         with self.quantizer.active() if self.quantizer and self.is_quantizing(epoch) else nullcontext():
             yield
 
     def after_step(self) -> None:
-        """Follow a step of the optimizer."""
+        """Update after an optimizer step."""
         if self.pruner is not None:
             self.pruner.apply()
         if self.ema is not None:
             self.ema.update(self.network)
 
     def after_epoch(self, epoch: int) -> None:
-        """Follow an epoch, counted from 1."""
+        """Update after `epoch`, counted from 1."""
         if self.pruner is not None:
             self.pruner.step(epoch)
         if self.swa is not None and self._is_averaging(epoch):
@@ -68,35 +67,35 @@ class WeightMethods:
 
     @contextmanager
     def evaluation_weights(self, epoch: int, batches: Iterable[Tensor]) -> Iterator[None]:
-        """Have the network be what it would answer with after `epoch`, counted from 1.
+        """Put the weights for evaluation after `epoch` into the network; restore the training weights at exit.
 
         Args:
-            epoch: That is done.
-            batches: Spectrograms (B, C, F, T) as training hears them, for the batch norms of averaged weights.
+            epoch: Counted from 1.
+            batches: Of training inputs (B, C, F, T), for the batch norm statistics of averaged weights.
         """
         average = self.ema
         if self.swa is not None and self._is_averaging(epoch):
             average = self.swa
         with average.swapped(self.network) if average else nullcontext():
             if self.pruner is not None and average is not None:
-                self.pruner.apply()  # an average of epochs before and after a weight was pruned is not zero
+                self.pruner.apply()  # the average holds epochs from before a weight was pruned
             with self.quantizer.active() if self.quantizer and self.is_quantizing(epoch) else nullcontext():
                 if average is self.swa and average is not None:
                     reestimate_batch_norm(self.network, batches)
                 yield
 
     def inference_tensors(self) -> dict[str, Mapping[str, Tensor]]:
-        """Return what the network needs beside its weights to answer as it was measured, by part."""
+        """Return what inference needs beside the weights, by part: the quantizer's ranges."""
         return {QUANTIZATION: self.quantizer.tensors()} if self.quantizer else {}
 
     def tensors(self) -> dict[str, Mapping[str, Tensor]]:
-        """Return what a run needs to be taken up, by part."""
+        """Return what a checkpoint of an unfinished run needs, by part."""
         average = self.ema or self.swa
         parts = {AVERAGE: average.tensors()} if average else {}
         return parts | ({PRUNING: self.pruner.tensors()} if self.pruner else {}) | self.inference_tensors()
 
     def load(self, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Take over the parts that there are of what `tensors` gave.
+        """Restore the parts of `tensors` that are there.
 
         Raises:
             ValueError: One is of another network.

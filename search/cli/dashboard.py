@@ -47,28 +47,28 @@ def _serve(chosen: list[StudyFolder], results: Path, port: int | None, opens: bo
     from search.dashboard.app import create_app, warm_up  # noqa: PLC0415  takes a second
     from search.dashboard.data.studies import Studies  # noqa: PLC0415
     from search.dashboard.serving import PORT, free_port, guard, open_server, serve  # noqa: PLC0415
-    from search.dashboard.shared import Shared  # noqa: PLC0415
+    from search.dashboard.state import ApplicationState  # noqa: PLC0415
 
     wanted = port or PORT
     found = free_port(wanted)
     if found != wanted and port is not None:
         raise StudyError(f"port {wanted} is taken; {found} is free: --port {found}")
-    shared = Shared(Studies(results, chosen))
-    app = create_app(shared)
+    state = ApplicationState(Studies(results, chosen))
+    app = create_app(state)
     guard(app.server, found, app.csp_hashes())
     server = open_server(app.server, found)
     if found != wanted:
         out.print(f"port {wanted} is taken: the next one that is free is used")
-    address = f"http://127.0.0.1:{found}{shared.studies.first_page()}"
+    address = f"http://127.0.0.1:{found}{state.studies.first_page()}"
     out.print(f"{address}\nfor this machine alone, until Ctrl-C", soft_wrap=True)
     wants = opens if opens is not None else bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
     def begin() -> None:
         if wants:
             webbrowser.open(address)
-        warm_up(shared)
+        warm_up(state)
 
     try:
         serve(server, begin)
     finally:
-        shared.exports.close()
+        state.exports.close()

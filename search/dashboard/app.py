@@ -16,13 +16,12 @@ import plotly.utils
 from dash import ALL, Input, Output, State, dcc, html
 from flask import Response, request
 
-from search.dashboard import views
 from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, Address, parse
 from search.dashboard.address import VIEWS as TITLES
-from search.dashboard.elements import in_browser
 from search.dashboard.scripts import PAGE, App, keep_scripts
-from search.dashboard.shared import Shared, Shown
-from search.dashboard.views import VIEWS, downloads, heading
+from search.dashboard.state import ApplicationState, RequestContext
+from search.dashboard.views import VIEWS, View, downloads, heading
+from search.dashboard.widgets import in_browser
 
 INTERVAL_MS = 3_000
 OF_STUDY = (*TITLES, TRIAL)  # views with the heading of a study
@@ -30,7 +29,7 @@ BRUSHED = ("search-parallel",)  # figures on whose axes a brush is drawn
 ASSETS = "_assets"  # a study is rather called assets
 
 
-def create_app(shared: Shared) -> dash.Dash:
+def create_app(app_state: ApplicationState) -> dash.Dash:
     """Make the application: its frame, its callbacks, its files for download."""
     app = App(
         "search.dashboard",
@@ -44,26 +43,26 @@ def create_app(shared: Shared) -> dash.Dash:
     )
     app.layout = _frame()
     _answer_in_the_browser(app)
-    _open_views(app, shared)
+    _open_views(app, app_state)
     for name, view in VIEWS.items():
-        _follow(app, shared, name, view)
-        view.register(app, shared)
-    _tell_versions(app, shared)
-    downloads.register(app.server, shared)
+        _follow(app, app_state, name, view)
+        view.register(app, app_state)
+    _tell_versions(app, app_state)
+    downloads.register(app.server, app_state)
     keep_scripts(app.server)
     return app
 
 
-def warm_up(shared: Shared) -> None:
+def warm_up(app_state: ApplicationState) -> None:
     """Read all studies, and draw the front of the first one once.
 
     Plotly makes much of what it needs when it is first asked for, which takes longer than the view.
     """
-    for place, name in enumerate(shared.studies.folders()):
-        shown = shared.show(Address("front", name), shared.theme(""))
-        if place == 0 and _view_of(shown) == "front":
+    for place, name in enumerate(app_state.studies.folders()):
+        context = app_state.context(Address("front", name), app_state.theme(""))
+        if place == 0 and _view_of(context) == "front":
             front = VIEWS["front"]
-            front.layout(shown, front.parts(shown))
+            front.layout(context, front.parts(context))
 
 
 def _frame() -> html.Div:
@@ -129,7 +128,7 @@ def _answer_in_the_browser(app: dash.Dash) -> None:
     in_browser(app, "settle", Output("nothing", "data"), Input("page", "children"), State("title", "data"))
 
 
-def _open_views(app: dash.Dash, shared: Shared) -> None:
+def _open_views(app: dash.Dash, app_state: ApplicationState) -> None:
     def give_up(error: Exception) -> list[Any]:
         app.logger.error("a view cannot be shown", exc_info=error)
         said = html.P(f"This view cannot be shown: {error}. The terminal says where it went wrong.", className="alert")
@@ -138,25 +137,25 @@ def _open_views(app: dash.Dash, shared: Shared) -> None:
     @app.callback(Output("page", "children"), Input("opened", "data"), prevent_initial_call=True, on_error=give_up)
     def open_view(opened: Mapping[str, str]) -> list[Any]:
         address = parse(opened["path"], opened["search"])
-        shown = shared.show(address, shared.theme(opened["theme"]))
-        name = _view_of(shown)
+        context = app_state.context(address, app_state.theme(opened["theme"]))
+        name = _view_of(context)
         view = VIEWS[name]
-        parts = view.parts(shown)
-        digests = _digests(_plain({**parts, **(heading.parts(shown) if name in OF_STUDY else {})}))
-        choices = view.choices(shown)
+        parts = view.parts(context)
+        digests = _digests(_plain({**parts, **(heading.parts(context) if name in OF_STUDY else {})}))
+        controls = view.controls(context)
         query = {
             "path": opened["path"],
             "search": opened["search"],
             "theme": opened["theme"],
-            "defaults": choices.defaults,
-            "limits": choices.limits,
-            "kept": {name: value for name, value in address.query.items() if name not in choices.names},
+            "defaults": controls.defaults,
+            "limits": controls.limits,
+            "kept": {name: value for name, value in address.query.items() if name not in controls.names},
         }
         return [
-            *_stores(address, shared.version(address), query, heading.title(shown)),
+            *_stores(address, app_state.version(address), query, heading.title(context)),
             dcc.Store(id=f"{name}-digests", data=digests),
-            *heading.header(shown),
-            html.Main(view.layout(shown, parts), className=f"view {name}"),
+            *heading.header(context),
+            html.Main(view.layout(context, parts), className=f"view {name}"),
         ]
 
 
@@ -170,23 +169,23 @@ def _stores(address: Address, version: str, query: Mapping[str, Any], title: str
     ]
 
 
-def _view_of(shown: Shown) -> str:
+def _view_of(context: RequestContext) -> str:
     """Name the view that answers an address: one of what is missing, where there is nothing else to show."""
-    address = shown.address
+    address = context.address
     if address.view in (HOME, COMPARISON):
         return address.view
-    if address.view == MISSING or shown.reading is None or shown.reading.problem:
+    if address.view == MISSING or context.loaded is None or context.loaded.problem:
         return MISSING
     return address.view
 
 
-def _follow(app: dash.Dash, shared: Shared, name: str, view: views.View) -> None:
+def _follow(app: dash.Dash, app_state: ApplicationState, name: str, view: View) -> None:
     """Have the parts of a view follow the choices and the study.
 
     All outputs are of this view alone: Dash leaves out what has none on the page, and complains where it has some.
     """
     in_view = {
-        **view.PARTS,
+        **view.outputs,
         **({f"{name}-progress": "children", f"{name}-filter": "children"} if name in OF_STUDY else {}),
     }
     if not in_view:
@@ -203,10 +202,10 @@ def _follow(app: dash.Dash, shared: Shared, name: str, view: views.View) -> None
         prevent_initial_call=True,
     )
     def update(query: Mapping[str, Any], _: str, digests: Mapping[str, str], zoom: Mapping[str, Any]) -> list[Any]:
-        shown = shared.show(parse(query["path"], query["search"]), shared.theme(query["theme"]), zoom)
-        if _view_of(shown) != name:
+        context = app_state.context(parse(query["path"], query["search"]), app_state.theme(query["theme"]), zoom)
+        if _view_of(context) != name:
             raise dash.exceptions.PreventUpdate
-        parts = _plain({**view.parts(shown), **(heading.parts(shown) if name in OF_STUDY else {})})
+        parts = _plain({**view.parts(context), **(heading.parts(context) if name in OF_STUDY else {})})
         fresh = _digests(parts)
         changed = [part for part in in_view if digests.get(part) != fresh[part]]
         if not changed:
@@ -239,10 +238,10 @@ def _without(name: str, described: Mapping[str, Any]) -> dict[str, Any]:
     return {other: value for other, value in described.items() if other != name}
 
 
-def _tell_versions(app: dash.Dash, shared: Shared) -> None:
+def _tell_versions(app: dash.Dash, app_state: ApplicationState) -> None:
     def version() -> Response:
         address = parse(request.args.get("path", "/"), request.args.get("search", ""))
-        now = shared.version(address)
+        now = app_state.version(address)
         if now == request.args.get("seen"):
             return Response(status=204)
         return Response(now, mimetype="text/plain")

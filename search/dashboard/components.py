@@ -8,11 +8,11 @@ from dash.development.base_component import Component
 HTML = "dash_html_components"
 
 
-class Later(Component):
+class LazyComponent(Component):
     """A place that assets/page.js fills when it comes near the screen, or when there is nothing else to do."""
 
     _namespace = "scenefront"
-    _type = "Later"
+    _type = "LazyComponent"
     _prop_names = ["children", "name", "style", "isHeavy"]  # noqa: RUF012 - as Dash has it
     _children_props = []  # noqa: RUF012 - as Dash has it
     _base_nodes = ["children"]  # noqa: RUF012 - as Dash has it
@@ -30,11 +30,11 @@ class Later(Component):
         super().__init__(children=children, name=name, style=dict(style), isHeavy=is_heavy)  # type: ignore[no-untyped-call]
 
 
-class Still(Component):
+class StaticComponent(Component):
     """An element of `dash.html` with all that is in it, drawn by assets/page.js; no callback can name a part of it."""
 
     _namespace = "scenefront"
-    _type = "Still"
+    _type = "StaticComponent"
     _prop_names = ["element"]  # noqa: RUF012 - as Dash has it
     _valid_wildcard_attributes = []  # noqa: RUF012 - as Dash has it
 
@@ -62,7 +62,7 @@ def written(part: Any) -> Any:
     described = part.to_plotly_json()  # type: ignore[no-untyped-call]
     attributes = dict(described["props"])
     if described["namespace"] != HTML or "id" in attributes:
-        raise TypeError(f"only elements of dash.html without an id can stand still, got {part!r}")
+        raise TypeError(f"only elements of dash.html without an id can be static, got {part!r}")
     children = attributes.pop("children", None)
     inside = [] if children is None else children if isinstance(children, list | tuple) else [children]
     return [described["type"].lower(), attributes, [written(child) for child in inside]]

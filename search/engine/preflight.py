@@ -1,8 +1,8 @@
-"""What a search is in for, before it trains anything: what fits, what binds, how long it will take."""
+"""Preflight of a search, before it trains anything: feasible fraction, binding limits, estimated duration."""
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,17 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from data.layout import Scenes, nested_splits
+from data.layout import Scenes
+from data.validation_split import nested_splits
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
+from search.engine.preparation import open_dataset, read_clips
 from search.engine.progress import counting
 from search.engine.resources import share_machine
-from search.engine.run import open_material, read_clips
-from search.space.custom_architecture import use_architecture_file
-from search.space.plan import Plan, make_plan
-from search.space.pricing import FeasibilitySurvey
+from search.space.custom_architecture import register_architecture_file
+from search.space.feasibility import FeasibilitySurvey
+from search.space.priced_space import PricedSpace, price_space
+from search.space.search_space import make_search_space
 from search.space.survey_report import make_report
 from training.allocator import keep_freed_memory
 from training.compute_mode import DEFAULT_MODE, ComputeMode
@@ -26,28 +28,27 @@ from training.dataset import SceneDataset
 from training.loop import TrainingRun, default_device
 from training.throughput import ThroughputRun, fastest, time_modes
 
-MAX_ENUMERATED = 1_000_000  # networks of one architecture that are all priced
-NUM_DRAWN = 20_000
-TIMED_PLACES = (0.25, 0.75)  # in the order of the MACs of what fits: the networks of an architecture that are timed
-MAX_SORTED = 200
-DEFAULT_CLASSES = 10  # where no data say how many scenes there are
+MAX_ENUMERATED = 1_000_000  # networks of one architecture: up to here all are priced
+NUM_DRAWN = 20_000  # random networks of an architecture that has more
+TIMED_QUANTILES = (0.25, 0.75)  # of the MACs of what fits: the networks of an architecture that are timed
+MAX_SORTED = 200  # networks, of which the quantiles are taken
+DEFAULT_CLASSES = 10  # scenes, where no data set is given
 TIMED_CLIPS = 64  # of the evaluation
 
 
 def measure_time(
-    plan: Plan, surveys: Mapping[str, FeasibilitySurvey], scenes: Scenes, *, workers: int, threads: int,
+    space: PricedSpace, scenes: Scenes, *, workers: int, threads: int,
     progress: Callable[[int, int], None], passes: float = 1.0,
 ) -> dict[str, Any]:  # fmt: skip
-    """Time a few steps of a few networks that fit, and say how long the trials will take if none stops early.
+    """Estimate how long the trials take if none stops early, from a few training steps of a few networks that fit.
 
     Args:
-        plan: Of the search.
-        surveys: Of its branches, of which some networks fit.
+        space: Of the search; not empty.
         scenes: The data.
-        workers: Trials side by side.
+        workers: Parallel trials.
         threads: Of each.
-        progress: Told how many networks are timed, and of how many.
-        passes: Clips that a trial trains on in all, by those of `scenes`: more than 1 where the split is the fidelity.
+        progress: Called with the number of networks timed, and of all.
+        passes: Clips of all splits that a trial trains on, as a multiple of those of `scenes`.
 
     Returns:
         Seconds of a trial by architecture, and of all trials together.
@@ -55,62 +56,58 @@ def measure_time(
     Raises:
         DataError: The data cannot be read, or cannot serve the recipe.
     """
-    starts = plan.starts(surveys, len(scenes.train))
     keep_freed_memory()
     timed = [
-        (name, plan.config(plan.named(plan.branches[name], {**starts[name][1], **values})))
-        for name in plan.branches
-        for values in _typical(surveys[name])
+        (name, space.subspaces[name].config({**space.published[name].values, **values}))
+        for name in space.subspaces
+        for values in _typical(space.surveys[name])
     ]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     datasets: dict[str, SceneDataset] = {}
     seconds: dict[str, list[float]] = {}
-    executions: dict[str, ComputeMode] = {}
+    modes: dict[str, ComputeMode] = {}
     try:
         for number, (name, config) in enumerate(timed):
             progress(number, len(timed))
             if config.front_end not in datasets:
-                datasets[config.front_end] = open_material(plan.settings, scenes, config.front_end)
+                datasets[config.front_end] = open_dataset(space.settings, scenes, config.front_end)
             dataset = datasets[config.front_end]
-            if name not in executions and plan.settings.fast:
-                ways = time_modes(config.build, config.recipe, dataset, default_device())
-                executions[name], _ = fastest(ways)
-            seconds.setdefault(name, []).append(
-                passes * _trial_seconds(config, dataset, executions.get(name, DEFAULT_MODE))
-            )
+            if name not in modes and space.settings.fast:
+                modes[name], _ = fastest(time_modes(config.build, config.recipe, dataset, default_device()))
+            seconds.setdefault(name, []).append(passes * _trial_seconds(config, dataset, modes.get(name, DEFAULT_MODE)))
     finally:
         torch.set_num_threads(before)
     progress(len(timed), len(timed))
     by_architecture = {name: float(np.mean(each)) for name, each in seconds.items()}
-    trials, mean = plan.settings.trials, float(np.mean(list(by_architecture.values())))
+    trials, mean = space.settings.trials, float(np.mean(list(by_architecture.values())))
     return {
         "trials": trials,
-        "epochs": plan.settings.epochs,
+        "epochs": space.settings.epochs,
         "workers": workers,
         "trial_s": by_architecture,
         "total_s": math.ceil(trials / workers) * mean,
         "networks_timed": len(timed),
         "device": str(default_device()),
-        "executions": {name: str(each) for name, each in executions.items()},
+        "compute_modes": {name: str(mode) for name, mode in modes.items()},
     }
 
 
 def _typical(found: FeasibilitySurvey) -> Sequence[dict[str, Any]]:
-    """Return a cheap and a dear network of those that fit."""
-    names = list(found.branch.cost_ranges)
-    priced = found.branch.pricer(names, "fp16")
+    """Return a cheap and an expensive network of those that fit."""
+    names = list(found.subspace.cost_ranges)
+    cost_function = found.subspace.cost_function("fp16")
     rng = np.random.default_rng(0)
-    chosen = rng.choice(len(found.fitting), min(len(found.fitting), MAX_SORTED), replace=False)
-    some = [found.fitting[index] for index in chosen]
-    some.sort(key=lambda values: priced(values).macs)
-    return [dict(zip(names, some[int(at * (len(some) - 1))], strict=True)) for at in TIMED_PLACES]
+    chosen = rng.choice(len(found.feasible), min(len(found.feasible), MAX_SORTED), replace=False)
+    some = [found.feasible[index] for index in chosen]
+    some.sort(key=lambda values: cost_function(values).macs)
+    return [dict(zip(names, some[int(quantile * (len(some) - 1))], strict=True)) for quantile in TIMED_QUANTILES]
 
 
-def _trial_seconds(config: TrialConfig, dataset: SceneDataset, execution: ComputeMode) -> float:
-    """Time training and evaluation of a few clips, and reckon from them to a whole trial."""
+def _trial_seconds(config: TrialConfig, dataset: SceneDataset, mode: ComputeMode) -> float:
+    """Return the estimated seconds of a whole trial, from training and evaluating a few clips."""
     device, scenes = default_device(), dataset.scenes
-    timed = ThroughputRun(TrainingRun(config.build, config.recipe, dataset, device, execution))
+    timed = ThroughputRun(TrainingRun(config.build, config.recipe, dataset, device, mode))
     clips_per_s = timed.time(0.0, least=2).clips_per_s
     network = timed.run.network.eval()
     x = dataset.spectrograms(scenes.evaluate[:TIMED_CLIPS], device)
@@ -122,26 +119,27 @@ def _trial_seconds(config: TrialConfig, dataset: SceneDataset, execution: Comput
     return config.recipe.epochs * epoch
 
 
-def look_ahead(settings: SearchSettings, console: Console) -> tuple[dict[str, FeasibilitySurvey], dict[str, Any]]:
-    """Survey a search, and time it where there are data; return the surveys and the report.
+def run_preflight(settings: SearchSettings, console: Console) -> tuple[dict[str, FeasibilitySurvey], dict[str, Any]]:
+    """Return the feasibility surveys of a search and its preflight report, with a duration if there are data.
 
     Raises:
         UserError: What was asked for cannot be searched; says why.
     """
     if settings.architecture_file is not None:
-        use_architecture_file(Path(settings.architecture_file))
+        register_architecture_file(Path(settings.architecture_file))
     with_splits = settings.data and settings.fidelity == "split"
     splits = nested_splits(Path(settings.data), settings.split) if with_splits else (settings.split,)
     scenes = read_clips(settings, splits[-1]) if settings.data else None
-    plan = make_plan(settings, len(scenes.classes) if scenes else DEFAULT_CLASSES)
+    space = make_search_space(settings, len(scenes.classes) if scenes else DEFAULT_CLASSES)
+    num_clips = len(scenes.train) if scenes else None
     use = share_machine(settings.workers)
     with counting("pricing networks", console) as progress:
-        surveys = plan.survey(max_enumerated=MAX_ENUMERATED, num_drawn=NUM_DRAWN, progress=progress)
-    report = make_report(plan, surveys)
+        priced = price_space(space, num_clips, max_enumerated=MAX_ENUMERATED, num_drawn=NUM_DRAWN, progress=progress)
+    report = make_report(priced)
     if scenes is not None and not report["nothing_fits"]:
         with counting("timing networks", console) as progress:
             report["time"] = measure_time(
-                plan.fitting(surveys), surveys, scenes, workers=use.workers, threads=use.cores,
+                priced, scenes, workers=use.workers, threads=use.cores,
                 passes=sum(map(int, splits)) / int(splits[-1]) if with_splits else 1.0, progress=progress,
             )  # fmt: skip
-    return surveys, report
+    return dict(priced.surveys), report

@@ -1,11 +1,11 @@
-"""How a search uses its machines: trials side by side, cores and GPU of each, and the way to compute a step.
+"""Resource allocation of a search: number of parallel trials, cores and GPU share of each, compute modes.
 
-What is fastest is measured before the first trial, with steps of the search's own training, and kept with the study. On
-a cluster it is measured on one machine, and the trials are as many as find room on all of them.
+Micro-benchmarks of a few training steps find the fastest allocation before the first trial; it is kept with the study.
+On a cluster they run on the largest node, and there are as many parallel trials as all nodes have capacity for.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -26,89 +26,87 @@ from training.compute_mode import DEFAULT_MODE, ComputeMode, candidates
 from training.loop import TrainingRun, default_device
 from training.throughput import StepTimings, ThroughputRun, combined_clips_per_s, fastest, time_mode
 
-# Of the whole machine; each trial takes its part, so that no more than the wanted ones run side by side.
+# Custom Ray resource, 1.0 of it per machine: each trial takes a share, so that no more run in parallel than are wanted.
 MACHINE = "machine"
-RESOLUTION = 10_000  # parts of one that Ray tells apart
-TIMED_TOGETHER_S = 1.0
-# Fewer trials on more cores each must be faster by this: whatever else runs on a core holds all threads of a trial up.
-MARGIN = 1.1
-MEMORY_SHARE = 0.8  # of what is available, for all trials
-TRIALS_ON_A_GPU = (1, 2, 4)
+RESOLUTION = 10_000  # Ray counts resources in ten-thousandths
+BENCHMARK_S = 1.0  # of training steps, for each number of parallel trials
+# Fewer trials on more cores each must be this much faster: another process on one core delays all threads of a trial.
+MIN_SPEEDUP = 1.1
+MEMORY_FRACTION = 0.8  # of the available memory that all trials may use; the rest is a margin
+TRIALS_PER_GPU = (1, 2, 4)
 
 
 @dataclass(frozen=True)
 class ResourceAllocation:
-    """How a search uses its machines.
+    """Resources of the trials of a search.
 
     Attributes:
-        workers: Trials side by side.
+        workers: Parallel trials.
         cores: Of each trial.
-        gpus: Of each trial; a trial stays on one.
-        executions: How a step is computed, by architecture; what is not named, the plain way.
-        clips_per_s: Measured, of all trials on one machine together, by number of them; empty where nothing was.
-        node_cores: Of the smallest machine of a cluster that was there; 0: this machine alone, with a Ray of its own.
+        gpus: Of each trial, a fraction of one GPU.
+        compute_modes: By architecture; the default mode for one that is not named.
+        clips_per_s: Measured throughput of one machine, by number of parallel trials; empty if nothing was measured.
+        node_cores: Cores of the smallest node of a cluster; 0: a Ray of this machine's own.
     """
 
     workers: int
     cores: int
     gpus: float
-    executions: Mapping[str, ComputeMode]
+    compute_modes: Mapping[str, ComputeMode]
     clips_per_s: Mapping[int, float]
     node_cores: int = 0
 
     def resources(self, *, is_alone: bool = False) -> dict[str, float]:
-        """Return what Ray sets aside for a trial; for one that is to be alone, a whole GPU, or else a whole machine."""
-        gpu = {"GPU": _floor(self.gpus)} if self.gpus else {}
+        """Return the resources that Ray reserves for a trial; of one that runs alone, a whole GPU or machine."""
+        gpu = {"GPU": _round_down(self.gpus)} if self.gpus else {}
         if is_alone and self.gpus:
             gpu = {"GPU": 1.0}
         if self.node_cores:
             return {"CPU": self.node_cores if is_alone and not gpu else self.cores, **gpu}
-        return {"CPU": self.cores, **gpu, MACHINE: 1.0 if is_alone and not gpu else _floor(1 / self.workers)}
+        return {"CPU": self.cores, **gpu, MACHINE: 1.0 if is_alone and not gpu else _round_down(1 / self.workers)}
 
-    def execution(self, architecture: str) -> ComputeMode:
-        """Return how a step of an architecture is computed."""
-        return self.executions.get(architecture, DEFAULT_MODE)
+    def compute_mode(self, architecture: str) -> ComputeMode:
+        """Return the compute mode of an architecture's trials."""
+        return self.compute_modes.get(architecture, DEFAULT_MODE)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return a JSON-serializable record."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "ResourceAllocation":
-        """Read back what `to_dict` gave, also from JSON."""
-        executions = {name: ComputeMode(**each) for name, each in record["executions"].items()}
+        """Return the allocation of a record of `to_dict`, possibly read from JSON."""
+        modes = {name: ComputeMode(**each) for name, each in record["compute_modes"].items()}
         clips_per_s = {int(count): speed for count, speed in record["clips_per_s"].items()}
-        return cls(
-            record["workers"], record["cores"], record["gpus"], executions, clips_per_s, record.get("node_cores", 0)
-        )
+        return cls(record["workers"], record["cores"], record["gpus"], modes, clips_per_s, record["node_cores"])
 
     def fits(self, nodes: Sequence[Node] = ()) -> bool:
-        """Whether there is what the trials take: on this machine, or on the `nodes` of a cluster."""
+        """Return whether all parallel trials can run: on this machine, or on the `nodes` of a cluster."""
         if bool(nodes) != bool(self.node_cores):
             return False
         if nodes:
-            return room_on(nodes, self.cores, self.gpus) >= self.workers
+            return capacity(nodes, self.cores, self.gpus) >= self.workers
         return self.workers * self.cores <= num_cores() and self.workers * self.gpus <= torch.cuda.device_count()
 
     def __str__(self) -> str:
-        """Name what a trial gets."""
+        """Describe the resources of one trial."""
         cores = counted(self.cores, "core")
         return f"{cores}, {self.gpus:g} GPU" if self.gpus else cores
 
 
-def _floor(share: float) -> float:
-    """Round down to what Ray tells apart, so that all the wanted shares find room."""
+def _round_down(share: float) -> float:
+    """Round down to Ray's resolution, so that the shares of all parallel trials add up to at most 1."""
     return math.floor(share * RESOLUTION) / RESOLUTION
 
 
 def share_machine(workers: int | None) -> ResourceAllocation:
-    """Divide this machine among the trials: one a GPU where there are any, else one a core; steps the plain way.
+    """Return the default allocation on this machine: one trial per GPU if there are any, else per core.
 
     Args:
-        workers: Trials side by side, or None for as many as fit.
+        workers: Parallel trials; None: as many as there are GPUs, or cores.
 
     Raises:
-        UserError: More trials than cores, which would slow all of them down.
+        UserError: More parallel trials than cores, which would slow all of them down.
     """
     return _share(workers, num_cores(), torch.cuda.device_count())
 
@@ -121,14 +119,14 @@ def _share(workers: int | None, cores: int, gpus: int) -> ResourceAllocation:
 
 
 def share_cluster(workers: int | None, nodes: Sequence[Node]) -> ResourceAllocation:
-    """Divide a cluster among the trials, each on one machine: one a GPU where there are any, else one a core.
+    """Return the default allocation on a cluster, each trial on one node: one per GPU if there are any, else per core.
 
     Args:
-        workers: Trials side by side on all machines together, or None for as many as fit.
-        nodes: The machines; where any has a GPU, those without one are left out.
+        workers: Parallel trials of the whole cluster; None: as many as there are GPUs, or cores.
+        nodes: Of the cluster; if any has a GPU, those without one are omitted.
 
     Raises:
-        UserError: More trials than cores, which would slow all of them down, or no machine at all.
+        UserError: More parallel trials than cores, which would slow all of them down, or no node at all.
     """
     usable = _usable(nodes)
     cores, gpus = sum(node.cores for node in usable), sum(node.gpus for node in usable)
@@ -138,11 +136,10 @@ def share_cluster(workers: int | None, nodes: Sequence[Node]) -> ResourceAllocat
     if count > cores:
         raise UserError(f"workers must be at most the number of the cluster's cores, {cores}, got {count}")
     share = 1 / math.ceil(count / gpus) if gpus else 0.0
-    most = max(node.cores for node in usable)
-    fitting = [each for each in range(most, 0, -1) if room_on(usable, each, share) >= count]
-    taken = fitting[0] if fitting else 1
+    largest = max(node.cores for node in usable)
+    each = next((cores for cores in range(largest, 0, -1) if capacity(usable, cores, share) >= count), 1)
     smallest = min(node.cores for node in usable)
-    return ResourceAllocation(min(count, room_on(usable, taken, share)), taken, share, {}, {}, smallest)
+    return ResourceAllocation(min(count, capacity(usable, each, share)), each, share, {}, {}, smallest)
 
 
 def _usable(nodes: Sequence[Node]) -> list[Node]:
@@ -150,195 +147,223 @@ def _usable(nodes: Sequence[Node]) -> list[Node]:
     return with_gpu or list(nodes)
 
 
-def room_on(nodes: Sequence[Node], cores: int, gpus: float) -> int:
-    """Count the trials that find room side by side, each with `cores` and `gpus` of one machine."""
-    on_a_gpu = round(1 / gpus) if gpus else 0
-    return sum(min(node.cores // cores, node.gpus * on_a_gpu if gpus else node.cores) for node in nodes)
+def capacity(nodes: Sequence[Node], cores: int, gpus: float) -> int:
+    """Count the parallel trials that a cluster has resources for, each with `cores` and `gpus` of one node."""
+    per_gpu = round(1 / gpus) if gpus else 0
+    return sum(min(node.cores // cores, node.gpus * per_gpu if gpus else node.cores) for node in nodes)
 
 
 class MicroBenchmark:
-    """Takes steps of training in a process of its own."""
+    """Ray actor that trains a few steps of a trial, in a process of its own."""
 
     def __init__(self) -> None:
         keep_freed_memory()
         self._run: ThroughputRun | None = None
-        self._empty_bytes = psutil.Process().memory_info().rss
+        self._baseline_bytes = psutil.Process().memory_info().rss
 
-    def gpu(self) -> list[int]:
+    def gpu_ids(self) -> list[int]:
         """Return the GPUs that this process may use."""
         return [int(number) for number in ray.get_gpu_ids()]
 
-    def room(self) -> float:
-        """Return the bytes that all trials here may hold together."""
-        return psutil.virtual_memory().available * MEMORY_SHARE
+    def available_bytes(self) -> int:
+        """Return the memory of this machine that is available to new processes."""
+        return psutil.virtual_memory().available
+
+    def compute_modes(self) -> list[ComputeMode]:
+        """Return the compute modes that may be the fastest here, the default first."""
+        return candidates(default_device())
+
+    def time_mode(self, config: Mapping[str, Any], mode: ComputeMode, threads: int) -> float:
+        """Return the throughput, in clips per second, of the trial that `config` describes in one compute mode."""
+        torch.set_num_threads(threads)
+        trial, dataset = open_trial(config)
+        return time_mode(trial.build, trial.recipe, dataset, default_device(), mode)
 
     def release(self) -> None:
-        """Let go of the network."""
+        """Free the network."""
         self._run = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def ways(self) -> list[ComputeMode]:
-        """Return the ways to compute a step that may be the fastest here, the plain one first."""
-        return candidates(default_device())
-
-    def compare(self, config: Mapping[str, Any], way: ComputeMode, threads: int) -> float:
-        """Return the clips a second of the trial that `config` describes, computed in one way."""
+    def warm_up(self, config: Mapping[str, Any], mode: ComputeMode, threads: int) -> int:
+        """Train the first steps; return the bytes of memory that a trial needs, estimated from this process's peak."""
         torch.set_num_threads(threads)
         trial, dataset = open_trial(config)
-        return time_mode(trial.build, trial.recipe, dataset, default_device(), way)
+        self._run = ThroughputRun(TrainingRun(trial.build, trial.recipe, dataset, default_device(), mode))
+        used = psutil.Process().memory_info().rss - self._baseline_bytes
+        return self._baseline_bytes + used * trial.recipe.batch_size // len(self._run.indices)
 
-    def warm(self, config: Mapping[str, Any], execution: ComputeMode, threads: int) -> int:
-        """Take first steps; give the bytes that the whole trial will hold, from all that was ever held here."""
-        torch.set_num_threads(threads)
-        trial, dataset = open_trial(config)
-        self._run = ThroughputRun(TrainingRun(trial.build, trial.recipe, dataset, default_device(), execution))
-        held = psutil.Process().memory_info().rss - self._empty_bytes
-        return self._empty_bytes + held * trial.recipe.batch_size // len(self._run.indices)
-
-    def time(self, budget_s: float) -> StepTimings:
-        """Time steps of what was warmed."""
+    def time_steps(self, budget_s: float) -> StepTimings:
+        """Time steps of the trial that was warmed up."""
         assert self._run is not None
         return self._run.time(budget_s)
 
 
 def measure_allocation(
-    asked: ResourceAllocation,
+    requested: ResourceAllocation,
     configs: Mapping[str, Mapping[str, Any]],
     num_trials: int,
     *,
     divide: bool,
     nodes: Sequence[Node] = (),
 ) -> ResourceAllocation:
-    """Find how trials are trained fastest, on the Ray that this process is connected to.
+    """Return the fastest allocation by micro-benchmarks, on the Ray that this process is connected to.
 
     Args:
-        asked: What was asked for, or the default.
+        requested: By the user, or the default.
         configs: Of one trial of each architecture, as `TrialActor` takes it.
         num_trials: That are still to be trained.
-        divide: Whether to find the number of trials side by side, too.
-        nodes: The machines of a cluster that was there; empty: this machine. One of them is measured, the largest.
+        divide: Whether to choose the number of parallel trials, too.
+        nodes: Of a cluster, of which the largest is measured; empty: this machine.
 
     Returns:
-        What was found. An architecture of which no step can be computed is trained the plain way: its trials say why.
+        The allocation. An architecture that cannot be trained at all gets the default mode: its trials say why.
     """
-    if nodes:
-        node = max(_usable(nodes), key=lambda node: (node.gpus, node.cores))
-        here = min(asked.workers, room_on([node], asked.cores, asked.gpus))
-        found = _measure_here(
-            replace(asked, workers=here), configs, -(-num_trials // len(_usable(nodes))), divide=divide, node=node
-        )
-        if not divide:
-            return replace(found, workers=asked.workers)
-        workers = room_on(_usable(nodes), found.cores, found.gpus)
-        return replace(found, workers=workers, node_cores=asked.node_cores)
-    return _measure_here(asked, configs, num_trials, divide=divide)
+    if not nodes:
+        return _measure_node(requested, configs, num_trials, divide=divide)
+    usable = _usable(nodes)
+    node = max(usable, key=lambda node: (node.gpus, node.cores))
+    here = min(requested.workers, capacity([node], requested.cores, requested.gpus))
+    share = -(-num_trials // len(usable))
+    found = _measure_node(replace(requested, workers=here), configs, share, divide=divide, node=node)
+    if not divide:
+        return replace(found, workers=requested.workers)
+    return replace(found, workers=capacity(usable, found.cores, found.gpus), node_cores=requested.node_cores)
 
 
-def _measure_here(
-    asked: ResourceAllocation,
+def _measure_node(
+    requested: ResourceAllocation,
     configs: Mapping[str, Mapping[str, Any]],
     num_trials: int,
     *,
     divide: bool,
     node: Node | None = None,
 ) -> ResourceAllocation:
-    """Measure on one machine: this one, or a node of a cluster."""
+    """Measure on this machine, or on a node of a cluster."""
     cores, gpus = (num_cores(), torch.cuda.device_count()) if node is None else (node.cores, node.gpus)
-    choices = divisions(num_trials, cores, gpus) if divide else [asked]
-    most = max(choice.workers for choice in choices)
-    options: dict[str, Any] = {"num_gpus": min(choice.gpus for choice in choices)} if asked.gpus else {}
+    options = candidate_allocations(num_trials, cores, gpus) if divide else [requested]
+    placement: dict[str, Any] = {"num_gpus": min(option.gpus for option in options)} if requested.gpus else {}
     if node is not None:
-        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node.id, soft=False)
-    # They take no cores of Ray's: what runs at one time is decided here.
+        placement["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node.id, soft=False)
+    # They reserve no cores: which of them run at the same time is decided here.
     remote: Any = ray.remote(MicroBenchmark)
-    probers = [remote.options(num_cpus=0, **options).remote() for _ in range(most)]
+    workers = [
+        remote.options(num_cpus=0, **placement).remote() for _ in range(max(option.workers for option in options))
+    ]
     try:
-        room = ray.get(probers[0].room.remote())
-        found = _compare(probers, configs, choices[-1] if gpus else choices[0])  # on a GPU one after the other
-        executions = {name: found[name][0] if name in found else DEFAULT_MODE for name in configs}
-        if len(choices) == 1 or not found:
-            return replace(asked, executions=executions)
+        available_bytes = ray.get(workers[0].available_bytes.remote())
+        fastest_modes = _fastest_modes(workers, configs, options[-1] if gpus else options[0])  # on a GPU one at a time
+        modes = {name: fastest_modes[name][0] if name in fastest_modes else DEFAULT_MODE for name in configs}
+        if len(options) == 1 or not fastest_modes:
+            return replace(requested, compute_modes=modes)
         # The slowest architecture decides how long a search takes.
-        slowest = min(found, key=lambda name: found[name][1])
-        use, clips_per_s = _divide(choices, probers, configs[slowest], executions[slowest], room)
-        return replace(use or asked, executions=executions, clips_per_s=clips_per_s)
+        slowest = min(fastest_modes, key=lambda name: fastest_modes[name][1])
+        trial = _BenchmarkTrial(workers, configs[slowest], modes[slowest])
+        best, clips_per_s = best_allocation(options, trial.memory_bytes, trial.clips_per_s, available_bytes)
+        return replace(best or requested, compute_modes=modes, clips_per_s=clips_per_s)
     finally:
-        for prober in probers:
-            ray.kill(prober)
+        for worker in workers:
+            ray.kill(worker)
 
 
-def _compare(
-    probers: Sequence[Any], configs: Mapping[str, Mapping[str, Any]], use: ResourceAllocation
+def _fastest_modes(
+    workers: Sequence[Any], configs: Mapping[str, Mapping[str, Any]], allocation: ResourceAllocation
 ) -> dict[str, tuple[ComputeMode, float]]:
-    """Find the fastest way for each architecture, as many timed at a time as trials run side by side, or few fewer.
+    """Return each architecture's fastest compute mode and its throughput.
 
-    Every round has about as many, so that no way is timed on a quieter machine than the others.
+    About as many modes are timed at the same time in every round, so that all see the same load on the machine.
     """
-    ways: list[ComputeMode] = ray.get(probers[0].ways.remote())
-    asked = [(name, way) for name in configs for way in ways]
+    modes: list[ComputeMode] = ray.get(workers[0].compute_modes.remote())
+    queue = [(name, mode) for name in configs for mode in modes]
     found: dict[str, dict[ComputeMode, float]] = {name: {} for name in configs}
-    together = _spread(probers, use)
-    rounds = -(-len(asked) // len(together))
-    together = together[: -(-len(asked) // rounds)]
-    for start in range(0, len(asked), len(together)):
-        timed = [
-            (name, way, prober.compare.remote({**configs[name], "gpus": use.gpus}, way, use.cores))
-            for prober, (name, way) in zip(together, asked[start:], strict=False)
+    parallel = _spread(workers, allocation)
+    rounds = -(-len(queue) // len(parallel))
+    parallel = parallel[: -(-len(queue) // rounds)]
+    for start in range(0, len(queue), len(parallel)):
+        timings = [
+            (name, mode, worker.time_mode.remote({**configs[name], "gpus": allocation.gpus}, mode, allocation.cores))
+            for worker, (name, mode) in zip(parallel, queue[start:], strict=False)
         ]
-        for name, way, each in timed:
-            with suppress(RayError):  # such as an operator that knows no bf16
-                found[name][way] = ray.get(each)
+        for name, mode, timing in timings:
+            with suppress(RayError):  # such as an operator without a bf16 kernel
+                found[name][mode] = ray.get(timing)
     return {name: fastest(timings) for name, timings in found.items() if DEFAULT_MODE in timings}
 
 
-def divisions(num_trials: int, cores: int | None = None, gpus: int | None = None) -> list[ResourceAllocation]:
-    """Return the ways to divide a machine that are worth timing, the most trials side by side first.
+def candidate_allocations(
+    num_trials: int, cores: int | None = None, gpus: int | None = None
+) -> list[ResourceAllocation]:
+    """Return the allocations of a machine that are worth timing, the most parallel trials first.
 
     Args:
-        num_trials: That there are at most.
+        num_trials: The most that can run in parallel.
         cores: Of the machine; None: of this one.
         gpus: Of the machine; None: of this one.
     """
     cores = num_cores() if cores is None else cores
     gpus = torch.cuda.device_count() if gpus is None else gpus
     if gpus:
-        counts = [gpus * many for many in reversed(TRIALS_ON_A_GPU)]
+        counts = [gpus * per_gpu for per_gpu in reversed(TRIALS_PER_GPU)]
     else:
         counts = [cores >> halvings for halvings in range(cores.bit_length())]
     usable = [count for count in counts if count <= min(cores, num_trials)]
     return [_share(count, cores, gpus) for count in dict.fromkeys(usable or [min(cores, num_trials)])]
 
 
-def _divide(
-    choices: Sequence[ResourceAllocation],
-    probers: Sequence[Any],
-    config: Mapping[str, Any],
-    execution: ComputeMode,
-    room: float,
+def best_allocation(
+    options: Sequence[ResourceAllocation],
+    memory_bytes: Callable[[ResourceAllocation], int],
+    clips_per_s: Callable[[ResourceAllocation], float],
+    available_bytes: float,
 ) -> tuple[ResourceAllocation | None, dict[int, float]]:
-    """Time the ways to divide the machine that find room in its memory; give the best, if any could be timed."""
-    clips_per_s: dict[int, float] = {}
-    for choice in choices:
-        shared = {**config, "gpus": choice.gpus}
-        with suppress(RayError):  # out of memory, mostly: fewer at a time may do
-            ray.get([prober.release.remote() for prober in probers])
-            chosen = _spread(probers, choice)
-            held = ray.get([prober.warm.remote(shared, execution, choice.cores) for prober in chosen])
-            if sum(held) <= room:
-                timings = ray.get([prober.time.remote(TIMED_TOGETHER_S) for prober in chosen])
-                clips_per_s[choice.workers] = combined_clips_per_s(timings)
-    best = max(clips_per_s.values(), default=0.0)
-    good = [choice for choice in choices if clips_per_s.get(choice.workers, -1.0) * MARGIN >= best]
-    return (good[0] if good else None), clips_per_s
+    """Return the fastest allocation among those that leave a margin of memory, and the throughput of each.
+
+    Args:
+        options: The allocations, the most parallel trials first; of about equally fast ones the first is chosen.
+        memory_bytes: Starts the trials of an allocation, and returns the memory that they need together.
+        clips_per_s: Returns the throughput of the allocation that was started.
+        available_bytes: Memory of the machine.
+
+    Returns:
+        The allocation, None if none could be timed; and clips per second by number of parallel trials.
+    """
+    throughput: dict[int, float] = {}
+    for option in options:
+        with suppress(RayError):  # out of memory, mostly: fewer parallel trials may do
+            if memory_bytes(option) <= MEMORY_FRACTION * available_bytes:
+                throughput[option.workers] = clips_per_s(option)
+    highest = max(throughput.values(), default=0.0)
+    good = [option for option in options if throughput.get(option.workers, -1.0) * MIN_SPEEDUP >= highest]
+    return (good[0] if good else None), throughput
 
 
-def _spread(probers: Sequence[Any], use: ResourceAllocation) -> list[Any]:
-    """Choose probers as trials will lie: as many on each GPU."""
-    if not use.gpus:
-        return list(probers[: use.workers])
-    of_gpu: dict[int, list[Any]] = {}
-    for prober, gpus in zip(probers, ray.get([prober.gpu.remote() for prober in probers]), strict=True):
-        of_gpu.setdefault(gpus[0], []).append(prober)
-    on_each = -(-use.workers // len(of_gpu))
-    return [prober for group in of_gpu.values() for prober in group[:on_each]][: use.workers]
+@dataclass(frozen=True)
+class _BenchmarkTrial:
+    """One trial, run several times in parallel by micro-benchmark workers."""
+
+    workers: Sequence[Any]
+    config: Mapping[str, Any]
+    mode: ComputeMode
+
+    def memory_bytes(self, allocation: ResourceAllocation) -> int:
+        """Start the trials of an allocation; return the memory that they need together."""
+        ray.get([worker.release.remote() for worker in self.workers])
+        config = {**self.config, "gpus": allocation.gpus}
+        started = _spread(self.workers, allocation)
+        return sum(ray.get([worker.warm_up.remote(config, self.mode, allocation.cores) for worker in started]))
+
+    def clips_per_s(self, allocation: ResourceAllocation) -> float:
+        """Return the combined throughput of the trials that were started."""
+        started = _spread(self.workers, allocation)
+        return combined_clips_per_s(ray.get([worker.time_steps.remote(BENCHMARK_S) for worker in started]))
+
+
+def _spread(workers: Sequence[Any], allocation: ResourceAllocation) -> list[Any]:
+    """Choose benchmark workers as the trials of an allocation will be placed: equally many on each GPU."""
+    if not allocation.gpus:
+        return list(workers[: allocation.workers])
+    by_gpu: dict[int, list[Any]] = {}
+    for worker, gpu_ids in zip(workers, ray.get([worker.gpu_ids.remote() for worker in workers]), strict=True):
+        by_gpu.setdefault(gpu_ids[0], []).append(worker)
+    per_gpu = -(-allocation.workers // len(by_gpu))
+    return [worker for group in by_gpu.values() for worker in group[:per_gpu]][: allocation.workers]

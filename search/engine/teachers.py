@@ -1,4 +1,4 @@
-"""Exports as teachers: who answers, and what a trial that learns from them hears."""
+"""Exports as teachers of knowledge distillation: their logits on the training clips."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from data.layout import Scenes
 from search.artifact.certificate import CONFIG, WEIGHTS
-from search.artifact.files import ANSWERING
+from search.artifact.files import INFERENCE_STATE
 from search.artifact.reading import load_export
 from search.config.user_file import file_digest
 from training.dataset import SceneDataset
@@ -31,26 +31,26 @@ def read_teacher(folder: Path) -> Teacher:
 
 def export_digest(folder: Path) -> str:
     """Return the SHA-256 of what decides an export's predictions: weights, config, and inference state."""
-    names = [name for name in (WEIGHTS, CONFIG, ANSWERING) if (folder / name).is_file()]
+    names = [name for name in (WEIGHTS, CONFIG, INFERENCE_STATE) if (folder / name).is_file()]
     digests = [file_digest(folder / name) for name in names]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def answers(
+def mean_logits(
     folders: Sequence[str], scenes: Scenes, cache: str | None, progress: Callable[[int, int], None] | None = None
 ) -> Tensor | None:
-    """Return the mean logits of teachers on the training clips, (N, K); nothing where there is no teacher.
+    """Return the mean logits of teachers on the training clips, (N, K); None if there is no teacher.
 
     Args:
         folders: Of the exports.
         scenes: The data set.
-        cache: Folder of the decoded sound; None: beside the data.
-        progress: Told how many clips are answered, and of how many, where they were not before.
+        cache: Folder of the decoded audio; None: beside the data.
+        progress: Called with the number of clips done, and of all, unless the logits are cached.
 
     Raises:
         ExportError: A folder is no export that can be run.
         CheckpointError: The weights of one are missing, broken, or of another network.
-        DataError: A teacher tells other scenes apart, or the sound cannot be read.
+        DataError: A teacher has other classes, or the audio cannot be read.
     """
     if not folders:
         return None
@@ -58,6 +58,6 @@ def answers(
     return teacher_logits(teachers, scenes, None if cache is None else Path(cache), default_device(), progress)
 
 
-def taught(dataset: SceneDataset, logits: Tensor | None) -> SceneDataset:
-    """Add a teacher's logits to what trials hear."""
+def with_teacher_logits(dataset: SceneDataset, logits: Tensor | None) -> SceneDataset:
+    """Return the data set with a teacher's logits; as it is if there are none."""
     return dataset if logits is None else replace(dataset, teacher=logits)

@@ -26,12 +26,12 @@ from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
 from search.config.published import read_published
 from search.config.recipes import find_recipe
-from search.config.settings import spelled
+from search.config.settings_file import spelled
 from search.config.trial_config import OWNED, TrialConfig, field_types
-from search.space.plan import Plan
-from search.space.pricing import FeasibilitySurvey, price
+from search.space.priced_space import PricedSpace
+from search.space.pricing import price
 from search.space.ranges import nearest
-from search.space.repair import repairs
+from search.space.search_space import SearchSpace
 from search.study.study import CONFIG, OBJECTIVES, StudyError, find_study
 from training.recipe import Recipe
 
@@ -67,73 +67,72 @@ class Fitted:
     changes: Sequence[str]
 
 
-def read_starts(names: Sequence[str], plan: Plan, results: Path) -> list[Start]:
+def read_starts(names: Sequence[str], space: SearchSpace, results: Path) -> list[Start]:
     """Read what a search is to begin with, in the order of `names`.
 
     Args:
         names: Files, studies and published networks.
-        plan: Gives the architectures; of earlier studies no more is taken than `SHARE` of its trials.
+        space: Gives the architectures; of earlier studies no more is taken than `SHARE` of its trials.
         results: Folder of all studies.
 
     Raises:
         UserError: A name that is nothing of these, a list with something that is no configuration (the place is
             named), or a study of which nothing can be taken over.
     """
-    room = max(1, int(SHARE * plan.settings.trials))
+    room = max(1, int(SHARE * space.settings.trials))
     starts: list[Start] = []
     for name in names:
         if name.endswith(FILES):
-            found = list(_from_file(Path(name), plan))
+            found = list(_from_file(Path(name), space))
         elif name in (published := {entry.name: entry for entry in read_published()}):
             entry = published[name]
             recipe = {**asdict(find_recipe(entry.recipe).recipe), **entry.recipe_settings}
             found = [Start(name, _usable({**entry.values, **recipe, "architecture": entry.architecture}))]
-            _require_architecture(name, entry.architecture, plan)
+            _require_architecture(name, entry.architecture, space)
         else:
-            found = list(itertools.islice(_from_study(name, plan, results), room))
+            found = list(itertools.islice(_from_study(name, space, results), room))
             room -= len(found)
         starts += found
     return _different(starts)
 
 
-def fit_start(start: Start, plan: Plan, survey: FeasibilitySurvey) -> Fitted:
+def fit_start(start: Start, space: PricedSpace) -> Fitted:
     """Move a start into the ranges, and change it as little as fits the budget.
 
     Args:
-        start: Of an architecture of the plan.
-        plan: Gives ranges, held values and the budget.
-        survey: Of that architecture.
+        start: Of an architecture of the space.
+        space: Gives ranges, held values and the budget.
     """
     architecture = start.config["architecture"]
-    branch = plan.branches[architecture]
-    known = branch.published({})
-    for name, distribution in branch.ranges.items():
-        if branch.field(name) in start.config:
-            known[name] = nearest(distribution, start.config[branch.field(name)])
-    if not _fits(plan, architecture, known):
-        known |= next(repairs(survey, plan.budget, plan.settings.precision, known), {})
-    return Fitted(architecture, known, _changes(start, plan, architecture, known))
+    subspace = space.subspaces[architecture]
+    known = subspace.published({})
+    for name, distribution in subspace.ranges.items():
+        if subspace.field(name) in start.config:
+            known[name] = nearest(distribution, start.config[subspace.field(name)])
+    if not _fits(space, architecture, known):
+        known |= next(space.projections(architecture, known))
+    return Fitted(architecture, known, _changes(start, space, architecture, known))
 
 
-def _fits(plan: Plan, architecture: str, values: Mapping[str, Any]) -> bool:
+def _fits(space: SearchSpace, architecture: str, values: Mapping[str, Any]) -> bool:
     try:
-        return plan.budget.fits(price(plan.branches[architecture].config(values), plan.settings.precision))
+        return space.budget.fits(price(space.subspaces[architecture].config(values), space.settings.precision))
     except ConfigError:
         return False
 
 
-def _changes(start: Start, plan: Plan, architecture: str, values: Mapping[str, Any]) -> list[str]:
-    branch = plan.branches[architecture]
-    now = {**TrialConfig.from_values(architecture, {}).to_dict(), **branch.fixed}
-    now |= {branch.field(name): value for name, value in values.items()}
+def _changes(start: Start, space: SearchSpace, architecture: str, values: Mapping[str, Any]) -> list[str]:
+    subspace = space.subspaces[architecture]
+    now = {**TrialConfig.from_values(architecture, {}).to_dict(), **subspace.fixed}
+    now |= {subspace.field(name): value for name, value in values.items()}
     other = {name: value for name, value in start.config.items() if name in now and value != now[name]}
-    varied = {branch.field(name) for name in values}
+    varied = {subspace.field(name) for name in values}
     held = [name for name in other if name in field_types(Recipe) and name not in varied]
     changes = [f"{name} {value} -> {now[name]}" for name, value in other.items() if name not in held]
     return [*changes, f"held here: {', '.join(held)}"] if held else changes
 
 
-def _from_study(name: str, plan: Plan, results: Path) -> Iterator[Start]:
+def _from_study(name: str, space: SearchSpace, results: Path) -> Iterator[Start]:
     """Return the fully trained trials of a study, the best fronts first, and on each front as they were tried.
 
     Raises:
@@ -148,7 +147,7 @@ def _from_study(name: str, plan: Plan, results: Path) -> Iterator[Start]:
         raise StudyError(f"start: {error}{hint}") from error
     study = folder.open()
     complete = [each for each in study.get_trials(deepcopy=False) if each.state == TrialState.COMPLETE]
-    usable = [trial for trial in complete if trial.user_attrs[CONFIG]["architecture"] in plan.branches]
+    usable = [trial for trial in complete if trial.user_attrs[CONFIG]["architecture"] in space.subspaces]
     if not usable:
         why = f"its {len(complete)} trained trials are of other architectures" if complete else "none is trained"
         raise StudyError(f"start: nothing can be taken over from the trials of {folder.name}: {why}")
@@ -158,28 +157,28 @@ def _from_study(name: str, plan: Plan, results: Path) -> Iterator[Start]:
         yield Start(f"{folder.name}:{trial.number}", _usable(trial.user_attrs[CONFIG]))
 
 
-def _from_file(path: Path, plan: Plan) -> Iterator[Start]:
+def _from_file(path: Path, space: SearchSpace) -> Iterator[Start]:
     """Return the configurations of a list.
 
     Raises:
-        UserError: The file cannot be read, or has something that is no configuration of the plan's architectures.
+        UserError: The file cannot be read, or has something that is no configuration of the space's architectures.
     """
     for place, record in _entries(path):
         where = f"start: {path}, {place}"
         if not isinstance(record, Mapping) or not all(isinstance(key, str) for key in record):
             raise UserError(f"{where}: must be a mapping of config values, got {record!r}")
         values = dict(record)
-        if "architecture" not in values and len(plan.branches) == 1:
-            values["architecture"] = next(iter(plan.branches))
+        if "architecture" not in values and len(space.subspaces) == 1:
+            values["architecture"] = next(iter(space.subspaces))
         if "architecture" not in values:
-            raise UserError(f"{where}: must name an architecture: {', '.join(plan.branches)}")
+            raise UserError(f"{where}: must name an architecture: {', '.join(space.subspaces)}")
         architecture = str(values["architecture"])
-        _require_architecture(where, architecture, plan)
+        _require_architecture(where, architecture, space)
         numbers = {name for name, kind in field_types(Recipe).items() if kind is float}
         values = {name: spelled(each) if name in numbers else each for name, each in _usable(values).items()}
         try:
             TrialConfig.from_values(architecture, {key: each for key, each in values.items() if key != "architecture"})
-        except ConfigError as error:
+        except UserError as error:
             raise UserError(f"{where}: {error}") from error
         yield Start(f"{path.name}, {place}", values)
 
@@ -211,9 +210,9 @@ def _entries(path: Path) -> list[tuple[str, Any]]:
     return read
 
 
-def _require_architecture(where: str, architecture: str, plan: Plan) -> None:
-    if architecture not in plan.branches:
-        raise UserError(f"{where}: {unknown('architecture of the space', architecture, plan.branches)}")
+def _require_architecture(where: str, architecture: str, space: SearchSpace) -> None:
+    if architecture not in space.subspaces:
+        raise UserError(f"{where}: {unknown('architecture of the space', architecture, space.subspaces)}")
 
 
 def _usable(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,13 +49,13 @@ GROUPS = {
     "rejected": Group("rejected, not trained", GREY, "line-ns", "|", 12),
     "failed": Group("failed", PURPLE, "x-thin", "x", 9),
     "stopped": Group("stopped early", ORANGE, "triangle-down", "v", 9),
-    "running": Group("running, waiting or interrupted", SKY, "diamond", "D", 8),
+    "running": Group("running, paused or interrupted", SKY, "diamond", "D", 8),
     "over": Group("trained, but over the budget", GREEN, "square-open", "s", 8),
     "dominated": Group("dominated", BLUE, "circle-open", "o", 8),
     "front": Group("front", VERMILION, "star", "*", 14),
 }
 HOLLOW = {"dominated", "over"}
-SAME = {"complete": "dominated", "interrupted": "running", "waiting": "running"}  # states that are drawn alike
+SAME = {"complete": "dominated", "interrupted": "running", "paused": "running"}  # states that are drawn alike
 COUNTS = (("macs", "MACs"), ("params", "parameters"), ("size_bytes", "bytes"))  # told of every trial
 # Where trials without a quality stand, as a share of the plot's height from its worse edge.
 EDGE = 0.02
@@ -215,11 +215,11 @@ def numbers(rows: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def kinds(trials: pd.DataFrame) -> pd.Series:
-    """Name the group of `GROUPS` that each trial belongs to; a trial that another continues is "continued"."""
+    """Name the group of `GROUPS` that each trial belongs to."""
     found = trials["state"].replace(SAME).where(~trials["on_front"].astype(bool), "front")
     if "fits" in trials:
         found = found.where(trials["fits"].astype(bool) | (found != "dominated"), "over")
-    unknown = sorted(set(found) - set(GROUPS) - {"continued"})
+    unknown = sorted(set(found) - set(GROUPS))
     if unknown:
         raise ValueError(f"unknown state of a trial: {', '.join(map(repr, unknown))}")
     return found

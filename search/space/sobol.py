@@ -11,26 +11,26 @@ from search.space.ranges import all_values, nearest, num_values
 from search.space.subspace import Subspace
 
 
-def sobol_points(branch: Subspace, count: int, seed: int, *, skip: int = 0) -> list[dict[str, Any]]:
+def sobol_points(subspace: Subspace, count: int, seed: int, *, skip: int = 0) -> list[dict[str, Any]]:
     """Return points of a scrambled Sobol sequence in the ranges of an architecture: of each value, each as often.
 
     Source: Owen, Randomly Permuted (t,m,s)-Nets and (t,s)-Sequences, 1995, as `torch.quasirandom.SobolEngine` has it.
 
     Args:
-        branch: Gives the ranges.
+        subspace: Gives the ranges.
         count: How many points.
         seed: Of the search; each architecture has a sequence of its own.
         skip: Points of the sequence that come before these.
     """
-    if not branch.ranges:
+    if not subspace.ranges:
         return [{}] * count
-    digest = hashlib.sha256(f"{seed}:{branch.architecture}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}:{subspace.architecture}".encode()).digest()
     first = int.from_bytes(digest[:4], "big")
-    engine = torch.quasirandom.SobolEngine(len(branch.ranges), scramble=True, seed=first)  # type: ignore[no-untyped-call]
+    engine = torch.quasirandom.SobolEngine(len(subspace.ranges), scramble=True, seed=first)  # type: ignore[no-untyped-call]
     engine.fast_forward(skip)  # type: ignore[no-untyped-call]
     shares = engine.draw(count, dtype=torch.float64).tolist()
     return [
-        {name: value_at(each, share) for (name, each), share in zip(branch.ranges.items(), row, strict=True)}
+        {name: value_at(each, share) for (name, each), share in zip(subspace.ranges.items(), row, strict=True)}
         for row in shares
     ]
 

@@ -16,16 +16,16 @@ from objectives.cost import Cost
 from objectives.front import non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality
 from objectives.ranking import accuracy_on
+from search.config.settings import SearchSettings
 from search.study.study import (
     CONFIG,
-    CONTINUES,
     COST,
     FAILURE,
     LATENCY,
-    LEVELS,
     OBJECTIVES,
     ORIGIN,
     REJECTED,
+    RUNGS,
     STOPPED,
     Asked,
     StudyFolder,
@@ -45,7 +45,7 @@ def study_table(folder: StudyFolder) -> pd.DataFrame:
         UserError: There is none, or it cannot be read.
     """
     settings = folder.settings()
-    budget = None if settings.train else settings.limits()
+    budget = settings.limits() if isinstance(settings, SearchSettings) else None
     return trials_table(folder.open(), is_locked=folder.is_locked(), budget=budget)
 
 
@@ -54,29 +54,24 @@ def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget
 
     Columns: number, state, on_front, every name of `GOALS`, fits (the budget), epoch, epochs, reason, network (what was
     varied of it), origin, the config's fields as `config.<name>` and, where trials are trained on one split after the
-    other, `accuracy_<split>` at the end of each. What is not known is NaN or empty. A stopped trial whose training
-    another goes on with is "continued".
+    other, `accuracy_<split>` at the end of each. What is not known is NaN or empty.
 
     Args:
         study: The record.
         is_locked: Whether a search runs on it now.
         budget: What may be on the front; None: all that was trained.
     """
-    levels = study.user_attrs.get(LEVELS, [])
+    levels = study.user_attrs.get(RUNGS, [])
     asked = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
     rows = [trial_row(trial, budget, levels, is_locked=is_locked) for trial in asked]
-    continued = {trial.user_attrs[CONTINUES]: trial.number for trial in asked if CONTINUES in trial.user_attrs}
-    return rows_table(rows, continued, study.user_attrs[OBJECTIVES])
+    return rows_table(rows, study.user_attrs[OBJECTIVES])
 
 
-def rows_table(
-    rows: Sequence[Mapping[str, Any]], continued: Mapping[int, int], objectives: Sequence[str]
-) -> pd.DataFrame:
+def rows_table(rows: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> pd.DataFrame:
     """Join the rows of trials to the table that `trials_table` describes.
 
     Args:
         rows: Of `trial_row`, by number.
-        continued: The trials that another goes on with, and which one that is.
         objectives: Names of `GOALS`.
     """
     names = dict.fromkeys(chain.from_iterable(rows)) if rows else COLUMNS
@@ -84,17 +79,8 @@ def rows_table(
     for place, row in enumerate(rows):
         for name, value in row.items():
             columns[name][place] = value
-    for place, number in enumerate(columns["number"] if continued else []):
-        if number in continued:
-            for name, value in continued_row(continued[number]).items():
-                columns[name][place] = value
     table = pd.DataFrame(columns)
     return table.assign(on_front=front_mask(table, objectives))
-
-
-def continued_row(number: int) -> dict[str, str]:
-    """Return what a row says in place of its own where the trial `number` goes on with the training."""
-    return {"state": "continued", "reason": f"goes on as trial {number}"}
 
 
 def trial_row(

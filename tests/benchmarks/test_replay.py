@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from benchmarks.curves import EPOCHS, NUM_CLASSES, SETTINGS, TABLE, grid, priced
-from benchmarks.replay import LEAST_MACS, MOST_MACS, Job, Table, key_of, plan_of, read_table, replay, volume
+from benchmarks.replay import LEAST_MACS, MOST_MACS, Job, Table, key_of, read_table, replay, space_of, volume
 from benchmarks.search_efficiency import Runs, best_other, page
 from benchmarks.searchers import DESIGNS, OTHERS, SHIPPED, Ours, RayTune
-from search.space.plan import make_plan
+from search.space.priced_space import price_space
+from search.space.search_space import make_search_space
 
 BUDGET = 60
 
@@ -23,7 +24,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def surveys():
-    return plan_of(0).survey()
+    return price_space(space_of(0)).surveys
 
 
 class Scripted:
@@ -95,9 +96,9 @@ def test_partial_values_that_a_method_claims_are_counted_and_are_not_in_the_volu
 
 
 def test_the_table_is_of_todays_space_and_as_large_as_is_claimed(table):
-    plan = make_plan(SETTINGS, NUM_CLASSES)
-    known = priced(plan, grid(plan))
-    assert [key_of(point) for point in table.points] == [key_of(point) for point in grid(plan)]
+    space = make_search_space(SETTINGS, NUM_CLASSES)
+    known = priced(space, grid(space))
+    assert [key_of(point) for point in table.points] == [key_of(point) for point in grid(space)]
     assert table.macs.tolist() == known["macs"].tolist()
     assert table.fits.tolist() == known["fits"].tolist()
     assert table.fits.sum() >= 150

@@ -1,4 +1,4 @@
-"""A study of every kind of trial, for the pictures; a browser; the command line, run in this process."""
+"""Fixtures: the command line run in this process, a study and its export, a table of trials, a browser, a database."""
 
 import itertools
 import os
@@ -13,8 +13,11 @@ import numpy as np
 import pandas as pd
 import psycopg
 import pytest
+from trained import SMALL, train
 
 from search.__main__ import main
+from search.export.writing import export_trial
+from search.study.study import StudyFolder
 
 NAN = float("nan")
 _NUMBERS = itertools.count()
@@ -53,10 +56,32 @@ def run(capsys, monkeypatch, tmp_path):
     return go
 
 
+@pytest.fixture(scope="session")
+def study(tiny, tmp_path_factory):
+    """A study of one tiny network, trained; not to be changed."""
+    folder = StudyFolder(tmp_path_factory.mktemp("results") / "small")
+    train(folder, tiny, epochs=8, **SMALL)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(study, tmp_path_factory):
+    """Its export; not to be changed."""
+    target = tmp_path_factory.mktemp("exports") / "small-0"
+    export_trial(study, 0, target)
+    return target
+
+
+@pytest.fixture
+def export(exported, tmp_path):
+    """A copy of the export, to be changed."""
+    return shutil.copytree(exported, tmp_path / "export")
+
+
 @pytest.fixture
 def trials():
-    """Three on the front, two dominated, one over today's budget, two stopped, one that another continues, one failed,
-    one running, one waiting, four rejected.
+    """Three on the front, two dominated, one over today's budget, two stopped, one failed, one running, one paused,
+    four rejected.
     """
     rows = [
         # number, state, on_front, macro_accuracy, macs, params, reason
@@ -90,8 +115,7 @@ def trials():
         (11, "rejected", False, NAN, 46_000_000, 47_946, "over budget: macs 46,000,000 > 30,000,000 (1.53x)"),
         (12, "rejected", False, NAN, NAN, NAN, "invalid: patch 300 is larger than the input 256 x 65"),
         (13, "complete", False, 0.46, 38_000_000, 110_000, ""),
-        (14, "waiting", False, 0.21, 5_600_000, 18_000, ""),
-        (15, "continued", False, 0.21, 5_600_000, 18_000, "goes on as trial 14"),
+        (14, "paused", False, 0.21, 5_600_000, 18_000, ""),
     ]
     table = pd.DataFrame(rows, columns=["number", "state", "on_front", "macro_accuracy", "macs", "params", "reason"])
     table["size_bytes"] = table["params"] * 2

@@ -5,17 +5,18 @@ from optuna.trial import TrialState
 
 from objectives.goals import values_of
 from search.config.settings import SearchSettings
-from search.study.study import CONFIG, CONTINUES, COST, EPOCH, LATENCY, PAUSED, REJECTED, STOPPED, StudyFolder
+from search.study.study import CONFIG, COST, EPOCH, LATENCY, PAUSED, REJECTED, STOPPED, StudyFolder
 
 STATES = {
     "complete": TrialState.COMPLETE,
-    "stopped": TrialState.PRUNED,
+    "stopped": TrialState.RUNNING,
     "rejected": TrialState.PRUNED,
     "failed": TrialState.FAIL,
     "running": TrialState.RUNNING,
-    "waiting": TrialState.RUNNING,
+    "paused": TrialState.RUNNING,
 }
 SETTINGS = {"data": "nowhere", "space": "isotropic", "epochs": 3, "trials": 12}
+TRAINED = {"data": "nowhere", "architecture": "isotropic", "epochs": 3, "trials": 12}
 
 
 def cost(macs, params=10_000):
@@ -43,26 +44,25 @@ def epoch(number, accuracy, log_loss=None, **more):
     }
 
 
-def trial(state, macs, *accuracies, params=10_000, latency_ms=None, continues=None, config=None, **more):
+def trial(state, macs, *accuracies, params=10_000, latency_ms=None, config=None, **more):
     """Describe a trial by its state, its cost and its macro accuracy after each epoch."""
     values = {"width": 32, "epochs": 3, "architecture": "isotropic", **(config or {})}
     attributes = {COST: cost(macs, params), CONFIG: values}
     attributes |= {f"{EPOCH}{n}": epoch(n, accuracy, **more) for n, accuracy in enumerate(accuracies, 1)}
     attributes |= {} if latency_ms is None else {LATENCY: latency_ms}
-    attributes |= {} if continues is None else {CONTINUES: continues}
     if state == "rejected":
         attributes[REJECTED] = {"kind": "over macs", "reason": "over budget"}
     if state == "stopped":
-        attributes[STOPPED] = "epoch 1: number 3 of the 3 trials that got there, of which 1 went on"
-    if state == "waiting":
+        attributes[STOPPED] = "epoch 1: rank 3 of the 3 trials at this rung, of which 1 was promoted"
+    if state in {"paused", "stopped"}:
         attributes[PAUSED] = len(accuracies)
     return state, attributes
 
 
-def write_study(path, *trials, attributes=(), **settings):
+def write_study(path, *trials, attributes=(), job=SearchSettings, **settings):
     """Write a study of trials in their order; return its folder."""
     folder = StudyFolder(path)
-    asked = SearchSettings(**SETTINGS, **settings)
+    asked = job(**(SETTINGS if job is SearchSettings else TRAINED), **settings)
     study = folder.create(asked, dict(attributes))
     for state, known in trials:
         values = None

@@ -7,10 +7,12 @@ import torch
 
 from data.layout import read_scenes
 from search.engine.checkpoints import study_checkpoints
-from search.engine.run import describe_data, open_material
+from search.engine.preparation import open_dataset
 from search.engine.single_run import from_name, train_settings
 from search.optimizer.scheduler import TrialScheduler
-from search.space.plan import make_plan
+from search.space.priced_space import price_space
+from search.space.search_space import make_search_space
+from search.study.data_identity import describe_data
 from search.study.study import DATA
 from training.loop import TrainingRun
 
@@ -23,14 +25,12 @@ def train(folder, data, name="isotropic", epochs=2, clips=None, settings=None, *
     """Train in this process what `scenefront train` would, and record it."""
     asked = train_settings(from_name(name), data=str(data), epochs=epochs, held=held, **(settings or {}))
     scenes = read_scenes(data, asked.split)
-    ledger = TrialScheduler(
+    scheduler = TrialScheduler(
         study := folder.create(asked, {DATA: describe_data(scenes)}),
-        plan := make_plan(asked, len(scenes.classes)),
-        plan.survey(),
-        100,
+        price_space(make_search_space(asked, len(scenes.classes)), 100),
     )
-    proposal = ledger.propose()
-    dataset = open_material(asked, scenes, proposal.config.front_end)
+    proposal = scheduler.propose()
+    dataset = open_dataset(asked, scenes, proposal.config.front_end)
     if clips is not None:
         few = replace(scenes, train=scenes.train[:: len(scenes.train) // clips], evaluate=scenes.evaluate[::8])
         dataset = replace(dataset, scenes=few)
@@ -44,6 +44,6 @@ def train(folder, data, name="isotropic", epochs=2, clips=None, settings=None, *
         for each in run.results
     ]  # fmt: skip
     quality = json.dumps(run.results[-1].quality.to_dict())
-    ledger.end(proposal.number, {"epochs": json.dumps(curve), "quality": quality, "versions": "{}", "done": True})
+    scheduler.end(proposal.number, {"epochs": json.dumps(curve), "quality": quality, "versions": "{}", "done": True})
     assert study.trials
     return run

@@ -1,4 +1,4 @@
-"""Every method with every architecture, every pair of methods, and what none of them may change."""
+"""Every method, every architecture with the methods that look inside it, every pair of methods, and their refusals."""
 
 import dataclasses
 import itertools
@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from data.demo import DemoConfig, write_demo
+from data.errors import DataError
 from data.front_end import FrontEndConfig
-from data.layout import DataError, read_scenes
+from data.layout import read_scenes
 from models import ARCHITECTURES
 from objectives.measure import measure_cost
 from training.checkpoint import NETWORK, CheckpointError, read_tensors, write_tensors
@@ -75,34 +76,88 @@ def state(run):
     return {name: value.clone() for name, value in run.network.state_dict().items()}
 
 
-@pytest.mark.parametrize("network", sorted(ARCHITECTURES))
+@pytest.fixture(scope="module")
+def plain(dataset):
+    """Return a run without any method."""
+    return trained(dataset, recipe_of())
+
+
 @pytest.mark.parametrize("method", sorted(METHODS))
-def test_every_method_trains_every_architecture(dataset, method, network):
-    run = trained(dataset, recipe_of(method, network=network), network)
+def test_every_method_changes_what_is_learned_and_a_training_only_method_nothing_else(dataset, plain, method, tmp_path):
+    run = trained(dataset, recipe_of(method))
     assert run.is_over
-    torch.manual_seed(0)
-    fresh = builder(network)().state_dict()
-    assert {key: value.shape for key, value in state(run).items()} == {key: value.shape for key, value in fresh.items()}
+    assert {key: value.shape for key, value in state(run).items()} == {k: v.shape for k, v in state(plain).items()}
+    assert any(not torch.equal(value, state(run)[key]) for key, value in state(plain).items())
+    if not METHODS[method].changes_inference:
+        run.save(tmp_path / "over.safetensors")
+        assert measure_cost(run.network, SMALL.shape()) == measure_cost(plain.network, SMALL.shape())
+        tensors, _ = read_tensors(tmp_path / "over.safetensors")
+        assert set(tensors) == {NETWORK + name for name in state(plain)}
+
+
+@pytest.mark.parametrize("network", sorted(ARCHITECTURES))
+def test_methods_on_features_and_hidden_states_train_every_architecture(dataset, network):
+    """The other methods see a network's input, its logits or its parameter list alone: any architecture has them."""
+    recipe = recipe_of("rsc", "adversarial", "critic", "cross_gradient", "mixture_mask", network=network, epochs=1)
+    run = TrainingRun(builder(network), recipe, dataset, CPU)
+    assert run.loss_fn.masks.stages
+    before = {name: value.clone() for name, value in run.loss_fn.auxiliary_networks.named_parameters()}
+    fresh = state(run)
+    assert np.isfinite(run.run_epoch().train_loss)
+    assert {name.split(".")[0] for name in before} == {"device_classifier", "critic", "device_net"}
+    for name, value in run.loss_fn.auxiliary_networks.named_parameters():
+        # The score's bias cancels in the distance of two means, and the penalty has no gradient by it.
+        assert name == "critic.score.bias" or not torch.equal(value, before[name]), name
     assert any(not torch.equal(value, fresh[key]) for key, value in state(run).items())
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - {"test_copies", "quantization"}))
-def test_every_method_changes_what_is_learned(dataset, method):
-    plain = trained(dataset, recipe_of(), epochs=2)
-    other = trained(dataset, recipe_of(method), epochs=2)
-    assert any(not torch.equal(value, state(other)[key]) for key, value in state(plain).items())
+@pytest.mark.parametrize("network", sorted(ARCHITECTURES))
+def test_methods_on_weights_train_every_architecture(dataset, network):
+    run = trained(dataset, recipe_of("pruning", "quantization", "swa", network=network), network)
+    assert np.isfinite(run.results[-1].train_loss)
+    assert count_nonzero(run.network) <= run.recipe.prune_to
+    ranges = run.weight_methods.quantizer.tensors()
+    assert ranges
+    assert all(bool(each.isfinite().all()) and each[0] <= each[1] for each in ranges.values())
 
 
-PAIRS = [pair for pair in itertools.combinations(METHODS, 2) if not why_not(*pair)]
+PAIRS = {frozenset(pair) for pair in itertools.combinations(METHODS, 2) if not why_not(*pair)}
+MAX_AT_ONCE = 8
 
 
-@pytest.mark.parametrize("first", METHODS)
-def test_every_pair_that_is_not_refused_trains(dataset, first):
-    for one, other in PAIRS:
-        if one == first:
-            epochs = 2 if "restarts" in (one, other) else 1
-            run = trained(dataset, recipe_of(one, other, epochs=epochs), epochs=epochs)
-            assert np.isfinite(run.results[-1].train_loss), (one, other)
+def covering_groups():
+    """Return groups of methods such that each pair that can be combined is in one: pairwise testing."""
+    names, left, groups = list(METHODS), set(PAIRS), []
+    while left:
+        group = next(list(pair) for pair in itertools.combinations(names, 2) if frozenset(pair) in left)
+        while len(group) < MAX_AT_ONCE:
+            allowed = [name for name in names if all(frozenset((name, each)) in PAIRS for each in group)]
+            if not allowed:
+                break
+            group.append(max(allowed, key=lambda name: sum(frozenset((name, each)) in left for each in group)))
+        groups.append(group)
+        left -= {frozenset(pair) for pair in itertools.combinations(group, 2)}
+    return groups
+
+
+@pytest.mark.parametrize("methods", covering_groups(), ids=",".join)
+def test_every_pair_that_is_not_refused_trains_and_resumes_to_the_bit(dataset, methods, tmp_path):
+    recipe = recipe_of(*methods, epochs=3, **({"swa_epochs": 3} if "swa" in methods else {}))
+    whole = trained(dataset, recipe, epochs=2)
+    whole.save(tmp_path / "checkpoint.safetensors")
+    whole.run_epoch()
+    assert np.isfinite(whole.results[-1].train_loss)
+    resumed = TrainingRun(builder("isotropic"), recipe, dataset, CPU)
+    resumed.load(tmp_path / "checkpoint.safetensors")
+    resumed.run_epoch()
+    for name, value in state(whole).items():
+        assert torch.equal(value, state(resumed)[name]), name
+    assert whole.results[-1].quality == resumed.results[-1].quality
+    whole.save(tmp_path / "over.safetensors")
+    again = TrainingRun(builder("isotropic"), recipe, dataset, CPU)
+    again.load(tmp_path / "over.safetensors")
+    again.save(tmp_path / "again.safetensors")
+    assert (tmp_path / "over.safetensors").read_bytes() == (tmp_path / "again.safetensors").read_bytes()
 
 
 def test_a_pair_that_is_refused_says_why():
@@ -115,46 +170,6 @@ def test_a_pair_that_is_refused_says_why():
         if not reason.startswith("both set"):
             with pytest.raises(ValueError, match="set one of them"):
                 recipe_of(one, other)
-
-
-@pytest.mark.parametrize("method", sorted(METHODS))
-def test_a_run_with_any_method_can_be_taken_up_and_ends_with_the_same_weights_to_the_bit(dataset, method, tmp_path):
-    end_as_one(dataset, recipe_of(method, epochs=3, **({"swa_epochs": 3} if method == "swa" else {})), tmp_path)
-
-
-def test_a_run_with_many_methods_can_be_taken_up(dataset, tmp_path):
-    many = "swa", "quantization", "pruning", "mixup", "rsc", "cross_gradient", "adversarial", "critic", "mixture_mask"
-    end_as_one(dataset, recipe_of(*many, epochs=3, swa_epochs=3), tmp_path)
-    end_as_one(
-        dataset, recipe_of("ema", "sgd", "quantization", "spectrum_correction", "distillation", epochs=3), tmp_path
-    )
-
-
-def end_as_one(dataset, recipe, tmp_path):
-    whole = trained(dataset, recipe, epochs=3)
-    first = trained(dataset, recipe, epochs=2)
-    first.save(tmp_path / "checkpoint.safetensors")
-    second = TrainingRun(builder("isotropic"), recipe, dataset, CPU)
-    second.load(tmp_path / "checkpoint.safetensors")
-    second.run_epoch()
-    for name, value in state(whole).items():
-        assert torch.equal(value, state(second)[name]), name
-    assert whole.results[-1].quality == second.results[-1].quality
-    whole.save(tmp_path / "over.safetensors")
-    again = TrainingRun(builder("isotropic"), recipe, dataset, CPU)
-    again.load(tmp_path / "over.safetensors")
-    again.save(tmp_path / "again.safetensors")
-    assert (tmp_path / "over.safetensors").read_bytes() == (tmp_path / "again.safetensors").read_bytes()
-
-
-@pytest.mark.parametrize("method", sorted(name for name, method in METHODS.items() if not method.changes_answer))
-def test_a_training_only_method_leaves_the_cost_and_what_is_kept_as_they_are(dataset, method, tmp_path):
-    run = trained(dataset, recipe_of(method))
-    run.save(tmp_path / "over.safetensors")
-    plain = builder("isotropic")()
-    assert measure_cost(run.network, SMALL.shape()) == measure_cost(plain, SMALL.shape())
-    tensors, _ = read_tensors(tmp_path / "over.safetensors")
-    assert set(tensors) == {NETWORK + name for name in plain.state_dict()}
 
 
 def test_every_field_of_a_recipe_belongs_to_a_method_or_to_every_run():
@@ -198,7 +213,11 @@ def test_every_method_can_be_searched():
 
 def test_a_checkpoint_that_lacks_what_a_method_keeps_is_told_as_a_broken_one(dataset, tmp_path):
     path = tmp_path / "c.safetensors"
-    for method, missing in (("ema", "the average"), ("pruning", "what was pruned"), ("critic", "trained beside it")):
+    for method, missing in (
+        ("ema", "the average"),
+        ("pruning", "what was pruned"),
+        ("critic", "the auxiliary networks"),
+    ):
         trained(dataset, recipe_of(method, epochs=3), epochs=1).save(path)
         tensors, metadata = read_tensors(path)
         parts = ("average.", "pruning.", "companion.")
@@ -215,6 +234,6 @@ def test_ranges_of_what_the_network_never_hears_when_asked_are_not_kept(dataset)
         run = TrainingRun(builder("isotropic"), recipe, dataset, CPU)
         torch.manual_seed(0)
         with run.weight_methods.training(1):
-            run.loss_fn(run.pipeline.batch(run.pipeline.rows[:8]), bf16=False)
+            run.loss_fn(run.pipeline.batch(run.pipeline.indices[:8]), bf16=False)
         spans.append(run.weight_methods.quantizer.tensors())
     assert all(torch.equal(value, spans[1][name]) for name, value in spans[0].items())

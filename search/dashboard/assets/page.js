@@ -334,7 +334,7 @@
     scenefront: { theme, open, choose, brush, fill, pick, zoom, limit, openRow, compare, follow, settle },
   });
 
-  // As search.dashboard.still.written writes it.
+  // As search.dashboard.components.written writes it.
   function build(node) {
     return typeof node === "string" ? node : window.React.createElement(node[0], node[1], ...node[2].map(build));
   }
@@ -342,7 +342,7 @@
   // As search.dashboard.components has it. When nothing else is to do, one place after the other is filled.
   const idle = window.requestIdleCallback || ((act) => setTimeout(act, 100));
   let calm = Promise.resolve();
-  function Later({ children, name, style, isHeavy }) {
+  function LazyComponent({ children, name, style, isHeavy }) {
     const { createElement, useEffect, useRef, useState } = window.React;
     const place = useRef(null);
     const [due, fill] = useState(null);
@@ -358,9 +358,9 @@
         near.disconnect();
       };
     }, [name]);
-    return createElement("div", { ref: place, className: "later", style }, due === name ? children : null);
+    return createElement("div", { ref: place, className: "lazy", style }, due === name ? children : null);
   }
-  window.scenefront = { Still: ({ element }) => build(element), Later };
+  window.scenefront = { StaticComponent: ({ element }) => build(element), LazyComponent };
 
   const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
   cells.TrialLink = (cell) =>

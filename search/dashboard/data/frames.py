@@ -1,6 +1,6 @@
 """From the table of a study to what a figure or a page shows: pure functions, nothing is read but what is published.
 
-A table is that of `search.dashboard.data.reading.Reading`, or some of its rows.
+A table is that of `search.dashboard.data.study_reader.StudyData`, or some of its rows.
 """
 
 import math
@@ -20,7 +20,7 @@ from objectives.front import hypervolume, non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality, of_kind
 from search.config.messages import unknown
 from search.config.published import TRAINABLE, read_published
-from search.dashboard.data.reading import Reading
+from search.dashboard.data.study_reader import StudyData
 from search.report.tables import si_text
 from search.study.confirm import confirm_table
 from search.study.study import STATES
@@ -131,7 +131,7 @@ def varied_fields(table: pd.DataFrame, fields: Collection[str] | None = None) ->
 
     Args:
         table: Of a study.
-        fields: Those that may be named, such as `Reading.varied`; None: all.
+        fields: Those that may be named, such as `StudyData.varied`; None: all.
     """
     columns = [str(name) for name in table if str(name).startswith(CONFIG)]
     names = [name.removeprefix(CONFIG) for name in columns if table[name].nunique() > 1]
@@ -149,7 +149,7 @@ def importances(table: pd.DataFrame, target: str, fields: Collection[str] | None
     Args:
         table: Of a study.
         target: Name of a goal.
-        fields: Those that may matter, such as `Reading.varied`; None: all that vary.
+        fields: Those that may matter, such as `StudyData.varied`; None: all that vary.
 
     Returns:
         `architecture` and its `field`s, the most important first, with their `importance`: shares of 1. Where there are
@@ -260,7 +260,7 @@ def relatives(table: pd.DataFrame, number: int, fields: Collection[str] | None =
     Args:
         table: Of a study.
         number: Of the trial.
-        fields: Those that count, such as `Reading.varied`: others follow from them; None: all.
+        fields: Those that count, such as `StudyData.varied`: others follow from them; None: all.
 
     Returns:
         A row a trial, by number: `number`, `field`, what it `was` in the trial asked about and what it `is`.
@@ -305,7 +305,7 @@ def rejections(table: pd.DataFrame, kinds: Mapping[int, str]) -> pd.DataFrame:
 
     Args:
         table: Of a study, or some rows of it.
-        kinds: Of `Reading.kinds`.
+        kinds: Of `StudyData.kinds`.
     """
     found = pd.Series([kinds[number] for number in table["number"] if number in kinds], dtype=object)
     counts = sorted(found.value_counts().items(), key=lambda each: (-each[1], str(each[0])))
@@ -333,7 +333,7 @@ class Progress:
     left_s: float | None
 
 
-def progress(reading: Reading, now_s: float) -> Progress:
+def progress(reading: StudyData, now_s: float) -> Progress:
     """Describe how far a search is.
 
     Args:

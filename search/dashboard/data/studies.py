@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from search.config.errors import UserError
+from search.config.settings import confirmed_by
 from search.dashboard.address import path_of
-from search.dashboard.data.reading import Reader, Reading
+from search.dashboard.data.study_reader import StudyData, StudyReader
 from search.study.confirm import confirm_report
 from search.study.study import StudyFolder
 
@@ -40,7 +41,7 @@ class Studies:
     def __init__(self, results: Path, chosen: Sequence[StudyFolder] = ()) -> None:
         self.results = results
         self._chosen = {folder.name: folder for folder in chosen}
-        self._readers: dict[Path, Reader] = {}
+        self._readers: dict[Path, StudyReader] = {}
         self._lock = threading.Lock()
 
     def folders(self) -> dict[str, StudyFolder]:
@@ -53,15 +54,15 @@ class Studies:
         """Return the folder of a study, if there is one of that name."""
         return self.folders().get(name)
 
-    def read(self, name: str) -> Reading | None:
+    def read(self, name: str) -> StudyData | None:
         """Return a study as it stands, if there is one of that name."""
         folder = self.folder(name)
         return None if folder is None else self.read_folder(folder)
 
-    def read_folder(self, folder: StudyFolder) -> Reading:
+    def read_folder(self, folder: StudyFolder) -> StudyData:
         """Return the study of a folder as it stands."""
         with self._lock:
-            reader = self._readers.setdefault(folder.path, Reader(folder))
+            reader = self._readers.setdefault(folder.path, StudyReader(folder))
         return reader.read()
 
     def first_page(self) -> str:
@@ -83,7 +84,7 @@ class Confirmations:
             others = (other for other in list_studies(folder.path.parent) if other.path != folder.path)
             return next((other for other in others if self._confirmed_by(other) == folder.name), None)
 
-    def report(self, reading: Reading) -> Mapping[str, Any]:
+    def report(self, reading: StudyData) -> Mapping[str, Any]:
         """Return what a confirmation has found so far, as of `search.study.confirm.confirm_report`."""
         with self._lock:
             version, found = self._reports.get(reading.folder.path, (0, {}))
@@ -97,7 +98,7 @@ class Confirmations:
         try:
             changed_ns = folder.settings_file.stat().st_mtime_ns
             if self._confirms.get(folder.path, (0, None))[0] != changed_ns:
-                self._confirms[folder.path] = (changed_ns, folder.settings().confirms)
+                self._confirms[folder.path] = (changed_ns, confirmed_by(folder.settings()))
         except (OSError, UserError):
             return None
         return self._confirms[folder.path][1]

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from objectives.goals import GOALS
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.drawn import bar, empty_figure, modebar, series
+from search.dashboard.figures.plot_helpers import bar, empty_figure, modebar, series
 from search.report.html import BLUE, LEGEND, ORANGE, SKY, layout
 from search.report.tables import percent_text, si_text
 

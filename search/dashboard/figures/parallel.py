@@ -14,7 +14,7 @@ from objectives.goals import GOALS
 from search.config.messages import unknown
 from search.dashboard.data.frames import CONFIG, is_ordered, number_text, ordered_codes
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.drawn import empty_figure, log_ticks, stops
+from search.dashboard.figures.plot_helpers import empty_figure, log_ticks, stops
 from search.report.drawing import numbers
 from search.report.html import BLUE, layout
 

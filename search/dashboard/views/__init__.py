@@ -1,43 +1,53 @@
-"""The dashboard's views: one file each."""
+"""The dashboard's views: one module each."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import dash
 
 from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL
-from search.dashboard.shared import Choices, Shared, Shown
-from search.dashboard.views import compare, comparison, front, home, missing, progress, space, trial, trials
+from search.dashboard.state import ApplicationState, Controls, RequestContext
+from search.dashboard.views import (
+    front,
+    home,
+    missing,
+    progress,
+    space,
+    study_comparison,
+    trial,
+    trial_comparison,
+    trials,
+)
 
 
-class View(Protocol):
-    """What every view has: it is a module."""
+@dataclass(frozen=True)
+class View:
+    """One view: what it shows, and how it follows its study and its controls.
 
-    @property
-    def PARTS(self) -> Mapping[str, str]:  # noqa: N802 - a constant of the module
-        """What changes with the study and the choices: the property of each element, by id."""
+    Attributes:
+        outputs: What changes with the study and the controls: the property of each component, by id.
+        parts: Returns the values of the outputs.
+        layout: Puts the page together from these values.
+        controls: Returns the defaults of the view's controls.
+        register: Registers callbacks of the view's own.
+    """
 
-    def parts(self, shown: Shown, /) -> dict[str, Any]:
-        """Return the values of the parts."""
-
-    def choices(self, shown: Shown, /) -> Choices:
-        """Return what can be chosen."""
-
-    def layout(self, shown: Shown, parts: Mapping[str, Any], /) -> list[Any]:
-        """Put the view together from its parts."""
-
-    def register(self, app: dash.Dash, shared: Shared, /) -> None:
-        """Register what else happens in it."""
+    outputs: Mapping[str, str]
+    parts: Callable[[RequestContext], dict[str, Any]]
+    layout: Callable[[RequestContext, Mapping[str, Any]], list[Any]]
+    controls: Callable[[RequestContext], Controls] = lambda _: Controls()
+    register: Callable[[dash.Dash, ApplicationState], None] = lambda _, __: None
 
 
 VIEWS: Mapping[str, View] = {
-    HOME: home,
-    COMPARISON: comparison,
-    MISSING: missing,
-    "front": front,
-    TRIAL: trial,
-    "search": progress,
-    "trials": trials,
-    "compare": compare,
-    "space": space,
+    HOME: View(home.PARTS, home.parts, home.layout),
+    COMPARISON: View(study_comparison.PARTS, study_comparison.parts, study_comparison.layout),
+    MISSING: View(missing.PARTS, missing.parts, missing.layout),
+    "front": View(front.PARTS, front.parts, front.layout, front.controls, front.register),
+    TRIAL: View(trial.PARTS, trial.parts, trial.layout, register=trial.register),
+    "search": View(progress.PARTS, progress.parts, progress.layout, register=progress.register),
+    "trials": View(trials.PARTS, trials.parts, trials.layout, register=trials.register),
+    "compare": View(trial_comparison.PARTS, trial_comparison.parts, trial_comparison.layout),
+    "space": View({}, lambda _: {}, space.layout),
 }

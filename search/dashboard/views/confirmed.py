@@ -6,20 +6,21 @@ from typing import Any
 from dash import html
 
 from objectives.goals import GOALS
+from search.config.settings import confirmed_by
 from search.dashboard.address import path_of
-from search.dashboard.elements import facts, table
-from search.dashboard.shared import Shown
+from search.dashboard.state import RequestContext
+from search.dashboard.widgets import facts, table
 from search.study.confirm import confirm_lines
 from search.study.repeats import NETWORK, TRIAL
 
 
-def members(shown: Shown) -> list[Any]:
+def members(context: RequestContext) -> list[Any]:
     """Return a row for each member of the front that was trained again; nothing where none was."""
-    report = shown.confirmation
+    report = context.confirmation
     if report is None:
         return []
     head, *rows = confirm_lines(report)
-    lines = [[_trial(shown, report["confirms"], int(row[0])), *row[1:]] for row in rows]
+    lines = [[_trial(context, report["confirms"], int(row[0])), *row[1:]] for row in rows]
     return [
         html.H2("Confirmed"),
         html.P(told(report), className="note"),
@@ -39,10 +40,10 @@ def told(report: Mapping[str, Any]) -> str:
     )
 
 
-def of_trial(shown: Shown, number: int) -> list[Any]:
+def of_trial(context: RequestContext, number: int) -> list[Any]:
     """Return what was found of one trial; nothing where it was not trained again."""
-    report = shown.confirmation
-    if report is None or shown.settings.confirms is not None:
+    report = context.confirmation
+    if report is None or confirmed_by(context.settings) is not None:
         return []
     member = next((each for each in report["members"] if each[TRIAL] == number and each["seeds"]), None)
     if member is None:
@@ -57,12 +58,12 @@ def of_trial(shown: Shown, number: int) -> list[Any]:
     return [html.P(f"Confirmed on the evaluation clips, seeds {seeds}:", className="note"), facts(found)]
 
 
-def note(shown: Shown) -> list[Any]:
+def note(context: RequestContext) -> list[Any]:
     """Describe of a training that it confirms a front, and where that is."""
-    search = shown.settings.confirms
+    search = confirmed_by(context.settings)
     if search is None:
         return []
-    name = html.A(search, href=path_of(search, "front")) if search in shown.shared.studies.folders() else search
+    name = html.A(search, href=path_of(search, "front")) if search in context.app_state.studies.folders() else search
     return [
         html.P(
             [
@@ -75,8 +76,8 @@ def note(shown: Shown) -> list[Any]:
     ]
 
 
-def _trial(shown: Shown, search: str, number: int) -> Any:
+def _trial(context: RequestContext, search: str, number: int) -> Any:
     """Link to a trial of the search that is confirmed, if that is shown."""
-    if search not in shown.shared.studies.folders():
+    if search not in context.app_state.studies.folders():
         return str(number)
     return html.A(str(number), href=path_of(search, "trial", number))

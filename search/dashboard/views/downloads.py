@@ -3,19 +3,19 @@
 import pandas as pd
 from flask import Flask, Response, abort
 
-from search.dashboard.shared import Shared
+from search.dashboard.state import ApplicationState
 from search.study.study import OBJECTIVES
 from search.study.table import front_table
 
 TABLES = ("trials", "front")
 
 
-def register(server: Flask, shared: Shared) -> None:
+def register(server: Flask, app_state: ApplicationState) -> None:
     """Answer to the links of the views."""
 
     @server.get("/_csv/<study>/<name>.csv")
     def csv(study: str, name: str) -> Response:
-        reading = shared.studies.read(study)
+        reading = app_state.studies.read(study)
         if reading is None or reading.problem or name not in TABLES:
             abort(404)
         assert reading.settings is not None

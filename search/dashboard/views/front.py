@@ -12,10 +12,11 @@ from dash import ALL, Input, Output, State, dcc, html
 from objectives.budget import BUDGETS
 from objectives.goals import GOALS, of_kind
 from search.dashboard.data import frames
-from search.dashboard.elements import aria, download, dropdown, graph, in_browser, radio, section, switch, table
-from search.dashboard.figures import catalogue as figures
-from search.dashboard.shared import Choices, Shared, Shown
+from search.dashboard.figures.front import front_figure
+from search.dashboard.figures.plot_helpers import empty_figure
+from search.dashboard.state import ApplicationState, Controls, RequestContext
 from search.dashboard.views import confirmed
+from search.dashboard.widgets import aria, download, dropdown, graph, in_browser, radio, section, switch, table
 from search.report.drawing import TITLES
 from search.report.tables import si_text
 from search.study.table import front_table
@@ -34,46 +35,46 @@ MANY = 20  # the most over the least, from which on an axis is better logarithmi
 NO_COLOUR = "state"
 
 
-def choices(shown: Shown) -> Choices:
-    """Return the choices, as they are where the address says nothing."""
-    return Choices(
+def controls(context: RequestContext) -> Controls:
+    """Return the controls' defaults, and the upper ends of the sliders."""
+    return Controls(
         defaults={
-            "y": shown.quality,
-            "x": shown.cost,
-            "log": "1" if _is_wide(shown) else "0",
-            "colour": _third(shown),
+            "y": context.quality,
+            "x": context.cost,
+            "log": "1" if _is_wide(context) else "0",
+            "colour": _third(context),
             "references": "",
             "intervals": "1",
         },
-        limits=_most(shown),
+        limits=_most(context),
     )
 
 
-def parts(shown: Shown) -> dict[str, Any]:
+def parts(context: RequestContext) -> dict[str, Any]:
     """Draw the front under what was chosen."""
-    rows = frames.within(shown.rows, _what_if(shown), shown.objectives)
+    rows = frames.within(context.rows, _what_if(context), context.objectives)
     return {
-        "front-figure": _figure(shown, rows),
-        "front-best": _best(shown, rows),
-        "front-table": _table(shown, rows),
-        "front-confirmed": confirmed.members(shown),
+        "front-figure": _figure(context, rows),
+        "front-best": _best(context, rows),
+        "front-table": _table(context, rows),
+        "front-confirmed": confirmed.members(context),
     }
 
 
-def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
+def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     """Put the figure beside its choices, the tables below."""
-    chosen = {**choices(shown).defaults, **shown.address.query}
-    x, y = _axes(shown)
-    controls = [
-        dropdown("Upward", "y", _titles(shown, [*QUALITIES, *COSTS], y), y),
-        dropdown("Across", "x", _titles(shown, COSTS, x), x),
-        radio("Scale across", "log", {"1": "log", "0": "linear"}, _log(shown)),
-        dropdown("Colour", "colour", _colours(shown), _colour(shown)),
+    chosen = {**controls(context).defaults, **context.address.query}
+    x, y = _axes(context)
+    fields = [
+        dropdown("Upward", "y", _titles(context, [*QUALITIES, *COSTS], y), y),
+        dropdown("Across", "x", _titles(context, COSTS, x), x),
+        radio("Scale across", "log", {"1": "log", "0": "linear"}, _log(context)),
+        dropdown("Colour", "colour", _colours(context), _colour(context)),
         switch("Published networks", "references", is_on=chosen["references"] == "1"),
     ]
-    if shown.confirmed is not None:
+    if context.confirmed is not None:
         intervals = _one_of(chosen["intervals"], ("1", "0"), "1")
-        controls.append(radio("Confirmed means", "intervals", {"1": "shown", "0": "hidden"}, intervals))
+        fields.append(radio("Confirmed means", "intervals", {"1": "shown", "0": "hidden"}, intervals))
     figure = graph(
         "front-figure",
         parts["front-figure"],
@@ -84,8 +85,8 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     return [
         html.Div(
             [
-                html.Div([figure, html.Div(controls, className="controls")], className="card"),
-                section("What if the budget were tighter?", *_sliders(shown), best),
+                html.Div([figure, html.Div(fields, className="controls")], className="card"),
+                section("What if the budget were tighter?", *_sliders(context), best),
             ],
             className="beside",
         ),
@@ -94,7 +95,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def register(app: dash.Dash, _: Shared) -> None:
+def register(app: dash.Dash, _: ApplicationState) -> None:
     """Have a click open a trial, and an edition's button set the sliders."""
     in_browser(
         app,
@@ -123,45 +124,45 @@ def register(app: dash.Dash, _: Shared) -> None:
     )
 
 
-def _figure(shown: Shown, rows: pd.DataFrame) -> go.Figure:
-    chosen = {**choices(shown).defaults, **shown.address.query}
-    x, y = _axes(shown)
+def _figure(context: RequestContext, rows: pd.DataFrame) -> go.Figure:
+    chosen = {**controls(context).defaults, **context.address.query}
+    x, y = _axes(context)
     if x == y:
-        return figures.empty_figure("Two axes show the same; choose another for one of them", shown.theme)
+        return empty_figure("Two axes show the same; choose another for one of them", context.theme)
     more: dict[str, Any] = {
-        "limits": shown.limits,
-        "what_if": _what_if(shown),
-        "colour": None if _colour(shown) == NO_COLOUR else _colour(shown),
+        "limits": context.limits,
+        "what_if": _what_if(context),
+        "colour": None if _colour(context) == NO_COLOUR else _colour(context),
         "references": frames.published_points((x, y)) if chosen["references"] == "1" else None,
-        "theme": shown.theme,
+        "theme": context.theme,
     }
-    log = _log(shown) == "1"
-    report = shown.confirmation if chosen["intervals"] != "0" and shown.confirmed is not None else None
+    log = _log(context) == "1"
+    report = context.confirmation if chosen["intervals"] != "0" and context.confirmed is not None else None
     means = None if report is None else frames.intervals(report)
-    figure = figures.front_figure(rows, x=x, y=y, log_x=log, intervals=means, reasons=shown.study.kinds, **more)
+    figure = front_figure(rows, x=x, y=y, log_x=log, intervals=means, reasons=context.study.kinds, **more)
     revision = f"{x} {y} {log}"
     figure.update_layout(uirevision=revision)
-    if shown.zoom.get("revision") == revision:
-        figure.update_layout({f"{axis}_range": list(ends) for axis, ends in shown.zoom["ranges"].items()})
+    if context.zoom.get("revision") == revision:
+        figure.update_layout({f"{axis}_range": list(ends) for axis, ends in context.zoom["ranges"].items()})
     return figure
 
 
-def _axes(shown: Shown) -> tuple[str, str]:
+def _axes(context: RequestContext) -> tuple[str, str]:
     """Return the goals on the x axis and on the y axis."""
-    asked = shown.address.query
-    x, y = asked.get("x", shown.cost), asked.get("y", shown.quality)
-    return _one_of(x, COSTS, shown.cost), _one_of(y, [*QUALITIES, *COSTS], shown.quality)
+    asked = context.address.query
+    x, y = asked.get("x", context.cost), asked.get("y", context.quality)
+    return _one_of(x, COSTS, context.cost), _one_of(y, [*QUALITIES, *COSTS], context.quality)
 
 
-def _sliders(shown: Shown) -> list[Any]:
-    what_if, most = shown.address.what_if, _most(shown)
+def _sliders(context: RequestContext) -> list[Any]:
+    what_if, most = context.address.what_if, _most(context)
     editions = {name: budget.limits() for name, budget in BUDGETS.items() if budget.limits()}
     buttons = [_edition(name, limits, set(limits) <= most.keys()) for name, limits in editions.items()]
     buttons.append(html.Button("the study's own", id={"edition": ""}, className="edition"))
     sliders = [
         html.Div(
             [
-                html.Label(_limit_title(shown, name, limit)),
+                html.Label(_limit_title(context, name, limit)),
                 dcc.Slider(
                     min=0,
                     max=limit,
@@ -190,37 +191,37 @@ def _edition(name: str, limits: Mapping[str, float], can_be_told: bool) -> html.
     return html.Button(name, id={"edition": name}, className="edition", title=told + why, disabled=not can_be_told)
 
 
-def _best(shown: Shown, rows: pd.DataFrame) -> list[Any]:
-    best = frames.best_within(rows, shown.objectives)
-    num_front, what_if = int(rows["on_front"].sum()), _what_if(shown)
+def _best(context: RequestContext, rows: pd.DataFrame) -> list[Any]:
+    best = frames.best_within(rows, context.objectives)
+    num_front, what_if = int(rows["on_front"].sum()), _what_if(context)
     under = f"Under {_limits_text(what_if)}" if what_if else "Under the study's budget"
     if best is None:
         return [html.P(f"{under}: no fully trained network fits.", className="empty")]
     number = int(best["number"])
-    costs = [name for name in (*shown.goals,) if GOALS[name].kind == "cost"]
-    qualities = [name for name in shown.objectives if GOALS[name].kind == "quality"]
+    costs = [name for name in (*context.goals,) if GOALS[name].kind == "cost"]
+    qualities = [name for name in context.objectives if GOALS[name].kind == "quality"]
     told = ", ".join(f"{GOALS[name].text(float(best[name]))} {GOALS[name].title}" for name in costs[:3])
     good = ", ".join(f"{GOALS[name].title} {GOALS[name].text(float(best[name]))}" for name in qualities)
     return [
         html.P(
             [
                 f"{under} the best network is ",
-                html.A(f"trial {number}", href=shown.link("trial", number)),
+                html.A(f"trial {number}", href=context.link("trial", number)),
                 f": {good}; {told}. {num_front} on the front.",
             ]
         )
     ]
 
 
-def _table(shown: Shown, rows: pd.DataFrame) -> list[Any]:
-    front = front_table(rows, shown.objectives)
+def _table(context: RequestContext, rows: pd.DataFrame) -> list[Any]:
+    front = front_table(rows, context.objectives)
     several = rows["config.architecture"].nunique() > 1 if "config.architecture" in rows else False
-    head = ["trial", *(["architecture"] if several else []), *(GOALS[name].title for name in shown.goals), "network"]
+    head = ["trial", *(["architecture"] if several else []), *(GOALS[name].title for name in context.goals), "network"]
     lines = [
         [
-            html.A(str(row["number"]), href=shown.link("trial", int(row["number"]))),
+            html.A(str(row["number"]), href=context.link("trial", int(row["number"]))),
             *([str(row["config.architecture"])] if several else []),
-            *(GOALS[name].text(float(row[name])) for name in shown.goals),
+            *(GOALS[name].text(float(row[name])) for name in context.goals),
             str(row["network"]),
         ]
         for row in front.to_dict("records")
@@ -229,25 +230,25 @@ def _table(shown: Shown, rows: pd.DataFrame) -> list[Any]:
     return [
         table(head, lines, "The front", texts=("architecture", "network"), empty=empty),
         html.P(
-            [download(shown, "front", "This table as CSV"), " · ", download(shown, "trials", "All trials as CSV")],
+            [download(context, "front", "This table as CSV"), " · ", download(context, "trials", "All trials as CSV")],
             className="downloads",
         ),
     ]
 
 
-def _most(shown: Shown) -> dict[str, int]:
+def _most(context: RequestContext) -> dict[str, int]:
     """Describe how far each limit's slider goes: to the study's limit, or to the costliest trained network."""
-    trained = shown.study.table.loc[shown.study.table["epoch"] > 0]
+    trained = context.study.table.loc[context.study.table["epoch"] > 0]
     known = {name: int(trained[name].max()) for name in SLIDERS if trained[name].notna().any()}
-    return {name: shown.limits.get(name, known.get(name, 0)) for name in SLIDERS if name in {*shown.limits, *known}}
+    return {name: context.limits.get(name, known.get(name, 0)) for name in SLIDERS if name in {*context.limits, *known}}
 
 
-def _what_if(shown: Shown) -> dict[str, float]:
+def _what_if(context: RequestContext) -> dict[str, float]:
     """Return those of the chosen limits that are tighter than the study's."""
     return {
         name: float(limit)
-        for name, limit in shown.address.what_if.items()
-        if name in shown.study.table and limit < shown.limits.get(name, math.inf)
+        for name, limit in context.address.what_if.items()
+        if name in context.study.table and limit < context.limits.get(name, math.inf)
     }
 
 
@@ -255,42 +256,44 @@ def _limits_text(limits: Mapping[str, float]) -> str:
     return " and ".join(f"{GOALS[name].text(float(limit))} {GOALS[name].title}" for name, limit in limits.items())
 
 
-def _titles(shown: Shown, names: Sequence[str], chosen: str) -> dict[str, str]:
+def _titles(context: RequestContext, names: Sequence[str], chosen: str) -> dict[str, str]:
     """Return the goals that a trial has a figure of, and the one that is chosen."""
-    return {name: TITLES[name] for name in names if name in shown.goals or name == chosen}
+    return {name: TITLES[name] for name in names if name in context.goals or name == chosen}
 
 
 def _one_of(name: str, names: Sequence[str], other: str) -> str:
     return name if name in names else other
 
 
-def _is_wide(shown: Shown) -> bool:
+def _is_wide(context: RequestContext) -> bool:
     """Whether the trained networks differ so much in cost that a linear axis would press most of them together."""
-    x = _one_of(shown.address.query.get("x", ""), COSTS, shown.cost)
-    values = shown.study.table[x]
+    x = _one_of(context.address.query.get("x", ""), COSTS, context.cost)
+    values = context.study.table[x]
     return bool(values.min() * MANY < values.max())
 
 
-def _log(shown: Shown) -> str:
-    asked = shown.address.query.get("log", "")
-    return asked if asked in ("0", "1") else str(int(_is_wide(shown)))
+def _log(context: RequestContext) -> str:
+    asked = context.address.query.get("log", "")
+    return asked if asked in ("0", "1") else str(int(_is_wide(context)))
 
 
-def _colours(shown: Shown) -> dict[str, str]:
+def _colours(context: RequestContext) -> dict[str, str]:
     """Return what a trial's colour can say: what became of it, or a goal."""
-    return {NO_COLOUR: "What became of it", **{name: TITLES[name] for name in shown.goals}}
+    return {NO_COLOUR: "What became of it", **{name: TITLES[name] for name in context.goals}}
 
 
-def _colour(shown: Shown) -> str:
-    return _one_of(shown.address.query.get("colour", ""), list(_colours(shown)), _third(shown))
+def _colour(context: RequestContext) -> str:
+    return _one_of(context.address.query.get("colour", ""), list(_colours(context)), _third(context))
 
 
-def _third(shown: Shown) -> str:
+def _third(context: RequestContext) -> str:
     """Return the objective that neither axis shows where nothing is chosen; of a study of two, the trials' state."""
-    others = [name for name in shown.objectives if name not in (shown.cost, shown.quality) and name in shown.goals]
+    others = [
+        name for name in context.objectives if name not in (context.cost, context.quality) and name in context.goals
+    ]
     return others[0] if others else NO_COLOUR
 
 
-def _limit_title(shown: Shown, name: str, limit: int) -> str:
-    whose = "the study's limit" if name in shown.limits else "the most of a trained network"
+def _limit_title(context: RequestContext, name: str, limit: int) -> str:
+    whose = "the study's limit" if name in context.limits else "the most of a trained network"
     return f"{TITLES[name]}, up to {whose}: {limit:,}"

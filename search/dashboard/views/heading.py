@@ -4,34 +4,35 @@ from typing import Any
 
 from dash import html
 
+from search.config.settings import SearchSettings
 from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, VIEWS, link, spell
-from search.dashboard.elements import aria
 from search.dashboard.figures.parallel import brush_text
-from search.dashboard.shared import Shown
+from search.dashboard.state import RequestContext
 from search.dashboard.views import confirmed
+from search.dashboard.widgets import aria
 from search.report.tables import duration_text
 
 
-def title(shown: Shown) -> str:
+def title(context: RequestContext) -> str:
     """Return the title of the window."""
-    address = shown.address
+    address = context.address
     if address.view in (HOME, COMPARISON, MISSING):
         return {HOME: "Studies", COMPARISON: "Studies compared"}.get(address.view, "Nothing here") + " - SceneFront"
     what = f"Trial {address.number}" if address.view == TRIAL else VIEWS[address.view]
     return f"{what} - {address.study} - SceneFront"
 
 
-def header(shown: Shown) -> list[Any]:
+def header(context: RequestContext) -> list[Any]:
     """Return the heading of a study's views; the others have their own."""
-    address = shown.address
-    if shown.reading is None or shown.reading.problem or address.view == MISSING:
+    address = context.address
+    if context.loaded is None or context.loaded.problem or address.view == MISSING:
         return []
     here = aria(current="page")
     study: dict[str, Any] = {"data-study": address.study}
     tabs = [
         html.A(
             text,
-            href=shown.link(view),
+            href=context.link(view),
             **(here if view == address.view else {}),
             **study,
         )
@@ -41,51 +42,51 @@ def header(shown: Shown) -> list[Any]:
         html.Div(
             [
                 html.H1(address.study),
-                html.P(progress_text(shown), id=f"{address.view}-progress"),
+                html.P(progress_text(context), id=f"{address.view}-progress"),
             ],
             className="heading",
         ),
         html.Nav(tabs, id="tabs", className="tabs", **aria(label="Views of this study")),
-        *confirmed.note(shown),
-        html.Div(filter_note(shown), id=f"{address.view}-filter"),
+        *confirmed.note(context),
+        html.Div(filter_note(context), id=f"{address.view}-filter"),
     ]
 
 
-def parts(shown: Shown) -> dict[str, Any]:
+def parts(context: RequestContext) -> dict[str, Any]:
     """Return what changes in it, by id."""
-    view = shown.address.view
-    return {f"{view}-progress": progress_text(shown), f"{view}-filter": filter_note(shown)}
+    view = context.address.view
+    return {f"{view}-progress": progress_text(context), f"{view}-filter": filter_note(context)}
 
 
-def progress_text(shown: Shown) -> str:
+def progress_text(context: RequestContext) -> str:
     """Describe how far a study is, in a line."""
-    progress = shown.progress
-    settings = shown.settings
-    what = "training" if settings.train else "search"
+    progress = context.progress
+    settings = context.settings
+    what = "search" if isinstance(settings, SearchSettings) else "training"
     parts = [f"{progress.done:,} of {progress.wanted:,} trials done"]
     rejected = progress.states.get("rejected", 0)
     if rejected:
         parts.append(f"{rejected:,} rejected untrained")
-    if shown.study.is_locked:
+    if context.study.is_locked:
         left = "" if progress.left_s is None else f", about {duration_text(progress.left_s)} left"
         parts.append(f"a {what} is running{left}")
     else:
         parts.append(f"no {what} is running")
-    if not settings.train:
+    if isinstance(settings, SearchSettings):
         parts.append(f"budget {settings.budget}")
     return "; ".join(parts)
 
 
-def filter_note(shown: Shown) -> list[Any]:
+def filter_note(context: RequestContext) -> list[Any]:
     """Describe what the trials are filtered by, and how to see them all."""
-    if not shown.brush:
+    if not context.brush:
         return []
-    address, kept = shown.address, brush_text(shown.study.table, shown.brush, shown.side_by_side)
+    address, kept = context.address, brush_text(context.study.table, context.brush, context.parallel_axes)
     query = {name: value for name, value in address.query.items() if name != "brush"}
     return [
         html.P(
             [
-                f"Filtered: {kept} ({len(shown.rows):,} of {len(shown.study.table):,} trials). ",
+                f"Filtered: {kept} ({len(context.rows):,} of {len(context.study.table):,} trials). ",
                 html.A("Show all", href=address.path + spell(query)),
                 " · ",
                 html.A("Change the filter", href=link(address.study, "search", brush=address.query["brush"])),

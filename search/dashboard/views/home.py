@@ -3,76 +3,70 @@
 from collections.abc import Mapping
 from typing import Any
 
-import dash
 import pandas as pd
 from dash import html
 
 from objectives.goals import GOALS
+from search.config.settings import SearchSettings, confirmed_by
 from search.dashboard.address import Address, path_of
 from search.dashboard.data import frames
-from search.dashboard.data.reading import Reading
-from search.dashboard.elements import code, table
-from search.dashboard.shared import Choices, Shared, Shown
+from search.dashboard.data.study_reader import StudyData
+from search.dashboard.state import RequestContext
+from search.dashboard.widgets import code, table
 
 PARTS = {"home-studies": "children"}
 HEAD = ("study", "state", "trials", "front", "best", "data and space")
 
 
-def parts(shown: Shown) -> dict[str, Any]:
+def parts(context: RequestContext) -> dict[str, Any]:
     """Return the table of the studies."""
-    names = list(shown.shared.studies.folders())
-    readings = [reading for name in names if (reading := shown.shared.studies.read(name)) is not None]
-    rows = [_row(Shown(Address("front", each.name), shown.theme, shown.shared, each)) for each in readings]
+    names = list(context.app_state.studies.folders())
+    readings = [reading for name in names if (reading := context.app_state.studies.read(name)) is not None]
+    rows = [
+        _row(RequestContext(Address("front", each.name), context.theme, context.app_state, each)) for each in readings
+    ]
     if not rows:
-        where = shown.shared.studies.results
+        where = context.app_state.studies.results
         return {
             "home-studies": [html.P(f"There is no study in {where} yet. Start one:"), code("scenefront search DATA")]
         }
     return {"home-studies": [table(HEAD, rows, "Studies", texts=("study", "state", "best", "data and space"))]}
 
 
-def choices(_: Shown) -> Choices:
-    """Nothing can be chosen."""
-    return Choices()
-
-
-def layout(_: Shown, parts: Mapping[str, Any]) -> list[Any]:
+def layout(_: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     """Show the table."""
     return [html.H1("Studies"), html.Div(parts["home-studies"], id="home-studies")]
 
 
-def register(app: dash.Dash, shared: Shared) -> None:
-    """Nothing else happens here."""
-
-
-def _row(shown: Shown) -> list[Any]:
-    reading = shown.study
+def _row(context: RequestContext) -> list[Any]:
+    reading = context.study
     name = html.A(reading.name, href=path_of(reading.name, "front"))
     if reading.problem:
         return [name, reading.problem, "", "", "", ""]
-    progress = shown.progress
-    settings = shown.settings
-    what = "training" if settings.train else "search"
+    progress = context.progress
+    settings = context.settings
+    search = confirmed_by(settings)
+    what = "search" if isinstance(settings, SearchSettings) else "training"
     state = f"a {what} runs" if reading.is_locked else ("done" if progress.share >= 1 else "stands still")
     return [
         name,
-        state if settings.confirms is None else f"{state}; confirms the front of {settings.confirms}",
+        state if search is None else f"{state}; confirms the front of {search}",
         f"{progress.done:,} of {progress.wanted:,}",
         f"{int(reading.table['on_front'].sum()):,}",
-        best_text(shown, reading),
+        best_text(context, reading),
         f"{settings.space} on {settings.data}",
     ]
 
 
-def best_text(shown: Shown, reading: Reading) -> Any:
+def best_text(context: RequestContext, reading: StudyData) -> Any:
     """Name the best network in a link, with its figures."""
-    best = frames.best_within(reading.table, shown.objectives)
+    best = frames.best_within(reading.table, context.objectives)
     if best is None:
         return "none yet"
     return html.Span(
         [
             html.A(f"trial {best['number']}", href=path_of(reading.name, "trial", int(best["number"]))),
-            f": {figures(best, shown.objectives)}",
+            f": {figures(best, context.objectives)}",
         ]
     )
 

@@ -3,40 +3,34 @@
 from collections.abc import Mapping
 from typing import Any
 
-import dash
 from dash import html
 
 from search.config.messages import unknown
 from search.dashboard.address import MISSING, path_of
-from search.dashboard.elements import code
-from search.dashboard.shared import Choices, Shared, Shown
+from search.dashboard.state import RequestContext
+from search.dashboard.widgets import code
 
 PARTS = {"missing-why": "children"}
 
 
-def parts(shown: Shown) -> dict[str, Any]:
+def parts(context: RequestContext) -> dict[str, Any]:
     """Describe what is wrong."""
-    address, names = shown.address, list(shown.shared.studies.folders())
+    address, names = context.address, list(context.app_state.studies.folders())
     if address.view == MISSING:
         why = "there is no such page"
-    elif shown.reading is None:
+    elif context.loaded is None:
         why = unknown("study", address.study, names)
     else:
-        why = shown.reading.problem
+        why = context.loaded.problem
     return {"missing-why": f"{why[0].upper()}{why[1:]}."}
 
 
-def choices(_: Shown) -> Choices:
-    """Nothing can be chosen."""
-    return Choices()
-
-
-def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
+def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     """Say why, and name the studies that there are."""
-    names = list(shown.shared.studies.folders())
-    reading = shown.reading
+    names = list(context.app_state.studies.folders())
+    reading = context.loaded
     return [
-        html.H1(shown.address.study or "Nothing here"),
+        html.H1(context.address.study or "Nothing here"),
         html.P(parts["missing-why"], id="missing-why", className="alert", role="alert"),
         *(
             [html.P("What the command line says of it:"), code(f"scenefront status {reading.folder.address}")]
@@ -48,7 +42,3 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
         if names
         else code("scenefront search DATA"),
     ]
-
-
-def register(app: dash.Dash, shared: Shared) -> None:
-    """Nothing else happens here."""

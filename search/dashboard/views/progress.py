@@ -9,12 +9,19 @@ import pandas as pd
 from dash import Input, Output, State, dcc, html
 
 from objectives.goals import GOALS
+from search.config.settings import SearchSettings
 from search.dashboard.address import parse
 from search.dashboard.data import frames
-from search.dashboard.data.reading import Reading
-from search.dashboard.elements import aria, facts, graph, in_browser, section, table
-from search.dashboard.figures import catalogue as figures
-from search.dashboard.shared import Choices, Shared, Shown
+from search.dashboard.data.study_reader import StudyData
+from search.dashboard.figures.parallel import parallel_figure
+from search.dashboard.figures.search_progress import (
+    hypervolume_figure,
+    importance_figure,
+    rejections_figure,
+    states_figure,
+)
+from search.dashboard.state import ApplicationState, RequestContext
+from search.dashboard.widgets import aria, facts, graph, in_browser, section, table
 from search.report.tables import duration_text
 from search.study.history import history_lines
 from search.study.study import STATES
@@ -28,36 +35,31 @@ PARTS = {
     "search-history": "children",
 }
 
-_WEIGHED: WeakKeyDictionary[Reading, dict[str, pd.DataFrame]] = WeakKeyDictionary()
+_WEIGHED: WeakKeyDictionary[StudyData, dict[str, pd.DataFrame]] = WeakKeyDictionary()
 
 AXIS_REM = 4.5  # width of an axis whose figures can be read
 
 
-def choices(_: Shown) -> Choices:
-    """The filter is chosen in a figure, not by a control."""
-    return Choices()
-
-
-def parts(shown: Shown) -> dict[str, Any]:
+def parts(context: RequestContext) -> dict[str, Any]:
     """Draw the search."""
-    study, rows, theme = shown.study, shown.rows, shown.theme
-    parallel = figures.parallel_figure(shown.side_by_side, shown.brush, theme)
-    parallel.update_layout(uirevision=shown.address.query.get("brush", ""))
-    worst = frames.reference_point([study.table], shown.objectives, shown.limits)
+    study, rows, theme = context.study, context.rows, context.theme
+    parallel = parallel_figure(context.parallel_axes, context.brush, theme)
+    parallel.update_layout(uirevision=context.address.query.get("brush", ""))
+    worst = frames.reference_point([study.table], context.objectives, context.limits)
     kept = study.table.assign(fits=study.table["fits"].astype(bool) & study.table.index.isin(rows.index))
     return {
-        "search-facts": _facts(shown),
-        "search-states": figures.states_figure(rows, theme),
-        "search-rejections": figures.rejections_figure(frames.rejections(rows, study.kinds), theme),
-        "search-hypervolume": figures.hypervolume_figure(
-            {study.name: frames.hypervolume_over_time(kept, shown.objectives, worst)}, theme
+        "search-facts": _facts(context),
+        "search-states": states_figure(rows, theme),
+        "search-rejections": rejections_figure(frames.rejections(rows, study.kinds), theme),
+        "search-hypervolume": hypervolume_figure(
+            {study.name: frames.hypervolume_over_time(kept, context.objectives, worst)}, theme
         ),
         "search-parallel": parallel,
-        "search-history": _history(shown),
+        "search-history": _history(context),
     }
 
 
-def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
+def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     """Put progress first, then what came of it, what matters and the filter."""
     return [
         html.Div(parts["search-facts"], id="search-facts"),
@@ -98,7 +100,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
                 parts["search-parallel"],
                 "Trials as lines over their fields and figures",
                 height="30rem",
-                least=f"{AXIS_REM * len(shown.side_by_side.columns):.0f}rem",
+                least=f"{AXIS_REM * len(context.parallel_axes.columns):.0f}rem",
                 is_heavy=True,
             ),
         ),
@@ -107,7 +109,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def register(app: dash.Dash, shared: Shared) -> None:
+def register(app: dash.Dash, app_state: ApplicationState) -> None:
     """Have a brush filter the trials; the importances take a moment, so they come after the rest."""
     in_browser(
         app,
@@ -127,37 +129,37 @@ def register(app: dash.Dash, shared: Shared) -> None:
     )
     def weigh(_: str, query: Mapping[str, Any], before: str) -> Any:
         address = parse(query["path"], query["search"])
-        shown = shared.show(address, shared.theme(query["theme"]))
-        if address.view != "search" or shown.reading is None or shown.reading.problem:
+        context = app_state.context(address, app_state.theme(query["theme"]))
+        if address.view != "search" or context.loaded is None or context.loaded.problem:
             raise dash.exceptions.PreventUpdate
-        found = {goal: frame for goal in shown.objectives if not (frame := importances(shown, goal)).empty}
+        found = {goal: frame for goal in context.objectives if not (frame := importances(context, goal)).empty}
         told = repr([(goal, frame.to_dict("list")) for goal, frame in found.items()])
         if before == told:
             raise dash.exceptions.PreventUpdate
         if not found:
             return html.P("Too few trials are trained to the end yet.", className="empty"), told
-        drawn = figures.importance_figure(found, shown.theme)
+        drawn = importance_figure(found, context.theme)
         return graph("search-importance-figure", drawn, "Importance of each field", least="30rem"), told
 
 
-def importances(shown: Shown, goal: str) -> pd.DataFrame:
+def importances(context: RequestContext, goal: str) -> pd.DataFrame:
     """Return how much each field decides about a goal; it is told once for a study as it stands."""
-    known = _WEIGHED.setdefault(shown.study, {})
+    known = _WEIGHED.setdefault(context.study, {})
     if goal not in known:
-        known[goal] = frames.importances(shown.study.table, goal, shown.study.varied)
+        known[goal] = frames.importances(context.study.table, goal, context.study.varied)
     return known[goal]
 
 
-def _facts(shown: Shown) -> list[Any]:
-    study, settings, progress = shown.study, shown.settings, shown.progress
+def _facts(context: RequestContext) -> list[Any]:
+    study, settings, progress = context.study, context.settings, context.progress
     known = {
         "done": f"{progress.share:.0%} of {progress.wanted:,} trials",
         "time so far": duration_text(progress.elapsed_s),
         **({"time left, about": duration_text(progress.left_s)} if progress.left_s is not None else {}),
         "data": settings.data,
         "space": settings.space,
-        "budget": "none: a training" if settings.train else settings.budget,
-        "objectives": ", ".join(GOALS[name].title for name in shown.objectives),
+        "budget": settings.budget if isinstance(settings, SearchSettings) else "none: a training",
+        "objectives": ", ".join(GOALS[name].title for name in context.objectives),
     }
     resume = (
         []
@@ -171,9 +173,9 @@ def _facts(shown: Shown) -> list[Any]:
     ]
 
 
-def _history(shown: Shown) -> list[Any]:
-    lines = history_lines(shown.study.attributes)
-    rows = [[state, f"{shown.progress.states.get(state, 0):,}"] for state in STATES]
+def _history(context: RequestContext) -> list[Any]:
+    lines = history_lines(context.study.attributes)
+    rows = [[state, f"{context.progress.states.get(state, 0):,}"] for state in STATES]
     found: list[Any] = [
         html.Details([html.Summary("The same as a table"), table(("state", "trials"), rows, "Trials by state")])
     ]

@@ -11,11 +11,12 @@ from objectives.goals import GOALS
 from search.dashboard.address import parse
 from search.dashboard.background import Export, train_command
 from search.dashboard.data import frames
-from search.dashboard.data.record import TrialRecord, read_trial
-from search.dashboard.elements import code, facts, graph, section, table
-from search.dashboard.figures import catalogue as figures
-from search.dashboard.shared import Choices, Shared, Shown
+from search.dashboard.data.trial_record import TrialRecord, read_trial
+from search.dashboard.figures.accuracy import classes_figure, confusion_figure, devices_figure
+from search.dashboard.figures.networks import curves_figure, layers_figure
+from search.dashboard.state import ApplicationState, RequestContext
 from search.dashboard.views import confirmed
+from search.dashboard.widgets import code, facts, graph, section, table
 from search.study.study import DEVICE_GROUPS, StudyError
 
 PARTS = {
@@ -32,26 +33,20 @@ PARTS = {
 EXPLAINED = {
     "complete": "trained to the last epoch",
     "running": "being trained",
-    "waiting": "waits at the end of a level to go on",
+    "paused": "paused at a rung; the best there are promoted",
     "interrupted": "its search ended while it was trained; a resumed search goes on with it",
-    "stopped": "stopped early: it could not reach the front",
-    "continued": "another trial goes on with its training",
+    "stopped": "stopped early: others at its rung were promoted",
     "failed": "broke in training",
     "rejected": "never trained",
 }
 
 
-def choices(_: Shown) -> Choices:
-    """Nothing can be chosen."""
-    return Choices()
-
-
-def parts(shown: Shown) -> dict[str, Any]:
+def parts(context: RequestContext) -> dict[str, Any]:
     """Describe the trial, or say that there is none."""
-    number = shown.address.number
+    number = context.address.number
     assert number is not None
     try:
-        record = read_trial(shown.study.folder, number)
+        record = read_trial(context.study.folder, number)
     except StudyError as error:
         text = str(error)
         empty: dict[str, Any] = {name: [] for name in PARTS}
@@ -59,23 +54,23 @@ def parts(shown: Shown) -> dict[str, Any]:
         return {
             **empty,
             "trial-head": [html.H2(f"Trial {number}"), why],
-            "trial-curve": figures.curves_figure({}, theme=shown.theme),
+            "trial-curve": curves_figure({}, theme=context.theme),
         }
     curves = {f"trial {number}": record.curve}
     return {
-        "trial-head": _head(shown, record),
-        "trial-curve": figures.curves_figure(curves, theme=shown.theme),
-        "trial-quality": _quality(shown, record),
-        "trial-layers": _layers(shown, record),
-        "trial-config": _config(shown, record),
-        "trial-relatives": _relatives(shown, record),
+        "trial-head": _head(context, record),
+        "trial-curve": curves_figure(curves, theme=context.theme),
+        "trial-quality": _quality(context, record),
+        "trial-layers": _layers(context, record),
+        "trial-config": _config(context, record),
+        "trial-relatives": _relatives(context, record),
         "trial-history": _history(record),
-        "trial-take": _take(shown, record),
+        "trial-take": _take(context, record),
         "trial-export": record.state != "complete",
     }
 
 
-def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
+def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     """Put what decides first: figures, the way to take it away, curves; then cost, quality, config, relatives."""
 
     def part(name: str) -> html.Div:
@@ -92,7 +87,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
                 section("Take it away", html.Div(export, id="trial-export-place"), part("trial-take")),
                 section(
                     "Learning curves",
-                    graph("trial-curve", parts["trial-curve"], f"Learning curves of trial {shown.address.number}"),
+                    graph("trial-curve", parts["trial-curve"], f"Learning curves of trial {context.address.number}"),
                 ),
                 section("Quality", part("trial-quality")),
                 section("Cost, layer by layer", part("trial-layers")),
@@ -106,7 +101,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def register(app: dash.Dash, shared: Shared) -> None:
+def register(app: dash.Dash, app_state: ApplicationState) -> None:
     """Have the button start an export; how it stands is told by the page's own questions."""
 
     @app.callback(
@@ -117,25 +112,27 @@ def register(app: dash.Dash, shared: Shared) -> None:
     )
     def export(clicks: int | None, query: Mapping[str, Any]) -> Any:
         address = parse(query["path"], query["search"])
-        folder = shared.studies.folder(address.study)
+        folder = app_state.studies.folder(address.study)
         if not clicks or folder is None or address.number is None:
             raise dash.exceptions.PreventUpdate
-        shared.exports.start(folder, address.number)
-        shown = shared.show(address, shared.theme(query["theme"]))
-        return _take(shown, read_trial(folder, address.number))
+        app_state.exports.start(folder, address.number)
+        context = app_state.context(address, app_state.theme(query["theme"]))
+        return _take(context, read_trial(folder, address.number))
 
 
-def _row(shown: Shown, record: TrialRecord) -> "pd.Series[Any] | None":
-    rows = shown.study.table[shown.study.table["number"] == record.number]
+def _row(context: RequestContext, record: TrialRecord) -> "pd.Series[Any] | None":
+    rows = context.study.table[context.study.table["number"] == record.number]
     return None if rows.empty else rows.iloc[0]
 
 
-def _head(shown: Shown, record: TrialRecord) -> list[Any]:
-    row = _row(shown, record)
+def _head(context: RequestContext, record: TrialRecord) -> list[Any]:
+    row = _row(context, record)
     on_front = row is not None and bool(row["on_front"])
     told = {}
     if row is not None:
-        told = {GOALS[name].title: GOALS[name].text(float(row[name])) for name in shown.goals if not pd.isna(row[name])}
+        told = {
+            GOALS[name].title: GOALS[name].text(float(row[name])) for name in context.goals if not pd.isna(row[name])
+        }
     state = "on the front" if on_front else record.state
     over = "" if row is None or bool(row["fits"]) or record.state == "rejected" else "; over the study's budget"
     return [
@@ -150,33 +147,31 @@ def _head(shown: Shown, record: TrialRecord) -> list[Any]:
             className="state",
         ),
         facts(told),
-        *confirmed.of_trial(shown, record.number),
+        *confirmed.of_trial(context, record.number),
     ]
 
 
-def _quality(shown: Shown, record: TrialRecord) -> list[Any]:
+def _quality(context: RequestContext, record: TrialRecord) -> list[Any]:
     if record.quality is None:
         return [html.P("Measured when the training is over; until then the learning curves tell.", className="empty")]
-    quality, theme = record.quality, shown.theme
-    groups = shown.study.attributes.get(DEVICE_GROUPS)
+    quality, theme = record.quality, context.theme
+    groups = context.study.attributes.get(DEVICE_GROUPS)
     return [
         html.Div(
             [
-                graph(
-                    "trial-confusion", figures.confusion_figure(quality, theme), "Confusion of classes", least="28rem"
-                ),
-                graph("trial-devices", figures.devices_figure(quality, theme, groups=groups), "Accuracy by device"),
-                graph("trial-classes", figures.classes_figure(quality, theme), "Accuracy by class"),
+                graph("trial-confusion", confusion_figure(quality, theme), "Confusion of classes", least="28rem"),
+                graph("trial-devices", devices_figure(quality, theme, groups=groups), "Accuracy by device"),
+                graph("trial-classes", classes_figure(quality, theme), "Accuracy by class"),
             ],
             className="cards",
         )
     ]
 
 
-def _layers(shown: Shown, record: TrialRecord) -> list[Any]:
+def _layers(context: RequestContext, record: TrialRecord) -> list[Any]:
     if not record.cost:
         return [html.P("Never priced: no network was built.", className="empty")]
-    limits = shown.limits
+    limits = context.limits
     costs = [
         [
             name.replace("_", " "),
@@ -199,7 +194,7 @@ def _layers(shown: Shown, record: TrialRecord) -> list[Any]:
     return [
         graph(
             "trial-layers-figure",
-            figures.layers_figure(record.layers, limits, shown.theme),
+            layers_figure(record.layers, limits, context.theme),
             "Cost by layer",
             height=height,
             least="34rem",
@@ -208,11 +203,11 @@ def _layers(shown: Shown, record: TrialRecord) -> list[Any]:
     ]
 
 
-def _config(shown: Shown, record: TrialRecord) -> list[Any]:
+def _config(context: RequestContext, record: TrialRecord) -> list[Any]:
     if not record.config:
         return [html.P("None: the proposal made no valid network.", className="empty")]
     architecture = str(record.config.get("architecture", ""))
-    defaults = shown.shared.defaults.find(architecture, shown.settings.architecture_file)
+    defaults = context.app_state.defaults.find(architecture, context.settings.architecture_file)
     rows = frames.config_rows(record.config, defaults or {})
     head = ("field", "value", "default")
     if not defaults:
@@ -232,13 +227,13 @@ def _config(shown: Shown, record: TrialRecord) -> list[Any]:
     ]
 
 
-def _relatives(shown: Shown, record: TrialRecord) -> list[Any]:
-    found = frames.relatives(shown.study.table, record.number, shown.study.varied)
-    goals = [shown.quality, shown.cost]
-    known = shown.study.table.set_index("number")
+def _relatives(context: RequestContext, record: TrialRecord) -> list[Any]:
+    found = frames.relatives(context.study.table, record.number, context.study.varied)
+    goals = [context.quality, context.cost]
+    known = context.study.table.set_index("number")
     lines = [
         [
-            html.A(str(row["number"]), href=shown.link("trial", int(row["number"]))),
+            html.A(str(row["number"]), href=context.link("trial", int(row["number"]))),
             str(row["field"]),
             _text(row["was"]),
             _text(row["is"]),
@@ -270,11 +265,11 @@ def _history(record: TrialRecord) -> list[Any]:
     )
 
 
-def _take(shown: Shown, record: TrialRecord) -> list[Any]:
-    folder = shown.study.folder
+def _take(context: RequestContext, record: TrialRecord) -> list[Any]:
+    folder = context.study.folder
     found: list[Any] = []
     if record.state == "complete":
-        found += _export(shown.shared.exports.find(folder, record.number))
+        found += _export(context.app_state.exports.find(folder, record.number))
         found += [
             html.P("The same from the command line:"),
             code(f"scenefront export {folder.address} --trial {record.number}"),
@@ -284,7 +279,7 @@ def _take(shown: Shown, record: TrialRecord) -> list[Any]:
     if record.config and record.state != "rejected":
         found += [
             html.P("Train this configuration again, whole:"),
-            code(train_command(folder, shown.settings.data, record.number)),
+            code(train_command(folder, context.settings.data, record.number)),
         ]
     return found
 

@@ -9,8 +9,8 @@ import pandas as pd
 from dash import Input, Output, State, dcc, html
 
 from objectives.goals import GOALS
-from search.dashboard.elements import download, in_browser
-from search.dashboard.shared import Choices, Shared, Shown
+from search.dashboard.state import ApplicationState, RequestContext
+from search.dashboard.widgets import download, in_browser
 
 PARTS = {"trials-rows": "data"}
 FIRST = ("number", "state", "on_front")
@@ -18,14 +18,9 @@ LAST = ("epoch", "origin", "reason")
 TEXTS, MAX_TEXT = ("reason", "origin"), 160  # of these no more characters
 
 
-def choices(_: Shown) -> Choices:
-    """Sorting and filtering are the table's own."""
-    return Choices()
-
-
-def parts(shown: Shown) -> dict[str, Any]:
+def parts(context: RequestContext) -> dict[str, Any]:
     """Return the rows, with the columns that tell trials apart."""
-    return {"trials-rows": rows(shown.rows[_columns(shown)])}
+    return {"trials-rows": rows(context.rows[_columns(context)])}
 
 
 def rows(table: pd.DataFrame) -> dict[str, list[Any]]:
@@ -42,20 +37,20 @@ def rows(table: pd.DataFrame) -> dict[str, list[Any]]:
     return {"fields": [_field(str(name)) for name in table], "columns": columns}
 
 
-def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
+def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     """Put the table below what can be done with it."""
     return [
         html.Div(
             [
                 html.A("Choose two to four trials to compare", id="trials-compare", href="", className="button off"),
-                html.Span([download(shown, "trials", "All trials as CSV")], className="downloads"),
+                html.Span([download(context, "trials", "All trials as CSV")], className="downloads"),
             ],
             className="controls",
         ),
         dcc.Store(id="trials-rows", data=parts["trials-rows"]),
         dag.AgGrid(
             id="trials-grid",
-            columnDefs=[_column(shown, name) for name in _columns(shown)],
+            columnDefs=[_column(context, name) for name in _columns(context)],
             defaultColDef={"sortable": True, "filter": True, "floatingFilter": True, "resizable": True, "minWidth": 90},
             columnSize="autoSize",
             getRowId="`${params.data.number}`",
@@ -64,7 +59,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
                 "selectionColumnDef": {"pinned": "left", "width": 44},
                 "suppressFieldDotNotation": True,
                 "animateRows": False,
-                "context": {"base": shown.link("trial").partition("?")[0]},
+                "context": {"base": context.link("trial").partition("?")[0]},
             },
             className="trials",
             style={"height": "min(75vh, 48rem)", "width": "100%"},
@@ -73,7 +68,7 @@ def layout(shown: Shown, parts: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def register(app: dash.Dash, _: Shared) -> None:
+def register(app: dash.Dash, _: ApplicationState) -> None:
     """Have the rows in the grid, a row open its trial, and the boxes choose what to compare."""
     in_browser(app, "fill", Output("trials-grid", "rowData"), Input("trials-rows", "data"))
     in_browser(
@@ -96,12 +91,12 @@ def register(app: dash.Dash, _: Shared) -> None:
     )
 
 
-def _columns(shown: Shown) -> list[str]:
+def _columns(context: RequestContext) -> list[str]:
     """Name the columns that hold something, of the config's those that vary."""
-    table = shown.study.table
-    varied = [f"config.{name}" for name in ("architecture", *shown.study.varied) if f"config.{name}" in table]
+    table = context.study.table
+    varied = [f"config.{name}" for name in ("architecture", *context.study.varied) if f"config.{name}" in table]
     varied = [name for name in dict.fromkeys(varied) if table[name].nunique(dropna=False) > 1]
-    goals = [name for name in shown.goals if name in table]
+    goals = [name for name in context.goals if name in table]
     return [*FIRST, *goals, *varied, *LAST]
 
 
@@ -109,11 +104,11 @@ def _field(name: str) -> str:
     return name.removeprefix("config.")
 
 
-def _column(shown: Shown, name: str) -> dict[str, Any]:
-    table = shown.study.table
+def _column(context: RequestContext, name: str) -> dict[str, Any]:
+    table = context.study.table
     title = GOALS[name].title if name in GOALS else {"number": "trial", "on_front": "front"}.get(name, _field(name))
     column: dict[str, Any] = {"field": _field(name), "headerName": title}
-    if name == shown.quality:  # what was never trained has none and comes last
+    if name == context.quality:  # what was never trained has none and comes last
         column |= {"initialSort": "desc" if GOALS[name].maximize else "asc", "initialSortIndex": 1}
     if name == "number":
         return {

@@ -6,7 +6,7 @@ import re
 import pytest
 from recorded import trial, write_study
 
-from search.study.study import LEVELS
+from search.study.study import RUNGS
 
 NUMBERS = ("5", "10", "25", "50", "100")
 
@@ -18,7 +18,7 @@ def trials():
         trial("complete", 21_000_000, 0.2, 0.3, 0.45, params=8_000, log_loss=0.9),
         trial("complete", 29_000_000, 0.2, 0.3, 0.55, params=50_000),
         *(trial("stopped", 1_000_000 + number, 0.1 + number / 100) for number in range(10)),
-        trial("waiting", 2_000_000, 0.3, 0.35),
+        trial("paused", 2_000_000, 0.3, 0.35),
         trial("rejected", 90_000_000),
     ]
 
@@ -88,8 +88,8 @@ def test_the_2024_edition_ranks_by_the_mean_over_the_splits(tmp_path, run):
         tmp_path / "results" / "s",
         trial("complete", 5_000_000, 0.30, 0.30, 0.30, 0.30, 0.30),
         trial("complete", 5_000_001, 0.10, 0.20, 0.30, 0.40, 0.60),
-        trial("waiting", 5_000_002, 0.9, 0.9),
-        attributes={LEVELS: levels},
+        trial("paused", 5_000_002, 0.9, 0.9),
+        attributes={RUNGS: levels},
         fidelity="split",
     )
     rows = json.loads(run("front", "s", "--rank", "dcase2024", "--json").out)

@@ -9,8 +9,9 @@ from models import ARCHITECTURES
 from search.config.published import read_published
 from search.config.recipes import RECIPES, find_recipe, recipe_of, values_held
 from search.config.settings import SearchSettings
-from search.space.plan import make_plan
+from search.space.search_space import make_search_space
 from spaces import TRAINING
+from tests.search.priced import priced
 from training.recipe import Recipe
 
 # As the reports print them: epochs, batch, optimizer, peak rate, weight decay.
@@ -93,46 +94,46 @@ def test_an_unknown_recipe_is_told_with_the_nearest():
         find_recipe("tf_sepnt")
 
 
-def plan(**values):
-    return make_plan(SearchSettings(**{"data": "nowhere", "space": "isotropic", **values}), num_classes=10)
+def space(**values):
+    return make_search_space(SearchSettings(**{"data": "nowhere", "space": "isotropic", **values}), num_classes=10)
 
 
 def test_a_search_holds_a_recipe_and_varies_the_network_alone():
-    branch = plan(recipe="sep_cnn", epochs=15).branches["isotropic"]
-    assert {name.partition(".")[0] for name in branch.ranges} == {"isotropic"}
-    recipe = branch.config({}).recipe
+    subspace = space(recipe="sep_cnn", epochs=15).subspaces["isotropic"]
+    assert {name.partition(".")[0] for name in subspace.ranges} == {"isotropic"}
+    recipe = subspace.config({}).recipe
     assert recipe == Recipe(**{**asdict(RECIPES["sep_cnn"].recipe), "epochs": 15})
 
 
 def test_what_is_chosen_by_name_is_varied_and_not_held():
-    branch = plan(space="isotropic,rsc", recipe="rsc").branches["isotropic"]
-    assert {name for name in branch.ranges if "." not in name} == {"drop_f", "drop_b"}
-    narrowed = plan(recipe="rsc", ranges={"learning_rate": [0.001, 0.002]}).branches["isotropic"]
+    subspace = space(space="isotropic,rsc", recipe="rsc").subspaces["isotropic"]
+    assert {name for name in subspace.ranges if "." not in name} == {"drop_f", "drop_b"}
+    narrowed = space(recipe="rsc", ranges={"learning_rate": [0.001, 0.002]}).subspaces["isotropic"]
     assert {name for name in narrowed.ranges if "." not in name} == {"learning_rate"}
-    assert plan(recipe="rsc", set={"drop_f": 0.5}).config({}).recipe.drop_f == 0.5
+    assert space(recipe="rsc", set={"drop_f": 0.5}).config({}).recipe.drop_f == 0.5
 
 
 def test_without_a_recipe_a_search_varies_the_training_as_ever():
-    ranges = plan(impulse_responses="irs").branches["isotropic"].ranges
+    ranges = space(impulse_responses="irs").subspaces["isotropic"].ranges
     assert {name for name in ranges if "." not in name} == set(TRAINING)
 
 
 def test_what_a_recipe_tells_in_epochs_goes_with_the_searchs():
-    recipe = plan(recipe="bc_resnet", epochs=20).config({}).recipe
+    recipe = space(recipe="bc_resnet", epochs=20).config({}).recipe
     assert (recipe.epochs, recipe.restarts) == (20, (1, 2, 3, 6, 13))
     assert values_held(RECIPES["cp_resnet"].recipe, 35)["swa_epochs"] == 1
     assert "epochs" not in values_held(Recipe(), 35)
 
 
 def test_without_a_folder_of_responses_a_recipe_trains_without_them():
-    recipe = plan(recipe="tf_sepnet").config({}).recipe
+    recipe = space(recipe="tf_sepnet").config({}).recipe
     assert (recipe.impulse_response_p, recipe.simulated_devices) == (0.0, 0)
-    assert plan(recipe="tf_sepnet", impulse_responses="irs").config({}).recipe.simulated_devices == 32
+    assert space(recipe="tf_sepnet", impulse_responses="irs").config({}).recipe.simulated_devices == 32
 
 
 def test_methods_that_need_responses_are_refused_without_a_folder():
     with pytest.raises(ValueError, match="varies simulated_devices, but there is no folder of impulse responses"):
-        plan(space="isotropic,device_simulation")
+        space(space="isotropic,device_simulation")
 
 
 @pytest.mark.parametrize(
@@ -146,11 +147,11 @@ def test_methods_that_need_responses_are_refused_without_a_folder():
 )
 def test_a_teacher_and_distillation_need_each_other(values, message):
     with pytest.raises(ValueError, match=message):
-        plan(**values)
+        space(**values)
 
 
 def test_a_search_over_distillation_takes_a_teacher():
-    assert "distill_weight" in plan(space="isotropic,distillation", teacher=("export",)).branches["isotropic"].ranges
+    assert "distill_weight" in space(space="isotropic,distillation", teacher=("export",)).subspaces["isotropic"].ranges
 
 
 def test_the_recipes_are_listed_and_told_whole(run):
@@ -166,24 +167,21 @@ def test_the_recipes_are_listed_and_told_whole(run):
 
 def test_a_search_with_a_recipe_starts_from_its_values_where_they_are_varied():
     asked = SearchSettings(data="nowhere", space="isotropic,rsc,optimizers", recipe="rsc", epochs=9)
-    plan = make_plan(asked, num_classes=10)
-    wanted, _ = plan.starts(plan.survey(), 960)["isotropic"]
+    wanted = priced(asked).published["isotropic"].target
     assert (wanted["drop_f"], wanted["drop_b"], wanted["optimizer"]) == (0.05, 0.05, "adamw")
     tf_sepnet = SearchSettings(data="nowhere", space="tf_sepnet,mixup,optimizers", recipe="tf_sepnet", epochs=9)
-    plan = make_plan(tf_sepnet, num_classes=10)
-    wanted, _ = plan.starts(plan.survey(), 960)["tf_sepnet"]
+    wanted = priced(tf_sepnet).published["tf_sepnet"].target
     assert (wanted["optimizer"], wanted["learning_rate"], wanted["mixup_alpha"]) == ("adam", 0.01, 0.3)
 
 
 def test_a_search_that_prunes_starts_from_as_much_as_fits():
     asked = SearchSettings(data="nowhere", space="cp_resnet,pruning", budget="dcase2021", epochs=9)
-    plan = make_plan(asked, num_classes=10)
-    wanted, start = plan.starts(plan.survey(), 960)["cp_resnet"]
+    wanted, start = priced(asked).published["cp_resnet"]
     assert wanted["prune_to"] == 128_000
     assert start["prune_to"] == 64_000  # at two bytes each the largest step within 128 KiB
 
 
 def test_no_more_epochs_are_averaged_than_a_search_trains():
     asked = SearchSettings(data="nowhere", space="isotropic,swa", epochs=4)
-    plan = make_plan(asked, num_classes=10)
-    assert plan.branches["isotropic"].ranges["swa_epochs"].high == 4
+    space = make_search_space(asked, num_classes=10)
+    assert space.subspaces["isotropic"].ranges["swa_epochs"].high == 4

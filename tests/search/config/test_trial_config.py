@@ -7,17 +7,16 @@ import pytest
 from models import ARCHITECTURES
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig, field_types
-from search.space.plan import make_plan
 from search.space.pricing import price
 from spaces import SPACES, TRAINING
+from tests.search.priced import priced
 from training.recipe import Recipe
 
 
 def starts(space, num_clips):
     """Return a search's first configurations: of every architecture the published one, or the nearest that fits."""
-    plan = make_plan(SearchSettings(data="nowhere", space=space), num_classes=10)
-    found = plan.starts(plan.survey(), num_clips)
-    return plan, {name: plan.config(plan.named(plan.branches[name], start)) for name, (_, start) in found.items()}
+    searched = priced(SearchSettings(data="nowhere", space=space), num_clips=num_clips)
+    return searched, searched.published_configs
 
 
 def test_no_field_is_both_the_network_s_and_the_recipe_s():
@@ -42,28 +41,25 @@ def test_a_config_comes_back_from_a_dict_equal_and_hashing_the_same(name):
 
 @pytest.mark.parametrize("space", sorted(SPACES))
 def test_the_first_configurations_of_every_space_fit(space):
-    plan, found = starts(space, 139_620)
+    searched, found = starts(space, 139_620)
     assert sorted(found) == sorted(SPACES[space].networks)
-    assert all(plan.budget.fits(price(config, "fp16")) for config in found.values())
+    assert all(searched.budget.fits(price(config, "fp16")) for config in found.values())
 
 
-def small_starts(space, **values):
-    plan = make_plan(SearchSettings(data="nowhere", space=space, **values), num_classes=10)
-    surveys = plan.survey(num_drawn=2_000)
-    large = plan.starts(surveys, 960)
-    return plan, large, plan.small_starts(surveys, large)
+def isotropic(**values):
+    return priced(SearchSettings(data="nowhere", space="isotropic", **values), num_drawn=2_000)
 
 
 def test_a_front_is_begun_at_its_cheap_end_too_trained_as_the_other_end_is():
-    plan, large, small = small_starts("isotropic", objectives=("macro_accuracy", "params"))
-    ends = [plan.config(each["isotropic"][1]) for each in (large, small)]
+    space = isotropic(objectives=("macro_accuracy", "params"))
+    ends = [space.config(each["isotropic"].values) for each in (space.published, space.downscaled)]
     assert ends[0].recipe == ends[1].recipe
     assert price(ends[1], "fp16").params <= price(ends[0], "fp16").params / 10
 
 
 @pytest.mark.parametrize("values", [{"mode": "best"}, {"trials": 7}, {"objectives": ("macro_accuracy", "log_loss")}])
 def test_there_is_no_cheap_end_where_none_is_wanted_or_it_would_take_too_many_trials(values):
-    assert small_starts("isotropic", **values)[2] == {}
+    assert isotropic(**values).downscaled == {}
 
 
 def test_the_front_end_decides_what_the_network_hears():

@@ -9,7 +9,7 @@ from small_study import BUDGET, ODD, write_confirmation, write_small
 from search.dashboard.app import create_app
 from search.dashboard.data.studies import Studies
 from search.dashboard.serving import free_port, guard, open_server
-from search.dashboard.shared import Shared
+from search.dashboard.state import ApplicationState
 
 # Of the front of "small": number, MACs and accuracy from each seed of each member; the last was trained once.
 CONFIRMED = [(0, 29_000_000, 0.41, 0.43), (1, 1_200_000, 0.30, 0.34), (2, 9_900_000, 0.36)]
@@ -40,20 +40,20 @@ def serve():
     served = []
 
     def go(results):
-        shared = Shared(Studies(results))
-        app = create_app(shared)
+        app_state = ApplicationState(Studies(results))
+        app = create_app(app_state)
         port = free_port(8900)
         guard(app.server, port, app.csp_hashes())
         server = open_server(app.server, port)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        served.append((server, shared))
-        return f"http://127.0.0.1:{port}", shared
+        served.append((server, app_state))
+        return f"http://127.0.0.1:{port}", app_state
 
     yield go
-    for server, shared in served:
+    for server, app_state in served:
         server.shutdown()
         server.server_close()
-        shared.exports.close()
+        app_state.exports.close()
 
 
 @pytest.fixture(scope="module")

@@ -59,18 +59,18 @@ def test_it_says_where_answers_there_and_ends_quietly(results):
 def test_no_part_of_it_imports_torch_or_ray(results, tmp_path):
     program = (
         "import sys; from pathlib import Path; from search.__main__ import main; "
-        "from search.dashboard.app import create_app; from search.dashboard.shared import Shared; "
+        "from search.dashboard.app import create_app; from search.dashboard.state import ApplicationState; "
         "from search.dashboard.data.studies import Studies; from search.dashboard.address import parse; "
         "from search.dashboard.figures.colours import DARK; from search.dashboard.views import VIEWS\n"
         "results, file = sys.argv[1:]\n"
         "main(['dashboard', 'small', '--results', results, '--snapshot', file])\n"
-        "shared = Shared(Studies(Path(results)))\n"
-        "shared.defaults.find = lambda *_: None\n"
-        "create_app(shared)\n"
+        "state = ApplicationState(Studies(Path(results)))\n"
+        "state.defaults.find = lambda *_: None\n"
+        "create_app(state)\n"
         "for name in ('front', 'trial/0', 'search', 'trials', 'compare', 'space'):\n"
-        "    shown = shared.show(parse(f'/small/{name}'), DARK)\n"
-        "    view = VIEWS[shown.address.view]\n"
-        "    view.layout(shown, view.parts(shown))\n"
+        "    context = state.context(parse(f'/small/{name}'), DARK)\n"
+        "    view = VIEWS[context.address.view]\n"
+        "    view.layout(context, view.parts(context))\n"
         "print(sorted({'torch', 'torchaudio', 'ray'} & set(sys.modules)))"
     )
     process = start(["-c", program], results, tmp_path / "small.html")

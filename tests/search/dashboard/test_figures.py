@@ -10,16 +10,32 @@ import pandas as pd
 import pytest
 
 from objectives.quality import measure_quality
-from search.dashboard.figures import catalogue as figures
+from search.dashboard import app
+from search.dashboard.figures.accuracy import classes_figure, confusion_figure, device_groups, devices_figure
 from search.dashboard.figures.colours import DARK, LIGHT, THEMES, contrast
-from search.dashboard.figures.drawn import MANY, SERIES
+from search.dashboard.figures.front import front_figure, fronts_figure
+from search.dashboard.figures.networks import curves_figure, layers_figure
+from search.dashboard.figures.parallel import parallel_figure
+from search.dashboard.figures.plot_helpers import MANY, SERIES, empty_figure
+from search.dashboard.figures.search_progress import (
+    hypervolume_figure,
+    importance_figure,
+    rejections_figure,
+    space_figures,
+    space_fits_figure,
+    space_legend,
+    space_scatter_figures,
+    space_spread_figures,
+    states_figure,
+)
+from search.dashboard.figures.trial_comparison import compared_costs_figure, compared_scores_figure
 from search.report.drawing import GROUPS
-from search.space.price_table import Kept
+from search.space.cost_table import CostTable
 
 NAN = float("nan")
 LIMITS = {"macs": 30_000_000, "params": 128_000}
 EVIL = "<b>evil</b><script>alert(1)</script>"
-STYLE = Path(figures.__file__).parents[1] / "assets" / "style.css"
+STYLE = Path(app.__file__).parent / "assets" / "style.css"
 CLASSES = ("bus", EVIL, "park")
 DEVICES = {"a": "real", "s1": "seen", "s4": "unseen"}
 
@@ -41,7 +57,6 @@ def trials():
         (6, "rejected", False, NAN, 53_174_356, 253_880),
         (7, "complete", False, 0.46, 38_000_000, 110_000),
         (8, "rejected", False, NAN, NAN, NAN),
-        (9, "continued", False, 0.2, 5_000_000, 20_000),
     ]
     table = pd.DataFrame(rows, columns=["number", "state", "on_front", "macro_accuracy", "macs", "params"])
     accuracy = table["macro_accuracy"]
@@ -88,7 +103,7 @@ def notes(figure):
 
 
 def test_every_priced_trial_is_a_point_that_knows_its_number(trials, theme):
-    drawn = traces(figures.front_figure(trials, limits=LIMITS, theme=theme))
+    drawn = traces(front_figure(trials, limits=LIMITS, theme=theme))
     numbers = {name: trace.customdata for name, trace in drawn.items()}
     assert numbers == {
         "front": (0, 1), "dominated": (2,), "over": (7,), "stopped": (3,), "failed": (4,), "running": (5,),
@@ -101,7 +116,7 @@ def test_every_priced_trial_is_a_point_that_knows_its_number(trials, theme):
 
 
 def test_the_colours_are_of_the_theme(trials, theme):
-    figure = figures.front_figure(trials, limits=LIMITS, theme=theme)
+    figure = front_figure(trials, limits=LIMITS, theme=theme)
     for name, trace in traces(figure).items():
         assert trace.marker.color == theme.shades[GROUPS[name].colour]
     assert (figure.layout.paper_bgcolor, figure.layout.font.color) == (theme.surface, theme.text)
@@ -109,29 +124,29 @@ def test_the_colours_are_of_the_theme(trials, theme):
 
 
 def test_the_budget_and_a_budget_that_is_tried_stand_side_by_side(trials):
-    figure = figures.front_figure(trials, limits=LIMITS, what_if={"macs": 5_000_000, "params": 128_000})
+    figure = front_figure(trials, limits=LIMITS, what_if={"macs": 5_000_000, "params": 128_000})
     assert [(shape.x0, shape.line.color) for shape in figure.layout.shapes] == [
         (30_000_000, LIGHT.limit),
         (5_000_000, LIGHT.what_if),
     ]
     assert notes(figure) == ["budget 30M", "what if 5M"]
-    same = figures.front_figure(trials, limits=LIMITS, what_if={"macs": 30_000_000})
+    same = front_figure(trials, limits=LIMITS, what_if={"macs": 30_000_000})
     assert notes(same) == ["budget 30M"]
 
 
 def test_a_budget_that_is_tried_is_in_sight(trials):
-    figure = figures.front_figure(trials, limits=LIMITS, what_if={"macs": 900_000_000}, log_x=True)
+    figure = front_figure(trials, limits=LIMITS, what_if={"macs": 900_000_000}, log_x=True)
     low, high = figure.layout.xaxis.range
     assert low < np.log10(900_000_000) < high
 
 
 @pytest.mark.parametrize(("asked", "drawn"), [(None, "log"), (True, "log"), (False, "linear")])
 def test_the_axis_is_logarithmic_where_that_is_asked_for(trials, asked, drawn):
-    assert figures.front_figure(trials, limits={}, log_x=asked).layout.xaxis.type == drawn
+    assert front_figure(trials, limits={}, log_x=asked).layout.xaxis.type == drawn
 
 
 def test_a_third_goal_is_a_colour_with_a_bar_and_the_rejected_keep_theirs(trials, theme):
-    figure = figures.front_figure(trials, limits=LIMITS, colour="unseen_accuracy", theme=theme)
+    figure = front_figure(trials, limits=LIMITS, colour="unseen_accuracy", theme=theme)
     drawn = traces(figure)
     assert drawn["front"].marker.color.tolist() == pytest.approx([0.38, 0.25])
     assert drawn["front"].marker.symbol == "star"
@@ -156,7 +171,7 @@ def test_published_networks_are_a_group_of_their_own(trials):
             "macs": [29_747_914, 40_000_000, NAN],
         }
     )
-    figure = figures.front_figure(trials, limits=LIMITS, references=references)
+    figure = front_figure(trials, limits=LIMITS, references=references)
     published = traces(figure)["published"]
     assert published.name == "published, measured on other data (2)"
     assert published.y.tolist() == [0.6, 0.61]
@@ -168,7 +183,7 @@ def test_published_networks_are_a_group_of_their_own(trials):
 
 def test_a_confirmed_trial_has_its_mean_and_interval_tied_to_what_was_found(trials):
     means = pd.DataFrame({"number": [0], "macro_accuracy_mean": [0.41], "macro_accuracy_half": [0.02]})
-    figure = figures.front_figure(trials, limits=LIMITS, intervals=means)
+    figure = front_figure(trials, limits=LIMITS, intervals=means)
     confirmed = traces(figure)["confirmed"]
     assert (confirmed.x.tolist(), confirmed.y.tolist()) == ([29_747_914], [0.41])
     assert confirmed.error_y.array.tolist() == [0.02]
@@ -178,16 +193,16 @@ def test_a_confirmed_trial_has_its_mean_and_interval_tied_to_what_was_found(tria
 
 
 def test_what_is_rejected_stands_along_the_edge_and_in_the_plane_of_two_costs_at_its_place(trials):
-    figure = figures.front_figure(trials, limits=LIMITS)
+    figure = front_figure(trials, limits=LIMITS)
     low, high = figure.layout.yaxis.range
     assert traces(figure)["rejected"].y.tolist() == [pytest.approx(low + 0.02 * (high - low))]
-    plane = figures.front_figure(trials, x="params", y="macs", limits=LIMITS)
+    plane = front_figure(trials, x="params", y="macs", limits=LIMITS)
     assert traces(plane)["rejected"].y.tolist() == [53_174_356]
     assert notes(plane) == ["budget 128K", "budget 30M"]
 
 
 def test_hover_tells_fields_that_differ_and_is_short_for_the_rejected(trials):
-    drawn = traces(figures.front_figure(trials, limits=LIMITS))
+    drawn = traces(front_figure(trials, limits=LIMITS))
     assert "batch_size" not in drawn["front"].hovertext[0]
     assert "width: 8" in drawn["front"].hovertext[0]
     assert "<script>" not in str(drawn)
@@ -201,13 +216,13 @@ def repeated(trials, times):
 
 
 def test_many_points_are_drawn_by_webgl_and_the_front_above_them(trials):
-    drawn = traces(figures.front_figure(repeated(trials, MANY // 6 + 1), x="params", y="macs", limits=LIMITS))
+    drawn = traces(front_figure(repeated(trials, MANY // 6 + 1), x="params", y="macs", limits=LIMITS))
     assert {name for name, trace in drawn.items() if trace.type == "scattergl"} == {
         "rejected", "failed", "stopped", "over", "dominated",
     }  # fmt: skip
     assert drawn["rejected"].hovertext is None
     assert "trial %{customdata}" in drawn["rejected"].hovertemplate
-    assert all(trace.type == "scatter" for trace in figures.front_figure(trials, limits=LIMITS).data)
+    assert all(trace.type == "scatter" for trace in front_figure(trials, limits=LIMITS).data)
 
 
 @pytest.mark.parametrize("y", ["macro_accuracy", "log_loss"])
@@ -215,7 +230,7 @@ def test_many_rejected_trials_are_a_line_for_each_reason_in_which_each_is_a_stro
     rejected = trials[trials["state"] == "rejected"].iloc[[0] * MANY].assign(macs=1e6 + 1e4 * np.arange(MANY))
     many = pd.concat([trials, rejected], ignore_index=True).assign(number=range(len(trials) + MANY))
     known = {number: EVIL if number % 3 else "over macs" for number in many["number"]}
-    figure = figures.front_figure(many, y=y, limits=LIMITS, reasons=known, theme=theme)
+    figure = front_figure(many, y=y, limits=LIMITS, reasons=known, theme=theme)
     lines = [trace for trace in figure.data if trace.meta == "rejected"]
     assert {trace.type for trace in figure.data} == {"scatter"}
     assert [("over macs" in trace.hovertemplate, "<script>" in trace.hovertemplate) for trace in lines] == [
@@ -233,7 +248,7 @@ def test_many_rejected_trials_are_a_line_for_each_reason_in_which_each_is_a_stro
 
 
 def test_fronts_of_studies_differ_in_colour_and_shape(trials):
-    figure = figures.fronts_figure({"one": trials, EVIL: trials[trials["number"] > 0]}, limits=LIMITS)
+    figure = fronts_figure({"one": trials, EVIL: trials[trials["number"] > 0]}, limits=LIMITS)
     one, other = (trace for trace in figure.data if trace.meta != "line")
     assert (one.marker.symbol, one.marker.color) != (other.marker.symbol, other.marker.color)
     assert other.customdata == ([EVIL, 1],)
@@ -248,7 +263,7 @@ LAYERS = [
 
 
 def test_each_layers_bar_begins_where_the_one_before_ends(theme):
-    figure = figures.layers_figure(LAYERS, {"macs": 1000}, theme)
+    figure = layers_figure(LAYERS, {"macs": 1000}, theme)
     macs, params = figure.data
     assert (macs.base, macs.x) == ((0, 300), (300, 100))
     assert (params.base, params.x) == ((0, 10), (10, 30))
@@ -262,7 +277,7 @@ def test_a_curve_for_each_trial_and_a_panel_for_each_figure():
         {"epoch": 1, "macro_accuracy": 0.2, "log_loss": 2.0},
         {"epoch": 2, "macro_accuracy": 0.3, "log_loss": None},
     ]
-    figure = figures.curves_figure({"trial 1": curve, EVIL: curve[:1]}, ("macro_accuracy", "log_loss", "train_loss"))
+    figure = curves_figure({"trial 1": curve, EVIL: curve[:1]}, ("macro_accuracy", "log_loss", "train_loss"))
     assert [(trace.meta, trace.y) for trace in figure.data] == [
         ("macro_accuracy", (0.2, 0.3)), ("log_loss", (2.0,)), ("macro_accuracy", (0.2,)), ("log_loss", (2.0,)),
     ]  # fmt: skip
@@ -272,7 +287,7 @@ def test_a_curve_for_each_trial_and_a_panel_for_each_figure():
 
 def test_the_confusion_matrix_writes_clips_and_shares():
     measured = quality()
-    (heat,) = figures.confusion_figure(measured.to_dict()).data
+    (heat,) = confusion_figure(measured.to_dict()).data
     counts = np.array(measured.confusion)
     assert heat.customdata.tolist() == counts.tolist()
     assert heat.z.sum(axis=1).tolist() == pytest.approx([1, 1, 1])
@@ -282,8 +297,8 @@ def test_the_confusion_matrix_writes_clips_and_shares():
 
 def test_unseen_devices_stand_apart():
     measured = quality()
-    assert figures.device_groups(measured) == DEVICES
-    figure = figures.devices_figure(measured)
+    assert device_groups(measured) == DEVICES
+    figure = devices_figure(measured)
     assert [(trace.meta, trace.y) for trace in figure.data] == [
         ("real", ("a",)),
         ("seen", ("s1",)),
@@ -292,13 +307,13 @@ def test_unseen_devices_stand_apart():
     assert figure.data[2].marker.pattern.shape != figure.data[0].marker.pattern.shape
     assert figure.data[2].marker.pattern.fillmode == "overlay"  # else it is drawn on nothing
     assert figure.layout.yaxis.categoryarray == ("a", "s1", "s4")
-    told = figures.devices_figure(measured, groups={"a": "unseen"})
+    told = devices_figure(measured, groups={"a": "unseen"})
     assert [trace.meta for trace in told.data] == ["unseen", "unknown"]
 
 
 def test_the_worst_class_is_on_top():
     measured = quality()
-    (bars,) = figures.classes_figure(measured).data
+    (bars,) = classes_figure(measured).data
     assert list(bars.x) == sorted(score.accuracy for score in measured.by_class.values())
     assert "&lt;b&gt;evil&lt;/b&gt;&lt;script&gt;alert(1)&lt;/script&gt;" in bars.y
     assert all(half > 0 for half in bars.error_x.array)
@@ -306,14 +321,14 @@ def test_the_worst_class_is_on_top():
 
 def test_hypervolume_is_drawn_over_the_time_in_a_unit_that_suits():
     frames = {"one": pd.DataFrame({"seconds": [60, 7200], "hypervolume": [0.1, 0.2]}), "none": pd.DataFrame()}
-    figure = figures.hypervolume_figure(frames)
+    figure = hypervolume_figure(frames)
     (line,) = figure.data
     assert (line.x.tolist(), line.line.shape) == ([1, 120], "hv")
     assert figure.layout.xaxis.title.text == "Minutes since the start"
 
 
 def test_importances_stand_side_by_side_in_the_order_of_the_first():
-    figure = figures.importance_figure(
+    figure = importance_figure(
         {
             "macro_accuracy": pd.DataFrame({"field": ["width", "rate", "depth"], "importance": [0.2, 0.7, 0.1]}),
             "macs": pd.DataFrame({"field": ["width", "depth"], "importance": [0.9, 0.1]}),
@@ -326,15 +341,15 @@ def test_importances_stand_side_by_side_in_the_order_of_the_first():
 
 def test_a_field_of_one_architecture_is_told_with_its_name():
     found = pd.DataFrame({"architecture": ["", EVIL], "field": ["width", "width"], "importance": [0.9, 0.1]})
-    (bars,) = figures.importance_figure({"macs": found}).data
+    (bars,) = importance_figure({"macs": found}).data
     assert bars.y == ("width", "&lt;b&gt;evil&lt;/b&gt;&lt;script&gt;alert(1)&lt;/script&gt;: width")
 
 
 def test_states_and_reasons_are_counted(trials):
-    (states,) = figures.states_figure(trials).data
+    (states,) = states_figure(trials).data
     assert states.x == (2, 1, 1, 1, 1, 1, 2)
     assert states.y[0] == "front"
-    (reasons,) = figures.rejections_figure(pd.DataFrame({"kind": ["invalid", EVIL], "count": [1, 3]})).data
+    (reasons,) = rejections_figure(pd.DataFrame({"kind": ["invalid", EVIL], "count": [1, 3]})).data
     assert (reasons.x, reasons.text) == ((3, 1), ("3 (75.0%)", "1 (25.0%)"))
     assert "<script>" not in reasons.y[0]
 
@@ -355,7 +370,7 @@ def frame():
 
 def test_parallel_axes_name_words_and_take_logarithms_of_costs(frame, theme):
     brush = {"macs": [(1e6, 1e7)], "config.activation": [(1, 1)]}
-    (lines,) = figures.parallel_figure(frame, brush, theme).data
+    (lines,) = parallel_figure(frame, brush, theme).data
     accuracy, macs, activation, depth = lines.dimensions
     assert [axis.name for axis in lines.dimensions] == list(frame.columns[1:-1])
     assert macs["values"].tolist() == pytest.approx([6, 7, 8])
@@ -372,7 +387,7 @@ def test_parallel_axes_name_words_and_take_logarithms_of_costs(frame, theme):
 
 def test_trials_are_compared_on_the_same_rows():
     measured = {"trial 1": quality(1).to_dict(), EVIL: quality(2).to_dict()}
-    by_class, by_device = (figures.compared_scores_figure(measured, by=by) for by in ("class", "device"))
+    by_class, by_device = (compared_scores_figure(measured, by=by) for by in ("class", "device"))
     _, one, other = by_class.data
     assert one.y == other.y == (0, 1, 2)
     assert list(one.x) == sorted(one.x)
@@ -383,10 +398,10 @@ def test_trials_are_compared_on_the_same_rows():
 
 def test_costs_are_compared_as_shares_of_the_limits():
     costs = {"trial 1": {"macs": 15_000_000, "params": 64_000}, "trial 2": {"macs": 45_000_000, "params": None}}
-    figure = figures.compared_costs_figure(costs, LIMITS)
+    figure = compared_costs_figure(costs, LIMITS)
     assert [trace.x for trace in figure.data[1:]] == [(0.5, 0.5), (1.5,)]
     assert figure.layout.xaxis.range[1] > 1.5
-    without = figures.compared_costs_figure(costs, {})
+    without = compared_costs_figure(costs, {})
     assert [trace.x for trace in without.data[1:]] == [(pytest.approx(1 / 3), 1), (1,)]
 
 
@@ -397,56 +412,57 @@ def test_the_space_is_drawn_as_the_page_of_a_preflight_does(theme):
         "limits": {"macs": 100}, "precision": "fp16", "architectures": {EVIL: part}, "nothing_fits": None,
         "share": share,
     }  # fmt: skip
-    surveys = {EVIL: Kept(np.array([[50, 10, 20, 20, 5], [60, 9, 18, 18, 5], [200, 9, 9, 9, 9], [300, 7, 7, 7, 7]]))}
-    fits = figures.space_fits_figure(report, theme)
+    costs = np.array([[50, 10, 20, 20, 5], [60, 9, 18, 18, 5], [200, 9, 9, 9, 9], [300, 7, 7, 7, 7]])
+    surveys = {EVIL: CostTable(costs)}
+    fits = space_fits_figure(report, theme)
     assert [bars.x for bars in fits.data] == [(0.5,), (0.5,)]
-    ((scatter, told),) = figures.space_scatter_figures(surveys, report, theme).values()
+    ((scatter, told),) = space_scatter_figures(surveys, report, theme).values()
     assert told == "50.0% fit; all 4 drawn"
     assert {trace.meta: len(trace.x) for trace in scatter.data} == {"macs": 2, "fits": 2}
-    assert list(figures.space_spread_figures(surveys, report, theme)) == ["macs", "params"]
-    assert list(figures.space_figures(surveys, report, theme)) == [
+    assert list(space_spread_figures(surveys, report, theme)) == ["macs", "params"]
+    assert list(space_figures(surveys, report, theme)) == [
         "What becomes of the networks",
         f"MACs against parameters of {EVIL}: 50.0% fit; all 4 drawn",
         "How the networks are spread: MACs",
         "How the networks are spread: parameters",
     ]
     assert scatter.layout.paper_bgcolor == theme.surface
-    assert [told for _, _, told in figures.space_legend(report, theme)] == ["fits", "over budget"]
+    assert [told for _, _, told in space_legend(report, theme)] == ["fits", "over budget"]
 
 
 def test_where_nothing_is_known_the_figure_says_so(trials, theme):
     none = trials[:0]
     empty = [
-        figures.front_figure(none, limits=LIMITS, theme=theme),
-        figures.front_figure(none, limits={}, what_if={"macs": 5}, colour="params", theme=theme),
-        figures.fronts_figure({"one": none}, theme=theme),
-        figures.fronts_figure({}, theme=theme),
-        figures.layers_figure([], LIMITS, theme),
-        figures.curves_figure({}, theme=theme),
-        figures.curves_figure({"trial 1": []}, theme=theme),
-        figures.confusion_figure(None, theme),
-        figures.devices_figure(None, theme),
-        figures.classes_figure({}, theme),
-        figures.hypervolume_figure({}, theme),
-        figures.importance_figure({}, theme),
-        figures.importance_figure({"macs": pd.DataFrame({"field": [], "importance": []})}, theme),
-        figures.parallel_figure(pd.DataFrame(), {}, theme),
-        figures.states_figure(none, theme),
-        figures.rejections_figure(pd.DataFrame({"kind": [], "count": []}), theme),
-        figures.compared_scores_figure({}, theme),
-        figures.compared_costs_figure({}, LIMITS, theme),
-        figures.space_fits_figure({}, theme),
-        figures.empty_figure(EVIL, theme),
+        front_figure(none, limits=LIMITS, theme=theme),
+        front_figure(none, limits={}, what_if={"macs": 5}, colour="params", theme=theme),
+        fronts_figure({"one": none}, theme=theme),
+        fronts_figure({}, theme=theme),
+        layers_figure([], LIMITS, theme),
+        curves_figure({}, theme=theme),
+        curves_figure({"trial 1": []}, theme=theme),
+        confusion_figure(None, theme),
+        devices_figure(None, theme),
+        classes_figure({}, theme),
+        hypervolume_figure({}, theme),
+        importance_figure({}, theme),
+        importance_figure({"macs": pd.DataFrame({"field": [], "importance": []})}, theme),
+        parallel_figure(pd.DataFrame(), {}, theme),
+        states_figure(none, theme),
+        rejections_figure(pd.DataFrame({"kind": [], "count": []}), theme),
+        compared_scores_figure({}, theme),
+        compared_costs_figure({}, LIMITS, theme),
+        space_fits_figure({}, theme),
+        empty_figure(EVIL, theme),
     ]
     for figure in empty:
         assert any(text and not text.startswith(("budget", "what if")) for text in notes(figure))
         assert "<script>" not in "".join(notes(figure))
-    assert figures.space_scatter_figures({}, {}, theme) == figures.space_spread_figures({}, {}, theme) == {}
+    assert space_scatter_figures({}, {}, theme) == space_spread_figures({}, {}, theme) == {}
 
 
 def test_a_table_that_knows_nothing_but_numbers_is_drawn(trials):
     bare = trials[trials["state"] == "rejected"]
-    figure = figures.front_figure(bare, limits={}, colour="macro_accuracy")
+    figure = front_figure(bare, limits={}, colour="macro_accuracy")
     assert "No front yet: no network has been trained to the end" in notes(figure)
 
 
@@ -491,7 +507,7 @@ def test_the_style_sheet_has_the_colours_of_the_themes_and_asks_nothing_of_anyon
 
 def test_figures_need_neither_torch_nor_ray_nor_matplotlib():
     code = (
-        "import sys, search.dashboard.figures.catalogue;"
+        "import sys, search.dashboard.figures.front, search.dashboard.figures.search_progress;"
         "sys.exit(bool({'torch', 'ray', 'matplotlib'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

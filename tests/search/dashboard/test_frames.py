@@ -35,7 +35,7 @@ from search.dashboard.data.frames import (
     varied_fields,
     within,
 )
-from search.dashboard.data.reading import Reader
+from search.dashboard.data.study_reader import StudyReader
 from search.dashboard.figures.parallel import brush_text, brushed
 from search.study.confirm import confirm_report
 from search.study.study import StudyFolder
@@ -92,7 +92,7 @@ def test_tighter_limits_leave_the_front_of_what_is_within_all_of_them(rows, data
 
 def test_looser_limits_add_nothing_and_no_limit_changes_nothing(tmp_path):
     (folder,) = make_studies(tmp_path, (300,))
-    table = Reader(folder).read().table
+    table = StudyReader(folder).read().table
     for limits in ({}, {"macs": 1e12, "params": 1e12}):
         pd.testing.assert_frame_equal(within(table, limits, BOTH), table)
     assert within(table, {"macs": 1}, BOTH)["on_front"].sum() == 0
@@ -234,7 +234,7 @@ def test_importances_of_too_little_are_none():
 
 def test_importances_of_studies_as_searches_leave_them_are_told(tmp_path):
     for folder in make_studies(tmp_path, (600, 500)):
-        found = Reader(folder).read()
+        found = StudyReader(folder).read()
         for target in ("macro_accuracy", "macs"):
             told = importances(found.table, target, found.varied)
             assert set(told["field"]) <= set(found.varied)
@@ -302,7 +302,7 @@ def test_rejections_are_counted_by_kind():
 def test_progress_counts_what_is_over_and_estimates_what_is_left(tmp_path):
     kinds = ["complete", "stopped", "rejected", "failed", "complete", "running"]
     folder = write_study(tmp_path / "s", *(trial(kind, 9_000, *([0.3] * (kind == "complete"))) for kind in kinds))
-    reader = Reader(folder)
+    reader = StudyReader(folder)
     with folder.lock():
         running = reader.read()
     running.table["started_s"] = [0.0, 100.0, 100.0, 200.0, 300.0, 400.0]
@@ -317,9 +317,9 @@ def test_progress_counts_what_is_over_and_estimates_what_is_left(tmp_path):
         12, 4, {**dict.fromkeys(["complete"], 2), "interrupted": 1, "stopped": 1, "failed": 1, "rejected": 1},
         pytest.approx(1 / 3), 400.0, None,
     )  # fmt: skip
-    empty = Reader(write_study(tmp_path / "e")).read()
+    empty = StudyReader(write_study(tmp_path / "e")).read()
     assert progress(empty, now_s=1.0) == Progress(12, 0, {}, 0.0, 0.0, None)
-    assert progress(Reader(StudyFolder(tmp_path / "none")).read(), now_s=1.0) == Progress(0, 0, {}, 0.0, 0.0, None)
+    assert progress(StudyReader(StudyFolder(tmp_path / "none")).read(), now_s=1.0) == Progress(0, 0, {}, 0.0, 0.0, None)
 
 
 @given(st.lists(st.tuples(values | st.none(), st.sampled_from(["b", "a", "c"]))), st.lists(st.tuples(values, values)))
@@ -362,7 +362,7 @@ def test_a_brush_to_the_end_of_an_axis_keeps_what_stands_there():
 
 def test_axes_are_the_columns_that_vary(tmp_path):
     (folder,) = make_studies(tmp_path, (200,))
-    found = Reader(folder).read()
+    found = StudyReader(folder).read()
     columns = list(parallel(found.table, found.varied))
     assert {f"config.{name}" for name in found.varied} | {"macro_accuracy", "macs", "params"} <= set(columns)
     assert not {"config.num_classes", "config.architecture", "number", "latency_ms"} & set(columns)

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from benchmarks.dashboard import make_studies
-from search.dashboard.figures.drawn import MANY
+from search.dashboard.figures.plot_helpers import MANY
 
 pytestmark = pytest.mark.browser
 NUM_TRIALS = MANY + 200
@@ -42,7 +42,7 @@ def test_a_rejected_trial_is_a_stroke_that_opens_it(page, served):
     table = served[1].studies.read("one").table
     page.goto(f"{served[0]}/one/front")
     page.wait_for_selector("#front-figure .scatterlayer .point", state="attached")
-    trained = table[(table["state"] != "rejected") & (table["state"] != "continued")]
+    trained = table[table["state"] != "rejected"]
     assert page.locator("#front-figure .scatterlayer .point").count() == len(trained)
     assert page.locator("#front-figure canvas").count() == 0
     number, x, y = page.evaluate(LAST_STROKE)

@@ -9,7 +9,7 @@ import pytest
 from search.dashboard.app import warm_up
 from search.dashboard.data.studies import Studies
 from search.dashboard.scripts import GRID, KEPT_S, PLOTLY, UNUSED
-from search.dashboard.shared import Shared
+from search.dashboard.state import ApplicationState
 from search.dashboard.views.trials import MAX_TEXT, rows
 
 
@@ -42,7 +42,7 @@ def test_a_script_whose_address_names_its_version_is_kept(served, page):
 
 
 def test_all_studies_are_read_before_the_first_page_broken_ones_too(results):
-    shared = Shared(Studies(results))
+    shared = ApplicationState(Studies(results))
     read = []
     shared.studies.read_folder, original = (
         lambda folder: read.append(folder.name) or original(folder),
@@ -53,7 +53,7 @@ def test_all_studies_are_read_before_the_first_page_broken_ones_too(results):
 
 
 def test_a_folder_without_a_study_needs_no_warming(tmp_path):
-    warm_up(Shared(Studies(tmp_path)))
+    warm_up(ApplicationState(Studies(tmp_path)))
 
 
 def test_the_rows_of_the_grid_are_short_and_what_is_not_known_is_none():

@@ -13,12 +13,13 @@ import yaml
 from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
 from objectives.budget import parse_budget
-from search.config.settings import make_settings
+from search.config.settings_file import make_settings
 from search.config.trial_config import TrialConfig
 from search.engine.preflight import measure_time
 from search.report.tables import reach_lines
-from search.space.plan import make_plan
+from search.space.priced_space import price_space
 from search.space.pricing import price
+from search.space.search_space import make_search_space
 from search.space.survey_report import QUANTILES, make_report
 from training.dataset import load_dataset
 from training.loop import TrainingRun, default_device
@@ -42,14 +43,14 @@ def small(tmp_path):
     return str(path)
 
 
-def plan_of(space, budget=BUDGET, num_classes=10, **settings):
-    return make_plan(
+def space_of(space, budget=BUDGET, num_classes=10, **settings):
+    return make_search_space(
         make_settings({"space": space, "budget": budget, **settings}, "test", needs_data=False), num_classes
     )
 
 
-def report_of(plan, **options):
-    return make_report(plan, plan.survey(**options))
+def report_of(searched, **options):
+    return make_report(price_space(searched, **options))
 
 
 def every_cost(architecture, sizes):
@@ -59,7 +60,7 @@ def every_cost(architecture, sizes):
 
 
 def test_every_figure_is_that_of_all_networks_counted_one_by_one(small):
-    report = report_of(plan_of(small))
+    report = report_of(space_of(small))
     part = report["architectures"]["isotropic"]
     points, costs = every_cost("isotropic", SIZES)
     limits = parse_budget(BUDGET).limits()
@@ -94,7 +95,7 @@ def test_every_figure_is_that_of_all_networks_counted_one_by_one(small):
 
 
 def test_a_limited_cost_is_told_and_an_unlimited_one_only_where_it_always_is(small):
-    told = report_of(plan_of(small, "macs=9M,size_bytes=40K"))["architectures"]["isotropic"]["costs"]
+    told = report_of(space_of(small, "macs=9M,size_bytes=40K"))["architectures"]["isotropic"]["costs"]
     assert list(told) == ["macs", "params", "size_bytes", "peak_bytes"]
     assert told["size_bytes"]["1"] == 2 * told["params"]["1"]
 
@@ -102,7 +103,7 @@ def test_a_limited_cost_is_told_and_an_unlimited_one_only_where_it_always_is(sma
 def test_what_builds_no_network_is_counted_apart(tmp_path, run):
     space = tmp_path / "large.yaml"
     space.write_text(yaml.safe_dump({"networks": {"isotropic": {"patch": {"low": 64, "high": 67}, "width": 32}}}))
-    part = report_of(plan_of(str(space), "params=200K"))["architectures"]["isotropic"]
+    part = report_of(space_of(str(space), "params=200K"))["architectures"]["isotropic"]
     assert (part["priced"], part["invalid"], part["fitting"]) == (4, 2, 2)
     assert "patch must be at most" in part["invalid_example"]
     told = run("preflight", "--space", space, "--budget", "params=200K", "--html", "page.html")
@@ -112,9 +113,9 @@ def test_what_builds_no_network_is_counted_apart(tmp_path, run):
 
 @pytest.mark.parametrize("budget", ["dcase2022", "macs=2M,params=300K"])
 def test_the_interval_of_a_sample_holds_the_true_share(budget):
-    true = report_of(plan_of("isotropic", budget))["share"]["value"]
+    true = report_of(space_of("isotropic", budget))["share"]["value"]
     found = [
-        report_of(plan_of("isotropic", budget, seed=seed), max_enumerated=0, num_drawn=400)["share"]
+        report_of(space_of("isotropic", budget, seed=seed), max_enumerated=0, num_drawn=400)["share"]
         for seed in range(40)
     ]
     assert not any(share["is_exact"] for share in found)
@@ -124,13 +125,13 @@ def test_the_interval_of_a_sample_holds_the_true_share(budget):
 
 def test_what_was_looked_for_after_the_drawing_is_not_taken_for_a_draw():
     budget = "macs=300M,params=5K,peak_bytes=300K"  # 6 of 20,592 fit
-    plan = plan_of("isotropic", budget)
-    surveys = plan.survey(max_enumerated=0, num_drawn=300)
-    assert len(surveys["isotropic"].fitting) == 1
-    report = make_report(plan, surveys)
+    searched = space_of("isotropic", budget)
+    sample = price_space(searched, max_enumerated=0, num_drawn=300)
+    assert len(sample.surveys["isotropic"].feasible) == 1
+    report = make_report(sample)
     share = report["architectures"]["isotropic"]["share"]
     assert (share["value"], share["low"]) == (0, 0)
-    assert share["high"] > report_of(plan)["share"]["value"] > 0
+    assert share["high"] > report_of(searched)["share"]["value"] > 0
     assert report["nothing_fits"] is None
 
 
@@ -144,27 +145,26 @@ def test_what_was_looked_for_after_the_drawing_is_not_taken_for_a_draw():
     ],
 )
 def test_a_sample_finds_the_largest_value_that_there_is(space, budget):
-    plan = plan_of(space, budget)
-    true = report_of(plan)["architectures"][space]["largest"]
+    searched = space_of(space, budget)
+    true = report_of(searched)["architectures"][space]["largest"]
     assert any(found["fitting"] != found["of"] for found in true.values())
-    assert report_of(plan, max_enumerated=0, num_drawn=300)["architectures"][space]["largest"] == true
+    assert report_of(searched, max_enumerated=0, num_drawn=300)["architectures"][space]["largest"] == true
 
 
 def test_a_size_without_steps_is_followed_above_the_sample(tmp_path):
     space = tmp_path / "smooth.yaml"
     smooth = {"cp_mobile": {"growth": {"low": 1.0, "high": 2.4}, "expansion": {"low": 1.0, "high": 6.0}}}
     space.write_text(yaml.safe_dump({"networks": smooth}))
-    plan = plan_of(str(space), "dcase2022")
-    surveys = plan.survey(num_drawn=50)
-    found = make_report(plan, surveys)["architectures"]["cp_mobile"]
+    sample = price_space(space_of(str(space), "dcase2022"), num_drawn=50)
+    found = make_report(sample)["architectures"]["cp_mobile"]
     assert found["networks"] is None
     assert found["largest"]["growth"] == {"fitting": 2.4, "of": 2.4}
-    drawn = max(values[1] for values in surveys["cp_mobile"].fitting)
+    drawn = max(values[1] for values in sample.surveys["cp_mobile"].feasible)
     assert drawn <= found["largest"]["expansion"]["fitting"] < 6
 
 
 def test_the_share_over_architectures_is_that_of_a_proposal():
-    report = report_of(plan_of("isotropic,cp_resnet", "dcase2022"))
+    report = report_of(space_of("isotropic,cp_resnet", "dcase2022"))
     shares = [part["share"]["value"] for part in report["architectures"].values()]
     assert report["share"]["value"] == pytest.approx(np.mean(shares))
 
@@ -172,9 +172,9 @@ def test_the_share_over_architectures_is_that_of_a_proposal():
 def test_the_time_of_the_trials_is_near_that_of_a_timed_epoch(tiny):
     scenes = read_scenes(tiny, "fold1")
     sizes = {"patch": 16, "width": 32, "kernel": 3, "depth": 2, "columns": 1}
-    plan = plan_of("isotropic", "dcase2022", len(scenes.classes), set=sizes, epochs=4, trials=5)
-    surveys = plan.survey()
-    config = plan.config(plan.starts(surveys, len(scenes.train))["isotropic"][1])
+    searched = space_of("isotropic", "dcase2022", len(scenes.classes), set=sizes, epochs=4, trials=5)
+    space = price_space(searched, len(scenes.train))
+    config = space.published_configs["isotropic"]
     training = TrainingRun(
         config.build, config.recipe, load_dataset(scenes, FRONT_ENDS[config.front_end], None), default_device()
     )
@@ -185,7 +185,7 @@ def test_the_time_of_the_trials_is_near_that_of_a_timed_epoch(tiny):
         epoch_s = training.run_epoch().duration_s
     finally:
         torch.set_num_threads(before)
-    timed = measure_time(plan, surveys, scenes, workers=2, threads=1, progress=lambda *_: None)
+    timed = measure_time(space, scenes, workers=2, threads=1, progress=lambda *_: None)
     assert torch.get_num_threads() == before
     assert epoch_s / 4 < timed["trial_s"]["isotropic"] / 4 < epoch_s * 4
     assert timed["total_s"] == pytest.approx(3 * timed["trial_s"]["isotropic"])  # five trials two by two
@@ -205,7 +205,7 @@ def test_json_is_all_that_is_printed(small, run):
     told = run("preflight", "--space", small, "--budget", BUDGET, "--json")
     report = json.loads(told.out)
     assert told.code == 0
-    assert report == json.loads(json.dumps(report_of(plan_of(small))))
+    assert report == json.loads(json.dumps(report_of(space_of(small))))
 
 
 def test_the_tables_have_no_column_that_says_nothing(small, run):
@@ -272,7 +272,7 @@ def test_a_mistake_is_told_in_a_sentence_before_any_work(arguments, message, run
 
 
 def test_without_limits_everything_fits_and_no_limit_is_told(small, run):
-    report = report_of(plan_of(small, budget="none"))
+    report = report_of(space_of(small, budget="none"))
     part = report["architectures"]["isotropic"]
     assert (part["share"]["value"], part["over"], part["binding"], report["limits"]) == (1.0, {}, {}, {})
     assert part["largest"]["width"]["fitting"] == part["largest"]["width"]["of"]

@@ -21,9 +21,9 @@ def begin(tiny, tmp_path):
     classes = len(read_scenes(tiny).classes)
     trial = TrialConfig.from_values("isotropic", {**sizes, "num_classes": classes, "impulse_response_p": 0.0})
 
-    def job(epochs_recorded, number=4, continues=None):
+    def job(epochs_recorded, number=4):
         actor = object.__new__(TrialActor)  # Ray's own constructor makes folders for its logs
-        place = {"number": number, "epochs_before": 0, "epochs_recorded": epochs_recorded, "continues": continues}
+        place = {"number": number, "epochs_before": 0, "epochs_recorded": epochs_recorded}
         checkpoints = Checkpoints(str(tmp_path / "study")).to_dict()
         known = actor_config(trial, settings, share_machine(1), "fold1")
         actor.setup({**known, **place, "threads": 1, "latency_ms": None, "checkpoints": checkpoints})
@@ -53,8 +53,3 @@ def test_a_job_that_was_broken_off_computes_what_it_would_have(begin):
     begin(0, number=2).step()
     assert json.loads(begin(1, number=2).step()["epochs"])[-1]["train_loss"] == losses[1]
     assert json.loads(begin(2, number=2).step()["epochs"])[-1]["train_loss"] == losses[2]
-
-
-def test_what_goes_on_with_another_trial_s_training_begins_with_its_checkpoint(begin):
-    told(begin(0))
-    assert told(begin(1, number=9, continues=4)) == ([1, 2], False)

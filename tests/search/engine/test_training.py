@@ -123,7 +123,7 @@ def test_another_network_learns_from_an_export_and_from_none_that_has_changed(tr
     ]  # fmt: skip
     told = scenefront(*asked, "--study", "student", "--set", "distill_weight=20", "--teacher", teacher, cwd=tmp_path)
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "asking the teacher, once: 48" in told.stdout
+    assert "computing the teacher's logits, once: 48" in told.stdout
     assert f"teacher: {teacher}" in told.stdout
     assert len(list((cwd / "cache").rglob("teacher-*.safetensors"))) == 1
     assert scenefront(*asked, "--study", "alone", cwd=tmp_path).returncode == 0

@@ -8,22 +8,17 @@ from search.config.published import read_published
 from search.config.settings import SearchSettings
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.warm_start import Start, fit_start, read_starts
-from search.space.plan import make_plan
 from search.space.pricing import price
 from search.study.study import STARTS, StudyFolder
 from search.study.table import trials_table
+from tests.search.priced import priced
 
 SETTINGS = SearchSettings(data="nowhere", space="isotropic,cp_mobile", trials=8, epochs=2, seed=3, budget="macs=10M")
 
 
 @pytest.fixture(scope="module")
-def plan():
-    return make_plan(SETTINGS, num_classes=10)
-
-
-@pytest.fixture(scope="module")
-def surveys(plan):
-    return plan.survey(num_drawn=300)
+def space():
+    return priced(SETTINGS, num_drawn=300)
 
 
 def write(tmp_path, text, name="list.yaml"):
@@ -32,11 +27,11 @@ def write(tmp_path, text, name="list.yaml"):
     return str(path)
 
 
-def read(plan, tmp_path, *names):
-    return [(each.source, dict(each.config)) for each in read_starts(names, plan, tmp_path)]
+def read(space, tmp_path, *names):
+    return [(each.source, dict(each.config)) for each in read_starts(names, space, tmp_path)]
 
 
-def test_a_yaml_list_and_a_csv_list_say_the_same(plan, tmp_path):
+def test_a_yaml_list_and_a_csv_list_say_the_same(space, tmp_path):
     yaml = (
         "- {architecture: isotropic, width: 48, learning_rate: 1e-3}\n- {architecture: cp_mobile, base_channels: 16}\n"
     )
@@ -45,17 +40,17 @@ def test_a_yaml_list_and_a_csv_list_say_the_same(plan, tmp_path):
         {"architecture": "isotropic", "width": 48, "learning_rate": 0.001},
         {"architecture": "cp_mobile", "base_channels": 16},
     ]
-    assert read(plan, tmp_path, write(tmp_path, yaml)) == [
+    assert read(space, tmp_path, write(tmp_path, yaml)) == [
         (f"list.yaml, entry {number}", each) for number, each in enumerate(expected, 1)
     ]
-    assert read(plan, tmp_path, write(tmp_path, csv, "list.csv")) == [
+    assert read(space, tmp_path, write(tmp_path, csv, "list.csv")) == [
         (f"list.csv, line {number}", each) for number, each in enumerate(expected, 2)
     ]
 
 
-def test_what_comes_from_data_and_settings_is_left_out_and_what_is_there_already(plan, tmp_path):
+def test_what_comes_from_data_and_settings_is_left_out_and_what_is_there_already(space, tmp_path):
     text = "- {architecture: isotropic, width: 48, epochs: 150, seed: 7, num_classes: 3}\n"
-    starts = read(plan, tmp_path, write(tmp_path, text + text))
+    starts = read(space, tmp_path, write(tmp_path, text + text))
     assert starts == [("list.yaml, entry 1", {"architecture": "isotropic", "width": 48})]
 
 
@@ -75,10 +70,10 @@ def test_what_comes_from_data_and_settings_is_left_out_and_what_is_there_already
         ("- {architecture: isotropic, width: wide}\n", "entry 1: width must be a whole number, got 'wide'"),
     ],
 )
-def test_an_entry_that_is_no_configuration_is_named(plan, tmp_path, text, message):
+def test_an_entry_that_is_no_configuration_is_named(space, tmp_path, text, message):
     path = write(tmp_path, text)
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
-        read(plan, tmp_path, path)
+        read(space, tmp_path, path)
     assert str(caught.value) == f"start: {path}, {message}"
 
 
@@ -91,48 +86,44 @@ def test_an_entry_that_is_no_configuration_is_named(plan, tmp_path, text, messag
         ("gone.csv", None, "cannot be read"),
     ],
 )
-def test_a_list_that_cannot_be_read_is_told(plan, tmp_path, name, text, message):
+def test_a_list_that_cannot_be_read_is_told(space, tmp_path, name, text, message):
     path = str(tmp_path / name) if text is None else write(tmp_path, text, name)
     with pytest.raises(ValueError, match=message):
-        read(plan, tmp_path, path)
+        read(space, tmp_path, path)
 
 
-def test_a_start_that_fits_is_taken_as_it_is(plan, surveys):
+def test_a_start_that_fits_is_taken_as_it_is(space):
     start = Start("here", {"architecture": "cp_mobile", "base_channels": 16, "growth": 1.4})
-    fitted = fit_start(start, plan, surveys["cp_mobile"])
+    fitted = fit_start(start, space)
     assert (fitted.values["cp_mobile.base_channels"], fitted.values["cp_mobile.growth"]) == (16, 1.4)
     assert fitted.changes == []
 
 
-def test_a_start_is_moved_into_the_ranges_and_the_budget_and_that_is_told(plan, surveys):
+def test_a_start_is_moved_into_the_ranges_and_the_budget_and_that_is_told(space):
     config = {"architecture": "isotropic", "width": 5_000, "drop_f": 0.2}
-    fitted = fit_start(Start("here", config), plan, surveys["isotropic"])
-    plan.budget.require(price(plan.branches["isotropic"].config(fitted.values), plan.settings.precision))
+    fitted = fit_start(Start("here", config), space)
+    assert space.budget.fits(price(space.subspaces["isotropic"].config(fitted.values), space.settings.precision))
     width = fitted.values["isotropic.width"]
     assert fitted.changes == [f"width 5000 -> {width}", "held here: drop_f"]
 
 
 def run(folder, settings, num, accuracies=()):
     study = folder.open() if folder.settings_file.exists() else folder.create(settings, {})
-    plan = make_plan(settings, num_classes=10)
-    ledger = TrialScheduler(study, plan, plan.survey(num_drawn=300), num_clips=960)
-    proposals = [ledger.propose() for _ in range(num)]
+    scheduler = TrialScheduler(study, priced(settings, num_drawn=300))
+    proposals = [scheduler.propose() for _ in range(num)]
     for proposal, accuracy in zip(proposals, accuracies, strict=False):
         curve = [{"epoch": 1, "train_loss": 1.0, "macro_accuracy": accuracy, "log_loss": 2.0, "duration_s": 0.1}]
         quality = json.dumps({"macro_accuracy": accuracy, "log_loss": 2.0})
-        assert ledger.end(proposal.number, {"epochs": json.dumps(curve), "quality": quality, "versions": "{}"})
-    return ledger, proposals
+        assert scheduler.end(proposal.number, {"epochs": json.dumps(curve), "quality": quality, "versions": "{}"})
+    return scheduler, proposals
 
 
-def test_an_earlier_study_gives_its_front_first_and_half_of_the_trials_at_most(plan, tmp_path):
+def test_an_earlier_study_gives_its_front_first_and_half_of_the_trials_at_most(space, tmp_path):
     settings = SearchSettings(data="nowhere", space="isotropic", trials=5, epochs=1, early_stopping=False, seed=3)
-    ledger, proposals = run(StudyFolder(tmp_path / "first"), settings, 5, [0.5, 0.1, 0.4, 0.45, 0.3])
-    starts = read_starts(["first"], plan, tmp_path)
+    scheduler, proposals = run(StudyFolder(tmp_path / "first"), settings, 5, [0.5, 0.1, 0.4, 0.45, 0.3])
+    starts = read_starts(["first"], space, tmp_path)
     assert len(starts) == 4  # of eight trials
-    costs = {
-        each.number: (each.cost.macs, accuracy)
-        for (_, (accuracy, _)), each in zip(ledger.complete, proposals, strict=True)
-    }
+    costs = {each.number: (each.cost.macs, each.values[0]) for each in scheduler.table.completed}
     front = [
         number
         for number, (macs, accuracy) in costs.items()
@@ -144,7 +135,7 @@ def test_an_earlier_study_gives_its_front_first_and_half_of_the_trials_at_most(p
     assert not {"epochs", "seed", "num_classes"} & set(starts[0].config)
 
 
-def test_a_study_of_which_nothing_can_be_taken_over_is_told(plan, tmp_path):
+def test_a_study_of_which_nothing_can_be_taken_over_is_told(space, tmp_path):
     settings = SearchSettings(data="nowhere", space="sep_cnn", trials=2, epochs=1, early_stopping=False)
     run(StudyFolder(tmp_path / "other"), settings, 2, [0.5])
     for name, message in (
@@ -152,12 +143,12 @@ def test_a_study_of_which_nothing_can_be_taken_over_is_told(plan, tmp_path):
         ("othr", "start: unknown study 'othr'; did you mean 'other'?"),
     ):
         with pytest.raises(ValueError, match=message):
-            read_starts([name], plan, tmp_path)
+            read_starts([name], space, tmp_path)
 
 
-def test_a_published_network_is_a_start(plan, tmp_path):
+def test_a_published_network_is_a_start(space, tmp_path):
     entry = next(entry for entry in read_published() if entry.architecture == "cp_mobile")
-    [start] = read_starts([entry.name], plan, tmp_path)
+    [start] = read_starts([entry.name], space, tmp_path)
     assert start.source == entry.name
     assert {"architecture": "cp_mobile", **entry.settings}.items() <= start.config.items()
 
@@ -174,11 +165,11 @@ def test_starts_are_asked_for_after_the_published_settings_each_once_whoever_dri
         SETTINGS, {STARTS: [{"source": f"list, entry {n}", "config": each} for n, each in enumerate(configs)]}
     )
     for num in (3, 5, 8):  # what was running is taken up, then what was not asked for yet
-        ledger, _ = run(folder, SETTINGS, num)
-    origins = [trial.user_attrs.get("origin", {}) for trial in ledger.study.get_trials()]
-    assert [origin.get("kind") for origin in origins[:5]] == ["published"] * 2 + ["start"] * 3
-    assert [origin.get("place") for origin in origins if origin.get("kind") == "start"] == [0, 1, 3]
-    assert [trial.params["architecture"] for trial in ledger.study.get_trials()[2:5]] == [
+        scheduler, _ = run(folder, SETTINGS, num)
+    origins = [trial.user_attrs.get("origin", {}) for trial in scheduler.study.get_trials()]
+    assert [origin.get("kind") for origin in origins[:5]] == ["published"] * 2 + ["warm start"] * 3
+    assert [origin.get("place") for origin in origins if origin.get("kind") == "warm start"] == [0, 1, 3]
+    assert [trial.params["architecture"] for trial in scheduler.study.get_trials()[2:5]] == [
         "cp_mobile", "isotropic", "cp_mobile",
     ]  # fmt: skip
-    assert trials_table(ledger.study)["origin"][3].startswith("start (list, entry 1")
+    assert trials_table(scheduler.study)["origin"][3].startswith("warm start (list, entry 1")

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from search.config.settings import make_settings
-from search.engine.preflight import look_ahead
+from search.config.settings_file import make_settings
+from search.engine.preflight import run_preflight
 from search.report.preflight import MAX_DRAWN, OUTCOMES, write_page
 
 pytestmark = pytest.mark.browser
@@ -30,7 +30,7 @@ def looked(tmp_path_factory):
     @cache
     def look(budget):
         settings = make_settings({"space": str(path), "budget": budget}, "test", needs_data=False)
-        return look_ahead(settings, Console(stderr=True))
+        return run_preflight(settings, Console(stderr=True))
 
     return look
 

@@ -10,10 +10,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from search.config.settings import SearchSettings
 from search.optimizer.scheduler import TrialScheduler
-from search.space.plan import make_plan
 from search.space.sobol import sobol_points, value_at
 from search.space.subspace import Subspace
 from search.study.optuna_private import contains
+from tests.search.priced import priced
 
 RANGES = {
     "isotropic.width": IntDistribution(8, 64, step=8),
@@ -69,16 +69,15 @@ def test_a_search_begins_with_as_many_spread_points_as_fit_and_a_kill_loses_none
     settings = SearchSettings(
         data="nowhere", space="isotropic,cp_mobile", trials=20, epochs=1, sobol=3, budget="macs=10M", seed=2
     )
-    plan = make_plan(settings, num_classes=10)
-    surveys = plan.survey(num_drawn=200)
+    space = priced(settings, num_drawn=200)
     whole, killed = (optuna.create_study(directions=["maximize", "minimize"]) for _ in range(2))
-    ledger = TrialScheduler(whole, plan, surveys, num_clips=960)
+    scheduler = TrialScheduler(whole, space)
     for _ in range(10):
-        ledger.propose()
+        scheduler.propose()
     for known in range(0, 10, 5):
-        ledger = TrialScheduler(killed, plan, surveys, num_clips=960)
+        scheduler = TrialScheduler(killed, space)
         for _ in range(known + 5):  # what is running is taken up first
-            ledger.propose()
+            scheduler.propose()
     assert told(whole) == told(killed)
     origins = [attributes.get("origin", {"kind": "sampled"}) for _, attributes in told(whole)]
     kinds = [origin["kind"] for origin in origins]

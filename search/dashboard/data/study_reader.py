@@ -1,0 +1,268 @@
+"""A study as it stands: read quickly, and again and again while a search writes to it. Needs no torch.
+
+Optuna makes objects of all that it reads, and takes seconds for ten thousand trials. Here its tables are read as they
+are, in a few queries, and only what a table needs of them; a second time, only trials that are new or were not over.
+Nothing is ever written, but for what SQLite takes back where a search was killed while it wrote.
+"""
+
+import itertools
+import json
+import math
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from optuna.trial import TrialState
+from sqlalchemy import Connection, or_
+
+from objectives.budget import Budget
+from objectives.goals import DEFAULT_GOALS
+from search.config.settings import Job, SearchSettings
+from search.dashboard.data.database import (
+    BROKEN,
+    TRIALS,
+    Trial,
+    add_values,
+    connected,
+    extent,
+    sentence,
+    study_attributes,
+    trials_of,
+)
+from search.study.storage import Postgres
+from search.study.study import (
+    LAYERS,
+    OBJECTIVES,
+    QUALITY,
+    REJECTED,
+    RUNGS,
+    VERSIONS,
+    StudyError,
+    StudyFolder,
+    learning_curve,
+)
+from search.study.table import plain_name, rows_table, trial_row
+
+LARGE = (LAYERS, QUALITY, VERSIONS)  # attributes of a trial that no table has
+SETTLED_S = 2.0  # after its last change the clock of a file's system has surely gone on
+FRESH_S = 0.5  # for so long a database elsewhere is not asked again
+RETRY_S = 10.0  # and for so long if it did not answer: asking may take as long
+
+_VERSIONS = itertools.count(1)
+
+
+@dataclass(frozen=True, eq=False)
+class StudyData:
+    """A study as it stood. It is shared: nobody may change what it holds.
+
+    Attributes:
+        folder: Where it lives.
+        version: Another with every change, and of every study.
+        settings: What was asked for; None where there is a `problem`.
+        table: As of `study.table.trials_table`, judged by the study's budget as it is now, and the columns started_s
+            and ended_s: Unix time, NaN where there is none.
+        curves: The learning curves of the trials that have one, as of `search.study.study.learning_curve`.
+        kinds: Why trials were rejected, in a word or two, by number.
+        varied: The config fields that the search chose values for; all others were given, or follow from these.
+        attributes: What is recorded of the study as a whole.
+        is_locked: Whether a search runs on it.
+        problem: Why it cannot be shown, in a sentence; then there are no trials.
+    """
+
+    folder: StudyFolder
+    version: int
+    settings: Job | None
+    table: pd.DataFrame
+    curves: Mapping[int, Sequence[Mapping[str, Any]]]
+    kinds: Mapping[int, str]
+    varied: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    is_locked: bool
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of the study."""
+        return self.folder.name
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept of a trial."""
+
+    row: Mapping[str, Any]
+    times_s: tuple[float, float]
+    curve: Sequence[Mapping[str, Any]]
+    kind: str | None  # of its rejection
+    names: tuple[str, ...]  # of what was sampled
+
+
+@dataclass
+class _Known:
+    """What was read of a study."""
+
+    judged_by: tuple[Any, ...]  # what a row depends on, beside its trial
+    trials: dict[int, _Kept] = field(default_factory=dict)  # by the number that the database knows them by
+    last: int = 0
+    count: int = 0
+    first: datetime | None = None
+    unfinished: dict[int, list[Any]] = field(default_factory=dict)  # as they were read
+
+
+class StudyReader:
+    """Reads one study, and again what has changed. Several threads may use it."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._reading: StudyData | None = None
+        self._known: _Known | None = None
+        self._texts: Mapping[str, str] = {}
+        self._settings: tuple[Any, Job] | None = None
+        self._stamp: tuple[Any, ...] | None = None
+        self._asked_at = -math.inf
+
+    def read(self) -> StudyData:
+        """Return the study as it stands: the same object while nothing has changed."""
+        with self._lock:
+            stamp = None
+            try:
+                stamp = self._changes()
+                if self._reading is None or stamp is None or stamp != self._stamp or not self._holds(self._reading):
+                    self._reading, self._stamp = self._read(), stamp
+                    self._asked_at = time.monotonic()
+            except BROKEN as error:
+                self._reading = self._broken(error, self._reading)
+                self._known, self._stamp, self._asked_at = None, stamp, time.monotonic()
+            return self._reading
+
+    def _changes(self) -> tuple[Any, ...] | None:
+        """Return what is another after every change of the files; None just after one, when another may go unseen."""
+        folder = self._folder
+        # never opened here: to close a file takes SQLite's locks on it from this whole process
+        found = [_stat(path) for path in (folder.settings_file, folder.database)]
+        newest_ns = max((stat[2] for stat in found if stat is not None), default=0)
+        is_locked = folder.is_locked_here()
+        return None if time.time_ns() - newest_ns < SETTLED_S * 1e9 else (*found, is_locked)
+
+    def _holds(self, reading: StudyData) -> bool:
+        """Whether a reading holds while the files are the same."""
+        if self._settings is None or self._settings[1].storage is None:
+            return not reading.problem  # else it may be over
+        return time.monotonic() - self._asked_at < (RETRY_S if reading.problem else FRESH_S)
+
+    def _broken(self, error: Exception, before: StudyData | None) -> StudyData:
+        problem = sentence(error)
+        if before is not None and before.problem == problem:
+            return before
+        empty = _table([], DEFAULT_GOALS)
+        return StudyData(self._folder, next(_VERSIONS), None, empty, {}, {}, (), {}, is_locked=False, problem=problem)
+
+    def _read(self) -> StudyData:
+        settings = self._read_settings()
+        budget = settings.limits() if isinstance(settings, SearchSettings) else None
+        postgres = None if settings.storage is None else Postgres.parse(settings.storage)
+        is_locked = self._folder.is_locked_here() or (postgres is not None and postgres.is_locked(self._folder.name))
+        with connected(self._folder, postgres) as (connection, study_id):
+            texts = study_attributes(connection, study_id)
+            judged_by = (study_id, _inode(self._folder.database), budget, texts.get(RUNGS))
+            known = self._known
+            if known is None or known.judged_by != judged_by or not _is_same(connection, study_id, known):
+                known = _Known(judged_by)
+            before = (known.last, known.unfinished)
+            trials = _read_trials(connection, study_id, known)
+        reading = self._reading
+        is_same = known is self._known and before == (known.last, known.unfinished) and texts == self._texts
+        if reading is not None and is_same and (reading.settings, reading.is_locked) == (settings, is_locked):
+            return reading
+        attributes = {name: json.loads(value) for name, value in texts.items()}
+        levels = attributes.get(RUNGS, [])
+        self._known = None  # what fails below is read whole the next time
+        for trial_id, trial in trials.items():
+            known.trials[trial_id] = _kept(trial, budget, levels, is_locked=is_locked)
+        kept = [known.trials[trial_id] for trial_id in sorted(known.trials)]
+        made = StudyData(
+            self._folder, next(_VERSIONS), settings, _table(kept, attributes[OBJECTIVES]),
+            MappingProxyType({each.row["number"]: each.curve for each in kept if each.curve}),
+            MappingProxyType({each.row["number"]: each.kind for each in kept if each.kind is not None}),
+            tuple(dict.fromkeys(plain_name(name) for names in {each.names: None for each in kept} for name in names)),
+            MappingProxyType(attributes), is_locked,
+        )  # fmt: skip
+        self._known, self._texts = known, texts
+        return made
+
+    def _read_settings(self) -> Job:
+        stamp = _stat(self._folder.settings_file)
+        if stamp is None:
+            raise StudyError(_missing(self._folder))
+        if self._settings is None or self._settings[0] != stamp:
+            self._settings = None
+            self._settings = (stamp, self._folder.settings())
+        return self._settings[1]
+
+
+def _table(kept: Sequence[_Kept], objectives: Sequence[str]) -> pd.DataFrame:
+    times_s = np.array([each.times_s for each in kept], dtype=float).reshape(len(kept), 2)
+    made = rows_table([each.row for each in kept], objectives)
+    return made.assign(started_s=times_s[:, 0], ended_s=times_s[:, 1])
+
+
+def _kept(trial: Trial, budget: Budget | None, levels: Sequence[Mapping[str, Any]], *, is_locked: bool) -> _Kept:
+    attributes = trial.user_attrs
+    row = trial_row(trial, budget, levels, is_locked=is_locked)
+    kind = attributes[REJECTED]["kind"] if REJECTED in attributes else None
+    names = _shared(tuple(trial.params))
+    return _Kept(row, trial.times_s, learning_curve(trial), kind, names)
+
+
+@lru_cache(maxsize=1_000)
+def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the same object for equal names: there are many trials, and few ways to sample."""
+    return names
+
+
+def _is_same(connection: Connection, study_id: int, known: _Known) -> bool:
+    """Whether a database still holds the trials that were read from it."""
+    return extent(connection, study_id, known.last) == (known.count, known.first)
+
+
+def _read_trials(connection: Connection, study_id: int, known: _Known) -> dict[int, Trial]:
+    """Read the trials that are new or were not over; note which are not over now."""
+    wanted = or_(TRIALS.c.trial_id > known.last, TRIALS.c.trial_id.in_(known.unfinished))
+    trials = trials_of(connection, study_id, wanted)
+    known.unfinished = {number: [trial.state] for number, trial in trials.items() if not trial.state.is_finished()}
+    add_values(connection, study_id, wanted, trials, LARGE, known.unfinished)
+    known.last = max([known.last, *trials])
+    known.count, known.first = extent(connection, study_id, known.last)
+    return {number: trial for number, trial in trials.items() if trial.state != TrialState.WAITING}
+
+
+def _stat(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes with a file; None where there is none."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _inode(path: Path) -> int | None:
+    found = _stat(path)
+    return None if found is None else found[0]
+
+
+def _missing(folder: StudyFolder) -> str:
+    """Return why there are no settings."""
+    if not folder.path.exists():
+        return f"there is no study {folder.name}: {folder.path} is missing"
+    if folder.database.exists():
+        return f"{folder.path} holds a study that was never started: {folder.settings_file.name} is missing"
+    return f"{folder.path} holds no study: {folder.settings_file.name} is missing"

@@ -1,0 +1,245 @@
+"""A search as it went, and the space that it went through."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from objectives.goals import GOALS
+from search.dashboard.figures.colours import LIGHT, Theme
+from search.dashboard.figures.plot_helpers import ROW_PX, bar, empty_figure, lines, modebar, series
+from search.report import preflight as preflight_page
+from search.report.drawing import GROUPS, kinds
+from search.report.html import BLUE, LEGEND, ORANGE, layout
+from search.report.tables import percent_text
+from search.space.cost_table import CostTable
+
+
+def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme = LIGHT) -> go.Figure:
+    """Draw how the front grew: the hypervolume of what was complete, over the time since the start.
+
+    Args:
+        frames_by_study: By the study's name: seconds and hypervolume, as a share of the box that it is measured in.
+        theme: Colours.
+    """
+    ends = [float(frame["seconds"].max()) for frame in frames_by_study.values() if len(frame)]
+    if not ends:
+        return empty_figure("No network has been trained to the end yet", theme)
+    unit, divisor = _time_unit(max(ends))
+    figure = go.Figure()
+    for place, (name, frame) in enumerate(frames_by_study.items()):
+        if frame.empty:
+            continue
+        colour, symbol, dash = series(place, theme)
+        figure.add_scatter(
+            name=html.escape(name),
+            x=frame["seconds"].to_numpy(dtype=float) / divisor,
+            y=frame["hypervolume"].to_numpy(dtype=float),
+            mode="lines+markers" if len(frame) <= 60 else "lines",
+            line={"color": colour, "dash": dash, "width": 2, "shape": "hv"},
+            marker={"symbol": symbol, "color": colour, "size": 5},
+            hovertemplate=f"{html.escape(name)}: %{{y:.2%}} after %{{x:.1f}} {unit}<extra></extra>",
+            meta=name,
+        )
+    figure.update_layout(
+        **layout(
+            theme,
+            legend=LEGEND,
+            showlegend=len(ends) > 1,
+            xaxis=theme.axis_of(title={"text": f"{unit.capitalize()} since the start"}, rangemode="tozero"),
+            yaxis=theme.axis_of(title={"text": "Hypervolume"}, rangemode="tozero", tickformat=".0%"),
+            uirevision="hypervolume",
+            modebar=modebar(theme),
+        )
+    )
+    return figure
+
+
+def _time_unit(most_s: float) -> tuple[str, float]:
+    return ("seconds", 1.0) if most_s < 180 else (("minutes", 60.0) if most_s < 3 * 3600 else ("hours", 3600.0))
+
+
+def importance_figure(
+    frames_by_target: Mapping[str, pd.DataFrame], theme: Theme = LIGHT, *, most: int = 12
+) -> go.Figure:
+    """Draw what each goal depends on, side by side: the fields in one order, that of the first goal.
+
+    Args:
+        frames_by_target: By goal: field and importance, and the architecture where fields are of several.
+        theme: Colours.
+        most: Fields that are shown; the others matter less.
+    """
+    frames = {
+        target: dict(zip(_fields(frame), frame["importance"].astype(float).tolist(), strict=True))
+        for target, frame in frames_by_target.items()
+        if len(frame)
+    }
+    if not frames:
+        return empty_figure("Too few trials have been trained to the end to say what matters", theme)
+    fields = sorted(
+        {field for known in frames.values() for field in known},
+        key=lambda field: -max(known.get(field, 0.0) for known in frames.values()),
+    )[:most]
+    first = next(iter(frames.values()))
+    fields = sorted(fields, key=lambda field: -first.get(field, 0.0))
+    titles = [html.escape(GOALS[target].title if target in GOALS else target) for target in frames]
+    figure = make_subplots(rows=1, cols=len(frames), shared_yaxes=True, horizontal_spacing=0.09, subplot_titles=titles)
+    for column, (target, known) in enumerate(frames.items(), 1):
+        is_cost = target in GOALS and GOALS[target].kind == "cost"
+        values = [known.get(field, 0.0) for field in fields]
+        figure.add_bar(
+            y=[html.escape(field) for field in fields],
+            x=values,
+            orientation="h",
+            marker=bar(theme.shade(ORANGE if is_cost else BLUE)),
+            text=[percent_text(value) if value >= 0.005 else "" for value in values],
+            textposition="auto",
+            cliponaxis=False,
+            hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+            meta=target,
+            row=1,
+            col=column,
+        )
+    figure.update_xaxes(**theme.axis_of(tickformat=".0%", rangemode="tozero", nticks=3))
+    figure.update_yaxes(
+        **theme.axis_of(autorange="reversed", ticks="", ticksuffix=" ", showgrid=False), showticklabels=False
+    )
+    figure.update_yaxes(showticklabels=True, col=1)
+    figure.update_annotations(font_size=13)
+    figure.update_layout(
+        **layout(theme, showlegend=False, bargap=0.25, height=ROW_PX * len(fields) + 90, modebar=modebar(theme))
+    )
+    return figure
+
+
+def _fields(frame: pd.DataFrame) -> list[str]:
+    """Name the fields, those of one architecture with its name."""
+    names = frame["field"].astype(str).tolist()
+    if "architecture" not in frame:
+        return names
+    owners = frame["architecture"].astype(str).tolist()
+    if len(set(owners)) == 1:  # there is no other
+        return names
+    return [f"{owner}: {name}" if owner else name for owner, name in zip(owners, names, strict=True)]
+
+
+def states_figure(table: pd.DataFrame, theme: Theme = LIGHT) -> go.Figure:
+    """Draw how many trials came to what, in the colours of the front."""
+    counts = kinds(table).value_counts() if len(table) else pd.Series(dtype=int)
+    shown = [name for name in reversed(GROUPS) if counts.get(name, 0)]
+    if not shown:
+        return empty_figure("No trials yet", theme)
+    total = sum(int(counts[name]) for name in shown)
+    return _counts_figure(
+        {GROUPS[name].label: int(counts[name]) for name in shown},
+        [theme.shade(GROUPS[name].colour) for name in shown],
+        total,
+        theme,
+    )
+
+
+def rejections_figure(frame: pd.DataFrame, theme: Theme = LIGHT) -> go.Figure:
+    """Draw why configurations were rejected, the most frequent reason first.
+
+    Args:
+        frame: kind and count.
+        theme: Colours.
+    """
+    if frame.empty:
+        return empty_figure("No configuration was rejected", theme)
+    ordered = frame.sort_values("count", ascending=False, kind="stable")
+    counts = dict(zip(ordered["kind"].astype(str), ordered["count"].astype(int), strict=True))
+    colour = theme.shade(GROUPS["rejected"].colour)
+    return _counts_figure(counts, [colour] * len(counts), sum(counts.values()), theme)
+
+
+def _counts_figure(counts: Mapping[str, int], colours: Sequence[str], total: int, theme: Theme) -> go.Figure:
+    figure = go.Figure()
+    figure.add_bar(
+        y=["<br>".join(lines(name, 14)) for name in counts],
+        x=list(counts.values()),
+        orientation="h",
+        marker=bar(list(colours)),
+        text=[f"{count:,} ({percent_text(count / total)})" for count in counts.values()],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{y}: %{x:,}<extra></extra>",
+    )
+    figure.update_layout(
+        **layout(
+            theme,
+            showlegend=False,
+            bargap=0.25,
+            height=(ROW_PX + 8) * len(counts) + 70,
+            margin={"l": 10, "r": 10, "t": 10, "b": 10},
+            xaxis=theme.axis_of(range=[0, 2 * max(counts.values())], tickformat="d", nticks=5),
+            yaxis=theme.axis_of(autorange="reversed", ticks="", ticksuffix=" ", showgrid=False),
+            modebar=modebar(theme),
+        )
+    )
+    return figure
+
+
+def space_fits_figure(report: Mapping[str, Any], theme: Theme = LIGHT) -> go.Figure:
+    """Draw what becomes of each architecture's networks."""
+    if not report.get("architectures"):
+        return empty_figure("No network was priced before this search", theme)
+    figure = preflight_page.fits_figure(report, theme)
+    figure.update_traces(marker_line_width=0, selector={"type": "bar"})
+    figure.update_layout(height=44 * len(report["architectures"]) + 62, modebar=modebar(theme))
+    return figure
+
+
+def space_scatter_figures(
+    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
+) -> dict[str, tuple[go.Figure, str]]:
+    """Draw MACs against parameters by architecture, each with a few words: how many fit and are drawn."""
+    found = {name: survey for name, survey in surveys.items() if len(survey.costs)}
+    if not found:
+        return {}
+    figures = preflight_page.scatter_figures(found, report, theme)
+    for figure, _ in figures.values():
+        figure.update_layout(modebar=modebar(theme))
+    return figures
+
+
+def space_spread_figures(
+    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
+) -> dict[str, go.Figure]:
+    """Draw how the costs are spread, by the name of the cost."""
+    found = {name: survey for name, survey in surveys.items() if len(survey.costs)}
+    if not found:
+        return {}
+    height = max(3, len(found)) * 70 + 70
+    figures = {
+        name: preflight_page.spread_figure(found, report, name, theme) for name in preflight_page.spread_costs(report)
+    }
+    for figure in figures.values():
+        figure.update_layout(height=height, modebar=modebar(theme))
+    return figures
+
+
+def space_figures(
+    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
+) -> dict[str, go.Figure]:
+    """Draw all that is known of a space, by the titles of the figures, which are plain text."""
+    scatters = space_scatter_figures(surveys, report, theme)
+    return {
+        "What becomes of the networks": space_fits_figure(report, theme),
+        **{f"MACs against parameters of {name}: {told}": figure for name, (figure, told) in scatters.items()},
+        **{
+            f"How the networks are spread: {GOALS[name].title if name in GOALS else name}": figure
+            for name, figure in space_spread_figures(surveys, report, theme).items()
+        },
+    }
+
+
+def space_legend(report: Mapping[str, Any], theme: Theme = LIGHT) -> list[tuple[str, str, str]]:
+    """Return the signs of the space's figures: colour, character and meaning of each."""
+    return [
+        (theme.shade(preflight_page.OUTCOMES[name].colour), preflight_page.OUTCOMES[name].sign, told)
+        for name, told in preflight_page.outcome_texts(report).items()
+    ]

@@ -1,0 +1,154 @@
+"""Up to four networks side by side: a row for each class, device or cost, a mark for each network."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from objectives.goals import GOALS
+from objectives.quality import Quality
+from search.dashboard.figures.accuracy import by_group, device_groups, quality_of
+from search.dashboard.figures.colours import LIGHT, Theme
+from search.dashboard.figures.plot_helpers import BESIDE, empty_figure, modebar, series
+from search.report.html import LEGEND, layout
+from search.report.tables import si_text
+
+
+def compared_scores_figure(
+    qualities: Mapping[str, Mapping[str, Any] | Quality],
+    theme: Theme = LIGHT,
+    *,
+    by: str = "class",
+    groups: Mapping[str, str] | None = None,
+) -> go.Figure:
+    """Draw the accuracies of several trials on the same rows: a mark for each, a line from the worst to the best.
+
+    Args:
+        qualities: By the trial's name.
+        theme: Colours.
+        by: "class", the worst on top; or "device", the unseen last.
+        groups: The group of each device, as for `devices_figure`.
+    """
+    measured = {name: found for name, each in qualities.items() if (found := quality_of(each)) is not None}
+    if not measured:
+        return empty_figure("No quality was measured of these trials", theme)
+    tables = {name: each.by_class if by == "class" else each.by_device for name, each in measured.items()}
+    rows = list(dict.fromkeys(row for table in tables.values() for row in table))
+    labels = {row: html.escape(row) for row in rows}
+    if by == "class":
+        first = next(iter(tables.values()))
+        rows.sort(key=lambda row: first[row].accuracy if row in first else 2.0)
+    else:
+        groups = device_groups(next(iter(measured.values()))) if groups is None else groups
+        rows = by_group(rows, groups)
+        labels |= {row: f"{html.escape(row)} (unseen)" for row in rows if groups.get(row) == "unseen"}
+    return _dots_figure(
+        rows,
+        {name: {row: score.accuracy for row, score in table.items()} for name, table in tables.items()},
+        labels,
+        theme,
+        title="Accuracy",
+    )
+
+
+def compared_costs_figure(
+    costs: Mapping[str, Mapping[str, Any]], limits: Mapping[str, float], theme: Theme = LIGHT
+) -> go.Figure:
+    """Draw what several trials cost as shares of the limits; without limits, of the dearest of them.
+
+    Args:
+        costs: By the trial's name: its cost report.
+        limits: The budget.
+        theme: Colours.
+    """
+    names = [name for name in limits if any(cost.get(name) is not None for cost in costs.values())]
+    names = names or [name for name in ("macs", "params") if any(cost.get(name) is not None for cost in costs.values())]
+    if not names:
+        return empty_figure("What these trials cost was not recorded", theme)
+    bounds = {name: limits.get(name) or max(float(cost.get(name) or 0) for cost in costs.values()) for name in names}
+    shares = {
+        trial: {name: float(cost[name]) / (bounds[name] or 1.0) for name in names if cost.get(name) is not None}
+        for trial, cost in costs.items()
+    }
+    told = {
+        trial: {name: f"{float(cost[name]):,.0f}" for name in names if cost.get(name) is not None}
+        for trial, cost in costs.items()
+    }
+    labels = {
+        name: f"{html.escape(GOALS[name].title if name in GOALS else name)}<br>{'limit' if name in limits else 'most'} "
+        f"{si_text(bounds[name])}"
+        for name in names
+    }
+    figure = _dots_figure(
+        names, shares, labels, theme, title="Share of the limit" if limits else "Share of the dearest", told=told
+    )
+    most = max((share for known in shares.values() for share in known.values()), default=1.0)
+    figure.update_xaxes(range=[0, max(1.05, 1.05 * most)])
+    figure.add_vline(x=1, line={"color": theme.limit, "dash": "dash", "width": 1.5})
+    figure.update_layout(height=54 * len(names) + 150)
+    figure.update_yaxes(tickfont={"size": 12})
+    return figure
+
+
+def _dots_figure(
+    rows: Sequence[str],
+    values: Mapping[str, Mapping[str, float]],
+    labels: Mapping[str, str],
+    theme: Theme,
+    *,
+    title: str,
+    told: Mapping[str, Mapping[str, str]] | None = None,
+) -> go.Figure:
+    figure = go.Figure()
+    lines_x: list[float | None] = []
+    lines_y: list[int | None] = []
+    for place, row in enumerate(rows):
+        known = [table[row] for table in values.values() if row in table]
+        if len(known) > 1:
+            lines_x += [min(known), max(known), None]
+            lines_y += [place, place, None]
+    figure.add_scatter(
+        x=lines_x,
+        y=lines_y,
+        mode="lines",
+        line={"color": theme.border, "width": 5},
+        hoverinfo="skip",
+        showlegend=False,
+        meta="span",
+    )
+    for place, (name, table) in enumerate(values.items()):
+        colour, symbol, _ = series(place, theme)
+        known_rows = [row for row in rows if row in table]
+        extra = [f", {told[name][row]}" if told else "" for row in known_rows]
+        figure.add_scatter(
+            name=html.escape(name),
+            x=[table[row] for row in known_rows],
+            y=[rows.index(row) for row in known_rows],
+            mode="markers",
+            marker={"symbol": symbol, "color": colour, "size": 11, "line": {"color": theme.surface, "width": 1}},
+            hovertext=[
+                f"{html.escape(name)}: {labels[row]}{more}" for row, more in zip(known_rows, extra, strict=True)
+            ],
+            hovertemplate="%{hovertext}, %{x:.1%}<extra></extra>",
+            meta=name,
+        )
+    figure.update_layout(
+        **layout(
+            theme,
+            legend=LEGEND,
+            showlegend=True,
+            margin=BESIDE,
+            height=30 * len(rows) + 130,
+            xaxis=theme.axis_of(range=[0, 1.001], tickformat=".0%", title={"text": title}),
+            yaxis=theme.axis_of(
+                tickvals=list(range(len(rows))),
+                ticktext=[labels[row] for row in rows],
+                range=[len(rows) - 0.4, -0.6],
+                ticks="",
+                ticksuffix=" ",
+            ),
+            modebar=modebar(theme),
+        )
+    )
+    return figure

@@ -1,0 +1,134 @@
+"""Studies side by side: their fronts in one figure, how they grew, what each found."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from dash import html
+
+from search.config.settings import SearchSettings, confirmed_by
+from search.dashboard.address import COMPARISON, Address, link
+from search.dashboard.data import frames
+from search.dashboard.figures.front import fronts_figure
+from search.dashboard.figures.search_progress import hypervolume_figure
+from search.dashboard.state import RequestContext
+from search.dashboard.views import home
+from search.dashboard.widgets import aria, graph, section, table
+from search.report.tables import duration_text
+
+PARTS = {
+    "comparison-front": "figure",
+    "comparison-growth": "figure",
+    "comparison-table": "children",
+    "comparison-note": "children",
+}
+MAX_STUDIES = 6  # colours that can be told apart
+
+
+def compared(context: RequestContext) -> list[RequestContext]:
+    """Return the compared studies: those asked for, or the first ones that can be shown and confirm no other."""
+    studies = context.app_state.studies
+    asked = [name for name in context.address.names if studies.folder(name)]
+    each = [context.app_state.context(Address("front", name), context.theme) for name in asked or studies.folders()]
+    can = [one for one in each if one.loaded is not None and not one.loaded.problem]
+    return [one for one in can if asked or confirmed_by(one.settings) is None][:MAX_STUDIES]
+
+
+def parts(context: RequestContext) -> dict[str, Any]:
+    """Draw the studies together."""
+    each = compared(context)
+    x = each[0].cost if each else "macs"
+    y = each[0].quality if each else "macro_accuracy"
+    fronts = {one.study.name: one.study.table for one in each}
+    grown = _grown(each)
+    return {
+        "comparison-front": fronts_figure(fronts, x=x, y=y, theme=context.theme),
+        "comparison-growth": hypervolume_figure(grown, context.theme),
+        "comparison-table": [_table(each)],
+        "comparison-note": _notes(each),
+    }
+
+
+def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
+    """Put the choice of studies above the figures."""
+    names, on = list(context.app_state.studies.folders()), [one.study.name for one in compared(context)]
+    links = []
+    for name in names:
+        kept = [other for other in on if other != name] if name in on else [*on, name]
+        state = aria(current="true") if name in on else {}
+        links.append(html.A(name, href=address_of(kept), className="chip", **state))
+    return [
+        html.H1("Studies compared"),
+        html.Div(
+            links, className="chips", role="group", **aria(label="Studies to compare; a click adds or removes one")
+        ),
+        html.Div(parts["comparison-note"], id="comparison-note"),
+        html.Div(
+            graph("comparison-front", parts["comparison-front"], "Fronts of the studies", height="min(65vh, 32rem)"),
+            className="card",
+        ),
+        section(
+            "Hypervolume over time", graph("comparison-growth", parts["comparison-growth"], "Hypervolume over time")
+        ),
+        section("What each found", html.Div(parts["comparison-table"], id="comparison-table")),
+    ]
+
+
+def address_of(names: list[str]) -> str:
+    """Write the address of a comparison; a comma in a name is no comma between names."""
+    return f"/{COMPARISON}?names=" + ",".join(
+        quote(quote(name, safe=""), safe="") if "," in name else quote(name) for name in names
+    )
+
+
+def _grown(each: list[RequestContext]) -> dict[str, pd.DataFrame]:
+    """Return how the fronts grew, by the objectives of the first study; one without them cannot be held against it."""
+    alike = [one for one in each if set(each[0].objectives) <= set(one.goals)] if each else []
+    if not alike:
+        return {}
+    names = each[0].objectives
+    limits = {name: max(one.limits.get(name, 0) for one in alike) for name in names}
+    limits = {name: limit for name, limit in limits.items() if all(name in one.limits for one in alike)}
+    worst = frames.reference_point([one.study.table for one in alike], names, limits)
+    grown = {one.study.name: frames.hypervolume_over_time(one.study.table, names, worst) for one in alike}
+    return {one.study.name: grown.get(one.study.name, pd.DataFrame()) for one in each}
+
+
+def _table(each: list[RequestContext]) -> Any:
+    head = ("study", "trials", "rejected", "front", "best", "time", "budget")
+    lines = []
+    for one in each:
+        progress = one.progress
+        lines.append(
+            [
+                html.A(one.study.name, href=link(one.study.name, "front")),
+                f"{progress.done:,} of {progress.wanted:,}",
+                f"{progress.states.get('rejected', 0):,}",
+                f"{int(one.study.table['on_front'].sum()):,}",
+                home.best_text(one, one.study),
+                duration_text(progress.elapsed_s),
+                one.settings.budget if isinstance(one.settings, SearchSettings) else "none: a training",
+            ]
+        )
+    return table(head, lines, "Studies", texts=("study", "best", "budget"), empty="No study can be compared yet.")
+
+
+def _notes(each: list[RequestContext]) -> list[Any]:
+    """Describe what makes a comparison unfair."""
+    notes = []
+    for what, values in (
+        ("data", {str(one.study.attributes.get("data", {}).get("lists_sha256", one.settings.data)) for one in each}),
+        ("budgets", {one.settings.budget for one in each}),
+        ("objectives", {tuple(one.objectives) for one in each}),
+        ("epochs", {one.settings.epochs for one in each}),
+    ):
+        if len(values) > 1:
+            notes.append(what)
+    if not notes:
+        return []
+    return [
+        html.P(
+            f"These studies differ in {', '.join(notes)}: compare their figures with that in mind.", className="note"
+        )
+    ]

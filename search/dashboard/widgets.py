@@ -1,0 +1,145 @@
+"""What the views are put together from. Dash writes every text as text: none of a study's is taken for HTML."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import dash
+import plotly.graph_objects as go
+from dash import ClientsideFunction, dcc, html
+from dash.development.base_component import Component
+
+from search.dashboard.components import LazyComponent, StaticComponent
+from search.dashboard.state import RequestContext
+from search.report.html import CONFIG
+
+GRAPH: dict[str, Any] = {**CONFIG, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "toImage"]}
+UNBROKEN = "network"  # the column of words that are read along a line
+
+
+def in_browser(app: dash.Dash, function: str, *parts: Any, **more: Any) -> None:
+    """Have a function of assets/page.js answer, without the server."""
+    app.clientside_callback(ClientsideFunction("scenefront", function), *parts, **more)  # type: ignore[no-untyped-call]
+
+
+def aria(**names: str) -> dict[str, Any]:
+    """Describe what an element is to those who do not see it."""
+    return {f"aria-{name}": value for name, value in names.items()}
+
+
+def graph(
+    name: str, figure: go.Figure, label: str, *, height: str = "26rem", least: str = "0", is_heavy: bool = False
+) -> html.Div:
+    """Return a figure with a name for those who do not see it; one that knows its height has that.
+
+    Args:
+        name: Its id.
+        figure: The figure.
+        label: What it shows.
+        height: As CSS has it.
+        least: The width below which it scrolls in itself.
+        is_heavy: It takes long to draw, and is drawn only when it comes near the screen.
+    """
+    height = height if figure.layout.height is None else f"{figure.layout.height}px"
+    size = {"height": height, "minWidth": least}
+    drawn = dcc.Graph(id=name, figure=figure, responsive=True, config=GRAPH, style=size)  # type: ignore[arg-type]
+    later = LazyComponent(drawn, name, size, is_heavy=is_heavy)
+    saved: dict[str, Any] = {"data-save": name}
+    save = html.Button("PNG", className="save", title="Save as PNG", **aria(label=f"Save as PNG: {label}"), **saved)
+    return html.Div([html.Div(later, className="scroll"), save], role="group", className="figure", **aria(label=label))
+
+
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[Any]], label: str, *, texts: Collection[str] = (), empty: str = ""
+) -> Component:
+    """Return a table that scrolls in itself where it is wider than the page.
+
+    Args:
+        head: Titles of the columns.
+        rows: Cells, of text or of elements that nothing happens to; the first of each row names it.
+        label: What the table is.
+        texts: Columns of words, which may break into lines; the others hold figures.
+        empty: What is said where there are no rows.
+    """
+    if not rows:
+        return html.P(empty, className="empty")
+    kinds = ["text line" if name == UNBROKEN else "text" if name in texts else "" for name in head]
+    lines = [
+        html.Tr(
+            [
+                html.Th(row[0], scope="row", className=kinds[0]),
+                *(html.Td(cell, className=kind) for cell, kind in zip(row[1:], kinds[1:], strict=True)),
+            ]
+        )
+        for row in rows
+    ]
+    titles = html.Tr([html.Th(name, scope="col", className=kind) for name, kind in zip(head, kinds, strict=True)])
+    return html.Div(
+        StaticComponent(html.Table([html.Thead(titles), html.Tbody(lines)])),
+        className="scroll",
+        tabIndex=0,
+        role="region",
+        **aria(label=label),
+    )
+
+
+def control(label: str, name: str, element: Component) -> html.Div:
+    """Return a control below its label."""
+    element.id = {"choice": name}  # type: ignore[attr-defined]
+    return html.Div([html.Label(label, htmlFor=spelled_id(choice=name)), element], className="field")
+
+
+def spelled_id(**keys: str) -> str:
+    """Write an element's id of several keys as Dash writes it to the page."""
+    return "{" + ",".join(f'"{key}":"{value}"' for key, value in sorted(keys.items())) + "}"
+
+
+def dropdown(label: str, name: str, options: Mapping[str, str], value: str) -> html.Div:
+    """Return a choice of one out of many.
+
+    Args:
+        label: What is chosen.
+        name: In the address.
+        options: Title by value.
+        value: That is chosen.
+    """
+    rows = [{"label": title, "value": option} for option, title in options.items()]
+    return control(label, name, dcc.Dropdown(rows, value, clearable=False, searchable=len(rows) > 12))
+
+
+def radio(label: str, name: str, options: Mapping[str, str], value: str) -> html.Div:
+    """Return a choice of one out of few."""
+    rows = [{"label": title, "value": option} for option, title in options.items()]
+    buttons = dcc.RadioItems(rows, value, inline=True, id={"choice": name})
+    return html.Div(
+        [html.Span(label, className="label"), buttons], className="field", role="group", **aria(label=label)
+    )
+
+
+def switch(label: str, name: str, *, is_on: bool) -> html.Div:
+    """Return a choice of yes or no; yes is 1 in the address."""
+    box = dcc.Checklist([{"label": label, "value": "1"}], ["1"] if is_on else [], id={"choice": name})
+    return html.Div(box, className="field switch")
+
+
+def section(title: str, *children: Any, name: str = "") -> html.Section:
+    """Return a part of a page below its title."""
+    return html.Section([html.H2(title), *children], className=f"card {name}".strip())
+
+
+def facts(pairs: Mapping[str, Any]) -> html.Dl:
+    """Return figures with their names."""
+    return html.Dl([html.Div([html.Dt(name), html.Dd(value)]) for name, value in pairs.items()], className="facts")
+
+
+def code(command: str) -> html.Div:
+    """Return a command to be copied."""
+    return html.Div(
+        [html.Code(command), dcc.Clipboard(content=command, title="Copy", className="copy")], className="command"
+    )
+
+
+def download(context: RequestContext, what: str, text: str) -> html.A:
+    """Return a link to a table as CSV."""
+    name = context.address.study
+    return html.A(text, href=f"/_csv/{quote(name, safe='')}/{what}.csv", download=f"{name}-{what}.csv")

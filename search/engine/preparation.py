@@ -1,0 +1,126 @@
+"""What a job needs before Ray starts: data, priced space, teacher logits; checked against each other.
+
+Nothing has been written to the study by then, so that whatever the user can mend is said first.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from data.front_end import FRONT_ENDS
+from data.layout import Scenes
+from data.validation_split import nested_splits, read_for_search
+from search.config.settings import Job
+from search.config.settings_file import is_space_file
+from search.config.user_file import file_digest
+from search.engine.progress import counting
+from search.engine.ray_cluster import require_listening
+from search.engine.resources import share_machine
+from search.engine.summary import data_line, job_lines
+from search.engine.teachers import export_digest, mean_logits, with_teacher_logits
+from search.space.custom_architecture import register_architecture_file
+from search.space.priced_space import PricedSpace, price_space
+from search.space.search_space import make_search_space
+from search.study.data_identity import require_measurable
+from training.dataset import SceneDataset, load_dataset
+from training.pipeline import require_compatible
+
+
+@dataclass(frozen=True)
+class PreparedJob:
+    """A job of which everything that can be wrong has been checked.
+
+    Attributes:
+        space: What is searched, or trained.
+        scenes: The clips of the largest split.
+        splits: Of the data, the smallest first, where the split is the fidelity; else empty.
+    """
+
+    space: PricedSpace
+    scenes: Scenes
+    splits: tuple[str, ...]
+
+
+def prepare(settings: Job, console: Console, address: str | None = None) -> PreparedJob:
+    """Check the settings against the code and the data, price the space, decode the audio, compute teacher logits.
+
+    Args:
+        settings: Of the job.
+        console: To print on.
+        address: Of a Ray cluster to run on, or "auto"; None: a Ray of this machine's own.
+
+    Raises:
+        UserError: Anything the user can mend; nothing has been written to the study by then.
+    """
+    if address is None:
+        share_machine(settings.workers)  # refuses more trials than cores
+    else:
+        require_listening(address)
+    if settings.architecture_file is not None:
+        register_architecture_file(Path(settings.architecture_file))
+    splits = nested_splits(Path(settings.data), settings.split) if settings.fidelity == "split" else ()
+    scenes = read_clips(settings, splits[-1] if splits else settings.split)
+    space = price_space(make_search_space(settings, len(scenes.classes)), len(scenes.train)).require_feasible()
+    _require_servable(space, scenes, console)
+    console.print(data_line(scenes, settings), highlight=False, soft_wrap=True)
+    for line in job_lines(space):
+        console.print(line, highlight=False, soft_wrap=True)
+    return PreparedJob(space, scenes, splits)
+
+
+def read_clips(settings: Job, split: str) -> Scenes:
+    """Return the training and the evaluation clips of a job, in one split of its data.
+
+    Raises:
+        DataError: As `read_for_search`, or an objective that cannot be measured on these clips.
+    """
+    scenes = read_for_search(Path(settings.data), split, settings.validation, settings.unseen_devices)
+    require_measurable(settings.objectives, scenes)
+    return scenes
+
+
+def open_dataset(settings: Job, scenes: Scenes, front_end: str) -> SceneDataset:
+    """Return the clips of a job as spectrograms of a front end, with the teacher's logits.
+
+    Raises:
+        DataError: Audio or impulse responses cannot be read, or the teacher has other classes.
+        ExportError: The teacher is no export that can be run.
+    """
+    dataset = _load(settings, scenes, front_end)
+    return with_teacher_logits(dataset, mean_logits(settings.teacher, scenes, settings.cache))
+
+
+def _load(
+    settings: Job, scenes: Scenes, front_end: str, progress: Callable[[int, int], None] | None = None
+) -> SceneDataset:
+    responses = None if settings.impulse_responses is None else Path(settings.impulse_responses)
+    cache = None if settings.cache is None else Path(settings.cache)
+    return load_dataset(scenes, FRONT_ENDS[front_end], responses, cache, progress)
+
+
+def _require_servable(space: PricedSpace, scenes: Scenes, console: Console) -> None:
+    """Refuse data that one of the recipes that may be sampled cannot be trained on."""
+    settings = space.settings
+    with counting("decoding the audio, once", console) as progress:
+        datasets = {name: _load(settings, scenes, name, progress) for name in space.front_ends}
+    with counting("computing the teacher's logits, once", console) as progress:
+        logits = mean_logits(settings.teacher, scenes, settings.cache, progress)
+    recipes = [(config.front_end, config.recipe) for config in space.published_configs.values()]
+    recipes += [served for subspace in space.subspaces.values() for served in subspace.recipes_to_check()]
+    for front_end, recipe in recipes:
+        require_compatible(with_teacher_logits(datasets[front_end], logits), recipe)
+
+
+def file_digests(settings: Job) -> dict[str, str]:
+    """Return the SHA-256 of each file of the user's own that decides what is searched, by the setting that names it."""
+    files = {"architecture_file": settings.architecture_file}
+    if is_space_file(settings.space):
+        files["space"] = settings.space
+    return {name: file_digest(Path(file)) for name, file in files.items() if file is not None}
+
+
+def teacher_digests(settings: Job) -> dict[str, str]:
+    """Return the SHA-256 of each teacher, by its folder."""
+    return {folder: export_digest(Path(folder)) for folder in settings.teacher}

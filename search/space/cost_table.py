@@ -1,0 +1,93 @@
+"""Cost tables: what the networks of a space cost, priced before the search and stored beside the study. No torch.
+
+results/<study>/space.npz   a table of costs for each architecture, and the report of them as JSON
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from objectives.budget import LIMITS
+from objectives.cost import Cost
+from search.config.errors import UserError
+from training.atomic_file import write_atomic
+
+FITS = "fits"
+SPACE = "space.npz"
+MAX_STORED = 5_000  # networks of one architecture
+_REPORT, _COSTS = "report", "costs:"  # the names in the file; the architecture's follows
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The network that comes closest to a budget that it exceeds.
+
+    Attributes:
+        values: Of the ranges that decide the cost, by name.
+        cost: Of the network.
+        excess: Over each limit, by its name, as a fraction of the limit; 0 or less where it is met.
+    """
+
+    values: dict[str, Any]
+    cost: Cost
+    excess: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class CostTable:
+    """Costs of networks of one architecture.
+
+    Attributes:
+        costs: (num_networks, num_limits), a column for each of `LIMITS`.
+        nearest: The network that comes closest to the budget, where none fits.
+    """
+
+    costs: NDArray[np.int64]
+    nearest: Nearest | None = None
+
+
+def write_space(path: Path, tables: Mapping[str, CostTable], report: Mapping[str, Any]) -> None:
+    """Write the cost tables, of each a random sample where it is large, and the report of the surveys."""
+    rng = np.random.default_rng(0)
+    arrays: dict[str, Any] = {
+        f"{_COSTS}{name}": found.costs[np.sort(rng.permutation(len(found.costs))[:MAX_STORED])]
+        for name, found in tables.items()
+    }
+    arrays[_REPORT] = np.array(json.dumps(report))
+    content = BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_atomic(path, content.getvalue())
+
+
+def read_space(path: Path) -> tuple[dict[str, CostTable], dict[str, Any]]:
+    """Read what `write_space` wrote: the cost tables by architecture, and the report.
+
+    Raises:
+        UserError: There is no such file, or it is something else.
+    """
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            report = json.loads(str(file[_REPORT]))
+            tables = {name.removeprefix(_COSTS): file[name] for name in file.files if name.startswith(_COSTS)}
+    except (OSError, EOFError, BadZipFile, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    wrong = [name for name, table in tables.items() if table.shape[1:] != (len(LIMITS),) or table.dtype != np.int64]
+    if wrong or not isinstance(report, dict):
+        raise UserError(f"{path} holds no costs of networks")
+    return {name: CostTable(table) for name, table in tables.items()}, report
+
+
+def outcomes(costs: NDArray[np.int64], limits: Mapping[str, int]) -> NDArray[np.str_]:
+    """Name the outcome of each network: fits, or the limit that it exceeds by the largest factor."""
+    if not limits:
+        return np.full(len(costs), FITS)
+    ratios = np.stack([costs[:, LIMITS.index(name)] / limit for name, limit in limits.items()])
+    worst = np.array(list(limits))[ratios.argmax(axis=0)]
+    return np.where((ratios > 1).any(axis=0), worst, FITS)
