@@ -335,7 +335,7 @@ def mean_text(ledger: TrialScheduler) -> str:
     if not ledger.complete:
         return "not known yet"
     if isinstance(ledger.space.settings, ConfirmSettings):
-        return members_text(ledger)
+        return candidates_text(ledger)
     objectives = ledger.space.settings.objectives
     place = objectives.index(first_quality(objectives))
     found = mean_interval([values[place] for _, values in ledger.complete])
@@ -343,8 +343,8 @@ def mean_text(ledger: TrialScheduler) -> str:
     return f"{found.mean:.3f} ({seeds})" if found.half is None else f"{found.mean:.3f} ± {found.half:.3f} ({seeds})"
 
 
-def members_text(ledger: TrialScheduler) -> str:
-    """Describe what each member has reached so far: the mean of its seeds by the first quality."""
+def candidates_text(ledger: TrialScheduler) -> str:
+    """Describe what each candidate has reached so far: the mean of its seeds by the first quality."""
     place = ledger.space.settings.objectives.index(first_quality(ledger.space.settings.objectives))
     configs, found = dict(ledger.proposer.numbers()), dict[int, list[float]]()
     for number, values in ledger.complete:

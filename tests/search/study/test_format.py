@@ -87,10 +87,14 @@ def test_the_settings_of_each_older_job_are_read_as_that_job(tmp_path):
     trained = read(train=True, early_stopping=False, set={"width": 32}, trials=5)
     assert isinstance(trained, TrainSettings)
     assert (trained.architecture, list(trained.seeds), trained.set) == ("isotropic", [1, 2, 3, 4, 5], {"width": 32})
-    member = {"trial": 1, "config": {"architecture": "isotropic"}}
+    member = {"trial": 1, "place": "front", "config": {"architecture": "isotropic"}}
     confirming = read(train=True, early_stopping=False, confirms="first", members=[member], trials=2)
     assert isinstance(confirming, ConfirmSettings)
-    assert (confirming.confirms, confirming.members, confirming.space) == ("first", (member,), "isotropic")
+    assert (confirming.confirms, confirming.candidates, confirming.space) == (
+        "first",
+        ({"role": "front", **member},),
+        "isotropic",
+    )
 
 
 @pytest.mark.parametrize(
