@@ -207,8 +207,8 @@ def confirm_report(folder: StudyFolder) -> dict[str, Any]:
         `candidates`, the cheapest first, each with the number of its `trial` in the search, its `role` there, the
         objectives it was `chosen_by`, and its `cost`; the metrics of each of its `seeds`; of each metric the `mean`,
         and `half`, the half-width of the interval at `confidence` (with the pooled variance of all candidates; None
-        unless one was trained twice); whether it is `on_front` by the means; and `p_front`, the probability that it is on the
-        front of all candidates. What is not trained yet has no metrics.
+        unless one was trained twice); whether it is `on_front` by the means; and `p_front`, the probability that
+        it is on the front of all candidates. What is not trained yet has no metrics.
     """
     settings = folder.settings()
     if not isinstance(settings, ConfirmSettings):
