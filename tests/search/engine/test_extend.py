@@ -68,8 +68,8 @@ def test_a_larger_budget_lets_what_was_rejected_be_asked_for_and_a_smaller_one_t
         "budget: macs=4M -> none",
         "trials: 4 -> 6",
         (
-            f"{rejected} rejected configuration{'s fit' if rejected > 1 else ' fits'} the new budget, and may be proposed "
-            "again"
+            f"{rejected} rejected configuration{'s fit' if rejected > 1 else ' fits'} the new budget, "
+            "and may be proposed again"
         ),
     ]
     scheduler, proposals = drive(trained)
@@ -142,7 +142,7 @@ def test_more_is_begun_with_besides_and_asked_for_next(trained, tmp_path):
     path = tmp_path / "list.yaml"
     path.write_text("- {width: 16, groups: 4}\n")
     lines = extend_study(trained, {"start": [str(path)], "trials": "+1"}).lines
-    assert lines == ["trials: 4 -> 5", f"start: {path} besides"]
+    assert lines == ["trials: 4 -> 5", f"start: {path} added"]
     path.unlink()  # it was read
     scheduler, [proposal] = drive(trained)
     assert (proposal.config.network.width, proposal.config.network.groups) == (16, 4)

@@ -137,7 +137,7 @@ def test_a_trial_is_as_near_as_its_nearest_quality(searched):
     # far behind in log loss, near in accuracy: with luck in accuracy alone it would be on the front
     folder = searched(quality_of(0.50, 1.0), quality_of(0.49, 3.0), objectives=("log_loss", "macro_accuracy", "macs"))
     near = choose(folder, near=4)[-1]
-    assert (near.number, near.place) == (1, "near")
+    assert (near.number, near.role) == (1, "near")
     assert near.gap == pytest.approx(0.01 / math.hypot(standard_error(0.50), standard_error(0.49)))
     alone = searched_again(folder, ("log_loss", "macs"))
     assert [each.number for each in choose(alone, near=4)] == [0]
@@ -157,7 +157,9 @@ def test_trials_are_confirmed_by_their_numbers_and_only_what_is_trained(searched
     folder = searched(0.40, 0.39, 0.50, 0.10)
     found = choose(folder, near=0, asked=[3, 1, 2, 3])
     assert [(each.number, each.role) for each in found] == [(3, "requested"), (1, "near"), (2, "front")]
-    with pytest.raises(StudyError, match=r"trial 9 of first cannot be confirmed: only what is fully trained .*: 0, 1"):
+    with pytest.raises(
+        StudyError, match=r"trial 9 of first cannot be confirmed; fully trained and within the budget are: 0, 1"
+    ):
         choose(folder, near=0, asked=[1, 9])
 
 
@@ -270,7 +272,7 @@ def test_means_intervals_and_the_probability_of_the_front_are_told(searched):
     assert [candidate["on_front"] for candidate in report["candidates"]] == [True, True, True]
     lines = confirm_lines(report)
     assert lines[0] == [
-        "trial", "chosen as", "architecture", "network", "MACs", "parameters", "macro accuracy, validation", "seeds",
+        "trial", "role", "architecture", "network", "MACs", "parameters", "macro accuracy, validation", "seeds",
         "macro accuracy", "accuracy, seen devices", "accuracy, unseen devices", "P(front)",
         "front",
     ]  # fmt: skip
