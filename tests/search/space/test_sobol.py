@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from search.config.settings import SearchSettings
 from search.optimizer.scheduler import TrialScheduler
-from search.space.sobol import sobol_points, value_at
+from search.space.sobol import from_uniform, sobol_points
 from search.space.subspace import Subspace
 from search.study.optuna_private import contains
 from tests.search.priced import priced
@@ -45,7 +45,7 @@ def test_points_lie_in_their_ranges():
 
 @pytest.mark.parametrize("distribution", RANGES.values())
 def test_the_ends_of_a_range_are_reached(distribution):
-    found = {value_at(distribution, share) for share in (0.0, 1 - 1e-12)}
+    found = {from_uniform(distribution, share) for share in (0.0, 1 - 1e-12)}
     if isinstance(distribution, CategoricalDistribution):
         assert found == {distribution.choices[0], distribution.choices[-1]}
     else:
