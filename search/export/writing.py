@@ -15,7 +15,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from data.layout import DataError, Scenes, read_for_search, read_scenes
+from data.errors import DataError
+from data.layout import Scenes, read_scenes
+from data.validation_split import read_for_search
 from search.artifact.certificate import CONFIG, WEIGHTS, ExportError
 from search.artifact.evaluation import load_dataset_for
 from search.artifact.files import AUTO, INFERENCE_STATE, ProgressLog, no_log
@@ -31,7 +33,7 @@ from search.space.custom_architecture import register_architecture_file
 from search.study.data_identity import ARCHITECTURE_FILE, lists_digest, require_unchanged
 from search.study.selection import confirmation, trained_trial
 from search.study.study import CONFIG as TRIAL_CONFIG
-from search.study.study import DATA, LEVELS, QUALITY, VERSIONS, StudyFolder
+from search.study.study import DATA, QUALITY, RUNGS, VERSIONS, StudyFolder
 from search.study.table import study_table
 from training.checkpoint import NETWORK, read_tensors, write_tensors
 
@@ -72,7 +74,7 @@ def export_trial(
     config, recorded = TrialConfig.from_dict(trial.user_attrs[TRIAL_CONFIG]), study.user_attrs[DATA]
     searched, scenes = _read_data(folder, study, settings, data)
     held_out = searched.evaluate if settings.validation > 0 else None
-    weights, inference_state = _trained_tensors(folder, settings, study.user_attrs.get(LEVELS, []), number)
+    weights, inference_state = _trained_tensors(folder, settings, study.user_attrs.get(RUNGS, []), number)
     with replacing_folder(target) as stage:
         log(f"writing {WEIGHTS}")
         _write_network(stage, settings, config, recorded, weights, inference_state)

@@ -151,8 +151,8 @@ def test_it_is_searched_within_the_budget(tmp_path, source):
     assert surveys["half_ear"].num_priced == (NUM_BUILT if source == SOURCE else 5_000)
     assert surveys["half_ear"].violations["invalid"] > 0
     study = optuna.create_study(directions=["maximize", "minimize"])
-    ledger = TrialScheduler(study, space)
-    proposals = [ledger.propose() for _ in range(4)]
+    scheduler = TrialScheduler(study, space)
+    proposals = [scheduler.propose() for _ in range(4)]
     first = proposals[0].config.network
     assert (first.num_classes, first.width, first.groups, first.slope) == (3, 8, 1, 0.01)
     for proposal in proposals:
@@ -162,8 +162,8 @@ def test_it_is_searched_within_the_budget(tmp_path, source):
         quality = {"macro_accuracy": 0.5, "log_loss": 1.0}
         epoch = {"epoch": 1, "train_loss": 1.0, **quality, "duration_s": 0.1}
         told = {"epochs": json.dumps([epoch]), "quality": json.dumps(quality), "versions": "{}"}
-        assert ledger.end(proposal.number, told) == "complete"
-    assert ledger.propose() is None
+        assert scheduler.end(proposal.number, told) == "complete"
+    assert scheduler.propose() is None
 
 
 def test_a_space_file_may_vary_it(tmp_path):
