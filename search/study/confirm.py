@@ -22,7 +22,7 @@ from objectives.goals import GOALS, directions, first_cost, first_quality, of_ki
 from objectives.interval import CONFIDENCE
 from objectives.quality import Quality
 from objectives.quality import figures as goals_of_quality
-from objectives.sampling_error import EXPLAINED, standard_errors
+from objectives.sampling_error import Z_95, standard_errors
 from search.config.rules import settings_of
 from search.config.settings import MAX_SEED, ConfirmSettings, JobSettings, SearchSettings
 from search.study.data_identity import ARCHITECTURE_FILE, require_unchanged
@@ -68,7 +68,7 @@ def choose(folder: StudyFolder, *, near: int, requested: Sequence[int] = ()) -> 
     A near miss is fully trained and within the budget, and dominated by no more than the sampling error of the
     validation clips. Its gap to a trial that dominates it is the smallest, over the objectives of quality, of their
     difference divided by its standard error (`objectives.sampling_error`, of both trials together). Its gap to the
-    front is the largest of these gaps; up to `EXPLAINED` sampling error can explain it.
+    front is the largest of these gaps; up to `Z_95` sampling error can explain it.
 
     Args:
         folder: Of a search.
@@ -91,7 +91,7 @@ def choose(folder: StudyFolder, *, near: int, requested: Sequence[int] = ()) -> 
     trained = table[(table["state"] == "complete") & table["fits"].astype(bool)]
     trained = trained[trained[list(settings.objectives)].notna().all(axis=1)]
     gaps = _gaps(study, trained, settings.objectives)
-    missed = [number for number, gap in sorted(gaps.items(), key=lambda each: (each[1], each[0])) if gap <= EXPLAINED]
+    missed = [number for number, gap in sorted(gaps.items(), key=lambda each: (each[1], each[0])) if gap <= Z_95]
     roles = {int(number): FRONT for number in front["number"]}
     roles |= {number: NEAR for number in missed if number not in roles}
     wrong = [number for number in requested if number not in set(trained["number"])]

@@ -155,12 +155,12 @@ def searched_again(folder, objectives):
 
 def test_trials_are_confirmed_by_their_numbers_and_only_what_is_trained(searched):
     folder = searched(0.40, 0.39, 0.50, 0.10)
-    found = choose(folder, near=0, asked=[3, 1, 2, 3])
+    found = choose(folder, near=0, requested=[3, 1, 2, 3])
     assert [(each.number, each.role) for each in found] == [(3, "requested"), (1, "near"), (2, "front")]
     with pytest.raises(
         StudyError, match=r"trial 9 of first cannot be confirmed; fully trained and within the budget are: 0, 1"
     ):
-        choose(folder, near=0, asked=[1, 9])
+        choose(folder, near=0, requested=[1, 9])
 
 
 def test_nothing_that_is_over_the_budget_is_confirmed(searched):
