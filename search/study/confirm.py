@@ -22,7 +22,7 @@ from objectives.goals import GOALS, directions, first_cost, first_quality, of_ki
 from objectives.interval import CONFIDENCE
 from objectives.quality import Quality
 from objectives.quality import figures as goals_of_quality
-from objectives.sampling_error import EXPLAINED, standard_errors
+from objectives.sampling_error import Z_95, standard_errors
 from search.config.rules import settings_of
 from search.config.settings import MAX_SEED, ConfirmSettings, JobSettings, SearchSettings
 from search.study.data_identity import ARCHITECTURE_FILE, require_unchanged
@@ -68,7 +68,7 @@ def choose(folder: StudyFolder, *, near: int, asked: Sequence[int] = ()) -> list
     A near miss is fully trained and fits, but a member of the front is as cheap and better, by no more than the
     validation clips explain. The gap to a member is the least, over the qualities that are objectives, of the
     difference divided by its standard error (`objectives.sampling_error`, of both trials together): so much better by
-    luck, and the member would not dominate it. The gap to the front is the largest of these gaps; up to `EXPLAINED` it
+    luck, and the member would not dominate it. The gap to the front is the largest of these gaps; up to `Z_95` it
     may be luck.
 
     Args:
@@ -92,7 +92,7 @@ def choose(folder: StudyFolder, *, near: int, asked: Sequence[int] = ()) -> list
     trained = table[(table["state"] == "complete") & table["fits"].astype(bool)]
     trained = trained[trained[list(settings.objectives)].notna().all(axis=1)]
     gaps = _gaps(study, trained, settings.objectives)
-    missed = [number for number, gap in sorted(gaps.items(), key=lambda each: (each[1], each[0])) if gap <= EXPLAINED]
+    missed = [number for number, gap in sorted(gaps.items(), key=lambda each: (each[1], each[0])) if gap <= Z_95]
     places = {int(number): FRONT for number in front["number"]}
     places |= {number: NEAR for number in missed if number not in places}
     wrong = [number for number in asked if number not in set(trained["number"])]

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from objectives.budget import BUDGETS
 from search.config.settings import SAMPLERS
-from search.optimizer.sampler import GOOD_SHARE, MAX_SEEN, MAX_TIED, POPULATION, _telling
+from search.optimizer.sampler import GAMMA, MAX_ABOVE, MAX_TIED, POPULATION, _most_informative
 from search.optimizer.sampler_history import GENERATION, INVALID, SamplerHistory
 from search.optimizer.trial_store import TrialStore
 from search.optimizer.trial_table import TrialTable
@@ -94,7 +94,7 @@ def test_tpe_asks_for_what_optunas_own_would():
     store = open_trial_store(study)
     for seed in range(3):
         with warnings.catch_warnings(action="ignore"):
-            study.sampler = TPESampler(multivariate=True, seed=seed, gamma=lambda _: round(GOOD_SHARE * 40))
+            study.sampler = TPESampler(multivariate=True, seed=seed, gamma=lambda _: round(GAMMA * 40))
         asked = study.ask()
         assert suggest_all(store.ask(seed)) == suggest_all(asked)
         study.tell(asked, state=TrialState.FAIL)
@@ -210,10 +210,10 @@ def test_of_thousands_of_trials_the_good_and_the_latest_are_kept():
     rng = np.random.default_rng(0)
     trials = [seen_trial(number, rng.random(2), constraint=float(number % 3), num_ranges=1) for number in range(9_000)]
     directions = [optuna.study.StudyDirection.MINIMIZE] * 2
-    kept = _telling(trials, 50, directions)
-    assert MAX_SEEN < len(kept) < MAX_SEEN + 50 + MAX_TIED
+    kept = _most_informative(trials, 50, directions)
+    assert MAX_ABOVE < len(kept) < MAX_ABOVE + 50 + MAX_TIED
     assert [trial.number for trial in kept] == sorted(trial.number for trial in kept)
     assert {trial.number for trial in trials[-500:]} <= {trial.number for trial in kept}
     best = min((trial for trial in trials if trial.values), key=lambda trial: trial.values[0])
     assert best in kept
-    assert _telling(trials[:100], 25, directions) == trials[:100]
+    assert _most_informative(trials[:100], 25, directions) == trials[:100]
