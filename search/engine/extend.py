@@ -95,7 +95,7 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
         UserError: The study is in use, or the change cannot be made; nothing is changed by then.
     """
     from search.optimizer.trial_store import open_trial_store  # noqa: PLC0415
-    from search.optimizer.warm_start import read_starts  # noqa: PLC0415
+    from search.optimizer.warm_start import read_warm_starts  # noqa: PLC0415
     from search.space.custom_architecture import register_architecture_file  # noqa: PLC0415  these take seconds
     from search.space.priced_space import price_space  # noqa: PLC0415
     from search.space.search_space import make_search_space  # noqa: PLC0415
@@ -121,7 +121,7 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
         more = [name for name in after.start if name not in before.start]
         starts = [
             *study.user_attrs.get(STARTS, []),
-            *(asdict(start) for start in read_starts(more, space, folder.path.parent)),
+            *(asdict(start) for start in read_warm_starts(more, space, folder.path.parent)),
         ]
         trials = study.get_trials(deepcopy=False)
         history = carried_out(study.user_attrs.get(HISTORY, []), before)

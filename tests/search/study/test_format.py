@@ -11,7 +11,7 @@ import yaml
 from search.config.settings import FORMAT, ConfirmSettings, SearchSettings, TrainSettings
 from search.config.settings_file import read_job
 from search.dashboard.data.study_reader import StudyReader
-from search.optimizer.warm_start import fit_start, read_starts
+from search.optimizer.warm_start import project_start, read_warm_starts
 from search.study.selection import best_trial
 from search.study.study import FORMAT_NUMBER, StudyFolder
 from tests.search.priced import priced
@@ -59,9 +59,9 @@ def test_a_study_of_an_older_format_is_not_continued_and_says_how_to_go_on(old, 
 
 def test_a_new_study_starts_from_one_of_an_older_format(old):
     space = priced(SearchSettings(data="tiny", space="isotropic", epochs=6, seed=2), num_classes=3)
-    starts = read_starts(["old"], space, old.path.parent)
+    starts = read_warm_starts(["old"], space, old.path.parent)
     assert [start.source for start in starts] == ["old:1", "old:3"]
-    fitted = fit_start(starts[0], space)
+    fitted = project_start(starts[0], space)
     assert (fitted.values["isotropic.patch"], fitted.values["isotropic.width"]) == (15, 32)
 
 
