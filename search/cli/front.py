@@ -117,10 +117,10 @@ def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = 
         out.print(f"the {'ranking' if rank else 'front'} is empty: no trial is fully trained yet")
     else:
         counts = Counter(table["state"])
-        told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+        shown = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
         words = _words(table)
         lines = _lines(rows, settings, words, _sizes(folder, words), rank)
-        out.print(terminal_table(lines, f"{folder.name}: {what} ({told})", num_texts=1 + len(words)))
+        out.print(terminal_table(lines, f"{folder.name}: {what} ({shown})", num_texts=1 + len(words)))
     if not (every or rank):
         for line in _apart(table, folder):
             out.print(line, soft_wrap=True)
@@ -141,7 +141,7 @@ def _lines(
     goals = [goal for name, goal in GOALS.items() if name in TOLD or name in settings.objectives]
     titles = [f"bytes at {settings.precision}" if goal.name == "size_bytes" else goal.title for goal in goals]
     scored = ["rank", RANKINGS[rank].title] if rank else []
-    again = [title for title in titles if title not in scored]  # what is ranked by is told once
+    again = [title for title in titles if title not in scored]  # the ranking metric is shown once
     lines = {"trial": [*words, "epoch", *scored, *again, *sizes]}
     for _, row in rows.iterrows():
         figures = dict(zip(titles, (goal.text(row[goal.name]) for goal in goals), strict=True))
@@ -185,11 +185,11 @@ def print_seeds(folder: StudyFolder) -> None:
         out.print("no seed is fully trained yet")
         return
     trained, wanted = len(report["seeds"]), folder.settings().trials
-    told = f"{trained} of {counted(wanted, 'seed')}" if trained < wanted else counted(wanted, "seed")
+    shown = f"{trained} of {counted(wanted, 'seed')}" if trained < wanted else counted(wanted, "seed")
     interval = (
         f"mean ± {report['confidence']:.0%} interval by Student's t" if trained > 1 else "no interval of one alone"
     )
-    out.print(terminal_table(seeds_lines(report), f"{folder.name}: {told}, {interval}"))
+    out.print(terminal_table(seeds_lines(report), f"{folder.name}: {shown}, {interval}"))
 
 
 def _cell(value: Any) -> str:
