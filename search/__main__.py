@@ -47,15 +47,14 @@ from search.cli.submit import submit
 from search.config.errors import USER_ERRORS
 from search.config.published import find_published, read_published
 from search.config.settings import SearchSettings, is_space_file
+from search.report.preflight_tables import preflight_texts
 from search.report.tables import (
     cost_table,
     layer_table,
-    preflight_texts,
     published_lines,
     published_table,
     recipe_lines,
     recipes_table,
-    terminal_table,
 )
 from search.study.history import history_lines
 from search.study.study import (
@@ -171,11 +170,11 @@ def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any)
     With DATA a few steps of training are timed. Exits with 1 if nothing fits.
     """
     from search.engine.preflight import run_preflight
-    from search.report.preflight import require_room, write_page
+    from search.report.preflight import require_writable, write_page
 
     settings = settings_from(data, flags, needs_data=False)
     if html is not None:
-        require_room(html)
+        require_writable(html)
     surveys, report = run_preflight(settings, err)
     if html is not None:
         write_page(html, surveys, report)
@@ -285,10 +284,8 @@ def price(
     if as_json:
         click.echo(json.dumps(report, indent=2))
     else:
-        out.print(
-            terminal_table(layer_table(report), f"{trial.architecture} on {' x '.join(map(str, trial.input_shape))}")
-        )
-        out.print(terminal_table(cost_table(report), f"One clip, budget {limits}"))
+        out.print(layer_table(report, f"{trial.architecture} on {' x '.join(map(str, trial.input_shape))}"))
+        out.print(cost_table(report, f"One clip, budget {limits}"))
         out.print("fits the budget" if report["fits"] else f"over budget {limits}: {'; '.join(report['violations'])}")
     sys.exit(0 if report["fits"] else 1)
 
@@ -306,7 +303,7 @@ def published(name: str | None, as_json: bool) -> None:
         told = [{**asdict(entry), "counted": asdict(cost)} for entry, cost in priced]
         click.echo(json.dumps(told if name is None else told[0], indent=2))
     elif name is None:
-        out.print(terminal_table(published_table(priced)))
+        out.print(published_table(priced))
     else:
         for line in published_lines(*priced[0]):
             out.print(line, soft_wrap=True)
@@ -324,7 +321,7 @@ def recipes(name: str | None, as_json: bool) -> None:
         told = [recipe.describe() for recipe in chosen]
         click.echo(json.dumps(told if name is None else told[0], indent=2))
     elif name is None:
-        out.print(terminal_table(recipes_table(chosen), num_texts=3))
+        out.print(recipes_table(chosen))
     else:
         for line in recipe_lines(chosen[0]):
             out.print(line, soft_wrap=True)

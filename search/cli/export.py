@@ -24,7 +24,8 @@ from search.cli.options import (
     study_argument,
 )
 from search.config.errors import USER_ERRORS
-from search.report.tables import quality_tables, terminal_table
+from search.report.table import Table
+from search.report.tables import quality_tables
 from search.study.study import StudyFolder, find_study
 
 EXPORTS = Path("exports")
@@ -170,8 +171,8 @@ def evaluate(path: Path, data: Path, split: str, cache: Path | None, as_json: bo
 
 def _print_quality(quality: Quality) -> None:
     out.print(f"macro accuracy {quality.macro_accuracy:.3f}, log loss {quality.log_loss:.3f}")
-    for title, table in quality_tables(quality).items():
-        out.print(terminal_table(table, title))
+    for table in quality_tables(quality):
+        out.print(table)
 
 
 @click.command()
@@ -219,11 +220,12 @@ def bench(path: Path, architecture_file: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(measured, indent=2))
         return
-    rows: dict[str, list[str]] = {"one second of sound": ["median", "5 % to 95 %", "calls"]}
+    rows = []
     for part, found in measured["latency_ms"].items():
         spread = f"{found['p05']:.2f} to {found['p95']:.2f} ms"
-        rows[part.replace("_", " ")] = [f"{found['median']:.2f} ms", spread, str(found["calls"])]
-    out.print(terminal_table(rows, f"{measured['file']}, one thread"))
+        rows.append([part.replace("_", " "), f"{found['median']:.2f} ms", spread, str(found["calls"])])
+    head = ("one second of sound", "median", "5 % to 95 %", "calls")
+    out.print(Table(f"{measured['file']}, one thread", head, rows))
     memory = measured["memory_bytes"]
     out.print(
         f"memory of a process of its own: {memory['peak'] / 1e6:.1f} MB at the most, {memory['more'] / 1e6:.1f} MB of "

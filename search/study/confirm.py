@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from data.layout import read_scenes
 from objectives.confidence import front_probability, pooled_intervals
 from objectives.front import non_dominated
-from objectives.goals import GOALS, directions, first_cost, first_quality, of_kind
+from objectives.goals import GOALS, directions, first_cost, of_kind
 from objectives.interval import CONFIDENCE
 from objectives.quality import Quality
 from objectives.quality import figures as goals_of_quality
@@ -37,13 +37,11 @@ from search.study.repeats import (
     SEED,
     TRIAL,
     figures,
-    title,
 )
 from search.study.study import CONFIG, DATA, FILES, QUALITY, StudyError, StudyFolder
 from search.study.table import study_table
 
 UNSEEN = "unseen_accuracy"
-COSTS = ("macs", "params")  # told of every member, beside those that are objectives
 
 
 @dataclass(frozen=True)
@@ -282,34 +280,6 @@ def _judge(members: Sequence[dict[str, Any]], objectives: Sequence[str]) -> None
         members[place]["p_front"] = None if chance is None else float(chance[place])
 
 
-def confirm_lines(report: Mapping[str, Any]) -> list[list[str]]:
-    """Arrange a report: a row a member."""
-    objectives, members = report["objectives"], report["members"]
-    costs = [name for name in of_kind("cost", list(GOALS)) if name in objectives or name in COSTS]
-    names = next((list(member["mean"]) for member in members if member["mean"]), list(of_kind("quality", objectives)))
-    names = [name for name in names if name != f"{GROUPS}real"]  # the table is wide enough
-    by = GOALS[first_quality(objectives)]
-    lines = [
-        [
-            "trial", "chosen as", "architecture", "network", *(GOALS[name].title for name in costs),
-            f"{by.title}, validation", "seeds",
-            *(GOALS[name].title if name in GOALS else title(name) for name in names), "P(front)", "front",
-        ]
-    ]  # fmt: skip
-    for member in members:
-        chance = member["p_front"]
-        lines.append(
-            [
-                str(member[TRIAL]), member[PLACE], member["architecture"], member[NETWORK],
-                *(GOALS[name].text(member["cost"].get(name, math.nan)) for name in costs),
-                by.text(member[CHOSEN_BY].get(by.name, math.nan)), str(len(member["seeds"])),
-                *(_mean_text(member["mean"].get(name), member["half"].get(name)) for name in names),
-                "" if chance is None else f"{chance:.2f}", "*" if member["on_front"] else "",
-            ]
-        )  # fmt: skip
-    return lines
-
-
 def confirm_table(report: Mapping[str, Any]) -> pd.DataFrame:
     """Return a report as the table of a study: a row a member, with the means as its figures.
 
@@ -339,9 +309,3 @@ def confirm_table(report: Mapping[str, Any]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def _mean_text(mean: float | None, half: float | None) -> str:
-    if mean is None:
-        return ""
-    return f"{mean:.3f}" if half is None else f"{mean:.3f} ± {half:.3f}"

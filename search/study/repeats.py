@@ -1,6 +1,5 @@
 """What came of training configurations from several seeds: each, and the mean with its interval. Needs no torch."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -48,25 +47,11 @@ def figures(quality: Quality) -> dict[str, float]:
     return {"macro_accuracy": quality.macro_accuracy, "log_loss": quality.log_loss, **groups}
 
 
-def seeds_lines(report: Mapping[str, Any]) -> list[list[str]]:
-    """Arrange a report: a row a seed, then the mean."""
-    names = list(report["mean"])
-    lines = [["seed", "trial", *(title(name) for name in names)]]
-    for seed, row in report["seeds"].items():
-        lines.append([seed, str(row["trial"]), *(f"{row[name]:.3f}" for name in names)])
-    lines.append(["mean", "", *(_mean_text(report["mean"][name], report["half"][name]) for name in names)])
-    return lines
+def measure_title(name: str) -> str:
+    """Return the title of a measure of quality.
 
-
-def title(name: str) -> str:
-    """Name a figure in words.
-
-    >>> title("macro_accuracy"), title("accuracy_unseen")
+    >>> measure_title("macro_accuracy"), measure_title("accuracy_unseen")
     ('macro accuracy', 'accuracy, unseen devices')
     """
     group = name.removeprefix(GROUPS)
     return name.replace("_", " ") if group == name else f"accuracy, {group} devices"
-
-
-def _mean_text(mean: float, half: float | None) -> str:
-    return f"{mean:.3f}" if half is None else f"{mean:.3f} ± {half:.3f}"

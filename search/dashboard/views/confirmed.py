@@ -1,6 +1,7 @@
 """What a confirmation found: below the front that it confirms, and of one of its members."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from dash import html
@@ -8,9 +9,9 @@ from dash import html
 from objectives.goals import GOALS
 from search.dashboard.address import path_of
 from search.dashboard.state import RequestContext
-from search.dashboard.widgets import facts, table
-from search.study.confirm import confirm_lines
-from search.study.repeats import NETWORK, TRIAL
+from search.dashboard.widgets import facts, show
+from search.report.tables import confirmation_table
+from search.study.repeats import TRIAL
 
 
 def members(context: RequestContext) -> list[Any]:
@@ -18,24 +19,24 @@ def members(context: RequestContext) -> list[Any]:
     report = context.confirmation
     if report is None:
         return []
-    head, *rows = confirm_lines(report)
-    lines = [[_trial(context, report["confirms"], int(row[0])), *row[1:]] for row in rows]
+    table = confirmation_table(report, "The front, trained again")
+    rows = [[_trial(context, report["confirms"], int(row[0])), *row[1:]] for row in table.rows]
     return [
         html.H2("Confirmed"),
-        html.P(told(report), className="note"),
-        table(head, lines, "The front, trained again", texts=("chosen as", "architecture", NETWORK)),
+        html.P(summary_text(report), className="note"),
+        show(replace(table, rows=rows)),
     ]
 
 
-def told(report: Mapping[str, Any]) -> str:
-    """Describe how a front was confirmed."""
+def summary_text(report: Mapping[str, Any]) -> str:
+    """Describe how a front was trained again and measured."""
     num_seeds, members = len(report["seeds"]), report["members"]
     trained, wanted = sum(len(member["seeds"]) for member in members), num_seeds * len(members)
     far = "" if trained == wanted else f" ({trained} of {wanted} trainings so far)"
     return (
-        f"Trained again from {num_seeds} seeds on all training clips{far}, and measured on the evaluation clips, by "
-        f"which nothing was chosen: means with their {report['confidence']:.0%} intervals. P(front) is the probability "
-        "that a network is on the front of all of these; * is on it by the means."
+        f"Each network trained again from {num_seeds} seeds on all training clips{far}, evaluated on the evaluation "
+        f"clips, which are held out, never used for model selection: means with {report['confidence']:.0%} confidence "
+        "intervals. P(front): probability that a network is on the front of all of these; *: on the front by the means."
     )
 
 
