@@ -14,7 +14,7 @@ from search.cli.confirm import print_confirmed
 from search.cli.console import out
 from search.cli.options import json_option, path_type, results_option, study_argument
 from search.config.messages import counted, unknown
-from search.config.settings import SearchSettings
+from search.config.settings import ConfirmSettings, Job, SearchSettings
 from search.report.table import Table
 from search.report.tables import seeds_table
 from search.study.confirm import confirm_report, confirm_table
@@ -42,9 +42,11 @@ def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: 
     if every and rank:
         raise click.UsageError("--all and --rank exclude each other: what is not fully trained has no rank")
     folder = find_study(results, study)
-    if folder.settings().train and not (every or as_csv or rank):
+    settings = folder.settings()
+    is_confirmation = isinstance(settings, ConfirmSettings)
+    if not isinstance(settings, SearchSettings) and not (every or as_csv or rank):
         if as_json:
-            report = confirm_report(folder) if folder.settings().members else seeds_report(folder.open())
+            report = confirm_report(folder) if is_confirmation else seeds_report(folder.open())
             click.echo(json.dumps(report, indent=2))
         else:
             print_seeds(folder)
@@ -52,7 +54,7 @@ def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: 
     if not (as_json or as_csv):
         print_front(folder, every=every, rank=rank)
         return
-    if folder.settings().members and not (every or rank):
+    if is_confirmation and not (every or rank):
         rows = confirm_table(confirm_report(folder))
     else:
         rows = _chosen(study_table(folder), folder, every=every, rank=rank)
@@ -132,7 +134,7 @@ def _sizes(folder: StudyFolder, words: list[str]) -> list[str]:
 
 
 def _table(
-    title: str, trials: pd.DataFrame, settings: SearchSettings, words: list[str], sizes: list[str], rank: str | None
+    title: str, trials: pd.DataFrame, settings: Job, words: list[str], sizes: list[str], rank: str | None
 ) -> Table:
     """Tabulate trials: state and architecture, rank, goals, values of the search space."""
     goals = [goal for name, goal in GOALS.items() if name in TOLD or name in settings.objectives]
@@ -176,7 +178,7 @@ def _apart(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
 
 def print_seeds(folder: StudyFolder) -> None:
     """Print the figures of each seed of a training, and their mean."""
-    if folder.settings().members:
+    if isinstance(folder.settings(), ConfirmSettings):
         print_confirmed(folder)
         return
     report = seeds_report(folder.open())
@@ -215,7 +217,7 @@ def plot(study: str | None, results: Path, target: Path | None, x: str | None, y
             raise StudyError(unknown("objective", name, list(GOALS)))
     folder = find_study(results, study)
     settings = folder.settings()
-    table = confirm_table(confirm_report(folder)) if settings.members else study_table(folder)
+    table = confirm_table(confirm_report(folder)) if isinstance(settings, ConfirmSettings) else study_table(folder)
     target = target or folder.path
     target.mkdir(parents=True, exist_ok=True)
     x, y = x or first_cost(settings.objectives) or "macs", y or first_quality(settings.objectives)

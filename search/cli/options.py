@@ -1,4 +1,4 @@
-"""Flags that several commands share, and the settings of a search that they make."""
+"""Options that several commands share, made from the settings that they set; and the settings made from them."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,196 +7,142 @@ from typing import Any, TypeVar
 import click
 import yaml
 
-from objectives.budget import BUDGETS, DEFAULT_BUDGET
-from objectives.cost import BYTES
-from objectives.goals import GOALS
-from search.config.settings import FIDELITIES, MODES, SAMPLERS, SearchSettings, make_settings, read_settings, spelled
+from search.config.rules import default_of, settings_of
+from search.config.settings import JobSettings, SearchSettings, TrainSettings
+from search.config.settings_file import make_settings, read_settings, spelled
 from search.study.study import RESULTS
-from spaces import METHODS, SPACES
 
 Command = TypeVar("Command", bound=Callable[..., object])
+Decorator = Callable[[Command], Command]
 
-ARCHITECTURE_FILE = "Python file of one more architecture; the file's name is its name."
+# Names of options, and of what a command is called with, where they are not the setting's own.
+NAMES = {"stall_s": ("--stall", "stall_s"), "set": ("--set", "held"), "ranges": ("--range", "narrowed")}
+PATHS = ("architecture_file", "impulse_responses", "cache", "teacher")
+SEARCH_OPTIONS = (
+    "space", "architecture_file", "split", "impulse_responses", "recipe", "teacher", "cache", "budget", "precision",
+    "objectives", "validation", "unseen_devices", "trials", "epochs", "seed", "workers", "early_stopping", "mode",
+    "fidelity", "sampler", "surrogate", "sobol", "start", "retries", "stall_s", "storage", "checkpoints", "fast",
+    "set", "ranges",
+)  # fmt: skip
+
 path_type = click.Path(path_type=Path)
 results_option = click.option(
     "--results", type=path_type, default=RESULTS, show_default=True, help="Folder of all studies."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 study_argument = click.argument("study", required=False)
-split_option = click.option("--split", default="fold1", show_default=True, help="Or a 2024 split: 5, 10, 25, 50, 100.")
-cache_option = click.option("--cache", type=path_type, help="Folder for the decoded sound; default: beside the data.")
-budget_option = click.option(
-    "--budget",
-    default=None,
-    help=f"{', '.join(BUDGETS)}, or limits: macs=10M,params=50K. [default: {DEFAULT_BUDGET}]",
+address_option = click.option(
+    "--address", help="Address of a Ray cluster to run on: HOST:PORT, or auto. [default: a local Ray]"
 )
-precision_option = click.option(
-    "--precision", type=click.Choice(list(BYTES)), default=None,
-    help=f"Of the weights, for limits in bytes. [default: {SearchSettings.precision}]",
-)  # fmt: skip
-set_option = click.option(
-    "--set", "held", multiple=True, metavar="KEY=VALUE", help="Hold a config key at a value. Can be repeated."
-)
+
+
+def setting_option(name: str, job: type[JobSettings] = SearchSettings, **changed: Any) -> Callable[[Command], Command]:
+    """Make the option that sets a setting.
+
+    Args:
+        name: Of the setting.
+        job: Whose setting it is.
+        changed: What the option has otherwise than its setting: `help`, or anything of `click.option`.
+    """
+    told = settings_of(job)[name]
+    kind = told.rule.kind
+    flag, parameter = NAMES.get(name, (f"--{name.replace('_', '-')}", name))
+    default = default_of(job, name)
+    help_text = f"{told.help} [default: {default}]" if default and kind is not dict else told.help
+    made: dict[str, Any] = {"help": help_text, "metavar": told.metavar, "default": None}
+    if told.rule.choices:
+        made["type"] = click.Choice(told.rule.choices)
+    elif name in PATHS:
+        made["type"] = path_type
+    elif kind in (int, float):
+        made["type"] = kind
+    elif kind is bool:
+        flag = f"{flag}/--no-{flag[2:]}"
+    if "repeated" in told.help:
+        del made["default"]
+        made["multiple"] = True
+    return click.option(changed.pop("flag", flag), parameter, **{**made, **changed})
+
+
+def setting_options(names: tuple[str, ...], job: type[JobSettings]) -> Callable[[Command], Command]:
+    """Return a decorator that adds the options of some settings to a command, in this order."""
+
+    def add(command: Command) -> Command:
+        for name in reversed(names):
+            command = setting_option(name, job)(command)
+        return command
+
+    return add
 
 
 def _use_architecture_file(_: click.Context, __: click.Parameter, path: Path | None) -> None:
     if path is not None:
-        from search.space.custom_architecture import use_architecture_file  # noqa: PLC0415  takes seconds
+        from search.space.custom_architecture import register_architecture_file  # noqa: PLC0415  takes seconds
 
-        use_architecture_file(path)
-
-
-architecture_file_option = click.option(
-    "--architecture-file", type=path_type, help=ARCHITECTURE_FILE, expose_value=False, callback=_use_architecture_file
-)
+        register_architecture_file(path)
 
 
-architecture_file_setting = click.option("--architecture-file", type=path_type, help=ARCHITECTURE_FILE)
+architecture_file_option = setting_option("architecture_file", expose_value=False, callback=_use_architecture_file)
+architecture_file_setting = setting_option("architecture_file")
+split_option = setting_option("split", default=SearchSettings.split)
+cache_option = setting_option("cache")
+budget_option = setting_option("budget")
+precision_option = setting_option("precision")
+set_option = setting_option("set")
+impulse_responses_option = setting_option("impulse_responses")
+workers_option = setting_option("workers")
 
 
-def _default(name: str) -> str:
-    return f"[default: {getattr(SearchSettings, name)}]"
+def search_options(command: Command) -> Command:
+    """Add every option that a search takes, except those of its study."""
+    command = setting_options(SEARCH_OPTIONS, SearchSettings)(command)
+    return click.option("--config", type=path_type, help="YAML file of the search; options override it.")(command)
 
 
-impulse_responses_option = click.option(
-    "--impulse-responses", type=path_type, help="Folder of WAV files: device impulse responses."
-)
-teacher_option = click.option(
-    "--teacher", type=path_type, multiple=True,
-    help="Folder of an export to distill from; several: from their mean. Can be repeated.",
-)  # fmt: skip
-workers_option = click.option(
-    "--workers", type=int, help="Trials side by side. [default: the fastest, as timed at the start]"
-)
-address_option = click.option(
-    "--address", help="Of a Ray cluster to run on: HOST:PORT, or auto. [default: a Ray of this machine's own]"
-)
-fast_option = click.option(
-    "--fast/--no-fast",
-    default=None,
-    help="Time memory formats, bf16 and trials side by side at the start, and train the fastest way. [default: on]",
-)
-SEARCH_OPTIONS = (
-    click.option("--config", type=path_type, help="YAML file of the search; flags override what it says."),
-    click.option(
-        "--space",
-        help=f"What to search, several with commas between: networks ({', '.join(SPACES)}), training methods "
-        f"({', '.join(METHODS)}); or a YAML or Python file.",
-    ),
-    architecture_file_setting,
-    click.option("--split", help=f"fold1, or a 2024 split: 5, 10, 25, 50, 100. {_default('split')}"),
-    impulse_responses_option,
-    click.option("--recipe", help="Name of a recipe to hold but for what is searched by name: `scenefront recipes`."),
-    teacher_option,
-    cache_option,
-    budget_option,
-    precision_option,
-    click.option(
-        "--objectives", help=f"Of the front, with commas between: {', '.join(GOALS)}. [default: macro_accuracy,macs]"
-    ),
-    click.option(
-        "--validation",
-        type=float,
-        help=f"Share of the training clips, whole locations, held out to choose by. {_default('validation')}",
-    ),
-    click.option("--unseen-devices", help="Training devices that only validation hears, with commas between."),
-    click.option("--trials", type=int, help=f"Networks to train. {_default('trials')}"),
-    click.option("--epochs", type=int, help=f"Of a trial that is not stopped early. {_default('epochs')}"),
-    click.option("--seed", type=int, help=_default("seed")),
-    workers_option,
-    click.option(
-        "--early-stopping/--no-early-stopping",
-        default=None,
-        help="Stop what cannot reach the front. [default: on]",
-    ),
-    click.option(
-        "--mode",
-        type=click.Choice(MODES),
-        help=f"Look for a whole front, or for the best network within the budget. {_default('mode')}",
-    ),
-    click.option(
-        "--fidelity",
-        type=click.Choice(FIDELITIES),
-        help="What a trial gets little of at first: epochs, or training clips (the 2024 splits). "
-        f"{_default('fidelity')}",
-    ),
-    click.option("--sampler", type=click.Choice(SAMPLERS), help=f"Who proposes. {_default('sampler')}"),
-    click.option(
-        "--surrogate/--no-surrogate",
-        default=None,
-        help="Rank partly trained trials, and with tpe choose five of six new ones, by what all trainings so far let "
-        "expect. [default: on]",
-    ),
-    click.option(
-        "--sobol", type=int, help=f"Proposals spread evenly, of each architecture, to begin with. {_default('sobol')}"
-    ),
-    click.option(
-        "--start",
-        multiple=True,
-        metavar="STUDY|FILE",
-        help="Begin with the best of an earlier study, or a YAML or CSV list of configurations. Can be repeated.",
-    ),
-    click.option(
-        "--retries", type=int, help=f"Of a trial that crashed, hung or ran out of memory. {_default('retries')}"
-    ),
-    click.option("--stall", "stall_s", type=float, help="Seconds after which a silent trial has hung."),
-    click.option("--storage", help="URL of the study's database. [default: SQLite in its folder]"),
-    click.option("--checkpoints", help="Folder or URI of the trials' checkpoints. [default: the study's folder]"),
-    fast_option,
-    set_option,
-    click.option("--range", "narrowed", multiple=True, metavar="KEY=LOW:HIGH", help="Narrow a range. Can be repeated."),
-)
 TRAIN_OPTIONS = (
     click.option(
         "--config", type=path_type, help="Instead of NAME: config.yaml of an export, or a YAML file of config values."
     ),
     click.option("--trial", metavar="STUDY:NUMBER", help="Instead of NAME: a trial of a study, or STUDY:best."),
-    click.option("--recipe", help="How to train: see `scenefront recipes`. [default: that of what is trained]"),
+    click.option("--recipe", help="Training recipe; see `scenefront recipes`. [default: the configuration's own]"),
     click.option(
-        "--scale",
-        type=float,
-        help="Times the recipe's epochs; restarts and the rest go with them, but not what --set holds.",
+        "--scale", type=float,
+        help="Factor on the recipe's epochs; restarts and the like are scaled with them, what --set fixes is not.",
     ),
-    click.option("--epochs", type=int, help="Instead of --scale: to so many epochs. [default: the recipe's]"),
-    click.option(
-        "--seeds", "trials", type=click.IntRange(1), default=1, show_default=True, help="Train so often, seed by seed."
-    ),
-    click.option("--seed", type=int, help="The first. [default: the configuration's own, mostly 0]"),
+    click.option("--epochs", type=int, help="Instead of --scale: the number of epochs. [default: the recipe's]"),
+    setting_option("trials", TrainSettings, flag="--seeds", type=click.IntRange(1), default=1),
+    setting_option("seed", TrainSettings, help="First seed. [default: the configuration's own, mostly 0]"),
     set_option,
-    teacher_option,
-    click.option(
-        "--impulse-responses",
-        type=path_type,
+    setting_option("teacher", TrainSettings),
+    setting_option(
+        "impulse_responses", TrainSettings,
         help="Folder of WAV files: device impulse responses. [default: that of the --trial]",
     ),
-    click.option("--split", help="Or a 2024 split: 5, 10, 25, 50, 100. [default: that of the --trial, or fold1]"),
+    setting_option(
+        "split", TrainSettings,
+        help="fold1, or a split of the 2024 edition: 5, 10, 25, 50, 100. [default: that of the --trial, or fold1]",
+    ),
     cache_option,
     architecture_file_setting,
-    click.option(
-        "--budget", help=f"What the cost is held against; over it is trained all the same. [default: {DEFAULT_BUDGET}]"
+    setting_option(
+        "budget", TrainSettings,
+        help=f"Budget to compare the cost with; it does not stop the training. [default: {TrainSettings.budget}]",
     ),
     precision_option,
     workers_option,
-    fast_option,
-)
-
-
-def search_options(command: Command) -> Command:
-    """Add every flag that a search takes, except those of its study."""
-    for option in reversed(SEARCH_OPTIONS):
-        command = option(command)
-    return command
+    setting_option("fast", TrainSettings),
+)  # fmt: skip
 
 
 def train_options(command: Command) -> Command:
-    """Add every flag that training one configuration takes, except those of its study."""
+    """Add every option that training one configuration takes, except those of its study."""
     for option in reversed(TRAIN_OPTIONS):
         command = option(command)
     return command
 
 
 def settings_from(data: Path | None, flags: Mapping[str, Any], *, needs_data: bool = True) -> SearchSettings:
-    """Make the settings of a search from its flags, and from its file where they name one.
+    """Make the settings of a search from its options, and from its file where they name one.
 
     Args:
         data: Folder of the data, or None.
@@ -204,8 +150,8 @@ def settings_from(data: Path | None, flags: Mapping[str, Any], *, needs_data: bo
         needs_data: Whether the settings must name data.
 
     Raises:
-        UserError: A setting that no search can be run with.
-        click.UsageError: A flag that cannot be read.
+        SettingsError: A setting that no search can be run with.
+        click.UsageError: An option that cannot be read.
     """
     given = {name: str(value) if isinstance(value, Path) else value for name, value in flags.items()}
     given["teacher"] = [str(folder) for folder in given["teacher"]] or None
@@ -238,7 +184,7 @@ def pair(text: str, option: str, read: Callable[[str, str], Any]) -> tuple[str, 
 
 
 def read_value(text: str, source: str) -> Any:
-    """Read a value of a flag as YAML would, and numbers such as 1e-3."""
+    """Read a value of an option as YAML would, and numbers such as 1e-3."""
     try:
         return spelled(yaml.safe_load(text))
     except yaml.YAMLError as error:

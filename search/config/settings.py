@@ -1,262 +1,316 @@
-"""A search as one value: what was asked for, as flags or as a YAML file, and kept beside what came of it."""
+"""The three jobs (search, train, confirm) as frozen values: what was asked for, kept beside what came of it.
+
+Each field is told once: its help, its rule and what `extend` may do with it are its metadata, see
+`search.config.rules`. `search.config.settings_file` reads and makes them.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import yaml
 
-from objectives.budget import DEFAULT_BUDGET, Budget, parse_budget
+from objectives.budget import BUDGETS, DEFAULT_BUDGET, Budget, parse_budget
 from objectives.cost import BYTES
-from objectives.errors import ObjectiveError
 from objectives.goals import DEFAULT_GOALS, GOALS
 from search.config.errors import SettingsError
 from search.config.messages import unknown
+from search.config.rules import (
+    FLAG,
+    FOLDER,
+    Rule,
+    is_mapping,
+    mapping,
+    number,
+    one_of,
+    optional,
+    setting,
+    text,
+    texts,
+    violations,
+    whole,
+)
+from spaces import METHODS, SPACES
 
+FORMAT = 2  # of a study's record; 1, which is not written down: before the jobs were told apart
 MODES = ("front", "best")
 FIDELITIES = ("epochs", "split")
 SAMPLERS = ("tpe", "nsga2", "random")
-LISTS = ("teacher", "objectives", "unseen_devices", "start", "members")  # settings that YAML writes as lists
+SPLITS = "fold1, or of the 2024 edition 5, 10, 25, 50, 100"
 MAX_SEED = 2**31 - 1
+_BUDGET = f"Limits of a network's cost: {', '.join(BUDGETS)}, or such as macs=10M,params=50K."
+_OTHER_CLIPS = "what was measured on other clips cannot be compared"
+_OTHER_TRAINING = "what was trained otherwise cannot be compared"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchSettings:
-    """Everything that decides a search; the keys of its YAML file."""
+class JobSettings:
+    """What every job is told: its data, its budget, how long and with which seed it trains, and on which machines."""
 
-    data: str  # folder in the TAU layout
-    space: str  # names of `SPACES` and `METHODS` with commas between, or a file
-    architecture_file: str | None = None  # Python file of one more architecture
-    split: str = "fold1"  # or a 2024 split: 5, 10, 25, 50, 100
-    impulse_responses: str | None = None  # folder of WAV files; None: no such augmentation
-    cache: str | None = None  # folder of the decoded sound; None: beside the data
-    budget: str = DEFAULT_BUDGET
-    precision: str = "fp16"  # of the weights on the device, for limits in bytes
-    objectives: tuple[str, ...] = DEFAULT_GOALS  # names of `GOALS`: of quality first, then of cost
-    validation: float = 0.25  # of the training clips, held out by location to choose by; 0: the evaluation clips
-    unseen_devices: tuple[str, ...] = ()  # training devices that only validation hears
-    trials: int = 12  # networks to train
-    epochs: int = 32  # of a trial that is not stopped early
-    seed: int = 0
-    workers: int | None = None  # side by side; None: as many as are fastest; without `fast`, one a core or GPU
-    early_stopping: bool = True
-    mode: str = "front"  # stop what cannot reach the front, or (best) what will not be the best
-    fidelity: str = "epochs"  # what is little at first, for early stopping: epochs, or (split) training clips
-    sampler: str = "tpe"  # or nsga2, random
-    surrogate: bool = True  # expect figures by a Gaussian process: who goes on, and with tpe what is tried next
-    sobol: int = 0  # proposals spread evenly over the space, of each architecture, before the sampler's first
-    start: tuple[str, ...] = ()  # studies and lists of configurations to begin with, after the published ones
-    retries: int = 2  # of a trial that crashed, hung or ran out of memory
-    stall_s: float | None = None  # without an epoch's end, after which a trial has hung; None: by the epochs seen
-    storage: str | None = None  # URL of the study's database; None: SQLite in the study's folder
-    checkpoints: str | None = None  # folder or URI of the trials' checkpoints; None: the study's folder
-    fast: bool = True  # time how steps are computed fastest here, and train so; False: the plain way, in fp32
-    recipe: str | None = None  # a name of `RECIPES`: how to train, but for what is chosen to vary
-    teacher: tuple[str, ...] = ()  # folders of exports, from whose mean answer is distilled
-    train: bool = False  # no search: the one configuration that `set` describes, `trials` times from `seed` on
-    confirms: str | None = None  # name of the study whose members are trained, in place of one configuration
-    members: tuple[
-        Mapping[str, Any], ...
-    ] = ()  # trial, place, validation and config of each; see `search.space.repeats`
-    set: Mapping[str, Any] = field(default_factory=dict)  # config fields held fixed
-    ranges: Mapping[str, Any] = field(default_factory=dict)  # narrower ranges: field -> [low, high]
+    job: ClassVar[str]
+
+    data: str = setting(
+        help="Folder in the TAU layout.", rule=Rule("a text", lambda value: isinstance(value, str), str),
+        fixed=_OTHER_CLIPS,
+    )  # fmt: skip
+    architecture_file: str | None = setting(
+        None, help="Python file of a custom architecture; its name is the file's.",
+        rule=optional(text("a Python file")), default="none",
+    )  # fmt: skip
+    split: str = setting("fold1", help=f"Split of the data: {SPLITS}.", rule=text("a text"), fixed=_OTHER_CLIPS)
+    impulse_responses: str | None = setting(
+        None, help="Folder of WAV files: device impulse responses, for augmentation.", rule=FOLDER, default="none",
+        fixed=_OTHER_TRAINING,
+    )  # fmt: skip
+    cache: str | None = setting(None, help="Folder of the decoded audio.", rule=FOLDER, default="beside the data")
+    budget: str = setting(
+        DEFAULT_BUDGET, help=_BUDGET, rule=text("a text"), extend=_BUDGET,
+    )  # fmt: skip
+    precision: str = setting("fp16", help="Precision of the stored weights, for limits in bytes.", rule=one_of(BYTES))
+    objectives: tuple[str, ...] = setting(
+        DEFAULT_GOALS, help=f"Objectives of the front, comma-separated: {', '.join(GOALS)}.",
+        rule=texts("a list of names"), fixed="every trial is recorded with one value for each",
+    )  # fmt: skip
+    trials: int = setting(
+        12, help="Number of networks to train.", rule=whole(),
+        extend="Number of networks to train in all; +NUMBER: that many more.", metavar="NUMBER",
+    )  # fmt: skip
+    epochs: int = setting(32, help="Epochs of a trial that is not stopped early.", rule=whole(), fixed=_OTHER_TRAINING)
+    seed: int = setting(0, help="Random seed.", rule=whole(0, MAX_SEED), fixed="it decided what was proposed")
+    workers: int | None = setting(
+        None, help="Number of parallel trials.", rule=optional(whole()), default="the fastest, measured at the start"
+    )
+    retries: int = setting(
+        2, help="Retries of a trial that crashed, hung or ran out of memory.", rule=whole(0),
+        extend="Retries of a trial that crashed, hung or ran out of memory.",
+    )  # fmt: skip
+    stall_s: float | None = setting(
+        None, help="Seconds without a finished epoch after which a trial counts as hung.",
+        rule=optional(number("a number above 0", lambda value: value > 0)), default="from the epochs so far",
+        extend="Seconds without a finished epoch after which a trial counts as hung.",
+    )  # fmt: skip
+    storage: str | None = setting(
+        None, help="URL of the study's PostgreSQL database.", rule=optional(text("a URL")),
+        default="SQLite in the study's folder",
+    )  # fmt: skip
+    checkpoints: str | None = setting(
+        None, help="Folder or URI of the trials' checkpoints.", rule=optional(text("a folder or a URI")),
+        default="the study's folder",
+    )  # fmt: skip
+    fast: bool = setting(
+        True, help="Benchmark memory formats, bf16 and parallel trials at the start, and train the fastest way.",
+        rule=FLAG, fixed=_OTHER_TRAINING,
+    )  # fmt: skip
+    teacher: tuple[str, ...] = setting(
+        (), help="Folder of an export to distill from; of several, their mean prediction. Can be repeated.",
+        rule=texts("a list of folders"), default="none", fixed=_OTHER_TRAINING,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
-        """Refuse what no search can be run with, all of it at once."""
-        wrong = [
-            f"{name} must be {rule}, got {getattr(self, name)!r}"
-            for name, rule, holds in (
-                ("trials", "a whole number of at least 1", _is_count(self.trials)),
-                ("epochs", "a whole number of at least 1", _is_count(self.epochs)),
-                ("seed", f"a whole number from 0 to {MAX_SEED}", _is_count(self.seed, least=0, most=MAX_SEED)),
-                ("workers", "a whole number of at least 1", self.workers is None or _is_count(self.workers)),
-                ("objectives", "a list of names", _is_list(self.objectives)),
-                ("validation", "a share from 0 to below 1", _is_number(self.validation) and 0 <= self.validation < 1),
-                ("unseen_devices", "a list of devices", _is_list(self.unseen_devices)),
-                ("mode", f"one of {', '.join(MODES)}", self.mode in MODES),
-                ("fidelity", f"one of {', '.join(FIDELITIES)}", self.fidelity in FIDELITIES),
-                ("sampler", f"one of {', '.join(SAMPLERS)}", self.sampler in SAMPLERS),
-                ("surrogate", "true or false", isinstance(self.surrogate, bool)),
-                ("sobol", "a whole number of at least 0", _is_count(self.sobol, least=0)),
-                ("start", "a list of studies and files", _is_list(self.start)),
-                ("retries", "a whole number of at least 0", _is_count(self.retries, least=0)),
-                (
-                    "stall_s",
-                    "a number above 0",
-                    self.stall_s is None or (_is_number(self.stall_s) and self.stall_s > 0),
-                ),
-                ("storage", "a URL", _is_folder(self.storage)),
-                ("checkpoints", "a folder or a URI", _is_folder(self.checkpoints)),
-                ("precision", f"one of {', '.join(BYTES)}", self.precision in tuple(BYTES)),
-                ("early_stopping", "true or false", isinstance(self.early_stopping, bool)),
-                ("fast", "true or false", isinstance(self.fast, bool)),
-                ("train", "true or false", isinstance(self.train, bool)),
-                (
-                    "early_stopping",
-                    "false where one configuration is trained",
-                    not (self.train and self.early_stopping),
-                ),
-                ("confirms", "a name", self.confirms is None or _is_text(self.confirms)),
-                ("members", "a list of trials with their configs, each as often", self._are_members()),
-                ("recipe", "a name", self.recipe is None or _is_text(self.recipe)),
-                ("teacher", "a list of folders", _is_list(self.teacher)),
-                ("set", "a mapping of config keys to values", _is_mapping(self.set)),
-                ("ranges", "a mapping of config keys to [low, high]", _is_mapping(self.ranges)),
-                ("data", "a text", isinstance(self.data, str)),
-                ("cache", "a folder", _is_folder(self.cache)),
-                ("architecture_file", "a Python file", _is_folder(self.architecture_file)),
-                ("impulse_responses", "a folder", _is_folder(self.impulse_responses)),
-            )
-            if not holds
-        ]
-        wrong += [
-            f"{name} must be a text, got {getattr(self, name)!r}"
-            for name in ("space", "split", "budget")
-            if not _is_text(getattr(self, name))
-        ]
-        wrong = wrong or _wrong_goals(self.objectives)
-        if not wrong and self.train and self.seeds[-1] > MAX_SEED:
-            wrong = [f"seed must leave room for {self.trials} seeds up to {MAX_SEED}, got {self.seed}"]
+        """Refuse what no job can be run with, all of it at once.
+
+        Raises:
+            SettingsError: Names every setting, its rule and the value got.
+        """
+        wrong = violations(self)
+        wrong = wrong or wrong_goals(self.objectives) or self.contradictions()
         if wrong:
             raise SettingsError("; ".join(wrong))
         self.limits()
 
-    @property
-    def seeds(self) -> range:
-        """Of the trials, where one configuration is trained, or each of the members."""
-        return range(self.seed, self.seed + self.trials // max(1, len(self.members)))
-
-    def _are_members(self) -> bool:
-        if not isinstance(self.members, tuple) or not all(_is_mapping(member) for member in self.members):
-            return False
-        whole = all(_is_count(each.get("trial"), least=0) and _is_mapping(each.get("config")) for each in self.members)
-        return not self.members or (whole and self.train and self.trials % len(self.members) == 0)
+    def contradictions(self) -> list[str]:
+        """Describe what is wrong with settings that are each in order."""
+        return []
 
     def limits(self) -> Budget:
         """Return the budget as limits.
 
         Raises:
-            SettingsError: It names no budget and describes none.
+            ObjectiveError: It names no budget and describes none.
         """
         return parse_budget(self.budget)
 
+    def plain(self) -> dict[str, Any]:
+        """Return the settings as JSON and YAML can hold them."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
     def to_yaml(self) -> str:
-        """Write the settings as the YAML that `read` takes."""
-        plain = asdict(self) | {"set": dict(self.set), "ranges": dict(self.ranges)}
-        plain |= {name: list(getattr(self, name)) for name in LISTS}
+        """Write the settings as the YAML that `search.config.settings_file` reads."""
+        plain = {"job": self.job, "format": FORMAT, **self.plain()}
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
-def read_settings(path: Path, **overrides: Any) -> SearchSettings:
-    """Read a search from a YAML file; `overrides` that are not None replace what it says, key by key in mappings.
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings(JobSettings):
+    """A search: the space, what its validation clips are, and how configurations are proposed and stopped."""
 
-    Raises:
-        SettingsError: The file is missing, is no YAML mapping, or has a key that no search has (the nearest is named).
-    """
-    loaded = read_mapping(path, "search settings")
-    given = {key: value for key, value in overrides.items() if value is not None}
-    for name in ("set", "ranges"):
-        if name in given and isinstance(loaded.get(name), Mapping):
-            given[name] = {**loaded[name], **given[name]}
-    return make_settings({**loaded, **given}, str(path))
+    job: ClassVar[str] = "search"
 
-
-def read_mapping(path: Path, what: str) -> dict[Any, Any]:
-    """Read a YAML file by the safe loader; it must be a mapping of `what`.
-
-    Raises:
-        SettingsError: It cannot be read, or holds something else.
-    """
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not YAML that can be loaded safely: {error}") from error
-    if not isinstance(loaded, dict):
-        raise SettingsError(f"{path} must be a mapping of {what}, got {type(loaded).__name__}")
-    return loaded
-
-
-def make_settings(values: Mapping[str, Any], source: str, *, needs_data: bool = True) -> SearchSettings:
-    """Build the settings from `values`, which came from `source`.
-
-    Args:
-        values: By setting.
-        source: A file, or the flags.
-        needs_data: Whether there must be data; without, their folder is "".
-
-    Raises:
-        SettingsError: A key that no search has, one that every search needs, or a value that none can run with.
-    """
-    known = [setting.name for setting in fields(SearchSettings)]
-    for name in values:
-        if name not in known:
-            raise SettingsError(f"{source}: {unknown('search setting', str(name), known)}")
-    if not needs_data:
-        values = {"data": "", **values}
-    elif values.get("data") == "":
-        raise SettingsError(f"{source}: data must be a text, got ''")
-    missing = [name for name in ("data", "space") if values.get(name) is None]
-    if missing:
-        raise SettingsError(f"{source}: a search needs {' and '.join(missing)}")
-    if isinstance(values.get("split"), int):  # YAML reads the 2024 splits as numbers
-        values = {**values, "split": str(values["split"])}
-    values = {
-        name: tuple(value) if name in LISTS and isinstance(value, list) else value for name, value in values.items()
-    }
-    try:
-        return SearchSettings(**values)
-    except (SettingsError, ObjectiveError) as error:
-        raise SettingsError(f"{source}: {error}") from error
-
-
-def is_space_file(space: str) -> bool:
-    """Whether what names a space is a file."""
-    return space.endswith((".yaml", ".yml", ".py"))
+    space: str = setting(
+        help=f"What to search, comma-separated: architectures ({', '.join(SPACES)}), training methods "
+        f"({', '.join(METHODS)}); or a YAML or Python file.",
+        rule=text("a text"), extend="File of the space: the same one, edited since, or another.",
+    )  # fmt: skip
+    recipe: str | None = setting(
+        None, help="Training recipe of everything that is not searched; see `scenefront recipes`.",
+        rule=optional(text("a name")), default="that of isotropic", fixed=_OTHER_TRAINING,
+    )  # fmt: skip
+    validation: float = setting(
+        0.25, help="Share of the training clips, whole locations, held out as validation clips; 0: use the evaluation "
+        "clips.",
+        rule=number("a share from 0 to below 1", lambda value: 0 <= value < 1), fixed=_OTHER_CLIPS,
+    )  # fmt: skip
+    unseen_devices: tuple[str, ...] = setting(
+        (), help="Training devices that are held out for validation, comma-separated.",
+        rule=texts("a list of devices"), default="none", fixed=_OTHER_CLIPS,
+    )  # fmt: skip
+    early_stopping: bool = setting(
+        True, help="Stop trials early by successive halving (ASHA).", rule=FLAG, fixed=_OTHER_TRAINING
+    )
+    mode: str = setting(
+        "front", help="Search for a whole Pareto front, or for the best network within the budget.",
+        rule=one_of(MODES), fixed="it decided which trials were promoted",
+    )  # fmt: skip
+    fidelity: str = setting(
+        "epochs", help="Resource of early stopping: epochs, or training clips (the 2024 splits).",
+        rule=one_of(FIDELITIES), fixed=_OTHER_TRAINING,
+    )  # fmt: skip
+    sampler: str = setting(
+        "tpe", help="Sampler that proposes configurations.", rule=one_of(SAMPLERS), extend="Sampler from here on."
+    )
+    surrogate: bool = setting(
+        True, help="Predict final metrics by a Gaussian process: rank partly trained trials and, with tpe, choose five "
+        "of six proposals by expected hypervolume improvement.",
+        rule=FLAG,
+    )  # fmt: skip
+    sobol: int = setting(
+        0, help="Quasi-random (Sobol) proposals per architecture before the sampler's first.", rule=whole(0),
+        extend="Quasi-random (Sobol) proposals per architecture before the sampler's next.",
+    )  # fmt: skip
+    start: tuple[str, ...] = setting(
+        (), help="Warm start: the best trials of another study, or a YAML or CSV list of configurations. Can be "
+        "repeated.",
+        rule=texts("a list of studies and files"), default="none", metavar="STUDY|FILE",
+        extend="Evaluate next: the best trials of another study, a published network, or a list. Can be repeated.",
+    )  # fmt: skip
+    set: Mapping[str, Any] = setting(
+        {}, help="Fix a config key at a value. Can be repeated.",
+        rule=mapping("a mapping of config keys to values"), metavar="KEY=VALUE",
+    )  # fmt: skip
+    ranges: Mapping[str, Any] = setting(
+        {}, help="Narrow a range. Can be repeated.", rule=mapping("a mapping of config keys to [low, high]"),
+        metavar="KEY=LOW:HIGH", extend="Another part of a range; KEY=all: the whole range of the space. Can be "
+        "repeated.",
+    )  # fmt: skip
 
 
-def spelled(value: Any) -> Any:
-    """Return the number that a text spells, and any other value as it is: YAML 1.1 takes 1e-3 for a text."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
+@dataclass(frozen=True, kw_only=True)
+class _WithoutSearch(JobSettings):
+    """A job that trains given configurations from several seeds to the last epoch, on all training clips."""
+
+    trials: int = setting(1, help="Number of trainings.", rule=whole(), extend="Number of trainings in all.")
+
+    # The engine asks these of every job.
+    validation: ClassVar[float] = 0.0
+    unseen_devices: ClassVar[tuple[str, ...]] = ()
+    early_stopping: ClassVar[bool] = False
+    mode: ClassVar[str] = "front"
+    fidelity: ClassVar[str] = "epochs"
+    sampler: ClassVar[str] = "tpe"
+    surrogate: ClassVar[bool] = True
+    sobol: ClassVar[int] = 0
+    start: ClassVar[tuple[str, ...]] = ()
+    recipe: ClassVar[str | None] = None
+    ranges: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    def seeds(self) -> range:
+        """Of the trainings of each configuration."""
+        return range(self.seed, self.seed + self.trials)
+
+    def contradictions(self) -> list[str]:
+        """Refuse seeds that no training can have."""
+        if self.seeds[-1] > MAX_SEED:
+            return [f"seed must leave room for {len(self.seeds)} seeds up to {MAX_SEED}, got {self.seed}"]
+        return []
 
 
-def _is_count(value: object, least: int = 1, most: int = 10**9) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(_WithoutSearch):
+    """A training of one configuration, from `trials` seeds from `seed` on, whatever it costs."""
+
+    job: ClassVar[str] = "train"
+
+    trials: int = setting(
+        1, help="Number of seeds; a network is trained from each.", rule=whole(), extend="Number of seeds in all.",
+        metavar="NUMBER",
+    )  # fmt: skip
+    architecture: str = setting(help="Name of the architecture.", rule=text("a text"))
+    set: Mapping[str, Any] = setting(
+        {}, help="Config values of the network and its recipe.", rule=mapping("a mapping of config keys to values")
+    )
+
+    @property
+    def space(self) -> str:
+        """What is trained, in a word."""
+        return self.architecture
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+@dataclass(frozen=True, kw_only=True)
+class ConfirmSettings(_WithoutSearch):
+    """A confirmation: candidates of a search's front, each trained from the same seeds."""
+
+    job: ClassVar[str] = "confirm"
+
+    confirms: str = setting(help="Name of the search.", rule=text("a name"))
+    members: tuple[Mapping[str, Any], ...] = setting(
+        help="The candidates: trial, place, network, chosen_by and config of each.",
+        rule=Rule(
+            "a list of trials with their configs",
+            lambda value: isinstance(value, tuple) and len(value) > 0 and all(_is_member(each) for each in value),
+            tuple,
+        ),
+    )
+    set: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    def space(self) -> str:
+        """The architectures of the candidates."""
+        return ",".join(dict.fromkeys(member["config"]["architecture"] for member in self.members))
+
+    @property
+    def seeds(self) -> range:
+        """Of the trainings of each candidate."""
+        return range(self.seed, self.seed + self.trials // len(self.members))
+
+    def contradictions(self) -> list[str]:
+        """Refuse a number of trainings that is not the same of each candidate."""
+        if self.trials % len(self.members):
+            return [f"trials must be a multiple of the {len(self.members)} members, got {self.trials}"]
+        return super().contradictions()
 
 
-def _wrong_goals(names: Sequence[str]) -> list[str]:
+Job = SearchSettings | TrainSettings | ConfirmSettings
+JOBS: dict[str, type[Job]] = {each.job: each for each in (SearchSettings, TrainSettings, ConfirmSettings)}
+
+
+def wrong_goals(names: Sequence[str]) -> list[str]:
     """Describe what is wrong with the names of objectives."""
     wrong = [unknown("objective", name, GOALS) for name in names if name not in GOALS]
     if wrong:
         return wrong
     qualities = [name for name, goal in GOALS.items() if goal.kind == "quality"]
-    if not set(names) & set(qualities):
+    if not {*names} & {*qualities}:
         wrong.append(f"objectives must name at least one of {', '.join(qualities)}, got {', '.join(names) or 'none'}")
-    if len(set(names)) < len(names):
+    if len({*names}) < len(names):
         wrong.append(f"objectives must name each once, got {', '.join(names)}")
     return wrong
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
+def _is_member(value: Any) -> bool:
+    return is_mapping(value) and whole(0).holds(value.get("trial")) and is_mapping(value.get("config"))
 
 
-def _is_folder(value: object) -> bool:
-    return value is None or _is_text(value)
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, tuple) and all(_is_text(each) for each in value)
-
-
-def _is_mapping(value: object) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+def confirmed_by(settings: Job) -> str | None:
+    """Return the name of the search that a job confirms; None of any other job."""
+    return settings.confirms if isinstance(settings, ConfirmSettings) else None

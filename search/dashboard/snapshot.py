@@ -36,7 +36,7 @@ from search.report.document import Block, Heading, Legend, Plot, Text, to_html
 from search.report.preflight import require_writable
 from search.report.table import Table
 from search.report.tables import confirmation_table
-from search.space.price_table import SPACE, read_space
+from search.space.cost_table import SPACE, read_space
 from search.study.study import StudyError, StudyFolder
 from search.study.table import front_table
 from training.atomic_file import write_atomic

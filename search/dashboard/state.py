@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from objectives.goals import GOALS, first_cost, first_quality
-from search.config.settings import SearchSettings
+from search.config.settings import Job, SearchSettings, confirmed_by
 from search.dashboard.address import BRUSH, BUDGET, COMPARISON, HOME, TRIAL, Address, link
 from search.dashboard.background import Defaults, Exports
 from search.dashboard.data import frames
@@ -65,7 +65,7 @@ class RequestContext:
         return self.loaded
 
     @property
-    def settings(self) -> SearchSettings:
+    def settings(self) -> Job:
         """Settings of the study."""
         assert self.study.settings is not None
         return self.study.settings
@@ -93,7 +93,7 @@ class RequestContext:
     @cached_property
     def limits(self) -> dict[str, int]:
         """Limits of the study's budget; a training has none."""
-        return {} if self.settings.train else dict(self.settings.limits().limits())
+        return dict(self.settings.limits().limits()) if isinstance(self.settings, SearchSettings) else {}
 
     @cached_property
     def brush(self) -> dict[str, list[tuple[float, float]]]:
@@ -123,7 +123,7 @@ class RequestContext:
     @cached_property
     def confirmation(self) -> Mapping[str, Any] | None:
         """The report of a confirmation: of this study, or of the one that confirms its front."""
-        confirming = self.study if self.settings.confirms is not None else self.confirmed
+        confirming = self.study if confirmed_by(self.settings) is not None else self.confirmed
         return None if confirming is None else self.app_state.confirmations.report(confirming)
 
     @cached_property

@@ -1,10 +1,10 @@
-"""Where trials keep their checkpoints: a folder, or any filesystem that pyarrow or fsspec knows by a URI.
+"""Checkpoint storage of trials: a folder, or a URI of any filesystem that pyarrow or fsspec supports.
 
-    <place>/trials/<number>/checkpoint.safetensors          of a study in its own folder
-    <place>/<study>/trials/<number>/checkpoint.safetensors  of one that shares the place with others
+    <location>/trials/<number>/checkpoint.safetensors          of a study in its own folder
+    <location>/<study>/trials/<number>/checkpoint.safetensors  in a location that several studies share
 
-In a folder, which all machines of a search must see, a trial writes its checkpoint where it stays. From and to a URI it
-is copied whole: what was there before stays until the new one is there.
+In a folder, which must be mounted on all machines of a search, a trial writes its checkpoint directly. To a URI it is
+uploaded, and replaces the one before only once it is complete.
 """
 
 import atexit
@@ -23,15 +23,15 @@ from urllib.parse import urlsplit
 from pyarrow import ArrowException
 from pyarrow.fs import FileSelector, FileSystem, FileType, FSSpecHandler, PyFileSystem
 
-from search.config.settings import SearchSettings
+from search.config.settings import JobSettings
 from search.engine.temporary import private_folder
 from search.study.study import StudyFolder
 
-OBJECT_STORES = ("s3", "gcs", "abfs")  # an object is there when it is whole; renaming one is copying it
+OBJECT_STORES = ("s3", "gcs", "abfs")  # an upload is atomic, a rename is a copy
 
 
 class CheckpointsError(OSError):
-    """A place of checkpoints that cannot be used; says which and why."""
+    """A location of checkpoints that cannot be used; says which and why."""
 
 
 @dataclass(frozen=True)
@@ -39,52 +39,53 @@ class Checkpoints:
     """The checkpoints of a study's trials.
 
     Attributes:
-        place: A folder, or a URI such as s3://bucket/folder.
-        study: The folder of this study in it; empty where the place is this study's alone.
+        location: A folder, or a URI such as s3://bucket/folder.
+        study: Subfolder of this study; empty if the location is this study's alone.
     """
 
-    place: str
+    location: str
     study: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return a JSON-serializable record."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Self:
-        """Read back what `to_dict` gave."""
+        """Return the checkpoints of a record of `to_dict`."""
         return cls(**record)
 
     @property
     def is_folder(self) -> bool:
-        """Whether checkpoints are written where they stay."""
-        return not is_uri(self.place)
+        """Whether checkpoints are written directly, not uploaded."""
+        return not is_uri(self.location)
 
     def path(self, number: int, start: int = 0) -> Path:
-        """Return the file that a trial's process writes, before `push`.
+        """Return the local file that a trial writes its checkpoint to, before `push`.
 
         Args:
             number: Of the trial.
-            start: Epoch of the trial after which the training began that the checkpoint is of.
+            start: Epochs of the trial before the training that the checkpoint is of: where a trial starts anew on
+                more data, each of its trainings has a checkpoint.
         """
         name = self._name(number, start)
         if self.is_folder:
-            return Path(self.place) / self.study / name
-        return _scratch() / sha256(f"{self.place}\n{self.study}".encode()).hexdigest()[:16] / name
+            return Path(self.location) / self.study / name
+        return _temporary_folder() / sha256(f"{self.location}\n{self.study}".encode()).hexdigest()[:16] / name
 
     def fetch(self, number: int, start: int = 0) -> Path | None:
-        """Return a file that holds what was pushed last, to be read; None where nothing was.
+        """Download the checkpoint that was pushed last; return its local file, to be read, or None if there is none.
 
         Raises:
-            CheckpointsError: The place cannot be read.
+            CheckpointsError: The location cannot be read.
         """
         local = self.path(number, start)
         if self.is_folder:
             for leftover in local.parent.glob(f".{local.name}.*"):  # of a process that was killed
                 leftover.unlink(missing_ok=True)
             return local if local.exists() else None
-        there = self._there(number, start)
-        parent, _, name = there.rpartition("/")
+        remote = self._remote(number, start)
+        parent, _, name = remote.rpartition("/")
         with self._using():
             found = None
             for file in self._filesystem.get_file_info(FileSelector(parent, allow_not_found=True)):
@@ -97,69 +98,47 @@ class Checkpoints:
                 local.unlink(missing_ok=True)
                 return None
             local.parent.mkdir(parents=True, exist_ok=True)
-            with self._filesystem.open_input_stream(there) as source, local.open("wb") as target:
+            with self._filesystem.open_input_stream(remote) as source, local.open("wb") as target:
                 shutil.copyfileobj(source, target)
         return local
 
     def push(self, number: int, start: int = 0) -> None:
-        """Take what was written to `path`; it is gone from there, unless that is where it stays.
+        """Upload what was written to `path`, and remove it there; in a folder, do nothing.
 
         Raises:
-            CheckpointsError: The place cannot be written.
+            CheckpointsError: The location cannot be written.
         """
         if self.is_folder:
             return
-        local, there = self.path(number, start), self._there(number, start)
+        local = self.path(number, start)
         with self._using():
-            self._write(local, there)
+            self._upload(local, self._remote(number, start))
         local.unlink()
-
-    def copy(self, number: int, other: int, start: int = 0) -> None:
-        """Begin a trial with another's checkpoint, if that has one and this one has none.
-
-        Args:
-            number: Of the trial that begins.
-            other: Of the one whose training it goes on with.
-            start: As for `path`.
-
-        Raises:
-            CheckpointsError: The place cannot be read or written.
-        """
-        if self.fetch(number, start) is not None:
-            return
-        theirs, mine = self.fetch(other, start), self.path(number, start)
-        if theirs is None:
-            return
-        mine.parent.mkdir(parents=True, exist_ok=True)
-        temporary = mine.with_name(f".{mine.name}.{os.getpid()}")
-        shutil.copyfile(theirs, temporary)
-        temporary.replace(mine)
-        self.push(number, start)
 
     def discard(self, number: int, start: int = 0) -> None:
         """Remove a checkpoint, if there is one.
 
         Raises:
-            CheckpointsError: The place cannot be written.
+            CheckpointsError: The location cannot be written.
         """
         self.path(number, start).unlink(missing_ok=True)
         if not self.is_folder:
             with self._using(), suppress(FileNotFoundError):
-                self._filesystem.delete_file(self._there(number, start))
+                self._filesystem.delete_file(self._remote(number, start))
 
     def require_usable(self, *, is_new: bool) -> None:
-        """Write something and read it back, before the first trial wants to.
+        """Write a probe and read it back, before the first trial starts.
 
         Args:
-            is_new: Whether this is for a study that has no checkpoints yet.
+            is_new: Whether the study is new, and so has no checkpoints yet.
 
         Raises:
-            CheckpointsError: The place cannot be used, or holds the checkpoints of another study of this name.
+            CheckpointsError: The location cannot be used, or holds the checkpoints of another study of this name.
         """
         if is_new and self.study and self._is_used():
             raise CheckpointsError(
                 f"{self} already holds checkpoints of another study; give this one a name of its own with --study, or "
-                "another place"
+                "another location"
             )
         probe = -1
         local = self.path(probe)
@@ -174,46 +153,46 @@ class Checkpoints:
                 local.parent.rmdir()
             else:
                 with self._using():
-                    self._filesystem.delete_dir(self._there(probe, 0).rpartition("/")[0])
+                    self._filesystem.delete_dir(self._remote(probe, 0).rpartition("/")[0])
         except CheckpointsError:
             raise
         except OSError as error:
             raise CheckpointsError(f"checkpoints cannot be kept in {self}: {error}") from error
         if read != b"probe":
-            raise CheckpointsError(f"checkpoints cannot be kept in {self}: what was written is not what is there")
+            raise CheckpointsError(f"checkpoints cannot be kept in {self}: read back other bytes than written")
 
     def __str__(self) -> str:
-        """Name the place for a person, without keys and passwords."""
+        """Describe the location without keys and passwords."""
         below = f"/{self.study}" if self.study else ""
         if self.is_folder:
-            return f"{self.place}{below}"
-        parts = urlsplit(self.place)
+            return f"{self.location}{below}"
+        parts = urlsplit(self.location)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}{below}"
 
     def _name(self, number: int, start: int) -> str:
         return f"trials/{number}/checkpoint{f'-{start}' if start else ''}.safetensors"
 
-    def _there(self, number: int, start: int) -> str:
+    def _remote(self, number: int, start: int) -> str:
         return f"{self._root}/{self._name(number, start)}"
 
     def _is_used(self) -> bool:
         if self.is_folder:
-            folder = Path(self.place) / self.study
+            folder = Path(self.location) / self.study
             return any(path.is_file() for path in folder.rglob("*"))
         with self._using():
-            there = self._filesystem.get_file_info(FileSelector(self._root, allow_not_found=True, recursive=True))
-            return any(each.type == FileType.File for each in there)
+            found = self._filesystem.get_file_info(FileSelector(self._root, allow_not_found=True, recursive=True))
+            return any(each.type == FileType.File for each in found)
 
-    def _write(self, local: Path, there: str) -> None:
-        parent, _, name = there.rpartition("/")
-        at_once = self._filesystem.type_name in OBJECT_STORES
-        target = there if at_once else f"{parent}/.{name}.{socket.gethostname()}-{os.getpid()}"
-        if not at_once:
+    def _upload(self, local: Path, remote: str) -> None:
+        parent, _, name = remote.rpartition("/")
+        is_atomic = self._filesystem.type_name in OBJECT_STORES
+        target = remote if is_atomic else f"{parent}/.{name}.{socket.gethostname()}-{os.getpid()}"
+        if not is_atomic:
             self._filesystem.create_dir(parent, recursive=True)
         with local.open("rb") as source, self._filesystem.open_output_stream(target) as sink:
             shutil.copyfileobj(source, sink)
-        if not at_once:
-            self._filesystem.move(target, there)
+        if not is_atomic:
+            self._filesystem.move(target, remote)
 
     @property
     def _filesystem(self) -> FileSystem:
@@ -227,7 +206,7 @@ class Checkpoints:
     @cached_property
     def _opened(self) -> tuple[FileSystem, str]:
         try:
-            return _open(self.place)
+            return _open(self.location)
         except (ValueError, OSError, ImportError, ArrowException) as error:
             raise CheckpointsError(f"checkpoints cannot be kept in {self}: {error}") from error
 
@@ -241,20 +220,20 @@ class Checkpoints:
             raise CheckpointsError(f"{self} cannot be used: {error}") from error
 
 
-def study_checkpoints(folder: StudyFolder, settings: SearchSettings) -> Checkpoints:
-    """Return the checkpoints of a study: in its folder, unless its settings name another place."""
+def study_checkpoints(folder: StudyFolder, settings: JobSettings) -> Checkpoints:
+    """Return the checkpoints of a study: in its folder, unless its settings name another location."""
     if settings.checkpoints is None:
         return Checkpoints(str(folder.path.absolute()))
     return Checkpoints(settings.checkpoints, folder.name)
 
 
-def is_uri(place: str) -> bool:
-    """Whether a place is a URI, not a folder."""
-    return "://" in place
+def is_uri(location: str) -> bool:
+    """Whether a location is a URI, not a folder."""
+    return "://" in location
 
 
 def _open(uri: str) -> tuple[FileSystem, str]:
-    """Return a URI's filesystem, and the path in it: pyarrow's own, or else fsspec's."""
+    """Return the filesystem of a URI, pyarrow's or else fsspec's, and the path in it."""
     try:
         filesystem, path = FileSystem.from_uri(uri)
     except ValueError as error:
@@ -268,8 +247,8 @@ def _open(uri: str) -> tuple[FileSystem, str]:
 
 
 @lru_cache(maxsize=1)
-def _scratch() -> Path:
-    """Return this process's own folder for checkpoints on their way."""
+def _temporary_folder() -> Path:
+    """Return this process's own folder for downloads and uploads."""
     stack = ExitStack()
     folder = stack.enter_context(private_folder("sf-checkpoints-"))
     atexit.register(stack.close)

@@ -14,9 +14,20 @@ from optuna.trial import FrozenTrial, TrialState
 from objectives.budget import Budget
 from objectives.cost import Cost
 from search.config.messages import unknown
-from search.config.settings import SearchSettings, is_space_file, make_settings
+from search.config.settings import Job, SearchSettings
+from search.config.settings_file import is_space_file, make_settings
 from search.config.user_file import file_digest
-from search.study.history import CHANGEABLE, _carried_out, _change_text, _now, _plain, _why_not, require_own_settings
+from search.study.history import (
+    OF_A_RUN,
+    SECRET,
+    carried_out,
+    change_text,
+    changeable,
+    recorded_settings,
+    require_own_settings,
+    timestamp,
+    why_not,
+)
 from search.study.study import COST, DATA, FILES, HISTORY, REJECTED, STARTS, StudyError, StudyFolder
 
 
@@ -30,12 +41,12 @@ class Extended:
         lines: The same for a person, and what the change means for the trials that there are.
     """
 
-    settings: SearchSettings
+    settings: Job
     changes: Mapping[str, tuple[Any, Any]]
     lines: Sequence[str]
 
 
-def new_settings(settings: SearchSettings, changes: Mapping[str, Any], source: str) -> SearchSettings:
+def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
     """Return the settings of an extended study.
 
     Args:
@@ -52,22 +63,26 @@ def new_settings(settings: SearchSettings, changes: Mapping[str, Any], source: s
     space = given.pop("space", settings.space)
     if space != settings.space and not (is_space_file(space) and is_space_file(settings.space)):
         raise StudyError(f"space cannot change from {settings.space} to {space}: only a file can take a file's place")
-    plain = _plain(settings)
+    plain, can_change = recorded_settings(settings), changeable(type(settings))
     for name, value in given.items():
-        if name not in plain:
+        if name not in plain and isinstance(settings, SearchSettings):
             raise StudyError(unknown("search setting", name, plain))
-        if name not in CHANGEABLE and str(value) != str(plain[name]):
-            raise StudyError(f"{_why_not(name, plain[name], value)}; start a new study, from this one's with --start")
-    if settings.train and set(given) - {"trials"}:
-        raise StudyError("nothing is searched in a study that trains what it was told to: only `trials` can change")
+        if name in plain and name not in can_change and str(value) != str(plain[name]):
+            why = why_not(settings, name, plain[name], value)
+            raise StudyError(f"{why}; start a new study, from this one's with --start")
+    if not isinstance(settings, SearchSettings) and set(given) - {"trials"}:
+        raise StudyError(f"nothing is searched in a {settings.job} study: only `trials` can change")
     if "trials" in given:
         given["trials"] = _num_trials(settings.trials, given["trials"])
-    if "ranges" in given:
+    if isinstance(settings, SearchSettings) and "ranges" in given:
         given["ranges"] = _ranges(settings.ranges, given["ranges"])
-    if "start" in given:
+    if isinstance(settings, SearchSettings) and "start" in given:
         given["start"] = [*settings.start, *(name for name in given["start"] if name not in settings.start)]
-    asked = {name: value for name, value in given.items() if name in CHANGEABLE}
-    return make_settings({**plain, "workers": settings.workers, "space": space, **asked}, source)
+    asked = {name: value for name, value in given.items() if name in can_change}
+    if isinstance(settings, SearchSettings):
+        asked["space"] = space
+    kept = {name: getattr(settings, name) for name in (*OF_A_RUN, *SECRET)}
+    return make_settings({**plain, **kept, **asked}, source, kind=type(settings))
 
 
 def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
@@ -82,12 +97,13 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
     """
     from search.optimizer.trial_store import open_trial_store  # noqa: PLC0415
     from search.optimizer.warm_start import read_starts  # noqa: PLC0415
-    from search.space.custom_architecture import use_architecture_file  # noqa: PLC0415  these take seconds
+    from search.space.custom_architecture import register_architecture_file  # noqa: PLC0415  these take seconds
     from search.space.priced_space import price_space  # noqa: PLC0415
     from search.space.search_space import make_search_space  # noqa: PLC0415
 
     with folder.lock():
         study = folder.open()
+        folder.require_current_format(study)
         require_own_settings(study, folder)
         before = folder.settings()
         after = new_settings(before, changes, "extend")
@@ -98,9 +114,9 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
         if not changed and files == study.user_attrs.get(FILES, {}):
             return Extended(after, {}, [f"{folder.name} has these settings already"])
         if after.architecture_file is not None:
-            use_architecture_file(Path(after.architecture_file))
+            register_architecture_file(Path(after.architecture_file))
         space = make_search_space(after, len(study.user_attrs[DATA]["classes"]))
-        if not after.train:
+        if isinstance(after, SearchSettings):
             space = price_space(space).require_feasible()
             open_trial_store(study, space)
         more = [name for name in after.start if name not in before.start]
@@ -109,14 +125,14 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
             *(asdict(start) for start in read_starts(more, space, folder.path.parent)),
         ]
         trials = study.get_trials(deepcopy=False)
-        history = _carried_out(study.user_attrs.get(HISTORY, []), before)
-        entry = {"at": _now(), "trials": len(trials), "changes": changed}
+        history = carried_out(study.user_attrs.get(HISTORY, []), before)
+        entry = {"at": timestamp(), "trials": len(trials), "changes": changed}
         # the settings come last: with them the study is extended
         study.set_user_attr(STARTS, starts)
         study.set_user_attr(FILES, files)
         study.set_user_attr(HISTORY, [*history, entry])
         folder.write_settings(after)
-    lines = [_change_text(name, *change) for name, change in changed.items()] or [f"space: {after.space}, as it is now"]
+    lines = [change_text(name, *change) for name, change in changed.items()] or [f"space: {after.space}, as it is now"]
     return Extended(after, changed, lines + _what_it_means(trials, before.limits(), after.limits()))
 
 
@@ -141,8 +157,8 @@ def _mean_the_same(one: str, other: str) -> bool:
     return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
 
 
-def _changed(before: SearchSettings, after: SearchSettings) -> dict[str, tuple[Any, Any]]:
-    was, now = _plain(before), _plain(after)
+def _changed(before: Job, after: Job) -> dict[str, tuple[Any, Any]]:
+    was, now = recorded_settings(before), recorded_settings(after)
     return {name: (was[name], now[name]) for name in now if was[name] != now[name]}
 
 

@@ -11,14 +11,15 @@ from rich.console import Console
 
 from data.front_end import FRONT_ENDS
 from data.layout import Scenes, nested_splits, read_for_search
-from search.config.settings import SearchSettings, is_space_file
+from search.config.settings import Job
+from search.config.settings_file import is_space_file
 from search.config.user_file import file_digest
 from search.engine.progress import counting
 from search.engine.ray_cluster import require_listening
 from search.engine.resources import share_machine
 from search.engine.summary import data_line, job_lines
 from search.engine.teachers import export_digest, mean_logits, with_teacher_logits
-from search.space.custom_architecture import use_architecture_file
+from search.space.custom_architecture import register_architecture_file
 from search.space.priced_space import PricedSpace, price_space
 from search.space.search_space import make_search_space
 from search.study.data_identity import require_measurable
@@ -41,7 +42,7 @@ class PreparedJob:
     splits: tuple[str, ...]
 
 
-def prepare(settings: SearchSettings, console: Console, address: str | None = None) -> PreparedJob:
+def prepare(settings: Job, console: Console, address: str | None = None) -> PreparedJob:
     """Check the settings against the code and the data, price the space, decode the audio, compute teacher logits.
 
     Args:
@@ -57,7 +58,7 @@ def prepare(settings: SearchSettings, console: Console, address: str | None = No
     else:
         require_listening(address)
     if settings.architecture_file is not None:
-        use_architecture_file(Path(settings.architecture_file))
+        register_architecture_file(Path(settings.architecture_file))
     splits = nested_splits(Path(settings.data), settings.split) if settings.fidelity == "split" else ()
     scenes = read_clips(settings, splits[-1] if splits else settings.split)
     space = price_space(make_search_space(settings, len(scenes.classes)), len(scenes.train)).require_feasible()
@@ -68,7 +69,7 @@ def prepare(settings: SearchSettings, console: Console, address: str | None = No
     return PreparedJob(space, scenes, splits)
 
 
-def read_clips(settings: SearchSettings, split: str) -> Scenes:
+def read_clips(settings: Job, split: str) -> Scenes:
     """Return the training and the evaluation clips of a job, in one split of its data.
 
     Raises:
@@ -79,7 +80,7 @@ def read_clips(settings: SearchSettings, split: str) -> Scenes:
     return scenes
 
 
-def open_dataset(settings: SearchSettings, scenes: Scenes, front_end: str) -> SceneDataset:
+def open_dataset(settings: Job, scenes: Scenes, front_end: str) -> SceneDataset:
     """Return the clips of a job as spectrograms of a front end, with the teacher's logits.
 
     Raises:
@@ -91,7 +92,7 @@ def open_dataset(settings: SearchSettings, scenes: Scenes, front_end: str) -> Sc
 
 
 def _load(
-    settings: SearchSettings, scenes: Scenes, front_end: str, progress: Callable[[int, int], None] | None = None
+    settings: Job, scenes: Scenes, front_end: str, progress: Callable[[int, int], None] | None = None
 ) -> SceneDataset:
     responses = None if settings.impulse_responses is None else Path(settings.impulse_responses)
     cache = None if settings.cache is None else Path(settings.cache)
@@ -106,12 +107,12 @@ def _require_servable(space: PricedSpace, scenes: Scenes, console: Console) -> N
     with counting("computing the teacher's logits, once", console) as progress:
         logits = mean_logits(settings.teacher, scenes, settings.cache, progress)
     recipes = [(config.front_end, config.recipe) for config in space.published_configs.values()]
-    recipes += [served for subspace in space.subspaces.values() for served in subspace.to_serve()]
+    recipes += [served for subspace in space.subspaces.values() for served in subspace.recipes_to_check()]
     for front_end, recipe in recipes:
         require_compatible(with_teacher_logits(datasets[front_end], logits), recipe)
 
 
-def file_digests(settings: SearchSettings) -> dict[str, str]:
+def file_digests(settings: Job) -> dict[str, str]:
     """Return the SHA-256 of each file of the user's own that decides what is searched, by the setting that names it."""
     files = {"architecture_file": settings.architecture_file}
     if is_space_file(settings.space):
@@ -119,6 +120,6 @@ def file_digests(settings: SearchSettings) -> dict[str, str]:
     return {name: file_digest(Path(file)) for name, file in files.items() if file is not None}
 
 
-def teacher_digests(settings: SearchSettings) -> dict[str, str]:
+def teacher_digests(settings: Job) -> dict[str, str]:
     """Return the SHA-256 of each teacher, by its folder."""
     return {folder: export_digest(Path(folder)) for folder in settings.teacher}

@@ -1,10 +1,8 @@
-"""The Ray that a search runs on: one of this machine's own, or a cluster that is there already.
+"""Ray cluster of a search: a local one that keeps to loopback, or an existing one that is joined.
 
-Of a Ray of this machine's own no connection leaves loopback, and nothing else can listen in. Left to itself, `ray.init`
-asks a cloud metadata service where it runs and listens on every interface. Three things together stop that, in Ray
-2.60: the switch that Ray keeps for Windows and macOS (loopback only), a bootstrap file in the HOME of its dashboard
-process (nothing to ask a cloud about), and usage statistics turned off. tests/search/engine/test_ray_cluster.py
-holds it against the system calls.
+By default `ray.init` asks a cloud's metadata service where it runs, and listens on every interface. Three settings of
+search/engine/ray_private.py together stop that: sockets on loopback alone, nothing to ask a cloud about, and no usage
+statistics. tests/search/engine/test_ray_cluster.py holds it against the system calls.
 """
 
 import logging
@@ -37,30 +35,30 @@ _PREFIX = "sf-ray-"
 # A Unix socket's path holds 107 bytes (103 on macOS), of which Ray appends up to 64 to its temporary folder:
 # /session_YYYY-MM-DD_hh-mm-ss_ffffff_PID/sockets/plasma_store
 _MAX_FOLDER_BYTES = 103 - 64
-# The least that Ray takes is 75 MiB; trials pass their values through files, not through the store.
+# Ray's minimum; trials exchange data through files, not through the object store.
 _OBJECT_STORE_BYTES = 75 * 2**20
-_LISTENING_PATIENCE_S = 10.0
+_CONNECT_TIMEOUT_S = 10.0
 _HOW_TO_JOIN = (
     "start one with `ray start --head`, and have this machine take part with `ray start --address=HOST:PORT`, with the "
     "same versions of Ray and Python"
 )
-# What every node of a cluster imports, sent there by the driver.
+# Uploaded by the driver to all nodes of a cluster.
 _PACKAGES = ("data", "models", "objectives", "search", "spaces", "training")
 
 
 class ClusterError(UserError):
-    """A Ray cluster that is not there, or that this process cannot join; says what to do."""
+    """A Ray cluster that does not run, or that this process cannot join; says what to do."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A machine of a Ray cluster.
+    """A node of a Ray cluster.
 
     Attributes:
-        id: Ray's name of it.
-        host: The machine's own name.
-        cores: That Ray shares there.
-        gpus: That Ray shares there.
+        id: Of Ray.
+        host: Name of the machine.
+        cores: That Ray may allocate.
+        gpus: That Ray may allocate.
     """
 
     id: str
@@ -73,16 +71,16 @@ class Node:
 def cluster(
     address: str | None, *, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, float] | None = None
 ) -> Iterator[Path]:
-    """Start a Ray of this machine's own, or join one that is there, for the length of a `with` block.
+    """Start a local Ray cluster, or join an existing one, for the length of a `with` block.
 
     Args:
-        address: HOST:PORT of a running Ray, or "auto" for the one that this machine is a part of; None: start one.
-        num_cpus: As for `local_cluster`; a cluster that is there has its own.
-        num_gpus: As for `local_cluster`; a cluster that is there has its own.
-        resources: As for `local_cluster`; a cluster that is there has none of these.
+        address: HOST:PORT of a running Ray, or "auto" for the one that this machine is a node of; None: start one.
+        num_cpus: As for `local_cluster`; not used to join.
+        num_gpus: As for `local_cluster`; not used to join.
+        resources: As for `local_cluster`; not used to join.
 
     Yields:
-        A private folder of this machine, for whatever is of no use after the block.
+        A private temporary folder on this machine.
 
     Raises:
         ClusterError: No Ray can be joined at the address.
@@ -95,7 +93,7 @@ def cluster(
 
 
 def nodes() -> list[Node]:
-    """Return the machines of the cluster that this process is connected to, those that are alive and have cores."""
+    """Return the nodes of the cluster that this process is connected to: those that are alive and have cores."""
     found = [
         Node(
             each["NodeID"],
@@ -111,16 +109,16 @@ def nodes() -> list[Node]:
 
 @contextmanager
 def joined_cluster(address: str) -> Iterator[Path]:
-    """Join a Ray that is there for the length of a `with` block; it goes on after it, the block's actors do not.
+    """Join an existing Ray cluster for the length of a `with` block; its end stops the block's actors, not the cluster.
 
-    Its nodes import this project's packages as the driver has them, whatever is installed there, and the packages'
-    requirements as they are installed there. The driver's machine must be a node itself: Ray asks for that.
+    The nodes import this project's packages as the driver has them, and third-party packages as they are installed
+    there. The driver's machine must be a node itself: Ray requires that.
 
     Args:
         address: HOST:PORT, or "auto" for RAY_ADDRESS or the Ray that was started on this machine.
 
     Yields:
-        A private folder of this machine, for whatever is of no use after the block.
+        A private temporary folder on this machine.
 
     Raises:
         ClusterError: No Ray can be joined there.
@@ -134,7 +132,7 @@ def joined_cluster(address: str) -> Iterator[Path]:
         folder = stack.enter_context(private_folder(_PREFIX))
         stack.enter_context(_sigterm_kept())
         stack.enter_context(_environment(PYTHONBREAKPOINT=os.environ.get("PYTHONBREAKPOINT")))
-        # The current folder is where workers look for modules first, on every node: an empty one.
+        # Workers on every node import from the driver's current folder first: an empty one.
         with (
             _current_folder(folder),
             _environment(**NO_USAGE_STATS),
@@ -159,7 +157,7 @@ def joined_cluster(address: str) -> Iterator[Path]:
 
 @contextmanager
 def local_cluster(*, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, float] | None = None) -> Iterator[Path]:
-    """Start a Ray of this machine's own for the length of a `with` block, closed to the network.
+    """Start a Ray cluster on this machine for the length of a `with` block, closed to the network.
 
     Call it from the main thread: Ray's processes end with the thread that started them, so that nothing is
     left after a `kill -9`. Trials see the caller's HOME, and import this project's packages whatever the
@@ -167,12 +165,12 @@ def local_cluster(*, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, f
     killed process left are removed first. Inside the block a SIGTERM raises SystemExit (Ray's handler).
 
     Args:
-        num_cpus: Processor cores to share among trials.
-        num_gpus: CUDA devices to share among trials.
-        resources: Others to share, by name.
+        num_cpus: Processor cores that Ray may allocate.
+        num_gpus: CUDA devices that Ray may allocate.
+        resources: Custom resources, by name.
 
     Yields:
-        The private folder, for whatever is of no use after the block.
+        The private folder.
 
     Raises:
         OSError: No temporary folder can be written whose path is short enough for a socket.
@@ -201,10 +199,7 @@ def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, floa
     home = os.environ.get("HOME")
     variables = {**huge_pages(), **({"HOME": home} if home is not None else {})}
     with (
-        _environment(
-            HOME=str(folder),
-            **LOOPBACK_ENVIRONMENT,
-        ),
+        _environment(HOME=str(folder), **LOOPBACK_ENVIRONMENT),
         switched_off("ENABLE_RAY_CLUSTER"),
         switched_off("RAY_ENABLE_UV_RUN_RUNTIME_ENV"),
         _current_folder(Path(__file__).parents[2]),
@@ -238,7 +233,7 @@ def require_listening(address: str) -> None:
     if "://" in found or not host or not port.isdigit():
         raise ClusterError(f"address must be auto or HOST:PORT of a running Ray, got {found!r}")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_LISTENING_PATIENCE_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise ClusterError(f"no Ray can be joined at {found}: {error}; {_HOW_TO_JOIN}") from error
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,8 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from data.device import num_cores
-from search.config.settings import SearchSettings, is_space_file
-from search.config.user_file import file_digest
+from search.config.settings import Job, SearchSettings
+from search.config.settings_file import is_space_file
 from search.engine.checkpoints import is_uri, study_checkpoints
 from search.engine.preparation import PreparedJob, file_digests, prepare, teacher_digests
 from search.engine.progress import make_display
@@ -35,11 +35,13 @@ from search.engine.summary import allocation_lines, start_line
 from search.engine.teachers import export_digest
 from search.engine.trainable import TrialActor
 from search.engine.watchdog import Watchdog
-from search.optimizer.scheduler import TrialScheduler, rungs_of
+from search.optimizer.scheduler import TrialScheduler
+from search.optimizer.successive_halving import rungs_of
+from search.optimizer.trial_table import State
 from search.optimizer.warm_start import read_starts
-from search.space.price_table import SPACE, write_space
+from search.space.cost_table import SPACE, write_space
 from search.space.survey_report import make_report
-from search.study.data_identity import describe_data
+from search.study.data_identity import describe_data, require_unchanged
 from search.study.history import first_entry, require_own_settings
 from search.study.storage import StorageError
 from search.study.study import (
@@ -48,7 +50,7 @@ from search.study.study import (
     DEVICE_GROUPS,
     FILES,
     HISTORY,
-    LEVELS,
+    RUNGS,
     STARTS,
     TEACHERS,
     SearchFailedError,
@@ -57,9 +59,7 @@ from search.study.study import (
 )
 
 
-def start_search(
-    settings: SearchSettings, folder: StudyFolder, console: Console, *, address: str | None = None
-) -> TrialScheduler:
+def start_search(settings: Job, folder: StudyFolder, console: Console, *, address: str | None = None) -> TrialScheduler:
     """Run a new job in `folder`.
 
     Args:
@@ -81,14 +81,14 @@ def start_search(
         DEVICE_GROUPS: dict(prepared.scenes.device_groups),
         FILES: file_digests(settings),
         TEACHERS: teacher_digests(settings),
-        LEVELS: [asdict(rung) for rung in rungs_of(settings, prepared.splits)],
+        RUNGS: [asdict(rung) for rung in rungs_of(settings, prepared.splits)],
         STARTS: [asdict(start) for start in read_starts(settings.start, prepared.space, folder.path.parent)],
         HISTORY: first_entry(settings),
     }
     with folder.lock(settings.storage) as require_held:
         study_checkpoints(folder, settings).require_usable(is_new=True)
         study = folder.create(settings, attributes)
-        if not settings.train:
+        if isinstance(settings, SearchSettings):
             write_space(folder.path / SPACE, prepared.space.surveys, make_report(prepared.space))
         return _Run(prepared, study, folder, console, address).run(require_held)
 
@@ -110,43 +110,15 @@ def resume_search(
     """
     with folder.lock() as require_held:
         study = folder.open()
+        folder.require_current_format(study)
         require_own_settings(study, folder)
         settings = folder.settings()
         if workers is not None:
             settings = replace(settings, workers=workers)
-        _require_same_files(study, settings, folder)
+        require_unchanged(folder, study, settings, teacher_digest=export_digest)
         prepared = prepare(settings, console, address)
-        _require_same_data(study, prepared, folder)
+        require_unchanged(folder, study, settings, scenes=prepared.scenes)
         return _Run(prepared, study, folder, console, address).run(require_held)
-
-
-def _require_same_files(study: optuna.Study, settings: SearchSettings, folder: StudyFolder) -> None:
-    for name, digest in study.user_attrs.get(FILES, {}).items():
-        file = Path(getattr(settings, name))
-        if not file.is_file() or file_digest(file) != digest:
-            raise StudyError(
-                f"{file} is gone or has changed since {folder.name} was started; bring it back, or start a new study"
-            )
-    for teacher, digest in study.user_attrs.get(TEACHERS, {}).items():
-        found = ""
-        with suppress(OSError):
-            found = export_digest(Path(teacher))
-        if found != digest:
-            raise StudyError(
-                f"the teacher {teacher} is gone or has changed since {folder.name} was started; bring it back, or "
-                "start a new study"
-            )
-
-
-def _require_same_data(study: optuna.Study, prepared: PreparedJob, folder: StudyFolder) -> None:
-    recorded, found = study.user_attrs.get(DATA, {}), describe_data(prepared.scenes)
-    changed = [name for name in found if recorded.get(name) != found[name]]
-    if changed:
-        raise StudyError(
-            f"{prepared.scenes.root} is not the data that {folder.name} was started on: "
-            + "; ".join(f"{name} was {recorded.get(name)}, is {found[name]}" for name in changed)
-            + "; bring the data back, or start a new study"
-        )
 
 
 @dataclass(frozen=True)
@@ -224,8 +196,8 @@ class _Run:
         except (tune.TuneError, OptunaError, SQLAlchemyError, StorageError) as error:
             if searcher.broken is None:
                 raise
-            is_whole = isinstance(searcher.broken, StorageError)
-            cause = searcher.broken if is_whole else searcher.broken.__cause__ or searcher.broken
+            is_exhaustive = isinstance(searcher.broken, StorageError)
+            cause = searcher.broken if is_exhaustive else searcher.broken.__cause__ or searcher.broken
             raise StudyError(
                 f"{self.folder.place} cannot be written: {cause}; mend that, then go on with {self._resume}"
             ) from error
@@ -234,8 +206,9 @@ class _Run:
 def _require_some_success(scheduler: TrialScheduler) -> TrialScheduler:
     if scheduler.exhausted and not scheduler.num_ended:
         raise SearchFailedError(f"nothing was trained: {scheduler.exhausted}")
-    if scheduler.num_ended and scheduler.states["failed"] == scheduler.num_ended:
-        reasons = sorted(set(scheduler.reasons.values()))
+    failed = scheduler.table.in_state(State.FAILED)
+    if failed and len(failed) == scheduler.num_ended:
+        reasons = sorted({row.reason for row in failed})
         all_of_them = scheduler.hopeless or f"all {scheduler.num_ended} trials failed"
         raise SearchFailedError(f"{all_of_them}; nothing was trained:\n  " + "\n  ".join(reasons))
     return scheduler
@@ -254,7 +227,7 @@ def make_tuner(
     """
     set_tune_environment(searcher.use.workers)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the display says what breaks, in a sentence
-    watchdog = Watchdog(searcher.ledger.space.settings.stall_s)
+    watchdog = Watchdog(searcher.scheduler.space.settings.stall_s)
     return tune.Tuner(
         tune.with_resources(actor, partial(job_resources, searcher.use)),
         tune_config=tune.TuneConfig(
@@ -274,14 +247,15 @@ def make_tuner(
     )
 
 
-def _with_absolute_paths(settings: SearchSettings) -> SearchSettings:
+def _with_absolute_paths(settings: Job) -> Job:
     def absolute(path: str) -> str:
         return path if is_uri(path) else str(Path(path).expanduser().absolute())
 
+    if isinstance(settings, SearchSettings) and is_space_file(settings.space):
+        settings = replace(settings, space=absolute(settings.space))
     return replace(
         settings,
         data=absolute(settings.data),
-        space=absolute(settings.space) if is_space_file(settings.space) else settings.space,
         architecture_file=settings.architecture_file and absolute(settings.architecture_file),
         impulse_responses=settings.impulse_responses and absolute(settings.impulse_responses),
         cache=settings.cache and absolute(settings.cache),

@@ -7,17 +7,18 @@ from typing import Any
 
 from models import ARCHITECTURES
 from search.artifact.reading import read_config
-from search.config.errors import ConfigError, UserError
+from search.config.errors import UserError
 from search.config.published import read_published
 from search.config.recipes import HELD, find_recipe, recipe_of
-from search.config.settings import SearchSettings, make_settings, read_mapping, spelled
+from search.config.settings import TrainSettings
+from search.config.settings_file import make_settings, read_mapping, spelled
 from search.config.trial_config import GIVEN, OWNED, TrialConfig, field_types
-from search.config.user_file import file_digest
-from search.space.custom_architecture import use_architecture_file
+from search.space.custom_architecture import register_architecture_file
 from search.space.pricing import find_trial, price, require_prunable
 from search.space.search_space import WITHOUT_RESPONSES
+from search.study.data_identity import ARCHITECTURE_FILE, require_unchanged
 from search.study.selection import best_trial
-from search.study.study import CONFIG, FILES, REJECTED, StudyError, find_study
+from search.study.study import CONFIG, REJECTED, StudyError, find_study
 from training.recipe import Recipe
 
 
@@ -71,7 +72,7 @@ def from_file(path: Path) -> Found:
         return Found(
             TrialConfig.from_dict({name: spelled(each) if name in numbers else each for name, each in record.items()})
         )
-    except ConfigError as error:
+    except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
@@ -95,10 +96,8 @@ def from_trial(text: str, results: Path) -> Found:
         why = attributes.get(REJECTED, {}).get("reason", "it was never priced")
         raise StudyError(f"trial {index} of {folder.name} was rejected, so there is nothing to train: {why}")
     if settings.architecture_file is not None:
-        file = Path(settings.architecture_file)
-        use_architecture_file(file)
-        if study.user_attrs.get(FILES, {}).get("architecture_file") != file_digest(file):
-            raise StudyError(f"{file} has changed since {folder.name} was started; bring it back")
+        register_architecture_file(Path(settings.architecture_file))
+        require_unchanged(folder, study, settings, only=ARCHITECTURE_FILE, remedy="bring it back")
     config = TrialConfig.from_dict(attributes[CONFIG])
     return Found(config, settings.architecture_file, settings.split, settings.impulse_responses)
 
@@ -113,7 +112,7 @@ def train_settings(
     seed: int | None = None,
     held: Mapping[str, Any] | None = None,
     **others: Any,
-) -> SearchSettings:
+) -> TrainSettings:
     """Make the settings of a study that trains one configuration to the last epoch, whatever it costs.
 
     Args:
@@ -155,14 +154,13 @@ def train_settings(
     given: dict[str, Any] = {"architecture_file": found.architecture_file}
     given |= {name: value for name, value in others.items() if value is not None}
     settings = {
-        **given, "data": data, "space": found.config.architecture, "train": True, "early_stopping": False,
-        "validation": 0.0, "epochs": wanted.epochs, "seed": found.config.recipe.seed if seed is None else seed,
-        "set": values,
+        **given, "data": data, "architecture": found.config.architecture, "epochs": wanted.epochs,
+        "seed": found.config.recipe.seed if seed is None else seed, "set": values,
     }  # fmt: skip
-    return make_settings(settings, "flags")
+    return make_settings(settings, "flags", kind=TrainSettings)
 
 
-def left_out(found: Found, settings: SearchSettings, recipe: str | None) -> dict[str, float]:
+def left_out(found: Found, settings: TrainSettings, recipe: str | None) -> dict[str, float]:
     """Return what the recipe does with impulse responses and the training does not, for want of a folder of them.
 
     Args:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from data.layout import Scenes
 from objectives.budget import Budget
 from search.config.messages import counted
-from search.config.settings import SearchSettings
+from search.config.settings import ConfirmSettings, Job, SearchSettings
 from search.config.trial_config import GIVEN
 from search.engine.resources import ResourceAllocation
 from search.optimizer.scheduler import TrialScheduler
@@ -16,7 +16,7 @@ from search.study.repeats import PLACE, TRIAL
 from training.recipe import Recipe
 
 
-def data_line(scenes: Scenes, settings: SearchSettings) -> str:
+def data_line(scenes: Scenes, settings: Job) -> str:
     """Describe the clips that networks are trained and measured on."""
     kind = "validation" if settings.validation else "evaluation"
     return (
@@ -27,23 +27,25 @@ def data_line(scenes: Scenes, settings: SearchSettings) -> str:
 
 def job_lines(space: PricedSpace) -> list[str]:
     """Describe what is searched, or what is trained."""
-    return training_lines(space) if space.settings.train else search_lines(space)
+    return search_lines(space) if isinstance(space.settings, SearchSettings) else training_lines(space)
 
 
 def search_lines(space: PricedSpace) -> list[str]:
     """Describe the budget, and the feasible fraction of each architecture's networks."""
     lines = [f"budget: {space.budget} ({limits_text(space.budget)})"]
     for name, survey in space.surveys.items():
-        priced = "all" if survey.is_whole else "a random"
+        priced = "all" if survey.is_exhaustive else "a random"
         omitted = "; omitted from the search" if name in space.infeasible else ""
-        lines.append(f"space: {name}: of {priced} {survey.num_priced:,} networks {survey.share:.1%} fit{omitted}")
+        lines.append(
+            f"space: {name}: of {priced} {survey.num_priced:,} networks {survey.feasible_fraction:.1%} fit{omitted}"
+        )
     return lines
 
 
 def training_lines(space: SearchSpace) -> list[str]:
     """Describe the one network that is trained, or the members of a front; the recipe; and how far over the budget."""
     settings = space.settings
-    if settings.members:
+    if isinstance(settings, ConfirmSettings):
         return _member_lines(settings)
     config = space.config({})
     cost, limits = price(config, settings.precision), settings.limits()
@@ -61,7 +63,7 @@ def training_lines(space: SearchSpace) -> list[str]:
     ]
 
 
-def _member_lines(settings: SearchSettings) -> list[str]:
+def _member_lines(settings: ConfirmSettings) -> list[str]:
     named = ", ".join(f"{member[TRIAL]} ({member[PLACE]})" for member in settings.members)
     first, last = settings.seeds[0], settings.seeds[-1]
     seeds = f"seed {first}" if first == last else f"seeds {first} to {last}"
@@ -69,7 +71,7 @@ def _member_lines(settings: SearchSettings) -> list[str]:
     return [f"networks: trials {named} of {settings.confirms}; {trained}", *_teacher_lines(settings)]
 
 
-def _teacher_lines(settings: SearchSettings) -> list[str]:
+def _teacher_lines(settings: Job) -> list[str]:
     return [f"teacher: {', '.join(settings.teacher)}"] if settings.teacher else []
 
 
@@ -81,9 +83,9 @@ def limits_text(budget: Budget) -> str:
 def start_line(scheduler: TrialScheduler, allocation: ResourceAllocation) -> str:
     """Describe what is left to train, and the resources of a trial."""
     settings, left = scheduler.space.settings, scheduler.num_left
-    if not settings.train:
+    if isinstance(settings, SearchSettings):
         runs = f"{counted(left, 'network')} for up to"
-    elif settings.members:
+    elif isinstance(settings, ConfirmSettings):
         runs = f"{counted(left, 'run')} of"
     else:
         runs = f"{counted(left, 'seed')} for"

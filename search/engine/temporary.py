@@ -1,4 +1,4 @@
-"""Private temporary folders that no killed process leaves behind for long: the next to need one removes it."""
+"""Private temporary folders; those of killed processes are removed by the next process that needs one."""
 
 import fcntl
 import os
@@ -14,14 +14,14 @@ _REMOVAL_PATIENCE_S = 5.0
 
 
 @contextmanager
-def private_folder(prefix: str, longest: int | None = None) -> Iterator[Path]:
-    """Make a folder that only this user can read, locked while this process lives; it is removed at the end.
+def private_folder(prefix: str, max_bytes: int | None = None) -> Iterator[Path]:
+    """Create a folder that only this user can read, locked while this process lives; remove it at the end.
 
-    Folders with this prefix that a killed process left are removed first.
+    Stale folders with this prefix, which killed processes left, are removed first.
 
     Args:
         prefix: Of its name.
-        longest: Bytes that its path may have; None for any.
+        max_bytes: Length of its path at most; None: any.
 
     Raises:
         OSError: No temporary folder can be written whose path is short enough.
@@ -29,7 +29,7 @@ def private_folder(prefix: str, longest: int | None = None) -> Iterator[Path]:
     bases = dict.fromkeys((Path(tempfile.gettempdir()), Path("/tmp")))  # noqa: S108 - shorter than macOS's own
     for base in bases:
         _remove_stale(base, prefix)
-    room = None if longest is None else longest - len(f"/{prefix}") - 8  # mkdtemp appends eight characters
+    room = None if max_bytes is None else max_bytes - len(f"/{prefix}") - 8  # mkdtemp appends eight characters
     for base in bases:
         if (room is None or len(os.fsencode(base)) <= room) and os.access(base, os.W_OK):
             break
@@ -58,7 +58,7 @@ def _make_locked(base: Path, prefix: str) -> tuple[Path, int]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():
             return folder, lock
-        os.close(lock)  # another start took it for a stale one before it was locked
+        os.close(lock)  # another process removed it as stale before it was locked
 
 
 def _remove_stale(base: Path, prefix: str) -> None:

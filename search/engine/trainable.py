@@ -1,4 +1,4 @@
-"""What runs in a Ray actor: one trial after the other, an epoch a step."""
+"""Ray Tune trainable: an actor that trains one trial after the other, one epoch per step."""
 
 import json
 import platform
@@ -22,7 +22,7 @@ from search.config.errors import USER_ERRORS
 from search.config.trial_config import TrialConfig
 from search.engine.checkpoints import Checkpoints
 from search.engine.teachers import mean_logits, with_teacher_logits
-from search.space.custom_architecture import use_architecture_file
+from search.space.custom_architecture import register_architecture_file
 from training.allocator import keep_freed_memory
 from training.checkpoint import CheckpointError
 from training.compute_mode import ComputeMode
@@ -30,7 +30,7 @@ from training.dataset import SceneDataset, load_dataset
 from training.latency import measure_latency
 from training.loop import EpochResult, NonFiniteLossError, TrainingRun, default_device
 
-# Folder and split of the data, share of the training clips that is held out, and devices that only those are of.
+# Folder and split of the data, fraction of the training clips for validation, devices that are held out for it.
 Clips = tuple[str, str, float, tuple[str, ...]]
 PACKAGES = ("scenefront", "numpy", "optuna", "ray", "torch", "torchaudio")
 
@@ -38,59 +38,59 @@ PACKAGES = ("scenefront", "numpy", "optuna", "ray", "torch", "torchaudio")
 class TrialActor(tune.Trainable):
     """Trains the trial that its config describes, from its checkpoint if it has one.
 
-    The checkpoint is ours, in the study's folder, not Ray's: Ray's own state is scratch.
+    Checkpoints are kept with the study (`search.engine.checkpoints`); Ray's own are not used.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Begin a trial, or take it up again."""
+        """Start a trial, or resume it from its checkpoint."""
         keep_freed_memory()
         torch.set_num_threads(config["threads"])
         trial, dataset = open_trial(config)
         self.checkpoints = Checkpoints.from_dict(config["checkpoints"])
-        self.place = config["number"], config["epochs_before"]  # of the checkpoint
+        self.key = config["number"], config["epochs_before"]  # of the checkpoint
         compute_mode = ComputeMode(**config["compute_mode"])
-        vars(self).pop("run", None)  # the trial before, whose memory this one may need
+        vars(self).pop("run", None)  # frees the trial before, whose memory this one may need
         self.failure = ""
         self.split, self.before, self.latency_ms = config["split"], config["epochs_before"], config["latency_ms"]
         try:
             if config["times_latency"] and self.latency_ms is None:
                 self.latency_ms = measure_latency(trial.build(), trial.input_shape)
             self.run = TrainingRun(trial.build, trial.recipe, dataset, default_device(), compute_mode)
-            found = self.checkpoints.fetch(*self.place)
+            found = self.checkpoints.fetch(*self.key)
             if found is not None:
                 try:
                     self.run.load(found)
                 except CheckpointError:
-                    self.checkpoints.discard(*self.place)  # unusable: the trial starts again
+                    self.checkpoints.discard(*self.key)  # broken or of another network: the trial starts anew
                     self.run = TrainingRun(trial.build, trial.recipe, dataset, default_device(), compute_mode)
-            # the last epoch got lost on its way to the study, which may want no more than that
-            self.tells_first = self.before + self.run.epoch > config["epochs_recorded"]
-        except USER_ERRORS as error:  # what the data or the network cannot serve
+            # a kill came between the checkpoint and the study: the study may want no further epoch
+            self.reports_first = self.before + self.run.epoch > config["epochs_recorded"]
+        except USER_ERRORS as error:  # the data or the network do not fit the recipe
             self.failure = str(error)
         self.num_reported = 0
         self.layers = [] if config["epochs_recorded"] else _layers(trial)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begin another trial in the same process."""
+        """Start another trial in the same process."""
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train an epoch, unless the study does not know of the last; one that is over gives its last result again."""
+        """Train an epoch, unless the last is unreported or the training is complete; return what is unreported."""
         if self.failure:
             return {"epochs": "[]", "failure": self.failure, "done": True}
-        if not (self.run.is_over or self.tells_first):
+        if not (self.run.is_over or self.reports_first):
             try:
                 self.run.run_epoch()
             except NonFiniteLossError as error:
                 return {"epochs": "[]", "failure": str(error), "done": True}
-            self.run.save(self.checkpoints.path(*self.place))
-            self.checkpoints.push(*self.place)
-        self.tells_first = False
+            self.run.save(self.checkpoints.path(*self.key))
+            self.checkpoints.push(*self.key)
+        self.reports_first = False
         unreported = self.run.results[self.num_reported :]
         self.num_reported = self.run.epoch
         return {
-            # as text: Ray flattens what it passes on
+            # as JSON: Ray flattens nested results
             "epochs": json.dumps([self._summary(result) for result in unreported]),
             **({} if self.latency_ms is None else {"latency_ms": self.latency_ms}),
             **({"layers": json.dumps(self.layers)} if self.layers else {}),
@@ -100,7 +100,7 @@ class TrialActor(tune.Trainable):
         }
 
     def _summary(self, result: EpochResult) -> dict[str, Any]:
-        """Return what the study keeps of an epoch, counted over all of the trial's levels."""
+        """Return the study's record of an epoch, numbered over all rungs of the trial."""
         return {
             "epoch": self.before + result.epoch,
             "split": self.split,
@@ -112,40 +112,40 @@ class TrialActor(tune.Trainable):
 
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
-    """Name what computed the figures: packages and Python."""
+    """Return the versions of Python and of the packages that training depends on."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
-        with suppress(PackageNotFoundError):  # ours is sent to the nodes of a cluster, and may not be installed there
+        with suppress(PackageNotFoundError):  # on a cluster's nodes ours comes with the job, not installed
             found[name] = version(name)
     return found
 
 
 def _layers(trial: TrialConfig) -> list[dict[str, Any]]:
-    """Return what each layer costs, for those who look at the study without torch."""
+    """Return the cost of each layer, for readers of the study without torch."""
     try:
         found = layer_costs(trial.build(), trial.input_shape)
-    except UncountedOperatorError:  # of an architecture that counts by itself
+    except UncountedOperatorError:  # a custom architecture that counts its own cost
         return []
     return [asdict(layer) for layer in found if layer.params or layer.macs]
 
 
 def open_trial(config: Mapping[str, Any]) -> tuple[TrialConfig, SceneDataset]:
-    """Return the trial that an actor's config describes, and what it hears."""
+    """Return the trial that an actor's config describes, and its data set."""
     if config["architecture_file"] is not None:
-        use_architecture_file(Path(config["architecture_file"]), check=False)  # the driver has
+        register_architecture_file(Path(config["architecture_file"]), check=False)  # the driver has checked it
     trial = TrialConfig.from_dict(config["trial"])
     clips = config["data"], config["split"], config["validation"], tuple(config["unseen_devices"])
-    dataset = _material(
+    dataset = _dataset(
         clips, config["impulse_responses"], config["cache"], trial.front_end, config["gpus"], tuple(config["teacher"])
     )
     return trial, dataset
 
 
 @lru_cache(maxsize=8)  # front ends
-def _material(
+def _dataset(
     clips: Clips, responses: str | None, cache: str | None, front_end: str, gpus: float, teacher: tuple[str, ...]
 ) -> SceneDataset:
-    """Open the data once a process, not once a trial."""
+    """Open the data once per process, not once per trial."""
     dataset = load_dataset(
         _scenes(clips),
         FRONT_ENDS[front_end],
@@ -158,7 +158,7 @@ def _material(
 
 @lru_cache(maxsize=2)
 def _teacher_logits(clips: Clips, cache: str | None, teacher: tuple[str, ...]) -> Tensor | None:
-    """Read the teacher's logits once a process; the driver has computed them."""
+    """Read the teacher's logits, which the driver has computed, once per process."""
     return mean_logits(teacher, _scenes(clips), cache)
 
 

@@ -26,7 +26,7 @@ from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
 from search.config.published import read_published
 from search.config.recipes import find_recipe
-from search.config.settings import spelled
+from search.config.settings_file import spelled
 from search.config.trial_config import OWNED, TrialConfig, field_types
 from search.space.priced_space import PricedSpace
 from search.space.pricing import price
@@ -178,7 +178,7 @@ def _from_file(path: Path, space: SearchSpace) -> Iterator[Start]:
         values = {name: spelled(each) if name in numbers else each for name, each in _usable(values).items()}
         try:
             TrialConfig.from_values(architecture, {key: each for key, each in values.items() if key != "architecture"})
-        except ConfigError as error:
+        except UserError as error:
             raise UserError(f"{where}: {error}") from error
         yield Start(f"{path.name}, {place}", values)
 

@@ -27,7 +27,7 @@ from search.report.preflight_tables import (
     summary_lines,
     time_lines,
 )
-from search.space.price_table import Priced
+from search.space.cost_table import CostTable
 
 
 def require_writable(path: Path) -> None:
@@ -46,7 +46,7 @@ def require_writable(path: Path) -> None:
         raise UserError(f"{path} cannot be written: permission denied")
 
 
-def write_page(path: Path, surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> None:
+def write_page(path: Path, surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> None:
     """Write a preflight report as one page that needs no network and no other file.
 
     Args:
@@ -62,7 +62,7 @@ def write_page(path: Path, surveys: Mapping[str, Priced], report: Mapping[str, A
     path.write_text(to_html(f"Preflight of the space {report['space']}", blocks), encoding="utf-8")
 
 
-def _blocks(surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> Iterator[Block]:
+def _blocks(surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> Iterator[Block]:
     yield Text("\n".join(summary_lines(report)))
     if why := report["nothing_fits"]:
         yield Alert(f"{why[0].upper()}{why[1:]}.")
@@ -96,7 +96,7 @@ def _fits(report: Mapping[str, Any]) -> Iterator[Block]:
         yield Text(WORST)
 
 
-def _scatter(surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> Iterator[Block]:
+def _scatter(surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> Iterator[Block]:
     outcomes = outcome_texts(report)
     missing = [cost_title(limit, report["precision"]) for limit in report["limits"] if not limit_line(report, limit)]
     note = "Dashed: limits of the budget" + (f", without {' and '.join(missing)}." if missing else ".")
@@ -112,7 +112,7 @@ def _scatter(surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> Iterat
     yield Panels(plots, width_rem=30 if len(plots) in (2, 4) else 21)
 
 
-def _histograms(surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> Iterator[Block]:
+def _histograms(surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> Iterator[Block]:
     height = f"{max(3, len(surveys)) * 70 + 70}px"
     yield Heading("Distribution of the costs")
     yield Text("Histograms of all priced networks, each scaled to the same height. Short line: median.")

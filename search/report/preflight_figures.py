@@ -28,7 +28,7 @@ from search.report.plotly_style import (
     Theme,
     layout,
 )
-from search.space.price_table import FITS, Priced, outcomes
+from search.space.cost_table import FITS, CostTable, outcomes
 
 MAX_DRAWN = 1_500  # points of one architecture's scatter plot
 MAX_DRAWN_IN_ALL = 8_000
@@ -143,7 +143,7 @@ def _add_intervals(figure: go.Figure, parts: Mapping[str, Mapping[str, Any]], th
 
 
 def scatter_figures(
-    surveys: Mapping[str, Priced], report: Mapping[str, Any], theme: Theme = PAPER
+    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = PAPER
 ) -> dict[str, tuple[go.Figure, str]]:
     """Plot MACs against parameters of each architecture's networks on the same axes, with a caption: how many, and fit.
 
@@ -165,7 +165,7 @@ def scatter_figures(
 
 
 def _scatter_figure(
-    found: Priced, report: Mapping[str, Any], ranges: Sequence[tuple[float, float]], most: int, theme: Theme
+    found: CostTable, report: Mapping[str, Any], ranges: Sequence[tuple[float, float]], most: int, theme: Theme
 ) -> tuple[go.Figure, int]:
     """Plot a sample of one architecture's networks; return the figure and the size of the sample."""
     kinds = outcomes(found.costs, report["limits"])
@@ -262,7 +262,7 @@ def histogram_costs(report: Mapping[str, Any]) -> list[str]:
 
 
 def histogram_figure(
-    surveys: Mapping[str, Priced], report: Mapping[str, Any], cost: str, theme: Theme = PAPER
+    surveys: Mapping[str, CostTable], report: Mapping[str, Any], cost: str, theme: Theme = PAPER
 ) -> go.Figure:
     """Plot a histogram of one cost for each architecture, on one logarithmic axis; the part over the limit coloured.
 
@@ -373,7 +373,7 @@ def _outline(
     return np.repeat(edges, 2), np.array([0.0, *np.repeat(heights, 2), 0.0])
 
 
-def _log_range(surveys: Mapping[str, Priced], report: Mapping[str, Any], cost: str) -> tuple[float, float]:
+def _log_range(surveys: Mapping[str, CostTable], report: Mapping[str, Any], cost: str) -> tuple[float, float]:
     """Cover every architecture and the limit, with some air, in powers of ten."""
     columns = [found.costs[:, LIMITS.index(cost)] for found in surveys.values()]
     ends: list[float] = [max(int(value), 1) for column in columns for value in (column.min(), column.max())]

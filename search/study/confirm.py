@@ -6,7 +6,7 @@ what they are worth is known only from trainings and clips that nothing was chos
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from objectives.goals import GOALS, directions, first_cost, of_kind
 from objectives.interval import CONFIDENCE
 from objectives.quality import Quality
 from objectives.quality import figures as goals_of_quality
-from objectives.sampling_error import EXPLAINED, standard_errors
-from search.config.settings import MAX_SEED, SearchSettings
-from search.config.user_file import file_digest
+from objectives.sampling_error import Z_95, standard_errors
+from search.config.rules import settings_of
+from search.config.settings import MAX_SEED, ConfirmSettings, JobSettings, SearchSettings
+from search.study.data_identity import ARCHITECTURE_FILE, require_unchanged
 from search.study.repeats import (
     ASKED,
     CHOSEN_BY,
@@ -38,7 +39,7 @@ from search.study.repeats import (
     TRIAL,
     figures,
 )
-from search.study.study import CONFIG, DATA, FILES, QUALITY, StudyError, StudyFolder
+from search.study.study import CONFIG, DATA, QUALITY, StudyError, StudyFolder
 from search.study.table import study_table
 
 UNSEEN = "unseen_accuracy"
@@ -65,7 +66,7 @@ def choose(folder: StudyFolder, *, near: int, asked: Sequence[int] = ()) -> list
     A near miss is fully trained and fits, but a member of the front is as cheap and better, by no more than the
     validation clips explain. The gap to a member is the least, over the qualities that are objectives, of the
     difference divided by its standard error (`objectives.sampling_error`, of both trials together): so much better by
-    luck, and the member would not dominate it. The gap to the front is the largest of these gaps; up to `EXPLAINED` it
+    luck, and the member would not dominate it. The gap to the front is the largest of these gaps; up to `Z_95` it
     may be luck.
 
     Args:
@@ -80,7 +81,7 @@ def choose(folder: StudyFolder, *, near: int, asked: Sequence[int] = ()) -> list
         StudyError: The study is no search, nothing is on its front, or what was asked for cannot be confirmed.
     """
     settings, study = folder.settings(), folder.open()
-    if settings.train:
+    if not isinstance(settings, SearchSettings):
         raise StudyError(f"{folder.name} is no search: it trained what it was told, and chose nothing to confirm")
     table = study_table(folder)
     front = table[table["on_front"]]
@@ -89,7 +90,7 @@ def choose(folder: StudyFolder, *, near: int, asked: Sequence[int] = ()) -> list
     trained = table[(table["state"] == "complete") & table["fits"].astype(bool)]
     trained = trained[trained[list(settings.objectives)].notna().all(axis=1)]
     gaps = _gaps(study, trained, settings.objectives)
-    missed = [number for number, gap in sorted(gaps.items(), key=lambda each: (each[1], each[0])) if gap <= EXPLAINED]
+    missed = [number for number, gap in sorted(gaps.items(), key=lambda each: (each[1], each[0])) if gap <= Z_95]
     places = {int(number): FRONT for number in front["number"]}
     places |= {number: NEAR for number in missed if number not in places}
     wrong = [number for number in asked if number not in set(trained["number"])]
@@ -137,7 +138,7 @@ def _dominates(one: np.ndarray, other: np.ndarray) -> bool:
 
 def confirm_settings(
     folder: StudyFolder, candidates: Sequence[Candidate], *, seeds: int, data: str | None = None
-) -> SearchSettings:
+) -> ConfirmSettings:
     """Make the settings of the study that confirms: every candidate from every seed, on all training clips.
 
     Seeds are those after the search's own, so that no luck of the search's is used a second time. An objective that the
@@ -155,11 +156,7 @@ def confirm_settings(
     """
     settings, study = folder.settings(), folder.open()
     recorded = study.user_attrs[DATA]
-    file = settings.architecture_file
-    if file is not None and (
-        not Path(file).is_file() or study.user_attrs.get(FILES, {}).get("architecture_file") != file_digest(Path(file))
-    ):
-        raise StudyError(f"{file} is gone or has changed since {folder.name} was started; bring it back")
+    require_unchanged(folder, study, settings, only=ARCHITECTURE_FILE, remedy="bring it back")
     scenes = read_scenes(Path(data or settings.data), recorded["split"])
     heard = {scenes.devices[index] for index in scenes.device_index[scenes.evaluate]}
     is_unseen = any(scenes.device_groups[device] == "unseen" for device in heard)
@@ -173,13 +170,13 @@ def confirm_settings(
     trials = study.get_trials(deepcopy=False)
     members = tuple(_member(each, rows[each.number], trials[each.number]) for each in candidates)
     first = settings.seed + 1 if settings.seed + seeds <= MAX_SEED else 0
-    return replace(
-        settings, data=data or settings.data, split=recorded["split"], objectives=objectives,
-        space=",".join(dict.fromkeys(member[CONFIG]["architecture"] for member in members)),
-        validation=0.0, unseen_devices=(), trials=len(members) * seeds, seed=first, early_stopping=False,
-        mode=SearchSettings.mode, fidelity=SearchSettings.fidelity, sampler=SearchSettings.sampler, sobol=0, start=(),
-        recipe=None, teacher=settings.teacher if any(member[CONFIG]["distill_weight"] for member in members) else (),
-        train=True, confirms=folder.name, members=members, set={}, ranges={},
+    shared = {name: getattr(settings, name) for name in settings_of(JobSettings)}
+    return ConfirmSettings(
+        **{
+            **shared, "data": data or settings.data, "split": recorded["split"], "objectives": objectives,
+            "trials": len(members) * seeds, "seed": first, "confirms": folder.name, "members": members,
+            "teacher": settings.teacher if any(member[CONFIG]["distill_weight"] for member in members) else (),
+        }
     )  # fmt: skip
 
 
@@ -214,6 +211,8 @@ def confirm_report(folder: StudyFolder) -> dict[str, Any]:
         all members. What is not trained yet has no figures.
     """
     settings = folder.settings()
+    if not isinstance(settings, ConfirmSettings):
+        raise StudyError(f"{folder.name} confirms nothing: it is a {settings.job}")
     seeds: dict[int, dict[int, FrozenTrial]] = {int(member[TRIAL]): {} for member in settings.members}
     for trial in folder.open().get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
         number = next(value for name, value in trial.params.items() if name.rpartition(".")[2] == MEMBER)

@@ -1,35 +1,32 @@
 """The history of a study's settings: what it was started with, and what was changed when. Needs no torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import optuna
 
-from search.config.settings import SearchSettings
+from search.config.rules import FIXED, settings_of
+from search.config.settings import JobSettings
 from search.study.study import HISTORY, StudyError, StudyFolder
 
-CHANGEABLE = ("trials", "budget", "ranges", "sampler", "sobol", "start", "retries", "stall_s")
 SECRET = ("storage", "checkpoints")  # URLs, which may hold a password
 OF_A_RUN = ("workers",)  # not kept with what decides the study
-WHY_NOT = {
-    "objectives": "every trial is recorded with one value for each",
-    "seed": "it decided what was asked for",
-    **dict.fromkeys(
-        ("data", "split", "validation", "unseen_devices"), "what was measured on other clips cannot be compared"
-    ),
-    **dict.fromkeys(
-        ("epochs", "early_stopping", "fidelity", "recipe", "teacher", "impulse_responses", "fast"),
-        "what was trained otherwise cannot be compared",
-    ),
-    "mode": "it decided which trials went on",
-}
 
 
-def first_entry(settings: SearchSettings) -> list[dict[str, Any]]:
+def changeable(job: type[JobSettings]) -> list[str]:
+    """Return the names of the settings that `extend` can change in a study of some job."""
+    return [name for name, told in settings_of(job).items() if told.extend]
+
+
+def fixed(job: type[JobSettings]) -> dict[str, str]:
+    """Return why settings cannot change, of those with a reason of their own."""
+    return {name: told.fixed for name, told in settings_of(job).items() if told.fixed}
+
+
+def first_entry(settings: JobSettings) -> list[dict[str, Any]]:
     """Begin a history: what a study was started with."""
-    return [{"at": _now(), "trials": 0, "settings": _plain(settings)}]
+    return [{"at": timestamp(), "trials": 0, "settings": recorded_settings(settings)}]
 
 
 def num_before(attributes: Mapping[str, Any]) -> int:
@@ -50,7 +47,7 @@ def history_lines(attributes: Mapping[str, Any]) -> list[str]:
     """
     return [
         f"{entry['at']}, after {entry['trials']:,} proposals: "
-        + "; ".join(_change_text(name, *change) for name, change in entry["changes"].items())
+        + "; ".join(change_text(name, *change) for name, change in entry["changes"].items())
         for entry in attributes.get(HISTORY, [])[1:]
     ]
 
@@ -61,27 +58,26 @@ def require_own_settings(study: optuna.Study, folder: StudyFolder) -> None:
     Raises:
         StudyError: Names what was changed, and from what.
     """
-    known = _folded(study.user_attrs.get(HISTORY, []))
-    found = _plain(folder.settings())
-    edited = [name for name in WHY_NOT if name in known and known[name] != found[name] and name != "data"]
+    known, settings = _folded(study.user_attrs.get(HISTORY, [])), folder.settings()
+    found, why = recorded_settings(settings), fixed(type(settings))
+    edited = [name for name in why if name in known and known[name] != found[name] and name != "data"]
     if edited:
         raise StudyError(
             f"{folder.settings_file} was edited: "
-            + "; ".join(_why_not(name, known[name], found[name]) for name in edited)
+            + "; ".join(why_not(settings, name, known[name], found[name]) for name in edited)
             + "; put it back, or start a new study"
         )
 
 
-def _why_not(name: str, before: Any, after: Any) -> str:
-    why = WHY_NOT.get(name, "the trials that there are were made with it")
+def why_not(settings: JobSettings, name: str, before: Any, after: Any) -> str:
+    """Describe why a setting cannot change."""
+    why = settings_of(type(settings))[name].fixed or FIXED
     return f"{name} cannot change from {before} to {after}: {why}"
 
 
-def _plain(settings: SearchSettings) -> dict[str, Any]:
-    """Return the settings as JSON holds them, but for what is of a run."""
-    plain = asdict(settings)
-    plain |= {name: list(value) for name, value in plain.items() if isinstance(value, tuple)}
-    return {name: value for name, value in plain.items() if name not in (*OF_A_RUN, *SECRET)}
+def recorded_settings(settings: JobSettings) -> dict[str, Any]:
+    """Return the settings as a history holds them: all but URLs and what is of a single run."""
+    return {name: value for name, value in settings.plain().items() if name not in (*OF_A_RUN, *SECRET)}
 
 
 def _folded(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -93,15 +89,16 @@ def _folded(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _carried_out(history: Sequence[Mapping[str, Any]], now: SearchSettings) -> list[Mapping[str, Any]]:
+def carried_out(history: Sequence[Mapping[str, Any]], settings: JobSettings) -> list[Mapping[str, Any]]:
     """Leave out the last change where the driver was killed before the settings had it."""
     last = history[-1].get("changes", {}) if history else {}
-    plain = _plain(now)
+    plain = recorded_settings(settings)
     missing = last and all(plain[name] == was and was != after for name, (was, after) in last.items())
     return list(history[:-1] if missing else history)
 
 
-def _change_text(name: str, before: Any, after: Any) -> str:
+def change_text(name: str, before: Any, after: Any) -> str:
+    """Describe a change of a setting."""
     if name == "start":
         return f"start: {', '.join(each for each in after if each not in before)} besides"
     return f"{name}: {_text(before)} -> {_text(after)}"
@@ -113,5 +110,6 @@ def _text(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _now() -> str:
+def timestamp() -> str:
+    """Return the time of an entry."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from objectives.goals import GOALS, first_cost, first_quality
 from objectives.interval import mean_interval
 from objectives.quality import Quality
+from search.config.settings import ConfirmSettings, SearchSettings, TrainSettings, confirmed_by
 from search.study.confirm import confirm_report
 from search.study.repeats import MEMBER, TRIAL, seeds_report
 from search.study.study import QUALITY, StudyError, StudyFolder, trial_state
@@ -30,12 +31,12 @@ def best_trial(folder: StudyFolder) -> int:
     complete = table[table["state"] == "complete"]
     if complete.empty:
         raise StudyError("no trial is fully trained yet")
-    fitting = complete if settings.train else complete[complete["fits"].astype(bool)]
+    fitting = complete if not isinstance(settings, SearchSettings) else complete[complete["fits"].astype(bool)]
     if fitting.empty:
         raise StudyError(f"no fully trained trial fits the budget {settings.budget}; export one by its number: --trial")
     quality, cost = GOALS[first_quality(settings.objectives)], first_cost(settings.objectives)
     figure = fitting[quality.name].astype(float)
-    if settings.members:
+    if isinstance(settings, ConfirmSettings):
         figure = figure.groupby(fitting["network"]).transform("mean")
     ranked = fitting.assign(
         figure=-figure if quality.maximize else figure, price=0.0 if cost is None else fitting[cost].astype(float)
@@ -92,9 +93,9 @@ def confirmation(folder: StudyFolder, number: int) -> dict[str, Any] | None:
         own interval. None where nobody has trained it from two seeds.
     """
     settings = folder.settings()
-    if not settings.train:
+    if isinstance(settings, SearchSettings):
         return _latest(folder, number)
-    if not settings.members:
+    if isinstance(settings, TrainSettings):
         report = seeds_report(folder.open())
         return _told(folder, report, {"p_front": None, "on_front": None}, _complete(folder))
     trial = folder.open().get_trials(deepcopy=False)[number]
@@ -105,7 +106,7 @@ def _latest(folder: StudyFolder, number: int) -> dict[str, Any] | None:
     """Look for the latest confirmation of a search in which a trial of it was trained from two seeds."""
     names = f"{glob.escape(folder.name)}-confirm*/search.yaml"  # as `free_name` gives them
     beside = [StudyFolder(path.parent) for path in folder.path.parent.glob(names)]
-    found = [each for each in beside if each.exists() and each.settings().confirms == folder.name]
+    found = [each for each in beside if each.exists() and confirmed_by(each.settings()) == folder.name]
     for confirm in sorted(found, key=StudyFolder.worked_on_at, reverse=True):
         told = _of_member(confirm, number)
         if told is not None:

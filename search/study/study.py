@@ -29,7 +29,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from objectives.goals import directions
 from search.config.errors import UserError
 from search.config.messages import unknown
-from search.config.settings import SearchSettings, read_settings
+from search.config.settings import FORMAT, Job, SearchSettings
+from search.config.settings_file import read_job
 from search.study.storage import Postgres, StorageError
 
 CONFIG, COST, QUALITY = "config", "cost", "quality"
@@ -39,11 +40,12 @@ ORIGIN = "origin"  # of a configuration that the sampler did not propose: its ki
 OBJECTIVES, VERSIONS, DATA, FILES, TEACHERS = "objectives", "versions", "data", "files", "teachers"
 DEVICE_GROUPS = "device_groups"  # real, seen or unseen, by device, as the study's trainings are measured
 STARTS = "starts"  # configurations to begin with: source and config of each
+FORMAT_NUMBER = "format"  # of the record; a study without one has format 1
 HISTORY = "history"  # of the settings: what they were at first, and what was changed when
 ATTEMPTS = "attempts"  # epoch and reason of each process that broke in training
 PAUSED = "paused"  # the epoch at which a trial was paused
 FOLDER = "folder"  # that a study was started in: machine and path
-LEVELS = "levels"  # that a trial climbs: split, first and last epoch of each
+RUNGS = "levels"  # rungs of successive halving: split, first and last epoch of each
 ALLOCATION = "machine"  # resources of the trials, as measured
 LAYERS = "layers"  # of a trial: what each layer of its network costs
 LATENCY = "latency_ms"  # of a trial, measured where it is trained; only where it is an objective
@@ -114,13 +116,13 @@ class StudyFolder:
         """The YAML of what ran."""
         return self.path / "search.yaml"
 
-    def settings(self) -> SearchSettings:
-        """Read what the search was asked for.
+    def settings(self) -> Job:
+        """Read the settings of the study's job.
 
         Raises:
-            UserError: The file is missing or has been changed into something that is no search.
+            SettingsError: The file is missing, or has been changed into something that is no job.
         """
-        return read_settings(self.settings_file)
+        return read_job(self.settings_file)
 
     @contextmanager
     def lock(self, storage: str | None = None) -> Iterator[Callable[[], None]]:
@@ -176,7 +178,7 @@ class StudyFolder:
             return True
         return False
 
-    def create(self, settings: SearchSettings, attributes: Mapping[str, Any]) -> optuna.Study:
+    def create(self, settings: Job, attributes: Mapping[str, Any]) -> optuna.Study:
         """Start the study's record. The settings file comes last: with it the study exists.
 
         Raises:
@@ -194,13 +196,14 @@ class StudyFolder:
             directions=["maximize" if more else "minimize" for more in directions(settings.objectives)],
         )
         study.set_user_attr(FOLDER, self._of_this_machine)
+        study.set_user_attr(FORMAT_NUMBER, FORMAT)
         for name, value in attributes.items():
             study.set_user_attr(name, value)
         study.set_user_attr(OBJECTIVES, list(settings.objectives))
         self.write_settings(settings)
         return study
 
-    def write_settings(self, settings: SearchSettings) -> None:
+    def write_settings(self, settings: Job) -> None:
         """Write the settings file, whole or not at all; a password in it is for nobody else to read."""
         postgres = None if settings.storage is None else Postgres.parse(settings.storage)
         temporary = self.path / ".search.yaml"
@@ -251,6 +254,24 @@ class StudyFolder:
             raise
         except (ValueError, RuntimeError, OptunaError, SQLAlchemyError) as error:
             raise self._unreadable(error) from error
+
+    def require_current_format(self, study: optuna.Study) -> None:
+        """Refuse to continue a study that another version made: its trials say other things, or say them otherwise.
+
+        Raises:
+            StudyError: Says how to go on from what it has found.
+        """
+        found = study.user_attrs.get(FORMAT_NUMBER, 1)
+        if found == FORMAT:
+            return
+        settings = self.settings()
+        start = f"{settings.job} {settings.data} {settings.space}"
+        if isinstance(settings, SearchSettings):
+            start = f"search {settings.data} --space {settings.space} --start {self.address}"
+        raise StudyError(
+            f"{self.name} has format {found}, of {'an older' if found < FORMAT else 'a newer'} scenefront, and can be "
+            f"read but not continued by this one, of format {FORMAT}; go on in a new study: `scenefront {start}`"
+        )
 
     @property
     def _of_this_machine(self) -> str:

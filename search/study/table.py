@@ -16,15 +16,16 @@ from objectives.cost import Cost
 from objectives.front import non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality
 from objectives.ranking import accuracy_on
+from search.config.settings import SearchSettings
 from search.study.study import (
     CONFIG,
     COST,
     FAILURE,
     LATENCY,
-    LEVELS,
     OBJECTIVES,
     ORIGIN,
     REJECTED,
+    RUNGS,
     STOPPED,
     Asked,
     StudyFolder,
@@ -44,7 +45,7 @@ def study_table(folder: StudyFolder) -> pd.DataFrame:
         UserError: There is none, or it cannot be read.
     """
     settings = folder.settings()
-    budget = None if settings.train else settings.limits()
+    budget = settings.limits() if isinstance(settings, SearchSettings) else None
     return trials_table(folder.open(), is_locked=folder.is_locked(), budget=budget)
 
 
@@ -60,7 +61,7 @@ def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget
         is_locked: Whether a search runs on it now.
         budget: What may be on the front; None: all that was trained.
     """
-    levels = study.user_attrs.get(LEVELS, [])
+    levels = study.user_attrs.get(RUNGS, [])
     asked = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
     rows = [trial_row(trial, budget, levels, is_locked=is_locked) for trial in asked]
     return rows_table(rows, study.user_attrs[OBJECTIVES])

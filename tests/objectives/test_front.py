@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from objectives.front import hypervolume, non_dominated, non_dominated_rank
+from objectives.front import hypervolume, hypervolume_improvement, non_dominated, non_dominated_rank
 
 BEST_CHEAP = (True, False)  # accuracy up, MACs down
 
@@ -82,6 +82,21 @@ def test_hypervolume_counts_the_cells_that_the_points_dominate(case):
         for corner in cells
     )
     assert hypervolume(points, reference, maximize) == pytest.approx(covered)
+
+
+@pytest.mark.parametrize("num_objectives", [1, 2, 3])
+def test_the_improvement_by_a_point_is_the_difference_of_the_hypervolumes(num_objectives):
+    rng = np.random.default_rng(num_objectives)
+    points, maximize = rng.uniform(0, 1, (60, num_objectives)), [True] * num_objectives
+    others = rng.uniform(0, 1, (12, num_objectives))
+    front = others[non_dominated(others, maximize)]
+    reference = np.full(num_objectives, 0.1)
+    before = hypervolume(front, reference, maximize)
+    expected = [hypervolume(np.vstack([front, point]), reference, maximize) - before for point in points]
+    assert hypervolume_improvement(front, points, 0.1) == pytest.approx(np.array(expected), abs=1e-12)
+    assert hypervolume_improvement(front, front, 0.1) == pytest.approx(np.zeros(len(front)), abs=1e-12)
+    alone = [hypervolume([point], reference, maximize) for point in points]
+    assert hypervolume_improvement(front[:0], points, 0.1) == pytest.approx(np.array(alone), abs=1e-12)
 
 
 def test_nothing_has_no_front_and_no_volume():

@@ -17,7 +17,7 @@ def priced(settings, num_classes=10, num_clips=960, **options):
         (name, subspace.cost_ranges, {key: value for key, value in subspace.fixed.items() if key not in OF_TRAINING})
         for name, subspace in space.subspaces.items()
     ]
-    key = str((settings.train, settings.budget, settings.precision, settings.seed, costs, options))
+    key = str((settings.job, settings.budget, settings.precision, settings.seed, costs, options))
     if key not in SURVEYS:
         SURVEYS[key] = price_space(space, **options).surveys
     return PricedSpace.of(space, SURVEYS[key], num_clips)

@@ -16,6 +16,7 @@ STATES = {
     "paused": TrialState.RUNNING,
 }
 SETTINGS = {"data": "nowhere", "space": "isotropic", "epochs": 3, "trials": 12}
+TRAINED = {"data": "nowhere", "architecture": "isotropic", "epochs": 3, "trials": 12}
 
 
 def cost(macs, params=10_000):
@@ -52,16 +53,16 @@ def trial(state, macs, *accuracies, params=10_000, latency_ms=None, config=None,
     if state == "rejected":
         attributes[REJECTED] = {"kind": "over macs", "reason": "over budget"}
     if state == "stopped":
-        attributes[STOPPED] = "epoch 1: number 3 of the 3 trials that got there, of which 1 went on"
+        attributes[STOPPED] = "epoch 1: rank 3 of the 3 trials at this rung, of which 1 was promoted"
     if state in {"paused", "stopped"}:
         attributes[PAUSED] = len(accuracies)
     return state, attributes
 
 
-def write_study(path, *trials, attributes=(), **settings):
+def write_study(path, *trials, attributes=(), job=SearchSettings, **settings):
     """Write a study of trials in their order; return its folder."""
     folder = StudyFolder(path)
-    asked = SearchSettings(**SETTINGS, **settings)
+    asked = job(**(SETTINGS if job is SearchSettings else TRAINED), **settings)
     study = folder.create(asked, dict(attributes))
     for state, known in trials:
         values = None

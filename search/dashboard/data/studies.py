@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from search.config.errors import UserError
+from search.config.settings import confirmed_by
 from search.dashboard.address import path_of
 from search.dashboard.data.study_reader import StudyData, StudyReader
 from search.study.confirm import confirm_report
@@ -97,7 +98,7 @@ class Confirmations:
         try:
             changed_ns = folder.settings_file.stat().st_mtime_ns
             if self._confirms.get(folder.path, (0, None))[0] != changed_ns:
-                self._confirms[folder.path] = (changed_ns, folder.settings().confirms)
+                self._confirms[folder.path] = (changed_ns, confirmed_by(folder.settings()))
         except (OSError, UserError):
             return None
         return self._confirms[folder.path][1]

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, or_
 
 from objectives.budget import Budget
 from objectives.goals import DEFAULT_GOALS
-from search.config.settings import SearchSettings
+from search.config.settings import Job, SearchSettings
 from search.dashboard.data.database import (
     BROKEN,
     TRIALS,
@@ -40,10 +40,10 @@ from search.dashboard.data.database import (
 from search.study.storage import Postgres
 from search.study.study import (
     LAYERS,
-    LEVELS,
     OBJECTIVES,
     QUALITY,
     REJECTED,
+    RUNGS,
     VERSIONS,
     StudyError,
     StudyFolder,
@@ -79,7 +79,7 @@ class StudyData:
 
     folder: StudyFolder
     version: int
-    settings: SearchSettings | None
+    settings: Job | None
     table: pd.DataFrame
     curves: Mapping[int, Sequence[Mapping[str, Any]]]
     kinds: Mapping[int, str]
@@ -126,7 +126,7 @@ class StudyReader:
         self._reading: StudyData | None = None
         self._known: _Known | None = None
         self._texts: Mapping[str, str] = {}
-        self._settings: tuple[Any, SearchSettings] | None = None
+        self._settings: tuple[Any, Job] | None = None
         self._stamp: tuple[Any, ...] | None = None
         self._asked_at = -math.inf
 
@@ -168,12 +168,12 @@ class StudyReader:
 
     def _read(self) -> StudyData:
         settings = self._read_settings()
-        budget = None if settings.train else settings.limits()
+        budget = settings.limits() if isinstance(settings, SearchSettings) else None
         postgres = None if settings.storage is None else Postgres.parse(settings.storage)
         is_locked = self._folder.is_locked_here() or (postgres is not None and postgres.is_locked(self._folder.name))
         with connected(self._folder, postgres) as (connection, study_id):
             texts = study_attributes(connection, study_id)
-            judged_by = (study_id, _inode(self._folder.database), budget, texts.get(LEVELS))
+            judged_by = (study_id, _inode(self._folder.database), budget, texts.get(RUNGS))
             known = self._known
             if known is None or known.judged_by != judged_by or not _is_same(connection, study_id, known):
                 known = _Known(judged_by)
@@ -184,7 +184,7 @@ class StudyReader:
         if reading is not None and is_same and (reading.settings, reading.is_locked) == (settings, is_locked):
             return reading
         attributes = {name: json.loads(value) for name, value in texts.items()}
-        levels = attributes.get(LEVELS, [])
+        levels = attributes.get(RUNGS, [])
         self._known = None  # what fails below is read whole the next time
         for trial_id, trial in trials.items():
             known.trials[trial_id] = _kept(trial, budget, levels, is_locked=is_locked)
@@ -199,7 +199,7 @@ class StudyReader:
         self._known, self._texts = known, texts
         return made
 
-    def _read_settings(self) -> SearchSettings:
+    def _read_settings(self) -> Job:
         stamp = _stat(self._folder.settings_file)
         if stamp is None:
             raise StudyError(_missing(self._folder))

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from search.config.settings import SearchSettings
 from search.dashboard.data.database import (
     BROKEN,
     TRIALS,
@@ -24,8 +25,8 @@ from search.study.study import (
     COST,
     LATENCY,
     LAYERS,
-    LEVELS,
     QUALITY,
+    RUNGS,
     VERSIONS,
     StudyError,
     StudyFolder,
@@ -75,7 +76,7 @@ def read_trial(folder: StudyFolder, number: int) -> TrialRecord:
         ValueError: The settings cannot be read, or the database does not answer.
     """
     settings = folder.settings()
-    budget = None if settings.train else settings.limits()
+    budget = settings.limits() if isinstance(settings, SearchSettings) else None
     postgres = None if settings.storage is None else Postgres.parse(settings.storage)
     is_locked = folder.is_locked()
     try:
@@ -90,7 +91,7 @@ def read_trial(folder: StudyFolder, number: int) -> TrialRecord:
                 raise StudyError(f"{folder.name} has no trial {number}; there are: {what}")
             add_values(connection, study_id, asked, found, leave_out=())
         (trial,) = found.values()
-        levels = json.loads(texts.get(LEVELS, "[]"))
+        levels = json.loads(texts.get(RUNGS, "[]"))
         row = trial_row(trial, budget, levels, is_locked=is_locked)
     except StudyError:
         raise

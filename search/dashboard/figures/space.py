@@ -9,7 +9,7 @@ from objectives.goals import GOALS
 from search.dashboard.figures.colours import LIGHT, Theme
 from search.dashboard.figures.plot_helpers import empty_figure, modebar
 from search.report import preflight_figures
-from search.space.price_table import Priced
+from search.space.cost_table import CostTable
 
 
 def space_fits_figure(report: Mapping[str, Any], theme: Theme = LIGHT) -> go.Figure:
@@ -23,7 +23,7 @@ def space_fits_figure(report: Mapping[str, Any], theme: Theme = LIGHT) -> go.Fig
 
 
 def space_scatter_figures(
-    surveys: Mapping[str, Priced], report: Mapping[str, Any], theme: Theme = LIGHT
+    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
 ) -> dict[str, tuple[go.Figure, str]]:
     """Plot MACs against parameters by architecture, each with a caption: how many networks are plotted, and fit."""
     found = {name: survey for name, survey in surveys.items() if len(survey.costs)}
@@ -36,7 +36,7 @@ def space_scatter_figures(
 
 
 def space_histograms(
-    surveys: Mapping[str, Priced], report: Mapping[str, Any], theme: Theme = LIGHT
+    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
 ) -> dict[str, go.Figure]:
     """Plot a histogram of each cost, by the name of the cost."""
     found = {name: survey for name, survey in surveys.items() if len(survey.costs)}
@@ -53,7 +53,7 @@ def space_histograms(
 
 
 def space_figures(
-    surveys: Mapping[str, Priced], report: Mapping[str, Any], theme: Theme = LIGHT
+    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
 ) -> dict[str, go.Figure]:
     """Plot a search space; the titles of the figures are plain text."""
     scatters = space_scatter_figures(surveys, report, theme)

@@ -7,6 +7,7 @@ from typing import Any
 from dash import html
 
 from objectives.goals import GOALS
+from search.config.settings import confirmed_by
 from search.dashboard.address import path_of
 from search.dashboard.state import RequestContext
 from search.dashboard.widgets import facts, show
@@ -43,7 +44,7 @@ def summary_text(report: Mapping[str, Any]) -> str:
 def of_trial(context: RequestContext, number: int) -> list[Any]:
     """Return what was found of one trial; nothing where it was not trained again."""
     report = context.confirmation
-    if report is None or context.settings.confirms is not None:
+    if report is None or confirmed_by(context.settings) is not None:
         return []
     member = next((each for each in report["members"] if each[TRIAL] == number and each["seeds"]), None)
     if member is None:
@@ -60,7 +61,7 @@ def of_trial(context: RequestContext, number: int) -> list[Any]:
 
 def note(context: RequestContext) -> list[Any]:
     """Describe of a training that it confirms a front, and where that is."""
-    search = context.settings.confirms
+    search = confirmed_by(context.settings)
     if search is None:
         return []
     name = html.A(search, href=path_of(search, "front")) if search in context.app_state.studies.folders() else search

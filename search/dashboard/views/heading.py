@@ -4,6 +4,7 @@ from typing import Any
 
 from dash import html
 
+from search.config.settings import SearchSettings
 from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, VIEWS, link, spell
 from search.dashboard.figures.parallel import brush_text
 from search.dashboard.state import RequestContext
@@ -61,7 +62,7 @@ def progress_text(context: RequestContext) -> str:
     """Describe how far a study is, in a line."""
     progress = context.progress
     settings = context.settings
-    what = "training" if settings.train else "search"
+    what = "search" if isinstance(settings, SearchSettings) else "training"
     parts = [f"{progress.done:,} of {progress.wanted:,} trials done"]
     rejected = progress.states.get("rejected", 0)
     if rejected:
@@ -71,7 +72,7 @@ def progress_text(context: RequestContext) -> str:
         parts.append(f"a {what} is running{left}")
     else:
         parts.append(f"no {what} is running")
-    if not settings.train:
+    if isinstance(settings, SearchSettings):
         parts.append(f"budget {settings.budget}")
     return "; ".join(parts)
 

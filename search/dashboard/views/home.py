@@ -7,6 +7,7 @@ import pandas as pd
 from dash import html
 
 from objectives.goals import GOALS
+from search.config.settings import SearchSettings, confirmed_by
 from search.dashboard.address import Address, path_of
 from search.dashboard.data import frames
 from search.dashboard.data.study_reader import StudyData
@@ -45,11 +46,12 @@ def _row(context: RequestContext) -> list[Any]:
         return [name, reading.problem, "", "", "", ""]
     progress = context.progress
     settings = context.settings
-    what = "training" if settings.train else "search"
+    search = confirmed_by(settings)
+    what = "search" if isinstance(settings, SearchSettings) else "training"
     state = f"a {what} runs" if reading.is_locked else ("done" if progress.share >= 1 else "stands still")
     return [
         name,
-        state if settings.confirms is None else f"{state}; confirms the front of {settings.confirms}",
+        state if search is None else f"{state}; confirms the front of {search}",
         f"{progress.done:,} of {progress.wanted:,}",
         f"{int(reading.table['on_front'].sum()):,}",
         best_text(context, reading),

@@ -9,6 +9,7 @@ import pandas as pd
 from dash import Input, Output, State, dcc, html
 
 from objectives.goals import GOALS
+from search.config.settings import SearchSettings
 from search.dashboard.address import parse
 from search.dashboard.data import frames
 from search.dashboard.data.study_reader import StudyData
@@ -158,7 +159,7 @@ def _facts(context: RequestContext) -> list[Any]:
         **({"time left, about": duration_text(progress.left_s)} if progress.left_s is not None else {}),
         "data": settings.data,
         "space": settings.space,
-        "budget": "none: a training" if settings.train else settings.budget,
+        "budget": settings.budget if isinstance(settings, SearchSettings) else "none: a training",
         "objectives": ", ".join(GOALS[name].title for name in context.objectives),
     }
     resume = (

@@ -7,18 +7,19 @@ from typing import Any
 from dash import html
 
 from search.config.errors import UserError
+from search.config.settings import SearchSettings
 from search.dashboard.figures.space import space_figures, space_legend
 from search.dashboard.state import RequestContext
 from search.dashboard.widgets import aria, code, graph, section, show
 from search.report.preflight_tables import fits_table, largest_sizes_table, summary_lines
-from search.space.price_table import SPACE, read_space
+from search.space.cost_table import SPACE, read_space
 
 
 def layout(context: RequestContext, _: Mapping[str, Any]) -> list[Any]:
     """Draw what fits, the costs and the reach of each field."""
     folder = context.study.folder
     path = folder.path / SPACE
-    if context.settings.train:
+    if not isinstance(context.settings, SearchSettings):
         return [html.P("A training has no space: what it trains was asked for.", className="empty")]
     try:
         surveys, report = read_space(path)

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pandas as pd
 from dash import html
 
+from search.config.settings import SearchSettings, confirmed_by
 from search.dashboard.address import COMPARISON, Address, link
 from search.dashboard.data import frames
 from search.dashboard.figures.front import fronts_figure
@@ -32,7 +33,7 @@ def compared(context: RequestContext) -> list[RequestContext]:
     asked = [name for name in context.address.names if studies.folder(name)]
     each = [context.app_state.context(Address("front", name), context.theme) for name in asked or studies.folders()]
     can = [one for one in each if one.loaded is not None and not one.loaded.problem]
-    return [one for one in can if asked or one.settings.confirms is None][:MAX_STUDIES]
+    return [one for one in can if asked or confirmed_by(one.settings) is None][:MAX_STUDIES]
 
 
 def parts(context: RequestContext) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def _table(each: list[RequestContext]) -> Any:
                 f"{int(one.study.table['on_front'].sum()):,}",
                 home.best_text(one, one.study),
                 duration_text(progress.elapsed_s),
-                "none: a training" if one.settings.train else one.settings.budget,
+                one.settings.budget if isinstance(one.settings, SearchSettings) else "none: a training",
             ]
         )
     return show(Table("Studies", head, lines, ("study", "best", "budget"), "No study can be compared yet."))

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 from recorded import cost, trial, write_study
 
 from objectives.quality import measure_quality
-from search.config.settings import SearchSettings
+from search.config.settings import ConfirmSettings
 from search.study.study import ATTEMPTS, CONFIG, COST, DATA, LAYERS, ORIGIN, QUALITY, REJECTED, VERSIONS, StudyFolder
 
 ODD = "odd <b>name & co 100%"
@@ -84,9 +84,8 @@ def write_small(path, **settings):
 def write_confirmation(path, search, members, seeds=(1, 2)):
     """Write what confirms members of the front of a study, a row for each: its number, MACs, and accuracy by seed."""
     config = {"width": 32, "epochs": 3, "architecture": "isotropic"}
-    settings = SearchSettings(
-        data="nowhere", space="isotropic", trials=len(members) * len(seeds), train=True, early_stopping=False,
-        seed=seeds[0], confirms=search, members=tuple(
+    settings = ConfirmSettings(
+        data="nowhere", trials=len(members) * len(seeds), seed=seeds[0], confirms=search, members=tuple(
             {
                 "trial": number, "place": "front", "network": "", CONFIG: config,
                 "chosen_by": {"macs": float(macs), "params": 9.0, "macro_accuracy": 0.5},

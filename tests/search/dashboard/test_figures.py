@@ -32,7 +32,7 @@ from search.dashboard.figures.space import (
 )
 from search.dashboard.figures.trial_comparison import compared_costs_figure, compared_scores_figure
 from search.report.drawing import GROUPS
-from search.space.price_table import Kept
+from search.space.cost_table import CostTable
 
 NAN = float("nan")
 LIMITS = {"macs": 30_000_000, "params": 128_000}
@@ -414,18 +414,19 @@ def test_the_space_is_drawn_as_the_page_of_a_preflight_does(theme):
         "limits": {"macs": 100}, "precision": "fp16", "architectures": {EVIL: part}, "nothing_fits": None,
         "share": share,
     }  # fmt: skip
-    surveys = {EVIL: Kept(np.array([[50, 10, 20, 20, 5], [60, 9, 18, 18, 5], [200, 9, 9, 9, 9], [300, 7, 7, 7, 7]]))}
+    costs = np.array([[50, 10, 20, 20, 5], [60, 9, 18, 18, 5], [200, 9, 9, 9, 9], [300, 7, 7, 7, 7]])
+    surveys = {EVIL: CostTable(costs)}
     fits = space_fits_figure(report, theme)
     assert [bars.x for bars in fits.data] == [(0.5,), (0.5,)]
     ((scatter, told),) = space_scatter_figures(surveys, report, theme).values()
-    assert told == "50.0% fit; all 4 drawn"
+    assert told == "50.0% fit; all 4 plotted"
     assert {trace.meta: len(trace.x) for trace in scatter.data} == {"macs": 2, "fits": 2}
     assert list(space_histograms(surveys, report, theme)) == ["macs", "params"]
     assert list(space_figures(surveys, report, theme)) == [
         "Feasible networks",
-        f"MACs against parameters of {EVIL}: 50.0% fit; all 4 drawn",
-        "How the networks are spread: MACs",
-        "How the networks are spread: parameters",
+        f"MACs against parameters, {EVIL}: 50.0% fit; all 4 plotted",
+        "Distribution of MACs",
+        "Distribution of parameters",
     ]
     assert scatter.layout.paper_bgcolor == theme.surface
     assert [told for _, _, told in space_legend(report, theme)] == ["fits", "over budget"]

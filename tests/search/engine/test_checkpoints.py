@@ -61,18 +61,6 @@ def test_what_was_put_last_is_what_is_fetched(place):
     assert again.fetch(3, start=2).read_bytes() == b"from epoch 2 on"
 
 
-def test_a_trial_begins_with_the_checkpoint_of_another_once(place):
-    checkpoints = Checkpoints(place, "study")
-    checkpoints.copy(5, 3)
-    assert checkpoints.fetch(5) is None
-    put(checkpoints, b"theirs")
-    checkpoints.copy(5, 3)
-    assert checkpoints.fetch(5).read_bytes() == checkpoints.fetch(3).read_bytes() == b"theirs"
-    put(checkpoints, b"mine", number=5)
-    checkpoints.copy(5, 3)
-    assert checkpoints.fetch(5).read_bytes() == b"mine"
-
-
 def test_a_place_is_tried_before_it_is_used_and_left_as_it_was(place, tmp_path):
     checkpoints = Checkpoints(place, "study")
     checkpoints.require_usable(is_new=True)

@@ -99,7 +99,7 @@ def test_a_search_goes_on_when_one_of_its_machines_is_lost(two_nodes, tiny, tmp_
 )
 def test_a_cluster_that_is_not_there_is_named(address, told, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(cluster_module, "read_ray_address", lambda: None)  # whatever runs on this machine
+    monkeypatch.setattr(cluster_module, "started_address", lambda: "")  # whatever runs on this machine
     with pytest.raises(ClusterError) as error, joined_cluster(address):
         pass
     assert str(error.value).startswith(told)

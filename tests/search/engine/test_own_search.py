@@ -96,7 +96,7 @@ def test_a_study_whose_files_have_changed_is_left_as_it_is(searched):
         if name == "plain_cnn.py":
             refused = scenefront("export", "own", "--trial", 0, "--out", "late", cwd=cwd)
             assert refused.returncode == 2
-            assert f"{file} has changed since plain_cnn was trained with it; bring it back" in refused.stderr
+            assert f"{file} is gone or has changed since own was started; bring it back" in refused.stderr
             assert not (cwd / "late").exists()
         file.write_text(before)
     again = scenefront("resume", "own", cwd=cwd)

@@ -1,4 +1,4 @@
-"""What hangs is killed for good, wherever it hangs, and what breaks says why."""
+"""The watchdog kills actors that hang, wherever they do, and classifies failures."""
 
 import logging
 import os
@@ -62,7 +62,7 @@ class Watching(FIFOScheduler):
         self.watch = watch
 
     def choose_trial_to_run(self, tune_controller):
-        self.watch.look(tune_controller)
+        self.watch.poll(tune_controller)
         return super().choose_trial_to_run(tune_controller)
 
     def on_trial_result(self, tune_controller, trial, result):
@@ -93,7 +93,7 @@ def state_of(pid):
 
 
 @pytest.mark.slow
-def test_what_hangs_is_killed_for_good_and_what_breaks_says_why(tmp_path, monkeypatch):
+def test_hanging_actors_are_killed_and_failures_are_classified(tmp_path, monkeypatch):
     monkeypatch.setenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", "100000000")
     monkeypatch.setenv("RAY_AIR_NEW_OUTPUT", "0")
@@ -134,23 +134,23 @@ def test_what_hangs_is_killed_for_good_and_what_breaks_says_why(tmp_path, monkey
     assert kinds == dict.fromkeys(HANGING, "hung") | others
     assert told.failures["stops"].reason.startswith("hung: no epoch ended within ")
     assert told.failures["raises"].reason == "ValueError: a sentence that says what was wrong"
-    assert told.failures["exits"].reason == "crash: its process ended without saying why"
+    assert told.failures["exits"].reason == "crash: its process died without an error message"
     assert told.failures["no memory"].reason == "out of memory: MemoryError: Unable to allocate 1.00 TiB"
 
 
 class Controller:
-    """As much of Ray's controller as a watch looks at."""
+    """As much of Ray's controller as the adapter reads."""
 
     def __init__(self, trial, actor):
         self._trial_to_actor = {trial: "tracked"}
         self._actor_manager = SimpleNamespace(_live_actors_to_ray_actors_resources={"tracked": (actor, None)})
 
 
-def looks(watch, controller, seconds):
-    """Look every five seconds; say after how many something was killed."""
+def polls(watch, controller, seconds):
+    """Poll every five seconds; return after how many an actor was killed."""
     for second in range(0, seconds, 5):
         watch.now += 5.0
-        if watch.look(controller):
+        if watch.poll(controller):
             return second + 5
     return None
 
@@ -173,36 +173,36 @@ def killed(monkeypatch):
     return actors
 
 
-def test_a_process_has_an_hour_for_its_first_epoch_and_ten_of_the_longest_for_the_next(trial, killed):
+def test_an_actor_has_an_hour_for_its_first_epoch_and_ten_of_the_longest_for_the_next(trial, killed):
     watch, controller = Clocked(), Controller(trial, "actor")
-    assert looks(watch, controller, 3500) is None
+    assert polls(watch, controller, 3500) is None
     watch.epoch_done(trial)
-    assert looks(watch, controller, 120) is None
+    assert polls(watch, controller, 120) is None
     watch.epoch_done(trial)  # 120 s
-    assert watch.limit_s(trial) == 1200
+    assert watch.timeout_s(trial) == 1200
     trial.config["work"] = 5e6  # five times as much to compute
-    assert watch.limit_s(trial) == 6000
+    assert watch.timeout_s(trial) == 6000
     trial.config["work"] = 1e3
-    assert watch.limit_s(trial) == 1200
-    assert 1195 <= looks(watch, controller, 1300) <= 1210
+    assert watch.timeout_s(trial) == 1200
+    assert 1195 <= polls(watch, controller, 1300) <= 1210
     assert killed == ["actor"]
     assert watch.failure(trial).reason == "hung: no epoch ended within 1,200 s"
 
 
-def test_what_was_taken_for_hung_is_given_more_time_when_it_is_tried_again(trial, killed):
-    watch = Clocked(60.0, first_s=60.0)
-    assert looks(watch, Controller(trial, "first"), 100) == 70  # seen after 5 s
+def test_a_trial_that_hung_is_given_more_time_when_it_is_retried(trial, killed):
+    watch = Clocked(60.0, first_timeout_s=60.0)
+    assert polls(watch, Controller(trial, "first"), 100) == 70  # seen after 5 s
     again = Trial("PPO", stub=True, config=trial.config, storage=None)
-    assert looks(watch, Controller(again, "second"), 300) == 250
+    assert polls(watch, Controller(again, "second"), 300) == 250
     assert killed == ["first", "second"]
 
 
-def test_a_driver_that_stood_still_takes_nothing_for_hung(trial, killed):
+def test_a_driver_that_was_suspended_kills_nothing(trial, killed):
     watch, controller = Clocked(), Controller(trial, "actor")
-    assert looks(watch, controller, 60) is None
+    assert polls(watch, controller, 60) is None
     watch.now += 1_000_000.0  # stopped by Ctrl-Z
-    assert looks(watch, controller, 3500) is None
-    assert looks(watch, controller, 100) is not None
+    assert polls(watch, controller, 3500) is None
+    assert polls(watch, controller, 100) is not None
 
 
 # What Ray 2.60, PyTorch 2.13, CUDA 12 and Python 3.11 say, cut.
@@ -232,18 +232,18 @@ ALLOCATOR = "RuntimeError: [enforce fail at alloc_cpu.cpp:117] . DefaultCPUAlloc
         ("RuntimeError: cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "out of memory", None),
         (TASK.format("RuntimeError") + ALLOCATOR, "out of memory", f"out of memory: {ALLOCATOR}"),
         (RAY, "out of memory", f"out of memory: {RAY}"),
-        (ACTOR + GUESS, "crash", "crash: its process ended without saying why"),
+        (ACTOR + GUESS, "crash", "crash: its process died without an error message"),
         (
             ACTOR + "The actor died because its node has died. Node Id: 77c931",
             "node lost",
-            "node lost: the machine that trained it is gone",
+            "node lost: the machine of its actor has died",
         ),
-        (GONE, "node lost", "node lost: its process, or its machine, cannot be reached any more"),
+        (GONE, "node lost", "node lost: its actor, or the machine of that, is unreachable"),
         (TASK.format("ValueError") + "ValueError: 40 is odd", "error", "ValueError: 40 is odd"),
-        ("", "crash", "crash: its process ended without saying why"),
+        ("", "crash", "crash: its process died without an error message"),
     ],
 )
-def test_what_broke_is_told_from_what_ray_says(said, kind, reason):
+def test_failures_are_classified_by_the_text_of_ray(said, kind, reason):
     failure = failure_kind(said)
     assert failure.kind == kind
     assert failure.is_memory is (kind == "out of memory")
@@ -259,7 +259,7 @@ def test_what_broke_is_told_from_what_ray_says(said, kind, reason):
         "safetensors_rust.SafetensorError: Error while serializing: I/O error: No space left on device (os error 28)",
     ],
 )
-def test_where_nothing_can_be_written_no_trial_is_to_blame(said):
+def test_where_no_checkpoint_can_be_written_no_trial_is_to_blame(said):
     failure = failure_kind(f'ray::TrialActor.train()\n  File "x.py"\n{said}')
-    assert (failure.kind, failure.is_place) == ("no place", True)
-    assert failure.reason == f"checkpoints cannot be kept: {said}"
+    assert (failure.kind, failure.is_storage) == ("storage", True)
+    assert failure.reason == f"checkpoints cannot be written: {said}"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from search.config.settings import make_settings
+from search.config.settings_file import make_settings
 from search.engine.preflight import run_preflight
 from search.report.preflight import write_page
 from search.report.preflight_figures import MAX_DRAWN, OUTCOMES

@@ -11,7 +11,9 @@ from optuna.trial import TrialState
 
 from objectives.confidence import front_probability
 from objectives.interval import t_quantile
-from search.config.settings import SearchSettings, read_settings
+from search.config.errors import SettingsError
+from search.config.settings import ConfirmSettings, SearchSettings, TrainSettings
+from search.config.settings_file import read_job
 from search.config.trial_config import TrialConfig
 from search.engine.progress import network_text
 from search.engine.summary import training_lines
@@ -100,13 +102,13 @@ def confirmed(searched_folder, accuracies, seeds=2, **options):
     """Train what `choose` gives, each from every seed; `accuracies` by trial of the search, a list over seeds."""
     settings = confirm_settings(searched_folder, choose(searched_folder, near=4, **options), seeds=seeds)
     folder = StudyFolder(searched_folder.path.parent / f"{searched_folder.name}-confirm")
-    ledger = start(folder, settings)
-    while (proposal := ledger.propose()) is not None:
+    scheduler = start(folder, settings)
+    while (proposal := scheduler.propose()) is not None:
         width = proposal.config.network.width
         accuracy = accuracies[WIDTHS.index(width)][proposal.config.recipe.seed - settings.seed]
         if accuracy is None:
             continue
-        assert ledger.end(proposal.number, told_by_actor(1, accuracy)) == "complete"
+        assert scheduler.end(proposal.number, told_by_actor(1, accuracy)) == "complete"
     return folder
 
 
@@ -169,7 +171,7 @@ def test_a_study_without_a_front_has_nothing_to_confirm(searched, tmp_path):
     with pytest.raises(StudyError, match="the front of first is empty: no trial that fits is fully trained yet"):
         choose(searched(), near=4)
     trained = StudyFolder(tmp_path / "trained")
-    trained.create(SearchSettings(data="d", space="isotropic", train=True, early_stopping=False, set={"width": 32}), {})
+    trained.create(TrainSettings(data="d", architecture="isotropic", set={"width": 32}), {})
     with pytest.raises(StudyError, match="trained is no search: it trained what it was told"):
         choose(trained, near=4)
 
@@ -177,7 +179,7 @@ def test_a_study_without_a_front_has_nothing_to_confirm(searched, tmp_path):
 def test_a_confirmation_trains_on_all_clips_from_seeds_that_the_search_did_not_use(searched):
     folder = searched(0.40, 0.50, validation=0.4, objectives=("macro_accuracy", "params"), start=("x",), mode="best")
     settings = confirm_settings(folder, choose(folder, near=4), seeds=3)
-    assert (settings.validation, settings.early_stopping, settings.train) == (0, False, True)
+    assert (settings.validation, settings.early_stopping, settings.job) == (0, False, "confirm")
     assert list(settings.seeds) == [6, 7, 8]
     assert (settings.trials, settings.confirms, settings.start) == (6, "first", ())
     assert settings.objectives == ("macro_accuracy", "params")
@@ -186,7 +188,7 @@ def test_a_confirmation_trains_on_all_clips_from_seeds_that_the_search_did_not_u
     ]  # fmt: skip
     written = folder.path / "again.yaml"
     written.write_text(settings.to_yaml())
-    assert read_settings(written) == settings
+    assert read_job(written) == settings
 
 
 def test_an_objective_that_the_evaluation_clips_cannot_measure_is_left_out(searched, tiny, tmp_path):
@@ -211,8 +213,8 @@ def test_every_member_is_handed_out_from_every_seed_and_only_the_seed_is_changed
     add(folder.open(), folder.settings(), other, quality_of(0.6))
     settings = confirm_settings(folder, choose(folder, near=0), seeds=2)
     assert settings.space == "isotropic,tf_sepnet"
-    ledger = start(StudyFolder(tmp_path / "again"), settings)
-    proposals = [ledger.propose() for _ in range(7)]
+    scheduler = start(StudyFolder(tmp_path / "again"), settings)
+    proposals = [scheduler.propose() for _ in range(7)]
     assert proposals.pop() is None
     expected = [
         replace(config, recipe=replace(config.recipe, seed=seed))
@@ -220,10 +222,12 @@ def test_every_member_is_handed_out_from_every_seed_and_only_the_seed_is_changed
         for config in (isotropic(16), isotropic(32), other)
     ]
     assert [proposal.config for proposal in proposals] == expected
-    assert not ledger.rejections
-    assert network_text(ledger.space, proposals[-2].config) == "isotropic trial=2 seed=7"
-    assert set(ledger.space.front_ends) == {"dcase24", "tfsepnet"}
-    assert training_lines(ledger.space)[0].startswith("networks: trials 0 (front), 2 (front), 3 (front) of first; each")
+    assert not scheduler.rejections
+    assert network_text(scheduler.space, proposals[-2].config) == "isotropic trial=2 seed=7"
+    assert set(scheduler.space.front_ends) == {"dcase24", "tfsepnet"}
+    assert training_lines(scheduler.space)[0].startswith(
+        "networks: trials 0 (front), 2 (front), 3 (front) of first; each"
+    )
 
 
 def test_another_driver_goes_on_with_the_trainings_that_are_left(searched, tmp_path):
@@ -232,7 +236,7 @@ def test_another_driver_goes_on_with_the_trainings_that_are_left(searched, tmp_p
     first = start(again, confirm_settings(folder, choose(folder, near=0), seeds=2))
     done, running = first.propose(), first.propose()
     first.end(done.number, told_by_actor(1, 0.5))
-    second = start(again, read_settings(again.settings_file))
+    second = start(again, read_job(again.settings_file))
     assert second.propose().config == running.config
     left = [second.propose() for _ in range(3)]
     assert [(each.config.network.width, each.config.recipe.seed) for each in left[:2]] == [(16, 7), (24, 7)]
@@ -319,11 +323,14 @@ def test_a_second_confirmation_gets_a_number(tmp_path):
 
 def test_the_settings_of_members_are_checked():
     member = {"trial": 0, "config": asdict(isotropic(16).network)}
-    given = {"data": "d", "space": "isotropic", "train": True, "early_stopping": False}
-    assert len(SearchSettings(**given, members=(member, {**member, "trial": 1}), trials=6).seeds) == 3
-    for wrong in ({"members": ({"trial": 0},), "trials": 1}, {"members": (member, member), "trials": 3}):
-        with pytest.raises(ValueError, match="members must be a list of trials with their configs"):
-            SearchSettings(**given, **wrong)
+    given = {"data": "d", "confirms": "first"}
+    assert len(ConfirmSettings(**given, members=(member, {**member, "trial": 1}), trials=6).seeds) == 3
+    for wrong, rule in (
+        ({"members": ({"trial": 0},), "trials": 1}, "members must be a list of trials with their configs"),
+        ({"members": (member, member), "trials": 3}, "trials must be a multiple of the 2 members, got 3"),
+    ):
+        with pytest.raises(SettingsError, match=rule):
+            ConfirmSettings(**given, **wrong)
 
 
 @pytest.mark.parametrize(

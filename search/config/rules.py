@@ -1,0 +1,146 @@
+"""A setting told once: a dataclass field whose metadata are its help, its rule, and whether `extend` may change it.
+
+From it are made the command line's options (`search.cli.options`), the checks of every value, what `extend` permits
+(`search.study.history`) and docs/reference.md (`search.cli.reference`).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any
+
+FIXED = "the trials that there are were made with it"  # why most settings of a study cannot change
+_KEY = "setting"  # in a field's metadata
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be.
+
+    Attributes:
+        text: In words, after "must be".
+        holds: Whether a value is that.
+        kind: Of an option's value: int, float, bool or str; tuple and dict for an option that can be repeated.
+        choices: All there are, where the value is one of few.
+    """
+
+    text: str
+    holds: Callable[[Any], bool]
+    kind: type
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is told of a setting, beside its name, type and default.
+
+    Attributes:
+        help: What it is, as a sentence.
+        rule: What its value must be.
+        default: In words, where the default value does not say it.
+        extend: Help of the option of `extend` that changes it; empty: it cannot change.
+        fixed: Why it cannot change, where the reason is its own; `extend` then refuses the option by it.
+        metavar: Of its option.
+    """
+
+    help: str
+    rule: Rule
+    default: str = ""
+    extend: str = ""
+    fixed: str = ""
+    metavar: str | None = None
+
+
+def setting(default: Any = MISSING, /, **told: Any) -> Any:
+    """Return a dataclass field with the metadata of `Setting`; a mutable default is made anew for each instance."""
+    metadata = {_KEY: Setting(**told)}
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def told_of(each: "Field[Any]") -> Setting:
+    """Return what is told of a field."""
+    found: Setting = each.metadata[_KEY]
+    return found
+
+
+def settings_of(job: type) -> dict[str, Setting]:
+    """Return what is told of every setting of a job, by name."""
+    return {each.name: told_of(each) for each in fields(job)}
+
+
+def default_of(job: type, name: str) -> str:
+    """Return the default of a setting in words; empty where it has none."""
+    [found] = [each for each in fields(job) if each.name == name]
+    if told_of(found).default or found.default is MISSING:
+        return told_of(found).default
+    if isinstance(found.default, bool):
+        return "on" if found.default else "off"
+    if isinstance(found.default, tuple):
+        return ",".join(found.default)
+    return "" if found.default is None else str(found.default)
+
+
+def violations(job: Any) -> list[str]:
+    """Describe every setting whose value breaks its rule."""
+    return [
+        f"{name} must be {told.rule.text}, got {getattr(job, name)!r}"
+        for name, told in settings_of(type(job)).items()
+        if not told.rule.holds(getattr(job, name))
+    ]
+
+
+def whole(least: int = 1, most: int = 10**9) -> Rule:
+    """Return the rule of a whole number in a range."""
+    text = f"of at least {least}" if most == 10**9 else f"from {least} to {most}"
+
+    def holds(value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+    return Rule(f"a whole number {text}", holds, int)
+
+
+def number(text: str, holds: Callable[[float], bool]) -> Rule:
+    """Return the rule of a number."""
+    return Rule(
+        text, lambda value: isinstance(value, int | float) and not isinstance(value, bool) and holds(value), float
+    )
+
+
+def one_of(choices: Iterable[str]) -> Rule:
+    """Return the rule of one of few names."""
+    names = tuple(choices)
+    return Rule(f"one of {', '.join(names)}", lambda value: value in names, str, names)
+
+
+def text(what: str) -> Rule:
+    """Return the rule of a text that is not empty."""
+    return Rule(what, _is_text, str)
+
+
+def texts(what: str) -> Rule:
+    """Return the rule of a list of texts."""
+    return Rule(what, lambda value: isinstance(value, tuple) and all(_is_text(each) for each in value), tuple)
+
+
+def mapping(what: str) -> Rule:
+    """Return the rule of a mapping by name."""
+    return Rule(what, is_mapping, dict)
+
+
+def optional(rule: Rule) -> Rule:
+    """Return the rule of a value that may be None."""
+    return Rule(rule.text, lambda value: value is None or rule.holds(value), rule.kind, rule.choices)
+
+
+def is_mapping(value: object) -> bool:
+    """Whether a value is a mapping by name."""
+    return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+FLAG = Rule("true or false", lambda value: isinstance(value, bool), bool)
+FOLDER = optional(text("a folder"))

@@ -1,0 +1,142 @@
+"""Settings read and made: from YAML that a person wrote, from flags, and from the file that a study keeps."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import yaml
+
+from objectives.errors import ObjectiveError
+from search.config.errors import SettingsError
+from search.config.messages import unknown
+from search.config.rules import settings_of
+from search.config.settings import (
+    FORMAT,
+    JOBS,
+    ConfirmSettings,
+    Job,
+    JobSettings,
+    SearchSettings,
+    TrainSettings,
+)
+
+Kind = TypeVar("Kind", bound=JobSettings)
+
+
+def read_settings(path: Path, **overrides: Any) -> SearchSettings:
+    """Read a search from a YAML file; `overrides` that are not None replace what it says, key by key in mappings.
+
+    Raises:
+        SettingsError: The file is missing, is no YAML mapping, or has a key that no search has (the nearest is named).
+    """
+    loaded = _job_of(read_mapping(path, "search settings"), path)
+    kind = loaded.pop("job")
+    if kind is not SearchSettings:
+        raise SettingsError(f"{path} holds the settings of `scenefront {kind.job}`, not of a search")
+    given = {key: value for key, value in overrides.items() if value is not None}
+    for name in ("set", "ranges"):
+        if name in given and isinstance(loaded.get(name), Mapping):
+            given[name] = {**loaded[name], **given[name]}
+    return make_settings({**loaded, **given}, str(path))
+
+
+def read_job(path: Path) -> Job:
+    """Read the settings that a study keeps, of whichever job.
+
+    Raises:
+        SettingsError: The file is missing, or has been changed into something that is no job.
+    """
+    loaded = _job_of(read_mapping(path, "settings"), path)
+    kind = loaded.pop("job")
+    return cast("Job", make_settings(loaded, str(path), kind=kind))
+
+
+def _job_of(loaded: dict[Any, Any], path: Path) -> dict[Any, Any]:
+    """Return the settings of a file with the class of their `job`, as they are written today."""
+    written = loaded.pop("format", FORMAT if "job" in loaded else 1)
+    job = loaded.pop("job", SearchSettings.job)
+    if job not in JOBS:
+        raise SettingsError(f"{path}: {unknown('job', str(job), JOBS)}")
+    if not isinstance(written, int) or not 1 <= written <= FORMAT:
+        raise SettingsError(f"{path} has format {written!r}, of a newer scenefront: this one knows 1 to {FORMAT}")
+    if written > 1:
+        return {**loaded, "job": JOBS[job]}
+    kind: type[Job] = SearchSettings
+    members, confirms, is_training = (loaded.pop(name, None) for name in ("members", "confirms", "train"))
+    if is_training:
+        kind = ConfirmSettings if members else TrainSettings
+        own = {"members": members, "confirms": confirms} if members else {"architecture": loaded.get("space")}
+        gone = settings_of(SearchSettings).keys() - settings_of(kind).keys()
+        loaded = {name: value for name, value in loaded.items() if name not in gone} | own
+    return {**loaded, "job": kind}
+
+
+def read_mapping(path: Path, what: str) -> dict[Any, Any]:
+    """Read a YAML file by the safe loader; it must be a mapping of `what`.
+
+    Raises:
+        SettingsError: It cannot be read, or holds something else.
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not YAML that can be loaded safely: {error}") from error
+    if not isinstance(loaded, dict):
+        raise SettingsError(f"{path} must be a mapping of {what}, got {type(loaded).__name__}")
+    return loaded
+
+
+def make_settings(
+    values: Mapping[str, Any],
+    source: str,
+    *,
+    needs_data: bool = True,
+    kind: type[Kind] = SearchSettings,  # type: ignore[assignment]  # the job that is made most
+) -> Kind:
+    """Build the settings of a job from `values`, which came from `source`.
+
+    Args:
+        values: By setting.
+        source: A file, or the flags.
+        needs_data: Whether there must be data; without, their folder is "".
+        kind: Of the job.
+
+    Raises:
+        SettingsError: A key that no such job has, one that each needs, or a value that none can run with.
+    """
+    known = settings_of(kind)
+    for name in values:
+        if name not in known:
+            raise SettingsError(f"{source}: {unknown(f'{kind.job} setting', str(name), known)}")
+    if not needs_data:
+        values = {"data": "", **values}
+    elif values.get("data") == "":
+        raise SettingsError(f"{source}: data must be a text, got ''")
+    missing = [name for name in ("data", "space", "architecture") if name in known and values.get(name) is None]
+    if missing:
+        raise SettingsError(f"{source}: a {kind.job} needs {' and '.join(missing)}")
+    if isinstance(values.get("split"), int):  # YAML reads the 2024 splits as numbers
+        values = {**values, "split": str(values["split"])}
+    values = {
+        name: tuple(value) if known[name].rule.kind is tuple and isinstance(value, list) else value
+        for name, value in values.items()
+    }
+    try:
+        return kind(**values)
+    except (SettingsError, ObjectiveError) as error:
+        raise SettingsError(f"{source}: {error}") from error
+
+
+def is_space_file(space: str) -> bool:
+    """Whether what names a space is a file."""
+    return space.endswith((".yaml", ".yml", ".py"))
+
+
+def spelled(value: Any) -> Any:
+    """Return the number that a text spells, and any other value as it is: YAML 1.1 takes 1e-3 for a text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
