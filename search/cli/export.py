@@ -183,7 +183,7 @@ def _print_quality(quality: Quality) -> None:
 @json_option
 def predict(path: Path, sounds: tuple[Path, ...], device: str | None, as_json: bool) -> None:
     """Tell the scene of each SOUND, a WAV or FLAC file, with an EXPORT: its folder, or one of its files."""
-    from data.layout import DataError  # noqa: PLC0415  takes seconds
+    from data.errors import DataError  # noqa: PLC0415  takes seconds
     from search.artifact.inference import predict as predict_file  # noqa: PLC0415  as above
     from search.artifact.opening import open_export  # noqa: PLC0415  as above
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import optuna
 
-from data.layout import DataError, Scenes
+from data.errors import DataError
+from data.layout import Scenes
 from search.config.settings import Job
 from search.config.user_file import file_digest
 from search.study.study import DATA, FILES, TEACHERS, StudyError, StudyFolder

@@ -2,7 +2,9 @@
 
 import pytest
 
-from data.layout import DataError, hold_out, read_scenes
+from data.errors import DataError
+from data.layout import read_scenes
+from data.validation_split import hold_out
 from search.study.data_identity import require_measurable
 
 
