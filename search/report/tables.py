@@ -11,7 +11,7 @@ from objectives.quality import Quality, Score
 from search.config.published import STORED, Published
 from search.config.recipes import NamedRecipe
 from search.report.table import Table
-from search.study.repeats import CHOSEN_BY, GROUPS, NETWORK, PLACE, TRIAL, measure_title
+from search.study.repeats import CHOSEN_BY, GROUPS, NETWORK, ROLE, TRIAL, metric_title
 from training.recipe import Recipe
 
 
@@ -157,32 +157,34 @@ def seeds_table(report: Mapping[str, Any], title: str) -> Table:
     names = list(report["mean"])
     rows = [[seed, str(row["trial"]), *(f"{row[name]:.3f}" for name in names)] for seed, row in report["seeds"].items()]
     rows.append(["mean", "", *(_mean_text(report["mean"][name], report["half"][name]) for name in names)])
-    return Table(title, ["seed", "trial", *map(measure_title, names)], rows)
+    return Table(title, ["seed", "trial", *map(metric_title, names)], rows)
 
 
 def confirmation_table(report: Mapping[str, Any], title: str) -> Table:
-    """Tabulate a confirmation: a row a member of the front, with its means over the seeds."""
-    objectives, members = report["objectives"], report["members"]
+    """Tabulate a confirmation: a row a candidate, with its means over the seeds."""
+    objectives, candidates = report["objectives"], report["candidates"]
     costs = [name for name in of_kind("cost", list(GOALS)) if name in objectives or name in ("macs", "params")]
-    names = next((list(member["mean"]) for member in members if member["mean"]), list(of_kind("quality", objectives)))
+    names = next(
+        (list(candidate["mean"]) for candidate in candidates if candidate["mean"]), list(of_kind("quality", objectives))
+    )
     names = [name for name in names if name != f"{GROUPS}real"]  # the table is wide enough
     by = GOALS[first_quality(objectives)]
     head = [
-        "trial", "chosen as", "architecture", "network", *(GOALS[name].title for name in costs),
+        "trial", "role", "architecture", "network", *(GOALS[name].title for name in costs),
         f"{by.title}, validation", "seeds",
-        *(GOALS[name].title if name in GOALS else measure_title(name) for name in names), "P(front)", "front",
+        *(GOALS[name].title if name in GOALS else metric_title(name) for name in names), "P(front)", "front",
     ]  # fmt: skip
     rows = [
         [
-            str(member[TRIAL]), member[PLACE], member["architecture"], member[NETWORK],
-            *(GOALS[name].text(member["cost"].get(name, math.nan)) for name in costs),
-            by.text(member[CHOSEN_BY].get(by.name, math.nan)), str(len(member["seeds"])),
-            *(_mean_text(member["mean"].get(name), member["half"].get(name)) for name in names),
-            "" if member["p_front"] is None else f"{member['p_front']:.2f}", "*" if member["on_front"] else "",
+            str(candidate[TRIAL]), candidate[ROLE], candidate["architecture"], candidate[NETWORK],
+            *(GOALS[name].text(candidate["cost"].get(name, math.nan)) for name in costs),
+            by.text(candidate[CHOSEN_BY].get(by.name, math.nan)), str(len(candidate["seeds"])),
+            *(_mean_text(candidate["mean"].get(name), candidate["half"].get(name)) for name in names),
+            "" if candidate["p_front"] is None else f"{candidate['p_front']:.2f}", "*" if candidate["on_front"] else "",
         ]
-        for member in members
+        for candidate in candidates
     ]  # fmt: skip
-    return Table(title, head, rows, texts=("chosen as", "architecture", "network"))
+    return Table(title, head, rows, texts=("role", "architecture", "network"))
 
 
 def _mean_text(mean: float | None, half: float | None) -> str:
