@@ -1,4 +1,4 @@
-"""Take a trained network away, and use it: export, evaluate, predict, bench."""
+"""Commands that write an export and use it: export, evaluate, predict, bench."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -41,7 +41,7 @@ export_argument = click.argument("path", type=path_type, metavar="EXPORT")
 )
 @click.option("--data", "where", type=path_type, help="Folder of the study's data. [default: where they were]")
 @cache_option
-@click.option("--retrain", is_flag=True, help="Train it again first, whole and on all training clips.")
+@click.option("--retrain", is_flag=True, help="Retrain it first: all epochs, all training clips.")
 @click.option("--epochs", type=int, help="Of --retrain. [default: the trial's]")
 @click.option("--scale", type=float, help="Of --retrain: times the trial's epochs, and what goes with them.")
 @set_option
@@ -92,7 +92,7 @@ def export(
 
 
 def _each(numbers: list[int], go: Callable[[int], None]) -> list[str]:
-    """Export one after the other; tell of each that fails why."""
+    """Export trials one after the other; return the errors."""
     failed = []
     for number in numbers:
         try:
@@ -119,21 +119,21 @@ def _export(
         source = full_folder(folder, number)
         carry_out(lambda: retrain(settings, source, out), source)
         trial = best_trial(source)
-        origin = f"Trial {number} of {folder.name}, trained again on all training clips."
+        origin = f"Trial {number} of {folder.name}, retrained on all training clips."
     certificate = export_trial(
         source, trial, target, **given, origin=origin, log=lambda text: out.print(f"{text}", soft_wrap=True)
     )
-    for line in told(certificate):
+    for line in summary(certificate):
         out.print(line, soft_wrap=True)
     out.print(f"written: {target}", soft_wrap=True)
 
 
-def told(certificate: Mapping[str, Any]) -> list[str]:
-    """Describe what an export is: how well its files do, what it costs, and whether it fits."""
-    cost, chosen, budget = certificate["cost"], certificate["validation"], certificate["budget"]
-    before = f" ({chosen['macro_accuracy']:.3f} on the validation clips it was selected on)" if chosen else ""
+def summary(certificate: Mapping[str, Any]) -> list[str]:
+    """Return lines on an export: quality of its files, cost, and whether it fits the budget."""
+    cost, validation, budget = certificate["cost"], certificate["validation"], certificate["budget"]
+    selected = f" ({validation['macro_accuracy']:.3f} on the validation clips it was selected on)" if validation else ""
     counts = f"{cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), {cost['params']:,} parameters"
-    lines = [f"trial {certificate['trial']}: {counts}{before}"]
+    lines = [f"trial {certificate['trial']}: {counts}{selected}"]
     for name, quality in certificate["quality"].items():
         stored = certificate["files"][name]["bytes"]
         lines.append(
@@ -154,7 +154,7 @@ def told(certificate: Mapping[str, Any]) -> list[str]:
 @architecture_file_option
 @json_option
 def evaluate(path: Path, data: Path, split: str, cache: Path | None, as_json: bool) -> None:
-    """Measure an EXPORT on the evaluation clips of DATA.
+    """Evaluate an EXPORT on the evaluation clips of DATA.
 
     EXPORT is its folder, or one of its files: exports/mine-7/model.int8.onnx.
     """
@@ -181,7 +181,7 @@ def _print_quality(quality: Quality) -> None:
 @architecture_file_option
 @json_option
 def predict(path: Path, sounds: tuple[Path, ...], device: str | None, as_json: bool) -> None:
-    """Tell the scene of each SOUND, a WAV or FLAC file, with an EXPORT: its folder, or one of its files."""
+    """Predict the scene of each SOUND, a WAV or FLAC file, with an EXPORT: its folder, or one of its files."""
     from data.layout import DataError  # noqa: PLC0415  takes seconds
     from search.artifact.inference import predict as predict_file  # noqa: PLC0415  as above
     from search.artifact.opening import open_export  # noqa: PLC0415  as above
@@ -209,7 +209,7 @@ def predict(path: Path, sounds: tuple[Path, ...], device: str | None, as_json: b
 @architecture_file_setting
 @json_option
 def bench(path: Path, architecture_file: Path | None, as_json: bool) -> None:
-    """Measure how long an EXPORT takes for one second of sound here, with one thread, and how much memory.
+    """Benchmark an EXPORT on this machine: latency of one second of sound on one thread, and memory.
 
     EXPORT is its folder, whose weights are run by torch, or one of its files.
     """
