@@ -21,7 +21,7 @@ from search.artifact.inference import WINDOW_S, Predictor
 from search.artifact.opening import open_export
 from search.config.errors import USER_ERRORS
 from search.config.subprocess import environment, module_command
-from search.space.custom_architecture import use_architecture_file
+from search.space.custom_architecture import register_architecture_file
 from training.latency import time_calls, using_threads
 
 NUM_CALLS = 201  # odd, so that the median is one of them
@@ -119,7 +119,7 @@ def main() -> None:
     path, *own = map(Path, sys.argv[1:])
     try:
         if own:
-            use_architecture_file(own[0], check=False)
+            register_architecture_file(own[0], check=False)
         print(json.dumps(benchmark(path)))  # noqa: T201 - read by the parent process
     except (*USER_ERRORS, OSError) as error:
         sys.exit(str(error))

@@ -27,11 +27,11 @@ from search.export.atomic_folder import replacing_folder
 from search.export.certification import write_certificate
 from search.export.conversion import convert
 from search.export.cost_report import cost_report
-from search.space.custom_architecture import use_architecture_file
+from search.space.custom_architecture import register_architecture_file
 from search.study.data_identity import ARCHITECTURE_FILE, lists_digest, require_unchanged
 from search.study.selection import confirmation, trained_trial
 from search.study.study import CONFIG as TRIAL_CONFIG
-from search.study.study import DATA, LEVELS, QUALITY, VERSIONS, StudyFolder
+from search.study.study import DATA, QUALITY, RUNGS, VERSIONS, StudyFolder
 from search.study.table import study_table
 from training.checkpoint import NETWORK, read_tensors, write_tensors
 
@@ -67,12 +67,12 @@ def export_trial(
     study, settings = folder.open(), folder.settings()
     trial = trained_trial(folder, study, number)
     if settings.architecture_file is not None:
-        use_architecture_file(Path(settings.architecture_file), check=False)
+        register_architecture_file(Path(settings.architecture_file), check=False)
         require_unchanged(folder, study, settings, only=ARCHITECTURE_FILE, remedy="bring it back")
     config, recorded = TrialConfig.from_dict(trial.user_attrs[TRIAL_CONFIG]), study.user_attrs[DATA]
     searched, scenes = _read_data(folder, study, settings, data)
     held_out = searched.evaluate if settings.validation > 0 else None
-    weights, inference_state = _trained_tensors(folder, settings, study.user_attrs.get(LEVELS, []), number)
+    weights, inference_state = _trained_tensors(folder, settings, study.user_attrs.get(RUNGS, []), number)
     with replacing_folder(target) as stage:
         log(f"writing {WEIGHTS}")
         _write_network(stage, settings, config, recorded, weights, inference_state)
