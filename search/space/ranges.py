@@ -50,7 +50,7 @@ def draw(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
     assert isinstance(distribution, (IntDistribution, FloatDistribution))
     low, high, step = distribution.low, distribution.high, distribution.step
     if distribution.log:
-        # each whole number has half a step to either side
+        # each integer covers half a step to either side
         margin = 0.5 if isinstance(distribution, IntDistribution) else 0.0
         value = math.exp(rng.uniform(math.log(low - margin), math.log(high + margin)))
         return nearest(distribution, value)
