@@ -124,21 +124,21 @@ def _export(
         source = full_folder(folder, number)
         carry_out(lambda: retrain(settings, source, out), source)
         trial = best_trial(source)
-        origin = f"Trial {number} of {folder.name}, trained again on all training clips."
+        origin = f"Trial {number} of {folder.name}, retrained on all training clips."
     certificate = export_trial(
         source, trial, target, **given, origin=origin, log=lambda text: out.print(f"{text}", soft_wrap=True)
     )
-    for line in told(certificate):
+    for line in summary(certificate):
         out.print(line, soft_wrap=True)
     out.print(f"written: {target}", soft_wrap=True)
 
 
-def told(certificate: Mapping[str, Any]) -> list[str]:
-    """Describe what an export is: how well its files do, what it costs, and whether it fits."""
-    cost, chosen, budget = certificate["cost"], certificate["validation"], certificate["budget"]
-    before = f" ({chosen['macro_accuracy']:.3f} on the validation clips it was selected on)" if chosen else ""
+def summary(certificate: Mapping[str, Any]) -> list[str]:
+    """Return lines on an export: quality of its files, cost, and whether it fits the budget."""
+    cost, validation, budget = certificate["cost"], certificate["validation"], certificate["budget"]
+    selected = f" ({validation['macro_accuracy']:.3f} on the validation clips it was selected on)" if validation else ""
     counts = f"{cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), {cost['params']:,} parameters"
-    lines = [f"trial {certificate['trial']}: {counts}{before}"]
+    lines = [f"trial {certificate['trial']}: {counts}{selected}"]
     for name, quality in certificate["quality"].items():
         stored = certificate["files"][name]["bytes"]
         lines.append(
