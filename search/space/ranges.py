@@ -97,9 +97,7 @@ def narrow(name: str, distribution: BaseDistribution, bounds: object) -> BaseDis
         EmptySpaceError: No value lies between them.
         UserError: The bounds are not two numbers inside the range.
     """
-    if isinstance(distribution, CategoricalDistribution) or not isinstance(
-        distribution, (IntDistribution, FloatDistribution)
-    ):
+    if not isinstance(distribution, IntDistribution | FloatDistribution):
         raise UserError(f"ranges: {name} is a choice, not a range; fix it with `set`")
     if (
         not isinstance(bounds, (list, tuple))
