@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,10 @@ import pandas as pd
 import psycopg
 import pytest
 
+from models import ARCHITECTURES
 from search.__main__ import main
+from search.space import custom_architecture
+from spaces import SPACES
 
 NAN = float("nan")
 _NUMBERS = itertools.count()
@@ -51,6 +55,20 @@ def run(capsys, monkeypatch, tmp_path):
         return Answer(code, *capsys.readouterr())
 
     return go
+
+
+@pytest.fixture
+def registries():
+    """Forget the custom architectures that a test registers."""
+    kept = [(each, dict(each)) for each in (ARCHITECTURES, SPACES, custom_architecture._LOADED)]
+    modules = set(sys.modules)
+    yield
+    for each, before in kept:
+        each.clear()
+        each.update(before)
+    for name in set(sys.modules) - modules:
+        if name.startswith("user_file_"):
+            del sys.modules[name]
 
 
 @pytest.fixture
