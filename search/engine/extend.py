@@ -103,6 +103,7 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
 
     with folder.lock():
         study = folder.open()
+        folder.require_current_format(study)
         require_own_settings(study, folder)
         before = folder.settings()
         after = new_settings(before, changes, "extend")

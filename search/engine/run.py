@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from data.device import num_cores
 from search.config.settings import Job, SearchSettings
 from search.config.settings_file import is_space_file
-from search.config.user_file import file_digest
 from search.engine.checkpoints import is_uri, study_checkpoints
 from search.engine.preparation import PreparedJob, file_digests, prepare, teacher_digests
 from search.engine.progress import make_display
@@ -40,7 +39,7 @@ from search.optimizer.scheduler import TrialScheduler, rungs_of
 from search.optimizer.warm_start import read_starts
 from search.space.price_table import SPACE, write_space
 from search.space.survey_report import make_report
-from search.study.data_identity import describe_data
+from search.study.data_identity import describe_data, require_unchanged
 from search.study.history import first_entry, require_own_settings
 from search.study.storage import StorageError
 from search.study.study import (
@@ -109,43 +108,15 @@ def resume_search(
     """
     with folder.lock() as require_held:
         study = folder.open()
+        folder.require_current_format(study)
         require_own_settings(study, folder)
         settings = folder.settings()
         if workers is not None:
             settings = replace(settings, workers=workers)
-        _require_same_files(study, settings, folder)
+        require_unchanged(folder, study, settings, teacher_digest=export_digest)
         prepared = prepare(settings, console, address)
-        _require_same_data(study, prepared, folder)
+        require_unchanged(folder, study, settings, scenes=prepared.scenes)
         return _Run(prepared, study, folder, console, address).run(require_held)
-
-
-def _require_same_files(study: optuna.Study, settings: Job, folder: StudyFolder) -> None:
-    for name, digest in study.user_attrs.get(FILES, {}).items():
-        file = Path(getattr(settings, name))
-        if not file.is_file() or file_digest(file) != digest:
-            raise StudyError(
-                f"{file} is gone or has changed since {folder.name} was started; bring it back, or start a new study"
-            )
-    for teacher, digest in study.user_attrs.get(TEACHERS, {}).items():
-        found = ""
-        with suppress(OSError):
-            found = export_digest(Path(teacher))
-        if found != digest:
-            raise StudyError(
-                f"the teacher {teacher} is gone or has changed since {folder.name} was started; bring it back, or "
-                "start a new study"
-            )
-
-
-def _require_same_data(study: optuna.Study, prepared: PreparedJob, folder: StudyFolder) -> None:
-    recorded, found = study.user_attrs.get(DATA, {}), describe_data(prepared.scenes)
-    changed = [name for name in found if recorded.get(name) != found[name]]
-    if changed:
-        raise StudyError(
-            f"{prepared.scenes.root} is not the data that {folder.name} was started on: "
-            + "; ".join(f"{name} was {recorded.get(name)}, is {found[name]}" for name in changed)
-            + "; bring the data back, or start a new study"
-        )
 
 
 @dataclass(frozen=True)

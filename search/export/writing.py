@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import optuna
 import torch
 import yaml
 from torch import Tensor
@@ -20,17 +21,16 @@ from search.artifact.files import ANSWERING, AUTO, Say, silently
 from search.artifact.reading import CONFIG_FORMAT, DEVICES, read_export
 from search.config.settings import Job, JobSettings, SearchSettings
 from search.config.trial_config import TrialConfig
-from search.config.user_file import file_digest
 from search.engine.checkpoints import study_checkpoints
 from search.export.atomic_folder import require_free, staged
 from search.export.certification import write_certificate
 from search.export.conversion import convert
 from search.export.cost_report import cost_report
 from search.space.custom_architecture import use_architecture_file
-from search.study.data_identity import describe_data, lists_digest
+from search.study.data_identity import ARCHITECTURE_FILE, lists_digest, require_unchanged
 from search.study.selection import confirmation, trained_trial
 from search.study.study import CONFIG as TRIAL_CONFIG
-from search.study.study import DATA, FILES, LEVELS, QUALITY, VERSIONS, StudyFolder
+from search.study.study import DATA, LEVELS, QUALITY, VERSIONS, StudyFolder
 from search.study.table import study_table
 from training.checkpoint import NETWORK, read_tensors, write_tensors
 
@@ -75,10 +75,12 @@ def export_trial(
     study, settings = folder.open(), folder.settings()
     trial = trained_trial(folder, study, number)
     require_free(target)
-    _use_own_architecture(settings, study.user_attrs.get(FILES, {}))
+    if settings.architecture_file is not None:
+        use_architecture_file(Path(settings.architecture_file), check=False)
+        require_unchanged(folder, study, settings, only=ARCHITECTURE_FILE, remedy="bring it back")
     config = TrialConfig.from_dict(trial.user_attrs[TRIAL_CONFIG])
     recorded = study.user_attrs[DATA]
-    searched, scenes = _read_data(settings, recorded, data)
+    searched, scenes = _read_data(folder, study, settings, data)
     is_search = isinstance(settings, SearchSettings)
     is_held_out = settings.validation > 0
     weights, beside = _trained_tensors(folder, settings, study.user_attrs.get(LEVELS, []), number)
@@ -115,16 +117,6 @@ def export_trial(
             "notes": [*([origin] if origin else []), *notes],
         }
         return write_certificate(stage, facts, dataset, {}, say)
-
-
-def _use_own_architecture(settings: JobSettings, digests: Mapping[str, str]) -> None:
-    """Register the user's own architecture of a study, as it was when the study was started."""
-    if settings.architecture_file is None:
-        return
-    file = Path(settings.architecture_file)
-    name = use_architecture_file(file, check=False)
-    if digests.get("architecture_file") != file_digest(file):
-        raise ExportError(f"{file} has changed since {name} was trained with it; bring it back")
 
 
 def _trained_tensors(
@@ -175,28 +167,30 @@ def _stored(value: Tensor, kind: torch.dtype | None) -> Tensor:
     return rounded if bool(rounded.isfinite().all()) else value
 
 
-def _read_data(settings: Job, recorded: Mapping[str, Any], data: Path | None) -> tuple[Scenes, Scenes]:
+def _read_data(folder: StudyFolder, study: optuna.Study, settings: Job, data: Path | None) -> tuple[Scenes, Scenes]:
     """Read the data set that a study was made on: as it was searched on, and with its evaluation clips.
 
     Raises:
-        ExportError: It is not there, or is another.
+        ExportError: It is not there.
+        StudyError: It is another.
     """
-    root = Path(settings.data) if data is None else data
+    root, split = Path(settings.data) if data is None else data, study.user_attrs[DATA]["split"]
     try:
-        searched = read_for_search(root, recorded["split"], settings.validation, settings.unseen_devices)
-        scenes = read_scenes(root, recorded["split"])
+        searched = read_for_search(root, split, settings.validation, settings.unseen_devices)
+        scenes = read_scenes(root, split)
     except DataError as error:
         raise ExportError(
             f"an export is measured on the evaluation clips, but these data cannot be read: {error}; --data names the "
             "folder where they are now"
         ) from error
-    found = describe_data(searched)
-    changed = [name for name in found if recorded.get(name) != found[name]]
-    if changed:
-        raise ExportError(
-            f"{root} is not the data that the study was made on ({', '.join(changed)} differ); --data names the folder "
-            "where that is now"
-        )
+    require_unchanged(
+        folder,
+        study,
+        settings,
+        only=ARCHITECTURE_FILE,
+        scenes=searched,
+        remedy="--data names the folder where that is now",
+    )
     return searched, scenes
 
 

@@ -25,7 +25,7 @@ from objectives.quality import figures as goals_of_quality
 from objectives.sampling_error import EXPLAINED, standard_errors
 from search.config.rules import settings_of
 from search.config.settings import MAX_SEED, ConfirmSettings, JobSettings, SearchSettings
-from search.config.user_file import file_digest
+from search.study.data_identity import ARCHITECTURE_FILE, require_unchanged
 from search.study.repeats import (
     ASKED,
     CHOSEN_BY,
@@ -40,7 +40,7 @@ from search.study.repeats import (
     figures,
     title,
 )
-from search.study.study import CONFIG, DATA, FILES, QUALITY, StudyError, StudyFolder
+from search.study.study import CONFIG, DATA, QUALITY, StudyError, StudyFolder
 from search.study.table import study_table
 
 UNSEEN = "unseen_accuracy"
@@ -158,11 +158,7 @@ def confirm_settings(
     """
     settings, study = folder.settings(), folder.open()
     recorded = study.user_attrs[DATA]
-    file = settings.architecture_file
-    if file is not None and (
-        not Path(file).is_file() or study.user_attrs.get(FILES, {}).get("architecture_file") != file_digest(Path(file))
-    ):
-        raise StudyError(f"{file} is gone or has changed since {folder.name} was started; bring it back")
+    require_unchanged(folder, study, settings, only=ARCHITECTURE_FILE, remedy="bring it back")
     scenes = read_scenes(Path(data or settings.data), recorded["split"])
     heard = {scenes.devices[index] for index in scenes.device_index[scenes.evaluate]}
     is_unseen = any(scenes.device_groups[device] == "unseen" for device in heard)

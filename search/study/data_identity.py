@@ -1,12 +1,23 @@
-"""Which data a study was made on, so that another data set in the same place is noticed. Needs no torch."""
+"""What a study was made from, by its digests: the data, the user's own files, the teachers. Needs no torch.
+
+Another data set in the same place, or a file that was edited since, is noticed: `require_unchanged`.
+"""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 
 from data.layout import DataError, Scenes
+from search.config.settings import Job
+from search.config.user_file import file_digest
+from search.study.study import DATA, FILES, TEACHERS, StudyError, StudyFolder
+
+ARCHITECTURE_FILE = "architecture_file"  # the setting that names it
 
 
 def describe_data(scenes: Scenes) -> dict[str, Any]:
@@ -28,6 +39,58 @@ def lists_digest(scenes: Scenes) -> str:
     for rows in (scenes.train, scenes.evaluate):
         digest.update(columns.iloc[rows].to_csv(sep="\t", index=False).encode())
     return digest.hexdigest()
+
+
+def require_unchanged(
+    folder: StudyFolder,
+    study: optuna.Study,
+    settings: Job,
+    *,
+    only: str | None = None,
+    teacher_digest: Callable[[Path], str] | None = None,
+    scenes: Scenes | None = None,
+    remedy: str = "bring it back, or start a new study",
+) -> None:
+    """Refuse a study of which something that decides its trials is gone, or is not what it was.
+
+    Args:
+        folder: Of the study.
+        study: Its record.
+        settings: That name the files, as they are now.
+        only: The setting whose file alone matters; None: all files.
+        teacher_digest: Returns the SHA-256 of a teacher's folder; None: the teachers do not matter.
+        scenes: The data, as the study takes them; None: they do not matter.
+        remedy: What to do about it.
+
+    Raises:
+        StudyError: Names what has changed, and the remedy.
+    """
+    recorded = study.user_attrs
+    for name, digest in recorded.get(FILES, {}).items():
+        if only in (None, name):
+            _require_digest(folder, file := str(getattr(settings, name)), Path(file), digest, file_digest, remedy)
+    for teacher, digest in recorded.get(TEACHERS, {}).items() if teacher_digest is not None else ():
+        assert teacher_digest is not None
+        _require_digest(folder, f"the teacher {teacher}", Path(teacher), digest, teacher_digest, remedy)
+    found = {} if scenes is None else describe_data(scenes)
+    before = recorded.get(DATA, {})
+    changed = [
+        f"{name} was {before.get(name)}, is {value}" for name, value in found.items() if before.get(name) != value
+    ]
+    if scenes is not None and changed:
+        raise StudyError(
+            f"{scenes.root} is not the data that {folder.name} was started on: {'; '.join(changed)}; {remedy}"
+        )
+
+
+def _require_digest(
+    folder: StudyFolder, what: str, path: Path, digest: str, digest_of: Callable[[Path], str], remedy: str
+) -> None:
+    found = ""
+    with suppress(OSError):
+        found = digest_of(path)
+    if found != digest:
+        raise StudyError(f"{what} is gone or has changed since {folder.name} was started; {remedy}")
 
 
 def require_measurable(objectives: Sequence[str], scenes: Scenes) -> None:

@@ -29,7 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from objectives.goals import directions
 from search.config.errors import UserError
 from search.config.messages import unknown
-from search.config.settings import Job
+from search.config.settings import FORMAT, Job, SearchSettings
 from search.config.settings_file import read_job
 from search.study.storage import Postgres, StorageError
 
@@ -40,6 +40,7 @@ ORIGIN = "origin"  # of a configuration that the sampler did not propose: its ki
 OBJECTIVES, VERSIONS, DATA, FILES, TEACHERS = "objectives", "versions", "data", "files", "teachers"
 DEVICE_GROUPS = "device_groups"  # real, seen or unseen, by device, as the study's trainings are measured
 STARTS = "starts"  # configurations to begin with: source and config of each
+FORMAT_NUMBER = "format"  # of the record; a study without one has format 1
 HISTORY = "history"  # of the settings: what they were at first, and what was changed when
 ATTEMPTS = "attempts"  # epoch and reason of each process that broke in training
 PAUSED = "paused"  # the epoch at which a trial was paused
@@ -195,6 +196,7 @@ class StudyFolder:
             directions=["maximize" if more else "minimize" for more in directions(settings.objectives)],
         )
         study.set_user_attr(FOLDER, self._of_this_machine)
+        study.set_user_attr(FORMAT_NUMBER, FORMAT)
         for name, value in attributes.items():
             study.set_user_attr(name, value)
         study.set_user_attr(OBJECTIVES, list(settings.objectives))
@@ -252,6 +254,24 @@ class StudyFolder:
             raise
         except (ValueError, RuntimeError, OptunaError, SQLAlchemyError) as error:
             raise self._unreadable(error) from error
+
+    def require_current_format(self, study: optuna.Study) -> None:
+        """Refuse to continue a study that another version made: its trials say other things, or say them otherwise.
+
+        Raises:
+            StudyError: Says how to go on from what it has found.
+        """
+        found = study.user_attrs.get(FORMAT_NUMBER, 1)
+        if found == FORMAT:
+            return
+        settings = self.settings()
+        start = f"{settings.job} {settings.data} {settings.space}"
+        if isinstance(settings, SearchSettings):
+            start = f"search {settings.data} --space {settings.space} --start {self.address}"
+        raise StudyError(
+            f"{self.name} has format {found}, of {'an older' if found < FORMAT else 'a newer'} scenefront, and can be "
+            f"read but not continued by this one, of format {FORMAT}; go on in a new study: `scenefront {start}`"
+        )
 
     @property
     def _of_this_machine(self) -> str:

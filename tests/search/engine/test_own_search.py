@@ -85,7 +85,7 @@ def test_a_study_whose_files_have_changed_is_left_as_it_is(own_study, run, name)
         if name == "plain_cnn.py":
             refused = run("export", "own", "--results", results, "--trial", 0, "--out", cwd / "late")
             assert refused.code == 2
-            assert f"{file} has changed since plain_cnn was trained with it; bring it back" in refused.err
+            assert f"{file} is gone or has changed since own was started; bring it back" in refused.err
             assert not (cwd / "late").exists()
     finally:
         file.write_text(before)

@@ -19,7 +19,7 @@ from search.export import certification
 from search.export.atomic_folder import UNFINISHED
 from search.export.certification import certify
 from search.export.writing import export_trial
-from search.study.study import StudyFolder
+from search.study.study import StudyError, StudyFolder
 from training.checkpoint import read_tensors
 
 ROOT = Path(__file__).parents[3]
@@ -149,7 +149,9 @@ def test_other_data_than_the_study_s_are_refused(study, tiny, tmp_path):
     for name in ("meta.csv", "evaluation_setup/fold1_train.csv", "evaluation_setup/fold1_evaluate.csv"):
         lines = (tiny / name).read_text().splitlines()
         (other / name).write_text("\n".join(lines[:-1] if "train" in name else lines))
-    with pytest.raises(ExportError, match=r"is not the data that the study was made on \(training_clips, lists_sha256"):
+    with pytest.raises(
+        StudyError, match=r"is not the data that .* was started on: training_clips was .*; lists_sha256 was"
+    ):
         export_trial(study, 0, tmp_path / "out", other)
     with pytest.raises(ExportError, match="--data names the folder where they are now"):
         export_trial(study, 0, tmp_path / "out", tmp_path / "nowhere")
