@@ -32,11 +32,11 @@ from search.study.study import (
     FAILURE,
     HISTORY,
     LAYERS,
-    LEVELS,
     ORIGIN,
     PAUSED,
     QUALITY,
     REJECTED,
+    RUNGS,
     STOPPED,
     VERSIONS,
     StudyFolder,
@@ -78,7 +78,7 @@ def _make_study(folder: Path, number: int, count: int) -> StudyFolder:
         {
             DATA: {"classes": list(SCENES), "devices": list(DEVICES), "split": settings.split},
             DEVICE_GROUPS: DEVICES,
-            LEVELS: levels,
+            RUNGS: levels,
             HISTORY: [{"at": STARTED.isoformat(), "trials": 0}],
         },
     )
@@ -184,13 +184,13 @@ def _trained(
     if state == "complete":
         attributes |= {QUALITY: _quality(curve[-1], rng), VERSIONS: {"python": "3.11.7", "scenefront": "0.1.0"}}
     if state == "stopped":
-        attributes[STOPPED] = f"epoch {len(curve)}: number 3 of the 3 trials that got there, of which 1 went on"
+        attributes[STOPPED] = f"epoch {len(curve)}: rank 3 of the 3 trials at this rung, of which 1 was promoted"
     if state == "failed":
         attributes[FAILURE] = f"loss is not finite: nan at epoch {len(curve) + 1}"
     if state in {"paused", "stopped"}:
         attributes[PAUSED] = len(curve)
     if rng.random() < 0.2:
-        attributes[ORIGIN] = {"kind": "repaired", "changes": ["width 48 -> 32"]}
+        attributes[ORIGIN] = {"kind": "projected", "changes": ["width 48 -> 32"]}
     return values, attributes
 
 

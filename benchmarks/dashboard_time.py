@@ -26,7 +26,7 @@ from benchmarks.dashboard import COUNTS, KINDS, make_studies
 from benchmarks.figure import Figure
 from search.dashboard.serving import free_port
 from search.dashboard.widgets import spelled_id
-from search.space.price_table import SPACE, write_space
+from search.space.cost_table import SPACE, write_space
 from search.space.priced_space import price_space
 from search.space.search_space import make_search_space
 from search.space.survey_report import make_report

@@ -1,8 +1,8 @@
-"""What int8 costs published networks in accuracy: after training, with some layers in fp32, and trained for it.
+"""Accuracy drop of published networks by int8: post-training, mixed precision, quantization-aware training.
 
 The networks are trained on the data set in $SCENEFRONT_DATA (its folders `scenes` and `impulse_responses`), and each
-variant is measured from its file, through ONNX Runtime, on the evaluation clips. `python -m benchmarks.int8` writes
-results/int8.md; networks that are trained already are taken from `--kept`.
+variant is evaluated from its file, through ONNX Runtime, on the evaluation clips. `python -m benchmarks.int8` writes
+results/int8.md; networks that are trained already are read from `--kept`.
 """
 
 import os
@@ -19,7 +19,7 @@ import torch
 from benchmarks.figure import Figure
 from data.device import num_cores
 from data.layout import read_scenes
-from search.artifact.evaluation import material_for
+from search.artifact.evaluation import load_dataset_for
 from search.artifact.files import MIXED, PTQ, QAT
 from search.artifact.reading import Export
 from search.cli.quantize import comparison_lines
@@ -33,10 +33,10 @@ from training.inference_preprocessing import InferencePreprocessing
 from training.loop import TrainingRun
 
 CPU = torch.device("cpu")
-WAY = ComputeMode(channels_last=True, bf16=supports_bf16(CPU))
-BATCH_SIZE, EPOCHS, TUNED_EPOCHS = 64, 24, 8
-MAX_LOST = 1.0  # points
-# Name in the table -> architecture and values. The first four have the goal.
+COMPUTE_MODE = ComputeMode(channels_last=True, bf16=supports_bf16(CPU))
+BATCH_SIZE, EPOCHS, FINETUNING_EPOCHS = 64, 24, 8
+MAX_DROP = 1.0  # points
+# Name in the table -> architecture and values. The goal is for the first four.
 NETWORKS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "isotropic": ("isotropic", {}),
     "TF-SepNet, C = 40": ("tf_sepnet", {}),
@@ -45,25 +45,25 @@ NETWORKS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "BC-ResNet-Mod": ("bc_resnet", {}),
     "CP-ResNet, W = 64, G = 4": ("cp_resnet", {"width": 64, "groups": 4}),
 }
-JUDGED = tuple(NETWORKS)[:4]
+WITH_GOAL = tuple(NETWORKS)[:4]
 
 
 def config_of(name: str, num_classes: int, epochs: int) -> TrialConfig:
-    """Return what is trained under a name of `NETWORKS`."""
+    """Return the configuration of a network of `NETWORKS`."""
     architecture, values = NETWORKS[name]
     given = {"num_classes": num_classes, "batch_size": BATCH_SIZE, "epochs": epochs, **values}
     return TrialConfig.from_values(architecture, given)
 
 
 def train(data: Path, cache: Path, name: str, epochs: int, kept: Path) -> Path:
-    """Train a network on one core, or go on with it; give where its weights are."""
+    """Train a network on one core, or resume its training; return the path of its checkpoint."""
     keep_freed_memory()
     torch.set_num_threads(1)
     path = kept / f"{NETWORKS[name][0]}.safetensors"
     scenes = read_scenes(data / "scenes")
     config = config_of(name, len(scenes.classes), epochs)
     dataset = load_dataset(scenes, config.front_end_config, data / "impulse_responses", cache)
-    run = TrainingRun(config.build, config.recipe, dataset, CPU, WAY)
+    run = TrainingRun(config.build, config.recipe, dataset, CPU, COMPUTE_MODE)
     if path.is_file():
         run.load(path)
     while not run.is_over:
@@ -73,30 +73,31 @@ def train(data: Path, cache: Path, name: str, epochs: int, kept: Path) -> Path:
 
 
 def compared(data: Path, cache: Path, name: str, epochs: int, kept: Path) -> Comparison:
-    """Train a network where it is not trained yet, and compare its variants."""
+    """Train a network unless it is trained already, and compare its variants."""
     path = train(data, cache, name, epochs, kept)
     scenes = read_scenes(data / "scenes")
     config = config_of(name, len(scenes.classes), epochs)
     network = config.build()
     read_checkpoint(path).restore_network(network)
     export = Export(config, scenes.classes, network.eval(), InferencePreprocessing.of(config.recipe, None))
-    dataset = material_for(export, scenes, data / "impulse_responses", cache)
+    dataset = load_dataset_for(export, scenes, data / "impulse_responses", cache)
     with tempfile.TemporaryDirectory(prefix="scenefront-") as folder:
-        return compare(export, dataset, Path(folder), epochs=TUNED_EPOCHS)
+        return compare(export, dataset, Path(folder), epochs=FINETUNING_EPOCHS)
 
 
 def figures() -> Iterator[Figure]:
-    """Compare every judged network, one a core at a time, and give what the best int8 file of each loses."""
+    """Yield the accuracy drop of the best int8 file of every network with a goal; one network a core."""
     data = data_folder()
     with tempfile.TemporaryDirectory(prefix="scenefront-") as kept:
-        for name, found in run_all(data, JUDGED, EPOCHS, Path(kept)):
-            best = min((found[each] for each in (PTQ, MIXED, QAT)), key=lambda each: each.lost)
+        for name, found in run_all(data, WITH_GOAL, EPOCHS, Path(kept)):
+            best = min((found[each] for each in (PTQ, MIXED, QAT)), key=lambda each: each.accuracy_drop)
             measured = {
                 **{f"{each.name}_percent": 100 * each.quality.macro_accuracy for each in found.variants},
-                "lost_half_points": 100 * best.lost_half,
+                "interval_points": 100 * best.accuracy_drop_ci,
                 "weight_bytes": float(best.stored.weight_bytes),
             }
-            yield Figure(f"{name}: lost by int8, as {best.name}", 100 * best.lost, "points", MAX_LOST, False, measured)
+            drop = 100 * best.accuracy_drop
+            yield Figure(f"{name}: accuracy drop of int8, as {best.name}", drop, "points", MAX_DROP, False, measured)
 
 
 def data_folder() -> Path:
@@ -112,17 +113,24 @@ def data_folder() -> Path:
 
 
 def run_all(data: Path, names: Sequence[str], epochs: int, kept: Path) -> Iterator[tuple[str, Comparison]]:
-    """Train and compare networks, one a core at a time, and give each as it is done."""
+    """Train and compare networks, one a core at a time; yield each when it is done."""
     with ProcessPoolExecutor(num_cores(), mp_context=get_context("spawn")) as pool:
         waiting = {name: pool.submit(compared, data, kept / "sound", name, epochs, kept) for name in names}
         for name, each in waiting.items():
             yield name, each.result()
 
 
-def page(found: Mapping[str, Comparison], told: str) -> str:
-    """Write the table: for each network its variants."""
+def page(found: Mapping[str, Comparison], description: str) -> str:
+    """Return the page: a table of the variants of each network."""
     head, *_ = comparison_lines(next(iter(found.values())))
-    lines = ["# What int8 costs", "", told, "", f"| network | {' | '.join(head)} |", f"|{'---|' * (len(head) + 1)}"]
+    lines = [
+        "# Accuracy drop of int8",
+        "",
+        description,
+        "",
+        f"| network | {' | '.join(head)} |",
+        f"|{'---|' * (len(head) + 1)}",
+    ]
     for name, comparison in found.items():
         lines += [f"| {name} | {' | '.join(line)} |" for line in comparison_lines(comparison)[1:]]
     return "\n".join(lines) + "\n"
@@ -131,7 +139,7 @@ def page(found: Mapping[str, Comparison], told: str) -> str:
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(NETWORKS)))
 @click.option("--epochs", default=EPOCHS, show_default=True, help="Of every training.")
-@click.option("--kept", type=click.Path(path_type=Path), help="Folder of trained networks. [default: one for a while]")
+@click.option("--kept", type=click.Path(path_type=Path), help="Folder of trained networks. [default: temporary]")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results/int8.md"), show_default=True)
 def main(names: Sequence[str], epochs: int, kept: Path | None, out: Path) -> None:
     """Train NAMES, or all, compare their variants and write the table."""
@@ -143,17 +151,18 @@ def main(names: Sequence[str], epochs: int, kept: Path | None, out: Path) -> Non
         for name, comparison in run_all(data, names or list(NETWORKS), epochs, folder):
             found[name] = comparison
             click.echo(f"{name}: " + ", ".join(f"{v.name} {v.quality.macro_accuracy:.1%}" for v in comparison.variants))
-    told = (
+    description = (
         f"Published networks, {epochs} epochs with batches of {BATCH_SIZE} on {len(scenes.train):,} training clips "
-        f"with impulse responses, {WAY}; every row is measured from its file, through ONNX Runtime, on "
-        f"{len(scenes.evaluate):,} evaluation clips of {len(scenes.classes)} scenes. Points lost are those of macro "
-        "accuracy against fp32, with their 95 % interval from the clips that both heard; below zero, int8 was better "
-        f"by chance. ptq: rounded after training, ranges from training clips; mixed: the same, with the costliest "
-        f"layers in fp32; qat: {TUNED_EPOCHS} epochs more, rounded. Sizes are bytes, as read from the file: weights, "
-        "these with biases and what is left of norms, scales and zero points, and the whole file with its graph.\n\n"
+        f"with impulse responses, {COMPUTE_MODE}; every row is evaluated from its file, through ONNX Runtime, on "
+        f"{len(scenes.evaluate):,} evaluation clips of {len(scenes.classes)} scenes. The accuracy drop is that of "
+        "macro accuracy against fp32, in points, with its 95 % interval from paired clips; below zero, int8 was better "
+        "by chance. Disagreement is the share of clips with another predicted class than fp32's. ptq: post-training "
+        "quantization, ranges calibrated on training clips; mixed: the same, with the most sensitive layers in fp32; "
+        f"qat: {FINETUNING_EPOCHS} epochs of quantization-aware training. Sizes are bytes, as read from the file: "
+        "weights, these with biases and unfolded norms, scales and zero points, and the whole file with its graph.\n\n"
         "Made by `SCENEFRONT_DATA=... python -m benchmarks.int8`."
     )
-    out.write_text(page(found, told), encoding="utf-8")
+    out.write_text(page(found, description), encoding="utf-8")
     click.echo(str(out))
 
 

@@ -25,6 +25,7 @@ from search.engine.ray_tune import Interruption, StudySearcher
 from search.engine.resources import MACHINE, share_machine
 from search.engine.run import make_tuner
 from search.optimizer.scheduler import TrialScheduler
+from search.optimizer.trial_table import State
 from search.space.priced_space import price_space
 from search.space.pricing import price
 from search.space.ranges import draw
@@ -84,16 +85,16 @@ def _trivial_trials(path: Path) -> Figure:
     settings = _settings("isotropic", NUM_TRIVIAL)
     space = make_search_space(settings, num_classes=10)
     folder = StudyFolder(path / "trivial")
-    ledger = TrialScheduler(folder.create(settings, {}), price_space(space, NUM_CLIPS))
-    display = PlainDisplay(ledger, Console(file=io.StringIO()))
+    scheduler = TrialScheduler(folder.create(settings, {}), price_space(space, NUM_CLIPS))
+    display = PlainDisplay(scheduler, Console(file=io.StringIO()))
     started = time.perf_counter()
     with local_cluster(num_cpus=num_cores(), resources={MACHINE: 1.0}) as scratch:
         ready = time.perf_counter()
-        searcher = StudySearcher(ledger, folder, share_machine(None), display)
+        searcher = StudySearcher(scheduler, folder, share_machine(None), display)
         make_tuner(searcher, scratch, Interruption(), Trivial).fit()
         ended = time.perf_counter()
-    assert ledger.states["complete"] == NUM_TRIVIAL
-    measured = {"ray_start_s": ready - started, "all_s": ended - ready, "rejected": sum(ledger.rejections.values())}
+    assert scheduler.table.count(State.COMPLETE) == NUM_TRIVIAL
+    measured = {"ray_start_s": ready - started, "all_s": ended - ready, "rejected": sum(scheduler.rejections.values())}
     name = f"a trivial trial, of {NUM_TRIVIAL}"
     return Figure(name, (ended - ready) / NUM_TRIVIAL, "s", GOAL_S, False, measured)
 
@@ -108,16 +109,16 @@ def _many_trials(path: Path) -> Figure:
     started = time.perf_counter()
     front = front_table(study_table(folder), DEFAULT_GOALS)
     printed = time.perf_counter()
-    ledger = TrialScheduler(folder.open(), space)
+    scheduler = TrialScheduler(folder.open(), space)
     opened = time.perf_counter()
     for _ in range(NUM_SUGGESTED):
-        assert ledger.propose() is not None
+        assert scheduler.propose() is not None
     suggested = time.perf_counter()
     measured = {
         "front_s": printed - started,
         "opened_s": opened - printed,
         "on_front": len(front),
-        "rejected_on_the_way": sum(ledger.rejections.values()) - NUM_LARGE * SHARES["rejected"],
+        "rejected_on_the_way": sum(scheduler.rejections.values()) - NUM_LARGE * SHARES["rejected"],
     }
     each = (suggested - opened) / NUM_SUGGESTED
     return Figure(f"a suggestion after {NUM_LARGE:,} trials", each, "s", SUGGESTION_GOAL_S, False, measured)
@@ -130,7 +131,7 @@ def _trials(space: SearchSpace) -> Iterator[dict[str, Any]]:
     while number < NUM_LARGE:
         name = names[rng.integers(len(names))]
         subspace = space.subspaces[name]
-        values = space.named(
+        values = space.params(
             subspace, {each: draw(distribution, rng) for each, distribution in subspace.ranges.items()}
         )
         try:

@@ -35,16 +35,16 @@ GOAL = 2
 class Stepwise(TrialStore):
     """Samples from the database and writes each value and attribute at once, as Optuna does by itself."""
 
-    def __init__(self, study: optuna.Study, space: SearchSpace) -> None:  # noqa: ARG002 - of a record
+    def __init__(self, study: optuna.Study, space: SearchSpace) -> None:  # noqa: ARG002 - of a trial store
         self._study = study
         with warnings.catch_warnings(category=ExperimentalWarning, action="ignore"):
             self._study.sampler = TPESampler(multivariate=True, group=True, seed=1)
 
-    def ask(self, seed: int) -> Trial:  # noqa: ARG002 - of a record
+    def ask(self, seed: int) -> Trial:  # noqa: ARG002 - of a trial store
         """Start a trial in the database."""
         return self._study.ask()
 
-    def keep(self, trial: Trial, *, is_rejected: bool) -> int:
+    def create(self, trial: Trial, *, is_rejected: bool) -> int:
         """Write the verdict: all else is there."""
         if is_rejected:
             self._study.tell(trial, state=TrialState.PRUNED)
@@ -92,15 +92,15 @@ def filled(
     return folder, make(study, space)
 
 
-def reject(record: TrialStore, space: SearchSpace) -> None:
+def reject(store: TrialStore, space: SearchSpace) -> None:
     """Have `NUM_REJECTED` proposals rejected."""
     for seed in range(NUM_REJECTED):
-        _propose(record, space, NUM_BEFORE + seed, is_rejected=True)
+        _propose(store, space, NUM_BEFORE + seed, is_rejected=True)
 
 
-def _propose(record: TrialStore, space: SearchSpace, seed: int, *, is_rejected: bool) -> None:
-    """Have a configuration sampled, priced and recorded, as the ledger does it, whatever it costs."""
-    trial = record.ask(seed)
+def _propose(store: TrialStore, space: SearchSpace, seed: int, *, is_rejected: bool) -> None:
+    """Have a configuration sampled, priced and recorded, as the candidate generator does it, whatever it costs."""
+    trial = store.ask(seed)
     values = space.suggest(trial)
     with suppress(ValueError):  # what builds no network has no price
         cost = price(space.config(values), space.settings.precision)
@@ -109,7 +109,7 @@ def _propose(record: TrialStore, space: SearchSpace, seed: int, *, is_rejected: 
             trial.set_constraint(name, excess)
     verdict = {"kind": "over macs", "reason": "over budget"} if is_rejected else values
     trial.set_user_attr(REJECTED if is_rejected else CONFIG, verdict)
-    record.keep(trial, is_rejected=is_rejected)
+    store.create(trial, is_rejected=is_rejected)
 
 
 def _num_transactions(folder: StudyFolder) -> int:

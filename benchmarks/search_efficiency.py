@@ -27,8 +27,8 @@ from benchmarks.figure import Figure
 from benchmarks.replay import Method, Table, Trace, read_table, replay, space_of
 from benchmarks.searchers import DESIGNS, OTHERS, SHIPPED, Ours
 from data.device import num_cores
+from search.space.feasibility import FeasibilitySurvey
 from search.space.priced_space import price_space
-from search.space.pricing import FeasibilitySurvey
 
 BUDGET = 400  # epochs
 SEEDS = 20

@@ -19,8 +19,8 @@ from search.config.trial_config import ARCHITECTURE
 from search.optimizer.acquisition import Acquisition
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.successive_halving import Rung, SuccessiveHalving
+from search.space.feasibility import FeasibilitySurvey
 from search.space.priced_space import PricedSpace
-from search.space.pricing import FeasibilitySurvey
 from search.space.ranges import all_values
 
 NUM_CLIPS = 691  # that the table's curves were trained on
@@ -189,7 +189,7 @@ class Design:
     Attributes:
         why: What is different, in words.
         settings: Of the search, in place of the default.
-        change: Done to the ledger before it is first asked.
+        change: Applied to the trial scheduler before its first proposal.
     """
 
     why: str
@@ -204,28 +204,26 @@ class Ours:
         self._table = table
         space = PricedSpace.of(space_of(seed, **design.settings), surveys, NUM_CLIPS)
         study = optuna.create_study(directions=DIRECTIONS)
-        self.ledger = TrialScheduler(study, space)
+        self.scheduler = TrialScheduler(study, space)
         if design.change is not None:
-            design.change(self.ledger)
+            design.change(self.scheduler)
 
     def propose(self) -> Job | None:
-        """Ask the ledger."""
-        proposal = self.ledger.propose()
-        if proposal is None:
-            return None
-        return Job(proposal.number, self._table.row_of_config(proposal.config), len(proposal.curve))
+        """Return the next job of the scheduler."""
+        row = self.scheduler.propose()
+        return None if row is None else Job(row.number, self._table.row_of_config(row.config), row.num_epochs)
 
     def note(self, job: Job, epoch: int) -> bool:
-        """Tell the ledger."""
+        """Report the epoch to the scheduler."""
         result = told(self._table, job.row, epoch)
-        ends = bool(self.ledger.note_epoch(job.token, result)) or epoch == EPOCHS
+        ends = self.scheduler.report(job.token, result) or epoch == EPOCHS
         if ends:
-            self.ledger.end(job.token, result)
+            self.scheduler.end(job.token, result)
         return ends
 
     def claimed(self) -> list[tuple[float, float]]:
-        """Claim what the ledger has as complete."""
-        return [(values[0], values[1]) for _, values in self.ledger.complete]
+        """Claim what the scheduler has as complete."""
+        return [(row.values[0], row.values[1]) for row in self.scheduler.table.completed]
 
 
 OTHERS: dict[str, Make] = {
@@ -238,41 +236,42 @@ OTHERS: dict[str, Make] = {
 SHIPPED = "ours"
 
 
-def _levels(*ends: int, one_in: int) -> Callable[[TrialScheduler], None]:
-    """Have trials judged after other epochs."""
+def _rungs(*ends: int, reduction_factor: int) -> Callable[[TrialScheduler], None]:
+    """Put the rungs after other epochs."""
 
-    def change(ledger: TrialScheduler) -> None:
-        levels = tuple(Rung(SETTINGS.split, 0, end) for end in (*ends, EPOCHS))
-        ledger.levels = levels
-        ledger.halving = SuccessiveHalving(levels, ledger.halving.maximize, one_in, one_in)
-        ledger.advisor = Acquisition(ledger.space, levels)
-
-    return change
-
-
-def _hasty(power: float) -> Callable[[TrialScheduler], None]:
-    """Have what is small preferred more or less."""
-
-    def change(ledger: TrialScheduler) -> None:
-        ledger.advisor.cost_exponent = power
+    def change(scheduler: TrialScheduler) -> None:
+        rungs = tuple(Rung(SETTINGS.split, 0, end) for end in (*ends, EPOCHS))
+        scheduler.rungs = rungs
+        objectives = scheduler.halving.objectives
+        scheduler.halving = SuccessiveHalving(scheduler.table, rungs, objectives, reduction_factor, reduction_factor)
+        scheduler.acquisition = Acquisition(scheduler.space, scheduler.table, rungs)
 
     return change
 
 
-def _sampled(every: int) -> Callable[[TrialScheduler], None]:
-    """Have the sampler asked more or less often."""
+def _cost_exponent(exponent: float) -> Callable[[TrialScheduler], None]:
+    """Prefer small networks more or less."""
 
-    def change(ledger: TrialScheduler) -> None:
-        ledger.proposer.sampled_every = every
+    def change(scheduler: TrialScheduler) -> None:
+        scheduler.acquisition.cost_exponent = exponent
 
     return change
 
 
-def _expecting(*, ranks: bool, proposes: bool) -> Callable[[TrialScheduler], None]:
-    """Have the surrogate do a part alone."""
+def _sampler_interval(interval: int) -> Callable[[TrialScheduler], None]:
+    """Give the sampler a turn more or less often."""
 
-    def change(ledger: TrialScheduler) -> None:
-        ledger.ranks_expected, ledger.proposes_expected = ranks, proposes
+    def change(scheduler: TrialScheduler) -> None:
+        scheduler.generator.sampler_interval = interval
+
+    return change
+
+
+def _surrogate(*, ranks: bool, proposes: bool) -> Callable[[TrialScheduler], None]:
+    """Use the surrogate for one of its two purposes alone."""
+
+    def change(scheduler: TrialScheduler) -> None:
+        scheduler.ranks_by_prediction, scheduler.proposes_by_acquisition = ranks, proposes
 
     return change
 
@@ -280,24 +279,33 @@ def _expecting(*, ranks: bool, proposes: bool) -> Callable[[TrialScheduler], Non
 NEVER = 10**9
 DESIGNS: dict[str, Design] = {
     SHIPPED: Design(
-        "as it is shipped: judged after a ninth of the epochs, where one in three goes on, and after a third, where "
-        "one in two does; the surrogate ranks, and proposes 5 of 6, what is small a little before what is large",
+        "the default: rungs after a ninth of the epochs, with a reduction factor of 3, and after a third, with 2; the "
+        "surrogate ranks, and 5 of 6 proposals are the acquisition function's, with a cost exponent of 0.1",
     ),
     "TPE, no surrogate": Design("TPE proposes, and trials are ranked by what they reached", {"surrogate": False}),
-    "TPE, nobody stopped": Design("the same without early stopping", {"surrogate": False, "early_stopping": False}),
-    "ranks only": Design("TPE proposes, the surrogate ranks", change=_expecting(ranks=True, proposes=False)),
+    "TPE, no early stopping": Design("the same without early stopping", {"surrogate": False, "early_stopping": False}),
+    "ranks only": Design("TPE proposes, the surrogate ranks", change=_surrogate(ranks=True, proposes=False)),
     "proposes only": Design(
-        "the surrogate proposes, trials are ranked by what they reached", change=_expecting(ranks=False, proposes=True)
+        "the acquisition function proposes, trials are ranked by what they reached",
+        change=_surrogate(ranks=False, proposes=True),
     ),
-    "nobody stopped": Design("the surrogate proposes, everything is trained to the end", {"early_stopping": False}),
-    "surrogate always": Design("the sampler is never asked once something is expected", change=_sampled(NEVER)),
-    "every fourth": Design("the sampler is asked every fourth time", change=_sampled(4)),
-    "every second": Design("the sampler is asked every second time", change=_sampled(2)),
-    "one in two": Design("half of the trials go on, each time", change=_levels(1, 3, one_in=2)),
-    "one rung": Design("judged after a third alone, one in three goes on", change=_levels(3, one_in=3)),
-    "later rung": Design("judged after 4 epochs alone, half go on", change=_levels(4, one_in=2)),
-    "two later rungs": Design("judged after 2 and 4 epochs, half go on", change=_levels(2, 4, one_in=2)),
-    "no haste": Design("what is large is proposed as soon as what is small", change=_hasty(0.0)),
-    "more haste": Design("what is promised is divided by the third root of the MACs", change=_hasty(1 / 3)),
-    "Sobol start": Design("an evenly spread point of each architecture first", {"sobol": 1}),
+    "no early stopping": Design(
+        "the acquisition function proposes, everything is trained to the end", {"early_stopping": False}
+    ),
+    "acquisition only": Design("the sampler has no turn once there is a surrogate", change=_sampler_interval(NEVER)),
+    "sampler every fourth": Design("every fourth proposal is the sampler's", change=_sampler_interval(4)),
+    "sampler every second": Design("every second proposal is the sampler's", change=_sampler_interval(2)),
+    "reduction factor 2": Design(
+        "half of the trials are promoted at each rung", change=_rungs(1, 3, reduction_factor=2)
+    ),
+    "one rung": Design("a rung after a third alone, reduction factor 3", change=_rungs(3, reduction_factor=3)),
+    "later rung": Design("a rung after 4 epochs alone, reduction factor 2", change=_rungs(4, reduction_factor=2)),
+    "two later rungs": Design(
+        "rungs after 2 and 4 epochs, reduction factor 2", change=_rungs(2, 4, reduction_factor=2)
+    ),
+    "cost exponent 0": Design("large networks are proposed as soon as small ones", change=_cost_exponent(0.0)),
+    "cost exponent 1/3": Design(
+        "the improvement is divided by the third root of the MACs", change=_cost_exponent(1 / 3)
+    ),
+    "Sobol design": Design("a point of the Sobol design of each architecture first", {"sobol": 1}),
 }

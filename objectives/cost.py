@@ -72,15 +72,15 @@ class Cost:
 
 @dataclass(frozen=True)
 class StoredCost:
-    """Price of one clip by a file that ships: its values and bytes as they are in it, whatever precision was meant.
+    """Cost of one clip by a file of an export: its values and bytes, whatever precision the search assumed.
 
     Attributes:
-        macs: Of the network that it holds.
-        params: Its parameters.
-        size_bytes: All its parameters.
-        nonzero_bytes: Its stored values that are not zero.
+        macs: Of its network.
+        params: Number of its parameters.
+        size_bytes: Of all its parameters.
+        nonzero_bytes: Of its stored values that are not zero.
         peak_bytes: Of the network's activations, as int8.
-        precision: Of most of its weights, in words.
+        precision: Data type of most of its weights, such as "int8".
     """
 
     macs: int

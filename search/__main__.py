@@ -1,8 +1,4 @@
-"""Entry point: runs the command line, and turns errors into sentences and exit codes.
-
-0: done. 1: done, and the answer is no (over budget, problems found, every trial failed). 2: what was asked for cannot
-be done. 70: a bug of scenefront, told with its traceback. 130: interrupted.
-"""
+"""Entry point: runs the command line, and turns errors into sentences and exit codes."""
 
 import os
 import sys
@@ -12,10 +8,9 @@ from collections.abc import Sequence
 import click
 
 from search.cli.app import cli
-from search.cli.console import fail
+from search.cli.console import BUG, fail
 from search.config.errors import USER_ERRORS
 
-BUG = 70  # as sysexits.h has it: an internal error
 REPORT = "please report it, with the command and the lines above"
 
 

@@ -88,13 +88,13 @@ class Space:
         networks: By architecture, a range for each field of its config that varies; the others keep their default.
         front_ends: Names of the front ends to choose from; none: each architecture hears that of its report.
         training: A range for each field of the recipe that varies.
-        chosen: Fields of the recipe that were chosen to vary: a named recipe holds all others.
+        explicit: Fields of the recipe that the user named to vary; a named recipe fixes all others.
     """
 
     networks: Mapping[str, Mapping[str, BaseDistribution]]
     front_ends: tuple[str, ...] = ()
     training: Mapping[str, BaseDistribution] = field(default_factory=lambda: TRAINING)
-    chosen: frozenset[str] = frozenset()
+    explicit: frozenset[str] = frozenset()
 
 
 SPACES: dict[str, Space] = {

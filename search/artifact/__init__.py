@@ -1,1 +1,1 @@
-"""Reads an export and runs it."""
+"""Reading an export and running it: torch, ONNX Runtime, ExecuTorch."""

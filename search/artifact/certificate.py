@@ -1,7 +1,7 @@
-"""An export's certificate: what was measured on which file, and a checksum of each. Needs no torch.
+"""Certificate of an export: costs, measured quality and a SHA-256 of every file. Needs no torch.
 
-It is the last file to be written and names every other, so a folder without one is no export, and a file that it does
-not name, or that is not as it says, was not measured by anybody here.
+It is written last and lists every other file. A folder without it is not an export; a file that it does not list, or
+whose checksum differs, is not part of the export.
 """
 
 import json
@@ -13,99 +13,119 @@ from typing import Any
 from search.config.errors import UserError
 from search.config.user_file import file_digest
 
-FORMAT = 2
+FORMAT = 3  # 1: report.json; 2: chosen_by, data.terms, answering.safetensors
 CERTIFICATE = "certificate.json"
 CONFIG, WEIGHTS = "config.yaml", "weights.safetensors"
 CARD, CARD_PAGE = "card.md", "card.html"
-WRITTEN = "written"  # the one field in which two exports of the same trial differ
-NEEDED = (
+WRITTEN = "written"  # time stamp; the only field in which two exports of the same trial differ
+REQUIRED_KEYS = (
     WRITTEN, "study", "trial", "on_front", "architecture", "cost", "editions", "budget", "quality", "validation",
-    "chosen_by", "confirmed", "data", "versions", "seed", "files", "notes",
+    "selected_on", "confirmed", "data", "versions", "seed", "files", "notes",
 )  # fmt: skip
-OF_BEFORE = "report.json"  # which exports of format 1 held in place of a certificate
-NEVER_PICKLES = (".safetensors", ".onnx")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+FORMAT_1_CERTIFICATE = "report.json"
+CHECKED_FOR_PICKLES = (".safetensors", ".onnx")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class ExportError(UserError):
-    """A folder that is no export, or cannot become one; says which and why."""
+    """A folder that is not an export, or cannot become one; the message says which and why."""
 
 
 def read_certificate(folder: Path) -> dict[str, Any]:
-    """Read what an export says of itself; its files are left unread.
+    """Read and validate the certificate of an export; the other files are not read.
 
     Raises:
-        ExportError: The folder is no export, is one of an earlier version, or its certificate is broken or names a file
-            that is not in the folder itself.
+        ExportError: The folder is not an export or has another format, or its certificate is broken or lists a file
+            outside the folder.
     """
     path = folder / CERTIFICATE
+    certificate = _read_mapping(folder)
+    version = certificate.get("format")
+    if version != FORMAT:
+        again = f"; export its trial again: scenefront export {certificate.get('study')} --trial "
+        way_out = f"{again}{certificate.get('trial')}" if version == FORMAT - 1 else ""
+        raise ExportError(f"{path} has format {version!r}; this version reads format {FORMAT}{way_out}")
+    missing = [name for name in REQUIRED_KEYS if name not in certificate]
+    if missing:
+        raise ExportError(f"{path} lacks {', '.join(missing)}")
+    _require_listed_files(path, certificate["files"])
+    return certificate
+
+
+def listed_files(folder: Path) -> set[str]:
+    """Return the names of the files that the certificate of an export lists, of format 2 or later.
+
+    Raises:
+        ExportError: The folder is not an export, or its certificate is broken.
+    """
+    files: Any = _read_mapping(folder).get("files")
+    _require_listed_files(folder / CERTIFICATE, files)
+    return set(files)
+
+
+def _read_mapping(folder: Path) -> dict[str, Any]:
+    path = folder / CERTIFICATE
     if not path.is_file():
-        if (folder / OF_BEFORE).is_file():
+        if (folder / FORMAT_1_CERTIFICATE).is_file():
             raise ExportError(
                 f"{folder} is an export of format 1, of an earlier version; export its trial again: scenefront export"
             )
-        raise ExportError(f"{folder} is no export: it holds no {CERTIFICATE}")
+        raise ExportError(f"{folder} is not an export: it has no {CERTIFICATE}")
     try:
         certificate = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ExportError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(certificate, dict):
-        raise ExportError(f"{path} is no certificate: it holds no mapping")
-    if certificate.get("format") != FORMAT:
-        raise ExportError(f"{path} has format {certificate.get('format')!r}; this version reads format {FORMAT}")
-    missing = [name for name in NEEDED if name not in certificate]
-    if missing:
-        raise ExportError(f"{path} lacks {', '.join(missing)}")
-    _require_plain(path, certificate["files"])
+        raise ExportError(f"{path} is not a certificate: it is not a JSON object")
     return certificate
 
 
-def _require_plain(path: Path, files: object) -> None:
-    """Pass the files of a certificate: each in the folder itself, with a checksum, and those that all exports have."""
+def _require_listed_files(path: Path, files: Any) -> None:
+    """Require names inside the folder, a SHA-256 for each, and the files that every export has."""
     if not isinstance(files, dict):
         raise ExportError(f"{path} must map files to their checksums, got {type(files).__name__}")
-    for name, known in files.items():
-        if not _is_plain(name):
-            raise ExportError(f"{path} names {name!r}, which is no file of the folder itself")
-        if not isinstance(known, dict) or not _DIGEST.fullmatch(str(known.get("sha256"))):
-            raise ExportError(f"{path} gives no SHA-256 for {name}")
-    unnamed = [name for name in (CONFIG, WEIGHTS) if name not in files]
-    if unnamed:
-        raise ExportError(f"{path} does not name {' and '.join(unnamed)}")
+    for name, listed in files.items():
+        if not _is_inside(name):
+            raise ExportError(f"{path} lists {name!r}, which is not a file of the folder itself")
+        if not isinstance(listed, dict) or not _SHA256.fullmatch(str(listed.get("sha256"))):
+            raise ExportError(f"{path} has no SHA-256 for {name}")
+    unlisted = [name for name in (CONFIG, WEIGHTS) if name not in files]
+    if unlisted:
+        raise ExportError(f"{path} does not list {' and '.join(unlisted)}")
 
 
-def _is_plain(name: str) -> bool:
-    """Whether a name is that of a file beside the certificate."""
+def _is_inside(name: str) -> bool:
+    """Whether a name is that of a file beside the certificate: no path, not hidden."""
     return bool(name) and not name.startswith(".") and not set(name) & {"/", "\\", "\0"} and Path(name).name == name
 
 
 def verify(folder: Path, certificate: Mapping[str, Any]) -> None:
-    """Hold every file of an export against its certificate; what the certificate does not name is no part of it.
+    """Compare every file that the certificate lists with its SHA-256.
 
     Raises:
-        ExportError: A file is missing, leads out of the folder, is a pickle, or is not as it was.
+        ExportError: A file is missing, is a link out of the folder, is a pickle, or has changed.
     """
-    inside = folder.resolve()
-    for name, known in certificate["files"].items():
+    root = folder.resolve()
+    for name, listed in certificate["files"].items():
         path = folder / name
-        if not path.resolve().is_relative_to(inside):
+        if not path.resolve().is_relative_to(root):
             raise ExportError(f"{path} leads out of the export, to {path.resolve()}")
         if not path.is_file():
-            raise ExportError(f"{folder} lacks {name}, which its certificate names")
-        if path.suffix in NEVER_PICKLES and _is_pickle(path):
+            raise ExportError(f"{folder} lacks {name}, which its certificate lists")
+        if path.suffix in CHECKED_FOR_PICKLES and _is_pickle(path):
             raise ExportError(f"{path} is a pickle under another name; pickles are never opened")
         digest = file_digest(path)
-        if digest != known["sha256"]:
+        if digest != listed["sha256"]:
             raise ExportError(
                 f"{path} is not what was exported: its SHA-256 is {digest[:16]}..., by the certificate "
-                f"{known['sha256'][:16]}...; export it again"
+                f"{listed['sha256'][:16]}...; export it again"
             )
 
 
 def _is_pickle(path: Path) -> bool:
-    """Whether a file begins as what torch.save writes: an archive or, of old, a bare pickle of protocol 2 or later.
+    """Whether a file begins like one of torch.save: a ZIP or, before torch 1.6, a pickle of protocol 2 or later.
 
-    A safetensors file begins with the length of its header, in eight bytes of which the last four are 0.
+    A safetensors file begins with the length of its header in eight bytes, of which the last four are 0.
     """
     with path.open("rb") as file:
         head = file.read(8)
@@ -115,7 +135,7 @@ def _is_pickle(path: Path) -> bool:
 
 
 def describe_files(folder: Path, names: Iterable[str], stored: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the checksum and the size of each file, and what it stores where that is known."""
+    """Return the certificate's entry of each file: `sha256`, `bytes`, and what it `stored` where that was measured."""
     return {
         name: {
             "sha256": file_digest(folder / name),

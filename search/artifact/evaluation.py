@@ -1,4 +1,4 @@
-"""How a file of an export does on a data set."""
+"""Evaluation of an export, or of any of its files, on a data set."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.layout import Scenes
+from data.layout import Scenes, read_scenes
 from objectives.quality import Quality
 from search.artifact.certificate import WEIGHTS, ExportError
 from search.artifact.reading import Export
@@ -15,52 +15,50 @@ from training.dataset import EVALUATION_BATCH, SceneDataset, load_dataset, split
 from training.loop import default_device
 
 CPU = torch.device("cpu")
-LEAST_PROBABILITY = 1e-30  # of which a logarithm is taken: a file that gives probabilities may give 0
+MIN_PROBABILITY = 1e-30  # before the logarithm: a file with probabilities as its output may give 0
 
 
-def measure_export(
-    export: Export, scenes: Scenes, cache: Path | None, progress: Callable[[int, int], None] | None = None
-) -> Quality:
-    """Measure an export on the evaluation clips of a data set.
+def evaluate_export(export: Export, data: Path, split: str, cache: Path | None) -> Quality:
+    """Evaluate an export on the evaluation clips of a data set.
 
     Args:
         export: The network.
-        scenes: The data set.
-        cache: Folder of the decoded sound; None: beside the data.
-        progress: Told how many clips are decoded, and of how many.
+        data: Folder of the data set.
+        split: Of its training clips.
+        cache: Folder of the decoded waveforms; None: beside the data.
 
     Raises:
-        DataError: The sound cannot be read.
+        DataError: The data cannot be read.
         ExportError: The data has scenes that the network does not know.
     """
-    return measure(export, material_for(export, scenes, None, cache, progress))
+    return evaluate(export, load_dataset_for(export, read_scenes(data, split), None, cache))
 
 
-def material_for(
+def load_dataset_for(
     export: Export,
     scenes: Scenes,
     responses: Path | None,
     cache: Path | None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SceneDataset:
-    """Open what an export is to hear of a data set, its scenes numbered as the network's.
+    """Open a data set with the front end of an export, its scenes numbered as the network's outputs.
 
     Args:
         export: The network.
         scenes: The data set.
-        responses: Folder of impulse responses, to train with; or None.
-        cache: Folder of the decoded sound; None: beside the data.
-        progress: Told how many clips are decoded, and of how many.
+        responses: Folder of impulse responses, for training; or None.
+        cache: Folder of the decoded waveforms; None: beside the data.
+        progress: Called with the number of decoded clips, and of all.
 
     Raises:
         DataError: The sound cannot be read.
         ExportError: The data has scenes that the network does not know.
     """
-    strange = [name for name in scenes.classes if name not in export.classes]
-    if strange:
+    unknown = [name for name in scenes.classes if name not in export.classes]
+    if unknown:
         raise ExportError(
-            f"the network knows no {', '.join(strange)}; it tells apart {', '.join(export.classes)}, "
-            f"and {scenes.root} holds {', '.join(scenes.classes)}"
+            f"the network has no output for {', '.join(unknown)}; its classes are {', '.join(export.classes)}, "
+            f"and {scenes.root} has {', '.join(scenes.classes)}"
         )
     index = np.array([export.classes.index(name) for name in scenes.classes])
     scenes = replace(scenes, classes=export.classes, labels=index[scenes.labels])
@@ -68,16 +66,16 @@ def material_for(
 
 
 @torch.inference_mode()
-def measure(export: Export, dataset: SceneDataset) -> Quality:
-    """Measure an export on the evaluation clips of `material_for`: its weights by torch, its other files as they run.
+def evaluate(export: Export, dataset: SceneDataset) -> Quality:
+    """Evaluate an export on the evaluation clips of `load_dataset_for`, each file by its own runtime.
 
-    A pipeline hears every clip as of a device that it does not know, once.
+    A pipeline takes one copy of each clip, and treats its device as unknown.
     """
     if not export.is_pipeline:
         device = default_device() if export.file == WEIGHTS else CPU
         return dataset.evaluate(export.network.to(device), device, export.preprocessing)
-    answers = [
-        export.network(dataset.waveforms(rows, CPU))
-        for rows in split_batches(dataset.scenes.evaluate, EVALUATION_BATCH)
+    probabilities = [
+        export.network(dataset.waveforms(indices, CPU))
+        for indices in split_batches(dataset.scenes.evaluate, EVALUATION_BATCH)
     ]
-    return dataset.score(torch.cat(answers).clamp(min=LEAST_PROBABILITY).log())
+    return dataset.score(torch.cat(probabilities).clamp(min=MIN_PROBABILITY).log())

@@ -1,4 +1,4 @@
-"""An ExecuTorch program of an export, read and run where the extra is installed.
+"""ExecuTorch runtime: an export's program as a torch module, where the extra is installed.
 
 Shape letters: B batch, C channels, F mel bins, T frames, K classes.
 """
@@ -18,10 +18,9 @@ from search.artifact.files import PROGRAM
 from search.config.trial_config import TrialConfig
 from training.checkpoint import CheckpointError
 
-MARK = slice(4, 6)  # where a program says that it is one
-MARKED = b"ET"
-# Of a file: a value as fp32, and as much again, and the graph.
-BYTES_OF_VALUE, MORE_BYTES = 8, 2_000_000
+MAGIC_AT, MAGIC = slice(4, 6), b"ET"  # of a program's header
+# The most of a file: twice fp32 for each stored value, and the graph.
+MAX_BYTES_PER_VALUE, MAX_GRAPH_BYTES = 8, 2_000_000
 
 
 def is_available() -> bool:
@@ -29,17 +28,18 @@ def is_available() -> bool:
     return importlib.util.find_spec("executorch") is not None
 
 
-def _require_available() -> None:
+def require_available() -> None:
+    """Raise a CheckpointError where the extra is not installed."""
     if not is_available():
         raise CheckpointError(f"{PROGRAM} needs the package executorch: install scenefront[executorch]")
 
 
 class Program(nn.Module):
-    """A network that ExecuTorch computes, clip after clip."""
+    """A network that ExecuTorch runs, one clip at a time."""
 
     def __init__(self, program: Any, content: bytes, path: Path) -> None:
         super().__init__()
-        # The runtime reads the program where it lies, and does not hold what it lies in.
+        # The runtime reads the program in place and does not own its memory.
         self.content, self.program = content, program
         self.method, self.path = program.load_method("forward"), path
 
@@ -47,13 +47,13 @@ class Program(nn.Module):
         """Map (B, C, F, T) to (B, K), on the device of `x`.
 
         Raises:
-            CheckpointError: The runtime cannot compute it.
+            CheckpointError: The runtime fails.
         """
         try:
-            answers = [self.method.execute((clip,))[0].clone() for clip in torch.split(x.detach().float().cpu(), 1)]
+            logits = [self.method.execute((clip,))[0].clone() for clip in torch.split(x.detach().float().cpu(), 1)]
         except RuntimeError as error:
             raise CheckpointError(f"{self.path} does not run on {tuple(x.shape)}: {error}") from error
-        return torch.cat(answers).to(x.device)
+        return torch.cat(logits).to(x.device)
 
 
 def load_program(path: Path, config: TrialConfig) -> nn.Module:
@@ -61,23 +61,23 @@ def load_program(path: Path, config: TrialConfig) -> nn.Module:
 
     Args:
         path: Of the file.
-        config: The network that it is to be.
+        config: Of the network that it must be.
 
     Raises:
-        CheckpointError: The extra is not installed, or the file is no program, takes or gives something else than the
-            network, or is far larger than it.
+        CheckpointError: The extra is not installed, or the file is not a program, has other inputs or outputs than the
+            network, or is far larger.
     """
-    _require_available()
-    with _quietly():
+    require_available()
+    with suppress_warnings():
         from executorch.runtime import Runtime, Verification  # noqa: PLC0415  an extra
     try:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
-    if content[MARK] != MARKED:
-        raise CheckpointError(f"{path} is no ExecuTorch program")
+    if content[MAGIC_AT] != MAGIC:
+        raise CheckpointError(f"{path} is not an ExecuTorch program")
     values = ARCHITECTURES[config.architecture].count(config.network, config.input_shape).stored_values
-    limit = MORE_BYTES + BYTES_OF_VALUE * values
+    limit = MAX_GRAPH_BYTES + MAX_BYTES_PER_VALUE * values
     if len(content) > limit:
         raise CheckpointError(f"{path} has {len(content):,} bytes; a program of this network has at most {limit:,}")
     try:
@@ -86,25 +86,25 @@ def load_program(path: Path, config: TrialConfig) -> nn.Module:
             raise CheckpointError(f"{path} has other methods than forward: {', '.join(sorted(program.method_names))}")
         network = Program(program, content, path)
     except RuntimeError as error:
-        raise CheckpointError(f"{path} is no whole ExecuTorch program: {error}") from error
-    _require_ends(network.method.metadata, path, config)
+        raise CheckpointError(f"{path} is not a whole ExecuTorch program: {error}") from error
+    _require_signature(network.method.metadata, path, config)
     return network
 
 
-def _require_ends(metadata: Any, path: Path, config: TrialConfig) -> None:
-    """Refuse a program that takes or gives something else than one clip, and a value for each class."""
+def _require_signature(metadata: Any, path: Path, config: TrialConfig) -> None:
+    """Refuse a program whose input is not one clip, or whose output is not a logit for each class."""
     for what, number, tensor, expected in (
         ("takes", metadata.num_inputs, metadata.input_tensor_meta, (1, *config.input_shape)),
         ("gives", metadata.num_outputs, metadata.output_tensor_meta, (1, config.network.num_classes)),
     ):
-        found = [tuple(tensor(place).sizes()) for place in range(number())]
+        found = [tuple(tensor(index).sizes()) for index in range(number())]
         if found != [expected]:
             raise CheckpointError(f"{path} {what} {found}; the network of this configuration {what} {expected}")
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Have the packages' own deprecations go unsaid."""
+def suppress_warnings() -> Iterator[None]:
+    """Suppress the warnings of the ExecuTorch packages."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)

@@ -1,37 +1,34 @@
-"""The files of an export, by name. Needs no torch."""
+"""Names of the files of an export and of the quantization variants, and how progress is reported. Needs no torch."""
 
 from collections.abc import Callable
 
 from search.artifact.certificate import CONFIG, WEIGHTS
 
 MODEL, PIPELINE, INT8, PROGRAM = "model.onnx", "pipeline.onnx", "model.int8.onnx", "model.pte"
-ANSWERING = "answering.safetensors"  # what a network needs beside its weights to answer as it was measured
-NETWORKS = (WEIGHTS, MODEL, PIPELINE, INT8, PROGRAM)  # what answers, and is measured
-# What is rounded to int8: every layer, every layer but those that it costs most, nothing; or the first of these where
-# it costs little, else the second.
+INFERENCE_STATE = "inference_state.safetensors"  # what the network's predictions depend on beside its weights
+NETWORKS = (WEIGHTS, MODEL, PIPELINE, INT8, PROGRAM)  # the files that map input to predictions, and are evaluated
+# What is quantized to int8: every layer (post-training quantization), all layers but the most sensitive (mixed
+# precision), nothing; or the first of these where it costs little accuracy, else the second.
 PTQ, MIXED, NONE, AUTO = "ptq", "mixed", "none", "auto"
 INT8_CHOICES = (AUTO, PTQ, MIXED, NONE)
-# Ways to int8 that are compared, beside the network in fp32; qat: trained for it, for some epochs more.
+# Variants that `scenefront quantize` compares; qat: quantization-aware training for some epochs more.
 FP32, QAT = "fp32", "qat"
 VARIANTS = (FP32, PTQ, MIXED, QAT)
-TUNED_EPOCHS = 10
-METHODS = ("min-max", "percentile")  # of calibration, the default first
-WHAT = {
+QAT_EPOCHS = 10
+CALIBRATION_METHODS = ("min-max", "percentile")  # the default first
+DESCRIPTIONS = {
     CONFIG: "network, front end, recipe and classes",
     WEIGHTS: "parameters and running statistics",
-    ANSWERING: "ranges of activations, gains of devices",
-    MODEL: "the network: log-mel in, scores out",
+    INFERENCE_STATE: "ranges of activations, gains of devices",
+    MODEL: "network: log-mel in, logits out",
     PIPELINE: "front end and network: waveform in, probabilities out",
-    INT8: "the network, rounded to int8",
-    PROGRAM: "the network for ExecuTorch",
+    INT8: "network, quantized to int8",
+    PROGRAM: "network for ExecuTorch",
 }
+FRONT_END = "front_end."  # prefix of the names of a pipeline's front end, in its graph
+
+ProgressLog = Callable[[str], None]  # gets a line for each step
 
 
-FRONT_END = "front_end."
-
-
-Say = Callable[[str], None]
-
-
-def silently(_: str) -> None:
-    """Tell nobody."""
+def no_log(_: str) -> None:
+    """Report nothing."""

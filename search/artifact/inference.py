@@ -1,4 +1,4 @@
-"""What an export does with sound: quality on a data set, probabilities for sound files.
+"""Prediction of the scene of a sound file.
 
 Shape letters: W windows, S samples, F mel bins, K classes.
 """
@@ -10,34 +10,22 @@ import torch
 from torch import Tensor
 
 from data.front_end import FrontEnd
-from data.layout import DataError, read_scenes
+from data.layout import DataError
 from data.sound_file import Piece, read_pieces
-from objectives.quality import Quality
 from search.artifact.certificate import ExportError
-from search.artifact.evaluation import measure_export
 from search.artifact.reading import Export
 
-WINDOW_S = 1.0  # what the networks were trained on
+WINDOW_S = 1.0  # length of a training clip
 MIN_DURATION_S = 0.1
-
-
-def evaluate_export(export: Export, data: Path, split: str, cache: Path | None) -> Quality:
-    """Measure an export on the evaluation clips of a data set in the layout.
-
-    Raises:
-        DataError: The data cannot be read.
-        ExportError: The data has scenes that the network does not know.
-    """
-    return measure_export(export, read_scenes(data, split), cache)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network hears in a file.
+    """The class probabilities of a sound file.
 
     Attributes:
         path: The sound file.
-        probabilities: By scene, in the network's order; they sum to 1.
+        probabilities: By scene, in the order of the network's outputs; they sum to 1.
     """
 
     path: Path
@@ -45,29 +33,29 @@ class Prediction:
 
     @property
     def scene(self) -> str:
-        """The likeliest."""
+        """The most probable scene."""
         return max(self.probabilities, key=lambda name: self.probabilities[name])
 
 
 @torch.inference_mode()
 def predict(export: Export, path: Path, device: str | None = None) -> Prediction:
-    """Tell the scene of a WAV or FLAC file of any rate, length and number of channels.
+    """Predict the scene of a WAV or FLAC file of any sample rate, length and number of channels.
 
     Channels are averaged, the sound is resampled and cut into windows of one second (the last ends where the file
-    does; a shorter file is padded with silence), and the windows' probabilities are averaged. Only some seconds are in
-    memory at a time.
+    does; a shorter file is padded with silence), and the probabilities of the windows are averaged. The file is read
+    as a stream: only some seconds are in memory at a time.
 
     Args:
         export: The network.
         path: The file.
-        device: That recorded it, for a network that corrects the spectrum of each device; None: one that it does not
-            know, whose spectrum is left as it is.
+        device: That recorded it, for a network with spectrum correction; None: an unknown device, whose spectrum is
+            not corrected.
 
     Raises:
         ExportError: A device that the network has no correction for.
-        DataError: No such file, neither WAV nor FLAC, a broken one, or under a tenth of a second.
+        DataError: No such file, neither WAV nor FLAC, a broken one, or shorter than a tenth of a second.
     """
-    listener = Listener(export, device)
+    predictor = Predictor(export, device)
     length = round(WINDOW_S * export.config.front_end_config.rate_hz)
     total, count = torch.zeros(len(export.classes), dtype=torch.float64), 0
     for piece in read_pieces(path, export.config.front_end_config.rate_hz):
@@ -75,20 +63,20 @@ def predict(export: Export, path: Path, device: str | None = None) -> Prediction
         if piece.is_last and not len(piece.before) and duration_s < MIN_DURATION_S:
             raise DataError(f"{path}: {duration_s:.3f} s of sound; at least {MIN_DURATION_S} s are needed")
         clips = windows(piece, length)
-        total += listener.probabilities(clips).double().sum(dim=0)
+        total += predictor.probabilities(clips).double().sum(dim=0)
         count += len(clips)
     return Prediction(path, dict(zip(export.classes, (total / count).tolist(), strict=True)))
 
 
-class Listener:
-    """A network with all that stands between it and a waveform."""
+class Predictor:
+    """Front end, inference preprocessing and network of an export: waveforms to probabilities."""
 
     def __init__(self, export: Export, device: str | None = None) -> None:
-        """Get ready to listen.
+        """Prepare the front end and the gains of a recording device.
 
         Args:
             export: The network.
-            device: That recorded what is heard, or None: one that the network does not know.
+            device: That recorded the waveforms, or None: one that the network does not know.
 
         Raises:
             ExportError: A device that the network has no correction for.
@@ -101,23 +89,23 @@ class Listener:
         """Map windows (W, S) to (W, K)."""
         export, preprocessing = self.export, self.export.preprocessing
         if export.is_pipeline:
-            heard: Tensor = export.network(clips)
-            return heard
+            probabilities: Tensor = export.network(clips)
+            return probabilities
         gains = None if self._gains is None else self._gains.expand(len(clips), -1)
-        answers = preprocessing.mean_log_probabilities(
+        log_probabilities = preprocessing.mean_log_probabilities(
             export.config.front_end_config,
             lambda shift: export.network(preprocessing.spectrograms(self.front_end, clips, gains, shift)),
         )
-        return answers.exp()
+        return log_probabilities.exp()
 
 
 def _gains(export: Export, device: str) -> Tensor:
     """Return the gains of a device: (1, F)."""
     correction = export.preprocessing.correction
     if export.is_pipeline:
-        raise ExportError(f"{export.file} hears every device as one that it does not know: leave the device out")
+        raise ExportError(f"{export.file} treats every device as unknown: leave the device out")
     if correction is None:
-        raise ExportError("the network corrects no device's spectrum: leave the device out")
+        raise ExportError("the network was trained without spectrum correction: leave the device out")
     if device not in correction.devices:
         raise ExportError(
             f"the network has no correction for device {device}; it has for {', '.join(correction.devices)}"
@@ -126,7 +114,7 @@ def _gains(export: Export, device: str) -> Tensor:
 
 
 def windows(piece: Piece, length: int) -> Tensor:
-    """Cut a piece of a sound into (W, length) so that all of it is heard.
+    """Cut a piece of a sound into (W, length) so that every sample is in a window.
 
     >>> windows(Piece(torch.zeros(0), torch.arange(5.0), is_last=True), 2)
     tensor([[0., 1.],
@@ -134,9 +122,9 @@ def windows(piece: Piece, length: int) -> Tensor:
             [3., 4.]])
     """
     sound = piece.sound
-    left = len(sound) % length
-    whole = list(torch.split(sound[: len(sound) - left], length)) if len(sound) >= length else []
-    if left:
-        ending = torch.cat([piece.before, sound])[-length:]
-        whole.append(torch.nn.functional.pad(ending, (0, length - len(ending))))
-    return torch.stack(whole)
+    remainder = len(sound) % length
+    clips = list(torch.split(sound[: len(sound) - remainder], length)) if len(sound) >= length else []
+    if remainder:
+        last = torch.cat([piece.before, sound])[-length:]
+        clips.append(torch.nn.functional.pad(last, (0, length - len(last))))
+    return torch.stack(clips)

@@ -1,4 +1,4 @@
-"""Reading an export back: what it is, with its weights, ready to listen. Nothing is ever unpickled."""
+"""Loading of an export for torch: its configuration, weights and inference state. Nothing is ever unpickled."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from torch import nn
 
 from data.spectrum_correction import SpectrumCorrection
 from search.artifact.certificate import CONFIG, WEIGHTS, ExportError, read_certificate, verify
-from search.artifact.files import ANSWERING
+from search.artifact.files import INFERENCE_STATE
 from search.config.errors import UserError
 from search.config.trial_config import TrialConfig
 from training.checkpoint import CheckpointError, load_weights, part_of, read_tensors
@@ -20,22 +20,22 @@ from training.quantization import Quantizer
 from training.weight_methods import QUANTIZATION
 
 CONFIG_FORMAT = 1
-DEVICES = "devices"  # names of those whose gains are in it, as JSON
+DEVICES = "devices"  # metadata of the inference state: the devices of the gains, in their order, as JSON
 
 
 @dataclass(frozen=True)
 class Export:
-    """A trained network, ready to listen.
+    """A trained network, ready for inference.
 
     Attributes:
-        config: What it is.
-        classes: The scenes it tells apart, in the order of its outputs.
-        network: With its weights, in eval mode; one that was trained for int8 rounds weights and activations to it.
-            Spectrograms (B, C, F, T) to logits (B, K).
-        preprocessing: What is done to a clip before the network hears it.
-        file: Of the folder, that it was read from.
-        is_pipeline: Whether `network` is a front end, too: waveforms (B, S) to probabilities (B, K).
-        quantizer: That has the network round; None: it does not.
+        config: Architecture, front end and recipe.
+        classes: Scenes, in the order of the outputs.
+        network: Spectrograms (B, C, F, T) to logits (B, K), in eval mode. After quantization-aware training weights and
+            activations are fake-quantized.
+        preprocessing: Inference preprocessing: spectrum correction and test-time augmentation.
+        file: Name of the file that `network` was loaded from.
+        is_pipeline: Whether `network` includes the front end: waveforms (B, S) to probabilities (B, K).
+        quantizer: The fake quantization that is attached to the network; None: there is none.
     """
 
     config: TrialConfig
@@ -48,10 +48,10 @@ class Export:
 
 
 def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:
-    """Read an export's config.yaml: what the network is, and the classes it tells apart.
+    """Read an export's config.yaml: the configuration of the network, and its classes.
 
     Raises:
-        ExportError: It cannot be read, or describes nothing that this version can build.
+        ExportError: It cannot be read, or describes a network that this version cannot build.
     """
     try:
         described = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -78,10 +78,10 @@ def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:
 
 
 def load_export(folder: Path) -> Export:
-    """Read an export back, held against its certificate.
+    """Load the weights of an export after verifying all checksums of its certificate.
 
     Raises:
-        ExportError: The folder is no export, one that this version cannot run, or not as it was written.
+        ExportError: The folder is not an export, has changed, or is of a network that this version cannot build.
         CheckpointError: The weights are broken, or of another network.
     """
     verify(folder, read_certificate(folder))
@@ -89,7 +89,7 @@ def load_export(folder: Path) -> Export:
 
 
 def read_export(folder: Path) -> Export:
-    """Read the network of a folder without asking for its certificate, which may not be written yet.
+    """Load the weights of a folder without its certificate, which may not be written yet.
 
     Raises:
         ExportError: As `load_export`.
@@ -103,47 +103,47 @@ def read_export(folder: Path) -> Export:
         raise CheckpointError(f"{path} holds values that are not finite")
     load_weights(network, weights, path)
     network.eval()
-    quantizer = _rounding(folder, config, network)
-    return Export(config, classes, network, read_hearing(folder, config), quantizer=quantizer)
+    quantizer = _attached_quantizer(folder, config, network)
+    return Export(config, classes, network, read_preprocessing(folder, config), quantizer=quantizer)
 
 
-def read_hearing(folder: Path, config: TrialConfig) -> InferencePreprocessing:
-    """Return how the network of a folder hears.
+def read_preprocessing(folder: Path, config: TrialConfig) -> InferencePreprocessing:
+    """Return the inference preprocessing of the network in a folder.
 
     Raises:
-        CheckpointError: It corrects the spectrum, and the devices' gains are missing or broken.
+        CheckpointError: The recipe corrects spectra, and the gains of the devices are missing or broken.
     """
     if not config.recipe.spectrum_correction:
         return InferencePreprocessing.of(config.recipe, None)
-    path = folder / ANSWERING
+    path = folder / INFERENCE_STATE
     tensors, metadata = read_tensors(path)
     try:
         gains, devices = tensors[f"{CORRECTION}.{GAINS}"], tuple(json.loads(metadata[DEVICES]))
         if gains.shape != (len(devices), config.front_end_config.mel_bins):
             raise ValueError(f"the gains have shape {tuple(gains.shape)}, but there are {len(devices)} devices")
     except (ValueError, KeyError) as error:
-        raise _lacking(path, error) from error
+        raise _incomplete(path, error) from error
     return InferencePreprocessing.of(config.recipe, SpectrumCorrection(gains, devices, (0,) * len(devices)))
 
 
-def _rounding(folder: Path, config: TrialConfig, network: nn.Module) -> Quantizer | None:
-    """Have a network that was trained for int8 round as it did when it was measured.
+def _attached_quantizer(folder: Path, config: TrialConfig, network: nn.Module) -> Quantizer | None:
+    """Attach the fake quantization of quantization-aware training, with its ranges; None without such training.
 
     Raises:
-        CheckpointError: The ranges of its activations are missing, broken, or of another network.
+        CheckpointError: The ranges of the activations are missing, broken, or of another network.
     """
     if not config.recipe.quantize_share:
         return None
-    path = folder / ANSWERING
+    path = folder / INFERENCE_STATE
     tensors, _ = read_tensors(path)
     quantizer = Quantizer(network, config.input_shape)
     try:
         quantizer.load(part_of(tensors, QUANTIZATION))
     except (ValueError, KeyError) as error:
-        raise _lacking(path, error) from error
+        raise _incomplete(path, error) from error
     quantizer.attach()
     return quantizer
 
 
-def _lacking(path: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{path} does not hold what the network needs to answer: {error}")
+def _incomplete(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} does not hold the inference state of the network: {error}")

@@ -1,18 +1,17 @@
-"""What a file of weights stores, as read from the file itself: how many values of which type, and what they are.
+"""Stored values of a file of weights: number, type, bytes and kind of every tensor, as read from the file.
 
-    weights   what a layer multiplies with: of an int8 file one byte each, padding and names not counted
-    biases    what a layer adds; with the shift of a batch norm that was folded into it
-    norms     what is left of norms that no layer could take in, and other numbers that the network computes with
-    scales    of int8 values: scales and zero points; a device needs them beside the values
+    weights   factors of convolutions and linear layers: of an int8 file one byte each
+    biases    summands of layers, with the shift of a batch norm that was folded into the layer
+    norms     batch norms that could not be folded, and other parameters
+    scales    scales and zero points of int8 values, which a device needs beside the values
     front_end constants of a pipeline's front end
-    shapes    whole numbers that say how, not what: sizes, axes
+    shapes    integers such as sizes and axes
 
-What the challenge limits is a network's own values: weights, biases and norms (`Stored.value_bytes`). In an int8 file a
-weight takes one byte, so the weights of a network of N parameters take less than N bytes, always. A bias takes two
-bytes where that costs no accuracy and four elsewhere; where it took in a batch norm it stands for two parameters, so
-that of networks whose norms are all folded weights and biases together take at most N bytes too, as long as no bias
-needs four. A norm that is left takes two numbers a channel of two bytes each, as many parameters as it had, and twice
-their number of bytes.
+The challenge limits the network's own values: weights, biases and norms (`StoredValues.value_bytes`). In an int8 file a
+weight takes one byte, so the weights of a network of N parameters take less than N bytes. A bias takes two bytes where
+that loses no precision, else four. With a batch norm folded into it, it replaces two parameters, so the weights and
+biases of a network whose norms are all folded take at most N bytes, as long as no bias needs four. A norm that is left
+takes two numbers of two bytes a channel: as many values as it had parameters, in twice as many bytes.
 """
 
 from collections import defaultdict
@@ -24,16 +23,15 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from search.artifact.files import FRONT_END
+from search.artifact.files import FRONT_END as FRONT_END_PREFIX
 from search.artifact.onnx_runtime import read_onnx, stored_tensors
 from training.checkpoint import read_tensors
 
-WEIGHTS, BIASES, NORMS, SCALES, SHAPES = "weights", "biases", "norms", "scales", "shapes"
-OF_FRONT_END = "front_end"
-OF_NETWORK = (WEIGHTS, BIASES, NORMS)
+WEIGHTS, BIASES, NORMS = NETWORK_KINDS = ("weights", "biases", "norms")
+SCALES, FRONT_END, SHAPES = "scales", "front_end", "shapes"
 LAYERS = ("Conv", "Gemm", "MatMul")
-# Nodes that only make of a stored number the one that is computed with, and which of their inputs it is.
-READING = {"Cast": 0, "DequantizeLinear": 0, "Mul": 0}
+# Nodes that only convert a stored tensor -> index of the input that it is.
+CONVERSIONS = {"Cast": 0, "DequantizeLinear": 0, "Mul": 0}
 
 
 @dataclass(frozen=True)
@@ -41,12 +39,12 @@ class StoredTensor:
     """One tensor of a file.
 
     Attributes:
-        name: Its own.
-        kind: What it is, as at the top of this file.
+        name: In the file.
+        kind: One of those at the top of this file.
         dtype: Such as "int8".
-        num_values: How many numbers it holds.
-        num_bytes: That they take.
-        nonzero_values: Of its numbers.
+        num_values: Number of elements.
+        num_bytes: Of all elements.
+        nonzero_values: Number of elements that are not zero.
     """
 
     name: str
@@ -58,7 +56,7 @@ class StoredTensor:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredValues:
     """All tensors of a file."""
 
     tensors: tuple[StoredTensor, ...]
@@ -69,22 +67,17 @@ class Stored:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of what layers multiply with."""
+        """Bytes of the weights of layers."""
         return self.bytes_of(WEIGHTS)
 
     @property
-    def int8_weight_bytes(self) -> int:
-        """Those that are stored as int8."""
-        return sum(each.num_bytes for each in self.tensors if each.kind == WEIGHTS and each.dtype == "int8")
-
-    @property
     def bias_bytes(self) -> int:
-        """Bytes of what layers add."""
+        """Bytes of the biases of layers."""
         return self.bytes_of(BIASES)
 
     @property
     def norm_bytes(self) -> int:
-        """Bytes of what is left of norms, and of other numbers that the network computes with."""
+        """Bytes of batch norms that are not folded, and of other parameters."""
         return self.bytes_of(NORMS)
 
     @property
@@ -95,7 +88,7 @@ class Stored:
     @property
     def front_end_bytes(self) -> int:
         """Bytes of the front end's constants."""
-        return self.bytes_of(OF_FRONT_END)
+        return self.bytes_of(FRONT_END)
 
     @property
     def shape_bytes(self) -> int:
@@ -104,27 +97,27 @@ class Stored:
 
     @property
     def value_bytes(self) -> int:
-        """Bytes of all that stands for the network's own values: weights, biases and norms."""
-        return self.bytes_of(*OF_NETWORK)
+        """Bytes of the network's own values: weights, biases and norms."""
+        return self.bytes_of(*NETWORK_KINDS)
 
     @property
     def total_bytes(self) -> int:
-        """Bytes of all tensors; the file is larger by its names and its graph."""
+        """Bytes of all tensors; the file also holds names and the graph."""
         return sum(each.num_bytes for each in self.tensors)
 
     @property
     def num_values(self) -> int:
-        """How many values are the network's own."""
-        return sum(each.num_values for each in self.tensors if each.kind in OF_NETWORK)
+        """Number of the network's own values."""
+        return sum(each.num_values for each in self.tensors if each.kind in NETWORK_KINDS)
 
     @property
     def nonzero_values(self) -> int:
-        """How many of the network's own values are not zero."""
-        return sum(each.nonzero_values for each in self.tensors if each.kind in OF_NETWORK)
+        """Number of the network's own values that are not zero."""
+        return sum(each.nonzero_values for each in self.tensors if each.kind in NETWORK_KINDS)
 
     @property
     def by_dtype(self) -> dict[str, tuple[int, int]]:
-        """Values and bytes of each type."""
+        """Number of elements and bytes, by data type."""
         found: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
         for each in self.tensors:
             values, size = found[each.dtype]
@@ -132,7 +125,7 @@ class Stored:
         return dict(sorted(found.items()))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the sums, and every tensor, as JSON can hold it."""
+        """Return the sums, and every tensor, for JSON."""
         return {
             "weight_bytes": self.weight_bytes,
             "bias_bytes": self.bias_bytes,
@@ -149,21 +142,21 @@ class Stored:
         }
 
 
-def read_stored(path: Path) -> Stored:
-    """Read what a file stores: a `.onnx` file, or else a safetensors file.
+def read_stored_values(path: Path) -> StoredValues:
+    """Read the tensors of a `.onnx` file, or else of a safetensors file.
 
     Raises:
         CheckpointError: It is neither.
     """
     tensors = _of_onnx(read_onnx(path)) if path.suffix == ".onnx" else _of_safetensors(path)
-    return Stored(tuple(tensors))
+    return StoredValues(tuple(tensors))
 
 
 def _of_safetensors(path: Path) -> Iterator[StoredTensor]:
     for name, tensor in sorted(read_tensors(path)[0].items()):
         field = name.rpartition(".")[2]
         if not tensor.is_floating_point():
-            kind = SHAPES  # batches that a norm has counted
+            kind = SHAPES  # the number of batches of a norm
         elif field == "weight" and tensor.ndim > 1:
             kind = WEIGHTS
         else:
@@ -178,32 +171,32 @@ def _of_onnx(model: ModelProto) -> Iterator[StoredTensor]:
     for name, tensor in stored_tensors(model):
         values = numpy_helper.to_array(tensor)
         kind = kinds.get(name, NORMS if values.dtype.kind == "f" else SHAPES)
-        if name.startswith(FRONT_END):
-            kind = OF_FRONT_END
+        if name.startswith(FRONT_END_PREFIX):
+            kind = FRONT_END
         dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type).name
         size = len(tensor.raw_data) if tensor.HasField("raw_data") else values.nbytes
         yield StoredTensor(name, kind, dtype, values.size, size, int(np.count_nonzero(values)))
 
 
 def _kinds(model: ModelProto) -> Iterator[tuple[str, str]]:
-    """Tell what the graph does with a tensor, where it says: the weights, biases and scales among them."""
-    makers: dict[str, NodeProto] = {name: node for node in model.graph.node for name in node.output}
+    """Yield the kind of each tensor that the graph uses as weight, bias or scale."""
+    producers: dict[str, NodeProto] = {name: node for node in model.graph.node for name in node.output}
     scaled: set[str] = set()
     for node in model.graph.node:
         if node.op_type in {"QuantizeLinear", "DequantizeLinear"}:
             scaled.update(node.input[1:])
     for name in scaled:
-        maker = makers.get(name)  # the scale of a bias is the product of two
-        yield from ((each, SCALES) for each in ([name] if maker is None else maker.input))
+        producer = producers.get(name)  # the scale of a bias is the product of two
+        yield from ((each, SCALES) for each in ([name] if producer is None else producer.input))
     for node in model.graph.node:
         if node.op_type in LAYERS:
-            for place, kind in ((1, WEIGHTS), (2, BIASES)):
-                if len(node.input) > place:
-                    yield _source(node.input[place], makers), kind
+            for index, kind in ((1, WEIGHTS), (2, BIASES)):
+                if len(node.input) > index:
+                    yield _stored_tensor(node.input[index], producers), kind
 
 
-def _source(name: str, makers: dict[str, NodeProto]) -> str:
-    """Go back from what a layer computes with to what is stored of it."""
-    while name in makers and makers[name].op_type in READING:
-        name = makers[name].input[READING[makers[name].op_type]]
+def _stored_tensor(name: str, producers: dict[str, NodeProto]) -> str:
+    """Return the stored tensor that an input of a layer is converted from."""
+    while name in producers and producers[name].op_type in CONVERSIONS:
+        name = producers[name].input[CONVERSIONS[producers[name].op_type]]
     return name

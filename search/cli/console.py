@@ -9,16 +9,25 @@ from rich.console import Console
 
 from search.study.study import StudyFolder
 
+BUG = 70  # as sysexits.h has it: an internal error
+EXIT_CODES = {
+    "0": "done",
+    "1": "done, and the answer is no: over budget, nothing fits, problems found, rules broken, or every trial failed",
+    "2": "what was asked for cannot be done; a sentence on standard error says why, and what to do instead",
+    str(BUG): "a bug of scenefront, with its traceback on standard error: please report it",
+    "130, 143": "interrupted by Ctrl-C, or by SIGTERM; finished trials are kept",
+}
+
 out = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
 err = Console(stderr=True, width=None if sys.stderr.isatty() else 200, highlight=False, markup=False)
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Describe what went wrong, and exit.
+    """Print what went wrong on standard error, and exit.
 
     Args:
         message: In a sentence.
-        code: 1 where the answer is no, 2 where what was asked for cannot be done, above where it was interrupted.
+        code: Of `EXIT_CODES`.
     """
     err.print(f"error: {message}" if code <= 2 else f"\n{message}", soft_wrap=True)
     sys.exit(code)

@@ -47,8 +47,8 @@ export_argument = click.argument("path", type=path_type, metavar="EXPORT")
 @set_option
 @click.option(
     "--int8", type=click.Choice(INT8_CHOICES), default=AUTO, show_default=True,
-    help="Round every layer (ptq), all but those that it costs most (mixed), none; auto: mixed where ptq loses more "
-    "than a point on clips that it is not measured by.",
+    help="Quantize every layer (ptq), all but the most sensitive (mixed), none; auto: mixed where ptq drops the "
+    "accuracy by more than a point on clips that are not evaluation clips.",
 )  # fmt: skip
 @click.option("--executorch", is_flag=True, help="Write a program for ExecuTorch, too.")
 def export(
@@ -56,10 +56,10 @@ def export(
     cache: Path | None, retrain: bool, epochs: int | None, scale: float | None, held: tuple[str, ...], int8: str,
     executorch: bool,
 ) -> None:  # fmt: skip
-    """Write a trained network of STUDY to a folder of its own, as weights, as ONNX and rounded to int8.
+    """Write a trained network of STUDY to a folder, as weights, as ONNX and as int8 ONNX.
 
-    Each file is measured on the evaluation clips. With the files: a certificate with their checksums and costs, and a
-    card to read.
+    Each file is evaluated on the evaluation clips. The folder also has a certificate with checksums and costs, and a
+    model card.
     """
     from search.study.selection import best_trial, front_trials  # noqa: PLC0415  takes seconds
 
@@ -106,11 +106,11 @@ def _each(numbers: list[int], go: Callable[[int], None]) -> list[str]:
 def _export(
     folder: StudyFolder, number: int, target: Path, given: Mapping[str, Any], training: Mapping[str, Any] | None
 ) -> None:
-    from search.export.atomic_folder import require_free  # noqa: PLC0415  as above
+    from search.export.atomic_folder import require_replaceable  # noqa: PLC0415  as above
     from search.export.writing import export_trial  # noqa: PLC0415  as above
     from search.study.selection import best_trial  # noqa: PLC0415  takes seconds
 
-    require_free(target)
+    require_replaceable(target)
     source, trial, origin = folder, number, None
     if training is not None:
         from search.export.retraining import full_folder, retrain, retrain_settings  # noqa: PLC0415  takes seconds
@@ -121,7 +121,7 @@ def _export(
         trial = best_trial(source)
         origin = f"Trial {number} of {folder.name}, trained again on all training clips."
     certificate = export_trial(
-        source, trial, target, **given, origin=origin, say=lambda text: out.print(f"{text}", soft_wrap=True)
+        source, trial, target, **given, origin=origin, log=lambda text: out.print(f"{text}", soft_wrap=True)
     )
     for line in told(certificate):
         out.print(line, soft_wrap=True)
@@ -131,7 +131,7 @@ def _export(
 def told(certificate: Mapping[str, Any]) -> list[str]:
     """Describe what an export is: how well its files do, what it costs, and whether it fits."""
     cost, chosen, budget = certificate["cost"], certificate["validation"], certificate["budget"]
-    before = f" ({chosen['macro_accuracy']:.3f} on the validation clips that it was chosen by)" if chosen else ""
+    before = f" ({chosen['macro_accuracy']:.3f} on the validation clips it was selected on)" if chosen else ""
     counts = f"{cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), {cost['params']:,} parameters"
     lines = [f"trial {certificate['trial']}: {counts}{before}"]
     for name, quality in certificate["quality"].items():
@@ -158,7 +158,7 @@ def evaluate(path: Path, data: Path, split: str, cache: Path | None, as_json: bo
 
     EXPORT is its folder, or one of its files: exports/mine-7/model.int8.onnx.
     """
-    from search.artifact.inference import evaluate_export  # noqa: PLC0415  as above
+    from search.artifact.evaluation import evaluate_export  # noqa: PLC0415  as above
     from search.artifact.opening import open_export  # noqa: PLC0415  takes seconds
 
     quality = evaluate_export(open_export(path), data, split, cache)
@@ -194,14 +194,14 @@ def predict(path: Path, sounds: tuple[Path, ...], device: str | None, as_json: b
         except DataError as error:
             broken.append(str(error))
     if as_json:
-        answers = [{"file": str(p.path), "scene": p.scene, "probabilities": p.probabilities} for p in found]
-        click.echo(json.dumps(answers, indent=2))
+        predictions = [{"file": str(p.path), "scene": p.scene, "probabilities": p.probabilities} for p in found]
+        click.echo(json.dumps(predictions, indent=2))
     else:
         for p in found:
             ranked = sorted(p.probabilities.items(), key=lambda item: -item[1])
             out.print(f"{p.path}: " + ", ".join(f"{name} {value:.1%}" for name, value in ranked[:3]), soft_wrap=True)
     if broken:
-        fail("\n  ".join([f"{len(broken)} of {len(sounds)} files cannot be heard:", *broken]), 2)
+        fail("\n  ".join([f"{len(broken)} of {len(sounds)} files cannot be decoded:", *broken]), 2)
 
 
 @click.command()
@@ -213,9 +213,9 @@ def bench(path: Path, architecture_file: Path | None, as_json: bool) -> None:
 
     EXPORT is its folder, whose weights are run by torch, or one of its files.
     """
-    from search.export.benchmark import bench as measure  # noqa: PLC0415  takes seconds
+    from search.export.benchmark import benchmark_in_subprocess  # noqa: PLC0415  takes seconds
 
-    measured = measure(path, architecture_file)
+    measured = benchmark_in_subprocess(path, architecture_file)
     if as_json:
         click.echo(json.dumps(measured, indent=2))
         return
@@ -226,6 +226,6 @@ def bench(path: Path, architecture_file: Path | None, as_json: bool) -> None:
     out.print(terminal_table(rows, f"{measured['file']}, one thread"))
     memory = measured["memory_bytes"]
     out.print(
-        f"memory of a process of its own: {memory['peak'] / 1e6:.1f} MB at the most, {memory['more'] / 1e6:.1f} MB of "
-        "it for the export"
+        f"peak memory of a subprocess: {memory['peak'] / 1e6:.1f} MB, {memory['increase'] / 1e6:.1f} MB of it for the "
+        "export"
     )

@@ -26,13 +26,15 @@ from search.engine.extend import extend_study
 from search.study.history import changeable, fixed
 from search.study.study import find_study
 
+TYPES = {"trials": str, "space": path_type}  # +24, too; only a file can take a file's place
+
 
 def change_options(command: Command) -> Command:
     """Add an option for each setting that can change, and a hidden one, to say why, for those that never can."""
     known = settings_of(SearchSettings)
     options: list[Callable[[Command], Command]] = []
     for name in changeable(SearchSettings):
-        kind: dict[str, Any] = {"type": str} if name == "trials" else {}  # +24, too
+        kind: dict[str, Any] = {"type": TYPES[name]} if name in TYPES else {}
         metavar = "KEY=LOW:HIGH|all" if name == "ranges" else known[name].metavar
         options.append(setting_option(name, help=known[name].extend, metavar=metavar, **kind))
     for name in fixed(SearchSettings):
@@ -47,7 +49,6 @@ def change_options(command: Command) -> Command:
 @study_argument
 @results_option
 @change_options
-@click.option("--space", type=path_type, help="File of the space: the same one, edited since, or another.")
 @workers_option
 @address_option
 @click.option(

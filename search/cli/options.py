@@ -77,9 +77,9 @@ def setting_options(names: tuple[str, ...], job: type[JobSettings]) -> Callable[
 
 def _use_architecture_file(_: click.Context, __: click.Parameter, path: Path | None) -> None:
     if path is not None:
-        from search.space.custom_architecture import use_architecture_file  # noqa: PLC0415  takes seconds
+        from search.space.custom_architecture import register_architecture_file  # noqa: PLC0415  takes seconds
 
-        use_architecture_file(path)
+        register_architecture_file(path)
 
 
 architecture_file_option = setting_option("architecture_file", expose_value=False, callback=_use_architecture_file)

@@ -1,4 +1,4 @@
-"""The command that compares ways to int8, and keeps one of them."""
+"""Compare quantization variants of an export, and keep one of them."""
 
 import json
 import tempfile
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from search.artifact.files import FP32, INT8, METHODS, QAT, TUNED_EPOCHS, VARIANTS
+from search.artifact.files import CALIBRATION_METHODS, FP32, INT8, QAT, QAT_EPOCHS, VARIANTS
 from search.cli.console import err, out
 from search.cli.options import (
     architecture_file_option,
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 @split_option
 @cache_option
 @impulse_responses_option
-@click.option("--epochs", type=click.IntRange(1), default=TUNED_EPOCHS, show_default=True, help="Of training for int8.")
 @click.option(
-    "--method", type=click.Choice(METHODS), default=METHODS[0], show_default=True,
-    help="How ranges are calibrated.",
+    "--epochs", type=click.IntRange(1), default=QAT_EPOCHS, show_default=True, help="Of quantization-aware training."
+)
+@click.option(
+    "--method", type=click.Choice(CALIBRATION_METHODS), default=CALIBRATION_METHODS[0], show_default=True,
+    help="Of calibrating the ranges of activations.",
 )  # fmt: skip
 @click.option(
     "--keep", type=click.Choice(VARIANTS[1:]), help="Make this one the export's model.int8.onnx. [default: none]"
@@ -44,22 +46,22 @@ def quantize(
     folder: Path, data: Path, split: str, cache: Path | None, impulse_responses: Path | None, epochs: int, method: str,
     keep: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Compare ways to int8 for an EXPORT: after training, with layers left in fp32, and trained for it on DATA.
+    """Compare int8 variants of an EXPORT: post-training, mixed precision, and quantization-aware training on DATA.
 
-    Calibrated and trained on the training clips of DATA, measured on its evaluation clips, each from its file.
+    Calibrated and fine-tuned on the training clips of DATA, each evaluated from its file on its evaluation clips.
     """
     from data.layout import read_scenes  # noqa: PLC0415  these take seconds
-    from search.artifact.evaluation import material_for  # noqa: PLC0415
+    from search.artifact.evaluation import load_dataset_for  # noqa: PLC0415
     from search.artifact.reading import load_export  # noqa: PLC0415
-    from search.export.certification import certify, read_own_scenes  # noqa: PLC0415
+    from search.export.certification import certify, read_evaluated_scenes  # noqa: PLC0415
     from search.export.quantization_variants import compare  # noqa: PLC0415
 
     export = load_export(folder)
     if keep is not None:
-        read_own_scenes(folder, data)  # before anything takes long
-    dataset = material_for(export, read_scenes(data, split), impulse_responses, cache)
+        read_evaluated_scenes(folder, data)  # before anything takes long
+    dataset = load_dataset_for(export, read_scenes(data, split), impulse_responses, cache)
     with tempfile.TemporaryDirectory(prefix="scenefront-") as place:
-        comparison = compare(export, dataset, Path(place), epochs=epochs, method=method, say=err.print)
+        comparison = compare(export, dataset, Path(place), epochs=epochs, method=method, log=err.print)
         if as_json:
             told = {"evaluation_clips": comparison.num_clips, "variants": [v.to_dict() for v in comparison.variants]}
             click.echo(json.dumps(told, indent=2))
@@ -71,16 +73,18 @@ def quantize(
 
 
 def _notes(kept: "Variant", epochs: int) -> list[str]:
-    """Say on the export's card what was done beyond rounding."""
+    """Return notes for the card of the export."""
     if kept.float_layers:
-        return [f"{INT8} keeps layers in fp32 that rounding costs most: {', '.join(kept.float_layers)}."]
-    return [f"{INT8} was trained for int8, {counted(epochs, 'epoch')} more than the rest."] * (kept.name == QAT)
+        return [f"{INT8} keeps the most sensitive layers in fp32: {', '.join(kept.float_layers)}."]
+    return [f"{INT8} is from quantization-aware training, {counted(epochs, 'epoch')} after the rest."] * (
+        kept.name == QAT
+    )
 
 
 def comparison_lines(comparison: "Comparison") -> list[list[str]]:
     """Return a line for each variant, after their head."""
     head = [
-        "variant", "fp32 layers", "macro accuracy", "points lost", "log loss", "other class", "weights",
+        "variant", "fp32 layers", "macro accuracy", "accuracy drop", "log loss", "disagreement", "weights",
         "with biases, norms", "scales", "file",
     ]  # fmt: skip
     lines = [
@@ -88,9 +92,9 @@ def comparison_lines(comparison: "Comparison") -> list[list[str]]:
             each.name,
             ", ".join(each.float_layers) or ("all" if each.name == FP32 else "none"),
             f"{each.quality.macro_accuracy:.1%}",
-            f"{100 * each.lost:.1f} ± {100 * each.lost_half:.1f}",
+            f"{100 * each.accuracy_drop:.1f} ± {100 * each.accuracy_drop_ci:.1f}",
             f"{each.quality.log_loss:.3f}",
-            f"{each.changed:.1%}",
+            f"{each.disagreement:.1%}",
             f"{each.stored.weight_bytes:,}",
             f"{each.stored.value_bytes:,}",
             f"{each.stored.scale_bytes:,}",
@@ -103,4 +107,4 @@ def comparison_lines(comparison: "Comparison") -> list[list[str]]:
 
 def _title(folder: Path, comparison: "Comparison") -> str:
     clips = f"{comparison.num_clips:,} evaluation clips"
-    return f"{folder.name} on {clips}; points lost with their 95 % interval, sizes in bytes"
+    return f"{folder.name} on {clips}; accuracy drop in points with its 95 % interval, sizes in bytes"

@@ -70,9 +70,9 @@ def train(
     if [name, config, trial].count(None) != 2:
         raise click.UsageError("say what to train: a NAME, --config or --trial, one of the three")
     if flags["architecture_file"] is not None:
-        from search.space.custom_architecture import use_architecture_file  # noqa: PLC0415  takes seconds
+        from search.space.custom_architecture import register_architecture_file  # noqa: PLC0415  takes seconds
 
-        use_architecture_file(flags["architecture_file"])
+        register_architecture_file(flags["architecture_file"])
     found = _find(name, config, trial, results)
     given: dict[str, Any] = {key: str(value) if isinstance(value, Path) else value for key, value in flags.items()}
     settings = train_settings(

@@ -32,11 +32,11 @@ def submit(
     sheet: Path | None, sounds: Path | None, given: tuple[str, ...], target: Path | None, template: Path | None,
     package: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Write a package for DCASE 2024 task 1, of what five exports hear in SOUNDS.
+    """Write a package for DCASE 2024 task 1, with the predictions of five exports for SOUNDS.
 
     SHEET is a YAML file that says who submits what (--template writes one); SOUNDS is the folder of the evaluation set,
-    0.wav to 135729.wav. The package is checked against the challenge's rules before it is written. What was heard is
-    kept beside it: after an interruption the same command goes on. Exits with 1 if rules are broken.
+    0.wav to 135729.wav. The package is checked against the challenge's rules before it is written. Predictions are
+    stored beside it: after an interruption the same command resumes. Exits with 1 if rules are broken.
     """
     splits = _splits(given, DCASE2024)
     asked = [sheet is not None, template is not None, package is not None]
@@ -63,10 +63,10 @@ def _write_template(path: Path, splits: dict[str, Path]) -> None:
         raise click.UsageError(f"{path} is there already; name another file")
     filled: dict[str, str] = {}
     if splits:
-        from search.submission.meta_file import fill  # noqa: PLC0415  takes seconds
+        from search.submission.meta_file import describe  # noqa: PLC0415  takes seconds
         from search.submission.systems import read_system  # noqa: PLC0415  as above
 
-        filled = fill([], {split: read_system(split, place, DCASE2024) for split, place in splits.items()})
+        filled = describe([], {split: read_system(split, place, DCASE2024) for split, place in splits.items()})
     path.write_text(sheet_template(DCASE2024, splits, filled), encoding="utf-8")
     out.print(f"written: {path}", soft_wrap=True)
 
@@ -102,24 +102,26 @@ def _make(path: Path, sounds: Path, splits: dict[str, Path], target: Path | None
         _print(error.violations)
         fail(f"{counted(len(error.violations), 'broken rule')}; no package was written", 1)
     except KeyboardInterrupt:
-        fail(f"interrupted; what was heard is kept in {work_folder(target)}, and the same command goes on", 130)
+        fail(
+            f"interrupted; the predictions so far are kept in {work_folder(target)}, and the same command resumes", 130
+        )
     if as_json:
         click.echo(
             json.dumps(
-                {"written": str(made.path), "work": str(made.work), "sounds": made.num_heard, "violations": []},
+                {"written": str(made.path), "work": str(made.work), "sounds": made.num_files, "violations": []},
                 indent=2,
             )
         )
         return
     for split, system in made.systems.items():
         out.print(
-            f"split {split}: {system.place / system.file}: {system.macs:,} MACs, {system.params:,} parameters, "
+            f"split {split}: {system.folder / system.file}: {system.macs:,} MACs, {system.params:,} parameters, "
             f"{system.size_bytes:,} bytes; macro accuracy {system.quality.macro_accuracy:.3f}",
             soft_wrap=True,
         )
     out.print(
-        f"written: {made.path}, no rule is broken\nwhat was heard is kept in {made.work}: with it the package is made "
-        "again at once; remove it when you no longer need it",
+        f"written: {made.path}, no rule is broken\nthe predictions are kept in {made.work}, so that the package can be "
+        "written again at once; remove it when you no longer need it",
         soft_wrap=True,
     )
 

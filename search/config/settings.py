@@ -38,6 +38,7 @@ FIDELITIES = ("epochs", "split")
 SAMPLERS = ("tpe", "nsga2", "random")
 SPLITS = "fold1, or of the 2024 edition 5, 10, 25, 50, 100"
 MAX_SEED = 2**31 - 1
+_BUDGET = f"Limits of a network's cost: {', '.join(BUDGETS)}, or such as macs=10M,params=50K."
 _OTHER_CLIPS = "what was measured on other clips cannot be compared"
 _OTHER_TRAINING = "what was trained otherwise cannot be compared"
 
@@ -63,8 +64,7 @@ class JobSettings:
     )  # fmt: skip
     cache: str | None = setting(None, help="Folder of the decoded audio.", rule=FOLDER, default="beside the data")
     budget: str = setting(
-        DEFAULT_BUDGET, help=f"{', '.join(BUDGETS)}, or limits: macs=10M,params=50K.", rule=text("a text"),
-        extend=f"{', '.join(BUDGETS)}, or limits: macs=10M,params=50K.",
+        DEFAULT_BUDGET, help=_BUDGET, rule=text("a text"), extend=_BUDGET,
     )  # fmt: skip
     precision: str = setting("fp16", help="Precision of the stored weights, for limits in bytes.", rule=one_of(BYTES))
     objectives: tuple[str, ...] = setting(
@@ -149,7 +149,7 @@ class SearchSettings(JobSettings):
     space: str = setting(
         help=f"What to search, comma-separated: architectures ({', '.join(SPACES)}), training methods "
         f"({', '.join(METHODS)}); or a YAML or Python file.",
-        rule=text("a text"),
+        rule=text("a text"), extend="File of the space: the same one, edited since, or another.",
     )  # fmt: skip
     recipe: str | None = setting(
         None, help="Training recipe of everything that is not searched; see `scenefront recipes`.",

@@ -64,7 +64,7 @@ class TrialConfig:
                 raise ConfigError(unknown("config key", name, ["front_end", *network_fields, *recipe_fields]))
             _require_type(name, value, expected)
         given = {name: value for name, value in values.items() if name in network_fields}
-        for name, heard in heard_sizes(entry.config, front_end).items():
+        for name, heard in input_sizes(entry.config, front_end).items():
             if given.setdefault(name, heard) != heard:
                 raise ConfigError(f"{name} is {given[name]}, but the front end {front_end} gives {heard}")
         try:
@@ -118,7 +118,7 @@ def find_architecture(name: str) -> Architecture:
     return look_up("architecture", name, ARCHITECTURES)
 
 
-def heard_sizes(config: type, front_end: str) -> dict[str, int]:
+def input_sizes(config: type, front_end: str) -> dict[str, int]:
     """Return the fields of an architecture's config that the front end decides."""
     channels, mel_bins, _ = FRONT_ENDS[front_end].shape()
     return {

@@ -37,7 +37,7 @@ from search.dashboard.views.heading import progress_text
 from search.dashboard.views.progress import AXIS_REM
 from search.report.html import page_html, plot_html, table_html
 from search.report.preflight import require_room
-from search.space.price_table import SPACE, read_space
+from search.space.cost_table import SPACE, read_space
 from search.study.confirm import confirm_lines
 from search.study.study import StudyError, StudyFolder
 from search.study.table import front_table

@@ -97,7 +97,7 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
     """
     from search.optimizer.trial_store import open_trial_store  # noqa: PLC0415
     from search.optimizer.warm_start import read_starts  # noqa: PLC0415
-    from search.space.custom_architecture import use_architecture_file  # noqa: PLC0415  these take seconds
+    from search.space.custom_architecture import register_architecture_file  # noqa: PLC0415  these take seconds
     from search.space.priced_space import price_space  # noqa: PLC0415
     from search.space.search_space import make_search_space  # noqa: PLC0415
 
@@ -114,7 +114,7 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
         if not changed and files == study.user_attrs.get(FILES, {}):
             return Extended(after, {}, [f"{folder.name} has these settings already"])
         if after.architecture_file is not None:
-            use_architecture_file(Path(after.architecture_file))
+            register_architecture_file(Path(after.architecture_file))
         space = make_search_space(after, len(study.user_attrs[DATA]["classes"]))
         if isinstance(after, SearchSettings):
             space = price_space(space).require_feasible()

@@ -16,9 +16,9 @@ from search.config.trial_config import TrialConfig
 from search.engine.preparation import open_dataset, read_clips
 from search.engine.progress import counting
 from search.engine.resources import share_machine
-from search.space.custom_architecture import use_architecture_file
+from search.space.custom_architecture import register_architecture_file
+from search.space.feasibility import FeasibilitySurvey
 from search.space.priced_space import PricedSpace, price_space
-from search.space.pricing import FeasibilitySurvey
 from search.space.search_space import make_search_space
 from search.space.survey_report import make_report
 from training.allocator import keep_freed_memory
@@ -95,11 +95,11 @@ def measure_time(
 def _typical(found: FeasibilitySurvey) -> Sequence[dict[str, Any]]:
     """Return a cheap and an expensive network of those that fit."""
     names = list(found.subspace.cost_ranges)
-    priced = found.subspace.pricer(names, "fp16")
+    cost_function = found.subspace.cost_function("fp16")
     rng = np.random.default_rng(0)
-    chosen = rng.choice(len(found.fitting), min(len(found.fitting), MAX_SORTED), replace=False)
-    some = [found.fitting[index] for index in chosen]
-    some.sort(key=lambda values: priced(values).macs)
+    chosen = rng.choice(len(found.feasible), min(len(found.feasible), MAX_SORTED), replace=False)
+    some = [found.feasible[index] for index in chosen]
+    some.sort(key=lambda values: cost_function(values).macs)
     return [dict(zip(names, some[int(quantile * (len(some) - 1))], strict=True)) for quantile in TIMED_QUANTILES]
 
 
@@ -125,7 +125,7 @@ def run_preflight(settings: SearchSettings, console: Console) -> tuple[dict[str,
         UserError: What was asked for cannot be searched; says why.
     """
     if settings.architecture_file is not None:
-        use_architecture_file(Path(settings.architecture_file))
+        register_architecture_file(Path(settings.architecture_file))
     with_splits = settings.data and settings.fidelity == "split"
     splits = nested_splits(Path(settings.data), settings.split) if with_splits else (settings.split,)
     scenes = read_clips(settings, splits[-1]) if settings.data else None

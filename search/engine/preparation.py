@@ -19,7 +19,7 @@ from search.engine.ray_cluster import require_listening
 from search.engine.resources import share_machine
 from search.engine.summary import data_line, job_lines
 from search.engine.teachers import export_digest, mean_logits, with_teacher_logits
-from search.space.custom_architecture import use_architecture_file
+from search.space.custom_architecture import register_architecture_file
 from search.space.priced_space import PricedSpace, price_space
 from search.space.search_space import make_search_space
 from search.study.data_identity import require_measurable
@@ -58,7 +58,7 @@ def prepare(settings: Job, console: Console, address: str | None = None) -> Prep
     else:
         require_listening(address)
     if settings.architecture_file is not None:
-        use_architecture_file(Path(settings.architecture_file))
+        register_architecture_file(Path(settings.architecture_file))
     splits = nested_splits(Path(settings.data), settings.split) if settings.fidelity == "split" else ()
     scenes = read_clips(settings, splits[-1] if splits else settings.split)
     space = price_space(make_search_space(settings, len(scenes.classes)), len(scenes.train)).require_feasible()
@@ -107,7 +107,7 @@ def _require_servable(space: PricedSpace, scenes: Scenes, console: Console) -> N
     with counting("computing the teacher's logits, once", console) as progress:
         logits = mean_logits(settings.teacher, scenes, settings.cache, progress)
     recipes = [(config.front_end, config.recipe) for config in space.published_configs.values()]
-    recipes += [served for subspace in space.subspaces.values() for served in subspace.to_serve()]
+    recipes += [served for subspace in space.subspaces.values() for served in subspace.recipes_to_check()]
     for front_end, recipe in recipes:
         require_compatible(with_teacher_logits(datasets[front_end], logits), recipe)
 

@@ -20,12 +20,11 @@ from objectives.interval import mean_interval
 from search.config.messages import counted
 from search.config.settings import ConfirmSettings, SearchSettings
 from search.config.trial_config import TrialConfig
-from search.optimizer.scheduler import Proposal, TrialScheduler
-from search.optimizer.successive_halving import Rung
+from search.optimizer.scheduler import TrialScheduler
+from search.optimizer.trial_table import State, TrialRow
 from search.space.repeats import RepeatSubspace
 from search.space.search_space import SearchSpace
 from search.study.repeats import SEED
-from search.study.study import CONFIG, num_epochs
 
 MAX_FRONT_ROWS = 12
 
@@ -59,16 +58,16 @@ def counting(what: str, console: Console) -> Iterator[Callable[[int, int], None]
 
 
 class Display(Protocol):
-    """Is told what happens."""
+    """Shows what happens in a search."""
 
-    def proposed(self, proposal: Proposal) -> None:
-        """A trial was handed out."""
+    def proposed(self, row: TrialRow) -> None:
+        """Show that a trial starts or resumes."""
 
-    def epoch_done(self, number: int) -> None:
-        """A trial finished an epoch."""
+    def reported(self, row: TrialRow) -> None:
+        """Show that a trial finished epochs."""
 
-    def ended(self, number: int, state: str) -> None:
-        """A trial was settled."""
+    def ended(self, row: TrialRow) -> None:
+        """Show that the job of a trial is over."""
 
     def __enter__(self) -> Self: ...
 
@@ -77,77 +76,52 @@ class Display(Protocol):
     ) -> None: ...
 
 
-def make_display(ledger: TrialScheduler, console: Console) -> Display:
-    """Choose by where the output goes."""
-    return LiveDisplay(ledger, console) if console.is_terminal else PlainDisplay(ledger, console)
+def make_display(scheduler: TrialScheduler, console: Console) -> Display:
+    """Return a live page for a terminal, plain lines for anything else."""
+    return LiveDisplay(scheduler, console) if console.is_terminal else PlainDisplay(scheduler, console)
 
 
 class Clock:
     """Estimates the time left from the share of the expected training that is done."""
 
-    def __init__(self, ledger: TrialScheduler) -> None:
-        self.ledger = ledger
+    def __init__(self, scheduler: TrialScheduler) -> None:
+        """Begin now, with what was trained before."""
+        self.scheduler = scheduler
         self.started = time.monotonic()
-        trials = [trial for trial in ledger.study.get_trials(deepcopy=False) if CONFIG in trial.user_attrs]
-        self._epochs = {trial.number: num_epochs(trial) for trial in trials}
         self.share_before = self.share()
 
-    def note(self, number: int) -> None:
-        """Record that a running trial finished epochs."""
-        running = self.ledger.running[number]
-        self._epochs[number] = running.epoch
-
-    def settle(self, number: int, state: str) -> None:
-        """Record what became of a trial; the last epoch of one that is complete is told by nothing else."""
-        if state == "complete":
-            self._epochs[number] = self.ledger.levels[-1].end
-
     def share(self) -> float:
-        """Return the work that is done as a share of what is expected, should as many go on as can."""
-        steps = _steps(self.ledger.levels)
-        done = sum(_work(steps, epochs) for epochs in self._epochs.values())
-        expected, num_trials = 0.0, self.ledger.space.settings.trials
-        for rung, (epochs, weight) in enumerate(steps):
-            expected += num_trials * epochs * weight
-            num_trials = -(-num_trials // self.ledger.halving.one_in(rung))
+        """Return the work that is done as a share of what is expected if every rung promotes all that it can."""
+        rungs, halving = self.scheduler.rungs, self.scheduler.halving
+        starts = [0, *(rung.end for rung in rungs[:-1])]
+        several = len({rung.split for rung in rungs}) > 1
+        weights = [int(rung.split) / 100 if several else 1.0 for rung in rungs]  # of an epoch: its share of the clips
+        done = expected = 0.0
+        num_trials = self.scheduler.space.settings.trials
+        for index, (rung, start, weight) in enumerate(zip(rungs, starts, weights, strict=True)):
+            done += weight * sum(max(0, min(row.num_epochs, rung.end) - start) for row in self.scheduler.table)
+            expected += weight * num_trials * (rung.end - start)
+            num_trials = -(-num_trials // halving.reduction_factor(index))
         return min(1.0, done / expected)
 
     def elapsed_s(self) -> float:
-        """Since the search started or was taken up."""
+        """Return the time since the search started or was resumed."""
         return time.monotonic() - self.started
 
     def left_s(self) -> float | None:
-        """Until the end, as the epochs so far took; None before anything can be said."""
+        """Return the time to the end, at the pace so far; None before anything was trained."""
         share = self.share()
         gained = share - self.share_before
         return None if gained <= 0 else self.elapsed_s() / gained * (1 - share)
 
 
-def _steps(levels: Sequence[Rung]) -> list[tuple[int, float]]:
-    """Return for each level the epochs from the level before, and the work of one: clips, as a share of the data."""
-    starts = [0, *(level.end for level in levels[:-1])]
-    several = len({level.split for level in levels}) > 1
-    return [
-        (level.end - start, int(level.split) / 100 if several else 1.0)
-        for level, start in zip(levels, starts, strict=True)
-    ]
-
-
-def _work(steps: Sequence[tuple[int, float]], epochs: int) -> float:
-    work = 0.0
-    for most, weight in steps:
-        work += min(epochs, most) * weight
-        epochs = max(0, epochs - most)
-    return work
-
-
 class PlainDisplay:
-    """A line for each thing that happens."""
+    """A line for each event."""
 
-    def __init__(self, ledger: TrialScheduler, console: Console) -> None:
-        self.ledger, self.console = ledger, console
-        self.clock = Clock(ledger)
-        self._rejected = sum(ledger.rejections.values())
+    def __init__(self, scheduler: TrialScheduler, console: Console) -> None:
+        self.scheduler, self.console = scheduler, console
+        self.clock = Clock(scheduler)
+        self._num_rejected = sum(scheduler.rejections.values())
 
     def __enter__(self) -> Self:
         return self
@@ -157,56 +131,54 @@ class PlainDisplay:
     ) -> None:
         return None
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self.console.print(
             f"[{clock_text(self.clock.elapsed_s())}] {text}", markup=False, highlight=False, soft_wrap=True
         )
 
-    def proposed(self, proposal: Proposal) -> None:
-        """Describe what was rejected on the way, and what starts."""
-        rejected = sum(self.ledger.rejections.values())
-        if rejected > self._rejected:
-            self._say(
-                f"rejected {rejected - self._rejected} untrained ({rejected} so far: {rejections_text(self.ledger)})"
+    def proposed(self, row: TrialRow) -> None:
+        """Print how many configurations were rejected before, and what starts."""
+        rejected = sum(self.scheduler.rejections.values())
+        if rejected > self._num_rejected:
+            self._print(
+                f"rejected {rejected - self._num_rejected} untrained ({rejected} so far: "
+                f"{rejections_text(self.scheduler)})"
             )
-            self._rejected = rejected
-        begins = f"goes on after epoch {proposal.curve[-1]['epoch']}" if proposal.curve else "starts"
-        self._say(
-            f"trial {proposal.number} {begins}: {network_text(self.ledger.space, proposal.config)}; "
-            f"{proposal.cost.macs:,} MACs, {proposal.cost.params:,} parameters"
-            f"{', alone' if proposal.is_alone else ''}"
+            self._num_rejected = rejected
+        begins = f"resumes after epoch {row.num_epochs}" if row.curve else "starts"
+        self._print(
+            f"trial {row.number} {begins}: {network_text(self.scheduler.space, row.config)}; "
+            f"{row.cost.macs:,} MACs, {row.cost.params:,} parameters{', alone' if row.runs_alone else ''}"
         )
 
-    def epoch_done(self, number: int) -> None:
-        """Describe how far the trial is."""
-        self.clock.note(number)
-        self._say(f"trial {number} {epoch_text(self.ledger, number)}: {quality_text(self.ledger, number)}")
+    def reported(self, row: TrialRow) -> None:
+        """Print how far the trial is."""
+        self._print(f"trial {row.number} {epoch_text(self.scheduler, row)}: {quality_text(self.scheduler, row)}")
 
-    def ended(self, number: int, state: str) -> None:
-        """Describe how the trial ended, waits or broke, and how the search stands."""
-        self.clock.settle(number, state)
+    def ended(self, row: TrialRow) -> None:
+        """Print how the job ended, and the progress of the search."""
         left = self.clock.left_s()
-        total = self.ledger.space.settings.trials
-        self._say(
-            f"trial {number} {ended_text(self.ledger, number, state)}; {self.ledger.num_ended} of {total} trials done"
-            f"{f', {clock_text(left)} left' if left is not None else ''}; {self._standing()}"
+        self._print(
+            f"trial {row.number} {ended_text(self.scheduler, row)}; {self.scheduler.num_ended} of "
+            f"{self.scheduler.space.settings.trials} trials done"
+            f"{f', {clock_text(left)} left' if left is not None else ''}; {self._results()}"
         )
 
-    def _standing(self) -> str:
-        if not isinstance(self.ledger.space.settings, SearchSettings):
-            return f"{quality_title(self.ledger)} {mean_text(self.ledger)}"
-        objectives = self.ledger.space.settings.objectives
-        named = "; ".join(GOALS[name].title for name in objectives)
-        between = " at " if len(objectives) == 2 else " / "
-        front = "; ".join(between.join(values_text(objectives, values)) for _, values in current_front(self.ledger))
-        return f"front ({named}): {front or 'empty'}"
+    def _results(self) -> str:
+        settings = self.scheduler.space.settings
+        if not isinstance(settings, SearchSettings):
+            return f"{quality_title(self.scheduler)} {mean_text(self.scheduler)}"
+        named = "; ".join(GOALS[name].title for name in settings.objectives)
+        between = " at " if len(settings.objectives) == 2 else " / "
+        front = [between.join(values_text(settings.objectives, row.values)) for row in current_front(self.scheduler)]
+        return f"front ({named}): {'; '.join(front) or 'empty'}"
 
 
 class LiveDisplay:
-    """One page, redrawn in place."""
+    """One page, redrawn in place, from a thread of its own."""
 
-    def __init__(self, ledger: TrialScheduler, console: Console) -> None:
-        self.ledger, self.clock = ledger, Clock(ledger)
+    def __init__(self, scheduler: TrialScheduler, console: Console) -> None:
+        self.scheduler, self.clock = scheduler, Clock(scheduler)
         self.live = Live(get_renderable=self.page, console=console, refresh_per_second=2, transient=False)
 
     def __enter__(self) -> Self:
@@ -218,111 +190,105 @@ class LiveDisplay:
     ) -> None:
         self.live.stop()
 
-    def proposed(self, proposal: Proposal) -> None:
-        """The page shows it at its next drawing, as it does all below."""
+    def proposed(self, row: TrialRow) -> None:
+        """The next drawing shows it."""
 
-    def epoch_done(self, number: int) -> None:
-        """The time left follows from it."""
-        self.clock.note(number)
+    def reported(self, row: TrialRow) -> None:
+        """The next drawing shows it."""
 
-    def ended(self, number: int, state: str) -> None:
-        """The time left follows from it, too."""
-        self.clock.settle(number, state)
+    def ended(self, row: TrialRow) -> None:
+        """The next drawing shows it."""
 
     def page(self) -> RenderableType:
         """Draw the search as it stands."""
-        settings, states = self.ledger.space.settings, self.ledger.states
+        settings, table = self.scheduler.space.settings, self.scheduler.table
+        num_ended, left = self.scheduler.num_ended, self.clock.left_s()
         is_search = isinstance(settings, SearchSettings)
-        left = self.clock.left_s()
         head = Table.grid(padding=(0, 2))
         head.add_row(
-            Text(f"{self.ledger.num_ended}/{settings.trials} {'trials' if is_search else 'seeds'}", style="bold"),
+            Text(f"{num_ended}/{settings.trials} {'trials' if is_search else 'seeds'}", style="bold"),
             ProgressBar(total=1.0, completed=self.clock.share(), width=30),
-            f"{clock_text(self.clock.elapsed_s())} passed",
+            f"{clock_text(self.clock.elapsed_s())} elapsed",
             f"{clock_text(left)} left" if left is not None else "time left: not known yet",
         )
-        num_stopped = self.ledger.num_ended - states["complete"] - states["failed"]
-        num_paused = self.ledger.num_started - self.ledger.num_ended - len(self.ledger.running)
-        found = {"complete": states["complete"], "stopped": num_stopped, "failed": states["failed"]}
-        counts = [f"{count} {state}" for state, count in found.items() if count]
-        counts += [f"{len(self.ledger.running)} running", *([f"{num_paused} paused"] if num_paused else [])]
+        shown = (State.COMPLETE, State.STOPPED, State.FAILED, State.PAUSED, State.PENDING)
+        counts = [f"{table.count(State.RUNNING)} running"]
+        counts += [f"{table.count(state)} {state}" for state in shown if table.count(state)]
         if not is_search:
-            mean = Text(f"{quality_title(self.ledger)} of the seeds so far: {mean_text(self.ledger)}")
+            mean = Text(f"{quality_title(self.scheduler)} of the seeds so far: {mean_text(self.scheduler)}")
             return Group(head, Text(", ".join(counts)), self._running(), mean)
-        counts += [f"{sum(self.ledger.rejections.values())} rejected untrained ({rejections_text(self.ledger)})"]
+        rejected = sum(self.scheduler.rejections.values())
+        counts += [f"{rejected} rejected untrained ({rejections_text(self.scheduler)})"]
         return Group(head, Text(", ".join(counts)), self._running(), self._front())
 
     def _running(self) -> Table:
-        quality = quality_title(self.ledger)
+        quality = quality_title(self.scheduler)
         table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
         for column in ("running", "epoch", quality, "MACs", "parameters", "network"):
             table.add_column(
                 column, justify="left" if column == "network" else "right", overflow="ellipsis", no_wrap=True
             )
-        for number, trial in sorted(dict(self.ledger.running).items()):
-            cost = trial.proposal.cost
+        for row in self.scheduler.table.in_state(State.RUNNING):
             table.add_row(
-                str(number), epoch_text(self.ledger, number).removeprefix("epoch "),
-                quality_text(self.ledger, number).removeprefix(f"{quality} "), f"{cost.macs:,}",
-                f"{cost.params:,}", network_text(self.ledger.space, trial.proposal.config),
+                str(row.number), epoch_text(self.scheduler, row).removeprefix("epoch "),
+                quality_text(self.scheduler, row).removeprefix(f"{quality} "), f"{row.cost.macs:,}",
+                f"{row.cost.params:,}", network_text(self.scheduler.space, row.config),
             )  # fmt: skip
         return table
 
     def _front(self) -> Table:
-        front = current_front(self.ledger)
-        objectives = self.ledger.space.settings.objectives
+        front = current_front(self.scheduler)
+        objectives = self.scheduler.space.settings.objectives
         quality = GOALS[first_quality(objectives)]
-        qualities = [values[objectives.index(quality.name)] for _, values in front]
+        qualities = [row.values[objectives.index(quality.name)] for row in front]
         best = (max if quality.maximize else min)(qualities, default=0.0)
         table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
         for column in ("front: trial", *(GOALS[name].title for name in objectives)):
             table.add_column(column, justify="right")
-        rows = list(zip(front, qualities, strict=True))[-MAX_FRONT_ROWS:]
-        for (number, values), reached in rows:
-            table.add_row(str(number), *values_text(objectives, values), style="bold" if reached == best else "")
+        for row, reached in list(zip(front, qualities, strict=True))[-MAX_FRONT_ROWS:]:
+            style = "bold" if reached == best else ""
+            table.add_row(str(row.number), *values_text(objectives, row.values), style=style)
         if not front:
             table.add_row("none yet", *("" for _ in objectives))
         return table
 
 
-def epoch_text(ledger: TrialScheduler, number: int) -> str:
-    """Describe how far a running trial is, and on which part of the data where there are several."""
-    running = ledger.running[number]
-    several = len({level.split for level in ledger.levels}) > 1
-    part = f" on {running.proposal.level.split} % of the clips" if several else ""
-    return f"epoch {running.epoch}/{ledger.levels[-1].end}{part}"
+def epoch_text(scheduler: TrialScheduler, row: TrialRow) -> str:
+    """Describe how far a trial is, and on which split of the data where there are several."""
+    several = len({rung.split for rung in scheduler.rungs}) > 1
+    part = f" on {scheduler.rungs[row.rung].split} % of the clips" if several else ""
+    return f"epoch {row.num_epochs}/{scheduler.rungs[-1].end}{part}"
 
 
-def quality_text(ledger: TrialScheduler, number: int) -> str:
-    """Describe how good a running trial is by the first objective of quality."""
-    goal = GOALS[first_quality(ledger.space.settings.objectives)]
-    value = ledger.running[number].last.get(goal.name)
+def quality_text(scheduler: TrialScheduler, row: TrialRow) -> str:
+    """Describe the first objective of quality after a trial's last epoch."""
+    goal = GOALS[first_quality(scheduler.space.settings.objectives)]
+    value = row.curve[-1].get(goal.name) if row.curve else None
     return f"{goal.title} {'-' if value is None else goal.text(value)}"
 
 
-def ended_text(ledger: TrialScheduler, number: int, state: str) -> str:
-    """Describe what became of a trial whose job is over."""
-    if state == "paused":
-        return "waits for a place on the next level"
-    if state == "retried":
-        return f"is tried again ({ledger.why_retried(number)})"
-    if state == "complete":
-        objectives = ledger.space.settings.objectives
-        place = objectives.index(first_quality(objectives))
-        return (
-            f"complete: {quality_title(ledger)} {GOALS[objectives[place]].text(dict(ledger.complete)[number][place])}"
-        )
-    return f"{state}{why(ledger, number)}"
+def ended_text(scheduler: TrialScheduler, row: TrialRow) -> str:
+    """Describe the state of a trial whose job is over."""
+    if row.state == State.PAUSED:
+        return "is paused at its rung"
+    if row.state == State.PENDING:
+        return f"will be resumed ({row.attempts[-1]['reason']})"
+    if row.state == State.COMPLETE:
+        objectives = scheduler.space.settings.objectives
+        index = objectives.index(first_quality(objectives))
+        return f"complete: {quality_title(scheduler)} {GOALS[objectives[index]].text(row.values[index])}"
+    return f"{row.state} ({row.reason})"
 
 
-def current_front(ledger: TrialScheduler) -> list[tuple[int, tuple[float, ...]]]:
-    """Return number and values of the front's members: the cheapest by the first cost first, or the best first."""
-    objectives = ledger.space.settings.objectives
-    points = np.array([values for _, values in ledger.complete])
-    chosen = [ledger.complete[index] for index in np.flatnonzero(non_dominated(points, directions(objectives)))]
+def current_front(scheduler: TrialScheduler) -> list[TrialRow]:
+    """Return the trials on the front: the cheapest by the first cost first, or the best first."""
+    objectives = scheduler.space.settings.objectives
+    completed = scheduler.table.completed
+    mask = non_dominated(np.array([row.values for row in completed]), directions(objectives))
     by = first_cost(objectives) or first_quality(objectives)
     sign = -1 if GOALS[by].maximize else 1
-    return sorted(chosen, key=lambda member: sign * member[1][objectives.index(by)])
+    front = [completed[index] for index in np.flatnonzero(mask)]
+    return sorted(front, key=lambda row: sign * row.values[objectives.index(by)])
 
 
 def values_text(objectives: Sequence[str], values: Sequence[float]) -> list[str]:
@@ -330,38 +296,38 @@ def values_text(objectives: Sequence[str], values: Sequence[float]) -> list[str]
     return [GOALS[name].text(value) for name, value in zip(objectives, values, strict=True)]
 
 
-def mean_text(ledger: TrialScheduler) -> str:
-    """Describe what one configuration's seeds have reached so far: the mean, and its interval from two seeds on."""
-    if not ledger.complete:
+def mean_text(scheduler: TrialScheduler) -> str:
+    """Describe the mean over one configuration's seeds so far, with its interval from two seeds on."""
+    completed, settings = scheduler.table.completed, scheduler.space.settings
+    if not completed:
         return "not known yet"
-    if isinstance(ledger.space.settings, ConfirmSettings):
-        return members_text(ledger)
-    objectives = ledger.space.settings.objectives
-    place = objectives.index(first_quality(objectives))
-    found = mean_interval([values[place] for _, values in ledger.complete])
+    if isinstance(settings, ConfirmSettings):
+        return members_text(scheduler)
+    index = settings.objectives.index(first_quality(settings.objectives))
+    found = mean_interval([row.values[index] for row in completed])
     seeds = counted(found.count, "seed")
     return f"{found.mean:.3f} ({seeds})" if found.half is None else f"{found.mean:.3f} ± {found.half:.3f} ({seeds})"
 
 
-def members_text(ledger: TrialScheduler) -> str:
-    """Describe what each member has reached so far: the mean of its seeds by the first quality."""
-    place = ledger.space.settings.objectives.index(first_quality(ledger.space.settings.objectives))
-    configs, found = dict(ledger.proposer.numbers()), dict[int, list[float]]()
-    for number, values in ledger.complete:
-        subspace = ledger.space.subspaces[configs[number].architecture]
+def members_text(scheduler: TrialScheduler) -> str:
+    """Describe the mean over the seeds of each trial that is confirmed, by the first objective of quality."""
+    objectives = scheduler.space.settings.objectives
+    index, found = objectives.index(first_quality(objectives)), dict[int, list[float]]()
+    for row in scheduler.table.completed:
+        subspace = scheduler.space.subspaces[row.config.architecture]
         assert isinstance(subspace, RepeatSubspace)
-        found.setdefault(subspace.number_of(configs[number]), []).append(values[place])
+        found.setdefault(subspace.number_of(row.config), []).append(row.values[index])
     return ", ".join(f"trial {number} {sum(each) / len(each):.3f}" for number, each in sorted(found.items()))
 
 
-def quality_title(ledger: TrialScheduler) -> str:
-    """Name the first objective of quality."""
-    return GOALS[first_quality(ledger.space.settings.objectives)].title
+def quality_title(scheduler: TrialScheduler) -> str:
+    """Return the name of the first objective of quality."""
+    return GOALS[first_quality(scheduler.space.settings.objectives)].title
 
 
-def rejections_text(ledger: TrialScheduler) -> str:
+def rejections_text(scheduler: TrialScheduler) -> str:
     """Return how many were rejected for each reason."""
-    return ", ".join(f"{count} {kind}" for kind, count in ledger.rejections.most_common()) or "none"
+    return ", ".join(f"{count} {kind}" for kind, count in scheduler.rejections.most_common()) or "none"
 
 
 def network_text(space: SearchSpace, config: TrialConfig) -> str:
@@ -372,12 +338,6 @@ def network_text(space: SearchSpace, config: TrialConfig) -> str:
     is_search = isinstance(space.settings, SearchSettings)
     names = [subspace.field(name) for name in subspace.cost_ranges] if is_search else [SEED]
     return " ".join([config.architecture, *(f"{name}={values[name]}" for name in names)])
-
-
-def why(ledger: TrialScheduler, number: int) -> str:
-    """Return why a trial ended before its time, or nothing."""
-    reason = ledger.reasons.get(number, "")
-    return f" ({reason})" if reason else ""
 
 
 def clock_text(seconds: float) -> str:

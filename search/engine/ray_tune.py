@@ -1,4 +1,4 @@
-"""Ray Tune's side of a search: thin parts that pass everything on to the ledger."""
+"""Ray Tune's side of a search: a searcher, a scheduler and a callback around our trial scheduler."""
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +21,7 @@ from search.engine.progress import Display
 from search.engine.resources import ResourceAllocation
 from search.engine.watchdog import Failure, Watchdog
 from search.optimizer.scheduler import TrialScheduler
+from search.optimizer.trial_table import State
 from search.study.storage import StorageError
 from search.study.study import LATENCY, StudyFolder
 
@@ -60,29 +61,29 @@ class Stateless:
 
 
 class StudySearcher(Stateless, Searcher):
-    """Hands the ledger's proposals to Ray; what does not fit never becomes a Ray trial."""
+    """Ray Tune's searcher: suggests the jobs of the trial scheduler; what does not fit never becomes a Ray trial."""
 
     def __init__(
         self,
-        ledger: TrialScheduler,
+        scheduler: TrialScheduler,
         folder: StudyFolder,
         use: ResourceAllocation,
         display: Display,
         require_held: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begin with what the ledger holds.
+        """Begin with the jobs that the scheduler has.
 
         Args:
-            ledger: Of the search.
+            scheduler: Of the search.
             folder: Where its study lives.
             use: Of the machine.
-            display: That is told what happens.
+            display: Shows what happens.
             require_held: Raises StorageError when the study is not this process's any more.
         """
         super().__init__()
         self._require_held = require_held
-        self.ledger, self.use, self.display = ledger, use, display
-        self.checkpoints = study_checkpoints(folder, ledger.space.settings)
+        self.scheduler, self.use, self.display = scheduler, use, display
+        self.checkpoints = study_checkpoints(folder, scheduler.space.settings)
         self.broken: Exception | None = None  # why the study could not be written
         self._numbers: dict[str, int] = {}
 
@@ -100,28 +101,30 @@ class StudySearcher(Stateless, Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override] # Ray's own names no FINISHED
         """Return the config of the next job; None where there is none now, FINISHED where there will be none."""
-        running = self.ledger.running.values()
-        if len(running) >= self.use.workers or any(each.proposal.is_alone for each in running):
-            return None  # what is proposed later knows more; who is to be alone would never find room
+        running = self.scheduler.table.in_state(State.RUNNING)
+        if len(running) >= self.use.workers or any(row.runs_alone for row in running):
+            return None  # what is proposed later knows more; what is to run alone would never find room
+        paused = self.scheduler.table.in_state(State.PAUSED)
         with self.writing():
-            proposal = self.ledger.propose()
-        if proposal is None and self.ledger.running:
+            row = self.scheduler.propose()
+        if row is None and running:
             return None
-        if proposal is None:
-            for number in self.ledger.stopped_at_last:
-                self.display.ended(number, "stopped")
+        if row is None:
+            for each in paused:
+                self.display.ended(each)
             return str(Searcher.FINISHED)
-        self._numbers[trial_id] = proposal.number
-        self.display.proposed(proposal)
+        self._numbers[trial_id] = row.number
+        self.display.proposed(row)
+        rung = self.scheduler.rungs[row.rung]
         return {
-            **actor_config(proposal.config, self.ledger.space.settings, self.use, proposal.level.split),
-            "number": proposal.number,
-            "epochs_before": proposal.level.start,
-            "epochs_recorded": len(proposal.curve),
-            "latency_ms": proposal.latency_ms,
+            **actor_config(row.config, self.scheduler.space.settings, self.use, rung.split),
+            "number": row.number,
+            "epochs_before": rung.start,
+            "epochs_recorded": row.num_epochs,
+            "latency_ms": row.latency_ms,
             "checkpoints": self.checkpoints.to_dict(),
-            "is_alone": proposal.is_alone,
-            "work": float(proposal.cost.macs * _share_of_clips(proposal.level.split)),
+            "is_alone": row.runs_alone,
+            "work": float(row.cost.macs * _percent_of_clips(rung.split)),
         }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -130,19 +133,19 @@ class StudySearcher(Stateless, Searcher):
             return
         number = self._numbers[trial_id]
         with self.writing():
-            state = self.ledger.end(number, result)
-        if state:
-            self.display.ended(number, state)
+            is_settled = self.scheduler.end(number, result)
+        if is_settled:
+            self.display.ended(self.scheduler.table[number])
 
     def fail(self, trial_id: str, failure: Failure) -> None:
         """Settle a job whose actor broke."""
         number = self._numbers[trial_id]
         if failure.is_storage:
-            self.ledger.cut_short(number, failure.reason)
+            self.scheduler.interrupt(number, failure.reason)
             return
         with self.writing():
-            state = self.ledger.end(number, None, error=failure.reason, is_memory=failure.is_memory)
-        self.display.ended(number, state)
+            self.scheduler.end(number, None, error=failure.reason, is_memory=failure.is_memory)
+        self.display.ended(self.scheduler.table[number])
 
     def save(self, checkpoint_path: str) -> None:
         """Keep nothing: the study's database is the state."""
@@ -152,7 +155,7 @@ class StudySearcher(Stateless, Searcher):
 
 
 class RungScheduler(Stateless, FIFOScheduler):
-    """Passes each epoch to the ledger, stops the trials that it says, and ends what has hung."""
+    """Ray Tune's trial scheduler: reports each epoch to ours, stops the jobs that it says, and ends what has hung."""
 
     def __init__(self, searcher: StudySearcher, watch: Watchdog) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Ray's own
@@ -167,9 +170,9 @@ class RungScheduler(Stateless, FIFOScheduler):
         """Record the epoch."""
         self.watch.epoch_done(trial)
         with self.searcher.writing():
-            stop_reason = self.searcher.ledger.note_epoch(trial.config["number"], result)
-        self.searcher.display.epoch_done(trial.config["number"])
-        return str(RayTrialScheduler.STOP if stop_reason else RayTrialScheduler.CONTINUE)
+            is_paused = self.searcher.scheduler.report(trial.config["number"], result)
+        self.searcher.display.reported(self.searcher.scheduler.table[trial.config["number"]])
+        return str(RayTrialScheduler.STOP if is_paused else RayTrialScheduler.CONTINUE)
 
 
 class Interruption:
@@ -216,6 +219,6 @@ class TrialErrors(Stateless, tune.Callback):
         self.searcher.fail(trial.trial_id, self.watch.failure(trial))
 
 
-def _share_of_clips(split: str) -> int:
+def _percent_of_clips(split: str) -> int:
     """Return the percentage of the training clips that a split holds."""
     return int(split) if split.isdigit() else 100

@@ -35,9 +35,11 @@ from search.engine.summary import allocation_lines, start_line
 from search.engine.teachers import export_digest
 from search.engine.trainable import TrialActor
 from search.engine.watchdog import Watchdog
-from search.optimizer.scheduler import TrialScheduler, rungs_of
+from search.optimizer.scheduler import TrialScheduler
+from search.optimizer.successive_halving import rungs_of
+from search.optimizer.trial_table import State
 from search.optimizer.warm_start import read_starts
-from search.space.price_table import SPACE, write_space
+from search.space.cost_table import SPACE, write_space
 from search.space.survey_report import make_report
 from search.study.data_identity import describe_data, require_unchanged
 from search.study.history import first_entry, require_own_settings
@@ -48,7 +50,7 @@ from search.study.study import (
     DEVICE_GROUPS,
     FILES,
     HISTORY,
-    LEVELS,
+    RUNGS,
     STARTS,
     TEACHERS,
     SearchFailedError,
@@ -79,7 +81,7 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
         DEVICE_GROUPS: dict(prepared.scenes.device_groups),
         FILES: file_digests(settings),
         TEACHERS: teacher_digests(settings),
-        LEVELS: [asdict(rung) for rung in rungs_of(settings, prepared.splits)],
+        RUNGS: [asdict(rung) for rung in rungs_of(settings, prepared.splits)],
         STARTS: [asdict(start) for start in read_starts(settings.start, prepared.space, folder.path.parent)],
         HISTORY: first_entry(settings),
     }
@@ -194,8 +196,8 @@ class _Run:
         except (tune.TuneError, OptunaError, SQLAlchemyError, StorageError) as error:
             if searcher.broken is None:
                 raise
-            is_whole = isinstance(searcher.broken, StorageError)
-            cause = searcher.broken if is_whole else searcher.broken.__cause__ or searcher.broken
+            is_exhaustive = isinstance(searcher.broken, StorageError)
+            cause = searcher.broken if is_exhaustive else searcher.broken.__cause__ or searcher.broken
             raise StudyError(
                 f"{self.folder.place} cannot be written: {cause}; mend that, then go on with {self._resume}"
             ) from error
@@ -204,8 +206,9 @@ class _Run:
 def _require_some_success(scheduler: TrialScheduler) -> TrialScheduler:
     if scheduler.exhausted and not scheduler.num_ended:
         raise SearchFailedError(f"nothing was trained: {scheduler.exhausted}")
-    if scheduler.num_ended and scheduler.states["failed"] == scheduler.num_ended:
-        reasons = sorted(set(scheduler.reasons.values()))
+    failed = scheduler.table.in_state(State.FAILED)
+    if failed and len(failed) == scheduler.num_ended:
+        reasons = sorted({row.reason for row in failed})
         all_of_them = scheduler.hopeless or f"all {scheduler.num_ended} trials failed"
         raise SearchFailedError(f"{all_of_them}; nothing was trained:\n  " + "\n  ".join(reasons))
     return scheduler
@@ -224,7 +227,7 @@ def make_tuner(
     """
     set_tune_environment(searcher.use.workers)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the display says what breaks, in a sentence
-    watchdog = Watchdog(searcher.ledger.space.settings.stall_s)
+    watchdog = Watchdog(searcher.scheduler.space.settings.stall_s)
     return tune.Tuner(
         tune.with_resources(actor, partial(job_resources, searcher.use)),
         tune_config=tune.TuneConfig(

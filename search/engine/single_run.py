@@ -13,7 +13,7 @@ from search.config.recipes import HELD, find_recipe, recipe_of
 from search.config.settings import TrainSettings
 from search.config.settings_file import make_settings, read_mapping, spelled
 from search.config.trial_config import GIVEN, OWNED, TrialConfig, field_types
-from search.space.custom_architecture import use_architecture_file
+from search.space.custom_architecture import register_architecture_file
 from search.space.pricing import find_trial, price, require_prunable
 from search.space.search_space import WITHOUT_RESPONSES
 from search.study.data_identity import ARCHITECTURE_FILE, require_unchanged
@@ -96,7 +96,7 @@ def from_trial(text: str, results: Path) -> Found:
         why = attributes.get(REJECTED, {}).get("reason", "it was never priced")
         raise StudyError(f"trial {index} of {folder.name} was rejected, so there is nothing to train: {why}")
     if settings.architecture_file is not None:
-        use_architecture_file(Path(settings.architecture_file))
+        register_architecture_file(Path(settings.architecture_file))
         require_unchanged(folder, study, settings, only=ARCHITECTURE_FILE, remedy="bring it back")
     config = TrialConfig.from_dict(attributes[CONFIG])
     return Found(config, settings.architecture_file, settings.split, settings.impulse_responses)

@@ -34,9 +34,11 @@ def search_lines(space: PricedSpace) -> list[str]:
     """Describe the budget, and the feasible fraction of each architecture's networks."""
     lines = [f"budget: {space.budget} ({limits_text(space.budget)})"]
     for name, survey in space.surveys.items():
-        priced = "all" if survey.is_whole else "a random"
+        priced = "all" if survey.is_exhaustive else "a random"
         omitted = "; omitted from the search" if name in space.infeasible else ""
-        lines.append(f"space: {name}: of {priced} {survey.num_priced:,} networks {survey.share:.1%} fit{omitted}")
+        lines.append(
+            f"space: {name}: of {priced} {survey.num_priced:,} networks {survey.feasible_fraction:.1%} fit{omitted}"
+        )
     return lines
 
 

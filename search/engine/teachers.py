@@ -9,7 +9,7 @@ from torch import Tensor
 
 from data.layout import Scenes
 from search.artifact.certificate import CONFIG, WEIGHTS
-from search.artifact.files import ANSWERING
+from search.artifact.files import INFERENCE_STATE
 from search.artifact.reading import load_export
 from search.config.user_file import file_digest
 from training.dataset import SceneDataset
@@ -31,7 +31,7 @@ def read_teacher(folder: Path) -> Teacher:
 
 def export_digest(folder: Path) -> str:
     """Return the SHA-256 of what decides an export's predictions: weights, config, and inference state."""
-    names = [name for name in (WEIGHTS, CONFIG, ANSWERING) if (folder / name).is_file()]
+    names = [name for name in (WEIGHTS, CONFIG, INFERENCE_STATE) if (folder / name).is_file()]
     digests = [file_digest(folder / name) for name in names]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 

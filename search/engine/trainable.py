@@ -22,7 +22,7 @@ from search.config.errors import USER_ERRORS
 from search.config.trial_config import TrialConfig
 from search.engine.checkpoints import Checkpoints
 from search.engine.teachers import mean_logits, with_teacher_logits
-from search.space.custom_architecture import use_architecture_file
+from search.space.custom_architecture import register_architecture_file
 from training.allocator import keep_freed_memory
 from training.checkpoint import CheckpointError
 from training.compute_mode import ComputeMode
@@ -132,7 +132,7 @@ def _layers(trial: TrialConfig) -> list[dict[str, Any]]:
 def open_trial(config: Mapping[str, Any]) -> tuple[TrialConfig, SceneDataset]:
     """Return the trial that an actor's config describes, and its data set."""
     if config["architecture_file"] is not None:
-        use_architecture_file(Path(config["architecture_file"]), check=False)  # the driver has checked it
+        register_architecture_file(Path(config["architecture_file"]), check=False)  # the driver has checked it
     trial = TrialConfig.from_dict(config["trial"])
     clips = config["data"], config["split"], config["validation"], tuple(config["unseen_devices"])
     dataset = _dataset(

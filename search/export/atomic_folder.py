@@ -1,7 +1,7 @@
-"""Writing a folder so that one that was broken off is never taken for an export.
+"""Atomic writing of an export: a folder that was only partly written is never taken for one.
 
-Everything is written to a hidden folder inside of it first. Then the certificate of before is removed, the files are
-moved, and the new certificate is the last of them.
+All files are written to a hidden folder inside the target first. Then the old certificate is removed, the files are
+moved, and the new certificate is moved last.
 """
 
 import shutil
@@ -10,14 +10,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from data.store import NO_SPACE
-from search.artifact.certificate import CERTIFICATE, CONFIG, OF_BEFORE, WEIGHTS, ExportError, read_certificate
+from search.artifact.certificate import CERTIFICATE, CONFIG, FORMAT_1_CERTIFICATE, WEIGHTS, ExportError, listed_files
 
 UNFINISHED = ".unfinished-export"
-OLD_FILES = (OF_BEFORE, "report.md")  # of format 1, which an export of today replaces
 
 
-def require_free(target: Path) -> None:
-    """Pass a folder that can become an export: none yet, an empty one, an export, or one that was broken off.
+def require_replaceable(target: Path) -> None:
+    """Require a folder that can become an export: absent, empty, an export of any format, or an interrupted one.
 
     Raises:
         ExportError: It is a file, or holds something else.
@@ -27,35 +26,32 @@ def require_free(target: Path) -> None:
     if not target.is_dir():
         raise ExportError(f"{target} is a file; name a folder")
     names = {path.name for path in target.iterdir()}
-    if names and UNFINISHED not in names and not _is_old(names) and not _is_export(target):
+    if names and UNFINISHED not in names and _files_of_export(target) is None:
         raise ExportError(f"{target} holds something else than an export; name another folder")
 
 
-def _is_old(names: set[str]) -> bool:
-    return {CONFIG, WEIGHTS, OF_BEFORE} <= names
-
-
-def _is_export(target: Path) -> bool:
+def _files_of_export(target: Path) -> set[str] | None:
+    """Return the names of the files that belong to the export in a folder; None if there is none, of any format."""
+    format_1 = {CONFIG, WEIGHTS, FORMAT_1_CERTIFICATE}
+    if format_1 <= {path.name for path in target.iterdir()}:
+        return {*format_1, "report.md"}
     try:
-        read_certificate(target)
+        return listed_files(target)
     except ExportError:
-        return False
-    return True
+        return None
 
 
 @contextmanager
-def staged(target: Path) -> Iterator[Path]:
-    """Return a folder to write the files of an export to; they take their places when all of them are written.
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Return a folder to write the files of an export to; on success they replace those in `target`.
 
-    Where that does not come to its end, what was in `target` before is still there.
-
-    Args:
-        target: That `require_free` has passed.
+    On failure `target` is left as it was.
 
     Raises:
-        ExportError: There is no room for it.
-        OSError: It cannot be written.
+        ExportError: `target` is not replaceable, or the disk is full.
+        OSError: `target` cannot be written.
     """
+    require_replaceable(target)
     is_new = not target.exists()
     stage = target / UNFINISHED
     if stage.exists():
@@ -63,7 +59,7 @@ def staged(target: Path) -> Iterator[Path]:
     stage.mkdir(parents=True)
     try:
         yield stage
-        _install(stage, target)
+        _replace(stage, target)
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
@@ -71,17 +67,14 @@ def staged(target: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(stage, ignore_errors=True)
         if is_new and not (target / CERTIFICATE).exists():
-            with suppress(OSError):  # somebody else has put something into it
+            with suppress(OSError):  # another process has written into it
                 target.rmdir()
 
 
-def _install(stage: Path, target: Path) -> None:
-    names = sorted(path.name for path in stage.iterdir())
-    old = set(read_certificate(target)["files"]) if _is_export(target) else set()
-    if _is_old({path.name for path in target.iterdir()}):
-        old |= set(OLD_FILES)
+def _replace(stage: Path, target: Path) -> None:
+    new, old = {path.name for path in stage.iterdir()}, _files_of_export(target) or set()
     (target / CERTIFICATE).unlink(missing_ok=True)
-    for name in old - set(names):
+    for name in old - new:
         (target / name).unlink(missing_ok=True)
-    for name in [*(each for each in names if each != CERTIFICATE), CERTIFICATE]:
+    for name in [*sorted(new - {CERTIFICATE}), CERTIFICATE]:
         (stage / name).replace(target / name)

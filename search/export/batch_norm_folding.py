@@ -1,4 +1,4 @@
-"""A network as a device runs it: without what only training needs, its batch norms in the layers before them."""
+"""Batch-norm folding: the network as a device runs it, without what only training needs."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from search.config.trial_config import TrialConfig
 from training.quantization import Quantizer, effective_weight_of
 
 
-def plain_network(network: nn.Module, config: TrialConfig) -> nn.Module:
-    """Return a network of the same weights that rounds nothing, in eval mode, on the CPU.
+def float_network(network: nn.Module, config: TrialConfig) -> nn.Module:
+    """Return a network of the same weights without fake quantization, in eval mode, on the CPU.
 
     Args:
-        network: With its weights; one that was trained for int8 rounds what it hears.
-        config: What it is.
+        network: With its weights, with or without fake quantization.
+        config: Its configuration.
     """
     plain = config.build()
     plain.load_state_dict(network.state_dict())
@@ -24,31 +24,31 @@ def plain_network(network: nn.Module, config: TrialConfig) -> nn.Module:
 
 
 @torch.no_grad()
-def folded_network(network: nn.Module, config: TrialConfig) -> nn.Module:
-    """Return a network that answers the same, with every norm that hears a layer's output alone folded into that layer.
+def fold_batch_norms(network: nn.Module, config: TrialConfig) -> nn.Module:
+    """Return an equivalent network in which every batch norm that follows a layer alone is folded into that layer.
 
-    Layers that compute with something else than their `weight`, such as a damped one, become plain ones with it. Layers
-    keep their names; where a norm was there is nothing.
+    Layers with an effective weight other than `weight`, such as a damped one, become plain layers of that weight.
+    Layers keep their names; a folded norm is replaced by an identity.
 
     Args:
         network: With its weights.
-        config: What it is.
+        config: Its configuration.
     """
-    plain = plain_network(network, config)
-    quantizer = Quantizer(plain, config.input_shape)
-    names = {module: name for name, module in plain.named_modules()}
+    folded = float_network(network, config)
+    quantizer = Quantizer(folded, config.input_shape)
+    names = {module: name for name, module in folded.named_modules()}
     for name, layer in quantizer.layers.items():
-        new = _plain_layer(layer)
+        new = _with_effective_weight(layer)
         norm = quantizer.norms.get(name)
         if norm is not None and norm.running_var is not None:
             new = _folded(new, norm)
-            plain.set_submodule(names[norm], nn.Identity())
-        plain.set_submodule(name, new)
-    return plain.eval()
+            folded.set_submodule(names[norm], nn.Identity())
+        folded.set_submodule(name, new)
+    return folded.eval()
 
 
 def _folded(layer: nn.Module, norm: _BatchNorm) -> nn.Module:
-    if norm.weight is None:  # a norm that scales and shifts nothing: torch's folding wants it said
+    if norm.weight is None:  # without an affine transform; torch's folding needs an explicit one
         norm.weight, norm.bias = nn.Parameter(torch.ones_like(norm.running_var)), None
     if norm.bias is None:
         norm.bias = nn.Parameter(torch.zeros_like(norm.weight))
@@ -58,17 +58,17 @@ def _folded(layer: nn.Module, norm: _BatchNorm) -> nn.Module:
     return fuse_conv_bn_eval(layer, norm)
 
 
-def _plain_layer(layer: nn.Module) -> nn.Module:
-    """Return a layer that holds what another computes with: itself, unless it says that this is not its weight."""
+def _with_effective_weight(layer: nn.Module) -> nn.Module:
+    """Return a layer whose `weight` is the effective one: the layer itself unless it has another."""
     if not hasattr(layer, "effective_weight"):
         return layer
-    plain = _like(layer)
+    plain = _torch_layer(layer)
     plain.load_state_dict({"weight": effective_weight_of(layer)} | ({} if layer.bias is None else {"bias": layer.bias}))
     return plain.eval()
 
 
-def _like(layer: Any) -> nn.Module:
-    """Make a layer of torch's own of the sizes of `layer`, one of a class of its own."""
+def _torch_layer(layer: Any) -> nn.Module:
+    """Return a plain torch layer with the hyperparameters of `layer`, which is of a subclass."""
     has_bias = layer.bias is not None
     if isinstance(layer, nn.Linear):
         return nn.Linear(layer.in_features, layer.out_features, has_bias)

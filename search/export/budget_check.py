@@ -1,4 +1,4 @@
-"""What the files of an export cost as they are: their values and bytes, as read from them."""
+"""Checks of an export's files against budgets, by the values and bytes that are stored in them."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,45 +11,44 @@ from objectives.budget import BUDGETS, UNLIMITED, Budget
 from objectives.cost import Cost, StoredCost
 from search.artifact.certificate import WEIGHTS
 from search.artifact.files import INT8, MODEL
-from search.artifact.stored_values import OF_NETWORK, Stored, StoredTensor, read_stored
+from search.artifact.stored_values import NETWORK_KINDS, StoredTensor, StoredValues, read_stored_values
 
-HELD_AGAINST_LIMITS = (WEIGHTS, MODEL, INT8)  # the one that is preferred first
-NAMES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}  # of data types, as budgets have them
+BUDGET_FILES = (WEIGHTS, MODEL, INT8)  # checked against budgets, in order of preference
+PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}  # data type -> its name in budgets
 EDITIONS = tuple(name for name in BUDGETS if name != UNLIMITED)
 
 
-def ship(folder: Path, file: str, network: nn.Module, cost: Cost) -> tuple[StoredCost, dict[str, Any]]:
-    """Read what a file of an export holds.
+def measure_stored_cost(folder: Path, file: str, network: nn.Module, cost: Cost) -> tuple[StoredCost, dict[str, Any]]:
+    """Measure what a file of an export stores.
 
-    Of the file of weights, what is learned counts as parameters, and what norms have measured as stored values alone.
-    In an ONNX file the one is folded into the other, and all that is the network's own counts as both; scales of
-    rounded values do not.
+    Of the file of weights, trainable values count as parameters, and running statistics as stored values only. In an
+    ONNX file these are folded together, and the network's own values all count as both; scales of int8 values do not.
 
     Args:
         folder: Of the export.
-        file: One of `HELD_AGAINST_LIMITS`.
+        file: One of `BUDGET_FILES`.
         network: That the weights are of.
         cost: Of the network.
 
     Returns:
-        What it costs, for a budget; and what it stores, for the certificate.
+        Its cost, for a budget; and the sums of what it stores, for the certificate.
 
     Raises:
         CheckpointError: The file is broken.
     """
-    stored = read_stored(folder / file)
-    own = [each for each in stored.tensors if each.kind in OF_NETWORK]
-    learned = {name for name, _ in network.named_parameters()} if file == WEIGHTS else {each.name for each in own}
-    params = [each for each in own if each.name in learned]
-    shipped = StoredCost(
+    stored = read_stored_values(folder / file)
+    own = [tensor for tensor in stored.tensors if tensor.kind in NETWORK_KINDS]
+    trainable = {name for name, _ in network.named_parameters()} if file == WEIGHTS else {each.name for each in own}
+    params = [tensor for tensor in own if tensor.name in trainable]
+    stored_cost = StoredCost(
         macs=cost.macs,
-        params=sum(each.num_values for each in params),
-        size_bytes=sum(each.num_bytes for each in params),
-        nonzero_bytes=sum(_nonzero_bytes(each) for each in own),
+        params=sum(tensor.num_values for tensor in params),
+        size_bytes=sum(tensor.num_bytes for tensor in params),
+        nonzero_bytes=sum(_nonzero_bytes(tensor) for tensor in own),
         peak_bytes=cost.peak_bytes,
         precision=_precision(params),
     )
-    return shipped, _sums(stored)
+    return stored_cost, _sums(stored)
 
 
 def _nonzero_bytes(tensor: StoredTensor) -> int:
@@ -57,28 +56,28 @@ def _nonzero_bytes(tensor: StoredTensor) -> int:
 
 
 def _precision(tensors: list[StoredTensor]) -> str:
-    """Name the type of most values."""
+    """Return the data type of most values."""
     counts = Counter[str]()
-    for each in tensors:
-        counts[each.dtype] += each.num_values
-    most = counts.most_common(1)[0][0]
-    return NAMES.get(most, most)
+    for tensor in tensors:
+        counts[tensor.dtype] += tensor.num_values
+    dtype = counts.most_common(1)[0][0]
+    return PRECISIONS.get(dtype, dtype)
 
 
-def _sums(stored: Stored) -> dict[str, Any]:
+def _sums(stored: StoredValues) -> dict[str, Any]:
     return {name: value for name, value in stored.to_dict().items() if name != "tensors"}
 
 
-def judge(budget: Budget, shipped: Mapping[str, StoredCost]) -> dict[str, Any]:
-    """Hold every file against a budget.
+def check_budget(budget: Budget, costs: Mapping[str, StoredCost]) -> dict[str, Any]:
+    """Check every file against a budget.
 
     Args:
         budget: Its limits.
-        shipped: What each file costs, the one that is preferred first.
+        costs: Stored cost of each file, in order of preference.
 
     Returns:
-        `limits`; by name of a file in `files` whether it `fits`, its `precision`, what is `measured` of it, and its
-        `violations`; and the verdict of one of them, the `file`: the first that fits, or else the smallest.
+        `limits`; in `files`, by name, whether the file `fits`, its `precision`, the `measured` value of each limit, and
+        its `violations`; and the same of one `file`: the first that fits, or else the smallest.
     """
     limits = budget.limits()
     files = {
@@ -88,14 +87,14 @@ def judge(budget: Budget, shipped: Mapping[str, StoredCost]) -> dict[str, Any]:
             "measured": {limit: getattr(cost, limit) for limit in limits},
             "violations": budget.violations(cost),
         }
-        for name, cost in shipped.items()
+        for name, cost in costs.items()
     }
-    smallest = min(shipped, key=lambda name: shipped[name].size_bytes)
-    chosen = next((name for name, found in files.items() if found["fits"]), smallest)
-    told = {name: files[chosen][name] for name in ("fits", "measured", "violations")}
-    return {"limits": limits, **told, "file": chosen, "files": files}
+    smallest = min(costs, key=lambda name: costs[name].size_bytes)
+    selected = next((name for name, result in files.items() if result["fits"]), smallest)
+    result = {name: files[selected][name] for name in ("fits", "measured", "violations")}
+    return {"limits": limits, **result, "file": selected, "files": files}
 
 
-def judge_editions(shipped: Mapping[str, StoredCost]) -> dict[str, Any]:
-    """Hold every file against the limits of each edition of the challenge; see `judge`."""
-    return {name: judge(BUDGETS[name], shipped) for name in EDITIONS}
+def check_editions(costs: Mapping[str, StoredCost]) -> dict[str, Any]:
+    """Check every file against the limits of each edition of the challenge; see `check_budget`."""
+    return {name: check_budget(BUDGETS[name], costs) for name in EDITIONS}

@@ -12,7 +12,7 @@ from data.front_end import ENERGY_FLOOR, FrontEndConfig
 from objectives.quality import Quality, Score
 from objectives.sampling_error import standard_errors
 from search.artifact.certificate import CONFIG, WEIGHTS
-from search.artifact.files import INT8, MODEL, PIPELINE, PROGRAM, WHAT
+from search.artifact.files import DESCRIPTIONS, INT8, MODEL, PIPELINE, PROGRAM
 from search.config.trial_config import TrialConfig
 from search.export.document import Block, Code, Heading, Items, Table, Text, table_of
 from search.report.tables import cost_table, layer_table, quality_tables
@@ -127,7 +127,7 @@ def _choice(certificate: Mapping[str, Any]) -> list[Block]:
         clips = f"{certificate['data']['validation_clips']:,} other clips, split off the training clips by location"
         figures = f"macro accuracy {chosen.macro_accuracy:.1%}, log loss {chosen.log_loss:.3f}"
         return [Text(f"It was chosen by {clips}: {figures} on these.")]
-    if certificate["chosen_by"] == "evaluation clips":
+    if certificate["selected_on"] == "evaluation clips":
         return [Text("It was chosen by these same clips, so these figures are optimistic.")]
     return []
 
@@ -222,7 +222,7 @@ def _limits(verdict: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 
 def _files(certificate: Mapping[str, Any]) -> Table:
     rows = [
-        (name, WHAT.get(name, "the network's own code"), f"{known['bytes']:,}", f"{known['sha256'][:16]}...")
+        (name, DESCRIPTIONS.get(name, "the network's own code"), f"{known['bytes']:,}", f"{known['sha256'][:16]}...")
         for name, known in certificate["files"].items()
     ]
     return Table("Files", ("file", "what it holds", "bytes", "SHA-256 begins"), tuple(rows), texts=("what it holds",))
@@ -230,7 +230,7 @@ def _files(certificate: Mapping[str, Any]) -> Table:
 
 def _data(certificate: Mapping[str, Any]) -> list[Block]:
     data = certificate["data"]
-    terms = data["terms"]
+    terms = data["license_files"]
     said = (
         f"The data's own terms and sources are in {_listed(terms)}, in the folder of the data: they hold for what is "
         "done with this network, too."

@@ -1,4 +1,4 @@
-"""Certifying an export: each file measured as it runs, held against every budget, and named with its checksum."""
+"""Certification of an export: every file evaluated, checked against every budget and listed with its checksum."""
 
 import json
 import shutil
@@ -21,31 +21,31 @@ from search.artifact.certificate import (
     read_certificate,
     verify,
 )
-from search.artifact.evaluation import material_for, measure
-from search.artifact.files import NETWORKS, Say, silently
+from search.artifact.evaluation import evaluate, load_dataset_for
+from search.artifact.files import NETWORKS, ProgressLog, no_log
 from search.artifact.opening import open_file
 from search.artifact.reading import read_export
-from search.export.atomic_folder import staged
-from search.export.budget_check import HELD_AGAINST_LIMITS, judge, judge_editions, ship
+from search.export.atomic_folder import replacing_folder
+from search.export.budget_check import BUDGET_FILES, check_budget, check_editions, measure_stored_cost
 from search.export.card import card
 from search.export.document import to_html, to_markdown
 from search.study.data_identity import lists_digest
 from training.dataset import SceneDataset
 
-MEASURED = ("editions", "quality", "files")  # of a certificate, what follows from the files
+MEASURED = ("editions", "quality", "files")  # keys of a certificate that follow from the files
 
 
 def write_certificate(
-    folder: Path, facts: Mapping[str, Any], dataset: SceneDataset, known: Mapping[str, Any], say: Say
+    folder: Path, facts: Mapping[str, Any], dataset: SceneDataset, known: Mapping[str, Any], log: ProgressLog
 ) -> dict[str, Any]:
-    """Measure the files of a folder, and write its cards and, last, its certificate.
+    """Evaluate the files of a folder, and write its cards and, last, its certificate.
 
     Args:
-        folder: That holds everything else.
-        facts: The certificate but for `MEASURED` and for when it was written; of the `budget` the name alone.
+        folder: With all other files.
+        facts: The certificate without `MEASURED` and the time stamp; of the `budget` only the name.
         dataset: With the evaluation clips.
-        known: Quality of files that were measured before, by name.
-        say: Told what is being done.
+        known: Quality of files that were evaluated before, by name.
+        log: Called with a line for each step.
 
     Returns:
         The certificate.
@@ -60,19 +60,19 @@ def write_certificate(
         if name in names and name in known:
             quality[name] = known[name]
         elif name in names:
-            say(f"measuring {name} on {len(dataset.scenes.evaluate):,} evaluation clips")
-            quality[name] = measure(open_file(folder, name), dataset).to_dict()
+            log(f"evaluating {name} on {len(dataset.scenes.evaluate):,} evaluation clips")
+            quality[name] = evaluate(open_file(folder, name), dataset).to_dict()
     export, cost = read_export(folder), Cost.from_dict(facts["cost"])
-    found = {name: ship(folder, name, export.network, cost) for name in HELD_AGAINST_LIMITS if name in names}
-    shipped = {name: each for name, (each, _) in found.items()}
-    stored = {name: each for name, (_, each) in found.items()}
+    measured = {name: measure_stored_cost(folder, name, export.network, cost) for name in BUDGET_FILES if name in names}
+    costs = {name: stored_cost for name, (stored_cost, _) in measured.items()}
+    stored = {name: sums for name, (_, sums) in measured.items()}
     budget = parse_budget(facts["budget"]["name"])
     certificate = {
         "format": FORMAT,
         WRITTEN: datetime.now(UTC).isoformat(timespec="seconds"),
         **facts,
-        "editions": judge_editions(shipped),
-        "budget": {"name": str(budget), **judge(budget, shipped)},
+        "editions": check_editions(costs),
+        "budget": {"name": str(budget), **check_budget(budget, costs)},
         "quality": quality,
         "files": describe_files(folder, names, stored),
     }
@@ -91,54 +91,53 @@ def certify(
     *,
     cache: Path | None = None,
     notes: Sequence[str] = (),
-    say: Say = silently,
+    log: ProgressLog = no_log,
 ) -> dict[str, Any]:
-    """Put files into an export in place of its own, measure them, and certify it anew: all of it, or nothing.
+    """Replace files of an export, evaluate them and certify the export anew, atomically.
 
     Args:
         folder: The export.
-        files: By the name that each is to have in it.
-        data: Folder of the data that it was measured on.
-        cache: Folder of the decoded sound; None: beside the data.
-        notes: Sentences for the card, on what was done. Those of before that begin with the name of a file that is
-            replaced are gone.
-        say: Told what is being done.
+        files: The new files, by their names in the export.
+        data: Folder of the data that it was evaluated on.
+        cache: Folder of the decoded waveforms; None: beside the data.
+        notes: Sentences for the card. They replace those that begin with the name of a replaced file.
+        log: Called with a line for each step.
 
     Returns:
         The new certificate.
 
     Raises:
-        ExportError: The folder is no whole export, the data are others, or a file cannot be run.
+        ExportError: The folder is not an intact export, the data are others, or a file cannot be run.
         DataError: The data cannot be read.
         CheckpointError: A file is broken.
     """
     certificate = read_certificate(folder)
     verify(folder, certificate)
-    scenes = read_own_scenes(folder, data)
-    before = [note for note in certificate["notes"] if note.partition(" ")[0] not in files]
+    scenes = read_evaluated_scenes(folder, data)
+    old_notes = [note for note in certificate["notes"] if note.partition(" ")[0] not in files]
     kept = [name for name in certificate["files"] if name not in {*files, CARD, CARD_PAGE}]
     facts = {name: value for name, value in certificate.items() if name not in {*MEASURED, "format", WRITTEN}} | {
-        "notes": [*before, *notes]
+        "notes": [*old_notes, *notes]
     }
-    with staged(folder) as stage:
+    with replacing_folder(folder) as stage:
         for name in kept:
             shutil.copyfile(folder / name, stage / name)
         for name, path in files.items():
             shutil.copyfile(path, stage / name)
         known = {name: value for name, value in certificate["quality"].items() if name in kept}
-        dataset = material_for(read_export(stage), scenes, None, cache)
-        return write_certificate(stage, facts, dataset, known, say)
+        dataset = load_dataset_for(read_export(stage), scenes, None, cache)
+        return write_certificate(stage, facts, dataset, known, log)
 
 
-def read_own_scenes(folder: Path, data: Path) -> Scenes:
-    """Read the data set that an export was measured on.
+def read_evaluated_scenes(folder: Path, data: Path) -> Scenes:
+    """Read the data set that an export was evaluated on.
 
     Raises:
-        ExportError: It is another, or the folder is no export.
+        ExportError: It is another, or the folder is not an export.
         DataError: It cannot be read.
     """
     known = read_certificate(folder)["data"]
     scenes = read_scenes(data, known["split"])
     if lists_digest(scenes) != known["evaluation_sha256"]:
-        raise ExportError(f"{data} is not the data that the export was measured on: its lists differ")
+        raise ExportError(f"{data} is not the data that the export was evaluated on: its lists differ")
     return scenes

@@ -1,4 +1,4 @@
-"""What a network costs, layer by layer and by both counters."""
+"""Cost report of a network: layer by layer, and in total by the challenge's counter and by fvcore's."""
 
 from dataclasses import asdict, replace
 from typing import Any
@@ -12,23 +12,23 @@ from search.config.trial_config import TrialConfig
 from search.space.pricing import price
 from training.pruning import count_nonzero
 
-MAX_BUILT_PARAMS = 100_000_000  # 400 MB; the networks that are searched have a thousandth
+MAX_BUILT_PARAMS = 100_000_000  # 400 MB; networks of the spaces have a thousandth of it
 
 
 def cost_report(
     config: TrialConfig, budget: Budget, precision: str, trained: nn.Module | None = None
 ) -> dict[str, Any]:
-    """Count what a network costs, layer by layer, by the challenge's rule and by fvcore's.
+    """Return the cost of a network, layer by layer, by the challenge's rule and by fvcore's.
 
     Args:
         config: Of the network.
-        budget: To hold it against.
+        budget: To check it against.
         precision: Of its stored values.
-        trained: The network with its weights, of which those that are not zero are counted; else as many are non-zero
-            as the recipe will leave.
+        trained: The network with its weights, whose nonzero values are counted; None: as many as the recipe's pruning
+            leaves.
 
     Raises:
-        UserError: The network cannot hear what the front end gives.
+        UserError: The network does not fit the output of the front end.
     """
     priced = price(config, precision)
     if priced.params > MAX_BUILT_PARAMS:

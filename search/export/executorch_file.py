@@ -1,11 +1,11 @@
-"""An export as an ExecuTorch program, for phones and boards: model.pte, computed by XNNPACK.
+"""Conversion of an export to an ExecuTorch program, for phones and boards: model.pte, run by XNNPACK.
 
-    model.pte        log-mel (1, C, F, T) to logits (1, K): a device hears a clip at a time
+    model.pte        log-mel (1, C, F, T) to logits (1, K): one clip at a time
 
-In int8 where there are clips to calibrate on: weights with a scale for each output channel, what is heard and what is
-given rounded with one scale a tensor, as XNNPACK's kernels take it, so more is rounded than in model.int8.onnx.
+With clips to calibrate on it is quantized to int8: weights with a scale for each output channel, inputs and outputs of
+layers with a scale for each tensor, as XNNPACK's kernels need it; model.int8.onnx quantizes the inputs of layers only.
 
-The package is an extra, `scenefront[executorch]`; without it `is_available` is false and the other functions say so.
+The package is an extra, `scenefront[executorch]`; without it `write_program` raises an error that says so.
 
 Shape letters: B batch, C channels, F mel bins, T frames, K classes.
 """
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from search.artifact.executorch_runtime import _quietly, _require_available
-from search.export.batch_norm_folding import folded_network
+from search.artifact.executorch_runtime import require_available, suppress_warnings
+from search.export.batch_norm_folding import fold_batch_norms
 from training.atomic_file import write_atomic
 
 if TYPE_CHECKING:
@@ -26,32 +26,32 @@ if TYPE_CHECKING:
 
 
 def write_program(path: Path, export: "Export", clips: Iterable[Tensor] | None = None) -> None:
-    """Write the network as a program.
+    """Write the network as an ExecuTorch program.
 
     Args:
         path: Of the file.
         export: The network.
-        clips: Batches of log-mel (B, C, F, T) to calibrate int8 on, training clips alone; None: fp32.
+        clips: Batches of log-mel (B, C, F, T) of training clips, to calibrate int8 on; None: fp32.
 
     Raises:
         CheckpointError: The extra is not installed.
     """
-    _require_available()
-    network: nn.Module = folded_network(export.network, export.config)
+    require_available()
+    network: nn.Module = fold_batch_norms(export.network, export.config)
     clip = (torch.zeros(1, *export.config.input_shape),)
-    with _quietly(), torch.no_grad():
+    with suppress_warnings(), torch.no_grad():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner  # noqa: PLC0415  extra
         from executorch.exir import to_edge_transform_and_lower  # noqa: PLC0415
 
         if clips is not None:
-            network = _rounded(network, clip, clips)
+            network = _quantized(network, clip, clips)
         lowered = to_edge_transform_and_lower(torch.export.export(network, clip), partitioner=[XnnpackPartitioner()])
         program = lowered.to_executorch()
     write_atomic(path, program.buffer)
 
 
-def _rounded(network: nn.Module, clip: tuple[Tensor], clips: Iterable[Tensor]) -> nn.Module:
-    """Return a network that rounds as XNNPACK does, its ranges from `clips`."""
+def _quantized(network: nn.Module, clip: tuple[Tensor], clips: Iterable[Tensor]) -> nn.Module:
+    """Return the network quantized for XNNPACK, its ranges calibrated on `clips`."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (  # noqa: PLC0415  an extra
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
@@ -63,5 +63,5 @@ def _rounded(network: nn.Module, clip: tuple[Tensor], clips: Iterable[Tensor]) -
     for batch in clips:
         for each in torch.split(batch, 1):
             prepared(each)
-    rounded: nn.Module = convert_pt2e(prepared)
-    return rounded
+    quantized: nn.Module = convert_pt2e(prepared)
+    return quantized

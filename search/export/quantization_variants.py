@@ -1,17 +1,16 @@
-"""Ways to int8, side by side: after training, with some layers left in fp32, and trained for it.
+"""Comparison of quantization variants: after training, with sensitive layers in fp32, and by training for it.
 
     fp32   the network as it is: model.onnx
-    ptq    post-training quantization: weights rounded, ranges calibrated on training clips
-    mixed  the same, with the layers in fp32 that cost most when they are rounded
-    qat    quantization-aware training: the network trained some epochs more, hearing itself rounded
+    ptq    post-training quantization: all layers in int8, ranges calibrated on training clips
+    mixed  mixed precision: the same, with the most sensitive layers in fp32
+    qat    quantization-aware training: the network fine-tuned for some epochs with fake quantization
 
-Each is written as a file and measured from it, through ONNX Runtime, on the evaluation clips. All that is calibrated,
-ranked or trained hears training clips alone.
+Each is written as a file and evaluated from it, through ONNX Runtime, on the evaluation clips. Calibration, ranking and
+fine-tuning use training clips only.
 """
 
 import math
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from objectives.quality import Quality
-from search.artifact.files import FP32, METHODS, MIXED, PTQ, QAT, TUNED_EPOCHS, VARIANTS
+from search.artifact.files import CALIBRATION_METHODS, FP32, MIXED, PTQ, QAT, QAT_EPOCHS, VARIANTS, ProgressLog, no_log
 from search.artifact.onnx_runtime import load_onnx
 from search.artifact.reading import Export
-from search.artifact.stored_values import Stored, read_stored
-from search.export.batch_norm_folding import plain_network
+from search.artifact.stored_values import StoredValues, read_stored_values
+from search.export.batch_norm_folding import float_network
 from search.export.int8 import (
     calibrated_ranges,
     calibration_clips,
@@ -33,51 +32,51 @@ from search.export.int8 import (
     int8_proto,
     write_int8,
 )
-from search.export.onnx_files import write_model, write_proto
+from search.export.onnx_files import save_model, write_model
 from training.dataset import SceneDataset
 from training.loop import TrainingRun
 from training.recipe import Recipe
 
-TUNED_RATE = 0.1  # times the learning rate that the network was trained with
+QAT_RATE_FACTOR = 0.1  # learning rate of fine-tuning over that of the training
 NORMAL_95 = statistics.NormalDist().inv_cdf(0.975)  # half of the width of a 95 % interval, in standard deviations
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to store a network, measured from its file.
+    """One variant of a network, evaluated from its file.
 
     Attributes:
-        name: Of `VARIANTS`.
+        name: One of `VARIANTS`.
         path: Of the file.
         quality: On the evaluation clips.
-        lost: Macro accuracy less than fp32's; below zero where it is more.
-        lost_half: What lies to either side of `lost` in its 95 % interval, from the clips that both heard.
-        changed: Share of the evaluation clips that get another class than from fp32.
-        stored: What the file stores.
+        accuracy_drop: Macro accuracy of fp32 minus this one's.
+        accuracy_drop_ci: Half the width of the 95 % confidence interval of `accuracy_drop`, from paired clips.
+        disagreement: Share of the evaluation clips with another predicted class than fp32's.
+        stored: Stored values of the file.
         file_bytes: Its size.
-        float_layers: Layers that are not rounded.
+        float_layers: Layers that stay in fp32.
     """
 
     name: str
     path: Path
     quality: Quality
-    lost: float
-    lost_half: float
-    changed: float
-    stored: Stored
+    accuracy_drop: float
+    accuracy_drop_ci: float
+    disagreement: float
+    stored: StoredValues
     file_bytes: int
     float_layers: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return it for JSON."""
         return {
             "variant": self.name,
             "macro_accuracy": self.quality.macro_accuracy,
             "log_loss": self.quality.log_loss,
-            "lost": self.lost,
-            "lost_half": self.lost_half,
-            "changed": self.changed,
+            "accuracy_drop": self.accuracy_drop,
+            "accuracy_drop_ci": self.accuracy_drop_ci,
+            "disagreement": self.disagreement,
             "weight_bytes": self.stored.weight_bytes,
             "value_bytes": self.stored.value_bytes,
             "scale_bytes": self.stored.scale_bytes,
@@ -88,7 +87,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The variants of one network, and on how many evaluation clips they were measured."""
+    """The variants of one network, and the number of evaluation clips."""
 
     variants: tuple[Variant, ...]
     num_clips: int
@@ -102,73 +101,84 @@ def compare(
     dataset: SceneDataset,
     folder: Path,
     *,
-    epochs: int = TUNED_EPOCHS,
-    method: str = METHODS[0],
-    say: Callable[[str], None] = lambda _: None,
+    epochs: int = QAT_EPOCHS,
+    method: str = CALIBRATION_METHODS[0],
+    log: ProgressLog = no_log,
 ) -> Comparison:
-    """Write a network each way and measure each file.
+    """Write every variant of a network and evaluate each file.
 
     Args:
-        export: The network. One that was trained for int8 is not trained again: its own ranges and weights are `QAT`,
-            and the others are made of its weights in fp32.
-        dataset: Clips, with the network's scenes in its order, and impulse responses if it is to be trained with them.
+        export: The network. After quantization-aware training it is not fine-tuned: its own ranges and weights are
+            `QAT`, and the other variants are made of its weights in fp32.
+        dataset: With the network's scenes in its order, and with impulse responses if fine-tuning is to use them.
         folder: Where the files are written.
-        epochs: That the network is trained for int8.
-        method: How ranges are calibrated, of `METHODS`.
-        say: Told what is done.
+        epochs: Of fine-tuning.
+        method: Of calibration, one of `CALIBRATION_METHODS`.
+        log: Called with a line for each step.
     """
-    plain = replace(export, network=plain_network(export.network, export.config), quantizer=None)
+    plain = replace(export, network=float_network(export.network, export.config), quantizer=None)
     clips = calibration_clips(dataset, export.preprocessing)
     paths = {name: folder / f"{name}.onnx" for name in VARIANTS}
     write_model(paths[FP32], plain)
-    say("calibrating")
+    log("calibrating")
     ranges = calibrated_ranges(plain, clips, method)
-    write_proto(paths[PTQ], int8_proto(plain, ranges))
+    save_model(paths[PTQ], int8_proto(plain, ranges))
     float_layers = choose_float_layers(plain, clips, ranges)
-    write_proto(paths[MIXED], int8_proto(plain, ranges, float_layers))
-    tuned = export if export.quantizer is not None else tune(plain, dataset, epochs, say)
-    write_int8(paths[QAT], tuned, clips)
-    say("measuring")
-    variants: list[Variant] = []
-    reference: Tensor | None = None
+    save_model(paths[MIXED], int8_proto(plain, ranges, float_layers))
+    finetuned = export if export.quantizer is not None else finetune_quantized(plain, dataset, epochs, log)
+    write_int8(paths[QAT], finetuned, clips)
+    log("evaluating")
+    predictions = {}
     for name, path in paths.items():
-        made = tuned if name == QAT else plain
-        answers = dataset.log_probabilities(load_onnx(path, made.config), CPU, made.preprocessing)
-        reference = answers if reference is None else reference
-        lost, half, changed = _loss(dataset, reference, answers)
-        quality, stored, left = dataset.score(answers), read_stored(path), float_layers if name == MIXED else ()
-        variants.append(Variant(name, path, quality, lost, half, changed, stored, path.stat().st_size, left))
-    return Comparison(tuple(variants), len(dataset.scenes.evaluate))
+        source = finetuned if name == QAT else plain
+        predictions[name] = dataset.log_probabilities(load_onnx(path, source.config), CPU, source.preprocessing)
+    variants = tuple(
+        Variant(
+            name,
+            path,
+            dataset.score(predictions[name]),
+            *_compared(dataset, predictions[FP32], predictions[name]),
+            read_stored_values(path),
+            path.stat().st_size,
+            float_layers if name == MIXED else (),
+        )
+        for name, path in paths.items()
+    )
+    return Comparison(variants, len(dataset.scenes.evaluate))
 
 
-def _loss(dataset: SceneDataset, reference: Tensor, answers: Tensor) -> tuple[float, float, float]:
-    """Return the macro accuracy lost, half of its 95 % interval, and the share of clips with another class.
+def _compared(dataset: SceneDataset, reference: Tensor, variant: Tensor) -> tuple[float, float, float]:
+    """Return the drop of macro accuracy, half the width of its 95 % interval, and the share of other predictions.
 
-    Both were asked the same clips, so only those count that one gets right and the other wrong.
+    The predictions are paired, so only clips count that one gets right and the other wrong.
+
+    Args:
+        dataset: With the labels of the evaluation clips.
+        reference: Log-probabilities by the network in fp32, (evaluation clips, K).
+        variant: The same, by the variant.
     """
     labels = dataset.scenes.labels[dataset.scenes.evaluate]
-    before, after = reference.argmax(1).numpy(), answers.argmax(1).numpy()
-    lost = (before == labels).astype(float) - (after == labels)
-    by_class = [lost[labels == number] for number in np.unique(labels)]
+    before, after = reference.argmax(1).numpy(), variant.argmax(1).numpy()
+    drop = (before == labels).astype(float) - (after == labels)
+    by_class = [drop[labels == number] for number in np.unique(labels)]
     variance = sum(float(each.var()) / len(each) for each in by_class) / len(by_class) ** 2
     mean = statistics.fmean(float(each.mean()) for each in by_class)
     return mean, NORMAL_95 * math.sqrt(variance), float((before != after).mean())
 
 
-def tune(export: Export, dataset: SceneDataset, epochs: int, say: Callable[[str], None] = lambda _: None) -> Export:
-    """Train a network for int8 from the weights that it has, and give it as an export that rounds.
+def finetune_quantized(export: Export, dataset: SceneDataset, epochs: int, log: ProgressLog = no_log) -> Export:
+    """Fine-tune a network with quantization-aware training; return it with its fake quantization attached.
 
-    It hears itself rounded from the first step on, at a tenth of the learning rate that it was trained with; what else
-    its recipe does to sound and loss stays. It is not distilled again, and nothing is averaged; of a pruned network the
-    pruned weights stay zero.
+    Weights and activations are fake-quantized from the first step on, at a tenth of the learning rate of the training;
+    augmentation and loss stay as in its recipe, without distillation and weight averaging. Pruned weights stay zero.
 
     Args:
         export: The network.
-        dataset: As `compare` takes it.
-        epochs: That it is trained.
-        say: Told how far it is.
+        dataset: As for `compare`.
+        epochs: Of fine-tuning.
+        log: Called with a line for each epoch.
     """
-    recipe = tuning_recipe(export.config.recipe, epochs, has_responses=dataset.responses is not None)
+    recipe = qat_recipe(export.config.recipe, epochs, has_responses=dataset.responses is not None)
     config = replace(export.config, recipe=recipe)
     weights = export.network.state_dict()
 
@@ -179,7 +189,7 @@ def tune(export: Export, dataset: SceneDataset, epochs: int, say: Callable[[str]
 
     run = TrainingRun(trained, recipe, dataset, CPU)
     while not run.is_over:
-        say(f"training for int8: epoch {run.epoch + 1} of {epochs}")
+        log(f"quantization-aware training: epoch {run.epoch + 1} of {epochs}")
         run.run_epoch()
     quantizer = run.weight_methods.quantizer
     assert quantizer is not None
@@ -189,18 +199,18 @@ def tune(export: Export, dataset: SceneDataset, epochs: int, say: Callable[[str]
     )
 
 
-def tuning_recipe(recipe: Recipe, epochs: int, *, has_responses: bool) -> Recipe:
-    """Return how a network is trained for int8 that was trained by `recipe`.
+def qat_recipe(recipe: Recipe, epochs: int, *, has_responses: bool) -> Recipe:
+    """Return the recipe of quantization-aware fine-tuning after a training by `recipe`.
 
     Args:
-        recipe: Of its training.
-        epochs: That it is trained now.
+        recipe: Of the training.
+        epochs: Of fine-tuning.
         has_responses: Whether there are impulse responses.
     """
     if not has_responses:
         recipe = replace(recipe, impulse_response_p=0.0, simulated_devices=0)
     return replace(
-        recipe, epochs=epochs, quantize_share=1.0, learning_rate=TUNED_RATE * recipe.learning_rate, warmup_share=0.0,
-        plateau_share=0.0, restart_epochs="", swa_epochs=0, ema_decay=0.0, distill_weight=0.0,
+        recipe, epochs=epochs, quantize_share=1.0, learning_rate=QAT_RATE_FACTOR * recipe.learning_rate,
+        warmup_share=0.0, plateau_share=0.0, restart_epochs="", swa_epochs=0, ema_decay=0.0, distill_weight=0.0,
         prune_share=1 / epochs,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Training a trial again before it is exported: whole, on all training clips, as a study of its own."""
+"""Retraining of a trial before its export: full epochs, all training clips, in a study of its own."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,19 +14,12 @@ from search.engine.single_run import from_trial, train_settings
 from search.study.study import CONFIG, DATA, SearchFailedError, StudyFolder
 from search.study.table import study_table
 
-DECISIVE = (
-    "architecture",
-    "split",
-    "epochs",
-    "seed",
-    "set",
-    "teacher",
-    "impulse_responses",
-)  # settings that a training is
+# Settings that decide the result of a training.
+TRAINING_SETTINGS = ("architecture", "split", "epochs", "seed", "set", "teacher", "impulse_responses")
 
 
 def full_folder(folder: StudyFolder, number: int) -> StudyFolder:
-    """Return the study in which a trial is trained again."""
+    """Return the study in which a trial is retrained."""
     return StudyFolder(folder.path.parent / f"{folder.name}-{number}-full")
 
 
@@ -40,34 +33,34 @@ def retrain_settings(
     scale: float | None,
     held: Mapping[str, Any],
 ) -> TrainSettings:
-    """Make the settings of the study that trains a trial again, as `scenefront train --trial` does.
+    """Return the settings of the study that retrains a trial, as `scenefront train --trial` does.
 
     Args:
         folder: The study.
         number: Of the trial.
         data: Folder where the study's data set is now; None: where it was.
-        cache: Folder of the decoded sound; None: the study's.
-        epochs: To train for; None: the trial's.
+        cache: Folder of the decoded waveforms; None: the study's.
+        epochs: Of the training; None: the trial's.
         scale: The same, as a multiple of the trial's.
-        held: Config values in place of the trial's.
+        held: Config values that replace the trial's.
 
     Raises:
         UserError: The trial was never priced, or the values build no network or no recipe.
     """
     settings, study = folder.settings(), folder.open()
-    found = from_trial(f"{folder.name}:{number}", folder.path.parent)
+    source = from_trial(f"{folder.name}:{number}", folder.path.parent)
     config = study.get_trials(deepcopy=False)[number].user_attrs[CONFIG]
-    learns = float({**config, **held}["distill_weight"]) > 0
+    is_distilled = float({**config, **held}["distill_weight"]) > 0
     return train_settings(
-        found, data=str(data or settings.data), epochs=epochs, scale=scale, held=held,
-        split=study.user_attrs[DATA]["split"], teacher=settings.teacher if learns else (),
+        source, data=str(data or settings.data), epochs=epochs, scale=scale, held=held,
+        split=study.user_attrs[DATA]["split"], teacher=settings.teacher if is_distilled else (),
         cache=settings.cache if cache is None else str(cache), budget=settings.budget, precision=settings.precision,
         fast=settings.fast, trials=1,
     )  # fmt: skip
 
 
 def retrain(settings: TrainSettings, folder: StudyFolder, console: Console) -> None:
-    """Train what `settings` describe in `folder`, or go on with it; one that is done is left as it is.
+    """Train the trial of `settings` in `folder`, or resume its training; a finished one is left as it is.
 
     Raises:
         ExportError: The folder holds another training, or this one failed.
@@ -86,9 +79,9 @@ def retrain(settings: TrainSettings, folder: StudyFolder, console: Console) -> N
 
 def _require_same(settings: TrainSettings, folder: StudyFolder) -> None:
     before, now = asdict(folder.settings()), asdict(settings)
-    changed = [name for name in DECISIVE if before.get(name) != now[name]]
+    changed = [name for name in TRAINING_SETTINGS if before.get(name) != now[name]]
     if changed:
         raise ExportError(
-            f"{folder.path} was trained otherwise ({', '.join(changed)} differ); remove it to train again, or export "
-            f"it as it is: scenefront export {folder.address}"
+            f"{folder.path} was trained with other settings ({', '.join(changed)} differ); remove it to train again, "
+            f"or export it as it is: scenefront export {folder.address}"
         )

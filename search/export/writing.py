@@ -1,4 +1,4 @@
-"""Writing a trained trial of a study as an export."""
+"""Export of a trained trial of a study: its files, evaluated and certified."""
 
 import json
 import shutil
@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import torch
 import yaml
@@ -16,113 +17,115 @@ from torch import Tensor
 
 from data.layout import DataError, Scenes, read_for_search, read_scenes
 from search.artifact.certificate import CONFIG, WEIGHTS, ExportError
-from search.artifact.evaluation import material_for
-from search.artifact.files import ANSWERING, AUTO, Say, silently
-from search.artifact.reading import CONFIG_FORMAT, DEVICES, read_export
+from search.artifact.evaluation import load_dataset_for
+from search.artifact.files import AUTO, INFERENCE_STATE, ProgressLog, no_log
+from search.artifact.reading import CONFIG_FORMAT, DEVICES, Export, read_export
 from search.config.settings import Job, JobSettings, SearchSettings
 from search.config.trial_config import TrialConfig
 from search.engine.checkpoints import study_checkpoints
-from search.export.atomic_folder import require_free, staged
+from search.export.atomic_folder import replacing_folder
 from search.export.certification import write_certificate
 from search.export.conversion import convert
 from search.export.cost_report import cost_report
-from search.space.custom_architecture import use_architecture_file
+from search.space.custom_architecture import register_architecture_file
 from search.study.data_identity import ARCHITECTURE_FILE, lists_digest, require_unchanged
 from search.study.selection import confirmation, trained_trial
 from search.study.study import CONFIG as TRIAL_CONFIG
-from search.study.study import DATA, LEVELS, QUALITY, VERSIONS, StudyFolder
+from search.study.study import DATA, QUALITY, RUNGS, VERSIONS, StudyFolder
 from search.study.table import study_table
 from training.checkpoint import NETWORK, read_tensors, write_tensors
 
-PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16}  # that weights can be stored at, beside fp32
-IN_BYTES = {"size_bytes", "nonzero_bytes"}  # limits that the precision decides
-TERMS = ("licen[cs]e*", "sources*", "readme*", "copying*", "eula*")  # names of files that say what may be done
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}  # of stored weights, other than fp32
+BYTE_LIMITS = {"size_bytes", "nonzero_bytes"}  # limits that depend on the precision
+LICENSE_FILES = ("licen[cs]e*", "sources*", "readme*", "copying*", "eula*")  # patterns of file names
 
 
 def export_trial(
-    folder: StudyFolder,
-    number: int,
-    target: Path,
-    data: Path | None = None,
-    cache: Path | None = None,
-    *,
-    int8: str = AUTO,
-    executorch: bool = False,
-    origin: str | None = None,
-    say: Say = silently,
-) -> dict[str, Any]:
-    """Write a fully trained trial as an export, every file of it measured on the evaluation clips.
+    folder: StudyFolder, number: int, target: Path, data: Path | None = None, cache: Path | None = None, *,
+    int8: str = AUTO, executorch: bool = False, origin: str | None = None, log: ProgressLog = no_log,
+) -> dict[str, Any]:  # fmt: skip
+    """Write a fully trained trial as an export, with every file evaluated on the evaluation clips.
 
     Args:
         folder: The study.
         number: Of the trial.
         target: Folder to write to.
         data: Folder where the study's data set is now; None: where it was.
-        cache: Folder of the decoded sound; None: the study's.
-        int8: What is rounded; see `search.export.conversion`.
-        executorch: Whether a program for ExecuTorch is written, too.
-        origin: A sentence on where the study has its configuration from, for the card.
-        say: Told what is being done.
+        cache: Folder of the decoded waveforms; None: the study's.
+        int8: What is quantized; see `search.export.conversion`.
+        executorch: Whether to write a program for ExecuTorch, too.
+        origin: A sentence for the card on the origin of the configuration.
+        log: Called with a line for each step.
 
     Returns:
         The certificate.
 
     Raises:
-        ExportError: No such trial, one that is not fully trained, a target that holds something else, or data that are
-            gone or others than the study's.
-        CheckpointError: The trial's weights are gone or broken.
+        ExportError: The trial is not fully trained, `target` holds something else, or the data are not the study's.
+        CheckpointError: The trial's weights are missing or broken.
     """
     study, settings = folder.open(), folder.settings()
     trial = trained_trial(folder, study, number)
-    require_free(target)
     if settings.architecture_file is not None:
-        use_architecture_file(Path(settings.architecture_file), check=False)
+        register_architecture_file(Path(settings.architecture_file), check=False)
         require_unchanged(folder, study, settings, only=ARCHITECTURE_FILE, remedy="bring it back")
-    config = TrialConfig.from_dict(trial.user_attrs[TRIAL_CONFIG])
-    recorded = study.user_attrs[DATA]
+    config, recorded = TrialConfig.from_dict(trial.user_attrs[TRIAL_CONFIG]), study.user_attrs[DATA]
     searched, scenes = _read_data(folder, study, settings, data)
-    is_search = isinstance(settings, SearchSettings)
-    is_held_out = settings.validation > 0
-    weights, beside = _trained_tensors(folder, settings, study.user_attrs.get(LEVELS, []), number)
-    table = study_table(folder)
-    with staged(target) as stage:
-        say(f"writing {WEIGHTS}")
-        _write_network(stage, settings, config, recorded, weights, beside)
+    held_out = searched.evaluate if settings.validation > 0 else None
+    weights, inference_state = _trained_tensors(folder, settings, study.user_attrs.get(RUNGS, []), number)
+    with replacing_folder(target) as stage:
+        log(f"writing {WEIGHTS}")
+        _write_network(stage, settings, config, recorded, weights, inference_state)
         export = read_export(stage)
-        place = cache if cache is not None else settings.cache and Path(settings.cache)
-        dataset = material_for(export, scenes, None, place or None)
-        judges = searched.evaluate if is_held_out else searched.train
-        notes = convert(stage, dataset, judges, int8=int8, executorch=executorch, say=say)
-        facts = {
-            "study": folder.name,
-            "trial": number,
-            "on_front": bool(table.loc[table["number"] == number, "on_front"].any()),
-            "architecture": config.architecture,
-            "cost": cost_report(config, settings.limits(), settings.precision, export.network),
-            "budget": {"name": settings.budget},
-            "validation": trial.user_attrs[QUALITY] if is_held_out else None,
-            "chosen_by": ("validation clips" if is_held_out else "evaluation clips") if is_search else "nothing",
-            "confirmed": confirmation(folder, number),
-            "data": {
-                "folder": scenes.root.resolve().name,
-                **recorded,
-                "evaluation_clips": len(scenes.evaluate),
-                "validation_clips": len(searched.evaluate) if is_held_out else 0,
-                "evaluation_sha256": lists_digest(scenes),
-                "device_groups": dict(scenes.device_groups),
-                "terms": _terms(scenes.root),
-            },
-            "versions": {**trial.user_attrs[VERSIONS], **_versions(executorch=executorch)},
-            "seed": config.recipe.seed,
-            "notes": [*([origin] if origin else []), *notes],
-        }
-        return write_certificate(stage, facts, dataset, {}, say)
+        dataset = load_dataset_for(export, scenes, None, cache or (Path(settings.cache) if settings.cache else None))
+        validation = searched.train if held_out is None else held_out
+        notes = convert(stage, dataset, validation, int8=int8, executorch=executorch, log=log)
+        facts = _facts(folder, number, export, scenes, held_out)
+        facts["versions"] = {**trial.user_attrs[VERSIONS], **_versions(executorch=executorch)}
+        facts |= {"seed": config.recipe.seed, "notes": [*([origin] if origin else []), *notes]}
+        return write_certificate(stage, facts, dataset, {}, log)
+
+
+def _facts(
+    folder: StudyFolder, number: int, export: Export, scenes: Scenes, held_out: np.ndarray | None
+) -> dict[str, Any]:
+    """Return what a certificate says of a trial, its cost and its data.
+
+    Args:
+        folder: The study.
+        number: Of the trial.
+        export: Of the trial.
+        scenes: The data set with its evaluation clips.
+        held_out: Indices of the validation clips that the search evaluated on, or None.
+    """
+    study, settings, table = folder.open(), folder.settings(), study_table(folder)
+    selected_on = "evaluation clips" if held_out is None else "validation clips"
+    return {
+        "study": folder.name,
+        "trial": number,
+        "on_front": bool(table.loc[table["number"] == number, "on_front"].any()),
+        "architecture": export.config.architecture,
+        "cost": cost_report(export.config, settings.limits(), settings.precision, export.network),
+        "budget": {"name": settings.budget},
+        "validation": None if held_out is None else study.get_trials(deepcopy=False)[number].user_attrs[QUALITY],
+        "selected_on": selected_on if isinstance(settings, SearchSettings) else None,
+        "confirmed": confirmation(folder, number),
+        "data": {
+            "folder": scenes.root.resolve().name,
+            **study.user_attrs[DATA],
+            "evaluation_clips": len(scenes.evaluate),
+            "validation_clips": 0 if held_out is None else len(held_out),
+            "evaluation_sha256": lists_digest(scenes),
+            "device_groups": dict(scenes.device_groups),
+            "license_files": _license_files(scenes.root),
+        },
+    }
 
 
 def _trained_tensors(
     folder: StudyFolder, settings: JobSettings, levels: list[Mapping[str, Any]], number: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Read what a trial has learned: its network's weights, and what else it needs to answer."""
+    """Return the tensors of a trial's last checkpoint: the network's weights, and its inference state."""
     start = levels[-1]["start"] if levels else 0
     checkpoints = study_checkpoints(folder, settings)
     tensors, _ = read_tensors(checkpoints.fetch(number, start) or checkpoints.path(number, start))
@@ -136,18 +139,20 @@ def _write_network(
     config: TrialConfig,
     recorded: Mapping[str, Any],
     weights: Mapping[str, Tensor],
-    beside: Mapping[str, Tensor],
+    inference_state: Mapping[str, Tensor],
 ) -> None:
-    """Write what the network is and what it has learned.
+    """Write the configuration, the weights and the inference state of a network.
 
-    Weights are kept in fp32, unless the study's budget limits bytes: then at the precision that it counts them at.
+    Weights are stored in fp32, unless the study's budget limits bytes: then in the precision that it assumes.
     """
     if settings.architecture_file is not None:
         shutil.copy(settings.architecture_file, stage)
-    kind = PRECISIONS.get(settings.precision) if IN_BYTES & set(settings.limits().limits()) else None
-    write_tensors(stage / WEIGHTS, {name: _stored(value, kind) for name, value in weights.items()}, {"format": "pt"})
-    if beside:
-        write_tensors(stage / ANSWERING, beside, {DEVICES: json.dumps(recorded["devices"])})
+    dtype = DTYPES.get(settings.precision) if BYTE_LIMITS & set(settings.limits().limits()) else None
+    write_tensors(
+        stage / WEIGHTS, {name: _at_precision(value, dtype) for name, value in weights.items()}, {"format": "pt"}
+    )
+    if inference_state:
+        write_tensors(stage / INFERENCE_STATE, inference_state, {DEVICES: json.dumps(recorded["devices"])})
     described = {
         "format": CONFIG_FORMAT,
         "architecture": config.architecture,
@@ -159,19 +164,19 @@ def _write_network(
     (stage / CONFIG).write_text(yaml.safe_dump(described, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def _stored(value: Tensor, kind: torch.dtype | None) -> Tensor:
-    """Return a tensor at another precision, where all of it can be told there."""
-    if kind is None or not value.is_floating_point():
+def _at_precision(value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Return a tensor in another floating-point type, unless some of its values overflow there."""
+    if dtype is None or not value.is_floating_point():
         return value
-    rounded = value.to(kind)
-    return rounded if bool(rounded.isfinite().all()) else value
+    converted = value.to(dtype)
+    return converted if bool(converted.isfinite().all()) else value
 
 
 def _read_data(folder: StudyFolder, study: optuna.Study, settings: Job, data: Path | None) -> tuple[Scenes, Scenes]:
-    """Read the data set that a study was made on: as it was searched on, and with its evaluation clips.
+    """Read the data set of a study twice: as the search read it, and with its evaluation clips.
 
     Raises:
-        ExportError: It is not there.
+        ExportError: It is missing.
         StudyError: It is another.
     """
     root, split = Path(settings.data) if data is None else data, study.user_attrs[DATA]["split"]
@@ -180,7 +185,7 @@ def _read_data(folder: StudyFolder, study: optuna.Study, settings: Job, data: Pa
         scenes = read_scenes(root, split)
     except DataError as error:
         raise ExportError(
-            f"an export is measured on the evaluation clips, but these data cannot be read: {error}; --data names the "
+            f"an export is evaluated on the evaluation clips, but these data cannot be read: {error}; --data names the "
             "folder where they are now"
         ) from error
     require_unchanged(
@@ -194,13 +199,13 @@ def _read_data(folder: StudyFolder, study: optuna.Study, settings: Job, data: Pa
     return searched, scenes
 
 
-def _terms(root: Path) -> list[str]:
-    """Name the files of a data set's folder that say whose it is and what may be done with it."""
+def _license_files(root: Path) -> list[str]:
+    """Return the names of the files in a data set's folder that state its license or origin."""
     names = (path.name for path in root.iterdir() if path.is_file())
-    return sorted(name for name in names if any(fnmatch(name.lower(), pattern) for pattern in TERMS))
+    return sorted(name for name in names if any(fnmatch(name.lower(), pattern) for pattern in LICENSE_FILES))
 
 
 def _versions(*, executorch: bool) -> dict[str, str]:
-    """Return the versions of what writes and runs an export's files."""
+    """Return the versions of the packages that write and run an export's files."""
     packages = ("onnx", "onnxruntime", *(["executorch"] if executorch else []))
     return {name: version(name) for name in packages}

@@ -39,6 +39,7 @@ from search.config.trial_config import TrialConfig
 from search.optimizer.features import FeatureEncoder
 from search.optimizer.gaussian_process import Floats, GaussianProcess, winsorized
 from search.optimizer.successive_halving import Rung
+from search.optimizer.trial_table import State, TrialRow, TrialTable
 from search.space.priced_space import PricedSpace
 from search.space.pricing import price
 from search.space.ranges import draw, nearest
@@ -57,19 +58,6 @@ COST_EXPONENT = 0.1  # alpha: a network of a tenth of the MACs may improve 0.79 
 MIN_COST = 1e-6  # has a logarithm
 REFERENCE = -0.05  # of every objective, scaled to 0..1: the ends of the front count too
 PRIOR_WEIGHT = 2.0  # of the prior variance of an extrapolation, in trials that were trained to the end
-
-
-@dataclass
-class TrainingTrial:
-    """A trial as the surrogates learn from it."""
-
-    config: TrialConfig
-    cost: Cost
-    costs: Mapping[str, Any]
-    values: Mapping[str, Any]
-    features: Floats
-    curve: Curve = ()
-    is_complete: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,77 +85,61 @@ class Acquisition:
         cost_exponent: Alpha; 0 where one best network is sought, whatever its cost within the budget.
     """
 
-    def __init__(self, space: PricedSpace, levels: Sequence[Rung]) -> None:
-        self.space, self._rungs = space, levels
+    def __init__(self, space: PricedSpace, table: TrialTable, rungs: Sequence[Rung]) -> None:
+        """Read the trials of `table`, as they are at every call.
+
+        Args:
+            space: What is searched.
+            table: The trials.
+            rungs: Of successive halving.
+        """
+        self.space, self._table, self._rungs = space, table, rungs
         self.cost_exponent = COST_EXPONENT if space.settings.mode == "front" else 0.0
         self._encoder = FeatureEncoder(space.subspaces)
-        self._trials: dict[int, TrainingTrial] = {}
         self._objectives = space.settings.objectives
         self._qualities = of_kind("quality", self._objectives)
         self._priced: dict[Hashable, Cost] = {}
-        self._fitted: dict[str, GaussianProcess] | None = None
-        self._predicted: dict[int, dict[str, float]] | None = None
+        self._encoded: dict[int, Floats] = {}  # features of each trial, by its number
+        self._fitted_to: list[tuple[int, int, bool]] | None = None  # number, epochs and completeness of each trial
+        self._fitted: dict[str, GaussianProcess] = {}
+        self._predicted: dict[int, dict[str, float]] = {}
 
-    def note(
-        self, number: int, config: TrialConfig, cost: Cost, costs: Mapping[str, Any], curve: Curve, *, is_complete: bool
-    ) -> None:
-        """Record a trial, or how far it is trained.
-
-        Args:
-            number: Of the trial.
-            config: Its configuration.
-            cost: Of its network.
-            costs: Every goal of cost, by name; the latency is None before it is measured.
-            curve: Its learning curve so far.
-            is_complete: Whether it was trained to the end.
-        """
-        trial = self._trials.get(number)
-        if trial is None:
-            subspace = self.space.subspaces.get(config.architecture)
-            values = {} if subspace is None else subspace.values(config)
-            trial = TrainingTrial(config, cost, costs, values, self._encoder.encode(config.architecture, values, cost))
-            self._trials[number] = trial
-        is_new = len(curve) != len(trial.curve) or is_complete != trial.is_complete
-        trial.costs, trial.curve, trial.is_complete = costs, curve, is_complete
-        if is_new and self._is_training_data(trial):
-            self._fitted = self._predicted = None
-
-    def forget(self, number: int) -> None:
-        """Remove a trial from the training data: it failed, or another goes on with it."""
-        if self._trials.pop(number, None) is not None:
-            self._fitted = self._predicted = None
-
-    def costs(self, number: int) -> Mapping[str, Any]:
-        """Return the costs of a trial that was recorded."""
-        return self._trials[number].costs
-
-    def _training_trials(self) -> dict[int, TrainingTrial]:
-        """Return the trials that are training data, by number and in the order of the numbers."""
-        return {number: trial for number, trial in sorted(self._trials.items()) if self._is_training_data(trial)}
-
-    def _is_training_data(self, trial: TrainingTrial) -> bool:
-        """Whether a trial was trained to the end of the first rung, and did not diverge."""
-        is_trained = trial.is_complete or len(trial.curve) >= self._rungs[0].end
-        return is_trained and all(math.isfinite(float(trial.curve[-1][name])) for name in self._qualities)
+    def _training_trials(self) -> list[TrialRow]:
+        """Return the trials that are training data: trained to the end of the first rung, and not diverged."""
+        return [
+            row
+            for row in self._table
+            if row.fits and row.state != State.FAILED and row.num_epochs >= self._rungs[0].end
+            if all(math.isfinite(float(row.curve[-1][name])) for name in self._qualities)
+        ]
 
     def _surrogates(self) -> dict[str, GaussianProcess]:
         """Return the surrogate of each quality, and of the latency if it is known of all; none before enough trials."""
-        if self._fitted is None:
-            self._fitted = {}
-            trials = list(self._training_trials().values())
+        trials = self._training_trials()
+        fitted_to = [(row.number, row.num_epochs, row.is_complete) for row in trials]
+        if fitted_to != self._fitted_to:
+            self._fitted_to, self._fitted, self._predicted = fitted_to, {}, {}
             if len(trials) >= MIN_TRAINING_TRIALS:
                 for name in self._qualities:
                     self._fitted[name] = self._fit(trials, *self._targets(name, trials))
-                if LATENCY in self._objectives and all(trial.costs[LATENCY] is not None for trial in trials):
-                    latencies = np.array([_log(trial.costs[LATENCY]) for trial in trials[-MAX_TRAINING_TRIALS:]])
+                if LATENCY in self._objectives and all(row.latency_ms is not None for row in trials):
+                    latencies = np.array([_log(row.costs[LATENCY]) for row in trials[-MAX_TRAINING_TRIALS:]])
                     self._fitted[LATENCY] = self._fit(trials, latencies, np.zeros(len(latencies)))
         return self._fitted
 
-    def _fit(self, trials: Sequence[TrainingTrial], targets: Floats, variances: Floats) -> GaussianProcess:
-        features = np.stack([trial.features for trial in trials[-MAX_TRAINING_TRIALS:]])
+    def _fit(self, trials: Sequence[TrialRow], targets: Floats, variances: Floats) -> GaussianProcess:
+        features = np.stack([self._features(row) for row in trials[-MAX_TRAINING_TRIALS:]])
         return GaussianProcess(features, targets, variances, self._encoder.length_scales())
 
-    def _targets(self, name: str, trials: Sequence[TrainingTrial]) -> tuple[Floats, Floats]:
+    def _features(self, row: TrialRow) -> Floats:
+        """Return the features of a trial, which never change."""
+        if row.number not in self._encoded:
+            subspace = self.space.subspaces.get(row.config.architecture)
+            values = {} if subspace is None else subspace.values(row.config)
+            self._encoded[row.number] = self._encoder.encode(row.config.architecture, values, row.cost)
+        return self._encoded[row.number]
+
+    def _targets(self, name: str, trials: Sequence[TrialRow]) -> tuple[Floats, Floats]:
         """Return the value of a quality at the end of training, and its variance, of the latest trials: (N,) each.
 
         A trial that is only partly trained is extrapolated; its variance depends on its epoch alone.
@@ -203,15 +175,16 @@ class Acquisition:
         squares = float(((gained - gain) ** 2).sum()) + PRIOR_WEIGHT * float(np.var(reached))
         return gain, squares / (len(gained) + PRIOR_WEIGHT)
 
-    def expected(self) -> dict[int, dict[str, float]]:
+    def predict(self) -> dict[int, dict[str, float]]:
         """Return the posterior mean of each quality at the end of training, for every trial that is training data."""
-        if self._predicted is None:
-            surrogates, trials = self._surrogates(), self._training_trials()
-            self._predicted = {number: {} for number in trials} if surrogates else {}
-            for name in self._qualities if surrogates else ():
-                means = surrogates[name].posterior_mean(np.stack([trial.features for trial in trials.values()]))
-                for number, mean in zip(trials, means.tolist(), strict=True):
-                    self._predicted[number][name] = mean
+        surrogates = self._surrogates()
+        if surrogates and not self._predicted:
+            trials = self._training_trials()
+            self._predicted = {row.number: {} for row in trials}
+            features = np.stack([self._features(row) for row in trials])
+            for name in self._qualities:
+                for row, mean in zip(trials, surrogates[name].posterior_mean(features).tolist(), strict=True):
+                    self._predicted[row.number][name] = mean
         return self._predicted
 
     def propose(self, seed: int, handed_out: Collection[TrialConfig]) -> tuple[str, dict[str, Any]] | None:
@@ -238,18 +211,18 @@ class Acquisition:
     def candidates(self, architecture: str, rng: np.random.Generator) -> Iterator[Candidate]:
         """Return feasible candidates of an architecture: random ones, then a local search around its incumbents."""
         subspace, survey = self.space.subspaces[architecture], self.space.surveys[architecture]
-        if not survey.fitting:
+        if not survey.feasible:
             return
         incumbents = self._incumbents(architecture) if subspace.ranges else []
         for number in range(NUM_RANDOM_CANDIDATES + NUM_LOCAL_CANDIDATES):
             values = {name: draw(distribution, rng) for name, distribution in subspace.ranges.items()}
             if number < NUM_RANDOM_CANDIDATES or not incumbents:
-                network = survey.fitting[rng.integers(len(survey.fitting))]
+                network = survey.feasible[rng.integers(len(survey.feasible))]
                 values |= dict(zip(subspace.cost_ranges, network, strict=True))
             else:
                 values = _neighbour(subspace, incumbents[rng.integers(len(incumbents))], values, rng)
             try:
-                config = self.space.config(self.space.named(subspace, values))
+                config = self.space.config(self.space.params(subspace, values))
                 cost = self._price(config)
             except ConfigError:
                 continue
@@ -265,28 +238,26 @@ class Acquisition:
 
     def _incumbents(self, architecture: str) -> list[dict[str, Any]]:
         """Return the values of the trials on an architecture's own front, moved into the ranges of today."""
-        numbers = [number for number in self._feasible() if self._trials[number].config.architecture == architecture]
-        names = self._compared()
-        points = [self._point(number, names) for number in numbers]
-        ranges = self.space.subspaces[architecture].ranges
-        return [
-            {name: nearest(distribution, self._trials[number].values[name]) for name, distribution in ranges.items()}
-            for number, is_on_front in zip(numbers, non_dominated(points, directions(names)), strict=True)
-            if is_on_front
-        ]
-
-    def _feasible(self) -> list[int]:
-        """Return the trials with a prediction that fit the budget, which may be another than when they were trained."""
-        return [number for number in self.expected() if self.space.budget.fits(self._trials[number].cost)]
+        rows = [row for row in map(self._table.__getitem__, self.predict()) if row.config.architecture == architecture]
+        names, subspace = self._compared(), self.space.subspaces[architecture]
+        found = []
+        for row, is_on_front in zip(rows, non_dominated(self._points(rows, names), directions(names)), strict=True):
+            if is_on_front:
+                values = subspace.values(row.config)
+                found.append({name: nearest(among, values[name]) for name, among in subspace.ranges.items()})
+        return found
 
     def _compared(self) -> list[str]:
         """Return the objectives that the front is of: without a latency that is not known of all trials."""
         return [name for name in self._objectives if name != LATENCY or LATENCY in self._surrogates()]
 
-    def _point(self, number: int, names: Sequence[str]) -> list[float]:
-        """Return a trial's objectives: posterior mean of a quality, log10 of a cost."""
-        predicted, costs = self.expected()[number], self._trials[number].costs
-        return [predicted[name] if name in predicted else _log(costs[name]) for name in names]
+    def _points(self, rows: Sequence[TrialRow], names: Sequence[str]) -> list[list[float]]:
+        """Return the objectives of trials: posterior mean of a quality, log10 of a cost."""
+        predicted = self.predict()
+        return [
+            [predicted[row.number][name] if name in self._qualities else _log(row.costs[name]) for name in names]
+            for row in rows
+        ]
 
     def evaluate(self, candidates: Sequence[Candidate]) -> Floats:
         """Return the acquisition values of candidates, EHVI / MACs^alpha; there must be surrogates.
@@ -299,7 +270,8 @@ class Acquisition:
         """
         names = self._qualities[:1] if self.space.settings.mode == "best" else self._compared()
         signs = np.where(directions(names), 1.0, -1.0)  # more is better
-        points = np.array([self._point(number, names) for number in self._feasible()]).reshape(-1, len(names)) * signs
+        rows = [self._table[number] for number in self.predict()]
+        points = np.array(self._points(rows, names)).reshape(-1, len(names)) * signs
         mean, deviation = self._posterior(candidates, names)
         mean = mean * signs
         ends = mean + deviation * QUANTILES[0], mean + deviation * QUANTILES[-1]

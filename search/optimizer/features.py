@@ -16,7 +16,7 @@ import numpy.typing as npt
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from objectives.cost import Cost
-from search.space.ranges import place
+from search.space.ranges import normalize
 from search.space.subspace import Subspace
 
 IMPUTED_VALUE = 0.5  # of a normalized setting that a configuration does not have: the middle of its range
@@ -87,7 +87,7 @@ def _is_ordered(distribution: CategoricalDistribution) -> bool:
 
 def _normalized(distribution: BaseDistribution, value: Any) -> list[float]:
     if isinstance(distribution, IntDistribution | FloatDistribution):
-        return [place(distribution, min(max(value, distribution.low), distribution.high))]
+        return [normalize(distribution, min(max(value, distribution.low), distribution.high))]
     assert isinstance(distribution, CategoricalDistribution)
     if not _is_ordered(distribution):
         return [0.5 if value == choice else 0.0 for choice in distribution.choices]

@@ -1,9 +1,11 @@
-"""What a sampler sees of a study: the trials that bear on what is asked for today, and of each as much as helps.
+"""The sampler's history: the trials of a study that bear on today's ranges and budget, as a sampler is to see them.
 
-The record is never changed. A trial that was rejected for a budget of the past, one outside of today's ranges, one of
-an architecture that is left out: the sampler is not told of them. Values can be shown for a trial that has none yet.
+The study is never changed. Trials that were rejected for a budget of the past, that lie outside of today's ranges or
+are of an architecture that is left out are no part of it. A trial that is not trained to the end counts as complete,
+with the estimate that the table of trials has of it.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from objectives.budget import Budget
 from objectives.cost import Cost
 from search.config.trial_config import ARCHITECTURE
+from search.optimizer.trial_table import TrialTable
 from search.study.optuna_private import CONSTRAINT_PREFIX, FIXED_PARAMS, contains
 from search.study.study import CONFIG, COST, REJECTED
 
@@ -23,101 +26,95 @@ Ranges = Mapping[str, BaseDistribution]
 
 
 class SamplerHistory:
-    """The trials of a study as a sampler is to know them, by architecture.
+    """The trials of each architecture, as Optuna's frozen trials.
 
     Attributes:
-        ranges: What varies today, for each architecture, by the name of the value.
-        budget: Of today.
-        seen: Places of the objectives that the sampler reckons with, or None: all.
+        ranges: What varies today, for each architecture, by the name of the parameter.
+        budget: Of today; a trial over it is never a good one.
+        objectives: Indices of the objectives that the sampler optimizes; None: all.
     """
 
-    def __init__(self, ranges: Mapping[str, Ranges], budget: Budget, seen: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        ranges: Mapping[str, Ranges],
+        budget: Budget,
+        objectives: Sequence[int] | None = None,
+        table: TrialTable | None = None,
+    ) -> None:
         """Begin with no trials.
 
         Args:
             ranges: What varies, for each architecture.
-            budget: What a trial must fit to be taken for a good one.
-            seen: Places of the objectives that the sampler is to reckon with; None: all.
+            budget: What a trial must fit to be a good one.
+            objectives: Indices of the objectives that the sampler is to optimize; None: all.
+            table: Has the estimates of trials that are not trained to the end.
         """
-        self.ranges, self.budget, self.seen = ranges, budget, seen
-        self._recorded: dict[int, FrozenTrial] = {}
-        self._shown: dict[int, tuple[float, ...]] = {}
+        self.ranges, self.budget, self.objectives = ranges, budget, objectives
+        self._table = TrialTable() if table is None else table
         self._trials: dict[str, dict[int, FrozenTrial]] = {name: {} for name in ranges}
 
     def add(self, trial: FrozenTrial) -> None:
-        """Record a trial, or what became of it."""
-        self._recorded[trial.number] = trial
-        self._look(trial.number)
-
-    def recorded(self, number: int) -> FrozenTrial:
-        """Return a trial as it is in the record, but for attributes that were written later."""
-        return self._recorded[number]
-
-    def show(self, number: int, values: Sequence[float] | None) -> None:
-        """Have a trial seen as if it had been trained to the end with these values; None: as it is."""
-        shown = None if values is None else tuple(values)
-        if shown == self._shown.get(number):
+        """Add a trial of the study, or what became of it."""
+        architecture = self.architecture(trial)
+        if architecture == "":
             return
-        if shown is None:
-            del self._shown[number]
+        seen = self._converted(trial, self.ranges[architecture])
+        trials = self._trials[architecture]
+        if seen is None:
+            trials.pop(trial.number, None)
         else:
-            self._shown[number] = shown
-        self._look(number)
+            trials[trial.number] = seen
 
     def trials(self, architecture: str) -> list[FrozenTrial]:
         """Return the trials of an architecture, in the order of their numbers."""
-        return list(self._trials[architecture].values())
+        return [self._with_estimate(trial) for _, trial in sorted(self._trials[architecture].items())]
 
     def space(self, asked: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return what there is to sample for a trial that is being asked for."""
+        """Return the search space of a trial that is being sampled."""
         ranges = self.ranges[self.architecture(asked)]
         return {name: each for name, each in sorted(ranges.items()) if not each.single()}
 
     def architecture(self, trial: FrozenTrial) -> str:
-        """Return the architecture of a trial, recorded or being asked for; "" where it is none of today's."""
+        """Return the architecture of a trial, recorded or being sampled; "" where it is none of today's."""
         enqueued = trial.system_attrs.get(FIXED_PARAMS, {})
         name = trial.params.get(ARCHITECTURE) or enqueued.get(ARCHITECTURE)
         name = name or trial.user_attrs.get(CONFIG, {}).get(ARCHITECTURE)
-        if name is None:  # there was one alone when it was asked for, and it was rejected
+        if name is None:  # it was rejected in a search of one architecture alone
             names = {**enqueued, **trial.params}
             name = next((key.partition(".")[0] for key in names if "." in key), next(iter(self.ranges)))
         return str(name) if name in self.ranges else ""
 
-    def _look(self, number: int) -> None:
-        trial = self._recorded[number]
-        architecture = self.architecture(trial)
-        if architecture == "":
-            return
-        seen = self._see(trial, self.ranges[architecture])
-        trials = self._trials[architecture]
-        if seen is None:
-            trials.pop(number, None)
-        else:
-            is_last = not trials or number >= next(reversed(trials))
-            trials[number] = seen
-            if not is_last and list(trials) != sorted(trials):
-                self._trials[architecture] = dict(sorted(trials.items()))
+    def _with_estimate(self, trial: FrozenTrial) -> FrozenTrial:
+        """Return a trial as if it were complete with its estimate, if it has one and is not trained to the end."""
+        row = self._table.get(trial.number)
+        if row is None or not row.estimate or trial.state != TrialState.RUNNING:
+            return trial
+        estimated = copy.copy(trial)
+        estimated.state, estimated.values = TrialState.COMPLETE, self._optimized(row.estimate)
+        return estimated
 
-    def _see(self, trial: FrozenTrial, ranges: Ranges) -> FrozenTrial | None:
-        """Return a trial as it is seen, or None."""
+    def _optimized(self, values: Sequence[float]) -> list[float]:
+        """Return the values of the objectives that the sampler optimizes."""
+        return list(values) if self.objectives is None else [values[index] for index in self.objectives]
+
+    def _converted(self, trial: FrozenTrial, ranges: Ranges) -> FrozenTrial | None:
+        """Return a trial as the sampler sees it, or None where it does not."""
         kind = trial.user_attrs.get(REJECTED, {}).get("kind", "")
         if trial.state == TrialState.WAITING or kind == "interrupted" or not _lies_in(trial.params, ranges):
             return None
         cost = trial.user_attrs.get(COST)
-        broken = {} if cost is None else self.budget.excess(Cost.from_dict(cost))
-        is_over = any(excess > 0 for excess in broken.values())
+        excess = {} if cost is None else self.budget.excess(Cost.from_dict(cost))
+        is_over = any(value > 0 for value in excess.values())
         if kind.startswith("over ") and not is_over:
-            return None  # it may be asked for again
+            return None  # it may be proposed again
         if kind == INVALID:
-            broken[INVALID] = 1.0
-        state, values = trial.state, trial.values if trial.state == TrialState.COMPLETE else None
-        if trial.number in self._shown:
-            state, values = TrialState.COMPLETE, list(self._shown[trial.number])
+            excess[INVALID] = 1.0
+        state, values = trial.state, None
         if state == TrialState.FAIL or is_over:
-            state, values = TrialState.PRUNED, None  # to be learned from, but not as a good one
-        if values is not None and self.seen is not None:
-            values = [values[place] for place in self.seen]
-        attributes: dict[str, Any] = {f"{CONSTRAINT_PREFIX}{name}": excess for name, excess in broken.items()}
+            state = TrialState.PRUNED  # to be learned from, but not as a good one
+        elif state == TrialState.COMPLETE:
+            values = self._optimized(trial.values)
+        attributes: dict[str, Any] = {f"{CONSTRAINT_PREFIX}{name}": value for name, value in excess.items()}
         attributes[GENERATION] = trial.system_attrs.get(GENERATION, 0)
         return FrozenTrial(
             number=trial.number, state=state, value=None, values=values, datetime_start=None, datetime_complete=None,

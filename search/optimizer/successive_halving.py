@@ -1,34 +1,41 @@
-"""Which trials go on: asynchronous successive halving, by non-dominated rank or by the one figure that counts.
+"""Asynchronous successive halving (ASHA), by non-dominated rank of quality and cost, or by one quality.
 
-A trial climbs levels. At the end of each it waits, and the best of those that got there go on: those on the better
-fronts of quality so far against cost, which is known before the first step. Successive halving by accuracy alone stops
-small networks for being small.
+Source: Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020, algorithm 2. A trial is trained to
+the end of a rung and paused there; of the n trials that are recorded at a rung, the best n / reduction factor are
+promoted to the next one. Ranked by accuracy alone, small networks would be stopped for being small: so the cost, which
+is known before the first step, is ranked with it, by the fronts of Deb et al. (NSGA-II), 2002.
 
-Source of the asynchronous rule: Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020,
-algorithm 2.
+Added to the algorithm:
+    Trials can be ranked by values that are predicted for the end of training, in place of those at the rung.
+    Cheap-to-finish promotion: see `SuccessiveHalving._cheap_to_finish`.
+    When no other trial will reach a rung, the number to promote is rounded up, so that the best is always promoted.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from objectives.front import non_dominated_rank
+from objectives.goals import directions, values_of
+from search.config.settings import Job
+from search.optimizer.trial_table import TrialRow, TrialTable
 
-SHARES = (9, 3)  # a trial is judged after a ninth and after a third of its epochs
-# Of the trials that end the first level, which is cheap, and a later one, one in so many goes on.
-FIRST_REDUCTION_FACTOR, LATER_REDUCTION_FACTOR = 3, 2
-LEAST_EPOCHS = 6  # of a training that is judged on its way: of a shorter one a third says too little
+RUNG_DIVISORS = (9, 3)  # rungs end after a ninth and a third of the epochs
+FIRST_REDUCTION_FACTOR, LATER_REDUCTION_FACTOR = 3, 2  # the first rung is cheap, so that more reach it
+MIN_EPOCHS = 6  # of a training with rungs: after a third of a shorter one a network has hardly learned
+
+Values = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One step of a trial's way up; epochs are counted over all its levels.
+    """A rung of successive halving; epochs are counted over all rungs of a trial.
 
     Attributes:
         split: Of the data, that is trained on.
-        start: Epochs before the training of this level began.
-        end: Epochs at the end of this level.
+        start: Epochs before the training that this rung is a part of.
+        end: Epochs at the end of this rung.
     """
 
     split: str
@@ -37,168 +44,172 @@ class Rung:
 
 
 def rung_epochs(epochs: int) -> tuple[int, ...]:
-    """Return the epochs at which trials are judged, in integers, so that none is lost to rounding.
+    """Return the epochs at which the rungs below the last end.
 
-    >>> rungs(32), rungs(9), rungs(8), rungs(5)
+    >>> rung_epochs(32), rung_epochs(9), rung_epochs(8), rung_epochs(5)
     ((3, 10), (1, 3), (2,), ())
     """
-    if epochs < LEAST_EPOCHS:
+    if epochs < MIN_EPOCHS:
         return ()
-    return tuple(epochs // share for share in SHARES if epochs >= share)
+    return tuple(epochs // divisor for divisor in RUNG_DIVISORS if epochs >= divisor)
 
 
 def rungs_of_epochs(split: str, epochs: int, *, early_stopping: bool) -> tuple[Rung, ...]:
-    """Return the levels of one training that is judged at rungs."""
+    """Return the rungs of one training whose fidelity is its epochs."""
     ends = (*(rung_epochs(epochs) if early_stopping else ()), epochs)
     return tuple(Rung(split, 0, end) for end in ends)
 
 
 def rungs_of_splits(splits: Sequence[str], epochs: int) -> tuple[Rung, ...]:
-    """Return the levels of trainings from scratch on ever larger splits.
+    """Return the rungs of trainings from scratch on ever larger splits.
 
-    >>> levels_of_splits(["5", "100"], 4)
-    (Level(split='5', start=0, end=4), Level(split='100', start=4, end=8))
+    >>> rungs_of_splits(["5", "100"], 4)
+    (Rung(split='5', start=0, end=4), Rung(split='100', start=4, end=8))
     """
     return tuple(Rung(split, number * epochs, (number + 1) * epochs) for number, split in enumerate(splits))
 
 
-@dataclass
+def rungs_of(settings: Job, splits: Sequence[str]) -> tuple[Rung, ...]:
+    """Return the rungs of a search.
+
+    Args:
+        settings: Of the search.
+        splits: Of ever more clips, where the split is the fidelity; empty where the epochs are.
+    """
+    if splits:
+        return rungs_of_splits(splits if settings.early_stopping else splits[-1:], settings.epochs)
+    return rungs_of_epochs(settings.split, settings.epochs, early_stopping=settings.early_stopping)
+
+
+def rung_index(rungs: Sequence[Rung], epochs: int) -> int:
+    """Return the rung that a trial of so many epochs is on; at the end of a rung, that rung.
+
+    >>> [rung_index(rungs_of_epochs("fold1", 32, early_stopping=True), epochs) for epochs in (0, 3, 4, 32)]
+    [0, 0, 1, 2]
+    """
+    return next((index for index, rung in enumerate(rungs) if epochs <= rung.end), len(rungs) - 1)
+
+
 class SuccessiveHalving:
-    """Judges trials at the end of their levels; knows nothing of Ray.
+    """Decides which paused trials are promoted, from the rows of a table.
+
+    A trial is recorded at a rung when it was trained to the rung's end, whatever came of it later; those over the
+    budget are not. Methods take `predicted`: by number of the trial, the values to rank it by in place of its own.
 
     Attributes:
-        levels: That a trial climbs, the last to its full fidelity.
-        maximize: For each value by which trials are ranked, whether more is better.
-        one_in_first: Of the trials that end the first level, one in so many goes on.
-        one_in_later: The same of every later level.
-        expected: Values that are expected of trials at the end, to rank them by; others are ranked as they stand.
-        work: What an epoch of each trial takes, in any unit.
+        rungs: The last is full fidelity.
+        objectives: Names of `GOALS` to rank by.
     """
 
-    levels: Sequence[Rung]
-    maximize: Sequence[bool]
-    first_reduction_factor: int = FIRST_REDUCTION_FACTOR
-    later_reduction_factor: int = LATER_REDUCTION_FACTOR
-    expected: dict[int, tuple[float, ...]] = field(default_factory=dict)
-    work: dict[int, float] = field(default_factory=dict)
-    _arrived: list[dict[int, tuple[float, ...]]] = field(default_factory=list)
-    _gone_on: list[set[int]] = field(default_factory=list)
+    def __init__(
+        self, table: TrialTable, rungs: Sequence[Rung], objectives: Sequence[str],
+        first_reduction_factor: int = FIRST_REDUCTION_FACTOR, later_reduction_factor: int = LATER_REDUCTION_FACTOR,
+    ) -> None:  # fmt: skip
+        """Read the trials of `table`, as they are at every call."""
+        self._table, self.rungs, self.objectives = table, rungs, tuple(objectives)
+        self._factors = first_reduction_factor, later_reduction_factor
 
-    def __post_init__(self) -> None:
-        self._arrived = [{} for _ in self.levels]
-        self._gone_on = [set() for _ in self.levels]
+    def reduction_factor(self, index: int) -> int:
+        """Return how many trials must be recorded at a rung for each that is promoted."""
+        return self._factors[min(index, 1)]
 
-    def level(self, epoch: int) -> int:
-        """Return the level that a trial of `epoch` finished epochs is in; at the end of a level, the next.
+    def ends_rung(self, row: TrialRow) -> bool:
+        """Whether a trial is at the end of its rung, and that is not the last."""
+        return row.rung < len(self.rungs) - 1 and row.num_epochs == self.rungs[row.rung].end
 
-        >>> Halving(levels_of_epochs("fold1", 32, early_stopping=True), [True]).level(3)
-        1
-        """
-        return next((number for number, level in enumerate(self.levels) if epoch < level.end), len(self.levels) - 1)
-
-    def one_in(self, rung: int) -> int:
-        """Return how many trials must come to the end of a level, the first being 0, for one to go on."""
-        return self.later_reduction_factor if rung else self.first_reduction_factor
-
-    def note(self, number: int, epoch: int, values: Sequence[float], work: float = 1.0) -> bool:
-        """Record what a trial reached, and what an epoch of it takes; return whether a lower level ends there."""
-        self.work[number] = work
-        for rung, level in enumerate(self.levels[:-1]):
-            if epoch == level.end:
-                self._arrived[rung][number] = tuple(values)
-                return True
-            if epoch == level.end + 1:
-                self._gone_on[rung].add(number)
-        return False
-
-    def go_on(self, number: int, epoch: int) -> None:
-        """Record that a trial goes on from the end of a level."""
-        for rung, level in enumerate(self.levels[:-1]):
-            if epoch == level.end:
-                self._gone_on[rung].add(number)
-
-    def promotable(self) -> list[int]:
-        """Return the trials that may go on now, those of the highest level first, of each level the best first."""
-        found = [
-            number
-            for rung in range(len(self.levels) - 2, -1, -1)
-            for number in (*self._best(rung, len(self._arrived[rung]) // self.one_in(rung)), *self._bargains(rung))
-        ]
+    def promotable(self, predicted: Mapping[int, Values]) -> list[int]:
+        """Return the trials to promote now, the highest rung first, the best of each rung first."""
+        found: list[int] = []
+        for index in range(len(self.rungs) - 2, -1, -1):
+            ranked = self._ranked(index, predicted)
+            num_promoted = len(ranked) // self.reduction_factor(index)
+            found += self._waiting(index, ranked[:num_promoted])
+            found += self._cheap_to_finish(index, ranked)
         return list(dict.fromkeys(found))
 
-    def _bargains(self, rung: int) -> list[int]:
-        """Return the trials of the best front at a level that cost less to finish than to judge a large one.
-
-        All epochs that are left of such a training take no longer than the first level of the largest that got there:
-        for others to come and be compared with it would cost more than it does. One of them is enough for a front to be
-        there early: once a trial is on its way to the end, it is who is better that counts.
-        """
-        if self.levels[rung].split != self.levels[-1].split or self._gone_on[len(self.levels) - 2]:
-            return []  # on more clips an epoch takes longer
-        most = max((self.work[number] for number in self._arrived[0]), default=0.0) * self.levels[0].end
-        left = self.levels[-1].end - self.levels[rung].end
-        waiting = self._arrived[rung].keys() - self._gone_on[rung]
-        cheap = {number for number in waiting if self.work[number] * left <= most}
-        return [number for number, rank in self._ranked(rung) if rank == 0 and number in cheap] if cheap else []
-
-    def promotable_at_last(self, closed: int) -> list[int]:
-        """Return the trials that may go on when no others come: places are rounded up, so that the best always does.
+    def promotable_at_last(self, num_closed: int, predicted: Mapping[int, Values]) -> list[int]:
+        """Return the trials to promote where no others will be recorded: their number is rounded up.
 
         Args:
-            closed: Levels, from the lowest, to the end of which no other trial will come.
+            num_closed: Rungs, from the lowest, that no other trial will reach the end of.
+            predicted: As for the class.
         """
-        return [
-            number
-            for rung in range(min(closed, len(self.levels) - 1))
-            for number in self._best(rung, -(-len(self._arrived[rung]) // self.one_in(rung)))
-        ]
+        found: list[int] = []
+        for index in range(min(num_closed, len(self.rungs) - 1)):
+            ranked = self._ranked(index, predicted)
+            found += self._waiting(index, ranked[: -(-len(ranked) // self.reduction_factor(index))])
+        return found
 
-    def _best(self, rung: int, places: int) -> list[int]:
-        return [number for number in self._order(rung)[:places] if number not in self._gone_on[rung]]
-
-    def why(self, number: int, epoch: int) -> str:
-        """Describe how a trial that waits at the end of a level stands there."""
-        rung = next(rung for rung, level in enumerate(self.levels) if level.end == epoch)
-        order = self._order(rung)
+    def rank_text(self, row: TrialRow, predicted: Mapping[int, Values]) -> str:
+        """Describe how a trial at the end of a rung ranks there."""
+        ranked = [each.number for each, _ in self._ranked(row.rung, predicted)]
+        promoted = sum(self._is_promoted(each, row.rung) for each in self._recorded(row.rung))
         return (
-            f"epoch {epoch}: number {order.index(number) + 1} of the {len(order)} trials that got there, of which "
-            f"{len(self._gone_on[rung])} went on"
+            f"epoch {row.num_epochs}: rank {ranked.index(row.number) + 1} of the {len(ranked)} trials at this rung, of "
+            f"which {promoted} {'was' if promoted == 1 else 'were'} promoted"
         )
 
-    def _order(self, rung: int) -> list[int]:
-        """Order the trials that ended a level, the best first: by front, and on each front the loneliest first."""
-        return [number for number, _ in self._ranked(rung)]
+    def _recorded(self, index: int) -> list[TrialRow]:
+        return [row for row in self._table if row.fits and row.num_epochs >= self.rungs[index].end]
 
-    def _ranked(self, rung: int) -> list[tuple[int, int]]:
-        """Return the trials that ended a level with the front that each is on, the best first; 0 is the best front."""
-        numbers = sorted(self._arrived[rung])
-        if not numbers:
+    def _is_promoted(self, row: TrialRow, index: int) -> bool:
+        return row.rung > index or row.num_epochs > self.rungs[index].end
+
+    def _waiting(self, index: int, ranked: Sequence[tuple[TrialRow, int]]) -> list[int]:
+        return [row.number for row, _ in ranked if not self._is_promoted(row, index)]
+
+    def _cheap_to_finish(self, index: int, ranked: Sequence[tuple[TrialRow, int]]) -> list[int]:
+        """Return the trials on a rung's first front that cost less to finish than the largest one's first rung.
+
+        To wait until others are recorded beside such a trial would cost more than to train it to the end. It puts one
+        complete trial on the front early: as soon as any trial is on the last rung, nothing is promoted in this way.
+        """
+        last = len(self.rungs) - 1
+        if self.rungs[index].split != self.rungs[last].split:  # an epoch on more clips costs more
             return []
-        values = np.array([self.expected.get(number, self._arrived[rung][number]) for number in numbers], dtype=float)
-        ranks = non_dominated_rank(values, self.maximize)
-        lonely = crowding(values, ranks)
-        order = sorted(range(len(numbers)), key=lambda i: (ranks[i], -lonely[i], i))
-        return [(numbers[index], int(ranks[index])) for index in order]
+        if any(self._is_promoted(row, last - 1) for row in self._recorded(last - 1)):
+            return []
+        most = max((row.cost.macs for row in self._recorded(0)), default=0) * self.rungs[0].end
+        num_left = self.rungs[last].end - self.rungs[index].end
+        first_front = [(row, rank) for row, rank in ranked if rank == 0 and row.cost.macs * num_left <= most]
+        return self._waiting(index, first_front)
+
+    def _ranked(self, index: int, predicted: Mapping[int, Values]) -> list[tuple[TrialRow, int]]:
+        """Return the trials recorded at a rung with their front, 0 being the first: by front, then by crowding."""
+        rows = self._recorded(index)
+        if not rows:
+            return []
+        epoch = self.rungs[index].end - 1
+        values = np.array(
+            [predicted.get(row.number) or values_of(self.objectives, row.curve[epoch], row.costs) for row in rows]
+        )
+        ranks = non_dominated_rank(values, directions(self.objectives))
+        crowding = crowding_distance(values, ranks)
+        order = sorted(range(len(rows)), key=lambda i: (ranks[i], -crowding[i], i))
+        return [(rows[i], int(ranks[i])) for i in order]
 
 
-def crowding(values: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """Return how far the neighbours of each point on its front are: the more, the lonelier; infinite at a front's ends.
+def crowding_distance(values: np.ndarray, ranks: np.ndarray) -> np.ndarray:
+    """Return the crowding distance of each point on its front: infinite at a front's ends.
 
     Source: Deb et al., A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II, IEEE Transactions on Evolutionary
     Computation 6, 2002, section III B.
 
     Args:
-        values: (N, M), as they are ranked.
+        values: (N, M), of M objectives.
         ranks: (N,), the front of each point.
+
+    Returns:
+        (N,).
     """
     found = np.zeros(len(values))
     for rank in np.unique(ranks):
-        members = np.flatnonzero(ranks == rank)
-        for column in values[members].T:
-            order = members[np.argsort(column, kind="stable")]
-            spread = column.max() - column.min()
+        front = np.flatnonzero(ranks == rank)
+        for column in values[front].T:
+            order = front[np.argsort(column, kind="stable")]
+            extent = column.max() - column.min()
             found[order[[0, -1]]] = np.inf
-            if spread > 0:
+            if extent > 0:
                 ordered = np.sort(column)
-                found[order[1:-1]] += (ordered[2:] - ordered[:-2]) / spread
+                found[order[1:-1]] += (ordered[2:] - ordered[:-2]) / extent
     return found

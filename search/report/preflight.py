@@ -46,7 +46,7 @@ from search.report.tables import (
     summary_lines,
     time_lines,
 )
-from search.space.price_table import FITS, Priced, outcomes
+from search.space.cost_table import FITS, CostTable, outcomes
 
 MAX_DRAWN = 1_500  # points of one architecture
 MAX_DRAWN_IN_ALL = 8_000
@@ -96,7 +96,7 @@ def require_room(path: Path) -> None:
         raise UserError(f"{path} cannot be written: permission denied")
 
 
-def write_page(path: Path, surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> None:
+def write_page(path: Path, surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> None:
     """Write what the surveys found as one page that needs nothing else: no network, no other file.
 
     Args:
@@ -228,7 +228,7 @@ def fits_figure(report: Mapping[str, Any], theme: Theme = PAPER) -> go.Figure:
     return figure
 
 
-def _scatter_section(surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> str:
+def _scatter_section(surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> str:
     panels = []
     for number, (name, (figure, told)) in enumerate(scatter_figures(surveys, report).items()):
         title = f"<b>{html.escape(name)}</b> {told}"
@@ -250,7 +250,7 @@ def _scatter_section(surveys: Mapping[str, Priced], report: Mapping[str, Any]) -
 
 
 def scatter_figures(
-    surveys: Mapping[str, Priced], report: Mapping[str, Any], theme: Theme = PAPER
+    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = PAPER
 ) -> dict[str, tuple[go.Figure, str]]:
     """Draw MACs against parameters of each architecture's networks, with the same axes; say how many fit and are drawn.
 
@@ -272,7 +272,7 @@ def scatter_figures(
 
 
 def _scatter_figure(
-    found: Priced, report: Mapping[str, Any], ranges: Sequence[tuple[float, float]], most: int, theme: Theme
+    found: CostTable, report: Mapping[str, Any], ranges: Sequence[tuple[float, float]], most: int, theme: Theme
 ) -> tuple[go.Figure, int]:
     """Draw a sample of one architecture's networks, and say how many there are in it."""
     kinds = outcomes(found.costs, report["limits"])
@@ -358,7 +358,7 @@ def _sample(fitting: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
     return np.concatenate(chosen)
 
 
-def _spread_section(surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> str:
+def _spread_section(surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> str:
     height = f"{max(3, len(surveys)) * 70 + 70}px"
     panels = []
     for name in spread_costs(report):
@@ -379,7 +379,7 @@ def spread_costs(report: Mapping[str, Any]) -> list[str]:
 
 
 def spread_figure(
-    surveys: Mapping[str, Priced], report: Mapping[str, Any], cost: str, theme: Theme = PAPER
+    surveys: Mapping[str, CostTable], report: Mapping[str, Any], cost: str, theme: Theme = PAPER
 ) -> go.Figure:
     """Draw a histogram a row, on one logarithmic axis; what is over the limit in the limit's colour."""
     limit = report["limits"].get(cost)
@@ -476,7 +476,7 @@ def _outline(
     return np.repeat(edges, 2), np.array([0.0, *np.repeat(heights, 2), 0.0])
 
 
-def _log_range(surveys: Mapping[str, Priced], report: Mapping[str, Any], cost: str) -> tuple[float, float]:
+def _log_range(surveys: Mapping[str, CostTable], report: Mapping[str, Any], cost: str) -> tuple[float, float]:
     """Cover every architecture and the limit, with some air, in powers of ten."""
     columns = [found.costs[:, LIMITS.index(cost)] for found in surveys.values()]
     ends: list[float] = [max(int(value), 1) for column in columns for value in (column.min(), column.max())]

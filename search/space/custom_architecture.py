@@ -2,9 +2,9 @@
 
     Config     frozen dataclass of the sizes; the defaults are the published network
     Network    builds the network of a config: features(x), classify(z), forward(x)
-    count      optional: what a network costs without building it (`models.counts`); else each is built to be priced
+    count      optional: cost of a network without building it (`models.counts`); else each is built to be priced
     RANGES     optional: a range for each size that varies, of optuna.distributions; the file's space
-    FRONT_END  optional: name of the front end that it hears; else "dcase24"
+    FRONT_END  optional: name of its front end; else "dcase24"
 
 Its name is the file's.
 """
@@ -20,8 +20,8 @@ from models import ARCHITECTURES, Architecture, Counts, Shape
 from models.counts import InputShapeError
 from objectives.measure import UncountedOperatorError, measure_cost
 from search.config.user_file import UserFileError, file_digest, load_module
-from search.space.architecture_contract import require_promises
-from search.space.space_file import SpaceError, broken_promises
+from search.space.conformance import require_conformance
+from search.space.space_file import require_valid
 from spaces import METHODS, SPACES, Space
 
 DEFAULT_FRONT_END = "dcase24"
@@ -29,16 +29,16 @@ _NAME = re.compile(r"[\w-]+", re.ASCII)  # it stands in lists with commas betwee
 _LOADED: dict[str, str] = {}  # name -> digest of the file
 
 
-def use_architecture_file(path: Path, *, check: bool = True) -> str:
+def register_architecture_file(path: Path, *, check: bool = True) -> str:
     """Register the architecture of a file, and its space; return its name. A second time this does nothing.
 
     Args:
         path: The Python file.
-        check: Whether to run the contract's checks; a process that was started for a search leaves them out.
+        check: Whether to run the conformance checks; the processes of a search leave them out.
 
     Raises:
         UserFileError: It cannot be run, lacks a part, or has the name of another architecture.
-        BrokenPromiseError: It does not do what a search relies on.
+        ConformanceError: It fails a conformance check.
     """
     name = path.stem
     module = load_module(path)
@@ -60,7 +60,7 @@ def use_architecture_file(path: Path, *, check: bool = True) -> str:
     entry = Architecture(
         module.Config,
         module.Network,
-        _Built(module.Network) if counts is None else _Counted(counts),
+        _CountByBuilding(module.Network) if counts is None else _CountByFunction(counts),
         getattr(module, "FRONT_END", DEFAULT_FRONT_END),
         is_built_to_count=counts is None,
     )
@@ -82,16 +82,14 @@ def use_architecture_file(path: Path, *, check: bool = True) -> str:
 
 
 def _check(path: Path, name: str, entry: Architecture, space: Space) -> None:
-    require_promises(str(path), entry, {})
-    broken = broken_promises(space)
-    if broken:
-        raise SpaceError("\n  ".join([f"{path} is no space that can be searched:", *broken]))
-    require_promises(str(path), entry, space.networks[name])
+    require_conformance(str(path), entry, {})
+    require_valid(str(path), space)
+    require_conformance(str(path), entry, space.networks[name])
 
 
 @dataclass(frozen=True)
-class _Counted:
-    """Prices a network by the file's own function.
+class _CountByFunction:
+    """Counts a network by the file's own function.
 
     Attributes:
         function: Whose ValueError means an input that a config cannot take.
@@ -107,8 +105,8 @@ class _Counted:
             raise InputShapeError(str(error)) from error
 
 
-class _Built:
-    """Prices a network by building it."""
+class _CountByBuilding:
+    """Counts a network by building it."""
 
     def __init__(self, network: Any) -> None:
         self._count = lru_cache(maxsize=10_000)(self._measured)

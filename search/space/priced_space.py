@@ -10,9 +10,10 @@ from objectives.goals import first_cost
 from search.config.recipes import find_recipe, values_held
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig, Value
-from search.space.pricing import MAX_ENUMERATED, NUM_DRAWN, FeasibilitySurvey, num_to_price, survey
+from search.space.cost_table import Nearest
+from search.space.feasibility import MAX_ENUMERATED, NUM_DRAWN, FeasibilitySurvey, num_to_price, survey_subspace
+from search.space.projection import coordinate_descent, projections
 from search.space.ranges import EmptySpaceError
-from search.space.repair import descend, repairs
 from search.space.search_space import SearchSpace
 from search.study.study import LATENCY
 from training.recipe import Recipe
@@ -46,7 +47,7 @@ class PricedSpace(SearchSpace):
     @classmethod
     def of(cls, space: SearchSpace, surveys: Mapping[str, FeasibilitySurvey], num_clips: int | None) -> "PricedSpace":
         """Join a search space and the surveys of its subspaces."""
-        feasible = {name: subspace for name, subspace in space.subspaces.items() if surveys[name].fitting}
+        feasible = {name: subspace for name, subspace in space.subspaces.items() if surveys[name].feasible}
         return cls(space.settings, feasible, space.budget, surveys, num_clips)
 
     @property
@@ -65,8 +66,8 @@ class PricedSpace(SearchSpace):
         return self
 
     def projections(self, architecture: str, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Return networks of an architecture that fit, the least changed from `values` first."""
-        return repairs(self.surveys[architecture], self.budget, self.settings.precision, values)
+        """Return the projections of `values` to the feasible networks of an architecture, the nearest first."""
+        return projections(self.surveys[architecture], self.budget, self.settings.precision, values)
 
     @cached_property
     def published(self) -> dict[str, Projection]:
@@ -75,12 +76,12 @@ class PricedSpace(SearchSpace):
         On small data the batch is made smaller, so that an epoch still has `MIN_STEPS` steps.
         """
         recipe = Recipe() if self.settings.recipe is None else find_recipe(self.settings.recipe).recipe
-        instead = values_held(recipe, self.settings.epochs)
+        overrides = values_held(recipe, self.settings.epochs)
         if self.num_clips is not None:
-            instead["batch_size"] = min(recipe.batch_size, max(2, self.num_clips // MIN_STEPS))
+            overrides["batch_size"] = min(recipe.batch_size, max(2, self.num_clips // MIN_STEPS))
         found = {}
         for name, subspace in self.subspaces.items():
-            target = subspace.published(instead)
+            target = subspace.published(overrides)
             found[name] = Projection(target, {**target, **next(self.projections(name, target))})
         return found
 
@@ -94,21 +95,16 @@ class PricedSpace(SearchSpace):
         """
         settings, cost = self.settings, first_cost(self.settings.objectives)
         is_few = 2 * len(self.subspaces) > MAX_INITIAL * settings.trials
-        if (
-            settings.mode != "front"
-            or not isinstance(settings, SearchSettings)
-            or is_few
-            or cost is None
-            or cost == LATENCY
-        ):
+        is_front = isinstance(settings, SearchSettings) and settings.mode == "front"
+        if not is_front or is_few or cost is None or cost == LATENCY:
             return {}
         found = {}
         for name, (target, start) in self.published.items():
-            names = list(self.subspaces[name].cost_ranges)
-            priced = self.subspaces[name].pricer(names, settings.precision)
-            limit = DOWNSCALED * getattr(priced([start[each] for each in names]), cost)
+            subspace = self.subspaces[name]
+            cost_function = subspace.cost_function(settings.precision)
+            limit = DOWNSCALED * getattr(cost_function([start[each] for each in subspace.cost_ranges]), cost)
             for network in self.surveys[name].by_distance(start):
-                if getattr(priced(list(network.values())), cost) <= limit:
+                if getattr(cost_function(list(network.values())), cost) <= limit:
                     found[name] = Projection(target, {**start, **network})
                     break
         return found
@@ -125,7 +121,7 @@ def price_space(
     *,
     max_enumerated: int = MAX_ENUMERATED,
     num_drawn: int = NUM_DRAWN,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> PricedSpace:
     """Price the networks of every architecture.
 
@@ -141,11 +137,11 @@ def price_space(
     found: dict[str, FeasibilitySurvey] = {}
     for number, (name, subspace) in enumerate(space.subspaces.items()):
         before = sum(counts[:number])
-        surveyed = survey(
+        survey = survey_subspace(
             subspace, space.budget, precision, seed=seed, max_enumerated=max_enumerated, num_drawn=num_drawn,
-            progress=progress and partial(_report, progress, before, sum(counts)),
+            progress=partial(_report, progress, before, sum(counts)),
         )  # fmt: skip
-        found[name] = _search_on(surveyed, space.budget, precision)
+        found[name] = _descend(survey, space.budget, precision)
     return PricedSpace.of(space, found, num_clips)
 
 
@@ -154,37 +150,34 @@ def _report(progress: Callable[[int, int], None], before: int, total: int, done:
     progress(before + done, total)
 
 
-def _search_on(found: FeasibilitySurvey, budget: Budget, precision: str) -> FeasibilitySurvey:
+def _descend(survey: FeasibilitySurvey, budget: Budget, precision: str) -> FeasibilitySurvey:
     """Descend from the nearest network of a random sample of which none fits."""
-    if found.is_whole or found.nearest is None:
-        return found
-    values = descend(found.subspace, budget, precision, found.nearest.values)
-    cost = found.subspace.pricer(list(values), precision)(list(values.values()))
+    if survey.is_exhaustive or survey.nearest is None:
+        return survey
+    values = coordinate_descent(survey.subspace, budget, precision, survey.nearest.values)
+    cost = survey.subspace.cost_function(precision)(list(values.values()))
     if budget.fits(cost):
-        return replace(found, fitting=[tuple(values.values())], nearest=None)
-    return replace(found, nearest=replace(found.nearest, values=values, cost=cost, excess=budget.excess(cost)))
+        return replace(survey, feasible=[tuple(values.values())], nearest=None)
+    return replace(survey, nearest=Nearest(values, cost, budget.excess(cost)))
 
 
 def why_nothing_fits(space: PricedSpace) -> str:
     """Describe the network that comes closest to the budget, which limit binds, and what to relax."""
-    found = list(space.surveys.values())
-    looked = sum(each.num_priced for each in found)
-    kind = f"all {looked:,}" if all(each.is_whole for each in found) else f"{looked:,} random"
+    surveys, limits = list(space.surveys.values()), space.budget.limits()
+    num_priced = sum(survey.num_priced for survey in surveys)
+    kind = f"all {num_priced:,}" if all(survey.is_exhaustive for survey in surveys) else f"{num_priced:,} random"
     head = f"nothing in the space {space.settings.space} fits the budget {space.budget}: {kind} configurations"
-    with_nearest = [each for each in found if each.nearest is not None]
-    if not with_nearest:
-        return f"{head} build no network; the first: {found[0].invalid}"
-    best = min(with_nearest, key=lambda each: max(each.nearest.excess.values()) if each.nearest else 0.0)
-    assert best.nearest is not None
-    values, cost, excess = best.nearest.values, best.nearest.cost, best.nearest.excess
-    limits = space.budget.limits()
-    counts = {name: sum(each.broken[name] for each in found) for name in limits}
-    broken = ", ".join(f"{count:,} by {name}" for name, count in counts.items() if count)
-    binding = max(excess, key=lambda name: excess[name])
-    sizes = " ".join(f"{best.subspace.field(name)}={value}" for name, value in values.items())
-    relaxed = ",".join(f"{name}={max(limit, getattr(cost, name))}" for name, limit in limits.items())
+    candidates = [(survey.subspace, survey.nearest) for survey in surveys if survey.nearest is not None]
+    if not candidates:
+        return f"{head} build no network; the first: {surveys[0].invalid_reason}"
+    subspace, nearest = min(candidates, key=lambda each: max(each[1].excess.values()))
+    counts = {name: sum(survey.violations[name] for survey in surveys) for name in limits}
+    over = ", ".join(f"{count:,} by {name}" for name, count in counts.items() if count)
+    binding = max(nearest.excess, key=lambda name: nearest.excess[name])
+    sizes = " ".join(f"{subspace.field(name)}={value}" for name, value in nearest.values.items())
+    relaxed = ",".join(f"{name}={max(limit, getattr(nearest.cost, name))}" for name, limit in limits.items())
     return (
-        f"{head} are over it ({broken}). The limit that binds is {binding} {limits[binding]:,}: the nearest "
-        f"configuration ({best.subspace.architecture} {sizes}) has {getattr(cost, binding):,}. Relax the budget to "
+        f"{head} are over it ({over}). The limit that binds is {binding} {limits[binding]:,}: the nearest "
+        f"configuration ({subspace.architecture} {sizes}) has {getattr(nearest.cost, binding):,}. Relax the budget to "
         f"{relaxed}, or widen the space"
     )

@@ -1,4 +1,4 @@
-"""What a range holds: its values, their places, a part of it. Ranges are Optuna's distributions."""
+"""Ranges, which are Optuna's distributions: their values, sampling, normalized coordinates, narrower bounds."""
 
 import math
 from typing import Any
@@ -17,7 +17,7 @@ class EmptySpaceError(UserError):
 
 
 def num_values(distribution: BaseDistribution) -> float:
-    """Count the values: infinite for a float without a step.
+    """Return how many values a range has: infinite for a float without a step.
 
     >>> num_values(IntDistribution(8, 64, step=8)), num_values(FloatDistribution(0.0, 1.0))
     (8, inf)
@@ -44,7 +44,7 @@ def all_values(distribution: BaseDistribution) -> list[Any]:
 
 
 def draw(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
-    """Draw a value, each as likely; on a logarithmic scale where the range has one."""
+    """Draw a value uniformly; log-uniformly where the range has a logarithmic scale."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[rng.integers(len(distribution.choices))]
     assert isinstance(distribution, (IntDistribution, FloatDistribution))
@@ -59,10 +59,10 @@ def draw(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
     return nearest(distribution, rng.uniform(low, high))
 
 
-def place(distribution: BaseDistribution, value: Any) -> float:
-    """Return where a value lies in its range: 0 at the low end, 1 at the high end; of a choice, its number.
+def normalize(distribution: BaseDistribution, value: Any) -> float:
+    """Return the normalized coordinate of a value: 0 at the low end of its range, 1 at the high end; a choice's index.
 
-    >>> place(IntDistribution(8, 64, step=8), 36), place(CategoricalDistribution(["a", "b", "c"]), "c")
+    >>> normalize(IntDistribution(8, 64, step=8), 36), normalize(CategoricalDistribution(["a", "b", "c"]), "c")
     (0.5, 2.0)
     """
     if isinstance(distribution, CategoricalDistribution):
@@ -76,8 +76,8 @@ def place(distribution: BaseDistribution, value: Any) -> float:
     return float((value - low) / (high - low))
 
 
-def take(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
-    """Have a trial take a value of the range, by the sampler or by what was enqueued."""
+def suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
+    """Suggest a value of the range for a trial, by the sampler or as it was enqueued."""
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(name, distribution.choices)
     if isinstance(distribution, IntDistribution):
@@ -100,7 +100,7 @@ def narrow(name: str, distribution: BaseDistribution, bounds: object) -> BaseDis
     if isinstance(distribution, CategoricalDistribution) or not isinstance(
         distribution, (IntDistribution, FloatDistribution)
     ):
-        raise UserError(f"ranges: {name} is a choice, not a range; hold it with `set`")
+        raise UserError(f"ranges: {name} is a choice, not a range; fix it with `set`")
     if (
         not isinstance(bounds, (list, tuple))
         or len(bounds) != 2

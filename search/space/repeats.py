@@ -9,7 +9,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from search.config.errors import ConfigError, UserError
 from search.config.settings import ConfirmSettings, TrainSettings
-from search.config.trial_config import TrialConfig, Value, heard_sizes
+from search.config.trial_config import TrialConfig, Value, input_sizes
 from search.space.pricing import price, require_prunable
 from search.space.subspace import Subspace
 from search.study.repeats import MEMBER, SEED, TRIAL
@@ -50,7 +50,7 @@ class RepeatSubspace(Subspace):
         """Names of the front ends that the members hear, that of the costliest first."""
         return tuple(dict.fromkeys(config.front_end for config in (self.config({}), *self.members.values())))
 
-    def to_serve(self) -> list[tuple[str, Recipe]]:
+    def recipes_to_check(self) -> list[tuple[str, Recipe]]:
         """Return each member's front end and recipe."""
         return [(config.front_end, config.recipe) for config in self.members.values()]
 
@@ -90,7 +90,7 @@ def repeat_subspaces(settings: ConfirmSettings, num_classes: int) -> dict[str, S
         ranges = {f"{name}.{MEMBER}": CategoricalDistribution(list(members)), SEED: seeds}
         subspace = RepeatSubspace(name, ranges, {}, members)
         costliest = subspace.config({})
-        free = {"architecture", SEED, *heard_sizes(type(costliest.network), costliest.front_end)}
+        free = {"architecture", SEED, *input_sizes(type(costliest.network), costliest.front_end)}
         fixed = {field: value for field, value in costliest.to_dict().items() if field not in free}
         found[name] = replace(subspace, fixed=fixed)
     return found

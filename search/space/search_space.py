@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
@@ -17,7 +17,7 @@ from search.config.recipes import find_recipe, values_held
 from search.config.settings import ConfirmSettings, Job, SearchSettings, TrainSettings
 from search.config.settings_file import is_space_file
 from search.config.trial_config import ARCHITECTURE, OWNED, TrialConfig, Value, field_types
-from search.space.ranges import EmptySpaceError, draw, largest, narrow, take
+from search.space.ranges import EmptySpaceError, draw, largest, narrow, suggest
 from search.space.repeats import repeat_subspaces, trainings
 from search.space.space_file import NUM_SAMPLED, find_space
 from search.space.subspace import Subspace
@@ -25,18 +25,18 @@ from search.study.repeats import SEED
 from spaces import Space
 from training.recipe import Recipe
 
-SWA_EPOCHS = "swa_epochs"
-# Held where there is no folder of impulse responses.
+SWA_EPOCHS, DISTILL_WEIGHT = "swa_epochs", "distill_weight"
+# Fixed where there is no folder of impulse responses.
 WITHOUT_RESPONSES: Mapping[str, Value] = {"impulse_response_p": 0.0, "simulated_devices": 0}
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What a search asks for and how it judges the answers.
+    """The conditional search space of a search, and the budget of its networks.
 
     Attributes:
-        settings: What was asked for.
-        branches: The part for each architecture, by its name.
+        settings: Of the search.
+        subspaces: The conditional subspace of each architecture, by its name.
         budget: The limits.
     """
 
@@ -48,9 +48,9 @@ class SearchSpace:
         """Sample a configuration: the architecture, then only what belongs to it."""
         values: dict[str, Value] = {}
         if len(self.subspaces) > 1:
-            values[ARCHITECTURE] = take(trial, ARCHITECTURE, CategoricalDistribution(list(self.subspaces)))
+            values[ARCHITECTURE] = suggest(trial, ARCHITECTURE, CategoricalDistribution(list(self.subspaces)))
         for name, distribution in self.subspace(values).ranges.items():
-            values[name] = take(trial, name, distribution)
+            values[name] = suggest(trial, name, distribution)
         return values
 
     def subspace(self, values: Mapping[str, Any]) -> Subspace:
@@ -58,7 +58,7 @@ class SearchSpace:
         return self.subspaces[str(values.get(ARCHITECTURE, next(iter(self.subspaces))))]
 
     def config(self, values: Mapping[str, Any]) -> TrialConfig:
-        """Join sampled values and held ones.
+        """Join sampled and fixed values.
 
         Raises:
             UserError: They build no network or no recipe.
@@ -67,21 +67,21 @@ class SearchSpace:
 
     @property
     def front_ends(self) -> tuple[str, ...]:
-        """Names of the front ends that the trials may hear."""
+        """Names of the front ends of the trials."""
         return tuple(dict.fromkeys(name for subspace in self.subspaces.values() for name in subspace.front_ends))
 
-    def named(self, subspace: Subspace, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Add the architecture to the values of a branch, where it is a choice."""
+    def params(self, subspace: Subspace, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of a trial: the values of a subspace, and the architecture where it is a choice."""
         return {ARCHITECTURE: subspace.architecture, **values} if len(self.subspaces) > 1 else dict(values)
 
     def trainings(self) -> list[dict[str, Any]]:
         """Return the values of every trial where nothing is searched, in order."""
         assert not isinstance(self.settings, SearchSettings)
-        return [self.named(subspace, values) for subspace, values in trainings(self.settings, self.subspaces)]
+        return [self.params(subspace, values) for subspace, values in trainings(self.settings, self.subspaces)]
 
 
 def make_search_space(settings: Job, num_classes: int) -> SearchSpace:
-    """Work out what the settings mean for data of `num_classes` scenes.
+    """Make the search space that the settings ask for, for data of `num_classes` scenes.
 
     Raises:
         EmptySpaceError: No range is left.
@@ -91,122 +91,63 @@ def make_search_space(settings: Job, num_classes: int) -> SearchSpace:
         return SearchSpace(settings, repeat_subspaces(settings, num_classes), BUDGETS[UNLIMITED])
     space = find_space(settings.space)
     _require_responses(settings, space)
-    held = dict(settings.set)
-    only = held.pop(ARCHITECTURE, None)
-    if only is not None and only not in space.networks:
-        raise UserError(unknown("architecture of the space", str(only), space.networks))
-    architectures = list(space.networks) if only is None else [str(only)]
-    values = {key: _owner(key, architectures) for key in held}
-    bounds = {key: _owner(key, architectures) for key in settings.ranges}
-    common: dict[str, Value] = {"num_classes": num_classes, "epochs": settings.epochs, "seed": settings.seed}
-    chosen = space.chosen | {field for owner, field in bounds.values() if not owner}
-    if settings.recipe is not None:
-        recipe = values_held(find_recipe(settings.recipe).recipe, settings.epochs)
-        common |= {name: value for name, value in recipe.items() if name not in chosen}
-    if settings.impulse_responses is None:
-        common |= WITHOUT_RESPONSES
+    fixed = dict(settings.set)
+    architectures = _architectures(space, fixed.pop(ARCHITECTURE, None))
+    owners = {key: _owner(key, architectures) for key in (*fixed, *settings.ranges)}
+    common = _common_values(settings, space, owners, num_classes)
     subspaces = {}
     for name in architectures:
-        fixed = common | {field: held[key] for key, (owner, field) in values.items() if owner in ("", name)}
-        ranges = _seed_range(settings) if isinstance(settings, TrainSettings) else _ranges(space, name, fixed)
-        for key, (owner, field) in bounds.items():
-            if owner not in ("", name):
-                continue
-            known_as = f"{owner}.{field}" if owner else field
-            if known_as not in ranges:
-                why = "its value is held" if field in fixed else "the space does not vary it"
-                raise UserError(f"ranges: {key} cannot be narrowed: {why}")
-            ranges[known_as] = narrow(key, ranges[known_as], settings.ranges[key])
-        subspaces[name] = Subspace(name, ranges, fixed)
-        _require_some(subspaces[name])
+        own = common | {owners[key].field: value for key, value in fixed.items() if owners[key].is_of(name)}
+        if isinstance(settings, TrainSettings):
+            ranges: dict[str, BaseDistribution] = {SEED: IntDistribution(settings.seeds[0], settings.seeds[-1])}
+        else:
+            ranges = _ranges(space, name, own)
+        for key, bounds in settings.ranges.items():
+            if owners[key].is_of(name):
+                _narrow(ranges, key, owners[key], bounds, own)
+        subspaces[name] = Subspace(name, ranges, own)
+        _require_valid_configs(subspaces[name])
     if not any(subspace.ranges for subspace in subspaces.values()):
         raise EmptySpaceError(
-            f"the space {settings.space} is empty: `set` holds every one of its ranges at one value; leave one free"
+            f"the space {settings.space} is empty: `set` fixes every one of its ranges at one value; leave one free"
         )
     _require_teacher(settings, subspaces)
-    return SearchSpace(
-        settings, subspaces, BUDGETS[UNLIMITED] if isinstance(settings, TrainSettings) else settings.limits()
-    )
+    budget = BUDGETS[UNLIMITED] if isinstance(settings, TrainSettings) else settings.limits()
+    return SearchSpace(settings, subspaces, budget)
 
 
-def _seed_range(settings: TrainSettings) -> dict[str, BaseDistribution]:
-    return {SEED: IntDistribution(settings.seeds[0], settings.seeds[-1])}
+class _Owner(NamedTuple):
+    """The config field that a key of the settings means, and the architecture that has it; "" for the recipe's."""
+
+    architecture: str
+    field: str
+
+    def is_of(self, architecture: str) -> bool:
+        """Whether the configurations of an architecture have the field."""
+        return self.architecture in ("", architecture)
+
+    @property
+    def name(self) -> str:
+        """Name of the field in a study."""
+        return f"{self.architecture}.{self.field}" if self.architecture else self.field
 
 
-def _require_responses(settings: Job, space: Space) -> None:
-    """Refuse training methods that are searched and need impulse responses, of which there is no folder.
-
-    Raises:
-        UserError: Names what would be varied.
-    """
-    varied = [name for name in WITHOUT_RESPONSES if name in space.chosen]
-    if settings.impulse_responses is None and varied and not is_space_file(settings.space):
-        raise UserError(
-            f"the space {settings.space} varies {', '.join(varied)}, but there is no folder of impulse responses; name "
-            "one with --impulse-responses"
-        )
-
-
-def _require_teacher(settings: Job, subspaces: Mapping[str, Subspace]) -> None:
-    """Refuse distillation without a teacher, and a teacher from whom nobody learns.
+def _owner(key: str, architectures: Sequence[str]) -> _Owner:
+    """Return what a key of the settings means.
 
     Raises:
-        UserError: Says which of the two, and how to mend it.
-    """
-    most = max(_most(subspace, "distill_weight") for subspace in subspaces.values())
-    if most > 0 and not settings.teacher:
-        is_varied = any("distill_weight" in subspace.ranges for subspace in subspaces.values())
-        raise UserError(
-            f"distill_weight {'goes up to' if is_varied else 'is'} {most:g}, but there is no teacher; name a trained "
-            "export with --teacher, or set distill_weight to 0"
-        )
-    if settings.teacher and not most:
-        raise UserError(
-            "there is a teacher, but distill_weight is 0, so nobody learns from it; set distill_weight (the TF-SepNet "
-            "report has 20), or search the space distillation"
-        )
-
-
-def _most(subspace: Subspace, name: str) -> float:
-    """Return the largest value that a field of the recipe, a number, can have."""
-    if name in subspace.ranges:
-        return float(largest(subspace.ranges[name]))
-    return float(subspace.fixed.get(name, getattr(Recipe(), name)))
-
-
-def _require_some(subspace: Subspace) -> None:
-    """Refuse held values with which nothing can be had, before anything starts.
-
-    Raises:
-        UserError: What is wrong with the published settings, with the held values in them.
-    """
-    try:
-        subspace.config({})
-    except ConfigError:  # perhaps the ranges, which the published settings need not suit, hold others
-        rng = np.random.default_rng(0)
-        for _ in range(NUM_SAMPLED):
-            with suppress(ConfigError):
-                subspace.config({name: draw(each, rng) for name, each in subspace.ranges.items()})
-                return
-        raise
-
-
-def _owner(key: str, architectures: Sequence[str]) -> tuple[str, str]:
-    """Return the architecture that a key of the settings belongs to, or nothing where it is everybody's, and its field.
-
-    Raises:
-        UserError: Nobody has the field, several have it, or it is not for a search to decide.
+        UserError: No config has the field, several have it, or it is not for a search to decide.
     """
     architecture, _, field = key.rpartition(".")
     if field in OWNED:
         raise UserError(f"{key} cannot be set here: {OWNED[field]}")
     shared = ["front_end", *field_types(Recipe)]
     if key in shared:
-        return "", key
+        return _Owner("", key)
     sizes = {name: field_types(ARCHITECTURES[name].config) for name in architectures}
     having = [name for name in architectures if field in sizes[name] and architecture in ("", name)]
     if len(having) == 1:
-        return having[0], field
+        return _Owner(having[0], field)
     if having:
         ways = " or ".join(f"{name}.{field}" for name in having)
         raise UserError(f"{key} is a size of several architectures; say which: {ways}")
@@ -214,8 +155,33 @@ def _owner(key: str, architectures: Sequence[str]) -> tuple[str, str]:
     raise UserError(unknown("config key", key, known))
 
 
+def _architectures(space: Space, only: Value | None) -> list[str]:
+    """Return the architectures of a space, or the one that the settings fix.
+
+    Raises:
+        UserError: The space does not have it.
+    """
+    if only is None:
+        return list(space.networks)
+    if only not in space.networks:
+        raise UserError(unknown("architecture of the space", str(only), space.networks))
+    return [str(only)]
+
+
+def _common_values(settings: Job, space: Space, owners: Mapping[str, _Owner], num_classes: int) -> dict[str, Value]:
+    """Return the fixed values of all architectures: of the settings, of the recipe, and for want of responses."""
+    values: dict[str, Value] = {"num_classes": num_classes, "epochs": settings.epochs, "seed": settings.seed}
+    if settings.recipe is not None:
+        explicit = space.explicit | {owners[key].field for key in settings.ranges if not owners[key].architecture}
+        recipe = values_held(find_recipe(settings.recipe).recipe, settings.epochs)
+        values |= {name: value for name, value in recipe.items() if name not in explicit}
+    if settings.impulse_responses is None:
+        values |= WITHOUT_RESPONSES
+    return values
+
+
 def _ranges(space: Space, architecture: str, fixed: Mapping[str, Value]) -> dict[str, BaseDistribution]:
-    """Return what varies for one architecture, by the name that a study knows it by."""
+    """Return what varies for one architecture, by the names of the study."""
     ranges: dict[str, BaseDistribution] = {}
     if space.front_ends and "front_end" not in fixed:
         ranges["front_end"] = CategoricalDistribution(space.front_ends)
@@ -227,3 +193,75 @@ def _ranges(space: Space, architecture: str, fixed: Mapping[str, Value]) -> dict
     if isinstance(averaged, IntDistribution) and averaged.low <= int(fixed["epochs"]) < averaged.high:
         ranges[SWA_EPOCHS] = IntDistribution(averaged.low, int(fixed["epochs"]))  # no more than there are
     return ranges
+
+
+def _narrow(
+    ranges: dict[str, BaseDistribution], key: str, owner: _Owner, bounds: Sequence[Any], fixed: Mapping[str, Value]
+) -> None:
+    """Narrow one of the ranges, in place.
+
+    Raises:
+        UserError: The space does not vary it, or not so far.
+    """
+    if owner.name not in ranges:
+        why = "its value is fixed" if owner.field in fixed else "the space does not vary it"
+        raise UserError(f"ranges: {key} cannot be narrowed: {why}")
+    ranges[owner.name] = narrow(key, ranges[owner.name], bounds)
+
+
+def _require_responses(settings: Job, space: Space) -> None:
+    """Refuse training methods that are searched and need impulse responses, of which there is no folder.
+
+    Raises:
+        UserError: Names what would be varied.
+    """
+    varied = [name for name in WITHOUT_RESPONSES if name in space.explicit]
+    if settings.impulse_responses is None and varied and not is_space_file(settings.space):
+        raise UserError(
+            f"the space {settings.space} varies {', '.join(varied)}, but there is no folder of impulse responses; name "
+            "one with --impulse-responses"
+        )
+
+
+def _require_teacher(settings: Job, subspaces: Mapping[str, Subspace]) -> None:
+    """Refuse distillation without a teacher, and a teacher that no loss uses.
+
+    Raises:
+        UserError: Says which of the two, and how to mend it.
+    """
+    most = max(_largest(subspace, DISTILL_WEIGHT) for subspace in subspaces.values())
+    if most > 0 and not settings.teacher:
+        is_varied = any(DISTILL_WEIGHT in subspace.ranges for subspace in subspaces.values())
+        raise UserError(
+            f"{DISTILL_WEIGHT} {'goes up to' if is_varied else 'is'} {most:g}, but there is no teacher; name a trained "
+            f"export with --teacher, or set {DISTILL_WEIGHT} to 0"
+        )
+    if settings.teacher and not most:
+        raise UserError(
+            f"there is a teacher, but {DISTILL_WEIGHT} is 0, so nobody learns from it; set {DISTILL_WEIGHT} (the "
+            "TF-SepNet report has 20), or search the space distillation"
+        )
+
+
+def _largest(subspace: Subspace, name: str) -> float:
+    """Return the largest value that a numeric field of the recipe can have."""
+    if name in subspace.ranges:
+        return float(largest(subspace.ranges[name]))
+    return float(subspace.fixed.get(name, getattr(Recipe(), name)))
+
+
+def _require_valid_configs(subspace: Subspace) -> None:
+    """Refuse fixed values with which no configuration is valid.
+
+    Raises:
+        UserError: What is wrong with the published settings with the fixed values in them.
+    """
+    try:
+        subspace.config({})
+    except ConfigError:  # the ranges need not contain the published settings: is any other of them valid?
+        rng = np.random.default_rng(0)
+        for _ in range(NUM_SAMPLED):
+            with suppress(ConfigError):
+                subspace.config({name: draw(each, rng) for name, each in subspace.ranges.items()})
+                return
+        raise

@@ -1,6 +1,6 @@
-"""Spaces by name, and a user's own from a file.
+"""Search spaces by name, or from a user's file, which is parsed and validated.
 
-A YAML file says the architectures and their ranges, and may say the front ends and the ranges of the training:
+A YAML file has the architectures and their ranges, and may have the front ends and the ranges of the training:
 
     networks:
       isotropic: {width: {low: 16, high: 96, step: 8}, kernel: [3, 5], patch: 6}
@@ -8,8 +8,8 @@ A YAML file says the architectures and their ranges, and may say the front ends 
     front_ends: [dcase24, tfsepnet]
     training: {learning_rate: {low: 0.001, high: 0.01, log: true}}
 
-A range is a mapping of low and high, with a step or on a logarithmic scale; a list is a choice without an order; one
-value is held. A Python file says the same as `SPACE`, a `spaces.Space`.
+A range is a mapping of low and high, with a step or on a logarithmic scale; a list is a choice without an order; a
+single value is fixed. A Python file defines the same as `SPACE`, a `spaces.Space`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,19 +28,19 @@ from search.config.messages import unknown
 from search.config.settings_file import is_space_file, spelled
 from search.config.trial_config import OWNED, TrialConfig, field_types
 from search.config.user_file import load_module
+from search.space.pricing import count
 from search.space.ranges import draw
-from search.space.subspace import count
 from spaces import METHODS, METHODS_NETWORK, SPACES, TRAINING, Space
 from training.recipe import Recipe
 
-NUM_SAMPLED = 200
+NUM_SAMPLED = 200  # configurations, of which one must build a network
 KEYS = ("networks", "front_ends", "training")
 RANGE_KEYS = ("low", "high", "step", "log")
 MAX_NUMBER = 10**6  # no size and no setting comes near it, and what such a network costs can still be counted
 
 
 class SpaceError(UserError):
-    """A space that cannot be searched; says which part and why."""
+    """A space that cannot be searched; the message names the part and the rule."""
 
 
 def find_space(text: str) -> Space:
@@ -62,30 +62,30 @@ def find_space(text: str) -> Space:
 
 
 def _joined(spaces: Sequence[str], methods: Sequence[str]) -> Space:
-    """Join the networks of some spaces and the ranges of some methods.
+    """Join the networks of some spaces and the ranges of some training methods.
 
-    Methods alone vary nothing else, with the published network of `METHODS_NETWORK`; beside an architecture, the
-    training is varied as in every search, too.
+    Methods alone vary nothing else, with the published network of `METHODS_NETWORK`; beside an architecture,
+    `TRAINING` varies too.
     """
     varied = {field: each for name in methods for field, each in METHODS[name].items()}
     if not spaces:
-        return Space({METHODS_NETWORK: {}}, training=varied, chosen=frozenset(varied))
+        return Space({METHODS_NETWORK: {}}, training=varied, explicit=frozenset(varied))
     networks = {name: ranges for space in spaces for name, ranges in SPACES[space].networks.items()}
-    return Space(networks, training={**TRAINING, **varied}, chosen=frozenset(varied))
+    return Space(networks, training={**TRAINING, **varied}, explicit=frozenset(varied))
 
 
 def read_space(path: Path) -> Space:
     """Read a space from a file.
 
     Raises:
-        SpaceError: It cannot be read, or breaks a promise that every space keeps.
+        SpaceError: It cannot be read, or is not valid.
     """
     if path.suffix == ".py":
         space = getattr(load_module(path), "SPACE", None)
         if not isinstance(space, Space):
-            raise SpaceError(f"{path} must say SPACE, a spaces.Space, got {type(space).__name__}")
+            raise SpaceError(f"{path} must define SPACE, a spaces.Space, got {type(space).__name__}")
         if space.training is not TRAINING and isinstance(space.training, Mapping):
-            space = replace(space, chosen=frozenset(space.training))
+            space = replace(space, explicit=frozenset(space.training))
     else:
         try:
             loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -96,20 +96,18 @@ def read_space(path: Path) -> Space:
         except yaml.YAMLError as error:
             raise SpaceError(f"{path} is not YAML that can be loaded safely: {error}") from error
         try:
-            space = space_from(loaded)
+            space = space_from_dict(loaded)
         except UserError as error:
             raise SpaceError(f"{path}: {error}") from error
-    broken = broken_promises(space)
-    if broken:
-        raise SpaceError("\n  ".join([f"{path} is no space that can be searched:", *broken]))
+    require_valid(str(path), space)
     return space
 
 
-def space_from(record: object) -> Space:
+def space_from_dict(record: object) -> Space:
     """Build a space from plain values.
 
     Raises:
-        UserError: They describe none; says which part.
+        UserError: They are no space; the part is named.
     """
     record = _mapping("a space", record, KEYS)
     networks = _mapping("networks", record.get("networks"))
@@ -126,7 +124,7 @@ def space_from(record: object) -> Space:
     if "training" not in record:
         return Space(made, tuple(front_ends))
     training = _ranges("training", record["training"], Recipe)
-    return Space(made, tuple(front_ends), training, chosen=frozenset(training))
+    return Space(made, tuple(front_ends), training, explicit=frozenset(training))
 
 
 def _ranges(what: str, record: object, config: type) -> dict[str, BaseDistribution]:
@@ -149,7 +147,7 @@ def _range(what: str, described: object, kind: type) -> BaseDistribution:
     if kind not in (int, float):
         raise SpaceError(f"{what} is no number: give a list of values")
     given = {key: spelled(value) for key, value in record.items() if value is not None}
-    rules = [(key in given, f"must say {key}") for key in ("low", "high")]
+    rules = [(key in given, f"must have {key}") for key in ("low", "high")]
     log = given.pop("log", False)
     rules += [
         (_is_of(value, kind) and abs(value) <= MAX_NUMBER, f"must have a {_KINDS[kind]} up to {MAX_NUMBER:,} for {key}")
@@ -177,9 +175,9 @@ _KINDS = {int: "whole number", float: "number"}
 
 
 def _require(what: str, record: Mapping[str, Any], rules: Iterable[tuple[bool, str]]) -> None:
-    broken = [rule for holds, rule in rules if not holds]
-    if broken:
-        raise SpaceError(f"{what} {' and '.join(broken)}, got {dict(record)}")
+    violated = [rule for holds, rule in rules if not holds]
+    if violated:
+        raise SpaceError(f"{what} {' and '.join(violated)}, got {dict(record)}")
 
 
 def _is_of(value: object, kind: type) -> bool:
@@ -196,15 +194,25 @@ def _mapping(what: str, record: object, keys: tuple[str, ...] | None = None) -> 
     return record
 
 
-def broken_promises(space: Space) -> list[str]:
-    """Describe what keeps a space from being searched: every promise that it breaks, ours and a user's alike."""
-    wrong = _misshapen(space)
+def require_valid(name: str, space: Space) -> None:
+    """Refuse a space that cannot be searched.
+
+    Raises:
+        SpaceError: Every problem, after the name.
+    """
+    if problems := space_problems(space):
+        raise SpaceError("\n  ".join([f"{name} is not a valid search space:", *problems]))
+
+
+def space_problems(space: Space) -> list[str]:
+    """Return every reason why a space, ours or a user's, cannot be searched."""
+    wrong = _type_problems(space)
     if wrong:
         return wrong
     wrong = [] if space.networks else ["it names no architecture"]
-    known = tuple(FRONT_ENDS)  # a list can be looked for in it
+    known = tuple(FRONT_ENDS)  # not a dict: an unhashable name can be looked up in it
     wrong += [unknown("front end", str(name), known) for name in space.front_ends if name not in known]
-    wrong += [f"it names the front end {name} twice" for name in _twice(space.front_ends)]
+    wrong += [f"it names the front end {name} twice" for name in _duplicates(space.front_ends)]
     wrong += [unknown("architecture", str(name), ARCHITECTURES) for name in space.networks if name not in ARCHITECTURES]
     if wrong:
         return wrong
@@ -216,21 +224,20 @@ def broken_promises(space: Space) -> list[str]:
             if name not in types:
                 wrong.append(f"{what}: {unknown('field', name, types)}")
             elif name in OWNED:
-                wrong.append(f"{what}: {name} is not for a space to vary: {OWNED[name]}")
+                wrong.append(f"{what}: {name} cannot be varied by a space: {OWNED[name]}")
             else:
-                wrong += [f"{what}: {name} {problem}" for problem in _problems(distribution, types[name])]
-    return wrong or [problem for name in space.networks for problem in _unbuildable(name, space)]
+                wrong += [f"{what}: {name} {problem}" for problem in _range_problems(distribution, types[name])]
+    return wrong or [problem for name in space.networks for problem in _sampling_problems(name, space)]
 
 
-def _misshapen(space: Space) -> list[str]:
-    """Describe which parts of a space that a Python file made are something else."""
-    networks, shared = space.networks, space.training
+def _type_problems(space: Space) -> list[str]:
+    """Return which attributes of a space from a Python file are of a wrong type."""
     return [
         f"its {name} must be {rule}, got {getattr(space, name)!r}"
         for name, rule, holds in (
-            ("networks", "a mapping of architectures to ranges", _is_mapping(networks, Mapping)),
+            ("networks", "a mapping of architectures to ranges", _is_mapping(space.networks, Mapping)),
             ("front_ends", "a tuple", isinstance(space.front_ends, list | tuple)),
-            ("training", "a mapping of fields to ranges", _is_mapping(shared, object)),
+            ("training", "a mapping of fields to ranges", _is_mapping(space.training, object)),
         )
         if not holds
     ]
@@ -240,27 +247,27 @@ def _is_mapping(record: object, kind: type) -> bool:
     return isinstance(record, Mapping) and all(isinstance(value, kind) for value in record.values())
 
 
-def _twice(values: Sequence[Any]) -> list[Any]:
+def _duplicates(values: Sequence[Any]) -> list[Any]:
     return [value for number, value in enumerate(values) if value in values[:number]]
 
 
-def _problems(distribution: BaseDistribution, kind: type) -> list[str]:
+def _range_problems(distribution: BaseDistribution, kind: type) -> list[str]:
     if isinstance(distribution, CategoricalDistribution):
         values = list(distribution.choices)
         wrong = [f"must be of type {kind.__name__}, got {value!r}" for value in values if not _is_of(value, kind)] or [
-            f"names {value!r} twice" for value in _twice(values)
+            f"names {value!r} twice" for value in _duplicates(values)
         ]
     else:
         expected = IntDistribution if kind is int else FloatDistribution
         if kind not in (int, float) or not isinstance(distribution, expected):
-            return [f"is of type {kind.__name__}, which {type(distribution).__name__} does not give"]
+            return [f"is of type {kind.__name__}, but its range is a {type(distribution).__name__}"]
         values, wrong = [distribution.low, distribution.high], []
-    far = [value for value in values if isinstance(value, int | float) and not abs(value) <= MAX_NUMBER]
-    return wrong + [f"must be from -{MAX_NUMBER:,} to {MAX_NUMBER:,}, got {value}" for value in far]
+    out_of_bounds = [value for value in values if isinstance(value, int | float) and not abs(value) <= MAX_NUMBER]
+    return wrong + [f"must be from -{MAX_NUMBER:,} to {MAX_NUMBER:,}, got {value}" for value in out_of_bounds]
 
 
-def _unbuildable(name: str, space: Space) -> list[str]:
-    """Draw configurations, and say why none of them can be had."""
+def _sampling_problems(name: str, space: Space) -> list[str]:
+    """Return why none of `NUM_SAMPLED` random configurations builds a network, if none does."""
     rng = np.random.default_rng(0)
     reason = ""
     for _ in range(NUM_SAMPLED):
@@ -274,4 +281,4 @@ def _unbuildable(name: str, space: Space) -> list[str]:
             reason = str(error)
         else:
             return []
-    return [f"{name}: none of {NUM_SAMPLED} random configurations can be had; the last: {reason}"]
+    return [f"{name}: none of {NUM_SAMPLED} random configurations builds a network; the last: {reason}"]

@@ -1,7 +1,7 @@
-"""The part of a search for one architecture: its own ranges, what is held, and what its configurations cost."""
+"""Conditional subspace: the ranges of one architecture, its fixed values, and what its networks cost."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,11 +9,11 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 
 from data.front_end import FRONT_ENDS
-from models import ARCHITECTURES, Architecture, Counts, Shape
-from models.counts import InputShapeError
+from models import ARCHITECTURES
 from objectives.cost import Cost
 from search.config.errors import ConfigError
-from search.config.trial_config import TrialConfig, Value, field_types, heard_sizes
+from search.config.trial_config import TrialConfig, Value, field_types, input_sizes
+from search.space.pricing import cost_of, count
 from search.space.ranges import largest, nearest, num_values
 from training.methods import ALL_OFF, METHODS
 from training.recipe import Recipe
@@ -23,7 +23,7 @@ PRUNE_TO = "prune_to"  # the one field of the recipe that decides what a network
 
 @dataclass(frozen=True)
 class Subspace:
-    """What a search varies for one architecture.
+    """The conditional subspace of one architecture.
 
     A value's name is its field of the recipe, "front_end", or for a field of the network "architecture.field", so
     that the sizes of two architectures never share a name.
@@ -31,7 +31,7 @@ class Subspace:
     Attributes:
         architecture: Its name in `ARCHITECTURES`.
         ranges: What varies, by name.
-        fixed: What is held, by field; fields that are in neither keep their default.
+        fixed: Values that do not vary, by field; fields that are in neither keep their default.
     """
 
     architecture: str
@@ -39,11 +39,11 @@ class Subspace:
     fixed: Mapping[str, Value]
 
     def field(self, name: str) -> str:
-        """Return the config field that a value's name means."""
+        """Return the config field of a value's name."""
         return name.removeprefix(f"{self.architecture}.")
 
     def config(self, values: Mapping[str, Any]) -> TrialConfig:
-        """Join sampled values and held ones.
+        """Join sampled and fixed values.
 
         Raises:
             ConfigError: They build no network or no recipe.
@@ -58,7 +58,7 @@ class Subspace:
 
     @cached_property
     def cost_ranges(self) -> dict[str, BaseDistribution]:
-        """The part of the ranges that decides the cost: the front end, the network, and how much is pruned."""
+        """The ranges that decide the cost: those of the front end, the network, and how much is pruned."""
         fields = field_types(ARCHITECTURES[self.architecture].config)
         return {
             name: distribution
@@ -68,22 +68,19 @@ class Subspace:
 
     @property
     def num_networks(self) -> float:
-        """How many there are; infinite where a size has no step."""
+        """How many networks there are; infinite where a size has no step."""
         return math.prod(num_values(distribution) for distribution in self.cost_ranges.values())
 
     @property
     def front_ends(self) -> tuple[str, ...]:
-        """Names of the front ends that its trials may hear."""
+        """Names of the front ends of its trials."""
         varied = self.ranges.get("front_end")
         if varied is not None:
             return tuple(varied.choices)  # type: ignore[attr-defined]  # a choice
         return (str(self.fixed.get("front_end", ARCHITECTURES[self.architecture].front_end)),)
 
-    def strongest(self) -> list[Recipe]:
-        """Return for each training method that varies a recipe with that method alone, as strong as it gets.
-
-        What the data cannot serve is then known before anything is trained.
-        """
+    def strongest_recipes(self) -> list[Recipe]:
+        """Return for each training method that varies a recipe with that method alone, at its strongest."""
         recipes = []
         for method in METHODS.values():
             switch = method.fields[0]
@@ -92,63 +89,38 @@ class Subspace:
                 recipes.append(Recipe(**values))
         return recipes
 
-    def to_serve(self) -> list[tuple[str, Recipe]]:
-        """Return each recipe of `strongest`, beside each front end that it may meet."""
-        return [(name, recipe) for recipe in self.strongest() for name in self.front_ends]
+    def recipes_to_check(self) -> list[tuple[str, Recipe]]:
+        """Return pairs of front end and recipe that the data must suffice for, before anything is trained."""
+        return [(name, recipe) for recipe in self.strongest_recipes() for name in self.front_ends]
 
-    def published(self, instead: Mapping[str, Value]) -> dict[str, Value]:
-        """Return the published settings, but for what is to be `instead` of them, moved into the ranges."""
-        known = {**TrialConfig.from_values(self.architecture, {}).to_dict(), **instead}
-        if not known[PRUNE_TO] and PRUNE_TO in self.ranges:
-            known[PRUNE_TO] = largest(self.ranges[PRUNE_TO])  # nearest to all that there is
-        return {name: nearest(distribution, known[self.field(name)]) for name, distribution in self.ranges.items()}
+    def published(self, overrides: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the published settings with `overrides`, by field, moved into the ranges."""
+        settings = {**TrialConfig.from_values(self.architecture, {}).to_dict(), **overrides}
+        if not settings[PRUNE_TO] and PRUNE_TO in self.ranges:
+            settings[PRUNE_TO] = largest(self.ranges[PRUNE_TO])  # 0 means nothing is pruned
+        return {name: nearest(distribution, settings[self.field(name)]) for name, distribution in self.ranges.items()}
 
-    def pricer(self, names: Iterable[str], precision: str) -> "Callable[[Sequence[Any]], Cost]":
-        """Return a function that prices a network from the values of `names`, in their order.
+    def cost_function(self, precision: str) -> "Callable[[Sequence[Any]], Cost]":
+        """Return a function from the values of `cost_ranges`, in their order, to the cost of the network.
 
-        It raises ConfigError for values that build no network, and where the network cannot hear the front end.
+        It raises ConfigError for values that build no network, or one that does not take the front end's output.
         """
         entry = ARCHITECTURES[self.architecture]
         network_fields = field_types(entry.config)
-        held = {name: value for name, value in self.fixed.items() if name in network_fields}
-        pruned = self.fixed.get(PRUNE_TO, Recipe().prune_to)
-        heard = {name: heard_sizes(entry.config, name) for name in self.front_ends}
+        fixed = {name: value for name, value in self.fixed.items() if name in network_fields}
+        fixed_prune_to = self.fixed.get(PRUNE_TO, Recipe().prune_to)
+        sizes_of_input = {name: input_sizes(entry.config, name) for name in self.front_ends}
         shapes = {name: FRONT_ENDS[name].shape() for name in self.front_ends}
-        fields = [self.field(name) for name in names]
-        only = self.front_ends[0]
+        fields = [self.field(name) for name in self.cost_ranges]
+        fixed_front_end = self.front_ends[0]
 
-        def price(values: Sequence[Any]) -> Cost:
+        def cost(values: Sequence[Any]) -> Cost:
             sizes = dict(zip(fields, values, strict=True))
-            front_end, prune_to = sizes.pop("front_end", only), sizes.pop(PRUNE_TO, pruned)
+            front_end, prune_to = sizes.pop("front_end", fixed_front_end), sizes.pop(PRUNE_TO, fixed_prune_to)
             try:
-                config = entry.config(**held, **heard[front_end], **sizes)
+                config = entry.config(**fixed, **sizes_of_input[front_end], **sizes)
             except ValueError as error:  # a config refuses what it cannot be, and does nothing else
                 raise ConfigError(str(error)) from error
             return cost_of(count(entry, config, shapes[front_end]), precision, prune_to)
 
-        return price
-
-
-def count(entry: Architecture, config: Any, shape: Shape) -> Counts:
-    """Count what the network of a config costs on one input of `shape`, (in_channels, F, T).
-
-    Raises:
-        ConfigError: The network cannot take such an input; the rule is named.
-    """
-    try:
-        return entry.count(config, shape)
-    except InputShapeError as error:
-        raise ConfigError(str(error)) from error
-
-
-def cost_of(counts: Counts, precision: str, prune_to: int) -> Cost:
-    """Return the price of a network from its counts: an activation is a byte.
-
-    Args:
-        counts: Of the network.
-        precision: Of its stored values.
-        prune_to: How many of these are non-zero in the end, at most; 0: all of them.
-    """
-    stored = counts.stored_values
-    nonzero = min(stored, prune_to) if prune_to else stored
-    return Cost(counts.macs, counts.params, stored, counts.peak_values, precision, nonzero)
+        return cost

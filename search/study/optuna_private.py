@@ -40,6 +40,11 @@ def frozen_trial(trial: Trial) -> FrozenTrial:
     return trial.storage.get_trial(trial._trial_id)
 
 
+def read_trial(study: Study, trial_id: int) -> FrozenTrial:
+    """Return a trial as its storage has it now."""
+    return study._storage.get_trial(trial_id)
+
+
 def create_trial(study: Study, template: FrozenTrial) -> tuple[int, int]:
     """Write a whole trial, parameters and attributes too, in one transaction; return its id and its number."""
     created = study._storage.create_new_trial(study._study_id, template)

@@ -22,10 +22,10 @@ from search.study.study import (
     COST,
     FAILURE,
     LATENCY,
-    LEVELS,
     OBJECTIVES,
     ORIGIN,
     REJECTED,
+    RUNGS,
     STOPPED,
     Asked,
     StudyFolder,
@@ -61,7 +61,7 @@ def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget
         is_locked: Whether a search runs on it now.
         budget: What may be on the front; None: all that was trained.
     """
-    levels = study.user_attrs.get(LEVELS, [])
+    levels = study.user_attrs.get(RUNGS, [])
     asked = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
     rows = [trial_row(trial, budget, levels, is_locked=is_locked) for trial in asked]
     return rows_table(rows, study.user_attrs[OBJECTIVES])

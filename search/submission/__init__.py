@@ -1,7 +1,7 @@
-"""A challenge package: what five exports hear of an evaluation set, and a meta file, in one ZIP.
+"""Challenge package: the predictions of five exports on an evaluation set, and a meta file, in one ZIP.
 
-    task1/LABEL/LABEL.output.split_5.csv ...   a row a clip: the likeliest scene, and the probability of each
-    task1/LABEL/LABEL.meta.yaml                who submits what, what it costs, and how it does on the development set
+    task1/LABEL/LABEL.output.split_5.csv ...   a row a clip: predicted scene and probabilities
+    task1/LABEL/LABEL.meta.yaml                authors, system, complexity and results on the development set
 
-What is written is checked first, by the same rules that check a package of anybody's.
+A package is validated before it gets its name, by the same rules as a package of any other origin.
 """

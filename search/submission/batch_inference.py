@@ -1,9 +1,9 @@
-"""What the systems of a submission hear in an evaluation set.
+"""Inference of all systems of a submission on an evaluation set, in batches that the systems share.
 
-A batch of sounds is decoded once for each sample rate, and turned into a log-mel spectrogram once for each front end,
-for all systems that hear through it.
+A batch of files is decoded once for each sample rate, and a log-mel spectrogram computed once for each front end, for
+all systems that use it.
 
-Shape letters: B batch, S samples, C channels, F mel bins, T frames, K classes, U sounds.
+Shape letters: B batch, S samples, C channels, F mel bins, T frames, K classes, U distinct files.
 """
 
 from collections import defaultdict
@@ -20,151 +20,144 @@ from torch import Tensor
 from data.front_end import FrontEnd
 from data.layout import DataError
 from data.store import Progress, decoding_threads
-from search.submission.evaluation_set import Sounds, read_sounds, refuse
-from search.submission.prediction_store import Answers
+from search.submission.evaluation_set import EvaluationSet, decode_batch, require_no_problems
+from search.submission.prediction_store import PredictionStore
 from search.submission.systems import TORCH, System
 from training.dataset import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU
 from training.inference_preprocessing import DEFAULT_PREPROCESSING, Shift
 from training.loop import default_device
 
-SLOT = 256
+BLOCK_SIZE = 256
 CPU = torch.device("cpu")
 Probabilities = NDArray[np.float64]
 
 
-def listen(
+def predict_evaluation_set(
     systems: Mapping[str, System],
-    sounds: Sounds,
+    clips: EvaluationSet,
     work: Path,
     progress: Progress | None = None,
     *,
-    slot: int = SLOT,
+    block_size: int = BLOCK_SIZE,
 ) -> dict[str, Probabilities]:
-    """Have every system hear every sound, but for what it is known to have heard before.
+    """Predict every file with every system, except for predictions that are stored already.
 
     Args:
         systems: By split.
-        sounds: The evaluation set.
-        work: Folder of the answers so far; it is made where it is missing.
-        progress: Told how many sounds are heard, and of how many.
-        slot: Sounds that are heard and kept together.
+        clips: The evaluation set.
+        work: Folder of the stored predictions; created if missing.
+        progress: Called with the number of finished files, and of all.
+        block_size: Files that are decoded, predicted and stored together.
 
     Returns:
         Of each split the probabilities (U, K), in the order of its system's classes.
 
     Raises:
-        SubmissionError: Sounds that cannot be decoded; all others are heard, and kept, before.
-        OSError: The answers find no room.
+        SubmissionError: Files that cannot be decoded; predictions for all others are stored before.
+        OSError: The disk is full.
     """
     work.mkdir(parents=True, exist_ok=True)
-    heard = {split: np.empty((len(sounds.names), len(each.export.classes))) for split, each in systems.items()}
+    probabilities = {split: np.empty((len(clips.names), len(each.export.classes))) for split, each in systems.items()}
     problems: dict[str, str] = {}
     with ExitStack() as stack:
-        kept = {
-            split: stack.enter_context(
-                Answers(
-                    work / f"split_{split}.answers",
-                    (each.file, *each.sha256),
-                    sounds.states,
-                    len(each.export.classes),
-                    slot,
-                )
-            )
-            for split, each in systems.items()
-        }
-        ear = Ear(sounds, stack.enter_context(decoding_threads()))
-        for some in next(iter(kept.values())).slots:
-            new = []
-            for split, answers in kept.items():
-                before = answers.read(some)
-                if before is None:
-                    new.append(systems[split])
+        stores = {split: stack.enter_context(_store(each, clips, work, block_size)) for split, each in systems.items()}
+        predictor = BatchPredictor(clips, stack.enter_context(decoding_threads()))
+        for block in next(iter(stores.values())).blocks:
+            missing = []
+            for split, store in stores.items():
+                stored = store.read(block)
+                if stored is None:
+                    missing.append(systems[split])
                 else:
-                    heard[split][some.start : some.stop] = before
+                    probabilities[split][block.start : block.stop] = stored
             try:
-                for system, values in ear.ask(new, some):
-                    heard[system.split][some.start : some.stop] = values
-                    kept[system.split].write(some, values)
-            except UndecodedError as error:
+                for system, values in predictor.predict(missing, block):
+                    probabilities[system.split][block.start : block.stop] = values
+                    stores[system.split].write(block, values)
+            except DecodingError as error:
                 problems |= error.problems
             if progress is not None:
-                progress(some.stop, len(sounds.names))
-    refuse(sounds.root, [f"{name}: {problem}" for name, problem in problems.items()])
-    return heard
+                progress(block.stop, len(clips.names))
+    require_no_problems(clips.root, [f"{name}: {problem}" for name, problem in problems.items()])
+    return probabilities
 
 
-class UndecodedError(DataError):
-    """Some of the sounds of a batch cannot be decoded; `problems` says why, by name."""
+def _store(system: System, clips: EvaluationSet, work: Path, block_size: int) -> PredictionStore:
+    path, identity = work / f"split_{system.split}.predictions", (system.file, *system.sha256)
+    return PredictionStore(path, identity, clips.fingerprints, len(system.export.classes), block_size)
+
+
+class DecodingError(DataError):
+    """Some files of a batch cannot be decoded; `problems` says why, by name."""
 
     def __init__(self, problems: Mapping[str, str]) -> None:
         self.problems = dict(problems)
         super().__init__("; ".join(f"{name}: {problem}" for name, problem in problems.items()))
 
 
-class Ear:
-    """Asks systems what they hear."""
+class BatchPredictor:
+    """Predicts a batch of files with several systems; waveforms and spectrograms are shared."""
 
-    def __init__(self, sounds: Sounds, pool: ThreadPoolExecutor) -> None:
-        self.sounds, self.pool = sounds, pool
+    def __init__(self, clips: EvaluationSet, pool: ThreadPoolExecutor) -> None:
+        self.clips, self.pool = clips, pool
         self.device = default_device()
         self._front_ends: dict[str, FrontEnd] = {}
 
     @torch.inference_mode()
-    def ask(self, systems: Sequence[System], some: range) -> list[tuple[System, Probabilities]]:
-        """Return what each system answers to some of the sounds, (B, K).
+    def predict(self, systems: Sequence[System], indices: range) -> list[tuple[System, Probabilities]]:
+        """Return the probabilities of each system for some of the files, (B, K).
 
         Raises:
-            UndecodedError: Some cannot be decoded.
+            DecodingError: Some cannot be decoded.
         """
-        answers: list[tuple[System, Probabilities]] = []
+        predictions: list[tuple[System, Probabilities]] = []
         by_rate: dict[int, list[System]] = defaultdict(list)
         for system in systems:
             by_rate[system.export.config.front_end_config.rate_hz].append(system)
-        for rate_hz, alike in by_rate.items():
-            waveforms, errors = read_sounds(self.sounds, some, rate_hz, self.pool)
+        for rate_hz, of_rate in by_rate.items():
+            waveforms, errors = decode_batch(self.clips, indices, rate_hz, self.pool)
             if errors:
-                raise UndecodedError({error.path.name: error.detail for error in errors})
+                raise DecodingError({error.path.name: error.detail for error in errors})
             waveforms = waveforms.to(self.device)
             by_front_end: dict[str, list[System]] = defaultdict(list)
-            for system in alike:
+            for system in of_rate:
                 by_front_end[system.export.config.front_end].append(system)
             for name, group in by_front_end.items():
-                answers += self._through(name, group, waveforms)
-        return answers
+                predictions += self._with_front_end(name, group, waveforms)
+        return predictions
 
-    def _through(
+    def _with_front_end(
         self, front_end: str, systems: Sequence[System], waveforms: Tensor
     ) -> list[tuple[System, Probabilities]]:
-        """Ask systems that hear through one front end; each shift of a copy is computed once, too."""
+        """Predict with the systems of one front end; each shift of test-time augmentation is computed once, too."""
         config = systems[0].export.config.front_end_config
         if front_end not in self._front_ends:
             self._front_ends[front_end] = FrontEnd(config).eval().to(self.device)
         shifts = {system.split: system.export.preprocessing.shifts(config) for system in systems}
         logits: dict[tuple[str, Shift], Tensor] = {}
         for shift in dict.fromkeys(shift for each in shifts.values() for shift in each):
-            x = DEFAULT_PREPROCESSING.spectrograms(
-                self._front_ends[front_end], waveforms, None, shift
-            )  # of no known device
+            # Without gains: the recording devices are unknown.
+            x = DEFAULT_PREPROCESSING.spectrograms(self._front_ends[front_end], waveforms, None, shift)
             for system in systems:
                 if shift in shifts[system.split]:
                     logits[system.split, shift] = _in_batches(system, x)
-        answers = []
+        predictions = []
         for system in systems:
-            mine = {shift: logits[system.split, shift] for shift in shifts[system.split]}
-            logs = system.export.preprocessing.mean_log_probabilities(config, mine.__getitem__)
-            answers.append((system, _probabilities(logs.exp())))
-        return answers
+            of_system = {shift: logits[system.split, shift] for shift in shifts[system.split]}
+            log_probabilities = system.export.preprocessing.mean_log_probabilities(config, of_system.__getitem__)
+            predictions.append((system, _normalized(log_probabilities.exp())))
+        return predictions
 
 
 def _in_batches(system: System, x: Tensor) -> Tensor:
-    """Run a system on what it hears, (B, ...) to (B, K) on the processor."""
+    """Run a system on spectrograms, (B, C, F, T) to logits (B, K) on the CPU."""
     device = default_device() if system.runtime == TORCH else CPU
     network = system.export.network.to(device)
     size = EVALUATION_BATCH if device.type == "cpu" else EVALUATION_BATCH_ON_GPU
     return torch.cat([network(part.to(device)).double().cpu() for part in torch.split(x, size)])
 
 
-def _probabilities(values: Tensor) -> Probabilities:
-    """Return probabilities that add up to 1 as exactly as can be."""
-    found: Probabilities = (values / values.sum(dim=1, keepdim=True)).numpy()
-    return found
+def _normalized(values: Tensor) -> Probabilities:
+    """Return probabilities whose sum is 1 to double precision."""
+    probabilities: Probabilities = (values / values.sum(dim=1, keepdim=True)).numpy()
+    return probabilities

@@ -1,7 +1,7 @@
-"""What a package of a challenge's edition must hold, as plain values. Needs no torch.
+"""Format of a challenge package, as plain values of each edition. Needs no torch.
 
-Source: DCASE 2024 task 1, the form of its submissions. Its template of the meta file was not at hand: that sizes are
-told in bytes, accuracies in percent, and the overall accuracy as the mean of the classes' is how its results are told.
+Source: DCASE 2024 task 1, the format of its submissions. Its template of the meta file was not available: sizes in
+bytes, accuracies in percent and the overall accuracy as the mean over classes follow the published results.
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ class SubmissionError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Edition:
-    """The form of a package.
+    """Format of a package.
 
     Attributes:
-        name: What a certificate calls it, and its budget.
-        task: Folder of the package, and part of the label.
-        splits: Percent of the training clips, an output file each; each holds the clips of the one before.
-        classes: The scenes, in the order of the columns.
+        name: In certificates, and of its budget.
+        task: Folder in the package, and part of the label.
+        splits: Percentages of the training clips, nested; one output file each.
+        classes: Scenes, in the order of the columns.
         devices: Of the development set's test clips.
-        num_clips: Of the evaluation set, which are named `0.wav` and so on.
-        max_number: Of a label: one team's submissions are numbered from 1.
-        max_abbreviation: Letters of a system's short name.
-        description: Keys of the block of that name.
+        num_clips: Of the evaluation set: `0.wav`, `1.wav` and so on.
+        max_number: Largest number of a label; the submissions of a team are numbered from 1.
+        max_abbreviation: Largest number of letters of a system's abbreviation.
+        description: Keys of the meta file's block of that name.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Edition:
 
     @property
     def budget(self) -> Budget:
-        """What each system may cost."""
+        """Limits on the cost of each system."""
         return BUDGETS[self.name]
 
     @property
@@ -51,19 +51,19 @@ class Edition:
         return "filename", "scene_label", *self.classes
 
     def output_file(self, label: str, split: str) -> str:
-        """Name a split's output in the package."""
+        """Return the path of a split's output file in the package."""
         return f"{self.task}/{label}/{label}.output.split_{split}.csv"
 
     def meta_file(self, label: str) -> str:
-        """Name the meta file in the package."""
+        """Return the path of the meta file in the package."""
         return f"{self.task}/{label}/{label}.meta.yaml"
 
     def files(self, label: str) -> tuple[str, ...]:
-        """Name every file of the package of a label."""
+        """Return the paths of all files of a package."""
         return *(self.output_file(label, split) for split in self.splits), self.meta_file(label)
 
     def label_faults(self, label: str) -> list[str]:
-        """Describe what is wrong with a label.
+        """Return the faults of a label; none if it is valid.
 
         >>> DCASE2024.label_faults("Doe_ACME_task1_5")
         ['its number must be 1 to 4, got 5']
@@ -99,14 +99,14 @@ DCASE2024 = Edition(
 
 
 def clip_name(number: int) -> str:
-    """Name a clip of the evaluation set."""
+    """Return the file name of a clip of the evaluation set."""
     return f"{number}.wav"
 
 
-def runs(numbers: list[int]) -> list[str]:
-    """Name clips by their rising numbers, neighbours together.
+def compact_ranges(numbers: list[int]) -> list[str]:
+    """Return the names of clips by their ascending numbers, consecutive ones as a range.
 
-    >>> runs([3, 7, 8, 9])
+    >>> compact_ranges([3, 7, 8, 9])
     ['3.wav', '7.wav to 9.wav']
     """
     named: list[str] = []
@@ -121,12 +121,12 @@ def runs(numbers: list[int]) -> list[str]:
 
 @dataclass(frozen=True)
 class Violation:
-    """What breaks a rule.
+    """A broken rule.
 
     Attributes:
-        file: In the package, or what the package was to be made from.
-        place: Row and column, or key; the header is row 1. Empty: the file as a whole.
-        detail: What must be, and what is.
+        file: In the package, or the sheet that it is made from.
+        place: Row and column, or key; the header is row 1. Empty: the whole file.
+        detail: Expected and actual content.
     """
 
     file: str

@@ -1,6 +1,6 @@
-"""What a meta file says of its systems, from their exports: how they hear, learned, and are kept small.
+"""Meta file of a submission, filled in from the certificates and recipes of its exports.
 
-A user's own words take the place of what is filled in.
+The user's words replace what is filled in.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ ARCHITECTURES = {
     "sep_cnn": "CNN (separable, coordinate attention)",
     "tf_sepnet": "CNN (TF-SepNet)",
 }
-# Field of the recipe -> what is said of the augmentation that it turns on.
+# Field of the recipe -> name of the augmentation that it switches on.
 AUGMENTATION = {
     "roll_s": "time rolling",
     "shift_frames": "time shifting",
@@ -36,7 +36,7 @@ AUGMENTATION = {
     "mixture_mask_share": "mixture masking",
     "mixup_alpha": "mixup",
 }
-LEARNING = {
+TRAINING_METHODS = {
     "label_smoothing": "label smoothing",
     "focal_gamma": "focal loss",
     "drop_f": "representation self-challenging",
@@ -47,7 +47,7 @@ LEARNING = {
     "swa_epochs": "weight averaging",
     "ema_decay": "weight averaging",
 }
-SMALLNESS = {
+COMPRESSION_METHODS = {
     "distill_weight": "knowledge distillation",
     "prune_to": "pruning",
     "quantize_share": "quantization-aware training",
@@ -55,9 +55,9 @@ SMALLNESS = {
 
 
 def make_meta(sheet: Sheet, systems: Mapping[str, System], edition: Edition) -> dict[str, Any]:
-    """Make the meta file of a submission, in the order of the challenge's template."""
+    """Return the meta file of a submission, in the order of the challenge's template."""
     described = {name: sheet.description.get(name) for name in edition.description}
-    filled = fill(sheet.external_datasets, systems)
+    filled = describe(sheet.external_datasets, systems)
     described |= {name: text for name, text in filled.items() if name not in sheet.description}
     return {
         "submission": {
@@ -80,34 +80,34 @@ def make_meta(sheet: Sheet, systems: Mapping[str, System], edition: Edition) -> 
     }
 
 
-def fill(external_datasets: object, systems: Mapping[str, System]) -> dict[str, str]:
-    """Return what the exports say for the block description, by key.
+def describe(external_datasets: object, systems: Mapping[str, System]) -> dict[str, str]:
+    """Return the filled-in values of the block description, by key.
 
     Args:
-        external_datasets: As the sheet lists them.
+        external_datasets: Of the sheet.
         systems: By split.
     """
 
-    def told(say: Callable[[System], list[str]]) -> str:
-        return together({split: say(each) for split, each in systems.items()})
+    def of_all(words: Callable[[System], list[str]]) -> str:
+        return merge_splits({split: words(each) for split, each in systems.items()})
 
     datasets = external_datasets if isinstance(external_datasets, list) else []
     external = [str(each["name"]) for each in datasets if isinstance(each, dict) and each.get("name")]
     return {
-        "input_sampling_rate": told(lambda each: [f"{_front_end(each).rate_hz / 1000:g}kHz"]),
-        "acoustic_features": told(_features),
-        "data_augmentation": told(lambda each: _switched_on(_recipe(each), AUGMENTATION)) or NOTHING,
-        "machine_learning_method": told(_learning),
+        "input_sampling_rate": of_all(lambda each: [f"{_front_end(each).rate_hz / 1000:g}kHz"]),
+        "acoustic_features": of_all(_features),
+        "data_augmentation": of_all(lambda each: _switched_on(_recipe(each), AUGMENTATION)) or NOTHING,
+        "machine_learning_method": of_all(_learning),
         "external_data_usage": ", ".join(external) or NOTHING,
-        "complexity_management": told(_smallness),
-        "framework": told(lambda each: list(dict.fromkeys((TORCH, each.runtime)))),
+        "complexity_management": of_all(_compression),
+        "framework": of_all(lambda each: list(dict.fromkeys((TORCH, each.runtime)))),
     }
 
 
-def together(words: Mapping[str, list[str]]) -> str:
-    """Describe what is true of all splits, and of some of them with their names.
+def merge_splits(words: Mapping[str, list[str]]) -> str:
+    """Join the words of all splits; those of some splits only are followed by the names of these.
 
-    >>> together({"5": ["mixup", "time rolling"], "50": ["time rolling"], "100": ["time rolling"]})
+    >>> merge_splits({"5": ["mixup", "time rolling"], "50": ["time rolling"], "100": ["time rolling"]})
     'time rolling, mixup (split 5)'
     """
     splits = {
@@ -145,17 +145,21 @@ def _switched_on(recipe: Recipe, words: Mapping[str, str]) -> list[str]:
 
 def _learning(system: System) -> list[str]:
     recipe, name = _recipe(system), system.export.config.architecture
-    words = [ARCHITECTURES.get(name, f"neural network ({name})"), *_switched_on(recipe, LEARNING)]
+    words = [ARCHITECTURES.get(name, f"neural network ({name})"), *_switched_on(recipe, TRAINING_METHODS)]
     copies = f"test-time augmentation (mean over {recipe.test_copies} copies; the MACs are of one)"
     return [*words, copies] if recipe.test_copies else words
 
 
-def _smallness(system: System) -> list[str]:
-    return [*_switched_on(_recipe(system), SMALLNESS), f"{system.precision} weights", "search within the budget"]
+def _compression(system: System) -> list[str]:
+    return [
+        *_switched_on(_recipe(system), COMPRESSION_METHODS),
+        f"{system.precision} weights",
+        "search within the budget",
+    ]
 
 
 def _results(system: System) -> dict[str, Any]:
-    """Return the quality as the challenge tells it: the overall accuracy is the mean of the classes'."""
+    """Return the quality as the challenge reports it: the overall accuracy is the mean over classes."""
     quality = system.quality
     return {
         "overall": _score(quality.macro_accuracy, quality.log_loss),

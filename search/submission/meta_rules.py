@@ -1,4 +1,4 @@
-"""The rules of a meta file: three blocks that say who submits, what it is, and how it does. Needs no torch."""
+"""Validation of a meta file: its blocks submission, system and results. Needs no torch."""
 
 import math
 import re
@@ -13,19 +13,19 @@ from search.submission.edition import Edition, Violation
 BLOCKS = ("submission", "system", "results")
 AUTHOR = ("lastname", "firstname", "email", "affiliation")
 DATASET = ("name", "url", "total_audio_length")
-# Key of the block complexity -> what a budget calls it.
+# Key of the block complexity -> name of the limit in a budget.
 COMPLEXITY = {"total_model_size": "size_bytes", "total_parameters": "params", "macs": "macs"}
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def check_meta(file: str, content: bytes, label: str, edition: Edition) -> list[Violation]:
-    """Hold a meta file against every rule.
+    """Check a meta file against every rule.
 
     Args:
         file: Its name in the package.
         content: Of the file.
-        label: Of the package that it lies in.
-        edition: That it was made for.
+        label: Of the package.
+        edition: Of the package.
     """
     try:
         meta = yaml.safe_load(content.decode())
@@ -33,28 +33,28 @@ def check_meta(file: str, content: bytes, label: str, edition: Edition) -> list[
         return [Violation(file, "", f"cannot be read as YAML: {' '.join(str(error).split())}")]
     except RecursionError:
         return [Violation(file, "", "cannot be read as YAML: it is nested too deeply")]
-    page = _Page(file)
+    reader = _Reader(file)
     if not isinstance(meta, dict):
-        page.wrong("", f"must be a mapping with the blocks {', '.join(BLOCKS)}, got {_shown(meta)}")
-        return page.found
+        reader.wrong("", f"must be a mapping with the blocks {', '.join(BLOCKS)}, got {_shown(meta)}")
+        return reader.violations
     for name in meta:
         if name not in BLOCKS:
-            page.wrong(str(name), f"{unknown('block', str(name), BLOCKS)}")
-    _submission(page, page.block(meta, "submission"), label, edition)
-    _system(page, page.block(meta, "system"), edition)
-    _results(page, page.block(meta, "results"), edition)
-    return page.found
+            reader.wrong(str(name), f"{unknown('block', str(name), BLOCKS)}")
+    _submission(reader, reader.block(meta, "submission"), label, edition)
+    _system(reader, reader.block(meta, "system"), edition)
+    _results(reader, reader.block(meta, "results"), edition)
+    return reader.violations
 
 
-class _Page:
-    """Reads nested blocks, and keeps what is wrong with them."""
+class _Reader:
+    """Reads nested blocks and collects their violations."""
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.found: list[Violation] = []
+        self.violations: list[Violation] = []
 
     def wrong(self, key: str, detail: str) -> None:
-        self.found.append(Violation(self.file, key, detail))
+        self.violations.append(Violation(self.file, key, detail))
 
     def has(self, block: Mapping[Any, Any], name: str, within: str = "") -> bool:
         """Require a key."""
@@ -94,145 +94,145 @@ class _Page:
             self.wrong(_joined(within, name), f"must be {rule}, got {_shown(value)}")
 
 
-def _submission(page: _Page, block: Mapping[Any, Any] | None, label: str, edition: Edition) -> None:
+def _submission(reader: _Reader, block: Mapping[Any, Any] | None, label: str, edition: Edition) -> None:
     if block is None:
         return
-    told = page.text(block, "label", "submission")
-    if told is not None:
-        for fault in edition.label_faults(told):
-            page.wrong("submission.label", fault)
-        if told != label:
-            page.wrong("submission.label", f"must be {label}, as its folder, got {told!r}")
-    page.text(block, "name", "submission")
-    short = page.text(block, "abbreviation", "submission")
+    declared = reader.text(block, "label", "submission")
+    if declared is not None:
+        for fault in edition.label_faults(declared):
+            reader.wrong("submission.label", fault)
+        if declared != label:
+            reader.wrong("submission.label", f"must be {label}, as its folder, got {declared!r}")
+    reader.text(block, "name", "submission")
+    short = reader.text(block, "abbreviation", "submission")
     if short is not None and len(short) > edition.max_abbreviation:
         detail = f"must have at most {edition.max_abbreviation} letters, got {len(short)}: {short!r}"
-        page.wrong("submission.abbreviation", detail)
-    if page.has(block, "authors", "submission"):
-        _authors(page, block["authors"])
+        reader.wrong("submission.abbreviation", detail)
+    if reader.has(block, "authors", "submission"):
+        _authors(reader, block["authors"])
 
 
-def _authors(page: _Page, authors: object) -> None:
+def _authors(reader: _Reader, authors: object) -> None:
     if not isinstance(authors, list) or not authors:
-        page.wrong("submission.authors", f"must be a list of at least one author, got {_shown(authors)}")
+        reader.wrong("submission.authors", f"must be a list of at least one author, got {_shown(authors)}")
         return
     corresponding = []
     for number, author in enumerate(authors, start=1):
         where = f"submission.authors, author {number}"
         if not isinstance(author, dict):
-            page.wrong(where, f"must be a mapping with {', '.join(AUTHOR)}, got {_shown(author)}")
+            reader.wrong(where, f"must be a mapping with {', '.join(AUTHOR)}, got {_shown(author)}")
             continue
         for name in AUTHOR[:3]:
-            value = page.text(author, name, where)
+            value = reader.text(author, name, where)
             if name == "email" and value is not None and not _EMAIL.fullmatch(value):
-                page.wrong(_joined(where, name), f"must be an address such as a@b.org, got {value!r}")
-        if page.has(author, "affiliation", where) and not author["affiliation"]:
-            page.wrong(_joined(where, "affiliation"), f"must not be empty, got {_shown(author['affiliation'])}")
+                reader.wrong(_joined(where, name), f"must be an address such as a@b.org, got {value!r}")
+        if reader.has(author, "affiliation", where) and not author["affiliation"]:
+            reader.wrong(_joined(where, "affiliation"), f"must not be empty, got {_shown(author['affiliation'])}")
         mark = author.get("corresponding", False)
         if mark is True:
             corresponding.append(str(number))
         elif mark not in (False, None):
-            page.wrong(_joined(where, "corresponding"), f"must be true or false, got {_shown(mark)}")
+            reader.wrong(_joined(where, "corresponding"), f"must be true or false, got {_shown(mark)}")
     if len(corresponding) != 1:
         who = f"{len(corresponding)}: authors {', '.join(corresponding)}" if corresponding else "none"
-        page.wrong("submission.authors", f"exactly one must be marked `corresponding: true`, got {who}")
+        reader.wrong("submission.authors", f"exactly one must be marked `corresponding: true`, got {who}")
 
 
-def _system(page: _Page, block: Mapping[Any, Any] | None, edition: Edition) -> None:
+def _system(reader: _Reader, block: Mapping[Any, Any] | None, edition: Edition) -> None:
     if block is None:
         return
-    described = page.block(block, "description", "system")
+    described = reader.block(block, "description", "system")
     for name in edition.description if described is not None else ():
         assert described is not None
-        if page.has(described, name, "system.description") and not _is_told(described[name]):
+        if reader.has(described, name, "system.description") and not _is_description(described[name]):
             where = _joined("system.description", name)
-            page.wrong(where, f"must be a text, a list of texts or null, got {_shown(described[name])}")
-    complexity = page.block(block, "complexity", "system")
+            reader.wrong(where, f"must be a text, a list of texts or null, got {_shown(described[name])}")
+    complexity = reader.block(block, "complexity", "system")
     if complexity is not None:
-        _complexity(page, complexity, edition)
-    if page.has(block, "external_datasets", "system"):
-        _datasets(page, block["external_datasets"])
-    if page.has(block, "source_code", "system") and not isinstance(block["source_code"], str | None):
-        page.wrong("system.source_code", f"must be an address or null, got {_shown(block['source_code'])}")
+        _complexity(reader, complexity, edition)
+    if reader.has(block, "external_datasets", "system"):
+        _datasets(reader, block["external_datasets"])
+    if reader.has(block, "source_code", "system") and not isinstance(block["source_code"], str | None):
+        reader.wrong("system.source_code", f"must be an address or null, got {_shown(block['source_code'])}")
 
 
-def _is_told(value: object) -> bool:
-    """Whether a value can describe something; null says that there is nothing to say."""
+def _is_description(value: object) -> bool:
+    """Whether a value is a text, a list of texts, or null for nothing."""
     if isinstance(value, list):
         return all(isinstance(each, str | int | float) for each in value)
     return value is None or (isinstance(value, str | int | float) and not isinstance(value, bool) and value != "")
 
 
-def _complexity(page: _Page, block: Mapping[Any, Any], edition: Edition) -> None:
+def _complexity(reader: _Reader, block: Mapping[Any, Any], edition: Edition) -> None:
     limits = edition.budget.limits()
     for name, counted in COMPLEXITY.items():
         where = _joined("system.complexity", name)
-        if not page.has(block, name, "system.complexity"):
+        if not reader.has(block, name, "system.complexity"):
             continue
         value, limit = block[name], limits.get(counted)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            page.wrong(where, f"must be a whole number of at least 1, got {_shown(value)}")
+            reader.wrong(where, f"must be a whole number of at least 1, got {_shown(value)}")
         elif limit is not None and value > limit:
-            page.wrong(where, f"over budget {edition.budget}: {value:,} > {limit:,} ({value / limit:.2f}x)")
+            reader.wrong(where, f"over budget {edition.budget}: {value:,} > {limit:,} ({value / limit:.2f}x)")
 
 
-def _datasets(page: _Page, datasets: object) -> None:
+def _datasets(reader: _Reader, datasets: object) -> None:
     where = "system.external_datasets"
     if datasets is None:
         return
     if not isinstance(datasets, list):
-        page.wrong(where, f"must be a list, empty where there are none, got {_shown(datasets)}")
+        reader.wrong(where, f"must be a list, empty where there are none, got {_shown(datasets)}")
         return
     for number, dataset in enumerate(datasets, start=1):
         which = f"{where}, data set {number}"
         if not isinstance(dataset, dict):
-            page.wrong(which, f"must be a mapping with {', '.join(DATASET)}, got {_shown(dataset)}")
+            reader.wrong(which, f"must be a mapping with {', '.join(DATASET)}, got {_shown(dataset)}")
             continue
-        page.text(dataset, DATASET[0], which)
+        reader.text(dataset, DATASET[0], which)
         for name in DATASET[1:]:
-            page.has(dataset, name, which)
+            reader.has(dataset, name, which)
 
 
-def _results(page: _Page, block: Mapping[Any, Any] | None, edition: Edition) -> None:
+def _results(reader: _Reader, block: Mapping[Any, Any] | None, edition: Edition) -> None:
     where = "results.development_dataset"
-    splits = page.block(block, "development_dataset", "results")
+    splits = reader.block(block, "development_dataset", "results")
     if splits is None:
         return
     wanted = [f"split_{split}" for split in edition.splits]
-    _require_names(page, splits, wanted, "split", where)
+    _require_names(reader, splits, wanted, "split", where)
     for name in wanted:
-        split = page.block(splits, name, where) if name in splits else None
+        split = reader.block(splits, name, where) if name in splits else None
         if split is None:
             continue
         within = _joined(where, name)
-        _score(page, split, "overall", within)
+        _score(reader, split, "overall", within)
         for table, kind, names in (
             ("class_wise", "scene", edition.classes),
             ("device_wise", "device", edition.devices),
         ):
-            scores = page.block(split, table, within)
+            scores = reader.block(split, table, within)
             if scores is not None:
-                _require_names(page, scores, names, kind, _joined(within, table))
+                _require_names(reader, scores, names, kind, _joined(within, table))
                 for each in names:
                     if each in scores:
-                        _score(page, scores, each, _joined(within, table))
+                        _score(reader, scores, each, _joined(within, table))
 
 
-def _require_names(page: _Page, block: Mapping[Any, Any], names: Sequence[str], kind: str, where: str) -> None:
+def _require_names(reader: _Reader, block: Mapping[Any, Any], names: Sequence[str], kind: str, where: str) -> None:
     """Require a key for each name, and no other."""
     for name in names:
         if name not in block:
-            page.wrong(_joined(where, name), f"is missing: each {kind} must be there ({', '.join(names)})")
+            reader.wrong(_joined(where, name), f"is missing: each {kind} must be there ({', '.join(names)})")
     for name in block:
         if name not in names:
-            page.wrong(_joined(where, str(name)), f"is none of the {kind}s {', '.join(names)}")
+            reader.wrong(_joined(where, str(name)), f"is none of the {kind}s {', '.join(names)}")
 
 
-def _score(page: _Page, parent: Mapping[Any, Any], name: str, within: str) -> None:
-    block = page.block(parent, name, within)
+def _score(reader: _Reader, parent: Mapping[Any, Any], name: str, within: str) -> None:
+    block = reader.block(parent, name, within)
     if block is not None:
-        page.number(block, "accuracy", _joined(within, name), 100)
-        page.number(block, "logloss", _joined(within, name), math.inf)
+        reader.number(block, "accuracy", _joined(within, name), 100)
+        reader.number(block, "logloss", _joined(within, name), math.inf)
 
 
 def _joined(within: str, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The rules of an output file: a row a clip, tab-separated, with a probability for each scene. Needs no torch.
+"""Validation of an output file: a row a clip, tab-separated, with a probability for each scene. Needs no torch.
 
 Shape letters: K classes.
 """
@@ -10,32 +10,32 @@ from operator import itemgetter
 
 import numpy as np
 
-from search.submission.edition import Edition, Violation, clip_name, runs
+from search.submission.edition import Edition, Violation, clip_name, compact_ranges
 
-SUM_WITHIN = 1e-3  # how far the probabilities of a row may be from 1 together
-SHOWN = 80  # letters of a line that is no row
+SUM_TOLERANCE = 1e-3  # of the sum of a row's probabilities
+MAX_SHOWN = 80  # letters of a malformed line
 OTHER_SEPARATORS = {",": "commas", ";": "semicolons"}
-_DIGITS = re.compile(r"[-+.0-9eE]*", re.ASCII)  # all that a number is written with
+_DIGITS = re.compile(r"[-+.0-9eE]*", re.ASCII)  # the characters of a number
 _NOT_FINITE = ("nan", "inf", "infinity")
 
 
 def check_output(file: str, content: bytes, edition: Edition) -> list[Violation]:
-    """Hold an output file against every rule.
+    """Check an output file against every rule.
 
     Args:
         file: Its name in the package.
         content: Of the file.
-        edition: That it was made for.
+        edition: Of the package.
     """
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         return [Violation(file, "", f"is no text in UTF-8: byte {error.start:,} is 0x{content[error.start]:02x}")]
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-    found = list(_header(file, lines[0], edition))
+    violations = list(_header(file, lines[0], edition))
     columns = lines[0].split("\t")
     if not set(edition.header) <= set(columns):
-        return found  # which cell is what nobody knows
+        return violations  # the cells cannot be assigned to columns
     rows = _Rows(edition)
     take = itemgetter(*(columns.index(name) for name in edition.header))
     for number, line in enumerate(lines[1:], start=2):
@@ -44,9 +44,9 @@ def check_output(file: str, content: bytes, edition: Edition) -> list[Violation]
             rows.add(number, take(cells))
         else:
             detail = f"must have {len(columns)} cells with tabs between, got {len(cells)} of them: {_cut(line)}"
-            found.append(Violation(file, f"row {number}", detail))
-    found += rows.name_faults(file, len(lines) - 1)
-    return found + list(rows.answer_faults(file))
+            violations.append(Violation(file, f"row {number}", detail))
+    violations += rows.name_faults(file, len(lines) - 1)
+    return violations + list(rows.prediction_faults(file))
 
 
 def _header(file: str, line: str, edition: Edition) -> Iterator[Violation]:
@@ -91,7 +91,7 @@ class _Rows:
         self.numbers.extend(cells[2:])
 
     def name_faults(self, file: str, num_rows: int) -> Iterator[Violation]:
-        """Require the name of every clip, once."""
+        """Yield violations: the name of every clip must be there once."""
         num_clips = self.edition.num_clips
         if num_rows != num_clips:
             yield Violation(file, "", f"must have {num_clips:,} rows under its header, got {num_rows:,}")
@@ -105,44 +105,44 @@ class _Rows:
                 yield Violation(file, f"row {row}, filename", f"{name} stands in row {first[name]} already")
             else:
                 first[name] = row
-        for run in runs([number for name, number in clips.items() if name not in first]):
+        for run in compact_ranges([number for name, number in clips.items() if name not in first]):
             yield Violation(file, "", f"has no row of {run}")
 
-    def answer_faults(self, file: str) -> Iterator[Violation]:
-        """Require probabilities, and the likeliest scene as the label."""
+    def prediction_faults(self, file: str) -> Iterator[Violation]:
+        """Yield violations: probabilities, and the most probable scene as the label."""
         classes = self.edition.classes
         values = np.array(_numbers(self.numbers), np.float64).reshape(len(self.rows), len(classes))
         finite = np.isfinite(values)
         inside = (values >= 0) & (values <= 1)
         whole = finite.all(axis=1)
         sums = np.where(whole, np.where(finite, values, 0).sum(axis=1), 1)
-        wrong_sum = abs(sums - 1) > SUM_WITHIN
-        index = {name: place for place, name in enumerate(classes)}
+        wrong_sum = abs(sums - 1) > SUM_TOLERANCE
+        index = {name: column for column, name in enumerate(classes)}
         chosen = np.array([index.get(label, -1) for label in self.labels], np.int64)
         best = np.where(finite, values, -math.inf).argmax(axis=1)
         each = np.arange(len(self.rows))
         less = whole & (chosen >= 0) & (values[each, chosen] < values[each, best])
-        for place in np.flatnonzero(~(inside.all(axis=1) & (chosen >= 0) & ~less & ~wrong_sum)):
-            row = f"row {self.rows[place]}"
-            for column in np.flatnonzero(~inside[place]):
-                cell = self.numbers[place * len(classes) + column]
+        for number in np.flatnonzero(~(inside.all(axis=1) & (chosen >= 0) & ~less & ~wrong_sum)):
+            row = f"row {self.rows[number]}"
+            for column in np.flatnonzero(~inside[number]):
+                cell = self.numbers[number * len(classes) + column]
                 yield Violation(file, f"{row}, {classes[column]}", _no_probability(cell))
-            if wrong_sum[place]:
-                detail = f"the probabilities must add up to 1, give or take {SUM_WITHIN:g}, got {sums[place]:.6g}"
+            if wrong_sum[number]:
+                detail = f"the probabilities must add up to 1, give or take {SUM_TOLERANCE:g}, got {sums[number]:.6g}"
                 yield Violation(file, row, detail)
-            if chosen[place] < 0:
-                detail = f"must be one of {', '.join(classes)}, got {self.labels[place]!r}"
+            if chosen[number] < 0:
+                detail = f"must be one of {', '.join(classes)}, got {self.labels[number]!r}"
                 yield Violation(file, f"{row}, scene_label", detail)
-            elif less[place]:
+            elif less[number]:
                 got, likeliest = (
-                    f"{classes[column]} ({values[place, column]:g})" for column in (chosen[place], best[place])
+                    f"{classes[column]} ({values[number, column]:g})" for column in (chosen[number], best[number])
                 )
                 detail = f"must be the likeliest scene, {likeliest}, got {got}"
                 yield Violation(file, f"{row}, scene_label", detail)
 
 
 def _numbers(cells: Sequence[str]) -> list[float]:
-    """Read cells; NaN for one that is no number."""
+    """Parse cells; NaN for one that is not a number."""
     if _DIGITS.fullmatch("".join(cells)):
         try:
             return [float(cell) for cell in cells]
@@ -168,4 +168,4 @@ def _no_probability(cell: str) -> str:
 
 
 def _cut(line: str) -> str:
-    return repr(line if len(line) <= SHOWN else line[:SHOWN] + "...")
+    return repr(line if len(line) <= MAX_SHOWN else line[:MAX_SHOWN] + "...")

@@ -1,4 +1,4 @@
-"""Making a package: meta file first, then the outputs, then the ZIP, which is checked before it gets its name."""
+"""Writing of a package: meta file, output files, and the ZIP, which is validated before it gets its name."""
 
 import shutil
 import zipfile
@@ -10,27 +10,27 @@ from pathlib import Path
 import yaml
 
 from data.store import NO_SPACE, Progress
-from search.submission.batch_inference import Probabilities, listen
+from search.submission.batch_inference import Probabilities, predict_evaluation_set
 from search.submission.edition import Edition, SubmissionError, Violation, clip_name
-from search.submission.evaluation_set import Sounds, find_sounds, require_clips
+from search.submission.evaluation_set import EvaluationSet, find_evaluation_set, validate_headers
 from search.submission.meta_file import make_meta
 from search.submission.meta_rules import check_meta
 from search.submission.package_rules import check_package
-from search.submission.prediction_store import VALUE
+from search.submission.prediction_store import DTYPE
 from search.submission.sheet import Sheet
 from search.submission.systems import System, check_systems, read_system
 
-WHEN = (1980, 1, 1, 0, 0, 0)  # of every file in a ZIP: the same input makes the same bytes
+TIME_STAMP = (1980, 1, 1, 0, 0, 0)  # of every file in a ZIP: the same input makes the same bytes
 UNIX, READABLE = 3, 0o644
-ROW_BYTES = 200  # of an output file, at the most
+MAX_ROW_BYTES = 200  # of an output file
 WORK = ".work"
 
-# Makes a progress display for some work.
+# Opens a progress display for a task.
 Counting = Callable[[str], AbstractContextManager[Progress]]
 
 
 class BrokenRulesError(SubmissionError):
-    """A submission that breaks rules; `violations` says which."""
+    """A submission breaks rules; `violations` says which."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         self.violations = tuple(violations)
@@ -39,115 +39,114 @@ class BrokenRulesError(SubmissionError):
 
 @dataclass(frozen=True)
 class Package:
-    """What was written.
+    """A package that was written.
 
     Attributes:
         path: Of the ZIP.
-        work: Folder of the answers, with which the same package is made again at once.
-        num_heard: Sounds that differ.
+        work: Folder of the stored predictions.
+        num_files: Distinct sound files.
         systems: By split.
     """
 
     path: Path
     work: Path
-    num_heard: int
+    num_files: int
     systems: Mapping[str, System]
 
 
 def work_folder(target: Path) -> Path:
-    """Return the folder where a package's answers are kept."""
+    """Return the folder of a package's stored predictions."""
     return target.with_name(target.name + WORK)
 
 
 def make_package(sheet: Sheet, evaluation: Path, target: Path, edition: Edition, counting: Counting) -> Package:
-    """Hear an evaluation set, and write the package.
+    """Predict an evaluation set, and write the package.
 
-    What can be checked without hearing is checked first. What was heard is kept beside the package, so that another
-    try, after an interruption or with other words, hears only what it must.
+    All other checks come first. Predictions are stored beside the package; another call computes the missing ones.
 
     Args:
-        sheet: The submission in the user's words.
+        sheet: The submission sheet.
         evaluation: Folder of the evaluation set.
         target: Path of the ZIP; an earlier package there is replaced.
-        edition: That it is made for.
-        counting: Makes a progress display.
+        edition: Of the package.
+        counting: Opens a progress display.
 
     Raises:
         BrokenRulesError: Rules are broken; nothing is written.
-        SubmissionError: Sounds are missing or broken, there is too little room, or `target` is something else.
-        ExportError: An export is none, or broken.
+        SubmissionError: Sounds are missing or broken, the disk is full, or `target` is not a package.
+        ExportError: A folder is not an export, or it is broken.
     """
     _require_replaceable(target)
     systems = {
         split: read_system(split, sheet.splits[split], edition) for split in edition.splits if split in sheet.splits
     }
-    meta, found = _meta(sheet, systems, edition)
-    if found:
-        raise BrokenRulesError(found)
-    sounds = find_sounds(evaluation, edition)
+    meta, violations = _meta(sheet, systems, edition)
+    if violations:
+        raise BrokenRulesError(violations)
+    clips = find_evaluation_set(evaluation, edition)
     with counting("reading headers") as progress:
-        require_clips(sounds, progress)
+        validate_headers(clips, progress)
     target.parent.mkdir(parents=True, exist_ok=True)
-    work = work_folder(target)
-    values = len(edition.splits) * len(edition.classes)
-    _require_room(target.parent, len(sounds.names) * values * VALUE.itemsize + edition.num_clips * ROW_BYTES)
-    partial = target.with_name(target.name + ".partial")
+    _require_room(target.parent, clips, edition)
+    partial, work = target.with_name(target.name + ".partial"), work_folder(target)
     try:
-        with counting("hearing") as progress:
-            heard = listen(systems, sounds, work, progress)
-        files = {edition.meta_file(sheet.label): meta}
-        for split, probabilities in heard.items():
-            order = [systems[split].export.classes.index(name) for name in edition.classes]
-            files[edition.output_file(sheet.label, split)] = output_text(probabilities[:, order], sounds, edition)
-        _write_zip(partial, files)
+        with counting("predicting") as progress:
+            predictions = predict_evaluation_set(systems, clips, work, progress)
+        outputs = {
+            edition.output_file(sheet.label, split): _output(systems[split], probabilities, clips, edition)
+            for split, probabilities in predictions.items()
+        }
+        _write_zip(partial, {edition.meta_file(sheet.label): meta, **outputs})
         with counting("checking files") as progress:
-            found = check_package(partial, edition, progress)
-        if found:
-            raise BrokenRulesError(found)
+            violations = check_package(partial, edition, progress)
+        if violations:
+            raise BrokenRulesError(violations)
         partial.replace(target)
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
-        raise SubmissionError(f"{_no_room(target.parent)}; what was heard is kept in {work}") from error
+        raise SubmissionError(f"{_no_room(target.parent)}; predictions so far are kept in {work}") from error
     finally:
         partial.unlink(missing_ok=True)
-    return Package(target, work, len(sounds.names), systems)
+    return Package(target, work, len(clips.names), systems)
 
 
 def _meta(sheet: Sheet, systems: Mapping[str, System], edition: Edition) -> tuple[bytes, list[Violation]]:
-    """Write the meta file, and say what about it or its systems breaks a rule."""
-    found = check_systems(systems, sheet.source, edition)
+    """Return the meta file, and the rules that it or its systems break."""
+    violations = check_systems(systems, sheet.source, edition)
     if not systems:
-        return b"", found
+        return b"", violations
     meta = yaml.safe_dump(make_meta(sheet, systems, edition), sort_keys=False, allow_unicode=True).encode()
     name = edition.meta_file(sheet.label)
-    told = check_meta(name, meta, sheet.label, edition)
-    if found:  # what is wrong with a system is wrong with what follows from it, too
-        told = [each for each in told if not each.place.startswith(("results", "system.complexity"))]
-    return meta, found + told
+    of_meta = check_meta(name, meta, sheet.label, edition)
+    if violations:  # faults of a system would be repeated in its results and complexity
+        of_meta = [each for each in of_meta if not each.place.startswith(("results", "system.complexity"))]
+    return meta, violations + of_meta
 
 
-def output_text(probabilities: Probabilities, sounds: Sounds, edition: Edition) -> bytes:
-    """Write an output file.
+def _output(system: System, probabilities: Probabilities, clips: EvaluationSet, edition: Edition) -> bytes:
+    """Return the content of an output file.
 
     Args:
-        probabilities: (U, K), in the order of the edition's classes.
-        sounds: The evaluation set: which of the U files each clip is.
-        edition: That it is made for.
+        system: That predicted.
+        probabilities: (U, K), in the order of the system's classes.
+        clips: The evaluation set, with the file of each clip.
+        edition: Of the package.
     """
-    likeliest = probabilities.argmax(axis=1)
+    probabilities = probabilities[:, [system.export.classes.index(name) for name in edition.classes]]
+    predicted = probabilities.argmax(axis=1)
     ends = [
         "\t".join([edition.classes[best], *(f"{value:.7g}" for value in row)])
-        for best, row in zip(likeliest.tolist(), probabilities.tolist(), strict=True)
+        for best, row in zip(predicted.tolist(), probabilities.tolist(), strict=True)
     ]
-    rows = [f"{clip_name(number)}\t{ends[place]}" for number, place in enumerate(sounds.place.tolist())]
+    rows = [f"{clip_name(number)}\t{ends[index]}" for number, index in enumerate(clips.file_index.tolist())]
     return ("\n".join(["\t".join(edition.header), *rows]) + "\n").encode()
 
 
 def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
         for name in sorted(files):
-            entry = zipfile.ZipInfo(name, WHEN)
+            entry = zipfile.ZipInfo(name, TIME_STAMP)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system, entry.external_attr = UNIX, READABLE << 16
             package.writestr(entry, files[name])
@@ -158,9 +157,11 @@ def _require_replaceable(target: Path) -> None:
         raise SubmissionError(f"{target} is something else than a package; name another file: --out")
 
 
-def _require_room(folder: Path, size: int) -> None:
+def _require_room(folder: Path, clips: EvaluationSet, edition: Edition) -> None:
+    stored = len(clips.names) * len(edition.splits) * len(edition.classes) * DTYPE.itemsize
+    size = stored + edition.num_clips * MAX_ROW_BYTES
     if shutil.disk_usage(folder).free < size:
-        raise SubmissionError(f"{_no_room(folder)}; a package and its answers take up to {size / 1e9:.3f} GB")
+        raise SubmissionError(f"{_no_room(folder)}; a package and its predictions take up to {size / 1e9:.3f} GB")
 
 
 def _no_room(folder: Path) -> str:

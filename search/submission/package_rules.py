@@ -1,4 +1,4 @@
-"""The check of a package: the tree of its files, then each of them. Needs no torch."""
+"""Validation of a package: the entries of the ZIP, then each file. Needs no torch."""
 
 import lzma
 import re
@@ -20,12 +20,12 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def check_package(path: Path, edition: Edition, progress: Callable[[int, int], None] | None = None) -> list[Violation]:
-    """Hold a package against every rule; give all that is broken.
+    """Check a package against every rule; return all violations.
 
     Args:
         path: Of the ZIP.
-        edition: That it was made for.
-        progress: Told how many files are checked, and of how many.
+        edition: Of the package.
+        progress: Called with the number of checked files, and of all.
 
     Raises:
         SubmissionError: There is no such file, or it cannot be read at all.
@@ -43,33 +43,35 @@ def _check(
     package: zipfile.ZipFile, name: str, edition: Edition, progress: Callable[[int, int], None] | None
 ) -> list[Violation]:
     entries = {entry.filename: entry for entry in package.infolist()}
-    found = [fault for entry in package.infolist() for fault in _entry_faults(name, entry)]
+    violations = [fault for entry in package.infolist() for fault in _entry_faults(name, entry)]
     counts = Counter(entry.filename for entry in package.infolist())
-    found += [Violation(name, file, f"is in the ZIP {count} times") for file, count in counts.items() if count > 1]
+    violations += [Violation(name, file, f"is in the ZIP {count} times") for file, count in counts.items() if count > 1]
     label = _label(entries, edition)
     if label is None:
         return [
-            *found,
+            *violations,
             Violation(name, "", f"must hold {edition.files('LABEL')[0]} and so on, got no {edition.task}/LABEL"),
         ]
-    found += [Violation(name, f"{edition.task}/{label}", f"label {fault}") for fault in edition.label_faults(label)]
+    violations += [
+        Violation(name, f"{edition.task}/{label}", f"label {fault}") for fault in edition.label_faults(label)
+    ]
     wanted = edition.files(label)
     folders = {f"{parent}/" for file in wanted for parent in PurePosixPath(file).parents}
-    found += [Violation(name, file, "is missing") for file in wanted if file not in entries]
+    violations += [Violation(name, file, "is missing") for file in wanted if file not in entries]
     surplus = [file for file in entries if file not in wanted and file not in folders]
-    found += [
+    violations += [
         Violation(name, file, f"is surplus: the package of {label} holds nothing of that name") for file in surplus
     ]
     for done, file in enumerate(wanted, start=1):
         if file in entries:
-            found += _check_file(package, entries[file], label, edition)
+            violations += _check_file(package, entries[file], label, edition)
         if progress is not None:
             progress(done, len(wanted))
-    return found
+    return violations
 
 
 def _entry_faults(name: str, entry: zipfile.ZipInfo) -> list[Violation]:
-    """Describe what is wrong with how a file lies in the ZIP."""
+    """Return the violations of an entry of the ZIP: its path and its flags."""
     path, faults = entry.filename, []
     if path.startswith(("/", "\\")) or _DRIVE.match(path) or ".." in path.replace("\\", "/").split("/"):
         faults.append("climbs out of the package")
@@ -83,7 +85,7 @@ def _entry_faults(name: str, entry: zipfile.ZipInfo) -> list[Violation]:
 
 
 def _label(entries: dict[str, zipfile.ZipInfo], edition: Edition) -> str | None:
-    """Return the label of the folder that holds the most of what a package must."""
+    """Return the label of the folder with the most of the required files."""
     parts = [file.split("/") for file in entries]
     labels = sorted({each[1] for each in parts if len(each) > 2 and each[0] == edition.task})
     return max(labels, key=lambda label: sum(file in entries for file in edition.files(label)), default=None)
@@ -95,7 +97,7 @@ def _check_file(package: zipfile.ZipFile, entry: zipfile.ZipInfo, label: str, ed
     if entry.file_size > most:
         return [Violation(file, "", f"has {entry.file_size:,} bytes, more than any such file: at most {most:,}")]
     if entry.flag_bits & _IS_ENCRYPTED:
-        return []  # it is told already
+        return []  # reported as a fault of the entry
     try:
         content = package.read(entry)
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError) as error:

@@ -1,8 +1,10 @@
-"""The answers of a system so far, on disk: what is interrupted goes on where it was.
+"""Predictions of a system on disk, so that an interrupted run resumes where it stopped.
 
-A file of slots of one size, one for each so many sounds: their answers, then a SHA-256 over these, the system and the
-sounds' states. A slot that was never written, or torn, or of another system or sound, has another checksum, and its
-sounds are heard again.
+A file of blocks of one size, one block for each batch of sound files: their predictions, then a SHA-256 over these, the
+system and the sound files. A block that was never written, is torn, or is of another system or sound has another
+checksum, and is computed again.
+
+Shape letters: B sound files of a block, K classes.
 """
 
 import hashlib
@@ -16,24 +18,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 DIGEST_BYTES = hashlib.sha256().digest_size
-VALUE = np.dtype("<f8")
+DTYPE = np.dtype("<f8")
 
 
-class Answers:
-    """A system's answers to all sounds."""
+class PredictionStore:
+    """The predictions of one system for all sound files."""
 
-    def __init__(self, path: Path, identity: Sequence[str], states: Sequence[str], num_classes: int, size: int) -> None:
-        """Open or make the file.
+    def __init__(
+        self, path: Path, system: Sequence[str], fingerprints: Sequence[str], num_classes: int, block_size: int
+    ) -> None:
+        """Open the file, or create it.
 
         Args:
             path: Of the file.
-            identity: Of the system: other texts are another one.
-            states: Of the sounds.
+            system: Identity of the system; other texts are another system.
+            fingerprints: Of the sound files; another text is another sound.
             num_classes: K.
-            size: Of a slot, in sounds; the last may have less.
+            block_size: B; the last block may have fewer.
         """
-        self.identity = "\n".join(identity).encode()
-        self.states, self.num_classes, self.size = states, num_classes, size
+        self.identity = "\n".join(system).encode()
+        self.fingerprints, self.num_classes, self.block_size = fingerprints, num_classes, block_size
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
     def __enter__(self) -> Self:
@@ -45,39 +49,39 @@ class Answers:
         os.close(self._file)
 
     @property
-    def slots(self) -> list[range]:
-        """The sounds of each slot."""
-        return [
-            range(start, min(start + self.size, len(self.states))) for start in range(0, len(self.states), self.size)
-        ]
+    def blocks(self) -> list[range]:
+        """Indices of the sound files of each block."""
+        total, size = len(self.fingerprints), self.block_size
+        return [range(start, min(start + size, total)) for start in range(0, total, size)]
 
-    def read(self, some: range) -> NDArray[np.float64] | None:
-        """Return the answers to the sounds of a slot, (B, K), or None if it does not hold them."""
-        num_bytes = len(some) * self.num_classes * VALUE.itemsize
-        found = os.pread(self._file, num_bytes + DIGEST_BYTES, self._start(some))
-        values = found[:num_bytes]
-        if found[num_bytes:] != self._digest(some, values):
+    def read(self, block: range) -> NDArray[np.float64] | None:
+        """Return the predictions of a block, (B, K), or None if they are not stored."""
+        num_bytes = len(block) * self.num_classes * DTYPE.itemsize
+        content = os.pread(self._file, num_bytes + DIGEST_BYTES, self._start(block))
+        values = content[:num_bytes]
+        if content[num_bytes:] != self._digest(block, values):
             return None
-        return np.frombuffer(values, VALUE).reshape(len(some), self.num_classes)
+        return np.frombuffer(values, DTYPE).reshape(len(block), self.num_classes)
 
-    def write(self, some: range, values: NDArray[np.float64]) -> None:
-        """Keep the answers to the sounds of a slot.
+    def write(self, block: range, values: NDArray[np.float64]) -> None:
+        """Store the predictions of a block, (B, K).
 
         Raises:
-            OSError: They find no room.
+            OSError: The disk is full.
         """
-        kept = values.astype(VALUE).tobytes()
-        kept += self._digest(some, kept)
-        start = self._start(some)
-        while kept:
-            written = os.pwrite(self._file, kept, start)
-            kept, start = kept[written:], start + written
+        content = values.astype(DTYPE).tobytes()
+        content += self._digest(block, content)
+        start = self._start(block)
+        while content:
+            written = os.pwrite(self._file, content, start)
+            content, start = content[written:], start + written
 
-    def _start(self, some: range) -> int:
-        return some.start // self.size * (self.size * self.num_classes * VALUE.itemsize + DIGEST_BYTES)
+    def _start(self, block: range) -> int:
+        block_bytes = self.block_size * self.num_classes * DTYPE.itemsize + DIGEST_BYTES
+        return block.start // self.block_size * block_bytes
 
-    def _digest(self, some: range, values: bytes) -> bytes:
+    def _digest(self, block: range, values: bytes) -> bytes:
         digest = hashlib.sha256(self.identity)
-        digest.update("\n".join(["", *(self.states[index] for index in some), ""]).encode())
+        digest.update("\n".join(["", *(self.fingerprints[index] for index in block), ""]).encode())
         digest.update(values)
         return digest.digest()

@@ -1,4 +1,4 @@
-"""What a user says of a submission: a YAML file. Needs no torch."""
+"""Submission sheet: the YAML file in which a user describes a submission, and its template. Needs no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,17 +16,17 @@ KEYS = ("label", "name", "abbreviation", "authors", "description", "external_dat
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """A submission in the user's words.
+    """The content of a submission sheet.
 
     Attributes:
-        source: The file, for messages.
-        label: Of the parts that the sheet gives.
+        source: Path of the sheet, for messages.
+        label: Joined from its parts.
         name: Of the system.
-        abbreviation: A short one.
-        authors: As the meta file lists them.
-        description: Keys of the block of that name that the user words; the others are filled in.
-        external_datasets: As the meta file lists them.
-        source_code: Its address, or None.
+        abbreviation: Of the name.
+        authors: For the meta file.
+        description: Values that replace filled-in ones in the meta file's block of that name.
+        external_datasets: For the meta file.
+        source_code: Its URL, or None.
         splits: The export of each split: a folder, or a file in one.
     """
 
@@ -41,31 +41,31 @@ class Sheet:
     splits: Mapping[str, Path]
 
     def with_splits(self, splits: Mapping[str, Path]) -> "Sheet":
-        """Return the same sheet with other exports for some splits."""
+        """Return a copy with other exports for some splits."""
         return replace(self, splits={**self.splits, **splits})
 
 
 def read_sheet(path: Path, edition: Edition) -> Sheet:
-    """Read a sheet; whether its words make a valid meta file is the rules' to say.
+    """Read a sheet; its values are validated later, with the meta file.
 
     Raises:
-        SubmissionError: It cannot be read, or has keys that it must not have; all of them are named.
+        SubmissionError: It cannot be read, or has unknown or missing keys; all of them are named.
     """
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SubmissionError(f"{path} cannot be read as YAML: {error}") from error
-    if not isinstance(told, dict):
+    if not isinstance(content, dict):
         raise SubmissionError(f"{path} must be a mapping of {', '.join(KEYS)}; `scenefront submit --template FILE`")
-    wrong = [unknown("key", str(name), KEYS) for name in told if name not in KEYS]
-    blocks = {name: _mapping(told, name, wrong) for name in ("label", "description", "splits")}
+    wrong = [unknown("key", str(name), KEYS) for name in content if name not in KEYS]
+    blocks = {name: _mapping(content, name, wrong) for name in ("label", "description", "splits")}
     for name, known in (("label", LABEL), ("description", edition.description), ("splits", edition.splits)):
         wrong += [f"{name}: {unknown('key', str(key), known)}" for key in blocks[name] if str(key) not in known]
     wrong += [f"label.{name} is missing" for name in LABEL if not blocks["label"].get(name)]
     wrong += [
-        f"splits.{split} must be a folder or a file, got {place!r}"
-        for split, place in blocks["splits"].items()
-        if place is not None and not isinstance(place, str)
+        f"splits.{split} must be a folder or a file, got {path!r}"
+        for split, path in blocks["splits"].items()
+        if path is not None and not isinstance(path, str)
     ]
     if wrong:
         raise SubmissionError("\n  ".join([f"{path} describes no submission:", *wrong]))
@@ -73,18 +73,18 @@ def read_sheet(path: Path, edition: Edition) -> Sheet:
     return Sheet(
         source=str(path),
         label=f"{lastname}_{institute}_{edition.task}_{number}",
-        name=told.get("name"),
-        abbreviation=told.get("abbreviation"),
-        authors=told.get("authors"),
+        name=content.get("name"),
+        abbreviation=content.get("abbreviation"),
+        authors=content.get("authors"),
         description={name: value for name, value in blocks["description"].items() if value is not None},
-        external_datasets=told.get("external_datasets") or [],
-        source_code=told.get("source_code"),
+        external_datasets=content.get("external_datasets") or [],
+        source_code=content.get("source_code"),
         splits={str(split): Path(place) for split, place in blocks["splits"].items() if place},
     )
 
 
-def _mapping(told: Mapping[str, Any], name: str, wrong: list[str]) -> Mapping[Any, Any]:
-    value = told.get(name) or {}
+def _mapping(content: Mapping[str, Any], name: str, wrong: list[str]) -> Mapping[Any, Any]:
+    value = content.get(name) or {}
     if isinstance(value, dict):
         return value
     wrong.append(f"{name} must be a mapping, got {value!r}")
@@ -92,14 +92,14 @@ def _mapping(told: Mapping[str, Any], name: str, wrong: list[str]) -> Mapping[An
 
 
 FILLED = "filled in"
-YOURS = {
+USER_FIELDS = {
     "pipeline": "yours, such as: pretraining, training, pruning, weight_quantization, knowledge_distillation",
     "split_adaptations": "yours: what differs from split to split; empty: nothing",
     "system_adaptations": "yours: what differs from your other submissions; empty: nothing",
 }
 HEAD = """\
 # A submission to {title}: scenefront submit THIS_FILE SOUNDS
-# What is marked as {filled} comes from the exports' certificates; words of yours take its place.
+# What is marked as {filled} comes from the exports' certificates; a value of yours replaces it.
 
 # The label is lastname_institute_{task}_number, of letters, digits and hyphens.
 label:
@@ -118,7 +118,7 @@ authors: # in their order; exactly one is corresponding
     corresponding: true
 
 # The network of each split: the folder of an export, or a file in it such as exports/five-3/model.int8.onnx.
-# A folder stands for the file in it that its certificate is judged by.
+# A folder stands for the file in it that its certificate checks against the budget of the edition.
 splits:
 """
 TAIL = """
@@ -130,12 +130,12 @@ source_code: # an address, or empty
 
 
 def sheet_template(edition: Edition, splits: Mapping[str, Path], filled: Mapping[str, str]) -> str:
-    """Write a sheet to fill in.
+    """Return the template of a sheet.
 
     Args:
-        edition: That it is for.
-        splits: The exports that are known already.
-        filled: What these say for the keys of the description.
+        edition: Of the submission.
+        splits: Exports that are known already.
+        filled: Filled-in values of the description, from these.
     """
     head = HEAD.format(
         title=f"{edition.name.upper()} {edition.task}",
@@ -147,8 +147,8 @@ def sheet_template(edition: Edition, splits: Mapping[str, Path], filled: Mapping
     lines = [f"  {split}: {_quoted(splits[split]) if split in splits else ''}".rstrip() for split in edition.splits]
     lines += ["", "description:"]
     for name in edition.description:
-        said = f"{FILLED}: {filled[name]}" if name in filled else FILLED
-        lines.append(f"  {name}: # {YOURS.get(name, said)}")
+        comment = f"{FILLED}: {filled[name]}" if name in filled else FILLED
+        lines.append(f"  {name}: # {USER_FIELDS.get(name, comment)}")
     return head + "\n".join(lines) + "\n" + TAIL
 
 

@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from models import ARCHITECTURES, Counts
 from objectives.measure import layer_costs, measure_cost
-from search.space.architecture_contract import CHECKS, make_subject, require_config
+from search.space.conformance import CHECKS, require_config, sample_architecture
 from search.space.ranges import nearest
 from spaces import NETWORKS
 
@@ -78,9 +78,9 @@ def test_the_config_keeps_the_promises_that_a_users_must_keep(name):
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_the_networks_keep_the_promises_that_a_users_must_keep(name, check):
+def test_the_networks_pass_the_checks_that_a_users_must_pass(name, check):
     small = {key: smaller(each) for key, each in NETWORKS[name].items()}
-    check(make_subject(ARCHITECTURES[name], small, num_sampled=1))
+    check(sample_architecture(ARCHITECTURES[name], small, num_sampled=1))
 
 
 def smaller(distribution):

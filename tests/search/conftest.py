@@ -1,4 +1,4 @@
-"""A study of every kind of trial, for the pictures; a browser; the command line, run in this process."""
+"""Fixtures: the command line run in this process, a study and its export, a table of trials, a browser, a database."""
 
 import itertools
 import os
@@ -14,10 +14,13 @@ import numpy as np
 import pandas as pd
 import psycopg
 import pytest
+from trained import SMALL, train
 
 from models import ARCHITECTURES
 from search.__main__ import main
+from search.export.writing import export_trial
 from search.space import custom_architecture
+from search.study.study import StudyFolder
 from spaces import SPACES
 
 NAN = float("nan")
@@ -55,6 +58,28 @@ def run(capsys, monkeypatch, tmp_path):
         return Answer(code, *capsys.readouterr())
 
     return go
+
+
+@pytest.fixture(scope="session")
+def study(tiny, tmp_path_factory):
+    """A study of one tiny network, trained; not to be changed."""
+    folder = StudyFolder(tmp_path_factory.mktemp("results") / "small")
+    train(folder, tiny, epochs=8, **SMALL)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(study, tmp_path_factory):
+    """Its export; not to be changed."""
+    target = tmp_path_factory.mktemp("exports") / "small-0"
+    export_trial(study, 0, target)
+    return target
+
+
+@pytest.fixture
+def export(exported, tmp_path):
+    """A copy of the export, to be changed."""
+    return shutil.copytree(exported, tmp_path / "export")
 
 
 @pytest.fixture

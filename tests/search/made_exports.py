@@ -41,7 +41,7 @@ def make_export(architecture, preprocessing=DEFAULT_PREPROCESSING, **values):
 
 
 def make_int8_export(architecture, **values):
-    """A network that rounds, with ranges of its own."""
+    """The same as after quantization-aware training, with ranges of its own."""
     plain = make_export(architecture, quantize_share=0.5, **values)
     quantizer = Quantizer(plain.network, plain.config.input_shape)
     clips = clips_of(plain.config, 16)
@@ -54,7 +54,7 @@ def make_int8_export(architecture, **values):
 
 
 def clips_of(config, number, seed=0):
-    """What a network hears: noise as loud as a log-mel is, with a level of its own in each bin and clip."""
+    """Inputs of a network: noise at the level of a log-mel, with another mean in each bin and clip."""
     channels, bins, frames = config.input_shape
     generator = torch.Generator().manual_seed(seed)
     level = torch.randn(number, 1, bins, 1, generator=generator)

@@ -53,7 +53,7 @@ def trial(state, macs, *accuracies, params=10_000, latency_ms=None, config=None,
     if state == "rejected":
         attributes[REJECTED] = {"kind": "over macs", "reason": "over budget"}
     if state == "stopped":
-        attributes[STOPPED] = "epoch 1: number 3 of the 3 trials that got there, of which 1 went on"
+        attributes[STOPPED] = "epoch 1: rank 3 of the 3 trials at this rung, of which 1 was promoted"
     if state in {"paused", "stopped"}:
         attributes[PAUSED] = len(accuracies)
     return state, attributes

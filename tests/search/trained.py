@@ -25,11 +25,11 @@ def train(folder, data, name="isotropic", epochs=2, clips=None, settings=None, *
     """Train in this process what `scenefront train` would, and record it."""
     asked = train_settings(from_name(name), data=str(data), epochs=epochs, held=held, **(settings or {}))
     scenes = read_scenes(data, asked.split)
-    ledger = TrialScheduler(
+    scheduler = TrialScheduler(
         study := folder.create(asked, {DATA: describe_data(scenes)}),
         price_space(make_search_space(asked, len(scenes.classes)), 100),
     )
-    proposal = ledger.propose()
+    proposal = scheduler.propose()
     dataset = open_dataset(asked, scenes, proposal.config.front_end)
     if clips is not None:
         few = replace(scenes, train=scenes.train[:: len(scenes.train) // clips], evaluate=scenes.evaluate[::8])
@@ -44,6 +44,6 @@ def train(folder, data, name="isotropic", epochs=2, clips=None, settings=None, *
         for each in run.results
     ]  # fmt: skip
     quality = json.dumps(run.results[-1].quality.to_dict())
-    ledger.end(proposal.number, {"epochs": json.dumps(curve), "quality": quality, "versions": "{}", "done": True})
+    scheduler.end(proposal.number, {"epochs": json.dumps(curve), "quality": quality, "versions": "{}", "done": True})
     assert study.trials
     return run

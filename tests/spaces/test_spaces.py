@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from models import ARCHITECTURES
 from models.isotropic import IsotropicConfig, count
 from search.config.settings import SearchSettings
-from search.space.space_file import broken_promises
+from search.space.space_file import space_problems
 from search.study.optuna_private import contains
 from spaces import METHODS, NETWORKS, SPACES, TRAINING
 from tests.search.priced import priced
@@ -68,7 +68,7 @@ def test_every_architecture_has_a_space_of_its_name_and_all_are_searched_togethe
 
 
 def test_a_space_keeps_the_promises_that_a_users_must_keep(space):
-    assert broken_promises(space) == []
+    assert space_problems(space) == []
 
 
 def test_the_published_network_lies_in_the_ranges(name):
@@ -84,10 +84,10 @@ def test_the_published_recursiv_networks_lie_in_the_ranges(sizes):
 
 def test_some_networks_of_every_space_fit_the_default_budget_and_some_do_not(name):
     found = priced(SearchSettings(data="nowhere", space=name)).surveys[name]
-    assert 0.05 < found.share < 0.95
-    assert found.broken["macs"] > 0
-    assert found.broken["params"] > 0
-    assert found.broken["invalid"] < found.num_priced / 2
+    assert 0.05 < found.feasible_fraction < 0.95
+    assert found.violations["macs"] > 0
+    assert found.violations["params"] > 0
+    assert found.violations["invalid"] < found.num_priced / 2
 
 
 def test_most_isotropic_networks_are_over_the_default_budget():

@@ -40,10 +40,10 @@ from search.dashboard.data.database import (
 from search.study.storage import Postgres
 from search.study.study import (
     LAYERS,
-    LEVELS,
     OBJECTIVES,
     QUALITY,
     REJECTED,
+    RUNGS,
     VERSIONS,
     StudyError,
     StudyFolder,
@@ -173,7 +173,7 @@ class StudyReader:
         is_locked = self._folder.is_locked_here() or (postgres is not None and postgres.is_locked(self._folder.name))
         with connected(self._folder, postgres) as (connection, study_id):
             texts = study_attributes(connection, study_id)
-            judged_by = (study_id, _inode(self._folder.database), budget, texts.get(LEVELS))
+            judged_by = (study_id, _inode(self._folder.database), budget, texts.get(RUNGS))
             known = self._known
             if known is None or known.judged_by != judged_by or not _is_same(connection, study_id, known):
                 known = _Known(judged_by)
@@ -184,7 +184,7 @@ class StudyReader:
         if reading is not None and is_same and (reading.settings, reading.is_locked) == (settings, is_locked):
             return reading
         attributes = {name: json.loads(value) for name, value in texts.items()}
-        levels = attributes.get(LEVELS, [])
+        levels = attributes.get(RUNGS, [])
         self._known = None  # what fails below is read whole the next time
         for trial_id, trial in trials.items():
             known.trials[trial_id] = _kept(trial, budget, levels, is_locked=is_locked)

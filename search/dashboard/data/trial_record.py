@@ -25,8 +25,8 @@ from search.study.study import (
     COST,
     LATENCY,
     LAYERS,
-    LEVELS,
     QUALITY,
+    RUNGS,
     VERSIONS,
     StudyError,
     StudyFolder,
@@ -91,7 +91,7 @@ def read_trial(folder: StudyFolder, number: int) -> TrialRecord:
                 raise StudyError(f"{folder.name} has no trial {number}; there are: {what}")
             add_values(connection, study_id, asked, found, leave_out=())
         (trial,) = found.values()
-        levels = json.loads(texts.get(LEVELS, "[]"))
+        levels = json.loads(texts.get(RUNGS, "[]"))
         row = trial_row(trial, budget, levels, is_locked=is_locked)
     except StudyError:
         raise

@@ -15,7 +15,7 @@ from search.report import preflight as preflight_page
 from search.report.drawing import GROUPS, kinds
 from search.report.html import BLUE, LEGEND, ORANGE, layout
 from search.report.tables import percent_text
-from search.space.price_table import Priced
+from search.space.cost_table import CostTable
 
 
 def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme = LIGHT) -> go.Figure:
@@ -194,7 +194,7 @@ def space_fits_figure(report: Mapping[str, Any], theme: Theme = LIGHT) -> go.Fig
 
 
 def space_scatter_figures(
-    surveys: Mapping[str, Priced], report: Mapping[str, Any], theme: Theme = LIGHT
+    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
 ) -> dict[str, tuple[go.Figure, str]]:
     """Draw MACs against parameters by architecture, each with a few words: how many fit and are drawn."""
     found = {name: survey for name, survey in surveys.items() if len(survey.costs)}
@@ -207,7 +207,7 @@ def space_scatter_figures(
 
 
 def space_spread_figures(
-    surveys: Mapping[str, Priced], report: Mapping[str, Any], theme: Theme = LIGHT
+    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
 ) -> dict[str, go.Figure]:
     """Draw how the costs are spread, by the name of the cost."""
     found = {name: survey for name, survey in surveys.items() if len(survey.costs)}
@@ -223,7 +223,7 @@ def space_spread_figures(
 
 
 def space_figures(
-    surveys: Mapping[str, Priced], report: Mapping[str, Any], theme: Theme = LIGHT
+    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
 ) -> dict[str, go.Figure]:
     """Draw all that is known of a space, by the titles of the figures, which are plain text."""
     scatters = space_scatter_figures(surveys, report, theme)

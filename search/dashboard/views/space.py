@@ -12,7 +12,7 @@ from search.dashboard.figures.search_progress import space_figures, space_legend
 from search.dashboard.state import RequestContext
 from search.dashboard.widgets import aria, code, graph, section, table
 from search.report.tables import fits_lines, reach_lines, summary_lines
-from search.space.price_table import SPACE, read_space
+from search.space.cost_table import SPACE, read_space
 
 REACH = "How far each field reaches"
 

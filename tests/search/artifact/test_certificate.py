@@ -132,7 +132,11 @@ def no_mapping(export):
 
 
 def other_format(export):
-    change(export, format=3)
+    change(export, format=4)
+
+
+def earlier_format(export):
+    change(export, format=2)
 
 
 def lacking(export):
@@ -152,17 +156,17 @@ def weights_unnamed(export):
 
 REFUSED = {
     other_byte: r"weights\.safetensors is not what was exported: its SHA-256 is",
-    missing_file: r"lacks model\.int8\.onnx, which its certificate names",
-    missing_certificate: "is no export: it holds no certificate.json",
+    missing_file: r"lacks model\.int8\.onnx, which its certificate lists",
+    missing_certificate: "is not an export: it has no certificate.json",
     of_before: "is an export of format 1, of an earlier version; export its trial again",
     archive_as_weights: r"weights\.safetensors is a pickle under another name; pickles are never opened",
     pickle_as_onnx: r"model\.onnx is a pickle under another name; pickles are never opened",
     old_pickle_as_weights: r"weights\.safetensors is a pickle under another name; pickles are never opened",
     no_safetensors: r"weights\.safetensors is not a whole safetensors file",
-    climbing_path: r"names '\.\./model\.int8\.onnx', which is no file of the folder itself",
-    absolute_path: r"names '/.*/model\.int8\.onnx', which is no file of the folder itself",
-    windows_path: r"names '\.\..*model\.int8\.onnx', which is no file of the folder itself",
-    hidden_name: r"names '\.\.', which is no file of the folder itself",
+    climbing_path: r"lists '\.\./model\.int8\.onnx', which is not a file of the folder itself",
+    absolute_path: r"lists '/.*/model\.int8\.onnx', which is not a file of the folder itself",
+    windows_path: r"lists '\.\..*model\.int8\.onnx', which is not a file of the folder itself",
+    hidden_name: r"lists '\.\.', which is not a file of the folder itself",
     link_out: r"model\.int8\.onnx leads out of the export, to .*outside\.onnx",
     python_tag: r"config\.yaml cannot be read as YAML: could not determine a constructor for the tag",
     other_front_end: r"config\.yaml: the front end dcase24 has other settings here",
@@ -170,11 +174,12 @@ REFUSED = {
     not_finite: "holds values that are not finite",
     no_json: r"certificate\.json cannot be read as JSON",
     deep_json: r"certificate\.json cannot be read as JSON",
-    no_mapping: r"certificate\.json is no certificate: it holds no mapping",
-    other_format: r"certificate\.json has format 3; this version reads format 2",
+    no_mapping: r"certificate\.json is not a certificate: it is not a JSON object",
+    other_format: r"certificate\.json has format 4; this version reads format 3$",
+    earlier_format: r"has format 2; .* format 3; export its trial again: scenefront export small --trial 0",
     lacking: r"certificate\.json lacks versions",
-    no_digest: r"certificate\.json gives no SHA-256 for config\.yaml",
-    weights_unnamed: r"certificate\.json does not name weights\.safetensors",
+    no_digest: r"certificate\.json has no SHA-256 for config\.yaml",
+    weights_unnamed: r"certificate\.json does not list weights\.safetensors",
 }
 
 
@@ -221,12 +226,12 @@ def test_a_certificate_says_what_each_file_does_and_costs(exported, study):
         assert known["bytes"] == (exported / name).stat().st_size
     assert {"onnx", "onnxruntime"} <= set(told["versions"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", told["written"])
-    assert (told["validation"], told["chosen_by"], told["confirmed"]) == (None, "nothing", None)
+    assert (told["validation"], told["selected_on"], told["confirmed"]) == (None, None, None)
     assert [told["data"][f"{kind}_clips"] for kind in ("training", "validation", "evaluation")] == [48, 0, 24]
 
 
 @pytest.mark.parametrize("edition", ["dcase2021", "dcase2022", "dcase2023", "dcase2024", "dcase2025"])
-def test_each_edition_is_judged_by_each_file_as_it_is(exported, edition):
+def test_each_file_is_checked_against_each_edition(exported, edition):
     verdict = read_certificate(exported)["editions"][edition]
     assert list(verdict["files"]) == [WEIGHTS, MODEL, INT8]
     assert [found["precision"] for found in verdict["files"].values()] == ["fp32", "fp32", "int8"]
@@ -234,10 +239,10 @@ def test_each_edition_is_judged_by_each_file_as_it_is(exported, edition):
     assert set(verdict["measured"]) == set(verdict["limits"])
 
 
-def test_a_file_that_is_not_there_and_one_that_is_no_network_are_told_apart(exported, tmp_path):
+def test_a_missing_file_and_one_that_is_no_network_have_errors_of_their_own(exported, tmp_path):
     with pytest.raises(ExportError, match=r"nowhere: no such export$"):
         open_export(tmp_path / "nowhere")
-    with pytest.raises(ExportError, match=r"card\.md is no network of the export; those are weights\.safetensors, mod"):
+    with pytest.raises(ExportError, match=r"card\.md is not a network of the export; those are weights\.safetensors"):
         open_export(exported / "card.md")
-    with pytest.raises(ExportError, match=r"model\.pte is no network of the export"):
+    with pytest.raises(ExportError, match=r"model\.pte is not a network of the export"):
         open_export(exported / "model.pte")

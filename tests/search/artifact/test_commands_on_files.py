@@ -1,4 +1,4 @@
-"""Any file of an export answers: evaluated, asked about a sound, timed."""
+"""The commands evaluate, predict, bench and quantize on every file of an export."""
 
 import json
 
@@ -28,30 +28,30 @@ def test_each_file_evaluates_to_what_the_certificate_says_of_it(run, exported, t
 def test_each_file_says_of_a_sound_what_the_others_say(run, exported, tmp_path):
     sound = np.random.default_rng(0).normal(0, 0.1, (70_000, 2))
     soundfile.write(tmp_path / "noise.flac", sound, 44_100)
-    answers = {}
+    predictions = {}
     for file in RUNS:
         told = run("predict", place(exported, file), "noise.flac", "--json")
         assert told.code == 0, told.err
-        answers[file] = json.loads(told.out)[0]["probabilities"]
+        predictions[file] = json.loads(told.out)[0]["probabilities"]
     for file in (MODEL, PIPELINE):
-        assert answers[file] == pytest.approx(answers[WEIGHTS], abs=1e-4)
-    assert answers[INT8] == pytest.approx(answers[WEIGHTS], abs=0.1)
+        assert predictions[file] == pytest.approx(predictions[WEIGHTS], abs=1e-4)
+    assert predictions[INT8] == pytest.approx(predictions[WEIGHTS], abs=0.1)
 
 
-def test_what_is_no_sound_is_named_and_the_others_are_heard(run, exported, tmp_path):
+def test_files_that_are_not_sounds_are_named_and_the_others_predicted(run, exported, tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(44_100), 44_100)
     (tmp_path / "text.txt").write_text("no sound")
     told = run("predict", exported, "silence.wav", "text.txt", "missing.wav")
     assert told.code == 2
     assert told.out.startswith("silence.wav: ")
-    assert "2 of 3 files cannot be heard" in told.err
+    assert "2 of 3 files cannot be decoded" in told.err
     assert "text.txt: neither a WAV nor a FLAC file" in told.err
 
 
 def test_a_pipeline_knows_no_devices(run, exported, tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(44_100), 44_100)
     told = run("predict", exported / PIPELINE, "silence.wav", "--device", "a")
-    assert (told.code, "hears every device as one that it does not know" in told.err) == (2, True)
+    assert (told.code, "treats every device as unknown" in told.err) == (2, True)
 
 
 @pytest.mark.slow
@@ -61,14 +61,14 @@ def test_an_export_is_timed_in_a_process_of_its_own(run, exported, file):
     assert told.code == 0, told.err
     measured = json.loads(told.out)
     assert (measured["file"], measured["threads"]) == (file, 1)
-    parts = ["together"] if file == PIPELINE else ["front_end", "network", "together"]
+    parts = ["end_to_end"] if file == PIPELINE else ["front_end", "network", "end_to_end"]
     assert list(measured["latency_ms"]) == parts
     for found in measured["latency_ms"].values():
         assert 0 < found["p05"] <= found["median"] <= found["p95"]
         assert found["calls"] >= 5
     memory = measured["memory_bytes"]
     assert 0 < memory["before"] < memory["peak"] < 10_000_000_000
-    assert memory["more"] == memory["peak"] - memory["before"]
+    assert memory["increase"] == memory["peak"] - memory["before"]
 
 
 def test_what_cannot_be_timed_says_why(run, tmp_path):
@@ -77,13 +77,13 @@ def test_what_cannot_be_timed_says_why(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_another_way_to_int8_can_be_kept_and_is_certified(run, export, tiny):
+def test_another_int8_variant_can_be_kept_and_is_certified(run, export, tiny):
     before = read_certificate(export)
     told = run("quantize", export, tiny, "--epochs", 1, "--keep", "qat")
     assert told.code == 0, told.err
     after = read_certificate(export)
     assert after["files"][INT8]["sha256"] != before["files"][INT8]["sha256"]
     assert after["files"][MODEL] == before["files"][MODEL]
-    assert after["notes"] == [f"{INT8} was trained for int8, 1 epoch more than the rest."]
+    assert after["notes"] == [f"{INT8} is from quantization-aware training, 1 epoch after the rest."]
     again = run("evaluate", export / INT8, tiny, "--json")
     assert json.loads(again.out)["confusion"] == after["quality"][INT8]["confusion"]

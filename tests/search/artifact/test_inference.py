@@ -1,4 +1,4 @@
-"""An export hears a file as its training heard the clips."""
+"""Prediction of sound files of any length, rate and format."""
 
 import numpy as np
 import pytest
@@ -20,10 +20,10 @@ def export():
     return Export(config, tuple("abcdefghij"), config.build().eval())
 
 
-def answers(export, clips):
+def expected_probabilities(export, clips):
     with torch.inference_mode():
-        heard = FrontEnd(export.config.front_end_config)(torch.stack(clips))
-        return export.network(heard).softmax(dim=1).mean(dim=0).numpy()
+        spectrograms = FrontEnd(export.config.front_end_config)(torch.stack(clips))
+        return export.network(spectrograms).softmax(dim=1).mean(dim=0).numpy()
 
 
 @pytest.mark.parametrize("front_end", sorted(FRONT_ENDS))
@@ -34,10 +34,10 @@ def test_a_file_goes_through_the_whole_front_end_of_the_network(tmp_path, front_
     rate_hz = config.front_end_config.rate_hz
     sound = np.random.default_rng(0).normal(0, 0.1, rate_hz).astype(np.float32)
     soundfile.write(tmp_path / "noise.wav", sound, rate_hz, subtype="FLOAT")
-    heard = predict(Export(config, tuple("abcdefghij"), network), tmp_path / "noise.wav")
+    found = predict(Export(config, tuple("abcdefghij"), network), tmp_path / "noise.wav")
     with torch.inference_mode():
         expected = network(FrontEnd(config.front_end_config)(torch.from_numpy(sound)[None])).softmax(dim=1)[0]
-    np.testing.assert_allclose(list(heard.probabilities.values()), expected.numpy(), atol=1e-5)
+    np.testing.assert_allclose(list(found.probabilities.values()), expected.numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("duration_s", [0.1, 1.0, 2.5, PIECE_S + 0.25])
@@ -52,14 +52,14 @@ def test_a_file_of_any_length_is_the_mean_of_its_seconds(tmp_path, export, durat
     if len(mono) % rate_hz:
         last = mono[-rate_hz:]
         clips.append(torch.nn.functional.pad(last, (0, rate_hz - len(last))))
-    heard = predict(export, path)
-    np.testing.assert_allclose(list(heard.probabilities.values()), answers(export, clips), atol=1e-5)
+    found = predict(export, path)
+    np.testing.assert_allclose(list(found.probabilities.values()), expected_probabilities(export, clips), atol=1e-5)
 
 
-def test_silence_has_an_answer_and_ten_milliseconds_have_none(tmp_path, export):
+def test_silence_has_a_prediction_and_ten_milliseconds_are_refused(tmp_path, export):
     soundfile.write(tmp_path / "silence.wav", np.zeros(44_100), 44_100)
-    heard = predict(export, tmp_path / "silence.wav")
-    assert sum(heard.probabilities.values()) == pytest.approx(1.0)
+    found = predict(export, tmp_path / "silence.wav")
+    assert sum(found.probabilities.values()) == pytest.approx(1.0)
     soundfile.write(tmp_path / "short.wav", np.zeros(441), 44_100)
     with pytest.raises(DataError, match=r"short\.wav: 0\.010 s of sound; at least 0\.1 s are needed"):
         predict(export, tmp_path / "short.wav")

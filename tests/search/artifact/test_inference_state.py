@@ -1,4 +1,4 @@
-"""An export answers as it was measured: rounded, corrected, over copies; and CP-ResNet fits its budget when pruned."""
+"""Exports with inference state predict as they were evaluated; and CP-ResNet fits its budget when pruned."""
 
 import json
 from dataclasses import replace
@@ -9,8 +9,9 @@ from trained import SMALL, train
 from data.demo import DemoConfig, write_demo
 from data.layout import read_scenes
 from search.artifact.certificate import ExportError
-from search.artifact.files import ANSWERING
-from search.artifact.inference import evaluate_export, predict
+from search.artifact.evaluation import evaluate_export
+from search.artifact.files import INFERENCE_STATE
+from search.artifact.inference import predict
 from search.artifact.reading import load_export, read_export
 from search.engine.teachers import export_digest
 from search.export.writing import export_trial
@@ -42,7 +43,7 @@ def test_an_export_evaluates_to_what_was_recorded(exported, demo):
     assert quality.to_dict() == run.results[-1].quality.to_dict()
 
 
-def test_without_what_it_needs_it_would_answer_otherwise(exported, demo):
+def test_without_its_inference_preprocessing_it_would_predict_otherwise(exported, demo):
     folder, run = exported
     whole = load_export(folder)
     plain = replace(whole, preprocessing=replace(whole.preprocessing, correction=None))
@@ -55,7 +56,7 @@ def test_an_export_holds_the_network_s_weights_and_beside_them_ranges_and_gains(
     folder, run = exported
     weights, _ = read_tensors(folder / "weights.safetensors")
     assert set(weights) == set(run.network.state_dict())
-    beside, metadata = read_tensors(folder / ANSWERING)
+    beside, metadata = read_tensors(folder / INFERENCE_STATE)
     assert json.loads(metadata["devices"]) == list(read_scenes(demo).devices)
     assert beside["correction.gains"].shape == (9, 256)
     assert {name.split(".")[0] for name in beside} == {"correction", "quantization"}
@@ -63,7 +64,7 @@ def test_an_export_holds_the_network_s_weights_and_beside_them_ranges_and_gains(
     assert "the mean over 3 copies of a clip, so it takes 3 times these MACs" in card
 
 
-def test_a_sound_is_heard_as_of_the_device_that_recorded_it(exported, demo):
+def test_a_sound_is_corrected_for_the_device_that_recorded_it(exported, demo):
     export = load_export(exported[0])
     scenes = read_scenes(demo)
     correction = export.preprocessing.correction
@@ -85,27 +86,27 @@ def test_an_export_that_lost_what_it_needs_is_refused(exported, tmp_path):
     damaged.mkdir()
     for name in ("config.yaml", "weights.safetensors"):
         (damaged / name).write_bytes((folder / name).read_bytes())
-    with pytest.raises(CheckpointError, match=r"answering\.safetensors is not a whole safetensors file"):
+    with pytest.raises(CheckpointError, match=r"inference_state\.safetensors is not a whole safetensors file"):
         read_export(damaged)
-    beside, metadata = read_tensors(folder / ANSWERING)
+    beside, metadata = read_tensors(folder / INFERENCE_STATE)
     for name, reason in (
         ("correction.gains", "correction.gains"),
         ("quantization.classifier", "classifier is missing"),
     ):
-        write_tensors(damaged / ANSWERING, {key: value for key, value in beside.items() if key != name}, metadata)
-        with pytest.raises(CheckpointError, match=f"does not hold what the network needs to answer: .*{reason}"):
+        write_tensors(damaged / INFERENCE_STATE, {key: value for key, value in beside.items() if key != name}, metadata)
+        with pytest.raises(CheckpointError, match=f"does not hold the inference state of the network: .*{reason}"):
             read_export(damaged)
 
 
-def test_a_teacher_s_name_tells_exports_apart_that_differ_beside_their_weights(exported, tmp_path):
+def test_the_digest_of_a_teacher_depends_on_its_inference_state(exported, tmp_path):
     folder, _ = exported
     other = tmp_path / "export"
     other.mkdir()
     for path in folder.iterdir():
         (other / path.name).write_bytes(path.read_bytes())
     assert export_digest(other) == export_digest(folder)
-    beside, metadata = read_tensors(other / ANSWERING)
-    write_tensors(other / ANSWERING, {**beside, "correction.gains": beside["correction.gains"] * 2}, metadata)
+    beside, metadata = read_tensors(other / INFERENCE_STATE)
+    write_tensors(other / INFERENCE_STATE, {**beside, "correction.gains": beside["correction.gains"] * 2}, metadata)
     assert export_digest(other) != export_digest(folder)
 
 

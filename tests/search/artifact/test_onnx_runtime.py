@@ -18,7 +18,7 @@ from training.checkpoint import CheckpointError
 
 @pytest.fixture(scope="module")
 def export():
-    return make_export("isotropic")
+    return make_export("isotropic", depth=1, columns=1)
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +132,10 @@ def broken(model):
 
 
 REFUSED = {
-    pickled: "is no ONNX file",
-    text: "is no ONNX file",
-    cut: "is no",
-    empty: "is no ONNX file: it holds no graph",
+    pickled: "is not an ONNX file",
+    text: "is not an ONNX file",
+    cut: "is not",
+    empty: "is not an ONNX file: it holds no graph",
     outside: r"in another file \(\.\./\.\./etc/passwd\); everything must be in the one file",
     foreign: "needs operators of com.example; a network from here needs none",
     function: "needs functions of its own",
@@ -161,7 +161,7 @@ def test_a_file_that_is_no_network_of_this_configuration_is_refused(export, whol
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_file_that_is_not_there_is_told(export, tmp_path):
+def test_a_missing_file_is_reported(export, tmp_path):
     with pytest.raises(CheckpointError, match="cannot be read: No such file or directory"):
         load_onnx(tmp_path / "none.onnx", export.config)
 
@@ -175,7 +175,7 @@ def test_a_model_is_no_pipeline_and_a_pipeline_no_model(export, whole, tmp_path)
         load_onnx(tmp_path / "pipeline.onnx", export.config)
 
 
-def test_what_the_runtime_cannot_compute_is_told(export, whole, tmp_path):
+def test_an_error_of_the_runtime_is_reported(export, whole, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(whole)
     network = load_onnx(path, export.config)

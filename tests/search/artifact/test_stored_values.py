@@ -1,4 +1,4 @@
-"""What files store, as read from them."""
+"""Stored values of files: kinds, bytes and zeros."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ from made_exports import CLASSES, clips_of, make_export
 from safetensors.torch import save_file
 
 from models import ARCHITECTURES
-from search.artifact.stored_values import read_stored
+from search.artifact.files import INT8, MODEL, PIPELINE
+from search.artifact.stored_values import WEIGHTS, read_stored_values
 from search.export.int8 import write_int8
 from search.export.onnx_files import write_model, write_pipeline
 
@@ -32,7 +33,7 @@ def int8(tmp_path_factory):
         export = make_export(architecture, **values)
         path = tmp_path_factory.mktemp("int8") / "model.int8.onnx"
         write_int8(path, export, [clips_of(export.config, 4)])
-        return read_stored(path), params_of(export), path
+        return read_stored_values(path), params_of(export), path
 
     return write
 
@@ -51,15 +52,27 @@ def test_int8_weights_of_128_000_parameters_take_128_000_bytes(int8, architectur
     stored, params, path = int8(architecture, UNFOLDED[architecture])
     assert 0.9 * LIMIT < params <= LIMIT
     assert stored.weight_bytes < params
-    assert stored.int8_weight_bytes == stored.weight_bytes
+    assert {each.dtype for each in stored.tensors if each.kind == WEIGHTS} == {"int8"}
     assert stored.value_bytes < 1.15 * params
     assert stored.total_bytes < path.stat().st_size
 
 
-def test_everything_in_a_file_is_of_one_kind_and_all_of_a_network_is_there(tmp_path):
-    export = make_export("cp_resnet")
-    write_model(tmp_path / "model.onnx", export)
-    stored = read_stored(tmp_path / "model.onnx")
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory):
+    """A network with one layer of zeros, and the folder of its three files: it is traced once."""
+    export = make_export("cp_mobile")
+    with torch.no_grad():
+        export.network.blocks[0].layers[0][0].weight.zero_()
+    folder = tmp_path_factory.mktemp("sparse")
+    write_model(folder / MODEL, export)
+    write_pipeline(folder / PIPELINE, export)
+    write_int8(folder / INT8, export, [clips_of(export.config, 4)])
+    return export, folder
+
+
+def test_everything_in_a_file_is_of_one_kind_and_all_of_a_network_is_there(sparse):
+    export, folder = sparse
+    stored = read_stored_values(folder / MODEL)
     assert sum(size for _, size in stored.by_dtype.values()) == stored.total_bytes
     kinds = (stored.value_bytes, stored.scale_bytes, stored.front_end_bytes, stored.shape_bytes)
     assert sum(kinds) == stored.total_bytes
@@ -69,31 +82,25 @@ def test_everything_in_a_file_is_of_one_kind_and_all_of_a_network_is_there(tmp_p
     assert stored.to_dict()["value_bytes"] == stored.value_bytes
 
 
-def test_the_front_end_of_a_pipeline_is_told_from_its_network(tmp_path):
-    export = make_export("isotropic", depth=1, columns=1)
-    write_model(tmp_path / "model.onnx", export)
-    write_pipeline(tmp_path / "pipeline.onnx", export)
-    model, pipeline = (read_stored(tmp_path / name) for name in ("model.onnx", "pipeline.onnx"))
+def test_the_front_end_of_a_pipeline_is_counted_apart_from_its_network(sparse):
+    export, folder = sparse
+    model, pipeline = (read_stored_values(folder / name) for name in (MODEL, PIPELINE))
     assert pipeline.value_bytes == model.value_bytes
     assert pipeline.front_end_bytes > 4 * export.config.front_end_config.window
 
 
-def test_zeros_are_not_counted_among_the_values_that_are_left(tmp_path, int8):
-    export = make_export("cp_mobile")
-    with torch.no_grad():
-        export.network.blocks[0].layers[0][0].weight.zero_()
-    write_model(tmp_path / "model.onnx", export)
-    stored = read_stored(tmp_path / "model.onnx")
+def test_zeros_are_not_counted_among_the_nonzero_values(sparse):
+    export, folder = sparse
+    stored = read_stored_values(folder / MODEL)
     assert stored.num_values - stored.nonzero_values >= export.network.blocks[0].layers[0][0].weight.numel()
-    write_int8(tmp_path / "model.int8.onnx", export, [clips_of(export.config, 4)])
-    assert read_stored(tmp_path / "model.int8.onnx").nonzero_values < stored.num_values
+    assert read_stored_values(folder / INT8).nonzero_values < stored.num_values
 
 
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
 def test_safetensors_are_read_too(tmp_path, architecture):
     export = make_export(architecture)
     save_file(export.network.state_dict(), tmp_path / "weights.safetensors")
-    stored = read_stored(tmp_path / "weights.safetensors")
+    stored = read_stored_values(tmp_path / "weights.safetensors")
     counts = ARCHITECTURES[architecture].count(export.config.network, export.config.input_shape)
     assert stored.num_values == counts.stored_values
     assert stored.value_bytes == 4 * stored.num_values

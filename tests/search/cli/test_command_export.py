@@ -69,12 +69,12 @@ def ask(run, searched):
 def test_the_best_is_exported_with_what_was_measured_of_each_file(ask, tmp_path):
     told = ask()
     assert told.code == 0, told.err
-    assert "measuring model.int8.onnx on 24 evaluation clips" in told.out
-    assert "1.000 on the validation clips that it was chosen by" in told.out
+    assert "evaluating model.int8.onnx on 24 evaluation clips" in told.out
+    assert "1.000 on the validation clips it was selected on" in told.out
     assert told.out.splitlines()[-1] == "written: exports/wide-2"
     assert load_export(tmp_path / "exports" / "wide-2").config.network.width == 24
     certificate = json.loads((tmp_path / "exports" / "wide-2" / "certificate.json").read_text())
-    assert certificate["chosen_by"] == "validation clips"
+    assert certificate["selected_on"] == "validation clips"
     assert [certificate["data"][f"{kind}_clips"] for kind in ("training", "validation", "evaluation")] == [36, 12, 24]
 
 
@@ -144,7 +144,7 @@ def test_a_trial_is_trained_again_whole_before_it_is_exported(searched, tmp_path
     export, certificate = load_export(folder), json.loads((folder / "certificate.json").read_text())
     assert export.config.recipe.quantize_share == 0.5
     assert asdict(export.config.network)["width"] == 8
-    assert certificate["chosen_by"] == "nothing"
+    assert certificate["selected_on"] is None
     assert certificate["study"] == "wide-0-full"
     assert "Trial 0 of wide, trained again on all training clips." in (folder / "card.md").read_text()
     again = go()

@@ -6,7 +6,7 @@ import re
 import pytest
 from recorded import trial, write_study
 
-from search.study.study import LEVELS
+from search.study.study import RUNGS
 
 NUMBERS = ("5", "10", "25", "50", "100")
 
@@ -89,7 +89,7 @@ def test_the_2024_edition_ranks_by_the_mean_over_the_splits(tmp_path, run):
         trial("complete", 5_000_000, 0.30, 0.30, 0.30, 0.30, 0.30),
         trial("complete", 5_000_001, 0.10, 0.20, 0.30, 0.40, 0.60),
         trial("paused", 5_000_002, 0.9, 0.9),
-        attributes={LEVELS: levels},
+        attributes={RUNGS: levels},
         fidelity="split",
     )
     rows = json.loads(run("front", "s", "--rank", "dcase2024", "--json").out)

@@ -104,8 +104,8 @@ def test_help_names_what_there_is(run, command):
         (["price", "isotropic", "--set", "pach=4"], "unknown config key 'pach'; did you mean 'patch'?"),
         (["price", "isotropic", "--set", "patch=100"], "patch must be at most"),
         (["price", "isotropic", "--budget", "dcase2122"], "unknown budget 'dcase2122'"),
-        (["evaluate", ".", "{tiny}"], "is no export"),
-        (["predict", ".", "x.wav"], "is no export"),
+        (["evaluate", ".", "{tiny}"], "is not an export"),
+        (["predict", ".", "x.wav"], "is not an export"),
         (["nonsense"], "No such command"),
     ],
 )

@@ -30,7 +30,7 @@ from search.dashboard.figures.search_progress import (
 )
 from search.dashboard.figures.trial_comparison import compared_costs_figure, compared_scores_figure
 from search.report.drawing import GROUPS
-from search.space.price_table import Kept
+from search.space.cost_table import CostTable
 
 NAN = float("nan")
 LIMITS = {"macs": 30_000_000, "params": 128_000}
@@ -412,7 +412,8 @@ def test_the_space_is_drawn_as_the_page_of_a_preflight_does(theme):
         "limits": {"macs": 100}, "precision": "fp16", "architectures": {EVIL: part}, "nothing_fits": None,
         "share": share,
     }  # fmt: skip
-    surveys = {EVIL: Kept(np.array([[50, 10, 20, 20, 5], [60, 9, 18, 18, 5], [200, 9, 9, 9, 9], [300, 7, 7, 7, 7]]))}
+    costs = np.array([[50, 10, 20, 20, 5], [60, 9, 18, 18, 5], [200, 9, 9, 9, 9], [300, 7, 7, 7, 7]])
+    surveys = {EVIL: CostTable(costs)}
     fits = space_fits_figure(report, theme)
     assert [bars.x for bars in fits.data] == [(0.5,), (0.5,)]
     ((scatter, told),) = space_scatter_figures(surveys, report, theme).values()

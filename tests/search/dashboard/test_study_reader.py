@@ -30,9 +30,9 @@ from search.study.study import (
     FAILURE,
     HISTORY,
     LAYERS,
-    LEVELS,
     ORIGIN,
     QUALITY,
+    RUNGS,
     STOPPED,
     VERSIONS,
     StudyError,
@@ -99,7 +99,7 @@ def test_other_settings_read_as_their_table(tmp_path, every_kind):
     levels = [{"split": "5", "start": 0, "end": 2}, {"split": "100", "start": 2, "end": 4}]
     for folder in (
         write_study(tmp_path / "train", *every_kind, job=TrainSettings),
-        write_study(tmp_path / "split", *every_kind, attributes={LEVELS: levels}, fidelity="split"),
+        write_study(tmp_path / "split", *every_kind, attributes={RUNGS: levels}, fidelity="split"),
         write_study(tmp_path / "narrow", *every_kind, budget="macs=2M", objectives=("log_loss", "params", "macs")),
         write_study(tmp_path / "empty"),
         write_study(tmp_path / "what? 100% #1", *every_kind),
@@ -460,7 +460,7 @@ def test_one_trial_is_read_with_all_that_is_recorded(tmp_path):
         QUALITY: {"macro_accuracy": 0.4},
         ATTEMPTS: [{"epoch": 1, "reason": "killed"}],
         VERSIONS: {"torch": "2.13.0"},
-        ORIGIN: {"kind": "repaired", "changes": ["width 48 -> 32"]},
+        ORIGIN: {"kind": "projected", "changes": ["width 48 -> 32"]},
     }
     folder = write_study(tmp_path / "s", (state, {**known, **more}), trial("rejected", 99), trial("stopped", 9, 0.1))
     Growing(folder).reject()
@@ -468,7 +468,7 @@ def test_one_trial_is_read_with_all_that_is_recorded(tmp_path):
     assert (whole.state, whole.quality, whole.origin) == (
         "complete",
         {"macro_accuracy": 0.4},
-        "repaired (width 48 -> 32)",
+        "projected (width 48 -> 32)",
     )
     assert (whole.layers, whole.attempts, whole.versions) == (more[LAYERS], more[ATTEMPTS], more[VERSIONS])
     assert whole.cost == {**cost(5_000_000), "latency_ms": 2.5}

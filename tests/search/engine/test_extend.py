@@ -28,17 +28,17 @@ def create(tmp_path, settings=SETTINGS, name="study"):
 
 
 def drive(folder):
-    """Train all that a study asks for; give the ledger and the new proposals."""
+    """Train all that a study asks for; return the scheduler and the new proposals."""
     settings = folder.settings()
     space = priced(settings, num_drawn=200)
-    ledger = TrialScheduler(folder.open(), space)
+    scheduler = TrialScheduler(folder.open(), space)
     proposals = []
-    while (proposal := ledger.propose()) is not None:
+    while (proposal := scheduler.propose()) is not None:
         proposals.append(proposal)
         epoch = {"epoch": 1, "train_loss": 1.0, "macro_accuracy": 0.5, "log_loss": 2.0, "duration_s": 0.1}
         quality = json.dumps({"macro_accuracy": 0.5, "log_loss": 2.0})
-        ledger.end(proposal.number, {"epochs": json.dumps([epoch]), "quality": quality, "versions": "{}"})
-    return ledger, proposals
+        scheduler.end(proposal.number, {"epochs": json.dumps([epoch]), "quality": quality, "versions": "{}"})
+    return scheduler, proposals
 
 
 @pytest.fixture
@@ -51,9 +51,9 @@ def trained(tmp_path):
 def test_more_trials_go_on_where_the_study_ended(trained):
     before = trained.open().get_trials()
     assert extend_study(trained, {"trials": "+2"}).lines == ["trials: 4 -> 6"]
-    ledger, proposals = drive(trained)
-    assert (len(proposals), ledger.num_ended) == (2, 6)
-    after = ledger.study.get_trials()
+    scheduler, proposals = drive(trained)
+    assert (len(proposals), scheduler.num_ended) == (2, 6)
+    after = scheduler.study.get_trials()
     assert [trial.user_attrs for trial in after[: len(before)]] == [trial.user_attrs for trial in before]
     configs = [json.dumps(t.user_attrs["config"], sort_keys=True) for t in after if "config" in t.user_attrs]
     assert len(set(configs)) == len(configs) == 6
@@ -69,16 +69,16 @@ def test_a_larger_budget_lets_what_was_rejected_be_asked_for_and_a_smaller_one_t
         "trials: 4 -> 6",
         f"{rejected} rejected configuration{'s fit' if rejected > 1 else ' fits'} now, and may be asked for again",
     ]
-    ledger, proposals = drive(trained)
+    scheduler, proposals = drive(trained)
     assert max(proposal.cost.macs for proposal in proposals) > 4_000_000
-    costs = [trial.user_attrs["cost"]["macs"] for trial in ledger.study.get_trials() if "config" in trial.user_attrs]
+    costs = [trial.user_attrs["cost"]["macs"] for trial in scheduler.study.get_trials() if "config" in trial.user_attrs]
     limit = sorted(costs)[1]
     over = sum(macs > limit for macs in costs)
     smaller = extend_study(trained, {"budget": f"macs={limit}", "trials": 7})
     assert smaller.lines[-1] == f"{over} fully trained trials are over the budget now, and off the front"
-    ledger, [proposal] = drive(trained)
-    assert len(ledger.complete) == 7 - over
-    assert ledger.space.budget.fits(proposal.cost)
+    scheduler, [proposal] = drive(trained)
+    assert len(scheduler.table.completed) == 7 - over
+    assert scheduler.space.budget.fits(proposal.cost)
 
 
 def test_what_waits_and_does_not_fit_any_more_is_not_trained_on(tmp_path):
@@ -88,12 +88,12 @@ def test_what_waits_and_does_not_fit_any_more_is_not_trained_on(tmp_path):
     proposal = TrialScheduler(folder.open(), space).propose()
     extend_study(folder, {"budget": f"macs={proposal.cost.macs - 1}"})
     space = priced(folder.settings(), num_drawn=200)
-    ledger = TrialScheduler(folder.open(), space)
-    assert ledger.states == {"stopped": 1}
-    assert ledger.reasons[proposal.number].startswith(
+    scheduler = TrialScheduler(folder.open(), space)
+    assert [row.state for row in scheduler.table] == ["stopped"]
+    assert scheduler.table[proposal.number].reason.startswith(
         f"not trained on: over budget macs={proposal.cost.macs - 1}: macs"
     )
-    assert ledger.propose().number != proposal.number
+    assert scheduler.propose().number != proposal.number
 
 
 def test_a_range_is_widened_to_the_whole_of_the_spaces_and_the_sampler_changes(trained):
@@ -112,8 +112,8 @@ def test_a_search_that_had_nothing_new_left_goes_on_with_a_wider_range(tmp_path)
         data="nowhere", space="isotropic", trials=9, epochs=1, early_stopping=False, set=held, ranges={"depth": [2, 3]},
     )  # fmt: skip
     folder = create(tmp_path, settings)
-    ledger, _ = drive(folder)
-    assert ledger.exhausted
+    scheduler, _ = drive(folder)
+    assert scheduler.exhausted
     extend_study(folder, {"ranges": {"depth": [2, 5]}})
     _, proposals = drive(folder)
     assert sorted(proposal.config.network.depth for proposal in proposals) == [4, 5]
@@ -141,10 +141,10 @@ def test_more_is_begun_with_besides_and_asked_for_next(trained, tmp_path):
     lines = extend_study(trained, {"start": [str(path)], "trials": "+1"}).lines
     assert lines == ["trials: 4 -> 5", f"start: {path} besides"]
     path.unlink()  # it was read
-    ledger, [proposal] = drive(trained)
+    scheduler, [proposal] = drive(trained)
     assert (proposal.config.network.width, proposal.config.network.groups) == (16, 4)
-    assert ledger.study.get_trials()[proposal.number].user_attrs[ORIGIN]["source"] == "list.yaml, entry 1"
-    assert len(ledger.study.user_attrs[STARTS]) == 1
+    assert scheduler.study.get_trials()[proposal.number].user_attrs[ORIGIN]["source"] == "list.yaml, entry 1"
+    assert len(scheduler.study.user_attrs[STARTS]) == 1
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_what_was_looked_for_after_the_drawing_is_not_taken_for_a_draw():
     budget = "macs=300M,params=5K,peak_bytes=300K"  # 6 of 20,592 fit
     searched = space_of("isotropic", budget)
     sample = price_space(searched, max_enumerated=0, num_drawn=300)
-    assert len(sample.surveys["isotropic"].fitting) == 1
+    assert len(sample.surveys["isotropic"].feasible) == 1
     report = make_report(sample)
     share = report["architectures"]["isotropic"]["share"]
     assert (share["value"], share["low"]) == (0, 0)
@@ -159,7 +159,7 @@ def test_a_size_without_steps_is_followed_above_the_sample(tmp_path):
     found = make_report(sample)["architectures"]["cp_mobile"]
     assert found["networks"] is None
     assert found["largest"]["growth"] == {"fitting": 2.4, "of": 2.4}
-    drawn = max(values[1] for values in sample.surveys["cp_mobile"].fitting)
+    drawn = max(values[1] for values in sample.surveys["cp_mobile"].feasible)
     assert drawn <= found["largest"]["expansion"]["fitting"] < 6
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from search.config.settings import SearchSettings, TrainSettings
 from search.engine.progress import Clock, LiveDisplay, PlainDisplay, counting, make_display
 from search.optimizer.scheduler import TrialScheduler
+from search.optimizer.trial_table import State
 from search.study.study import StudyFolder
 from tests.search.priced import priced
 
@@ -28,7 +29,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def ledger(folder):
+def scheduler(folder):
     return start(folder)
 
 
@@ -53,17 +54,17 @@ def text(renderable):
     return console.file.getvalue()
 
 
-def test_the_page_shows_progress_rejections_the_running_and_the_front(ledger):
-    display = LiveDisplay(ledger, Console(file=io.StringIO()))
+def test_the_page_shows_progress_rejections_the_running_and_the_front(scheduler):
+    display = LiveDisplay(scheduler, Console(file=io.StringIO()))
     assert "none yet" in text(display.page())
-    first, second = ledger.propose(), ledger.propose()
-    ledger.note_epoch(first.number, epoch(1, 0.31))
-    ledger.end(first.number, epoch(2, 0.44))
-    ledger.note_epoch(second.number, epoch(1, 0.25))
+    first, second = scheduler.propose(), scheduler.propose()
+    scheduler.report(first.number, epoch(1, 0.31))
+    scheduler.end(first.number, epoch(2, 0.44))
+    scheduler.report(second.number, epoch(1, 0.25))
     page = text(display.page())
     assert "1/4 trials" in page
-    assert f"{sum(ledger.rejections.values())} rejected untrained" in page
-    for kind, count in ledger.rejections.items():
+    assert f"{sum(scheduler.rejections.values())} rejected untrained" in page
+    for kind, count in scheduler.rejections.items():
         assert f"{count} {kind}" in page
     assert "1 complete" in page
     assert "1/2" in page
@@ -72,115 +73,113 @@ def test_the_page_shows_progress_rejections_the_running_and_the_front(ledger):
     assert f"{first.cost.macs:,}" in page
 
 
-def test_time_left_follows_from_the_share_that_is_done(ledger):
-    clock = Clock(ledger)
+def test_time_left_follows_from_the_share_that_is_done(scheduler):
+    clock = Clock(scheduler)
     assert clock.left_s() is None
-    number = ledger.propose().number
-    ledger.note_epoch(number, epoch(1, 0.3))
-    clock.note(number)
+    number = scheduler.propose().number
+    scheduler.report(number, epoch(1, 0.3))
     clock.started = time.monotonic() - 10
     assert clock.left_s() == pytest.approx(70, rel=0.01)  # an eighth took 10 s
 
 
-def test_time_left_after_a_restart_counts_what_was_trained_before(ledger, folder):
-    number = ledger.propose().number
-    ledger.note_epoch(number, epoch(1, 0.3))
+def test_time_left_after_a_restart_counts_what_was_trained_before(scheduler, folder):
+    number = scheduler.propose().number
+    scheduler.report(number, epoch(1, 0.3))
     again = start(folder)
     clock = Clock(again)
     again.propose()
     assert clock.left_s() is None  # taking a trial up is no progress
-    again.note_epoch(number, epoch(2, 0.4))
-    clock.note(number)
+    again.report(number, epoch(2, 0.4))
     clock.started = time.monotonic() - 10
     assert clock.left_s() == pytest.approx(60, rel=0.01)  # one of 8 took 10 s, 6 are left
 
 
-def test_time_left_counts_the_last_epoch_that_only_the_end_tells(ledger):
-    clock = Clock(ledger)
-    number = ledger.propose().number
-    ledger.note_epoch(number, epoch(1, 0.3))
-    clock.note(number)
-    clock.settle(number, ledger.end(number, epoch(2, 0.4)))
+def test_time_left_counts_the_last_epoch_that_is_reported_with_the_end(scheduler):
+    clock = Clock(scheduler)
+    number = scheduler.propose().number
+    scheduler.report(number, epoch(1, 0.3))
+    scheduler.end(number, epoch(2, 0.4))
     clock.started = time.monotonic() - 10
     assert clock.left_s() == pytest.approx(30, rel=0.01)  # a quarter took 10 s
 
 
-def test_time_left_expects_a_third_of_those_at_a_level_to_go_on(folder):
-    ledger = start(folder, trials=9, epochs=6)  # all to epoch 2, three to epoch 6
-    clock = Clock(ledger)
-    number = ledger.propose().number
+def test_time_left_expects_a_third_of_those_at_a_rung_to_be_promoted(folder):
+    scheduler = start(folder, trials=9, epochs=6)  # all to epoch 2, three to epoch 6
+    clock = Clock(scheduler)
+    number = scheduler.propose().number
     for done in (1, 2):
-        ledger.note_epoch(number, epoch(done, 0.3, last=6))
-    clock.note(number)
+        scheduler.report(number, epoch(done, 0.3, last=6))
     clock.started = time.monotonic() - 10
     assert clock.left_s() == pytest.approx(10 / 2 * (9 * 2 + 3 * 4 - 2), rel=0.01)
 
 
 def test_time_left_counts_the_clips_of_each_split(folder):
-    ledger = start(folder, splits=("5", "100"), trials=3, epochs=4, fidelity="split")
-    clock = Clock(ledger)
-    number = ledger.propose().number
+    scheduler = start(folder, splits=("5", "100"), trials=3, epochs=4, fidelity="split")
+    clock = Clock(scheduler)
+    number = scheduler.propose().number
     for done in (1, 2, 3, 4):
-        ledger.note_epoch(number, epoch(done, 0.3, last=4))
-    clock.note(number)
+        scheduler.report(number, epoch(done, 0.3, last=4))
     clock.started = time.monotonic() - 10
     assert clock.left_s() == pytest.approx(10 / 0.2 * (3 * 0.2 + 4 - 0.2), rel=0.01)
 
 
-def test_a_trial_that_waits_goes_on_or_breaks_is_told(folder):
-    ledger = start(folder, trials=9, epochs=9, retries=1)
+def test_a_trial_that_is_paused_resumes_or_breaks_is_shown(folder):
+    scheduler = start(folder, trials=9, epochs=9, retries=1)
     console = Console(file=io.StringIO(), width=200)
-    display = PlainDisplay(ledger, console)
+    display = PlainDisplay(scheduler, console)
     for accuracy in (0.2, 0.3, 0.25):
-        proposal = ledger.propose()
+        proposal = scheduler.propose()
         display.proposed(proposal)
         for done in (1, 2, 3):
-            ledger.note_epoch(proposal.number, epoch(done, accuracy, last=9))
-        display.epoch_done(proposal.number)
+            scheduler.report(proposal.number, epoch(done, accuracy, last=9))
+        display.reported(proposal)
         told = epoch(3, accuracy, last=9)
-        if ledger.running[proposal.number].is_pausing:
-            display.ended(proposal.number, ledger.end(proposal.number, told))
-    page = text(LiveDisplay(ledger, console).page())
+        if scheduler.halving.ends_rung(proposal):
+            scheduler.end(proposal.number, told)
+            display.ended(proposal)
+    page = text(LiveDisplay(scheduler, console).page())
     assert "2 paused" in page or "3 paused" in page
     lines = console.file.getvalue()
     assert "epoch 3/9: macro accuracy 0.200" in lines
-    assert "waits for a place on the next level; 0 of 9 trials done" in lines
-    number = next(iter(ledger.running), None) or ledger.propose().number
-    display.ended(number, ledger.end(number, None, error="the process was killed"))
-    assert f"trial {number} is tried again (the process was killed)" in console.file.getvalue()
-    again = ledger.propose()
+    assert "is paused at its rung; 0 of 9 trials done" in lines
+    broken = next(iter(scheduler.table.in_state(State.RUNNING)), None) or scheduler.propose()
+    scheduler.end(broken.number, None, error="the process was killed")
+    display.ended(broken)
+    assert f"trial {broken.number} will be resumed (the process was killed)" in console.file.getvalue()
+    again = scheduler.propose()
     display.proposed(again)
-    assert f"trial {number} goes on after epoch 3: isotropic" in console.file.getvalue()
+    assert f"trial {broken.number} resumes after epoch 3: isotropic" in console.file.getvalue()
 
 
 def test_the_front_is_told_by_the_objectives_of_the_search(folder):
-    ledger = start(folder, objectives=("log_loss", "worst_device_accuracy", "params"))
+    scheduler = start(folder, objectives=("log_loss", "worst_device_accuracy", "params"))
     console = Console(file=io.StringIO(), width=200)
-    display = PlainDisplay(ledger, console)
-    proposal = ledger.propose()
-    ledger.note_epoch(proposal.number, epoch(1, 0.31))
-    display.epoch_done(proposal.number)
-    display.ended(proposal.number, ledger.end(proposal.number, epoch(2, 0.44)))
+    display = PlainDisplay(scheduler, console)
+    proposal = scheduler.propose()
+    scheduler.report(proposal.number, epoch(1, 0.31))
+    display.reported(proposal)
+    scheduler.end(proposal.number, epoch(2, 0.44))
+    display.ended(proposal)
     lines = console.file.getvalue()
     assert "epoch 1/2: log loss 2.000" in lines
     assert f"front (log loss; accuracy, worst device; parameters): 2.000 / 0.340 / {proposal.cost.params:,}" in lines
-    page = text(LiveDisplay(ledger, console).page())
+    page = text(LiveDisplay(scheduler, console).page())
     row = next(line for line in page.splitlines() if line.split()[:3] == ["0", "2.000", "0.340"])
     assert row.split()[3] == f"{proposal.cost.params:,}"
 
 
-def test_a_pipe_gets_lines_and_a_terminal_a_page(ledger):
-    assert isinstance(make_display(ledger, Console(file=io.StringIO())), PlainDisplay)
-    assert isinstance(make_display(ledger, Console(file=io.StringIO(), force_terminal=True)), LiveDisplay)
+def test_a_pipe_gets_lines_and_a_terminal_a_page(scheduler):
+    assert isinstance(make_display(scheduler, Console(file=io.StringIO())), PlainDisplay)
+    assert isinstance(make_display(scheduler, Console(file=io.StringIO(), force_terminal=True)), LiveDisplay)
 
 
-def test_a_trial_that_ends_early_is_told_with_its_reason(ledger):
+def test_a_trial_that_ends_early_is_told_with_its_reason(scheduler):
     console = Console(file=io.StringIO(), width=200)
-    display = PlainDisplay(ledger, console)
-    proposal = ledger.propose()
+    display = PlainDisplay(scheduler, console)
+    proposal = scheduler.propose()
     display.proposed(proposal)
-    ledger.end(proposal.number, {"epochs": "[]", "failure": "loss nan in epoch 1, step 2", "done": True})
-    display.ended(proposal.number, "failed")
+    scheduler.end(proposal.number, {"epochs": "[]", "failure": "loss nan in epoch 1, step 2", "done": True})
+    display.ended(proposal)
     assert "trial 0 failed (loss nan in epoch 1, step 2); 1 of 4 trials done" in console.file.getvalue()
 
 
@@ -200,17 +199,18 @@ def test_work_that_was_done_before_shows_nothing():
 
 
 def test_a_training_shows_its_seeds_and_their_mean_and_no_front(folder):
-    ledger = start(folder, job=TrainSettings, trials=3, seed=7, set={"width": 32})
-    page = LiveDisplay(ledger, Console(file=io.StringIO())).page
+    scheduler = start(folder, job=TrainSettings, trials=3, seed=7, set={"width": 32})
+    page = LiveDisplay(scheduler, Console(file=io.StringIO())).page
     console = Console(width=200, file=io.StringIO())
-    plain = PlainDisplay(ledger, console)
+    plain = PlainDisplay(scheduler, console)
     assert "macro accuracy of the seeds so far: not known yet" in text(page())
     for accuracy in (0.44, 0.47):
-        proposal = ledger.propose()
+        proposal = scheduler.propose()
         plain.proposed(proposal)
-        ledger.note_epoch(proposal.number, epoch(1, 0.3))
-        plain.ended(proposal.number, ledger.end(proposal.number, epoch(2, accuracy)))
-    ledger.propose()
+        scheduler.report(proposal.number, epoch(1, 0.3))
+        scheduler.end(proposal.number, epoch(2, accuracy))
+        plain.ended(proposal)
+    scheduler.propose()
     told = text(page())
     assert "2/3 seeds" in told
     assert "isotropic seed=9" in told

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from objectives.goals import DEFAULT_GOALS
 from search.report.tables import reach_lines
-from search.space.price_table import MAX_KEPT, SPACE, read_space
+from search.space.cost_table import MAX_STORED, SPACE, read_space
 from search.study.study import StudyFolder
 from search.study.table import front_table, trials_table
 
@@ -46,7 +46,7 @@ def test_a_search_trains_what_fits_and_nothing_else(searched):
     for layers in (trial.user_attrs["layers"] for trial in folder.open().get_trials() if "epoch:1" in trial.user_attrs):
         assert {"name", "kind", "params", "macs", "output_shape"} == set(layers[0])
     priced, report = read_space(folder.path / SPACE)
-    assert len(priced["isotropic"].costs) == min(MAX_KEPT, report["architectures"]["isotropic"]["priced"]) > 0
+    assert len(priced["isotropic"].costs) == min(MAX_STORED, report["architectures"]["isotropic"]["priced"]) > 0
     (reach,) = reach_lines(report)[1:]
     assert reach[0] == "isotropic"
     assert "width=" in reach[1]  # the budget holds it back

@@ -18,6 +18,7 @@ from search.study.repeats import seeds_lines, seeds_report
 from search.study.study import StudyError, StudyFolder
 from search.study.table import trials_table
 from tests.search.priced import priced
+from tests.search.rows import row
 
 
 def settings(name="isotropic", **values):
@@ -93,20 +94,20 @@ def test_a_training_has_no_limits_and_says_by_how_much_it_is_over():
 
 
 def test_what_is_over_budget_is_handed_out_from_seed_to_seed_in_order(folder):
-    ledger = start(folder, settings("tf_sepnet_160", seed=5, trials=3))
-    proposals = [ledger.propose() for _ in range(4)]
+    scheduler = start(folder, settings("tf_sepnet_160", seed=5, trials=3))
+    proposals = [scheduler.propose() for _ in range(4)]
     assert [each and each.config.recipe.seed for each in proposals] == [5, 6, 7, None]
     assert {each.cost.params for each in proposals[:3]} == {757_050}
     assert len({asdict(each.config.recipe)["learning_rate"] for each in proposals[:3]}) == 1
-    assert not ledger.rejections
+    assert not scheduler.rejections
 
 
 def test_a_training_is_never_stopped_early(folder):
-    ledger = start(folder, settings(epochs=9, trials=4))
-    for number in range(100, 110):
-        ledger.halving.note(number, 3, (0.9, 10.0))
-    number = ledger.propose().number
-    assert ledger.note_epoch(number, last_epoch(3, 0.1, 0.1)) == ""
+    scheduler = start(folder, settings(epochs=9, trials=4))
+    number = scheduler.propose().number
+    for other in range(100, 110):
+        scheduler.table.add(row(other, 3, 0.9, 10))
+    assert not scheduler.report(number, last_epoch(3, 0.1, 0.1))
 
 
 def test_another_driver_goes_on_with_the_seeds_that_are_left(folder):
@@ -122,10 +123,10 @@ def test_another_driver_goes_on_with_the_seeds_that_are_left(folder):
 
 
 def test_seeds_are_reported_each_and_as_a_mean_with_its_interval(folder):
-    ledger = start(folder, settings(epochs=3, trials=3, seed=1))
+    scheduler = start(folder, settings(epochs=3, trials=3, seed=1))
     for accuracy, unseen in ((0.44, 0.30), (0.47, 0.36), (0.41, 0.33)):
-        ledger.end(ledger.propose().number, last_epoch(3, accuracy, unseen))
-    report = seeds_report(ledger.study)
+        scheduler.end(scheduler.propose().number, last_epoch(3, accuracy, unseen))
+    report = seeds_report(scheduler.study)
     assert list(report["seeds"]) == ["1", "2", "3"]
     assert report["seeds"]["2"]["accuracy_unseen"] == 0.36
     assert report["mean"]["macro_accuracy"] == pytest.approx(0.44)
@@ -138,24 +139,24 @@ def test_seeds_are_reported_each_and_as_a_mean_with_its_interval(folder):
 
 
 def test_one_seed_has_no_interval_and_none_no_mean(folder):
-    ledger = start(folder, settings(epochs=3))
-    assert seeds_report(ledger.study)["seeds"] == {}
-    ledger.end(ledger.propose().number, last_epoch(3, 0.5, 0.4))
-    assert seeds_lines(seeds_report(ledger.study))[-1][2] == "0.500"
+    scheduler = start(folder, settings(epochs=3))
+    assert seeds_report(scheduler.study)["seeds"] == {}
+    scheduler.end(scheduler.propose().number, last_epoch(3, 0.5, 0.4))
+    assert seeds_lines(seeds_report(scheduler.study))[-1][2] == "0.500"
 
 
 def test_a_trial_is_trained_as_it_was_and_not_what_was_rejected(folder, tmp_path):
     asked = SearchSettings(data="nowhere", space="isotropic", trials=4, epochs=9, seed=3)
-    ledger = start(folder, asked)
-    proposals = [ledger.propose() for _ in range(4)]
+    scheduler = start(folder, asked)
+    proposals = [scheduler.propose() for _ in range(4)]
     found = from_trial(f"study:{proposals[3].number}", tmp_path)
     assert found == Found(proposals[3].config, split="fold1")
     again = config(train_settings(found, data="nowhere", epochs=9))
     assert again == proposals[3].config
-    rejected = next(t.number for t in ledger.study.get_trials() if "rejected" in t.user_attrs)
+    rejected = next(t.number for t in scheduler.study.get_trials() if "rejected" in t.user_attrs)
     with pytest.raises(StudyError, match=f"trial {rejected} of study was rejected, .*: over budget dcase2022"):
         from_trial(f"study:{rejected}", tmp_path)
-    ledger.end(proposals[1].number, last_epoch(9, 0.5, 0.4))
+    scheduler.end(proposals[1].number, last_epoch(9, 0.5, 0.4))
     assert from_trial("study:best", tmp_path).config == proposals[1].config
     with pytest.raises(StudyError, match="study has no trial 99; its trials are 0 to"):
         from_trial("study:99", tmp_path)
@@ -237,7 +238,7 @@ def test_a_file_that_describes_nothing_is_named(tmp_path, text, message):
         (["{tiny}", "isotropic", "--study", "a/b"], "--study must be a plain name"),
         (["{tiny}", "tf_sepnet", "--recipe", "tf_sepnet_distilled"], "distill_weight is 20, but there is no teacher"),
         (["{tiny}", "isotropic", "--teacher", "x"], "there is a teacher, but distill_weight is 0"),
-        (["{tiny}", "isotropic", "--teacher", "x", "--set", "distill_weight=1"], "x is no export"),
+        (["{tiny}", "isotropic", "--teacher", "x", "--set", "distill_weight=1"], "x is not an export"),
         (["{tiny}", "isotropic", "--set", "impulse_response_p=0.5"], "there is no folder of impulse responses"),
     ],
 )

@@ -1,17 +1,18 @@
-"""Files held against budgets, by what is in them."""
+"""Checks of files against budgets, by their stored cost."""
 
 from objectives.budget import BUDGETS, Budget
 from objectives.cost import StoredCost
-from search.export.budget_check import judge, judge_editions
+from search.export.budget_check import check_budget, check_editions
 
 
-def shipped(params, size_bytes, nonzero_bytes, precision="fp32", macs=20_000_000):
+def cost(params, size_bytes, nonzero_bytes, precision="fp32", macs=20_000_000):
     return StoredCost(macs, params, size_bytes, nonzero_bytes, 100_000, precision)
 
 
-def test_the_first_file_that_fits_decides_and_the_others_are_told_too():
-    found = judge(
-        BUDGETS["dcase2024"], {"fp32": shipped(60_000, 240_000, 240_000), "int8": shipped(60_000, 61_000, 61_000)}
+def test_the_first_file_that_fits_decides_and_the_others_are_reported_too():
+    found = check_budget(
+        BUDGETS["dcase2024"],
+        {"fp32": cost(60_000, 240_000, 240_000), "int8": cost(60_000, 61_000, 61_000)},
     )
     assert (found["fits"], found["file"], found["measured"]["size_bytes"]) == (True, "int8", 61_000)
     assert found["files"]["fp32"]["violations"] == ["size_bytes 240,000 > 128,000 (1.88x)"]
@@ -19,16 +20,16 @@ def test_the_first_file_that_fits_decides_and_the_others_are_told_too():
 
 
 def test_where_no_file_fits_the_smallest_speaks_for_all():
-    found = judge(BUDGETS["dcase2024"], {"fp32": shipped(1, 500_000, 1), "int8": shipped(1, 130_000, 1)})
+    found = check_budget(BUDGETS["dcase2024"], {"fp32": cost(1, 500_000, 1), "int8": cost(1, 130_000, 1)})
     assert (found["fits"], found["file"]) == (False, "int8")
 
 
 def test_zeros_count_by_the_rules_of_2022_and_not_by_those_of_2021():
-    found = judge_editions({"weights": shipped(500_000, 1_000_000, 128_000)})
+    found = check_editions({"weights": cost(500_000, 1_000_000, 128_000)})
     assert {name: each["fits"] for name, each in found.items()} == {
         "dcase2021": True, "dcase2022": False, "dcase2023": False, "dcase2024": False, "dcase2025": False,
     }  # fmt: skip
 
 
 def test_no_limits_fit_everything():
-    assert judge(Budget("none"), {"weights": shipped(1, 1, 1)})["fits"] is True
+    assert check_budget(Budget("none"), {"weights": cost(1, 1, 1)})["fits"] is True

@@ -45,7 +45,7 @@ def test_the_card_says_what_somebody_who_gets_the_folder_needs(exported):
 def test_what_may_be_done_with_the_data_is_in_a_file_that_is_named(told):
     certificate, config = told
     assert "has no file that names its terms" in to_markdown(*card(certificate, config))
-    data = {**certificate["data"], "terms": ["LICENSE", "SOURCES.md"]}
+    data = {**certificate["data"], "license_files": ["LICENSE", "SOURCES.md"]}
     assert "are in LICENSE, SOURCES.md, in the folder of the data" in to_markdown(
         *card(changed(certificate, data=data), config)
     )
@@ -72,9 +72,9 @@ def test_a_confirmed_network_has_means_with_intervals_overall_and_by_class_devic
 def test_where_it_was_chosen_by_is_said(told):
     certificate, config = told
     chosen = certificate["quality"]["weights.safetensors"]
-    text = to_markdown(*card(changed(certificate, validation=chosen, chosen_by="validation clips"), config))
+    text = to_markdown(*card(changed(certificate, validation=chosen, selected_on="validation clips"), config))
     assert "It was chosen by 0 other clips" in text
-    text = to_markdown(*card(changed(certificate, chosen_by="evaluation clips"), config))
+    text = to_markdown(*card(changed(certificate, selected_on="evaluation clips"), config))
     assert "It was chosen by these same clips, so these figures are optimistic." in text
 
 
@@ -116,7 +116,7 @@ def test_no_name_is_ever_taken_for_anything_but_text(told):
     }  # fmt: skip
     evil = changed(
         certificate, study=EVIL, notes=[EVIL], quality={"weights.safetensors": quality},
-        data={**certificate["data"], "folder": EVIL, "classes": [EVIL, "bus", "park"], "terms": [EVIL]},
+        data={**certificate["data"], "folder": EVIL, "classes": [EVIL, "bus", "park"], "license_files": [EVIL]},
     )  # fmt: skip
     title, blocks = card(evil, config)
     page, text = to_html(title, blocks), to_markdown(title, blocks)

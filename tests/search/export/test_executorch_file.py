@@ -18,7 +18,7 @@ def export():
 
 
 @needs_extra
-def test_a_program_answers_as_the_network(export, tmp_path):
+def test_a_program_predicts_as_the_network(export, tmp_path):
     write_program(tmp_path / "model.pte", export)
     clips = clips_of(export.config, 3, seed=1)
     with torch.inference_mode():
@@ -29,7 +29,7 @@ def test_a_program_answers_as_the_network(export, tmp_path):
 
 
 @needs_extra
-def test_an_int8_program_is_smaller_and_answers_nearly_as_the_network(tmp_path):
+def test_an_int8_program_is_smaller_and_predicts_nearly_as_the_network(tmp_path):
     export = make_export("cp_mobile", base_channels=32)
     write_program(tmp_path / "fp32.pte", export)
     for name in ("int8.pte", "again.pte"):
@@ -47,17 +47,17 @@ def test_an_int8_program_is_smaller_and_answers_nearly_as_the_network(tmp_path):
 def test_what_is_no_program_of_the_network_is_refused(export, tmp_path):
     path = tmp_path / "model.pte"
     path.write_bytes(b"no program")
-    with pytest.raises(CheckpointError, match="is no ExecuTorch program"):
+    with pytest.raises(CheckpointError, match="is not an ExecuTorch program"):
         load_program(path, export.config)
     write_program(path, export)
     with pytest.raises(CheckpointError, match="the network of this configuration takes"):
         load_program(path, make_export("isotropic", front_end="tfsepnet", depth=1, columns=1).config)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(CheckpointError, match="is no whole ExecuTorch program"):
+    with pytest.raises(CheckpointError, match="is not a whole ExecuTorch program"):
         load_program(path, export.config)
 
 
-def test_without_the_extra_the_answer_is_a_sentence(export, tmp_path, monkeypatch):
+def test_without_the_extra_the_error_is_a_sentence(export, tmp_path, monkeypatch):
     monkeypatch.setattr(executorch_runtime, "is_available", lambda: False)
     with pytest.raises(
         CheckpointError, match=r"model\.pte needs the package executorch: install scenefront\[executorch\]"

@@ -1,4 +1,4 @@
-"""Ways to int8 side by side, from training clips to measured files."""
+"""Comparison of quantization variants, from training clips to evaluated files."""
 
 import json
 from dataclasses import replace
@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from data.layout import read_scenes
-from search.artifact.evaluation import material_for
+from search.artifact.evaluation import load_dataset_for
 from search.artifact.files import VARIANTS
 from search.artifact.reading import Export
 from search.config.trial_config import TrialConfig
-from search.export.quantization_variants import compare, tune, tuning_recipe
+from search.export.quantization_variants import compare, finetune_quantized, qat_recipe
 from training.dataset import load_dataset
 from training.loop import TrainingRun
 from training.recipe import Recipe
@@ -32,7 +32,7 @@ def trained(tiny, tmp_path_factory):
     while not run.is_over:
         run.run_epoch()
     export = Export(config, scenes.classes, run.network.eval(), run.preprocessing)
-    return export, material_for(export, scenes, None, cache)
+    return export, load_dataset_for(export, scenes, None, cache)
 
 
 @pytest.fixture(scope="module")
@@ -44,42 +44,42 @@ def comparison(trained, tmp_path_factory):
     return found
 
 
-def test_each_way_is_measured_from_its_file_and_none_loses_much_here(trained, comparison):
+def test_each_variant_is_evaluated_from_its_file_and_drops_little_here(trained, comparison):
     export, dataset = trained
     assert tuple(each.name for each in comparison.variants) == VARIANTS
     assert comparison.num_clips == len(dataset.scenes.evaluate)
     fp32 = comparison["fp32"]
     assert fp32.quality.macro_accuracy == dataset.evaluate(export.network, CPU, export.preprocessing).macro_accuracy
-    assert (fp32.lost, fp32.changed) == (0, 0)
+    assert (fp32.accuracy_drop, fp32.disagreement) == (0, 0)
     for each in comparison.variants[1:]:
-        assert each.lost == pytest.approx(fp32.quality.macro_accuracy - each.quality.macro_accuracy)
-        assert abs(each.lost) <= 0.15
+        assert each.accuracy_drop == pytest.approx(fp32.quality.macro_accuracy - each.quality.macro_accuracy)
+        assert abs(each.accuracy_drop) <= 0.15
         assert each.stored.weight_bytes < fp32.stored.weight_bytes / 3
 
 
-def test_training_for_int8_changes_the_weights_and_brings_ranges_of_its_own(comparison):
+def test_quantization_aware_training_changes_weights_and_ranges(comparison):
     assert comparison["ptq"].path.read_bytes() != comparison["qat"].path.read_bytes()
     told = json.loads(json.dumps(comparison["qat"].to_dict()))
     assert told["variant"] == "qat"
     assert told["file_bytes"] == comparison["qat"].path.stat().st_size
 
 
-def test_a_network_that_was_trained_for_int8_is_not_trained_again(trained, comparison, tmp_path):
+def test_a_network_from_quantization_aware_training_is_not_fine_tuned(trained, comparison, tmp_path):
     export, dataset = trained
-    tuned = tune(export, dataset, 1)
+    tuned = finetune_quantized(export, dataset, 1)
     again = compare(tuned, dataset, tmp_path, epochs=50)  # which would take long
     with torch.inference_mode():
         answers = dataset.log_probabilities(tuned.network, CPU, tuned.preprocessing)
     assert again["qat"].quality.macro_accuracy == pytest.approx(dataset.score(answers).macro_accuracy, abs=0.05)
 
 
-def test_the_recipe_of_training_for_int8_rounds_from_the_first_step_and_averages_nothing():
+def test_the_recipe_of_fine_tuning_quantizes_from_the_first_step_without_averaging():
     recipe = Recipe(
         epochs=100, swa_epochs=10, restart_epochs="4,8", distill_weight=3.0, prune_to=1000, label_smoothing=0.1
     )
-    found = tuning_recipe(recipe, 8, has_responses=False)
+    found = qat_recipe(recipe, 8, has_responses=False)
     assert found == replace(
         recipe, epochs=8, quantize_share=1.0, learning_rate=0.1 * recipe.learning_rate, warmup_share=0.0, swa_epochs=0,
         restart_epochs="", distill_weight=0.0, prune_share=0.125, impulse_response_p=0.0,
     )  # fmt: skip
-    assert tuning_recipe(recipe, 8, has_responses=True).impulse_response_p == recipe.impulse_response_p
+    assert qat_recipe(recipe, 8, has_responses=True).impulse_response_p == recipe.impulse_response_p

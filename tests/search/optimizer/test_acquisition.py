@@ -15,6 +15,7 @@ from search.config.trial_config import TrialConfig
 from search.optimizer.acquisition import MIN_TRAINING_TRIALS, Acquisition, expected_hypervolume_improvement
 from search.optimizer.gaussian_process import GaussianProcess
 from search.optimizer.successive_halving import Rung
+from search.optimizer.trial_table import State, TrialRow, TrialTable
 from search.space.pricing import price
 from search.space.ranges import draw
 from tests.search.priced import priced
@@ -33,7 +34,7 @@ price_once = lru_cache(price)
 
 def make_acquisition(**values):
     settings = SearchSettings(**{"data": "nowhere", "space": "isotropic,tf_sepnet", "epochs": EPOCHS, **values})
-    return Acquisition(priced(settings, max_enumerated=500, num_drawn=300), RUNGS)
+    return Acquisition(priced(settings, max_enumerated=500, num_drawn=300), TrialTable(), RUNGS)
 
 
 @lru_cache
@@ -44,7 +45,7 @@ def feasible_configs(count, seed=0):
     architectures = itertools.cycle(space.subspaces)
     while len(found) < count:
         architecture = next(architectures)
-        subspace, feasible = space.subspaces[architecture], space.surveys[architecture].fitting
+        subspace, feasible = space.subspaces[architecture], space.surveys[architecture].feasible
         values = {name: draw(distribution, rng) for name, distribution in subspace.ranges.items()}
         values |= dict(zip(subspace.cost_ranges, feasible[rng.integers(len(feasible))], strict=True))
         config = subspace.config(values)
@@ -72,7 +73,10 @@ def record(acquisition, number, config, epochs=EPOCHS, best=None):
     cost = price_once(config, acquisition.space.settings.precision)
     costs = {**cost.to_dict(), "latency_ms": cost.macs / 1e7}
     curve = learning_curve(accuracy_of(config) if best is None else best, epochs)
-    acquisition.note(number, config, cost, costs, curve, is_complete=epochs == EPOCHS)
+    state = State.COMPLETE if epochs == EPOCHS else State.PAUSED
+    row = TrialRow(number, config, cost, acquisition.space.budget.fits(cost), state, curve=list(curve))
+    row.costs.update(costs)
+    acquisition._table.add(row)
 
 
 def trained(count=12, noise=0.0, **values):
@@ -87,7 +91,7 @@ def trained(count=12, noise=0.0, **values):
 
 def config_of(acquisition, proposal):
     architecture, values = proposal
-    return acquisition.space.config(acquisition.space.named(acquisition.space.subspaces[architecture], values))
+    return acquisition.space.config(acquisition.space.params(acquisition.space.subspaces[architecture], values))
 
 
 def all_candidates(acquisition, seed=0):
@@ -154,10 +158,13 @@ def test_of_equal_means_the_uncertain_one_is_worth_more():
 def scaled_posterior(acquisition, candidates, names):
     """Front, and mean and deviation of candidates: more is better, scaled to 0..1 over all that is compared."""
     signs = np.array([1.0 if name.endswith("accuracy") else -1.0 for name in names])
-    posterior = acquisition.expected()
+    posterior = acquisition.predict()
     points = np.array(
         [
-            [posterior[n][name] if name in posterior[n] else math.log10(acquisition.costs(n)[name]) for name in names]
+            [
+                posterior[n][name] if name in posterior[n] else math.log10(acquisition._table[n].costs[name])
+                for name in names
+            ]
             for n in posterior
         ]
     )
@@ -218,10 +225,10 @@ def num_different(values, others):
 
 def test_a_local_search_changes_one_or_two_settings_of_the_front_of_each_architecture():
     acquisition, tried = trained(24, noise=0.05)
-    posterior = acquisition.expected()
+    posterior = acquisition.predict()
     for architecture, subspace in acquisition.space.subspaces.items():
         own = [number for number, config in enumerate(tried) if config.architecture == architecture]
-        points = np.array([[-posterior[n]["macro_accuracy"], acquisition.costs(n)["macs"]] for n in own])
+        points = np.array([[-posterior[n]["macro_accuracy"], acquisition._table[n].costs["macs"]] for n in own])
         on_front = moocore.is_nondominated(points)
         incumbents = [subspace.values(tried[n]) for n, is_on in zip(own, on_front, strict=True) if is_on]
         others = [subspace.values(tried[n]) for n, is_on in zip(own, on_front, strict=True) if not is_on]
@@ -257,16 +264,16 @@ def test_nothing_is_predicted_before_enough_trials_reached_the_first_rung():
     tried = feasible_configs(MIN_TRAINING_TRIALS + 3)
     for number, config in enumerate(tried[:-1]):
         record(acquisition, number, config, 3 if number < MIN_TRAINING_TRIALS - 1 else 2)
-    assert acquisition.expected() == {}
+    assert acquisition.predict() == {}
     assert acquisition.propose(1, tried) is None
     record(acquisition, len(tried) - 1, tried[-1])
-    assert sorted(acquisition.expected()) == [*range(MIN_TRAINING_TRIALS - 1), len(tried) - 1]
+    assert sorted(acquisition.predict()) == [*range(MIN_TRAINING_TRIALS - 1), len(tried) - 1]
     assert acquisition.propose(1, tried) is not None
 
 
 def test_a_partly_trained_trial_is_extrapolated_by_what_the_finished_gained():
     acquisition, tried = trained(24)
-    predicted = acquisition.expected()
+    predicted = acquisition.predict()
     for number, each in predicted.items():
         assert each["macro_accuracy"] == pytest.approx(accuracy_of(tried[number]), abs=0.02)
     partial = [number for number in range(24) if number % 3]
@@ -280,7 +287,7 @@ def test_an_extrapolated_target_has_a_variance_and_a_finished_one_has_none():
     for number in (0, 3, 6, 9):  # not all gain the same
         record(acquisition, number, tried[number], 2)
         record(acquisition, number, tried[number], EPOCHS, best=accuracy_of(tried[number]) + 0.05 * rng.normal())
-    trials = list(acquisition._training_trials().values())
+    trials = acquisition._training_trials()
     _, variances = acquisition._targets("macro_accuracy", trials)
     assert [variance == 0 for variance in variances] == [trial.is_complete for trial in trials]
 
@@ -289,7 +296,7 @@ def test_the_only_trial_that_got_so_far_is_uncertain_too():
     acquisition = make_acquisition()
     for number, config in enumerate(feasible_configs(8)):
         record(acquisition, number, config, 7 if number == 0 else 3)
-    _, variances = acquisition._targets("macro_accuracy", list(acquisition._training_trials().values()))
+    _, variances = acquisition._targets("macro_accuracy", acquisition._training_trials())
     assert variances[0] > 0
 
 
@@ -323,7 +330,7 @@ def test_the_order_in_which_trials_were_recorded_changes_nothing():
     other = make_acquisition()
     for number in reversed(range(12)):
         record(other, number, tried[number], EPOCHS if number % 3 == 0 else 3)
-    assert one.expected() == other.expected()
+    assert one.predict() == other.predict()
     assert one.propose(5, tried) == other.propose(5, tried)
 
 
@@ -340,31 +347,31 @@ def test_a_latency_is_predicted_from_the_measured_ones():
     acquisition, tried = trained(24, objectives=("macro_accuracy", "latency_ms"))
     surrogate = acquisition._surrogates()["latency_ms"]
     assert isinstance(surrogate, GaussianProcess)
-    features = np.stack([trial.features for trial in acquisition._training_trials().values()])
+    features = np.stack([acquisition._features(trial) for trial in acquisition._training_trials()])
     measured = [np.log10(price_once(config, "int8").macs / 1e7) for config in tried]
     assert np.abs(surrogate.posterior_mean(features) - measured).max() < 0.1
-    assert all("latency_ms" not in each for each in acquisition.expected().values())
+    assert all("latency_ms" not in each for each in acquisition.predict().values())
 
 
 def test_a_trial_that_diverged_is_no_training_data():
     acquisition, tried = trained(objectives=("log_loss", "macs"))
-    before = acquisition.expected()
+    before = acquisition.predict()
     for index, loss in enumerate((float("nan"), float("inf"))):
         config = feasible_configs(14)[12 + index]
         cost = price_once(config, "int8")
-        acquisition.note(12 + index, config, cost, cost.to_dict(), ({"log_loss": loss},) * EPOCHS, is_complete=True)
-    assert acquisition.expected() == before
+        curve = [{"log_loss": loss}] * EPOCHS
+        acquisition._table.add(TrialRow(12 + index, config, cost, state=State.COMPLETE, curve=curve))
+    assert acquisition.predict() == before
     assert acquisition.propose(0, tried) is not None
 
 
 def test_a_trial_that_is_forgotten_is_as_if_it_had_never_been():
     acquisition, _ = trained()
-    before = acquisition.expected()
+    before = acquisition.predict()
     record(acquisition, 99, feasible_configs(13)[12], best=0.9)
-    assert acquisition.expected() != before
-    acquisition.forget(99)
-    acquisition.forget(1000)
-    assert acquisition.expected() == before
+    assert acquisition.predict() != before
+    acquisition._table[99].state = State.FAILED
+    assert acquisition.predict() == before
 
 
 def test_trials_of_other_ranges_budgets_and_architectures_are_learned_from():
@@ -373,8 +380,8 @@ def test_trials_of_other_ranges_budgets_and_architectures_are_learned_from():
     other = TrialConfig.from_values("cp_mobile", {"epochs": EPOCHS})
     for number, config in enumerate((wide, other)):
         record(acquisition, 50 + number, config, best=0.99)
-    assert {50, 51} <= set(acquisition.expected())
-    assert 50 not in acquisition._feasible()  # 2048 channels are over the budget: not on the front to be improved
+    assert 50 not in acquisition.predict()  # 2048 channels are over the budget: not on the front to be improved
+    assert 51 in acquisition.predict()
     config = config_of(acquisition, acquisition.propose(0, tried))
     assert acquisition.space.budget.fits(price_once(config, "int8"))
 
@@ -382,14 +389,14 @@ def test_trials_of_other_ranges_budgets_and_architectures_are_learned_from():
 def test_an_architecture_without_ranges_is_proposed_too():
     acquisition, tried = trained()
     held = replace(acquisition.space.subspaces["tf_sepnet"], ranges={}, fixed={"epochs": EPOCHS, "width": 40})
-    survey = replace(acquisition.space.surveys["tf_sepnet"], fitting=[()])
+    survey = replace(acquisition.space.surveys["tf_sepnet"], feasible=[()])
     space = replace(
         acquisition.space,
         subspaces={**acquisition.space.subspaces, "tf_sepnet": held},
         budget=BUDGETS[UNLIMITED],
         surveys={**acquisition.space.surveys, "tf_sepnet": survey},
     )
-    other = Acquisition(space, RUNGS)
+    other = Acquisition(space, TrialTable(), RUNGS)
     for number, config in enumerate(tried):
         record(other, number, config)
     assert {each.values == {} for each in other.candidates("tf_sepnet", np.random.default_rng(0))} == {True}
@@ -398,15 +405,15 @@ def test_an_architecture_without_ranges_is_proposed_too():
 
 def test_only_the_latest_300_trials_are_training_data_and_all_of_a_thousand_are_predicted():
     acquisition, tried = trained(12)
-    trials = list(acquisition._training_trials().values())
+    trials = acquisition._training_trials()
     for number in range(12, 1_000):
         like = trials[number % 12]
-        acquisition.note(number, like.config, like.cost, like.costs, like.curve, is_complete=like.is_complete)
-    predicted = acquisition.expected()
+        acquisition._table.add(replace(like, number=number))
+    predicted = acquisition.predict()
     for number in range(200):
         record(acquisition, 1_000 + number, tried[0], 1)
-        assert acquisition.expected() is predicted  # an epoch before the first rung changes nothing
+        assert acquisition.predict() is predicted  # an epoch before the first rung changes nothing
     record(acquisition, 2_000, tried[0], 3)
-    assert len(acquisition.expected()) == 1_001
+    assert len(acquisition.predict()) == 1_001
     record(acquisition, 5, tried[5], best=0.0)  # one of the first
-    assert acquisition.expected()[999] == pytest.approx(predicted[999], rel=1e-3)
+    assert acquisition.predict()[999] == pytest.approx(predicted[999], rel=1e-3)

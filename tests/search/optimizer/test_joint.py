@@ -14,8 +14,8 @@ from models import ARCHITECTURES, Architecture, Counts
 from search.config.settings import SearchSettings
 from search.config.trial_config import ARCHITECTURE
 from search.optimizer.acquisition import MIN_TRAINING_TRIALS
-from search.optimizer.candidate_generator import SAMPLED_EVERY
 from search.optimizer.scheduler import TrialScheduler
+from search.optimizer.trial_table import State
 from search.space.ranges import EmptySpaceError
 from search.space.search_space import make_search_space
 from spaces import SPACES, Space
@@ -62,8 +62,8 @@ def start(asked, study=None):
     return TrialScheduler(study, priced(asked, num_drawn=500))
 
 
-def train(ledger, proposal, ahead=None):
-    """Tell the ledger what a network of this tilt would reach; one architecture may be `ahead` of the other."""
+def train(scheduler, proposal, ahead=None):
+    """Report to the scheduler what a network of this tilt would reach; one architecture may be `ahead` of the other."""
     network = proposal.config.network
     accuracy = (
         0.1 * (proposal.config.architecture == ahead)
@@ -74,18 +74,18 @@ def train(ledger, proposal, ahead=None):
     epoch = {"epoch": 1, "train_loss": 1.0, "macro_accuracy": accuracy, "log_loss": 1.0, "duration_s": 0.1}
     quality = {"macro_accuracy": accuracy, "log_loss": 1.0}
     told = {"epochs": json.dumps([epoch]), "quality": json.dumps(quality), "versions": "{}"}
-    assert ledger.end(proposal.number, told) == "complete"
+    assert scheduler.end(proposal.number, told) == "complete"
 
 
 def search(seed, ahead=None, **values):
-    """Search 60 networks; give the ledger and what was trained."""
-    ledger = start(settings(trials=60, seed=seed, **values))
+    """Search 60 networks; return the scheduler and what was trained."""
+    scheduler = start(settings(trials=60, seed=seed, **values))
     proposals = []
-    while (proposal := ledger.propose()) is not None:
+    while (proposal := scheduler.propose()) is not None:
         proposals.append(proposal)
-        train(ledger, proposal, ahead)
+        train(scheduler, proposal, ahead)
     assert len(proposals) == 60
-    return ledger, proposals
+    return scheduler, proposals
 
 
 @pytest.fixture
@@ -105,38 +105,41 @@ def test_each_architecture_is_led_to_its_own_optimum(pair, surrogate):
         assert np.mean([each[-8:] for each in away]) < random / 2, name
 
 
-def kinds(ledger, proposals):
-    trials = ledger.study.get_trials()
+def kinds(scheduler, proposals):
+    trials = scheduler.study.get_trials()
     return [trials[each.number].user_attrs.get("origin", {}).get("kind", "sampled") for each in proposals]
 
 
-def test_an_architecture_that_is_never_better_gets_its_share_of_the_samplers_turns(searched):
-    ledger, proposals = searched
-    turns = [each.config.architecture for each in proposals[SAMPLED_EVERY - 1 :: SAMPLED_EVERY]]
-    assert "expected" not in kinds(ledger, proposals[SAMPLED_EVERY - 1 :: SAMPLED_EVERY])
-    assert min(Counter(turns)[name] for name in MACS) >= len(turns) / 4
-    others = [kind for place, kind in enumerate(kinds(ledger, proposals)) if (place + 1) % SAMPLED_EVERY]
-    assert others[MIN_TRAINING_TRIALS:] == ["expected"] * len(others[MIN_TRAINING_TRIALS:])
+def test_every_sixth_proposal_is_the_samplers_and_gives_each_architecture_its_share(searched):
+    scheduler, proposals = searched
+    found = kinds(scheduler, proposals)
+    turns = range(5, len(proposals), 6)
+    assert [place for place, kind in enumerate(found) if kind == "sampled" and place >= MIN_TRAINING_TRIALS] == [
+        place for place in turns if place >= MIN_TRAINING_TRIALS
+    ]
+    assert set(found[MIN_TRAINING_TRIALS:]) == {"sampled", "acquisition"}
+    sampled = Counter(proposals[place].config.architecture for place in turns)
+    assert min(sampled[name] for name in MACS) >= len(turns) / 4
 
 
 @pytest.mark.parametrize("values", [{"surrogate": False}, {"sampler": "random"}, {"sampler": "nsga2"}])
 def test_another_sampler_or_no_surrogate_is_asked_for_every_proposal(pair, values):
-    ledger, proposals = search(5, **values)
-    assert ledger.ranks_expected == values.get("surrogate", True)
-    assert set(kinds(ledger, proposals)) <= {"published", "sampled", "repaired"}
+    scheduler, proposals = search(5, **values)
+    assert scheduler.ranks_by_prediction == values.get("surrogate", True)
+    assert set(kinds(scheduler, proposals)) <= {"published", "sampled", "projected"}
     trained = Counter(each.config.architecture for each in proposals)
     assert min(trained[name] for name in MACS) >= 15
-    trials = ledger.study.get_trials()
+    trials = scheduler.study.get_trials()
     rejected = Counter(trial.params[ARCHITECTURE] for trial in trials if "rejected" in trial.user_attrs)
     assert rejected["steep"] > rejected["shallow"]
 
 
 def test_what_is_rejected_is_never_trained(searched):
-    ledger, proposals = searched
+    scheduler, proposals = searched
     for proposal in proposals:
-        assert ledger.space.budget.fits(proposal.cost)
+        assert scheduler.space.budget.fits(proposal.cost)
         assert proposal.config.network.width <= FITTING[proposal.config.architecture]
-    trials = ledger.study.get_trials()
+    trials = scheduler.study.get_trials()
     rejected = {trial.number for trial in trials if "rejected" in trial.user_attrs}
     assert rejected.isdisjoint(each.number for each in proposals)
     assert rejected | {each.number for each in proposals} == {trial.number for trial in trials}
@@ -165,7 +168,7 @@ def test_a_joint_search_goes_on_where_it_was_left(pair):
     for proposal in done[:6]:
         train(first, proposal)
     second = start(asked, first.study)
-    assert second.states == {"complete": 6}
+    assert (second.num_ended, second.table.count(State.COMPLETE)) == (6, 6)
     proposals = []
     while (proposal := second.propose()) is not None:
         proposals.append(proposal)
@@ -190,10 +193,10 @@ def test_a_driver_that_was_killed_before_a_start_was_asked_for_loses_none_of_the
 def test_an_architecture_of_which_nothing_fits_is_left_out(pair):
     asked = settings(trials=6, budget="macs=4M")
     assert list(priced(asked, num_drawn=500).subspaces) == ["shallow"]
-    ledger = start(asked)
-    proposals = [ledger.propose() for _ in range(6)]
+    scheduler = start(asked)
+    proposals = [scheduler.propose() for _ in range(6)]
     assert {each.config.architecture for each in proposals} == {"shallow"}
-    assert all(set(trial.params) == {"shallow.width", "shallow.tilt"} for trial in ledger.study.get_trials())
+    assert all(set(trial.params) == {"shallow.width", "shallow.tilt"} for trial in scheduler.study.get_trials())
 
 
 def test_where_nothing_fits_of_any_the_nearest_of_all_is_told(pair):
@@ -257,11 +260,11 @@ def test_real_architectures_are_searched_together_within_the_budget(tmp_path):
         "front_ends: [dcase24, tfsepnet]\n"
     )
     asked = SearchSettings(data="nowhere", space=str(path), trials=12, epochs=1, budget="macs=12M,params=40K", seed=2)
-    ledger = start(asked)
-    proposals = [ledger.propose() for _ in range(12)]
+    scheduler = start(asked)
+    proposals = [scheduler.propose() for _ in range(12)]
     assert {each.config.architecture for each in proposals} == {"isotropic", "cp_mobile"}
     for proposal in proposals:
-        assert ledger.space.budget.fits(proposal.cost)
-    for trial in ledger.study.get_trials():
+        assert scheduler.space.budget.fits(proposal.cost)
+    for trial in scheduler.study.get_trials():
         name = trial.params[ARCHITECTURE]
-        assert set(trial.params) == {ARCHITECTURE, *ledger.space.subspaces[name].ranges}
+        assert set(trial.params) == {ARCHITECTURE, *scheduler.space.subspaces[name].ranges}

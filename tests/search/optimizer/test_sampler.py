@@ -1,4 +1,4 @@
-"""The samplers: Optuna's own, with nothing remembered but what is in the record."""
+"""The samplers: Optuna's own, with nothing remembered but what is in the store."""
 
 import time
 import warnings
@@ -15,8 +15,10 @@ from search.config.settings import SAMPLERS
 from search.optimizer.sampler import GOOD_SHARE, MAX_SEEN, MAX_TIED, POPULATION, _telling
 from search.optimizer.sampler_history import GENERATION, INVALID, SamplerHistory
 from search.optimizer.trial_store import TrialStore
-from search.space.ranges import take
+from search.optimizer.trial_table import TrialTable
+from search.space.ranges import suggest
 from search.study.optuna_private import CONSTRAINT_PREFIX
+from tests.search.rows import row
 
 RANGES = {
     "net.x": FloatDistribution(0.0, 1.0),
@@ -51,64 +53,64 @@ def open_trial_store(study, kind="tpe", seen=None, ranges=None):
     return TrialStore(study, kind, SamplerHistory({"net": ranges or RANGES}, BUDGETS["none"], seen))
 
 
-def suggest(trial, ranges=None):
+def suggest_all(trial, ranges=None):
     """Ask for all values, in the order of the ranges."""
-    return {name: take(trial, name, each) for name, each in (ranges or RANGES).items()}
+    return {name: suggest(trial, name, each) for name, each in (ranges or RANGES).items()}
 
 
-def run(record, num):
+def run(store, num):
     """Train `num` proposals; what has an x above one half is rejected."""
     accepted = []
     while len(accepted) < num:
-        trial = record.ask(record.num_trials)
-        found = suggest(trial)
+        trial = store.ask(store.num_trials)
+        found = suggest_all(trial)
         is_rejected = found["net.x"] > 0.5
         if is_rejected:
             trial.set_user_attr("rejected", {"kind": INVALID, "reason": "x"})
-        number = record.keep(trial, is_rejected=is_rejected)
+        number = store.create(trial, is_rejected=is_rejected)
         if not is_rejected:
             accepted.append(found)
-            record.tell(number, TrialState.COMPLETE, values(found["net.x"], found["net.n"]))
+            store.tell(number, TrialState.COMPLETE, values(found["net.x"], found["net.n"]))
     return accepted
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
 def test_the_same_record_and_seed_give_the_same_proposal(kind):
     study = make_study(30)
-    record = open_trial_store(study, kind)
-    run(record, 25)
+    store = open_trial_store(study, kind)
+    run(store, 25)
     again = open_trial_store(study, kind)  # as another driver reads it
     for seed in range(5):
-        first = suggest(record.ask(seed))
-        assert suggest(record.ask(seed)) == first
-        assert suggest(again.ask(seed)) == first
-    assert suggest(record.ask(5)) != first
+        first = suggest_all(store.ask(seed))
+        assert suggest_all(store.ask(seed)) == first
+        assert suggest_all(again.ask(seed)) == first
+    assert suggest_all(store.ask(5)) != first
 
 
 def test_tpe_asks_for_what_optunas_own_would():
     study = make_study(40)
     for _ in range(2):
         study.add_trial(create_trial(state=TrialState.RUNNING, params=study.trials[0].params, distributions=RANGES))
-    record = open_trial_store(study)
+    store = open_trial_store(study)
     for seed in range(3):
         with warnings.catch_warnings(action="ignore"):
             study.sampler = TPESampler(multivariate=True, seed=seed, gamma=lambda _: round(GOOD_SHARE * 40))
         asked = study.ask()
-        assert suggest(record.ask(seed)) == suggest(asked)
+        assert suggest_all(store.ask(seed)) == suggest_all(asked)
         study.tell(asked, state=TrialState.FAIL)
 
 
 def test_nsga2_asks_for_what_optunas_own_would():
     attributes = {"NSGAIISampler:generation": 0, GENERATION: 0}
     study = make_study(POPULATION, generation=attributes)
-    record = open_trial_store(study, "nsga2")
+    store = open_trial_store(study, "nsga2")
     for seed in range(5):
         study.sampler = NSGAIISampler(population_size=POPULATION, seed=seed)
         asked = study.ask()
-        theirs = suggest(asked)
+        theirs = suggest_all(asked)
         study.tell(asked, state=TrialState.FAIL)
         if seed:  # the first to be asked has the parents in another order than all after it
-            assert suggest(record.ask(seed)) == theirs
+            assert suggest_all(store.ask(seed)) == theirs
 
 
 def test_nsga2_counts_its_generations_by_what_was_trained_and_keeps_them():
@@ -121,10 +123,10 @@ def test_nsga2_counts_its_generations_by_what_was_trained_and_keeps_them():
 
 def test_nsga2_takes_what_another_sampler_proposed_for_its_first_generation():
     study = make_study(POPULATION)
-    record = open_trial_store(study, "nsga2")
-    trial = record.ask(0)
-    suggest(trial)
-    number = record.keep(trial, is_rejected=False)
+    store = open_trial_store(study, "nsga2")
+    trial = store.ask(0)
+    suggest_all(trial)
+    number = store.create(trial, is_rejected=False)
     assert study.trials[number].system_attrs[GENERATION] == 1
 
 
@@ -140,28 +142,28 @@ def test_a_sampler_learns_what_is_good_and_what_is_rejected(kind):
     assert np.mean(away) < 0.1  # by chance 0.13
 
 
-def test_a_value_that_is_shown_is_learned_from_and_can_be_taken_back():
-    study = make_study(40, TrialState.RUNNING)
-    record = open_trial_store(study)
+def test_an_estimate_is_learned_from_while_there_is_one():
+    study, table = make_study(40, TrialState.RUNNING), TrialTable()
+    store = TrialStore(study, "tpe", SamplerHistory({"net": RANGES}, BUDGETS["none"], None, table))
     for seed in range(12):  # as many trials that ended as TPE waits for
-        trial = record.ask(seed)
-        suggest(trial)
-        record.keep(trial, is_rejected=True)
-    before = [suggest(record.ask(seed))["net.x"] for seed in range(20)]
+        trial = store.ask(seed)
+        suggest_all(trial)
+        store.create(trial, is_rejected=True)
+    before = [suggest_all(store.ask(seed))["net.x"] for seed in range(20)]
     for trial in study.trials[:40]:
-        record.show(trial.number, values(trial.params["net.x"], trial.params["net.n"]))
-    shown = [suggest(record.ask(seed))["net.x"] for seed in range(20)]
-    assert np.mean(np.abs(np.array(shown) - 0.3)) < 0.75 * np.mean(np.abs(np.array(before) - 0.3))
-    for number in range(40):
-        record.show(number, None)
-    assert [suggest(record.ask(seed))["net.x"] for seed in range(20)] == before
+        table.add(row(trial.number, 3, 0.5, estimate=values(trial.params["net.x"], trial.params["net.n"])))
+    estimated = [suggest_all(store.ask(seed))["net.x"] for seed in range(20)]
+    assert np.mean(np.abs(np.array(estimated) - 0.3)) < 0.75 * np.mean(np.abs(np.array(before) - 0.3))
+    for each in table:
+        each.estimate = ()
+    assert [suggest_all(store.ask(seed))["net.x"] for seed in range(20)] == before
     assert all(trial.state == TrialState.RUNNING for trial in study.trials[:40])
 
 
 def test_where_one_objective_counts_the_sampler_knows_of_no_other():
     study = make_study(60)
     best, cheapest = (
-        np.mean([suggest(open_trial_store(study, seen=[place]).ask(seed))["net.n"] for seed in range(20)])
+        np.mean([suggest_all(open_trial_store(study, seen=[place]).ask(seed))["net.n"] for seed in range(20)])
         for place in (0, 1)
     )
     assert best > 40  # the larger, the better, and the dearer
@@ -169,14 +171,14 @@ def test_where_one_objective_counts_the_sampler_knows_of_no_other():
 
 
 def test_what_was_enqueued_comes_first_and_what_it_leaves_open_is_sampled():
-    record = open_trial_store(make_study(20))
-    record.enqueue({"net.x": 0.25}, {"why": "a test"})
-    assert record.is_any_waiting
-    trial = record.ask(0)
-    found = suggest(trial)
+    store = open_trial_store(make_study(20))
+    store.enqueue({"net.x": 0.25}, {"why": "a test"})
+    assert store.has_enqueued
+    trial = store.ask(0)
+    found = suggest_all(trial)
     assert (found["net.x"], trial.user_attrs) == (0.25, {"why": "a test"})
-    assert not record.is_any_waiting
-    assert suggest(record.ask(0))["net.x"] != 0.25
+    assert not store.has_enqueued
+    assert suggest_all(store.ask(0))["net.x"] != 0.25
 
 
 def seen_trial(number, point, constraint=0.0, num_ranges=20):
@@ -193,14 +195,14 @@ def seen_trial(number, point, constraint=0.0, num_ranges=20):
 def test_a_proposal_after_ten_thousand_trials_takes_less_than_a_second(kind):
     rng = np.random.default_rng(0)
     ranges = {f"net.{index}": FloatDistribution(-5.0, 5.0) for index in range(20)}
-    view = SamplerHistory({"net": ranges}, BUDGETS["none"])
+    history = SamplerHistory({"net": ranges}, BUDGETS["none"])
     points = rng.normal(size=(10_000, 5))
     points[:, :3] /= np.linalg.norm(points[:, :3], axis=1, keepdims=True)
     for number, point in enumerate(points):
-        view.add(seen_trial(number, point, constraint=float(number % 2)))
-    record = TrialStore(optuna.create_study(directions=["minimize"] * 5), kind, view)
+        history.add(seen_trial(number, point, constraint=float(number % 2)))
+    store = TrialStore(optuna.create_study(directions=["minimize"] * 5), kind, history)
     start = time.process_time()
-    suggest(record.ask(0), ranges)
+    suggest_all(store.ask(0), ranges)
     assert time.process_time() - start < 1
 
 

@@ -10,10 +10,12 @@ from objectives.cost import Cost
 from search.config.trial_config import ARCHITECTURE
 from search.optimizer.sampler_history import SamplerHistory
 from search.optimizer.trial_store import TrialStore, widest
-from search.space.ranges import take
+from search.optimizer.trial_table import TrialTable
+from search.space.ranges import suggest
 from search.study.optuna_private import CONSTRAINT_PREFIX
 from search.study.study import StudyError
 from spaces import Space
+from tests.search.rows import row
 
 NETWORKS = {
     "small": {"width": IntDistribution(1, 16), "norm": CategoricalDistribution(["batch", "none"])},
@@ -46,10 +48,10 @@ def study():
 
 
 def look(study, ranges=BOTH, budget="macs=2M", architecture="small"):
-    view = SamplerHistory(ranges, parse_budget(budget))
-    record = TrialStore(study, "tpe", view, WIDEST)
-    assert record.num_trials == len(study.trials)
-    return {trial.number: (trial.state.name, trial.values, trial.constraints) for trial in view.trials(architecture)}
+    history = SamplerHistory(ranges, parse_budget(budget))
+    store = TrialStore(study, "tpe", history, WIDEST)
+    assert store.num_trials == len(study.trials)
+    return {trial.number: (trial.state.name, trial.values, trial.constraints) for trial in history.trials(architecture)}
 
 
 def small(width=4, norm="batch", rate=0.01):
@@ -118,32 +120,42 @@ def test_a_trial_is_known_for_its_architectures_without_the_choice_of_one(study)
     assert list(look(study, {"small": SMALL})) == [0]
 
 
-def test_shown_values_give_way_to_the_budget(study):
+def estimated(study, budget, objectives=None):
+    """The first trial as a sampler sees it, whose estimate is (0.7, 3e6)."""
+    table = TrialTable()
+    table.add(row(0, 3, 0.5, estimate=(0.7, 3e6)))
+    history = SamplerHistory(BOTH, parse_budget(budget), objectives, table)
+    TrialStore(study, "tpe", history, WIDEST)
+    return history.trials("small")[0]
+
+
+def test_a_trial_that_is_not_trained_to_the_end_counts_with_its_estimate_if_it_fits(study):
     add(study, small(), 3_000_000, TrialState.RUNNING)
-    view = SamplerHistory(BOTH, parse_budget("macs=2M"), seen=[0])
-    record = TrialStore(study, "tpe", view, WIDEST)
-    record.show(0, (0.7, 3e6))
-    assert view.trials("small")[0].state == TrialState.PRUNED
-    fitting = SamplerHistory(BOTH, parse_budget("macs=3M"), seen=[0])
-    TrialStore(study, "tpe", fitting, WIDEST).show(0, (0.7, 3e6))
-    assert (fitting.trials("small")[0].state, fitting.trials("small")[0].values) == (TrialState.COMPLETE, [0.7])
+    assert estimated(study, "macs=2M").state == TrialState.PRUNED
+    seen = estimated(study, "macs=3M", [0])
+    assert (seen.state, seen.values) == (TrialState.COMPLETE, [0.7])
+
+
+def test_a_trial_that_ended_has_its_own_values_and_no_estimate(study):
+    add(study, small(), values=(0.4, 2e6))
+    assert estimated(study, "none").values == [0.4, 2e6]
 
 
 def test_values_are_recorded_with_the_widest_ranges_that_the_space_has(study):
     narrowed = {"small.width": IntDistribution(1, 8), "small.norm": CategoricalDistribution(["none"])}
-    record = TrialStore(study, "random", SamplerHistory({"small": narrowed}, parse_budget("none")), WIDEST)
-    trial = record.ask(0)
+    store = TrialStore(study, "random", SamplerHistory({"small": narrowed}, parse_budget("none")), WIDEST)
+    trial = store.ask(0)
     for name, each in narrowed.items():
-        take(trial, name, each)
-    record.keep(trial, is_rejected=False)
+        suggest(trial, name, each)
+    store.create(trial, is_rejected=False)
     assert study.trials[0].distributions == {name: WIDEST[name] for name in narrowed}
     assert study.trials[0].params["small.norm"] == "none"
     whole = TrialStore(study, "random", SamplerHistory({"small": SMALL}, parse_budget("none")), WIDEST)
     for seed in range(8):
         trial = whole.ask(seed)
         for name, each in SMALL.items():
-            take(trial, name, each)
-        whole.keep(trial, is_rejected=False)
+            suggest(trial, name, each)
+        whole.create(trial, is_rejected=False)
     assert {each.params["small.norm"] for each in study.trials} == {"batch", "none"}
 
 

@@ -1,4 +1,4 @@
-"""The record: a proposal is in the database whole or not at all, and a study is one file that can be read anywhere."""
+"""The trial store: a proposal is written whole or not at all, and a study is one file that can be read anywhere."""
 
 import json
 import os
@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from objectives.goals import DEFAULT_GOALS
 from search.config.settings import SearchSettings
 from search.optimizer.scheduler import TrialScheduler
+from search.optimizer.trial_table import State
 from search.study.study import StudyFolder
 from search.study.table import front_table, trials_table
 from tests.search.priced import priced
@@ -39,11 +40,11 @@ def num_transactions(folder):
 
 
 def test_a_proposal_is_one_transaction_whether_it_is_rejected_or_not(folder):
-    ledger = start(folder)
+    scheduler = start(folder)
     before = num_transactions(folder)
     for _ in range(4):
-        ledger.propose()
-    trials = ledger.study.get_trials()
+        scheduler.propose()
+    trials = scheduler.study.get_trials()
     assert {trial.state for trial in trials} == {TrialState.RUNNING, TrialState.PRUNED}
     assert num_transactions(folder) - before == len(trials)
 
@@ -51,8 +52,8 @@ def test_a_proposal_is_one_transaction_whether_it_is_rejected_or_not(folder):
 def test_numbers_are_the_studys_also_where_it_holds_what_was_never_asked(folder):
     study = folder.create(SETTINGS, {})
     study.enqueue_trial({"isotropic.depth": 5})  # as drivers did that wrote each step
-    ledger = start(folder)
-    first = ledger.propose()
+    scheduler = start(folder)
+    first = scheduler.propose()
     assert first.number == 1
     trials = folder.open().get_trials()
     assert (trials[1].user_attrs["config"], trials[1].state) == (first.config.to_dict(), TrialState.RUNNING)
@@ -62,10 +63,10 @@ def test_numbers_are_the_studys_also_where_it_holds_what_was_never_asked(folder)
 @pytest.mark.slow
 def test_a_driver_killed_at_any_moment_leaves_whole_proposals_alone(folder):
     script = (
-        "from test_record import *\n"
-        f"ledger = start(StudyFolder(Path({str(folder.path)!r})))\n"
+        "from test_trial_store import *\n"
+        f"scheduler = start(StudyFolder(Path({str(folder.path)!r})))\n"
         "while True:\n"
-        "    ledger.propose()\n"
+        "    scheduler.propose()\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parents[1])))}
     for kill_after_s in (0.05, 0.11, 0.17):
@@ -85,19 +86,19 @@ def test_a_driver_killed_at_any_moment_leaves_whole_proposals_alone(folder):
         assert {"cost", "config" if trial.state == TrialState.RUNNING else "rejected"} <= set(trial.user_attrs)
     handed_out = sum(trial.state == TrialState.RUNNING for trial in trials)
     assert start(folder).num_left == SETTINGS.trials
-    assert handed_out == len(start(folder)._to_take_up)
+    assert handed_out == start(folder).table.count(State.PENDING)
 
 
 def finish(folder):
     """A study with a trial on its front, and one rejected or more."""
-    ledger = start(folder)
-    while not ledger.rejections:
-        proposal = ledger.propose()
+    scheduler = start(folder)
+    while not scheduler.rejections:
+        proposal = scheduler.propose()
     quality = {"macro_accuracy": 0.4, "log_loss": 2.0}
     curve = [{"epoch": epoch, **quality} for epoch in range(1, SETTINGS.epochs + 1)]
     told = {"epochs": json.dumps(curve), "quality": json.dumps(quality), "versions": "{}"}
-    assert ledger.end(proposal.number, told) == "complete"
-    return front_table(trials_table(ledger.study), DEFAULT_GOALS)
+    assert scheduler.end(proposal.number, told) == "complete"
+    return front_table(trials_table(scheduler.study), DEFAULT_GOALS)
 
 
 def test_a_study_is_one_file_that_can_be_copied_and_that_reading_leaves_alone(folder, tmp_path):
@@ -128,10 +129,10 @@ def test_a_study_is_read_where_nothing_can_be_written(folder):
 
 
 def test_a_study_is_read_while_a_driver_writes_and_its_lock_is_seen(folder):
-    ledger = start(folder)
+    scheduler = start(folder)
     with folder.lock():
         for asked in range(1, 4):
-            number = ledger.propose().number
+            number = scheduler.propose().number
             reader = StudyFolder(folder.path)
             states = trials_table(reader.open(), is_locked=reader.is_locked()).set_index("number")["state"]
             assert states[number] == "running"

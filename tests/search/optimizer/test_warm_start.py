@@ -109,24 +109,21 @@ def test_a_start_is_moved_into_the_ranges_and_the_budget_and_that_is_told(space)
 
 def run(folder, settings, num, accuracies=()):
     study = folder.open() if folder.settings_file.exists() else folder.create(settings, {})
-    ledger = TrialScheduler(study, priced(settings, num_drawn=300))
-    proposals = [ledger.propose() for _ in range(num)]
+    scheduler = TrialScheduler(study, priced(settings, num_drawn=300))
+    proposals = [scheduler.propose() for _ in range(num)]
     for proposal, accuracy in zip(proposals, accuracies, strict=False):
         curve = [{"epoch": 1, "train_loss": 1.0, "macro_accuracy": accuracy, "log_loss": 2.0, "duration_s": 0.1}]
         quality = json.dumps({"macro_accuracy": accuracy, "log_loss": 2.0})
-        assert ledger.end(proposal.number, {"epochs": json.dumps(curve), "quality": quality, "versions": "{}"})
-    return ledger, proposals
+        assert scheduler.end(proposal.number, {"epochs": json.dumps(curve), "quality": quality, "versions": "{}"})
+    return scheduler, proposals
 
 
 def test_an_earlier_study_gives_its_front_first_and_half_of_the_trials_at_most(space, tmp_path):
     settings = SearchSettings(data="nowhere", space="isotropic", trials=5, epochs=1, early_stopping=False, seed=3)
-    ledger, proposals = run(StudyFolder(tmp_path / "first"), settings, 5, [0.5, 0.1, 0.4, 0.45, 0.3])
+    scheduler, proposals = run(StudyFolder(tmp_path / "first"), settings, 5, [0.5, 0.1, 0.4, 0.45, 0.3])
     starts = read_starts(["first"], space, tmp_path)
     assert len(starts) == 4  # of eight trials
-    costs = {
-        each.number: (each.cost.macs, accuracy)
-        for (_, (accuracy, _)), each in zip(ledger.complete, proposals, strict=True)
-    }
+    costs = {each.number: (each.cost.macs, each.values[0]) for each in scheduler.table.completed}
     front = [
         number
         for number, (macs, accuracy) in costs.items()
@@ -168,11 +165,11 @@ def test_starts_are_asked_for_after_the_published_settings_each_once_whoever_dri
         SETTINGS, {STARTS: [{"source": f"list, entry {n}", "config": each} for n, each in enumerate(configs)]}
     )
     for num in (3, 5, 8):  # what was running is taken up, then what was not asked for yet
-        ledger, _ = run(folder, SETTINGS, num)
-    origins = [trial.user_attrs.get("origin", {}) for trial in ledger.study.get_trials()]
-    assert [origin.get("kind") for origin in origins[:5]] == ["published"] * 2 + ["start"] * 3
-    assert [origin.get("place") for origin in origins if origin.get("kind") == "start"] == [0, 1, 3]
-    assert [trial.params["architecture"] for trial in ledger.study.get_trials()[2:5]] == [
+        scheduler, _ = run(folder, SETTINGS, num)
+    origins = [trial.user_attrs.get("origin", {}) for trial in scheduler.study.get_trials()]
+    assert [origin.get("kind") for origin in origins[:5]] == ["published"] * 2 + ["warm start"] * 3
+    assert [origin.get("place") for origin in origins if origin.get("kind") == "warm start"] == [0, 1, 3]
+    assert [trial.params["architecture"] for trial in scheduler.study.get_trials()[2:5]] == [
         "cp_mobile", "isotropic", "cp_mobile",
     ]  # fmt: skip
-    assert trials_table(ledger.study)["origin"][3].startswith("start (list, entry 1")
+    assert trials_table(scheduler.study)["origin"][3].startswith("warm start (list, entry 1")

@@ -1,4 +1,4 @@
-"""A user's own architecture: searched like ours, or refused with the promise that it breaks."""
+"""A user's own architecture: searched like ours, or refused with the checks that it fails."""
 
 import json
 from pathlib import Path
@@ -12,10 +12,11 @@ from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.config.user_file import UserFileError
 from search.optimizer.scheduler import TrialScheduler
-from search.space.architecture_contract import BrokenPromiseError
-from search.space.custom_architecture import use_architecture_file
+from search.space.conformance import ConformanceError
+from search.space.custom_architecture import register_architecture_file
+from search.space.feasibility import NUM_BUILT
 from search.space.priced_space import price_space
-from search.space.pricing import NUM_BUILT, price
+from search.space.pricing import price
 from search.space.search_space import make_search_space
 from search.space.space_file import find_space, read_space
 from spaces import NETWORKS, SPACES, Space
@@ -108,7 +109,7 @@ def settings(**values):
 
 @pytest.mark.parametrize("source", [SOURCE, SOURCE + COUNT], ids=["built", "counted"])
 def test_it_is_registered_with_its_space_and_costs_what_it_costs(tmp_path, source):
-    assert use_architecture_file(written(tmp_path, source)) == "half_ear"
+    assert register_architecture_file(written(tmp_path, source)) == "half_ear"
     assert SPACES["half_ear"] == find_space("half_ear") == Space(
         {
             "half_ear": {
@@ -129,16 +130,16 @@ def test_it_is_registered_with_its_space_and_costs_what_it_costs(tmp_path, sourc
 
 @pytest.mark.parametrize("source", [SOURCE, SOURCE + COUNT], ids=["built", "counted"])
 def test_it_is_searched_within_the_budget(tmp_path, source):
-    use_architecture_file(written(tmp_path, source))
+    register_architecture_file(written(tmp_path, source))
     asked = settings(trials=4, epochs=1)
     space = price_space(make_search_space(asked, num_classes=3), 960)
     surveys = space.surveys
-    assert not surveys["half_ear"].is_whole
+    assert not surveys["half_ear"].is_exhaustive
     assert surveys["half_ear"].num_priced == (NUM_BUILT if source == SOURCE else 5_000)
-    assert surveys["half_ear"].broken["invalid"] > 0
+    assert surveys["half_ear"].violations["invalid"] > 0
     study = optuna.create_study(directions=["maximize", "minimize"])
-    ledger = TrialScheduler(study, space)
-    proposals = [ledger.propose() for _ in range(4)]
+    scheduler = TrialScheduler(study, space)
+    proposals = [scheduler.propose() for _ in range(4)]
     first = proposals[0].config.network
     assert (first.num_classes, first.width, first.groups, first.slope) == (3, 8, 1, 0.01)
     for proposal in proposals:
@@ -148,19 +149,19 @@ def test_it_is_searched_within_the_budget(tmp_path, source):
         quality = {"macro_accuracy": 0.5, "log_loss": 1.0}
         epoch = {"epoch": 1, "train_loss": 1.0, **quality, "duration_s": 0.1}
         told = {"epochs": json.dumps([epoch]), "quality": json.dumps(quality), "versions": "{}"}
-        assert ledger.end(proposal.number, told) == "complete"
-    assert ledger.propose() is None
+        assert scheduler.end(proposal.number, told) == "complete"
+    assert scheduler.propose() is None
 
 
 def test_a_space_file_may_vary_it(tmp_path):
-    use_architecture_file(written(tmp_path))
+    register_architecture_file(written(tmp_path))
     path = tmp_path / "space.yaml"
     path.write_text("networks: {half_ear: {slope: {low: 1e-2, high: 1, log: true}}, isotropic: }")
     assert read_space(path).networks["half_ear"] == {"slope": FloatDistribution(0.01, 1.0, log=True)}
 
 
 def test_a_value_may_be_held_that_the_published_network_could_not_have(tmp_path):
-    use_architecture_file(written(tmp_path))
+    register_architecture_file(written(tmp_path))
     held = settings(set={"groups": 3})
     assert "half_ear" in price_space(make_search_space(held, num_classes=10)).subspaces
     with pytest.raises(ValueError, match=r"^groups must divide width, got groups 97 and width 8$"):
@@ -168,35 +169,36 @@ def test_a_value_may_be_held_that_the_published_network_could_not_have(tmp_path)
 
 
 def test_without_ranges_its_training_alone_is_varied(tmp_path):
-    use_architecture_file(written(tmp_path, SOURCE.partition("RANGES")[0]))
+    register_architecture_file(written(tmp_path, SOURCE.partition("RANGES")[0]))
     assert make_search_space(settings(), num_classes=10).subspaces["half_ear"].cost_ranges == {}
 
 
-def test_it_hears_the_front_end_that_it_names(tmp_path):
-    use_architecture_file(written(tmp_path, SOURCE + '\nFRONT_END = "bcresnet"\n'))
+def test_its_input_is_that_of_the_front_end_that_it_names(tmp_path):
+    register_architecture_file(written(tmp_path, SOURCE + '\nFRONT_END = "bcresnet"\n'))
     config = TrialConfig.from_values("half_ear", {})
     assert (config.network.in_channels, config.input_shape) == (3, (3, 128, 44))
 
 
 def test_a_second_time_nothing_is_checked_or_replaced(tmp_path):
-    use_architecture_file(written(tmp_path))
+    register_architecture_file(written(tmp_path))
     entry = ARCHITECTURES["half_ear"]
-    use_architecture_file(written(tmp_path))
+    register_architecture_file(written(tmp_path))
     assert ARCHITECTURES["half_ear"] is entry
-    use_architecture_file(written(tmp_path, SOURCE + COUNT))
+    register_architecture_file(written(tmp_path, SOURCE + COUNT))
     assert entry.is_built_to_count
     assert not ARCHITECTURES["half_ear"].is_built_to_count
 
 
 def test_two_files_are_two_architectures(tmp_path):
     for name in ("half_ear", "other-ear"):
-        use_architecture_file(written(tmp_path, SOURCE + COUNT, f"{name}.py"))
+        register_architecture_file(written(tmp_path, SOURCE + COUNT, f"{name}.py"))
     assert list(SPACES["all"].networks) == [*NETWORKS, "half_ear", "other-ear"]
 
 
 # What is changed in the source, and what is said of it. Every sentence begins with the file's name.
-NO_CONFIG = "is no architecture that can be searched: "
-NO_NETWORK = "is no architecture that can be searched:\n  "
+NO_CONFIG = "is not a valid architecture: "
+NO_INPUT = NO_CONFIG + "the published network does not take its front end's output: "
+NO_NETWORK = "is not a valid architecture:\n  "
 BROKEN = [
     ("class Config:", "class Sizes:", " must define Config"),
     ("class Network(", "class Net(", " must define Network"),
@@ -217,55 +219,55 @@ BROKEN = [
     ("slope: float = 0.01", "slope: float = 0.01\n    roll_s: float = 0.1\n    batch_size: int = 3",
      NO_CONFIG + "batch_size, roll_s would be taken for a field of the training recipe: rename it"),
     ("groups: int = 1", "groups: int = 3",
-     NO_CONFIG + "its published config cannot be had: ValueError: groups must divide width, got groups 3 and width 8"),
+     NO_CONFIG + "its default config cannot be made: ValueError: groups must divide width, got groups 3 and width 8"),
     ("RANGES = {", 'FRONT_END = "dcase25"\nRANGES = {', NO_CONFIG + "its front end 'dcase25' is none of bcresnet, "
      "cpresnet, cpresnet280, dcase24, sepcnn, tfsepnet"),
     ("            raise ValueError(f\"groups", "            raise KeyError(f\"groups",
-     NO_CONFIG + "what builds no network must be a ValueError, of "),
+     NO_CONFIG + "a config that builds no network must raise ValueError, but "),
     ("self.mix(x).mean((2, 3))", "torch.cumsum(self.mix(x), 2).mean((2, 3))",
-     NO_CONFIG + "the published network cannot hear its front end: UncountedOperatorError: Network runs aten::cumsum, "
-     "which no rule counts; add each to COUNTED or to FREE in objectives/measure.py"),
+     NO_INPUT + "UncountedOperatorError: Network runs aten::cumsum, which no rule counts; "
+     "add each to COUNTED or to FREE in objectives/measure.py"),
     ("9, stride=4", "99, stride=4",
-     NO_CONFIG + "the published network cannot hear its front end: ValueError: the network cannot hear (1, 256, 65): "),
+     NO_INPUT + "InputShapeError: the network cannot take an input of (1, 256, 65): "),
     ("    def features", "    def feature",
-     NO_CONFIG + "the published network cannot hear its front end: AttributeError: 'Network' object has no attribute"),
+     NO_INPUT + "AttributeError: 'Network' object has no attribute"),
     ('    "width": IntD', '    "widht": IntD',
-     "is no space that can be searched:\n  half_ear: unknown field 'widht'; did you mean 'width'?"),
+     "is not a valid search space:\n  half_ear: unknown field 'widht'; did you mean 'width'?"),
     ('    "width": IntD', '    "num_classes": IntD',
-     "is no space that can be searched:\n  half_ear: num_classes is not for a space to vary: it comes from the data"),
+     "is not a valid search space:\n  half_ear: num_classes cannot be varied by a space: it comes from the data"),
     ("return self.classify(self.features(x))", "return 2 * self.classify(self.features(x))",
-     NO_NETWORK + "it gives features and then logits: classify(features(x)) is not forward(x) in eval mode: by "),
+     NO_NETWORK + "features and logits: classify(features(x)) is not forward(x) in eval mode: by "),
     ("return self.head(z)", "return self.head(z)[:, 1:]",
-     NO_NETWORK + "it gives features and then logits: logits must be (4, 10), got (4, 9)"),
+     NO_NETWORK + "features and logits: logits must be (4, 10), got (4, 9)"),
     ("self.mix(x).mean((2, 3))\n", "self.mix(x).mean((2, 3))[:, None].sum(1)[None, 0]\n",
-     NO_NETWORK + "it gives features and then logits: features must be (4, D), got (1, 8)"),
+     NO_NETWORK + "features and logits: features must be (4, D), got (1, 8)"),
     ("self.head = ", "self.unused = nn.Parameter(torch.ones(3))\n        self.head = ",
-     NO_NETWORK + "every parameter gets a gradient: no gradient reaches unused"),
+     NO_NETWORK + "gradients: no gradient reaches unused"),
     ("self.norm = nn.BatchNorm2d(config.width)",
      "self.norm = nn.BatchNorm2d(config.width, track_running_stats=False)",
-     NO_NETWORK + "each clip is heard by itself: in eval mode a clip's logits depend on the others of its batch: by "),
+     NO_NETWORK + "batch independence: in eval mode a clip's logits depend on the others of its batch: by "),
     ("self.head = ", "nn.init.constant_(self.mix.bias, next(iter({object()})).__hash__() % 1e6)\n        self.head = ",
-     NO_NETWORK + "the same seed builds the same network: two networks built from one seed differ"),
+     NO_NETWORK + "seeded initialization: two networks built from one seed differ"),
     ('            raise ValueError(f"x must', '            raise TypeError(f"x must',
-     NO_NETWORK + "a wrong number of channels is refused: it raises: TypeError: x must have 1 channels, got 2"),
+     NO_NETWORK + "input channels: it raises: TypeError: x must have 1 channels, got 2"),
     ("        if x.shape[1] != self.in_channels:", "        if x.shape[1] > 99:",
-     NO_NETWORK + "a wrong number of channels is refused: the network must raise ValueError for 2 channels: "),
+     NO_NETWORK + "input channels: the network must raise ValueError for 2 channels: "),
     ("x = nn.functional", "self.float()\n        x = x.float()\n        x = nn.functional",
-     NO_NETWORK + "it runs in every precision: in torch.bfloat16 it answers in torch.float32"),
+     NO_NETWORK + "precisions: in torch.bfloat16 its logits are torch.float32"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("old", "new", "message"), BROKEN)
-def test_a_broken_promise_is_told_and_nothing_is_left_of_the_architecture(tmp_path, old, new, message):
+def test_a_failed_check_is_named_and_nothing_is_left_of_the_architecture(tmp_path, old, new, message):
     assert SOURCE.count(old) == 1
     path = written(tmp_path, SOURCE.replace(old, new))
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared
-        use_architecture_file(path)
+        register_architecture_file(path)
     assert str(caught.value).removeprefix(str(path)).strip().startswith(message.strip().format(path=path))
     assert "half_ear" not in {**ARCHITECTURES, **SPACES, **SPACES["all"].networks}
 
 
-COUNTED_WRONG = "the count is what the built network costs: count says "
+COUNTED_WRONG = "counts: count says "
 
 
 @pytest.mark.parametrize(
@@ -276,18 +278,18 @@ COUNTED_WRONG = "the count is what the built network costs: count says "
         ("config.in_channels * bins * frames + ", "",
          COUNTED_WRONG + "14,880 peak_values, the built network has 24,080: "),
         ("return tally.counts()", "return tally.macs, tally.params",
-         "the count is what the built network costs: count must give models.counts.Counts, got (669706, 826)"),
+         "counts: count must return models.counts.Counts, got (669706, 826)"),
         ("config.width**2 // config.groups", "config.width**2", COUNTED_WRONG),
         ("spectrogram_size(input_shape, config.in_channels)", "input_shape[1:]",
-         "a wrong number of channels is refused: count must raise ValueError for 2 channels"),
+         "input channels: count must raise ValueError for 2 channels"),
     ],
 )  # fmt: skip
 def test_a_count_that_is_not_that_of_the_network_is_told(tmp_path, old, new, message):
     assert COUNT.count(old) == 1
     path = written(tmp_path, SOURCE + COUNT.replace(old, new))
-    with pytest.raises(BrokenPromiseError) as caught:
-        use_architecture_file(path)
-    assert str(caught.value).startswith(f"{path} is no architecture that can be searched:\n  {message}")
+    with pytest.raises(ConformanceError) as caught:
+        register_architecture_file(path)
+    assert str(caught.value).startswith(f"{path} is not a valid architecture:\n  {message}")
 
 
 @pytest.mark.parametrize(
@@ -304,25 +306,25 @@ def test_a_name_that_would_be_taken_for_something_else_is_refused(tmp_path, name
     path = written(tmp_path, SOURCE + COUNT, name)
     known = dict(ARCHITECTURES), dict(SPACES)
     with pytest.raises(UserFileError) as caught:
-        use_architecture_file(path)
+        register_architecture_file(path)
     assert str(caught.value) == message.format(path=path)
     assert known == (ARCHITECTURES, SPACES)
 
 
-def test_the_architecture_that_the_readme_points_at_keeps_every_promise():
-    assert use_architecture_file(Path(__file__).parents[3] / "docs" / "plain_cnn.py") == "plain_cnn"
+def test_the_architecture_of_the_readme_passes_every_check():
+    assert register_architecture_file(Path(__file__).parents[3] / "docs" / "plain_cnn.py") == "plain_cnn"
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):
     with pytest.raises(UserFileError) as caught:
-        use_architecture_file(tmp_path / "none.py")
+        register_architecture_file(tmp_path / "none.py")
     assert str(caught.value) == f"{tmp_path}/none.py cannot be read: No such file or directory"
 
 
 def test_a_worse_version_of_a_file_leaves_the_one_before_in_use(tmp_path):
-    use_architecture_file(written(tmp_path, SOURCE + COUNT))
+    register_architecture_file(written(tmp_path, SOURCE + COUNT))
     entry = ARCHITECTURES["half_ear"]
-    with pytest.raises(BrokenPromiseError):
-        use_architecture_file(written(tmp_path, SOURCE.replace("groups: int = 1", "groups: int = 3")))
+    with pytest.raises(ConformanceError):
+        register_architecture_file(written(tmp_path, SOURCE.replace("groups: int = 1", "groups: int = 3")))
     assert ARCHITECTURES["half_ear"] is entry
-    assert use_architecture_file(written(tmp_path, SOURCE + COUNT)) == "half_ear"
+    assert register_architecture_file(written(tmp_path, SOURCE + COUNT)) == "half_ear"

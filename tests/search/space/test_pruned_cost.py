@@ -13,9 +13,10 @@ from search.config.trial_config import TrialConfig
 from search.export.cost_report import cost_report
 from search.export.writing import export_trial
 from search.optimizer.scheduler import TrialScheduler
+from search.space.feasibility import survey_subspace
 from search.space.priced_space import price_space
-from search.space.pricing import price, require_prunable, survey
-from search.space.repair import repairs
+from search.space.pricing import price, require_prunable
+from search.space.projection import projections
 from search.space.search_space import make_search_space
 from search.space.subspace import Subspace
 from search.study.study import StudyFolder
@@ -46,9 +47,9 @@ def test_a_target_that_is_held_prices_every_network_of_a_search():
     ranges = {"cp_resnet.groups": IntDistribution(8, 16, step=8), "learning_rate": IntDistribution(1, 2)}
     subspace = Subspace("cp_resnet", ranges, {"width": 256, "rho": 7, "prune_to": 60_000})
     assert list(subspace.cost_ranges) == ["cp_resnet.groups"]
-    found = survey(subspace, LIMIT, "fp16")
-    assert found.fitting == [(8,), (16,)]
-    assert subspace.pricer(["cp_resnet.groups"], "fp16")([16]).nonzero_values == 60_000
+    found = survey_subspace(subspace, LIMIT, "fp16")
+    assert found.feasible == [(8,), (16,)]
+    assert subspace.cost_function("fp16")([16]).nonzero_values == 60_000
 
 
 def test_a_target_that_is_varied_decides_the_cost():
@@ -56,9 +57,9 @@ def test_a_target_that_is_varied_decides_the_cost():
     subspace = Subspace("cp_resnet", ranges, {"width": 256})
     assert list(subspace.cost_ranges) == ["prune_to", "cp_resnet.rho"]
     assert subspace.num_networks == 6
-    found = survey(subspace, LIMIT, "fp16")
-    assert found.fitting == [(40_000, 6), (40_000, 7), (60_000, 6), (60_000, 7)]
-    assert next(repairs(found, LIMIT, "fp16", {"prune_to": 80_000, "cp_resnet.rho": 7})) == {
+    found = survey_subspace(subspace, LIMIT, "fp16")
+    assert found.feasible == [(40_000, 6), (40_000, 7), (60_000, 6), (60_000, 7)]
+    assert next(projections(found, LIMIT, "fp16", {"prune_to": 80_000, "cp_resnet.rho": 7})) == {
         "prune_to": 60_000,
         "cp_resnet.rho": 7,
     }
@@ -97,11 +98,11 @@ def test_an_export_counts_the_zeros_of_the_weights_that_it_holds(tiny, tmp_path)
 def test_a_search_rejects_a_target_that_its_network_cannot_be_pruned_to(tmp_path):
     asked = SearchSettings(data="nowhere", space="isotropic", trials=2, set={"prune_to": 900})
     space = price_space(make_search_space(asked, num_classes=10), 960)
-    ledger = TrialScheduler(StudyFolder(tmp_path / "study").create(asked, {}), space)
-    proposal = ledger.propose()
+    scheduler = TrialScheduler(StudyFolder(tmp_path / "study").create(asked, {}), space)
+    proposal = scheduler.propose()
     if proposal is not None:
         require_prunable(proposal.config)
     reasons = [
-        trial.user_attrs["rejected"]["reason"] for trial in ledger.study.trials if "rejected" in trial.user_attrs
+        trial.user_attrs["rejected"]["reason"] for trial in scheduler.study.trials if "rejected" in trial.user_attrs
     ]
     assert any(reason.startswith("prune_to must be at least") for reason in reasons)

@@ -6,7 +6,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial
 
-from search.space.ranges import all_values, draw, nearest, num_values, place, take
+from search.space.ranges import all_values, draw, nearest, normalize, num_values, suggest
 from search.study.optuna_private import contains
 
 RANGES = [
@@ -30,7 +30,7 @@ def test_what_is_drawn_and_what_is_sampled_lies_in_the_range(distribution):
     rng = np.random.default_rng(0)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [draw(distribution, rng) for _ in range(300)]
-    sampled = [take(study.ask(), "x", distribution) for _ in range(300)]
+    sampled = [suggest(study.ask(), "x", distribution) for _ in range(300)]
     for value in (*drawn, *sampled):
         assert contains(distribution, value)
         assert type(value) in {int, float, bool, str}
@@ -38,7 +38,7 @@ def test_what_is_drawn_and_what_is_sampled_lies_in_the_range(distribution):
     if num_values(distribution) < 100:
         assert set(drawn) == set(sampled) == set(all_values(distribution))
     if not isinstance(distribution, CategoricalDistribution):
-        places = [place(distribution, value) for value in drawn]
+        places = [normalize(distribution, value) for value in drawn]
         assert min(places) >= 0
         assert max(places) <= 1
         if num_values(distribution) > 1:
@@ -54,4 +54,4 @@ def test_a_range_of_a_million_values_is_not_listed_to_draw_one():
 def test_a_step_that_does_not_add_up_is_put_right():
     growth = FloatDistribution(1.0, 2.4, step=0.1)
     assert 1.7000000000000002 not in all_values(growth)
-    assert take(FixedTrial({"growth": 1.7000000000000002}), "growth", growth) == 1.7
+    assert suggest(FixedTrial({"growth": 1.7000000000000002}), "growth", growth) == 1.7

@@ -42,7 +42,7 @@ def test_the_number_of_classes_comes_from_the_data():
         ({"ranges": {"width": [32, float("nan")]}}, "ranges: width must be two finite numbers, got 32 and nan"),
         ({"ranges": {"width": 32}}, "ranges: width must be two numbers, low and high, got 32"),
         ({"ranges": {"num_classes": [2, 3]}}, "num_classes cannot be set here: it comes from the data"),
-        ({"set": {"width": 32}, "ranges": {"width": [32, 64]}}, "ranges: width cannot be narrowed: its value is held"),
+        ({"set": {"width": 32}, "ranges": {"width": [32, 64]}}, "ranges: width cannot be narrowed: its value is fixed"),
     ],
 )
 def test_a_search_that_cannot_be_says_why(values, message):
@@ -73,10 +73,10 @@ def test_a_budget_that_nothing_meets_is_told_within_seconds_with_the_limit_that_
 def test_the_survey_counts_what_fits_exactly():
     held = {"patch": 5, "kernel": 3, "columns": 1}
     found = priced(settings(set=held, ranges={"width": [64, 80], "depth": [8, 10]})).surveys["isotropic"]
-    assert (found.num_priced, found.is_whole) == (6, True)
+    assert (found.num_priced, found.is_exhaustive) == (6, True)
     assert list(found.subspace.cost_ranges) == ["isotropic.width", "isotropic.depth"]
-    assert found.fitting == [(64, 8), (64, 9)]
-    assert found.broken["macs"] == 4
+    assert found.feasible == [(64, 8), (64, 9)]
+    assert found.violations["macs"] == 4
 
 
 def test_narrow_keeps_to_the_values_of_the_range():

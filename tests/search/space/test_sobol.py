@@ -71,13 +71,13 @@ def test_a_search_begins_with_as_many_spread_points_as_fit_and_a_kill_loses_none
     )
     space = priced(settings, num_drawn=200)
     whole, killed = (optuna.create_study(directions=["maximize", "minimize"]) for _ in range(2))
-    ledger = TrialScheduler(whole, space)
+    scheduler = TrialScheduler(whole, space)
     for _ in range(10):
-        ledger.propose()
+        scheduler.propose()
     for known in range(0, 10, 5):
-        ledger = TrialScheduler(killed, space)
+        scheduler = TrialScheduler(killed, space)
         for _ in range(known + 5):  # what is running is taken up first
-            ledger.propose()
+            scheduler.propose()
     assert told(whole) == told(killed)
     origins = [attributes.get("origin", {"kind": "sampled"}) for _, attributes in told(whole)]
     kinds = [origin["kind"] for origin in origins]

@@ -9,7 +9,7 @@ from search.config.settings import SearchSettings
 from search.config.user_file import UserFileError
 from search.space.priced_space import price_space
 from search.space.search_space import make_search_space
-from search.space.space_file import MAX_NUMBER, SpaceError, broken_promises, find_space, read_space
+from search.space.space_file import MAX_NUMBER, SpaceError, find_space, read_space, space_problems
 from spaces import METHODS, NETWORKS, SPACES, TRAINING, Space
 
 WHOLE = """
@@ -59,7 +59,7 @@ def test_a_yaml_file_becomes_the_ranges_that_it_says(tmp_path):
             "weight_decay": CategoricalDistribution([1e-5, 0.001]),
             "batch_size": CategoricalDistribution([64]),
         },
-        chosen=frozenset({"learning_rate", "weight_decay", "batch_size"}),
+        explicit=frozenset({"learning_rate", "weight_decay", "batch_size"}),
     )
 
 
@@ -99,7 +99,7 @@ def test_names_with_commas_between_are_searched_together():
 
 def test_a_method_alone_varies_its_own_fields_with_the_published_isotropic_network():
     space = find_space("rsc")
-    assert space == Space({"isotropic": {}}, training=METHODS["rsc"], chosen=frozenset({"drop_f", "drop_b"}))
+    assert space == Space({"isotropic": {}}, training=METHODS["rsc"], explicit=frozenset({"drop_f", "drop_b"}))
     space = make_search_space(SearchSettings(data="nowhere", space="rsc"), num_classes=10)
     assert set(space.subspaces["isotropic"].ranges) == {"drop_f", "drop_b"}
     cost = price_space(space).surveys["isotropic"]
@@ -111,7 +111,7 @@ def test_a_method_beside_an_architecture_is_varied_with_its_sizes_and_its_traini
     added = {"drop_f", "drop_b", "mixup_alpha", "mixup_between"}
     assert dict(space.networks) == {"tf_sepnet": NETWORKS["tf_sepnet"]}
     assert set(space.training) == set(TRAINING) | added
-    assert space.chosen == added
+    assert space.explicit == added
     assert list(find_space("all,rsc").networks) == list(NETWORKS)
 
 
@@ -122,8 +122,8 @@ def test_a_method_decides_the_range_of_a_field_that_every_search_varies():
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_a_method_can_be_searched_alone_and_beside_every_architecture(name):
-    assert broken_promises(find_space(name)) == []
-    assert broken_promises(find_space(f"all,{name}")) == []
+    assert space_problems(find_space(name)) == []
+    assert space_problems(find_space(f"all,{name}")) == []
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ UNREADABLE = [
     (width("[[32]]"), f"{WIDTH} must be a range, a list of values or a value, got [[32]]"),
     (width(""), f"{WIDTH} must be a range, a list of values or a value, got None"),
     (width("{low: 32, hihg: 64}"), f"{WIDTH}: unknown key 'hihg'; did you mean 'high'?"),
-    (width("{low: 32, step: 16}"), f"{WIDTH} must say high, got {{'low': 32, 'step': 16}}"),
+    (width("{low: 32, step: 16}"), f"{WIDTH} must have high, got {{'low': 32, 'step': 16}}"),
     (width("{low: 64, high: 32}"), f"{WIDTH} must have low at most high, got {{'low': 64, 'high': 32}}"),
     (
         width("{low: 32, high: 90, step: 16}"),
@@ -256,15 +256,15 @@ UNSEARCHABLE = [
     (
         "networks: {isotropic: {num_classes: {low: 2, high: 9}, in_channels: 1}}",
         (
-            "isotropic: num_classes is not for a space to vary: it comes from the data\n"
-            "  isotropic: in_channels is not for a space to vary: it comes from the front end"
+            "isotropic: num_classes cannot be varied by a space: it comes from the data\n"
+            "  isotropic: in_channels cannot be varied by a space: it comes from the front end"
         ),
     ),
     (
         "networks: {isotropic: }\ntraining: {epochs: [10, 20], seed: 3}",
         (
-            "training: epochs is not for a space to vary: it is a setting of its own: --epochs\n"
-            "  training: seed is not for a space to vary: it is a setting of its own: --seed"
+            "training: epochs cannot be varied by a space: it is a setting of its own: --epochs\n"
+            "  training: seed cannot be varied by a space: it is a setting of its own: --seed"
         ),
     ),
     ("networks: {isotropic: }\nfront_ends: [dcase23]", "unknown front end 'dcase23'; did you mean 'dcase24'?"),
@@ -273,15 +273,15 @@ UNSEARCHABLE = [
     (
         "networks: {isotropic: {patch: 300}, cp_mobile: }",
         (
-            "isotropic: none of 200 random configurations can be had; the last: patch must be at most the shorter side "
-            "of the input, 256 mel bins x 65 frames, got 300"
+            "isotropic: none of 200 random configurations builds a network; the last: patch must be at most the "
+            "shorter side of the input, 256 mel bins x 65 frames, got 300"
         ),
     ),
     (
         rate("-1"),
         (
-            "isotropic: none of 200 random configurations can be had; the last: learning_rate must be above 0 and "
-            "finite, got -1"
+            "isotropic: none of 200 random configurations builds a network; the last: learning_rate must be above 0 "
+            "and finite, got -1"
         ),
     ),
 ]
@@ -292,7 +292,7 @@ def test_a_space_that_cannot_be_searched_is_told_with_every_broken_promise(tmp_p
     path = written(tmp_path, text)
     with pytest.raises(SpaceError) as caught:
         read_space(path)
-    assert str(caught.value) == f"{path} is no space that can be searched:\n  {message}"
+    assert str(caught.value) == f"{path} is not a valid search space:\n  {message}"
 
 
 def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):
@@ -312,8 +312,8 @@ def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("SPACES = 3", "{path} must say SPACE, a spaces.Space, got NoneType"),
-        ("SPACE = {'isotropic': {}}", "{path} must say SPACE, a spaces.Space, got dict"),
+        ("SPACES = 3", "{path} must define SPACE, a spaces.Space, got NoneType"),
+        ("SPACE = {'isotropic': {}}", "{path} must define SPACE, a spaces.Space, got dict"),
         ("SPACE = Space(", "{path} cannot be run: SyntaxError: '(' was never closed (space.py, line 1)"),
         ("\n1 / 0", "{path} cannot be run: ZeroDivisionError: division by zero, line 2 of {path}"),
         (
@@ -324,7 +324,7 @@ def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):
         (
             "from spaces import Space\nSPACE = Space(['isotropic'], None, 3)",
             (
-                "{path} is no space that can be searched:\n"
+                "{path} is not a valid search space:\n"
                 "  its networks must be a mapping of architectures to ranges, got ['isotropic']\n"
                 "  its front_ends must be a tuple, got None\n"
                 "  its training must be a mapping of fields to ranges, got 3"
@@ -332,7 +332,7 @@ def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):
         ),
         (
             "from spaces import Space\nSPACE = Space({'isotropic': {'width': [32, 48]}})",
-            "{path} is no space that can be searched:\n  isotropic: width is of type int, which list does not give",
+            "{path} is not a valid search space:\n  isotropic: width is of type int, but its range is a list",
         ),
         (
             (
@@ -340,8 +340,8 @@ def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):
                 "SPACE = Space({'isotropic': {'width': FloatDistribution(32, 64), 'wdith': FloatDistribution(0, 1)}})"
             ),
             (
-                "{path} is no space that can be searched:\n"
-                "  isotropic: width is of type int, which FloatDistribution does not give\n"
+                "{path} is not a valid search space:\n"
+                "  isotropic: width is of type int, but its range is a FloatDistribution\n"
                 "  isotropic: unknown field 'wdith'; did you mean 'width'?"
             ),
         ),
@@ -351,17 +351,17 @@ def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):
                 "SPACE = Space({'isotropic': {}}, (), {'learning_rate': FloatDistribution(0, float('inf'))})"
             ),
             (
-                "{path} is no space that can be searched:\n"
+                "{path} is not a valid search space:\n"
                 "  training: learning_rate must be from -1,000,000 to 1,000,000, got inf"
             ),
         ),
         (
             "from spaces import Space\nSPACE = Space({})",
-            "{path} is no space that can be searched:\n  it names no architecture",
+            "{path} is not a valid search space:\n  it names no architecture",
         ),
         (
             "from spaces import Space\nSPACE = Space({'isotropci': {}})",
-            "{path} is no space that can be searched:\n  unknown architecture 'isotropci'; did you mean 'isotropic'?",
+            "{path} is not a valid search space:\n  unknown architecture 'isotropci'; did you mean 'isotropic'?",
         ),
     ],
 )
@@ -386,4 +386,4 @@ def test_the_space_that_the_readme_points_at_can_be_searched():
 
 
 def test_our_own_spaces_break_no_promise():
-    assert {name: broken_promises(space) for name, space in SPACES.items()} == {name: [] for name in SPACES}
+    assert {name: space_problems(space) for name, space in SPACES.items()} == {name: [] for name in SPACES}

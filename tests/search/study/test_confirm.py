@@ -101,13 +101,13 @@ def confirmed(searched_folder, accuracies, seeds=2, **options):
     """Train what `choose` gives, each from every seed; `accuracies` by trial of the search, a list over seeds."""
     settings = confirm_settings(searched_folder, choose(searched_folder, near=4, **options), seeds=seeds)
     folder = StudyFolder(searched_folder.path.parent / f"{searched_folder.name}-confirm")
-    ledger = start(folder, settings)
-    while (proposal := ledger.propose()) is not None:
+    scheduler = start(folder, settings)
+    while (proposal := scheduler.propose()) is not None:
         width = proposal.config.network.width
         accuracy = accuracies[WIDTHS.index(width)][proposal.config.recipe.seed - settings.seed]
         if accuracy is None:
             continue
-        assert ledger.end(proposal.number, told_by_actor(1, accuracy)) == "complete"
+        assert scheduler.end(proposal.number, told_by_actor(1, accuracy)) == "complete"
     return folder
 
 
@@ -212,8 +212,8 @@ def test_every_member_is_handed_out_from_every_seed_and_only_the_seed_is_changed
     add(folder.open(), folder.settings(), other, quality_of(0.6))
     settings = confirm_settings(folder, choose(folder, near=0), seeds=2)
     assert settings.space == "isotropic,tf_sepnet"
-    ledger = start(StudyFolder(tmp_path / "again"), settings)
-    proposals = [ledger.propose() for _ in range(7)]
+    scheduler = start(StudyFolder(tmp_path / "again"), settings)
+    proposals = [scheduler.propose() for _ in range(7)]
     assert proposals.pop() is None
     expected = [
         replace(config, recipe=replace(config.recipe, seed=seed))
@@ -221,10 +221,12 @@ def test_every_member_is_handed_out_from_every_seed_and_only_the_seed_is_changed
         for config in (isotropic(16), isotropic(32), other)
     ]
     assert [proposal.config for proposal in proposals] == expected
-    assert not ledger.rejections
-    assert network_text(ledger.space, proposals[-2].config) == "isotropic trial=2 seed=7"
-    assert set(ledger.space.front_ends) == {"dcase24", "tfsepnet"}
-    assert training_lines(ledger.space)[0].startswith("networks: trials 0 (front), 2 (front), 3 (front) of first; each")
+    assert not scheduler.rejections
+    assert network_text(scheduler.space, proposals[-2].config) == "isotropic trial=2 seed=7"
+    assert set(scheduler.space.front_ends) == {"dcase24", "tfsepnet"}
+    assert training_lines(scheduler.space)[0].startswith(
+        "networks: trials 0 (front), 2 (front), 3 (front) of first; each"
+    )
 
 
 def test_another_driver_goes_on_with_the_trainings_that_are_left(searched, tmp_path):

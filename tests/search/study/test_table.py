@@ -9,7 +9,7 @@ from recorded import epoch, trial, write_study
 
 from objectives.goals import GOALS
 from search.config.settings import TrainSettings
-from search.study.study import LEVELS
+from search.study.study import RUNGS
 from search.study.table import front_mask, front_table, rejection_kinds, study_table, trials_table
 
 
@@ -95,7 +95,7 @@ def test_accuracy_after_each_split_is_read_off_the_end_of_its_training(tmp_path)
         tmp_path / "s",
         trial("complete", 5_000_000, 0.1, 0.2, 0.3, 0.5),
         trial("paused", 5_000_000, 0.1, 0.25),
-        attributes={LEVELS: levels},
+        attributes={RUNGS: levels},
         fidelity="split",
     )
     table = study_table(folder)
@@ -106,7 +106,7 @@ def test_accuracy_after_each_split_is_read_off_the_end_of_its_training(tmp_path)
 
 def test_levels_of_one_split_tell_how_far_a_trial_goes_and_nothing_of_splits(tmp_path):
     levels = [{"split": "fold1", "start": 0, "end": 1}, {"split": "fold1", "start": 0, "end": 3}]
-    folder = write_study(tmp_path / "s", trial("stopped", 5_000_000, 0.1), attributes={LEVELS: levels})
+    folder = write_study(tmp_path / "s", trial("stopped", 5_000_000, 0.1), attributes={RUNGS: levels})
     table = study_table(folder)
     assert table["epochs"].tolist() == [3]
     assert not [name for name in table if name.startswith("accuracy_")]

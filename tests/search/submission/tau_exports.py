@@ -25,9 +25,9 @@ def write_tau(root, others=None):
     return root
 
 
-def make_export(target, data, split, **held):
+def make_export(target, data, split, int8="auto", **held):
     """Train in this process what `scenefront train` would, and export it."""
     folder = StudyFolder(target.parent / f"study-of-{target.name}")
     train(folder, data, epochs=1, settings={"split": split}, **{**SMALL, "impulse_response_p": 0.0, **held})
-    export_trial(folder, 0, target)
+    export_trial(folder, 0, target, int8=int8)
     return target

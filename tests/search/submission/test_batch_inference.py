@@ -1,4 +1,4 @@
-"""What the systems of a submission answer is what each says alone, heard once, and kept."""
+"""Batch inference of a submission: the same predictions as one by one, each file once, stored and resumed."""
 
 import os
 from collections import Counter
@@ -15,17 +15,21 @@ from objectives.quality import Quality
 from search.artifact.inference import predict
 from search.artifact.reading import Export
 from search.config.trial_config import TrialConfig
-from search.submission.batch_inference import listen
+from search.submission.batch_inference import predict_evaluation_set
 from search.submission.edition import DCASE2024, SubmissionError
-from search.submission.evaluation_set import find_sounds, require_clips
+from search.submission.evaluation_set import find_evaluation_set, validate_headers
 from search.submission.systems import System
 from training.inference_preprocessing import InferencePreprocessing
 
 FIVE = 5  # sounds that differ
 EDITION = replace(DCASE2024, num_clips=8)
-SLOT = 2
+BLOCK_SIZE = 2
 CLASSES = DCASE2024.classes
 NO_QUALITY = Quality(0.0, 0.0, 0.0, (), {}, {}, {}, ())
+
+
+def infer(systems, clips, work, progress=None):
+    return predict_evaluation_set(systems, clips, work, progress, block_size=BLOCK_SIZE)
 
 
 def write(path, seed):
@@ -50,14 +54,14 @@ def system(split, front_end, **held):
     torch.manual_seed(int(split))
     export = Export(config, CLASSES, config.build().eval(), InferencePreprocessing.of(config.recipe, None))
     return System(
-        split=split, place="exports", file="weights.safetensors", export=export, precision="fp32", macs=1, params=1,
-        size_bytes=1, over=(), trained_on="5", quality=NO_QUALITY, sha256=(split,),
+        split=split, folder="exports", file="weights.safetensors", export=export, precision="fp32", macs=1, params=1,
+        size_bytes=1, over_budget=(), training_split="5", quality=NO_QUALITY, sha256=(split,),
     )  # fmt: skip
 
 
 @pytest.fixture
 def systems():
-    """Three front ends at two rates; two systems share one, one of them hears shifted copies."""
+    """Three front ends at two rates; two systems share one, one of them with test-time augmentation."""
     return {
         "5": system("5", "tfsepnet"),
         "10": system("10", "tfsepnet", test_copies=2),
@@ -67,8 +71,8 @@ def systems():
 
 
 @pytest.fixture
-def heard(systems):
-    """Clips that each system has heard since."""
+def evaluated(systems):
+    """Number of clips that each system has evaluated since."""
     counts = Counter()
     for split, each in systems.items():
         each.export.network.register_forward_hook(
@@ -77,25 +81,25 @@ def heard(systems):
     return counts
 
 
-def test_each_system_answers_as_it_does_alone(systems, folder, tmp_path):
-    sounds = find_sounds(folder, EDITION)
-    answers = listen(systems, sounds, tmp_path / "work", slot=SLOT)
+def test_each_system_predicts_as_it_does_alone(systems, folder, tmp_path):
+    sounds = find_evaluation_set(folder, EDITION)
+    predictions = infer(systems, sounds, tmp_path / "work")
     for split, each in systems.items():
-        for name, row in zip(sounds.names, answers[split], strict=True):
+        for name, row in zip(sounds.names, predictions[split], strict=True):
             alone = predict(each.export, folder / name).probabilities
             np.testing.assert_allclose(row, list(alone.values()), atol=1e-4)
-    np.testing.assert_allclose([rows.sum(axis=1) for rows in answers.values()], 1, atol=1e-12)
+    np.testing.assert_allclose([rows.sum(axis=1) for rows in predictions.values()], 1, atol=1e-12)
 
 
-def test_several_names_of_a_file_are_heard_once(systems, heard, folder, tmp_path):
-    sounds = find_sounds(folder, EDITION)
+def test_several_names_of_a_file_are_evaluated_once(systems, evaluated, folder, tmp_path):
+    sounds = find_evaluation_set(folder, EDITION)
     assert sounds.names == ("0.wav", "1.wav", "2.wav", "3.wav", "4.wav")
-    assert sounds.place.tolist() == [0, 1, 2, 3, 4, 0, 1, 2]
-    listen(systems, sounds, tmp_path / "work", slot=SLOT)
-    assert heard == {"5": FIVE, "10": 2 * FIVE, "25": FIVE, "50": FIVE}
+    assert sounds.file_index.tolist() == [0, 1, 2, 3, 4, 0, 1, 2]
+    infer(systems, sounds, tmp_path / "work")
+    assert evaluated == {"5": FIVE, "10": 2 * FIVE, "25": FIVE, "50": FIVE}
 
 
-def test_systems_that_hear_alike_share_a_spectrogram(systems, folder, tmp_path):
+def test_systems_with_one_front_end_share_a_spectrogram(systems, folder, tmp_path):
     computed = Counter()
 
     def count(module, inputs, _):
@@ -105,7 +109,7 @@ def test_systems_that_hear_alike_share_a_spectrogram(systems, folder, tmp_path):
     hook = register_module_forward_hook(count)
     try:
         alike = {"5": system("5", "tfsepnet"), "10": system("10", "tfsepnet"), "25": system("25", "sepcnn")}
-        listen(alike, find_sounds(folder, EDITION), tmp_path / "work", slot=SLOT)
+        infer(alike, find_evaluation_set(folder, EDITION), tmp_path / "work")
     finally:
         hook.remove()
     assert computed == {(128, 32_000): FIVE, (256, 44_100): FIVE}
@@ -123,85 +127,85 @@ def stop_after(count):
     return progress
 
 
-def test_what_was_interrupted_is_taken_up(systems, heard, folder, tmp_path):
-    sounds = find_sounds(folder, EDITION)
-    whole = listen(systems, sounds, tmp_path / "other", slot=SLOT)
-    heard.clear()
+def test_an_interrupted_run_resumes(systems, evaluated, folder, tmp_path):
+    sounds = find_evaluation_set(folder, EDITION)
+    whole = infer(systems, sounds, tmp_path / "other")
+    evaluated.clear()
     with pytest.raises(StopError):
-        listen(systems, sounds, tmp_path / "work", stop_after(2 * SLOT), slot=SLOT)
-    again = listen(systems, sounds, tmp_path / "work", slot=SLOT)
-    assert heard == {"5": FIVE, "10": 2 * FIVE, "25": FIVE, "50": FIVE}
+        infer(systems, sounds, tmp_path / "work", stop_after(2 * BLOCK_SIZE))
+    again = infer(systems, sounds, tmp_path / "work")
+    assert evaluated == {"5": FIVE, "10": 2 * FIVE, "25": FIVE, "50": FIVE}
     for split, rows in whole.items():
         np.testing.assert_array_equal(again[split], rows)
 
 
 @pytest.mark.parametrize("damage", ["torn", "changed", "foreign"])
-def test_answers_that_are_not_as_they_were_are_heard_again(damage, systems, heard, folder, tmp_path):
-    sounds = find_sounds(folder, EDITION)
-    whole = listen(systems, sounds, tmp_path / "work", slot=SLOT)
-    heard.clear()
-    path = tmp_path / "work" / "split_25.answers"
+def test_damaged_predictions_are_computed_again(damage, systems, evaluated, folder, tmp_path):
+    sounds = find_evaluation_set(folder, EDITION)
+    whole = infer(systems, sounds, tmp_path / "work")
+    evaluated.clear()
+    path = tmp_path / "work" / "split_25.predictions"
     kept = bytearray(path.read_bytes())
     if damage == "torn":
         kept = kept[:-1]  # of the last slot, which has one sound
     elif damage == "changed":
         kept[3] ^= 1  # of the first slot
     else:
-        kept = (tmp_path / "work" / "split_5.answers").read_bytes()
+        kept = (tmp_path / "work" / "split_5.predictions").read_bytes()
     path.write_bytes(kept)
-    again = listen(systems, sounds, tmp_path / "work", slot=SLOT)
-    assert heard == {"25": {"torn": 1, "changed": SLOT, "foreign": FIVE}[damage]}
+    again = infer(systems, sounds, tmp_path / "work")
+    assert evaluated == {"25": {"torn": 1, "changed": BLOCK_SIZE, "foreign": FIVE}[damage]}
     np.testing.assert_array_equal(again["25"], whole["25"])
 
 
-def test_a_sound_that_changed_is_heard_again(systems, heard, folder, tmp_path):
-    before = listen(systems, find_sounds(folder, EDITION), tmp_path / "work", slot=SLOT)
-    heard.clear()
+def test_a_sound_that_changed_is_evaluated_again(systems, evaluated, folder, tmp_path):
+    before = infer(systems, find_evaluation_set(folder, EDITION), tmp_path / "work")
+    evaluated.clear()
     (folder / "4.wav").unlink()
     write(folder / "4.wav", 77)
-    after = listen(systems, find_sounds(folder, EDITION), tmp_path / "work", slot=SLOT)
-    assert heard == {"5": 1, "10": 2, "25": 1, "50": 1}
+    after = infer(systems, find_evaluation_set(folder, EDITION), tmp_path / "work")
+    assert evaluated == {"5": 1, "10": 2, "25": 1, "50": 1}
     assert (before["5"][:4] == after["5"][:4]).all()
     assert (before["5"][4] != after["5"][4]).any()
 
 
-def test_another_network_answers_anew(systems, heard, folder, tmp_path):
-    sounds = find_sounds(folder, EDITION)
-    listen(systems, sounds, tmp_path / "work", slot=SLOT)
-    heard.clear()
-    listen(systems | {"25": replace(systems["25"], sha256=("other",))}, sounds, tmp_path / "work", slot=SLOT)
-    assert heard == {"25": FIVE}
+def test_another_network_is_evaluated_anew(systems, evaluated, folder, tmp_path):
+    sounds = find_evaluation_set(folder, EDITION)
+    infer(systems, sounds, tmp_path / "work")
+    evaluated.clear()
+    infer(systems | {"25": replace(systems["25"], sha256=("other",))}, sounds, tmp_path / "work")
+    assert evaluated == {"25": FIVE}
 
 
-def test_a_sound_that_breaks_off_leaves_the_others_heard(systems, heard, folder, tmp_path):
+def test_predictions_for_other_sounds_are_kept_when_one_is_truncated(systems, evaluated, folder, tmp_path):
     whole = (folder / "3.wav").read_bytes()
     (folder / "3.wav").write_bytes(whole[:1000])
-    sounds = find_sounds(folder, EDITION)
-    with pytest.raises(SubmissionError, match=r"1 file of .* cannot be heard:\n  3.wav: its header promises"):
-        listen(systems, sounds, tmp_path / "work", slot=SLOT)
+    sounds = find_evaluation_set(folder, EDITION)
+    with pytest.raises(SubmissionError, match=r"1 file of .* cannot be decoded:\n  3.wav: its header promises"):
+        infer(systems, sounds, tmp_path / "work")
     (folder / "3.wav").write_bytes(whole)
-    listen(systems, find_sounds(folder, EDITION), tmp_path / "work", slot=SLOT)
-    assert heard == {"5": FIVE, "10": 2 * FIVE, "25": FIVE, "50": FIVE}
+    infer(systems, find_evaluation_set(folder, EDITION), tmp_path / "work")
+    assert evaluated == {"5": FIVE, "10": 2 * FIVE, "25": FIVE, "50": FIVE}
 
 
 def test_missing_sounds_are_named(folder):
     for number in (2, 6, 7):
         (folder / f"{number}.wav").unlink()
     with pytest.raises(SubmissionError) as refused:
-        find_sounds(folder, EDITION)
+        find_evaluation_set(folder, EDITION)
     assert str(refused.value) == f"{folder} lacks 3 of the 8 sounds of the evaluation set: 2.wav, 6.wav to 7.wav"
-    with pytest.raises(SubmissionError, match="is no folder of an evaluation set: No such file or directory"):
-        find_sounds(folder / "nowhere", EDITION)
+    with pytest.raises(SubmissionError, match="is not the folder of an evaluation set: No such file or directory"):
+        find_evaluation_set(folder / "nowhere", EDITION)
 
 
-def test_files_that_are_no_clips_are_named_before_anything_is_heard(folder):
+def test_files_that_are_no_clips_are_named_before_inference(folder):
     soundfile.write(folder / "1.wav", np.zeros(88_200), 44_100, subtype="PCM_16")
     (folder / "3.wav").unlink()
     (folder / "3.wav").write_text("no sound")
     with pytest.raises(SubmissionError) as refused:
-        require_clips(find_sounds(folder, EDITION))
+        validate_headers(find_evaluation_set(folder, EDITION))
     assert str(refused.value) == (
-        f"2 files of {folder} cannot be heard:\n"
+        f"2 files of {folder} cannot be decoded:\n"
         "  1.wav: 2.000 s long; a clip has 1.000 s, give or take 10%\n"
         "  3.wav: not a WAV file: it starts with b'no s'"
     )

@@ -4,18 +4,7 @@ import stat
 import zipfile
 
 import pytest
-from packages import (
-    DEVICES,
-    HEADER,
-    LABEL,
-    META_NAME,
-    SCENES,
-    SMALL,
-    output,
-    output_name,
-    right_files,
-    zipped,
-)
+from packages import DEVICES, HEADER, LABEL, META_NAME, SCENES, SMALL, output, output_name, right_files, zipped
 
 from search.submission.edition import DCASE2024, SubmissionError
 from search.submission.package_rules import check_package
@@ -310,14 +299,14 @@ def test_a_right_package_breaks_no_rule(tmp_path):
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_damage_is_told(name, tmp_path):
+def test_damage_is_reported(name, tmp_path):
     damage, expected = DAMAGES[name]
     files = right_files()
     damage(files)
     assert faults_of(files, tmp_path) == expected
 
 
-def test_every_damage_is_told_where_there_are_several(tmp_path):
+def test_several_damages_are_all_reported(tmp_path):
     apart = {"a name is doubled", "a column is missing", "a file is surplus", "a device has no results"}
     files = right_files()
     for name in apart:
@@ -325,16 +314,13 @@ def test_every_damage_is_told_where_there_are_several(tmp_path):
     assert sorted(faults_of(files, tmp_path)) == sorted(fault for name in apart for fault in DAMAGES[name][1])
 
 
-def test_equal_probabilities_are_all_likeliest_and_sums_may_be_rounded(tmp_path):
+def test_ties_and_rounded_sums_of_probabilities_are_valid(tmp_path):
     files = right_files()
     for label in SCENES:
         files[FIFTY] = files[FIFTY].replace("1.wav\tbus\t0.09\t0.19", f"1.wav\t{label}\t0.1\t0.1")
     row = files[FIFTY].splitlines()[2]
-    files[FIFTY] = (
-        files[FIFTY]
-        .replace(row, f"1.wav\ttram\t{NUMBERS}")
-        .replace("5.wav\tpublic_square\t0.09", "5.wav\tpublic_square\t0.0909")
-    )
+    text = files[FIFTY].replace(row, f"1.wav\ttram\t{NUMBERS}")
+    files[FIFTY] = text.replace("5.wav\tpublic_square\t0.09", "5.wav\tpublic_square\t0.0909")
     assert faults_of(files, tmp_path) == []
 
 
@@ -344,7 +330,7 @@ def test_folders_and_windows_line_ends_are_no_damage(tmp_path):
     assert faults_of(files, tmp_path) == []
 
 
-def test_what_lies_wrong_in_the_zip_is_told(tmp_path):
+def test_a_link_and_a_duplicate_in_the_zip_are_reported(tmp_path):
     files = right_files()
     link = zipfile.ZipInfo(FIFTY)
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -371,7 +357,7 @@ def test_a_meta_file_that_is_no_plain_yaml_is_refused(text, tmp_path):
     assert found.startswith(f"{META_NAME}: cannot be read as YAML: ")
 
 
-def test_bytes_that_changed_on_the_way_are_told(tmp_path):
+def test_corrupted_bytes_are_reported(tmp_path):
     path = zipped(tmp_path / "package.zip", right_files())
     with zipfile.ZipFile(path) as package:
         start = package.getinfo(FIFTY).header_offset + 30 + len(FIFTY)
@@ -382,7 +368,7 @@ def test_bytes_that_changed_on_the_way_are_told(tmp_path):
     assert (found.file, found.detail.split(":")[0]) == (FIFTY, "cannot be unpacked")
 
 
-def test_what_is_no_zip_is_told(tmp_path):
+def test_a_file_that_is_not_a_zip_is_reported(tmp_path):
     (tmp_path / "package.zip").write_text("task1")
     (found,) = check_package(tmp_path / "package.zip", SMALL)
     assert str(found) == "package.zip: is no ZIP file that can be read: File is not a zip file"
@@ -390,6 +376,7 @@ def test_what_is_no_zip_is_told(tmp_path):
         check_package(tmp_path / "nowhere.zip", SMALL)
 
 
+@pytest.mark.slow
 def test_a_package_of_full_size_is_read_to_its_last_row(tmp_path):
     files = right_files(DCASE2024.num_clips)
     changed(FIFTY, "\n135729.wav\ttram\t0.09", "\n135729.wav\ttram\t0.07")(files)

@@ -1,4 +1,4 @@
-"""The networks of a space that were priced before the search, kept beside the study. Needs no torch.
+"""Cost tables: what the networks of a space cost, priced before the search and stored beside the study. No torch.
 
 results/<study>/space.npz   a table of costs for each architecture, and the report of them as JSON
 """
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -21,44 +21,44 @@ from training.atomic_file import write_atomic
 
 FITS = "fits"
 SPACE = "space.npz"
-MAX_KEPT = 5_000  # networks of one architecture
+MAX_STORED = 5_000  # networks of one architecture
 _REPORT, _COSTS = "report", "costs:"  # the names in the file; the architecture's follows
 
 
-class Near(Protocol):
-    """The network that comes closest to a budget that it breaks."""
+@dataclass(frozen=True)
+class Nearest:
+    """The network that comes closest to a budget that it exceeds.
 
-    @property
-    def cost(self) -> Cost:
-        """Of that network."""
+    Attributes:
+        values: Of the ranges that decide the cost, by name.
+        cost: Of the network.
+        excess: Over each limit, by its name, as a fraction of the limit; 0 or less where it is met.
+    """
 
-
-class Priced(Protocol):
-    """Networks of one architecture that were priced."""
-
-    @property
-    def costs(self) -> NDArray[np.int64]:
-        """Of each, one column for each of `LIMITS`."""
-
-    @property
-    def nearest(self) -> Near | None:
-        """The one that comes closest to fitting, where none fits."""
+    values: dict[str, Any]
+    cost: Cost
+    excess: dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
-    """Networks of one architecture, as they were kept beside a study of which some architecture fits."""
+class CostTable:
+    """Costs of networks of one architecture.
+
+    Attributes:
+        costs: (num_networks, num_limits), a column for each of `LIMITS`.
+        nearest: The network that comes closest to the budget, where none fits.
+    """
 
     costs: NDArray[np.int64]
-    nearest: None = None
+    nearest: Nearest | None = None
 
 
-def write_space(path: Path, surveys: Mapping[str, Priced], report: Mapping[str, Any]) -> None:
-    """Write what was priced, of each architecture a random part where there is much, and the report of all of it."""
+def write_space(path: Path, tables: Mapping[str, CostTable], report: Mapping[str, Any]) -> None:
+    """Write the cost tables, of each a random sample where it is large, and the report of the surveys."""
     rng = np.random.default_rng(0)
     arrays: dict[str, Any] = {
-        f"{_COSTS}{name}": found.costs[np.sort(rng.permutation(len(found.costs))[:MAX_KEPT])]
-        for name, found in surveys.items()
+        f"{_COSTS}{name}": found.costs[np.sort(rng.permutation(len(found.costs))[:MAX_STORED])]
+        for name, found in tables.items()
     }
     arrays[_REPORT] = np.array(json.dumps(report))
     content = BytesIO()
@@ -66,11 +66,11 @@ def write_space(path: Path, surveys: Mapping[str, Priced], report: Mapping[str, 
     write_atomic(path, content.getvalue())
 
 
-def read_space(path: Path) -> tuple[dict[str, Kept], dict[str, Any]]:
-    """Read what `write_space` wrote: the networks by architecture, and the report.
+def read_space(path: Path) -> tuple[dict[str, CostTable], dict[str, Any]]:
+    """Read what `write_space` wrote: the cost tables by architecture, and the report.
 
     Raises:
-        UserError: There is no such file, or it is another.
+        UserError: There is no such file, or it is something else.
     """
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -81,7 +81,7 @@ def read_space(path: Path) -> tuple[dict[str, Kept], dict[str, Any]]:
     wrong = [name for name, table in tables.items() if table.shape[1:] != (len(LIMITS),) or table.dtype != np.int64]
     if wrong or not isinstance(report, dict):
         raise UserError(f"{path} holds no costs of networks")
-    return {name: Kept(table) for name, table in tables.items()}, report
+    return {name: CostTable(table) for name, table in tables.items()}, report
 
 
 def outcomes(costs: NDArray[np.int64], limits: Mapping[str, int]) -> NDArray[np.str_]:

@@ -11,10 +11,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from models import ARCHITECTURES
 from objectives.budget import parse_budget
 from search.config.settings import SearchSettings
+from search.space.feasibility import survey_subspace
 from search.space.priced_space import price_space
-from search.space.pricing import survey
+from search.space.projection import GRID_POINTS, coordinate_descent, projections
 from search.space.ranges import draw
-from search.space.repair import LEVELS, descend, repairs
 from search.space.search_space import make_search_space
 from tests.search.priced import priced
 
@@ -68,7 +68,7 @@ def continuous(tmp_path_factory):
     path.write_text(CONTINUOUS)
     space = make_search_space(SearchSettings(data="nowhere", space=str(path), budget=BUDGET), num_classes=10)
     found = price_space(space, num_drawn=300).surveys["cp_mobile"]
-    assert not found.is_whole
+    assert not found.is_exhaustive
     return found
 
 
@@ -85,9 +85,9 @@ def steps_between(point, other):
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.fixed_dictionaries({name: st.sampled_from(list(values)) for name, values in GRID.items()}))
 def test_of_everything_that_fits_the_nearest_comes_first(whole, fits, wanted):
-    assert whole.is_whole
+    assert whole.is_exhaustive
     assert 0 < len(fits) < len(list(itertools.product(*GRID.values())))
-    repaired = list(itertools.islice(repairs(whole, parse_budget(BUDGET), "fp16", wanted), 20))
+    repaired = list(itertools.islice(projections(whole, parse_budget(BUDGET), "fp16", wanted), 20))
     away = sorted(steps_between(wanted, other) for other in fits)
     assert all(tuple(found.values()) in fits for found in repaired)
     assert [steps_between(wanted, found.values()) for found in repaired] == pytest.approx(away[:20], abs=1e-5)
@@ -95,7 +95,7 @@ def test_of_everything_that_fits_the_nearest_comes_first(whole, fits, wanted):
 
 def test_the_repairs_of_a_whole_space_are_all_that_fits_each_once(whole, fits):
     wanted = {name: max(values) for name, values in GRID.items()}
-    found = [tuple(values.values()) for values in repairs(whole, parse_budget(BUDGET), "fp16", wanted)]
+    found = [tuple(values.values()) for values in projections(whole, parse_budget(BUDGET), "fp16", wanted)]
     assert sorted(found) == sorted(fits)
 
 
@@ -105,7 +105,7 @@ def nearer(distribution, here, wanted):
         return [wanted] if here != wanted else []
     if isinstance(distribution, FloatDistribution):
         spaced = np.geomspace if distribution.log else np.linspace
-        values = [wanted, *spaced(distribution.low, distribution.high, LEVELS).tolist()]
+        values = [wanted, *spaced(distribution.low, distribution.high, GRID_POINTS).tolist()]
     else:
         values = range(distribution.low, distribution.high + 1, distribution.step)
     low, high = min(here, wanted), max(here, wanted)
@@ -117,8 +117,8 @@ def nearer(distribution, here, wanted):
 def test_of_a_sample_no_value_alone_can_come_closer_and_still_fit(continuous, seed):
     rng, subspace, budget = np.random.default_rng(seed), continuous.subspace, parse_budget(BUDGET)
     wanted = {name: draw(each, rng) for name, each in subspace.cost_ranges.items()}
-    found = next(repairs(continuous, budget, "fp16", wanted))
-    priced = subspace.pricer(list(subspace.cost_ranges), "fp16")
+    found = next(projections(continuous, budget, "fp16", wanted))
+    priced = subspace.cost_function("fp16")
     assert budget.fits(priced(list(found.values())))
     for name, distribution in subspace.cost_ranges.items():
         for value in nearer(distribution, found[name], wanted[name]):
@@ -127,17 +127,20 @@ def test_of_a_sample_no_value_alone_can_come_closer_and_still_fit(continuous, se
 
 def test_a_network_that_fits_is_its_own_repair(whole, continuous):
     for found in (whole, continuous):
-        for values in found.fitting[::37]:
+        for values in found.feasible[::37]:
             wanted = dict(zip(found.subspace.cost_ranges, values, strict=True))
-            assert next(repairs(found, parse_budget(BUDGET), "fp16", wanted)) == wanted
+            assert next(projections(found, parse_budget(BUDGET), "fp16", wanted)) == wanted
 
 
 def test_the_repairs_of_a_sample_all_fit(continuous):
-    wanted = {**dict(zip(continuous.subspace.cost_ranges, continuous.fitting[0], strict=True)), "cp_mobile.growth": 2.4}
+    wanted = {
+        **dict(zip(continuous.subspace.cost_ranges, continuous.feasible[0], strict=True)),
+        "cp_mobile.growth": 2.4,
+    }
     budget = parse_budget(BUDGET)
-    priced = continuous.subspace.pricer(list(wanted), "fp16")
-    found = list(repairs(continuous, budget, "fp16", wanted))
-    assert len(found) == len(continuous.fitting) > 20
+    priced = continuous.subspace.cost_function("fp16")
+    found = list(projections(continuous, budget, "fp16", wanted))
+    assert len(found) == len(continuous.feasible) > 20
     assert all(budget.fits(priced(list(values.values()))) for values in found)
 
 
@@ -145,13 +148,13 @@ def test_what_random_draws_miss_is_found_from_the_nearest_of_them():
     asked = SearchSettings(data="nowhere", space="cp_mobile", budget="macs=1M,params=4K")
     space = make_search_space(asked, num_classes=10)
     subspace = space.subspaces["cp_mobile"]
-    drawn = survey(subspace, space.budget, "fp16", num_drawn=100, max_enumerated=0)
-    assert drawn.fitting == []
+    drawn = survey_subspace(subspace, space.budget, "fp16", num_drawn=100, max_enumerated=0)
+    assert drawn.feasible == []
     after = price_space(space, 960, num_drawn=100, max_enumerated=0)
     found = after.surveys["cp_mobile"]
-    priced = subspace.pricer(list(subspace.cost_ranges), "fp16")
-    assert len(found.fitting) == 1
-    assert space.budget.fits(priced(found.fitting[0]))
+    priced = subspace.cost_function("fp16")
+    assert len(found.feasible) == 1
+    assert space.budget.fits(priced(found.feasible[0]))
     assert after.subspaces == space.subspaces
     wanted, start = after.published["cp_mobile"]
     assert wanted != start
@@ -162,10 +165,10 @@ def test_where_nothing_fits_the_descent_comes_as_close_as_there_is():
     asked = SearchSettings(data="nowhere", space="cp_resnet", budget="macs=10K,params=4K", ranges={"width": [16, 64]})
     space = priced(asked)
     whole = space.surveys["cp_resnet"]
-    assert whole.is_whole
-    drawn = survey(whole.subspace, space.budget, "fp16", num_drawn=5, max_enumerated=0)
-    found = descend(drawn.subspace, space.budget, "fp16", drawn.nearest.values)
-    cost = drawn.subspace.pricer(list(found), "fp16")(list(found.values()))
+    assert whole.is_exhaustive
+    drawn = survey_subspace(whole.subspace, space.budget, "fp16", num_drawn=5, max_enumerated=0)
+    found = coordinate_descent(drawn.subspace, space.budget, "fp16", drawn.nearest.values)
+    cost = drawn.subspace.cost_function("fp16")(list(found.values()))
     assert max(space.budget.excess(cost).values()) == pytest.approx(max(whole.nearest.excess.values()))
 
 
@@ -174,6 +177,8 @@ def test_a_value_that_is_to_stay_stays():
     subspace = make_search_space(asked, num_classes=10).subspaces["cp_mobile"]
     published = subspace.published({})
     start = {name: published[name] for name in subspace.cost_ranges}
-    found = descend(subspace, parse_budget("macs=1M,params=4K"), "fp16", start, held="cp_mobile.base_channels")
+    found = coordinate_descent(
+        subspace, parse_budget("macs=1M,params=4K"), "fp16", start, fixed="cp_mobile.base_channels"
+    )
     assert found["cp_mobile.base_channels"] == 32
     assert found["cp_mobile.depth_1"] < start["cp_mobile.depth_1"]

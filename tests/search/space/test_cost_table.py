@@ -1,21 +1,14 @@
-"""What was priced before a search is kept beside its study, in part where there is much, and read without torch."""
+"""Cost tables are stored beside a study, a sample of large ones, and read without torch."""
 
 import pickle
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from objectives.budget import LIMITS
-from search.space.price_table import MAX_KEPT, read_space, write_space
+from search.space.cost_table import MAX_STORED, CostTable, read_space, write_space
 
 REPORT = {"space": "isotropic,ä", "limits": {"macs": 30_000_000}, "architectures": {"isotropic": {"priced": 3}}}
-
-
-@dataclass
-class Priced:
-    costs: np.ndarray
-    nearest: None = None
 
 
 def table(count):
@@ -24,7 +17,7 @@ def table(count):
 
 def test_what_is_written_is_what_is_read(tmp_path):
     path = tmp_path / "space.npz"
-    write_space(path, {"isotropic": Priced(table(3)), "cp_mobile": Priced(table(0))}, REPORT)
+    write_space(path, {"isotropic": CostTable(table(3)), "cp_mobile": CostTable(table(0))}, REPORT)
     found, report = read_space(path)
     assert report == REPORT
     assert found["isotropic"].costs.tolist() == table(3).tolist()
@@ -33,11 +26,11 @@ def test_what_is_written_is_what_is_read(tmp_path):
 
 
 def test_of_many_networks_a_part_is_kept_in_their_order(tmp_path):
-    write_space(tmp_path / "space.npz", {"isotropic": Priced(table(3 * MAX_KEPT))}, REPORT)
+    write_space(tmp_path / "space.npz", {"isotropic": CostTable(table(3 * MAX_STORED))}, REPORT)
     kept = read_space(tmp_path / "space.npz")[0]["isotropic"].costs[:, 0]
-    assert len(set(kept.tolist())) == MAX_KEPT
+    assert len(set(kept.tolist())) == MAX_STORED
     assert kept.tolist() == sorted(kept.tolist())
-    assert kept.max() > len(LIMITS) * 2 * MAX_KEPT  # not the first ones
+    assert kept.max() > len(LIMITS) * 2 * MAX_STORED  # not the first ones
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", pickle.dumps({"costs:isotropic": 1})])

@@ -1,0 +1,154 @@
+"""The trials of a search, one row each: what is trained, how far, and in which state.
+
+The scheduler alone changes rows. Successive halving, the acquisition function, the candidate generator, the sampler's
+history and the progress display read them. What is rejected is never trained, and has no row.
+
+The states of a trial:
+
+    PENDING ──────> RUNNING ── last epoch of the last rung ──> COMPLETE
+       ^            │ ^ │ │
+       │            │ │ │ └─ diverged, or its process broke too often ──> FAILED
+       └────────────┘ │ │
+       process broke, │ └─ end of its rung, not among the best ──> PAUSED ── nothing left to train ──> STOPPED
+       or the search  │                                              │                                    │
+       was killed     └──────────── promoted to the next rung ───────┴──── promoted in a larger study ────┘
+
+A trial that is among the best at the end of its rung is promoted at once and stays RUNNING. One that does not fit the
+budget any more is STOPPED wherever it is, and PENDING or PAUSED again once it fits.
+
+In the study's database a COMPLETE trial is COMPLETE and a FAILED one FAIL; all others are RUNNING, for Optuna lets
+nobody change a trial that has ended, and a stopped one may still be promoted.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from objectives.cost import Cost
+from search.config.trial_config import TrialConfig
+from search.study.study import LATENCY
+
+
+class State(StrEnum):
+    """States of a trial."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+@dataclass(eq=False)
+class TrialRow:
+    """A trial.
+
+    Attributes:
+        number: In the study.
+        config: What is trained, and how.
+        cost: Of its network.
+        fits: Whether the budget allows the cost; it may be another budget than the trial was begun under.
+        state: See the top of this file.
+        rung: Index of the rung that it is trained to the end of, or was last.
+        curve: What is recorded of each epoch, in order.
+        costs: Every goal of cost by name; the latency is None until it is measured.
+        attempts: Epoch and reason of each process that broke in training.
+        reason: Why it was stopped or failed, or nothing.
+        values: Of the objectives, once it is complete.
+        estimate: Of the objectives at the end of training, from the end of the first rung on; for the sampler.
+        completion: How many trials were complete before it.
+    """
+
+    number: int
+    config: TrialConfig
+    cost: Cost
+    fits: bool = True
+    state: State = State.RUNNING
+    rung: int = 0
+    curve: list[Mapping[str, Any]] = field(default_factory=list)
+    costs: dict[str, Any] = field(init=False)
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    reason: str = ""
+    values: tuple[float, ...] = ()
+    estimate: tuple[float, ...] = ()
+    completion: int = 0
+
+    def __post_init__(self) -> None:
+        """Begin with the costs that need no measurement."""
+        self.costs = {**self.cost.to_dict(), LATENCY: None}
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs that are recorded."""
+        return len(self.curve)
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Measured latency."""
+        latency: float | None = self.costs[LATENCY]
+        return latency
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it was trained to the end."""
+        return self.state == State.COMPLETE
+
+    @property
+    def runs_alone(self) -> bool:
+        """Whether nothing else may be trained beside it: it ran out of memory."""
+        return any(attempt.get("is_memory") for attempt in self.attempts)
+
+
+class TrialTable:
+    """Rows by the trial's number."""
+
+    def __init__(self) -> None:
+        """Begin with no rows."""
+        self._rows: dict[int, TrialRow] = {}
+        self._numbers: dict[TrialConfig, int] = {}
+
+    def add(self, row: TrialRow) -> TrialRow:
+        """Add a trial, and return its row."""
+        self._rows[row.number] = row
+        self._numbers.setdefault(row.config, row.number)
+        return row
+
+    def __getitem__(self, number: int) -> TrialRow:
+        return self._rows[number]
+
+    def get(self, number: int) -> TrialRow | None:
+        """Return the row of a trial, or None."""
+        return self._rows.get(number)
+
+    def __iter__(self) -> Iterator[TrialRow]:
+        """Iterate in the order of the numbers, over a copy: the progress display reads from a thread of its own."""
+        rows = tuple(self._rows.values())
+        return iter(sorted(rows, key=lambda row: row.number))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def numbers(self) -> Mapping[TrialConfig, int]:
+        """Number of the trial of each configuration."""
+        return self._numbers
+
+    def in_state(self, *states: State) -> list[TrialRow]:
+        """Return the trials in one of some states."""
+        return [row for row in self if row.state in states]
+
+    def count(self, *states: State) -> int:
+        """Count the trials in one of some states."""
+        return len(self.in_state(*states))
+
+    @property
+    def completed(self) -> list[TrialRow]:
+        """The fully trained trials that fit the budget, in the order in which they were completed."""
+        return sorted((row for row in self.in_state(State.COMPLETE) if row.fits), key=lambda row: row.completion)
+
+    def complete(self, row: TrialRow, values: tuple[float, ...]) -> None:
+        """Note that a trial is trained to the end."""
+        row.values, row.completion = values, self.count(State.COMPLETE)
+        row.state = State.COMPLETE
