@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 
 import pytest
 from scenefront_process import scenefront, start
@@ -20,15 +21,16 @@ def results(searched, tmp_path_factory):
     assert "36 training and 12 validation clips" in seen.output
     cwd = tmp_path_factory.mktemp("confirmed")
     shutil.copytree(first / "results", cwd / "results")
-    process = start("confirm", "first", "--seeds", 2, "--near", 0, cwd=cwd)
+    process = start("confirm", "first", "--seeds", 2, "--near", 0, "--workers", 1, cwd=cwd)
     output = ""
     for line in process.stdout:
         output += line
         if "complete; 1 of " in line:
             process.kill()
     process.communicate()
-    assert "48 training and 24 evaluation clips" in output
-    assert "of first; each trained with seeds 1 to 2 on all training clips" in output
+    assert process.returncode == -signal.SIGKILL, output
+    assert "48 training and 24 evaluation clips" in output, output
+    assert "of first; each trained with seeds 2 to 3 on all training clips" in output, output
     output = scenefront("resume", "first-confirm", cwd=cwd)
     assert re.search(r"the front of first, [2468] trainings, mean ± 95% interval", output)
     return cwd / "results"
@@ -51,7 +53,7 @@ def test_every_member_is_trained_once_from_each_seed_through_a_kill(ask, results
     report = json.loads(ask("front", "first-confirm", "--json"))
     assert [(each["trial"], each["place"]) for each in report["members"]] == [(m["number"], "front") for m in members]
     for member, row in zip(report["members"], members, strict=True):
-        assert list(member["seeds"]) == ["1", "2"]
+        assert list(member["seeds"]) == ["2", "3"]
         assert member["chosen_by"]["macro_accuracy"] == pytest.approx(row["macro_accuracy"])
         assert 0 <= member["p_front"] <= 1
     assert "P(front)" in ask("front", "first-confirm")
@@ -69,7 +71,7 @@ def test_an_export_is_measured_on_clips_that_it_was_not_chosen_by(ask, run, resu
     ask("export", "first", "--out", "found")
     report = json.loads((tmp_path / "found" / "certificate.json").read_text())
     chosen = next(row for row in json.loads(ask("front", "first", "--json")) if row["number"] == report["trial"])
-    assert report["confirmed"]["seeds"] == [1, 2]
+    assert report["confirmed"]["seeds"] == [2, 3]
     assert "Trained anew from 2 seeds" in (tmp_path / "found" / "card.md").read_text()
     assert report["validation"]["macro_accuracy"] == pytest.approx(chosen["macro_accuracy"])
     assert (report["data"]["validation_clips"], report["data"]["evaluation_clips"]) == (12, 24)
