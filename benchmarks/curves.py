@@ -26,7 +26,8 @@ import torch
 
 from data.device import num_cores
 from data.front_end import FRONT_ENDS
-from data.layout import Scenes, hold_out, read_scenes
+from data.layout import Scenes, read_scenes
+from data.validation_split import hold_out
 from objectives.quality import figures
 from search.config.settings import SearchSettings
 from search.config.trial_config import ARCHITECTURE

@@ -31,7 +31,7 @@ from benchmarks.figure import Figure
 from benchmarks.reference import ReferenceLoop
 from benchmarks.replay import volume
 from data.device import num_cores
-from data.layout import read_for_search
+from data.validation_split import read_for_search
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.space.pricing import price

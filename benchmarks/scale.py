@@ -27,7 +27,7 @@ import soundfile
 from benchmarks.figure import Figure
 from benchmarks.trial_start import RATE_HZ
 from data.layout import read_scenes
-from data.store import _Clips, _list_of, folders
+from data.store import ClipFiles, folders, manifest_path
 
 ROOT = Path(__file__).parents[1]
 CLIPS = 230_350
@@ -163,11 +163,11 @@ def _write_sparse_store(root: Path, cache: Path) -> None:
     """Write a store of the right name, list and size that takes no room, where `open_store` looks for it."""
     scenes = read_scenes(root, "100")
     names = scenes.clips["filename"].iloc[scenes.used].tolist()
-    clips = _Clips.look(root, names, RATE_HZ)
+    clips = ClipFiles.stat(root, names, RATE_HZ)
     path = next(folders(root, cache)) / clips.name
     path.parent.mkdir(parents=True)
     np.lib.format.open_memmap(path, "w+", np.int16, (len(names), RATE_HZ))
-    _list_of(path).write_bytes(clips.text)
+    manifest_path(path).write_bytes(clips.text)
 
 
 def _sounds(folder: Path, data: Path | None) -> list[Path]:

@@ -13,15 +13,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from data.layout import (
-    EVALUATE_FILES,
-    SPLIT_FOLDERS,
-    TRAIN_FILES,
-    DataError,
-    read_meta,
-    read_split_file,
-)
-from data.store import CLIP_S, LENGTH_TOLERANCE, Progress
+from data.decoding import CLIP_S, LENGTH_TOLERANCE, Progress
+from data.errors import DataError
+from data.layout import EVALUATE_FILES, SPLIT_FOLDERS, TRAIN_FILES, read_meta, read_split_file
 from data.wav import WavError, WavFault, WavHeader, read_header, read_wav
 
 Kind = (

@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from data.layout import DataError
+from data.decoding import FULL_SCALE, Progress
+from data.errors import DataError
 from data.store import FOLDER as STORE_FOLDER
-from data.store import FULL_SCALE, Progress
 
 Signal = npt.NDArray[np.float64]
 Spectrum = npt.NDArray[np.complex128]

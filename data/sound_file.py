@@ -12,7 +12,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from data.layout import DataError
+from data.errors import DataError
 from data.wav import Samples, read_header, require_filter, resample
 
 PIECE_S = 16  # read at a time

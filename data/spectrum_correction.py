@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.errors import DataError
 from data.front_end import ENERGY_FLOOR, FrontEndConfig, LogMel
-from data.layout import DataError, Indices, Scenes
+from data.layout import Indices, Scenes
 from data.store import Store
 
 CLIPS_AT_A_TIME = 64

@@ -21,7 +21,7 @@ import torch
 import torchaudio
 from torch import Tensor
 
-from data.layout import DataError
+from data.errors import DataError
 
 Samples = npt.NDArray[np.float32]
 WavFault = Literal["missing", "unreadable", "empty", "not WAV", "truncated", "broken", "NaN", "wrong rate"]

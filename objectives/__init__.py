@@ -1,1 +1,1 @@
-"""What a trial is worth: cost, budgets, quality, Pareto front and hypervolume."""
+"""Objectives of a trial: cost, budgets, classification metrics, Pareto front and hypervolume."""

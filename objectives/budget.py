@@ -1,7 +1,7 @@
-"""Budgets: named limits on what a network may cost.
+"""Complexity budgets: named limits on the cost of a network.
 
-Source: the rules of DCASE task 1, edition by edition; all limits are for one 1-second clip. Both ends of a
-limit fit: a cost equal to it is within the budget.
+Source: the rules of DCASE task 1, edition by edition; all limits are for one 1-second clip. A cost
+equal to a limit is within the budget.
 """
 
 import re
@@ -26,12 +26,12 @@ class Budget:
     either way `parse_budget` reads back the same limits.
 
     Attributes:
-        name: What a report calls it.
+        name: As reports and tables print it.
         macs: Multiply-accumulates of one clip.
         params: Number of parameters.
         size_bytes: Bytes of all parameters at their precision.
         nonzero_bytes: Bytes of all stored non-zero values at their precision.
-        peak_bytes: Bytes of activations alive at one time, as int8.
+        peak_bytes: Peak activation memory, as int8.
 
     >>> BUDGETS["dcase2022"].excess(Cost(macs=41_100_000, params=64_000, stored_values=64_000, peak_bytes=80_000))
     {'macs': 0.37, 'params': -0.5}
@@ -45,7 +45,7 @@ class Budget:
     peak_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a budget that has no limits by oversight, and limits that nothing can meet."""
+        """Check that there is a limit, unless the budget is unlimited by name, and that each is a positive integer."""
         if not self.limits() and self.name != UNLIMITED:
             raise ObjectiveError(f"a budget needs at least one limit of {', '.join(LIMITS)}, or the name {UNLIMITED}")
         for key, limit in self.limits().items():
@@ -60,19 +60,19 @@ class Budget:
         return ",".join(f"{key}={_short(limit)}" for key, limit in self.limits().items())
 
     def limits(self) -> dict[str, int]:
-        """Return the limits that there are, by the attribute of `Cost` that they bound."""
+        """Return the limits that are set, by the attribute of `Cost` that they bound."""
         return {key: getattr(self, key) for key in LIMITS if getattr(self, key) is not None}
 
     def excess(self, cost: Cost | StoredCost) -> dict[str, float]:
-        """Return value / limit - 1 for every limit: <= 0 fits, exactly when `fits` says so."""
+        """Return value / limit - 1 for every limit: a constraint as Optuna has it, satisfied where <= 0."""
         return {key: (getattr(cost, key) - limit) / limit for key, limit in self.limits().items()}
 
     def fits(self, cost: Cost | StoredCost) -> bool:
-        """Return whether the cost is within every limit."""
+        """Whether the cost is within every limit."""
         return all(getattr(cost, key) <= limit for key, limit in self.limits().items())
 
     def violations(self, cost: Cost | StoredCost) -> list[str]:
-        """Say every limit that the cost breaks, by how much."""
+        """Return each limit that the cost exceeds, with both values and their ratio."""
         return [
             f"{key} {getattr(cost, key):,} > {limit:,} ({getattr(cost, key) / limit:.2f}x)"
             for key, limit in self.limits().items()
@@ -103,13 +103,13 @@ DEFAULT_BUDGET = "dcase2022"
 
 
 def parse_budget(text: str) -> Budget:
-    """Read a budget: a name of `BUDGETS`, or limits such as "macs=10M,params=50_000".
+    """Parse a budget: a name of `BUDGETS`, or limits such as "macs=10M,params=50_000".
 
     K, M and G are thousands, millions and thousand millions, never powers of two.
 
     Raises:
-        ValueError: An unknown name or limit (says the nearest one), a limit twice, or a number that is none,
-            not whole or not positive.
+        ValueError: An unknown name or limit (suggests the closest one), a limit twice, or a value that is not a
+            positive integer.
 
     >>> parse_budget("params=50K,macs=7.5M").limits()
     {'macs': 7500000, 'params': 50000}

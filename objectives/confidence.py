@@ -1,11 +1,16 @@
-"""How sure a front of a few measurements is: means with intervals, and the probability of being on the front.
+"""Posterior probability of being on the Pareto front, and pooled confidence intervals, from a few seeds a candidate.
 
-Each candidate is measured some times, once a seed. The measurements of a figure are taken as normal about the
-candidate's own mean, with one variance for all candidates, which all of them together tell better than the two or three
-of each alone. With the usual prior that says nothing, what is then known of the means is Student's t distribution about
-those that were measured: Gelman et al., Bayesian Data Analysis, 3rd edition, 2013, section 3.2, for one candidate.
+Model: each measurement is normal about its candidate's own mean, with one covariance for all candidates, estimated from
+all of them together. With the noninformative prior, the posterior of the means is Student's t about the sample means:
+Gelman et al., Bayesian Data Analysis, 3rd edition, 2013, section 3.2, for one candidate.
 
-Shape letters: N candidates, Q figures of quality, C costs, D draws.
+Symbols, with shapes:
+    N, Q, C, D  candidates, metrics, costs, draws of the posterior
+    n_i         measurements (seeds) of candidate i
+    m_i         (Q,): its sample mean
+    nu          degrees of freedom: sum of n_i, less N
+    S           (Q, Q): pooled covariance, sum of the residuals' outer products / nu
+    mu_i        (Q,): true mean, m_i + S^(1/2) z sqrt(nu / chi2_nu) / sqrt(n_i) with z standard normal
 """
 
 import math
@@ -17,16 +22,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from objectives.interval import CONFIDENCE, Interval, t_quantile
 
-DRAWS = 20_000  # a probability of a half is then right within 0.7 points, 19 times of 20
+DRAWS = 20_000  # 95% of estimates of a probability of 0.5 are within 0.007
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """What all candidates together say of the spread of a measurement.
+    """Pooled covariance of a measurement.
 
     Attributes:
-        covariance: (Q, Q), of one measurement's figures.
-        freedom: Degrees of freedom of it: measurements less candidates.
+        covariance: (Q, Q), S.
+        freedom: Degrees of freedom, nu; 0 where no candidate was measured twice.
     """
 
     covariance: NDArray[np.float64]
@@ -34,10 +39,10 @@ class Pooled:
 
 
 def pooled_intervals(samples: Sequence[Sequence[float]]) -> list[Interval]:
-    """Return each candidate's mean of one figure, with its interval at `CONFIDENCE` by the pooled variance.
+    """Return each candidate's mean of one metric with its confidence interval, by the pooled variance.
 
     Args:
-        samples: The measurements of each of the N candidates: one or more.
+        samples: Measurements of each of the N candidates, at least one each.
 
     Raises:
         ValueError: A candidate without measurements, or one that is not finite.
@@ -62,18 +67,18 @@ def front_probability(
 ) -> NDArray[np.float64] | None:
     """Return each candidate's probability that its true means and costs are on the Pareto front of all candidates.
 
-    The means are drawn together from what is known of them, and the front is taken of each draw. What is not in it is
-    that other clips would say something else: the means are those of training on and on, measured on the same clips.
+    The means of all candidates are drawn from their posterior, and the front is taken of each draw. It is the
+    uncertainty over training seeds: that of the clips, the same for all measurements, is not in it.
 
     Args:
-        samples: For each of the N candidates its measurements, (n, Q) with n of at least 1.
+        samples: Measurements of each of the N candidates, (n_i, Q) with n_i of at least 1.
         costs: (N, C), known exactly; C may be 0.
-        maximize: For each of the Q figures and then the C costs, whether more is better.
+        maximize: For each of the Q metrics and then the C costs, whether more is better.
         draws: D.
         seed: Of the draws.
 
     Returns:
-        (N,) probabilities, or None where no candidate was measured twice: then nothing is known of the spread.
+        (N,) probabilities, or None where no candidate was measured twice and the variance is unknown.
 
     Raises:
         ValueError: Shapes that do not agree, a candidate without measurements, or a value that is not finite.
@@ -83,10 +88,10 @@ def front_probability(
     """
     tables = _tables(samples)
     known = np.array(costs, dtype=np.float64).reshape(len(tables), -1)
-    num_figures = tables[0].shape[1]
-    if len(maximize) != num_figures + known.shape[1]:
+    num_metrics = tables[0].shape[1]
+    if len(maximize) != num_metrics + known.shape[1]:
         raise ValueError(
-            f"maximize must say of {num_figures} figures and {known.shape[1]} costs, got {len(maximize)} directions"
+            f"maximize must say of {num_metrics} metrics and {known.shape[1]} costs, got {len(maximize)} directions"
         )
     if not np.isfinite(known).all():
         raise ValueError("costs must be finite")
@@ -94,8 +99,8 @@ def front_probability(
     if not pooled.freedom:
         return None
     signs = np.where(np.asarray(maximize, dtype=bool), -1.0, 1.0)
-    drawn = _draw_means(tables, pooled, draws, np.random.default_rng(seed)) * signs[:num_figures]  # less is better
-    fixed = known * signs[num_figures:]
+    drawn = _draw_means(tables, pooled, draws, np.random.default_rng(seed)) * signs[:num_metrics]  # less is better
+    fixed = known * signs[num_metrics:]
     found = np.ones((draws, len(tables)), dtype=bool)
     for one in range(len(tables)):
         for other in range(len(tables)):
@@ -110,25 +115,25 @@ def _tables(samples: Sequence[ArrayLike]) -> list[NDArray[np.float64]]:
         raise ValueError("there are no candidates")
     for number, table in enumerate(tables):
         if table.ndim != 2 or not table.size or table.shape[1] != tables[0].shape[1]:
-            raise ValueError(f"candidate {number} must have measurements of each figure, got shape {table.shape}")
+            raise ValueError(f"candidate {number} must have measurements of each metric, got shape {table.shape}")
         if not np.isfinite(table).all():
             raise ValueError(f"candidate {number} has a measurement that is not finite")
     return tables
 
 
 def _pool(tables: Sequence[NDArray[np.float64]]) -> Pooled:
-    off = np.concatenate([table - table.mean(axis=0) for table in tables])
-    freedom = len(off) - len(tables)
-    return Pooled(off.T @ off / max(1, freedom), freedom)
+    residuals = np.concatenate([table - table.mean(axis=0) for table in tables])
+    freedom = len(residuals) - len(tables)
+    return Pooled(residuals.T @ residuals / max(1, freedom), freedom)
 
 
 def _draw_means(
     tables: Sequence[NDArray[np.float64]], pooled: Pooled, draws: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Draw the means of all candidates: (D, N, Q)."""
-    values, vectors = np.linalg.eigh(pooled.covariance)  # figures that always move together leave no Cholesky factor
-    spread = vectors * np.sqrt(np.maximum(values, 0.0))
-    normal = rng.standard_normal((draws, len(tables), len(values))) @ spread.T
+    """Return draws of the true means of all candidates, (D, N, Q)."""
+    values, vectors = np.linalg.eigh(pooled.covariance)  # S may be singular: no Cholesky factor
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    normal = rng.standard_normal((draws, len(tables), len(values))) @ root.T
     scale = np.sqrt(pooled.freedom / rng.chisquare(pooled.freedom, size=draws))
     counts = np.array([len(table) for table in tables])
     means = np.array([table.mean(axis=0) for table in tables])
@@ -138,7 +143,7 @@ def _draw_means(
 def _dominates(
     other: NDArray[np.float64], one: NDArray[np.float64], other_costs: NDArray[np.float64], costs: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Describe in which draws, (D, Q), one candidate dominates another: less is better in every column."""
+    """Return in which of the draws, (D, Q) of each mean, `other` dominates `one`, (D,); less is better everywhere."""
     if (other_costs > costs).any():
         return np.zeros(len(one), dtype=bool)
     as_good = (other <= one).all(axis=1)

@@ -1,4 +1,4 @@
-"""The price of a network: plain numbers, by whichever counter they were found. No torch here."""
+"""Cost of a network as plain numbers: MACs, parameters, bytes, peak memory. Read without torch."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -10,14 +10,14 @@ BYTES = {"int8": 1, "fp16": 2, "bf16": 2, "fp32": 4}
 
 @dataclass(frozen=True)
 class Cost:
-    """Price of one clip (batch size 1) in eval mode.
+    """Cost of one clip (batch size 1) in eval mode.
 
     Attributes:
         macs: Multiply-accumulates, by the challenge's rule (`objectives/measure.py`).
         params: Parameters, frozen ones and zeros too: a count, not bytes.
         stored_values: Parameters, and the running mean and variance of every batch norm.
-        peak_bytes: The most activations that are alive at one time, a byte each: the memory that an int8 run,
-            layer by layer, needs beside the weights (`objectives/memory.py`).
+        peak_bytes: Peak activation memory of int8 inference, layer by layer, beside the weights
+            (`objectives/memory.py`).
         precision: Of the stored values: a key of `BYTES`.
         nonzero_values: Stored values that are not zero; all of them, unless a number is given.
 
@@ -37,7 +37,7 @@ class Cost:
     nonzero_values: int = None  # type: ignore[assignment]  # a whole number from `__post_init__` on
 
     def __post_init__(self) -> None:
-        """Refuse a precision without a size, counts below zero, and more non-zero values than are stored."""
+        """Check the precision, and that no count is negative and no more values are non-zero than are stored."""
         if self.nonzero_values is None:
             object.__setattr__(self, "nonzero_values", self.stored_values)
         if self.precision not in BYTES:
@@ -61,25 +61,25 @@ class Cost:
         return self.nonzero_values * BYTES[self.precision]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the counts, and the bytes that follow from them, as JSON can hold them."""
+        """Return the counts and the bytes that follow from them, for JSON."""
         return {**asdict(self), "size_bytes": self.size_bytes, "nonzero_bytes": self.nonzero_bytes}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Cost":
-        """Read back what `to_dict` gave, also from JSON."""
+        """Return the cost that `to_dict` wrote, also from JSON."""
         return cls(**{field.name: record[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True)
 class StoredCost:
-    """Cost of one clip by a file of an export: its values and bytes, whatever precision the search assumed.
+    """Cost of one clip by an exported file: values and bytes as stored in it, whatever precision the search assumed.
 
     Attributes:
-        macs: Of its network.
-        params: Number of its parameters.
-        size_bytes: Of all its parameters.
-        nonzero_bytes: Of its stored values that are not zero.
-        peak_bytes: Of the network's activations, as int8.
+        macs: Multiply-accumulates of the network in the file.
+        params: Its parameters.
+        size_bytes: Bytes of its parameters.
+        nonzero_bytes: Bytes of its stored values that are not zero.
+        peak_bytes: Peak activation memory, as int8.
         precision: Data type of most of its weights, such as "int8".
     """
 

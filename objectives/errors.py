@@ -1,4 +1,4 @@
-"""The base of this package's errors that are the user's to mend."""
+"""Base class of the errors in this package that a user can fix."""
 
 
 class ObjectiveError(ValueError):

@@ -1,7 +1,8 @@
-"""The Pareto front of a set of results, and how much of the objective space it covers.
+"""Pareto front, non-dominated sorting, hypervolume and hypervolume improvement; moocore does the work.
 
-Points are rows, one column an objective; `maximize` says for each column whether more is better. One point
-dominates another if it is at least as good in every column and better in one, so equal points never do.
+One point dominates another if it is at least as good in every objective and better in one, so equal points never do.
+
+Shape letters: N points, M objectives, F points of a front. `maximize` says for each objective whether more is better.
 """
 
 from collections.abc import Sequence
@@ -12,11 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def non_dominated(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.bool_]:
-    """Mark the points that no other dominates; equal points are all kept.
+    """Return which points no other dominates, (N,); equal points are all kept.
 
     Args:
         points: (N, M); N may be 0.
-        maximize: One bool for each of the M columns.
+        maximize: One bool for each of the M objectives.
 
     Raises:
         ValueError: A value that is not a number, or shapes that do not agree.
@@ -29,11 +30,11 @@ def non_dominated(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.boo
 
 
 def non_dominated_rank(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[np.int64]:
-    """Rank the points: 0 is the front, 1 the front of what is left without it, and so on.
+    """Return the non-dominated rank of each point, (N,): 0 is the front, 1 the front of the rest, and so on.
 
     Args:
         points: (N, M); N may be 0.
-        maximize: One bool for each of the M columns.
+        maximize: One bool for each of the M objectives.
 
     Raises:
         ValueError: A value that is not a number, or shapes that do not agree.
@@ -48,15 +49,15 @@ def non_dominated_rank(points: ArrayLike, maximize: Sequence[bool]) -> NDArray[n
 
 
 def hypervolume(points: ArrayLike, reference: ArrayLike, maximize: Sequence[bool]) -> float:
-    """Measure the volume between a reference point and what the points dominate.
+    """Return the volume of what the points dominate, down to a reference point.
 
-    A point that is not better than the reference in every column adds nothing. Columns are taken as they are:
-    divide them by their scale first, or the largest unit decides.
+    A point that is not better than the reference in every objective adds nothing. Objectives are taken as they are:
+    scale them first, or the one with the largest unit decides.
 
     Args:
         points: (N, M); N may be 0, which covers 0.
-        reference: (M,): the worst value of each column that still counts.
-        maximize: One bool for each of the M columns.
+        reference: (M,), reference point: the worst value of each objective that still counts.
+        maximize: One bool for each of the M objectives.
 
     Raises:
         ValueError: A value that is not finite, or shapes that do not agree.
@@ -81,7 +82,7 @@ def hypervolume_improvement(
     Args:
         front: (F, M), none of which dominates another; F may be 0.
         points: (N, M).
-        reference: Reference point, the same in every column.
+        reference: Reference point, the same in every objective.
 
     Returns:
         (N,).

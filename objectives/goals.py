@@ -1,7 +1,7 @@
-"""What a search may weigh against each other: the objectives, by name.
+"""Objectives that a search can optimize, by name.
 
-A goal of quality is measured on clips after training; a goal of cost is known of a network before its first step, but
-for the latency, which is measured on the machine that trains it.
+An objective of quality is measured on clips after training; one of cost is known before training, but for the latency,
+which is measured on the machine that trains.
 """
 
 import math
@@ -17,11 +17,11 @@ class Goal:
     """One objective.
 
     Attributes:
-        name: As settings and tables call it.
-        title: As a person reads it.
+        name: In settings, tables and records.
+        title: On labels.
         kind: Whether it is a quality or a cost.
         maximize: Whether more is better.
-        form: How a value is written.
+        form: Format specification of a value.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Goal:
     form: str
 
     def text(self, value: float) -> str:
-        """Write a value; one that is not known is nothing.
+        """Return a value as text; empty where it is not known (NaN).
 
         >>> GOALS["macs"].text(29747914), GOALS["log_loss"].text(1.5), GOALS["log_loss"].text(float("nan"))
         ('29,747,914', '1.500', '')
@@ -57,12 +57,12 @@ DEFAULT_GOALS = ("macro_accuracy", "macs")
 
 
 def directions(names: Sequence[str]) -> list[bool]:
-    """Describe for each goal whether more of it is better."""
+    """Return for each objective whether it is maximized."""
     return [GOALS[name].maximize for name in names]
 
 
 def first_quality(names: Sequence[str]) -> str:
-    """Name the first goal of quality: what one best network is chosen by.
+    """Return the first objective of quality: the one that selects the best single network.
 
     Raises:
         ValueError: There is none.
@@ -74,24 +74,24 @@ def first_quality(names: Sequence[str]) -> str:
 
 
 def first_cost(names: Sequence[str]) -> str | None:
-    """Name the first goal of cost, where there is one."""
+    """Return the first objective of cost, or None."""
     return next(iter(of_kind("cost", names)), None)
 
 
 def of_kind(kind: Literal["quality", "cost"], names: Sequence[str]) -> list[str]:
-    """Name those goals that are of a kind."""
+    """Return the objectives of a kind, in order."""
     return [name for name in names if GOALS[name].kind == kind]
 
 
 def values_of(names: Sequence[str], quality: Mapping[str, Any], cost: Mapping[str, Any]) -> tuple[float, ...]:
-    """Return the value of each goal.
+    """Return the value of each objective.
 
     Args:
         names: Of `GOALS`.
-        quality: The goals of quality, by name.
-        cost: The goals of cost, by name.
+        quality: Values of the objectives of quality, by name.
+        cost: Values of the objectives of cost, by name.
 
     Raises:
-        KeyError: A goal was not measured.
+        KeyError: An objective was not measured.
     """
     return tuple(float(quality[name] if GOALS[name].kind == "quality" else cost[name]) for name in names)

@@ -1,7 +1,7 @@
-"""The mean of a few measurements, and how far it may be off: Student's t interval.
+"""Student's t confidence interval of the mean of a few measurements.
 
-Source: Student, "The probable error of a mean", Biometrika 6, 1908. It supposes that the measurements are independent
-and nearly normal, as the accuracies of one network from several seeds are.
+Source: Student, "The probable error of a mean", Biometrika 6, 1908. It assumes that the measurements are
+independent and normal, as the accuracies of one network from several seeds nearly are.
 """
 
 import math
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 CONFIDENCE = 0.95
-_STEPS = 2_000  # of Simpson's rule; the quantile is then right to eight digits
+_STEPS = 2_000  # of Simpson's rule: the quantile is accurate to eight digits
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its interval at `CONFIDENCE`.
+    """A mean with its confidence interval, at the level `CONFIDENCE`.
 
     Attributes:
         mean: Of the measurements.
-        half: What lies to either side of it; None where one measurement says nothing of it.
-        count: How many measurements.
+        half: Half the width of the interval; None for a single measurement.
+        count: Number of measurements.
     """
 
     mean: float
@@ -29,7 +29,7 @@ class Interval:
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Return the mean of `values` with its interval.
+    """Return the mean of `values` with its confidence interval.
 
     Raises:
         ValueError: There are none.
@@ -49,11 +49,11 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 @lru_cache(maxsize=256)
 def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
-    """Return how far from 0 the share `confidence` of Student's t distribution reaches, to either side.
+    """Return t such that Student's t distribution lies within -t to t with probability `confidence`.
 
     Args:
         freedom: Degrees of freedom, at least 1.
-        confidence: Above 0 and below 1.
+        confidence: Between 0 and 1, both excluded.
 
     >>> round(t_quantile(2), 4), round(t_quantile(9), 4)
     (4.3027, 2.2622)
@@ -71,7 +71,7 @@ def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
 
 
 def _integral(power: int, end: float) -> float:
-    """Integrate the cosine's power from 0 to `end`, by Simpson's rule."""
+    """Return the integral of cos(x)^power from 0 to `end`, by Simpson's rule."""
     step = end / _STEPS
     inner = math.fsum((4 if number % 2 else 2) * math.cos(number * step) ** power for number in range(1, _STEPS))
     return step / 3 * (1 + inner + math.cos(end) ** power)

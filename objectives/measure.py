@@ -1,10 +1,10 @@
-"""What one forward pass costs, counted as the DCASE challenge counts it.
+"""MAC and parameter counter of one forward pass, by the rule of the DCASE challenge.
 
 Source: NeSsi, https://github.com/AlbertoAncilotto/NeSsi, whose rule for PyTorch is torchinfo's: each weight
 and bias of a convolution counts once per position of its output, of a linear layer or a batch norm once.
 
-The operators are those that PyTorch runs, not the layers that a network claims to have, so that a product
-hidden in a `forward` is seen.
+It counts the ATen operators that PyTorch dispatches, not the modules of a network, so that a product written in a
+`forward` is counted too.
 """
 
 import copy
@@ -21,38 +21,38 @@ from objectives.cost import Cost
 from objectives.errors import ObjectiveError
 from objectives.memory import Tape
 
-# From an operator's arguments, its output and the network's storages to MACs; None where no rule applies.
-Handle: TypeAlias = Callable[[Sequence[Any], Tensor, "frozenset[int]"], "int | None"]
+# Rule of an operator: from its arguments, its output and the network's storages to MACs; None where it does not apply.
+CountRule: TypeAlias = Callable[[Sequence[Any], Tensor, "frozenset[int]"], "int | None"]
 
 
-def _convolution(args: Sequence[Any], output: Tensor, stored: frozenset[int]) -> int:  # noqa: ARG001  a Handle
-    """Count weights and bias once per position; positions in a batch axis that the network made count too."""
+def _convolution(args: Sequence[Any], output: Tensor, stored: frozenset[int]) -> int:  # noqa: ARG001  a CountRule
+    """Return weights and bias times output positions, those that the network folded into the batch axis included."""
     _, weight, bias = args[:3]
     scalars = weight.numel() + (0 if bias is None else bias.numel())
     return int(scalars * output.numel() // output.shape[1])
 
 
-def _linear(args: Sequence[Any], output: Tensor, stored: frozenset[int]) -> int | None:  # noqa: ARG001  a Handle
-    """Count the parameters once; a product of two activations is no linear layer."""
+def _linear(args: Sequence[Any], output: Tensor, stored: frozenset[int]) -> int | None:  # noqa: ARG001  a CountRule
+    """Return weights and bias, once; None for a product of two activations, which is no linear layer."""
     *bias, _, weight = args[:3]
     if weight.untyped_storage().data_ptr() not in stored:
         return None
     return int(weight.numel() + sum(each.numel() for each in bias))
 
 
-def _batch_norm(args: Sequence[Any], output: Tensor, stored: frozenset[int]) -> int:  # noqa: ARG001  a Handle
+def _batch_norm(args: Sequence[Any], output: Tensor, stored: frozenset[int]) -> int:  # noqa: ARG001  a CountRule
     return sum(each.numel() for each in args[1:3] if each is not None)
 
 
 # An operator named in neither table is an error, never a silent zero.
-COUNTED: dict[str, Handle] = {
+COUNTED: dict[str, CountRule] = {
     "aten::convolution": _convolution,
     "aten::addmm": _linear,
     "aten::mm": _linear,
     "aten::native_batch_norm": _batch_norm,
 }
 
-# What has no parameters costs nothing: the challenge's rule. In-place forms are the same operator.
+# Operators without parameters count as zero: the challenge's rule. In-place forms are the same operator.
 # fmt: off  (by kind, not one a line)
 FREE = frozenset(
     {
@@ -157,14 +157,14 @@ class UncountedOperatorError(ObjectiveError):
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What one layer costs by itself, without the layers inside it.
+    """Cost of one layer, without its child modules.
 
     Attributes:
         name: Path of the module in the network; empty for the network itself.
         kind: Class of the module.
-        output_shape: Of one clip, without the batch axis; empty if the layer did not run or gives no tensor.
-        params: Parameters that it owns and no layer before it does.
-        macs: Multiply-accumulates that it runs, all calls together.
+        output_shape: Of one clip, without the batch axis; empty if the layer did not run or returns no tensor.
+        params: Parameters of its own; shared ones count for the first layer alone.
+        macs: Multiply-accumulates of all its calls.
     """
 
     name: str
@@ -175,7 +175,7 @@ class LayerCost:
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch leaves its modes untyped
-    """Add up the operators of a forward pass by the layer that runs them."""
+    """Dispatch mode that adds up the MACs of a forward pass by layer."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
@@ -221,15 +221,15 @@ def _copy_for_counting(model: nn.Module, input_shape: Iterable[int]) -> tuple[nn
 
 
 def _count(model: nn.Module, input_shape: Iterable[int]) -> tuple[nn.Module, _Counter, int]:
-    """Run a copy of `model` once; give it, what was counted, and the peak of its activations."""
+    """Run a copy of `model` once; return the copy, its counter, and its peak of activations."""
     network, clip = _copy_for_counting(model, input_shape)
     counter = _Counter(network)
     counter.tape.start(clip)
     with torch.no_grad(), counter:
-        answer = network(clip)
+        output = network(clip)
     if counter.unknown:
         raise UncountedOperatorError(type(model).__name__, sorted(counter.unknown))
-    return network, counter, counter.tape.peak(answer)
+    return network, counter, counter.tape.peak(output)
 
 
 def _layers(network: nn.Module, counter: _Counter) -> list[LayerCost]:
@@ -245,10 +245,10 @@ def _layers(network: nn.Module, counter: _Counter) -> list[LayerCost]:
 
 
 def layer_costs(model: nn.Module, input_shape: Iterable[int]) -> list[LayerCost]:
-    """Count what each layer of `model` spends on one input, on a copy that is then thrown away.
+    """Return the cost of each layer of `model` for one input; counts on a copy.
 
     The layers are those without layers inside them, and others that own parameters or run counted operators
-    themselves, in the order of the network's definition. They add up to what `measure_cost` gives.
+    themselves, in the order of the network's definition. They add up to what `measure_cost` returns.
 
     Args:
         model: The network, in any mode and on any device.
@@ -262,9 +262,9 @@ def layer_costs(model: nn.Module, input_shape: Iterable[int]) -> list[LayerCost]
 
 
 def measure_cost(model: nn.Module, input_shape: Iterable[int], precision: str = "fp16") -> Cost:
-    """Count what `model` spends on one input, on a copy that is then thrown away.
+    """Return the cost of `model` for one input; counts on a copy.
 
-    Every stored value is taken as non-zero, whatever it is by now.
+    Every stored value counts as non-zero.
 
     Args:
         model: The network, in any mode and on any device. Its frozen parameters count like the others.
@@ -291,9 +291,9 @@ def measure_cost(model: nn.Module, input_shape: Iterable[int], precision: str = 
 
 
 def fvcore_macs(model: nn.Module, input_shape: Iterable[int]) -> int:
-    """Count the same pass by fvcore's own rules: an independent audit, not the limit's yardstick.
+    """Return the MACs of the same pass by fvcore's rules: an independent check, not the count that limits apply to.
 
-    It leaves out biases, counts a batch norm's elements, and passes over operators that it does not know.
+    fvcore leaves out biases, counts a batch norm's elements, and ignores operators that it does not know.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,10 +1,10 @@
-"""How much memory a device needs for activations that runs a network layer by layer.
+"""Peak activation memory of layer-by-layer inference, by the liveness of tensors.
 
 The rule: operators run one after the other, in the order of `forward`. A tensor is alive from the operator that
-writes it to the last that reads it, the clip from the start. While an operator runs, all that it reads and writes
-is alive; but one that works value by value (an activation, a batch norm, an addition) writes over an input of the
-same size that nobody reads later. Views, and the zeros around a convolution's input, take no memory. What does not
-depend on the clip is a weight.
+writes it to the last that reads it, the input from the start. While an operator runs, all that it reads and writes
+is alive; but an elementwise one (an activation, a batch norm, an addition) runs in place, over an input of the same
+size that is read no more. Views and the padding of a convolution take no memory. What does not depend on the input
+is a weight.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-# Each value of the output depends on the values at its place alone: it may be written over an input.
+# Elementwise: the output may be written over an input.
 # fmt: off  (by kind, not one a line)
 IN_PLACE = frozenset(
     {
@@ -47,7 +47,7 @@ IN_PLACE = frozenset(
     }
 )
 # fmt: on
-# Read by the layer behind it as it goes, never written.
+# Done by the next layer as it reads: never stored.
 FUSED = frozenset({"aten::constant_pad_nd"})
 
 
@@ -61,20 +61,20 @@ class _Step:
 
 
 class Tape:
-    """The operators of one forward pass, as they run."""
+    """Records the operators of one forward pass, and the tensors that each reads and writes."""
 
     def __init__(self) -> None:
         self._steps: list[_Step] = []
         self._sizes: list[int] = []  # values of each tensor
         self._numbers: dict[int, int] = {}  # memory -> tensor
-        self._kept: list[Tensor] = []  # so that no memory is used twice
+        self._kept: list[Tensor] = []  # references, so that no address is reused
 
     def start(self, clip: Tensor) -> None:
-        """Note what the network is given."""
+        """Record the input."""
         self._number(clip)
 
     def note(self, name: str, arguments: Iterable[Any], output: Any) -> None:
-        """Note an operator that ran."""
+        """Record an operator that ran."""
         reads = {self._numbers[each] for each in map(_memory, _tensors(arguments)) if each in self._numbers}
         if not reads:
             return
@@ -94,17 +94,17 @@ class Tape:
             self._sizes.append(tensor.untyped_storage().nbytes() // tensor.element_size())
         return self._numbers[memory]
 
-    def peak(self, answer: Tensor) -> int:
-        """Return the most values that are alive at one time.
+    def peak(self, output: Tensor) -> int:
+        """Return the largest number of values that are alive at one time.
 
         Args:
-            answer: What the network returned.
+            output: Of the network.
         """
         last = {number: index for index, step in enumerate(self._steps) for number in step.reads}
-        last[self._number(answer)] = len(self._steps)
+        last[self._number(output)] = len(self._steps)
         alive, most = {0}, self._sizes[0]
         for index, step in enumerate(self._steps):
-            new = {number for number in step.writes - alive if number in last}  # others, nobody reads: never stored
+            new = {number for number in step.writes - alive if number in last}  # the others are never read: not stored
             dying = {number for number in step.reads if last[number] == index}
             during = sum(self._sizes[number] for number in alive | new)
             if step.in_place and len(new) == 1:

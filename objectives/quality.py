@@ -1,4 +1,4 @@
-"""How well a network classifies: the measures of DCASE task 1, from its log probabilities.
+"""Classification metrics of DCASE task 1, from log probabilities.
 
 Shape letters: N clips, K classes. Logarithms are natural.
 """
@@ -12,18 +12,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from objectives.errors import ObjectiveError
 
-# How far the logarithm of a clip's summed probabilities may be from 0: room for bfloat16, none for logits.
+# Tolerance of log(sum of a clip's probabilities), which is 0: enough for bfloat16, too little for logits.
 NORMALIZED_WITHIN = 0.05
 
 
 @dataclass(frozen=True)
 class Score:
-    """Quality on some of the clips.
+    """Metrics on a subset of the clips.
 
     Attributes:
-        clips: How many there are: at least 1.
-        accuracy: Share of them that is classified right.
-        log_loss: Mean over them of -log p(true class).
+        clips: Their number, at least 1.
+        accuracy: Fraction classified correctly.
+        log_loss: Mean of -log p(true class).
     """
 
     clips: int
@@ -33,17 +33,17 @@ class Score:
 
 @dataclass(frozen=True)
 class Quality:
-    """Quality on a set of clips. A class, device or group without clips is not in its table.
+    """Metrics on a set of clips. A class, device or group without clips is not in its table.
 
     Attributes:
-        macro_accuracy: Mean of the classes' accuracies, over the classes that have clips.
-        accuracy: Share of all clips that is classified right.
+        macro_accuracy: Mean of the per-class accuracies, over the classes that have clips.
+        accuracy: Fraction of all clips classified correctly.
         log_loss: Mean over all clips of -log p(true class).
         classes: Names of the K classes, in the order of `confusion`.
-        by_class: Score of the clips of each class.
-        by_device: Score of the clips of each recording device.
-        by_group: Score of the clips of each group of devices.
-        confusion: K x K clips; rows are the truth, columns the answer.
+        by_class: Metrics by class.
+        by_device: Metrics by recording device.
+        by_group: Metrics by group of devices, such as unseen ones.
+        confusion: Confusion matrix, K x K counts; rows are the true class, columns the predicted one.
     """
 
     macro_accuracy: float
@@ -56,7 +56,7 @@ class Quality:
     confusion: tuple[tuple[int, ...], ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists, dicts and numbers, for JSON."""
+        """Return the metrics as lists, dicts and numbers, for JSON."""
         tables = ("by_class", "by_device", "by_group")
         plain: dict[str, Any] = {
             "macro_accuracy": self.macro_accuracy,
@@ -71,7 +71,7 @@ class Quality:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> "Quality":
-        """Read back what `to_dict` gave, before or after JSON.
+        """Return the metrics that `to_dict` wrote, also from JSON.
 
         Raises:
             ValueError: A field is missing, unknown or not of its shape.
@@ -88,11 +88,11 @@ class Quality:
 
 
 def figures(quality: Quality) -> dict[str, float | None]:
-    """Return the goals of quality (`objectives.goals`), by name.
+    """Return the objectives of quality (`objectives.goals`), by name.
 
     Returns:
-        macro_accuracy, log_loss; unseen_accuracy, over the clips of the group "unseen", None where there are none; and
-        worst_device_accuracy, the least of the devices that have clips.
+        macro_accuracy, log_loss; unseen_accuracy, on the group "unseen", None where it has no clips; and
+        worst_device_accuracy, the lowest of all devices that have clips.
     """
     unseen = quality.by_group.get("unseen")
     return {
@@ -112,7 +112,7 @@ def measure_quality(
     device_names: Sequence[str],
     device_groups: Mapping[str, str],
 ) -> Quality:
-    """Score a network's answers.
+    """Return the metrics of a network's predictions.
 
     Args:
         log_probabilities: (N, K), natural logarithms; each row's probabilities add up to 1.
@@ -126,13 +126,13 @@ def measure_quality(
         ValueError: No clips, shapes or indices that do not agree, values that are not finite, or rows that
             are not log probabilities.
     """
-    logs, truth, heard = _checked(log_probabilities, labels, devices, len(classes), len(device_names))
-    ungrouped = sorted({device_names[index] for index in np.unique(heard)} - set(device_groups))
+    logs, truth, device = _checked(log_probabilities, labels, devices, len(classes), len(device_names))
+    ungrouped = sorted({device_names[index] for index in np.unique(device)} - set(device_groups))
     if ungrouped:
         raise ValueError(f"device_groups has no group for {', '.join(ungrouped)}")
 
-    answer = logs.argmax(axis=1)
-    right = answer == truth
+    predicted = logs.argmax(axis=1)
+    correct = predicted == truth
     losses = -logs[np.arange(len(truth)), truth]
 
     def table(names: Sequence[str], of_clip: NDArray[Any]) -> dict[str, Score]:
@@ -140,7 +140,7 @@ def measure_quality(
         for index, name in enumerate(names):
             mine = of_clip == index
             if mine.any():
-                scores[name] = Score(int(mine.sum()), float(right[mine].mean()), float(losses[mine].mean()))
+                scores[name] = Score(int(mine.sum()), float(correct[mine].mean()), float(losses[mine].mean()))
         return scores
 
     by_class = table(classes, truth)
@@ -149,15 +149,15 @@ def measure_quality(
         [groups.index(device_groups[name]) if name in device_groups else -1 for name in device_names]
     )
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(confusion, (truth, answer), 1)
+    np.add.at(confusion, (truth, predicted), 1)
     return Quality(
         macro_accuracy=float(np.mean([score.accuracy for score in by_class.values()])),
-        accuracy=float(right.mean()),
+        accuracy=float(correct.mean()),
         log_loss=float(losses.mean()),
         classes=tuple(classes),
         by_class=by_class,
-        by_device=table(device_names, heard),
-        by_group=table(groups, group_of_device[heard]),
+        by_device=table(device_names, device),
+        by_group=table(groups, group_of_device[device]),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
     )
 

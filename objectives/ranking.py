@@ -1,8 +1,8 @@
-"""How the editions of DCASE task 1 rank systems: one number for each network, beside the front.
+"""Ranking scores of the editions of DCASE task 1: one number a network, beside the front.
 
 Sources:
     2022: https://dcase.community/challenge2022/task-low-complexity-acoustic-scene-classification: by the multi-class
-        cross-entropy (log loss), the least first.
+        cross-entropy (log loss), lowest first.
     2023: https://dcase.community/challenge2023/task-low-complexity-acoustic-scene-classification: by the weighted
         average of the ranks in classification accuracy, memory and MACs. Accuracy weighs as much as the two costs
         together. Memory is the bytes of the parameters.
@@ -26,9 +26,9 @@ class Ranking:
 
     Attributes:
         name: Of the edition, as budgets are named.
-        title: Of the number that it ranks by.
-        needs: Figures of each network that it reads.
-        maximize: Whether more of the number is better.
+        title: Of the score.
+        needs: Metrics of each network that the score is made of.
+        maximize: Whether a higher score is better.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Ranking:
 
 
 def accuracy_on(split: str) -> str:
-    """Name the figure that is the macro accuracy after training on a split."""
+    """Return the name of the macro accuracy after training on a split."""
     return f"accuracy_{split}"
 
 
@@ -53,14 +53,14 @@ RANKINGS = {
 
 
 def scores(name: str, figures: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
-    """Return the number that an edition ranks by, of each of N networks.
+    """Return the score that an edition ranks by, of each of N networks.
 
     Args:
         name: Of `RANKINGS`.
-        figures: By name, at least those that the edition needs, (N,) each; all are numbers. Accuracies are shares.
+        figures: Metrics by name, at least those that the edition needs, (N,) each; accuracies from 0 to 1.
 
     Returns:
-        (N,). Those of 2023 hold among these networks only: another network may change them.
+        (N,). Those of 2023 are relative: another network in the comparison may change them.
 
     >>> scores("dcase2023", {"macro_accuracy": [0.6, 0.5], "size_bytes": [9, 5], "macs": [8, 7]}).tolist()
     [1.5, 1.5]
@@ -77,7 +77,7 @@ def scores(name: str, figures: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
 
 
 def ranks(values: ArrayLike, *, maximize: bool) -> NDArray[np.int64]:
-    """Rank values from 1, the best; equal ones share the best of their ranks, and the next is as many further.
+    """Return competition ranks from 1, the best: equal values share a rank, and the next ranks are skipped.
 
     Args:
         values: (N,), all of them numbers.

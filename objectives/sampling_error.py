@@ -1,18 +1,18 @@
-"""How far a figure of quality would move if other clips of the same kind had been drawn: its standard error."""
+"""Sampling error of a metric: its standard error over sets of clips drawn from the same distribution."""
 
 import math
 
 from objectives.quality import Quality, Score
 
-EXPLAINED = 1.96  # standard errors; the clips alone move a figure by more in one case of twenty
+Z_95 = 1.96  # standard errors to either side: a 95% confidence interval
 
 
 def standard_errors(quality: Quality) -> dict[str, float | None]:
-    """Return the standard error of each goal of quality, by name, as the clips alone make it.
+    """Return the standard error of each objective of quality, by name.
 
-    Clips are taken as independent; those of one place are not quite, so the truth is more uncertain, not less. A share
-    of right answers is binomial, with one clip more on each side so that none of five is not taken for never. A clip's
-    loss is taken as exponential, whose standard deviation is its mean: it is -log p(truth), and its tail is as long.
+    Assumes independent clips; those of one location are correlated, so the true error is larger, not smaller. Accuracy
+    is binomial, with one pseudo-count of each outcome so that 0 of 5 has an error too. The loss of a clip is taken as
+    exponential, whose standard deviation is its mean.
 
     Returns:
         macro_accuracy, log_loss, unseen_accuracy (None where no device is unseen) and worst_device_accuracy.
@@ -39,6 +39,6 @@ def accuracy_error(score: Score) -> float:
 
 
 def _variance(score: Score) -> float:
-    """Return the variance of a share of right answers."""
-    share = (score.accuracy * score.clips + 1) / (score.clips + 2)
-    return share * (1 - share) / score.clips
+    """Return the variance of an accuracy, with a pseudo-count of each outcome."""
+    accuracy = (score.accuracy * score.clips + 1) / (score.clips + 2)
+    return accuracy * (1 - accuracy) / score.clips

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from data.augmentation import ImpulseResponses
+from data.decoding import FULL_SCALE
 from data.device import send
 from data.front_end import FrontEnd, FrontEndConfig
 from data.layout import Indices, Scenes
 from data.spectrum_correction import SpectrumCorrection, fit_correction
-from data.store import FULL_SCALE, Store, open_store
+from data.store import Store, open_store
 from objectives.quality import Quality, measure_quality
 from training.inference_preprocessing import DEFAULT_PREPROCESSING, NO_SHIFT, InferencePreprocessing, Shift
 from training.waveform_cache import SHARED_CACHE, memory_share_bytes

@@ -25,8 +25,9 @@ from data.augmentation import (
     warp_time,
 )
 from data.device import send
+from data.errors import DataError
 from data.front_end import draw_top
-from data.layout import DataError, Indices
+from data.layout import Indices
 from training.dataset import REFERENCE_DEVICE, SceneDataset
 from training.distillation import teacher_probabilities
 from training.inference_preprocessing import InferencePreprocessing

@@ -17,8 +17,9 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
+from data.errors import DataError
 from data.front_end import FrontEndConfig
-from data.layout import DataError, Scenes
+from data.layout import Scenes
 from data.store import folders
 from training.checkpoint import CheckpointError, read_tensors, write_tensors
 from training.dataset import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU, SceneDataset, load_dataset, split_batches

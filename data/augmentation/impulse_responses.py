@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from data.device import send
-from data.layout import DataError
+from data.errors import DataError
 from data.wav import read_wav
 
 

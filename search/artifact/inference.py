@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from data.errors import DataError
 from data.front_end import FrontEnd
-from data.layout import DataError
 from data.sound_file import Piece, read_pieces
 from search.artifact.certificate import ExportError
 from search.artifact.reading import Export

@@ -1,6 +1,6 @@
 """Errors that are the user's to mend: the command line tells these in a sentence, and everything else as a bug."""
 
-from data.layout import DataError
+from data.errors import DataError
 from objectives.errors import ObjectiveError
 from training.errors import TrainingError
 

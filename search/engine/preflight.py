@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from data.layout import Scenes, nested_splits
+from data.layout import Scenes
+from data.validation_split import nested_splits
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.engine.preparation import open_dataset, read_clips

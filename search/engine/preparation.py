@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from data.front_end import FRONT_ENDS
-from data.layout import Scenes, nested_splits, read_for_search
+from data.layout import Scenes
+from data.validation_split import nested_splits, read_for_search
 from search.config.settings import Job
 from search.config.settings_file import is_space_file
 from search.config.user_file import file_digest

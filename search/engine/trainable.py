@@ -15,7 +15,8 @@ from ray import tune
 from torch import Tensor
 
 from data.front_end import FRONT_ENDS
-from data.layout import Scenes, read_for_search
+from data.layout import Scenes
+from data.validation_split import read_for_search
 from objectives.measure import UncountedOperatorError, layer_costs
 from objectives.quality import figures
 from search.config.errors import USER_ERRORS

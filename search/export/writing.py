@@ -15,7 +15,9 @@ import torch
 import yaml
 from torch import Tensor
 
-from data.layout import DataError, Scenes, read_for_search, read_scenes
+from data.errors import DataError
+from data.layout import Scenes, read_scenes
+from data.validation_split import read_for_search
 from search.artifact.certificate import CONFIG, WEIGHTS, ExportError
 from search.artifact.evaluation import load_dataset_for
 from search.artifact.files import AUTO, INFERENCE_STATE, ProgressLog, no_log

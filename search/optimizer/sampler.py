@@ -1,7 +1,11 @@
-"""Who proposes values: TPE, NSGA-II or chance, for each architecture from its own trials.
+"""Samplers: Optuna's TPE, NSGA-II and random, each architecture from its own trials.
 
-A sampler lives for one proposal: what it knows is in the view of the study's record, and its seed follows from what is
-in the record too. The same record gives the same proposal.
+Sources:
+    TPE: Ozaki, Tanigaki, Watanabe, Nomura, Onishi, Multiobjective tree-structured Parzen estimator, 2022.
+    NSGA-II: Deb, Pratap, Agarwal, Meyarivan, A fast and elitist multiobjective genetic algorithm: NSGA-II, 2002.
+
+A sampler is made for one proposal and keeps no state: what it learns from is the sampler's history of the study, and
+its seed follows from the study too. The same study gives the same proposal.
 """
 
 import math
@@ -25,20 +29,20 @@ from search.study.optuna_private import (
     with_trials,
 )
 
-GOOD_SHARE = 0.25  # of the trained trials, whose like TPE looks for
-MAX_GOOD = 50
-# Trials of an architecture that TPE reckons with, so that a proposal does not take longer and longer.
-MAX_TIED = 100  # on the front where the good ones end
-MAX_SEEN = 1_000  # of the others
-POPULATION = 20  # of an architecture; Optuna's 50 would leave most of a search of tens of trials to chance
+GAMMA = 0.25  # fraction of the trained trials that are TPE's below set, l(x); the rest are its above set, g(x)
+MAX_BELOW = 50  # trials in the below set
+# Trials of an architecture that TPE is given: the time of a proposal does not grow with the study.
+MAX_TIED = 100  # of the non-dominated rank on which the below set ends
+MAX_ABOVE = 1_000  # of the above set, the latest
+POPULATION = 20  # of an architecture; with Optuna's 50, most of a search of tens of trials would be random
 
 
 class ArchitectureTPE(AdjustableTPESampler):
-    """Varies values together, expects nothing better of what is running already, and learns from rejections.
+    """Multivariate TPE with the constant liar, of one architecture at a time; rejected trials violate constraints.
 
-    It ranks a trial among those of its own architecture: an architecture that another one dominates would have no good
-    trials otherwise, and be sampled at random to the end. How many are good follows from those that were trained, and
-    not from the rejected ones, as Optuna has it: where most is rejected, all that was trained would be good.
+    It ranks a trial among those of its own architecture: otherwise an architecture that another one dominates would
+    have nothing in the below set, and be sampled at random. The size of the below set follows from the trained trials
+    alone, where Optuna counts the rejected ones too: where most are rejected, all trained trials would be in it.
     """
 
     def __init__(self, view: SamplerHistory, seed: int) -> None:
@@ -46,33 +50,32 @@ class ArchitectureTPE(AdjustableTPESampler):
         self._view = view
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002 - Optuna's own signature
-        """Return all that varies of the architecture."""
+        """Return the ranges of the trial's architecture."""
         return self._view.space(trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Sample all values together."""
+        """Return values of all ranges, sampled jointly."""
         trials = self._view.trials(self._view.architecture(trial))
-        num_good = _num_good(sum(each.state == TrialState.COMPLETE for each in trials))
-        if num_good:
-            self.set_num_good(num_good)
-        trials = _telling(trials, num_good, study.directions)
-        return self.sample_joint(with_trials(study, trials), _apart(trial), search_space)
+        num_below = _num_below(sum(each.state == TrialState.COMPLETE for each in trials))
+        if num_below:
+            self.set_num_good(num_below)
+        trials = _most_informative(trials, num_below, study.directions)
+        return self.sample_joint(with_trials(study, trials), _unnumbered(trial), search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Sample one value."""
+        """Return the value of one range, sampled independently."""
         seen = with_trials(study, self._view.trials(self._view.architecture(trial)))
-        return super().sample_independent(seen, _apart(trial), param_name, param_distribution)
+        return super().sample_independent(seen, _unnumbered(trial), param_name, param_distribution)
 
 
 class ArchitectureNSGAII(AdjustableNSGAIISampler):
-    """Crosses the best of earlier generations, of each architecture by itself.
+    """NSGA-II with a population of each architecture.
 
-    A trial's generation is recorded with it. Who the parents of a generation were follows from the generations before
-    it, so that nothing else need be kept.
+    A trial's generation is recorded with it; the parents of a generation follow from the generations before it.
     """
 
     def __init__(self, view: SamplerHistory, seed: int) -> None:
@@ -80,20 +83,20 @@ class ArchitectureNSGAII(AdjustableNSGAIISampler):
         self._view = view
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Record the generation: the last one, or the next if that has as many trained trials as it is to have."""
+        """Record the trial's generation: the latest, or the next where that has `POPULATION` trained trials."""
         populations = self._populations(trial)
         last = max(populations, default=0)
         generation = last + 1 if len(populations.get(last, ())) >= POPULATION else last
         set_system_attribute(study, trial, GENERATION, generation)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002 - Optuna's own signature
-        """Return all that varies of the architecture."""
+        """Return the ranges of the trial's architecture."""
         return self._view.space(trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Cross two parents and mutate; the first generation has none, and is random."""
+        """Return a child of two parents by crossover and mutation; nothing in the first generation, which is random."""
         populations = self._populations(trial)
         generation = system_attributes(study, trial)[GENERATION]
         parents: list[FrozenTrial] = []
@@ -103,7 +106,7 @@ class ArchitectureNSGAII(AdjustableNSGAIISampler):
         return self.cross(study, search_space, parents) if parents else {}
 
     def _populations(self, trial: FrozenTrial) -> dict[int, list[FrozenTrial]]:
-        """Return the trained trials of each generation."""
+        """Return the trained trials by generation."""
         found: dict[int, list[FrozenTrial]] = {}
         for each in self._view.trials(self._view.architecture(trial)):
             if each.state == TrialState.COMPLETE:
@@ -112,7 +115,7 @@ class ArchitectureNSGAII(AdjustableNSGAIISampler):
 
 
 def make_sampler(kind: str, seed: int, view: SamplerHistory) -> BaseSampler:
-    """Make the sampler of one proposal.
+    """Return the sampler of one proposal.
 
     Args:
         kind: A name of `search.config.settings.SAMPLERS`.
@@ -127,37 +130,39 @@ def make_sampler(kind: str, seed: int, view: SamplerHistory) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-def _num_good(num_trained: int) -> int:
-    return min(math.ceil(GOOD_SHARE * num_trained), MAX_GOOD)
+def _num_below(num_trained: int) -> int:
+    return min(math.ceil(GAMMA * num_trained), MAX_BELOW)
 
 
-def _telling(trials: Sequence[FrozenTrial], num_good: int, directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
-    """Return the trials that tell a sampler most: the good ones, and the latest of the others.
+def _most_informative(
+    trials: Sequence[FrozenTrial], num_below: int, directions: Sequence[StudyDirection]
+) -> list[FrozenTrial]:
+    """Return the trials that TPE is given: the below set and the latest others, or all where they are few.
 
-    All of them where they are few. Of the front on which the good ones end, the latest: TPE takes of it those that
-    cover most, and that takes long where there are many objectives.
+    Of the rank on which the below set ends only the latest are kept: TPE breaks the tie by hypervolume, which takes
+    long with many objectives.
     """
     trained = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    if len(trained) <= MAX_TIED and len(trials) <= MAX_SEEN:
+    if len(trained) <= MAX_TIED and len(trials) <= MAX_ABOVE:
         return list(trials)
-    good: list[int] = []
+    below: list[int] = []
     tied: list[int] = []
-    if num_good:
+    if num_below:
         maximize = [each == StudyDirection.MAXIMIZE for each in directions]
         ranks = non_dominated_rank([trial.values for trial in trained], maximize)
-        last = sorted(ranks)[num_good - 1]
-        good = [trial.number for trial, rank in zip(trained, ranks, strict=True) if rank < last]
+        last = sorted(ranks)[num_below - 1]
+        below = [trial.number for trial, rank in zip(trained, ranks, strict=True) if rank < last]
         tied = [trial.number for trial, rank in zip(trained, ranks, strict=True) if rank == last]
-    known = {*good, *tied}
-    others = [trial.number for trial in trials if trial.number not in known]
-    kept = {*good, *tied[-MAX_TIED:], *others[-MAX_SEEN:]}
+    ranked = {*below, *tied}
+    others = [trial.number for trial in trials if trial.number not in ranked]
+    kept = {*below, *tied[-MAX_TIED:], *others[-MAX_ABOVE:]}
     return [trial for trial in trials if trial.number in kept]
 
 
-def _apart(asked: FrozenTrial) -> FrozenTrial:
-    """Return what is being asked for with a number that no trial has: TPE leaves out the one of the same number."""
+def _unnumbered(trial: FrozenTrial) -> FrozenTrial:
+    """Return the trial to sample for under a number of no other: TPE leaves out the trial of that number."""
     return FrozenTrial(
-        number=-1, state=asked.state, value=None, datetime_start=None, datetime_complete=None, params=asked.params,
-        distributions=asked.distributions, user_attrs={}, system_attrs={}, intermediate_values={},
-        trial_id=trial_id(asked),
+        number=-1, state=trial.state, value=None, datetime_start=None, datetime_complete=None, params=trial.params,
+        distributions=trial.distributions, user_attrs={}, system_attrs={}, intermediate_values={},
+        trial_id=trial_id(trial),
     )  # fmt: skip

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data.decoding import Progress, decoding_threads
+from data.errors import DataError
 from data.front_end import FrontEnd
-from data.layout import DataError
-from data.store import Progress, decoding_threads
 from search.submission.evaluation_set import EvaluationSet, decode_batch, require_no_problems
 from search.submission.prediction_store import PredictionStore
 from search.submission.systems import TORCH, System

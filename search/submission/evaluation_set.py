@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.decoding import FULL_SCALE, Progress, clip_problem, decode_clips, decoding_threads
 from data.layout import Indices
-from data.store import FULL_SCALE, Progress, clip_problem, decode_clips, decoding_threads
 from data.wav import WavError, read_header
 from search.config.messages import counted
 from search.submission.edition import Edition, SubmissionError, clip_name, compact_ranges

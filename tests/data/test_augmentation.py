@@ -6,8 +6,8 @@ import soundfile
 import torch
 
 from data.augmentation import ImpulseResponses, mask_frequency, mix_style, roll
+from data.errors import DataError
 from data.front_end import LOG_FLOOR
-from data.layout import DataError
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.check import Problem, check_data
-from data.layout import DataError
+from data.errors import DataError
 
 CLIP = "audio/bus-oslo-1-7-0-a.wav"
 OTHER = "audio/bus-bari-2-9-0-a.wav"

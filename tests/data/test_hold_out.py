@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from data.layout import DataError, hold_out, read_for_search, read_scenes
+from data.errors import DataError
+from data.layout import read_scenes
+from data.validation_split import hold_out, read_for_search
 
 SCENES = {"bus": (6, 6, 6, 6, 4, 4, 4, 4), "park": (5, 5, 5, 5, 5, 5, 5, 5, 5, 5)}  # clips of each location
 DEVICES = ("a", "b", "s1")

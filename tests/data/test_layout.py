@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from data.layout import DataError, read_meta, read_scenes
+from data.errors import DataError
+from data.layout import read_meta, read_scenes
 
 
 def edit(path, old, new):

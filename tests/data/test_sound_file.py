@@ -6,7 +6,7 @@ import soundfile
 import torch
 import torchaudio
 
-from data.layout import DataError
+from data.errors import DataError
 from data.sound_file import PIECE_S, read_pieces
 
 RATE_HZ = 8_000  # to resample to: what is tested is how pieces meet

@@ -7,8 +7,9 @@ import pytest
 import soundfile
 import torch
 
+from data.errors import DataError
 from data.front_end import LOG_FLOOR, FrontEndConfig, LogMel
-from data.layout import DataError, read_scenes
+from data.layout import read_scenes
 from data.spectrum_correction import SpectrumCorrection, fit_correction
 from data.store import Store, open_store
 

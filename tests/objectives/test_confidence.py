@@ -130,11 +130,11 @@ def test_nineteen_intervals_of_twenty_hold_the_truth():
     ("samples", "costs", "maximize", "message"),
     [
         ([], [], [True], "there are no candidates"),
-        ([[[0.4]], []], [[1], [2]], [True, False], "candidate 1 must have measurements of each figure"),
-        ([[[0.4]], [[0.4, 2.0]]], [[1], [2]], [True, False], "candidate 1 must have measurements of each figure"),
+        ([[[0.4]], []], [[1], [2]], [True, False], "candidate 1 must have measurements of each metric"),
+        ([[[0.4]], [[0.4, 2.0]]], [[1], [2]], [True, False], "candidate 1 must have measurements of each metric"),
         ([[[0.4]], [[float("nan")]]], [[1], [2]], [True, False], "candidate 1 has a measurement that is not finite"),
         ([[[0.4]], [[0.5]]], [[1], [float("inf")]], [True, False], "costs must be finite"),
-        ([[[0.4]], [[0.5]]], [[1], [2]], [True], "maximize must say of 1 figures and 1 costs, got 1 directions"),
+        ([[[0.4]], [[0.5]]], [[1], [2]], [True], "maximize must say of 1 metrics and 1 costs, got 1 directions"),
     ],
 )
 def test_what_cannot_be_judged_is_told(samples, costs, maximize, message):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from data.errors import DataError
 from data.front_end import FRONT_ENDS, LOG_FLOOR, delta
-from data.layout import DataError, read_scenes
+from data.layout import read_scenes
 from training.dataset import load_dataset
 from training.pipeline import TrainingPipeline, require_compatible
 from training.recipe import Recipe

@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 import torch
 
+from data.errors import DataError
 from data.front_end import FrontEndConfig
-from data.layout import DataError, read_scenes
+from data.layout import read_scenes
 from models.isotropic import Isotropic, IsotropicConfig
 from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from training.dataset import load_dataset, split_batches

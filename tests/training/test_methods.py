@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from data.demo import DemoConfig, write_demo
+from data.errors import DataError
 from data.front_end import FrontEndConfig
-from data.layout import DataError, read_scenes
+from data.layout import read_scenes
 from models import ARCHITECTURES
 from objectives.measure import measure_cost
 from training.checkpoint import NETWORK, CheckpointError, read_tensors, write_tensors

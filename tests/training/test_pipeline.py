@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from data.errors import DataError
 from data.front_end import FrontEndConfig
-from data.layout import DataError, read_scenes
+from data.layout import read_scenes
 from data.spectrum_correction import SpectrumCorrection
 from training.dataset import load_dataset
 from training.inference_preprocessing import InferencePreprocessing

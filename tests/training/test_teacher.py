@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from data.decoding import decode_clips, to_float
+from data.errors import DataError
 from data.front_end import FrontEnd, FrontEndConfig
-from data.layout import DataError, read_scenes
+from data.layout import read_scenes
 from data.spectrum_correction import SpectrumCorrection
-from data.store import read_clip
 from training.inference_preprocessing import InferencePreprocessing
 from training.teacher import Teacher, teacher_logits
 
@@ -51,7 +52,7 @@ def by_hand(scenes, teacher):
     front_end = FrontEnd(teacher.front_end).eval()
     answers = []
     for row in scenes.train:
-        sound = read_clip(scenes.root / scenes.clips["filename"][row], teacher.front_end.rate_hz)
+        sound = to_float(decode_clips([scenes.root / scenes.clips["filename"][row]], teacher.front_end.rate_hz)[0][0])
         heard = front_end(torch.from_numpy(sound)[None])[0, 0].mean(dim=1).numpy()
         answers.append(teacher.network.weight.detach().numpy() @ heard)
     return np.array(answers)
@@ -83,7 +84,7 @@ def test_a_teacher_hears_each_device_corrected_as_it_was_when_it_was_trained(sce
     devices = np.array([scenes.devices[scenes.device_index[row]] for row in scenes.train])
     np.testing.assert_allclose(logits[devices != "b"], plain[devices != "b"], rtol=1e-3, atol=1e-3)
     row = scenes.train[devices == "b"][0]
-    sound = read_clip(scenes.root / scenes.clips["filename"][row], 8_000)
+    sound = to_float(decode_clips([scenes.root / scenes.clips["filename"][row]], 8_000)[0][0])
     heard = FrontEnd(COARSE).eval()(torch.from_numpy(sound)[None], gains=gains[None])[0, 0].mean(dim=1)
     with torch.no_grad():
         expected = teachers[0].network.weight @ heard

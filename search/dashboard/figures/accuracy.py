@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from objectives.quality import Quality, Score
-from objectives.sampling_error import EXPLAINED, accuracy_error
+from objectives.sampling_error import Z_95, accuracy_error
 from search.dashboard.figures.colours import LIGHT, Theme
 from search.dashboard.figures.plot_helpers import BESIDE, ROW_PX, bar, empty_figure, modebar, stops
 from search.report.html import BLUE, GREY, LEGEND, SKY, VERMILION, layout
@@ -186,7 +186,7 @@ def _add_scores(
 ) -> None:
     """Draw accuracies as bars, with the intervals that the number of clips leaves."""
     values = [score.accuracy for score in scores.values()]
-    halves = [EXPLAINED * accuracy_error(score) for score in scores.values()]
+    halves = [Z_95 * accuracy_error(score) for score in scores.values()]
     figure.add_bar(
         name=name,
         y=[html.escape(each) for each in scores],

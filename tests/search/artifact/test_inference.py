@@ -5,8 +5,8 @@ import pytest
 import soundfile
 import torch
 
+from data.errors import DataError
 from data.front_end import FRONT_ENDS, FrontEnd
-from data.layout import DataError
 from data.sound_file import PIECE_S
 from search.artifact.inference import predict
 from search.artifact.reading import Export

@@ -15,7 +15,7 @@ from optuna.trial import create_trial
 from terminal import listen_to_ctrl_c
 from trained import SMALL
 
-from data.layout import read_for_search
+from data.validation_split import read_for_search
 from objectives.quality import measure_quality
 from search.artifact.reading import load_export
 from search.config.settings import SearchSettings

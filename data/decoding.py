@@ -1,0 +1,88 @@
+"""Decoding of clips: WAV files to int16 waveforms of one second at one sample rate, in parallel threads.
+
+Shape letters: B clips, S samples of one second.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from data.device import num_cores
+from data.wav import WavError, WavHeader, read_header, read_wavs
+
+T = TypeVar("T")
+Progress = Callable[[int, int], None]  # called with the number of clips done and of all
+Waveforms = npt.NDArray[np.int16]
+
+FULL_SCALE = 32_768
+CLIP_S = 1.0
+LENGTH_TOLERANCE = 0.1  # of a clip's length, as a share of CLIP_S
+CLIPS_AT_A_TIME = 256  # headers read by one task
+PIECE = 16  # clips decoded by one task: few enough to stay in the CPU's cache while they are resampled
+MAX_WAITING = 32  # tasks that are submitted or done, and whose result is not yet used
+
+
+@contextmanager
+def decoding_threads() -> Iterator[ThreadPoolExecutor]:
+    """Open a pool of decoding threads, each with one torch thread: more would compete for the same cores."""
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(min(num_cores(), 8), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)  # torch takes the last number for threads that come later
+
+
+def map_in_order(
+    pool: ThreadPoolExecutor, task: Callable[[Sequence[Path]], T], paths: Sequence[Path], size: int
+) -> Iterator[T]:
+    """Yield the results of `task` on `size` files at a time, in order; unlike `pool.map`, few results are in memory."""
+    waiting: deque[Future[T]] = deque()
+    for start in range(0, len(paths), size):
+        waiting.append(pool.submit(task, paths[start : start + size]))
+        if len(waiting) > MAX_WAITING:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def decode_clips(paths: Sequence[Path], rate_hz: int) -> tuple[Waveforms, list[WavError]]:
+    """Decode some clips to (B, S), full scale at 32,768; clips that cannot be decoded are left out."""
+    sounds = read_wavs(paths, rate_hz)
+    errors = [sound for sound in sounds if isinstance(sound, WavError)]
+    decoded = [sound[0] for sound in sounds if not isinstance(sound, WavError)]
+    clips = np.zeros((len(decoded), round(rate_hz * CLIP_S)), np.int16)
+    for clip, sound in zip(clips, decoded, strict=True):
+        length = min(len(clip), len(sound))
+        clip[:length] = np.clip(np.rint(sound[:length] * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
+    return clips, errors
+
+
+def to_float(waveforms: Waveforms) -> npt.NDArray[np.float32]:
+    """Scale int16 waveforms to full scale at 1."""
+    return waveforms.astype(np.float32) / np.float32(FULL_SCALE)
+
+
+def rate_or_problem(path: Path) -> int | str:
+    """Return a clip's sample rate, or why the file is not a clip."""
+    try:
+        header = read_header(path)
+    except WavError as error:
+        return error.detail
+    return clip_problem(header) or header.rate_hz
+
+
+def clip_problem(header: WavHeader) -> str | None:
+    """Return why a file is not a clip; None if it is one."""
+    if header.channels != 1:
+        return f"{header.channels} channels; a clip has one"
+    if abs(header.duration_s - CLIP_S) > LENGTH_TOLERANCE * CLIP_S:
+        return f"{header.duration_s:.3f} s long; a clip has {CLIP_S:.3f} s, give or take {LENGTH_TOLERANCE:.0%}"
+    return None
