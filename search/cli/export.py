@@ -1,4 +1,4 @@
-"""Take a trained network away, and use it: export, evaluate, predict, bench."""
+"""Export a trained network, and use an export: evaluate, predict, bench."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -34,23 +34,27 @@ export_argument = click.argument("path", type=path_type, metavar="EXPORT")
 @click.command()
 @study_argument
 @results_option
-@click.option("--trial", help="Number of a fully trained trial, or best.  [default: best]")
-@click.option("--front", "whole_front", is_flag=True, help="Every trial on the front, each to a folder of its own.")
+@click.option("--trial", help="Number of a fully trained trial, or best. [default: best]")
+@click.option("--front", "whole_front", is_flag=True, help="Export every trial on the front, each to its own folder.")
 @click.option(
-    "--out", "target", type=path_type, help="Folder to write, of --front the folder of all; default: exports."
+    "--out", "target", type=path_type, help="Folder to write; with --front, its parent. [default: in exports]"
 )
-@click.option("--data", "where", type=path_type, help="Folder of the study's data. [default: where they were]")
+@click.option("--data", "where", type=path_type, help="Folder of the study's data. [default: the study's]")
 @cache_option
-@click.option("--retrain", is_flag=True, help="Train it again first, whole and on all training clips.")
-@click.option("--epochs", type=int, help="Of --retrain. [default: the trial's]")
-@click.option("--scale", type=float, help="Of --retrain: times the trial's epochs, and what goes with them.")
+@click.option("--retrain", is_flag=True, help="Retrain it first, on all training clips and without early stopping.")
+@click.option("--epochs", type=int, help="Epochs of --retrain. [default: the trial's]")
+@click.option(
+    "--scale",
+    type=float,
+    help="Factor on the trial's epochs for --retrain; restarts and the like are scaled with them.",
+)
 @set_option
 @click.option(
     "--int8", type=click.Choice(INT8_CHOICES), default=AUTO, show_default=True,
     help="Quantize every layer (ptq), all but the most sensitive (mixed), none; auto: mixed where ptq drops the "
     "accuracy by more than a point on clips that are not evaluation clips.",
 )  # fmt: skip
-@click.option("--executorch", is_flag=True, help="Write a program for ExecuTorch, too.")
+@click.option("--executorch", is_flag=True, help="Also write a program for ExecuTorch.")
 def export(
     study: str | None, results: Path, trial: str | None, whole_front: bool, target: Path | None, where: Path | None,
     cache: Path | None, retrain: bool, epochs: int | None, scale: float | None, held: tuple[str, ...], int8: str,
@@ -92,14 +96,14 @@ def export(
 
 
 def _each(numbers: list[int], go: Callable[[int], None]) -> list[str]:
-    """Export one after the other; tell of each that fails why."""
+    """Export one trial after the other; return why each of the others failed."""
     failed = []
     for number in numbers:
         try:
             go(number)
         except (*USER_ERRORS, OSError) as error:
             failed.append(f"trial {number}: {error}")
-            err.print(f"trial {number} is left out: {error}", soft_wrap=True)
+            err.print(f"trial {number} is skipped: {error}", soft_wrap=True)
     return failed
 
 
@@ -154,7 +158,7 @@ def told(certificate: Mapping[str, Any]) -> list[str]:
 @architecture_file_option
 @json_option
 def evaluate(path: Path, data: Path, split: str, cache: Path | None, as_json: bool) -> None:
-    """Measure an EXPORT on the evaluation clips of DATA.
+    """Evaluate an EXPORT on the evaluation clips of DATA.
 
     EXPORT is its folder, or one of its files: exports/mine-7/model.int8.onnx.
     """
@@ -177,11 +181,11 @@ def _print_quality(quality: Quality) -> None:
 @click.command()
 @export_argument
 @click.argument("sounds", type=path_type, nargs=-1, required=True, metavar="SOUND...")
-@click.option("--device", help="That recorded them, for a network trained with spectrum correction. [default: unknown]")
+@click.option("--device", help="Recording device, for a network trained with spectrum correction. [default: unknown]")
 @architecture_file_option
 @json_option
 def predict(path: Path, sounds: tuple[Path, ...], device: str | None, as_json: bool) -> None:
-    """Tell the scene of each SOUND, a WAV or FLAC file, with an EXPORT: its folder, or one of its files."""
+    """Predict the scene of each SOUND, a WAV or FLAC file, with an EXPORT: its folder, or one of its files."""
     from data.errors import DataError  # noqa: PLC0415  takes seconds
     from search.artifact.inference import predict as predict_file  # noqa: PLC0415  as above
     from search.artifact.opening import open_export  # noqa: PLC0415  as above
@@ -209,9 +213,9 @@ def predict(path: Path, sounds: tuple[Path, ...], device: str | None, as_json: b
 @architecture_file_setting
 @json_option
 def bench(path: Path, architecture_file: Path | None, as_json: bool) -> None:
-    """Measure how long an EXPORT takes for one second of sound here, with one thread, and how much memory.
+    """Benchmark an EXPORT on this machine: latency for one second of audio with one thread, and memory.
 
-    EXPORT is its folder, whose weights are run by torch, or one of its files.
+    EXPORT is its folder, whose weights are run by PyTorch, or one of its files.
     """
     from search.export.benchmark import benchmark_in_subprocess  # noqa: PLC0415  takes seconds
 
@@ -219,7 +223,7 @@ def bench(path: Path, architecture_file: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(measured, indent=2))
         return
-    rows: dict[str, list[str]] = {"one second of sound": ["median", "5 % to 95 %", "calls"]}
+    rows: dict[str, list[str]] = {"one second of audio": ["median", "5 % to 95 %", "calls"]}
     for part, found in measured["latency_ms"].items():
         spread = f"{found['p05']:.2f} to {found['p95']:.2f} ms"
         rows[part.replace("_", " ")] = [f"{found['median']:.2f} ms", spread, str(found["calls"])]

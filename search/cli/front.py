@@ -30,12 +30,14 @@ MAX_PARTIAL = 8  # trials that are named of those that were not trained to the e
 @results_option
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
-@click.option("--all", "every", is_flag=True, help="All trials, not the front alone.")
+@click.option("--all", "every", is_flag=True, help="All trials, not only the front.")
 @click.option(
-    "--rank", type=click.Choice(list(RANKINGS)), help="All that is fully trained and fits, as an edition ranks systems."
+    "--rank",
+    type=click.Choice(list(RANKINGS)),
+    help="Rank the fully trained trials within the budget by the rule of an edition of the challenge.",
 )
 def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: bool, rank: str | None) -> None:
-    """Print the Pareto front of STUDY, the cheapest network first; after `train` or `confirm`, the seeds' means."""
+    """Print the Pareto front of STUDY, cheapest network first; of `train` and `confirm` studies, means over seeds."""
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     if every and rank:
@@ -200,13 +202,14 @@ def _cell(value: Any) -> str:
 @study_argument
 @results_option
 @click.option("--out", "target", type=path_type, help="Folder to write to. [default: the study's]")
-@click.option("--x", metavar="OBJECTIVE", help="Across. [default: the first cost that is an objective, or MACs]")
-@click.option("--y", metavar="OBJECTIVE", help="Upward. [default: the first quality that is an objective]")
+@click.option(
+    "--x", metavar="OBJECTIVE", help="Objective on the x axis. [default: the first cost among the objectives, or MACs]"
+)
+@click.option(
+    "--y", metavar="OBJECTIVE", help="Objective on the y axis. [default: the first quality among the objectives]"
+)
 def plot(study: str | None, results: Path, target: Path | None, x: str | None, y: str | None) -> None:
-    """Draw the front of STUDY: an interactive page, front.html, and a picture, front.png.
-
-    Two objectives are drawn, of a front of three or more too.
-    """
+    """Plot the front of STUDY: an interactive page, front.html, and an image, front.png."""
     from search.report.plot import write_html, write_png  # noqa: PLC0415  takes a second
 
     for name in (x, y):

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     help="Of calibrating the ranges of activations.",
 )  # fmt: skip
 @click.option(
-    "--keep", type=click.Choice(VARIANTS[1:]), help="Make this one the export's model.int8.onnx. [default: none]"
+    "--keep", type=click.Choice(VARIANTS[1:]), help="Keep this variant as the export's model.int8.onnx. [default: none]"
 )
 @architecture_file_option
 @json_option

@@ -263,11 +263,11 @@ class ConfirmSettings(_WithoutSearch):
     job: ClassVar[str] = "confirm"
 
     confirms: str = setting(help="Name of the search.", rule=text("a name"))
-    members: tuple[Mapping[str, Any], ...] = setting(
+    candidates: tuple[Mapping[str, Any], ...] = setting(
         help="The candidates: trial, place, network, chosen_by and config of each.",
         rule=Rule(
             "a list of trials with their configs",
-            lambda value: isinstance(value, tuple) and len(value) > 0 and all(_is_member(each) for each in value),
+            lambda value: isinstance(value, tuple) and len(value) > 0 and all(_is_candidate(each) for each in value),
             tuple,
         ),
     )
@@ -276,17 +276,17 @@ class ConfirmSettings(_WithoutSearch):
     @property
     def space(self) -> str:
         """The architectures of the candidates."""
-        return ",".join(dict.fromkeys(member["config"]["architecture"] for member in self.members))
+        return ",".join(dict.fromkeys(candidate["config"]["architecture"] for candidate in self.candidates))
 
     @property
     def seeds(self) -> range:
         """Of the trainings of each candidate."""
-        return range(self.seed, self.seed + self.trials // len(self.members))
+        return range(self.seed, self.seed + self.trials // len(self.candidates))
 
     def contradictions(self) -> list[str]:
         """Refuse a number of trainings that is not the same of each candidate."""
-        if self.trials % len(self.members):
-            return [f"trials must be a multiple of the {len(self.members)} members, got {self.trials}"]
+        if self.trials % len(self.candidates):
+            return [f"trials must be a multiple of the {len(self.candidates)} candidates, got {self.trials}"]
         return super().contradictions()
 
 
@@ -307,7 +307,7 @@ def wrong_goals(names: Sequence[str]) -> list[str]:
     return wrong
 
 
-def _is_member(value: Any) -> bool:
+def _is_candidate(value: Any) -> bool:
     return is_mapping(value) and whole(0).holds(value.get("trial")) and is_mapping(value.get("config"))
 
 

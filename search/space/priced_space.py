@@ -1,4 +1,4 @@
-"""A search space with its feasibility surveys and its initial design: made once, and passed on as one value."""
+"""Priced search space: the space with its feasibility surveys and its initial design, made once per search."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -32,9 +32,7 @@ class Projection(NamedTuple):
 
 @dataclass(frozen=True)
 class PricedSpace(SearchSpace):
-    """A search space of which is known what fits the budget, and where a search of it begins.
-
-    Its subspaces are those of which something fits.
+    """A search space with its feasibility surveys and its initial design; its subspaces are those of which some fit.
 
     Attributes:
         surveys: The feasibility survey of each architecture, the infeasible ones included.

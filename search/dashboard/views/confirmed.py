@@ -1,4 +1,4 @@
-"""What a confirmation found: below the front that it confirms, and of one of its members."""
+"""What a confirmation found: below the front that it confirms, and of one of its candidates."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +14,8 @@ from search.study.confirm import confirm_lines
 from search.study.repeats import NETWORK, TRIAL
 
 
-def members(context: RequestContext) -> list[Any]:
-    """Return a row for each member of the front that was trained again; nothing where none was."""
+def candidates(context: RequestContext) -> list[Any]:
+    """Return a row for each candidate of the front that was trained again; nothing where none was."""
     report = context.confirmation
     if report is None:
         return []
@@ -30,8 +30,8 @@ def members(context: RequestContext) -> list[Any]:
 
 def told(report: Mapping[str, Any]) -> str:
     """Describe how a front was confirmed."""
-    num_seeds, members = len(report["seeds"]), report["members"]
-    trained, wanted = sum(len(member["seeds"]) for member in members), num_seeds * len(members)
+    num_seeds, candidates = len(report["seeds"]), report["candidates"]
+    trained, wanted = sum(len(candidate["seeds"]) for candidate in candidates), num_seeds * len(candidates)
     far = "" if trained == wanted else f" ({trained} of {wanted} trainings so far)"
     return (
         f"Trained again from {num_seeds} seeds on all training clips{far}, and measured on the evaluation clips, by "
@@ -45,16 +45,16 @@ def of_trial(context: RequestContext, number: int) -> list[Any]:
     report = context.confirmation
     if report is None or confirmed_by(context.settings) is not None:
         return []
-    member = next((each for each in report["members"] if each[TRIAL] == number and each["seeds"]), None)
-    if member is None:
+    candidate = next((each for each in report["candidates"] if each[TRIAL] == number and each["seeds"]), None)
+    if candidate is None:
         return []
     found = {}
-    for name in (name for name in GOALS if name in member["mean"]):
-        mean, half = member["mean"][name], member["half"][name]
+    for name in (name for name in GOALS if name in candidate["mean"]):
+        mean, half = candidate["mean"][name], candidate["half"][name]
         found[GOALS[name].title] = GOALS[name].text(mean) + ("" if half is None else f" ± {GOALS[name].text(half)}")
-    if member["p_front"] is not None:
-        found["P(front)"] = f"{member['p_front']:.2f}"
-    seeds = ", ".join(member["seeds"])
+    if candidate["p_front"] is not None:
+        found["P(front)"] = f"{candidate['p_front']:.2f}"
+    seeds = ", ".join(candidate["seeds"])
     return [html.P(f"Confirmed on the evaluation clips, seeds {seeds}:", className="note"), facts(found)]
 
 
@@ -67,7 +67,7 @@ def note(context: RequestContext) -> list[Any]:
     return [
         html.P(
             [
-                "Each trial here is one training, from one seed, of a member of the front of ",
+                "Each trial here is one training, from one seed, of a candidate of the front of ",
                 name,
                 ": the means stand in the table of what is confirmed, and the best of these trials was lucky, too.",
             ],

@@ -57,7 +57,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
         "front-figure": _figure(context, rows),
         "front-best": _best(context, rows),
         "front-table": _table(context, rows),
-        "front-confirmed": confirmed.members(context),
+        "front-confirmed": confirmed.candidates(context),
     }
 
 

@@ -73,7 +73,7 @@ def trials():
         reason=np.where(table["number"] == 6, f"over budget {EVIL}", ""),
         **{
             "config.width": 8 * (1 + table["number"]),
-            "config.activation": [EVIL, *["relu"] * 9],
+            "config.activation": [EVIL, *["relu"] * (len(rows) - 1)],
             "config.batch_size": 64,
         },
     )
@@ -210,7 +210,7 @@ def test_hover_tells_fields_that_differ_and_is_short_for_the_rejected(trials):
 
 
 def repeated(trials, times):
-    """Have so many more of all trials but the front's, each with a number of its own."""
+    """Have that many more of all trials but the front's, each with a number of its own."""
     many = pd.concat([trials] + [trials[~trials["on_front"]]] * times, ignore_index=True)
     return many.assign(number=range(len(many)))
 

@@ -68,17 +68,19 @@ def ask(run, results):
 
 
 def test_every_member_is_trained_once_from_each_seed_through_a_kill(ask, results):
-    members = json.loads(ask("front", "first", "--json"))
+    candidates = json.loads(ask("front", "first", "--json"))
     report = json.loads(ask("front", "first-confirm", "--json"))
-    assert [(each["trial"], each["place"]) for each in report["members"]] == [(m["number"], "front") for m in members]
-    for member, row in zip(report["members"], members, strict=True):
-        assert list(member["seeds"]) == ["1", "2"]
-        assert member["chosen_by"]["macro_accuracy"] == pytest.approx(row["macro_accuracy"])
-        assert 0 <= member["p_front"] <= 1
+    assert [(each["trial"], each["role"]) for each in report["candidates"]] == [
+        (m["number"], "front") for m in candidates
+    ]
+    for candidate, row in zip(report["candidates"], candidates, strict=True):
+        assert list(candidate["seeds"]) == ["1", "2"]
+        assert candidate["chosen_by"]["macro_accuracy"] == pytest.approx(row["macro_accuracy"])
+        assert 0 <= candidate["p_front"] <= 1
     assert "P(front)" in ask("front", "first-confirm")
     table = trials_table(StudyFolder(results / "first-confirm").open())
     assert set(table["state"]) == {"complete"}
-    assert len(table) == 2 * len(members)
+    assert len(table) == 2 * len(candidates)
 
 
 def test_a_confirmation_is_drawn(ask, results):
@@ -105,8 +107,8 @@ def test_an_export_of_a_confirmation_is_as_it_was_measured(ask, tmp_path):
     assert (report["validation"], report["chosen_by"]) == (None, "nothing")
     assert report["quality"]["weights.safetensors"]["macro_accuracy"] in [
         seed["macro_accuracy"]
-        for member in json.loads(ask("front", "first-confirm", "--json"))["members"]
-        for seed in member["seeds"].values()
+        for candidate in json.loads(ask("front", "first-confirm", "--json"))["candidates"]
+        for seed in candidate["seeds"].values()
     ]
 
 

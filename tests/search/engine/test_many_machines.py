@@ -124,5 +124,5 @@ def test_a_search_whose_study_the_server_let_go_of_ends_and_says_so(tiny, tmp_pa
                 other.execute(text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"))
     search.communicate()
     assert search.returncode == 2, "".join(told)
-    assert "has let go of the study lost, and another search may have it now" in told[-1]
+    assert "has released the lock on the study lost, and another search may hold it now" in told[-1]
     assert "go on with `scenefront resume lost`" in told[-1]

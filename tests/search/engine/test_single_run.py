@@ -188,7 +188,7 @@ def test_an_exports_config_is_trained_by_the_recipe_that_is_in_it(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"scale": 0.5, "epochs": 3}, "scale and epochs both say how long to train: give one of the two"),
+        ({"scale": 0.5, "epochs": 3}, "scale and epochs exclude each other"),
         ({"scale": 0.0}, "scale must be above 0 and finite, got 0.0"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
         ({"held": {"epochs": 3}}, "epochs cannot be set here: it is a setting of its own: --epochs"),

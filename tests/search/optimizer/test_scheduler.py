@@ -178,6 +178,24 @@ def test_in_mode_best_the_cost_does_not_matter(folder):
     assert scheduler.report(scheduler.propose().number, epochs(1, 3, 0.3))
 
 
+def test_the_sampler_learns_an_estimate_of_a_paused_trial_and_what_it_reached_once_it_is_complete(folder):
+    scheduler = start(folder)
+    number = scheduler.propose().number
+    assert scheduler.report(number, epochs(1, 3, 0.3))
+    scheduler.end(number, epochs(3, 3, 0.3))
+    assert scheduler.propose().number != number  # before it is proposed, paused trials are estimated
+
+    def learned():
+        trial = scheduler.store.history.trials("isotropic")[0]
+        return trial.number, trial.state, trial.values
+
+    cost = float(scheduler.table[number].cost.macs)
+    assert learned() == (number, TrialState.COMPLETE, [0.3, cost])
+    scheduler.table[number].state, scheduler.table[number].rung = State.RUNNING, 2
+    assert scheduler.end(number, epochs(4, 9, 0.5)) == "complete"
+    assert learned() == (number, TrialState.COMPLETE, [0.5, cost])
+
+
 def test_what_is_paused_at_the_end_is_stopped_and_never_on_the_front(folder):
     scheduler = start(folder)
     finish(scheduler)  # the places are rounded up in the end: two of four

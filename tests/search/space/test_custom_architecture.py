@@ -173,7 +173,7 @@ def test_a_space_file_may_vary_it(tmp_path):
     assert read_space(path).networks["half_ear"] == {"slope": FloatDistribution(0.01, 1.0, log=True)}
 
 
-def test_a_value_may_be_held_that_the_published_network_could_not_have(tmp_path):
+def test_a_value_may_be_fixed_that_the_published_network_could_not_have(tmp_path):
     register_architecture_file(written(tmp_path))
     held = settings(set={"groups": 3})
     assert "half_ear" in price_space(make_search_space(held, num_classes=10)).subspaces
@@ -297,7 +297,7 @@ COUNTED_WRONG = "counts: count says "
          "input channels: count must raise ValueError for 2 channels"),
     ],
 )  # fmt: skip
-def test_a_count_that_is_not_that_of_the_network_is_told(tmp_path, old, new, message):
+def test_a_count_that_differs_from_the_built_network_is_refused(tmp_path, old, new, message):
     assert COUNT.count(old) == 1
     path = written(tmp_path, SOURCE + COUNT.replace(old, new))
     with pytest.raises(ConformanceError) as caught:
@@ -315,7 +315,7 @@ def test_a_count_that_is_not_that_of_the_network_is_told(tmp_path, old, new, mes
         ("ear.txt", "{path} is no Python file: its name must end in .py"),
     ],
 )
-def test_a_name_that_would_be_taken_for_something_else_is_refused(tmp_path, name, message):
+def test_a_name_that_is_taken_or_ambiguous_is_refused(tmp_path, name, message):
     path = written(tmp_path, SOURCE + COUNT, name)
     known = dict(ARCHITECTURES), dict(SPACES)
     with pytest.raises(UserFileError) as caught:
