@@ -28,7 +28,6 @@ from search.report.tables import (
     published_table,
     recipe_lines,
     recipes_table,
-    terminal_table,
 )
 
 
@@ -65,10 +64,8 @@ def price(
     if as_json:
         click.echo(json.dumps(report, indent=2))
     else:
-        out.print(
-            terminal_table(layer_table(report), f"{trial.architecture} on {' x '.join(map(str, trial.input_shape))}")
-        )
-        out.print(terminal_table(cost_table(report), f"One clip, budget {limits}"))
+        out.print(layer_table(report, f"{trial.architecture} on {' x '.join(map(str, trial.input_shape))}"))
+        out.print(cost_table(report, f"One clip, budget {limits}"))
         out.print("fits the budget" if report["fits"] else f"over budget {limits}: {'; '.join(report['violations'])}")
     sys.exit(0 if report["fits"] else 1)
 
@@ -86,7 +83,7 @@ def published(name: str | None, as_json: bool) -> None:
         told = [{**asdict(entry), "counted": asdict(cost)} for entry, cost in priced]
         click.echo(json.dumps(told if name is None else told[0], indent=2))
     elif name is None:
-        out.print(terminal_table(published_table(priced)))
+        out.print(published_table(priced))
     else:
         for line in published_lines(*priced[0]):
             out.print(line, soft_wrap=True)
@@ -104,7 +101,7 @@ def recipes(name: str | None, as_json: bool) -> None:
         told = [recipe.describe() for recipe in chosen]
         click.echo(json.dumps(told if name is None else told[0], indent=2))
     elif name is None:
-        out.print(terminal_table(recipes_table(chosen), num_texts=3))
+        out.print(recipes_table(chosen))
     else:
         for line in recipe_lines(chosen[0]):
             out.print(line, soft_wrap=True)

@@ -26,7 +26,7 @@ from search.cli.options import (
 )
 from search.config.settings import Job, SearchSettings
 from search.config.settings_file import is_space_file
-from search.report.tables import preflight_texts
+from search.report.preflight_tables import preflight_texts
 from search.study.history import history_lines
 from search.study.study import ALLOCATION, STATES, StudyFolder, find_study
 from search.study.table import rejection_kinds, trials_table
@@ -126,11 +126,11 @@ def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any)
     With DATA a few steps of training are timed. Exits with 1 if nothing fits.
     """
     from search.engine.preflight import run_preflight  # noqa: PLC0415  these take seconds
-    from search.report.preflight import require_room, write_page  # noqa: PLC0415
+    from search.report.preflight import require_writable, write_page  # noqa: PLC0415
 
     settings = settings_from(data, flags, needs_data=False)
     if html is not None:
-        require_room(html)
+        require_writable(html)
     surveys, report = run_preflight(settings, err)
     if html is not None:
         write_page(html, surveys, report)

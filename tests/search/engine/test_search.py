@@ -10,7 +10,7 @@ import yaml
 from filelock import FileLock
 
 from objectives.goals import DEFAULT_GOALS
-from search.report.tables import reach_lines
+from search.report.preflight_tables import largest_sizes_table
 from search.space.cost_table import MAX_STORED, SPACE, read_space
 from search.study.study import StudyFolder
 from search.study.table import front_table, trials_table
@@ -47,7 +47,7 @@ def test_a_search_trains_what_fits_and_nothing_else(searched):
         assert {"name", "kind", "params", "macs", "output_shape"} == set(layers[0])
     priced, report = read_space(folder.path / SPACE)
     assert len(priced["isotropic"].costs) == min(MAX_STORED, report["architectures"]["isotropic"]["priced"]) > 0
-    (reach,) = reach_lines(report)[1:]
+    (reach,) = largest_sizes_table(report).rows
     assert reach[0] == "isotropic"
     assert "width=" in reach[1]  # the budget holds it back
     assert front_table(table, DEFAULT_GOALS)["state"].eq("complete").all()

@@ -13,8 +13,9 @@ from search.config.trial_config import TrialConfig
 from search.engine.single_run import Found, from_file, from_name, from_trial, left_out, train_settings
 from search.engine.summary import training_lines
 from search.optimizer.scheduler import TrialScheduler
+from search.report.tables import seeds_table
 from search.space.search_space import make_search_space
-from search.study.repeats import seeds_lines, seeds_report
+from search.study.repeats import seeds_report
 from search.study.study import StudyError, StudyFolder
 from search.study.table import trials_table
 from tests.search.priced import priced
@@ -133,16 +134,16 @@ def test_seeds_are_reported_each_and_as_a_mean_with_its_interval(folder):
     # s / sqrt(3) times 4.3027, the quantile of two degrees of freedom; s is 0.03 of both
     assert report["half"]["macro_accuracy"] == pytest.approx(0.07453, abs=1e-5)
     assert report["half"]["accuracy_unseen"] == pytest.approx(0.07453, abs=1e-5)
-    lines = seeds_lines(report)
-    assert lines[0][2:] == ["macro accuracy", "log loss", "accuracy, real devices", "accuracy, unseen devices"]
-    assert lines[-1] == ["mean", "", "0.440 ± 0.075", "2.000 ± 0.000", "0.440 ± 0.075", "0.330 ± 0.075"]
+    table = seeds_table(report, "")
+    assert table.head[2:] == ["macro accuracy", "log loss", "accuracy, real devices", "accuracy, unseen devices"]
+    assert table.rows[-1] == ["mean", "", "0.440 ± 0.075", "2.000 ± 0.000", "0.440 ± 0.075", "0.330 ± 0.075"]
 
 
 def test_one_seed_has_no_interval_and_none_no_mean(folder):
     scheduler = start(folder, settings(epochs=3))
     assert seeds_report(scheduler.study)["seeds"] == {}
     scheduler.end(scheduler.propose().number, last_epoch(3, 0.5, 0.4))
-    assert seeds_lines(seeds_report(scheduler.study))[-1][2] == "0.500"
+    assert seeds_table(seeds_report(scheduler.study), "").rows[-1][2] == "0.500"
 
 
 def test_a_trial_is_trained_as_it_was_and_not_what_was_rejected(folder, tmp_path):
