@@ -8,8 +8,8 @@ import click
 
 from search.cli.console import carry_out, err, out
 from search.cli.options import address_option, json_option, path_type, results_option, study_argument, workers_option
-from search.report.tables import terminal_table
-from search.study.confirm import choose, confirm_lines, confirm_report, confirm_settings, free_name
+from search.report.tables import confirmation_table
+from search.study.confirm import choose, confirm_report, confirm_settings, free_name
 from search.study.study import StudyFolder, find_study
 
 
@@ -87,4 +87,4 @@ def print_confirmed(folder: StudyFolder) -> None:
     if not any(half is not None for candidate in report["candidates"] for half in candidate["half"].values()):
         interval = "no interval: it takes two seeds"
     name = f"{folder.name}: the front of {report['confirms']}, {counted}, {interval}"
-    out.print(terminal_table(confirm_lines(report), name, num_texts=4))
+    out.print(confirmation_table(report, name))

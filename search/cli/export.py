@@ -24,7 +24,8 @@ from search.cli.options import (
     study_argument,
 )
 from search.config.errors import USER_ERRORS
-from search.report.tables import quality_tables, terminal_table
+from search.report.table import Table
+from search.report.tables import quality_tables
 from search.study.study import StudyFolder, find_study
 
 EXPORTS = Path("exports")
@@ -57,7 +58,7 @@ export_argument = click.argument("path", type=path_type, metavar="EXPORT")
 @click.option("--executorch", is_flag=True, help="Also write a program for ExecuTorch.")
 def export(
     study: str | None, results: Path, trial: str | None, whole_front: bool, target: Path | None, where: Path | None,
-    cache: Path | None, retrain: bool, epochs: int | None, scale: float | None, held: tuple[str, ...], int8: str,
+    cache: Path | None, retrain: bool, epochs: int | None, scale: float | None, overrides: tuple[str, ...], int8: str,
     executorch: bool,
 ) -> None:  # fmt: skip
     """Write a trained network of STUDY to a folder, as weights, as ONNX and as int8 ONNX.
@@ -72,14 +73,18 @@ def export(
         raise click.UsageError("--front and --trial exclude each other")
     if trial not in (None, "best") and not str(trial).isdecimal():
         raise click.UsageError(f"--trial must be a number or best, got {trial!r}")
-    if not retrain and (epochs is not None or scale is not None or held):
+    if not retrain and (epochs is not None or scale is not None or overrides):
         raise click.UsageError("--epochs, --scale and --set are of --retrain")
     if whole_front:
         numbers = front_trials(folder)
     else:
         numbers = [best_trial(folder) if trial in (None, "best") else int(str(trial))]
     given = {"data": where, "cache": cache, "int8": int8, "executorch": executorch}
-    training = {"epochs": epochs, "scale": scale, "held": dict(pair(text, "--set", read_value) for text in held)}
+    training = {
+        "epochs": epochs,
+        "scale": scale,
+        "overrides": dict(pair(text, "--set", read_value) for text in overrides),
+    }
     base = EXPORTS if target is None else target
 
     def go(number: int) -> None:
@@ -123,21 +128,21 @@ def _export(
         source = full_folder(folder, number)
         carry_out(lambda: retrain(settings, source, out), source)
         trial = best_trial(source)
-        origin = f"Trial {number} of {folder.name}, trained again on all training clips."
+        origin = f"Trial {number} of {folder.name}, retrained on all training clips."
     certificate = export_trial(
         source, trial, target, **given, origin=origin, log=lambda text: out.print(f"{text}", soft_wrap=True)
     )
-    for line in told(certificate):
+    for line in summary(certificate):
         out.print(line, soft_wrap=True)
     out.print(f"written: {target}", soft_wrap=True)
 
 
-def told(certificate: Mapping[str, Any]) -> list[str]:
-    """Describe what an export is: how well its files do, what it costs, and whether it fits."""
-    cost, chosen, budget = certificate["cost"], certificate["validation"], certificate["budget"]
-    before = f" ({chosen['macro_accuracy']:.3f} on the validation clips it was selected on)" if chosen else ""
+def summary(certificate: Mapping[str, Any]) -> list[str]:
+    """Return lines on an export: quality of its files, cost, and whether it fits the budget."""
+    cost, validation, budget = certificate["cost"], certificate["validation"], certificate["budget"]
+    selected = f" ({validation['macro_accuracy']:.3f} on the validation clips it was selected on)" if validation else ""
     counts = f"{cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), {cost['params']:,} parameters"
-    lines = [f"trial {certificate['trial']}: {counts}{before}"]
+    lines = [f"trial {certificate['trial']}: {counts}{selected}"]
     for name, quality in certificate["quality"].items():
         stored = certificate["files"][name]["bytes"]
         lines.append(
@@ -174,8 +179,8 @@ def evaluate(path: Path, data: Path, split: str, cache: Path | None, as_json: bo
 
 def _print_quality(quality: Quality) -> None:
     out.print(f"macro accuracy {quality.macro_accuracy:.3f}, log loss {quality.log_loss:.3f}")
-    for title, table in quality_tables(quality).items():
-        out.print(terminal_table(table, title))
+    for table in quality_tables(quality):
+        out.print(table)
 
 
 @click.command()
@@ -223,11 +228,12 @@ def bench(path: Path, architecture_file: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(measured, indent=2))
         return
-    rows: dict[str, list[str]] = {"one second of audio": ["median", "5 % to 95 %", "calls"]}
+    rows = []
     for part, found in measured["latency_ms"].items():
         spread = f"{found['p05']:.2f} to {found['p95']:.2f} ms"
-        rows[part.replace("_", " ")] = [f"{found['median']:.2f} ms", spread, str(found["calls"])]
-    out.print(terminal_table(rows, f"{measured['file']}, one thread"))
+        rows.append([part.replace("_", " "), f"{found['median']:.2f} ms", spread, str(found["calls"])])
+    head = ("one second of audio", "median", "5 % to 95 %", "calls")
+    out.print(Table(f"{measured['file']}, one thread", head, rows))
     memory = measured["memory_bytes"]
     out.print(
         f"peak memory of a subprocess: {memory['peak'] / 1e6:.1f} MB, {memory['increase'] / 1e6:.1f} MB of it for the "

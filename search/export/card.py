@@ -14,8 +14,9 @@ from objectives.sampling_error import standard_errors
 from search.artifact.certificate import CONFIG, WEIGHTS
 from search.artifact.files import DESCRIPTIONS, INT8, MODEL, PIPELINE, PROGRAM
 from search.config.trial_config import TrialConfig
-from search.export.document import Block, Code, Heading, Items, Table, Text, table_of
-from search.report.tables import cost_table, layer_table, quality_tables
+from search.report.document import Block, Code, Heading, Items, Text
+from search.report.table import Table
+from search.report.tables import confusion_table, cost_table, layer_table
 
 LIMITED = {  # in words
     "macs": "MACs",
@@ -116,7 +117,7 @@ def _quality(certificate: Mapping[str, Any]) -> list[Block]:
             "Real devices recorded the sound themselves; seen ones are simulated and were trained on; unseen ones were "
             "not."
         ),
-        table_of("Confusion", quality_tables(quality)["Confusion"]),
+        confusion_table(quality),
     ]
 
 
@@ -196,7 +197,7 @@ def _cost(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
     ]
     return [
         Heading("Cost"),
-        table_of("One second of sound, by the challenge's rule", cost_table(cost)),
+        cost_table(cost, "One second of sound, by the challenge's rule"),
         Text(audit),
         Text(
             "Each edition of the challenge limits something else. A file is held against the limits as it ships: bytes "
@@ -208,7 +209,7 @@ def _cost(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
             tuple(verdicts),
             texts=("file", "stored as", "measured, and its limit", "verdict"),
         ),
-        table_of("Layer by layer", layer_table(cost), texts=("kind", "output")),
+        layer_table(cost, "Layer by layer"),
         _files(certificate),
     ]
 

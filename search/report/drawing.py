@@ -17,8 +17,8 @@ from objectives.front import non_dominated
 from objectives.goals import GOALS, directions
 from objectives.interval import CONFIDENCE
 from search.config.errors import UserError
-from search.report.html import BLUE, GREEN, GREY, ORANGE, PAPER, PURPLE, SKY, VERMILION, Theme
-from search.report.tables import si_text
+from search.report.format import si_text
+from search.report.plotly_style import BLUE, GREEN, GREY, ORANGE, PAPER, PURPLE, SKY, VERMILION, Theme
 
 TITLES = {
     "macro_accuracy": "Macro accuracy",

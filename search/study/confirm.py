@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from data.layout import read_scenes
 from objectives.confidence import front_probability, pooled_intervals
 from objectives.front import non_dominated
-from objectives.goals import GOALS, directions, first_cost, first_quality, of_kind
+from objectives.goals import GOALS, directions, first_cost, of_kind
 from objectives.interval import CONFIDENCE
 from objectives.quality import Quality
 from objectives.quality import figures as goals_of_quality
@@ -38,13 +38,11 @@ from search.study.repeats import (
     TRIAL,
     candidate_number,
     figures,
-    title,
 )
 from search.study.study import CONFIG, DATA, QUALITY, StudyError, StudyFolder
 from search.study.table import study_table
 
 UNSEEN = "unseen_accuracy"
-COSTS = ("macs", "params")  # shown of every candidate, beside those that are objectives
 
 
 @dataclass(frozen=True)
@@ -284,36 +282,6 @@ def _judge(candidates: Sequence[dict[str, Any]], objectives: Sequence[str]) -> N
         candidates[index]["p_front"] = None if chance is None else float(chance[index])
 
 
-def confirm_lines(report: Mapping[str, Any]) -> list[list[str]]:
-    """Return the rows of a report's table: one per candidate."""
-    objectives, candidates = report["objectives"], report["candidates"]
-    costs = [name for name in of_kind("cost", list(GOALS)) if name in objectives or name in COSTS]
-    names = next(
-        (list(candidate["mean"]) for candidate in candidates if candidate["mean"]), list(of_kind("quality", objectives))
-    )
-    names = [name for name in names if name != f"{GROUPS}real"]  # the table is wide enough
-    by = GOALS[first_quality(objectives)]
-    lines = [
-        [
-            "trial", "role", "architecture", "network", *(GOALS[name].title for name in costs),
-            f"{by.title}, validation", "seeds",
-            *(GOALS[name].title if name in GOALS else title(name) for name in names), "P(front)", "front",
-        ]
-    ]  # fmt: skip
-    for candidate in candidates:
-        chance = candidate["p_front"]
-        lines.append(
-            [
-                str(candidate[TRIAL]), candidate[ROLE], candidate["architecture"], candidate[NETWORK],
-                *(GOALS[name].text(candidate["cost"].get(name, math.nan)) for name in costs),
-                by.text(candidate[CHOSEN_BY].get(by.name, math.nan)), str(len(candidate["seeds"])),
-                *(_mean_text(candidate["mean"].get(name), candidate["half"].get(name)) for name in names),
-                "" if chance is None else f"{chance:.2f}", "*" if candidate["on_front"] else "",
-            ]
-        )  # fmt: skip
-    return lines
-
-
 def confirm_table(report: Mapping[str, Any]) -> pd.DataFrame:
     """Return a report in the shape of a study's table: a row per candidate, with means as its metrics.
 
@@ -343,9 +311,3 @@ def confirm_table(report: Mapping[str, Any]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def _mean_text(mean: float | None, half: float | None) -> str:
-    if mean is None:
-        return ""
-    return f"{mean:.3f}" if half is None else f"{mean:.3f} ± {half:.3f}"

@@ -1,6 +1,5 @@
 """Repeated trainings of a configuration: metrics by seed, their mean and confidence interval. Needs no torch."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -49,31 +48,17 @@ def figures(quality: Quality) -> dict[str, float]:
     return {"macro_accuracy": quality.macro_accuracy, "log_loss": quality.log_loss, **groups}
 
 
-def seeds_lines(report: Mapping[str, Any]) -> list[list[str]]:
-    """Return the rows of a report's table: one per seed, then the mean."""
-    names = list(report["mean"])
-    lines = [["seed", "trial", *(title(name) for name in names)]]
-    for seed, row in report["seeds"].items():
-        lines.append([seed, str(row["trial"]), *(f"{row[name]:.3f}" for name in names)])
-    lines.append(["mean", "", *(_mean_text(report["mean"][name], report["half"][name]) for name in names)])
-    return lines
-
-
 def candidate_number(trial: FrozenTrial) -> int:
     """Return the number in the search of the candidate that a trial of a confirmation trains."""
     known = (CANDIDATE, FORMAT_1_CANDIDATE)
     return int(next(value for name, value in trial.params.items() if name.rpartition(".")[2] in known))
 
 
-def title(name: str) -> str:
+def metric_title(name: str) -> str:
     """Return the title of a metric.
 
-    >>> title("macro_accuracy"), title("accuracy_unseen")
+    >>> metric_title("macro_accuracy"), metric_title("accuracy_unseen")
     ('macro accuracy', 'accuracy, unseen devices')
     """
     group = name.removeprefix(GROUPS)
     return name.replace("_", " ") if group == name else f"accuracy, {group} devices"
-
-
-def _mean_text(mean: float, half: float | None) -> str:
-    return f"{mean:.3f}" if half is None else f"{mean:.3f} ± {half:.3f}"

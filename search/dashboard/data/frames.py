@@ -21,7 +21,7 @@ from objectives.goals import GOALS, directions, first_cost, first_quality, of_ki
 from search.config.messages import unknown
 from search.config.published import TRAINABLE, read_published
 from search.dashboard.data.study_reader import StudyData
-from search.report.tables import si_text
+from search.report.format import si_text
 from search.study.confirm import confirm_table
 from search.study.study import STATES
 from search.study.table import front_mask

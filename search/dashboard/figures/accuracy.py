@@ -13,7 +13,7 @@ from objectives.quality import Quality, Score
 from objectives.sampling_error import Z_95, accuracy_error
 from search.dashboard.figures.colours import LIGHT, Theme
 from search.dashboard.figures.plot_helpers import BESIDE, ROW_PX, bar, empty_figure, modebar, stops
-from search.report.html import BLUE, GREY, LEGEND, SKY, VERMILION, layout
+from search.report.plotly_style import BLUE, GREY, LEGEND, SKY, VERMILION, layout
 
 GROUP_TITLES = {
     "real": "real devices, in training",

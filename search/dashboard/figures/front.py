@@ -37,8 +37,8 @@ from search.report.drawing import (
     marker_of,
     numbers,
 )
-from search.report.html import LEGEND, layout
-from search.report.tables import si_text
+from search.report.format import si_text
+from search.report.plotly_style import LEGEND, layout
 
 # The groups whose points WebGL may draw: the others are few and stand above them.
 NUMEROUS = ("rejected", "failed", "stopped", "over", "dominated")

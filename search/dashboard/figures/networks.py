@@ -10,8 +10,8 @@ from plotly.subplots import make_subplots
 from objectives.goals import GOALS
 from search.dashboard.figures.colours import LIGHT, Theme
 from search.dashboard.figures.plot_helpers import bar, empty_figure, modebar, series
-from search.report.html import BLUE, LEGEND, ORANGE, SKY, layout
-from search.report.tables import percent_text, si_text
+from search.report.format import percent_text, si_text
+from search.report.plotly_style import BLUE, LEGEND, ORANGE, SKY, layout
 
 FEW_EPOCHS = 10  # each has a tick of its own
 CURVE_TITLES = {

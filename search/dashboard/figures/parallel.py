@@ -16,7 +16,7 @@ from search.dashboard.data.frames import CONFIG, is_ordered, number_text, ordere
 from search.dashboard.figures.colours import LIGHT, Theme
 from search.dashboard.figures.plot_helpers import empty_figure, log_ticks, stops
 from search.report.drawing import numbers
-from search.report.html import BLUE, layout
+from search.report.plotly_style import BLUE, layout
 
 WORD = 0.25  # that a brush reaches beyond a word's place, so that it can be seen
 DIGITS = 1e-5  # share of an end of a brush: an address has six digits of it

@@ -11,8 +11,8 @@ from objectives.quality import Quality
 from search.dashboard.figures.accuracy import by_group, device_groups, quality_of
 from search.dashboard.figures.colours import LIGHT, Theme
 from search.dashboard.figures.plot_helpers import BESIDE, empty_figure, modebar, series
-from search.report.html import LEGEND, layout
-from search.report.tables import si_text
+from search.report.format import si_text
+from search.report.plotly_style import LEGEND, layout
 
 
 def compared_scores_figure(

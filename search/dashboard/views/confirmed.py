@@ -1,6 +1,7 @@
 """What a confirmation found: below the front that it confirms, and of one of its candidates."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from dash import html
@@ -9,9 +10,9 @@ from objectives.goals import GOALS
 from search.config.settings import confirmed_by
 from search.dashboard.address import path_of
 from search.dashboard.state import RequestContext
-from search.dashboard.widgets import facts, table
-from search.study.confirm import confirm_lines
-from search.study.repeats import NETWORK, TRIAL
+from search.dashboard.widgets import facts, show
+from search.report.tables import confirmation_table
+from search.study.repeats import TRIAL
 
 
 def candidates(context: RequestContext) -> list[Any]:
@@ -19,24 +20,24 @@ def candidates(context: RequestContext) -> list[Any]:
     report = context.confirmation
     if report is None:
         return []
-    head, *rows = confirm_lines(report)
-    lines = [[_trial(context, report["confirms"], int(row[0])), *row[1:]] for row in rows]
+    table = confirmation_table(report, "The front, trained again")
+    rows = [[_trial(context, report["confirms"], int(row[0])), *row[1:]] for row in table.rows]
     return [
         html.H2("Confirmed"),
-        html.P(told(report), className="note"),
-        table(head, lines, "The front, trained again", texts=("chosen as", "architecture", NETWORK)),
+        html.P(summary_text(report), className="note"),
+        show(replace(table, rows=rows)),
     ]
 
 
-def told(report: Mapping[str, Any]) -> str:
+def summary_text(report: Mapping[str, Any]) -> str:
     """Describe how a front was confirmed."""
     num_seeds, candidates = len(report["seeds"]), report["candidates"]
     trained, wanted = sum(len(candidate["seeds"]) for candidate in candidates), num_seeds * len(candidates)
     far = "" if trained == wanted else f" ({trained} of {wanted} trainings so far)"
     return (
-        f"Trained again from {num_seeds} seeds on all training clips{far}, and measured on the evaluation clips, by "
-        f"which nothing was chosen: means with their {report['confidence']:.0%} intervals. P(front) is the probability "
-        "that a network is on the front of all of these; * is on it by the means."
+        f"Each network trained again from {num_seeds} seeds on all training clips{far}, evaluated on the evaluation "
+        f"clips, which are held out, never used for model selection: means with {report['confidence']:.0%} confidence "
+        "intervals. P(front): probability that a network is on the front of all of these; *: on the front by the means."
     )
 
 

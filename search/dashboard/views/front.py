@@ -16,9 +16,10 @@ from search.dashboard.figures.front import front_figure
 from search.dashboard.figures.plot_helpers import empty_figure
 from search.dashboard.state import ApplicationState, Controls, RequestContext
 from search.dashboard.views import confirmed
-from search.dashboard.widgets import aria, download, dropdown, graph, in_browser, radio, section, switch, table
+from search.dashboard.widgets import aria, download, dropdown, graph, in_browser, radio, section, show, switch
 from search.report.drawing import TITLES
-from search.report.tables import si_text
+from search.report.format import si_text
+from search.report.table import Table
 from search.study.table import front_table
 
 PARTS = {
@@ -228,7 +229,7 @@ def _table(context: RequestContext, rows: pd.DataFrame) -> list[Any]:
     ]
     empty = "No network is on the front yet: none is fully trained and fits."
     return [
-        table(head, lines, "The front", texts=("architecture", "network"), empty=empty),
+        show(Table("The front", head, lines, ("architecture", "network"), empty)),
         html.P(
             [download(context, "front", "This table as CSV"), " · ", download(context, "trials", "All trials as CSV")],
             className="downloads",

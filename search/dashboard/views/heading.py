@@ -10,7 +10,7 @@ from search.dashboard.figures.parallel import brush_text
 from search.dashboard.state import RequestContext
 from search.dashboard.views import confirmed
 from search.dashboard.widgets import aria
-from search.report.tables import duration_text
+from search.report.format import duration_text
 
 
 def title(context: RequestContext) -> str:

@@ -21,8 +21,9 @@ from search.dashboard.figures.search_progress import (
     states_figure,
 )
 from search.dashboard.state import ApplicationState, RequestContext
-from search.dashboard.widgets import aria, facts, graph, in_browser, section, table
-from search.report.tables import duration_text
+from search.dashboard.widgets import aria, facts, graph, in_browser, section, show
+from search.report.format import duration_text
+from search.report.table import Table
 from search.study.history import history_lines
 from search.study.study import STATES
 
@@ -177,7 +178,7 @@ def _history(context: RequestContext) -> list[Any]:
     lines = history_lines(context.study.attributes)
     rows = [[state, f"{context.progress.states.get(state, 0):,}"] for state in STATES]
     found: list[Any] = [
-        html.Details([html.Summary("The same as a table"), table(("state", "trials"), rows, "Trials by state")])
+        html.Details([html.Summary("The same as a table"), show(Table("Trials by state", ("state", "trials"), rows))])
     ]
     if lines:
         found.append(section("Extended", html.Ul([html.Li(line) for line in lines])))

@@ -14,8 +14,9 @@ from search.dashboard.figures.front import fronts_figure
 from search.dashboard.figures.search_progress import hypervolume_figure
 from search.dashboard.state import RequestContext
 from search.dashboard.views import home
-from search.dashboard.widgets import aria, graph, section, table
-from search.report.tables import duration_text
+from search.dashboard.widgets import aria, graph, section, show
+from search.report.format import duration_text
+from search.report.table import Table
 
 PARTS = {
     "comparison-front": "figure",
@@ -111,7 +112,7 @@ def _table(each: list[RequestContext]) -> Any:
                 one.settings.budget if isinstance(one.settings, SearchSettings) else "none: a training",
             ]
         )
-    return table(head, lines, "Studies", texts=("study", "best", "budget"), empty="No study can be compared yet.")
+    return show(Table("Studies", head, lines, ("study", "best", "budget"), "No study can be compared yet."))
 
 
 def _notes(each: list[RequestContext]) -> list[Any]:

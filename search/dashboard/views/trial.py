@@ -16,7 +16,8 @@ from search.dashboard.figures.accuracy import classes_figure, confusion_figure, 
 from search.dashboard.figures.networks import curves_figure, layers_figure
 from search.dashboard.state import ApplicationState, RequestContext
 from search.dashboard.views import confirmed
-from search.dashboard.widgets import code, facts, graph, section, table
+from search.dashboard.widgets import code, facts, graph, section, show
+from search.report.table import Table
 from search.study.study import DEVICE_GROUPS, StudyError
 
 PARTS = {
@@ -181,7 +182,7 @@ def _layers(context: RequestContext, record: TrialRecord) -> list[Any]:
         for name, value in record.cost.items()
         if isinstance(value, int | float)
     ]
-    found: list[Any] = [table(("cost of one clip", "value", "limit", "of the limit"), costs, "Cost of one clip")]
+    found: list[Any] = [show(Table("Cost of one clip", ("cost of one clip", "value", "limit", "of the limit"), costs))]
     if not record.layers:
         found.append(
             html.P(
@@ -213,16 +214,19 @@ def _config(context: RequestContext, record: TrialRecord) -> list[Any]:
     if not defaults:
         why = "The defaults are being asked for." if defaults is None else "The defaults cannot be had here."
         lines = [[str(row["field"]), _text(row["value"]), ""] for row in rows.to_dict("records")]
-        return [html.P(why, className="empty"), table(head, lines, "Configuration", texts=head)]
+        return [html.P(why, className="empty"), show(Table("Configuration", head, lines, texts=head))]
     other = rows[rows["differs"]]
     lines = [[str(r["field"]), _text(r["value"]), _text(r["default"])] for r in other.to_dict("records")]
     same = [
         [str(r["field"]), _text(r["value"]), _text(r["default"])] for r in rows[~rows["differs"]].to_dict("records")
     ]
     return [
-        table(head, lines, "What differs from the defaults", texts=head, empty="Nothing differs from the defaults."),
+        show(Table("What differs from the defaults", head, lines, head, "Nothing differs from the defaults.")),
         html.Details(
-            [html.Summary(f"{len(same)} fields at their default"), table(head, same, "At their default", texts=head)]
+            [
+                html.Summary(f"{len(same)} fields at their default"),
+                show(Table("At their default", head, same, texts=head)),
+            ]
         ),
     ]
 
@@ -244,12 +248,14 @@ def _relatives(context: RequestContext, record: TrialRecord) -> list[Any]:
     ]
     head = ("trial", "field", "here", "there", "state", *(GOALS[name].title for name in goals))
     return [
-        table(
-            head,
-            lines,
-            "Trials that differ in one field",
-            texts=("field", "here", "there", "state"),
-            empty="No other trial differs from it in one field alone.",
+        show(
+            Table(
+                "Trials that differ in one field",
+                head,
+                lines,
+                texts=("field", "here", "there", "state"),
+                empty="No other trial differs from it in one field alone.",
+            )
         )
     ]
 

@@ -12,7 +12,8 @@ from search.dashboard.data.trial_record import read_trial
 from search.dashboard.figures.networks import curves_figure
 from search.dashboard.figures.trial_comparison import compared_costs_figure, compared_scores_figure
 from search.dashboard.state import RequestContext
-from search.dashboard.widgets import aria, graph, section, table
+from search.dashboard.widgets import aria, graph, section, show
+from search.report.table import Table
 from search.study.study import DEVICE_GROUPS
 
 PARTS = {
@@ -128,7 +129,7 @@ def _figures(context: RequestContext, rows: pd.DataFrame) -> list[Any]:
             *(f"{int(epoch)} of {int(epochs)}" for epoch, epochs in zip(rows["epoch"], rows["epochs"], strict=True)),
         ],
     ]
-    return [table(head, lines, "Figures")]
+    return [show(Table("Figures", head, lines))]
 
 
 def _config(rows: pd.DataFrame) -> list[Any]:
@@ -145,4 +146,4 @@ def _config(rows: pd.DataFrame) -> list[Any]:
     ]
     head = ["field", *(f"trial {number}" for number in rows["number"])]
     empty = "One trial alone differs from nothing." if len(rows) < 2 else "They do not differ."
-    return [table(head, lines, "Where the configurations differ", empty=empty)]
+    return [show(Table("Where the configurations differ", head, lines, empty=empty))]

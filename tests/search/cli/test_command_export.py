@@ -146,7 +146,7 @@ def test_a_trial_is_trained_again_whole_before_it_is_exported(searched, tmp_path
     assert asdict(export.config.network)["width"] == 8
     assert certificate["selected_on"] is None
     assert certificate["study"] == "wide-0-full"
-    assert "Trial 0 of wide, trained again on all training clips." in (folder / "card.md").read_text()
+    assert "Trial 0 of wide, retrained on all training clips." in (folder / "card.md").read_text()
     again = go()
     assert again.returncode == 0, again.stderr
     assert "starting Ray" not in again.stdout

@@ -21,12 +21,14 @@ from search.dashboard.figures.search_progress import (
     hypervolume_figure,
     importance_figure,
     rejections_figure,
+    states_figure,
+)
+from search.dashboard.figures.space import (
     space_figures,
     space_fits_figure,
+    space_histograms,
     space_legend,
     space_scatter_figures,
-    space_spread_figures,
-    states_figure,
 )
 from search.dashboard.figures.trial_comparison import compared_costs_figure, compared_scores_figure
 from search.report.drawing import GROUPS
@@ -417,14 +419,14 @@ def test_the_space_is_drawn_as_the_page_of_a_preflight_does(theme):
     fits = space_fits_figure(report, theme)
     assert [bars.x for bars in fits.data] == [(0.5,), (0.5,)]
     ((scatter, told),) = space_scatter_figures(surveys, report, theme).values()
-    assert told == "50.0% fit; all 4 drawn"
+    assert told == "50.0% fit; all 4 plotted"
     assert {trace.meta: len(trace.x) for trace in scatter.data} == {"macs": 2, "fits": 2}
-    assert list(space_spread_figures(surveys, report, theme)) == ["macs", "params"]
+    assert list(space_histograms(surveys, report, theme)) == ["macs", "params"]
     assert list(space_figures(surveys, report, theme)) == [
-        "What becomes of the networks",
-        f"MACs against parameters of {EVIL}: 50.0% fit; all 4 drawn",
-        "How the networks are spread: MACs",
-        "How the networks are spread: parameters",
+        "Feasible networks",
+        f"MACs against parameters, {EVIL}: 50.0% fit; all 4 plotted",
+        "Distribution of MACs",
+        "Distribution of parameters",
     ]
     assert scatter.layout.paper_bgcolor == theme.surface
     assert [told for _, _, told in space_legend(report, theme)] == ["fits", "over budget"]
@@ -457,7 +459,7 @@ def test_where_nothing_is_known_the_figure_says_so(trials, theme):
     for figure in empty:
         assert any(text and not text.startswith(("budget", "what if")) for text in notes(figure))
         assert "<script>" not in "".join(notes(figure))
-    assert space_scatter_figures({}, {}, theme) == space_spread_figures({}, {}, theme) == {}
+    assert space_scatter_figures({}, {}, theme) == space_histograms({}, {}, theme) == {}
 
 
 def test_a_table_that_knows_nothing_but_numbers_is_drawn(trials):

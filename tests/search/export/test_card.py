@@ -15,7 +15,7 @@ from search.artifact.files import INT8, PIPELINE
 from search.artifact.inference import predict
 from search.artifact.reading import load_export
 from search.export.card import card, run_lines
-from search.export.document import Code, Heading, Items, Table, Text, to_html, to_markdown
+from search.report.document import Code, Heading, Items, Table, Text, to_html, to_markdown
 
 EVIL = "<script>alert(1)</script>|`*_"
 RATE_HZ = 32_000

@@ -170,8 +170,8 @@ def test_what_cannot_be_drawn_is_named(tmp_path, trials, write):
         write(tmp_path / "x", trials, title=TITLE, limits=LIMITS, x="width")
     with pytest.raises(ValueError, match="x and y must be two objectives, got macs twice"):
         write(tmp_path / "x", trials, title=TITLE, limits=LIMITS, y="macs")
-    with pytest.raises(ValueError, match="unknown state of a trial: 'paused'"):
-        write(tmp_path / "x", trials.assign(state="paused", on_front=False), title=TITLE, limits=LIMITS)
+    with pytest.raises(ValueError, match="unknown state of a trial: 'lost'"):
+        write(tmp_path / "x", trials.assign(state="lost", on_front=False), title=TITLE, limits=LIMITS)
 
 
 @given(st.dictionaries(st.integers(1, 10**8), st.floats(0, 1), min_size=1, max_size=20))

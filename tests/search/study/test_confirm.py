@@ -18,10 +18,11 @@ from search.config.trial_config import TrialConfig
 from search.engine.progress import network_text
 from search.engine.summary import training_lines
 from search.optimizer.scheduler import TrialScheduler
+from search.report.tables import confirmation_table
 from search.space.priced_space import price_space
 from search.space.pricing import price
 from search.space.search_space import make_search_space
-from search.study.confirm import choose, confirm_lines, confirm_report, confirm_settings, confirm_table, free_name
+from search.study.confirm import choose, confirm_report, confirm_settings, confirm_table, free_name
 from search.study.selection import best_trial
 from search.study.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyError, StudyFolder
 
@@ -270,14 +271,14 @@ def test_means_intervals_and_the_probability_of_the_front_are_told(searched):
     expected = front_probability(samples, macs, [True, False])
     assert [candidate["p_front"] for candidate in report["candidates"]] == expected.tolist()
     assert [candidate["on_front"] for candidate in report["candidates"]] == [True, True, True]
-    lines = confirm_lines(report)
-    assert lines[0] == [
+    table = confirmation_table(report, "")
+    assert table.head == [
         "trial", "role", "architecture", "network", "MACs", "parameters", "macro accuracy, validation", "seeds",
         "macro accuracy", "accuracy, seen devices", "accuracy, unseen devices", "P(front)",
         "front",
     ]  # fmt: skip
-    assert lines[1][6:9] == ["0.400", "2", f"0.390 ± {half:.3f}"]
-    assert lines[3][-2:] == [f"{expected[2]:.2f}", "*"]
+    assert table.rows[0][6:9] == ["0.400", "2", f"0.390 ± {half:.3f}"]
+    assert table.rows[2][-2:] == [f"{expected[2]:.2f}", "*"]
     json.dumps(report)
 
 
@@ -286,7 +287,7 @@ def test_a_member_that_is_not_trained_yet_has_no_figures_and_judges_nobody(searc
     first, second = confirm_report(folder)["candidates"]
     assert (first["p_front"], first["on_front"]) == (1.0, True)
     assert (second["p_front"], second["on_front"], second["mean"]) == (None, None, {})
-    assert confirm_lines(confirm_report(folder))[2][7:] == ["0", "", "", "", "", ""]
+    assert confirmation_table(confirm_report(folder), "").rows[1][7:] == ["0", "", "", "", "", ""]
 
 
 def test_with_one_seed_there_are_means_and_a_front_but_nothing_is_said_to_be_sure(searched):
