@@ -58,7 +58,7 @@ export_argument = click.argument("path", type=path_type, metavar="EXPORT")
 @click.option("--executorch", is_flag=True, help="Also write a program for ExecuTorch.")
 def export(
     study: str | None, results: Path, trial: str | None, whole_front: bool, target: Path | None, where: Path | None,
-    cache: Path | None, retrain: bool, epochs: int | None, scale: float | None, held: tuple[str, ...], int8: str,
+    cache: Path | None, retrain: bool, epochs: int | None, scale: float | None, overrides: tuple[str, ...], int8: str,
     executorch: bool,
 ) -> None:  # fmt: skip
     """Write a trained network of STUDY to a folder, as weights, as ONNX and as int8 ONNX.
@@ -73,14 +73,18 @@ def export(
         raise click.UsageError("--front and --trial exclude each other")
     if trial not in (None, "best") and not str(trial).isdecimal():
         raise click.UsageError(f"--trial must be a number or best, got {trial!r}")
-    if not retrain and (epochs is not None or scale is not None or held):
+    if not retrain and (epochs is not None or scale is not None or overrides):
         raise click.UsageError("--epochs, --scale and --set are of --retrain")
     if whole_front:
         numbers = front_trials(folder)
     else:
         numbers = [best_trial(folder) if trial in (None, "best") else int(str(trial))]
     given = {"data": where, "cache": cache, "int8": int8, "executorch": executorch}
-    training = {"epochs": epochs, "scale": scale, "held": dict(pair(text, "--set", read_value) for text in held)}
+    training = {
+        "epochs": epochs,
+        "scale": scale,
+        "overrides": dict(pair(text, "--set", read_value) for text in overrides),
+    }
     base = EXPORTS if target is None else target
 
     def go(number: int) -> None:

@@ -118,9 +118,9 @@ def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = 
         out.print(f"the {'ranking' if rank else 'front'} is empty: no trial is fully trained yet")
     else:
         counts = Counter(table["state"])
-        told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+        shown = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
         words = _words(table)
-        title = f"{folder.name}: {what} ({told})"
+        title = f"{folder.name}: {what} ({shown})"
         out.print(_table(title, rows, settings, words, _sizes(folder, words), rank))
     if not (every or rank):
         for line in _apart(table, folder):
@@ -142,7 +142,7 @@ def _table(
     goals = [goal for name, goal in GOALS.items() if name in TOLD or name in settings.objectives]
     titles = [f"bytes at {settings.precision}" if goal.name == "size_bytes" else goal.title for goal in goals]
     scored = ["rank", RANKINGS[rank].title] if rank else []
-    again = [title for title in titles if title not in scored]  # what is ranked by is told once
+    again = [title for title in titles if title not in scored]  # the ranking metric is shown once
     rows = []
     for _, row in trials.iterrows():
         figures = dict(zip(titles, (goal.text(row[goal.name]) for goal in goals), strict=True))
@@ -188,11 +188,11 @@ def print_seeds(folder: StudyFolder) -> None:
         out.print("no seed is fully trained yet")
         return
     trained, wanted = len(report["seeds"]), folder.settings().trials
-    told = f"{trained} of {counted(wanted, 'seed')}" if trained < wanted else counted(wanted, "seed")
+    shown = f"{trained} of {counted(wanted, 'seed')}" if trained < wanted else counted(wanted, "seed")
     interval = (
         f"mean ± {report['confidence']:.0%} interval by Student's t" if trained > 1 else "no interval of one alone"
     )
-    out.print(seeds_table(report, f"{folder.name}: {told}, {interval}"))
+    out.print(seeds_table(report, f"{folder.name}: {shown}, {interval}"))
 
 
 def _cell(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What networks cost: one layer by layer, the published ones beside their reports; and the reports' recipes."""
+"""Costs of networks, layer by layer or beside their published figures; and the training recipes."""
 
 import json
 import sys
@@ -40,7 +40,7 @@ from search.report.tables import (
 @precision_option
 @json_option
 def price(
-    name: str | None, held: tuple[str, ...], config: Path | None, budget: str | None, precision: str | None,
+    name: str | None, overrides: tuple[str, ...], config: Path | None, budget: str | None, precision: str | None,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Print the cost of NAME, layer by layer; exit with 1 if it is over budget.
@@ -54,7 +54,7 @@ def price(
 
     if (name is None) == (config is None):
         raise click.UsageError("name an architecture or a published network, or give --config, one of the two")
-    values = dict(pair(text, "--set", read_value) for text in held)
+    values = dict(pair(text, "--set", read_value) for text in overrides)
     if config is not None:
         trial = TrialConfig.from_dict({**read_config(config)[0].to_dict(), **values})
     else:
@@ -80,8 +80,8 @@ def published(name: str | None, as_json: bool) -> None:
     entries = read_published() if name is None else [find_published(name)]
     priced = [(entry, price_published(entry, SearchSettings.precision)) for entry in entries]
     if as_json:
-        told = [{**asdict(entry), "counted": asdict(cost)} for entry, cost in priced]
-        click.echo(json.dumps(told if name is None else told[0], indent=2))
+        shown = [{**asdict(entry), "counted": asdict(cost)} for entry, cost in priced]
+        click.echo(json.dumps(shown if name is None else shown[0], indent=2))
     elif name is None:
         out.print(published_table(priced))
     else:
@@ -98,8 +98,8 @@ def recipes(name: str | None, as_json: bool) -> None:
 
     chosen = list(RECIPES.values()) if name is None else [find_recipe(name)]
     if as_json:
-        told = [recipe.describe() for recipe in chosen]
-        click.echo(json.dumps(told if name is None else told[0], indent=2))
+        shown = [recipe.describe() for recipe in chosen]
+        click.echo(json.dumps(shown if name is None else shown[0], indent=2))
     elif name is None:
         out.print(recipes_table(chosen))
     else:

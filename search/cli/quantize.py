@@ -63,8 +63,8 @@ def quantize(
     with tempfile.TemporaryDirectory(prefix="scenefront-") as place:
         comparison = compare(export, dataset, Path(place), epochs=epochs, method=method, log=err.print)
         if as_json:
-            told = {"evaluation_clips": comparison.num_clips, "variants": [v.to_dict() for v in comparison.variants]}
-            click.echo(json.dumps(told, indent=2))
+            shown = {"evaluation_clips": comparison.num_clips, "variants": [v.to_dict() for v in comparison.variants]}
+            click.echo(json.dumps(shown, indent=2))
         else:
             out.print(comparison_table(comparison, _title(folder, comparison)))
         if keep is not None:

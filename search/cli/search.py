@@ -1,4 +1,4 @@
-"""Run a search or a training, look ahead, go on after an interruption, and see how a study stands."""
+"""Run a search or a training, check one before it starts, resume it, and print its progress."""
 
 import json
 import sys
@@ -58,7 +58,7 @@ def search(data: Path | None, study: str | None, results: Path, address: str | N
 @results_option
 def train(
     data: Path, name: str | None, study: str | None, results: Path, config: Path | None, trial: str | None,
-    held: tuple[str, ...], teacher: tuple[Path, ...], **flags: Any,
+    overrides: tuple[str, ...], teacher: tuple[Path, ...], **flags: Any,
 ) -> None:  # fmt: skip
     """Train one network on DATA, from each seed to the last epoch; the budget does not stop it.
 
@@ -77,7 +77,7 @@ def train(
     given: dict[str, Any] = {key: str(value) if isinstance(value, Path) else value for key, value in flags.items()}
     settings = train_settings(
         found, data=str(data), teacher=tuple(str(each) for each in teacher),
-        held=dict(pair(text, "--set", read_value) for text in held), **given,
+        overrides=dict(pair(text, "--set", read_value) for text in overrides), **given,
     )  # fmt: skip
     folder = _new_folder(results, study, settings)
     for field, value in left_out(found, settings, flags["recipe"]).items():

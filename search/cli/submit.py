@@ -39,8 +39,8 @@ def submit(
     stored beside it: after an interruption the same command resumes. Exits with 1 if rules are broken.
     """
     splits = _splits(given, DCASE2024)
-    asked = [sheet is not None, template is not None, package is not None]
-    if sum(asked) != 1 or (sheet is None) != (sounds is None):
+    given_ways = [sheet is not None, template is not None, package is not None]
+    if sum(given_ways) != 1 or (sheet is None) != (sounds is None):
         raise click.UsageError("give a SHEET and SOUNDS, or --template, or --check, one of the three")
     if template is not None:
         _write_template(template, splits)

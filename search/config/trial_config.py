@@ -64,9 +64,9 @@ class TrialConfig:
                 raise ConfigError(unknown("config key", name, ["front_end", *network_fields, *recipe_fields]))
             _require_type(name, value, expected)
         given = {name: value for name, value in values.items() if name in network_fields}
-        for name, heard in input_sizes(entry.config, front_end).items():
-            if given.setdefault(name, heard) != heard:
-                raise ConfigError(f"{name} is {given[name]}, but the front end {front_end} gives {heard}")
+        for name, size in input_sizes(entry.config, front_end).items():
+            if given.setdefault(name, size) != size:
+                raise ConfigError(f"{name} is {given[name]}, but the front end {front_end} gives {size}")
         try:
             recipe = Recipe(**{name: value for name, value in values.items() if name in recipe_fields})
             network = entry.config(**given)

@@ -77,11 +77,11 @@ def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
         given["ranges"] = _ranges(settings.ranges, given["ranges"])
     if isinstance(settings, SearchSettings) and "start" in given:
         given["start"] = [*settings.start, *(name for name in given["start"] if name not in settings.start)]
-    asked = {name: value for name, value in given.items() if name in can_change}
+    changed = {name: value for name, value in given.items() if name in can_change}
     if isinstance(settings, SearchSettings):
-        asked["space"] = space
+        changed["space"] = space
     kept = {name: getattr(settings, name) for name in (*OF_A_RUN, *SECRET)}
-    return make_settings({**plain, **kept, **asked}, source, kind=type(settings))
+    return make_settings({**plain, **kept, **changed}, source, kind=type(settings))
 
 
 def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
@@ -135,11 +135,11 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
     return Extended(after, changed, lines + _what_it_means(trials, before.limits(), after.limits()))
 
 
-def _num_trials(now: int, asked: object) -> int:
-    text = str(asked)
+def _num_trials(now: int, wanted_text: object) -> int:
+    text = str(wanted_text)
     more = text.removeprefix("+")
     if not more.isdecimal():
-        raise StudyError(f"trials must be a whole number, or +NUMBER for that many more, got {asked!r}")
+        raise StudyError(f"trials must be a whole number, or +NUMBER for that many more, got {wanted_text!r}")
     wanted = int(more) + (now if more != text else 0)
     if wanted < now:
         raise StudyError(f"trials cannot decrease: there are {now}, got {wanted}; +{wanted} means that many more")

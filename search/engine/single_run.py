@@ -9,7 +9,7 @@ from models import ARCHITECTURES
 from search.artifact.reading import read_config
 from search.config.errors import UserError
 from search.config.published import read_published
-from search.config.recipes import HELD, find_recipe, recipe_of
+from search.config.recipes import RECIPE_FIELDS, find_recipe, recipe_of
 from search.config.settings import TrainSettings
 from search.config.settings_file import make_settings, read_mapping, spelled
 from search.config.trial_config import GIVEN, OWNED, TrialConfig, field_types
@@ -110,7 +110,7 @@ def train_settings(
     scale: float | None = None,
     epochs: int | None = None,
     seed: int | None = None,
-    held: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     **others: Any,
 ) -> TrainSettings:
     """Make the settings of a study that trains one configuration to the last epoch, within the budget or not.
@@ -122,7 +122,7 @@ def train_settings(
         scale: Factor on the recipe's epochs; everything given in epochs is scaled with them.
         epochs: The same, as a number of epochs.
         seed: The first seed; None: the configuration's own.
-        held: Config values that override the configuration's and the recipe's.
+        overrides: Config values that override the configuration's and the recipe's.
         others: Further settings; None: the default.
 
     Raises:
@@ -130,11 +130,11 @@ def train_settings(
     """
     if scale is not None and epochs is not None:
         raise UserError("scale and epochs exclude each other")
-    held = dict(held or {})
+    overrides = dict(overrides or {})
     for name in ("split", "impulse_responses"):
         if others.get(name) is None:
             others[name] = getattr(found, name)
-    for name in held:
+    for name in overrides:
         if name in OWNED:
             raise UserError(f"{name} cannot be set here: {OWNED[name]}")
     wanted = found.config.recipe if recipe is None else find_recipe(recipe).recipe
@@ -144,10 +144,14 @@ def train_settings(
         scale = epochs / wanted.epochs
     wanted = wanted.scaled(1.0 if scale is None else scale)
     network = {name: value for name, value in asdict(found.config.network).items() if name not in GIVEN}
-    described = {"front_end": found.config.front_end, **network, **{name: getattr(wanted, name) for name in HELD}}
+    described = {
+        "front_end": found.config.front_end,
+        **network,
+        **{name: getattr(wanted, name) for name in RECIPE_FIELDS},
+    }
     if others["impulse_responses"] is None and (found.is_published or recipe is not None):
         described |= WITHOUT_RESPONSES
-    values = {**described, **held}
+    values = {**described, **overrides}
     config = TrialConfig.from_values(found.config.architecture, {**values, "epochs": wanted.epochs})
     price(config, "fp16")
     require_prunable(config)

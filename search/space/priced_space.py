@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from objectives.budget import Budget
 from objectives.goals import first_cost
-from search.config.recipes import find_recipe, values_held
+from search.config.recipes import find_recipe, recipe_values
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig, Value
 from search.space.cost_table import Nearest
@@ -74,7 +74,7 @@ class PricedSpace(SearchSpace):
         On small data the batch is made smaller, so that an epoch still has `MIN_STEPS` steps.
         """
         recipe = Recipe() if self.settings.recipe is None else find_recipe(self.settings.recipe).recipe
-        overrides = values_held(recipe, self.settings.epochs)
+        overrides = recipe_values(recipe, self.settings.epochs)
         if self.num_clips is not None:
             overrides["batch_size"] = min(recipe.batch_size, max(2, self.num_clips // MIN_STEPS))
         found = {}

@@ -16,12 +16,12 @@ OF_A_RUN = ("workers",)  # not kept with what decides the study
 
 def changeable(job: type[JobSettings]) -> list[str]:
     """Return the names of the settings that `extend` can change in a study of some job."""
-    return [name for name, told in settings_of(job).items() if told.extend]
+    return [name for name, meta in settings_of(job).items() if meta.extend]
 
 
 def fixed(job: type[JobSettings]) -> dict[str, str]:
     """Return why settings cannot change, of those with a reason of their own."""
-    return {name: told.fixed for name, told in settings_of(job).items() if told.fixed}
+    return {name: meta.fixed for name, meta in settings_of(job).items() if meta.fixed}
 
 
 def first_entry(settings: JobSettings) -> list[dict[str, Any]]:

@@ -97,7 +97,7 @@ def confirmation(folder: StudyFolder, number: int) -> dict[str, Any] | None:
         return _latest(folder, number)
     if isinstance(settings, TrainSettings):
         report = seeds_report(folder.open())
-        return _told(folder, report, {"p_front": None, "on_front": None}, _complete(folder))
+        return _summary(folder, report, {"p_front": None, "on_front": None}, _complete(folder))
     trial = folder.open().get_trials(deepcopy=False)[number]
     return _of_candidate(folder, candidate_number(trial))
 
@@ -108,9 +108,9 @@ def _latest(folder: StudyFolder, number: int) -> dict[str, Any] | None:
     beside = [StudyFolder(path.parent) for path in folder.path.parent.glob(names)]
     found = [each for each in beside if each.exists() and confirmed_by(each.settings()) == folder.name]
     for confirm in sorted(found, key=StudyFolder.worked_on_at, reverse=True):
-        told = _of_candidate(confirm, number)
-        if told is not None:
-            return told
+        summary = _of_candidate(confirm, number)
+        if summary is not None:
+            return summary
     return None
 
 
@@ -120,14 +120,14 @@ def _of_candidate(folder: StudyFolder, number: int) -> dict[str, Any] | None:
     if candidate is None:
         return None
     trials = [trial for trial in _complete(folder) if candidate_number(trial) == number]
-    return _told(folder, {**candidate, "confidence": report["confidence"]}, candidate, trials)
+    return _summary(folder, {**candidate, "confidence": report["confidence"]}, candidate, trials)
 
 
 def _complete(folder: StudyFolder) -> list[FrozenTrial]:
     return folder.open().get_trials(deepcopy=False, states=[TrialState.COMPLETE])
 
 
-def _told(
+def _summary(
     folder: StudyFolder, report: Mapping[str, Any], place: Mapping[str, Any], trials: Sequence[FrozenTrial]
 ) -> dict[str, Any] | None:
     if len(report["seeds"]) < 2:
@@ -146,8 +146,8 @@ def _told(
 
 
 def _accuracies(qualities: Sequence[Mapping[str, Any]], table: str) -> dict[str, dict[str, float | None]]:
-    told = {}
+    accuracies = {}
     for name in qualities[0][table]:
         found = mean_interval([quality[table][name]["accuracy"] for quality in qualities])
-        told[name] = {"mean": found.mean, "half": found.half}
-    return told
+        accuracies[name] = {"mean": found.mean, "half": found.half}
+    return accuracies

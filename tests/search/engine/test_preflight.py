@@ -191,7 +191,8 @@ def test_the_time_of_the_trials_is_near_that_of_a_timed_epoch(tiny):
     assert timed["total_s"] == pytest.approx(3 * timed["trial_s"]["isotropic"])  # five trials two by two
 
 
-def test_the_time_is_told_where_there_are_data(tiny, run):
+def test_the_time_is_told_where_there_are_data(tiny, run, monkeypatch):
+    monkeypatch.setattr("training.throughput.TIMED_S", 0.01)
     cheap = ["--set", "patch=16", "--set", "base_channels=8", "--set", "expansion=1.0", "--set", "growth=1.0"]
     told = run(
         "preflight", tiny, "--space", "isotropic,cp_mobile", "--trials", 3, "--epochs", 2, "--workers", 2, *cheap

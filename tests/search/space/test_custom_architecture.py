@@ -1,7 +1,6 @@
 """A user's own architecture: searched like ours, or refused with the checks that it fails."""
 
 import json
-import sys
 from pathlib import Path
 
 import optuna
@@ -13,7 +12,6 @@ from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.config.user_file import UserFileError
 from search.optimizer.scheduler import TrialScheduler
-from search.space import custom_architecture as architecture_file
 from search.space.conformance import ConformanceError
 from search.space.custom_architecture import register_architecture_file
 from search.space.feasibility import NUM_BUILT
@@ -96,18 +94,7 @@ def count(config, input_shape):
 '''
 
 
-@pytest.fixture(autouse=True)
-def registries():
-    """Forget what a test has registered."""
-    kept = [(each, dict(each)) for each in (ARCHITECTURES, SPACES, architecture_file._LOADED)]
-    modules = set(sys.modules)
-    yield
-    for each, before in kept:
-        each.clear()
-        each.update(before)
-    for name in set(sys.modules) - modules:
-        if name.startswith("user_file_"):
-            del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("registries")
 
 
 def written(folder, source=SOURCE, name="half_ear.py"):
