@@ -50,6 +50,7 @@ class Teacher:
     preprocessing: InferencePreprocessing = DEFAULT_PREPROCESSING
 
 
+# Over 50 lines by its docstring: the body is one sequence, and the lock must be held over its end.
 def teacher_logits(
     teachers: Sequence[Teacher],
     scenes: Scenes,

@@ -16,6 +16,7 @@ from objectives.goals import GOALS
 from search.config.errors import UserError
 from search.dashboard.address import Address
 from search.dashboard.data import frames
+from search.dashboard.data.importance import estimate_importances
 from search.dashboard.data.studies import Studies
 from search.dashboard.figures.colours import LIGHT
 from search.dashboard.figures.front import front_figure
@@ -102,7 +103,7 @@ def _plots(context: RequestContext, front: pd.DataFrame) -> Iterator[tuple[str, 
     worst = frames.reference_point([study.table], context.objectives, context.limits)
     volumes = frames.hypervolume_over_time(study.table, context.objectives, worst)
     rejections = frames.rejections(study.table, study.kinds)
-    importances = {goal: frames.importances(study.table, goal, study.varied) for goal in context.objectives}
+    importances = {goal: estimate_importances(study.table, goal, study.varied) for goal in context.objectives}
     axes = context.parallel_axes
     for name, title, figure in (
         ("curves", f"Learning curves of the front{some}", curves_figure(curves, theme=LIGHT)),

@@ -56,8 +56,8 @@ def write_html(
             to either side of y.
         title: Of the page and the plot.
         objectives: Of the study, by which the front is the front.
-        x: The objective that is drawn across.
-        y: The objective that is drawn upward.
+        x: Objective on the x axis.
+        y: Objective on the y axis.
         limits: The budget: a line is drawn where it holds one of the two.
 
     Raises:

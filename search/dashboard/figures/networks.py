@@ -43,7 +43,7 @@ def layers_figure(
     """
     shown = [layer for layer in layers if any(layer.get(cost) for cost in costs)]
     if not shown:
-        return empty_figure("What each layer costs was not recorded of this trial", theme)
+        return empty_figure("The costs of the layers were not recorded for this trial", theme)
     figure = make_subplots(rows=1, cols=len(costs), shared_yaxes=True, horizontal_spacing=0.06)
     names = [_layer_name(layer) for layer in shown]
     rows = list(range(len(shown)))

@@ -39,7 +39,7 @@ def parallel_figure(
     """
     axes = [name for name in frame.columns if name != "number" and frame[name].notna().any()]
     if frame.empty or not axes:
-        return empty_figure("No trials to compare yet", theme)
+        return empty_figure("No trained trials yet", theme)
     if colour is None:
         colour = next((name for name in axes if name in GOALS and GOALS[name].kind == "quality"), None)
     dimensions = [_dimension(frame[name], brush.get(name, ())) for name in axes]

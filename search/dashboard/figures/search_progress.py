@@ -24,7 +24,7 @@ def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme
     """
     ends = [float(frame["seconds"].max()) for frame in frames_by_study.values() if len(frame)]
     if not ends:
-        return empty_figure("No network has been trained to the end yet", theme)
+        return empty_figure("No network is fully trained yet", theme)
     unit, divisor = _time_unit(max(ends))
     figure = go.Figure()
     for place, (name, frame) in enumerate(frames_by_study.items()):
@@ -75,7 +75,7 @@ def importance_figure(
         if len(frame)
     }
     if not frames:
-        return empty_figure("Too few trials have been trained to the end to say what matters", theme)
+        return empty_figure("Too few fully trained trials to estimate importance", theme)
     fields = sorted(
         {field for known in frames.values() for field in known},
         key=lambda field: -max(known.get(field, 0.0) for known in frames.values()),

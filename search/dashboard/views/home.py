@@ -48,7 +48,7 @@ def _row(context: RequestContext) -> list[Any]:
     settings = context.settings
     search = confirmed_by(settings)
     what = "search" if isinstance(settings, SearchSettings) else "training"
-    state = f"a {what} runs" if reading.is_locked else ("done" if progress.share >= 1 else "stands still")
+    state = f"{what} running" if reading.is_locked else ("done" if progress.share >= 1 else "not running")
     return [
         name,
         state if search is None else f"{state}; confirms the front of {search}",

@@ -20,13 +20,13 @@ def layout(context: RequestContext, _: Mapping[str, Any]) -> list[Any]:
     folder = context.study.folder
     path = folder.path / SPACE
     if not isinstance(context.settings, SearchSettings):
-        return [html.P("A training has no space: what it trains was asked for.", className="empty")]
+        return [html.P("A training has no search space: its configuration is given.", className="empty")]
     try:
         surveys, report = read_space(path)
     except UserError as error:
-        why = str(error) if path.exists() else "This study keeps no priced networks: an older search made it"
+        why = str(error) if path.exists() else "This study has no table of priced networks: an older version made it"
         return [
-            html.P(f"{why}. The page that shows its space is written by", className="empty"),
+            html.P(f"{why}. Write the report of its search space with", className="empty"),
             code(f"scenefront preflight --config {shlex.quote(str(folder.settings_file))} --html space.html"),
         ]
     drawn = space_figures(surveys, report, context.theme)

@@ -10,8 +10,8 @@ from dash import html
 from search.config.settings import SearchSettings, confirmed_by
 from search.dashboard.address import COMPARISON, Address, link
 from search.dashboard.data import frames
-from search.dashboard.figures.front import fronts_figure
 from search.dashboard.figures.search_progress import hypervolume_figure
+from search.dashboard.figures.study_fronts import fronts_figure
 from search.dashboard.state import RequestContext
 from search.dashboard.views import home
 from search.dashboard.widgets import aria, graph, section, show
@@ -69,10 +69,8 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
             graph("comparison-front", parts["comparison-front"], "Fronts of the studies", height="min(65vh, 32rem)"),
             className="card",
         ),
-        section(
-            "Hypervolume over time", graph("comparison-growth", parts["comparison-growth"], "Hypervolume over time")
-        ),
-        section("What each found", html.Div(parts["comparison-table"], id="comparison-table")),
+        section("Hypervolume history", graph("comparison-growth", parts["comparison-growth"], "Hypervolume history")),
+        section("Summary", html.Div(parts["comparison-table"], id="comparison-table")),
     ]
 
 

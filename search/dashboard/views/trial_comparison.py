@@ -66,7 +66,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
             [section(title, graph(name, parts[name], f"{title} of the trials")) for title, name in drawn.items()],
             className="cards",
         ),
-        section("Where they differ", html.Div(parts["compare-config"], id="compare-config")),
+        section("Configuration differences", html.Div(parts["compare-config"], id="compare-config")),
     ]
 
 
@@ -145,5 +145,5 @@ def _config(rows: pd.DataFrame) -> list[Any]:
         for name in names
     ]
     head = ["field", *(f"trial {number}" for number in rows["number"])]
-    empty = "One trial alone differs from nothing." if len(rows) < 2 else "They do not differ."
+    empty = "Only one trial is selected." if len(rows) < 2 else "The configurations are equal."
     return [show(Table("Where the configurations differ", head, lines, empty=empty))]

@@ -13,7 +13,7 @@ from objectives.quality import measure_quality
 from search.dashboard import app
 from search.dashboard.figures.accuracy import classes_figure, confusion_figure, device_groups, devices_figure
 from search.dashboard.figures.colours import DARK, LIGHT, THEMES, contrast
-from search.dashboard.figures.front import front_figure, fronts_figure
+from search.dashboard.figures.front import front_figure
 from search.dashboard.figures.networks import curves_figure, layers_figure
 from search.dashboard.figures.parallel import parallel_figure
 from search.dashboard.figures.plot_helpers import MANY, SERIES, empty_figure
@@ -30,6 +30,7 @@ from search.dashboard.figures.space import (
     space_legend,
     space_scatter_figures,
 )
+from search.dashboard.figures.study_fronts import fronts_figure
 from search.dashboard.figures.trial_comparison import compared_costs_figure, compared_scores_figure
 from search.report.drawing import GROUPS
 from search.space.cost_table import CostTable
@@ -465,7 +466,7 @@ def test_where_nothing_is_known_the_figure_says_so(trials, theme):
 def test_a_table_that_knows_nothing_but_numbers_is_drawn(trials):
     bare = trials[trials["state"] == "rejected"]
     figure = front_figure(bare, limits={}, colour="macro_accuracy")
-    assert "No front yet: no network has been trained to the end" in notes(figure)
+    assert "No front yet: no network is fully trained" in notes(figure)
 
 
 def test_text_and_marks_stand_out_from_their_background(theme):
