@@ -25,14 +25,14 @@ def results(searched, tmp_path_factory):
     output = ""
     for line in process.stdout:
         output += line
-        if "complete; 1 of " in line:
+        if re.search(r" complete.*; 1 of ", line):
             process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL, output
     assert "48 training and 24 evaluation clips" in output, output
     assert "of first; each trained with seeds 2 to 3 on all training clips" in output, output
     output = scenefront("resume", "first-confirm", cwd=cwd)
-    assert re.search(r"the front of first, [2468] trainings, mean ± 95% interval", output)
+    assert re.search(r"the front of first, [2468] runs, mean ± 95% interval", output)
     return cwd / "results"
 
 
