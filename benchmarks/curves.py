@@ -104,8 +104,8 @@ def train(data: Path, cache: Path, point: Point, seed: int) -> list[dict[str, fl
 
 
 def _kept(result: EpochResult) -> dict[str, Any]:
-    told = {"train_loss": result.train_loss, **figures(result.quality)}
-    return {name: told[name] for name in FIGURES}
+    measured = {"train_loss": result.train_loss, **figures(result.quality)}
+    return {name: measured[name] for name in FIGURES}
 
 
 def joined(table: pd.DataFrame, lines: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -143,11 +143,11 @@ def main(again: int, seeds: int, workers: int | None, folder: Path, out: Path) -
         ProcessPoolExecutor(workers or num_cores(), mp_context=get_context("spawn")) as pool,
         kept.open("a", encoding="utf-8") as file,
     ):
-        asked = {
+        futures = {
             pool.submit(train, Path(named), folder / "sound", points[row], seed): (row, seed) for row, seed in todo
         }
-        for number, future in enumerate(as_completed(asked), start=1):
-            row, seed = asked[future]
+        for number, future in enumerate(as_completed(futures), start=1):
+            row, seed = futures[future]
             lines.append({"row": row, "seed": seed, "epochs": future.result()})
             file.write(json.dumps(lines[-1]) + "\n")
             file.flush()

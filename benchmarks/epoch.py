@@ -78,27 +78,27 @@ def trial_config(architecture: str, values: dict[str, Any], num_classes: int) ->
     return TrialConfig.from_values(architecture, {**values, "num_classes": num_classes})
 
 
-def reference_epochs(told: Sound, architecture: str, values: dict[str, Any], threads: int) -> Callable[[], float]:
+def reference_epochs(files: Sound, architecture: str, values: dict[str, Any], threads: int) -> Callable[[], float]:
     """Return what trains the reference loop's epoch and tells its clips a second."""
     torch.set_num_threads(threads)
-    scenes = read_scenes(told.scenes)
+    scenes = read_scenes(files.scenes)
     config = trial_config(architecture, values, len(scenes.classes))
     torch.manual_seed(0)
-    loop = ReferenceLoop(config.build(), config.front_end_config, scenes, told.responses, config.recipe, threads)
+    loop = ReferenceLoop(config.build(), config.front_end_config, scenes, files.responses, config.recipe, threads)
     return lambda: _speed(loop.run_epoch)
 
 
 def our_epochs(
-    told: Sound, architecture: str, values: dict[str, Any], threads: int, compute_mode: ComputeMode | None = None
+    files: Sound, architecture: str, values: dict[str, Any], threads: int, compute_mode: ComputeMode | None = None
 ) -> Callable[[], float]:
     """Return what trains an epoch of a trial, the fastest way or a given one, and tells its clips a second."""
-    run = open_run(told, architecture, values, threads, compute_mode)
+    run = open_run(files, architecture, values, threads, compute_mode)
     return lambda: _speed(lambda: _train(run))
 
 
-def shares(told: Sound, architecture: str, values: dict[str, Any], threads: int) -> Callable[[], dict[str, float]]:
+def shares(files: Sound, architecture: str, values: dict[str, Any], threads: int) -> Callable[[], dict[str, float]]:
     """Return what trains an epoch and tells the percent of its time that each part took."""
-    run = open_run(told, architecture, values, threads, None)
+    run = open_run(files, architecture, values, threads, None)
     seconds = 0.0
     batch = run.pipeline.batch
 
@@ -128,16 +128,16 @@ def shares(told: Sound, architecture: str, values: dict[str, Any], threads: int)
 
 
 def open_run(
-    told: Sound, architecture: str, values: dict[str, Any], threads: int, compute_mode: ComputeMode | None, *,
+    files: Sound, architecture: str, values: dict[str, Any], threads: int, compute_mode: ComputeMode | None, *,
     is_kept: bool = True,
 ) -> TrainingRun:  # fmt: skip
     """Begin a trial as a search does, a given way or the fastest; `is_kept`: freed memory."""
     if is_kept:
         keep_freed_memory()
     torch.set_num_threads(threads)
-    scenes = read_scenes(told.scenes)
+    scenes = read_scenes(files.scenes)
     config = trial_config(architecture, values, len(scenes.classes))
-    dataset = load_dataset(scenes, config.front_end_config, told.responses, told.cache)
+    dataset = load_dataset(scenes, config.front_end_config, files.responses, files.cache)
     if compute_mode is None:
         compute_mode, _ = fastest(time_modes(config.build, config.recipe, dataset, CPU))
     return TrainingRun(config.build, config.recipe, dataset, CPU, compute_mode)
@@ -229,15 +229,15 @@ def take_turns(sides: dict[str, list[Side]], rounds: int, untold: int = 1) -> di
 def figures() -> Iterator[Figure]:
     """Time every network."""
     cores = num_cores()
-    with sound() as told:
+    with sound() as files:
         for name, (architecture, values) in NETWORKS.items():
-            asked = told, architecture, values
+            arguments = files, architecture, values
             sides = {
-                "reference": [Side(reference_epochs, *asked, cores, ours=False)],
-                "one_trial": [Side(our_epochs, *asked, cores, ours=True)],
-                "side_by_side": [Side(our_epochs, *asked, 1, ours=True) for _ in range(cores)],
-                "plain": [Side(our_epochs, *asked, cores, DEFAULT_MODE, ours=True)],
-                "shares": [Side(shares, *asked, 1, ours=True)],
+                "reference": [Side(reference_epochs, *arguments, cores, ours=False)],
+                "one_trial": [Side(our_epochs, *arguments, cores, ours=True)],
+                "side_by_side": [Side(our_epochs, *arguments, 1, ours=True) for _ in range(cores)],
+                "plain": [Side(our_epochs, *arguments, cores, DEFAULT_MODE, ours=True)],
+                "shares": [Side(shares, *arguments, 1, ours=True)],
             }
             found = take_turns(sides, ROUNDS)
             speeds = {

@@ -49,11 +49,11 @@ Point = tuple[float, float, float]  # seconds, accuracy, MACs
 
 def figures() -> Iterator[Figure]:
     """Run both, one after the other."""
-    with sound() as told:
-        theirs = reference_search(told)
+    with sound() as files:
+        theirs = reference_search(files)
         with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
             wanted = volume([point[1:] for point in theirs])
-            ours = our_search(told, Path(folder), wanted)
+            ours = our_search(files, Path(folder), wanted)
     their_s, our_s = reached_s(theirs, wanted), reached_s(ours, wanted)
     measured = {
         "reference_s": their_s, "ours_s": our_s, "hypervolume": wanted,
@@ -72,12 +72,12 @@ def reached_s(points: Sequence[Point], wanted: float) -> float:
     return NEVER_S
 
 
-def our_search(told: Sound, results: Path, wanted: float) -> list[Point]:
+def our_search(files: Sound, results: Path, wanted: float) -> list[Point]:
     """Run the command until it has the hypervolume; give what it trained to the end, and when."""
     command = [
-        sys.executable, "-m", "search", "search", told.scenes, "--space", SPACE, "--trials", TRIALS, "--epochs", EPOCHS,
-        "--seed", SEED, "--impulse-responses", told.responses, "--cache", told.cache, "--results", results, "--study",
-        "ours",
+        sys.executable, "-m", "search", "search", files.scenes, "--space", SPACE, "--trials", TRIALS,
+        "--epochs", EPOCHS, "--seed", SEED, "--impulse-responses", files.responses, "--cache", files.cache,
+        "--results", results, "--study", "ours",
     ]  # fmt: skip
     started = time.time()
     root = Path(__file__).parent.parent
@@ -106,9 +106,9 @@ def _finished(folder: StudyFolder, started: float) -> list[Point]:
     ]
 
 
-def reference_search(told: Sound) -> list[Point]:
+def reference_search(files: Sound) -> list[Point]:
     """Search with the reference loop, a process a core."""
-    space = make_search_space(_settings(told), num_classes=len(read_for_search(told.scenes, "fold1", 0.25).classes))
+    space = make_search_space(_settings(files), num_classes=len(read_for_search(files.scenes, "fold1", 0.25).classes))
 
     def define_by_run(trial: Trial) -> None:
         space.suggest(trial)
@@ -117,7 +117,7 @@ def reference_search(told: Sound) -> list[Point]:
     scheduler = AsyncHyperBandScheduler(
         metric="macro_accuracy", mode="max", max_t=EPOCHS, grace_period=1, reduction_factor=3
     )
-    pipes = _start_processes(told)
+    pipes = _start_processes(files)
     started, begun, found = time.perf_counter(), 0, list[Point]()
     jobs: dict[Connection, tuple[str, float]] = {}
     while begun < TRIALS or jobs:
@@ -143,13 +143,13 @@ def reference_search(told: Sound) -> list[Point]:
     return found
 
 
-def _start_processes(told: Sound) -> list[Connection]:
+def _start_processes(files: Sound) -> list[Connection]:
     """Start a process a core, and wait until all can train."""
     context = get_context("spawn")
     pipes = []
     for _ in range(num_cores()):
         here, there = context.Pipe()
-        context.Process(target=_train, args=(there, told), daemon=True).start()
+        context.Process(target=_train, args=(there, files), daemon=True).start()
         pipes.append(here)
     for pipe in pipes:
         pipe.recv()
@@ -162,10 +162,10 @@ def _stops(scheduler: AsyncHyperBandScheduler, name: str, result: dict[str, Any]
     return bool(scheduler.on_trial_result(controller, trial, result) == TrialScheduler.STOP)
 
 
-def _settings(told: Sound) -> SearchSettings:
+def _settings(files: Sound) -> SearchSettings:
     return SearchSettings(
-        data=str(told.scenes), space=SPACE, trials=TRIALS, epochs=EPOCHS, seed=SEED,
-        impulse_responses=str(told.responses),
+        data=str(files.scenes), space=SPACE, trials=TRIALS, epochs=EPOCHS, seed=SEED,
+        impulse_responses=str(files.responses),
     )  # fmt: skip
 
 
@@ -184,17 +184,17 @@ def _next(searcher: OptunaSearch, space: Any, begun: int) -> tuple[str, TrialCon
         searcher.on_trial_complete(name, {"macro_accuracy": 0.0, "macs": cost.macs, "training_iteration": 1})
 
 
-def _train(pipe: Any, told: Sound) -> None:
+def _train(pipe: Any, files: Sound) -> None:
     """Train what the pipe names, an epoch at a time, until it says that this is enough."""
     torch.set_num_threads(1)
-    scenes = read_for_search(told.scenes, "fold1", 0.25)
+    scenes = read_for_search(files.scenes, "fold1", 0.25)
     pipe.send("ready")
     while (text := pipe.recv()) != "":
         config = TrialConfig.from_dict(json.loads(text))
         torch.manual_seed(config.recipe.seed)
-        dataset = load_dataset(scenes, config.front_end_config, None, told.cache)
+        dataset = load_dataset(scenes, config.front_end_config, None, files.cache)
         network = config.build()
-        loop = ReferenceLoop(network, config.front_end_config, scenes, told.responses, config.recipe, 0)
+        loop = ReferenceLoop(network, config.front_end_config, scenes, files.responses, config.recipe, 0)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(loop.optimizer, EPOCHS)
         for epoch in range(1, EPOCHS + 1):
             loop.run_epoch()

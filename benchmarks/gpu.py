@@ -73,10 +73,10 @@ def epochs(
         started = time.perf_counter()
         for _ in range(EPOCHS):
             run.train_epoch()  # ends by looking at the losses, so it waits for the device
-        told = {"clips_per_s": EPOCHS * num_clips / (time.perf_counter() - started)}
+        measurement = {"clips_per_s": EPOCHS * num_clips / (time.perf_counter() - started)}
         if device.type == "cuda":
-            told["memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
-        return told
+            measurement["memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
+        return measurement
 
     return train
 
@@ -89,8 +89,8 @@ def figures() -> Iterator[Figure]:
         aim = AIM if architecture == "isotropic" else None
         measured: dict[str, float] = {}
         for count in TRIALS_PER_GPU:
-            told = _side_by_side(count, architecture, values, None)
-            measured |= {f"{count}_side_by_side_{what}": value for what, value in told.items()}
+            measurement = _side_by_side(count, architecture, values, None)
+            measured |= {f"{count}_side_by_side_{what}": value for what, value in measurement.items()}
         measured["plain_clips_per_s"] = _side_by_side(1, architecture, values, DEFAULT_MODE)["clips_per_s"]
         best = max(measured[f"{count}_side_by_side_clips_per_s"] for count in TRIALS_PER_GPU)
         yield Figure(f"training of {name} on a GPU", best, "clips/s", None, True, measured, aim)

@@ -58,8 +58,8 @@ def _with_trials() -> Figure:
 def _with_workers() -> Figure:
     """Epochs of the published isotropic network, a core each."""
     measured: dict[str, float] = {}
-    with sound() as told:
-        sides = [Side(our_epochs, told, "isotropic", {}, 1, ours=True) for _ in range(num_cores())]
+    with sound() as files:
+        sides = [Side(our_epochs, files, "isotropic", {}, 1, ours=True) for _ in range(num_cores())]
         counts = [count for count in (1, 2, 4, 8, 16, 32, 64) if count < len(sides)] + [len(sides)]
         found = take_turns({str(count): sides[:count] for count in counts}, rounds=2)
     for count, rounds in found.items():
@@ -75,9 +75,9 @@ def _with_width() -> Figure:
     measured: dict[str, float] = {}
     way = ComputeMode(channels_last=True, bf16=supports_bf16(CPU))
     torch.set_num_threads(1)
-    with sound() as told:
-        scenes = read_scenes(told.scenes)
-        dataset = load_dataset(scenes, FRONT_ENDS["dcase24"], told.responses, told.cache)
+    with sound() as files:
+        scenes = read_scenes(files.scenes)
+        dataset = load_dataset(scenes, FRONT_ENDS["dcase24"], files.responses, files.cache)
         for width in WIDTHS:
             config = trial_config("isotropic", {"width": width}, len(scenes.classes))
             params = price(config, "fp16").params

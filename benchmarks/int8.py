@@ -22,9 +22,10 @@ from data.layout import read_scenes
 from search.artifact.evaluation import load_dataset_for
 from search.artifact.files import MIXED, PTQ, QAT
 from search.artifact.reading import Export
-from search.cli.quantize import comparison_lines
+from search.cli.quantize import comparison_table
 from search.config.trial_config import TrialConfig
 from search.export.quantization_variants import Comparison, compare
+from search.report.table import Table
 from training.allocator import keep_freed_memory
 from training.checkpoint import read_checkpoint
 from training.compute_mode import ComputeMode, supports_bf16
@@ -122,18 +123,11 @@ def run_all(data: Path, names: Sequence[str], epochs: int, kept: Path) -> Iterat
 
 def page(found: Mapping[str, Comparison], description: str) -> str:
     """Return the page: a table of the variants of each network."""
-    head, *_ = comparison_lines(next(iter(found.values())))
-    lines = [
-        "# Accuracy drop of int8",
-        "",
-        description,
-        "",
-        f"| network | {' | '.join(head)} |",
-        f"|{'---|' * (len(head) + 1)}",
-    ]
-    for name, comparison in found.items():
-        lines += [f"| {name} | {' | '.join(line)} |" for line in comparison_lines(comparison)[1:]]
-    return "\n".join(lines) + "\n"
+    tables = {name: comparison_table(comparison, "") for name, comparison in found.items()}
+    head = next(iter(tables.values())).head
+    rows = [[name, *row] for name, table in tables.items() for row in table.rows]
+    table = Table("", ("network", *head), rows, texts=("variant", "fp32 layers")).to_markdown()
+    return f"# Accuracy drop of int8\n\n{description}\n\n{table}\n"
 
 
 @click.command()

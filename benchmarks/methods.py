@@ -74,12 +74,12 @@ def _teacher(path: Path, classes: tuple[str, ...]) -> Teacher:
     return Teacher(path.name, network.eval(), config.front_end_config, classes, path.name)
 
 
-def page(found: Mapping[str, Sequence[Mapping[str, float]]], teachers: Sequence[Mapping[str, float]], told: str) -> str:
+def page(found: Mapping[str, Sequence[Mapping[str, float]]], teachers: Sequence[Mapping[str, float]], text: str) -> str:
     """Write the table, the mean over the seeds with its 95 % interval in each cell."""
     lines = [
         "# Training methods on seen and unseen devices",
         "",
-        told,
+        text,
         "",
         f"| method | {' | '.join(COLUMNS.values())} |",
         f"|---|{'---|' * len(COLUMNS)}",
@@ -120,20 +120,20 @@ def main(epochs: int, seeds: int, out: Path) -> None:
         taught_by = [each.result() for each in waiting.values()]
         teachers = [root / f"teacher-{seed}.safetensors" for seed in TEACHER_SEEDS]
         click.echo(f"teachers: {_cell([each['macro_accuracy'] for each in taught_by], 'macro_accuracy')} %")
-        asked = {name: [start(name, values, seed) for seed in range(seeds)] for name, values in METHODS.items()}
+        runs_of = {name: [start(name, values, seed) for seed in range(seeds)] for name, values in METHODS.items()}
         found = {}
-        for name, runs in asked.items():
+        for name, runs in runs_of.items():
             found[name] = [run.result() for run in runs]
             click.echo(f"{name}: {_cell([each['macro_accuracy'] for each in found[name]], 'macro_accuracy')} %")
         scenes = read_scenes(data / "scenes")
-    told = (
+    text = (
         f"The published isotropic network, {epochs} epochs with batches of {BATCH_SIZE} on {len(scenes.train):,} "
         f"training clips, {WAY}, measured on {len(scenes.evaluate):,} evaluation clips of {len(scenes.classes)} scenes "
         f"and {len(scenes.devices)} devices: percent, the mean of {seeds} seeds with its 95 % interval. Time roll and "
         "frequency mask are on in every row. Distillation is from the mean logits of two networks twice as wide.\n\n"
         "Made by `SCENEFRONT_DATA=... python -m benchmarks.methods`."
     )
-    out.write_text(page(found, taught_by, told), encoding="utf-8")
+    out.write_text(page(found, taught_by, text), encoding="utf-8")
     click.echo(str(out))
 
 

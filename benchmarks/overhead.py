@@ -57,10 +57,10 @@ class Trivial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Return the one epoch."""
         accuracy = (self.job["number"] % 97) / 97
-        return {**told(accuracy), "versions": "{}", "done": True}
+        return {**reported(accuracy), "versions": "{}", "done": True}
 
 
-def told(accuracy: float) -> dict[str, Any]:
+def reported(accuracy: float) -> dict[str, Any]:
     """Return what an actor reports of an epoch."""
     figures = {"macro_accuracy": accuracy, "log_loss": 2.0, "unseen_accuracy": None, "worst_device_accuracy": accuracy}
     epoch = {"epoch": 1, "split": "fold1", "train_loss": 2.0, **figures, "duration_s": 0.01}
@@ -81,7 +81,7 @@ def _settings(space: str, trials: int) -> SearchSettings:
 
 
 def _trivial_trials(path: Path) -> Figure:
-    """From the first proposal to the last result; Ray's start is told apart."""
+    """From the first proposal to the last result; Ray's start is measured by itself."""
     settings = _settings("isotropic", NUM_TRIVIAL)
     space = make_search_space(settings, num_classes=10)
     folder = StudyFolder(path / "trivial")
@@ -143,7 +143,7 @@ def _trials(space: SearchSpace) -> Iterator[dict[str, Any]]:
         if (kind == "rejected") == space.budget.fits(cost):
             continue
         accuracy = float(rng.beta(2, 5))
-        epoch = json.loads(told(accuracy)["epochs"])[0]
+        epoch = json.loads(reported(accuracy)["epochs"])[0]
         attributes: dict[str, Any] = {COST: cost.to_dict()}
         if kind == "rejected":
             attributes[REJECTED] = {"kind": "over macs", "reason": "over budget"}

@@ -1,7 +1,7 @@
 """Price networks by their closed forms, against torchinfo's and fvcore's count of the same networks, on one thread.
 
-Ours goes from a configuration's values to its counts. Theirs needs a network, and is given one that is built already:
-what building takes is told beside it (`build_ms`), and not held against them.
+Ours goes from a configuration's values to its counts. Theirs count a network that is built already: the time to build
+it is reported (`build_ms`), but not counted.
 """
 
 import time
@@ -29,7 +29,7 @@ with warnings.catch_warnings():
 
 NUM_PRICED = 10
 ROUNDS = 5
-PASSES = 100  # of ours over the same configurations: one is over before a clock sees much of it
+PASSES = 100  # of ours over the same configurations: one is too short to be timed
 GOAL = 500
 PRECISION = "fp16"
 # By architecture: a size that adds parameters but no layer, and one that adds layers, each small and large.
@@ -53,18 +53,18 @@ def figures() -> Iterator[Figure]:
 
 
 def _against_counters(architecture: str) -> Iterator[Figure]:
-    points, shape = _draws(architecture), _shape(architecture)
+    points, shape = _sample(architecture), _shape(architecture)
     started = time.perf_counter()
     networks = [_built(architecture, point) for point in points]
     build_ms = (time.perf_counter() - started) / NUM_PRICED * 1e3
     ours = partial(_count, architecture, points, shape)
     for counter, count in COUNTERS.items():
-        told = compare(partial(_each, count, networks, shape), ours, ROUNDS)
-        theirs_s, ours_s = told["plain_s"] / NUM_PRICED, told["ours_s"] / NUM_PRICED / PASSES
+        found = compare(partial(_each, count, networks, shape), ours, ROUNDS)
+        theirs_s, ours_s = found["plain_s"] / NUM_PRICED, found["ours_s"] / NUM_PRICED / PASSES
         measured = {"ours_per_s": 1 / ours_s, f"{counter}_per_s": 1 / theirs_s, "build_ms": build_ms}
         yield Figure(f"{architecture}, against {counter}", theirs_s / ours_s, "times", GOAL, True, measured)
     per_proposal_s = _seconds(partial(_propose, architecture, points)) / NUM_PRICED / PASSES
-    measured = {"per_proposal_us": per_proposal_s * 1e6, "of_it_counting_us": ours_s * 1e6}
+    measured = {"per_proposal_us": per_proposal_s * 1e6, "counting_us": ours_s * 1e6}
     name = f"{architecture}, from sampled values to a priced trial"
     yield Figure(name, 1 / per_proposal_s, "1/s", None, True, measured)
 
@@ -86,11 +86,11 @@ def _growth(architecture: str, size: str, small: int, large: int) -> Figure:
             f"ours_us_at_{value}": seconds[-1] * 1e6,
             f"torchinfo_us_at_{value}": theirs_s * 1e6,
         }
-    name = f"{architecture}, {size} {small} to {large}: as long to price"
+    name = f"{architecture}, {size} {small} to {large}: price time"
     return Figure(name, seconds[1] / seconds[0], "times", None, False, measured)
 
 
-def _draws(architecture: str) -> list[Values]:
+def _sample(architecture: str) -> list[Values]:
     """Draw configurations of the architecture's space that build a network."""
     rng, entry, shape = np.random.default_rng(0), ARCHITECTURES[architecture], _shape(architecture)
     points: list[Values] = []

@@ -66,15 +66,15 @@ def _rejecting(name: str, path: Path) -> Figure:
     plain_folder, plain = filled(path / "plain", space, Stepwise)
     ours_folder, ours = filled(path / "ours", space, open_trial_store)
     before = _num_transactions(plain_folder), _num_transactions(ours_folder)
-    told = compare(partial(reject, plain, space), partial(reject, ours, space), ROUNDS)
+    times = compare(partial(reject, plain, space), partial(reject, ours, space), ROUNDS)
     num_rejected = NUM_REJECTED * (ROUNDS + 1)
     measured = {
-        "plain_ms": told["plain_s"] / NUM_REJECTED * 1e3,
+        "plain_ms": times["plain_s"] / NUM_REJECTED * 1e3,
         "plain_transactions": (_num_transactions(plain_folder) - before[0]) / num_rejected,
-        "ours_ms": told["ours_s"] / NUM_REJECTED * 1e3,
+        "ours_ms": times["ours_s"] / NUM_REJECTED * 1e3,
         "ours_transactions": (_num_transactions(ours_folder) - before[1]) / num_rejected,
     }
-    return Figure(f"a rejected proposal of the space {name}", told["ratio"], "times", GOAL, True, measured)
+    return Figure(f"a rejected proposal of the space {name}", times["ratio"], "times", GOAL, True, measured)
 
 
 def filled(

@@ -1,7 +1,7 @@
-"""Replays of searches on a table of real learning curves: a method asks, its epochs are read instead of trained.
+"""Replays of searches on a table of real learning curves: a method proposes, and epochs are read instead of trained.
 
-Two workers train at once, and whoever is free asks. What is measured is the hypervolume of accuracy against
-multiply-accumulates after each epoch that anybody trained.
+Two workers train in parallel, and each that is free gets the next proposal. What is measured is the hypervolume of
+accuracy against multiply-accumulates after each epoch that anybody trained.
 """
 
 import heapq
@@ -74,7 +74,7 @@ class Table:
 
 
 def key_of(point: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what tells a configuration from all others, whatever order its values are in."""
+    """Return a key of a configuration that does not depend on the order of its values."""
     return tuple(sorted(point.items()))
 
 
@@ -121,7 +121,7 @@ def _plain(value: Any, subspace: Subspace, name: str) -> Any:
 
 @dataclass(frozen=True)
 class Job:
-    """A training that a method asked for.
+    """A training that a method proposed.
 
     Attributes:
         token: The method's own name of it.
@@ -234,7 +234,7 @@ def volume(points: Sequence[tuple[float, float]]) -> float:
     return hypervolume(values, (CHANCE, 1.0), [True, False]) / (1 - CHANCE)
 
 
-def told(table: Table, row: int, epoch: int) -> dict[str, Any]:
+def reported(table: Table, row: int, epoch: int) -> dict[str, Any]:
     """Return what an actor reports of one epoch of a configuration."""
     figures = {name: float(values[row, epoch - 1]) for name, values in table.curves.items()}
     summary = {"epoch": epoch, "split": SETTINGS.split, **figures, "unseen_accuracy": None, "duration_s": 1.0}

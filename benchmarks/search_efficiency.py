@@ -119,11 +119,11 @@ def compare(
     """
     best = read_table(path).best
     with ProcessPoolExecutor(num_cores(), mp_context=get_context("spawn")) as pool:
-        asked = {
+        submitted = {
             (name, seed): pool.submit(one, path, name, seed, budget, costly=costly)
             for name, seed in itertools.product(names, range(seeds))
         }
-        return {name: Runs.of([asked[name, seed].result() for seed in range(seeds)], best) for name in names}
+        return {name: Runs.of([submitted[name, seed].result() for seed in range(seeds)], best) for name in names}
 
 
 def best_other(runs: Mapping[str, Runs]) -> str:
@@ -144,13 +144,13 @@ def figures() -> Iterator[Figure]:
     )
 
 
-def page(runs: Mapping[str, Runs], costly: Mapping[str, Runs], told: str) -> str:
+def page(runs: Mapping[str, Runs], costly: Mapping[str, Runs], introduction: str) -> str:
     """Write the tables."""
     bar = best_other(runs)
     lines = [
         "# Epochs to a front",
         "",
-        told,
+        introduction,
         "",
         "| method | hypervolume at the end: 10 %, median, 90 % | of its own front | partial values | trained | begun |",
         "|---|---|---|---|---|---|",
@@ -225,7 +225,7 @@ def main(seeds: int, budget: int, table: Path, out: Path, picture: Path, designs
     known = read_table(table)
     runs = compare([*OTHERS, *(designs or DESIGNS)], seeds, budget, table)
     costly = compare([*OTHERS, SHIPPED], seeds, budget, table, costly=True)
-    told = (
+    introduction = (
         f"Replays on a table of real learning curves: {len(known.points)} configurations of "
         f"{len({point['architecture'] for point in known.points})} architectures, of which {known.fits.sum()} fit the "
         f"budget and were trained for {EPOCHS} epochs on scenes; {seeds} seeds of each method, {budget} epochs, two "
@@ -233,7 +233,7 @@ def main(seeds: int, budget: int, table: Path, out: Path, picture: Path, designs
         "as a share of the whole table's.\n\n"
         "Made by `python -m benchmarks.search_efficiency`."
     )
-    out.write_text(page(runs, costly, told), encoding="utf-8")
+    out.write_text(page(runs, costly, introduction), encoding="utf-8")
     draw(runs, picture)
     click.echo(f"{out}\n{picture}")
 

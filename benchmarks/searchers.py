@@ -14,7 +14,7 @@ from ray.tune.schedulers import TrialScheduler as RayTrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.curves import EPOCHS, SETTINGS
-from benchmarks.replay import Job, Table, key_of, space_of, told
+from benchmarks.replay import Job, Table, key_of, reported, space_of
 from search.config.trial_config import ARCHITECTURE
 from search.optimizer.acquisition import Acquisition
 from search.optimizer.scheduler import TrialScheduler
@@ -25,7 +25,7 @@ from search.space.ranges import all_values
 
 NUM_CLIPS = 691  # that the table's curves were trained on
 DIRECTIONS: list[Literal["maximize", "minimize"]] = ["maximize", "minimize"]
-MAX_ASKED = 2_000  # in a row that led to no training: then the search is over
+MAX_PROPOSALS = 2_000  # in a row that led to no training: then the search is over
 POPULATION = 16  # of NSGA-II: its default of 50 would hardly see a second generation
 
 Make = Callable[[Table, int], Any]
@@ -92,7 +92,7 @@ class Random(Grid):
 
 
 class Nsga:
-    """Optuna's NSGA-II, asked again for what does not fit; what it repeats is told again, and costs nothing."""
+    """Optuna's NSGA-II, asked again while a proposal does not fit; a repeated one is told again, and costs nothing."""
 
     def __init__(self, table: Table, seed: int, population: int = POPULATION) -> None:
         self._table, self._plan = table, space_of(seed)
@@ -102,8 +102,8 @@ class Nsga:
         self._training: set[int] = set()
 
     def propose(self) -> Job | None:
-        """Ask until something fits that was not trained yet."""
-        for _ in range(MAX_ASKED):
+        """Return the next proposal that fits and was not trained yet."""
+        for _ in range(MAX_PROPOSALS):
             trial = self._study.ask()
             row = self._table.row_of[key_of(self._plan.suggest(trial))]
             if row in self._known:
@@ -131,7 +131,7 @@ class RayTune:
     """Ray's `OptunaSearch` with Optuna's TPE, and Ray's ASHA by accuracy: as anybody has them who uses both.
 
     What does not fit is found out in the trial, which then reports an accuracy of 0 and costs no epochs; ASHA is not
-    shown it. What is proposed twice is trained twice, and a stopped trial is told as it stands.
+    shown it. What is proposed twice is trained twice, and a stopped trial is told with its last value.
     """
 
     def __init__(self, table: Table, seed: int) -> None:
@@ -150,7 +150,7 @@ class RayTune:
 
     def propose(self) -> Job | None:
         """Start trials until one fits."""
-        for _ in range(MAX_ASKED):
+        for _ in range(MAX_PROPOSALS):
             self._count += 1
             name = str(self._count)
             values = self._searcher.suggest(name)
@@ -166,7 +166,7 @@ class RayTune:
         return None
 
     def note(self, job: Job, epoch: int) -> bool:
-        """Have the scheduler judge, and tell the searcher what ended."""
+        """Report to the scheduler, and tell the searcher what ended."""
         accuracy, macs = float(self._table.accuracy[job.row, epoch - 1]), float(self._table.macs[job.row])
         result = {"macro_accuracy": accuracy, "macs": macs, "training_iteration": epoch}
         if epoch == EPOCHS:
@@ -215,7 +215,7 @@ class Ours:
 
     def note(self, job: Job, epoch: int) -> bool:
         """Report the epoch to the scheduler."""
-        result = told(self._table, job.row, epoch)
+        result = reported(self._table, job.row, epoch)
         ends = self.scheduler.report(job.token, result) or epoch == EPOCHS
         if ends:
             self.scheduler.end(job.token, result)

@@ -26,7 +26,7 @@ def main(root: str, split: str, cache: str, cores: str = "") -> None:
     indexed = time.perf_counter()
     opened = store.open_store(scenes, RATE_HZ, Path(cache))
     stored = time.perf_counter()
-    told = {
+    measured = {
         "imports_s": imported - started,
         "index_s": indexed - imported,
         "store_s": stored - indexed,
@@ -36,7 +36,7 @@ def main(root: str, split: str, cache: str, cores: str = "") -> None:
         "used": len(scenes.used),
         "stored": len(opened.waveforms),
     }
-    print(json.dumps(told))
+    print(json.dumps(measured))
 
 
 def _peak_gb() -> float:

@@ -1,1 +1,1 @@
-"""What the model hears: the TAU layout, its check and a demo, the store, front ends and augmentation."""
+"""Data: the TAU layout, its check and a demo, the waveform store, front ends and augmentation."""

@@ -60,18 +60,13 @@ class Problem:
     file: str
     detail: str
 
-    @property
-    def is_note(self) -> bool:
-        """True if nothing that reads the data set stumbles over it."""
-        return self.kind == "not listed"
-
     def __str__(self) -> str:
         return f"{self.file}: {self.kind}: {self.detail}"
 
 
 @dataclass(frozen=True)
 class _Clip:
-    """What reading one file told."""
+    """Result of reading one file."""
 
     header: WavHeader | None
     problems: tuple[Problem, ...]
@@ -159,11 +154,11 @@ def _shared_problems(meta: pd.DataFrame, train: Mapping[str, str], evaluate: Map
     place_of = dict(zip(meta["filename"], meta["identifier"], strict=True))
     scene_of = dict(zip(meta["filename"], meta["scene_label"], strict=True))
     learned = {place_of[clip]: clip for clip in train if clip in place_of}
-    told = set()
+    reported = set()
     for clip in evaluate:
         place = place_of.get(clip)
-        if place in learned and place not in told and clip not in train:
-            told.add(place)
+        if place in learned and place not in reported and clip not in train:
+            reported.add(place)
             detail = f"location {place}, as {learned[place]} in {train[learned[place]]}"
             yield Problem("location on both sides", clip, detail)
     scenes = {scene_of[clip] for clip in train if clip in scene_of}

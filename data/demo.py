@@ -5,7 +5,7 @@ moves through time and frequency: calls rise or fall, a hum holds its pitch or w
 not, noise flutters slowly or fast, two bands sound together or in turn. What makes it hard is what makes
 recordings hard: each location has its own pitches, rates and coloured background, the clips of one location
 are all on one side, and nine devices each colour the sound and add echoes in their own way: most of all
-the three that only the evaluation clips are heard through.
+the three that only evaluation clips are recorded with.
 
 A part of the training clips are aligned recordings, as in TAU Urban Acoustic Scenes: another device has recorded
 what device a did, at the same time. Their file names differ in the device alone.
@@ -64,7 +64,7 @@ class DeviceKind:
     decay_s: float = 0.1
 
 
-# Those that are never learned from stray furthest.
+# Devices without training clips deviate the most.
 DEVICE_KINDS = (
     {"a": DeviceKind()}
     | dict.fromkeys(("b", "c"), DeviceKind(4.0, 0.3, 0.05))
@@ -316,9 +316,9 @@ def _write_sound(root: Path, clips: list[_Clip], config: DemoConfig, progress: P
     def write(clip: _Clip) -> None:
         rng = np.random.default_rng([config.seed, 2, clip.location, clip.index])
         # What a response carries over the end comes in at the start, as if the scene went on like this.
-        heard = _in_time(_scene(rng, places[clip.location], clip.scene) * responses[clip.device])
-        heard *= 10.0 ** (rng.uniform(*LEVEL_DB) / 20) / math.sqrt((heard**2).mean())
-        samples = np.clip(np.rint(heard * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+        recorded = _in_time(_scene(rng, places[clip.location], clip.scene) * responses[clip.device])
+        recorded *= 10.0 ** (rng.uniform(*LEVEL_DB) / 20) / math.sqrt((recorded**2).mean())
+        samples = np.clip(np.rint(recorded * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
         soundfile.write(root / clip.filename, samples, RATE_HZ, subtype="PCM_16")
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:

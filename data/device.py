@@ -1,4 +1,4 @@
-"""What computes: the cores of this process, and how values get to a device."""
+"""CPU cores of this process, and asynchronous copies to a device."""
 
 import os
 
@@ -12,7 +12,7 @@ def num_cores() -> int:
 
 
 def send(values: Tensor, device: torch.device) -> Tensor:
-    """Bring what lies in the processor's memory to `device`, without waiting for what that still has to do."""
+    """Copy a CPU tensor to `device` through pinned memory, without synchronizing."""
     if device.type == "cpu":
         return values
     return values.pin_memory().to(device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Front ends: how a waveform becomes the log-mel spectrogram that a network sees.
+"""Front ends: log-mel spectrograms of waveforms, optionally with deltas.
 
 Sources of the settings:
     dcase24: https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19, run_training.py; the
@@ -33,7 +33,7 @@ WINDOW_FUNCTIONS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
 DELTA_REACH = 2
 # Highest frequencies among which `draw_top` chooses: each is a mel bank of its own.
 NUM_TOPS = 32
-MAX_KEPT_BANKS = 2 * NUM_TOPS
+MAX_CACHED_BANKS = 2 * NUM_TOPS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class FrontEndConfig:
             raise ValueError(f"window_function must be {known}, got {self.window_function!r}")
 
     def shape(self, duration_s: float = 1.0) -> tuple[int, int, int]:
-        """Shape (C, F, T) of what a network hears of `duration_s` seconds.
+        """Return the shape (C, F, T) of the network's input for `duration_s` seconds.
 
         >>> FrontEndConfig().shape()
         (1, 256, 65)
@@ -94,9 +94,9 @@ FRONT_ENDS = {
 
 
 class FrontEnd(nn.Module):
-    """From waveforms to what a network hears: the log-mel, its augmentation, then its deltas.
+    """From waveforms to a network's input: log-mel, spectrogram augmentation, then deltas.
 
-    Deltas belong to the log-mel as the network hears it: a band that augmentation silences has none.
+    Deltas are computed from the augmented log-mel: a masked band has none.
     """
 
     def __init__(self, config: FrontEndConfig) -> None:
@@ -184,7 +184,7 @@ class LogMel(nn.Module):
 
     The same as torchaudio's MelSpectrogram, several times as fast (`python -m benchmarks log-mel`): frames are written
     into the transform's padding and never copied, no root is taken and squared again, and a band of the mel bins is
-    multiplied with the part of the spectrum that it hears.
+    multiplied with the part of the spectrum that it covers.
     """
 
     window: Tensor
@@ -253,7 +253,7 @@ class LogMel(nn.Module):
             return [self.get_buffer(f"band_{number}") for number in range(len(self.reaches))], self.reaches
         if not 0 < top_hz < half_hz:
             raise ValueError(f"top_hz must be over 0 and up to half the sample rate, {half_hz:g}, got {top_hz:g}")
-        return _kept_bands(self.config, top_hz, device)
+        return _cached_bands(self.config, top_hz, device)
 
     def _energy(self, waveforms: Tensor, frames: Tensor, bank: "Bank") -> Tensor:
         """Map (B, S) to (B, T, F), by way of `frames` (at least B, T, samples of the transform).
@@ -265,19 +265,19 @@ class LogMel(nn.Module):
         half = self.config.fft // 2
         mirrored = nn.functional.pad(waveforms.unsqueeze(1), (half, half), mode="reflect").squeeze(1)
         start = (self.config.fft - window) // 2
-        heard = mirrored[:, start : start + (num_frames - 1) * hop + window].unfold(1, window, hop)
-        torch.mul(heard, self.window, out=frames[:num_clips, :, :window])
+        covered = mirrored[:, start : start + (num_frames - 1) * hop + window].unfold(1, window, hop)
+        torch.mul(covered, self.window, out=frames[:num_clips, :, :window])
         squares = torch.view_as_real(torch.fft.rfft(frames[:num_clips])).flatten(-2).square_()
         bands = [squares[..., low:high] @ weights for weights, (low, high) in zip(*bank, strict=True)]
         return torch.cat(bands, dim=-1)
 
 
-# Weights of each band (real and imaginary parts of the spectrum that it hears, its mel bins), and where those lie.
+# Weights of each band (real and imaginary parts of the spectrum that it covers, its mel bins), and where those lie.
 Bank = tuple[list[Tensor], list[tuple[int, int]]]
 
 
-@lru_cache(maxsize=MAX_KEPT_BANKS)
-def _kept_bands(config: FrontEndConfig, top_hz: float, device: torch.device) -> Bank:
+@lru_cache(maxsize=MAX_CACHED_BANKS)
+def _cached_bands(config: FrontEndConfig, top_hz: float, device: torch.device) -> Bank:
     bands, reaches = _bands(config, top_hz)
     return [weights.to(device) for weights in bands], reaches
 
@@ -288,8 +288,8 @@ def _bands(config: FrontEndConfig, top_hz: float) -> Bank:
     bands, reaches = [], []
     for first in range(0, config.mel_bins, BAND):
         weights = triangles[:, first : first + BAND]
-        heard = weights.any(1).nonzero()[:, 0].tolist() or [0]
-        low, high = heard[0], heard[-1] + 1
+        covered = weights.any(1).nonzero()[:, 0].tolist() or [0]
+        low, high = covered[0], covered[-1] + 1
         # Real and imaginary part of a frequency weigh the same.
         bands.append(weights[low:high].repeat_interleave(2, 0))
         reaches.append((2 * low, 2 * high))

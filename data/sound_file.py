@@ -63,10 +63,10 @@ def read_pieces(path: Path, rate_hz: int) -> Iterator[Piece]:
             num_read += len(after)
             if not len(after) and num_read < file.frames < MAX_FRAMES:
                 raise DataError(f"{path}: decodes to {num_read:,} samples of {file.frames:,}")
-            heard = resample(torch.from_numpy(np.concatenate([before, sound, after[:own_hz]])), own_hz, rate_hz)
+            resampled = resample(torch.from_numpy(np.concatenate([before, sound, after[:own_hz]])), own_hz, rate_hz)
             start = CONTEXT_S * rate_hz if len(before) else 0
-            end = len(heard) if not len(after) else start + PIECE_S * rate_hz
-            yield Piece(heard[max(0, start - rate_hz) : start], heard[start:end], not len(after))
+            end = len(resampled) if not len(after) else start + PIECE_S * rate_hz
+            yield Piece(resampled[max(0, start - rate_hz) : start], resampled[start:end], not len(after))
             before, sound = sound[-CONTEXT_S * own_hz :], after
 
 

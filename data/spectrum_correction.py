@@ -1,4 +1,4 @@
-"""Spectrum correction: gains that make every device's clips sound as the mean device would have recorded them.
+"""Spectrum correction: gains for each device and mel bin that map its mean spectrum to the mean device's.
 
 Source: Cao et al., DCASE 2022, section 2.2, after Nguyen et al., ICASSP 2020. The report does not say which spectrum is
 corrected; here it is the mel energy of the front end.
@@ -56,7 +56,7 @@ def fit_correction(scenes: Scenes, store: Store, front_end_config: FrontEndConfi
     bin is the mean over its aligned clips of the reference's energy over the clip's own.
 
     Args:
-        scenes: The data set; of its clips only those of the training list are heard.
+        scenes: The data set; only clips of the training list are used.
         store: Their waveforms, at the front end's rate.
         front_end_config: From waveforms to mel energies.
 

@@ -1,4 +1,4 @@
-"""An architecture of one's own: strided convolutions, then a mean over frequency and time.
+"""A custom architecture: strided convolutions, then a mean over frequency and time.
 
 Try it: scenefront preflight --architecture-file docs/plain_cnn.py --space plain_cnn
 """
@@ -14,7 +14,7 @@ RANGES = {"width": Int(8, 48, step=8), "depth": Int(2, 5)}
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Sizes; the first two are filled in from the data and the front end."""
+    """Sizes; the first two come from the data and the front end."""
 
     num_classes: int = 10
     in_channels: int = 1

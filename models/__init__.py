@@ -1,4 +1,4 @@
-"""What can be built: one architecture a file, each a frozen config and its network.
+"""Architectures: one a file, each a frozen config and its network.
 
 Every network maps a log-mel spectrogram (B, in_channels, F, T) to logits (B, K), in two halves that a training
 method may take apart: `features(x)` gives (B, D) and `classify(z)` gives (B, K).
@@ -27,7 +27,7 @@ class Architecture:
         network: Builds the network of a config.
         count: What the network of a config costs on one input of (in_channels, F, T), without building it. Raises
             models.counts.InputShapeError for an input that the config cannot take.
-        front_end: Name of the front end that its report used: the one it hears unless a search says otherwise.
+        front_end: Name of the front end that its report used: the default.
         is_built_to_count: Whether `count` builds the network after all, and so takes its time.
     """
 

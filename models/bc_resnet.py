@@ -214,6 +214,7 @@ class BCResNet(nn.Module):
         return logits.flatten(1)
 
 
+# Over 50 lines: it follows the network layer by layer, and is read beside it.
 def count(config: BCResNetConfig, input_shape: Shape) -> Counts:
     """Count what the network costs on one input of (in_channels, F, T), without building it.
 

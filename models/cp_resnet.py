@@ -80,7 +80,7 @@ class CPResNetConfig:
 class DampedConv2d(nn.Conv2d):
     """A convolution without bias whose kernels fade towards their first and last row, along frequency.
 
-    `weight` is what is trained; `effective_weight()` is what is heard, and all that a network needs once it is trained.
+    `weight` is trained; `effective_weight()` is what the convolution uses, and all that inference needs.
     """
 
     window: Tensor
@@ -113,8 +113,8 @@ def _conv(inputs: int, outputs: int, kernel: int, groups: int, damped: bool) -> 
 class Block(nn.Module):
     """Two grouped convolutions beside a shortcut, then a pool if there is one.
 
-    The convolutions are given the channels rolled on by a group, so that each group hears the one before it; the
-    shortcut is not rolled, and where both meet, groups mix.
+    The channels before the convolutions are rolled by one group, so that each group gets those of the group before
+    it; the shortcut is not rolled, and their sum mixes the groups.
     """
 
     def __init__(self, config: CPResNetConfig, inputs: int, outputs: int, kernels: tuple[int, int], pool: bool) -> None:

@@ -34,7 +34,7 @@ class IsotropicConfig:
             require_whole(name, getattr(self, name), 1)
 
     def patches(self, input_shape: Shape) -> tuple[int, int]:
-        """Return F' and T' for an input of (in_channels, F, T); the rest that fills no patch is not heard.
+        """Return F' and T' for an input of (in_channels, F, T); a remainder that fills no patch is dropped.
 
         Raises:
             InputShapeError: Not a spectrogram of in_channels, or smaller than one patch.

@@ -1,4 +1,4 @@
-"""Norms over each mel bin, which take away what a recording device adds to it.
+"""Frequency-wise instance norms (FreqIN, ResNorm, AdaResNorm), which remove the recording device's spectrum.
 
 Source: TF-SepNet, technical report for DCASE 2023 task 1, section 2: FreqIN, ResNorm and AdaResNorm.
 

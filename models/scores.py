@@ -1,4 +1,4 @@
-"""Networks that give class scores at every position, and take the mean of these.
+"""Base of fully convolutional classifiers: class scores at every position, then global average pooling.
 
 Shape letters: B batch, F mel bins, T frames, D channels before the head, K classes.
 """

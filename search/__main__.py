@@ -15,7 +15,7 @@ REPORT = "please report it, with the command and the lines above"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line: the user's mistake is told in a sentence, a bug of ours with its traceback.
+    """Run the command line: user errors end in a sentence, bugs in a traceback.
 
     Args:
         arguments: Without the program's name; None for the process's own.
@@ -51,7 +51,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if "disk is full" in text or (isinstance(error, OSError) and error.errno == 28):
-        text += "; make room, then go on with `scenefront resume`"
+        text += "; free some space, then `scenefront resume`"
     return text
 
 

@@ -1,4 +1,4 @@
-"""Domain-adversarial training: the weight of the device classifier behind gradient reversal.
+"""Domain-adversarial training: the loss weight of the device classifier behind gradient reversal.
 
 The code of the ASCDomain report of DCASE 2024 adds it with weight 1; 0 is none.
 """

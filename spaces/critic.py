@@ -1,6 +1,6 @@
-"""The Wasserstein critic behind gradient reversal: its weight, and that of its gradient penalty.
+"""The Wasserstein critic behind gradient reversal: its loss weight, and that of its gradient penalty.
 
-The CP-JKU report of DCASE 2021 (section 4) prints neither; Gulrajani et al. 2017 weigh the penalty by 10.
+The CP-JKU report of DCASE 2021 (section 4) prints neither; Gulrajani et al. 2017 use a penalty weight of 10.
 """
 
 from optuna.distributions import BaseDistribution

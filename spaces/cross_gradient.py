@@ -1,6 +1,6 @@
-"""Cross-gradient training: the share of the loss on perturbed inputs, and how far these are moved.
+"""Cross-gradient training: the weight of the loss on perturbed inputs, and the step size of the perturbation.
 
-The BC-ResNet-Mod report of DCASE 2022 (section 3.1.3) prints neither; a share of 0 is none.
+The BC-ResNet-Mod report of DCASE 2022 (section 3.1.3) states neither; a weight of 0 is off.
 """
 
 from optuna.distributions import BaseDistribution

@@ -1,7 +1,7 @@
-"""Device simulation, once and for all: how many devices, and clips of each.
+"""Simulated devices, added to the training data once: how many, and the clips of each.
 
-A search needs a folder of impulse responses for it, at least as many as devices.
-The TF-SepNet report of DCASE 2023 (section 2.3) has 32 and 7,500; 0 devices are none.
+It needs a folder of impulse responses, at least as many as devices.
+The TF-SepNet report of DCASE 2023 (section 2.3) has 32 and 7,500; 0 devices is off.
 """
 
 from optuna.distributions import BaseDistribution

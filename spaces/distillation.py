@@ -1,6 +1,6 @@
-"""Distillation: the weight of the divergence from the teacher, and the temperature. A search needs a teacher for it.
+"""Knowledge distillation: the weight of the KL divergence from the teacher, and the temperature; needs a teacher.
 
-The TF-SepNet report of DCASE 2023 (section 3.3) has 20 and 5; a weight of 0 is none.
+The TF-SepNet report of DCASE 2023 (section 3.3) has 20 and 5; a weight of 0 is off.
 """
 
 from optuna.distributions import BaseDistribution

@@ -1,6 +1,6 @@
-"""The exponential moving average of the weights: how slowly it forgets, from a hundred steps to ten thousand.
+"""Exponential moving average of the weights: its decay, a time constant of a hundred to ten thousand steps.
 
-None of the five reports uses it; 0 is none.
+None of the five reports uses it; 0 is off.
 """
 
 from optuna.distributions import BaseDistribution

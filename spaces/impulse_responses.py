@@ -1,6 +1,6 @@
-"""Device impulse responses on the fly: how many of device a's clips are heard through one.
+"""Device impulse response augmentation on the fly: its probability for a clip of device a.
 
-A search needs a folder of them for it. ASCDomain (DCASE 2024) has 0.6; 0 is none.
+It needs a folder of impulse responses. ASCDomain (DCASE 2024) has 0.6; 0 is off.
 """
 
 from optuna.distributions import BaseDistribution

@@ -1,6 +1,6 @@
-"""What the loss asks for: label smoothing, and the focus on clips that are hard.
+"""Cross-entropy variants: label smoothing, and the focusing parameter of the focal loss.
 
-None of the five reports uses either; focal loss is Lin et al. 2017, where gamma is 2. 0 is none.
+None of the five reports uses either; focal loss is Lin et al. 2017, where gamma is 2. 0 is off.
 """
 
 from optuna.distributions import BaseDistribution

@@ -1,6 +1,6 @@
-"""Freq-MixStyle: how many batches are mixed, and how evenly.
+"""Freq-MixStyle: its probability for a batch, and alpha of the Beta distribution of the mixing weights.
 
-Reports: alpha 0.3 with a probability of 0.4 (ASCDomain, DCASE 2024) to 0.7 (TF-SepNet, DCASE 2023); 0 is none.
+Reports: alpha 0.3 with a probability of 0.4 (ASCDomain, DCASE 2024) to 0.7 (TF-SepNet, DCASE 2023); 0 is off.
 """
 
 from optuna.distributions import BaseDistribution

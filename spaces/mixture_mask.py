@@ -1,6 +1,6 @@
-"""SpecAugment++: the widest mixture mask, and how many batches are masked at each place.
+"""SpecAugment++: the largest mixture mask, and the share of batches that are masked at each layer.
 
-The report of DCASE 2022 that uses it (Xin et al., section 3.1) prints neither; a share of 0 is none.
+The report of DCASE 2022 that uses it (Xin et al., section 3.1) states neither; a share of 0 is off.
 """
 
 from optuna.distributions import BaseDistribution

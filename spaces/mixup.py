@@ -1,6 +1,6 @@
-"""Mixup: how evenly two clips are mixed, and whether the second is of the same batch.
+"""Mixup: alpha of the Beta distribution of the mixing weights, and whether the second clip is of another batch.
 
-Reports: alpha 0.3 (TF-SepNet, DCASE 2023, within a batch) and 0.4 (BC-ResNet-Mod, DCASE 2022, between two); 0 is none.
+Reports: alpha 0.3 (TF-SepNet, DCASE 2023, within a batch) and 0.4 (BC-ResNet-Mod, DCASE 2022, between two); 0 is off.
 """
 
 from optuna.distributions import BaseDistribution

@@ -1,6 +1,6 @@
 """The optimizer: AdamW (ASCDomain and Xin et al.), Adam (TF-SepNet and CP-JKU), SGD (BC-ResNet-Mod).
 
-Their peak rates differ by a factor of a hundred, so the rate is varied farther than by other searches.
+Their peak learning rates differ by a factor of a hundred, so its range is wider than in other searches.
 """
 
 from optuna.distributions import BaseDistribution

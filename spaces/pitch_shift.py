@@ -1,7 +1,7 @@
-"""Changes of the pitch: by resampling, and by lowering the highest frequency of the mel bank.
+"""Pitch augmentation: by resampling, and by lowering the highest frequency of the mel filter bank.
 
 The first is of the BC-ResNet-Mod report of DCASE 2022 (section 2.3), the second of the CP-JKU report of DCASE 2021
-(section 2); neither prints how far. 0 is none.
+(section 2); neither states how far. 0 is off.
 """
 
 from optuna.distributions import BaseDistribution

@@ -1,6 +1,6 @@
-"""Pruning: how many non-zero values are left, and in which share of the epochs the others go.
+"""Magnitude pruning: how many values stay non-zero, and in which share of the epochs the others are removed.
 
-The CP-JKU report of DCASE 2021 (section 5) leaves 65,000, after 200 epochs; 0 is no pruning. A search starts from as
+The CP-JKU report of DCASE 2021 (section 5) leaves 65,000, after 200 epochs; 0 is no pruning. The initial design has as
 many as fit. A target that a network cannot be pruned to is rejected with the reason.
 """
 

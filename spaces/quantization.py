@@ -1,6 +1,6 @@
-"""Quantization-aware training: in which share of the epochs, at the end, weights and activations are rounded to int8.
+"""Quantization-aware training: the share of the epochs, at the end, with int8 fake quantization.
 
-The BC-ResNet-Mod report of DCASE 2022 (section 3.2.1) does not print it; 0 is none.
+The BC-ResNet-Mod report of DCASE 2022 (section 3.2.1) does not state it; 0 is off.
 """
 
 from optuna.distributions import BaseDistribution

@@ -1,4 +1,4 @@
-"""Restarts of the learning rate: none, or those of the BC-ResNet-Mod report of DCASE 2022 (section 4.1.2)."""
+"""Warm restarts of the learning rate: none, or those of the BC-ResNet-Mod report of DCASE 2022 (section 4.1.2)."""
 
 from optuna.distributions import BaseDistribution
 from optuna.distributions import CategoricalDistribution as Categorical

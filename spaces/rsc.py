@@ -1,6 +1,6 @@
-"""Representation self-challenging: the shares of the features and of the batch that are muted, up to one half.
+"""Representation self-challenging: the shares of the features and of the batch that are masked, up to one half.
 
-The ASCDomain report of DCASE 2024 (section 3.3) found 0.05 and 0.05 to be best; 0 for either is no muting.
+The ASCDomain report of DCASE 2024 (section 3.3) found 0.05 and 0.05 to be best; 0 for either is off.
 """
 
 from optuna.distributions import BaseDistribution

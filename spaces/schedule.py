@@ -1,6 +1,6 @@
-"""How the learning rate runs: its fall, how long it stays at its peak, and where it ends.
+"""Learning-rate schedule: the shape of its decay, the share of epochs at the peak, and the final rate.
 
-Reports: a cosine to 0 (ASCDomain, TF-SepNet) or to 0.01 of the peak (Xin et al.), a plateau and a line (CP-JKU).
+Reports: cosine to 0 (ASCDomain, TF-SepNet) or to 0.01 of the peak (Xin et al.), a plateau, then linear (CP-JKU).
 """
 
 from optuna.distributions import BaseDistribution

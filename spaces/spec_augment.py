@@ -1,7 +1,7 @@
-"""SpecAugment: the widest mask, the longest mask and the farthest warp of time.
+"""SpecAugment: the largest frequency mask, time mask and time warp.
 
-ASCDomain (DCASE 2024) masks 48 of 256 mel bins; the BC-ResNet-Mod report (DCASE 2022) prints no sizes. The ranges suit
-the smallest of our front ends, 128 bins and 26 frames; 0 is none.
+ASCDomain (DCASE 2024) masks 48 of 256 mel bins; the BC-ResNet-Mod report (DCASE 2022) states no sizes. The ranges suit
+the smallest of our front ends, 128 bins and 26 frames; 0 is off.
 """
 
 from optuna.distributions import BaseDistribution

@@ -1,4 +1,4 @@
-"""Spectrum correction: whether each device's gains are brought to the mean device's. It needs aligned recordings.
+"""Spectrum correction: whether each device's gains become the mean device's; needs aligned recordings.
 
 The BC-ResNet-Mod report of DCASE 2022 (section 2.2) has it.
 """

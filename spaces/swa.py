@@ -1,6 +1,6 @@
-"""Stochastic weight averaging: over how many of the last epochs.
+"""Stochastic weight averaging: how many of the last epochs are averaged.
 
-The CP-JKU report of DCASE 2021 (section 6) averages 10; 0 is none, and more than there are is refused.
+The CP-JKU report of DCASE 2021 (section 6) averages 10; 0 is off, and more than there are is refused.
 """
 
 from optuna.distributions import BaseDistribution

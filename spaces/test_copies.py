@@ -1,6 +1,6 @@
-"""Test-time augmentation: over how many shifted copies of a clip the answer is averaged.
+"""Test-time augmentation: over how many shifted copies of a clip the prediction is averaged.
 
-Xin et al. (DCASE 2022, section 3.3) have 30; 0 is the clip alone. The MACs of a network are told for one copy.
+Xin et al. (DCASE 2022, section 3.3) have 30; 0 is the clip alone. The MACs of a network count one copy.
 """
 
 from optuna.distributions import BaseDistribution

@@ -1,7 +1,7 @@
 """Width and kernel of TF-SepNet: all of the report's widths but the teacher's, and longer kernels.
 
 Source: Cai et al., technical report for DCASE 2023 task 1: width 12 to 60, kernel 3; the dropout that it tuned is not
-printed. Widths that 4 divides give every stage two equal halves, so that every point builds a network. At 128 mel
+stated. Multiples of 4 give every stage two equal halves, so that every point builds a network. At 128 mel
 bins and 44 frames two networks in five are over 30 M MACs or 128 K parameters.
 """
 

@@ -1,6 +1,6 @@
-"""Shifts in time that wrap around: of the waveform, and of the spectrogram.
+"""Circular time shifts: of the waveform, and of the spectrogram.
 
-Reports: up to 0.1 s (ASCDomain, DCASE 2024), or a standard deviation of 10 frames (Xin et al., DCASE 2022); 0 is none.
+Reports: up to 0.1 s (ASCDomain, DCASE 2024), or a standard deviation of 10 frames (Xin et al., DCASE 2022); 0 is off.
 """
 
 from optuna.distributions import BaseDistribution

@@ -1,4 +1,4 @@
-"""How to train, over fields of the recipe: on both sides of what the ASCDomain report of DCASE 2024 used."""
+"""Training hyperparameters that every search varies, around the recipe of the ASCDomain report of DCASE 2024."""
 
 from optuna.distributions import BaseDistribution
 from optuna.distributions import FloatDistribution as Float

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from data.device import send
 from training.adversarial import reverse
 
-# Clips of one side beneath which a batch has none of it: what rounding leaves of mixed shares is no clip.
+# Sum of one side's weights below which a batch counts as having none: mixup leaves rounding errors.
 LEAST_CLIPS = 1e-3
 
 
@@ -25,7 +25,7 @@ class Critic(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(num_features, num_features), nn.ReLU(), nn.Linear(num_features, num_features)
         )
-        # No ReLU before it: a critic to which all features are beneath zero would be deaf.
+        # No ReLU before it: a critic whose features are all negative would have no gradient.
         self.score = nn.Linear(num_features, 1)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ def critic_loss(
     strength: Tensor | float,
     draws: Tensor | None = None,
 ) -> Tensor:
-    """Return the loss that the critic and, behind the reversal, the features go down; in fp32, outside of autocast.
+    """Return the loss of the critic and, through the reversal, of the features; in fp32, outside of autocast.
 
     It is the mean score of the other devices' clips minus that of device a's, plus the weighted penalty: the critic
     makes the distance between the two means large, the features make it small. Mixed clips count on both sides by their
@@ -96,5 +96,5 @@ def _weights(shares: Tensor) -> Tensor:
 def _drawn(shares: Tensor, draws: Tensor) -> Tensor:
     """Return the index of a clip for each draw (B,), each clip as likely as its share is large."""
     reached = shares.cumsum(0)
-    # A draw of 0 is a clip's whose share is over 0, and what rounding adds to the last draws stays in the batch.
+    # right=True: a draw of 0 never selects a clip of share 0; the clamp catches rounding at the last draw.
     return torch.searchsorted(reached, draws * reached[-1], right=True).clamp_max(len(shares) - 1)

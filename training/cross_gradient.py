@@ -1,4 +1,4 @@
-"""Cross-gradient training: each of two classifiers hears inputs that were moved along the other one's gradient.
+"""Cross-gradient training (CrossGrad): each of two classifiers trains on inputs perturbed along the other's gradient.
 
 Sources: Shankar et al., "Generalizing Across Domains via Cross-Gradient Training", ICLR 2018, algorithm 1; as
 BC-ResNet-Mod has it: technical report for DCASE 2022 task 1, section 3.1.3, which prints neither the step nor the
@@ -42,12 +42,12 @@ def perturbed(x: Tensor, loss: Tensor, step: float) -> Tensor:
     steeply is moved farther than its neighbours, and a step means the same to every network.
 
     Args:
-        x: What the classifier heard, (B, C, F, T), with `requires_grad`.
+        x: The classifier's input, (B, C, F, T), with `requires_grad`.
         loss: Of each clip, (B,), or their sum; its graph is kept.
         step: Length of the perturbation, in scaled gradients.
     """
     (gradient,) = torch.autograd.grad(loss.sum(), x, retain_graph=True)
-    # By the largest first: the squares of what a network that is sure gives are too small for a number.
+    # Scaled by the largest first: the squares of a confident network's gradients underflow.
     gradient = gradient / gradient.abs().amax().clamp_min(torch.finfo(gradient.dtype).tiny)
     rms = gradient.square().mean().sqrt().clamp_min(torch.finfo(gradient.dtype).tiny)
     return x.detach() + step * (GRADIENT_RMS / rms) * gradient

@@ -1,4 +1,4 @@
-"""SpecAugment++ on hidden states: what the stages of a network give is masked in training, as its input is.
+"""SpecAugment++ on hidden states: mixture masking of the outputs of a network's stages in training.
 
 Sources: Wang et al., "SpecAugment++: A Hidden Space Data Augmentation Method for Acoustic Scene Classification",
 Interspeech 2021; as the separable CNN's report has it: technical report for DCASE 2022 task 1, section 3.1.
@@ -20,18 +20,18 @@ Mask = Callable[[Tensor, float], Tensor]
 
 
 class HiddenStateMasking:
-    """Masks what the stages of a network give; the network itself and its weights stay as they are.
+    """Masks the outputs of a network's stages through forward hooks; its weights are left alone.
 
-    A stage is a block on the way to the features: a part of the network, or of a sequence or list at its top, that has
-    parts itself and gives (B, C, F, T), F x T over 1. A sequence of layers that have no parts is one block, and of a
-    network without blocks the layers with weights are the stages.
+    A stage is a block that runs before the features: a child of the network, or of a Sequential or ModuleList at its
+    top, that has children itself and returns (B, C, F, T), F x T over 1. A Sequential of leaf layers is one block, and
+    of a network without blocks the layers with weights are the stages.
 
     Attributes:
         stages: Their names in the network, in the order in which they are first reached.
     """
 
     def __init__(self, network: nn.Module, shape: tuple[int, int, int], mask: Mask) -> None:
-        """Find the stages: the network hears one silent input, in eval mode.
+        """Find the stages by tracing the network on zeros, in eval mode.
 
         Args:
             network: With `features`, from (B, C, F, T) to (B, D).
@@ -58,7 +58,7 @@ class HiddenStateMasking:
 
     @contextmanager
     def active(self, share: float, p: float) -> Iterator[None]:
-        """While this lasts, each stage's output is masked with probability `p` at each pass, unless in eval mode.
+        """Mask each stage's output with probability `p` at each forward pass, unless in eval mode.
 
         Args:
             share: Largest share of each axis that is masked.
@@ -91,7 +91,7 @@ def _blocks(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _reached(network: nn.Module, shape: tuple[int, int, int], candidates: dict[str, nn.Module]) -> list[str]:
-    """Name the candidates that give a hidden state on the way to the features, in the order in which they give it."""
+    """Return the candidates that return a hidden state before the features, in the order in which they run."""
     reached: dict[str, None] = {}
 
     def note(name: str) -> Callable[[nn.Module, Any, Any], None]:

@@ -1,4 +1,4 @@
-"""How long one clip takes: the latency of a network on the machine that trains it."""
+"""Latency of one clip (batch size 1) on the CPU of the machine that trains the network."""
 
 import copy
 import statistics

@@ -1,11 +1,11 @@
-"""Pruning while a network is trained: after each epoch the smallest weights of all its blocks go, for good.
+"""Global magnitude pruning during training: after each epoch the smallest weights are set to zero for good.
 
 Source: CP-JKU, technical report for DCASE 2021 task 1A, section 5. Weights of all layers are sorted together by their
-magnitude; the number that goes falls exponentially from epoch to epoch; never pruned are the layer that hears the
-input, the classifier, biases and batch norms; and a layer of which more than 99 % are gone is left alone. The report
-does not print the rate of the fall: here the same share of the weights is left after each epoch.
+magnitude; the number pruned falls exponentially from epoch to epoch; the first layer, the classifier, biases and batch
+norms are never pruned, and neither is a layer whose sparsity would exceed 99 %. The report does not print the rate of
+the fall: here the same fraction of the weights remains after each epoch.
 
-What counts is what the 2021 edition limits: all stored values (`objectives/cost.py`) that are not zero.
+Counted are the stored values (`objectives/cost.py`) that are not zero, as the 2021 edition limits them.
 """
 
 import math
@@ -28,7 +28,7 @@ ROUNDING = 1e-9  # of a share times the epochs: 0.7 of 10 are 7
 
 
 def stored_tensors(network: nn.Module) -> Iterator[Tensor]:
-    """Return all that is stored of a network: its parameters, and the running mean and variance of every batch norm."""
+    """Yield the stored tensors of a network: parameters, and the running mean and variance of every batch norm."""
     yield from network.parameters()
     for name, buffer in network.named_buffers():
         if name.rpartition(".")[2] in RUNNING:
@@ -46,11 +46,11 @@ def count_nonzero(network: nn.Module) -> int:
 
 
 def prunable_weights(network: nn.Module, shape: Sequence[int]) -> dict[str, nn.Parameter]:
-    """Find the weights that may go, by name: of the layers that give the features, but for the first to hear.
+    """Find the weights that can be pruned, by name: of all layers of `features` but the first, by tracing the network.
 
     Args:
-        network: With the halves `features` and `classify`; all layers of the second are the classifier.
-        shape: Of one clip: (C, F, T).
+        network: With the methods `features` and `classify`; all layers of the second are the classifier.
+        shape: Of one input: (C, F, T).
     """
     owned = dict(network.named_parameters(remove_duplicate=False))
     ran: dict[str, nn.Parameter] = {}
@@ -63,17 +63,17 @@ def prunable_weights(network: nn.Module, shape: Sequence[int]) -> dict[str, nn.P
     try:
         with torch.no_grad(), eval_mode(network):
             z = halves.features(zero_input(network, shape))
-            heard = dict(ran)
+            of_features = dict(ran)
             ran.clear()
             halves.classify(z)
     finally:
         for hook in hooks:
             hook.remove()
-    spared = {id(weight) for weight in [*list(heard.values())[:1], *ran.values()]}
+    excluded = {id(weight) for weight in [*list(of_features.values())[:1], *ran.values()]}
     found: dict[str, nn.Parameter] = {}
-    for name, weight in heard.items():
-        if id(weight) not in spared:
-            spared.add(id(weight))  # a weight that two layers share is one weight
+    for name, weight in of_features.items():
+        if id(weight) not in excluded:
+            excluded.add(id(weight))  # a weight that two layers share is one weight
             found[name] = weight
     return found
 
@@ -83,27 +83,27 @@ def _note(ran: dict[str, nn.Parameter], name: str, weight: nn.Parameter, *_: obj
 
 
 class Pruner:
-    """Takes the smallest weights of a network out, some after each epoch, and holds at zero what was taken out.
+    """Prunes the smallest weights after each epoch, and keeps pruned weights at zero.
 
     Attributes:
-        last_epoch: At whose end the last weight goes.
+        last_epoch: The epoch after which the last weights are pruned.
     """
 
     def __init__(
         self, network: nn.Module, prune_to: int, prune_share: float, epochs: int, shape: Sequence[int]
     ) -> None:
-        """Take nothing out yet.
+        """Set up the masks; nothing is pruned yet.
 
         Args:
-            network: With its first weights, where it is trained.
-            prune_to: Stored values that may be other than zero in the end. Those that are never pruned count whole,
-                even where one of them happens to be zero.
-            prune_share: Of the epochs, rounded up, until the last weight goes.
+            network: At initialization, on its device.
+            prune_to: Number of non-zero stored values at the end. Values that are never pruned all count, even one
+                that happens to be zero.
+            prune_share: Share of the epochs, rounded up, in which weights are pruned.
             epochs: Of the whole training.
-            shape: Of one clip: (C, F, T).
+            shape: Of one input: (C, F, T).
 
         Raises:
-            ValueError: Of this network so few values cannot be left.
+            TrainingError: The network cannot be pruned to so few values.
         """
         self.last_epoch = math.ceil(prune_share * epochs - ROUNDING)
         self._weights = prunable_weights(network, shape)
@@ -119,7 +119,7 @@ class Pruner:
         self._num_left = min(prune_to - others, self._num_weights)
 
     def num_remaining(self, epoch: int) -> int:
-        """Return how many of the weights that may go are left after an epoch, counted from 1; 0: before the first."""
+        """Return how many prunable weights remain after an epoch, counted from 1; 0: before the first."""
         done = min(epoch, self.last_epoch) / self.last_epoch
         if done == 1 or not self._num_weights:
             return self._num_left
@@ -128,21 +128,21 @@ class Pruner:
 
     @torch.no_grad()
     def step(self, epoch: int) -> None:
-        """Take out what goes at the end of an epoch, counted from 1: the smallest of what is left."""
+        """Prune the smallest remaining weights at the end of an epoch, counted from 1."""
         if not self._masks:
             return
         left = torch.cat([mask.flatten().cpu() for mask in self._masks.values()]).bool()
         sizes = torch.cat([weight.abs().flatten().cpu() for weight in self._weights.values()])
-        may_go = left.clone()
+        can_prune = left.clone()
         start = 0
         for mask in self._masks.values():
             end = start + mask.numel()
             largest = sizes[start:end].masked_fill(~left[start:end], -1).topk(min_remaining(mask.numel())).indices
-            may_go[start + largest] = False
+            can_prune[start + largest] = False
             start = end
-        num_going = max(0, int(left.sum()) - self.num_remaining(epoch))
-        candidates = may_go.nonzero().flatten()
-        smallest = sizes[candidates].argsort(stable=True)[:num_going]  # of equals the first: the same on every device
+        num_pruned = max(0, int(left.sum()) - self.num_remaining(epoch))
+        candidates = can_prune.nonzero().flatten()
+        smallest = sizes[candidates].argsort(stable=True)[:num_pruned]  # stable: the same on every device
         left[candidates[smallest]] = False
         lengths = [mask.numel() for mask in self._masks.values()]
         for mask, part in zip(self._masks.values(), torch.split(left, lengths), strict=True):
@@ -151,19 +151,19 @@ class Pruner:
 
     @torch.no_grad()
     def apply(self) -> None:
-        """Set to zero what was taken out: after each step of the optimizer, whose momentum would bring it back.
+        """Set pruned weights to zero: after each optimizer step, whose momentum moves them.
 
-        So too while the network holds an average of its weights: what went long ago is still in a moving average.
+        Averaged weights need it too: an average holds epochs from before a weight was pruned.
         """
         if self._masks:
             torch._foreach_mul_(list(self._weights.values()), list(self._masks.values()))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all that a checkpoint must hold: by weight, 1 where it is left and 0 where it was taken out."""
+        """Return the masks for a checkpoint: by weight, 1 where it remains and 0 where it is pruned."""
         return {name: mask.to(torch.uint8).contiguous() for name, mask in self._masks.items()}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what `tensors` gave.
+        """Restore the masks that `tensors` returned.
 
         Raises:
             ValueError: They are of another network.
@@ -173,7 +173,7 @@ class Pruner:
 
 
 def min_remaining(num_weights: int) -> int:
-    """Return how many weights of a layer are never pruned: the most that are less than 1 %, and at least one.
+    """Return how many weights of a layer always remain: the most that are less than 1 %, and at least one.
 
     >>> [min_remaining(num_weights) for num_weights in (1, 100, 101, 200, 201, 10_000)]
     [1, 1, 1, 1, 2, 99]

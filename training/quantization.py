@@ -1,16 +1,18 @@
-"""Quantization-aware training: a network hears itself rounded to int8, and learns to be right all the same.
+"""Quantization-aware training: weights and activations are fake-quantized to int8, with straight-through gradients.
 
 Source: Jacob et al., "Quantization and training of neural networks for efficient integer-arithmetic-only inference",
-CVPR 2018, sections 2 and 3: what is rounded and how, gradients that pass the rounding as if it were not there, and
-batch norms folded into the convolutions before them. Weights have a scale for each output channel, as in
-Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018, section 3.
+CVPR 2018, sections 2 and 3 (what is quantized, the straight-through estimator, batch norm folding); per-channel
+weights as in Krishnamoorthi, "Quantizing deep convolutional networks for efficient inference", 2018, section 3.
 
-Weights: q = round(w / s), s = max |w| / 127 of the output channel. Where a batch norm hears nothing but a layer's
-output, w is what the layer will hold once the norm is folded into it: times gamma / sqrt(running variance + eps).
-Activations: q = round(x / s) + z from -128 to 127, one s and one integer z for all of a tensor, from the range that was
-heard in training, stretched to 0, which is exact. They are rounded where a layer hears them, and where the first module
-hears the clip. Halves are rounded to even. Biases, and the shift of a folded norm, are 32-bit integers at the scale of
-the sums, which rounds nothing that counts; sums of branches and norms that cannot be folded stay as they are.
+Symbols: w weight, x activation, q their int8 value, s scale, z zero point, gamma weight of a batch norm.
+Weights: q = round(w / s), s = max |w| / 127 of the output channel. If a batch norm's only input is a layer's output,
+w is the folded weight: times gamma / sqrt(running variance + eps).
+Activations: q = round(x / s) + z from -128 to 127, one s and one integer z for a tensor, from the range observed in
+training (a moving average), extended to contain 0, which is exact. The inputs of layers are quantized, and the
+network's input. Halves are rounded to even. Biases, and the shift of a folded norm, are int32 at the scale of the
+accumulator, which loses nothing that counts; sums of branches and norms that cannot be folded stay in fp32.
+
+Shape letters: C' output channels, B batch, C channels, F mel bins, T frames.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -29,11 +31,11 @@ from training.state_dict import load_tensors
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 LARGEST_WEIGHT = 127
 LOWEST, HIGHEST = -128, 127
-NEW_SHARE = 0.01  # of a batch's range in the range so far
+EMA_SHARE = 0.01  # weight of a batch's range in the moving average of ranges
 
 
-class _PassThrough(torch.autograd.Function):
-    """Values rounded outside of it; their gradient is the rounded ones' where `inside` is, and zero elsewhere."""
+class _StraightThrough(torch.autograd.Function):
+    """Straight-through estimator: returns `rounded`; the gradient passes to `values` where `inside` is true."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, rounded: Tensor, inside: Tensor | None) -> Tensor:  # noqa: ARG004  its shape
@@ -47,7 +49,7 @@ class _PassThrough(torch.autograd.Function):
 
 
 def quantized_weight(weight: Tensor, factor: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Round a layer's weight as it will be stored.
+    """Quantize a layer's weight as it will be stored.
 
     Args:
         weight: (C', ...), a row for each output channel.
@@ -55,7 +57,7 @@ def quantized_weight(weight: Tensor, factor: Tensor | None = None) -> tuple[Tens
 
     Returns:
         int8 of the weight's shape, from -127 to 127, and the scale of each output channel (C',): their product is the
-        folded weight but for the rounding. A channel of zeros has the scale 1.
+        folded weight up to rounding. A channel of zeros has the scale 1.
     """
     folded = weight.detach() if factor is None else weight.detach() * _by_channel(factor, weight)
     scale = _positive(folded.abs().flatten(1).amax(1) / LARGEST_WEIGHT)
@@ -64,36 +66,36 @@ def quantized_weight(weight: Tensor, factor: Tensor | None = None) -> tuple[Tens
 
 
 def fake_quantize_weight(weight: Tensor, factor: Tensor | None = None) -> Tensor:
-    """Return a layer's weight as `quantized_weight` stores it, with the batch norm taken out again.
+    """Return a layer's weight quantized and dequantized as `quantized_weight` stores it, before batch norm folding.
 
-    A channel that its batch norm multiplies with zero is rounded as if there were none: it is not heard.
+    A channel that its batch norm multiplies by zero is quantized as if there were none: its output is constant.
     """
     if factor is not None:
         factor = torch.where(factor == 0, torch.ones_like(factor), factor)
     steps, scale = quantized_weight(weight, factor)
     rounded = steps * _by_channel(scale if factor is None else scale / factor, weight)
-    passed: Tensor = _PassThrough.apply(weight, rounded, None)  # type: ignore[no-untyped-call] # torch leaves it untyped
+    passed: Tensor = _StraightThrough.apply(weight, rounded, None)  # type: ignore[no-untyped-call] # torch leaves it untyped
     return passed
 
 
-def scale_and_zero_point(span: Tensor) -> tuple[Tensor, Tensor]:
-    """Return s and z of `span` (2,), the lowest and the highest value heard: two numbers, the second a whole one."""
-    low, high = span[0].clamp(max=0), span[1].clamp(min=0)
+def scale_and_zero_point(value_range: Tensor) -> tuple[Tensor, Tensor]:
+    """Return s and z of an observed range (2,), the minimum and the maximum: two scalars, the second an integer."""
+    low, high = value_range[0].clamp(max=0), value_range[1].clamp(min=0)
     scale = _positive((high - low) / (HIGHEST - LOWEST))
     return scale, LOWEST - torch.round(low / scale)
 
 
-def fake_quantize_activation(x: Tensor, span: Tensor) -> Tensor:
-    """Round to the 256 values that `span` (2,), the lowest and the highest value heard, gives; clip what is outside.
+def fake_quantize_activation(x: Tensor, value_range: Tensor) -> Tensor:
+    """Quantize and dequantize activations by an observed range (2,), the minimum and the maximum; clip what is outside.
 
     The gradient is 1 where nothing was clipped and 0 elsewhere.
     """
     values = x.detach().float()
-    scale, zero = scale_and_zero_point(span)
+    scale, zero = scale_and_zero_point(value_range)
     steps = torch.round(values / scale) + zero
     inside = (steps >= LOWEST) & (steps <= HIGHEST)
     rounded = (steps.clamp(LOWEST, HIGHEST) - zero) * scale
-    passed: Tensor = _PassThrough.apply(x, rounded.to(x.dtype), inside)  # type: ignore[no-untyped-call] # as above
+    passed: Tensor = _StraightThrough.apply(x, rounded.to(x.dtype), inside)  # type: ignore[no-untyped-call] # as above
     return passed
 
 
@@ -106,39 +108,39 @@ def _by_channel(values: Tensor, weight: Tensor) -> Tensor:
 
 
 class Quantizer:
-    """Rounds what the layers of a network hear, and their weights, while it is active; the network keeps its own.
+    """Fake-quantizes the inputs and weights of a network's layers through hooks; parameters stay in fp32.
 
-    What it knows is the range that each layer has heard, by the layer's name. A layer that computes with something
-    else than its `weight` says so by a method `effective_weight()`, which gives what is rounded.
+    Its state is the observed input range of each layer. A layer that computes with another tensor than its `weight`
+    has a method `effective_weight()`, whose result is quantized.
 
     Attributes:
-        layers: Whose weights are rounded, by name.
-        norms: The batch norm that will be folded into a layer, by the layer's name, where there is one.
+        layers: Whose weights are quantized, by name.
+        norms: The batch norm that will be folded into a layer, by the layer's name, if there is one.
     """
 
     def __init__(self, network: nn.Module, shape: Sequence[int]) -> None:
-        """Find the layers, and the batch norms that will be folded into them, by a run on silence.
+        """Find the layers, and the batch norms that will be folded into them, by tracing the network.
 
         Args:
-            network: Where it is trained, or asked.
-            shape: Of one clip: (C, F, T).
+            network: On its device.
+            shape: Of one input: (C, F, T).
         """
         self._network = network
-        run = _Run(network, shape)
-        self.layers, self.norms = run.layers, run.folded
-        self._listeners = {**run.hear_the_clip, **run.layers}
+        trace = _LayerTrace(network, shape)
+        self.layers, self.norms = trace.layers, trace.folded
+        self._quantized_modules = {**trace.input_modules, **trace.layers}
         device = next(network.parameters()).device
-        self._spans = {name: torch.full((2,), torch.nan, device=device) for name in self._listeners}
-        self._heard: set[str] = set()
+        self._ranges = {name: torch.full((2,), torch.nan, device=device) for name in self._quantized_modules}
+        self._calibrated: set[str] = set()
         self._hooks: list[RemovableHandle] = []
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Round for a while. In training the ranges follow what is heard; in eval mode they stay.
+        """Fake-quantize within this context; ranges are updated in training mode and fixed in eval mode.
 
-        They also stay while the network's statistics are kept, but for a layer that has heard nothing yet.
+        They are also fixed within `frozen_statistics`, but for a layer without a range yet.
 
-        A CUDA graph holds the rounding if it was recorded while this was active, and none otherwise.
+        A CUDA graph contains the quantization if it was captured within this context, and none otherwise.
         """
         self.attach()
         try:
@@ -147,53 +149,53 @@ class Quantizer:
             self.detach()
 
     def attach(self, names: Collection[str] | None = None) -> None:
-        """Round from now on, as `active`; for a network that is only asked.
+        """Fake-quantize from now on, as `active`; for a network at inference.
 
         Args:
-            names: Of what rounds, of those that `tensors` gives; None: all.
+            names: Of the modules to quantize, from those in `tensors`; None: all.
         """
-        for name, module in self._listeners.items():
+        for name, module in self._quantized_modules.items():
             if names is not None and name not in names:
                 continue
             self._hooks.append(module.register_forward_pre_hook(partial(self._before, name)))
-            self._hooks.append(module.register_forward_hook(_bring_back))
+            self._hooks.append(module.register_forward_hook(_restore_weight))
 
     def detach(self) -> None:
-        """Round no more."""
+        """Remove the hooks."""
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
         for layer in self.layers.values():
-            _bring_back(layer)
+            _restore_weight(layer)
 
     def _before(self, name: str, module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
         x, *others = args
-        rounded = fake_quantize_activation(x, self._span(name, x.detach(), module.training))
+        rounded = fake_quantize_activation(x, self._range(name, x.detach(), module.training))
         if name in self.layers:
-            _bring_back(module)  # of a call that raised
+            _restore_weight(module)  # if the last call raised
             weight = fake_quantize_weight(effective_weight_of(module), self._factor(name))
-            # Beside the parameter of that name, which stays in the state: what an object holds itself comes first.
+            # An instance attribute shadows the registered parameter, which stays in the state dict.
             if hasattr(module, "effective_weight"):
-                module.__dict__["effective_weight"] = partial(_same, weight)
+                module.__dict__["effective_weight"] = partial(_identity, weight)
             else:
                 module.__dict__["weight"] = weight
         return rounded, *others
 
     @torch.no_grad()
-    def _span(self, name: str, x: Tensor, is_training: bool) -> Tensor:
-        """Return the range of what a layer hears, (2,), in training with what it hears now."""
-        span = self._spans[name] = self._spans[name].to(x.device)
-        if is_training and not (has_frozen_statistics(self._network) and name in self._heard):
+    def _range(self, name: str, x: Tensor, is_training: bool) -> Tensor:
+        """Return the range of a layer's input, (2,), in training updated with `x`."""
+        value_range = self._ranges[name] = self._ranges[name].to(x.device)
+        if is_training and not (has_frozen_statistics(self._network) and name in self._calibrated):
             now = torch.stack(torch.aminmax(x.float()))
-            span.copy_(torch.where(span.isnan(), now, span + NEW_SHARE * (now - span)))
-            self._heard.add(name)
-        elif name not in self._heard:
+            value_range.copy_(torch.where(value_range.isnan(), now, value_range + EMA_SHARE * (now - value_range)))
+            self._calibrated.add(name)
+        elif name not in self._calibrated:
             raise ValueError(f"{name} has no range to round in yet: train a step while the quantizer is active")
-        return span
+        return value_range
 
     @torch.no_grad()
     def _factor(self, name: str) -> Tensor | None:
-        """Return what the batch norm folded into a layer multiplies its output channels with, if there is one."""
+        """Return the factor (C',) of the batch norm that is folded into a layer, if there is one."""
         norm = self.norms.get(name)
         if norm is None or norm.running_var is None:
             return None
@@ -209,24 +211,24 @@ class Quantizer:
         }
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return all that a checkpoint or an export must hold: the range (2,) of each layer, by its name.
+        """Return the state for a checkpoint or an export: the range (2,) of each layer, by its name.
 
-        One that has heard nothing yet has no numbers in it.
+        It is NaN for a layer without a range yet.
         """
-        return {name: span.clone() for name, span in self._spans.items()}
+        return {name: value_range.clone() for name, value_range in self._ranges.items()}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what `tensors` gave.
+        """Restore the state that `tensors` returned.
 
         Raises:
             ValueError: They are of another network.
         """
-        load_tensors("the range", self._spans, tensors)
-        self._heard = {name for name, span in tensors.items() if bool(span.isfinite().all())}
+        load_tensors("the range", self._ranges, tensors)
+        self._calibrated = {name for name, value_range in tensors.items() if bool(value_range.isfinite().all())}
 
 
-def _bring_back(layer: nn.Module, *_: object) -> None:
-    """Have a layer compute with its own weight again."""
+def _restore_weight(layer: nn.Module, *_: object) -> None:
+    """Remove the fake-quantized weight that shadows a layer's own."""
     for name in ("weight", "effective_weight"):
         layer.__dict__.pop(name, None)
 
@@ -237,25 +239,25 @@ def effective_weight_of(layer: Any) -> Tensor:
     return weight
 
 
-def _same(weight: Tensor) -> Tensor:
+def _identity(weight: Tensor) -> Tensor:
     return weight
 
 
-class _Run:
-    """What one run of a network shows.
+class _LayerTrace:
+    """Trace of one forward pass on zeros.
 
     Attributes:
         layers: Those that ran, by name.
-        folded: The batch norm that hears a layer's output as it is and nothing else, by the layer's name.
-        hear_the_clip: Other modules with values of their own that hear the clip, or a view of it, by name.
+        folded: The batch norm whose only input is a layer's unchanged output, by the layer's name.
+        input_modules: Other modules with parameters or buffers whose input is the network's, or a view of it, by name.
     """
 
     def __init__(self, network: nn.Module, shape: Sequence[int]) -> None:
         self.layers: dict[str, nn.Module] = {}
         self.folded: dict[str, _BatchNorm] = {}
-        self.hear_the_clip: dict[str, nn.Module] = {}
-        self._outputs: list[tuple[str, Tensor, int]] = []  # of the layers, and their versions
-        self._clip = zero_input(network, shape)
+        self.input_modules: dict[str, nn.Module] = {}
+        self._outputs: list[tuple[str, Tensor, int]] = []  # of the layers, and their version counters
+        self._input = zero_input(network, shape)
         hooks = []
         for name, module in network.named_modules():
             hooks.append(module.register_forward_pre_hook(partial(self._before, name)))
@@ -263,7 +265,7 @@ class _Run:
                 hooks.append(module.register_forward_hook(partial(self._after, name)))
         try:
             with torch.no_grad(), eval_mode(network):
-                network(self._clip)
+                network(self._input)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -277,8 +279,8 @@ class _Run:
             return
         if isinstance(module, LAYERS):
             self.layers[name] = module
-        elif _owns_values(module) and x.untyped_storage().data_ptr() == self._clip.untyped_storage().data_ptr():
-            self.hear_the_clip[name] = module
+        elif _owns_values(module) and x.untyped_storage().data_ptr() == self._input.untyped_storage().data_ptr():
+            self.input_modules[name] = module
         if isinstance(module, _BatchNorm):
             for layer, output, version in self._outputs:
                 # The same object, not written to since, as an activation in place would; and of a linear layer, whose

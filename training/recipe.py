@@ -33,16 +33,16 @@ class Recipe:
     plateau_share: float = 0.0  # of all steps: at the full rate, between warm-up and fall
     final_share: float = 0.0  # of the full rate, at the end
     restart_epochs: str = ""  # "4,8,16": the rate starts again at its peak after so many epochs
-    # What is done to the waveform.
+    # Waveform augmentation.
     roll_s: float = 0.1  # largest shift to either side
     pitch_semitones: float = 0.0  # largest change of the pitch to either side, by resampling
     impulse_response_p: float = 0.6  # of device a's clips
-    simulated_devices: int = 0  # impulse responses through which clips of device a are heard once and for all
+    simulated_devices: int = 0  # number of simulated devices: fixed impulse responses applied to clips of device a
     simulated_clips: int = 7500  # of each simulated device
-    # What is done to the spectrum.
+    # Spectrum correction and mel filterbank.
     spectrum_correction: bool = False  # each device's gains towards the mean device, fitted on aligned recordings
     mel_top_drop: float = 0.0  # largest share by which the mel bank's highest frequency is lowered
-    # What is done to the log-mel spectrogram.
+    # Spectrogram augmentation.
     warp_frames: int = 0  # farthest that time is warped to either side
     shift_frames: float = 0.0  # standard deviation of a shift in time, which wraps around
     mask_bins: int = 48  # widest mask
@@ -51,14 +51,14 @@ class Recipe:
     mix_style_alpha: float = 0.3
     mixture_mask_share: float = 0.0  # widest mixture mask, of each axis, on the input and on hidden states
     mixture_mask_p: float = 0.5  # that a batch is masked, at each of these places
-    # Mixtures of two clips and of their classes.
+    # Mixup.
     mixup_alpha: float = 0.0
     mixup_between: bool = False  # with a second batch, not within the batch
     # The loss.
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
-    drop_f: float = 0.0  # share of the features that RSC mutes
-    drop_b: float = 0.0  # share of the batch in which RSC mutes them
+    drop_f: float = 0.0  # share of the features that RSC masks
+    drop_b: float = 0.0  # share of the batch in which RSC masks them
     adversarial_weight: float = 0.0  # of the device classifier behind gradient reversal
     critic_weight: float = 0.0  # of the Wasserstein critic behind gradient reversal
     critic_penalty: float = 10.0  # weight of its gradient penalty
@@ -66,14 +66,14 @@ class Recipe:
     cross_gradient_step: float = 1.0  # of the perturbation, in gradients of root mean square 0.1
     distill_weight: float = 0.0  # of the divergence from the teacher
     distill_temperature: float = 5.0
-    # What becomes of the weights.
+    # Weight averaging, pruning and quantization.
     swa_epochs: int = 0  # at the end, whose weights are averaged
     ema_decay: float = 0.0  # of the average of all weights so far, at each step
     prune_to: int = 0  # non-zero values that are left; 0: no pruning
     prune_share: float = 0.6  # of the epochs, until the last weight is removed
-    quantize_share: float = 0.0  # of the epochs, at the end, in which weights and activations are rounded to int8
-    # What is done when the network is asked.
-    test_copies: int = 0  # of each clip, shifted in time, over which the answer is averaged; 0: the clip alone
+    quantize_share: float = 0.0  # of the epochs, at the end, of quantization-aware training
+    # Inference.
+    test_copies: int = 0  # shifted copies of each clip for test-time augmentation; 0: none
 
     def __post_init__(self) -> None:
         """Refuse settings that train nothing."""
@@ -136,7 +136,7 @@ class Recipe:
             yield f"momentum is SGD's alone, got {self.momentum} with {self.optimizer}"
         if (self.drop_f > 0) != (self.drop_b > 0):
             yield (
-                f"RSC mutes nothing where one of its rates is 0, got drop_f {self.drop_f} and drop_b {self.drop_b}: "
+                f"RSC masks nothing if one of its rates is 0, got drop_f {self.drop_f} and drop_b {self.drop_b}: "
                 "set both, or neither"
             )
         if self.swa_epochs > self.epochs:
@@ -155,9 +155,9 @@ class Recipe:
         return tuple(int(part) for part in self.restart_epochs.split(",")) if self.restart_epochs else ()
 
     def scaled(self, scale: float) -> "Recipe":
-        """Return a recipe of `scale` times the epochs, for small data: all that is told in epochs is scaled with them.
+        """Return a recipe of `scale` times the epochs, for small data, with all fields in epochs scaled alike.
 
-        What is told as a share (warm-up, plateau, pruning, quantization) is so of itself. Restarts that fall together
+        Fields that are shares of the epochs (warm-up, plateau, pruning, quantization) stay. Restarts that fall together
         become one.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Representation self-challenging: the network must do without the features on which its answer rests most.
+"""Representation self-challenging (RSC): the features with the largest gradients are masked in training.
 
 Sources: Huang et al., "Self-Challenging Improves Cross-Domain Generalization", ECCV 2020; as ASCDomain has it:
 technical report for DCASE 2024 task 1, section 3.3, and https://github.com/hubtru/ASCDomain at dd49ddd,
@@ -24,13 +24,13 @@ def rsc_mask(
     drop_f: float,
     drop_b: float,
 ) -> Tensor:
-    """Return the features' mask, (B, D): 0 where a feature is muted, 1 elsewhere; no gradient flows to it.
+    """Return the feature mask, (B, D): 0 where a feature is masked, 1 elsewhere; without a gradient.
 
-    In each clip the features are muted whose gradient of the true class's logit is at or above the (1 - drop_f)
-    quantile of that clip. The muting is kept for the clips whose probability of the true class it lowers by the
-    (1 - drop_b) quantile of the batch or more. Of equals no more are taken than there would be of different values,
-    unlike in ASCDomain's code, where a batch of which the network is sure is muted whole. With drop_f or drop_b 0
-    nothing is muted.
+    In each clip the features are masked whose gradient of the true class's logit is at or above the (1 - drop_f)
+    quantile of that clip. The mask is applied to the clips whose probability of the true class it lowers by the
+    (1 - drop_b) quantile of the batch or more. Of ties no more are masked than there would be of distinct values,
+    unlike in ASCDomain's code, where a batch that the network is sure of is masked whole. With drop_f or drop_b 0
+    nothing is masked.
 
     `classify` is called once more, in the mode of the network: see `frozen_statistics`. Under autocast call this
     in the context in which the logits were computed.
@@ -47,11 +47,11 @@ def rsc_mask(
         return torch.ones_like(z)
     (gradient,) = torch.autograd.grad((logits * targets).sum(), z, retain_graph=True)
     with torch.no_grad():
-        heard = ~_top(gradient, drop_f)
-        without = classify(z * heard)
+        unmasked = ~_top(gradient, drop_f)
+        without = classify(z * unmasked)
         fall = (targets * (logits.float().softmax(1) - without.float().softmax(1))).sum(1)
-        muted = _top(fall, drop_b)
-        return (heard | ~muted[:, None]).to(z.dtype)
+        is_masked = _top(fall, drop_b)
+        return (unmasked | ~is_masked[:, None]).to(z.dtype)
 
 
 def _top(values: Tensor, share: float) -> Tensor:

@@ -1,7 +1,7 @@
-"""What trained networks answer to every training clip, to be learned by another: worked out once, and kept.
+"""Teacher logits of every training clip, for knowledge distillation: computed once and cached on disk.
 
-The answers of several teachers are averaged as logits, as an ensemble of one knowledge. They lie beside the decoded
-sound, whole or absent, under a name that says whose answers to which clips they are.
+Logits of several teachers are averaged. The cache lies beside the decoded waveforms, is written atomically, and its
+name holds a hash of the teachers and the clips.
 
 Shape letters: N training clips, K classes.
 """
@@ -25,21 +25,21 @@ from training.checkpoint import CheckpointError, read_tensors, write_tensors
 from training.dataset import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU, SceneDataset, load_dataset, split_batches
 from training.inference_preprocessing import DEFAULT_PREPROCESSING, NO_SHIFT, InferencePreprocessing, Shift
 
-FORMAT = 1  # raise it when the same name would mean other answers
+FORMAT = 1  # raise it when the same name would mean other logits
 LOGITS = "logits"
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained network to learn from.
+    """A trained network to distil from.
 
     Attributes:
-        name: What a person calls it.
+        name: For messages.
         network: In eval mode.
-        front_end: What it hears through.
+        front_end: Its front end.
         classes: Names of the K scenes, in the order of its outputs.
-        digest: Of all that decides its answers: weights and configs.
-        preprocessing: What is done to a clip before it hears it.
+        digest: Hash of all that its logits depend on: weights and configs.
+        preprocessing: Of a clip, before the network.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Teacher:
     preprocessing: InferencePreprocessing = DEFAULT_PREPROCESSING
 
 
+# Over 50 lines by its docstring: the body is one sequence, and the lock must be held over its end.
 def teacher_logits(
     teachers: Sequence[Teacher],
     scenes: Scenes,
@@ -59,24 +60,24 @@ def teacher_logits(
 ) -> Tensor:
     """Return the mean logits of some teachers on the training clips: (N, K), in the order of `scenes.train`.
 
-    They are read where they were worked out before; else they are worked out and kept. Processes that ask at once
-    share them: the first works them out, the others wait.
+    They are read from the cache, or computed and cached. Of processes that start at the same time the first computes
+    them, and the others wait.
 
     Args:
-        teachers: One or more, each heard through its own front end.
+        teachers: One or more, each with its own front end.
         scenes: The data set.
-        cache: Folder of the decoded sound; None: beside the data.
+        cache: Folder of the decoded waveforms; None: beside the data.
         device: Where the networks run.
-        progress: Told how many clips are answered, of all teachers, and of how many.
+        progress: Called with the number of clips done, of all teachers, and of all.
 
     Raises:
-        DataError: A teacher tells other scenes apart, answers with what is not finite, or the sound cannot be read.
+        DataError: A teacher has other classes or logits that are not finite, or the clips cannot be read.
     """
     for teacher in teachers:
         if sorted(teacher.classes) != sorted(scenes.classes):
             raise DataError(
-                f"the teacher {teacher.name} tells apart {', '.join(teacher.classes)}, but {scenes.root} holds "
-                f"{', '.join(scenes.classes)}; a teacher must know the same scenes"
+                f"the teacher {teacher.name} has the classes {', '.join(teacher.classes)}, but {scenes.root} has "
+                f"{', '.join(scenes.classes)}; a teacher must have the same classes"
             )
     datasets = {teacher.front_end: load_dataset(scenes, teacher.front_end, None, cache) for teacher in teachers}
     stores = [datasets[teacher.front_end].store.path for teacher in teachers]
@@ -98,16 +99,16 @@ def teacher_logits(
         try:
             known = _find([path], shape)
             if known is None:
-                known = _mean_answers(teachers, scenes, datasets, device, progress)
+                known = _mean_logits(teachers, scenes, datasets, device, progress)
                 write_tensors(path, {LOGITS: known}, {"teachers": ", ".join(teacher.name for teacher in teachers)})
             return known
         finally:
             lock.release()
-    raise DataError(f"no folder for the teacher's answers can be written: {', '.join(refused)}; give another as cache")
+    raise DataError(f"no folder for the teacher's logits can be written: {', '.join(refused)}; give another as cache")
 
 
 def _digest(teachers: Sequence[Teacher], scenes: Scenes, stores: Sequence[Path]) -> str:
-    """Name whose answers these are, to which clips: a store's name says which sound it holds."""
+    """Return a hash of the teachers, the stores of their clips, and the clips' order."""
     digest = hashlib.sha256(f"{FORMAT}\n".encode())
     for line in sorted(f"{teacher.digest} {store.name}\n" for teacher, store in zip(teachers, stores, strict=True)):
         digest.update(line.encode())
@@ -117,7 +118,7 @@ def _digest(teachers: Sequence[Teacher], scenes: Scenes, stores: Sequence[Path])
 
 
 def _find(paths: Sequence[Path], shape: tuple[int, int]) -> Tensor | None:
-    """Read what was kept; what is broken is as good as none."""
+    """Read the first valid cache file; a broken one is ignored."""
     for path in paths:
         with suppress(CheckpointError):
             logits = read_tensors(path)[0].get(LOGITS)
@@ -126,7 +127,7 @@ def _find(paths: Sequence[Path], shape: tuple[int, int]) -> Tensor | None:
     return None
 
 
-def _mean_answers(
+def _mean_logits(
     teachers: Sequence[Teacher],
     scenes: Scenes,
     datasets: Mapping[FrontEndConfig, SceneDataset],
@@ -137,29 +138,29 @@ def _mean_answers(
     logits = torch.zeros(len(scenes.train), len(scenes.classes))
     for teacher in teachers:
         before = done
-        for answered in _answers(teacher, scenes, datasets[teacher.front_end], device):
-            rows = slice(done - before, done - before + len(answered))
-            logits[rows] += answered / len(teachers)
-            done += len(answered)
+        for batch in _teacher_batches(teacher, scenes, datasets[teacher.front_end], device):
+            rows = slice(done - before, done - before + len(batch))
+            logits[rows] += batch / len(teachers)
+            done += len(batch)
             if progress is not None:
                 progress(done, total)
     return logits
 
 
-def _answers(teacher: Teacher, scenes: Scenes, dataset: SceneDataset, device: torch.device) -> Iterator[Tensor]:
-    """Ask one teacher, batch by batch: (B, K), the classes in the order of the data.
+def _teacher_batches(teacher: Teacher, scenes: Scenes, dataset: SceneDataset, device: torch.device) -> Iterator[Tensor]:
+    """Yield one teacher's logits batch by batch: (B, K), the classes in the order of the data.
 
     Raises:
-        DataError: It answers with what is not finite.
+        DataError: They are not finite.
     """
     network = teacher.network.to(device).eval()
     order = [teacher.classes.index(name) for name in scenes.classes]
     for rows in split_batches(scenes.train, EVALUATION_BATCH_ON_GPU if device.type == "cuda" else EVALUATION_BATCH):
         with torch.inference_mode():
-            answered = _logits(network, dataset, rows, device, teacher.preprocessing).cpu()[:, order]
-        if not bool(answered.isfinite().all()):
-            raise DataError(f"the teacher {teacher.name} answers with values that are not finite")
-        yield answered
+            batch = _logits(network, dataset, rows, device, teacher.preprocessing).cpu()[:, order]
+        if not bool(batch.isfinite().all()):
+            raise DataError(f"the teacher {teacher.name} has logits that are not finite")
+        yield batch
 
 
 def _logits(
@@ -169,10 +170,10 @@ def _logits(
     device: torch.device,
     preprocessing: InferencePreprocessing,
 ) -> Tensor:
-    """Ask for the clips at `rows`: (B, K) logits, over copies the logarithm of the mean probabilities."""
+    """Return the logits (B, K) of the clips at `rows`; with test-time augmentation, log probabilities."""
 
-    def answer(shift: Shift) -> Tensor:
-        answered: Tensor = network(dataset.spectrograms(rows, device, preprocessing, shift)).float()
-        return answered
+    def logits(shift: Shift) -> Tensor:
+        of_copy: Tensor = network(dataset.spectrograms(rows, device, preprocessing, shift)).float()
+        return of_copy
 
-    return preprocessing.mean_log_probabilities(dataset.front_end, answer) if preprocessing.copies else answer(NO_SHIFT)
+    return preprocessing.mean_log_probabilities(dataset.front_end, logits) if preprocessing.copies else logits(NO_SHIFT)

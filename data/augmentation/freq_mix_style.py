@@ -1,4 +1,4 @@
-"""Freq-MixStyle: a clip takes on some of the colour of another.
+"""Freq-MixStyle: frequency-wise statistics of a clip are mixed with those of another.
 
 Source: https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19.
 """
@@ -13,15 +13,15 @@ SPREAD_FLOOR = 1e-3
 
 
 def mix_style(x: Tensor, p: float, alpha: float) -> Tensor:
-    """Return each clip a blend of its own and another clip's colour.
+    """Return each clip with its statistics mixed with another clip's.
 
-    The colour is the mean and the standard deviation of each frequency bin over channels and time.
-    The share of the own colour is drawn for each clip from Beta(alpha, alpha).
+    They are the mean and the standard deviation of each frequency bin over channels and time.
+    The share of its own is drawn for each clip from Beta(alpha, alpha).
 
     Args:
         x: Log-mel spectrograms (B, 1, F, T).
         p: Probability that the batch is changed at all.
-        alpha: Over 0; small values keep nearly one of the two colours, 1 blends evenly.
+        alpha: Over 0; small values keep nearly one of the two, 1 is uniform.
 
     Raises:
         ValueError: `p` is no probability or `alpha` not over 0.

@@ -1,4 +1,4 @@
-"""Device responses: a clip sounds as if another microphone had taken it.
+"""Impulse response augmentation: clips are convolved with the responses of other microphones.
 
 Source: Morocutti et al., "Device-Robust Acoustic Scene Classification via Impulse Response Augmentation",
 EUSIPCO 2023.
@@ -17,11 +17,11 @@ from data.wav import read_wav
 
 
 class ImpulseResponses:
-    """Recordings of how microphones answer a click, to make a clip sound as if another took it.
+    """Impulse responses of microphones, and the convolution of clips with them.
 
-    A response changes the colour of a clip and leaves its level alone: the clip has the same root
-    mean square after as before. Published responses are scaled by their peak, which says nothing
-    of the microphone's gain, and a level that told the two apart would be an artefact to learn.
+    A response changes the spectrum of a clip and not its level: its root mean square stays the same.
+    Published responses are normalized by their peak, which is not the microphone's gain, and a network would learn
+    a level that differs as an artefact.
 
     Attributes:
         responses: (R, L), padded with zeros at the end.
@@ -78,7 +78,7 @@ class ImpulseResponses:
         if eligible.shape != (batch,):
             raise ValueError(f"eligible must be ({batch},), got {tuple(eligible.shape)}")
         chosen = (eligible & (torch.rand(batch) < p)).nonzero()[:, 0]
-        return self._heard(waveforms, chosen, torch.randint(len(self.names), chosen.shape))
+        return self._convolve(waveforms, chosen, torch.randint(len(self.names), chosen.shape))
 
     def through(self, waveforms: Tensor, which: Tensor) -> Tensor:
         """Convolve each clip with the response that is named for it, and cut it to its length.
@@ -98,9 +98,9 @@ class ImpulseResponses:
                 f"which must be in 0..{len(self.names) - 1}, or -1 for a clip that is left alone, got {int(unknown[0])}"
             )
         chosen = (which >= 0).nonzero()[:, 0]
-        return self._heard(waveforms, chosen, which[chosen])
+        return self._convolve(waveforms, chosen, which[chosen])
 
-    def _heard(self, waveforms: Tensor, chosen: Tensor, which: Tensor) -> Tensor:
+    def _convolve(self, waveforms: Tensor, chosen: Tensor, which: Tensor) -> Tensor:
         """Convolve the clips at `chosen` (K,), each with the response `which` (K,), both on the processor."""
         if not len(chosen):
             return waveforms
@@ -109,11 +109,11 @@ class ImpulseResponses:
         length = _fast_length(size + self.responses.shape[1] - 1)
         clips = waveforms[chosen].float()
         spectra = torch.fft.rfft(clips, length) * self._spectrum(length, device)[which]
-        heard = torch.fft.irfft(spectra, length)[:, :size]
+        convolved = torch.fft.irfft(spectra, length)[:, :size]
         level = clips.square().sum(1, keepdim=True)
-        heard_level = heard.square().sum(1, keepdim=True).clamp(min=torch.finfo(heard.dtype).tiny)
-        heard = heard * (level / heard_level).sqrt()
-        return waveforms.index_copy(0, chosen, heard.to(waveforms.dtype))
+        new_level = convolved.square().sum(1, keepdim=True).clamp(min=torch.finfo(convolved.dtype).tiny)
+        convolved = convolved * (level / new_level).sqrt()
+        return waveforms.index_copy(0, chosen, convolved.to(waveforms.dtype))
 
     def _spectrum(self, length: int, device: torch.device) -> Tensor:
         if (length, device) not in self._spectra:

@@ -1,4 +1,4 @@
-"""Mixup: two clips are heard at once, and the network is asked for both their classes.
+"""Mixup: convex combinations of two clips and of their targets.
 
 Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, section 2.
 """

@@ -19,7 +19,7 @@ STEPS_PER_OCTAVE = 12 * STEPS_PER_SEMITONE
 def pitch_shift(waveforms: Tensor, max_semitones: float) -> Tensor:
     """Play each clip at a speed of its own, and keep its length.
 
-    A clip that gets longer is cut at a random place; one that gets shorter is heard again from its start. It is
+    A clip that gets longer is cut at a random place; one that gets shorter is repeated from its start. It is
     resampled through its spectrum, as one period of a sound that repeats: tones that would move above half the sample
     rate are left out, and none comes back as another.
 
@@ -47,8 +47,8 @@ def pitch_shift(waveforms: Tensor, max_semitones: float) -> Tensor:
         room = max(0, length - size) + 1  # places where a cut may begin
         first = (place[clips] * room).long().clamp(max=room - 1)
         chosen = send(clips, device)
-        heard = (send(first[:, None], device) + torch.arange(size, device=device)) % length
+        positions = (send(first[:, None], device) + torch.arange(size, device=device)) % length
         spectra = torch.fft.rfft(waveforms[chosen].float())
         played = torch.fft.irfft(spectra, length) * (length / size)
-        shifted.index_copy_(0, chosen, played.gather(1, heard).to(waveforms.dtype))
+        shifted.index_copy_(0, chosen, played.gather(1, positions).to(waveforms.dtype))
     return shifted

@@ -2,7 +2,7 @@
 
 Sources: Park et al., "SpecAugment: A Simple Data Augmentation Method for Automatic Speech Recognition", Interspeech
 2019, section 2; https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19 (the mask of frequencies alone).
-What is masked says what a log-mel spectrogram shows where there is no sound: `LOG_FLOOR`.
+Masked values are those of silence in a log-mel spectrogram: `LOG_FLOOR`.
 """
 
 import torch
@@ -14,7 +14,7 @@ from data.front_end import LOG_FLOOR
 
 
 def mask_frequency(x: Tensor, max_bins: int) -> Tensor:
-    """Silence one random band of each clip.
+    """Mask one random frequency band of each clip.
 
     Args:
         x: Log-mel spectrograms (B, 1, F, T).
@@ -27,7 +27,7 @@ def mask_frequency(x: Tensor, max_bins: int) -> Tensor:
 
 
 def mask_time(x: Tensor, max_frames: int) -> Tensor:
-    """Silence one random span of time of each clip.
+    """Mask one random time span of each clip.
 
     Args:
         x: Log-mel spectrograms (B, 1, F, T).
@@ -40,7 +40,7 @@ def mask_time(x: Tensor, max_frames: int) -> Tensor:
 
 
 def _masked(x: Tensor, axis: int, name: str, most: int) -> Tensor:
-    """Silence a random span of each clip along an axis; `most` is its largest width, told by `name` if it is wrong."""
+    """Mask a random span of each clip along an axis; `most` is its largest width, called `name` in the error."""
     size = x.shape[axis]
     if not 0 <= most <= size:
         raise ValueError(f"{name} must be in 0..{size}, got {most}")

@@ -71,29 +71,9 @@ class StoredValues:
         return self.bytes_of(WEIGHTS)
 
     @property
-    def bias_bytes(self) -> int:
-        """Bytes of the biases of layers."""
-        return self.bytes_of(BIASES)
-
-    @property
-    def norm_bytes(self) -> int:
-        """Bytes of batch norms that are not folded, and of other parameters."""
-        return self.bytes_of(NORMS)
-
-    @property
     def scale_bytes(self) -> int:
         """Bytes of scales and zero points."""
         return self.bytes_of(SCALES)
-
-    @property
-    def front_end_bytes(self) -> int:
-        """Bytes of the front end's constants."""
-        return self.bytes_of(FRONT_END)
-
-    @property
-    def shape_bytes(self) -> int:
-        """Bytes of sizes and axes."""
-        return self.bytes_of(SHAPES)
 
     @property
     def value_bytes(self) -> int:
@@ -128,11 +108,11 @@ class StoredValues:
         """Return the sums, and every tensor, for JSON."""
         return {
             "weight_bytes": self.weight_bytes,
-            "bias_bytes": self.bias_bytes,
-            "norm_bytes": self.norm_bytes,
+            "bias_bytes": self.bytes_of(BIASES),
+            "norm_bytes": self.bytes_of(NORMS),
             "scale_bytes": self.scale_bytes,
-            "front_end_bytes": self.front_end_bytes,
-            "shape_bytes": self.shape_bytes,
+            "front_end_bytes": self.bytes_of(FRONT_END),
+            "shape_bytes": self.bytes_of(SHAPES),
             "value_bytes": self.value_bytes,
             "total_bytes": self.total_bytes,
             "num_values": self.num_values,

@@ -1,4 +1,4 @@
-"""Studies in a browser."""
+"""The dashboard: studies in a browser."""
 
 import os
 import webbrowser
@@ -14,15 +14,13 @@ from search.study.study import StudyError, StudyFolder, find_study
 @click.command()
 @click.argument("names", nargs=-1, metavar="[STUDY]...")
 @results_option
-@click.option(
-    "--port", type=click.IntRange(1, 2**16 - 1), help="Of this machine. [default: 8050, or the next one that is free]"
-)
-@click.option("--open/--no-open", "opens", default=None, help="Open a browser. [default: where there is a screen]")
-@click.option("--snapshot", type=path_type, help="Instead: write the views of one STUDY to this HTML file.")
+@click.option("--port", type=click.IntRange(1, 2**16 - 1), help="Port. [default: 8050, or the next free one]")
+@click.option("--open/--no-open", "opens", default=None, help="Open a browser. [default: if there is a display]")
+@click.option("--snapshot", type=path_type, help="Write one STUDY to this HTML file, instead of serving.")
 def dashboard(
     names: tuple[str, ...], results: Path, port: int | None, opens: bool | None, snapshot: Path | None
 ) -> None:
-    """Show STUDIES, by default all, in a browser: on this machine alone, until Ctrl-C."""
+    """Show STUDIES, by default all, in a browser, on this machine only, until Ctrl-C."""
     chosen = [find_study(results, name) for name in names]
     if snapshot is not None:
         _write(snapshot, chosen, results, len(names))

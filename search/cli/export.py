@@ -1,4 +1,4 @@
-"""Take a trained network away, and use it: export, evaluate, predict, bench."""
+"""Export a trained network, and use an export: evaluate, predict, bench."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -24,7 +24,8 @@ from search.cli.options import (
     study_argument,
 )
 from search.config.errors import USER_ERRORS
-from search.report.tables import quality_tables, terminal_table
+from search.report.table import Table
+from search.report.tables import quality_tables
 from search.study.study import StudyFolder, find_study
 
 EXPORTS = Path("exports")
@@ -34,26 +35,30 @@ export_argument = click.argument("path", type=path_type, metavar="EXPORT")
 @click.command()
 @study_argument
 @results_option
-@click.option("--trial", help="Number of a fully trained trial, or best.  [default: best]")
-@click.option("--front", "whole_front", is_flag=True, help="Every trial on the front, each to a folder of its own.")
+@click.option("--trial", help="Number of a fully trained trial, or best. [default: best]")
+@click.option("--front", "whole_front", is_flag=True, help="Export every trial on the front, each to its own folder.")
 @click.option(
-    "--out", "target", type=path_type, help="Folder to write, of --front the folder of all; default: exports."
+    "--out", "target", type=path_type, help="Folder to write; with --front, its parent. [default: in exports]"
 )
-@click.option("--data", "where", type=path_type, help="Folder of the study's data. [default: where they were]")
+@click.option("--data", "where", type=path_type, help="Folder of the study's data. [default: the study's]")
 @cache_option
-@click.option("--retrain", is_flag=True, help="Train it again first, whole and on all training clips.")
-@click.option("--epochs", type=int, help="Of --retrain. [default: the trial's]")
-@click.option("--scale", type=float, help="Of --retrain: times the trial's epochs, and what goes with them.")
+@click.option("--retrain", is_flag=True, help="Retrain it first, on all training clips and without early stopping.")
+@click.option("--epochs", type=int, help="Epochs of --retrain. [default: the trial's]")
+@click.option(
+    "--scale",
+    type=float,
+    help="Factor on the trial's epochs for --retrain; restarts and the like are scaled with them.",
+)
 @set_option
 @click.option(
     "--int8", type=click.Choice(INT8_CHOICES), default=AUTO, show_default=True,
     help="Quantize every layer (ptq), all but the most sensitive (mixed), none; auto: mixed where ptq drops the "
     "accuracy by more than a point on clips that are not evaluation clips.",
 )  # fmt: skip
-@click.option("--executorch", is_flag=True, help="Write a program for ExecuTorch, too.")
+@click.option("--executorch", is_flag=True, help="Also write a program for ExecuTorch.")
 def export(
     study: str | None, results: Path, trial: str | None, whole_front: bool, target: Path | None, where: Path | None,
-    cache: Path | None, retrain: bool, epochs: int | None, scale: float | None, held: tuple[str, ...], int8: str,
+    cache: Path | None, retrain: bool, epochs: int | None, scale: float | None, overrides: tuple[str, ...], int8: str,
     executorch: bool,
 ) -> None:  # fmt: skip
     """Write a trained network of STUDY to a folder, as weights, as ONNX and as int8 ONNX.
@@ -68,14 +73,18 @@ def export(
         raise click.UsageError("--front and --trial exclude each other")
     if trial not in (None, "best") and not str(trial).isdecimal():
         raise click.UsageError(f"--trial must be a number or best, got {trial!r}")
-    if not retrain and (epochs is not None or scale is not None or held):
+    if not retrain and (epochs is not None or scale is not None or overrides):
         raise click.UsageError("--epochs, --scale and --set are of --retrain")
     if whole_front:
         numbers = front_trials(folder)
     else:
         numbers = [best_trial(folder) if trial in (None, "best") else int(str(trial))]
     given = {"data": where, "cache": cache, "int8": int8, "executorch": executorch}
-    training = {"epochs": epochs, "scale": scale, "held": dict(pair(text, "--set", read_value) for text in held)}
+    training = {
+        "epochs": epochs,
+        "scale": scale,
+        "overrides": dict(pair(text, "--set", read_value) for text in overrides),
+    }
     base = EXPORTS if target is None else target
 
     def go(number: int) -> None:
@@ -92,14 +101,14 @@ def export(
 
 
 def _each(numbers: list[int], go: Callable[[int], None]) -> list[str]:
-    """Export one after the other; tell of each that fails why."""
+    """Export one trial after the other; return why each of the others failed."""
     failed = []
     for number in numbers:
         try:
             go(number)
         except (*USER_ERRORS, OSError) as error:
             failed.append(f"trial {number}: {error}")
-            err.print(f"trial {number} is left out: {error}", soft_wrap=True)
+            err.print(f"trial {number} is skipped: {error}", soft_wrap=True)
     return failed
 
 
@@ -119,21 +128,21 @@ def _export(
         source = full_folder(folder, number)
         carry_out(lambda: retrain(settings, source, out), source)
         trial = best_trial(source)
-        origin = f"Trial {number} of {folder.name}, trained again on all training clips."
+        origin = f"Trial {number} of {folder.name}, retrained on all training clips."
     certificate = export_trial(
         source, trial, target, **given, origin=origin, log=lambda text: out.print(f"{text}", soft_wrap=True)
     )
-    for line in told(certificate):
+    for line in summary(certificate):
         out.print(line, soft_wrap=True)
     out.print(f"written: {target}", soft_wrap=True)
 
 
-def told(certificate: Mapping[str, Any]) -> list[str]:
-    """Describe what an export is: how well its files do, what it costs, and whether it fits."""
-    cost, chosen, budget = certificate["cost"], certificate["validation"], certificate["budget"]
-    before = f" ({chosen['macro_accuracy']:.3f} on the validation clips it was selected on)" if chosen else ""
+def summary(certificate: Mapping[str, Any]) -> list[str]:
+    """Return lines on an export: quality of its files, cost, and whether it fits the budget."""
+    cost, validation, budget = certificate["cost"], certificate["validation"], certificate["budget"]
+    selected = f" ({validation['macro_accuracy']:.3f} on the validation clips it was selected on)" if validation else ""
     counts = f"{cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), {cost['params']:,} parameters"
-    lines = [f"trial {certificate['trial']}: {counts}{before}"]
+    lines = [f"trial {certificate['trial']}: {counts}{selected}"]
     for name, quality in certificate["quality"].items():
         stored = certificate["files"][name]["bytes"]
         lines.append(
@@ -154,7 +163,7 @@ def told(certificate: Mapping[str, Any]) -> list[str]:
 @architecture_file_option
 @json_option
 def evaluate(path: Path, data: Path, split: str, cache: Path | None, as_json: bool) -> None:
-    """Measure an EXPORT on the evaluation clips of DATA.
+    """Evaluate an EXPORT on the evaluation clips of DATA.
 
     EXPORT is its folder, or one of its files: exports/mine-7/model.int8.onnx.
     """
@@ -170,18 +179,18 @@ def evaluate(path: Path, data: Path, split: str, cache: Path | None, as_json: bo
 
 def _print_quality(quality: Quality) -> None:
     out.print(f"macro accuracy {quality.macro_accuracy:.3f}, log loss {quality.log_loss:.3f}")
-    for title, table in quality_tables(quality).items():
-        out.print(terminal_table(table, title))
+    for table in quality_tables(quality):
+        out.print(table)
 
 
 @click.command()
 @export_argument
 @click.argument("sounds", type=path_type, nargs=-1, required=True, metavar="SOUND...")
-@click.option("--device", help="That recorded them, for a network trained with spectrum correction. [default: unknown]")
+@click.option("--device", help="Recording device, for a network trained with spectrum correction. [default: unknown]")
 @architecture_file_option
 @json_option
 def predict(path: Path, sounds: tuple[Path, ...], device: str | None, as_json: bool) -> None:
-    """Tell the scene of each SOUND, a WAV or FLAC file, with an EXPORT: its folder, or one of its files."""
+    """Predict the scene of each SOUND, a WAV or FLAC file, with an EXPORT: its folder, or one of its files."""
     from data.errors import DataError  # noqa: PLC0415  takes seconds
     from search.artifact.inference import predict as predict_file  # noqa: PLC0415  as above
     from search.artifact.opening import open_export  # noqa: PLC0415  as above
@@ -209,9 +218,9 @@ def predict(path: Path, sounds: tuple[Path, ...], device: str | None, as_json: b
 @architecture_file_setting
 @json_option
 def bench(path: Path, architecture_file: Path | None, as_json: bool) -> None:
-    """Measure how long an EXPORT takes for one second of sound here, with one thread, and how much memory.
+    """Benchmark an EXPORT on this machine: latency for one second of audio with one thread, and memory.
 
-    EXPORT is its folder, whose weights are run by torch, or one of its files.
+    EXPORT is its folder, whose weights are run by PyTorch, or one of its files.
     """
     from search.export.benchmark import benchmark_in_subprocess  # noqa: PLC0415  takes seconds
 
@@ -219,11 +228,12 @@ def bench(path: Path, architecture_file: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(measured, indent=2))
         return
-    rows: dict[str, list[str]] = {"one second of sound": ["median", "5 % to 95 %", "calls"]}
+    rows = []
     for part, found in measured["latency_ms"].items():
         spread = f"{found['p05']:.2f} to {found['p95']:.2f} ms"
-        rows[part.replace("_", " ")] = [f"{found['median']:.2f} ms", spread, str(found["calls"])]
-    out.print(terminal_table(rows, f"{measured['file']}, one thread"))
+        rows.append([part.replace("_", " "), f"{found['median']:.2f} ms", spread, str(found["calls"])])
+    head = ("one second of audio", "median", "5 % to 95 %", "calls")
+    out.print(Table(f"{measured['file']}, one thread", head, rows))
     memory = measured["memory_bytes"]
     out.print(
         f"peak memory of a subprocess: {memory['peak'] / 1e6:.1f} MB, {memory['increase'] / 1e6:.1f} MB of it for the "

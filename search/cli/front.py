@@ -15,9 +15,10 @@ from search.cli.console import out
 from search.cli.options import json_option, path_type, results_option, study_argument
 from search.config.messages import counted, unknown
 from search.config.settings import ConfirmSettings, Job, SearchSettings
-from search.report.tables import terminal_table
+from search.report.table import Table
+from search.report.tables import seeds_table
 from search.study.confirm import confirm_report, confirm_table
-from search.study.repeats import seeds_lines, seeds_report
+from search.study.repeats import seeds_report
 from search.study.study import STATES, StudyError, StudyFolder, find_study
 from search.study.table import front_table, study_table, varied_sizes
 
@@ -30,12 +31,14 @@ MAX_PARTIAL = 8  # trials that are named of those that were not trained to the e
 @results_option
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
-@click.option("--all", "every", is_flag=True, help="All trials, not the front alone.")
+@click.option("--all", "every", is_flag=True, help="All trials, not only the front.")
 @click.option(
-    "--rank", type=click.Choice(list(RANKINGS)), help="All that is fully trained and fits, as an edition ranks systems."
+    "--rank",
+    type=click.Choice(list(RANKINGS)),
+    help="Rank the fully trained trials within the budget by the rule of an edition of the challenge.",
 )
 def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: bool, rank: str | None) -> None:
-    """Print the Pareto front of STUDY, the cheapest network first; after `train` or `confirm`, the seeds' means."""
+    """Print the Pareto front of STUDY, cheapest network first; of `train` and `confirm` studies, means over seeds."""
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     if every and rank:
@@ -115,10 +118,10 @@ def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = 
         out.print(f"the {'ranking' if rank else 'front'} is empty: no trial is fully trained yet")
     else:
         counts = Counter(table["state"])
-        told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+        shown = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
         words = _words(table)
-        lines = _lines(rows, settings, words, _sizes(folder, words), rank)
-        out.print(terminal_table(lines, f"{folder.name}: {what} ({told})", num_texts=1 + len(words)))
+        title = f"{folder.name}: {what} ({shown})"
+        out.print(_table(title, rows, settings, words, _sizes(folder, words), rank))
     if not (every or rank):
         for line in _apart(table, folder):
             out.print(line, soft_wrap=True)
@@ -132,25 +135,27 @@ def _sizes(folder: StudyFolder, words: list[str]) -> list[str]:
     return [] if "network" in words else varied_sizes(folder.open())
 
 
-def _lines(
-    rows: pd.DataFrame, settings: Job, words: list[str], sizes: list[str], rank: str | None
-) -> dict[str, list[str]]:
-    """Arrange trials: what each is, how it is ranked, its figures, what was varied."""
+def _table(
+    title: str, trials: pd.DataFrame, settings: Job, words: list[str], sizes: list[str], rank: str | None
+) -> Table:
+    """Tabulate trials: state and architecture, rank, goals, values of the search space."""
     goals = [goal for name, goal in GOALS.items() if name in TOLD or name in settings.objectives]
     titles = [f"bytes at {settings.precision}" if goal.name == "size_bytes" else goal.title for goal in goals]
     scored = ["rank", RANKINGS[rank].title] if rank else []
-    again = [title for title in titles if title not in scored]  # what is ranked by is told once
-    lines = {"trial": [*words, "epoch", *scored, *again, *sizes]}
-    for _, row in rows.iterrows():
+    again = [title for title in titles if title not in scored]  # the ranking metric is shown once
+    rows = []
+    for _, row in trials.iterrows():
         figures = dict(zip(titles, (goal.text(row[goal.name]) for goal in goals), strict=True))
-        lines[str(row["number"])] = [
+        cells = [
+            str(row["number"]),
             *(_cell(row.get(name, row.get(f"config.{name}"))) for name in words),
             f"{row['epoch']}/{row['epochs']}" if row["epoch"] else "",
             *([str(row["rank"]), f"{row['score']:.3f}"] if rank else []),
             *(figures[title] for title in again),
             *(_cell(row.get(f"config.{name}")) for name in sizes),
         ]
-    return lines
+        rows.append(cells)
+    return Table(title, ["trial", *words, "epoch", *scored, *again, *sizes], rows, texts=words)
 
 
 def _apart(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
@@ -183,11 +188,11 @@ def print_seeds(folder: StudyFolder) -> None:
         out.print("no seed is fully trained yet")
         return
     trained, wanted = len(report["seeds"]), folder.settings().trials
-    told = f"{trained} of {counted(wanted, 'seed')}" if trained < wanted else counted(wanted, "seed")
+    shown = f"{trained} of {counted(wanted, 'seed')}" if trained < wanted else counted(wanted, "seed")
     interval = (
         f"mean ± {report['confidence']:.0%} interval by Student's t" if trained > 1 else "no interval of one alone"
     )
-    out.print(terminal_table(seeds_lines(report), f"{folder.name}: {told}, {interval}"))
+    out.print(seeds_table(report, f"{folder.name}: {shown}, {interval}"))
 
 
 def _cell(value: Any) -> str:
@@ -200,13 +205,14 @@ def _cell(value: Any) -> str:
 @study_argument
 @results_option
 @click.option("--out", "target", type=path_type, help="Folder to write to. [default: the study's]")
-@click.option("--x", metavar="OBJECTIVE", help="Across. [default: the first cost that is an objective, or MACs]")
-@click.option("--y", metavar="OBJECTIVE", help="Upward. [default: the first quality that is an objective]")
+@click.option(
+    "--x", metavar="OBJECTIVE", help="Objective on the x axis. [default: the first cost among the objectives, or MACs]"
+)
+@click.option(
+    "--y", metavar="OBJECTIVE", help="Objective on the y axis. [default: the first quality among the objectives]"
+)
 def plot(study: str | None, results: Path, target: Path | None, x: str | None, y: str | None) -> None:
-    """Draw the front of STUDY: an interactive page, front.html, and a picture, front.png.
-
-    Two objectives are drawn, of a front of three or more too.
-    """
+    """Plot the front of STUDY: an interactive page, front.html, and an image, front.png."""
     from search.report.plot import write_html, write_png  # noqa: PLC0415  takes a second
 
     for name in (x, y):

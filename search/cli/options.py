@@ -16,7 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., object])
 Decorator = Callable[[Command], Command]
 
 # Names of options, and of what a command is called with, where they are not the setting's own.
-NAMES = {"stall_s": ("--stall", "stall_s"), "set": ("--set", "held"), "ranges": ("--range", "narrowed")}
+NAMES = {"stall_s": ("--stall", "stall_s"), "set": ("--set", "overrides"), "ranges": ("--range", "narrowed")}
 PATHS = ("architecture_file", "impulse_responses", "cache", "teacher")
 SEARCH_OPTIONS = (
     "space", "architecture_file", "split", "impulse_responses", "recipe", "teacher", "cache", "budget", "precision",
@@ -44,21 +44,21 @@ def setting_option(name: str, job: type[JobSettings] = SearchSettings, **changed
         job: Whose setting it is.
         changed: What the option has otherwise than its setting: `help`, or anything of `click.option`.
     """
-    told = settings_of(job)[name]
-    kind = told.rule.kind
+    meta = settings_of(job)[name]
+    kind = meta.rule.kind
     flag, parameter = NAMES.get(name, (f"--{name.replace('_', '-')}", name))
     default = default_of(job, name)
-    help_text = f"{told.help} [default: {default}]" if default and kind is not dict else told.help
-    made: dict[str, Any] = {"help": help_text, "metavar": told.metavar, "default": None}
-    if told.rule.choices:
-        made["type"] = click.Choice(told.rule.choices)
+    help_text = f"{meta.help} [default: {default}]" if default and kind is not dict else meta.help
+    made: dict[str, Any] = {"help": help_text, "metavar": meta.metavar, "default": None}
+    if meta.rule.choices:
+        made["type"] = click.Choice(meta.rule.choices)
     elif name in PATHS:
         made["type"] = path_type
     elif kind in (int, float):
         made["type"] = kind
     elif kind is bool:
         flag = f"{flag}/--no-{flag[2:]}"
-    if "repeated" in told.help:
+    if "repeated" in meta.help:
         del made["default"]
         made["multiple"] = True
     return click.option(changed.pop("flag", flag), parameter, **{**made, **changed})
@@ -159,11 +159,11 @@ def settings_from(data: Path | None, flags: Mapping[str, Any], *, needs_data: bo
     for name in ("objectives", "unseen_devices"):
         if given[name] is not None:
             given[name] = [each.strip() for each in given[name].split(",")]
-    config, held, narrowed = (given.pop(name) for name in ("config", "held", "narrowed"))
+    config, overrides, narrowed = (given.pop(name) for name in ("config", "overrides", "narrowed"))
     given["data"] = None if data is None else str(data)
     given = {name: value for name, value in given.items() if value is not None}
-    if held:
-        given["set"] = dict(pair(text, "--set", read_value) for text in held)
+    if overrides:
+        given["set"] = dict(pair(text, "--set", read_value) for text in overrides)
     if narrowed:
         given["ranges"] = dict(pair(text, "--range", read_bounds) for text in narrowed)
     if config is not None:

@@ -1,4 +1,4 @@
-"""What networks cost: one layer by layer, the published ones beside their reports; and the reports' recipes."""
+"""Costs of networks, layer by layer or beside their published figures; and the training recipes."""
 
 import json
 import sys
@@ -28,7 +28,6 @@ from search.report.tables import (
     published_table,
     recipe_lines,
     recipes_table,
-    terminal_table,
 )
 
 
@@ -41,7 +40,7 @@ from search.report.tables import (
 @precision_option
 @json_option
 def price(
-    name: str | None, held: tuple[str, ...], config: Path | None, budget: str | None, precision: str | None,
+    name: str | None, overrides: tuple[str, ...], config: Path | None, budget: str | None, precision: str | None,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Print the cost of NAME, layer by layer; exit with 1 if it is over budget.
@@ -55,7 +54,7 @@ def price(
 
     if (name is None) == (config is None):
         raise click.UsageError("name an architecture or a published network, or give --config, one of the two")
-    values = dict(pair(text, "--set", read_value) for text in held)
+    values = dict(pair(text, "--set", read_value) for text in overrides)
     if config is not None:
         trial = TrialConfig.from_dict({**read_config(config)[0].to_dict(), **values})
     else:
@@ -65,10 +64,8 @@ def price(
     if as_json:
         click.echo(json.dumps(report, indent=2))
     else:
-        out.print(
-            terminal_table(layer_table(report), f"{trial.architecture} on {' x '.join(map(str, trial.input_shape))}")
-        )
-        out.print(terminal_table(cost_table(report), f"One clip, budget {limits}"))
+        out.print(layer_table(report, f"{trial.architecture} on {' x '.join(map(str, trial.input_shape))}"))
+        out.print(cost_table(report, f"One clip, budget {limits}"))
         out.print("fits the budget" if report["fits"] else f"over budget {limits}: {'; '.join(report['violations'])}")
     sys.exit(0 if report["fits"] else 1)
 
@@ -83,10 +80,10 @@ def published(name: str | None, as_json: bool) -> None:
     entries = read_published() if name is None else [find_published(name)]
     priced = [(entry, price_published(entry, SearchSettings.precision)) for entry in entries]
     if as_json:
-        told = [{**asdict(entry), "counted": asdict(cost)} for entry, cost in priced]
-        click.echo(json.dumps(told if name is None else told[0], indent=2))
+        shown = [{**asdict(entry), "counted": asdict(cost)} for entry, cost in priced]
+        click.echo(json.dumps(shown if name is None else shown[0], indent=2))
     elif name is None:
-        out.print(terminal_table(published_table(priced)))
+        out.print(published_table(priced))
     else:
         for line in published_lines(*priced[0]):
             out.print(line, soft_wrap=True)
@@ -101,10 +98,10 @@ def recipes(name: str | None, as_json: bool) -> None:
 
     chosen = list(RECIPES.values()) if name is None else [find_recipe(name)]
     if as_json:
-        told = [recipe.describe() for recipe in chosen]
-        click.echo(json.dumps(told if name is None else told[0], indent=2))
+        shown = [recipe.describe() for recipe in chosen]
+        click.echo(json.dumps(shown if name is None else shown[0], indent=2))
     elif name is None:
-        out.print(terminal_table(recipes_table(chosen), num_texts=3))
+        out.print(recipes_table(chosen))
     else:
         for line in recipe_lines(chosen[0]):
             out.print(line, soft_wrap=True)

@@ -18,7 +18,7 @@ from search.cli.options import (
     split_option,
 )
 from search.config.messages import counted
-from search.report.tables import terminal_table
+from search.report.table import Table
 
 if TYPE_CHECKING:
     from search.export.quantization_variants import Comparison, Variant
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     help="Of calibrating the ranges of activations.",
 )  # fmt: skip
 @click.option(
-    "--keep", type=click.Choice(VARIANTS[1:]), help="Make this one the export's model.int8.onnx. [default: none]"
+    "--keep", type=click.Choice(VARIANTS[1:]), help="Keep this variant as the export's model.int8.onnx. [default: none]"
 )
 @architecture_file_option
 @json_option
@@ -63,10 +63,10 @@ def quantize(
     with tempfile.TemporaryDirectory(prefix="scenefront-") as place:
         comparison = compare(export, dataset, Path(place), epochs=epochs, method=method, log=err.print)
         if as_json:
-            told = {"evaluation_clips": comparison.num_clips, "variants": [v.to_dict() for v in comparison.variants]}
-            click.echo(json.dumps(told, indent=2))
+            shown = {"evaluation_clips": comparison.num_clips, "variants": [v.to_dict() for v in comparison.variants]}
+            click.echo(json.dumps(shown, indent=2))
         else:
-            out.print(terminal_table(comparison_lines(comparison), _title(folder, comparison), num_texts=2))
+            out.print(comparison_table(comparison, _title(folder, comparison)))
         if keep is not None:
             certify(folder, {INT8: comparison[keep].path}, data, cache=cache, notes=_notes(comparison[keep], epochs))
             err.print(f"{folder / INT8} is now {keep}", soft_wrap=True)
@@ -81,13 +81,13 @@ def _notes(kept: "Variant", epochs: int) -> list[str]:
     )
 
 
-def comparison_lines(comparison: "Comparison") -> list[list[str]]:
-    """Return a line for each variant, after their head."""
+def comparison_table(comparison: "Comparison", title: str) -> Table:
+    """Tabulate the variants of a quantization: quality, loss, sizes."""
     head = [
         "variant", "fp32 layers", "macro accuracy", "accuracy drop", "log loss", "disagreement", "weights",
         "with biases, norms", "scales", "file",
     ]  # fmt: skip
-    lines = [
+    rows = [
         [
             each.name,
             ", ".join(each.float_layers) or ("all" if each.name == FP32 else "none"),
@@ -102,7 +102,7 @@ def comparison_lines(comparison: "Comparison") -> list[list[str]]:
         ]
         for each in comparison.variants
     ]
-    return [head, *lines]
+    return Table(title, head, rows, texts=("fp32 layers",))
 
 
 def _title(folder: Path, comparison: "Comparison") -> str:

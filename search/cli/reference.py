@@ -21,8 +21,8 @@ Written by `python -m search.cli.reference`; a test compares it with the code.
 """
 SETTINGS = """## Settings
 
-`results/<study>/search.yaml` keeps what a study was asked for: the `job` (search, train or confirm), the `format` of
-the study's record, and the settings below. A search can be described by such a file: `scenefront search --config FILE`;
+`results/<study>/search.yaml` holds the settings of a study: the `job` (search, train or confirm), the `format` of
+the study, and the settings below. A search can be described by such a file: `scenefront search --config FILE`;
 options override it. `scenefront extend` changes the settings for which the last column has its option.
 """
 
@@ -58,9 +58,9 @@ def _command(name: str, command: click.Command) -> str:
 
 def _settings(job: type[JobSettings]) -> str:
     rows = [
-        [f"`{name}`", told.help, told.rule.text, default_of(job, name) or "none", _extend(name, told, job)]
-        for name, told in settings_of(job).items()
-        if not _is_shared(name, told, job)
+        [f"`{name}`", meta.help, meta.rule.text, default_of(job, name) or "none", _extend(name, meta, job)]
+        for name, meta in settings_of(job).items()
+        if not _is_shared(name, meta, job)
     ]
     shared = "" if job is SearchSettings else "The settings of a search from `data` to `teacher`, and:\n"
     text = " ".join((job.__doc__ or "").split())
@@ -68,15 +68,15 @@ def _settings(job: type[JobSettings]) -> str:
     return "\n".join([f"### {job.job}\n", f"{text}\n", *([shared] if shared else []), table])
 
 
-def _is_shared(name: str, told: Setting, job: type[JobSettings]) -> bool:
-    """Whether a setting is told already, of a search."""
-    return job in (TrainSettings, ConfirmSettings) and settings_of(JobSettings).get(name) == told
+def _is_shared(name: str, meta: Setting, job: type[JobSettings]) -> bool:
+    """Whether a setting is listed already, under search."""
+    return job in (TrainSettings, ConfirmSettings) and settings_of(JobSettings).get(name) == meta
 
 
-def _extend(name: str, told: Setting, job: type[JobSettings]) -> str:
-    if told.extend and (job is SearchSettings or name == "trials"):
+def _extend(name: str, meta: Setting, job: type[JobSettings]) -> str:
+    if meta.extend and (job is SearchSettings or name == "trials"):
         return f"`{NAMES.get(name, (f'--{name}',))[0]}`"
-    return f"no: {told.fixed or FIXED}"
+    return f"no: {meta.fixed or FIXED}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

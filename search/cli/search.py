@@ -1,4 +1,4 @@
-"""Run a search or a training, look ahead, go on after an interruption, and see how a study stands."""
+"""Run a search or a training, check one before it starts, resume it, and print its progress."""
 
 import json
 import sys
@@ -26,7 +26,7 @@ from search.cli.options import (
 )
 from search.config.settings import Job, SearchSettings
 from search.config.settings_file import is_space_file
-from search.report.tables import preflight_texts
+from search.report.preflight_tables import preflight_texts
 from search.study.history import history_lines
 from search.study.study import ALLOCATION, STATES, StudyFolder, find_study
 from search.study.table import rejection_kinds, trials_table
@@ -58,7 +58,7 @@ def search(data: Path | None, study: str | None, results: Path, address: str | N
 @results_option
 def train(
     data: Path, name: str | None, study: str | None, results: Path, config: Path | None, trial: str | None,
-    held: tuple[str, ...], teacher: tuple[Path, ...], **flags: Any,
+    overrides: tuple[str, ...], teacher: tuple[Path, ...], **flags: Any,
 ) -> None:  # fmt: skip
     """Train one network on DATA, from each seed to the last epoch; the budget does not stop it.
 
@@ -77,7 +77,7 @@ def train(
     given: dict[str, Any] = {key: str(value) if isinstance(value, Path) else value for key, value in flags.items()}
     settings = train_settings(
         found, data=str(data), teacher=tuple(str(each) for each in teacher),
-        held=dict(pair(text, "--set", read_value) for text in held), **given,
+        overrides=dict(pair(text, "--set", read_value) for text in overrides), **given,
     )  # fmt: skip
     folder = _new_folder(results, study, settings)
     for field, value in left_out(found, settings, flags["recipe"]).items():
@@ -126,11 +126,11 @@ def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any)
     With DATA a few steps of training are timed. Exits with 1 if nothing fits.
     """
     from search.engine.preflight import run_preflight  # noqa: PLC0415  these take seconds
-    from search.report.preflight import require_room, write_page  # noqa: PLC0415
+    from search.report.preflight import require_writable, write_page  # noqa: PLC0415
 
     settings = settings_from(data, flags, needs_data=False)
     if html is not None:
-        require_room(html)
+        require_writable(html)
     surveys, report = run_preflight(settings, err)
     if html is not None:
         write_page(html, surveys, report)

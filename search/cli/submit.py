@@ -21,11 +21,11 @@ from search.submission.sheet import read_sheet, sheet_template
 @click.argument("sounds", required=False, type=path_type)
 @click.option(
     "--split", "given", multiple=True, metavar="SPLIT=EXPORT",
-    help="Export of a split, in place of the sheet's: a folder, or a file in it. Can be repeated.",
+    help="Export of a split, instead of the sheet's: a folder, or a file in it. Can be repeated.",
 )  # fmt: skip
 @click.option("--out", "target", type=path_type, help="ZIP file to write. [default: LABEL.zip]")
-@click.option("--template", type=path_type, help="Instead: write a sheet to fill in.")
-@click.option("--check", "package", type=path_type, metavar="PACKAGE", help="Instead: check a package of anybody's.")
+@click.option("--template", type=path_type, help="Write a sheet to fill in, and nothing else.")
+@click.option("--check", "package", type=path_type, metavar="PACKAGE", help="Check a package, and nothing else.")
 @architecture_file_option
 @json_option
 def submit(
@@ -39,8 +39,8 @@ def submit(
     stored beside it: after an interruption the same command resumes. Exits with 1 if rules are broken.
     """
     splits = _splits(given, DCASE2024)
-    asked = [sheet is not None, template is not None, package is not None]
-    if sum(asked) != 1 or (sheet is None) != (sounds is None):
+    given_ways = [sheet is not None, template is not None, package is not None]
+    if sum(given_ways) != 1 or (sheet is None) != (sounds is None):
         raise click.UsageError("give a SHEET and SOUNDS, or --template, or --check, one of the three")
     if template is not None:
         _write_template(template, splits)

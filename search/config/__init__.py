@@ -1,1 +1,1 @@
-"""What was asked for, as frozen values, and how messages name things."""
+"""Settings, trial configurations and recipes as frozen dataclasses; errors and messages."""

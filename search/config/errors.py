@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: the command line tells these in a sentence, and everything else as a bug."""
+"""User errors: the command line prints these as a sentence, and any other exception as a bug with its traceback."""
 
 from data.errors import DataError
 from objectives.errors import ObjectiveError

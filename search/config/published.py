@@ -30,7 +30,7 @@ class Published:
     Attributes:
         name: Its name here.
         architecture: The name in the registry of architectures.
-        front_end: The name of the front end that it hears.
+        front_end: The name of its front end.
         settings: Fields of the architecture's config that are not at their default.
         recipe: The name of the recipe that it is trained with here.
         recipe_settings: Fields of the recipe in which the report trains this network otherwise.

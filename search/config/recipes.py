@@ -14,8 +14,8 @@ ASCDOMAIN = "Truchan et al., ASCDomain, DCASE 2024 task 1"
 TF_SEPNET = "Cai et al., TF-SepNet, DCASE 2023 task 1"
 CP_JKU = "Koutini et al., CP-JKU, DCASE 2021 task 1A"
 DEFAULT = "isotropic"
-# How to train is decided by a recipe; how long, and from which seed, by whoever trains.
-HELD = tuple(field.name for field in fields(Recipe) if field.name not in ("epochs", "seed"))
+# A recipe sets everything but the number of epochs and the seed.
+RECIPE_FIELDS = tuple(field.name for field in fields(Recipe) if field.name not in ("epochs", "seed"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,11 +166,11 @@ def recipe_of(architecture: str) -> NamedRecipe:
     return next(known, RECIPES[DEFAULT])
 
 
-def values_held(recipe: Recipe, epochs: int) -> dict[str, Any]:
-    """Return what a recipe holds of a training of so many epochs: what it tells in epochs is scaled to them.
+def recipe_values(recipe: Recipe, epochs: int) -> dict[str, Any]:
+    """Return the values that a recipe sets for a number of epochs; those given in epochs are scaled to it.
 
-    >>> values_held(RECIPES["bc_resnet"].recipe, 20)["restart_epochs"]
+    >>> recipe_values(RECIPES["bc_resnet"].recipe, 20)["restart_epochs"]
     '1,2,3,6,13'
     """
     scaled = asdict(recipe.scaled(epochs / recipe.epochs))
-    return {name: scaled[name] for name in HELD}
+    return {name: scaled[name] for name in RECIPE_FIELDS}

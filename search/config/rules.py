@@ -1,4 +1,4 @@
-"""A setting told once: a dataclass field whose metadata are its help, its rule, and whether `extend` may change it.
+"""Settings declared once: dataclass fields with metadata (help, rule, whether `extend` may change them, or why not).
 
 From it are made the command line's options (`search.cli.options`), the checks of every value, what `extend` permits
 (`search.study.history`) and docs/reference.md (`search.cli.reference`).
@@ -31,7 +31,7 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is told of a setting, beside its name, type and default.
+    """Metadata of a setting, beside the field's name, type and default.
 
     Attributes:
         help: What it is, as a sentence.
@@ -50,30 +50,30 @@ class Setting:
     metavar: str | None = None
 
 
-def setting(default: Any = MISSING, /, **told: Any) -> Any:
+def setting(default: Any = MISSING, /, **metadata: Any) -> Any:
     """Return a dataclass field with the metadata of `Setting`; a mutable default is made anew for each instance."""
-    metadata = {_KEY: Setting(**told)}
+    metadata = {_KEY: Setting(**metadata)}
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-def told_of(each: "Field[Any]") -> Setting:
-    """Return what is told of a field."""
+def metadata_of(each: "Field[Any]") -> Setting:
+    """Return the metadata of a field."""
     found: Setting = each.metadata[_KEY]
     return found
 
 
 def settings_of(job: type) -> dict[str, Setting]:
-    """Return what is told of every setting of a job, by name."""
-    return {each.name: told_of(each) for each in fields(job)}
+    """Return the metadata of every setting of a job, by name."""
+    return {each.name: metadata_of(each) for each in fields(job)}
 
 
 def default_of(job: type, name: str) -> str:
     """Return the default of a setting in words; empty where it has none."""
     [found] = [each for each in fields(job) if each.name == name]
-    if told_of(found).default or found.default is MISSING:
-        return told_of(found).default
+    if metadata_of(found).default or found.default is MISSING:
+        return metadata_of(found).default
     if isinstance(found.default, bool):
         return "on" if found.default else "off"
     if isinstance(found.default, tuple):
@@ -84,9 +84,9 @@ def default_of(job: type, name: str) -> str:
 def violations(job: Any) -> list[str]:
     """Describe every setting whose value breaks its rule."""
     return [
-        f"{name} must be {told.rule.text}, got {getattr(job, name)!r}"
-        for name, told in settings_of(type(job)).items()
-        if not told.rule.holds(getattr(job, name))
+        f"{name} must be {meta.rule.text}, got {getattr(job, name)!r}"
+        for name, meta in settings_of(type(job)).items()
+        if not meta.rule.holds(getattr(job, name))
     ]
 
 

@@ -1,7 +1,7 @@
-"""The three jobs (search, train, confirm) as frozen values: what was asked for, kept beside what came of it.
+"""Settings of the three jobs (search, train, confirm), as frozen dataclasses over a shared base.
 
-Each field is told once: its help, its rule and what `extend` may do with it are its metadata, see
-`search.config.rules`. `search.config.settings_file` reads and makes them.
+A field's metadata are its help, its rule and what `extend` may do with it: `search.config.rules`. Settings are read and
+made by `search.config.settings_file`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ from search.config.rules import (
 )
 from spaces import METHODS, SPACES
 
-FORMAT = 2  # of a study's record; 1, which is not written down: before the jobs were told apart
+FORMAT = 2  # of a study's database and settings; 1, which is not written down: one class of settings for all jobs
 MODES = ("front", "best")
 FIDELITIES = ("epochs", "split")
 SAMPLERS = ("tpe", "nsga2", "random")
@@ -45,7 +45,7 @@ _OTHER_TRAINING = "what was trained otherwise cannot be compared"
 
 @dataclass(frozen=True, kw_only=True)
 class JobSettings:
-    """What every job is told: its data, its budget, how long and with which seed it trains, and on which machines."""
+    """Settings of every job: data, budget, objectives, epochs and seed, parallel trials, storage."""
 
     job: ClassVar[str]
 
@@ -142,7 +142,7 @@ class JobSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings(JobSettings):
-    """A search: the space, what its validation clips are, and how configurations are proposed and stopped."""
+    """A search: its space, its validation clips, its sampler and its early stopping."""
 
     job: ClassVar[str] = "search"
 
@@ -225,7 +225,7 @@ class _WithoutSearch(JobSettings):
 
     @property
     def seeds(self) -> range:
-        """Of the trainings of each configuration."""
+        """Seeds of each configuration."""
         return range(self.seed, self.seed + self.trials)
 
     def contradictions(self) -> list[str]:
@@ -237,7 +237,7 @@ class _WithoutSearch(JobSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings(_WithoutSearch):
-    """A training of one configuration, from `trials` seeds from `seed` on, whatever it costs."""
+    """A training of one configuration with `trials` seeds from `seed` on; the budget does not stop it."""
 
     job: ClassVar[str] = "train"
 
@@ -252,22 +252,22 @@ class TrainSettings(_WithoutSearch):
 
     @property
     def space(self) -> str:
-        """What is trained, in a word."""
+        """Name of what is trained."""
         return self.architecture
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmSettings(_WithoutSearch):
-    """A confirmation: candidates of a search's front, each trained from the same seeds."""
+    """A confirmation: candidates of a search's front, each trained with the same seeds."""
 
     job: ClassVar[str] = "confirm"
 
     confirms: str = setting(help="Name of the search.", rule=text("a name"))
-    members: tuple[Mapping[str, Any], ...] = setting(
-        help="The candidates: trial, place, network, chosen_by and config of each.",
+    candidates: tuple[Mapping[str, Any], ...] = setting(
+        help="The candidates: trial, role, network, chosen_by and config of each.",
         rule=Rule(
             "a list of trials with their configs",
-            lambda value: isinstance(value, tuple) and len(value) > 0 and all(_is_member(each) for each in value),
+            lambda value: isinstance(value, tuple) and len(value) > 0 and all(_is_candidate(each) for each in value),
             tuple,
         ),
     )
@@ -276,17 +276,17 @@ class ConfirmSettings(_WithoutSearch):
     @property
     def space(self) -> str:
         """The architectures of the candidates."""
-        return ",".join(dict.fromkeys(member["config"]["architecture"] for member in self.members))
+        return ",".join(dict.fromkeys(candidate["config"]["architecture"] for candidate in self.candidates))
 
     @property
     def seeds(self) -> range:
-        """Of the trainings of each candidate."""
-        return range(self.seed, self.seed + self.trials // len(self.members))
+        """Seeds of each candidate."""
+        return range(self.seed, self.seed + self.trials // len(self.candidates))
 
     def contradictions(self) -> list[str]:
         """Refuse a number of trainings that is not the same of each candidate."""
-        if self.trials % len(self.members):
-            return [f"trials must be a multiple of the {len(self.members)} members, got {self.trials}"]
+        if self.trials % len(self.candidates):
+            return [f"trials must be a multiple of the {len(self.candidates)} candidates, got {self.trials}"]
         return super().contradictions()
 
 
@@ -307,7 +307,7 @@ def wrong_goals(names: Sequence[str]) -> list[str]:
     return wrong
 
 
-def _is_member(value: Any) -> bool:
+def _is_candidate(value: Any) -> bool:
     return is_mapping(value) and whole(0).holds(value.get("trial")) and is_mapping(value.get("config"))
 
 

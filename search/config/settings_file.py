@@ -65,7 +65,8 @@ def _job_of(loaded: dict[Any, Any], path: Path) -> dict[Any, Any]:
     members, confirms, is_training = (loaded.pop(name, None) for name in ("members", "confirms", "train"))
     if is_training:
         kind = ConfirmSettings if members else TrainSettings
-        own = {"members": members, "confirms": confirms} if members else {"architecture": loaded.get("space")}
+        candidates = [{"role": each.get("place"), **each} for each in members or ()]
+        own = {"candidates": candidates, "confirms": confirms} if members else {"architecture": loaded.get("space")}
         gone = settings_of(SearchSettings).keys() - settings_of(kind).keys()
         loaded = {name: value for name, value in loaded.items() if name not in gone} | own
     return {**loaded, "job": kind}

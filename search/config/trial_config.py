@@ -1,4 +1,4 @@
-"""A trial's identity: which network, hearing what, trained how."""
+"""Configuration of a trial: the network, its front end, and the training recipe."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -15,9 +15,9 @@ from training.recipe import Recipe
 Value = bool | int | float | str
 
 
-# Fields of a network's config that no search varies, and where they come from.
+# Fields of a network's config that are not searched, and where they come from.
 GIVEN = {"num_classes": "the data", "in_channels": "the front end", "mel_bins": "the front end"}
-# All that no search varies, of the recipe too, and why.
+# All fields that are not searched, of the recipe too, and why.
 OWNED = {
     **{name: f"it comes from {source}" for name, source in GIVEN.items()},
     "epochs": "it is a setting of its own: --epochs",
@@ -64,9 +64,9 @@ class TrialConfig:
                 raise ConfigError(unknown("config key", name, ["front_end", *network_fields, *recipe_fields]))
             _require_type(name, value, expected)
         given = {name: value for name, value in values.items() if name in network_fields}
-        for name, heard in input_sizes(entry.config, front_end).items():
-            if given.setdefault(name, heard) != heard:
-                raise ConfigError(f"{name} is {given[name]}, but the front end {front_end} gives {heard}")
+        for name, size in input_sizes(entry.config, front_end).items():
+            if given.setdefault(name, size) != size:
+                raise ConfigError(f"{name} is {given[name]}, but the front end {front_end} gives {size}")
         try:
             recipe = Recipe(**{name: value for name, value in values.items() if name in recipe_fields})
             network = entry.config(**given)
@@ -76,7 +76,7 @@ class TrialConfig:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "TrialConfig":
-        """Read back what `to_dict` gave.
+        """Rebuild a configuration from the output of `to_dict`.
 
         Raises:
             ConfigError: As `from_values`.
@@ -119,7 +119,7 @@ def find_architecture(name: str) -> Architecture:
 
 
 def input_sizes(config: type, front_end: str) -> dict[str, int]:
-    """Return the fields of an architecture's config that the front end decides."""
+    """Return the fields of an architecture's config that the front end determines."""
     channels, mel_bins, _ = FRONT_ENDS[front_end].shape()
     return {
         name: value

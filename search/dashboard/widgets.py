@@ -1,6 +1,6 @@
 """What the views are put together from. Dash writes every text as text: none of a study's is taken for HTML."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -11,10 +11,10 @@ from dash.development.base_component import Component
 
 from search.dashboard.components import LazyComponent, StaticComponent
 from search.dashboard.state import RequestContext
-from search.report.html import CONFIG
+from search.report.plotly_style import CONFIG
+from search.report.table import Table
 
 GRAPH: dict[str, Any] = {**CONFIG, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "toImage"]}
-UNBROKEN = "network"  # the column of words that are read along a line
 
 
 def in_browser(app: dash.Dash, function: str, *parts: Any, **more: Any) -> None:
@@ -49,37 +49,12 @@ def graph(
     return html.Div([html.Div(later, className="scroll"), save], role="group", className="figure", **aria(label=label))
 
 
-def table(
-    head: Sequence[str], rows: Sequence[Sequence[Any]], label: str, *, texts: Collection[str] = (), empty: str = ""
-) -> Component:
-    """Return a table that scrolls in itself where it is wider than the page.
-
-    Args:
-        head: Titles of the columns.
-        rows: Cells, of text or of elements that nothing happens to; the first of each row names it.
-        label: What the table is.
-        texts: Columns of words, which may break into lines; the others hold figures.
-        empty: What is said where there are no rows.
-    """
-    if not rows:
-        return html.P(empty, className="empty")
-    kinds = ["text line" if name == UNBROKEN else "text" if name in texts else "" for name in head]
-    lines = [
-        html.Tr(
-            [
-                html.Th(row[0], scope="row", className=kinds[0]),
-                *(html.Td(cell, className=kind) for cell, kind in zip(row[1:], kinds[1:], strict=True)),
-            ]
-        )
-        for row in rows
-    ]
-    titles = html.Tr([html.Th(name, scope="col", className=kind) for name, kind in zip(head, kinds, strict=True)])
+def show(table: Table) -> Component:
+    """Return a table that scrolls in itself where it is wider than the page."""
+    if not table.rows:
+        return table.to_dash()
     return html.Div(
-        StaticComponent(html.Table([html.Thead(titles), html.Tbody(lines)])),
-        className="scroll",
-        tabIndex=0,
-        role="region",
-        **aria(label=label),
+        StaticComponent(table.to_dash()), className="scroll", tabIndex=0, role="region", **aria(label=table.title)
     )
 
 

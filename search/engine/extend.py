@@ -1,7 +1,7 @@
-"""A study that grows: more trials, another budget, wider ranges, another sampler, on the record that there is.
+"""Change a study's settings: more trials, another budget, wider ranges, another sampler, on the same database.
 
-What decides the figures of a trial stays: they could not be compared otherwise. The study keeps a history of its
-settings; what was trained is not trained again, and what was rejected for the budget may be asked for once it fits.
+Settings that a trial's metrics depend on cannot change: trials could not be compared. The study keeps a history of its
+settings. Finished trials are kept; configurations rejected for the old budget can be proposed again once they fit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,12 +33,12 @@ from search.study.study import COST, DATA, FILES, HISTORY, REJECTED, STARTS, Stu
 
 @dataclass(frozen=True)
 class Extended:
-    """A study that was extended.
+    """The outcome of changing a study's settings.
 
     Attributes:
-        settings: That it has now.
-        changes: By setting, what it was and what it is; empty if everything was so already.
-        lines: The same for a person, and what the change means for the trials that there are.
+        settings: As they are now.
+        changes: By setting, its value before and after; empty if nothing changed.
+        lines: The same as text, and what it means for the existing trials.
     """
 
     settings: Job
@@ -51,9 +51,8 @@ def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
 
     Args:
         settings: As they are.
-        changes: By setting; `trials` is how many there are to be in all, or "+24" for so many more; `ranges` has the
-            ranges that change, None for the whole of the space's; `start` is what to begin with besides; `space` is a
-            file in place of the one that there was.
+        changes: By setting; `trials` is the new total, or "+24" for 24 more; `ranges` has the ranges that change, None
+            for the whole range of the space; `start` adds to the existing ones; `space` is another file.
         source: Of the changes, for a message.
 
     Raises:
@@ -78,15 +77,15 @@ def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
         given["ranges"] = _ranges(settings.ranges, given["ranges"])
     if isinstance(settings, SearchSettings) and "start" in given:
         given["start"] = [*settings.start, *(name for name in given["start"] if name not in settings.start)]
-    asked = {name: value for name, value in given.items() if name in can_change}
+    changed = {name: value for name, value in given.items() if name in can_change}
     if isinstance(settings, SearchSettings):
-        asked["space"] = space
+        changed["space"] = space
     kept = {name: getattr(settings, name) for name in (*OF_A_RUN, *SECRET)}
-    return make_settings({**plain, **kept, **asked}, source, kind=type(settings))
+    return make_settings({**plain, **kept, **changed}, source, kind=type(settings))
 
 
 def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
-    """Change what a study is asked for; whoever goes on with it goes on by the new settings.
+    """Change the settings of a study; its next run uses the new ones.
 
     Args:
         folder: Of the study.
@@ -96,7 +95,7 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
         UserError: The study is in use, or the change cannot be made; nothing is changed by then.
     """
     from search.optimizer.trial_store import open_trial_store  # noqa: PLC0415
-    from search.optimizer.warm_start import read_starts  # noqa: PLC0415
+    from search.optimizer.warm_start import read_warm_starts  # noqa: PLC0415
     from search.space.custom_architecture import register_architecture_file  # noqa: PLC0415  these take seconds
     from search.space.priced_space import price_space  # noqa: PLC0415
     from search.space.search_space import make_search_space  # noqa: PLC0415
@@ -122,7 +121,7 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
         more = [name for name in after.start if name not in before.start]
         starts = [
             *study.user_attrs.get(STARTS, []),
-            *(asdict(start) for start in read_starts(more, space, folder.path.parent)),
+            *(asdict(start) for start in read_warm_starts(more, space, folder.path.parent)),
         ]
         trials = study.get_trials(deepcopy=False)
         history = carried_out(study.user_attrs.get(HISTORY, []), before)
@@ -136,19 +135,19 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
     return Extended(after, changed, lines + _what_it_means(trials, before.limits(), after.limits()))
 
 
-def _num_trials(now: int, asked: object) -> int:
-    text = str(asked)
+def _num_trials(now: int, wanted_text: object) -> int:
+    text = str(wanted_text)
     more = text.removeprefix("+")
     if not more.isdecimal():
-        raise StudyError(f"trials must be a whole number, or +NUMBER for so many more, got {asked!r}")
+        raise StudyError(f"trials must be a whole number, or +NUMBER for that many more, got {wanted_text!r}")
     wanted = int(more) + (now if more != text else 0)
     if wanted < now:
-        raise StudyError(f"trials cannot become fewer: there are {now}, got {wanted}; +{wanted} means so many more")
+        raise StudyError(f"trials cannot decrease: there are {now}, got {wanted}; +{wanted} means that many more")
     return wanted
 
 
 def _ranges(now: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ranges with changes; one that is written with its architecture takes the place of one without."""
+    """Return the ranges with changes; a name with its architecture replaces the same name without."""
     kept = {name: bounds for name, bounds in now.items() if not any(_mean_the_same(name, other) for other in changes)}
     return {**kept, **{name: list(bounds) for name, bounds in changes.items() if bounds is not None}}
 
@@ -163,7 +162,7 @@ def _changed(before: Job, after: Job) -> dict[str, tuple[Any, Any]]:
 
 
 def _what_it_means(trials: Sequence[FrozenTrial], before: Budget, after: Budget) -> list[str]:
-    """Describe which of the trials that there are another budget sees otherwise."""
+    """Describe the existing trials that another budget judges differently."""
     priced = [trial for trial in trials if COST in trial.user_attrs]
     lost = fit = 0
     for trial in priced:
@@ -176,8 +175,10 @@ def _what_it_means(trials: Sequence[FrozenTrial], before: Budget, after: Budget)
     lines = []
     if lost:
         lines.append(
-            f"{lost} fully trained trial{'s are' if lost > 1 else ' is'} over the budget now, and off the front"
+            f"{lost} fully trained trial{'s are' if lost > 1 else ' is'} over the new budget, and off the front"
         )
     if fit:
-        lines.append(f"{fit} rejected configuration{'s fit' if fit > 1 else ' fits'} now, and may be asked for again")
+        lines.append(
+            f"{fit} rejected configuration{'s fit' if fit > 1 else ' fits'} the new budget, and may be proposed again"
+        )
     return lines

@@ -302,14 +302,14 @@ def mean_text(scheduler: TrialScheduler) -> str:
     if not completed:
         return "not known yet"
     if isinstance(settings, ConfirmSettings):
-        return members_text(scheduler)
+        return candidates_text(scheduler)
     index = settings.objectives.index(first_quality(settings.objectives))
     found = mean_interval([row.values[index] for row in completed])
     seeds = counted(found.count, "seed")
     return f"{found.mean:.3f} ({seeds})" if found.half is None else f"{found.mean:.3f} ± {found.half:.3f} ({seeds})"
 
 
-def members_text(scheduler: TrialScheduler) -> str:
+def candidates_text(scheduler: TrialScheduler) -> str:
     """Describe the mean over the seeds of each trial that is confirmed, by the first objective of quality."""
     objectives = scheduler.space.settings.objectives
     index, found = objectives.index(first_quality(objectives)), dict[int, list[float]]()

@@ -128,7 +128,7 @@ class StudySearcher(Stateless, Searcher):
         }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Settle a trial; Ray says `error` before it says which, so those wait for `TrialErrors`."""
+        """Settle a job; one that ended by an error is settled by `TrialErrors`, which knows the error."""
         if error:
             return
         number = self._numbers[trial_id]
@@ -155,7 +155,7 @@ class StudySearcher(Stateless, Searcher):
 
 
 class RungScheduler(Stateless, FIFOScheduler):
-    """Ray Tune's trial scheduler: reports each epoch to ours, stops the jobs that it says, and ends what has hung."""
+    """Ray Tune's trial scheduler: reports each epoch to ours, stops what is paused, and ends what has hung."""
 
     def __init__(self, searcher: StudySearcher, watch: Watchdog) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Ray's own

@@ -38,7 +38,7 @@ from search.engine.watchdog import Watchdog
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.successive_halving import rungs_of
 from search.optimizer.trial_table import State
-from search.optimizer.warm_start import read_starts
+from search.optimizer.warm_start import read_warm_starts
 from search.space.cost_table import SPACE, write_space
 from search.space.survey_report import make_report
 from search.study.data_identity import describe_data, require_unchanged
@@ -82,7 +82,7 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
         FILES: file_digests(settings),
         TEACHERS: teacher_digests(settings),
         RUNGS: [asdict(rung) for rung in rungs_of(settings, prepared.splits)],
-        STARTS: [asdict(start) for start in read_starts(settings.start, prepared.space, folder.path.parent)],
+        STARTS: [asdict(start) for start in read_warm_starts(settings.start, prepared.space, folder.path.parent)],
         HISTORY: first_entry(settings),
     }
     with folder.lock(settings.storage) as require_held:

@@ -1,4 +1,4 @@
-"""One configuration to be trained whole, as the settings of a study: nothing varies in it but the seed."""
+"""Training of a single configuration from several seeds: finds it, and makes the settings of its study."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -9,7 +9,7 @@ from models import ARCHITECTURES
 from search.artifact.reading import read_config
 from search.config.errors import UserError
 from search.config.published import read_published
-from search.config.recipes import HELD, find_recipe, recipe_of
+from search.config.recipes import RECIPE_FIELDS, find_recipe, recipe_of
 from search.config.settings import TrainSettings
 from search.config.settings_file import make_settings, read_mapping, spelled
 from search.config.trial_config import GIVEN, OWNED, TrialConfig, field_types
@@ -27,11 +27,11 @@ class Found:
     """A configuration to train.
 
     Attributes:
-        config: What it is, with the recipe that is its own.
-        architecture_file: Python file of a user's own architecture, where it is of one.
-        split: Of the study that it is a trial of, or None.
-        impulse_responses: Folder that it was trained with there, or None.
-        is_published: Whether the recipe is a report's, whose impulse responses may be left out for want of a folder.
+        config: The configuration, with its own recipe.
+        architecture_file: Python file of its architecture, where that is a custom one.
+        split: Of the study that it is a trial of; None: it is of none.
+        impulse_responses: Folder that it was trained with there; None: without, or it is of no study.
+        is_published: Whether the recipe is a report's; its impulse responses are omitted where there is no folder.
     """
 
     config: TrialConfig
@@ -110,31 +110,31 @@ def train_settings(
     scale: float | None = None,
     epochs: int | None = None,
     seed: int | None = None,
-    held: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
     **others: Any,
 ) -> TrainSettings:
-    """Make the settings of a study that trains one configuration to the last epoch, whatever it costs.
+    """Make the settings of a study that trains one configuration to the last epoch, within the budget or not.
 
     Args:
         found: What to train.
         data: Folder in the TAU layout.
         recipe: Name of the recipe; None: the configuration's own.
-        scale: Times the recipe's epochs; what is told in epochs goes with them.
-        epochs: The same, as the number to come to.
-        seed: Of the first training; None: the configuration's own.
-        held: Config values in place of the configuration's and the recipe's.
-        others: Settings as they are; None where they are to have their default.
+        scale: Factor on the recipe's epochs; everything given in epochs is scaled with them.
+        epochs: The same, as a number of epochs.
+        seed: The first seed; None: the configuration's own.
+        overrides: Config values that override the configuration's and the recipe's.
+        others: Further settings; None: the default.
 
     Raises:
         UserError: They contradict each other, or build no network or no recipe.
     """
     if scale is not None and epochs is not None:
-        raise UserError("scale and epochs both say how long to train: give one of the two")
-    held = dict(held or {})
+        raise UserError("scale and epochs exclude each other")
+    overrides = dict(overrides or {})
     for name in ("split", "impulse_responses"):
         if others.get(name) is None:
             others[name] = getattr(found, name)
-    for name in held:
+    for name in overrides:
         if name in OWNED:
             raise UserError(f"{name} cannot be set here: {OWNED[name]}")
     wanted = found.config.recipe if recipe is None else find_recipe(recipe).recipe
@@ -144,10 +144,14 @@ def train_settings(
         scale = epochs / wanted.epochs
     wanted = wanted.scaled(1.0 if scale is None else scale)
     network = {name: value for name, value in asdict(found.config.network).items() if name not in GIVEN}
-    described = {"front_end": found.config.front_end, **network, **{name: getattr(wanted, name) for name in HELD}}
+    described = {
+        "front_end": found.config.front_end,
+        **network,
+        **{name: getattr(wanted, name) for name in RECIPE_FIELDS},
+    }
     if others["impulse_responses"] is None and (found.is_published or recipe is not None):
         described |= WITHOUT_RESPONSES
-    values = {**described, **held}
+    values = {**described, **overrides}
     config = TrialConfig.from_values(found.config.architecture, {**values, "epochs": wanted.epochs})
     price(config, "fp16")
     require_prunable(config)
@@ -161,12 +165,12 @@ def train_settings(
 
 
 def left_out(found: Found, settings: TrainSettings, recipe: str | None) -> dict[str, float]:
-    """Return what the recipe does with impulse responses and the training does not, for want of a folder of them.
+    """Return the recipe's settings of impulse responses that are switched off because there is no folder of them.
 
     Args:
         found: What is trained.
         settings: Of the training.
-        recipe: Name of another recipe than its own, or None.
+        recipe: Name of another recipe than its own; None: its own.
     """
     wanted = found.config.recipe if recipe is None else find_recipe(recipe).recipe
     return {

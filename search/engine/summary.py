@@ -12,7 +12,7 @@ from search.optimizer.scheduler import TrialScheduler
 from search.space.priced_space import PricedSpace
 from search.space.pricing import price
 from search.space.search_space import SearchSpace
-from search.study.repeats import PLACE, TRIAL
+from search.study.repeats import ROLE, TRIAL
 from training.recipe import Recipe
 
 
@@ -43,10 +43,10 @@ def search_lines(space: PricedSpace) -> list[str]:
 
 
 def training_lines(space: SearchSpace) -> list[str]:
-    """Describe the one network that is trained, or the members of a front; the recipe; and how far over the budget."""
+    """Describe the network that is trained, or the candidates of a front; the recipe; and the budget."""
     settings = space.settings
     if isinstance(settings, ConfirmSettings):
-        return _member_lines(settings)
+        return _candidate_lines(settings)
     config = space.config({})
     cost, limits = price(config, settings.precision), settings.limits()
     over = "; ".join(limits.violations(cost))
@@ -63,8 +63,8 @@ def training_lines(space: SearchSpace) -> list[str]:
     ]
 
 
-def _member_lines(settings: ConfirmSettings) -> list[str]:
-    named = ", ".join(f"{member[TRIAL]} ({member[PLACE]})" for member in settings.members)
+def _candidate_lines(settings: ConfirmSettings) -> list[str]:
+    named = ", ".join(f"{candidate[TRIAL]} ({candidate[ROLE]})" for candidate in settings.candidates)
     first, last = settings.seeds[0], settings.seeds[-1]
     seeds = f"seed {first}" if first == last else f"seeds {first} to {last}"
     trained = f"each trained with {seeds} on all training clips, measured on the evaluation clips"

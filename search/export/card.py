@@ -1,4 +1,4 @@
-"""The card of an export: what it hears, how well, at what cost, and how to run it.
+"""The model card of an export: input, quality, cost, limitations, and how to run it.
 
 All of it comes from the certificate and the config. No time of day is in it, so that the same trial gives the same
 card.
@@ -14,8 +14,9 @@ from objectives.sampling_error import standard_errors
 from search.artifact.certificate import CONFIG, WEIGHTS
 from search.artifact.files import DESCRIPTIONS, INT8, MODEL, PIPELINE, PROGRAM
 from search.config.trial_config import TrialConfig
-from search.export.document import Block, Code, Heading, Items, Table, Text, table_of
-from search.report.tables import cost_table, layer_table, quality_tables
+from search.report.document import Block, Code, Heading, Items, Text
+from search.report.table import Table
+from search.report.tables import confusion_table, cost_table, layer_table
 
 LIMITED = {  # in words
     "macs": "MACs",
@@ -77,9 +78,9 @@ def _hears(certificate: Mapping[str, Any], front_end: FrontEndConfig) -> list[Bl
         "shape": f"{channels} x {bins} x {frames}: channels, mel bins, frames",
     }
     return [
-        Heading("What it hears"),
+        Heading("Input"),
         Text(
-            "One second of sound, as a log-mel spectrogram; of longer sound the mean of the answers to each second. "
+            "One second of sound, as a log-mel spectrogram; of longer audio the mean of each second's probabilities. "
             f"It was trained on recordings of the devices {_listed(_devices(certificate, heard=True))}."
         ),
         Table("The front end", ("setting", "value"), tuple(rows.items()), texts=("value",)),
@@ -116,7 +117,7 @@ def _quality(certificate: Mapping[str, Any]) -> list[Block]:
             "Real devices recorded the sound themselves; seen ones are simulated and were trained on; unseen ones were "
             "not."
         ),
-        table_of("Confusion", quality_tables(quality)["Confusion"]),
+        confusion_table(quality),
     ]
 
 
@@ -126,9 +127,9 @@ def _choice(certificate: Mapping[str, Any]) -> list[Block]:
         chosen = Quality.from_dict(certificate["validation"])
         clips = f"{certificate['data']['validation_clips']:,} other clips, split off the training clips by location"
         figures = f"macro accuracy {chosen.macro_accuracy:.1%}, log loss {chosen.log_loss:.3f}"
-        return [Text(f"It was chosen by {clips}: {figures} on these.")]
+        return [Text(f"Model selection used {clips}: {figures} on these.")]
     if certificate["selected_on"] == "evaluation clips":
-        return [Text("It was chosen by these same clips, so these figures are optimistic.")]
+        return [Text("Model selection used these same clips, so these figures are optimistic.")]
     return []
 
 
@@ -185,7 +186,7 @@ def _cost(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
         "challenge's rule."
     )
     if copies:
-        audit += f" An answer is the mean over {copies} copies of a clip, so it takes {copies} times these MACs."
+        audit += f" Test-time augmentation: the mean over {copies} copies of a clip, at {copies} times these MACs."
     budgets = {**certificate["editions"]}
     if certificate["budget"]["name"] not in budgets:
         budgets[certificate["budget"]["name"]] = certificate["budget"]
@@ -196,11 +197,11 @@ def _cost(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
     ]
     return [
         Heading("Cost"),
-        table_of("One second of sound, by the challenge's rule", cost_table(cost)),
+        cost_table(cost, "One second of sound, by the challenge's rule"),
         Text(audit),
         Text(
-            "Each edition of the challenge limits something else. A file is held against the limits as it ships: bytes "
-            "are those of its values at the precision that it has, without the scales of rounded values."
+            "The limits differ by edition of the challenge. A file is checked as it is exported: bytes "
+            "are those of its values at the precision that it has, without the scales of quantized values."
         ),
         Table(
             "Every edition's limits",
@@ -208,7 +209,7 @@ def _cost(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
             tuple(verdicts),
             texts=("file", "stored as", "measured, and its limit", "verdict"),
         ),
-        table_of("Layer by layer", layer_table(cost), texts=("kind", "output")),
+        layer_table(cost, "Layer by layer"),
         _files(certificate),
     ]
 
@@ -237,7 +238,7 @@ def _data(certificate: Mapping[str, Any]) -> list[Block]:
         if terms
         else "The data's folder has no file that names its terms: ask those who recorded it."
     )
-    validation = f", of which {data['validation_clips']:,} to choose by" if data["validation_clips"] else ""
+    validation = f", of which {data['validation_clips']:,} validation clips" if data["validation_clips"] else ""
     clips = data["training_clips"] + data["validation_clips"]
     rows = (
         ("data set", data["folder"]),
@@ -248,7 +249,7 @@ def _data(certificate: Mapping[str, Any]) -> list[Block]:
     )
     return [
         Heading("Data and licences"),
-        Table("Where it learned", ("", "value"), rows, texts=("value",)),
+        Table("Training data", ("", "value"), rows, texts=("value",)),
         Text(said),
         Text("SceneFront, which made this folder, is under the MIT licence."),
     ]
@@ -260,7 +261,7 @@ def _limitations(certificate: Mapping[str, Any], config: TrialConfig) -> list[Bl
     clips = f"The {certificate['data']['evaluation_clips']:,} evaluation clips"
     unseen = _devices(certificate, heard=False)
     points = [
-        f"Whatever it hears it calls one of its {len(quality.classes)} scenes; it has no answer for anything else.",
+        f'Closed-set classifier of {len(quality.classes)} scenes, no "unknown" class.',
         f"{_extremes(quality.by_class, 'scene')} {_extremes(quality.by_device, 'device')}",
         f"{clips} alone make the macro accuracy uncertain by {100 * (error or 0):.1f} points (one standard error).",
     ]
@@ -270,10 +271,10 @@ def _limitations(certificate: Mapping[str, Any], config: TrialConfig) -> list[Bl
     if rounded is not None:
         lost = 100 * (quality.macro_accuracy - rounded.macro_accuracy)
         points.append(
-            f"Rounded to int8 it {'loses' if lost >= 0 else 'gains'} {abs(lost):.1f} points of macro accuracy."
+            f"Quantized to int8 it {'loses' if lost >= 0 else 'gains'} {abs(lost):.1f} points of macro accuracy."
         )
     if config.recipe.spectrum_correction:
-        points.append("It corrects the spectrum of each device that it was trained on; others are heard as they are.")
+        points.append("It corrects the spectrum of each device that it was trained on; others are left as they are.")
     return [Heading("Limitations"), Items(tuple(points))]
 
 

@@ -28,7 +28,7 @@ from search.artifact.reading import read_export
 from search.export.atomic_folder import replacing_folder
 from search.export.budget_check import BUDGET_FILES, check_budget, check_editions, measure_stored_cost
 from search.export.card import card
-from search.export.document import to_html, to_markdown
+from search.report.document import to_html, to_markdown
 from search.study.data_identity import lists_digest
 from training.dataset import SceneDataset
 
@@ -78,7 +78,7 @@ def write_certificate(
     }
     title, blocks = card(certificate, export.config)
     (folder / CARD).write_text(to_markdown(title, blocks), encoding="utf-8")
-    (folder / CARD_PAGE).write_text(to_html(title, blocks), encoding="utf-8")
+    (folder / CARD_PAGE).write_text(to_html(title, blocks, has_dark=True), encoding="utf-8")
     certificate["files"] = dict(sorted((certificate["files"] | describe_files(folder, {CARD, CARD_PAGE}, {})).items()))
     (folder / CERTIFICATE).write_text(json.dumps(certificate, indent=2) + "\n", encoding="utf-8")
     return certificate

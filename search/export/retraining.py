@@ -31,7 +31,7 @@ def retrain_settings(
     cache: Path | None,
     epochs: int | None,
     scale: float | None,
-    held: Mapping[str, Any],
+    overrides: Mapping[str, Any],
 ) -> TrainSettings:
     """Return the settings of the study that retrains a trial, as `scenefront train --trial` does.
 
@@ -42,7 +42,7 @@ def retrain_settings(
         cache: Folder of the decoded waveforms; None: the study's.
         epochs: Of the training; None: the trial's.
         scale: The same, as a multiple of the trial's.
-        held: Config values that replace the trial's.
+        overrides: Config values that replace the trial's.
 
     Raises:
         UserError: The trial was never priced, or the values build no network or no recipe.
@@ -50,9 +50,9 @@ def retrain_settings(
     settings, study = folder.settings(), folder.open()
     source = from_trial(f"{folder.name}:{number}", folder.path.parent)
     config = study.get_trials(deepcopy=False)[number].user_attrs[CONFIG]
-    is_distilled = float({**config, **held}["distill_weight"]) > 0
+    is_distilled = float({**config, **overrides}["distill_weight"]) > 0
     return train_settings(
-        source, data=str(data or settings.data), epochs=epochs, scale=scale, held=held,
+        source, data=str(data or settings.data), epochs=epochs, scale=scale, overrides=overrides,
         split=study.user_attrs[DATA]["split"], teacher=settings.teacher if is_distilled else (),
         cache=settings.cache if cache is None else str(cache), budget=settings.budget, precision=settings.precision,
         fast=settings.fast, trials=1,

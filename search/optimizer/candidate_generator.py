@@ -26,7 +26,7 @@ from search.config.trial_config import ARCHITECTURE
 from search.optimizer.acquisition import Acquisition
 from search.optimizer.trial_store import TrialStore
 from search.optimizer.trial_table import TrialRow, TrialTable
-from search.optimizer.warm_start import Start, fit_start
+from search.optimizer.warm_start import WarmStart, project_start
 from search.space.priced_space import PricedSpace
 from search.space.pricing import price, require_prunable
 from search.space.ranges import draw
@@ -77,7 +77,7 @@ class CandidateGenerator:
             rejected = trial.user_attrs.get(REJECTED)
             if rejected is not None:
                 self.rejections[rejected["kind"]] += 1
-                if trial.number >= num_before_extension:  # those of another budget say nothing of today's
+                if trial.number >= num_before_extension:  # those of another budget do not count
                     self._rejected.append(trial.params)
             elif CONFIG in trial.user_attrs:
                 self._rejected = []
@@ -107,11 +107,11 @@ class CandidateGenerator:
                     self._enqueue(kind, name, values, self._changes(name, target, values))
         places = {origin["place"] for origin in origins if origin["kind"] == WARM_START}
         for place, recorded in enumerate(self._store.attributes.get(STARTS, [])):
-            start = Start(**recorded)
+            start = WarmStart(**recorded)
             name = start.config[ARCHITECTURE]
             if place not in places and name in self.space.subspaces:
-                fitted = fit_start(start, self.space)
-                self._enqueue(WARM_START, name, fitted.values, fitted.changes, source=start.source, place=place)
+                projected = project_start(start, self.space)
+                self._enqueue(WARM_START, name, projected.values, projected.changes, source=start.source, place=place)
 
     def _enqueue_trainings(self, trials: Sequence[FrozenTrial]) -> None:
         """Enqueue every training that has no trial yet."""
@@ -204,7 +204,7 @@ class CandidateGenerator:
         """Draw the architecture of the next trial: uniformly half the time, else by its share of the better half.
 
         The sampler is not to choose it: it would avoid an architecture for its rejections, which cost no training and
-        say nothing of the networks that fit. It stays the same until one fits.
+        tell nothing of the networks that fit. It stays the same until one fits.
         """
         names = list(self.space.subspaces)
         if len(names) == 1:

@@ -69,9 +69,9 @@ class SamplerHistory:
         """Return the trials of an architecture, in the order of their numbers."""
         return [self._with_estimate(trial) for _, trial in sorted(self._trials[architecture].items())]
 
-    def space(self, asked: FrozenTrial) -> dict[str, BaseDistribution]:
+    def space(self, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the search space of a trial that is being sampled."""
-        ranges = self.ranges[self.architecture(asked)]
+        ranges = self.ranges[self.architecture(trial)]
         return {name: each for name, each in sorted(ranges.items()) if not each.single()}
 
     def architecture(self, trial: FrozenTrial) -> str:

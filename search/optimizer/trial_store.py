@@ -44,6 +44,10 @@ class TrialStore:
 
     A trial that is being sampled is in memory alone until `create` writes it, whole: a driver that is killed leaves no
     half of it. What decides the next trial is in the database, but for what is enqueued.
+
+    Attributes:
+        history: What the sampler learns from.
+        num_trials: Of the study, the rejected ones included.
     """
 
     def __init__(
@@ -64,7 +68,7 @@ class TrialStore:
         Raises:
             StudyError: A categorical parameter has choices that it did not have when the study was started.
         """
-        self._study, self._sampler, self._history = study, sampler, history
+        self._study, self._sampler, self.history = study, sampler, history
         chosen = history.objectives
         directions = study.directions if chosen is None else [study.directions[index] for index in chosen]
         self._memory = optuna.create_study(storage=optuna.storages.InMemoryStorage(), directions=directions)
@@ -75,7 +79,7 @@ class TrialStore:
         self.num_trials = len(trials)
         for trial in trials:
             self._ids[trial.number] = trial_id(trial)
-            self._history.add(trial)
+            self.history.add(trial)
             for name, distribution in trial.distributions.items():
                 if isinstance(distribution, CategoricalDistribution):
                     self._widest[name] = distribution
@@ -115,10 +119,10 @@ class TrialStore:
         Args:
             seed: Decides what is sampled, together with the history and what is enqueued.
         """
-        self._memory.sampler = make_sampler(self._sampler, seed, self._history)
+        self._memory.sampler = make_sampler(self._sampler, seed, self.history)
         values, attributes = self._queue.popleft() if self._queue else ({}, {})
-        if len(self._history.ranges) > 1 and ARCHITECTURE not in values:
-            values[ARCHITECTURE] = Random(seed).choice(list(self._history.ranges))
+        if len(self.history.ranges) > 1 and ARCHITECTURE not in values:
+            values[ARCHITECTURE] = Random(seed).choice(list(self.history.ranges))
         self._memory.enqueue_trial(values, user_attrs=attributes)
         return self._memory.ask()
 
@@ -137,7 +141,7 @@ class TrialStore:
         self._ids[self.num_trials], number = create_trial(self._study, whole)
         assert number == self.num_trials, "somebody else writes to the study"
         self.num_trials += 1
-        self._history.add(whole)
+        self.history.add(whole)
         return number
 
     def set(self, number: int, name: str, value: Any) -> None:
@@ -150,7 +154,7 @@ class TrialStore:
         assert (objectives is not None) == (state == TrialState.COMPLETE)
         assert objectives is None or not any(map(math.isnan, objectives))
         set_state(self._study, self._ids[number], state, objectives)
-        self._history.add(read_trial(self._study, self._ids[number]))
+        self.history.add(read_trial(self._study, self._ids[number]))
 
 
 def open_trial_store(study: optuna.Study, space: SearchSpace, table: TrialTable | None = None) -> TrialStore:

@@ -1,9 +1,9 @@
-"""Where a search begins besides the published settings: the best of earlier studies, published networks, and lists.
+"""Warm starts: configurations of earlier studies, of published networks and of lists, that a search begins with.
 
-What was measured elsewhere was measured on other clips, perhaps after other epochs, so that configurations are taken
-over and no figures. They are read once, when a study is started or extended, and kept with it: an earlier study may be
-deleted or grow. A list is a YAML file, of one configuration or a list of them, or a CSV file with a row for each; each
-is a mapping of config values, and what it leaves out keeps its default:
+Only configurations are reused, no measurements: those were made on other clips, perhaps after other epochs. They are
+read once, when a study is started or extended, and kept with it, for an earlier study may be deleted or grow. A list is
+a YAML file, of one configuration or a list of them, or a CSV file with a row for each; each is a mapping of config
+values, and what it leaves out keeps its default:
 
     - {architecture: isotropic, width: 64, depth: 9, learning_rate: 0.005}
     - {architecture: cp_mobile, base_channels: 24}
@@ -36,12 +36,12 @@ from search.study.study import CONFIG, OBJECTIVES, StudyError, find_study
 from training.recipe import Recipe
 
 FILES = (".yaml", ".yml", ".csv")
-SHARE = 0.5  # of a search's trials, at most, that earlier studies may take
+MAX_FRACTION = 0.5  # of a search's trials that may be warm starts from earlier studies
 
 
 @dataclass(frozen=True)
-class Start:
-    """A configuration to begin with.
+class WarmStart:
+    """A configuration to begin with, as it was read.
 
     Attributes:
         source: The study and the trial, the file and the place in it, or the published network.
@@ -53,13 +53,13 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A start as a search can ask for it.
+class ProjectedStart:
+    """A warm start that lies in the ranges and fits the budget.
 
     Attributes:
         architecture: Its name.
-        values: By the names that the study knows.
-        changes: What was changed so that it lies in the ranges and fits the budget.
+        values: By the parameters' names in the study.
+        changes: What was changed, in words.
     """
 
     architecture: str
@@ -67,51 +67,51 @@ class Fitted:
     changes: Sequence[str]
 
 
-def read_starts(names: Sequence[str], space: SearchSpace, results: Path) -> list[Start]:
-    """Read what a search is to begin with, in the order of `names`.
+def read_warm_starts(names: Sequence[str], space: SearchSpace, results: Path) -> list[WarmStart]:
+    """Read the warm starts of a search, in the order of `names`.
 
     Args:
         names: Files, studies and published networks.
-        space: Gives the architectures; of earlier studies no more is taken than `SHARE` of its trials.
+        space: Gives the architectures; of earlier studies no more is taken than `MAX_FRACTION` of its trials.
         results: Folder of all studies.
 
     Raises:
         UserError: A name that is nothing of these, a list with something that is no configuration (the place is
-            named), or a study of which nothing can be taken over.
+            named), or a study of which nothing can be reused.
     """
-    room = max(1, int(SHARE * space.settings.trials))
-    starts: list[Start] = []
+    num_left = max(1, int(MAX_FRACTION * space.settings.trials))
+    starts: list[WarmStart] = []
     for name in names:
         if name.endswith(FILES):
             found = list(_from_file(Path(name), space))
         elif name in (published := {entry.name: entry for entry in read_published()}):
             entry = published[name]
             recipe = {**asdict(find_recipe(entry.recipe).recipe), **entry.recipe_settings}
-            found = [Start(name, _usable({**entry.values, **recipe, "architecture": entry.architecture}))]
+            found = [WarmStart(name, _usable({**entry.values, **recipe, "architecture": entry.architecture}))]
             _require_architecture(name, entry.architecture, space)
         else:
-            found = list(itertools.islice(_from_study(name, space, results), room))
-            room -= len(found)
+            found = list(itertools.islice(_from_study(name, space, results), num_left))
+            num_left -= len(found)
         starts += found
-    return _different(starts)
+    return _distinct(starts)
 
 
-def fit_start(start: Start, space: PricedSpace) -> Fitted:
-    """Move a start into the ranges, and change it as little as fits the budget.
+def project_start(start: WarmStart, space: PricedSpace) -> ProjectedStart:
+    """Move a warm start into the ranges, and project it to the feasible set.
 
     Args:
         start: Of an architecture of the space.
-        space: Gives ranges, held values and the budget.
+        space: Gives ranges, fixed values and the budget.
     """
     architecture = start.config["architecture"]
     subspace = space.subspaces[architecture]
-    known = subspace.published({})
+    values = subspace.published({})
     for name, distribution in subspace.ranges.items():
         if subspace.field(name) in start.config:
-            known[name] = nearest(distribution, start.config[subspace.field(name)])
-    if not _fits(space, architecture, known):
-        known |= next(space.projections(architecture, known))
-    return Fitted(architecture, known, _changes(start, space, architecture, known))
+            values[name] = nearest(distribution, start.config[subspace.field(name)])
+    if not _fits(space, architecture, values):
+        values |= next(space.projections(architecture, values))
+    return ProjectedStart(architecture, values, _changes(start, space, architecture, values))
 
 
 def _fits(space: SearchSpace, architecture: str, values: Mapping[str, Any]) -> bool:
@@ -121,22 +121,22 @@ def _fits(space: SearchSpace, architecture: str, values: Mapping[str, Any]) -> b
         return False
 
 
-def _changes(start: Start, space: SearchSpace, architecture: str, values: Mapping[str, Any]) -> list[str]:
+def _changes(start: WarmStart, space: SearchSpace, architecture: str, values: Mapping[str, Any]) -> list[str]:
     subspace = space.subspaces[architecture]
     now = {**TrialConfig.from_values(architecture, {}).to_dict(), **subspace.fixed}
     now |= {subspace.field(name): value for name, value in values.items()}
     other = {name: value for name, value in start.config.items() if name in now and value != now[name]}
     varied = {subspace.field(name) for name in values}
-    held = [name for name in other if name in field_types(Recipe) and name not in varied]
-    changes = [f"{name} {value} -> {now[name]}" for name, value in other.items() if name not in held]
-    return [*changes, f"held here: {', '.join(held)}"] if held else changes
+    fixed = [name for name in other if name in field_types(Recipe) and name not in varied]
+    changes = [f"{name} {value} -> {now[name]}" for name, value in other.items() if name not in fixed]
+    return [*changes, f"fixed here: {', '.join(fixed)}"] if fixed else changes
 
 
-def _from_study(name: str, space: SearchSpace, results: Path) -> Iterator[Start]:
-    """Return the fully trained trials of a study, the best fronts first, and on each front as they were tried.
+def _from_study(name: str, space: SearchSpace, results: Path) -> Iterator[WarmStart]:
+    """Return the fully trained trials of a study, the best fronts first, and on each front by number.
 
     Raises:
-        StudyError: There is no such study, or none of its trials can be taken over.
+        StudyError: There is no such study, or none of its trials can be reused.
     """
     known = [entry.name for entry in read_published()]
     try:
@@ -150,14 +150,14 @@ def _from_study(name: str, space: SearchSpace, results: Path) -> Iterator[Start]
     usable = [trial for trial in complete if trial.user_attrs[CONFIG]["architecture"] in space.subspaces]
     if not usable:
         why = f"its {len(complete)} trained trials are of other architectures" if complete else "none is trained"
-        raise StudyError(f"start: nothing can be taken over from the trials of {folder.name}: {why}")
+        raise StudyError(f"start: none of the trials of {folder.name} can be reused: {why}")
     maximize = directions(study.user_attrs[OBJECTIVES])
     ranks = non_dominated_rank([trial.values for trial in usable], maximize)
     for _, trial in sorted(zip(ranks, usable, strict=True), key=lambda each: (int(each[0]), each[1].number)):
-        yield Start(f"{folder.name}:{trial.number}", _usable(trial.user_attrs[CONFIG]))
+        yield WarmStart(f"{folder.name}:{trial.number}", _usable(trial.user_attrs[CONFIG]))
 
 
-def _from_file(path: Path, space: SearchSpace) -> Iterator[Start]:
+def _from_file(path: Path, space: SearchSpace) -> Iterator[WarmStart]:
     """Return the configurations of a list.
 
     Raises:
@@ -180,7 +180,7 @@ def _from_file(path: Path, space: SearchSpace) -> Iterator[Start]:
             TrialConfig.from_values(architecture, {key: each for key, each in values.items() if key != "architecture"})
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
-        yield Start(f"{path.name}, {place}", values)
+        yield WarmStart(f"{path.name}, {place}", values)
 
 
 def _entries(path: Path) -> list[tuple[str, Any]]:
@@ -216,13 +216,13 @@ def _require_architecture(where: str, architecture: str, space: SearchSpace) -> 
 
 
 def _usable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is not for a configuration to say: it comes from the data, the front end or the settings."""
+    """Return a configuration without the fields that the data, the front end or the settings decide."""
     return {name: value for name, value in config.items() if name not in OWNED}
 
 
-def _different(starts: Sequence[Start]) -> list[Start]:
-    """Leave out what is there already."""
-    kept: list[Start] = []
+def _distinct(starts: Sequence[WarmStart]) -> list[WarmStart]:
+    """Return the starts without repeated configurations."""
+    kept: list[WarmStart] = []
     for start in starts:
         if all(start.config != each.config for each in kept):
             kept.append(start)

@@ -17,8 +17,8 @@ from objectives.front import non_dominated
 from objectives.goals import GOALS, directions
 from objectives.interval import CONFIDENCE
 from search.config.errors import UserError
-from search.report.html import BLUE, GREEN, GREY, ORANGE, PAPER, PURPLE, SKY, VERMILION, Theme
-from search.report.tables import si_text
+from search.report.format import si_text
+from search.report.plotly_style import BLUE, GREEN, GREY, ORANGE, PAPER, PURPLE, SKY, VERMILION, Theme
 
 TITLES = {
     "macro_accuracy": "Macro accuracy",
@@ -175,8 +175,8 @@ def make_drawing(
         trials: One row a trial, as of `study.table.trials_table`. A column `<y>_half` is how far an interval reaches
             to either side of y.
         objectives: Of the study, by which the front is the front.
-        x: The objective that is drawn across.
-        y: The objective that is drawn upward.
+        x: Objective on the x axis.
+        y: Objective on the y axis.
         limits: The budget.
         is_log: Whether x is logarithmic; None: where its values span more than a decade.
         more_x: What else must be in sight across.
@@ -255,12 +255,12 @@ def _summary(
     num_unplaced = sum(counts[name] for name in GROUPS if name in counts) - sum(map(len, groups.values()))
     if num_unplaced:
         what = "a cost" if GOALS[axes[0]].kind == "cost" else GOALS[axes[0]].title
-        text += f" Not drawn, for want of {what}: {num_unplaced}."
+        text += f" Not plotted, without {what}: {num_unplaced}."
     if limits:
         text += f" Budget: {', '.join(f'{name} {limit:,.0f}' for name, limit in limits.items())}."
     if set(objectives) != set(axes):
         named = "; ".join(GOALS[name].title for name in objectives)
-        text += f" The front is by {named}; the line joins those of it that are best in the two drawn."
+        text += f" The front is by {named}; the line joins those that are non-dominated in the two plotted."
     if f"{axes[1]}_half" in trials:
         text += f" Bars: {CONFIDENCE:.0%} intervals of means."
     return text
@@ -270,7 +270,7 @@ def _message(groups: Mapping[str, pd.DataFrame]) -> str:
     """Describe what is missing where there is no front to look at."""
     if not any(len(group) for group in groups.values()):
         return "No trials yet"
-    return "No front yet: no network has been trained to the end" if groups["front"].empty else ""
+    return "No front yet: no network is fully trained" if groups["front"].empty else ""
 
 
 def make_scale(

@@ -1,6 +1,5 @@
 """A study's front as a picture: an interactive HTML page of its own, and a PNG."""
 
-import html
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
@@ -17,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFor
 from matplotlib.transforms import blended_transform_factory
 
 from objectives.goals import DEFAULT_GOALS, GOALS, Goal
+from search.report.document import Block, Heading, Plot, Text, to_html
 from search.report.drawing import (
     GROUPS,
     HOLLOW,
@@ -33,8 +33,9 @@ from search.report.drawing import (
     numbers,
     short,
 )
-from search.report.html import GRID_COLOUR, LEGEND, LIMIT_COLOUR, layout, page_html, plot_html, table_html
-from search.report.tables import si_text
+from search.report.format import si_text
+from search.report.plotly_style import GRID_COLOUR, LEGEND, LIMIT_COLOUR, layout
+from search.report.table import Table
 
 
 def write_html(
@@ -55,23 +56,19 @@ def write_html(
             to either side of y.
         title: Of the page and the plot.
         objectives: Of the study, by which the front is the front.
-        x: The objective that is drawn across.
-        y: The objective that is drawn upward.
+        x: Objective on the x axis.
+        y: Objective on the y axis.
         limits: The budget: a line is drawn where it holds one of the two.
 
     Raises:
         UserError: x or y is no objective that can be drawn, or both are the same.
     """
     drawing = make_drawing(trials, objectives, x, y, limits)
-    body = BODY.format(
-        summary=html.escape(drawing.summary),
-        label=html.escape(
-            f"{TITLES[y]} against {TITLES[x][0].lower()}{TITLES[x][1:]}; the front is in the table below"
-        ),
-        plot=plot_html(_html_figure(drawing), "front"),
-        table=_table(trials, objectives, x),
-    )
-    path.write_text(page_html(title, body, STYLE), encoding="utf-8")
+    across = f"{TITLES[x][0].lower()}{TITLES[x][1:]}"
+    label = f"{TITLES[y]} against {across}; the front is in the table below"
+    plot = Plot(_html_figure(drawing), "front", label, height="max(24rem, min(75vh, 40rem))")
+    blocks: list[Block] = [Text(drawing.summary), plot, Heading("Pareto front"), _table(trials, objectives, x)]
+    path.write_text(to_html(title, blocks), encoding="utf-8")
 
 
 def write_png(
@@ -220,13 +217,11 @@ def _draw_limits(axes: Axes, drawing: Drawing) -> None:
         )
 
 
-def _table(trials: pd.DataFrame, objectives: Iterable[str], x: str) -> str:
-    """Write the front as an HTML table, in the order of x, the best first, every value escaped."""
+def _table(trials: pd.DataFrame, objectives: Iterable[str], x: str) -> Table:
+    """Tabulate the front in the order of x, the best first."""
     front = trials[trials["on_front"].astype(bool)].sort_values([x, "number"], ascending=[not GOALS[x].maximize, True])
-    if front.empty:
-        return "<p>No network has been trained to the end yet.</p>"
-    shown = {"macro_accuracy", "log_loss", "macs", "params", "size_bytes", *objectives}
-    goals = [goal for name, goal in GOALS.items() if name in shown]
+    names = {"macro_accuracy", "log_loss", "macs", "params", "size_bytes", *objectives}
+    goals = [goal for name, goal in GOALS.items() if name in names]
     rows = [
         [
             str(row["number"]),
@@ -236,23 +231,11 @@ def _table(trials: pd.DataFrame, objectives: Iterable[str], x: str) -> str:
         for row in front.to_dict("records")
     ]
     titles = [f"{goal.title[0].upper()}{goal.title[1:]}" for goal in goals]
-    return table_html(["Trial", *titles, "Config"], rows, label="table-title", texts=["Config"])
+    empty = "No network is fully trained yet."
+    return Table("Pareto front", ["Trial", *titles, "Config"], rows, texts=["Config"], empty=empty)
 
 
 def _cell(goal: Goal, value: Any) -> str:
     if pd.isna(value):
         return ""
     return f"{value:.2%}" if goal.name.endswith("accuracy") else goal.text(value)
-
-
-BODY = """<p>{summary}</p>
-<div id="plot" role="group" aria-label="{label}">
-{plot}
-</div>
-<h2 id="table-title">The front</h2>
-{table}"""
-
-STYLE = """#plot { height: min(75vh, 40rem); min-height: 24rem; }
-#plot > div { height: 100%; }
-th.text, td.text { text-align: left; white-space: normal; min-width: 18rem; }
-"""

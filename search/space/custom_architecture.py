@@ -25,12 +25,12 @@ from search.space.space_file import require_valid
 from spaces import METHODS, SPACES, Space
 
 DEFAULT_FRONT_END = "dcase24"
-_NAME = re.compile(r"[\w-]+", re.ASCII)  # it stands in lists with commas between, and before its fields with a dot
+_NAME = re.compile(r"[\w-]+", re.ASCII)  # it is listed with commas, and joined to its fields with a dot
 _LOADED: dict[str, str] = {}  # name -> digest of the file
 
 
 def register_architecture_file(path: Path, *, check: bool = True) -> str:
-    """Register the architecture of a file, and its space; return its name. A second time this does nothing.
+    """Register the architecture of a file, and its space; return its name. Registering a file again does nothing.
 
     Args:
         path: The Python file.
@@ -66,7 +66,7 @@ def register_architecture_file(path: Path, *, check: bool = True) -> str:
     )
     space = Space({name: dict(ranges)})
     before = ARCHITECTURES.get(name)
-    ARCHITECTURES[name] = entry  # a space is checked by the names that are known
+    ARCHITECTURES[name] = entry  # the space's validation looks it up
     if check:
         try:
             _check(path, name, entry, space)
@@ -92,7 +92,7 @@ class _CountByFunction:
     """Counts a network by the file's own function.
 
     Attributes:
-        function: Whose ValueError means an input that a config cannot take.
+        function: Of config and input shape; its ValueError means an input that the network cannot take.
     """
 
     function: Callable[[Any, Shape], Counts]
@@ -109,18 +109,18 @@ class _CountByBuilding:
     """Counts a network by building it."""
 
     def __init__(self, network: Any) -> None:
-        self._count = lru_cache(maxsize=10_000)(self._measured)
+        self._count = lru_cache(maxsize=10_000)(self._measure)
         self.network = network
 
     def __call__(self, config: Any, input_shape: Shape) -> Counts:
         """Count one clip through the network of a config."""
         return self._count(config, tuple(input_shape))
 
-    def _measured(self, config: Any, input_shape: tuple[int, ...]) -> Counts:
+    def _measure(self, config: Any, input_shape: tuple[int, ...]) -> Counts:
         try:
             cost = measure_cost(self.network(config), input_shape)
         except UncountedOperatorError:
             raise
-        except RuntimeError as error:  # torch's own word for an input that is too small
+        except RuntimeError as error:  # torch's error for an input that is too small
             raise InputShapeError(f"the network cannot take an input of {input_shape}: {error}") from error
         return Counts(cost.macs, cost.params, cost.stored_values, cost.peak_bytes)

@@ -13,7 +13,6 @@ from optuna.distributions import CategoricalDistribution
 
 from models import ARCHITECTURES
 from objectives.budget import LIMITS, Budget
-from objectives.cost import Cost
 from search.config.errors import ConfigError
 from search.space.cost_table import CostTable, Nearest
 from search.space.ranges import all_values, draw, normalize
@@ -105,11 +104,11 @@ def survey_subspace(
     """
     total, is_exhaustive = num_to_price(subspace, max_enumerated, num_drawn)
     cost_function = subspace.cost_function(precision)
-    limits = budget.limits()
     feasible: list[tuple[Any, ...]] = []
     costs: list[tuple[int, ...]] = []
     violations, invalid_reason = Counter[str](), ""
-    nearest, smallest = None, np.inf
+    nearest: Nearest | None = None
+    least = np.inf
     for number, values in enumerate(_all_networks(subspace) if is_exhaustive else _sample(subspace, total, seed)):
         if number % REPORT_EVERY == 0:
             progress(number, total)
@@ -120,26 +119,20 @@ def survey_subspace(
             invalid_reason = invalid_reason or str(error)
             continue
         costs.append(tuple([getattr(cost, name) for name in LIMITS]))
-        worst = 0.0
-        for name, limit in limits.items():
-            if (value := getattr(cost, name)) > limit:
-                violations[name] += 1
-                worst = max(worst, (value - limit) / limit)
-        if not worst:
+        excess = budget.excess(cost)
+        violations.update(name for name, value in excess.items() if value > 0)
+        worst = max(excess.values(), default=0.0)
+        if worst <= 0:
             feasible.append(values)
-        elif worst < smallest:
-            smallest, nearest = worst, (values, cost)
+        elif worst < least:
+            least, nearest = worst, Nearest(dict(zip(subspace.cost_ranges, values, strict=True)), cost, excess)
     progress(total, total)
     return FeasibilitySurvey(
         costs=np.array(costs, dtype=np.int64).reshape(len(costs), len(LIMITS)),
-        nearest=None if feasible or nearest is None else _nearest(subspace, budget, *nearest),
+        nearest=None if feasible else nearest,
         subspace=subspace, num_priced=total, is_exhaustive=is_exhaustive, feasible=feasible, violations=violations,
         invalid_reason=invalid_reason,
     )  # fmt: skip
-
-
-def _nearest(subspace: Subspace, budget: Budget, values: tuple[Any, ...], cost: Cost) -> Nearest:
-    return Nearest(dict(zip(subspace.cost_ranges, values, strict=True)), cost, budget.excess(cost))
 
 
 def _all_networks(subspace: Subspace) -> Iterator[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""A search space with its feasibility surveys and its initial design: made once, and passed on as one value."""
+"""Priced search space: the space with its feasibility surveys and its initial design, made once per search."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from objectives.budget import Budget
 from objectives.goals import first_cost
-from search.config.recipes import find_recipe, values_held
+from search.config.recipes import find_recipe, recipe_values
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig, Value
 from search.space.cost_table import Nearest
@@ -32,9 +32,7 @@ class Projection(NamedTuple):
 
 @dataclass(frozen=True)
 class PricedSpace(SearchSpace):
-    """A search space of which is known what fits the budget, and where a search of it begins.
-
-    Its subspaces are those of which something fits.
+    """A search space with its feasibility surveys and its initial design; its subspaces are those of which some fit.
 
     Attributes:
         surveys: The feasibility survey of each architecture, the infeasible ones included.
@@ -76,7 +74,7 @@ class PricedSpace(SearchSpace):
         On small data the batch is made smaller, so that an epoch still has `MIN_STEPS` steps.
         """
         recipe = Recipe() if self.settings.recipe is None else find_recipe(self.settings.recipe).recipe
-        overrides = values_held(recipe, self.settings.epochs)
+        overrides = recipe_values(recipe, self.settings.epochs)
         if self.num_clips is not None:
             overrides["batch_size"] = min(recipe.batch_size, max(2, self.num_clips // MIN_STEPS))
         found = {}

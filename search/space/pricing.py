@@ -55,10 +55,10 @@ def price_published(entry: Published, precision: str) -> Cost:
 
 
 def require_prunable(config: TrialConfig) -> None:
-    """Pass a configuration whose network can be pruned to what its recipe asks for; one that prunes is built for it.
+    """Require that the network can be pruned to the target of its recipe, if it has one; it is built to check that.
 
     Raises:
-        ConfigError: So few values cannot be left; says how few can.
+        ConfigError: It cannot be pruned so far; the message has the smallest target.
     """
     recipe = config.recipe
     if recipe.prune_to:

@@ -50,7 +50,7 @@ def draw(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
     assert isinstance(distribution, (IntDistribution, FloatDistribution))
     low, high, step = distribution.low, distribution.high, distribution.step
     if distribution.log:
-        # each whole number has half a step to either side
+        # each integer covers half a step to either side
         margin = 0.5 if isinstance(distribution, IntDistribution) else 0.0
         value = math.exp(rng.uniform(math.log(low - margin), math.log(high + margin)))
         return nearest(distribution, value)
@@ -97,9 +97,7 @@ def narrow(name: str, distribution: BaseDistribution, bounds: object) -> BaseDis
         EmptySpaceError: No value lies between them.
         UserError: The bounds are not two numbers inside the range.
     """
-    if isinstance(distribution, CategoricalDistribution) or not isinstance(
-        distribution, (IntDistribution, FloatDistribution)
-    ):
+    if not isinstance(distribution, IntDistribution | FloatDistribution):
         raise UserError(f"ranges: {name} is a choice, not a range; fix it with `set`")
     if (
         not isinstance(bounds, (list, tuple))

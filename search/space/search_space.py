@@ -13,7 +13,7 @@ from models import ARCHITECTURES
 from objectives.budget import BUDGETS, UNLIMITED, Budget
 from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
-from search.config.recipes import find_recipe, values_held
+from search.config.recipes import find_recipe, recipe_values
 from search.config.settings import ConfirmSettings, Job, SearchSettings, TrainSettings
 from search.config.settings_file import is_space_file
 from search.config.trial_config import ARCHITECTURE, OWNED, TrialConfig, Value, field_types
@@ -173,7 +173,7 @@ def _common_values(settings: Job, space: Space, owners: Mapping[str, _Owner], nu
     values: dict[str, Value] = {"num_classes": num_classes, "epochs": settings.epochs, "seed": settings.seed}
     if settings.recipe is not None:
         explicit = space.explicit | {owners[key].field for key in settings.ranges if not owners[key].architecture}
-        recipe = values_held(find_recipe(settings.recipe).recipe, settings.epochs)
+        recipe = recipe_values(find_recipe(settings.recipe).recipe, settings.epochs)
         values |= {name: value for name, value in recipe.items() if name not in explicit}
     if settings.impulse_responses is None:
         values |= WITHOUT_RESPONSES

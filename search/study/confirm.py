@@ -1,7 +1,7 @@
-"""Whether a front is one: its members and near misses, trained again from several seeds and measured on other clips.
+"""Confirmation of a search's front: candidates retrained from several seeds and evaluated on held-out clips.
 
-A search chooses by validation clips, from one seed. The best of many by such a figure are those that were lucky, too:
-what they are worth is known only from trainings and clips that nothing was chosen by. Needs no torch.
+A search selects by validation clips, from one seed. The best of many by such a metric are also the lucky ones
+(winner's curse): an unbiased estimate needs other seeds, and clips never used for model selection. Needs no torch.
 """
 
 import math
@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from data.layout import read_scenes
 from objectives.confidence import front_probability, pooled_intervals
 from objectives.front import non_dominated
-from objectives.goals import GOALS, directions, first_cost, first_quality, of_kind
+from objectives.goals import GOALS, directions, first_cost, of_kind
 from objectives.interval import CONFIDENCE
 from objectives.quality import Quality
 from objectives.quality import figures as goals_of_quality
@@ -31,60 +31,57 @@ from search.study.repeats import (
     CHOSEN_BY,
     FRONT,
     GROUPS,
-    MEMBER,
     NEAR,
     NETWORK,
-    PLACE,
+    ROLE,
     SEED,
     TRIAL,
+    candidate_number,
     figures,
-    title,
 )
 from search.study.study import CONFIG, DATA, QUALITY, StudyError, StudyFolder
 from search.study.table import study_table
 
 UNSEEN = "unseen_accuracy"
-COSTS = ("macs", "params")  # told of every member, beside those that are objectives
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trial that may be on the front.
+    """A trial that is on the front, or may be.
 
     Attributes:
         number: Of the trial.
-        place: `FRONT`, `NEAR` or `ASKED`.
-        gap: Standard errors that it misses the front by; 0 on it.
+        role: `FRONT`, `NEAR` or `ASKED`.
+        gap: Distance to the front, in standard errors; 0 on it.
     """
 
     number: int
-    place: str
+    role: str
     gap: float
 
 
-def choose(folder: StudyFolder, *, near: int, asked: Sequence[int] = ()) -> list[Candidate]:
-    """Choose the trials to confirm: the front's members, and near misses.
+def choose(folder: StudyFolder, *, near: int, requested: Sequence[int] = ()) -> list[Candidate]:
+    """Select the trials to confirm: those on the front, and near misses.
 
-    A near miss is fully trained and fits, but a member of the front is as cheap and better, by no more than the
-    validation clips explain. The gap to a member is the least, over the qualities that are objectives, of the
-    difference divided by its standard error (`objectives.sampling_error`, of both trials together): so much better by
-    luck, and the member would not dominate it. The gap to the front is the largest of these gaps; up to `Z_95` it
-    may be luck.
+    A near miss is fully trained and within the budget, and dominated by no more than the sampling error of the
+    validation clips. Its gap to a trial that dominates it is the smallest, over the objectives of quality, of their
+    difference divided by its standard error (`objectives.sampling_error`, of both trials together). Its gap to the
+    front is the largest of these gaps; up to `Z_95` sampling error can explain it.
 
     Args:
         folder: Of a search.
-        near: The most near misses; the nearest are taken.
-        asked: Numbers of the trials instead of all these.
+        near: Maximum number of near misses; those with the smallest gap are taken.
+        requested: Numbers of the trials to confirm instead.
 
     Returns:
-        The members by number, then the near misses, the nearest first; or what was asked for.
+        The trials on the front by number, then the near misses by their gap; or the requested ones.
 
     Raises:
-        StudyError: The study is no search, nothing is on its front, or what was asked for cannot be confirmed.
+        StudyError: The study is no search, its front is empty, or a requested trial cannot be confirmed.
     """
     settings, study = folder.settings(), folder.open()
     if not isinstance(settings, SearchSettings):
-        raise StudyError(f"{folder.name} is no search: it trained what it was told, and chose nothing to confirm")
+        raise StudyError(f"{folder.name} is a {settings.job} study: only the front of a search can be confirmed")
     table = study_table(folder)
     front = table[table["on_front"]]
     if front.empty:
@@ -93,29 +90,28 @@ def choose(folder: StudyFolder, *, near: int, asked: Sequence[int] = ()) -> list
     trained = trained[trained[list(settings.objectives)].notna().all(axis=1)]
     gaps = _gaps(study, trained, settings.objectives)
     missed = [number for number, gap in sorted(gaps.items(), key=lambda each: (each[1], each[0])) if gap <= Z_95]
-    places = {int(number): FRONT for number in front["number"]}
-    places |= {number: NEAR for number in missed if number not in places}
-    wrong = [number for number in asked if number not in set(trained["number"])]
+    roles = {int(number): FRONT for number in front["number"]}
+    roles |= {number: NEAR for number in missed if number not in roles}
+    wrong = [number for number in requested if number not in set(trained["number"])]
     if wrong:
         can = ", ".join(str(number) for number in trained["number"])
         raise StudyError(
-            f"trial {wrong[0]} of {folder.name} cannot be confirmed: only what is fully trained and within the budget "
-            f"can: {can}"
+            f"trial {wrong[0]} of {folder.name} cannot be confirmed; fully trained and within the budget are: {can}"
         )
-    if asked:
-        return [Candidate(number, places.get(number, ASKED), gaps[number]) for number in dict.fromkeys(asked)]
-    members = [Candidate(number, FRONT, 0.0) for number in sorted(int(each) for each in front["number"])]
-    return members + [Candidate(number, NEAR, gaps[number]) for number in missed if places[number] == NEAR][:near]
+    if requested:
+        return [Candidate(number, roles.get(number, ASKED), gaps[number]) for number in dict.fromkeys(requested)]
+    on_front = [Candidate(number, FRONT, 0.0) for number in sorted(int(each) for each in front["number"])]
+    return on_front + [Candidate(number, NEAR, gaps[number]) for number in missed if roles[number] == NEAR][:near]
 
 
 def _gaps(study: optuna.Study, trained: pd.DataFrame, objectives: Sequence[str]) -> dict[int, float]:
-    """Return for each trial by how many standard errors it misses the front; 0 on it."""
+    """Return each trial's gap to the front, in standard errors; 0 on it."""
     trials = study.get_trials(deepcopy=False)
     numbers = [int(number) for number in trained["number"]]
     errors = {number: standard_errors(Quality.from_dict(trials[number].user_attrs[QUALITY])) for number in numbers}
     signs = np.where(directions(objectives), 1.0, -1.0)
     values = dict(zip(numbers, trained[list(objectives)].to_numpy(dtype=float) * signs, strict=True))  # more is better
-    columns = {name: place for place, name in enumerate(objectives) if GOALS[name].kind == "quality"}
+    columns = {name: index for index, name in enumerate(objectives) if GOALS[name].kind == "quality"}
     front = [int(number) for number in trained.loc[trained["on_front"], "number"]]
     found = {}
     for number in numbers:
@@ -123,9 +119,9 @@ def _gaps(study: optuna.Study, trained: pd.DataFrame, objectives: Sequence[str])
         found[number] = max(
             (
                 min(
-                    (values[each][place] - values[number][place])
+                    (values[each][index] - values[number][index])
                     / math.hypot(errors[each][name] or 0.0, errors[number][name] or 0.0)
-                    for name, place in columns.items()
+                    for name, index in columns.items()
                 )
                 for each in better
             ),
@@ -143,14 +139,14 @@ def confirm_settings(
 ) -> ConfirmSettings:
     """Make the settings of the study that confirms: every candidate from every seed, on all training clips.
 
-    Seeds are those after the search's own, so that no luck of the search's is used a second time. An objective that the
-    evaluation clips cannot measure is left out.
+    The seeds follow the search's own, so that none is used twice. An objective that the evaluation clips cannot measure
+    is omitted.
 
     Args:
         folder: Of the search.
         candidates: Of `choose`.
         seeds: How many.
-        data: Folder where the data set is now; None: where it was.
+        data: Folder of the data set; None: the search's.
 
     Raises:
         StudyError: The search's architecture file has changed, or no quality can be measured on the evaluation clips.
@@ -160,33 +156,33 @@ def confirm_settings(
     recorded = study.user_attrs[DATA]
     require_unchanged(folder, study, settings, only=ARCHITECTURE_FILE, remedy="bring it back")
     scenes = read_scenes(Path(data or settings.data), recorded["split"])
-    heard = {scenes.devices[index] for index in scenes.device_index[scenes.evaluate]}
-    is_unseen = any(scenes.device_groups[device] == "unseen" for device in heard)
+    evaluated = {scenes.devices[index] for index in scenes.device_index[scenes.evaluate]}
+    is_unseen = any(scenes.device_groups[device] == "unseen" for device in evaluated)
     objectives = tuple(name for name in settings.objectives if is_unseen or name != UNSEEN)
     if not of_kind("quality", objectives):
         raise StudyError(
-            f"{folder.name} looked for {GOALS[UNSEEN].title} alone, and the evaluation clips have none: nothing of it "
-            "can be confirmed"
+            f"{folder.name} has {GOALS[UNSEEN].title} as its only quality, and the evaluation clips have no unseen "
+            "device: it cannot be confirmed"
         )
     rows = {row["number"]: row for row in study_table(folder).to_dict("records")}
     trials = study.get_trials(deepcopy=False)
-    members = tuple(_member(each, rows[each.number], trials[each.number]) for each in candidates)
+    described = tuple(_described(each, rows[each.number], trials[each.number]) for each in candidates)
     first = settings.seed + 1 if settings.seed + seeds <= MAX_SEED else 0
     shared = {name: getattr(settings, name) for name in settings_of(JobSettings)}
     return ConfirmSettings(
         **{
             **shared, "data": data or settings.data, "split": recorded["split"], "objectives": objectives,
-            "trials": len(members) * seeds, "seed": first, "confirms": folder.name, "members": members,
-            "teacher": settings.teacher if any(member[CONFIG]["distill_weight"] for member in members) else (),
+            "trials": len(described) * seeds, "seed": first, "confirms": folder.name, "candidates": described,
+            "teacher": settings.teacher if any(each[CONFIG]["distill_weight"] for each in described) else (),
         }
     )  # fmt: skip
 
 
-def _member(candidate: Candidate, row: Mapping[Hashable, Any], trial: FrozenTrial) -> dict[str, Any]:
+def _described(candidate: Candidate, row: Mapping[Hashable, Any], trial: FrozenTrial) -> dict[str, Any]:
     known = {name: float(row[name]) for name in GOALS if not pd.isna(row[name])}
     return {
         TRIAL: candidate.number,
-        PLACE: candidate.place,
+        ROLE: candidate.role,
         NETWORK: str(row["network"]),
         CHOSEN_BY: known,
         CONFIG: dict(trial.user_attrs[CONFIG]),
@@ -203,36 +199,39 @@ def free_name(results: Path, study: str) -> str:
 
 
 def confirm_report(folder: StudyFolder) -> dict[str, Any]:
-    """Describe what a confirmation has found so far, as plain values.
+    """Return the results of a confirmation so far, as plain values.
 
     Returns:
-        `members`, the cheapest first, each with the number of its `trial` in the search, its `place` there, the goals
-        it was `chosen_by`, its `cost`; of its `seeds` the figures; of each figure the `mean` and what the interval at
-        `confidence` reaches to either side (`half`, by the variance of all members together; None where nobody was
-        trained twice); whether it is `on_front` by the means; and `p_front`, the probability that it is on the front of
-        all members. What is not trained yet has no figures.
+        `candidates`, the cheapest first, each with the number of its `trial` in the search, its `role` there, the
+        objectives it was `chosen_by`, and its `cost`; the metrics of each of its `seeds`; of each metric the `mean`,
+        and `half`, the half-width of the interval at `confidence` (with the pooled variance of all candidates; None
+        unless one was trained twice); whether it is `on_front` by the means; and `p_front`, the probability that
+        it is on the front of all candidates. What is not trained yet has no metrics.
     """
     settings = folder.settings()
     if not isinstance(settings, ConfirmSettings):
         raise StudyError(f"{folder.name} confirms nothing: it is a {settings.job}")
-    seeds: dict[int, dict[int, FrozenTrial]] = {int(member[TRIAL]): {} for member in settings.members}
+    seeds: dict[int, dict[int, FrozenTrial]] = {int(candidate[TRIAL]): {} for candidate in settings.candidates}
     for trial in folder.open().get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
-        number = next(value for name, value in trial.params.items() if name.rpartition(".")[2] == MEMBER)
-        seeds[number][int(trial.params[SEED])] = trial
-    told = [_told(member, seeds[int(member[TRIAL])], settings.objectives) for member in settings.members]
-    _judge([member for member in told if member["seeds"]], settings.objectives)
+        seeds[candidate_number(trial)][int(trial.params[SEED])] = trial
+    results = [
+        _result(candidate, seeds[int(candidate[TRIAL])], settings.objectives) for candidate in settings.candidates
+    ]
+    _judge([candidate for candidate in results if candidate["seeds"]], settings.objectives)
     by = first_cost(settings.objectives)
-    told.sort(key=lambda member: (member["cost"][by] if by is not None else 0.0, member[TRIAL]))
+    results.sort(key=lambda candidate: (candidate["cost"][by] if by is not None else 0.0, candidate[TRIAL]))
     return {
         "confirms": settings.confirms,
         "seeds": list(settings.seeds),
         "objectives": list(settings.objectives),
         "confidence": CONFIDENCE,
-        "members": told,
+        "candidates": results,
     }
 
 
-def _told(member: Mapping[str, Any], trials: Mapping[int, FrozenTrial], objectives: Sequence[str]) -> dict[str, Any]:
+def _result(
+    candidate: Mapping[str, Any], trials: Mapping[int, FrozenTrial], objectives: Sequence[str]
+) -> dict[str, Any]:
     found = {}
     for seed in sorted(trials):
         quality = Quality.from_dict(trials[seed].user_attrs[QUALITY])
@@ -242,12 +241,12 @@ def _told(member: Mapping[str, Any], trials: Mapping[int, FrozenTrial], objectiv
             groups.pop(f"{GROUPS}unseen", None)  # that is the objective itself
         named = {name: goals[name] for name in of_kind("quality", objectives)}
         found[str(seed)] = {"trial": trials[seed].number, **named, **groups}
-    chosen_by = dict(member[CHOSEN_BY])
+    chosen_by = dict(candidate[CHOSEN_BY])
     return {
-        TRIAL: int(member[TRIAL]),
-        PLACE: member[PLACE],
-        "architecture": member[CONFIG]["architecture"],
-        NETWORK: member[NETWORK],
+        TRIAL: int(candidate[TRIAL]),
+        ROLE: candidate[ROLE],
+        "architecture": candidate[CONFIG]["architecture"],
+        NETWORK: candidate[NETWORK],
         "cost": {name: chosen_by.pop(name) for name in of_kind("cost", list(GOALS)) if name in chosen_by},
         CHOSEN_BY: chosen_by,
         "seeds": found,
@@ -255,74 +254,48 @@ def _told(member: Mapping[str, Any], trials: Mapping[int, FrozenTrial], objectiv
         "half": {},
         "on_front": None,
         "p_front": None,
-        "config": dict(member[CONFIG]),
+        "config": dict(candidate[CONFIG]),
     }
 
 
-def _judge(members: Sequence[dict[str, Any]], objectives: Sequence[str]) -> None:
-    """Add to each member, trained at least once, what all of them together say."""
-    if not members:
+def _judge(candidates: Sequence[dict[str, Any]], objectives: Sequence[str]) -> None:
+    """Add to each trained candidate what follows from all of them: means, intervals, the front and its probability."""
+    if not candidates:
         return
-    samples = [list(member["seeds"].values()) for member in members]
+    samples = [list(candidate["seeds"].values()) for candidate in candidates]
     names = [name for name in samples[0][0] if name != "trial"]
     for name in names:
         found = pooled_intervals([[seed[name] for seed in each] for each in samples])
-        for member, interval in zip(members, found, strict=True):
-            member["mean"][name], member["half"][name] = interval.mean, interval.half
+        for candidate, interval in zip(candidates, found, strict=True):
+            candidate["mean"][name], candidate["half"][name] = interval.mean, interval.half
     qualities, costs = of_kind("quality", objectives), of_kind("cost", objectives)
     better = directions([*qualities, *costs])
-    known = np.array([[member["cost"][name] for name in costs] for member in members]).reshape(len(members), len(costs))
-    means = np.array([[member["mean"][name] for name in qualities] for member in members])
+    known = np.array([[candidate["cost"][name] for name in costs] for candidate in candidates]).reshape(
+        len(candidates), len(costs)
+    )
+    means = np.array([[candidate["mean"][name] for name in qualities] for candidate in candidates])
     chance = front_probability(
         [[[seed[name] for name in qualities] for seed in each] for each in samples], known, better
     )
-    for place, on_front in enumerate(non_dominated(np.hstack([means, known]), better)):
-        members[place]["on_front"] = bool(on_front)
-        members[place]["p_front"] = None if chance is None else float(chance[place])
-
-
-def confirm_lines(report: Mapping[str, Any]) -> list[list[str]]:
-    """Arrange a report: a row a member."""
-    objectives, members = report["objectives"], report["members"]
-    costs = [name for name in of_kind("cost", list(GOALS)) if name in objectives or name in COSTS]
-    names = next((list(member["mean"]) for member in members if member["mean"]), list(of_kind("quality", objectives)))
-    names = [name for name in names if name != f"{GROUPS}real"]  # the table is wide enough
-    by = GOALS[first_quality(objectives)]
-    lines = [
-        [
-            "trial", "chosen as", "architecture", "network", *(GOALS[name].title for name in costs),
-            f"{by.title}, validation", "seeds",
-            *(GOALS[name].title if name in GOALS else title(name) for name in names), "P(front)", "front",
-        ]
-    ]  # fmt: skip
-    for member in members:
-        chance = member["p_front"]
-        lines.append(
-            [
-                str(member[TRIAL]), member[PLACE], member["architecture"], member[NETWORK],
-                *(GOALS[name].text(member["cost"].get(name, math.nan)) for name in costs),
-                by.text(member[CHOSEN_BY].get(by.name, math.nan)), str(len(member["seeds"])),
-                *(_mean_text(member["mean"].get(name), member["half"].get(name)) for name in names),
-                "" if chance is None else f"{chance:.2f}", "*" if member["on_front"] else "",
-            ]
-        )  # fmt: skip
-    return lines
+    for index, on_front in enumerate(non_dominated(np.hstack([means, known]), better)):
+        candidates[index]["on_front"] = bool(on_front)
+        candidates[index]["p_front"] = None if chance is None else float(chance[index])
 
 
 def confirm_table(report: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a report as the table of a study: a row a member, with the means as its figures.
+    """Return a report in the shape of a study's table: a row per candidate, with means as its metrics.
 
-    Columns: those of `search.study.table.trials_table`, the goals of quality as means; `<goal>_half`, what the interval
-    reaches to either side; p_front.
+    Columns: those of `search.study.table.trials_table`, the objectives of quality as means; `<objective>_half`, the
+    half-width of the interval; p_front.
     """
     rows = []
-    for member in report["members"]:
-        known = {**member["cost"], **member["mean"]}
-        halves = {f"{name}_half": half for name, half in member["half"].items() if name in GOALS}
-        trained, epochs = len(member["seeds"]), member["config"]["epochs"]
+    for candidate in report["candidates"]:
+        known = {**candidate["cost"], **candidate["mean"]}
+        halves = {f"{name}_half": half for name, half in candidate["half"].items() if name in GOALS}
+        trained, epochs = len(candidate["seeds"]), candidate["config"]["epochs"]
         rows.append(
             {
-                "number": member[TRIAL],
+                "number": candidate[TRIAL],
                 "state": "complete" if trained else "interrupted",
                 **{name: known.get(name, np.nan) for name in GOALS},
                 **{name: np.nan if half is None else half for name, half in halves.items()},
@@ -330,17 +303,11 @@ def confirm_table(report: Mapping[str, Any]) -> pd.DataFrame:
                 "epoch": epochs if trained else 0,
                 "epochs": epochs,
                 "reason": "",
-                NETWORK: member[NETWORK],
-                "origin": member[PLACE],
-                "on_front": bool(member["on_front"]),
-                "p_front": np.nan if member["p_front"] is None else member["p_front"],
-                **{f"config.{name}": value for name, value in member["config"].items()},
+                NETWORK: candidate[NETWORK],
+                "origin": candidate[ROLE],
+                "on_front": bool(candidate["on_front"]),
+                "p_front": np.nan if candidate["p_front"] is None else candidate["p_front"],
+                **{f"config.{name}": value for name, value in candidate["config"].items()},
             }
         )
     return pd.DataFrame(rows)
-
-
-def _mean_text(mean: float | None, half: float | None) -> str:
-    if mean is None:
-        return ""
-    return f"{mean:.3f}" if half is None else f"{mean:.3f} ± {half:.3f}"

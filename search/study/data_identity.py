@@ -22,7 +22,7 @@ ARCHITECTURE_FILE = "architecture_file"  # the setting that names it
 
 
 def describe_data(scenes: Scenes) -> dict[str, Any]:
-    """Describe which data this was, as a search takes it: validation clips in the place of the evaluation clips."""
+    """Describe the data as a study uses them: a search's evaluation clips are its validation clips."""
     return {
         "classes": list(scenes.classes),
         "devices": list(scenes.devices),
@@ -34,7 +34,7 @@ def describe_data(scenes: Scenes) -> dict[str, Any]:
 
 
 def lists_digest(scenes: Scenes) -> str:
-    """Return the SHA-256 of which clips there are, what they are, and on which side."""
+    """Return the SHA-256 of the lists of training and evaluation clips, with their scenes and devices."""
     digest = hashlib.sha256()
     columns = scenes.clips[["filename", "scene_label", "source_label"]]
     for rows in (scenes.train, scenes.evaluate):
@@ -95,21 +95,21 @@ def _require_digest(
 
 
 def require_measurable(objectives: Sequence[str], scenes: Scenes) -> None:
-    """Pass clips on which every objective can be measured.
+    """Refuse clips on which an objective cannot be measured.
 
     Args:
         objectives: Names of `GOALS`.
-        scenes: Of which `evaluate` are the clips that are chosen by.
+        scenes: Of which `evaluate` are the clips to select by.
 
     Raises:
-        DataError: The accuracy on unseen devices is an objective, and training hears every device of these clips.
+        DataError: The accuracy on unseen devices is an objective, and every device of these clips is trained on.
     """
     if "unseen_accuracy" not in objectives:
         return
-    heard = {scenes.devices[index] for index in np.unique(scenes.device_index[scenes.evaluate])}
-    if not any(scenes.device_groups[device] == "unseen" for device in heard):
+    evaluated = {scenes.devices[index] for index in np.unique(scenes.device_index[scenes.evaluate])}
+    if not any(scenes.device_groups[device] == "unseen" for device in evaluated):
         raise DataError(
-            "the objective unseen_accuracy needs clips of devices that training does not hear, and of the "
-            f"{len(scenes.evaluate):,} clips to choose by there are none; name some with --unseen-devices, of "
-            f"{', '.join(sorted(heard))}"
+            "the objective unseen_accuracy needs clips of devices that are not in the training set, and the "
+            f"{len(scenes.evaluate):,} validation clips have none; name some with --unseen-devices, of "
+            f"{', '.join(sorted(evaluated))}"
         )

@@ -1,4 +1,4 @@
-"""The history of a study's settings: what it was started with, and what was changed when. Needs no torch."""
+"""The history of a study's settings: the initial ones, and every later change with its time. Needs no torch."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,16 +16,16 @@ OF_A_RUN = ("workers",)  # not kept with what decides the study
 
 def changeable(job: type[JobSettings]) -> list[str]:
     """Return the names of the settings that `extend` can change in a study of some job."""
-    return [name for name, told in settings_of(job).items() if told.extend]
+    return [name for name, meta in settings_of(job).items() if meta.extend]
 
 
 def fixed(job: type[JobSettings]) -> dict[str, str]:
     """Return why settings cannot change, of those with a reason of their own."""
-    return {name: told.fixed for name, told in settings_of(job).items() if told.fixed}
+    return {name: meta.fixed for name, meta in settings_of(job).items() if meta.fixed}
 
 
 def first_entry(settings: JobSettings) -> list[dict[str, Any]]:
-    """Begin a history: what a study was started with."""
+    """Return the first entry of a history: the initial settings."""
     return [{"at": timestamp(), "trials": 0, "settings": recorded_settings(settings)}]
 
 
@@ -40,7 +40,7 @@ def num_before(attributes: Mapping[str, Any]) -> int:
 
 
 def history_lines(attributes: Mapping[str, Any]) -> list[str]:
-    """Describe what was changed when.
+    """Describe every change of settings.
 
     Args:
         attributes: Of the study.
@@ -53,7 +53,7 @@ def history_lines(attributes: Mapping[str, Any]) -> list[str]:
 
 
 def require_own_settings(study: optuna.Study, folder: StudyFolder) -> None:
-    """Refuse a settings file that was edited by hand in what a study cannot change.
+    """Refuse a settings file in which a fixed setting was edited by hand.
 
     Raises:
         StudyError: Names what was changed, and from what.
@@ -81,7 +81,7 @@ def recorded_settings(settings: JobSettings) -> dict[str, Any]:
 
 
 def _folded(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the settings that a history comes to."""
+    """Return the settings that result from a history."""
     if not history:
         return {}
     return dict(history[0]["settings"]) | {
@@ -90,7 +90,7 @@ def _folded(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def carried_out(history: Sequence[Mapping[str, Any]], settings: JobSettings) -> list[Mapping[str, Any]]:
-    """Leave out the last change where the driver was killed before the settings had it."""
+    """Drop the last change if the driver was killed before it wrote the settings."""
     last = history[-1].get("changes", {}) if history else {}
     plain = recorded_settings(settings)
     missing = last and all(plain[name] == was and was != after for name, (was, after) in last.items())
@@ -100,7 +100,7 @@ def carried_out(history: Sequence[Mapping[str, Any]], settings: JobSettings) -> 
 def change_text(name: str, before: Any, after: Any) -> str:
     """Describe a change of a setting."""
     if name == "start":
-        return f"start: {', '.join(each for each in after if each not in before)} besides"
+        return f"start: {', '.join(each for each in after if each not in before)} added"
     return f"{name}: {_text(before)} -> {_text(after)}"
 
 

@@ -1,30 +1,30 @@
-"""What came of training configurations from several seeds: each, and the mean with its interval. Needs no torch."""
+"""Repeated trainings of a configuration: metrics by seed, their mean and confidence interval. Needs no torch."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from objectives.interval import CONFIDENCE, mean_interval
 from objectives.quality import Quality
 from search.study.study import CONFIG, QUALITY
 
-SEED = "seed"  # name of the seed, where configurations are trained rather than searched
-MEMBER = "member"  # name of the number that a configuration has as a trial of the study that it is a member of
-# A member in the settings: the number of its trial; `FRONT`, `NEAR` or `ASKED`; what was varied of its network; its
-# goals as they were when it was chosen, those of quality on the validation clips; and its configuration.
-TRIAL, PLACE, NETWORK, CHOSEN_BY = "trial", "place", "network", "chosen_by"
-FRONT, NEAR, ASKED = "front", "near", "asked for"
+SEED = "seed"  # parameter of a repeated training
+CANDIDATE = "candidate"  # parameter of a confirmation, after the architecture: the trial's number in the search
+FORMAT_1_CANDIDATE = "member"  # the same in studies of format 1
+# A candidate in the settings of a confirmation: the number of its trial in the search; `FRONT`, `NEAR` or `ASKED`; what
+# was varied of its network; its objectives in the search, those of quality on the validation clips; its configuration.
+TRIAL, ROLE, NETWORK, CHOSEN_BY = "trial", "role", "network", "chosen_by"
+FRONT, NEAR, ASKED = "front", "near", "requested"
 GROUPS = "accuracy_"  # before the name of a group of devices
 
 
 def seeds_report(study: optuna.Study) -> dict[str, Any]:
-    """Describe a study of one configuration, as plain values.
+    """Summarize a training from several seeds, as plain values.
 
     Returns:
-        `seeds`: the figures of each seed that is trained, by seed; `mean`: of each figure its mean over the seeds, and
-        in `half` what the interval at `confidence` reaches to either side, None of a single seed.
+        `seeds`: the metrics of each trained seed; `mean`: the mean of each metric over the seeds, and `half`: the
+        half-width of its interval at `confidence`, None of a single seed.
     """
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     by_seed = {int(trial.user_attrs[CONFIG]["seed"]): trial for trial in complete}
@@ -43,30 +43,22 @@ def seeds_report(study: optuna.Study) -> dict[str, Any]:
 
 
 def figures(quality: Quality) -> dict[str, float]:
-    """Return what is told of a training: macro accuracy, log loss, and accuracy by group of devices."""
+    """Return the metrics of a training: macro accuracy, log loss, and accuracy by group of devices."""
     groups = {f"{GROUPS}{name}": score.accuracy for name, score in quality.by_group.items()}
     return {"macro_accuracy": quality.macro_accuracy, "log_loss": quality.log_loss, **groups}
 
 
-def seeds_lines(report: Mapping[str, Any]) -> list[list[str]]:
-    """Arrange a report: a row a seed, then the mean."""
-    names = list(report["mean"])
-    lines = [["seed", "trial", *(title(name) for name in names)]]
-    for seed, row in report["seeds"].items():
-        lines.append([seed, str(row["trial"]), *(f"{row[name]:.3f}" for name in names)])
-    lines.append(["mean", "", *(_mean_text(report["mean"][name], report["half"][name]) for name in names)])
-    return lines
+def candidate_number(trial: FrozenTrial) -> int:
+    """Return the number in the search of the candidate that a trial of a confirmation trains."""
+    known = (CANDIDATE, FORMAT_1_CANDIDATE)
+    return int(next(value for name, value in trial.params.items() if name.rpartition(".")[2] in known))
 
 
-def title(name: str) -> str:
-    """Name a figure in words.
+def metric_title(name: str) -> str:
+    """Return the title of a metric.
 
-    >>> title("macro_accuracy"), title("accuracy_unseen")
+    >>> metric_title("macro_accuracy"), metric_title("accuracy_unseen")
     ('macro accuracy', 'accuracy, unseen devices')
     """
     group = name.removeprefix(GROUPS)
     return name.replace("_", " ") if group == name else f"accuracy, {group} devices"
-
-
-def _mean_text(mean: float, half: float | None) -> str:
-    return f"{mean:.3f}" if half is None else f"{mean:.3f} ± {half:.3f}"

@@ -1,4 +1,4 @@
-"""Which trials of a study can be exported, and which of them is the best."""
+"""Model selection: the best trial of a study, those on its front, and what a confirmation says of one."""
 
 import glob
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from objectives.interval import mean_interval
 from objectives.quality import Quality
 from search.config.settings import ConfirmSettings, SearchSettings, TrainSettings, confirmed_by
 from search.study.confirm import confirm_report
-from search.study.repeats import MEMBER, TRIAL, seeds_report
+from search.study.repeats import TRIAL, candidate_number, seeds_report
 from search.study.study import QUALITY, StudyError, StudyFolder, trial_state
 from search.study.table import front_table, study_table, trials_table
 
@@ -20,8 +20,8 @@ from search.study.table import front_table, study_table, trials_table
 def best_trial(folder: StudyFolder) -> int:
     """Return the number of the fully trained network that is best by the first quality among the study's objectives.
 
-    Of equals it is the cheapest, and of a search one that fits its budget as it is now. Of confirmed networks it is the
-    first seed of the one with the best mean: to take the best seed would be to choose by the evaluation clips.
+    Ties go to the cheapest. A search's must fit its current budget. Of a confirmation it is the first seed of the
+    network with the best mean: taking the best seed would be selection by the evaluation clips.
 
     Raises:
         StudyError: None is fully trained yet, or none of them fits.
@@ -33,7 +33,7 @@ def best_trial(folder: StudyFolder) -> int:
         raise StudyError("no trial is fully trained yet")
     fitting = complete if not isinstance(settings, SearchSettings) else complete[complete["fits"].astype(bool)]
     if fitting.empty:
-        raise StudyError(f"no fully trained trial fits the budget {settings.budget}; export one by its number: --trial")
+        raise StudyError(f"no fully trained trial fits the budget {settings.budget}; select one by its number: --trial")
     quality, cost = GOALS[first_quality(settings.objectives)], first_cost(settings.objectives)
     figure = fitting[quality.name].astype(float)
     if isinstance(settings, ConfirmSettings):
@@ -78,28 +78,28 @@ TABLES = ("by_class", "by_device", "by_group")
 
 
 def confirmation(folder: StudyFolder, number: int) -> dict[str, Any] | None:
-    """Return what several seeds say of a trial's network, measured on the evaluation clips.
+    """Return the metrics of a trial's network over several seeds, on the evaluation clips.
 
-    They are those of the study's latest confirmation, or of the study itself where that trains from several seeds.
+    They are from the study's latest confirmation, or from the study itself where that trains from several seeds.
 
     Args:
         folder: Of the trial's study.
         number: Of the trial.
 
     Returns:
-        `study`; the `seeds`; of each figure the `mean`, and what its interval at `confidence` reaches to either side in
-        `half`; `p_front`, the probability that the network is on the front, and whether it is `on_front` by the means,
+        `study`; the `seeds`; of each metric the `mean`, and `half`, the half-width of its interval at `confidence`;
+        `p_front`, the probability that the network is on the front, and whether it is `on_front` by the means,
         None where it was compared with no other; and by class, device and group of devices the mean accuracy with its
-        own interval. None where nobody has trained it from two seeds.
+        own interval. None unless it was trained from at least two seeds.
     """
     settings = folder.settings()
     if isinstance(settings, SearchSettings):
         return _latest(folder, number)
     if isinstance(settings, TrainSettings):
         report = seeds_report(folder.open())
-        return _told(folder, report, {"p_front": None, "on_front": None}, _complete(folder))
+        return _summary(folder, report, {"p_front": None, "on_front": None}, _complete(folder))
     trial = folder.open().get_trials(deepcopy=False)[number]
-    return _of_member(folder, _member_of(trial))
+    return _of_candidate(folder, candidate_number(trial))
 
 
 def _latest(folder: StudyFolder, number: int) -> dict[str, Any] | None:
@@ -108,30 +108,26 @@ def _latest(folder: StudyFolder, number: int) -> dict[str, Any] | None:
     beside = [StudyFolder(path.parent) for path in folder.path.parent.glob(names)]
     found = [each for each in beside if each.exists() and confirmed_by(each.settings()) == folder.name]
     for confirm in sorted(found, key=StudyFolder.worked_on_at, reverse=True):
-        told = _of_member(confirm, number)
-        if told is not None:
-            return told
+        summary = _of_candidate(confirm, number)
+        if summary is not None:
+            return summary
     return None
 
 
-def _of_member(folder: StudyFolder, number: int) -> dict[str, Any] | None:
+def _of_candidate(folder: StudyFolder, number: int) -> dict[str, Any] | None:
     report = confirm_report(folder)
-    member = next((each for each in report["members"] if each[TRIAL] == number), None)
-    if member is None:
+    candidate = next((each for each in report["candidates"] if each[TRIAL] == number), None)
+    if candidate is None:
         return None
-    trials = [trial for trial in _complete(folder) if _member_of(trial) == number]
-    return _told(folder, {**member, "confidence": report["confidence"]}, member, trials)
-
-
-def _member_of(trial: FrozenTrial) -> int:
-    return int(next(value for name, value in trial.params.items() if name.rpartition(".")[2] == MEMBER))
+    trials = [trial for trial in _complete(folder) if candidate_number(trial) == number]
+    return _summary(folder, {**candidate, "confidence": report["confidence"]}, candidate, trials)
 
 
 def _complete(folder: StudyFolder) -> list[FrozenTrial]:
     return folder.open().get_trials(deepcopy=False, states=[TrialState.COMPLETE])
 
 
-def _told(
+def _summary(
     folder: StudyFolder, report: Mapping[str, Any], place: Mapping[str, Any], trials: Sequence[FrozenTrial]
 ) -> dict[str, Any] | None:
     if len(report["seeds"]) < 2:
@@ -150,8 +146,8 @@ def _told(
 
 
 def _accuracies(qualities: Sequence[Mapping[str, Any]], table: str) -> dict[str, dict[str, float | None]]:
-    told = {}
+    accuracies = {}
     for name in qualities[0][table]:
         found = mean_interval([quality[table][name]["accuracy"] for quality in qualities])
-        told[name] = {"mean": found.mean, "half": found.half}
-    return told
+        accuracies[name] = {"mean": found.mean, "half": found.half}
+    return accuracies

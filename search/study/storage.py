@@ -1,6 +1,6 @@
-"""A study's record in PostgreSQL, by URL, and who holds the study there.
+"""PostgreSQL storage of studies, by URL, with an advisory lock on each study in use.
 
-A driver holds its study by a session's advisory lock: the server lets go of it when the driver's connection ends,
+The driver of a study holds a session-level advisory lock: the server releases it when the driver's connection ends,
 however it ends. Names of studies are unique in a database. The password may stand in the URL, in PGPASSWORD, or in
 libpq's ~/.pgpass; it is never printed.
 """
@@ -35,7 +35,7 @@ _HOLDER = text("""
 
 
 class StorageError(UserError):
-    """A URL of no PostgreSQL database, one that does not answer, or a study that another driver holds."""
+    """A URL of no PostgreSQL database, a database that does not answer, or a study locked by another driver."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,13 @@ class Postgres:
 
     @contextmanager
     def lock(self, study: str) -> Iterator[Callable[[], None]]:
-        """Keep a study for this process; a process that dies, and a machine that does, let go of it.
+        """Lock a study for this process; the lock is released when the process or its machine dies.
 
         Yields:
-            What raises StorageError when the server has let go of it meanwhile: then another search may have it.
+            A check that raises StorageError if the server has released the lock: another search may hold it now.
 
         Raises:
-            StorageError: Another driver holds it, or the database does not answer.
+            StorageError: Another driver holds the lock, or the database does not answer.
         """
         with self._session() as session:
             # a machine that lost its power never closes its connection
@@ -126,14 +126,14 @@ class Postgres:
                     session.execute(text("SELECT 1"))
                 except SQLAlchemyError as error:
                     raise StorageError(
-                        f"{self} has let go of the study {study}, and another search may have it now; "
+                        f"{self} has released the lock on the study {study}, and another search may hold it now; "
                         f"{self._unusable(error)}"
                     ) from error
 
             yield require_held
 
     def is_locked(self, study: str) -> bool:
-        """Whether a driver anywhere holds a study now.
+        """Whether any driver holds the lock of a study.
 
         Raises:
             StorageError: The database does not answer.
@@ -143,7 +143,7 @@ class Postgres:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Connect to read what there is at one moment, and nothing else.
+        """Open a read-only connection with a consistent snapshot.
 
         Raises:
             StorageError: The database does not answer.
@@ -163,7 +163,7 @@ class Postgres:
 
     @contextmanager
     def _session(self) -> Iterator[Connection]:
-        """Open a connection that no other work shares."""
+        """Open a dedicated connection."""
         try:
             engine = create_engine(
                 self.url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=self._connect_args()
@@ -177,7 +177,7 @@ class Postgres:
             yield session
 
     def _connect_args(self) -> dict[str, Any]:
-        """Return what libpq is told beside the URL, but for what that says itself."""
+        """Return libpq's connection parameters, except those that the URL sets."""
         ours = {
             "application_name": f"process {os.getpid()} on {socket.gethostname()}",
             "connect_timeout": 10,  # seconds
@@ -194,5 +194,5 @@ class Postgres:
 
 
 def _key(study: str) -> int:
-    """Return the 63 bits by which PostgreSQL knows a study's lock."""
+    """Return the key of a study's advisory lock: 63 bits."""
     return int.from_bytes(sha256(f"scenefront:{study}".encode()).digest()[:8]) >> 1

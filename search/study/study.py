@@ -1,7 +1,7 @@
 """A study: a search's one record, an Optuna study in a database inside the study's folder. Needs no torch.
 
     results/<study>/search.yaml            what ran
-    results/<study>/study.db               every configuration asked for, and what came of it; or in PostgreSQL
+    results/<study>/study.db               every proposed configuration and its result; or in PostgreSQL
     results/<study>/trials/<number>/       checkpoint.safetensors, of a trial's last finished epoch
     results/<study>/.lock                  held while a search runs
 
@@ -312,8 +312,8 @@ def find_study(results: Path, name: str | None) -> StudyFolder:
     raise StudyError(f"{unknown('study', name, [folder.name for folder in folders])} (in {results})")
 
 
-class Asked(Protocol):
-    """A configuration asked for: as much of an Optuna trial as tells what became of it."""
+class RecordedTrial(Protocol):
+    """As much of an Optuna trial as its state in the study follows from."""
 
     @property
     def number(self) -> int:
@@ -332,7 +332,7 @@ class Asked(Protocol):
         """What was recorded of it, by name."""
 
 
-def trial_state(trial: Asked, *, is_locked: bool) -> str:
+def trial_state(trial: RecordedTrial, *, is_locked: bool) -> str:
     """Return one of `STATES`."""
     if trial.state == TrialState.COMPLETE:
         return "complete"
@@ -347,12 +347,12 @@ def trial_state(trial: Asked, *, is_locked: bool) -> str:
     return "running" if is_locked else "interrupted"
 
 
-def num_epochs(trial: Asked) -> int:
+def num_epochs(trial: RecordedTrial) -> int:
     """Count the finished epochs that are recorded."""
     return sum(name.startswith(EPOCH) for name in trial.user_attrs)
 
 
-def learning_curve(trial: Asked) -> list[dict[str, Any]]:
+def learning_curve(trial: RecordedTrial) -> list[dict[str, Any]]:
     """Return what was recorded of every finished epoch, in order."""
     curve = [value for name, value in trial.user_attrs.items() if name.startswith(EPOCH)]
     return sorted(curve, key=lambda epoch: int(epoch["epoch"]))

@@ -1,4 +1,4 @@
-"""A study as a table: a row for every configuration asked for, and which of them are on the front. Needs no torch."""
+"""A study as a table: a row for every proposed configuration, and which of them are on the front. Needs no torch."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from search.study.study import (
     REJECTED,
     RUNGS,
     STOPPED,
-    Asked,
+    RecordedTrial,
     StudyFolder,
     learning_curve,
     trial_state,
@@ -37,9 +37,9 @@ COLUMNS = ("number", "state", *GOALS, "fits", "epoch", "epochs", "reason", "netw
 
 
 def study_table(folder: StudyFolder) -> pd.DataFrame:
-    """Return the table of a study as it stands, judged by the budget that it has now; see `trials_table`.
+    """Return the table of a study as it stands, judged by its present budget; see `trials_table`.
 
-    A training has no budget: what it trained was asked for, whatever it costs.
+    A training or a confirmation has no budget: everything fits.
 
     Raises:
         UserError: There is none, or it cannot be read.
@@ -50,7 +50,7 @@ def study_table(folder: StudyFolder) -> pd.DataFrame:
 
 
 def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget | None = None) -> pd.DataFrame:
-    """Return a row for every configuration asked for.
+    """Return a row for every proposed configuration.
 
     Columns: number, state, on_front, every name of `GOALS`, fits (the budget), epoch, epochs, reason, network (what was
     varied of it), origin, the config's fields as `config.<name>` and, where trials are trained on one split after the
@@ -61,9 +61,9 @@ def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget
         is_locked: Whether a search runs on it now.
         budget: What may be on the front; None: all that was trained.
     """
-    levels = study.user_attrs.get(RUNGS, [])
-    asked = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
-    rows = [trial_row(trial, budget, levels, is_locked=is_locked) for trial in asked]
+    rungs = study.user_attrs.get(RUNGS, [])
+    trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
+    rows = [trial_row(trial, budget, rungs, is_locked=is_locked) for trial in trials]
     return rows_table(rows, study.user_attrs[OBJECTIVES])
 
 
@@ -84,9 +84,9 @@ def rows_table(rows: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> 
 
 
 def trial_row(
-    trial: Asked, budget: Budget | None, levels: Sequence[Mapping[str, Any]], *, is_locked: bool
+    trial: RecordedTrial, budget: Budget | None, rungs: Sequence[Mapping[str, Any]], *, is_locked: bool
 ) -> dict[str, Any]:
-    """Return what the table says of one trial, whatever became of the others."""
+    """Return the row of one trial, which depends on no other."""
     attributes = trial.user_attrs
     curve = learning_curve(trial)
     cost = attributes.get(COST, {})
@@ -99,18 +99,18 @@ def trial_row(
         **{name: np.nan if known.get(name) is None else known[name] for name in GOALS},
         "fits": budget is None or not cost or budget.fits(Cost.from_dict(cost)),
         "epoch": len(curve),
-        "epochs": levels[-1]["end"] if levels else config.get("epochs", 0),
+        "epochs": rungs[-1]["end"] if rungs else config.get("epochs", 0),
         "reason": str(rejected or attributes.get(STOPPED) or attributes.get(FAILURE) or ""),
         "network": " ".join(f"{_size(name)}={value}" for name, value in trial.params.items() if _size(name)),
         "origin": _origin_text(attributes.get(ORIGIN)),
-        **_split_accuracies(curve, levels),
+        **_split_accuracies(curve, rungs),
         **{_config_column(name): value for name, value in config.items()},
     }
 
 
-def _split_accuracies(curve: Sequence[Mapping[str, Any]], levels: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _split_accuracies(curve: Sequence[Mapping[str, Any]], rungs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return the macro accuracy at the end of the training on each split, NaN where it did not get so far."""
-    ends = {level["split"]: int(level["end"]) for level in levels}
+    ends = {rung["split"]: int(rung["end"]) for rung in rungs}
     if len(ends) < 2:
         return {}
     return {
@@ -167,9 +167,9 @@ def front_mask(table: pd.DataFrame, objectives: Sequence[str]) -> np.ndarray:
     """
     mask = np.zeros(len(table), dtype=bool)
     values = table[list(objectives)].to_numpy(dtype=float)
-    judged = (table["state"] == "complete").to_numpy() & table["fits"].to_numpy(dtype=bool)
-    judged &= ~np.isnan(values).any(axis=1)
-    mask[judged] = non_dominated(values[judged], directions(objectives))
+    eligible = (table["state"] == "complete").to_numpy() & table["fits"].to_numpy(dtype=bool)
+    eligible &= ~np.isnan(values).any(axis=1)
+    mask[eligible] = non_dominated(values[eligible], directions(objectives))
     return mask
 
 

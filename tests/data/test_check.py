@@ -179,7 +179,7 @@ def test_a_file_that_no_list_names_is_a_note(root):
     shutil.copy(root / CLIP, root / "audio/more.wav")
     (problem,) = check_data(root)
     assert problem == Problem("not listed", "audio/more.wav", "meta.csv does not list it, so nothing uses it")
-    assert problem.is_note
+    assert problem.kind == "not listed"
     assert str(problem) == "audio/more.wav: not listed: meta.csv does not list it, so nothing uses it"
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,12 @@ import psycopg
 import pytest
 from trained import SMALL, train
 
+from models import ARCHITECTURES
 from search.__main__ import main
 from search.export.writing import export_trial
+from search.space import custom_architecture
 from search.study.study import StudyFolder
+from spaces import SPACES
 
 NAN = float("nan")
 _NUMBERS = itertools.count()
@@ -76,6 +80,20 @@ def exported(study, tmp_path_factory):
 def export(exported, tmp_path):
     """A copy of the export, to be changed."""
     return shutil.copytree(exported, tmp_path / "export")
+
+
+@pytest.fixture
+def registries():
+    """Forget the custom architectures that a test registers."""
+    kept = [(each, dict(each)) for each in (ARCHITECTURES, SPACES, custom_architecture._LOADED)]
+    modules = set(sys.modules)
+    yield
+    for each, before in kept:
+        each.clear()
+        each.update(before)
+    for name in set(sys.modules) - modules:
+        if name.startswith("user_file_"):
+            del sys.modules[name]
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ CPU = torch.device("cpu")
 SMALL = {"patch": 16, "width": 8, "depth": 1, "mask_bins": 24, "batch_size": 16}
 
 
-def train(folder, data, name="isotropic", epochs=2, clips=None, settings=None, **held):
+def train(folder, data, name="isotropic", epochs=2, clips=None, settings=None, **overrides):
     """Train in this process what `scenefront train` would, and record it."""
-    asked = train_settings(from_name(name), data=str(data), epochs=epochs, held=held, **(settings or {}))
+    asked = train_settings(from_name(name), data=str(data), epochs=epochs, overrides=overrides, **(settings or {}))
     scenes = read_scenes(data, asked.split)
     scheduler = TrialScheduler(
         study := folder.create(asked, {DATA: describe_data(scenes)}),

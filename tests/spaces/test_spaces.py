@@ -1,4 +1,4 @@
-"""Promises that every space keeps."""
+"""What holds of every space."""
 
 import itertools
 from dataclasses import asdict
@@ -67,7 +67,7 @@ def test_every_architecture_has_a_space_of_its_name_and_all_are_searched_togethe
     assert sorted(SPACES["all"].networks) == sorted(ARCHITECTURES)
 
 
-def test_a_space_keeps_the_promises_that_a_users_must_keep(space):
+def test_a_space_passes_the_validation_of_a_users(space):
     assert space_problems(space) == []
 
 

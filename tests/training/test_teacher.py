@@ -101,7 +101,9 @@ def test_another_order_of_the_classes_is_put_right(scenes, teachers, tmp_path):
 
 def test_other_classes_are_refused(scenes, teachers, tmp_path):
     other = replace(teachers[0], classes=("airport", "bus", "tram"))
-    with pytest.raises(DataError, match=r"the teacher first tells apart airport, bus, tram, but .* holds airport, bus"):
+    with pytest.raises(
+        DataError, match=r"the teacher first has the classes airport, bus, tram, but .* has airport, bus"
+    ):
         teacher_logits([other], scenes, tmp_path, CPU)
     assert teachers[0].network.asked == 0
 
@@ -145,7 +147,7 @@ def test_a_broken_file_is_worked_out_anew(scenes, teachers, tmp_path, broken):
 def test_answers_that_are_not_finite_are_refused_and_not_kept(scenes, teachers, tmp_path):
     with torch.no_grad():
         teachers[0].network.weight[1, 2] = float("nan")
-    with pytest.raises(DataError, match="the teacher first answers with values that are not finite"):
+    with pytest.raises(DataError, match="the teacher first has logits that are not finite"):
         teacher_logits(teachers[:1], scenes, tmp_path, CPU)
     assert kept(tmp_path) == []
 

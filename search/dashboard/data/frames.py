@@ -4,24 +4,20 @@ A table is that of `search.dashboard.data.study_reader.StudyData`, or some of it
 """
 
 import math
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import optuna
 import pandas as pd
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.importance import PedAnovaImportanceEvaluator
-from optuna.trial import FrozenTrial, TrialState
 
 from objectives.front import hypervolume, non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality, of_kind
 from search.config.messages import unknown
 from search.config.published import TRAINABLE, read_published
 from search.dashboard.data.study_reader import StudyData
-from search.report.tables import si_text
+from search.report.format import si_text
 from search.study.confirm import confirm_table
 from search.study.study import STATES
 from search.study.table import front_mask
@@ -30,10 +26,6 @@ CONFIG = "config."  # before the name of a config field, in a column's
 ARCHITECTURE = "architecture"
 WORST_LOG_LOSS = math.log(10)  # of who gives each of ten scenes the same probability
 ROOM = 1.1  # from the dearest network to the reference of a hypervolume
-MIN_TRIALS = 20  # to tell what matters: two of them are the best tenth
-MAX_TRIALS = 3_000  # of which it is told: more change little, and take long
-BEST = 0.1
-MAX_LEVELS = 50  # values of a field that are told apart
 OVER = ("complete", "stopped", "failed")  # states of a trial that counts as one of those wanted
 RECENT = 20  # trials by which the time left is estimated
 
@@ -138,104 +130,11 @@ def varied_fields(table: pd.DataFrame, fields: Collection[str] | None = None) ->
     return [name for name in names if fields is None or name in fields]
 
 
-def importances(table: pd.DataFrame, target: str, fields: Collection[str] | None = None) -> pd.DataFrame:
-    """Return how much each config field decides whether a trial is among the best tenth by one goal.
-
-    By PED-ANOVA (Watanabe et al., IJCAI 2023), as Optuna computes it: the only one of its evaluators that needs no
-    scikit-learn, knows of fields that only some architectures have, and is quick. Numbers are told by their order, so
-    that it does not matter whether a range is logarithmic. A quality is judged by what was trained to the end, a cost
-    by all that was priced. Of more than `MAX_TRIALS` some are drawn, always the same.
-
-    Args:
-        table: Of a study.
-        target: Name of a goal.
-        fields: Those that may matter, such as `StudyData.varied`; None: all that vary.
-
-    Returns:
-        `architecture` and its `field`s, the most important first, with their `importance`: shares of 1. Where there are
-        several architectures, "" stands before what all have, among it the architecture. Empty where there are fewer
-        than `MIN_TRIALS` trials to tell by.
-    """
-    rows = table[table[target].notna()]
-    if GOALS[target].kind == "quality":
-        rows = rows[rows["state"] == "complete"]
-    if len(rows) > MAX_TRIALS:
-        rows = rows.sample(MAX_TRIALS, random_state=0).sort_index()
-    names = _architectures(rows)
-    architectures = list(dict.fromkeys(names))
-    frames = []
-    if len(architectures) > 1:
-        shared = [name for name in varied_fields(rows, fields) if rows[CONFIG + name].notna().all()]
-        frames.append(_importances(rows, target, shared).assign(architecture=""))
-    for architecture in architectures:
-        own = rows[names == architecture]
-        found = _importances(own, target, varied_fields(own, fields))
-        frames.append(found.assign(architecture=architecture))
-    columns = ["architecture", "field", "importance"]
-    frames = [frame for frame in frames if len(frame)]
-    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
-
-
-def _architectures(rows: pd.DataFrame) -> NDArray[Any]:
+def architecture_names(rows: pd.DataFrame) -> NDArray[Any]:
     """Return each row's architecture; where only one was searched, rejected rows do not say which."""
     column = rows.get(CONFIG + ARCHITECTURE, pd.Series("", index=rows.index)).astype(object)
     known = column.dropna().unique()
     return column.fillna(known[0] if len(known) == 1 else "").to_numpy(dtype=object)
-
-
-def _importances(rows: pd.DataFrame, target: str, fields: Sequence[str]) -> pd.DataFrame:
-    values = rows[target].to_numpy(dtype=float)
-    worth = -values if GOALS[target].maximize else values
-    if len(rows) < MIN_TRIALS or np.sort(worth)[math.ceil(BEST * len(rows)) - 1] == worth.max():
-        return pd.DataFrame({"field": [], "importance": []})
-    coded: dict[str, tuple[list[Any], BaseDistribution]] = {}
-    for name in fields:
-        if rows[CONFIG + name].notna().all():
-            coded[name] = _coded(rows[CONFIG + name])
-    ranges = {name: distribution for name, (_, distribution) in coded.items()}
-    columns = [column for column, _ in coded.values()]
-    study = _Told(
-        FrozenTrial(
-            number=number, state=TrialState.COMPLETE, value=value, datetime_start=None, datetime_complete=None,
-            params=dict(zip(coded, params, strict=True)), distributions=ranges, user_attrs={}, system_attrs={},
-            intermediate_values={}, trial_id=number,
-        )
-        for number, (value, *params) in enumerate(zip(worth.tolist(), *columns, strict=True))
-    )  # fmt: skip
-    found = optuna.importance.get_param_importances(
-        study, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST), params=list(coded)
-    )
-    shares = sorted(found.items(), key=lambda each: (-each[1], fields.index(each[0])))
-    return pd.DataFrame({"field": [name for name, _ in shares], "importance": [share for _, share in shares]})
-
-
-class _Told(optuna.Study):
-    """A study of given trials, to be minimized. One in memory would copy each of them, which takes most of the time."""
-
-    def __init__(self, trials: Iterable[FrozenTrial]) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = optuna.storages.InMemoryStorage()
-        super().__init__(optuna.create_study(storage=storage).study_name, storage)
-        self._told = list(trials)
-
-    def get_trials(
-        self,
-        deepcopy: bool = True,  # noqa: ARG002 - Optuna's
-        states: Container[TrialState] | None = None,
-    ) -> list[FrozenTrial]:
-        """Return the trials."""
-        return [trial for trial in self._told if states is None or trial.state in states]
-
-
-def _coded(column: pd.Series) -> tuple[list[Any], BaseDistribution]:
-    """Tell values by their place among all: numbers in their order, anything else as choices."""
-    codes, levels = ordered_codes(column)
-    if not is_ordered(column):
-        return codes.tolist(), CategoricalDistribution(range(len(levels)))
-    if len(levels) <= MAX_LEVELS:
-        return codes.tolist(), IntDistribution(0, len(levels) - 1)
-    ranks = column.astype(float).rank()
-    return ((ranks - ranks.min()) / (ranks.max() - ranks.min())).tolist(), FloatDistribution(0.0, 1.0)
 
 
 def is_ordered(column: pd.Series) -> bool:
@@ -271,7 +170,7 @@ def relatives(table: pd.DataFrame, number: int, fields: Collection[str] | None =
     here = np.flatnonzero((table["number"] == number).to_numpy())
     if not len(here):
         raise ValueError(f"there is no trial {number}")
-    architectures = _architectures(table)
+    architectures = architecture_names(table)
     names = [name for name in varied_fields(table, fields) if name != ARCHITECTURE]
     values = table[[CONFIG + name for name in names]].to_numpy(dtype=object)
     own = values[here[0]]

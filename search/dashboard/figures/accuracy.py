@@ -13,7 +13,7 @@ from objectives.quality import Quality, Score
 from objectives.sampling_error import Z_95, accuracy_error
 from search.dashboard.figures.colours import LIGHT, Theme
 from search.dashboard.figures.plot_helpers import BESIDE, ROW_PX, bar, empty_figure, modebar, stops
-from search.report.html import BLUE, GREY, LEGEND, SKY, VERMILION, layout
+from search.report.plotly_style import BLUE, GREY, LEGEND, SKY, VERMILION, layout
 
 GROUP_TITLES = {
     "real": "real devices, in training",
@@ -35,14 +35,14 @@ def confusion_figure(quality: Mapping[str, Any] | Quality | None, theme: Theme =
     """Draw the confusion matrix: the clips as figures, their share of the true class below and as the colour."""
     measured = quality_of(quality)
     if measured is None:
-        return empty_figure("No quality was measured of this trial", theme)
+        return empty_figure("No quality was measured for this trial", theme)
     counts = np.array(measured.confusion, dtype=float)
     sums = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, sums, out=np.zeros_like(counts), where=sums > 0)
     names = [html.escape(name) for name in measured.classes]
     told = [
         [
-            f"<b>{truth}</b> taken for <b>{answer}</b>" if truth != answer else f"<b>{truth}</b> recognised"
+            f"<b>{truth}</b> predicted as <b>{answer}</b>" if truth != answer else f"<b>{truth}</b> predicted correctly"
             for answer in names
         ]
         for truth in names
@@ -75,8 +75,8 @@ def confusion_figure(quality: Mapping[str, Any] | Quality | None, theme: Theme =
         **layout(
             theme,
             height=36 * len(names) + 170,
-            xaxis={**shared, "title": {"text": "Answer"}, "tickangle": -45},
-            yaxis={**shared, "title": {"text": "Truth"}, "autorange": "reversed"},
+            xaxis={**shared, "title": {"text": "Predicted class"}, "tickangle": -45},
+            yaxis={**shared, "title": {"text": "True class"}, "autorange": "reversed"},
             modebar=modebar(theme),
         )
     )
@@ -134,7 +134,7 @@ def devices_figure(
     """
     measured = quality_of(quality)
     if measured is None:
-        return empty_figure("No quality was measured of this trial", theme)
+        return empty_figure("No quality was measured for this trial", theme)
     groups = device_groups(measured) if groups is None else groups
     names = by_group(measured.by_device, groups)
     figure = go.Figure()
@@ -172,7 +172,7 @@ def classes_figure(quality: Mapping[str, Any] | Quality | None, theme: Theme = L
     """Draw the accuracy on each class, the worst on top."""
     measured = quality_of(quality)
     if measured is None:
-        return empty_figure("No quality was measured of this trial", theme)
+        return empty_figure("No quality was measured for this trial", theme)
     scores = dict(sorted(measured.by_class.items(), key=lambda each: each[1].accuracy))
     figure = go.Figure()
     _add_scores(figure, scores, name="", marker=bar(theme.shade(BLUE)), theme=theme, meta="classes")

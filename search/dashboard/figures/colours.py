@@ -8,12 +8,12 @@ The scales are parts of viridis, which is perceptually uniform; of a part the sa
 
 from dataclasses import dataclass
 
-from search.report import html as page
-from search.report.html import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+from search.report import plotly_style
+from search.report.plotly_style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 
 
 @dataclass(frozen=True, kw_only=True)
-class Theme(page.Theme):
+class Theme(plotly_style.Theme):
     """The colours of the dashboard on one background.
 
     Attributes:

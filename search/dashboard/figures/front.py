@@ -1,4 +1,4 @@
-"""The front of a study, and the fronts of several, in two goals."""
+"""The front of a study in two objectives, a third as the colour of the marks."""
 
 import html
 import math
@@ -16,10 +16,8 @@ from search.dashboard.figures.plot_helpers import (
     MANY,
     MOST_FIELDS,
     axis_of,
-    empty_figure,
     lines,
     modebar,
-    series,
     stops,
     varying,
 )
@@ -30,15 +28,13 @@ from search.report.drawing import (
     Scale,
     add_limits,
     add_message,
-    corners,
     hovers,
     make_drawing,
-    make_scale,
     marker_of,
     numbers,
 )
-from search.report.html import LEGEND, layout
-from search.report.tables import si_text
+from search.report.format import si_text
+from search.report.plotly_style import LEGEND, layout
 
 # The groups whose points WebGL may draw: the others are few and stand above them.
 NUMEROUS = ("rejected", "failed", "stopped", "over", "dominated")
@@ -63,8 +59,8 @@ def front_figure(
 
     Args:
         table: One row a trial, as of `study.table.trials_table`; `fits` and `on_front` by the budget that is tried.
-        x: The objective that is drawn across.
-        y: The objective that is drawn upward.
+        x: Objective on the x axis.
+        y: Objective on the y axis.
         log_x: Whether x is logarithmic; None: where its values span more than a decade.
         limits: The study's budget.
         what_if: The budget that is tried; limits that are the study's own are not drawn again.
@@ -335,68 +331,3 @@ def _add_what_if(figure: go.Figure, axis: str, scale: Scale, limit: float, theme
         figure.add_hline(y=limit, line=line, layer="below")
         side = {"xanchor": "right", "yanchor": "top" if before else "bottom", "xshift": -4}
         figure.add_annotation(x=1, xref="paper", y=place, **label, **side)
-
-
-def fronts_figure(
-    tables: Mapping[str, pd.DataFrame],
-    *,
-    x: str = "macs",
-    y: str = "macro_accuracy",
-    log_x: bool | None = None,
-    limits: Mapping[str, float] | None = None,
-    theme: Theme = LIGHT,
-) -> go.Figure:
-    """Draw the fronts of several studies; `customdata` is the study's name and the trial's number.
-
-    Args:
-        tables: By the study's name.
-        x: The objective that is drawn across.
-        y: The objective that is drawn upward.
-        log_x: As for `front_figure`.
-        limits: A budget that the studies share.
-        theme: Colours.
-    """
-    limits = limits or {}
-    fronts = {name: table[table["on_front"].astype(bool)] for name, table in tables.items()}
-    fronts = {
-        name: front[~np.isnan(numbers(front, x)) & ~np.isnan(numbers(front, y))] for name, front in fronts.items()
-    }
-    if not any(len(front) for front in fronts.values()):
-        return empty_figure("No study has a front yet: no network has been trained to the end", theme)
-    across, upward = (np.concatenate([numbers(front, axis) for front in fronts.values()]) for axis in (x, y))
-    x_scale = make_scale(x, across, limits.get(x), is_log=log_x)
-    y_scale = make_scale(y, upward, limits.get(y), is_upward=True)
-    figure = go.Figure()
-    for place, (name, front) in enumerate(fronts.items()):
-        colour, symbol, dash = series(place, theme)
-        line = {"color": colour, "dash": dash, "width": 2}
-        along, up = corners(front, x, y)
-        figure.add_scatter(
-            x=along, y=up, mode="lines", line=line, hoverinfo="skip", showlegend=False, legendgroup=name, meta="line"
-        )
-        figure.add_scatter(
-            name=f"{html.escape(name)} ({len(front)})",
-            legendgroup=name,
-            x=numbers(front, x),
-            y=numbers(front, y),
-            mode="lines+markers",
-            line={**line, "width": 0},
-            marker={"symbol": symbol, "color": colour, "size": 9},
-            customdata=[[name, number] for number in front["number"].tolist()],
-            hovertext=[f"{html.escape(name)}<br>{told}" for told in hovers(front, varying(front))],
-            hovertemplate="%{hovertext}<extra></extra>",
-            meta=name,
-        )
-    add_limits(figure, x_scale, y_scale, theme)
-    figure.update_layout(
-        **layout(
-            theme,
-            legend=LEGEND,
-            showlegend=True,
-            xaxis=axis_of(x_scale, theme, is_across=True),
-            yaxis=axis_of(y_scale, theme),
-            uirevision=f"{x} {y}",
-            modebar=modebar(theme),
-        )
-    )
-    return figure

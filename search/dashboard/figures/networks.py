@@ -10,8 +10,8 @@ from plotly.subplots import make_subplots
 from objectives.goals import GOALS
 from search.dashboard.figures.colours import LIGHT, Theme
 from search.dashboard.figures.plot_helpers import bar, empty_figure, modebar, series
-from search.report.html import BLUE, LEGEND, ORANGE, SKY, layout
-from search.report.tables import percent_text, si_text
+from search.report.format import percent_text, si_text
+from search.report.plotly_style import BLUE, LEGEND, ORANGE, SKY, layout
 
 FEW_EPOCHS = 10  # each has a tick of its own
 CURVE_TITLES = {
@@ -43,7 +43,7 @@ def layers_figure(
     """
     shown = [layer for layer in layers if any(layer.get(cost) for cost in costs)]
     if not shown:
-        return empty_figure("What each layer costs was not recorded of this trial", theme)
+        return empty_figure("The costs of the layers were not recorded for this trial", theme)
     figure = make_subplots(rows=1, cols=len(costs), shared_yaxes=True, horizontal_spacing=0.06)
     names = [_layer_name(layer) for layer in shown]
     rows = list(range(len(shown)))

@@ -16,7 +16,7 @@ from search.dashboard.data.frames import CONFIG, is_ordered, number_text, ordere
 from search.dashboard.figures.colours import LIGHT, Theme
 from search.dashboard.figures.plot_helpers import empty_figure, log_ticks, stops
 from search.report.drawing import numbers
-from search.report.html import BLUE, layout
+from search.report.plotly_style import BLUE, layout
 
 WORD = 0.25  # that a brush reaches beyond a word's place, so that it can be seen
 DIGITS = 1e-5  # share of an end of a brush: an address has six digits of it
@@ -39,7 +39,7 @@ def parallel_figure(
     """
     axes = [name for name in frame.columns if name != "number" and frame[name].notna().any()]
     if frame.empty or not axes:
-        return empty_figure("No trials to compare yet", theme)
+        return empty_figure("No trained trials yet", theme)
     if colour is None:
         colour = next((name for name in axes if name in GOALS and GOALS[name].kind == "quality"), None)
     dimensions = [_dimension(frame[name], brush.get(name, ())) for name in axes]

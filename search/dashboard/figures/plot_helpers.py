@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from search.dashboard.figures.colours import LIGHT, Theme
 from search.report.drawing import Scale, add_message, config_fields
-from search.report.html import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, layout
+from search.report.plotly_style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, layout
 
 MANY = 1_500  # points, above which they are drawn by WebGL
 MOST_FIELDS, FEW_FIELDS = 14, 6  # of a config, in a hover text; where there are many points

@@ -1,8 +1,7 @@
-"""A search as it went, and the space that it went through."""
+"""Progress of a search: hypervolume history, hyperparameter importance, trials by state, rejections by reason."""
 
 import html
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,11 +10,9 @@ from plotly.subplots import make_subplots
 from objectives.goals import GOALS
 from search.dashboard.figures.colours import LIGHT, Theme
 from search.dashboard.figures.plot_helpers import ROW_PX, bar, empty_figure, lines, modebar, series
-from search.report import preflight as preflight_page
 from search.report.drawing import GROUPS, kinds
-from search.report.html import BLUE, LEGEND, ORANGE, layout
-from search.report.tables import percent_text
-from search.space.cost_table import CostTable
+from search.report.format import percent_text
+from search.report.plotly_style import BLUE, LEGEND, ORANGE, layout
 
 
 def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme = LIGHT) -> go.Figure:
@@ -27,7 +24,7 @@ def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme
     """
     ends = [float(frame["seconds"].max()) for frame in frames_by_study.values() if len(frame)]
     if not ends:
-        return empty_figure("No network has been trained to the end yet", theme)
+        return empty_figure("No network is fully trained yet", theme)
     unit, divisor = _time_unit(max(ends))
     figure = go.Figure()
     for place, (name, frame) in enumerate(frames_by_study.items()):
@@ -78,7 +75,7 @@ def importance_figure(
         if len(frame)
     }
     if not frames:
-        return empty_figure("Too few trials have been trained to the end to say what matters", theme)
+        return empty_figure("Too few fully trained trials to estimate importance", theme)
     fields = sorted(
         {field for known in frames.values() for field in known},
         key=lambda field: -max(known.get(field, 0.0) for known in frames.values()),
@@ -181,65 +178,3 @@ def _counts_figure(counts: Mapping[str, int], colours: Sequence[str], total: int
         )
     )
     return figure
-
-
-def space_fits_figure(report: Mapping[str, Any], theme: Theme = LIGHT) -> go.Figure:
-    """Draw what becomes of each architecture's networks."""
-    if not report.get("architectures"):
-        return empty_figure("No network was priced before this search", theme)
-    figure = preflight_page.fits_figure(report, theme)
-    figure.update_traces(marker_line_width=0, selector={"type": "bar"})
-    figure.update_layout(height=44 * len(report["architectures"]) + 62, modebar=modebar(theme))
-    return figure
-
-
-def space_scatter_figures(
-    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
-) -> dict[str, tuple[go.Figure, str]]:
-    """Draw MACs against parameters by architecture, each with a few words: how many fit and are drawn."""
-    found = {name: survey for name, survey in surveys.items() if len(survey.costs)}
-    if not found:
-        return {}
-    figures = preflight_page.scatter_figures(found, report, theme)
-    for figure, _ in figures.values():
-        figure.update_layout(modebar=modebar(theme))
-    return figures
-
-
-def space_spread_figures(
-    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
-) -> dict[str, go.Figure]:
-    """Draw how the costs are spread, by the name of the cost."""
-    found = {name: survey for name, survey in surveys.items() if len(survey.costs)}
-    if not found:
-        return {}
-    height = max(3, len(found)) * 70 + 70
-    figures = {
-        name: preflight_page.spread_figure(found, report, name, theme) for name in preflight_page.spread_costs(report)
-    }
-    for figure in figures.values():
-        figure.update_layout(height=height, modebar=modebar(theme))
-    return figures
-
-
-def space_figures(
-    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
-) -> dict[str, go.Figure]:
-    """Draw all that is known of a space, by the titles of the figures, which are plain text."""
-    scatters = space_scatter_figures(surveys, report, theme)
-    return {
-        "What becomes of the networks": space_fits_figure(report, theme),
-        **{f"MACs against parameters of {name}: {told}": figure for name, (figure, told) in scatters.items()},
-        **{
-            f"How the networks are spread: {GOALS[name].title if name in GOALS else name}": figure
-            for name, figure in space_spread_figures(surveys, report, theme).items()
-        },
-    }
-
-
-def space_legend(report: Mapping[str, Any], theme: Theme = LIGHT) -> list[tuple[str, str, str]]:
-    """Return the signs of the space's figures: colour, character and meaning of each."""
-    return [
-        (theme.shade(preflight_page.OUTCOMES[name].colour), preflight_page.OUTCOMES[name].sign, told)
-        for name, told in preflight_page.outcome_texts(report).items()
-    ]

@@ -11,8 +11,8 @@ from objectives.quality import Quality
 from search.dashboard.figures.accuracy import by_group, device_groups, quality_of
 from search.dashboard.figures.colours import LIGHT, Theme
 from search.dashboard.figures.plot_helpers import BESIDE, empty_figure, modebar, series
-from search.report.html import LEGEND, layout
-from search.report.tables import si_text
+from search.report.format import si_text
+from search.report.plotly_style import LEGEND, layout
 
 
 def compared_scores_figure(
@@ -32,7 +32,7 @@ def compared_scores_figure(
     """
     measured = {name: found for name, each in qualities.items() if (found := quality_of(each)) is not None}
     if not measured:
-        return empty_figure("No quality was measured of these trials", theme)
+        return empty_figure("No quality was measured for these trials", theme)
     tables = {name: each.by_class if by == "class" else each.by_device for name, each in measured.items()}
     rows = list(dict.fromkeys(row for table in tables.values() for row in table))
     labels = {row: html.escape(row) for row in rows}
@@ -65,7 +65,7 @@ def compared_costs_figure(
     names = [name for name in limits if any(cost.get(name) is not None for cost in costs.values())]
     names = names or [name for name in ("macs", "params") if any(cost.get(name) is not None for cost in costs.values())]
     if not names:
-        return empty_figure("What these trials cost was not recorded", theme)
+        return empty_figure("The costs of these trials were not recorded", theme)
     bounds = {name: limits.get(name) or max(float(cost.get(name) or 0) for cost in costs.values()) for name in names}
     shares = {
         trial: {name: float(cost[name]) / (bounds[name] or 1.0) for name in names if cost.get(name) is not None}
@@ -81,7 +81,12 @@ def compared_costs_figure(
         for name in names
     }
     figure = _dots_figure(
-        names, shares, labels, theme, title="Share of the limit" if limits else "Share of the dearest", told=told
+        names,
+        shares,
+        labels,
+        theme,
+        title="Fraction of the limit" if limits else "Fraction of the most expensive",
+        told=told,
     )
     most = max((share for known in shares.values() for share in known.values()), default=1.0)
     figure.update_xaxes(range=[0, max(1.05, 1.05 * most)])

@@ -1,6 +1,7 @@
-"""What a confirmation found: below the front that it confirms, and of one of its members."""
+"""What a confirmation found: below the front that it confirms, and of one of its candidates."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from dash import html
@@ -9,34 +10,34 @@ from objectives.goals import GOALS
 from search.config.settings import confirmed_by
 from search.dashboard.address import path_of
 from search.dashboard.state import RequestContext
-from search.dashboard.widgets import facts, table
-from search.study.confirm import confirm_lines
-from search.study.repeats import NETWORK, TRIAL
+from search.dashboard.widgets import facts, show
+from search.report.tables import confirmation_table
+from search.study.repeats import TRIAL
 
 
-def members(context: RequestContext) -> list[Any]:
-    """Return a row for each member of the front that was trained again; nothing where none was."""
+def candidates(context: RequestContext) -> list[Any]:
+    """Return a row for each candidate of the front that was trained again; nothing where none was."""
     report = context.confirmation
     if report is None:
         return []
-    head, *rows = confirm_lines(report)
-    lines = [[_trial(context, report["confirms"], int(row[0])), *row[1:]] for row in rows]
+    table = confirmation_table(report, "The front, trained again")
+    rows = [[_trial(context, report["confirms"], int(row[0])), *row[1:]] for row in table.rows]
     return [
         html.H2("Confirmed"),
-        html.P(told(report), className="note"),
-        table(head, lines, "The front, trained again", texts=("chosen as", "architecture", NETWORK)),
+        html.P(summary_text(report), className="note"),
+        show(replace(table, rows=rows)),
     ]
 
 
-def told(report: Mapping[str, Any]) -> str:
+def summary_text(report: Mapping[str, Any]) -> str:
     """Describe how a front was confirmed."""
-    num_seeds, members = len(report["seeds"]), report["members"]
-    trained, wanted = sum(len(member["seeds"]) for member in members), num_seeds * len(members)
+    num_seeds, candidates = len(report["seeds"]), report["candidates"]
+    trained, wanted = sum(len(candidate["seeds"]) for candidate in candidates), num_seeds * len(candidates)
     far = "" if trained == wanted else f" ({trained} of {wanted} trainings so far)"
     return (
-        f"Trained again from {num_seeds} seeds on all training clips{far}, and measured on the evaluation clips, by "
-        f"which nothing was chosen: means with their {report['confidence']:.0%} intervals. P(front) is the probability "
-        "that a network is on the front of all of these; * is on it by the means."
+        f"Each network trained again from {num_seeds} seeds on all training clips{far}, evaluated on the evaluation "
+        f"clips, which are held out, never used for model selection: means with {report['confidence']:.0%} confidence "
+        "intervals. P(front): probability that a network is on the front of all of these; *: on the front by the means."
     )
 
 
@@ -45,16 +46,16 @@ def of_trial(context: RequestContext, number: int) -> list[Any]:
     report = context.confirmation
     if report is None or confirmed_by(context.settings) is not None:
         return []
-    member = next((each for each in report["members"] if each[TRIAL] == number and each["seeds"]), None)
-    if member is None:
+    candidate = next((each for each in report["candidates"] if each[TRIAL] == number and each["seeds"]), None)
+    if candidate is None:
         return []
     found = {}
-    for name in (name for name in GOALS if name in member["mean"]):
-        mean, half = member["mean"][name], member["half"][name]
+    for name in (name for name in GOALS if name in candidate["mean"]):
+        mean, half = candidate["mean"][name], candidate["half"][name]
         found[GOALS[name].title] = GOALS[name].text(mean) + ("" if half is None else f" ± {GOALS[name].text(half)}")
-    if member["p_front"] is not None:
-        found["P(front)"] = f"{member['p_front']:.2f}"
-    seeds = ", ".join(member["seeds"])
+    if candidate["p_front"] is not None:
+        found["P(front)"] = f"{candidate['p_front']:.2f}"
+    seeds = ", ".join(candidate["seeds"])
     return [html.P(f"Confirmed on the evaluation clips, seeds {seeds}:", className="note"), facts(found)]
 
 
@@ -67,7 +68,7 @@ def note(context: RequestContext) -> list[Any]:
     return [
         html.P(
             [
-                "Each trial here is one training, from one seed, of a member of the front of ",
+                "Each trial here is one training, from one seed, of a candidate of the front of ",
                 name,
                 ": the means stand in the table of what is confirmed, and the best of these trials was lucky, too.",
             ],

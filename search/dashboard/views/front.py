@@ -16,9 +16,10 @@ from search.dashboard.figures.front import front_figure
 from search.dashboard.figures.plot_helpers import empty_figure
 from search.dashboard.state import ApplicationState, Controls, RequestContext
 from search.dashboard.views import confirmed
-from search.dashboard.widgets import aria, download, dropdown, graph, in_browser, radio, section, switch, table
+from search.dashboard.widgets import aria, download, dropdown, graph, in_browser, radio, section, show, switch
 from search.report.drawing import TITLES
-from search.report.tables import si_text
+from search.report.format import si_text
+from search.report.table import Table
 from search.study.table import front_table
 
 PARTS = {
@@ -57,7 +58,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
         "front-figure": _figure(context, rows),
         "front-best": _best(context, rows),
         "front-table": _table(context, rows),
-        "front-confirmed": confirmed.members(context),
+        "front-confirmed": confirmed.candidates(context),
     }
 
 
@@ -66,9 +67,9 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     chosen = {**controls(context).defaults, **context.address.query}
     x, y = _axes(context)
     fields = [
-        dropdown("Upward", "y", _titles(context, [*QUALITIES, *COSTS], y), y),
-        dropdown("Across", "x", _titles(context, COSTS, x), x),
-        radio("Scale across", "log", {"1": "log", "0": "linear"}, _log(context)),
+        dropdown("y axis", "y", _titles(context, [*QUALITIES, *COSTS], y), y),
+        dropdown("x axis", "x", _titles(context, COSTS, x), x),
+        radio("x axis scale", "log", {"1": "log", "0": "linear"}, _log(context)),
         dropdown("Colour", "colour", _colours(context), _colour(context)),
         switch("Published networks", "references", is_on=chosen["references"] == "1"),
     ]
@@ -86,7 +87,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
         html.Div(
             [
                 html.Div([figure, html.Div(fields, className="controls")], className="card"),
-                section("What if the budget were tighter?", *_sliders(context), best),
+                section("Try a tighter budget", *_sliders(context), best),
             ],
             className="beside",
         ),
@@ -128,7 +129,7 @@ def _figure(context: RequestContext, rows: pd.DataFrame) -> go.Figure:
     chosen = {**controls(context).defaults, **context.address.query}
     x, y = _axes(context)
     if x == y:
-        return empty_figure("Two axes show the same; choose another for one of them", context.theme)
+        return empty_figure("Both axes show the same objective; choose another for one of them", context.theme)
     more: dict[str, Any] = {
         "limits": context.limits,
         "what_if": _what_if(context),
@@ -228,7 +229,7 @@ def _table(context: RequestContext, rows: pd.DataFrame) -> list[Any]:
     ]
     empty = "No network is on the front yet: none is fully trained and fits."
     return [
-        table(head, lines, "The front", texts=("architecture", "network"), empty=empty),
+        show(Table("The front", head, lines, ("architecture", "network"), empty)),
         html.P(
             [download(context, "front", "This table as CSV"), " · ", download(context, "trials", "All trials as CSV")],
             className="downloads",
@@ -279,7 +280,7 @@ def _log(context: RequestContext) -> str:
 
 def _colours(context: RequestContext) -> dict[str, str]:
     """Return what a trial's colour can say: what became of it, or a goal."""
-    return {NO_COLOUR: "What became of it", **{name: TITLES[name] for name in context.goals}}
+    return {NO_COLOUR: "Status", **{name: TITLES[name] for name in context.goals}}
 
 
 def _colour(context: RequestContext) -> str:

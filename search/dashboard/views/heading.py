@@ -10,7 +10,7 @@ from search.dashboard.figures.parallel import brush_text
 from search.dashboard.state import RequestContext
 from search.dashboard.views import confirmed
 from search.dashboard.widgets import aria
-from search.report.tables import duration_text
+from search.report.format import duration_text
 
 
 def title(context: RequestContext) -> str:
@@ -63,15 +63,15 @@ def progress_text(context: RequestContext) -> str:
     progress = context.progress
     settings = context.settings
     what = "search" if isinstance(settings, SearchSettings) else "training"
-    parts = [f"{progress.done:,} of {progress.wanted:,} trials done"]
+    parts = [f"{progress.done:,} of {progress.wanted:,} trials finished"]
     rejected = progress.states.get("rejected", 0)
     if rejected:
-        parts.append(f"{rejected:,} rejected untrained")
+        parts.append(f"{rejected:,} rejected")
     if context.study.is_locked:
         left = "" if progress.left_s is None else f", about {duration_text(progress.left_s)} left"
-        parts.append(f"a {what} is running{left}")
+        parts.append(f"{what} running{left}")
     else:
-        parts.append(f"no {what} is running")
+        parts.append(f"no {what} running")
     if isinstance(settings, SearchSettings):
         parts.append(f"budget {settings.budget}")
     return "; ".join(parts)

@@ -12,7 +12,8 @@ from search.dashboard.address import Address, path_of
 from search.dashboard.data import frames
 from search.dashboard.data.study_reader import StudyData
 from search.dashboard.state import RequestContext
-from search.dashboard.widgets import code, table
+from search.dashboard.widgets import code, show
+from search.report.table import Table
 
 PARTS = {"home-studies": "children"}
 HEAD = ("study", "state", "trials", "front", "best", "data and space")
@@ -30,7 +31,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
         return {
             "home-studies": [html.P(f"There is no study in {where} yet. Start one:"), code("scenefront search DATA")]
         }
-    return {"home-studies": [table(HEAD, rows, "Studies", texts=("study", "state", "best", "data and space"))]}
+    return {"home-studies": [show(Table("Studies", HEAD, rows, texts=("study", "state", "best", "data and space")))]}
 
 
 def layout(_: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
@@ -47,7 +48,7 @@ def _row(context: RequestContext) -> list[Any]:
     settings = context.settings
     search = confirmed_by(settings)
     what = "search" if isinstance(settings, SearchSettings) else "training"
-    state = f"a {what} runs" if reading.is_locked else ("done" if progress.share >= 1 else "stands still")
+    state = f"{what} running" if reading.is_locked else ("done" if progress.share >= 1 else "not running")
     return [
         name,
         state if search is None else f"{state}; confirms the front of {search}",

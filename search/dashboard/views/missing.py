@@ -33,11 +33,11 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
         html.H1(context.address.study or "Nothing here"),
         html.P(parts["missing-why"], id="missing-why", className="alert", role="alert"),
         *(
-            [html.P("What the command line says of it:"), code(f"scenefront status {reading.folder.address}")]
+            [html.P("Details on the command line:"), code(f"scenefront status {reading.folder.address}")]
             if reading is not None
             else []
         ),
-        html.P("Studies that there are:" if names else "There is no study here yet. Start one:"),
+        html.P("Studies:" if names else "There is no study here yet. Start one:"),
         html.Ul([html.Li(html.A(name, href=path_of(name, "front"))) for name in names])
         if names
         else code("scenefront search DATA"),

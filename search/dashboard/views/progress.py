@@ -12,6 +12,7 @@ from objectives.goals import GOALS
 from search.config.settings import SearchSettings
 from search.dashboard.address import parse
 from search.dashboard.data import frames
+from search.dashboard.data.importance import estimate_importances
 from search.dashboard.data.study_reader import StudyData
 from search.dashboard.figures.parallel import parallel_figure
 from search.dashboard.figures.search_progress import (
@@ -21,8 +22,9 @@ from search.dashboard.figures.search_progress import (
     states_figure,
 )
 from search.dashboard.state import ApplicationState, RequestContext
-from search.dashboard.widgets import aria, facts, graph, in_browser, section, table
-from search.report.tables import duration_text
+from search.dashboard.widgets import aria, facts, graph, in_browser, section, show
+from search.report.format import duration_text
+from search.report.table import Table
 from search.study.history import history_lines
 from search.study.study import STATES
 
@@ -69,28 +71,28 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
                     "Trials by state", graph("search-states", parts["search-states"], "Trials by state", height="18rem")
                 ),
                 section(
-                    "Why proposals were rejected",
+                    "Rejected configurations by reason",
                     graph("search-rejections", parts["search-rejections"], "Rejections by kind", height="18rem"),
                 ),
                 section(
-                    "Hypervolume over time",
+                    "Hypervolume history",
                     graph(
                         "search-hypervolume",
                         parts["search-hypervolume"],
-                        "Hypervolume of the front over time",
+                        "Hypervolume history",
                         height="22rem",
                     ),
                 ),
                 section(
-                    "What matters",
-                    html.P("Of all trials of the study, whatever they are filtered by.", className="hint"),
+                    "Hyperparameter importance",
+                    html.P("Of all trials of the study, the filter ignored.", className="hint"),
                     dcc.Loading(html.Div(id="search-importance", className="importance"), delay_show=200, type="dot"),
                 ),
             ],
             className="cards",
         ),
         section(
-            "Trained networks side by side",
+            "Parallel coordinates",
             html.P(
                 "Drag along an axis to keep a range of it, in all views of this study; a click on the axis removes it.",
                 className="hint",
@@ -137,7 +139,7 @@ def register(app: dash.Dash, app_state: ApplicationState) -> None:
         if before == told:
             raise dash.exceptions.PreventUpdate
         if not found:
-            return html.P("Too few trials are trained to the end yet.", className="empty"), told
+            return html.P("Too few trials are fully trained yet.", className="empty"), told
         drawn = importance_figure(found, context.theme)
         return graph("search-importance-figure", drawn, "Importance of each field", least="30rem"), told
 
@@ -146,7 +148,7 @@ def importances(context: RequestContext, goal: str) -> pd.DataFrame:
     """Return how much each field decides about a goal; it is told once for a study as it stands."""
     known = _WEIGHED.setdefault(context.study, {})
     if goal not in known:
-        known[goal] = frames.importances(context.study.table, goal, context.study.varied)
+        known[goal] = estimate_importances(context.study.table, goal, context.study.varied)
     return known[goal]
 
 
@@ -154,8 +156,8 @@ def _facts(context: RequestContext) -> list[Any]:
     study, settings, progress = context.study, context.settings, context.progress
     known = {
         "done": f"{progress.share:.0%} of {progress.wanted:,} trials",
-        "time so far": duration_text(progress.elapsed_s),
-        **({"time left, about": duration_text(progress.left_s)} if progress.left_s is not None else {}),
+        "elapsed time": duration_text(progress.elapsed_s),
+        **({"estimated time left": duration_text(progress.left_s)} if progress.left_s is not None else {}),
         "data": settings.data,
         "space": settings.space,
         "budget": settings.budget if isinstance(settings, SearchSettings) else "none: a training",
@@ -164,7 +166,7 @@ def _facts(context: RequestContext) -> list[Any]:
     resume = (
         []
         if study.is_locked or progress.share >= 1
-        else [html.P(["It stands still: go on with ", html.Code(f"scenefront resume {study.folder.address}"), "."])]
+        else [html.P(["Not running; resume with ", html.Code(f"scenefront resume {study.folder.address}"), "."])]
     )
     return [
         html.Progress(value=str(min(1.0, progress.share)), max="1", **aria(label="Trials done")),
@@ -177,7 +179,7 @@ def _history(context: RequestContext) -> list[Any]:
     lines = history_lines(context.study.attributes)
     rows = [[state, f"{context.progress.states.get(state, 0):,}"] for state in STATES]
     found: list[Any] = [
-        html.Details([html.Summary("The same as a table"), table(("state", "trials"), rows, "Trials by state")])
+        html.Details([html.Summary("As a table"), show(Table("Trials by state", ("state", "trials"), rows))])
     ]
     if lines:
         found.append(section("Extended", html.Ul([html.Li(line) for line in lines])))

@@ -8,13 +8,11 @@ from dash import html
 
 from search.config.errors import UserError
 from search.config.settings import SearchSettings
-from search.dashboard.figures.search_progress import space_figures, space_legend
+from search.dashboard.figures.space import space_figures, space_legend
 from search.dashboard.state import RequestContext
-from search.dashboard.widgets import aria, code, graph, section, table
-from search.report.tables import fits_lines, reach_lines, summary_lines
+from search.dashboard.widgets import aria, code, graph, section, show
+from search.report.preflight_tables import fits_table, largest_sizes_table, summary_lines
 from search.space.cost_table import SPACE, read_space
-
-REACH = "How far each field reaches"
 
 
 def layout(context: RequestContext, _: Mapping[str, Any]) -> list[Any]:
@@ -22,18 +20,17 @@ def layout(context: RequestContext, _: Mapping[str, Any]) -> list[Any]:
     folder = context.study.folder
     path = folder.path / SPACE
     if not isinstance(context.settings, SearchSettings):
-        return [html.P("A training has no space: what it trains was asked for.", className="empty")]
+        return [html.P("A training has no search space: its configuration is given.", className="empty")]
     try:
         surveys, report = read_space(path)
     except UserError as error:
-        why = str(error) if path.exists() else "This study keeps no priced networks: an older search made it"
+        why = str(error) if path.exists() else "This study has no table of priced networks: an older version made it"
         return [
-            html.P(f"{why}. The page that shows its space is written by", className="empty"),
+            html.P(f"{why}. Write the report of its search space with", className="empty"),
             code(f"scenefront preflight --config {shlex.quote(str(folder.settings_file))} --html space.html"),
         ]
     drawn = space_figures(surveys, report, context.theme)
-    head, *rows = fits_lines(report)
-    reach_head, *reach = reach_lines(report)
+    sizes = largest_sizes_table(report)
     legend = [
         html.Span([html.I(sign, style={"color": colour}, **aria(hidden="true")), f" {told}"])
         for colour, sign, told in space_legend(report, context.theme)
@@ -48,6 +45,6 @@ def layout(context: RequestContext, _: Mapping[str, Any]) -> list[Any]:
             ],
             className="cards",
         ),
-        section("What fits", table(head, rows, "What fits", texts=("architecture", "worst limit"))),
-        *([section(REACH, table(reach_head, reach, "Reach of each field", texts=reach_head))] if reach else []),
+        section("Feasible networks", show(fits_table(report))),
+        *([section(sizes.title, show(sizes))] if sizes.rows else []),
     ]

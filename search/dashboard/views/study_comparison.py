@@ -10,12 +10,13 @@ from dash import html
 from search.config.settings import SearchSettings, confirmed_by
 from search.dashboard.address import COMPARISON, Address, link
 from search.dashboard.data import frames
-from search.dashboard.figures.front import fronts_figure
 from search.dashboard.figures.search_progress import hypervolume_figure
+from search.dashboard.figures.study_fronts import fronts_figure
 from search.dashboard.state import RequestContext
 from search.dashboard.views import home
-from search.dashboard.widgets import aria, graph, section, table
-from search.report.tables import duration_text
+from search.dashboard.widgets import aria, graph, section, show
+from search.report.format import duration_text
+from search.report.table import Table
 
 PARTS = {
     "comparison-front": "figure",
@@ -68,10 +69,8 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
             graph("comparison-front", parts["comparison-front"], "Fronts of the studies", height="min(65vh, 32rem)"),
             className="card",
         ),
-        section(
-            "Hypervolume over time", graph("comparison-growth", parts["comparison-growth"], "Hypervolume over time")
-        ),
-        section("What each found", html.Div(parts["comparison-table"], id="comparison-table")),
+        section("Hypervolume history", graph("comparison-growth", parts["comparison-growth"], "Hypervolume history")),
+        section("Summary", html.Div(parts["comparison-table"], id="comparison-table")),
     ]
 
 
@@ -111,7 +110,7 @@ def _table(each: list[RequestContext]) -> Any:
                 one.settings.budget if isinstance(one.settings, SearchSettings) else "none: a training",
             ]
         )
-    return table(head, lines, "Studies", texts=("study", "best", "budget"), empty="No study can be compared yet.")
+    return show(Table("Studies", head, lines, ("study", "best", "budget"), "No study can be compared yet."))
 
 
 def _notes(each: list[RequestContext]) -> list[Any]:

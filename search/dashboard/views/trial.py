@@ -16,7 +16,8 @@ from search.dashboard.figures.accuracy import classes_figure, confusion_figure, 
 from search.dashboard.figures.networks import curves_figure, layers_figure
 from search.dashboard.state import ApplicationState, RequestContext
 from search.dashboard.views import confirmed
-from search.dashboard.widgets import code, facts, graph, section, table
+from search.dashboard.widgets import code, facts, graph, section, show
+from search.report.table import Table
 from search.study.study import DEVICE_GROUPS, StudyError
 
 PARTS = {
@@ -31,13 +32,13 @@ PARTS = {
     "trial-export": "disabled",
 }
 EXPLAINED = {
-    "complete": "trained to the last epoch",
+    "complete": "fully trained",
     "running": "being trained",
     "paused": "paused at a rung; the best there are promoted",
     "interrupted": "its search ended while it was trained; a resumed search goes on with it",
     "stopped": "stopped early: others at its rung were promoted",
-    "failed": "broke in training",
-    "rejected": "never trained",
+    "failed": "failed in training",
+    "rejected": "rejected before training",
 }
 
 
@@ -84,7 +85,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
         part("trial-head"),
         html.Div(
             [
-                section("Take it away", html.Div(export, id="trial-export-place"), part("trial-take")),
+                section("Export", html.Div(export, id="trial-export-place"), part("trial-take")),
                 section(
                     "Learning curves",
                     graph("trial-curve", parts["trial-curve"], f"Learning curves of trial {context.address.number}"),
@@ -92,8 +93,8 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
                 section("Quality", part("trial-quality")),
                 section("Cost, layer by layer", part("trial-layers")),
                 section("Configuration", part("trial-config")),
-                section("Relatives", part("trial-relatives")),
-                section("What happened", part("trial-history")),
+                section("Trials that differ in one field", part("trial-relatives")),
+                section("Events and versions", part("trial-history")),
             ],
             className="stack",
             hidden=not is_known,
@@ -153,7 +154,7 @@ def _head(context: RequestContext, record: TrialRecord) -> list[Any]:
 
 def _quality(context: RequestContext, record: TrialRecord) -> list[Any]:
     if record.quality is None:
-        return [html.P("Measured when the training is over; until then the learning curves tell.", className="empty")]
+        return [html.P("Measured after the last epoch; see the learning curves until then.", className="empty")]
     quality, theme = record.quality, context.theme
     groups = context.study.attributes.get(DEVICE_GROUPS)
     return [
@@ -170,7 +171,7 @@ def _quality(context: RequestContext, record: TrialRecord) -> list[Any]:
 
 def _layers(context: RequestContext, record: TrialRecord) -> list[Any]:
     if not record.cost:
-        return [html.P("Never priced: no network was built.", className="empty")]
+        return [html.P("No cost: the configuration builds no network.", className="empty")]
     limits = context.limits
     costs = [
         [
@@ -181,7 +182,7 @@ def _layers(context: RequestContext, record: TrialRecord) -> list[Any]:
         for name, value in record.cost.items()
         if isinstance(value, int | float)
     ]
-    found: list[Any] = [table(("cost of one clip", "value", "limit", "of the limit"), costs, "Cost of one clip")]
+    found: list[Any] = [show(Table("Cost of one clip", ("cost of one clip", "value", "limit", "of the limit"), costs))]
     if not record.layers:
         found.append(
             html.P(
@@ -205,24 +206,27 @@ def _layers(context: RequestContext, record: TrialRecord) -> list[Any]:
 
 def _config(context: RequestContext, record: TrialRecord) -> list[Any]:
     if not record.config:
-        return [html.P("None: the proposal made no valid network.", className="empty")]
+        return [html.P("None: the configuration is invalid.", className="empty")]
     architecture = str(record.config.get("architecture", ""))
     defaults = context.app_state.defaults.find(architecture, context.settings.architecture_file)
     rows = frames.config_rows(record.config, defaults or {})
     head = ("field", "value", "default")
     if not defaults:
-        why = "The defaults are being asked for." if defaults is None else "The defaults cannot be had here."
+        why = "Loading the defaults." if defaults is None else "The defaults are not available here."
         lines = [[str(row["field"]), _text(row["value"]), ""] for row in rows.to_dict("records")]
-        return [html.P(why, className="empty"), table(head, lines, "Configuration", texts=head)]
+        return [html.P(why, className="empty"), show(Table("Configuration", head, lines, texts=head))]
     other = rows[rows["differs"]]
     lines = [[str(r["field"]), _text(r["value"]), _text(r["default"])] for r in other.to_dict("records")]
     same = [
         [str(r["field"]), _text(r["value"]), _text(r["default"])] for r in rows[~rows["differs"]].to_dict("records")
     ]
     return [
-        table(head, lines, "What differs from the defaults", texts=head, empty="Nothing differs from the defaults."),
+        show(Table("What differs from the defaults", head, lines, head, "Nothing differs from the defaults.")),
         html.Details(
-            [html.Summary(f"{len(same)} fields at their default"), table(head, same, "At their default", texts=head)]
+            [
+                html.Summary(f"{len(same)} fields at their default"),
+                show(Table("At their default", head, same, texts=head)),
+            ]
         ),
     ]
 
@@ -244,12 +248,14 @@ def _relatives(context: RequestContext, record: TrialRecord) -> list[Any]:
     ]
     head = ("trial", "field", "here", "there", "state", *(GOALS[name].title for name in goals))
     return [
-        table(
-            head,
-            lines,
-            "Trials that differ in one field",
-            texts=("field", "here", "there", "state"),
-            empty="No other trial differs from it in one field alone.",
+        show(
+            Table(
+                "Trials that differ in one field",
+                head,
+                lines,
+                texts=("field", "here", "there", "state"),
+                empty="No other trial differs from it in one field alone.",
+            )
         )
     ]
 
@@ -258,11 +264,7 @@ def _history(record: TrialRecord) -> list[Any]:
     attempts = [f"Broke at epoch {each.get('epoch', '?')}: {each.get('reason', '')}" for each in record.attempts]
     versions = ", ".join(f"{name} {value}" for name, value in record.versions.items())
     lines = [*attempts, *([f"Made with {versions}."] if versions else [])]
-    return (
-        [html.Ul([html.Li(line) for line in lines])]
-        if lines
-        else [html.P("Nothing out of the ordinary.", className="empty")]
-    )
+    return [html.Ul([html.Li(line) for line in lines])] if lines else [html.P("None recorded.", className="empty")]
 
 
 def _take(context: RequestContext, record: TrialRecord) -> list[Any]:
@@ -271,14 +273,14 @@ def _take(context: RequestContext, record: TrialRecord) -> list[Any]:
     if record.state == "complete":
         found += _export(context.app_state.exports.find(folder, record.number))
         found += [
-            html.P("The same from the command line:"),
+            html.P("From the command line:"),
             code(f"scenefront export {folder.address} --trial {record.number}"),
         ]
     else:
         found.append(html.P("Only a fully trained network can be exported.", className="empty"))
     if record.config and record.state != "rejected":
         found += [
-            html.P("Train this configuration again, whole:"),
+            html.P("Train this configuration again, from scratch:"),
             code(train_command(folder, context.settings.data, record.number)),
         ]
     return found

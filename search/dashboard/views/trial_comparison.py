@@ -12,7 +12,8 @@ from search.dashboard.data.trial_record import read_trial
 from search.dashboard.figures.networks import curves_figure
 from search.dashboard.figures.trial_comparison import compared_costs_figure, compared_scores_figure
 from search.dashboard.state import RequestContext
-from search.dashboard.widgets import aria, graph, section, table
+from search.dashboard.widgets import aria, graph, section, show
+from search.report.table import Table
 from search.study.study import DEVICE_GROUPS
 
 PARTS = {
@@ -65,7 +66,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
             [section(title, graph(name, parts[name], f"{title} of the trials")) for title, name in drawn.items()],
             className="cards",
         ),
-        section("Where they differ", html.Div(parts["compare-config"], id="compare-config")),
+        section("Configuration differences", html.Div(parts["compare-config"], id="compare-config")),
     ]
 
 
@@ -128,7 +129,7 @@ def _figures(context: RequestContext, rows: pd.DataFrame) -> list[Any]:
             *(f"{int(epoch)} of {int(epochs)}" for epoch, epochs in zip(rows["epoch"], rows["epochs"], strict=True)),
         ],
     ]
-    return [table(head, lines, "Figures")]
+    return [show(Table("Figures", head, lines))]
 
 
 def _config(rows: pd.DataFrame) -> list[Any]:
@@ -144,5 +145,5 @@ def _config(rows: pd.DataFrame) -> list[Any]:
         for name in names
     ]
     head = ["field", *(f"trial {number}" for number in rows["number"])]
-    empty = "One trial alone differs from nothing." if len(rows) < 2 else "They do not differ."
-    return [table(head, lines, "Where the configurations differ", empty=empty)]
+    empty = "Only one trial is selected." if len(rows) < 2 else "The configurations are equal."
+    return [show(Table("Where the configurations differ", head, lines, empty=empty))]

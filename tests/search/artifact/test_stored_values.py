@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from models import ARCHITECTURES
 from search.artifact.files import INT8, MODEL, PIPELINE
-from search.artifact.stored_values import WEIGHTS, read_stored_values
+from search.artifact.stored_values import BIASES, FRONT_END, SHAPES, WEIGHTS, read_stored_values
 from search.export.int8 import write_int8
 from search.export.onnx_files import write_model, write_pipeline
 
@@ -42,7 +42,7 @@ def int8(tmp_path_factory):
 def test_weights_and_biases_of_128_000_parameters_take_128_000_bytes_where_norms_are_folded(int8, architecture):
     stored, params, _ = int8(architecture, FOLDED[architecture])
     assert 0.9 * LIMIT < params <= LIMIT
-    assert stored.weight_bytes + stored.bias_bytes <= params
+    assert stored.weight_bytes + stored.bytes_of(BIASES) <= params
     assert stored.value_bytes <= params
     assert stored.by_dtype["int8"][1] >= stored.weight_bytes
 
@@ -74,11 +74,11 @@ def test_everything_in_a_file_is_of_one_kind_and_all_of_a_network_is_there(spars
     export, folder = sparse
     stored = read_stored_values(folder / MODEL)
     assert sum(size for _, size in stored.by_dtype.values()) == stored.total_bytes
-    kinds = (stored.value_bytes, stored.scale_bytes, stored.front_end_bytes, stored.shape_bytes)
+    kinds = (stored.value_bytes, stored.scale_bytes, stored.bytes_of(FRONT_END), stored.bytes_of(SHAPES))
     assert sum(kinds) == stored.total_bytes
     layers = [each for each in export.network.modules() if isinstance(each, torch.nn.Conv2d)]
     assert stored.weight_bytes == 4 * sum(layer.weight.numel() for layer in layers)
-    assert stored.scale_bytes == stored.front_end_bytes == 0
+    assert stored.scale_bytes == stored.bytes_of(FRONT_END) == 0
     assert stored.to_dict()["value_bytes"] == stored.value_bytes
 
 
@@ -86,7 +86,7 @@ def test_the_front_end_of_a_pipeline_is_counted_apart_from_its_network(sparse):
     export, folder = sparse
     model, pipeline = (read_stored_values(folder / name) for name in (MODEL, PIPELINE))
     assert pipeline.value_bytes == model.value_bytes
-    assert pipeline.front_end_bytes > 4 * export.config.front_end_config.window
+    assert pipeline.bytes_of(FRONT_END) > 4 * export.config.front_end_config.window
 
 
 def test_zeros_are_not_counted_among_the_nonzero_values(sparse):

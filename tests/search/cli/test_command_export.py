@@ -81,7 +81,7 @@ def test_the_best_is_exported_with_what_was_measured_of_each_file(ask, tmp_path)
 def test_the_whole_front_is_exported_and_what_cannot_be_is_named(ask, tmp_path):
     told = ask("--front", "--int8", "none", "--out", "front")
     assert told.code == 2
-    assert "trial 1 is left out: " in told.err
+    assert "trial 1 is skipped: " in told.err
     assert "1 of 3 trials on the front were not exported:" in told.err
     assert sorted(path.name for path in (tmp_path / "front").iterdir()) == ["wide-0", "wide-2"]
     assert load_export(tmp_path / "front" / "wide-0").config.network.width == 8
@@ -146,7 +146,7 @@ def test_a_trial_is_trained_again_whole_before_it_is_exported(searched, tmp_path
     assert asdict(export.config.network)["width"] == 8
     assert certificate["selected_on"] is None
     assert certificate["study"] == "wide-0-full"
-    assert "Trial 0 of wide, trained again on all training clips." in (folder / "card.md").read_text()
+    assert "Trial 0 of wide, retrained on all training clips." in (folder / "card.md").read_text()
     again = go()
     assert again.returncode == 0, again.stderr
     assert "starting Ray" not in again.stdout

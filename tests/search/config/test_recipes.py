@@ -7,7 +7,7 @@ import pytest
 
 from models import ARCHITECTURES
 from search.config.published import read_published
-from search.config.recipes import RECIPES, find_recipe, recipe_of, values_held
+from search.config.recipes import RECIPES, find_recipe, recipe_of, recipe_values
 from search.config.settings import SearchSettings
 from search.space.search_space import make_search_space
 from spaces import TRAINING
@@ -121,8 +121,8 @@ def test_without_a_recipe_a_search_varies_the_training_as_ever():
 def test_what_a_recipe_tells_in_epochs_goes_with_the_searchs():
     recipe = space(recipe="bc_resnet", epochs=20).config({}).recipe
     assert (recipe.epochs, recipe.restarts) == (20, (1, 2, 3, 6, 13))
-    assert values_held(RECIPES["cp_resnet"].recipe, 35)["swa_epochs"] == 1
-    assert "epochs" not in values_held(Recipe(), 35)
+    assert recipe_values(RECIPES["cp_resnet"].recipe, 35)["swa_epochs"] == 1
+    assert "epochs" not in recipe_values(Recipe(), 35)
 
 
 def test_without_a_folder_of_responses_a_recipe_trains_without_them():

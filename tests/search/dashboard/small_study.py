@@ -81,40 +81,40 @@ def write_small(path, **settings):
     )
 
 
-def write_confirmation(path, search, members, seeds=(1, 2)):
-    """Write what confirms members of the front of a study, a row for each: its number, MACs, and accuracy by seed."""
+def write_confirmation(path, search, candidates, seeds=(1, 2)):
+    """Write a confirmation of a study, a row for each candidate: its number, MACs, and accuracy by seed."""
     config = {"width": 32, "epochs": 3, "architecture": "isotropic"}
     settings = ConfirmSettings(
-        data="nowhere", trials=len(members) * len(seeds), seed=seeds[0], confirms=search, members=tuple(
+        data="nowhere", trials=len(candidates) * len(seeds), seed=seeds[0], confirms=search, candidates=tuple(
             {
-                "trial": number, "place": "front", "network": "", CONFIG: config,
+                "trial": number, "role": "front", "network": "", CONFIG: config,
                 "chosen_by": {"macs": float(macs), "params": 9.0, "macro_accuracy": 0.5},
             }
-            for number, macs, *_ in members
+            for number, macs, *_ in candidates
         ),
     )  # fmt: skip
     folder = StudyFolder(path)
     study = folder.create(settings, {})
-    for number, macs, *accuracies in members:
+    for number, macs, *accuracies in candidates:
         for seed, accuracy in zip(seeds, accuracies, strict=False):
             add_confirmed(study, number, seed, accuracy, macs)
     return folder
 
 
 def add_confirmed(study, number, seed, accuracy, macs):
-    """Add a training of a member from a seed."""
+    """Add a training of a candidate from a seed."""
     score = {"clips": 30, "accuracy": accuracy, "log_loss": 1.5}
     measured = {
         "macro_accuracy": accuracy, "accuracy": accuracy, "log_loss": 1.5, "classes": ["a"], "by_class": {"a": score},
         "by_device": {"a": score}, "by_group": {"seen": score}, "confusion": [[30]],
     }  # fmt: skip
-    ranges = {"member": IntDistribution(0, 99), "seed": IntDistribution(0, 9)}
+    ranges = {"candidate": IntDistribution(0, 99), "seed": IntDistribution(0, 9)}
     study.add_trial(
         optuna.create_trial(
             state=TrialState.COMPLETE,
             values=[accuracy, float(macs)],
             distributions=ranges,
-            params={"member": number, "seed": seed},
+            params={"candidate": number, "seed": seed},
             user_attrs={QUALITY: measured, CONFIG: {"width": 32, "epochs": 3, "seed": seed}, COST: cost(macs)},
         )
     )

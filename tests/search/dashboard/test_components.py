@@ -4,7 +4,8 @@ import pytest
 from dash import dcc, html
 
 from search.dashboard.components import StaticComponent, written
-from search.dashboard.widgets import table
+from search.dashboard.widgets import show
+from search.report.table import Table
 
 
 def test_an_element_is_its_name_its_attributes_and_its_children():
@@ -23,7 +24,7 @@ def test_what_is_more_than_an_element_is_refused(moving):
 
 
 def test_a_table_is_one_element_whose_texts_are_texts():
-    drawn = table(("a", "b"), [["<b>", html.A("x", href="/x")]], "A table").children
+    drawn = show(Table("A table", ("a", "b"), [["<b>", html.A("x", href="/x")]])).children
     assert isinstance(drawn, StaticComponent)
     head, body = drawn.element[2]
     assert head == ["thead", {}, [["tr", {}, [["th", {"scope": "col", "className": ""}, [name]] for name in "ab"]]]]

@@ -418,7 +418,7 @@ def test_a_network_that_is_rejected_lies_at_its_place_in_the_plane_of_two_costs(
     assert page.evaluate("() => document.querySelector('#front-figure .js-plotly-plot')._fullData"
                          ".find(each => each.meta === 'rejected').y[0]") == 250_000  # fmt: skip
     open_view("/small/front?y=params&x=params")
-    expect(page.locator("#front-figure")).to_contain_text("Two axes show the same")
+    expect(page.locator("#front-figure")).to_contain_text("Both axes show the same")
 
 
 def test_a_figure_and_a_table_are_saved(open_view):

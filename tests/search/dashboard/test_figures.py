@@ -13,7 +13,7 @@ from objectives.quality import measure_quality
 from search.dashboard import app
 from search.dashboard.figures.accuracy import classes_figure, confusion_figure, device_groups, devices_figure
 from search.dashboard.figures.colours import DARK, LIGHT, THEMES, contrast
-from search.dashboard.figures.front import front_figure, fronts_figure
+from search.dashboard.figures.front import front_figure
 from search.dashboard.figures.networks import curves_figure, layers_figure
 from search.dashboard.figures.parallel import parallel_figure
 from search.dashboard.figures.plot_helpers import MANY, SERIES, empty_figure
@@ -21,13 +21,16 @@ from search.dashboard.figures.search_progress import (
     hypervolume_figure,
     importance_figure,
     rejections_figure,
-    space_figures,
-    space_fits_figure,
-    space_legend,
-    space_scatter_figures,
-    space_spread_figures,
     states_figure,
 )
+from search.dashboard.figures.space import (
+    space_figures,
+    space_fits_figure,
+    space_histograms,
+    space_legend,
+    space_scatter_figures,
+)
+from search.dashboard.figures.study_fronts import fronts_figure
 from search.dashboard.figures.trial_comparison import compared_costs_figure, compared_scores_figure
 from search.report.drawing import GROUPS
 from search.space.cost_table import CostTable
@@ -73,7 +76,7 @@ def trials():
         reason=np.where(table["number"] == 6, f"over budget {EVIL}", ""),
         **{
             "config.width": 8 * (1 + table["number"]),
-            "config.activation": [EVIL, *["relu"] * 9],
+            "config.activation": [EVIL, *["relu"] * (len(rows) - 1)],
             "config.batch_size": 64,
         },
     )
@@ -210,7 +213,7 @@ def test_hover_tells_fields_that_differ_and_is_short_for_the_rejected(trials):
 
 
 def repeated(trials, times):
-    """Have so many more of all trials but the front's, each with a number of its own."""
+    """Have that many more of all trials but the front's, each with a number of its own."""
     many = pd.concat([trials] + [trials[~trials["on_front"]]] * times, ignore_index=True)
     return many.assign(number=range(len(many)))
 
@@ -417,14 +420,14 @@ def test_the_space_is_drawn_as_the_page_of_a_preflight_does(theme):
     fits = space_fits_figure(report, theme)
     assert [bars.x for bars in fits.data] == [(0.5,), (0.5,)]
     ((scatter, told),) = space_scatter_figures(surveys, report, theme).values()
-    assert told == "50.0% fit; all 4 drawn"
+    assert told == "50.0% fit; all 4 plotted"
     assert {trace.meta: len(trace.x) for trace in scatter.data} == {"macs": 2, "fits": 2}
-    assert list(space_spread_figures(surveys, report, theme)) == ["macs", "params"]
+    assert list(space_histograms(surveys, report, theme)) == ["macs", "params"]
     assert list(space_figures(surveys, report, theme)) == [
-        "What becomes of the networks",
-        f"MACs against parameters of {EVIL}: 50.0% fit; all 4 drawn",
-        "How the networks are spread: MACs",
-        "How the networks are spread: parameters",
+        "Feasible networks",
+        f"MACs against parameters, {EVIL}: 50.0% fit; all 4 plotted",
+        "Distribution of MACs",
+        "Distribution of parameters",
     ]
     assert scatter.layout.paper_bgcolor == theme.surface
     assert [told for _, _, told in space_legend(report, theme)] == ["fits", "over budget"]
@@ -457,13 +460,13 @@ def test_where_nothing_is_known_the_figure_says_so(trials, theme):
     for figure in empty:
         assert any(text and not text.startswith(("budget", "what if")) for text in notes(figure))
         assert "<script>" not in "".join(notes(figure))
-    assert space_scatter_figures({}, {}, theme) == space_spread_figures({}, {}, theme) == {}
+    assert space_scatter_figures({}, {}, theme) == space_histograms({}, {}, theme) == {}
 
 
 def test_a_table_that_knows_nothing_but_numbers_is_drawn(trials):
     bare = trials[trials["state"] == "rejected"]
     figure = front_figure(bare, limits={}, colour="macro_accuracy")
-    assert "No front yet: no network has been trained to the end" in notes(figure)
+    assert "No front yet: no network is fully trained" in notes(figure)
 
 
 def test_text_and_marks_stand_out_from_their_background(theme):

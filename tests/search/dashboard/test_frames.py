@@ -18,12 +18,10 @@ from benchmarks.dashboard import make_studies
 from objectives.interval import t_quantile
 from search.config.published import PUBLISHED
 from search.dashboard.data.frames import (
-    MAX_TRIALS,
     Progress,
     best_within,
     config_rows,
     hypervolume_over_time,
-    importances,
     intervals,
     ordered_codes,
     parallel,
@@ -35,6 +33,7 @@ from search.dashboard.data.frames import (
     varied_fields,
     within,
 )
+from search.dashboard.data.importance import MAX_TRIALS, estimate_importances
 from search.dashboard.data.study_reader import StudyReader
 from search.dashboard.figures.parallel import brush_text, brushed
 from search.study.confirm import confirm_report
@@ -176,14 +175,14 @@ def test_what_decides_a_goal_is_the_most_important():
     table["macs"] = table["config.width"] * 1000.0
     table["macro_accuracy"] = -((np.log(table["config.learning_rate"]) + 6) ** 2)
     for target, field in (("macs", "width"), ("macro_accuracy", "learning_rate")):
-        found = importances(table, target)
+        found = estimate_importances(table, target)
         assert found["field"].tolist()[0] == field
         assert set(found["field"]) == {"width", "learning_rate", "optimizer"}
         assert found["importance"].iloc[0] > 0.8
         assert found["importance"].sum() == pytest.approx(1)
         straight = table.assign(**{"config.learning_rate": np.log(table["config.learning_rate"])})
-        pd.testing.assert_frame_equal(importances(straight, target), found)
-    assert importances(table, "macs", ["width"])["field"].tolist() == ["width"]
+        pd.testing.assert_frame_equal(estimate_importances(straight, target), found)
+    assert estimate_importances(table, "macs", ["width"])["field"].tolist() == ["width"]
 
 
 def test_importances_are_those_of_optuna():
@@ -195,7 +194,7 @@ def test_importances_are_those_of_optuna():
         params = {name: int(row[f"config.{name}"]) for name in ranges}
         study.add_trial(optuna.create_trial(params=params, distributions=ranges, value=row["macro_accuracy"]))
     wanted = optuna.importance.get_param_importances(study)
-    found = importances(table, "macro_accuracy")
+    found = estimate_importances(table, "macro_accuracy")
     assert dict(zip(found["field"], found["importance"], strict=True)) == pytest.approx(wanted)
     assert found["field"].tolist() == list(wanted)
 
@@ -210,7 +209,7 @@ def test_where_fields_depend_on_the_architecture_each_is_told_of_apart():
         batch_size=lambda rng: rng.integers(1, 9, 2 * half),
     )
     table["macs"] = table["config.width"].fillna(0) + 10 * table["config.depth"].fillna(0) + 100
-    found = importances(table, "macs")
+    found = estimate_importances(table, "macs")
     groups = {name: set(group["field"]) for name, group in found.groupby("architecture")}
     assert groups == {
         "": {"architecture", "batch_size"},
@@ -225,22 +224,24 @@ def test_where_fields_depend_on_the_architecture_each_is_told_of_apart():
 def test_importances_of_too_little_are_none():
     table = configured(19, width=lambda rng: rng.integers(1, 9, 19))
     table["macs"] = table["config.width"] * 1.0
-    assert importances(table, "macs").empty
+    assert estimate_importances(table, "macs").empty
     same = configured(50, width=lambda rng: rng.integers(1, 9, 50))
-    assert importances(same, "macs").empty  # all cost the same
-    assert importances(same.assign(macs=NAN), "macs").empty
-    assert importances(same.assign(state="stopped", macro_accuracy=same["config.width"]), "macro_accuracy").empty
+    assert estimate_importances(same, "macs").empty  # all cost the same
+    assert estimate_importances(same.assign(macs=NAN), "macs").empty
+    assert estimate_importances(
+        same.assign(state="stopped", macro_accuracy=same["config.width"]), "macro_accuracy"
+    ).empty
 
 
 def test_importances_of_studies_as_searches_leave_them_are_told(tmp_path):
     for folder in make_studies(tmp_path, (600, 500)):
         found = StudyReader(folder).read()
         for target in ("macro_accuracy", "macs"):
-            told = importances(found.table, target, found.varied)
+            told = estimate_importances(found.table, target, found.varied)
             assert set(told["field"]) <= set(found.varied)
     many = configured(3 * MAX_TRIALS, width=lambda rng: rng.integers(1, 9, 3 * MAX_TRIALS))
     many["macs"] = many["config.width"] * 1.0
-    pd.testing.assert_frame_equal(importances(many, "macs"), importances(many, "macs"))
+    pd.testing.assert_frame_equal(estimate_importances(many, "macs"), estimate_importances(many, "macs"))
 
 
 @given(

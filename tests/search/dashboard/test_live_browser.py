@@ -57,15 +57,15 @@ def test_a_search_is_watched_and_what_it_found_is_taken_away(new_page, serve, ti
     ) as search:  # fmt: skip
         try:
             page.get_by_role("link", name="live").click()
-            begun = re.compile("[0-3] of 4 trials done.*a search is running")
+            begun = re.compile("[0-3] of 4 trials finished.*search running")
             expect(page.locator("#front-progress")).to_contain_text(begun)
             page.wait_for_function(f"({DRAWN}?._fullData || []).some(each => each.meta === 'front')")
             said, _ = search.communicate(timeout=600)
         finally:
             search.kill()
     assert search.returncode == 0, said
-    expect(page.locator("#front-progress")).to_contain_text("4 of 4 trials done")
-    expect(page.locator("#front-progress")).to_contain_text("no search is running")
+    expect(page.locator("#front-progress")).to_contain_text("4 of 4 trials finished")
+    expect(page.locator("#front-progress")).to_contain_text("no search running")
     table = study_table(StudyFolder(tmp_path / "results" / "live"))
     numbers = table.loc[table["on_front"], "number"].tolist()
     expect(page.locator("#front-table tbody tr")).to_have_count(len(numbers))

@@ -1,57 +1,38 @@
-"""A front confirmed as a person does it: searched, confirmed, killed, taken up again, drawn and taken away."""
+"""A front confirmed as a person does it: searched, confirmed, killed, resumed, drawn and exported."""
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
+import shutil
+import signal
 
 import pytest
+from scenefront_process import scenefront, start
 
 from search.study.study import StudyFolder
 from search.study.table import trials_table
 
-ROOT = Path(__file__).parents[3]
-SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
 pytestmark = pytest.mark.slow
 
 
-def start(*arguments, cwd):
-    return subprocess.Popen(
-        [sys.executable, "-m", "search", *map(str, arguments)], cwd=cwd, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-
-
-def finish(process):
-    told, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, told
-    return told
-
-
 @pytest.fixture(scope="module")
-def results(tiny, tmp_path_factory):
-    """A search of two networks and its confirmation from two seeds, killed in the middle and taken up again."""
+def results(searched, tmp_path_factory):
+    """A study of four networks and the confirmation of its front with two seeds, killed in the middle and resumed."""
+    first, seen = searched
+    assert "36 training and 12 validation clips" in seen.output
     cwd = tmp_path_factory.mktemp("confirmed")
-    told = finish(
-        start(
-            "search", tiny, "--space", "isotropic", "--study", "first", "--trials", 2, "--epochs", 2, "--no-fast",
-            "--budget", "macs=1M,params=30K", "--cache", cwd / "cache", "--set", "batch_size=12", *SMALL, cwd=cwd,
-        )
-    )  # fmt: skip
-    assert "36 training and 12 validation clips" in told
-    process = start("confirm", "first", "--seeds", 2, "--near", 0, cwd=cwd)
-    seen = ""
+    shutil.copytree(first / "results", cwd / "results")
+    process = start("confirm", "first", "--seeds", 2, "--near", 0, "--workers", 1, cwd=cwd)
+    output = ""
     for line in process.stdout:
-        seen += line
-        if "complete; 1 of " in line:
+        output += line
+        if re.search(r" complete.*; 1 of ", line):
             process.kill()
     process.communicate()
-    assert "48 training and 24 evaluation clips" in seen
-    assert "of first; each from seeds 1 to 2, on all training clips" in seen
-    told = finish(start("resume", "first-confirm", cwd=cwd))
-    assert re.search(r"the front of first, [24] trainings, mean ± 95% interval", told)
+    assert process.returncode == -signal.SIGKILL, output
+    assert "48 training and 24 evaluation clips" in output, output
+    assert "of first; each trained with seeds 2 to 3 on all training clips" in output, output
+    output = scenefront("resume", "first-confirm", cwd=cwd)
+    assert re.search(r"the front of first, [2468] runs, mean ± 95% interval", output)
     return cwd / "results"
 
 
@@ -68,17 +49,19 @@ def ask(run, results):
 
 
 def test_every_member_is_trained_once_from_each_seed_through_a_kill(ask, results):
-    members = json.loads(ask("front", "first", "--json"))
+    candidates = json.loads(ask("front", "first", "--json"))
     report = json.loads(ask("front", "first-confirm", "--json"))
-    assert [(each["trial"], each["place"]) for each in report["members"]] == [(m["number"], "front") for m in members]
-    for member, row in zip(report["members"], members, strict=True):
-        assert list(member["seeds"]) == ["1", "2"]
-        assert member["chosen_by"]["macro_accuracy"] == pytest.approx(row["macro_accuracy"])
-        assert 0 <= member["p_front"] <= 1
+    assert [(each["trial"], each["role"]) for each in report["candidates"]] == [
+        (m["number"], "front") for m in candidates
+    ]
+    for candidate, row in zip(report["candidates"], candidates, strict=True):
+        assert list(candidate["seeds"]) == ["2", "3"]
+        assert candidate["chosen_by"]["macro_accuracy"] == pytest.approx(row["macro_accuracy"])
+        assert 0 <= candidate["p_front"] <= 1
     assert "P(front)" in ask("front", "first-confirm")
     table = trials_table(StudyFolder(results / "first-confirm").open())
     assert set(table["state"]) == {"complete"}
-    assert len(table) == 2 * len(members)
+    assert len(table) == 2 * len(candidates)
 
 
 def test_a_confirmation_is_drawn(ask, results):
@@ -90,11 +73,11 @@ def test_an_export_is_measured_on_clips_that_it_was_not_chosen_by(ask, run, resu
     ask("export", "first", "--out", "found")
     report = json.loads((tmp_path / "found" / "certificate.json").read_text())
     chosen = next(row for row in json.loads(ask("front", "first", "--json")) if row["number"] == report["trial"])
-    assert report["confirmed"]["seeds"] == [1, 2]
+    assert report["confirmed"]["seeds"] == [2, 3]
     assert "Trained anew from 2 seeds" in (tmp_path / "found" / "card.md").read_text()
     assert report["validation"]["macro_accuracy"] == pytest.approx(chosen["macro_accuracy"])
     assert (report["data"]["validation_clips"], report["data"]["evaluation_clips"]) == (12, 24)
-    measured = run("evaluate", "found", tiny, "--cache", results.parent / "cache", "--json")
+    measured = run("evaluate", "found", tiny, "--cache", tmp_path / "cache", "--json")
     assert json.loads(measured.out) == report["quality"]["weights.safetensors"]
     assert "It was chosen by 12 other clips" in (tmp_path / "found" / "card.md").read_text()
 
@@ -105,8 +88,8 @@ def test_an_export_of_a_confirmation_is_as_it_was_measured(ask, tmp_path):
     assert (report["validation"], report["chosen_by"]) == (None, "nothing")
     assert report["quality"]["weights.safetensors"]["macro_accuracy"] in [
         seed["macro_accuracy"]
-        for member in json.loads(ask("front", "first-confirm", "--json"))["members"]
-        for seed in member["seeds"].values()
+        for candidate in json.loads(ask("front", "first-confirm", "--json"))["candidates"]
+        for seed in candidate["seeds"].values()
     ]
 
 

@@ -67,7 +67,10 @@ def test_a_larger_budget_lets_what_was_rejected_be_asked_for_and_a_smaller_one_t
     assert larger.lines == [
         "budget: macs=4M -> none",
         "trials: 4 -> 6",
-        f"{rejected} rejected configuration{'s fit' if rejected > 1 else ' fits'} now, and may be asked for again",
+        (
+            f"{rejected} rejected configuration{'s fit' if rejected > 1 else ' fits'} the new budget, "
+            "and may be proposed again"
+        ),
     ]
     scheduler, proposals = drive(trained)
     assert max(proposal.cost.macs for proposal in proposals) > 4_000_000
@@ -75,7 +78,7 @@ def test_a_larger_budget_lets_what_was_rejected_be_asked_for_and_a_smaller_one_t
     limit = sorted(costs)[1]
     over = sum(macs > limit for macs in costs)
     smaller = extend_study(trained, {"budget": f"macs={limit}", "trials": 7})
-    assert smaller.lines[-1] == f"{over} fully trained trials are over the budget now, and off the front"
+    assert smaller.lines[-1] == f"{over} fully trained trials are over the new budget, and off the front"
     scheduler, [proposal] = drive(trained)
     assert len(scheduler.table.completed) == 7 - over
     assert scheduler.space.budget.fits(proposal.cost)
@@ -139,7 +142,7 @@ def test_more_is_begun_with_besides_and_asked_for_next(trained, tmp_path):
     path = tmp_path / "list.yaml"
     path.write_text("- {width: 16, groups: 4}\n")
     lines = extend_study(trained, {"start": [str(path)], "trials": "+1"}).lines
-    assert lines == ["trials: 4 -> 5", f"start: {path} besides"]
+    assert lines == ["trials: 4 -> 5", f"start: {path} added"]
     path.unlink()  # it was read
     scheduler, [proposal] = drive(trained)
     assert (proposal.config.network.width, proposal.config.network.groups) == (16, 4)
@@ -152,8 +155,8 @@ def test_more_is_begun_with_besides_and_asked_for_next(trained, tmp_path):
     [
         ({"epochs": 64}, "epochs cannot change from 1 to 64: what was trained otherwise cannot be compared"),
         ({"seed": "4"}, "seed cannot change from 3 to 4: it decided what was proposed"),
-        ({"trials": 3}, "trials cannot become fewer: there are 4, got 3; +3 means so many more"),
-        ({"trials": "many"}, "trials must be a whole number, or +NUMBER for so many more, got 'many'"),
+        ({"trials": 3}, "trials cannot decrease: there are 4, got 3; +3 means that many more"),
+        ({"trials": "many"}, "trials must be a whole number, or +NUMBER for that many more, got 'many'"),
         ({"tirals": 3}, "unknown search setting 'tirals'; did you mean 'trials'?"),
         (
             {"space": "isotropic"},

@@ -1,13 +1,13 @@
 """A search over two Ray nodes, in PostgreSQL, with its checkpoints at a URI; one node loses its power in the middle."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from scenefront_process import SMALL, environment, start
 from sqlalchemy import NullPool, create_engine, text
 
 from search.engine import ray_cluster as cluster_module
@@ -15,14 +15,8 @@ from search.engine.ray_cluster import ClusterError, joined_cluster
 from search.study.storage import Postgres, StorageError
 from search.study.study import StudyFolder, learning_curve
 
-ROOT = Path(__file__).parents[3]
 TWO_NODES = Path(__file__).with_name("two_nodes.py")
-EPOCHS = 100  # so that a machine is lost before what it trains is over
-SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
-
-
-def environment(**values):
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **values}
+EPOCHS = 50  # so that a machine is lost before the trial there is trained
 
 
 @pytest.fixture
@@ -37,17 +31,13 @@ def two_nodes():
 
 
 @pytest.mark.slow
-def test_a_search_goes_on_when_one_of_its_machines_is_lost(two_nodes, tiny, tmp_path, postgres_url):
+def test_a_search_goes_on_when_one_of_its_machines_is_lost(two_nodes, run, tiny, tmp_path, postgres_url):
     cluster, address = two_nodes
     places = tmp_path / "check points"
-    asked = [
-        sys.executable, "-m", "search", "search", tiny, "--space", "isotropic", "--study", "wide", "--trials", 3,
-        "--epochs", EPOCHS, "--no-early-stopping", "--no-fast", "--address", "auto", "--storage", postgres_url,
-        "--checkpoints", places.as_uri(), "--cache", tmp_path / "cache", "--set", "batch_size=12", *SMALL,
-    ]  # fmt: skip
-    search = subprocess.Popen(
-        list(map(str, asked)), cwd=tmp_path, env=environment(RAY_ADDRESS=address), stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
+    search = start(
+        "search", tiny, "--space", "isotropic", "--study", "wide", "--trials", 3, "--epochs", EPOCHS,
+        "--no-early-stopping", "--no-fast", "--address", "auto", "--storage", postgres_url,
+        "--checkpoints", places.as_uri(), "--cache", tmp_path / "cache", *SMALL, cwd=tmp_path, RAY_ADDRESS=address,
     )  # fmt: skip
     folder = StudyFolder(tmp_path / "results" / "wide")
     elsewhere = StudyFolder(tmp_path / "elsewhere" / "wide")
@@ -79,12 +69,8 @@ def test_a_search_goes_on_when_one_of_its_machines_is_lost(two_nodes, tiny, tmp_
     assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "search.yaml", "space.npz"]
     assert not elsewhere.is_locked()
 
-    export = ["export", "wide", "--results", elsewhere.path.parent, "--out", tmp_path / "best"]
-    exported = subprocess.run(
-        [sys.executable, "-m", "search", *map(str, export)],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert exported.returncode == 0, exported.stderr
+    exported = run("export", "wide", "--results", elsewhere.path.parent, "--out", tmp_path / "best")
+    assert exported.code == 0, exported.err
     assert (tmp_path / "best" / "weights.safetensors").exists()
 
 
@@ -107,14 +93,9 @@ def test_a_cluster_that_is_not_there_is_named(address, told, monkeypatch):
 
 @pytest.mark.slow
 def test_a_search_whose_study_the_server_let_go_of_ends_and_says_so(tiny, tmp_path, postgres_url):
-    asked = [
-        sys.executable, "-m", "search", "search", tiny, "--space", "isotropic", "--study", "lost", "--trials", 3,
-        "--epochs", EPOCHS, "--no-fast", "--storage", postgres_url, "--cache", tmp_path / "cache",
-        "--set", "batch_size=12", *SMALL,
-    ]  # fmt: skip
-    search = subprocess.Popen(
-        list(map(str, asked)), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True,
+    search = start(
+        "search", tiny, "--space", "isotropic", "--study", "lost", "--trials", 3, "--epochs", 100, "--no-fast",
+        "--storage", postgres_url, "--cache", tmp_path / "cache", *SMALL, cwd=tmp_path,
     )  # fmt: skip
     told, engine = [], create_engine(Postgres.parse(postgres_url).url, poolclass=NullPool)
     for line in search.stdout:
@@ -124,5 +105,5 @@ def test_a_search_whose_study_the_server_let_go_of_ends_and_says_so(tiny, tmp_pa
                 other.execute(text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"))
     search.communicate()
     assert search.returncode == 2, "".join(told)
-    assert "has let go of the study lost, and another search may have it now" in told[-1]
+    assert "has released the lock on the study lost, and another search may hold it now" in told[-1]
     assert "go on with `scenefront resume lost`" in told[-1]

@@ -16,7 +16,7 @@ from objectives.budget import parse_budget
 from search.config.settings_file import make_settings
 from search.config.trial_config import TrialConfig
 from search.engine.preflight import measure_time
-from search.report.tables import reach_lines
+from search.report.preflight_tables import largest_sizes_table
 from search.space.priced_space import price_space
 from search.space.pricing import price
 from search.space.search_space import make_search_space
@@ -107,8 +107,8 @@ def test_what_builds_no_network_is_counted_apart(tmp_path, run):
     assert (part["priced"], part["invalid"], part["fitting"]) == (4, 2, 2)
     assert "patch must be at most" in part["invalid_example"]
     told = run("preflight", "--space", space, "--budget", "params=200K", "--html", "page.html")
-    assert "build nothing" in told.out
-    assert "builds no network" in Path("page.html").read_text(encoding="utf-8")
+    assert "invalid" in told.out
+    assert "invalid: builds no network" in Path("page.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("budget", ["dcase2022", "macs=2M,params=300K"])
@@ -191,13 +191,14 @@ def test_the_time_of_the_trials_is_near_that_of_a_timed_epoch(tiny):
     assert timed["total_s"] == pytest.approx(3 * timed["trial_s"]["isotropic"])  # five trials two by two
 
 
-def test_the_time_is_told_where_there_are_data(tiny, run):
+def test_the_time_is_told_where_there_are_data(tiny, run, monkeypatch):
+    monkeypatch.setattr("training.throughput.TIMED_S", 0.01)
     cheap = ["--set", "patch=16", "--set", "base_channels=8", "--set", "expansion=1.0", "--set", "growth=1.0"]
     told = run(
         "preflight", tiny, "--space", "isotropic,cp_mobile", "--trials", 3, "--epochs", 2, "--workers", 2, *cheap
     )
     assert told.code == 0
-    assert re.search(r"\n3 trials of 2 epochs, 2 side by side on \w+: about \d+ (s|min) if none is stopped", told.out)
+    assert re.search(r"\n3 trials of 2 epochs, 2 parallel trials on \w+: about \d+ (s|min) without", told.out)
     assert re.search(r"\none trial: isotropic \d+ s, cp_mobile \d+ s \(estimated", told.out)
 
 
@@ -212,11 +213,11 @@ def test_the_tables_have_no_column_that_says_nothing(small, run):
     told = run("preflight", "--space", small, "--budget", "macs=9M")
     assert told.code == 0
     assert "worst limit" not in told.out
-    assert "280 networks priced: all there are" in told.out
+    assert "280 networks priced: exhaustive" in told.out
     assert "   priced" not in told.out
     assert "architecture   networks     fit   over macs \n" in told.out
     assert re.search(r"\n MACs +\d.* 9M \n", told.out)
-    assert "Name a folder of data" in told.out
+    assert "Name a data folder" in told.out
     both = run("preflight", "--space", small, "--budget", BUDGET).out
     assert "worst limit" in both
     assert "peak_bytes <= 30,080" in both
@@ -283,4 +284,4 @@ def test_without_limits_everything_fits_and_no_limit_is_told(small, run):
 
 
 def test_where_the_reach_was_not_asked_for_nothing_is_said_of_it():
-    assert len(reach_lines({"architectures": {"isotropic": {"largest": {}}}})) == 1
+    assert not largest_sizes_table({"architectures": {"isotropic": {"largest": {}}}}).rows

@@ -13,8 +13,9 @@ from search.config.trial_config import TrialConfig
 from search.engine.single_run import Found, from_file, from_name, from_trial, left_out, train_settings
 from search.engine.summary import training_lines
 from search.optimizer.scheduler import TrialScheduler
+from search.report.tables import seeds_table
 from search.space.search_space import make_search_space
-from search.study.repeats import seeds_lines, seeds_report
+from search.study.repeats import seeds_report
 from search.study.study import StudyError, StudyFolder
 from search.study.table import trials_table
 from tests.search.priced import priced
@@ -67,7 +68,7 @@ def test_the_number_of_classes_comes_from_the_data():
 
 
 def test_another_recipe_a_scale_and_single_values_take_the_place_of_its_own():
-    asked = settings("tf_sepnet_60", recipe="bc_resnet", scale=0.1, held={"momentum": 0.9, "width": 20}, seed=7)
+    asked = settings("tf_sepnet_60", recipe="bc_resnet", scale=0.1, overrides={"momentum": 0.9, "width": 20}, seed=7)
     found = config(asked)
     assert (found.recipe.epochs, found.recipe.restarts, found.recipe.momentum) == (20, (1, 2, 3, 6, 13), 0.9)
     assert (found.network.width, found.recipe.seed, asked.epochs) == (20, 7, 20)
@@ -78,7 +79,7 @@ def test_without_a_folder_of_responses_a_network_is_trained_without_them_unless_
     assert config(settings()).recipe.impulse_response_p == 0.0
     assert config(settings("tf_sepnet_40")).recipe.simulated_devices == 0
     assert config(settings(impulse_responses="irs")).recipe.impulse_response_p == 0.6
-    assert config(settings(held={"impulse_response_p": 0.5})).recipe.impulse_response_p == 0.5
+    assert config(settings(overrides={"impulse_response_p": 0.5})).recipe.impulse_response_p == 0.5
 
 
 def test_a_training_has_no_limits_and_says_by_how_much_it_is_over():
@@ -133,16 +134,16 @@ def test_seeds_are_reported_each_and_as_a_mean_with_its_interval(folder):
     # s / sqrt(3) times 4.3027, the quantile of two degrees of freedom; s is 0.03 of both
     assert report["half"]["macro_accuracy"] == pytest.approx(0.07453, abs=1e-5)
     assert report["half"]["accuracy_unseen"] == pytest.approx(0.07453, abs=1e-5)
-    lines = seeds_lines(report)
-    assert lines[0][2:] == ["macro accuracy", "log loss", "accuracy, real devices", "accuracy, unseen devices"]
-    assert lines[-1] == ["mean", "", "0.440 ± 0.075", "2.000 ± 0.000", "0.440 ± 0.075", "0.330 ± 0.075"]
+    table = seeds_table(report, "")
+    assert table.head[2:] == ["macro accuracy", "log loss", "accuracy, real devices", "accuracy, unseen devices"]
+    assert table.rows[-1] == ["mean", "", "0.440 ± 0.075", "2.000 ± 0.000", "0.440 ± 0.075", "0.330 ± 0.075"]
 
 
 def test_one_seed_has_no_interval_and_none_no_mean(folder):
     scheduler = start(folder, settings(epochs=3))
     assert seeds_report(scheduler.study)["seeds"] == {}
     scheduler.end(scheduler.propose().number, last_epoch(3, 0.5, 0.4))
-    assert seeds_lines(seeds_report(scheduler.study))[-1][2] == "0.500"
+    assert seeds_table(seeds_report(scheduler.study), "").rows[-1][2] == "0.500"
 
 
 def test_a_trial_is_trained_as_it_was_and_not_what_was_rejected(folder, tmp_path):
@@ -188,14 +189,14 @@ def test_an_exports_config_is_trained_by_the_recipe_that_is_in_it(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"scale": 0.5, "epochs": 3}, "scale and epochs both say how long to train: give one of the two"),
+        ({"scale": 0.5, "epochs": 3}, "scale and epochs exclude each other"),
         ({"scale": 0.0}, "scale must be above 0 and finite, got 0.0"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
-        ({"held": {"epochs": 3}}, "epochs cannot be set here: it is a setting of its own: --epochs"),
-        ({"held": {"mel_bins": 3}}, "mel_bins cannot be set here: it comes from the front end"),
-        ({"held": {"widht": 3}}, "unknown config key 'widht'; did you mean 'width'?"),
-        ({"held": {"patch": 100}}, "patch must be at most the shorter side of the input"),
-        ({"held": {"swa_epochs": 500}}, "swa_epochs must be at most the 150 epochs, got 500"),
+        ({"overrides": {"epochs": 3}}, "epochs cannot be set here: it is a setting of its own: --epochs"),
+        ({"overrides": {"mel_bins": 3}}, "mel_bins cannot be set here: it comes from the front end"),
+        ({"overrides": {"widht": 3}}, "unknown config key 'widht'; did you mean 'width'?"),
+        ({"overrides": {"patch": 100}}, "patch must be at most the shorter side of the input"),
+        ({"overrides": {"swa_epochs": 500}}, "swa_epochs must be at most the 150 epochs, got 500"),
         ({"recipe": "tf_sepnt"}, "unknown recipe 'tf_sepnt'; did you mean 'tf_sepnet'?"),
         ({"seed": 2**31 - 1, "trials": 2}, "seed must leave room for 2 seeds up to 2147483647, got 2147483647"),
     ],
@@ -278,7 +279,7 @@ def test_what_a_file_asks_for_is_not_left_out_for_want_of_a_folder(tmp_path):
 
 def test_a_target_that_the_network_cannot_be_pruned_to_is_refused_before_a_study_is_made():
     with pytest.raises(ValueError, match="prune_to must be at least"):
-        settings(held={"prune_to": 5})
+        settings(overrides={"prune_to": 5})
 
 
 def test_what_is_left_out_for_want_of_impulse_responses_is_told():

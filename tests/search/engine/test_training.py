@@ -1,16 +1,14 @@
-"""A training as a person runs it: killed in the middle, taken up, reported and exported."""
+"""A training as a person runs it: interrupted by Ctrl-C, resumed, reported and exported."""
 
 import json
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
-from terminal import listen_to_ctrl_c
+import trained as trainings
+from scenefront_process import scenefront, start
 
 from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
@@ -19,54 +17,38 @@ from search.study.study import StudyFolder, learning_curve
 from training.dataset import load_dataset
 from training.loop import TrainingRun
 
-ROOT = Path(__file__).parents[3]
 EPOCHS = 10
+SIZES = {"patch": 16, "depth": 2, "batch_size": 12}
+SETS = [text for name, value in SIZES.items() for text in ("--set", f"{name}={value}")]
 pytestmark = pytest.mark.slow
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "search", *map(str, arguments)]
-
-
-def environment():
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-
-
-def scenefront(*arguments, cwd):
-    return subprocess.run(
-        command(*arguments), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=240, check=False
-    )
-
-
-def stop(asked, cwd, line_part, number):
-    """Run a command until it prints something, then send a signal."""
-    process = subprocess.Popen(
-        command(*asked), cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        preexec_fn=listen_to_ctrl_c,  # noqa: PLW1509 - nothing of this process runs in the child
-    )  # fmt: skip
-    for line in process.stdout:
-        if line_part in line:
-            break
-    process.send_signal(number)
-    told, _ = process.communicate(timeout=60)
-    return process.returncode, told
 
 
 @pytest.fixture(scope="module")
 def trained(tiny, tmp_path_factory):
-    """Two seeds of a network that is over its budget, interrupted twice, and the folder that it was run in."""
+    """Two seeds of a network that is over its budget, the second interrupted and resumed; by the folder of the run."""
     cwd = tmp_path_factory.mktemp("trained")
-    asked = [
+    process = start(
         "train", tiny, "isotropic", "--study", "whole", "--seeds", 2, "--seed", 3, "--epochs", EPOCHS, "--no-fast",
-        "--workers", 1, "--budget", "macs=500K,params=30K", "--cache", cwd / "cache", "--set", "width=32",
-        "--set", "patch=16", "--set", "depth=2", "--set", "batch_size=12",
-    ]  # fmt: skip
-    code, told = stop(asked, cwd, "epoch 3/", signal.SIGINT)
-    assert (code, "Go on with `scenefront resume whole`" in told) == (130, True), told
-    stop(["resume", "whole"], cwd, f"trial 1 epoch 2/{EPOCHS}", signal.SIGKILL)
-    last = scenefront("resume", "whole", cwd=cwd)
-    assert last.returncode == 0, last.stdout + last.stderr
-    return cwd, last.stdout
+        "--workers", 1, "--budget", "macs=500K,params=30K", "--cache", cwd / "cache", "--set", "width=32", *SETS,
+        cwd=cwd,
+    )  # fmt: skip
+    for line in process.stdout:
+        if f"trial 1 epoch 3/{EPOCHS}" in line:
+            break
+    os.killpg(process.pid, signal.SIGINT)  # Ctrl-C: a terminal signals Ray's processes, too
+    last, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, last
+    assert "go on with `scenefront resume whole`" in last.lower()
+    assert "Traceback" not in last
+    return cwd, scenefront("resume", "whole", cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def exported(trained):
+    """An export of the best of the two seeds."""
+    cwd, _ = trained
+    scenefront("export", "whole", "--out", "best", cwd=cwd)
+    return cwd / "best"
 
 
 def test_what_was_interrupted_comes_to_what_it_would_have_come_to(trained, tiny):
@@ -91,49 +73,45 @@ def test_what_was_interrupted_comes_to_what_it_would_have_come_to(trained, tiny)
         torch.set_num_threads(threads)
 
 
-def test_its_cost_is_told_and_stops_nobody(trained, tmp_path):
-    cwd, told = trained
-    assert "over budget macs=500K,params=30K, and trained all the same: macs 702,883 > 500,000 (1.41x)" in told
-    assert scenefront("export", "whole", "--out", tmp_path / "best", cwd=cwd).returncode == 0
-    report = json.loads((tmp_path / "best" / "certificate.json").read_text())
+def test_a_cost_over_the_budget_is_printed_and_stops_no_training(trained, exported):
+    _, output = trained
+    assert "over budget macs=500K,params=30K, and trained all the same: macs 702,883 > 500,000 (1.41x)" in output
+    report = json.loads((exported / "certificate.json").read_text())
     assert (report["cost"]["fits"], report["cost"]["budget"]) == (False, "macs=500K,params=30K")
     assert report["seed"] in (3, 4)
 
 
-def test_the_seeds_are_told_with_their_mean(trained):
-    cwd, told = trained
-    report = json.loads(scenefront("front", "whole", "--json", cwd=cwd).stdout)
+def test_the_seeds_are_reported_with_their_mean(trained, run):
+    cwd, output = trained
+    report = json.loads(run("front", "whole", "--results", cwd / "results", "--json").out)
     accuracies = [row["macro_accuracy"] for row in report["seeds"].values()]
     assert list(report["seeds"]) == ["3", "4"]
     assert report["mean"]["macro_accuracy"] == pytest.approx(sum(accuracies) / 2)
     # of two values the standard error is half their distance
     assert report["half"]["macro_accuracy"] == pytest.approx(12.7062 * abs(accuracies[0] - accuracies[1]) / 2, rel=1e-4)
-    assert f"{report['mean']['log_loss']:.3f} ± {report['half']['log_loss']:.3f}" in told
+    assert f"{report['mean']['log_loss']:.3f} ± {report['half']['log_loss']:.3f}" in output
     assert set(report["mean"]) >= {"accuracy_real", "accuracy_seen", "accuracy_unseen"}
-    assert "no training is running" in scenefront("status", "whole", cwd=cwd).stdout
+    assert "no training is running" in run("status", "whole", "--results", cwd / "results").out
 
 
-def test_another_network_learns_from_an_export_and_from_none_that_has_changed(trained, tiny, tmp_path):
+def test_another_network_learns_from_an_export_and_from_none_that_has_changed(trained, exported, run, tiny, tmp_path):
     cwd, _ = trained
-    teacher = tmp_path / "teacher"
-    assert scenefront("export", "whole", "--out", teacher, cwd=cwd).returncode == 0
-    asked = [
-        "train", tiny, "isotropic", "--epochs", 2, "--no-fast", "--workers", 1, "--cache", cwd / "cache",
-        "--set", "width=16", "--set", "patch=16", "--set", "depth=2", "--set", "batch_size=12",
-    ]  # fmt: skip
-    told = scenefront(*asked, "--study", "student", "--set", "distill_weight=20", "--teacher", teacher, cwd=tmp_path)
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert "computing the teacher's logits, once: 48" in told.stdout
-    assert f"teacher: {teacher}" in told.stdout
+    output = run(
+        "train", tiny, "isotropic", "--study", "student", "--epochs", 2, "--no-fast", "--workers", 1,
+        "--cache", cwd / "cache", "--set", "width=16", *SETS, "--set", "distill_weight=20", "--teacher", exported,
+    )  # fmt: skip
+    assert output.code == 0, output.err
+    assert "computing the teacher's logits, once: 48" in output.out
+    assert f"teacher: {exported}" in output.out
     assert len(list((cwd / "cache").rglob("teacher-*.safetensors"))) == 1
-    assert scenefront(*asked, "--study", "alone", cwd=tmp_path).returncode == 0
-    taught, alone = (
-        learning_curve(StudyFolder(tmp_path / "results" / name).open().trials[0]) for name in ("student", "alone")
-    )
-    # the same batches of the same clips, and the divergence beside
-    assert taught[0]["train_loss"] > alone[0]["train_loss"]
-    described = (teacher / "config.yaml").read_text()
-    (teacher / "config.yaml").write_text(described + "# changed\n")
-    refused = scenefront("resume", "student", cwd=tmp_path)
-    assert refused.returncode == 2
-    assert f"the teacher {teacher} is gone or has changed since student was started" in refused.stderr
+    student = StudyFolder(tmp_path / "results" / "student")
+    alone = StudyFolder(tmp_path / "results" / "alone")
+    trainings.train(alone, tiny, settings={"cache": str(cwd / "cache")}, width=16, **SIZES)
+    # the same batches of the same clips, and the divergence is added
+    losses = [learning_curve(folder.open().trials[0])[0]["train_loss"] for folder in (student, alone)]
+    assert losses[0] > losses[1]
+    described = (exported / "config.yaml").read_text()
+    (exported / "config.yaml").write_text(described + "# changed\n")
+    refused = run("resume", "student")
+    assert refused.code == 2
+    assert f"the teacher {exported} is gone or has changed since student was started" in refused.err

@@ -14,12 +14,12 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from search.engine.ray_cluster import local_cluster
-from search.engine.watchdog import Watchdog, error_text, failure_kind
+from search.engine.watchdog import MIN_TIMEOUT_S, Watchdog, error_text, failure_kind
 
 # One of those that sleep is given the process of the first, the other one of its own.
 WAYS = ["fine", "stops", "holds the lock", "sleeps", "sleeps, too", "raises", "exits", "no memory"]
 HANGING = WAYS[1:5]
-FASTER = 600  # so that an hour is 6 s
+STEP_S = 250.0  # of the clock between two polls: less than what is taken for a suspended driver
 
 
 class Breaks(tune.Trainable):
@@ -59,10 +59,10 @@ class Breaks(tune.Trainable):
 class Watching(FIFOScheduler):
     def __init__(self, watch):
         super().__init__()
-        self.watch = watch
+        self.watch, self.num_killed = watch, 0
 
     def choose_trial_to_run(self, tune_controller):
-        self.watch.poll(tune_controller)
+        self.num_killed += len(self.watch.poll(tune_controller))
         return super().choose_trial_to_run(tune_controller)
 
     def on_trial_result(self, tune_controller, trial, result):
@@ -99,22 +99,23 @@ def test_hanging_actors_are_killed_and_failures_are_classified(tmp_path, monkeyp
     monkeypatch.setenv("RAY_AIR_NEW_OUTPUT", "0")
     monkeypatch.setattr(logging.getLogger("ray.tune"), "level", logging.CRITICAL)
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import this file
-    hanging_since = []
+    skipped_s = 0.0
 
     def clock():
-        """Once all that can hang does, however busy this machine is, time flies."""
-        now = time.monotonic()
-        if len(list(tmp_path.iterdir())) == len(HANGING) and not hanging_since:
-            hanging_since.append(now)
-        return now + (FASTER * (now - hanging_since[0]) if hanging_since else 0.0)
+        """Once all that can hang does, and until it is killed, time flies: by polls, however busy this machine is."""
+        nonlocal skipped_s
+        if len(list(tmp_path.iterdir())) == len(HANGING) > watching.num_killed:
+            skipped_s += STEP_S
+        return time.monotonic() + skipped_s
 
-    watch = Watchdog(clock=clock)
+    watching = Watching(None)
+    watch = watching.watch = Watchdog(first_timeout_s=MIN_TIMEOUT_S, clock=clock)
     told = Told(watch)
     with local_cluster(num_cpus=4) as scratch:
         results = tune.Tuner(
             Breaks,
             param_space={"way": tune.grid_search(WAYS), "folder": str(tmp_path)},
-            tune_config=tune.TuneConfig(scheduler=Watching(watch), reuse_actors=True),
+            tune_config=tune.TuneConfig(scheduler=watching, reuse_actors=True),
             run_config=tune.RunConfig(
                 storage_path=str(scratch),
                 verbose=0,

@@ -15,7 +15,7 @@ from search.artifact.files import INT8, PIPELINE
 from search.artifact.inference import predict
 from search.artifact.reading import load_export
 from search.export.card import card, run_lines
-from search.export.document import Code, Heading, Items, Table, Text, to_html, to_markdown
+from search.report.document import Code, Heading, Items, Table, Text, to_html, to_markdown
 
 EVIL = "<script>alert(1)</script>|`*_"
 RATE_HZ = 32_000
@@ -34,7 +34,7 @@ def test_the_card_says_what_somebody_who_gets_the_folder_needs(exported):
     text = (exported / "card.md").read_text()
     for words in (
         "# isotropic, trial 0 of small", "which of 3 scenes it is: airport, bus, park", "32,000 Hz, one channel",
-        "1 x 256 x 65", "### Each device", "### Each group of devices", "### Confusion", "| dcase2021 |",
+        "1 x 256 x 65", "### Each device", "### Each group of devices", "### Confusion matrix", "| dcase2021 |",
         "| dcase2025 |", "## Data and licences", "## Limitations", "It was not trained on recordings of s4.",
         "import onnxruntime, soundfile", "scenefront predict FOLDER street.wav", "On a device:",
     ):  # fmt: skip
@@ -73,9 +73,9 @@ def test_where_it_was_chosen_by_is_said(told):
     certificate, config = told
     chosen = certificate["quality"]["weights.safetensors"]
     text = to_markdown(*card(changed(certificate, validation=chosen, selected_on="validation clips"), config))
-    assert "It was chosen by 0 other clips" in text
+    assert "Model selection used 0 other clips" in text
     text = to_markdown(*card(changed(certificate, selected_on="evaluation clips"), config))
-    assert "It was chosen by these same clips, so these figures are optimistic." in text
+    assert "Model selection used these same clips, so these figures are optimistic." in text
 
 
 def test_without_int8_and_without_a_pipeline_nothing_is_said_of_them(told):
@@ -87,7 +87,7 @@ def test_without_int8_and_without_a_pipeline_nothing_is_said_of_them(told):
         )
     text = to_markdown(*card(certificate, config))
     assert "onnxruntime" not in text.partition("## How to run it")[2].partition("## Made with")[0]
-    assert "Rounded to int8" not in text
+    assert "Quantized to int8" not in text
     assert "accuracy, int8" not in text
 
 

@@ -7,7 +7,7 @@ import pytest
 from search.config.published import read_published
 from search.config.settings import SearchSettings
 from search.optimizer.scheduler import TrialScheduler
-from search.optimizer.warm_start import Start, fit_start, read_starts
+from search.optimizer.warm_start import WarmStart, project_start, read_warm_starts
 from search.space.pricing import price
 from search.study.study import STARTS, StudyFolder
 from search.study.table import trials_table
@@ -28,7 +28,7 @@ def write(tmp_path, text, name="list.yaml"):
 
 
 def read(space, tmp_path, *names):
-    return [(each.source, dict(each.config)) for each in read_starts(names, space, tmp_path)]
+    return [(each.source, dict(each.config)) for each in read_warm_starts(names, space, tmp_path)]
 
 
 def test_a_yaml_list_and_a_csv_list_say_the_same(space, tmp_path):
@@ -93,18 +93,18 @@ def test_a_list_that_cannot_be_read_is_told(space, tmp_path, name, text, message
 
 
 def test_a_start_that_fits_is_taken_as_it_is(space):
-    start = Start("here", {"architecture": "cp_mobile", "base_channels": 16, "growth": 1.4})
-    fitted = fit_start(start, space)
+    start = WarmStart("here", {"architecture": "cp_mobile", "base_channels": 16, "growth": 1.4})
+    fitted = project_start(start, space)
     assert (fitted.values["cp_mobile.base_channels"], fitted.values["cp_mobile.growth"]) == (16, 1.4)
     assert fitted.changes == []
 
 
 def test_a_start_is_moved_into_the_ranges_and_the_budget_and_that_is_told(space):
     config = {"architecture": "isotropic", "width": 5_000, "drop_f": 0.2}
-    fitted = fit_start(Start("here", config), space)
+    fitted = project_start(WarmStart("here", config), space)
     assert space.budget.fits(price(space.subspaces["isotropic"].config(fitted.values), space.settings.precision))
     width = fitted.values["isotropic.width"]
-    assert fitted.changes == [f"width 5000 -> {width}", "held here: drop_f"]
+    assert fitted.changes == [f"width 5000 -> {width}", "fixed here: drop_f"]
 
 
 def run(folder, settings, num, accuracies=()):
@@ -121,7 +121,7 @@ def run(folder, settings, num, accuracies=()):
 def test_an_earlier_study_gives_its_front_first_and_half_of_the_trials_at_most(space, tmp_path):
     settings = SearchSettings(data="nowhere", space="isotropic", trials=5, epochs=1, early_stopping=False, seed=3)
     scheduler, proposals = run(StudyFolder(tmp_path / "first"), settings, 5, [0.5, 0.1, 0.4, 0.45, 0.3])
-    starts = read_starts(["first"], space, tmp_path)
+    starts = read_warm_starts(["first"], space, tmp_path)
     assert len(starts) == 4  # of eight trials
     costs = {each.number: (each.cost.macs, each.values[0]) for each in scheduler.table.completed}
     front = [
@@ -139,16 +139,16 @@ def test_a_study_of_which_nothing_can_be_taken_over_is_told(space, tmp_path):
     settings = SearchSettings(data="nowhere", space="sep_cnn", trials=2, epochs=1, early_stopping=False)
     run(StudyFolder(tmp_path / "other"), settings, 2, [0.5])
     for name, message in (
-        ("other", "start: nothing can be taken over from the trials of other: its 1 trained trials are of other"),
+        ("other", "start: none of the trials of other can be reused: its 1 trained trials are of other"),
         ("othr", "start: unknown study 'othr'; did you mean 'other'?"),
     ):
         with pytest.raises(ValueError, match=message):
-            read_starts([name], space, tmp_path)
+            read_warm_starts([name], space, tmp_path)
 
 
 def test_a_published_network_is_a_start(space, tmp_path):
     entry = next(entry for entry in read_published() if entry.architecture == "cp_mobile")
-    [start] = read_starts([entry.name], space, tmp_path)
+    [start] = read_warm_starts([entry.name], space, tmp_path)
     assert start.source == entry.name
     assert {"architecture": "cp_mobile", **entry.settings}.items() <= start.config.items()
 

@@ -74,7 +74,7 @@ def test_less_log_loss_is_better_and_the_line_goes_down(tmp_path, trials):
     assert layout["yaxis"]["title"]["text"] == "Log loss"
     (failed,) = [trace for trace in traces if trace.get("meta") == "failed"]
     assert 2.15 < failed["y"][0] < layout["yaxis"]["range"][1]  # what has no log loss stands where the worst would
-    assert "Not drawn" in text
+    assert "Not plotted" in text
     assert "The front is by" not in text
 
 
@@ -86,7 +86,10 @@ def test_of_three_objectives_the_line_joins_what_is_best_in_the_two_drawn(tmp_pa
     assert next(trace for trace in traces if trace.get("meta") == "front")["x"].count(4_100_000) == 1
     (line,) = [trace for trace in traces if trace["mode"] == "lines"]
     assert line["x"] == [1_250_000, 9_900_000, 9_900_000, 29_747_914, 29_747_914]
-    assert "The front is by macro accuracy; MACs; accuracy, worst device; the line joins those of it" in text
+    assert (
+        "The front is by macro accuracy; MACs; accuracy, worst device; the line joins those that are non-dominated"
+        in text
+    )
     assert '<th scope="col">Accuracy, worst device</th>' in text
 
 
@@ -127,7 +130,7 @@ def test_the_page_has_a_title_a_summary_and_a_table_and_fetches_nothing(tmp_path
     text = page(tmp_path, trials)
     own = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
     assert "<title>scenes: &lt;isotropic&gt; &amp; more</title>" in own
-    assert "rejected, not trained 4. Not drawn, for want of a cost: 1." in own
+    assert "rejected, not trained 4. Not plotted, without a cost: 1." in own
     assert re.findall(r'<th scope="row">(\d+)</th>', own) == ["1", "2", "0"]
     assert "alert(1)" not in own
     assert not re.search(r"""(src|href)=["'](?!data:)""", text[: text.index("<script")] + own)
@@ -136,7 +139,7 @@ def test_the_page_has_a_title_a_summary_and_a_table_and_fetches_nothing(tmp_path
 
 @pytest.mark.parametrize(
     ("numbers", "message"),
-    [([], "No trials yet"), ([9, 10], "No front yet: no network has been trained to the end"), ([0], None)],
+    [([], "No trials yet"), ([9, 10], "No front yet: no network is fully trained"), ([0], None)],
 )
 def test_few_trials_are_said_to_be_few(tmp_path, trials, numbers, message):
     few = trials[trials["number"].isin(numbers)]
@@ -170,8 +173,8 @@ def test_what_cannot_be_drawn_is_named(tmp_path, trials, write):
         write(tmp_path / "x", trials, title=TITLE, limits=LIMITS, x="width")
     with pytest.raises(ValueError, match="x and y must be two objectives, got macs twice"):
         write(tmp_path / "x", trials, title=TITLE, limits=LIMITS, y="macs")
-    with pytest.raises(ValueError, match="unknown state of a trial: 'paused'"):
-        write(tmp_path / "x", trials.assign(state="paused", on_front=False), title=TITLE, limits=LIMITS)
+    with pytest.raises(ValueError, match="unknown state of a trial: 'lost'"):
+        write(tmp_path / "x", trials.assign(state="lost", on_front=False), title=TITLE, limits=LIMITS)
 
 
 @given(st.dictionaries(st.integers(1, 10**8), st.floats(0, 1), min_size=1, max_size=20))

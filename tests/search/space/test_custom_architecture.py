@@ -1,7 +1,6 @@
 """A user's own architecture: searched like ours, or refused with the checks that it fails."""
 
 import json
-import sys
 from pathlib import Path
 
 import optuna
@@ -13,7 +12,6 @@ from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.config.user_file import UserFileError
 from search.optimizer.scheduler import TrialScheduler
-from search.space import custom_architecture as architecture_file
 from search.space.conformance import ConformanceError
 from search.space.custom_architecture import register_architecture_file
 from search.space.feasibility import NUM_BUILT
@@ -96,18 +94,7 @@ def count(config, input_shape):
 '''
 
 
-@pytest.fixture(autouse=True)
-def registries():
-    """Forget what a test has registered."""
-    kept = [(each, dict(each)) for each in (ARCHITECTURES, SPACES, architecture_file._LOADED)]
-    modules = set(sys.modules)
-    yield
-    for each, before in kept:
-        each.clear()
-        each.update(before)
-    for name in set(sys.modules) - modules:
-        if name.startswith("user_file_"):
-            del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("registries")
 
 
 def written(folder, source=SOURCE, name="half_ear.py"):
@@ -173,7 +160,7 @@ def test_a_space_file_may_vary_it(tmp_path):
     assert read_space(path).networks["half_ear"] == {"slope": FloatDistribution(0.01, 1.0, log=True)}
 
 
-def test_a_value_may_be_held_that_the_published_network_could_not_have(tmp_path):
+def test_a_value_may_be_fixed_that_the_published_network_could_not_have(tmp_path):
     register_architecture_file(written(tmp_path))
     held = settings(set={"groups": 3})
     assert "half_ear" in price_space(make_search_space(held, num_classes=10)).subspaces
@@ -297,7 +284,7 @@ COUNTED_WRONG = "counts: count says "
          "input channels: count must raise ValueError for 2 channels"),
     ],
 )  # fmt: skip
-def test_a_count_that_is_not_that_of_the_network_is_told(tmp_path, old, new, message):
+def test_a_count_that_differs_from_the_built_network_is_refused(tmp_path, old, new, message):
     assert COUNT.count(old) == 1
     path = written(tmp_path, SOURCE + COUNT.replace(old, new))
     with pytest.raises(ConformanceError) as caught:
@@ -315,7 +302,7 @@ def test_a_count_that_is_not_that_of_the_network_is_told(tmp_path, old, new, mes
         ("ear.txt", "{path} is no Python file: its name must end in .py"),
     ],
 )
-def test_a_name_that_would_be_taken_for_something_else_is_refused(tmp_path, name, message):
+def test_a_name_that_is_taken_or_ambiguous_is_refused(tmp_path, name, message):
     path = written(tmp_path, SOURCE + COUNT, name)
     known = dict(ARCHITECTURES), dict(SPACES)
     with pytest.raises(UserFileError) as caught:

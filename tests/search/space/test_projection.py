@@ -1,4 +1,4 @@
-"""The smallest change that fits, against a search of everything that fits."""
+"""Projection to the feasible set, against a search of everything that fits."""
 
 import itertools
 
@@ -41,7 +41,7 @@ training: {}
 
 
 @pytest.fixture(scope="module")
-def whole():
+def exhaustive():
     asked = SearchSettings(
         data="nowhere", space="cp_resnet", budget=BUDGET,
         set={"tail_blocks": 0, "block_scale": False}, ranges={"width": [16, 112]},
@@ -73,7 +73,7 @@ def continuous(tmp_path_factory):
 
 
 def steps_between(point, other):
-    """How far each value moves as a share of its range; another choice counts as a whole range."""
+    """How far each value moves as a share of its range; another choice counts as a exhaustive range."""
     return sum(
         float(point[name] != b)
         if name in UNORDERED
@@ -84,18 +84,18 @@ def steps_between(point, other):
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.fixed_dictionaries({name: st.sampled_from(list(values)) for name, values in GRID.items()}))
-def test_of_everything_that_fits_the_nearest_comes_first(whole, fits, wanted):
-    assert whole.is_exhaustive
+def test_of_all_feasible_networks_the_nearest_comes_first(exhaustive, fits, wanted):
+    assert exhaustive.is_exhaustive
     assert 0 < len(fits) < len(list(itertools.product(*GRID.values())))
-    repaired = list(itertools.islice(projections(whole, parse_budget(BUDGET), "fp16", wanted), 20))
+    found = list(itertools.islice(projections(exhaustive, parse_budget(BUDGET), "fp16", wanted), 20))
     away = sorted(steps_between(wanted, other) for other in fits)
-    assert all(tuple(found.values()) in fits for found in repaired)
-    assert [steps_between(wanted, found.values()) for found in repaired] == pytest.approx(away[:20], abs=1e-5)
+    assert all(tuple(found.values()) in fits for found in found)
+    assert [steps_between(wanted, found.values()) for found in found] == pytest.approx(away[:20], abs=1e-5)
 
 
-def test_the_repairs_of_a_whole_space_are_all_that_fits_each_once(whole, fits):
+def test_the_projections_of_an_exhaustive_survey_are_all_feasible_networks_once(exhaustive, fits):
     wanted = {name: max(values) for name, values in GRID.items()}
-    found = [tuple(values.values()) for values in projections(whole, parse_budget(BUDGET), "fp16", wanted)]
+    found = [tuple(values.values()) for values in projections(exhaustive, parse_budget(BUDGET), "fp16", wanted)]
     assert sorted(found) == sorted(fits)
 
 
@@ -114,7 +114,7 @@ def nearer(distribution, here, wanted):
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10**6))
-def test_of_a_sample_no_value_alone_can_come_closer_and_still_fit(continuous, seed):
+def test_of_a_sample_no_single_value_can_move_closer_and_still_fit(continuous, seed):
     rng, subspace, budget = np.random.default_rng(seed), continuous.subspace, parse_budget(BUDGET)
     wanted = {name: draw(each, rng) for name, each in subspace.cost_ranges.items()}
     found = next(projections(continuous, budget, "fp16", wanted))
@@ -125,14 +125,14 @@ def test_of_a_sample_no_value_alone_can_come_closer_and_still_fit(continuous, se
             assert not budget.fits(priced(list({**found, name: value}.values()))), (name, value)
 
 
-def test_a_network_that_fits_is_its_own_repair(whole, continuous):
-    for found in (whole, continuous):
+def test_a_feasible_network_is_its_own_projection(exhaustive, continuous):
+    for found in (exhaustive, continuous):
         for values in found.feasible[::37]:
             wanted = dict(zip(found.subspace.cost_ranges, values, strict=True))
             assert next(projections(found, parse_budget(BUDGET), "fp16", wanted)) == wanted
 
 
-def test_the_repairs_of_a_sample_all_fit(continuous):
+def test_the_projections_of_a_sample_all_fit(continuous):
     wanted = {
         **dict(zip(continuous.subspace.cost_ranges, continuous.feasible[0], strict=True)),
         "cp_mobile.growth": 2.4,
@@ -144,7 +144,7 @@ def test_the_repairs_of_a_sample_all_fit(continuous):
     assert all(budget.fits(priced(list(values.values()))) for values in found)
 
 
-def test_what_random_draws_miss_is_found_from_the_nearest_of_them():
+def test_coordinate_descent_finds_what_a_random_sample_misses():
     asked = SearchSettings(data="nowhere", space="cp_mobile", budget="macs=1M,params=4K")
     space = make_search_space(asked, num_classes=10)
     subspace = space.subspaces["cp_mobile"]
@@ -161,18 +161,18 @@ def test_what_random_draws_miss_is_found_from_the_nearest_of_them():
     assert space.budget.fits(priced([start[name] for name in subspace.cost_ranges]))
 
 
-def test_where_nothing_fits_the_descent_comes_as_close_as_there_is():
+def test_where_nothing_fits_the_descent_finds_the_nearest_network():
     asked = SearchSettings(data="nowhere", space="cp_resnet", budget="macs=10K,params=4K", ranges={"width": [16, 64]})
     space = priced(asked)
-    whole = space.surveys["cp_resnet"]
-    assert whole.is_exhaustive
-    drawn = survey_subspace(whole.subspace, space.budget, "fp16", num_drawn=5, max_enumerated=0)
+    exhaustive = space.surveys["cp_resnet"]
+    assert exhaustive.is_exhaustive
+    drawn = survey_subspace(exhaustive.subspace, space.budget, "fp16", num_drawn=5, max_enumerated=0)
     found = coordinate_descent(drawn.subspace, space.budget, "fp16", drawn.nearest.values)
     cost = drawn.subspace.cost_function("fp16")(list(found.values()))
-    assert max(space.budget.excess(cost).values()) == pytest.approx(max(whole.nearest.excess.values()))
+    assert max(space.budget.excess(cost).values()) == pytest.approx(max(exhaustive.nearest.excess.values()))
 
 
-def test_a_value_that_is_to_stay_stays():
+def test_a_fixed_value_does_not_change():
     asked = SearchSettings(data="nowhere", space="cp_mobile", budget="macs=1M,params=4K")
     subspace = make_search_space(asked, num_classes=10).subspaces["cp_mobile"]
     published = subspace.published({})

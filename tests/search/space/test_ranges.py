@@ -1,4 +1,4 @@
-"""What a range holds, whoever takes a value from it."""
+"""Values of ranges: drawn by us, suggested by Optuna, rounded to steps."""
 
 import numpy as np
 import optuna
@@ -26,7 +26,7 @@ def distribution(request):
     return request.param
 
 
-def test_what_is_drawn_and_what_is_sampled_lies_in_the_range(distribution):
+def test_drawn_and_suggested_values_lie_in_the_range(distribution):
     rng = np.random.default_rng(0)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn = [draw(distribution, rng) for _ in range(300)]
@@ -51,7 +51,7 @@ def test_a_range_of_a_million_values_is_not_listed_to_draw_one():
     assert len({draw(wide, rng) for _ in range(100)}) == 100
 
 
-def test_a_step_that_does_not_add_up_is_put_right():
+def test_rounding_errors_of_steps_are_corrected():
     growth = FloatDistribution(1.0, 2.4, step=0.1)
     assert 1.7000000000000002 not in all_values(growth)
     assert suggest(FixedTrial({"growth": 1.7000000000000002}), "growth", growth) == 1.7

@@ -1,4 +1,4 @@
-"""What a person asked for, turned into a search or into a sentence that says why not."""
+"""Search spaces made from settings, or a sentence that says why there is none."""
 
 import time
 
@@ -16,12 +16,12 @@ def settings(**values):
     return SearchSettings(**{"data": "nowhere", "space": "isotropic", **values})
 
 
-def test_without_impulse_responses_their_probability_is_held_at_none():
+def test_without_impulse_responses_their_probability_is_fixed_at_0():
     subspace = make_search_space(settings(), num_classes=10).subspaces["isotropic"]
     assert subspace.fixed["impulse_response_p"] == 0.0
     assert "impulse_response_p" not in subspace.ranges
-    heard = make_search_space(settings(impulse_responses="irs"), num_classes=10).subspaces["isotropic"]
-    assert "impulse_response_p" in heard.ranges
+    with_responses = make_search_space(settings(impulse_responses="irs"), num_classes=10).subspaces["isotropic"]
+    assert "impulse_response_p" in with_responses.ranges
 
 
 def test_the_number_of_classes_comes_from_the_data():
@@ -45,7 +45,7 @@ def test_the_number_of_classes_comes_from_the_data():
         ({"set": {"width": 32}, "ranges": {"width": [32, 64]}}, "ranges: width cannot be narrowed: its value is fixed"),
     ],
 )
-def test_a_search_that_cannot_be_says_why(values, message):
+def test_settings_without_a_search_space_are_refused_with_the_reason(values, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
         make_search_space(settings(**values), num_classes=10)
     assert str(caught.value) == message
@@ -58,7 +58,7 @@ def test_a_space_without_a_range_is_empty():
         make_search_space(settings(set=start), num_classes=10)
 
 
-def test_a_budget_that_nothing_meets_is_told_within_seconds_with_the_limit_that_binds():
+def test_an_infeasible_budget_is_refused_within_seconds_with_the_binding_limit():
     space = settings(budget="macs=10K,params=128K")
     started = time.monotonic()
     with pytest.raises(EmptySpaceError) as caught:
@@ -110,7 +110,7 @@ def test_narrow_keeps_a_stepped_float_on_its_grid():
         ("data: [", "is not YAML that can be loaded safely"),
     ],
 )
-def test_a_search_file_that_is_wrong_is_named_with_what_is_wrong(tmp_path, text, message):
+def test_a_search_file_with_an_error_is_named_with_the_error(tmp_path, text, message):
     path = tmp_path / "search.yaml"
     path.write_text(text)
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared
@@ -126,13 +126,13 @@ def test_settings_written_are_read_back_the_same(tmp_path):
     assert read_settings(path) == asked
 
 
-def test_values_held_by_flags_join_those_of_the_file(tmp_path):
+def test_values_set_by_flags_join_those_of_the_file(tmp_path):
     path = tmp_path / "search.yaml"
     path.write_text("data: x\nspace: isotropic\nset: {width: 32, depth: 4}\n")
     assert read_settings(path, set={"width": 48}).set == {"width": 48, "depth": 4}
 
 
-def test_flags_go_before_the_file(tmp_path):
+def test_flags_override_the_file(tmp_path):
     path = tmp_path / "search.yaml"
     path.write_text("data: x\nspace: isotropic\ntrials: 3\n")
     assert read_settings(path, trials=5, epochs=None) == make_settings(

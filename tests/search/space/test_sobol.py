@@ -1,4 +1,4 @@
-"""Evenly spread points, and a search that begins with them."""
+"""Sobol designs, and a search that begins with one."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from search.config.settings import SearchSettings
 from search.optimizer.scheduler import TrialScheduler
-from search.space.sobol import sobol_points, value_at
+from search.space.sobol import from_uniform, sobol_points
 from search.space.subspace import Subspace
 from search.study.optuna_private import contains
 from tests.search.priced import priced
@@ -26,7 +26,7 @@ RANGES = {
 BRANCH = Subspace("isotropic", RANGES, {})
 
 
-def test_every_value_comes_as_often_as_every_other():
+def test_every_value_is_equally_frequent():
     points = sobol_points(BRANCH, 64, seed=3)
     for name, expected in (("isotropic.width", 8), ("isotropic.kernel", 16)):
         assert set(Counter(point[name] for point in points).values()) == {expected}, name
@@ -45,14 +45,14 @@ def test_points_lie_in_their_ranges():
 
 @pytest.mark.parametrize("distribution", RANGES.values())
 def test_the_ends_of_a_range_are_reached(distribution):
-    found = {value_at(distribution, share) for share in (0.0, 1 - 1e-12)}
+    found = {from_uniform(distribution, share) for share in (0.0, 1 - 1e-12)}
     if isinstance(distribution, CategoricalDistribution):
         assert found == {distribution.choices[0], distribution.choices[-1]}
     else:
         assert sorted(found) == pytest.approx([distribution.low, distribution.high])
 
 
-def test_points_follow_from_the_seed_and_the_architecture_and_can_be_taken_one_by_one():
+def test_points_depend_on_seed_and_architecture_and_can_be_computed_one_by_one():
     torch.manual_seed(1)
     points = sobol_points(BRANCH, 8, seed=3)
     torch.manual_seed(2)
@@ -65,7 +65,7 @@ def told(study):
     return [(trial.params, trial.user_attrs) for trial in study.get_trials()]
 
 
-def test_a_search_begins_with_as_many_spread_points_as_fit_and_a_kill_loses_none():
+def test_a_search_begins_with_a_sobol_design_of_feasible_points_and_a_kill_loses_none():
     settings = SearchSettings(
         data="nowhere", space="isotropic,cp_mobile", trials=20, epochs=1, sobol=3, budget="macs=10M", seed=2
     )

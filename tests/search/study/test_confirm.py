@@ -18,10 +18,11 @@ from search.config.trial_config import TrialConfig
 from search.engine.progress import network_text
 from search.engine.summary import training_lines
 from search.optimizer.scheduler import TrialScheduler
+from search.report.tables import confirmation_table
 from search.space.priced_space import price_space
 from search.space.pricing import price
 from search.space.search_space import make_search_space
-from search.study.confirm import choose, confirm_lines, confirm_report, confirm_settings, confirm_table, free_name
+from search.study.confirm import choose, confirm_report, confirm_settings, confirm_table, free_name
 from search.study.selection import best_trial
 from search.study.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyError, StudyFolder
 
@@ -120,7 +121,7 @@ def test_the_front_is_confirmed_and_what_misses_it_by_luck_alone(searched):
     # 0 and 2 are the front; 1 and 3 miss it by a little, 4 by far
     folder = searched(0.40, 0.37, 0.50, 0.45, 0.30)
     found = choose(folder, near=4)
-    assert [(each.number, each.place) for each in found] == [(0, "front"), (2, "front"), (1, "near"), (3, "near")]
+    assert [(each.number, each.role) for each in found] == [(0, "front"), (2, "front"), (1, "near"), (3, "near")]
     assert found[2].gap == pytest.approx(0.03 / math.hypot(standard_error(0.40), standard_error(0.37)))
     assert found[3].gap == pytest.approx(0.05 / math.hypot(standard_error(0.50), standard_error(0.45)))
     assert [each.number for each in choose(folder, near=1)] == [0, 2, 1]
@@ -137,7 +138,7 @@ def test_a_trial_is_as_near_as_its_nearest_quality(searched):
     # far behind in log loss, near in accuracy: with luck in accuracy alone it would be on the front
     folder = searched(quality_of(0.50, 1.0), quality_of(0.49, 3.0), objectives=("log_loss", "macro_accuracy", "macs"))
     near = choose(folder, near=4)[-1]
-    assert (near.number, near.place) == (1, "near")
+    assert (near.number, near.role) == (1, "near")
     assert near.gap == pytest.approx(0.01 / math.hypot(standard_error(0.50), standard_error(0.49)))
     alone = searched_again(folder, ("log_loss", "macs"))
     assert [each.number for each in choose(alone, near=4)] == [0]
@@ -155,10 +156,12 @@ def searched_again(folder, objectives):
 
 def test_trials_are_confirmed_by_their_numbers_and_only_what_is_trained(searched):
     folder = searched(0.40, 0.39, 0.50, 0.10)
-    found = choose(folder, near=0, asked=[3, 1, 2, 3])
-    assert [(each.number, each.place) for each in found] == [(3, "asked for"), (1, "near"), (2, "front")]
-    with pytest.raises(StudyError, match=r"trial 9 of first cannot be confirmed: only what is fully trained .*: 0, 1"):
-        choose(folder, near=0, asked=[1, 9])
+    found = choose(folder, near=0, requested=[3, 1, 2, 3])
+    assert [(each.number, each.role) for each in found] == [(3, "requested"), (1, "near"), (2, "front")]
+    with pytest.raises(
+        StudyError, match=r"trial 9 of first cannot be confirmed; fully trained and within the budget are: 0, 1"
+    ):
+        choose(folder, near=0, requested=[1, 9])
 
 
 def test_nothing_that_is_over_the_budget_is_confirmed(searched):
@@ -171,7 +174,7 @@ def test_a_study_without_a_front_has_nothing_to_confirm(searched, tmp_path):
         choose(searched(), near=4)
     trained = StudyFolder(tmp_path / "trained")
     trained.create(TrainSettings(data="d", architecture="isotropic", set={"width": 32}), {})
-    with pytest.raises(StudyError, match="trained is no search: it trained what it was told"):
+    with pytest.raises(StudyError, match="trained is a train study: only the front of a search can be confirmed"):
         choose(trained, near=4)
 
 
@@ -182,7 +185,7 @@ def test_a_confirmation_trains_on_all_clips_from_seeds_that_the_search_did_not_u
     assert list(settings.seeds) == [6, 7, 8]
     assert (settings.trials, settings.confirms, settings.start) == (6, "first", ())
     assert settings.objectives == ("macro_accuracy", "params")
-    assert [(member["trial"], member["chosen_by"]["macro_accuracy"]) for member in settings.members] == [
+    assert [(candidate["trial"], candidate["chosen_by"]["macro_accuracy"]) for candidate in settings.candidates] == [
         (0, 0.40), (1, 0.50),
     ]  # fmt: skip
     written = folder.path / "again.yaml"
@@ -202,7 +205,9 @@ def test_an_objective_that_the_evaluation_clips_cannot_measure_is_left_out(searc
     assert confirm_settings(folder, candidates, seeds=2).objectives == asked
     assert confirm_settings(folder, candidates, seeds=2, data=str(known)).objectives == asked[1:]
     alone = searched_again(folder, asked[::2])
-    with pytest.raises(StudyError, match="looked for accuracy, unseen devices alone, and the evaluation clips have no"):
+    with pytest.raises(
+        StudyError, match="has accuracy, unseen devices as its only quality, and the evaluation clips have no"
+    ):
         confirm_settings(alone, candidates, seeds=2, data=str(known))
 
 
@@ -246,50 +251,50 @@ def test_another_driver_goes_on_with_the_trainings_that_are_left(searched, tmp_p
 def test_a_member_for_other_scenes_is_refused(searched):
     folder = searched(0.40)
     settings = confirm_settings(folder, choose(folder, near=0), seeds=2)
-    with pytest.raises(ValueError, match="member 0 tells 3 scenes apart, but the data hold 10"):
+    with pytest.raises(ValueError, match="candidate 0 has 3 classes, but the data have 10"):
         make_search_space(settings, num_classes=10)
 
 
 def test_means_intervals_and_the_probability_of_the_front_are_told(searched):
     folder = confirmed(searched(0.40, 0.50, 0.45), {0: [0.38, 0.40], 1: [0.43, 0.45], 2: [0.47, 0.43]})
     report = confirm_report(folder)
-    assert [(member["trial"], member["place"]) for member in report["members"]] == [
+    assert [(candidate["trial"], candidate["role"]) for candidate in report["candidates"]] == [
         (0, "front"), (1, "front"), (2, "near"),
     ]  # fmt: skip
     half = t_quantile(3) * math.sqrt((0.0002 + 0.0002 + 0.0008) / 3 / 2)
-    for member, mean in zip(report["members"], (0.39, 0.44, 0.45), strict=True):
-        assert member["mean"]["macro_accuracy"] == pytest.approx(mean)
-        assert member["half"]["macro_accuracy"] == pytest.approx(half)
-        assert member["mean"]["accuracy_unseen"] == pytest.approx(0.2)
+    for candidate, mean in zip(report["candidates"], (0.39, 0.44, 0.45), strict=True):
+        assert candidate["mean"]["macro_accuracy"] == pytest.approx(mean)
+        assert candidate["half"]["macro_accuracy"] == pytest.approx(half)
+        assert candidate["mean"]["accuracy_unseen"] == pytest.approx(0.2)
     samples = [[[0.38], [0.40]], [[0.43], [0.45]], [[0.47], [0.43]]]
     macs = [[price(isotropic(width), "fp16").macs] for width in WIDTHS[:3]]
     expected = front_probability(samples, macs, [True, False])
-    assert [member["p_front"] for member in report["members"]] == expected.tolist()
-    assert [member["on_front"] for member in report["members"]] == [True, True, True]
-    lines = confirm_lines(report)
-    assert lines[0] == [
-        "trial", "chosen as", "architecture", "network", "MACs", "parameters", "macro accuracy, validation", "seeds",
+    assert [candidate["p_front"] for candidate in report["candidates"]] == expected.tolist()
+    assert [candidate["on_front"] for candidate in report["candidates"]] == [True, True, True]
+    table = confirmation_table(report, "")
+    assert table.head == [
+        "trial", "role", "architecture", "network", "MACs", "parameters", "macro accuracy, validation", "seeds",
         "macro accuracy", "accuracy, seen devices", "accuracy, unseen devices", "P(front)",
         "front",
     ]  # fmt: skip
-    assert lines[1][6:9] == ["0.400", "2", f"0.390 ± {half:.3f}"]
-    assert lines[3][-2:] == [f"{expected[2]:.2f}", "*"]
+    assert table.rows[0][6:9] == ["0.400", "2", f"0.390 ± {half:.3f}"]
+    assert table.rows[2][-2:] == [f"{expected[2]:.2f}", "*"]
     json.dumps(report)
 
 
 def test_a_member_that_is_not_trained_yet_has_no_figures_and_judges_nobody(searched):
     folder = confirmed(searched(0.40, 0.50), {0: [0.38, 0.40], 1: [None, None]})
-    first, second = confirm_report(folder)["members"]
+    first, second = confirm_report(folder)["candidates"]
     assert (first["p_front"], first["on_front"]) == (1.0, True)
     assert (second["p_front"], second["on_front"], second["mean"]) == (None, None, {})
-    assert confirm_lines(confirm_report(folder))[2][7:] == ["0", "", "", "", "", ""]
+    assert confirmation_table(confirm_report(folder), "").rows[1][7:] == ["0", "", "", "", "", ""]
 
 
 def test_with_one_seed_there_are_means_and_a_front_but_nothing_is_said_to_be_sure(searched):
     folder = confirmed(searched(0.40, 0.50), {0: [0.40], 1: [0.38]}, seeds=1)
-    members = confirm_report(folder)["members"]
-    assert [(member["on_front"], member["p_front"]) for member in members] == [(True, None), (False, None)]
-    assert members[0]["half"]["macro_accuracy"] is None
+    candidates = confirm_report(folder)["candidates"]
+    assert [(candidate["on_front"], candidate["p_front"]) for candidate in candidates] == [(True, None), (False, None)]
+    assert candidates[0]["half"]["macro_accuracy"] is None
 
 
 def test_a_confirmation_is_drawn_as_means_with_intervals(searched):
@@ -320,13 +325,13 @@ def test_a_second_confirmation_gets_a_number(tmp_path):
     assert free_name(tmp_path, "mine") == "mine-confirm-2"
 
 
-def test_the_settings_of_members_are_checked():
-    member = {"trial": 0, "config": asdict(isotropic(16).network)}
+def test_the_settings_of_candidates_are_checked():
+    candidate = {"trial": 0, "config": asdict(isotropic(16).network)}
     given = {"data": "d", "confirms": "first"}
-    assert len(ConfirmSettings(**given, members=(member, {**member, "trial": 1}), trials=6).seeds) == 3
+    assert len(ConfirmSettings(**given, candidates=(candidate, {**candidate, "trial": 1}), trials=6).seeds) == 3
     for wrong, rule in (
-        ({"members": ({"trial": 0},), "trials": 1}, "members must be a list of trials with their configs"),
-        ({"members": (member, member), "trials": 3}, "trials must be a multiple of the 2 members, got 3"),
+        ({"candidates": ({"trial": 0},), "trials": 1}, "candidates must be a list of trials with their configs"),
+        ({"candidates": (candidate, candidate), "trials": 3}, "trials must be a multiple of the 2 candidates, got 3"),
     ):
         with pytest.raises(SettingsError, match=rule):
             ConfirmSettings(**given, **wrong)
@@ -335,7 +340,7 @@ def test_the_settings_of_members_are_checked():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--trials", "1,x"], "--trials takes numbers with commas between, got '1,x'"),
+        (["--trials", "1,x"], "--trials takes comma-separated numbers, got '1,x'"),
         (["--trials", "7"], "trial 7 of first cannot be confirmed"),
         (["--data", "nowhere"], "nowhere: no such folder"),
         (["--seeds", "0"], "0 is not in the range x>=1"),

@@ -11,7 +11,7 @@ import yaml
 from search.config.settings import FORMAT, ConfirmSettings, SearchSettings, TrainSettings
 from search.config.settings_file import read_job
 from search.dashboard.data.study_reader import StudyReader
-from search.optimizer.warm_start import fit_start, read_starts
+from search.optimizer.warm_start import project_start, read_warm_starts
 from search.study.selection import best_trial
 from search.study.study import FORMAT_NUMBER, StudyFolder
 from tests.search.priced import priced
@@ -59,9 +59,9 @@ def test_a_study_of_an_older_format_is_not_continued_and_says_how_to_go_on(old, 
 
 def test_a_new_study_starts_from_one_of_an_older_format(old):
     space = priced(SearchSettings(data="tiny", space="isotropic", epochs=6, seed=2), num_classes=3)
-    starts = read_starts(["old"], space, old.path.parent)
+    starts = read_warm_starts(["old"], space, old.path.parent)
     assert [start.source for start in starts] == ["old:1", "old:3"]
-    fitted = fit_start(starts[0], space)
+    fitted = project_start(starts[0], space)
     assert (fitted.values["isotropic.patch"], fitted.values["isotropic.width"]) == (15, 32)
 
 
@@ -87,10 +87,14 @@ def test_the_settings_of_each_older_job_are_read_as_that_job(tmp_path):
     trained = read(train=True, early_stopping=False, set={"width": 32}, trials=5)
     assert isinstance(trained, TrainSettings)
     assert (trained.architecture, list(trained.seeds), trained.set) == ("isotropic", [1, 2, 3, 4, 5], {"width": 32})
-    member = {"trial": 1, "config": {"architecture": "isotropic"}}
+    member = {"trial": 1, "place": "front", "config": {"architecture": "isotropic"}}
     confirming = read(train=True, early_stopping=False, confirms="first", members=[member], trials=2)
     assert isinstance(confirming, ConfirmSettings)
-    assert (confirming.confirms, confirming.members, confirming.space) == ("first", (member,), "isotropic")
+    assert (confirming.confirms, confirming.candidates, confirming.space) == (
+        "first",
+        ({"role": "front", **member},),
+        "isotropic",
+    )
 
 
 @pytest.mark.parametrize(

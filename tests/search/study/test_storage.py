@@ -127,7 +127,9 @@ def test_a_driver_notices_that_the_server_has_let_go_of_its_study(tmp_path, post
         with engine.connect() as other:
             other.execute(text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"))
         for _ in range(2):  # it stays lost
-            with pytest.raises(StorageError, match="has let go of the study study, and another search may have it"):
+            with pytest.raises(
+                StorageError, match="has released the lock on the study study, and another search may hold it"
+            ):
                 require_held()
 
 

@@ -15,8 +15,8 @@ def test_an_unseen_device_must_be_held_out_where_validation_hears_training_devic
         require_measurable(("unseen_accuracy", "macs"), scenes)
     heard = sorted({scenes.devices[index] for index in scenes.device_index[scenes.evaluate]})
     assert str(error.value) == (
-        "the objective unseen_accuracy needs clips of devices that training does not hear, and of the "
-        f"{len(scenes.evaluate)} clips to choose by there are none; name some with --unseen-devices, of "
+        "the objective unseen_accuracy needs clips of devices that are not in the training set, and the "
+        f"{len(scenes.evaluate)} validation clips have none; name some with --unseen-devices, of "
         f"{', '.join(heard)}"
     )
     require_measurable(("unseen_accuracy", "macs"), hold_out(read_scenes(tiny), 0.5, heard[:1]))

@@ -1,11 +1,10 @@
-"""What the HTML pages share: one file each, which needs no network and no other file; every text escaped.
+"""Style of the Plotly figures: colours, template, theme, layout.
 
 Colours: Okabe and Ito, "Color universal design", https://jfly.uni-koeln.de/color/ (told apart by people
 who are colour-blind).
 """
 
-import html
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +23,7 @@ CONFIG = {
     "plotlyServerURL": "",
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
-# What a plot is where it says nothing. Plotly's own templates are of every kind of plot; in each figure they cost more
-# than what it shows.
+# Defaults of every figure. Plotly's own templates hold defaults of every kind of trace, more text than most figures.
 TEMPLATE = "scenefront"
 plotly.io.templates[TEMPLATE] = go.layout.Template(
     layout={
@@ -101,7 +99,7 @@ def layout(theme: Theme = PAPER, **more: Any) -> dict[str, Any]:
 
 
 def plot_html(figure: go.Figure, name: str, *, is_first: bool = True, height: str = "100%") -> str:
-    """Write a plot as an element with the id `name`; the first of a page brings plotly.js."""
+    """Return a plot as an HTML element with the id `name`; the first of a page brings plotly.js."""
     text: str = figure.to_html(
         full_html=False,
         include_plotlyjs="inline" if is_first else False,
@@ -110,62 +108,3 @@ def plot_html(figure: go.Figure, name: str, *, is_first: bool = True, height: st
         default_height=height,
     )
     return text
-
-
-def table_html(head: Sequence[str], rows: Sequence[Sequence[str]], *, label: str, texts: Collection[str] = ()) -> str:
-    """Write a table that scrolls in itself where it is wider than the page.
-
-    Args:
-        head: Titles of the columns.
-        rows: Cells; the first of each row names it.
-        label: Id of the title above the table.
-        texts: Columns of words, which may break into lines; the others hold figures.
-    """
-    kinds = [' class="text"' if name in texts else "" for name in head]
-    titles = "".join(f'<th scope="col"{kind}>{html.escape(name)}</th>' for name, kind in zip(head, kinds, strict=True))
-    lines = []
-    for first, *others in rows:
-        cells = "".join(f"<td{kind}>{html.escape(cell)}</td>" for cell, kind in zip(others, kinds[1:], strict=True))
-        lines.append(f'<tr><th scope="row"{kinds[0]}>{html.escape(first)}</th>{cells}</tr>')
-    return TABLE.format(label=label, titles=titles, rows="\n".join(lines))
-
-
-def page_html(title: str, body: str, style: str = "") -> str:
-    """Write a page: its title, and a body that is HTML already."""
-    return PAGE.format(title=html.escape(title), style=STYLE + style, body=body)
-
-
-TABLE = """<div class="scroll" tabindex="0" role="region" aria-labelledby="{label}"><table>
-<thead><tr>{titles}</tr></thead>
-<tbody>
-{rows}
-</tbody></table></div>"""
-
-STYLE = """html { overflow-y: scroll; }
-body { margin: 0 auto; max-width: 72rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; color: #222; }
-h1 { font-size: 1.4rem; margin: 0; overflow-wrap: anywhere; }
-h2 { font-size: 1.1rem; margin: 1.5rem 0 .5rem; }
-p { margin: .3rem 0 1rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
-"""
-
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-{body}
-</main>
-</body>
-</html>
-"""

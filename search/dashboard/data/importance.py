@@ -1,0 +1,113 @@
+"""Hyperparameter importance by PED-ANOVA (Watanabe et al., "PED-ANOVA", IJCAI 2023), as Optuna computes it."""
+
+import math
+from collections.abc import Collection, Container, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.trial import FrozenTrial, TrialState
+
+from objectives.goals import GOALS
+from search.dashboard.data.frames import CONFIG, architecture_names, is_ordered, ordered_codes, varied_fields
+
+MIN_TRIALS = 20  # that an importance needs: two of them are the best tenth
+MAX_TRIALS = 3_000  # that are sampled: more change little, and take long
+BEST = 0.1  # quantile of the trials that count as good
+MAX_LEVELS = 50  # distinct values of a field, above which its ranks are used
+
+
+def estimate_importances(table: pd.DataFrame, target: str, fields: Collection[str] | None = None) -> pd.DataFrame:
+    """Return how much each config field decides whether a trial is among the best tenth by one goal.
+
+    PED-ANOVA is the only one of Optuna's evaluators that needs no scikit-learn, knows of fields that only some
+    architectures have, and is quick. Numbers enter by their order, so that it does not matter whether a range is
+    logarithmic. A quality is judged by what was trained to the end, a cost
+    by all that was priced. Of more than `MAX_TRIALS` some are drawn, always the same.
+
+    Args:
+        table: Of a study.
+        target: Name of a goal.
+        fields: Those that may matter, such as `StudyData.varied`; None: all that vary.
+
+    Returns:
+        `architecture` and its `field`s, the most important first, with their `importance`: shares of 1. Where there are
+        several architectures, "" stands before what all have, among it the architecture. Empty where there are fewer
+        than `MIN_TRIALS` trials to tell by.
+    """
+    rows = table[table[target].notna()]
+    if GOALS[target].kind == "quality":
+        rows = rows[rows["state"] == "complete"]
+    if len(rows) > MAX_TRIALS:
+        rows = rows.sample(MAX_TRIALS, random_state=0).sort_index()
+    names = architecture_names(rows)
+    architectures = list(dict.fromkeys(names))
+    frames = []
+    if len(architectures) > 1:
+        shared = [name for name in varied_fields(rows, fields) if rows[CONFIG + name].notna().all()]
+        frames.append(_importances(rows, target, shared).assign(architecture=""))
+    for architecture in architectures:
+        own = rows[names == architecture]
+        found = _importances(own, target, varied_fields(own, fields))
+        frames.append(found.assign(architecture=architecture))
+    columns = ["architecture", "field", "importance"]
+    frames = [frame for frame in frames if len(frame)]
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+
+
+def _importances(rows: pd.DataFrame, target: str, fields: Sequence[str]) -> pd.DataFrame:
+    values = rows[target].to_numpy(dtype=float)
+    worth = -values if GOALS[target].maximize else values
+    if len(rows) < MIN_TRIALS or np.sort(worth)[math.ceil(BEST * len(rows)) - 1] == worth.max():
+        return pd.DataFrame({"field": [], "importance": []})
+    coded: dict[str, tuple[list[Any], BaseDistribution]] = {}
+    for name in fields:
+        if rows[CONFIG + name].notna().all():
+            coded[name] = _coded(rows[CONFIG + name])
+    ranges = {name: distribution for name, (_, distribution) in coded.items()}
+    columns = [column for column, _ in coded.values()]
+    study = _FixedStudy(
+        FrozenTrial(
+            number=number, state=TrialState.COMPLETE, value=value, datetime_start=None, datetime_complete=None,
+            params=dict(zip(coded, params, strict=True)), distributions=ranges, user_attrs={}, system_attrs={},
+            intermediate_values={}, trial_id=number,
+        )
+        for number, (value, *params) in enumerate(zip(worth.tolist(), *columns, strict=True))
+    )  # fmt: skip
+    found = optuna.importance.get_param_importances(
+        study, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST), params=list(coded)
+    )
+    shares = sorted(found.items(), key=lambda each: (-each[1], fields.index(each[0])))
+    return pd.DataFrame({"field": [name for name, _ in shares], "importance": [share for _, share in shares]})
+
+
+class _FixedStudy(optuna.Study):
+    """A study of given trials, to be minimized. One in memory would copy each of them, which takes most of the time."""
+
+    def __init__(self, trials: Iterable[FrozenTrial]) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storage = optuna.storages.InMemoryStorage()
+        super().__init__(optuna.create_study(storage=storage).study_name, storage)
+        self._told = list(trials)
+
+    def get_trials(
+        self,
+        deepcopy: bool = True,  # noqa: ARG002 - Optuna's
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """Return the trials."""
+        return [trial for trial in self._told if states is None or trial.state in states]
+
+
+def _coded(column: pd.Series) -> tuple[list[Any], BaseDistribution]:
+    """Encode values: numbers by their order, anything else as choices."""
+    codes, levels = ordered_codes(column)
+    if not is_ordered(column):
+        return codes.tolist(), CategoricalDistribution(range(len(levels)))
+    if len(levels) <= MAX_LEVELS:
+        return codes.tolist(), IntDistribution(0, len(levels) - 1)
+    ranks = column.astype(float).rank()
+    return ((ranks - ranks.min()) / (ranks.max() - ranks.min())).tolist(), FloatDistribution(0.0, 1.0)

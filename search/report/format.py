@@ -1,0 +1,63 @@
+"""Numbers as text: costs, shares, durations."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def cost_title(cost: str, precision: str) -> str:
+    """Name an attribute of a cost in words."""
+    return {
+        "macs": "MACs",
+        "params": "parameters",
+        "size_bytes": f"bytes at {precision}",
+        "nonzero_bytes": f"non-zero bytes at {precision}",
+        "peak_bytes": "peak bytes (int8)",
+    }[cost]
+
+
+def si_text(value: float) -> str:
+    """Write a cost with a decimal prefix, as budgets are written.
+
+    >>> si_text(29747914), si_text(128000), si_text(950), si_text(999_999)
+    ('29.7M', '128K', '950', '1M')
+    """
+    rounded = float(f"{value:.3g}")
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
+        if rounded >= unit:
+            return f"{rounded / unit:.3g}{name}"
+    return f"{rounded:.3g}"
+
+
+def share_text(share: Mapping[str, Any]) -> str:
+    """Write a share, with its interval where it is an estimate.
+
+    >>> share_text({"value": 0.25, "low": 0.2, "high": 0.31, "is_exact": False})
+    '25.0% (20.0% to 31.0%)'
+    >>> share_text({"value": 0.0004, "low": 0.0004, "high": 0.0004, "is_exact": True})
+    '0.04%'
+    """
+    if not share["value"] and not share["is_exact"]:
+        return f"below {percent_text(share['high'])}"
+    exact = percent_text(share["value"])
+    return exact if share["is_exact"] else f"{exact} ({percent_text(share['low'])} to {percent_text(share['high'])})"
+
+
+def percent_text(value: float) -> str:
+    """Write a share such that only nothing is 0% and only everything is 100%."""
+    if value in (0, 1):
+        return f"{value:.0%}"
+    if value < 0.001:
+        return f"{100 * value:.1g}%"
+    return f"{value:.1%}" if value < 0.9995 else ">99.9%"
+
+
+def duration_text(seconds: float) -> str:
+    """Write a duration roughly.
+
+    >>> duration_text(0.2), duration_text(75), duration_text(3675), duration_text(400_000)
+    ('1 s', '75 s', '61 min', '4.6 days')
+    """
+    for unit, least, name in ((86_400, 2 * 86_400, "days"), (3600, 2 * 3600, "h")):
+        if seconds >= least:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{max(1, seconds):.0f} s"
