@@ -2,7 +2,7 @@
 
 import re
 
-from project_tree import PAGE, PACKAGES, ROOT, tree, with_tree
+from project_tree import PACKAGES, PAGE, ROOT, tree, with_tree
 
 
 def test_the_tree_is_that_of_the_project():
@@ -17,4 +17,6 @@ def test_every_file_says_in_a_phrase_what_it_holds():
 
 def test_every_path_that_the_page_names_exists():
     named = re.findall(r"`([a-z_]+/[a-z0-9_/]*(?:\.[a-z]+)?)`", PAGE.read_text())
-    assert [path for path in named if path.split("/")[0] in (*PACKAGES, "tests", "docs") and not (ROOT / path).exists()] == []
+    assert [
+        path for path in named if path.split("/")[0] in (*PACKAGES, "tests", "docs") and not (ROOT / path).exists()
+    ] == []

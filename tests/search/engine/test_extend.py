@@ -1,6 +1,7 @@
 """A study that grows: what may change, what that means for its trials, and that nothing is trained twice."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -46,6 +47,13 @@ def trained(tmp_path):
     folder = create(tmp_path)
     drive(folder)
     return folder
+
+
+def test_where_the_checkpoints_and_the_database_are_outlives_an_extension(tmp_path):
+    folder = create(tmp_path, replace(SETTINGS, checkpoints=str(tmp_path / "elsewhere"), workers=2))
+    extend_study(folder, {"trials": "+2"})
+    after = folder.settings()
+    assert (after.trials, after.checkpoints, after.workers) == (6, str(tmp_path / "elsewhere"), 2)
 
 
 def test_more_trials_go_on_where_the_study_ended(trained):
