@@ -11,8 +11,8 @@ from search.config.errors import UserError
 from search.config.published import read_published
 from search.config.recipes import RECIPE_FIELDS, find_recipe, recipe_of
 from search.config.settings import TrainSettings
-from search.config.settings_file import make_settings, read_mapping, spelled
-from search.config.trial_config import GIVEN, OWNED, TrialConfig, field_types
+from search.config.settings_file import make_settings, read_mapping, to_number
+from search.config.trial_config import DERIVED_FIELDS, NOT_SEARCHABLE, TrialConfig, field_types
 from search.space.custom_architecture import register_architecture_file
 from search.space.pricing import find_trial, price, require_prunable
 from search.space.search_space import WITHOUT_RESPONSES
@@ -70,7 +70,7 @@ def from_file(path: Path) -> Found:
     numbers = {name for name, kind in field_types(Recipe).items() if kind is float}
     try:
         return Found(
-            TrialConfig.from_dict({name: spelled(each) if name in numbers else each for name, each in record.items()})
+            TrialConfig.from_dict({name: to_number(each) if name in numbers else each for name, each in record.items()})
         )
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
@@ -135,15 +135,15 @@ def train_settings(
         if others.get(name) is None:
             others[name] = getattr(found, name)
     for name in overrides:
-        if name in OWNED:
-            raise UserError(f"{name} cannot be set here: {OWNED[name]}")
+        if name in NOT_SEARCHABLE:
+            raise UserError(f"{name} cannot be set here: {NOT_SEARCHABLE[name]}")
     wanted = found.config.recipe if recipe is None else find_recipe(recipe).recipe
     if epochs is not None:
         if epochs < 1:
             raise UserError(f"epochs must be a whole number of at least 1, got {epochs}")
         scale = epochs / wanted.epochs
     wanted = wanted.scaled(1.0 if scale is None else scale)
-    network = {name: value for name, value in asdict(found.config.network).items() if name not in GIVEN}
+    network = {name: value for name, value in asdict(found.config.network).items() if name not in DERIVED_FIELDS}
     described = {
         "front_end": found.config.front_end,
         **network,

@@ -187,12 +187,12 @@ class Acquisition:
                     self._predicted[row.number][name] = mean
         return self._predicted
 
-    def propose(self, seed: int, handed_out: Collection[TrialConfig]) -> tuple[str, dict[str, Any]] | None:
+    def propose(self, seed: int, already_proposed: Collection[TrialConfig]) -> tuple[str, dict[str, Any]] | None:
         """Return architecture and values of the best candidate; None before there is a surrogate, or a candidate.
 
         Args:
-            seed: Of the candidates.
-            handed_out: Configurations that are not to be proposed again.
+            seed: Random seed of the candidates.
+            already_proposed: Configurations to exclude.
         """
         if not self._surrogates():
             return None
@@ -201,7 +201,7 @@ class Acquisition:
             candidate
             for architecture in self.space.subspaces
             for candidate in self.candidates(architecture, rng)
-            if candidate.config not in handed_out
+            if candidate.config not in already_proposed
         ]
         if not found:
             return None
@@ -239,7 +239,7 @@ class Acquisition:
     def _incumbents(self, architecture: str) -> list[dict[str, Any]]:
         """Return the values of the trials on an architecture's own front, moved into the ranges of today."""
         rows = [row for row in map(self._table.__getitem__, self.predict()) if row.config.architecture == architecture]
-        names, subspace = self._compared(), self.space.subspaces[architecture]
+        names, subspace = self._front_objectives(), self.space.subspaces[architecture]
         found = []
         for row, is_on_front in zip(rows, non_dominated(self._points(rows, names), directions(names)), strict=True):
             if is_on_front:
@@ -247,7 +247,7 @@ class Acquisition:
                 found.append({name: nearest(among, values[name]) for name, among in subspace.ranges.items()})
         return found
 
-    def _compared(self) -> list[str]:
+    def _front_objectives(self) -> list[str]:
         """Return the objectives that the front is of: without a latency that is not known of all trials."""
         return [name for name in self._objectives if name != LATENCY or LATENCY in self._surrogates()]
 
@@ -268,7 +268,7 @@ class Acquisition:
         Returns:
             (C,).
         """
-        names = self._qualities[:1] if self.space.settings.mode == "best" else self._compared()
+        names = self._qualities[:1] if self.space.settings.mode == "best" else self._front_objectives()
         signs = np.where(directions(names), 1.0, -1.0)  # more is better
         rows = [self._table[number] for number in self.predict()]
         points = np.array(self._points(rows, names)).reshape(-1, len(names)) * signs

@@ -32,8 +32,8 @@ from search.space.pricing import price, require_prunable
 from search.space.ranges import draw
 from search.space.sobol import sobol_points
 from search.space.subspace import Subspace
-from search.study.history import num_before
-from search.study.study import CONFIG, COST, ORIGIN, REJECTED, STARTS
+from search.study.history import num_trials_before_extension
+from search.study.study import CONFIG, COST, ORIGIN, REJECTED, WARM_STARTS
 
 MAX_REJECTIONS = 10  # consecutive; then the last proposal is projected to the feasible set
 MAX_PROJECTIONS = 20  # consecutive that were rejected too; then nothing new is left
@@ -67,12 +67,12 @@ class CandidateGenerator:
         """
         self.space, self._store, self._table = space, store, table
         self.rejections: Counter[str] = Counter()
-        self.exhausted = ""
+        self.end_reason = ""
         self.sampler_interval = SAMPLER_INTERVAL
         self._rejected: list[dict[str, Any]] = []  # values of the consecutive rejections
         self._sobol_drawn: Counter[str] = Counter()  # points of each architecture
         self._sobol_feasible: Counter[str] = Counter()
-        num_before_extension = num_before(store.attributes)
+        num_before_extension = num_trials_before_extension(store.attributes)
         for trial in trials:
             rejected = trial.user_attrs.get(REJECTED)
             if rejected is not None:
@@ -106,7 +106,7 @@ class CandidateGenerator:
                 if (kind, name) not in proposed:
                     self._enqueue(kind, name, values, self._changes(name, target, values))
         places = {origin["place"] for origin in origins if origin["kind"] == WARM_START}
-        for place, recorded in enumerate(self._store.attributes.get(STARTS, [])):
+        for place, recorded in enumerate(self._store.attributes.get(WARM_STARTS, [])):
             start = WarmStart(**recorded)
             name = start.config[ARCHITECTURE]
             if place not in places and name in self.space.subspaces:
@@ -143,9 +143,9 @@ class CandidateGenerator:
             better: Architectures of the better half of the trained trials, each as often as it is there.
             acquisition: Proposes but for the sampler's turns; None: the sampler alone.
         """
-        while not self.exhausted:
+        while not self.end_reason:
             if not self._store.has_enqueued and not self._enqueue_next(better, acquisition):
-                self.exhausted = f"the space holds no feasible configurations but the {len(self._table)} already tried"
+                self.end_reason = f"the space holds no feasible configurations but the {len(self._table)} already tried"
                 break
             row = self._price(self._store.ask(self._next_seed()))
             if row is not None:

@@ -45,19 +45,19 @@ class ArchitectureTPE(AdjustableTPESampler):
     alone, where Optuna counts the rejected ones too: where most are rejected, all trained trials would be in it.
     """
 
-    def __init__(self, view: SamplerHistory, seed: int) -> None:
+    def __init__(self, history: SamplerHistory, seed: int) -> None:
         super().__init__(multivariate=True, constant_liar=True, seed=seed)
-        self._view = view
+        self._history = history
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002 - Optuna's own signature
         """Return the ranges of the trial's architecture."""
-        return self._view.space(trial)
+        return self._history.space(trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return values of all ranges, sampled jointly."""
-        trials = self._view.trials(self._view.architecture(trial))
+        trials = self._history.trials(self._history.architecture(trial))
         num_below = _num_below(sum(each.state == TrialState.COMPLETE for each in trials))
         if num_below:
             self.set_num_good(num_below)
@@ -68,7 +68,7 @@ class ArchitectureTPE(AdjustableTPESampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Return the value of one range, sampled independently."""
-        seen = with_trials(study, self._view.trials(self._view.architecture(trial)))
+        seen = with_trials(study, self._history.trials(self._history.architecture(trial)))
         return super().sample_independent(seen, _unnumbered(trial), param_name, param_distribution)
 
 
@@ -78,9 +78,9 @@ class ArchitectureNSGAII(AdjustableNSGAIISampler):
     A trial's generation is recorded with it; the parents of a generation follow from the generations before it.
     """
 
-    def __init__(self, view: SamplerHistory, seed: int) -> None:
+    def __init__(self, history: SamplerHistory, seed: int) -> None:
         super().__init__(population_size=POPULATION, seed=seed)
-        self._view = view
+        self._history = history
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Record the trial's generation: the latest, or the next where that has `POPULATION` trained trials."""
@@ -91,7 +91,7 @@ class ArchitectureNSGAII(AdjustableNSGAIISampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002 - Optuna's own signature
         """Return the ranges of the trial's architecture."""
-        return self._view.space(trial)
+        return self._history.space(trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -108,24 +108,18 @@ class ArchitectureNSGAII(AdjustableNSGAIISampler):
     def _populations(self, trial: FrozenTrial) -> dict[int, list[FrozenTrial]]:
         """Return the trained trials by generation."""
         found: dict[int, list[FrozenTrial]] = {}
-        for each in self._view.trials(self._view.architecture(trial)):
+        for each in self._history.trials(self._history.architecture(trial)):
             if each.state == TrialState.COMPLETE:
                 found.setdefault(each.system_attrs[GENERATION], []).append(each)
         return found
 
 
-def make_sampler(kind: str, seed: int, view: SamplerHistory) -> BaseSampler:
-    """Return the sampler of one proposal.
-
-    Args:
-        kind: A name of `search.config.settings.SAMPLERS`.
-        seed: Of this proposal.
-        view: What it knows.
-    """
+def make_sampler(kind: str, seed: int, history: SamplerHistory) -> BaseSampler:
+    """Return the sampler of one proposal; `kind` is one of `search.config.settings.SAMPLERS`."""
     if kind == "tpe":
-        return ArchitectureTPE(view, seed)
+        return ArchitectureTPE(history, seed)
     if kind == "nsga2":
-        return ArchitectureNSGAII(view, seed)
+        return ArchitectureNSGAII(history, seed)
     assert kind == "random"
     return RandomSampler(seed=seed)
 

@@ -57,7 +57,7 @@ class TrialScheduler:
         ranks_by_prediction: Whether trials are ranked by what the surrogate predicts, in place of what they reached.
         proposes_by_acquisition: Whether configurations are proposed by the acquisition function, beside the sampler.
         hopeless: Why no other trial is started, or nothing.
-        interrupted: Why the search ended before its time, to be resumed, or nothing.
+        interrupt_reason: Why the search ended before its time, to be resumed, or nothing.
     """
 
     def __init__(self, study: optuna.Study, space: PricedSpace, splits: tuple[str, ...] = ()) -> None:
@@ -80,7 +80,7 @@ class TrialScheduler:
         self.acquisition = Acquisition(space, self.table, self.rungs)
         self.ranks_by_prediction = settings.surrogate
         self.proposes_by_acquisition = settings.surrogate and settings.sampler == "tpe"
-        self.hopeless = self.interrupted = ""
+        self.abort_reason = self.interrupt_reason = ""
         self._num_failed = 0  # in this process
         self.store = open_trial_store(study, space, self.table)
         for trial in study.get_trials(deepcopy=False):
@@ -136,9 +136,9 @@ class TrialScheduler:
         return self.generator.rejections
 
     @property
-    def exhausted(self) -> str:
+    def end_reason(self) -> str:
         """Why nothing more can be proposed, or nothing."""
-        return self.hopeless or self.generator.exhausted
+        return self.abort_reason or self.generator.end_reason
 
     @property
     def num_ended(self) -> int:
@@ -159,20 +159,20 @@ class TrialScheduler:
         row = self._next()
         if row is not None:
             row.state = State.RUNNING
-        elif not self.table.in_state(State.RUNNING) and not self.interrupted:
+        elif not self.table.in_state(State.RUNNING) and not self.interrupt_reason:
             for paused in self.table.in_state(State.PAUSED):
                 self._stop(paused, self.halving.rank_text(paused, self._predicted()))
         return row
 
     def _next(self) -> TrialRow | None:
-        if self.hopeless or self.interrupted:
+        if self.abort_reason or self.interrupt_reason:
             return None
         for row in self.table.in_state(State.PENDING):
             return row
         for number in self.halving.promotable(self._predicted()):
             if self.table[number].state in (State.PAUSED, State.STOPPED):
                 return self._promote(self.table[number])
-        return self._propose_new() or self._promote_at_last()
+        return self._propose_new() or self._promote_in_closed_rungs()
 
     def _propose_new(self) -> TrialRow | None:
         """Return a new trial, if there are to be more."""
@@ -194,10 +194,10 @@ class TrialScheduler:
         }
         return values_of(self._objectives, qualities, row.costs)
 
-    def _promote_at_last(self) -> TrialRow | None:
+    def _promote_in_closed_rungs(self) -> TrialRow | None:
         """Return a paused trial to promote because no others will reach its rung."""
         num_closed = min((row.rung for row in self.table.in_state(State.RUNNING)), default=len(self.rungs))
-        for number in self.halving.promotable_at_last(num_closed, self._predicted()):
+        for number in self.halving.promotable_in_closed_rungs(num_closed, self._predicted()):
             if self.table[number].state == State.PAUSED:
                 return self._promote(self.table[number])
         return None
@@ -297,7 +297,7 @@ class TrialScheduler:
     def interrupt(self, number: int, reason: str) -> None:
         """End the search for something that no trial is to blame for; what is not settled is resumed later."""
         self.table[number].state = State.PENDING
-        self.interrupted = reason
+        self.interrupt_reason = reason
 
     def _complete(self, row: TrialRow, result: Mapping[str, Any]) -> None:
         self.store.set(row.number, QUALITY, json.loads(result[QUALITY]))
@@ -322,7 +322,7 @@ class TrialScheduler:
         self._num_failed += 1
         num_failed = self.table.count(State.FAILED)
         if self._num_failed >= MAX_FAILED_AT_FIRST and num_failed == len(self.table):
-            self.hopeless = self.hopeless or f"the first {num_failed} trials all failed"
+            self.abort_reason = self.abort_reason or f"the first {num_failed} trials all failed"
 
     def _end_failed(self, row: TrialRow, reason: str) -> None:
         self.store.tell(row.number, TrialState.FAIL)

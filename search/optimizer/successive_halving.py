@@ -127,7 +127,7 @@ class SuccessiveHalving:
             found += self._cheap_to_finish(index, ranked)
         return list(dict.fromkeys(found))
 
-    def promotable_at_last(self, num_closed: int, predicted: Mapping[int, Values]) -> list[int]:
+    def promotable_in_closed_rungs(self, num_closed: int, predicted: Mapping[int, Values]) -> list[int]:
         """Return the trials to promote where no others will be recorded: their number is rounded up.
 
         Args:

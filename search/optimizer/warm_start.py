@@ -26,8 +26,8 @@ from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
 from search.config.published import read_published
 from search.config.recipes import find_recipe
-from search.config.settings_file import spelled
-from search.config.trial_config import OWNED, TrialConfig, field_types
+from search.config.settings_file import to_number
+from search.config.trial_config import NOT_SEARCHABLE, TrialConfig, field_types
 from search.space.priced_space import PricedSpace
 from search.space.pricing import price
 from search.space.ranges import nearest
@@ -87,7 +87,7 @@ def read_warm_starts(names: Sequence[str], space: SearchSpace, results: Path) ->
         elif name in (published := {entry.name: entry for entry in read_published()}):
             entry = published[name]
             recipe = {**asdict(find_recipe(entry.recipe).recipe), **entry.recipe_settings}
-            found = [WarmStart(name, _usable({**entry.values, **recipe, "architecture": entry.architecture}))]
+            found = [WarmStart(name, _searchable({**entry.values, **recipe, "architecture": entry.architecture}))]
             _require_architecture(name, entry.architecture, space)
         else:
             found = list(itertools.islice(_from_study(name, space, results), num_left))
@@ -154,7 +154,7 @@ def _from_study(name: str, space: SearchSpace, results: Path) -> Iterator[WarmSt
     maximize = directions(study.user_attrs[OBJECTIVES])
     ranks = non_dominated_rank([trial.values for trial in usable], maximize)
     for _, trial in sorted(zip(ranks, usable, strict=True), key=lambda each: (int(each[0]), each[1].number)):
-        yield WarmStart(f"{folder.name}:{trial.number}", _usable(trial.user_attrs[CONFIG]))
+        yield WarmStart(f"{folder.name}:{trial.number}", _searchable(trial.user_attrs[CONFIG]))
 
 
 def _from_file(path: Path, space: SearchSpace) -> Iterator[WarmStart]:
@@ -175,7 +175,7 @@ def _from_file(path: Path, space: SearchSpace) -> Iterator[WarmStart]:
         architecture = str(values["architecture"])
         _require_architecture(where, architecture, space)
         numbers = {name for name, kind in field_types(Recipe).items() if kind is float}
-        values = {name: spelled(each) if name in numbers else each for name, each in _usable(values).items()}
+        values = {name: to_number(each) if name in numbers else each for name, each in _searchable(values).items()}
         try:
             TrialConfig.from_values(architecture, {key: each for key, each in values.items() if key != "architecture"})
         except UserError as error:
@@ -215,9 +215,9 @@ def _require_architecture(where: str, architecture: str, space: SearchSpace) -> 
         raise UserError(f"{where}: {unknown('architecture of the space', architecture, space.subspaces)}")
 
 
-def _usable(config: Mapping[str, Any]) -> dict[str, Any]:
+def _searchable(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration without the fields that the data, the front end or the settings decide."""
-    return {name: value for name, value in config.items() if name not in OWNED}
+    return {name: value for name, value in config.items() if name not in NOT_SEARCHABLE}
 
 
 def _distinct(starts: Sequence[WarmStart]) -> list[WarmStart]:

@@ -17,7 +17,7 @@ from data.front_end import FRONT_ENDS
 from models import Architecture, Counts, Shape
 from objectives.measure import measure_cost
 from search.config.errors import UserError
-from search.config.trial_config import GIVEN, input_sizes
+from search.config.trial_config import DERIVED_FIELDS, input_sizes
 from search.space.ranges import draw
 from training.recipe import Recipe
 
@@ -77,7 +77,7 @@ def require_config(entry: Architecture) -> None:
         raise ConformanceError(f"its config must be a frozen dataclass, got {entry.config!r}")
     known = {field.name: field for field in fields(entry.config)}
     for name in ("num_classes", "in_channels"):
-        _require(name in known, f"its config needs the field {name}: it is filled in from {GIVEN[name]}")
+        _require(name in known, f"its config needs the field {name}: it is filled in from {DERIVED_FIELDS[name]}")
     for field in known.values():
         hint = "; leave out `from __future__ import annotations`" if isinstance(field.type, str) else ""
         _require(
