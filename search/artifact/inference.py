@@ -25,7 +25,7 @@ class Prediction:
 
     Attributes:
         path: The sound file.
-        probabilities: By scene, in the order of the network's outputs; they sum to 1.
+        probabilities: Probability by scene, in the order of the network's outputs; they sum to 1.
     """
 
     path: Path
@@ -46,10 +46,8 @@ def predict(export: Export, path: Path, device: str | None = None) -> Prediction
     as a stream: only some seconds are in memory at a time.
 
     Args:
-        export: The network.
-        path: The file.
-        device: That recorded it, for a network with spectrum correction; None: an unknown device, whose spectrum is
-            not corrected.
+        device: Recording device, for a network with spectrum correction; None: unknown, so that the spectrum is not
+            corrected.
 
     Raises:
         ExportError: A device that the network has no correction for.
@@ -75,8 +73,7 @@ class Predictor:
         """Prepare the front end and the gains of a recording device.
 
         Args:
-            export: The network.
-            device: That recorded the waveforms, or None: one that the network does not know.
+            device: Recording device of the waveforms; None: unknown.
 
         Raises:
             ExportError: A device that the network has no correction for.

@@ -32,7 +32,7 @@ from search.study.study import ALLOCATION, STATES, StudyFolder, find_study
 from search.study.table import rejection_kinds, trials_table
 
 if TYPE_CHECKING:
-    from search.engine.single_run import Found
+    from search.engine.single_run import SourceConfig
 
 
 @click.command()
@@ -65,7 +65,7 @@ def train(
     NAME is an architecture or a published network: `scenefront published` lists those.
     """
     from search.engine.run import start_search  # noqa: PLC0415  these take seconds
-    from search.engine.single_run import left_out, train_settings  # noqa: PLC0415
+    from search.engine.single_run import omitted_settings, train_settings  # noqa: PLC0415
 
     if [name, config, trial].count(None) != 2:
         raise click.UsageError("say what to train: a NAME, --config or --trial, one of the three")
@@ -80,12 +80,12 @@ def train(
         overrides=dict(pair(text, "--set", read_value) for text in overrides), **given,
     )  # fmt: skip
     folder = _new_folder(results, study, settings)
-    for field, value in left_out(found, settings, flags["recipe"]).items():
+    for field, value in omitted_settings(found, settings, flags["recipe"]).items():
         out.print(f"{field} is {value:g} in the recipe and 0 here, without a folder: --impulse-responses names one")
     _run(lambda: start_search(settings, folder, out), folder)
 
 
-def _find(name: str | None, config: Path | None, trial: str | None, results: Path) -> "Found":
+def _find(name: str | None, config: Path | None, trial: str | None, results: Path) -> "SourceConfig":
     """Find the configuration to train, by one of three ways to name it."""
     from search.engine.single_run import from_file, from_name, from_trial  # noqa: PLC0415  takes seconds
 

@@ -1,4 +1,4 @@
-"""Change a study's settings: more trials, another budget, wider ranges, another sampler, on the same database.
+"""Extension of a study: more trials, another budget, wider ranges or another sampler on the same database.
 
 Settings that a trial's metrics depend on cannot change: trials could not be compared. The study keeps a history of its
 settings. Finished trials are kept; configurations rejected for the old budget can be proposed again once they fit.
@@ -33,12 +33,12 @@ from search.study.study import COST, DATA, FILES, HISTORY, REJECTED, STARTS, Stu
 
 @dataclass(frozen=True)
 class Extended:
-    """The outcome of changing a study's settings.
+    """An extended study.
 
     Attributes:
-        settings: As they are now.
-        changes: By setting, its value before and after; empty if nothing changed.
-        lines: The same as text, and what it means for the existing trials.
+        settings: The new settings.
+        changes: Value before and after of each changed setting, by name; empty if nothing changed.
+        lines: The changes as text, and their effect on the existing trials.
     """
 
     settings: Job
@@ -47,13 +47,13 @@ class Extended:
 
 
 def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
-    """Return the settings of an extended study.
+    """Return a study's settings with changes.
 
     Args:
-        settings: As they are.
-        changes: By setting; `trials` is the new total, or "+24" for 24 more; `ranges` has the ranges that change, None
-            for the whole range of the space; `start` adds to the existing ones; `space` is another file.
-        source: Of the changes, for a message.
+        settings: The present settings.
+        changes: New values by setting; `trials` is the new total, or "+24" for 24 more; `ranges` has the ranges that
+            change, None for the whole range of the space; `start` adds to the existing ones; `space` is another file.
+        source: Where the changes come from, for error messages.
 
     Raises:
         UserError: A change that no study can make, fewer trials than there are, or a value that no search can have.
@@ -88,7 +88,6 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
     """Change the settings of a study; its next run uses the new ones.
 
     Args:
-        folder: Of the study.
         changes: As for `new_settings`.
 
     Raises:
@@ -132,7 +131,7 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
         study.set_user_attr(HISTORY, [*history, entry])
         folder.write_settings(after)
     lines = [change_text(name, *change) for name, change in changed.items()] or [f"space: {after.space}, as it is now"]
-    return Extended(after, changed, lines + _what_it_means(trials, before.limits(), after.limits()))
+    return Extended(after, changed, lines + _budget_effect_lines(trials, before.limits(), after.limits()))
 
 
 def _num_trials(now: int, wanted_text: object) -> int:
@@ -148,11 +147,11 @@ def _num_trials(now: int, wanted_text: object) -> int:
 
 def _ranges(now: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the ranges with changes; a name with its architecture replaces the same name without."""
-    kept = {name: bounds for name, bounds in now.items() if not any(_mean_the_same(name, other) for other in changes)}
+    kept = {name: bounds for name, bounds in now.items() if not any(_is_same_range(name, other) for other in changes)}
     return {**kept, **{name: list(bounds) for name, bounds in changes.items() if bounds is not None}}
 
 
-def _mean_the_same(one: str, other: str) -> bool:
+def _is_same_range(one: str, other: str) -> bool:
     return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
 
 
@@ -161,8 +160,8 @@ def _changed(before: Job, after: Job) -> dict[str, tuple[Any, Any]]:
     return {name: (was[name], now[name]) for name in now if was[name] != now[name]}
 
 
-def _what_it_means(trials: Sequence[FrozenTrial], before: Budget, after: Budget) -> list[str]:
-    """Describe the existing trials that another budget judges differently."""
+def _budget_effect_lines(trials: Sequence[FrozenTrial], before: Budget, after: Budget) -> list[str]:
+    """Describe the existing trials that fit one of two budgets only."""
     priced = [trial for trial in trials if COST in trial.user_attrs]
     lost = fit = 0
     for trial in priced:

@@ -1,4 +1,4 @@
-"""Runs a job on Ray Tune: starts it, or resumes it, and leaves a study that can be resumed and extended."""
+"""Starting and resuming a job on Ray Tune."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -63,13 +63,10 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
     """Run a new job in `folder`.
 
     Args:
-        settings: Of the job.
-        folder: Where its study will live.
-        console: To print on.
-        address: Of a Ray cluster to run on, or "auto"; None: a Ray of this machine's own.
+        address: Ray cluster to run on, HOST:PORT or "auto"; None: start a local one.
 
     Raises:
-        UserError: What was asked for cannot be done; says why.
+        UserError: The settings or the data cannot be used; the message says why.
         SearchFailedError: Every trial failed.
     """
     settings = _with_absolute_paths(settings)
@@ -96,13 +93,11 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
 def resume_search(
     folder: StudyFolder, console: Console, *, address: str | None = None, workers: int | None = None
 ) -> TrialScheduler:
-    """Resume a job that was interrupted: finished trials stay, unfinished ones go on from their checkpoints.
+    """Resume an interrupted job: finished trials stay, unfinished ones continue from their checkpoints.
 
     Args:
-        folder: Where the study lives.
-        console: To print on.
-        address: Of a Ray cluster to run on, or "auto"; None: a Ray of this machine's own.
-        workers: Parallel trials this time; None: as the study has it.
+        address: Ray cluster to run on, HOST:PORT or "auto"; None: start a local one.
+        workers: Number of parallel trials of this run; None: the study's.
 
     Raises:
         UserError: The study, or the data it was started on, cannot be used any more.
@@ -123,7 +118,7 @@ def resume_search(
 
 @dataclass(frozen=True)
 class _Run:
-    """One run of a job: from its start, or its resumption, to its end."""
+    """One run of a job, from its start or resumption to its end."""
 
     prepared: PreparedJob
     study: optuna.Study
@@ -163,7 +158,7 @@ class _Run:
         self.console.print(line, highlight=False, soft_wrap=True)
 
     def _allocate(self, scheduler: TrialScheduler) -> ResourceAllocation:
-        """Return the resources of the trials: as before the interruption where that fits, else measured now."""
+        """Return the resource allocation: the study's where it still fits, else a newly measured one."""
         space = self.prepared.space
         settings = space.settings
         members = [] if self.address is None else nodes()
@@ -190,14 +185,16 @@ class _Run:
 
     @contextmanager
     def _storage_errors(self, searcher: StudySearcher) -> Iterator[None]:
-        """Raise in place of what Ray makes of it an error of the study's database."""
+        """Raise an error of the study's database itself, not Ray's rendering of it."""
         try:
             yield
         except (tune.TuneError, OptunaError, SQLAlchemyError, StorageError) as error:
-            if searcher.broken is None:
+            if searcher.storage_error is None:
                 raise
-            is_exhaustive = isinstance(searcher.broken, StorageError)
-            cause = searcher.broken if is_exhaustive else searcher.broken.__cause__ or searcher.broken
+            is_exhaustive = isinstance(searcher.storage_error, StorageError)
+            cause = (
+                searcher.storage_error if is_exhaustive else searcher.storage_error.__cause__ or searcher.storage_error
+            )
             raise StudyError(
                 f"{self.folder.place} cannot be written: {cause}; mend that, then go on with {self._resume}"
             ) from error
@@ -220,16 +217,14 @@ def make_tuner(
     """Return the Ray experiment that runs a searcher's trials.
 
     Args:
-        searcher: Of the study.
         temporary: Folder for Ray's own files.
-        interruption: That Ctrl-C is seen by.
-        actor: Class that trains a trial.
+        actor: Trainable of a trial.
     """
-    set_tune_environment(searcher.use.workers)
+    set_tune_environment(searcher.allocation.workers)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the display says what breaks, in a sentence
     watchdog = Watchdog(searcher.scheduler.space.settings.stall_s)
     return tune.Tuner(
-        tune.with_resources(actor, partial(job_resources, searcher.use)),
+        tune.with_resources(actor, partial(job_resources, searcher.allocation)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=RungScheduler(searcher, watchdog),

@@ -42,10 +42,9 @@ def mean_logits(
     """Return the mean logits of teachers on the training clips, (N, K); None if there is no teacher.
 
     Args:
-        folders: Of the exports.
-        scenes: The data set.
+        folders: Folders of the teachers' exports.
         cache: Folder of the decoded audio; None: beside the data.
-        progress: Called with the number of clips done, and of all, unless the logits are cached.
+        progress: Called with the number of finished clips and the total, unless the logits are cached.
 
     Raises:
         ExportError: A folder is no export that can be run.

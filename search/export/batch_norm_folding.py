@@ -15,8 +15,7 @@ def float_network(network: nn.Module, config: TrialConfig) -> nn.Module:
     """Return a network of the same weights without fake quantization, in eval mode, on the CPU.
 
     Args:
-        network: With its weights, with or without fake quantization.
-        config: Its configuration.
+        network: Trained network, with or without fake quantization.
     """
     plain = config.build()
     plain.load_state_dict(network.state_dict())
@@ -29,10 +28,6 @@ def fold_batch_norms(network: nn.Module, config: TrialConfig) -> nn.Module:
 
     Layers with an effective weight other than `weight`, such as a damped one, become plain layers of that weight.
     Layers keep their names; a folded norm is replaced by an identity.
-
-    Args:
-        network: With its weights.
-        config: Its configuration.
     """
     folded = float_network(network, config)
     quantizer = Quantizer(folded, config.input_shape)

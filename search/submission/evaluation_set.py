@@ -32,7 +32,7 @@ class EvaluationSet:
 
     Attributes:
         root: Its folder.
-        names: Of the U distinct files.
+        names: Names of the U distinct files.
         fingerprints: (U,) name, size and time of modification of each file: another text means another sound.
         file_index: (N,) index into `names` of each clip.
     """

@@ -84,8 +84,8 @@ def describe(external_datasets: object, systems: Mapping[str, System]) -> dict[s
     """Return the filled-in values of the block description, by key.
 
     Args:
-        external_datasets: Of the sheet.
-        systems: By split.
+        external_datasets: Value of the sheet's key of that name.
+        systems: System of each split.
     """
 
     def of_all(words: Callable[[System], list[str]]) -> str:

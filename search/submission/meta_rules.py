@@ -23,9 +23,8 @@ def check_meta(file: str, content: bytes, label: str, edition: Edition) -> list[
 
     Args:
         file: Its name in the package.
-        content: Of the file.
-        label: Of the package.
-        edition: Of the package.
+        content: Bytes of the file.
+        label: Label of the package.
     """
     try:
         meta = yaml.safe_load(content.decode())

@@ -24,8 +24,7 @@ def check_output(file: str, content: bytes, edition: Edition) -> list[Violation]
 
     Args:
         file: Its name in the package.
-        content: Of the file.
-        edition: Of the package.
+        content: Bytes of the file.
     """
     try:
         text = content.decode()

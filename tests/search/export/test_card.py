@@ -14,7 +14,7 @@ from search.artifact.certificate import read_certificate
 from search.artifact.files import INT8, PIPELINE
 from search.artifact.inference import predict
 from search.artifact.reading import load_export
-from search.export.card import card, run_lines
+from search.export.card import card, inference_code
 from search.report.document import Code, Heading, Items, Table, Text, to_html, to_markdown
 
 EVIL = "<script>alert(1)</script>|`*_"
@@ -146,7 +146,7 @@ def test_a_document_is_markdown_and_html():
 
 
 def test_the_five_lines_of_the_card_run_and_say_what_predict_says(exported, tmp_path):
-    lines = run_lines(["airport", "bus", "park"])
+    lines = inference_code(["airport", "bus", "park"])
     assert len(lines.splitlines()) == 5
     assert lines in (exported / "card.md").read_text()
     time_s = np.arange(RATE_HZ) / RATE_HZ
