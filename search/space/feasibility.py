@@ -106,9 +106,8 @@ def survey_subspace(
     cost_function = subspace.cost_function(precision)
     feasible: list[tuple[Any, ...]] = []
     costs: list[tuple[int, ...]] = []
-    violations, invalid_reason = Counter[str](), ""
+    violations, invalid_reason, least = Counter[str](), "", np.inf
     nearest: Nearest | None = None
-    least = np.inf
     for number, values in enumerate(_all_networks(subspace) if is_exhaustive else _sample(subspace, total, seed)):
         if number % REPORT_EVERY == 0:
             progress(number, total)
@@ -129,9 +128,8 @@ def survey_subspace(
     progress(total, total)
     return FeasibilitySurvey(
         costs=np.array(costs, dtype=np.int64).reshape(len(costs), len(LIMITS)),
-        nearest=None if feasible else nearest,
         subspace=subspace, num_priced=total, is_exhaustive=is_exhaustive, feasible=feasible, violations=violations,
-        invalid_reason=invalid_reason,
+        nearest=None if feasible else nearest, invalid_reason=invalid_reason,
     )  # fmt: skip
 
 
