@@ -214,8 +214,7 @@ class BCResNet(nn.Module):
         return logits.flatten(1)
 
 
-# Over 50 lines: it follows the network layer by layer, and is read beside it.
-def count(config: BCResNetConfig, input_shape: Shape) -> Counts:
+def count(config: BCResNetConfig, input_shape: Shape) -> Counts:  # long: follows the network layer by layer
     """Count what the network costs on one input of (in_channels, F, T), without building it.
 
     Raises:

@@ -50,7 +50,6 @@ class Teacher:
     preprocessing: InferencePreprocessing = DEFAULT_PREPROCESSING
 
 
-# Over 50 lines by its docstring: the body is one sequence, and the lock must be held over its end.
 def teacher_logits(
     teachers: Sequence[Teacher],
     scenes: Scenes,
@@ -71,12 +70,7 @@ def teacher_logits(
     Raises:
         DataError: A teacher has other classes or logits that are not finite, or the clips cannot be read.
     """
-    for teacher in teachers:
-        if sorted(teacher.classes) != sorted(scenes.classes):
-            raise DataError(
-                f"the teacher {teacher.name} has the classes {', '.join(teacher.classes)}, but {scenes.root} has "
-                f"{', '.join(scenes.classes)}; a teacher must have the same classes"
-            )
+    _require_same_classes(teachers, scenes)
     datasets = {teacher.front_end: load_dataset(scenes, teacher.front_end, None, cache) for teacher in teachers}
     stores = [datasets[teacher.front_end].store.path for teacher in teachers]
     name = f"teacher-{_digest(teachers, scenes, stores)}.safetensors"
@@ -103,6 +97,15 @@ def teacher_logits(
         finally:
             lock.release()
     raise DataError(f"no folder for the teacher's logits can be written: {', '.join(refused)}; give another as cache")
+
+
+def _require_same_classes(teachers: Sequence[Teacher], scenes: Scenes) -> None:
+    for teacher in teachers:
+        if sorted(teacher.classes) != sorted(scenes.classes):
+            raise DataError(
+                f"the teacher {teacher.name} has the classes {', '.join(teacher.classes)}, but {scenes.root} has "
+                f"{', '.join(scenes.classes)}; a teacher must have the same classes"
+            )
 
 
 def _digest(teachers: Sequence[Teacher], scenes: Scenes, stores: Sequence[Path]) -> str:

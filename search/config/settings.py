@@ -113,7 +113,7 @@ class JobSettings:
             SettingsError: Names every setting, its rule and the value got.
         """
         wrong = violations(self)
-        wrong = wrong or wrong_goals(self.objectives) or self.contradictions()
+        wrong = wrong or objective_violations(self.objectives) or self.contradictions()
         if wrong:
             raise SettingsError("; ".join(wrong))
         self.limits()
@@ -130,13 +130,13 @@ class JobSettings:
         """
         return parse_budget(self.budget)
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON and YAML can hold them."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def to_yaml(self) -> str:
         """Write the settings as the YAML that `search.config.settings_file` reads."""
-        plain = {"job": self.job, "format": FORMAT, **self.plain()}
+        plain = {"job": self.job, "format": FORMAT, **self.to_dict()}
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
@@ -205,7 +205,7 @@ class SearchSettings(JobSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _WithoutSearch(JobSettings):
+class _RepeatSettings(JobSettings):
     """A job that trains given configurations from several seeds to the last epoch, on all training clips."""
 
     trials: int = setting(1, help="Number of trainings.", rule=whole(), extend="Number of trainings in all.")
@@ -236,7 +236,7 @@ class _WithoutSearch(JobSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings(_WithoutSearch):
+class TrainSettings(_RepeatSettings):
     """A training of one configuration with `trials` seeds from `seed` on; the budget does not stop it."""
 
     job: ClassVar[str] = "train"
@@ -257,7 +257,7 @@ class TrainSettings(_WithoutSearch):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfirmSettings(_WithoutSearch):
+class ConfirmSettings(_RepeatSettings):
     """A confirmation: candidates of a search's front, each trained with the same seeds."""
 
     job: ClassVar[str] = "confirm"
@@ -294,7 +294,7 @@ Job = SearchSettings | TrainSettings | ConfirmSettings
 JOBS: dict[str, type[Job]] = {each.job: each for each in (SearchSettings, TrainSettings, ConfirmSettings)}
 
 
-def wrong_goals(names: Sequence[str]) -> list[str]:
+def objective_violations(names: Sequence[str]) -> list[str]:
     """Describe what is wrong with the names of objectives."""
     wrong = [unknown("objective", name, GOALS) for name in names if name not in GOALS]
     if wrong:

@@ -135,7 +135,7 @@ def is_space_file(space: str) -> bool:
     return space.endswith((".yaml", ".yml", ".py"))
 
 
-def spelled(value: Any) -> Any:
+def to_number(value: Any) -> Any:
     """Return the number that a text spells, and any other value as it is: YAML 1.1 takes 1e-3 for a text."""
     try:
         return float(value) if isinstance(value, str) else value

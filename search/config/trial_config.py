@@ -16,10 +16,10 @@ Value = bool | int | float | str
 
 
 # Fields of a network's config that are not searched, and where they come from.
-GIVEN = {"num_classes": "the data", "in_channels": "the front end", "mel_bins": "the front end"}
+DERIVED_FIELDS = {"num_classes": "the data", "in_channels": "the front end", "mel_bins": "the front end"}
 # All fields that are not searched, of the recipe too, and why.
-OWNED = {
-    **{name: f"it comes from {source}" for name, source in GIVEN.items()},
+NOT_SEARCHABLE = {
+    **{name: f"it comes from {source}" for name, source in DERIVED_FIELDS.items()},
     "epochs": "it is a setting of its own: --epochs",
     "seed": "it is a setting of its own: --seed",
 }

@@ -47,7 +47,7 @@ class Exports:
             before = self._known.get((folder.path, number))
             if before is not None and before.state == "running":
                 return before
-            told = f"scenefront export {folder.address} --trial {number}"
+            told = f"scenefront export {folder.cli_arguments} --trial {number}"
             target = Path(FOLDER) / f"{folder.name}-{number}"
             if self._running is not None:
                 self._known[folder.path, number] = Export(
@@ -111,7 +111,7 @@ def export_command(folder: StudyFolder, number: int) -> list[str]:
 def train_command(folder: StudyFolder, data: str, number: int) -> str:
     """Write the command that trains a trial's configuration again, whole and from several seeds."""
     trial = f"{folder.name}:{number}"
-    results = folder.address.removeprefix(shlex.quote(folder.name))
+    results = folder.cli_arguments.removeprefix(shlex.quote(folder.name))
     return f"scenefront train {shlex.quote(data)} --trial {shlex.quote(trial)}{results}"
 
 

@@ -56,29 +56,13 @@ def measure_time(
         DataError: The data cannot be read, or cannot serve the recipe.
     """
     keep_freed_memory()
-    timed = [
-        (name, space.subspaces[name].config({**space.published[name].values, **values}))
-        for name in space.subspaces
-        for values in _typical(space.surveys[name])
-    ]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    datasets: dict[str, SceneDataset] = {}
-    seconds: dict[str, list[float]] = {}
-    modes: dict[str, ComputeMode] = {}
     try:
-        for number, (name, config) in enumerate(timed):
-            progress(number, len(timed))
-            if config.front_end not in datasets:
-                datasets[config.front_end] = open_dataset(space.settings, scenes, config.front_end)
-            dataset = datasets[config.front_end]
-            if name not in modes and space.settings.fast:
-                modes[name], _ = fastest(time_modes(config.build, config.recipe, dataset, default_device()))
-            seconds.setdefault(name, []).append(passes * _trial_seconds(config, dataset, modes.get(name, DEFAULT_MODE)))
+        seconds, modes = _time_networks(space, scenes, progress)
     finally:
         torch.set_num_threads(before)
-    progress(len(timed), len(timed))
-    by_architecture = {name: float(np.mean(each)) for name, each in seconds.items()}
+    by_architecture = {name: passes * float(np.mean(each)) for name, each in seconds.items()}
     trials, mean = space.settings.trials, float(np.mean(list(by_architecture.values())))
     return {
         "trials": trials,
@@ -86,10 +70,34 @@ def measure_time(
         "workers": workers,
         "trial_s": by_architecture,
         "total_s": math.ceil(trials / workers) * mean,
-        "networks_timed": len(timed),
+        "networks_timed": sum(map(len, seconds.values())),
         "device": str(default_device()),
         "compute_modes": {name: str(mode) for name, mode in modes.items()},
     }
+
+
+def _time_networks(
+    space: PricedSpace, scenes: Scenes, progress: Callable[[int, int], None]
+) -> tuple[dict[str, list[float]], dict[str, ComputeMode]]:
+    """Return the seconds of a trial of each timed network, and the chosen compute modes, both by architecture."""
+    timed = [
+        (name, space.subspaces[name].config({**space.published[name].values, **values}))
+        for name in space.subspaces
+        for values in _typical(space.surveys[name])
+    ]
+    datasets: dict[str, SceneDataset] = {}
+    seconds: dict[str, list[float]] = {}
+    modes: dict[str, ComputeMode] = {}
+    for number, (name, config) in enumerate(timed):
+        progress(number, len(timed))
+        if config.front_end not in datasets:
+            datasets[config.front_end] = open_dataset(space.settings, scenes, config.front_end)
+        dataset = datasets[config.front_end]
+        if name not in modes and space.settings.fast:
+            modes[name], _ = fastest(time_modes(config.build, config.recipe, dataset, default_device()))
+        seconds.setdefault(name, []).append(_trial_seconds(config, dataset, modes.get(name, DEFAULT_MODE)))
+    progress(len(timed), len(timed))
+    return seconds, modes
 
 
 def _typical(survey: FeasibilitySurvey) -> Sequence[dict[str, Any]]:

@@ -11,8 +11,8 @@ from search.config.errors import UserError
 from search.config.published import read_published
 from search.config.recipes import RECIPE_FIELDS, find_recipe, recipe_of
 from search.config.settings import TrainSettings
-from search.config.settings_file import make_settings, read_mapping, spelled
-from search.config.trial_config import GIVEN, OWNED, TrialConfig, field_types
+from search.config.settings_file import make_settings, read_mapping, to_number
+from search.config.trial_config import DERIVED_FIELDS, NOT_SEARCHABLE, TrialConfig, field_types
 from search.space.custom_architecture import register_architecture_file
 from search.space.pricing import find_trial, price, require_prunable
 from search.space.search_space import WITHOUT_RESPONSES
@@ -69,9 +69,8 @@ def from_file(path: Path) -> SourceConfig:
         raise UserError(f"{path} must name an architecture: one of {', '.join(ARCHITECTURES)}")
     numbers = {name for name, kind in field_types(Recipe).items() if kind is float}
     try:
-        return SourceConfig(
-            TrialConfig.from_dict({name: spelled(each) if name in numbers else each for name, each in record.items()})
-        )
+        values = {name: to_number(each) if name in numbers else each for name, each in record.items()}
+        return SourceConfig(TrialConfig.from_dict(values))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -127,40 +126,38 @@ def train_settings(
     Raises:
         UserError: They contradict each other, or build no network or no recipe.
     """
-    if scale is not None and epochs is not None:
-        raise UserError("scale and epochs exclude each other")
     overrides = dict(overrides or {})
     for name in ("split", "impulse_responses"):
         if others.get(name) is None:
             others[name] = getattr(found, name)
     for name in overrides:
-        if name in OWNED:
-            raise UserError(f"{name} cannot be set here: {OWNED[name]}")
-    wanted = found.config.recipe if recipe is None else find_recipe(recipe).recipe
-    if epochs is not None:
-        if epochs < 1:
-            raise UserError(f"epochs must be a whole number of at least 1, got {epochs}")
-        scale = epochs / wanted.epochs
-    wanted = wanted.scaled(1.0 if scale is None else scale)
-    network = {name: value for name, value in asdict(found.config.network).items() if name not in GIVEN}
-    described = {
-        "front_end": found.config.front_end,
-        **network,
-        **{name: getattr(wanted, name) for name in RECIPE_FIELDS},
-    }
+        if name in NOT_SEARCHABLE:
+            raise UserError(f"{name} cannot be set here: {NOT_SEARCHABLE[name]}")
+    wanted = _scaled(found.config.recipe if recipe is None else find_recipe(recipe).recipe, scale, epochs)
+    network = {name: value for name, value in asdict(found.config.network).items() if name not in DERIVED_FIELDS}
+    recipe_values = {name: getattr(wanted, name) for name in RECIPE_FIELDS}
+    described = {"front_end": found.config.front_end, **network, **recipe_values}
     if others["impulse_responses"] is None and (found.is_published or recipe is not None):
         described |= WITHOUT_RESPONSES
     values = {**described, **overrides}
     config = TrialConfig.from_values(found.config.architecture, {**values, "epochs": wanted.epochs})
     price(config, "fp16")
     require_prunable(config)
-    given: dict[str, Any] = {"architecture_file": found.architecture_file}
-    given |= {name: value for name, value in others.items() if value is not None}
     settings = {
-        **given, "data": data, "architecture": found.config.architecture, "epochs": wanted.epochs,
+        "architecture_file": found.architecture_file,
+        **{name: value for name, value in others.items() if value is not None},
+        "data": data, "architecture": found.config.architecture, "epochs": wanted.epochs,
         "seed": found.config.recipe.seed if seed is None else seed, "set": values,
     }  # fmt: skip
     return make_settings(settings, "flags", kind=TrainSettings)
+
+
+def _scaled(recipe: Recipe, scale: float | None, epochs: int | None) -> Recipe:
+    if scale is not None and epochs is not None:
+        raise UserError("scale and epochs exclude each other")
+    if epochs is not None and epochs < 1:
+        raise UserError(f"epochs must be a whole number of at least 1, got {epochs}")
+    return recipe.scaled(epochs / recipe.epochs if epochs is not None else 1.0 if scale is None else scale)
 
 
 def omitted_settings(found: SourceConfig, settings: TrainSettings, recipe: str | None) -> dict[str, float]:

@@ -54,7 +54,7 @@ class RepeatSubspace(Subspace):
         """Return each candidate's front end and recipe."""
         return [(config.front_end, config.recipe) for config in self.candidates.values()]
 
-    def published(self, instead: Mapping[str, Value]) -> dict[str, Value]:  # noqa: ARG002 - as in any subspace
+    def published(self, overrides: Mapping[str, Value]) -> dict[str, Value]:  # noqa: ARG002 - as in any subspace
         """Return the costliest candidate and the first seed."""
         return {self.candidate: self._costliest, SEED: self.candidates[self._costliest].recipe.seed}
 

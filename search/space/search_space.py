@@ -16,7 +16,7 @@ from search.config.messages import unknown
 from search.config.recipes import find_recipe, recipe_values
 from search.config.settings import ConfirmSettings, Job, SearchSettings, TrainSettings
 from search.config.settings_file import is_space_file
-from search.config.trial_config import ARCHITECTURE, OWNED, TrialConfig, Value, field_types
+from search.config.trial_config import ARCHITECTURE, NOT_SEARCHABLE, TrialConfig, Value, field_types
 from search.space.ranges import EmptySpaceError, draw, largest, narrow, suggest
 from search.space.repeats import repeat_subspaces, trainings
 from search.space.space_file import NUM_SAMPLED, find_space
@@ -93,17 +93,17 @@ def make_search_space(settings: Job, num_classes: int) -> SearchSpace:
     _require_responses(settings, space)
     fixed = dict(settings.set)
     architectures = _architectures(space, fixed.pop(ARCHITECTURE, None))
-    owners = {key: _owner(key, architectures) for key in (*fixed, *settings.ranges)}
+    owners = {key: _resolve_key(key, architectures) for key in (*fixed, *settings.ranges)}
     common = _common_values(settings, space, owners, num_classes)
     subspaces = {}
     for name in architectures:
-        own = common | {owners[key].field: value for key, value in fixed.items() if owners[key].is_of(name)}
+        own = common | {owners[key].field: value for key, value in fixed.items() if owners[key].applies_to(name)}
         if isinstance(settings, TrainSettings):
             ranges: dict[str, BaseDistribution] = {SEED: IntDistribution(settings.seeds[0], settings.seeds[-1])}
         else:
             ranges = _ranges(space, name, own)
         for key, bounds in settings.ranges.items():
-            if owners[key].is_of(name):
+            if owners[key].applies_to(name):
                 _narrow(ranges, key, owners[key], bounds, own)
         subspaces[name] = Subspace(name, ranges, own)
         _require_valid_configs(subspaces[name])
@@ -116,13 +116,13 @@ def make_search_space(settings: Job, num_classes: int) -> SearchSpace:
     return SearchSpace(settings, subspaces, budget)
 
 
-class _Owner(NamedTuple):
+class _ConfigKey(NamedTuple):
     """The config field that a key of the settings means, and the architecture that has it; "" for the recipe's."""
 
     architecture: str
     field: str
 
-    def is_of(self, architecture: str) -> bool:
+    def applies_to(self, architecture: str) -> bool:
         """Whether the configurations of an architecture have the field."""
         return self.architecture in ("", architecture)
 
@@ -132,22 +132,22 @@ class _Owner(NamedTuple):
         return f"{self.architecture}.{self.field}" if self.architecture else self.field
 
 
-def _owner(key: str, architectures: Sequence[str]) -> _Owner:
+def _resolve_key(key: str, architectures: Sequence[str]) -> _ConfigKey:
     """Return what a key of the settings means.
 
     Raises:
         UserError: No config has the field, several have it, or it is not for a search to decide.
     """
     architecture, _, field = key.rpartition(".")
-    if field in OWNED:
-        raise UserError(f"{key} cannot be set here: {OWNED[field]}")
+    if field in NOT_SEARCHABLE:
+        raise UserError(f"{key} cannot be set here: {NOT_SEARCHABLE[field]}")
     shared = ["front_end", *field_types(Recipe)]
     if key in shared:
-        return _Owner("", key)
+        return _ConfigKey("", key)
     sizes = {name: field_types(ARCHITECTURES[name].config) for name in architectures}
     having = [name for name in architectures if field in sizes[name] and architecture in ("", name)]
     if len(having) == 1:
-        return _Owner(having[0], field)
+        return _ConfigKey(having[0], field)
     if having:
         ways = " or ".join(f"{name}.{field}" for name in having)
         raise UserError(f"{key} is a size of several architectures; say which: {ways}")
@@ -168,7 +168,7 @@ def _architectures(space: Space, only: Value | None) -> list[str]:
     return [str(only)]
 
 
-def _common_values(settings: Job, space: Space, owners: Mapping[str, _Owner], num_classes: int) -> dict[str, Value]:
+def _common_values(settings: Job, space: Space, owners: Mapping[str, _ConfigKey], num_classes: int) -> dict[str, Value]:
     """Return the fixed values of all architectures: of the settings, of the recipe, and for want of responses."""
     values: dict[str, Value] = {"num_classes": num_classes, "epochs": settings.epochs, "seed": settings.seed}
     if settings.recipe is not None:
@@ -196,7 +196,7 @@ def _ranges(space: Space, architecture: str, fixed: Mapping[str, Value]) -> dict
 
 
 def _narrow(
-    ranges: dict[str, BaseDistribution], key: str, owner: _Owner, bounds: Sequence[Any], fixed: Mapping[str, Value]
+    ranges: dict[str, BaseDistribution], key: str, owner: _ConfigKey, bounds: Sequence[Any], fixed: Mapping[str, Value]
 ) -> None:
     """Narrow one of the ranges, in place.
 

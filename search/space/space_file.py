@@ -25,8 +25,8 @@ from data.front_end import FRONT_ENDS
 from models import ARCHITECTURES
 from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
-from search.config.settings_file import is_space_file, spelled
-from search.config.trial_config import OWNED, TrialConfig, field_types
+from search.config.settings_file import is_space_file, to_number
+from search.config.trial_config import NOT_SEARCHABLE, TrialConfig, field_types
 from search.config.user_file import load_module
 from search.space.pricing import count
 from search.space.ranges import draw
@@ -58,10 +58,10 @@ def find_space(text: str) -> Space:
         if name not in SPACES and name not in METHODS:
             kind = "space" if len(names) == 1 else "architecture or training method"
             raise SpaceError(unknown(kind, name, [*SPACES, *METHODS]))
-    return _joined([name for name in names if name in SPACES], [name for name in names if name not in SPACES])
+    return _join([name for name in names if name in SPACES], [name for name in names if name not in SPACES])
 
 
-def _joined(spaces: Sequence[str], methods: Sequence[str]) -> Space:
+def _join(spaces: Sequence[str], methods: Sequence[str]) -> Space:
     """Join the networks of some spaces and the ranges of some training methods.
 
     Methods alone vary nothing else, with the published network of `METHODS_NETWORK`; beside an architecture,
@@ -142,15 +142,16 @@ def _range(what: str, described: object, kind: type) -> BaseDistribution:
         choices: list[Any] = described if isinstance(described, list) else [described]
         if not choices or not all(isinstance(choice, bool | int | float | str) for choice in choices):
             raise SpaceError(f"{what} must be a range, a list of values or a value, got {described!r}")
-        return CategoricalDistribution([spelled(choice) if kind is float else choice for choice in choices])
+        return CategoricalDistribution([to_number(choice) if kind is float else choice for choice in choices])
     record = _mapping(what, described, RANGE_KEYS)
     if kind not in (int, float):
         raise SpaceError(f"{what} is no number: give a list of values")
-    given = {key: spelled(value) for key, value in record.items() if value is not None}
+    given = {key: to_number(value) for key, value in record.items() if value is not None}
     rules = [(key in given, f"must have {key}") for key in ("low", "high")]
     log = given.pop("log", False)
+    number = f"a {_KINDS[kind]} up to {MAX_NUMBER:,}"
     rules += [
-        (_is_of(value, kind) and abs(value) <= MAX_NUMBER, f"must have a {_KINDS[kind]} up to {MAX_NUMBER:,} for {key}")
+        (_has_type(value, kind) and abs(value) <= MAX_NUMBER, f"must have {number} for {key}")
         for key, value in given.items()
     ]
     rules += [(isinstance(log, bool), "must have true or false for log")]
@@ -180,7 +181,7 @@ def _require(what: str, record: Mapping[str, Any], rules: Iterable[tuple[bool, s
         raise SpaceError(f"{what} {' and '.join(violated)}, got {dict(record)}")
 
 
-def _is_of(value: object, kind: type) -> bool:
+def _has_type(value: object, kind: type) -> bool:
     accepted = (int, float) if kind is float else (kind,)
     return isinstance(value, accepted) and (not isinstance(value, bool) or kind is bool)
 
@@ -223,8 +224,8 @@ def space_problems(space: Space) -> list[str]:
         for name, distribution in ranges.items():
             if name not in types:
                 wrong.append(f"{what}: {unknown('field', name, types)}")
-            elif name in OWNED:
-                wrong.append(f"{what}: {name} cannot be varied by a space: {OWNED[name]}")
+            elif name in NOT_SEARCHABLE:
+                wrong.append(f"{what}: {name} cannot be varied by a space: {NOT_SEARCHABLE[name]}")
             else:
                 wrong += [f"{what}: {name} {problem}" for problem in _range_problems(distribution, types[name])]
     return wrong or [problem for name in space.networks for problem in _sampling_problems(name, space)]
@@ -254,9 +255,8 @@ def _duplicates(values: Sequence[Any]) -> list[Any]:
 def _range_problems(distribution: BaseDistribution, kind: type) -> list[str]:
     if isinstance(distribution, CategoricalDistribution):
         values = list(distribution.choices)
-        wrong = [f"must be of type {kind.__name__}, got {value!r}" for value in values if not _is_of(value, kind)] or [
-            f"names {value!r} twice" for value in _duplicates(values)
-        ]
+        wrong = [f"must be of type {kind.__name__}, got {each!r}" for each in values if not _has_type(each, kind)]
+        wrong = wrong or [f"names {each!r} twice" for each in _duplicates(values)]
     else:
         expected = IntDistribution if kind is int else FloatDistribution
         if kind not in (int, float) or not isinstance(distribution, expected):

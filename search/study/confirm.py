@@ -21,23 +21,23 @@ from objectives.front import non_dominated
 from objectives.goals import GOALS, directions, first_cost, of_kind
 from objectives.interval import CONFIDENCE
 from objectives.quality import Quality
-from objectives.quality import figures as goals_of_quality
+from objectives.quality import figures as quality_goals
 from objectives.sampling_error import Z_95, standard_errors
 from search.config.rules import settings_of
 from search.config.settings import MAX_SEED, ConfirmSettings, JobSettings, SearchSettings
 from search.study.data_identity import ARCHITECTURE_FILE, require_unchanged
 from search.study.repeats import (
-    ASKED,
     CHOSEN_BY,
     FRONT,
     GROUPS,
     NEAR,
     NETWORK,
+    REQUESTED,
     ROLE,
     SEED,
     TRIAL,
     candidate_number,
-    figures,
+    seed_metrics,
 )
 from search.study.study import CONFIG, DATA, QUALITY, StudyError, StudyFolder
 from search.study.table import study_table
@@ -51,7 +51,7 @@ class Candidate:
 
     Attributes:
         number: Of the trial.
-        role: `FRONT`, `NEAR` or `ASKED`.
+        role: `FRONT`, `NEAR` or `REQUESTED`.
         gap: Distance to the front, in standard errors; 0 on it.
     """
 
@@ -60,7 +60,7 @@ class Candidate:
     gap: float
 
 
-def choose(folder: StudyFolder, *, near: int, requested: Sequence[int] = ()) -> list[Candidate]:
+def select_candidates(folder: StudyFolder, *, near: int, requested: Sequence[int] = ()) -> list[Candidate]:
     """Select the trials to confirm: those on the front, and near misses.
 
     A near miss is fully trained and within the budget, and dominated by no more than the sampling error of the
@@ -99,7 +99,7 @@ def choose(folder: StudyFolder, *, near: int, requested: Sequence[int] = ()) -> 
             f"trial {wrong[0]} of {folder.name} cannot be confirmed; fully trained and within the budget are: {can}"
         )
     if requested:
-        return [Candidate(number, roles.get(number, ASKED), gaps[number]) for number in dict.fromkeys(requested)]
+        return [Candidate(number, roles.get(number, REQUESTED), gaps[number]) for number in dict.fromkeys(requested)]
     on_front = [Candidate(number, FRONT, 0.0) for number in sorted(int(each) for each in front["number"])]
     return on_front + [Candidate(number, NEAR, gaps[number]) for number in missed if roles[number] == NEAR][:near]
 
@@ -144,7 +144,7 @@ def confirm_settings(
 
     Args:
         folder: Of the search.
-        candidates: Of `choose`.
+        candidates: Of `select_candidates`.
         seeds: How many.
         data: Folder of the data set; None: the search's.
 
@@ -166,7 +166,7 @@ def confirm_settings(
         )
     rows = {row["number"]: row for row in study_table(folder).to_dict("records")}
     trials = study.get_trials(deepcopy=False)
-    described = tuple(_described(each, rows[each.number], trials[each.number]) for each in candidates)
+    described = tuple(_candidate_record(each, rows[each.number], trials[each.number]) for each in candidates)
     first = settings.seed + 1 if settings.seed + seeds <= MAX_SEED else 0
     shared = {name: getattr(settings, name) for name in settings_of(JobSettings)}
     return ConfirmSettings(
@@ -178,7 +178,7 @@ def confirm_settings(
     )  # fmt: skip
 
 
-def _described(candidate: Candidate, row: Mapping[Hashable, Any], trial: FrozenTrial) -> dict[str, Any]:
+def _candidate_record(candidate: Candidate, row: Mapping[Hashable, Any], trial: FrozenTrial) -> dict[str, Any]:
     known = {name: float(row[name]) for name in GOALS if not pd.isna(row[name])}
     return {
         TRIAL: candidate.number,
@@ -217,7 +217,7 @@ def confirm_report(folder: StudyFolder) -> dict[str, Any]:
     results = [
         _result(candidate, seeds[int(candidate[TRIAL])], settings.objectives) for candidate in settings.candidates
     ]
-    _judge([candidate for candidate in results if candidate["seeds"]], settings.objectives)
+    _add_statistics([candidate for candidate in results if candidate["seeds"]], settings.objectives)
     by = first_cost(settings.objectives)
     results.sort(key=lambda candidate: (candidate["cost"][by] if by is not None else 0.0, candidate[TRIAL]))
     return {
@@ -235,8 +235,8 @@ def _result(
     found = {}
     for seed in sorted(trials):
         quality = Quality.from_dict(trials[seed].user_attrs[QUALITY])
-        goals = goals_of_quality(quality)
-        groups = {name: value for name, value in figures(quality).items() if name.startswith(GROUPS)}
+        goals = quality_goals(quality)
+        groups = {name: value for name, value in seed_metrics(quality).items() if name.startswith(GROUPS)}
         if UNSEEN in objectives:
             groups.pop(f"{GROUPS}unseen", None)  # that is the objective itself
         named = {name: goals[name] for name in of_kind("quality", objectives)}
@@ -258,7 +258,7 @@ def _result(
     }
 
 
-def _judge(candidates: Sequence[dict[str, Any]], objectives: Sequence[str]) -> None:
+def _add_statistics(candidates: Sequence[dict[str, Any]], objectives: Sequence[str]) -> None:
     """Add to each trained candidate what follows from all of them: means, intervals, the front and its probability."""
     if not candidates:
         return

@@ -11,7 +11,7 @@ from search.config.settings import JobSettings
 from search.study.study import HISTORY, StudyError, StudyFolder
 
 SECRET = ("storage", "checkpoints")  # URLs, which may hold a password
-OF_A_RUN = ("workers",)  # not kept with what decides the study
+PER_RUN = ("workers",)  # not kept with what decides the study
 
 
 def changeable(job: type[JobSettings]) -> list[str]:
@@ -19,17 +19,17 @@ def changeable(job: type[JobSettings]) -> list[str]:
     return [name for name, meta in settings_of(job).items() if meta.extend]
 
 
-def fixed(job: type[JobSettings]) -> dict[str, str]:
+def fixed_reasons(job: type[JobSettings]) -> dict[str, str]:
     """Return why settings cannot change, of those with a reason of their own."""
     return {name: meta.fixed for name, meta in settings_of(job).items() if meta.fixed}
 
 
-def first_entry(settings: JobSettings) -> list[dict[str, Any]]:
+def initial_history(settings: JobSettings) -> list[dict[str, Any]]:
     """Return the first entry of a history: the initial settings."""
     return [{"at": timestamp(), "trials": 0, "settings": recorded_settings(settings)}]
 
 
-def num_before(attributes: Mapping[str, Any]) -> int:
+def num_trials_before_extension(attributes: Mapping[str, Any]) -> int:
     """Return how many trials were recorded when the study was last extended.
 
     Args:
@@ -52,24 +52,24 @@ def history_lines(attributes: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def require_own_settings(study: optuna.Study, folder: StudyFolder) -> None:
+def require_unedited_settings(study: optuna.Study, folder: StudyFolder) -> None:
     """Refuse a settings file in which a fixed setting was edited by hand.
 
     Raises:
         StudyError: Names what was changed, and from what.
     """
-    known, settings = _folded(study.user_attrs.get(HISTORY, [])), folder.settings()
-    found, why = recorded_settings(settings), fixed(type(settings))
+    known, settings = _replayed(study.user_attrs.get(HISTORY, [])), folder.settings()
+    found, why = recorded_settings(settings), fixed_reasons(type(settings))
     edited = [name for name in why if name in known and known[name] != found[name] and name != "data"]
     if edited:
         raise StudyError(
             f"{folder.settings_file} was edited: "
-            + "; ".join(why_not(settings, name, known[name], found[name]) for name in edited)
+            + "; ".join(refusal_text(settings, name, known[name], found[name]) for name in edited)
             + "; put it back, or start a new study"
         )
 
 
-def why_not(settings: JobSettings, name: str, before: Any, after: Any) -> str:
+def refusal_text(settings: JobSettings, name: str, before: Any, after: Any) -> str:
     """Describe why a setting cannot change."""
     why = settings_of(type(settings))[name].fixed or FIXED
     return f"{name} cannot change from {before} to {after}: {why}"
@@ -77,10 +77,10 @@ def why_not(settings: JobSettings, name: str, before: Any, after: Any) -> str:
 
 def recorded_settings(settings: JobSettings) -> dict[str, Any]:
     """Return the settings as a history holds them: all but URLs and what is of a single run."""
-    return {name: value for name, value in settings.plain().items() if name not in (*OF_A_RUN, *SECRET)}
+    return {name: value for name, value in settings.to_dict().items() if name not in (*PER_RUN, *SECRET)}
 
 
-def _folded(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _replayed(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the settings that result from a history."""
     if not history:
         return {}
@@ -89,7 +89,7 @@ def _folded(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def carried_out(history: Sequence[Mapping[str, Any]], settings: JobSettings) -> list[Mapping[str, Any]]:
+def applied_changes(history: Sequence[Mapping[str, Any]], settings: JobSettings) -> list[Mapping[str, Any]]:
     """Drop the last change if the driver was killed before it wrote the settings."""
     last = history[-1].get("changes", {}) if history else {}
     plain = recorded_settings(settings)

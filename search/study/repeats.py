@@ -12,10 +12,10 @@ from search.study.study import CONFIG, QUALITY
 SEED = "seed"  # parameter of a repeated training
 CANDIDATE = "candidate"  # parameter of a confirmation, after the architecture: the trial's number in the search
 FORMAT_1_CANDIDATE = "member"  # the same in studies of format 1
-# A candidate in the settings of a confirmation: the number of its trial in the search; `FRONT`, `NEAR` or `ASKED`; what
-# was varied of its network; its objectives in the search, those of quality on the validation clips; its configuration.
+# Keys of a candidate in the settings of a confirmation: number of its trial in the search; its role; the searched sizes
+# of its network; its objectives in the search (quality on the validation clips).
 TRIAL, ROLE, NETWORK, CHOSEN_BY = "trial", "role", "network", "chosen_by"
-FRONT, NEAR, ASKED = "front", "near", "requested"
+FRONT, NEAR, REQUESTED = "front", "near", "requested"  # roles
 GROUPS = "accuracy_"  # before the name of a group of devices
 
 
@@ -29,7 +29,7 @@ def seeds_report(study: optuna.Study) -> dict[str, Any]:
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     by_seed = {int(trial.user_attrs[CONFIG]["seed"]): trial for trial in complete}
     seeds = {
-        str(seed): {"trial": by_seed[seed].number, **figures(Quality.from_dict(by_seed[seed].user_attrs[QUALITY]))}
+        str(seed): {"trial": by_seed[seed].number, **seed_metrics(Quality.from_dict(by_seed[seed].user_attrs[QUALITY]))}
         for seed in sorted(by_seed)
     }
     names = [name for name in next(iter(seeds.values()), {}) if name != "trial"]
@@ -42,7 +42,7 @@ def seeds_report(study: optuna.Study) -> dict[str, Any]:
     }
 
 
-def figures(quality: Quality) -> dict[str, float]:
+def seed_metrics(quality: Quality) -> dict[str, float]:
     """Return the metrics of a training: macro accuracy, log loss, and accuracy by group of devices."""
     groups = {f"{GROUPS}{name}": score.accuracy for name, score in quality.by_group.items()}
     return {"macro_accuracy": quality.macro_accuracy, "log_loss": quality.log_loss, **groups}

@@ -94,27 +94,27 @@ def confirmation(folder: StudyFolder, number: int) -> dict[str, Any] | None:
     """
     settings = folder.settings()
     if isinstance(settings, SearchSettings):
-        return _latest(folder, number)
+        return _latest_confirmation(folder, number)
     if isinstance(settings, TrainSettings):
         report = seeds_report(folder.open())
         return _summary(folder, report, {"p_front": None, "on_front": None}, _complete(folder))
     trial = folder.open().get_trials(deepcopy=False)[number]
-    return _of_candidate(folder, candidate_number(trial))
+    return _candidate_summary(folder, candidate_number(trial))
 
 
-def _latest(folder: StudyFolder, number: int) -> dict[str, Any] | None:
+def _latest_confirmation(folder: StudyFolder, number: int) -> dict[str, Any] | None:
     """Look for the latest confirmation of a search in which a trial of it was trained from two seeds."""
     names = f"{glob.escape(folder.name)}-confirm*/search.yaml"  # as `free_name` gives them
     beside = [StudyFolder(path.parent) for path in folder.path.parent.glob(names)]
     found = [each for each in beside if each.exists() and confirmed_by(each.settings()) == folder.name]
-    for confirm in sorted(found, key=StudyFolder.worked_on_at, reverse=True):
-        summary = _of_candidate(confirm, number)
+    for confirm in sorted(found, key=StudyFolder.modified_at, reverse=True):
+        summary = _candidate_summary(confirm, number)
         if summary is not None:
             return summary
     return None
 
 
-def _of_candidate(folder: StudyFolder, number: int) -> dict[str, Any] | None:
+def _candidate_summary(folder: StudyFolder, number: int) -> dict[str, Any] | None:
     report = confirm_report(folder)
     candidate = next((each for each in report["candidates"] if each[TRIAL] == number), None)
     if candidate is None:

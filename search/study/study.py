@@ -39,7 +39,7 @@ EPOCH = "epoch:"  # followed by its number
 ORIGIN = "origin"  # of a configuration that the sampler did not propose: its kind, and what was changed so that it fits
 OBJECTIVES, VERSIONS, DATA, FILES, TEACHERS = "objectives", "versions", "data", "files", "teachers"
 DEVICE_GROUPS = "device_groups"  # real, seen or unseen, by device, as the study's trainings are measured
-STARTS = "starts"  # configurations to begin with: source and config of each
+WARM_STARTS = "starts"  # configurations to begin with: source and config of each
 FORMAT_NUMBER = "format"  # of the record; a study without one has format 1
 HISTORY = "history"  # of the settings: what they were at first, and what was changed when
 ATTEMPTS = "attempts"  # epoch and reason of each process that broke in training
@@ -70,7 +70,7 @@ class StudyFolder:
         return self.path.name
 
     @property
-    def address(self) -> str:
+    def cli_arguments(self) -> str:
         """What to type after a command to mean this study."""
         elsewhere = self.path.parent.resolve() != RESULTS.resolve()
         return shlex.quote(self.name) + (f" --results {shlex.quote(str(self.path.parent))}" if elsewhere else "")
@@ -93,7 +93,7 @@ class StudyFolder:
         return None if storage is None else Postgres.parse(storage)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where the record is, for a person; without a password."""
         return str(self.storage or self.database)
 
@@ -106,7 +106,7 @@ class StudyFolder:
         except UserError:  # settings that cannot be read hide no other study
             return False
 
-    def worked_on_at(self) -> float:
+    def modified_at(self) -> float:
         """Return when a search last wrote here, in seconds since the epoch."""
         files = (self.settings_file, self.database, self.path / ".lock")
         return max(file.stat().st_mtime for file in files if file.exists())
@@ -139,7 +139,7 @@ class StudyFolder:
             StorageError: One elsewhere does, or the database does not answer.
         """
         postgres = self.storage if storage is None else Postgres.parse(storage)
-        held = nullcontext(_nothing) if postgres is None else postgres.lock(self.name)
+        held = nullcontext(_no_check) if postgres is None else postgres.lock(self.name)
         with held as require_held:  # first: it may not answer
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / ".lock", timeout=1)  # longer than `is_locked` holds it
@@ -186,7 +186,7 @@ class StudyFolder:
             StorageError: The database cannot be used.
         """
         if self.settings_file.exists():
-            raise StudyError(f"{self.path} already holds a study; go on with `scenefront resume {self.address}`")
+            raise StudyError(f"{self.path} already holds a study; go on with `scenefront resume {self.cli_arguments}`")
         self.path.mkdir(parents=True, exist_ok=True)
         postgres = None if settings.storage is None else Postgres.parse(settings.storage)
         self._remove_leftover(postgres)
@@ -195,7 +195,7 @@ class StudyFolder:
             study_name=self.name,
             directions=["maximize" if more else "minimize" for more in directions(settings.objectives)],
         )
-        study.set_user_attr(FOLDER, self._of_this_machine)
+        study.set_user_attr(FOLDER, self._host_and_path)
         study.set_user_attr(FORMAT_NUMBER, FORMAT)
         for name, value in attributes.items():
             study.set_user_attr(name, value)
@@ -222,7 +222,7 @@ class StudyFolder:
             study_id = storage.get_study_id_from_name(self.name)
         except KeyError:
             return
-        mine = self._of_this_machine
+        mine = self._host_and_path
         if storage.get_n_trials(study_id) or storage.get_study_user_attrs(study_id).get(FOLDER, mine) != mine:
             raise StudyError(
                 f"{postgres} already holds a study {self.name}, of another folder; give this one a name of its own "
@@ -267,18 +267,18 @@ class StudyFolder:
         settings = self.settings()
         start = f"{settings.job} {settings.data} {settings.space}"
         if isinstance(settings, SearchSettings):
-            start = f"search {settings.data} --space {settings.space} --start {self.address}"
+            start = f"search {settings.data} --space {settings.space} --start {self.cli_arguments}"
         raise StudyError(
             f"{self.name} has format {found}, of {'an older' if found < FORMAT else 'a newer'} scenefront, and can be "
             f"read but not continued by this one, of format {FORMAT}; go on in a new study: `scenefront {start}`"
         )
 
     @property
-    def _of_this_machine(self) -> str:
+    def _host_and_path(self) -> str:
         return f"{socket.gethostname()}:{self.path.absolute()}"
 
     def _unreadable(self, error: Exception) -> StudyError:
-        return StudyError(f"{self.place} is no study that can be read: {error.__cause__ or error}")
+        return StudyError(f"{self.location} is no study that can be read: {error.__cause__ or error}")
 
     def _sqlite(self) -> optuna.storages.RDBStorage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -290,7 +290,7 @@ class StudyFolder:
         return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
 
 
-def _nothing() -> None:
+def _no_check() -> None:
     """A file's lock is held until this process ends."""
 
 
@@ -305,7 +305,7 @@ def find_study(results: Path, name: str | None) -> StudyFolder:
         whole = [folder for folder in folders if folder.exists()]
         if not whole:
             raise StudyError(f"there is no study in {results} yet; start one with `scenefront search`")
-        return max(whole, key=StudyFolder.worked_on_at)
+        return max(whole, key=StudyFolder.modified_at)
     for path in (results / name, Path(name)):
         if (path / "search.yaml").exists():
             return StudyFolder(path.resolve())

@@ -101,7 +101,7 @@ def trial_row(
         "epoch": len(curve),
         "epochs": rungs[-1]["end"] if rungs else config.get("epochs", 0),
         "reason": str(rejected or attributes.get(STOPPED) or attributes.get(FAILURE) or ""),
-        "network": " ".join(f"{_size(name)}={value}" for name, value in trial.params.items() if _size(name)),
+        "network": " ".join(f"{_size_name(name)}={value}" for name, value in trial.params.items() if _size_name(name)),
         "origin": _origin_text(attributes.get(ORIGIN)),
         **_split_accuracies(curve, rungs),
         **{_config_column(name): value for name, value in config.items()},
@@ -121,7 +121,7 @@ def _split_accuracies(curve: Sequence[Mapping[str, Any]], rungs: Sequence[Mappin
 
 def varied_sizes(study: optuna.Study) -> list[str]:
     """Name what the search varies of the front end and the networks, without the architectures' names before them."""
-    names = [_size(name) for trial in study.get_trials(deepcopy=False) for name in trial.params]
+    names = [_size_name(name) for trial in study.get_trials(deepcopy=False) for name in trial.params]
     return list(dict.fromkeys(name for name in names if name))
 
 
@@ -136,7 +136,7 @@ def plain_name(name: str) -> str:
 
 
 @cache
-def _size(name: str) -> str:
+def _size_name(name: str) -> str:
     return name if name == "front_end" else name.partition(".")[2]
 
 

@@ -28,7 +28,7 @@ def list_studies(results: Path) -> list[StudyFolder]:
             with suppress(OSError, ValueError, RuntimeError):
                 path.name.encode()
                 if (folder.settings_file.exists() or folder.database.exists()) and path.resolve() == root / path.name:
-                    found[folder] = folder.worked_on_at()
+                    found[folder] = folder.modified_at()
     return sorted(found, key=lambda folder: (-found[folder], folder.name))
 
 

@@ -33,7 +33,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
         html.H1(context.address.study or "Nothing here"),
         html.P(parts["missing-why"], id="missing-why", className="alert", role="alert"),
         *(
-            [html.P("Details on the command line:"), code(f"scenefront status {reading.folder.address}")]
+            [html.P("Details on the command line:"), code(f"scenefront status {reading.folder.cli_arguments}")]
             if reading is not None
             else []
         ),

@@ -166,7 +166,7 @@ def _facts(context: RequestContext) -> list[Any]:
     resume = (
         []
         if study.is_locked or progress.share >= 1
-        else [html.P(["Not running; resume with ", html.Code(f"scenefront resume {study.folder.address}"), "."])]
+        else [html.P(["Not running; resume with ", html.Code(f"scenefront resume {study.folder.cli_arguments}"), "."])]
     )
     return [
         html.Progress(value=str(min(1.0, progress.share)), max="1", **aria(label="Trials done")),

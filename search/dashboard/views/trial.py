@@ -274,7 +274,7 @@ def _take(context: RequestContext, record: TrialRecord) -> list[Any]:
         found += _export(context.app_state.exports.find(folder, record.number))
         found += [
             html.P("From the command line:"),
-            code(f"scenefront export {folder.address} --trial {record.number}"),
+            code(f"scenefront export {folder.cli_arguments} --trial {record.number}"),
         ]
     else:
         found.append(html.P("Only a fully trained network can be exported.", className="empty"))
