@@ -35,7 +35,7 @@ NO_SHIFT = Shift(0, 0)
 
 @dataclass(frozen=True, eq=False)
 class InferencePreprocessing:
-    """What turns a clip into a network's input at inference.
+    """Preprocessing of a clip at inference.
 
     Attributes:
         correction: Spectrum correction of the recording devices, or None.
@@ -74,7 +74,7 @@ class InferencePreprocessing:
             front_end: On the waveforms' device.
             waveforms: Full scale at 1.
             gains: Spectrum correction of each clip's device, (B, F), or None.
-            shift: Of this copy.
+            shift: Shift of this copy.
         """
 
         def shifted(x: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class InferencePreprocessing:
 
         Args:
             front_end: Config of the front end, for the shifts.
-            logits: From a copy's shift to the network's logits (B, K).
+            logits: Maps the shift of a copy to the network's logits (B, K).
         """
         log_shares = [logits(shift).log_softmax(dim=1) for shift in self.shifts(front_end)]
         return (

@@ -1,4 +1,4 @@
-"""Checks of a state dict: names and shapes against the expected ones, before anything is loaded."""
+"""Validation of a state dict before loading: names and shapes."""
 
 from collections.abc import Mapping
 
@@ -10,9 +10,8 @@ def require_same_state(what: str, expected: Mapping[str, Tensor], found: Mapping
     """Refuse tensors of other names or shapes.
 
     Args:
-        what: Names the tensors in the message.
-        expected: By name; only names and shapes count.
-        found: By name.
+        what: Name of the tensors in the message.
+        expected: Tensors of the expected names and shapes.
 
     Raises:
         ValueError: Lists every difference.
