@@ -87,7 +87,7 @@ def suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
     assert isinstance(distribution, FloatDistribution)
     step = distribution.step
     value = trial.suggest_float(name, distribution.low, distribution.high, step=step, log=distribution.log)
-    return nearest(distribution, value) if step else value  # a step adds up to 1.7000000000000002
+    return nearest(distribution, value) if step else value  # Optuna can return 1.7000000000000002
 
 
 def narrow(name: str, distribution: BaseDistribution, bounds: object) -> BaseDistribution:

@@ -1,6 +1,6 @@
-"""Search spaces by name, or from a user's file, which is parsed and validated.
+"""Search spaces by name or from a user's YAML or Python file, parsed and validated.
 
-A YAML file has the architectures and their ranges, and may have the front ends and the ranges of the training:
+A YAML file has the architectures with their ranges, and optionally front ends and ranges of the training recipe:
 
     networks:
       isotropic: {width: {low: 16, high: 96, step: 8}, kernel: [3, 5], patch: 6}
@@ -8,8 +8,8 @@ A YAML file has the architectures and their ranges, and may have the front ends 
     front_ends: [dcase24, tfsepnet]
     training: {learning_rate: {low: 0.001, high: 0.01, log: true}}
 
-A range is a mapping of low and high, with a step or on a logarithmic scale; a list is a choice without an order; a
-single value is fixed. A Python file defines the same as `SPACE`, a `spaces.Space`.
+A range is a mapping of low and high, with a step or on a logarithmic scale; a list is an unordered choice; a single
+value is fixed. A Python file defines the same as `SPACE`, a `spaces.Space`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,10 +33,10 @@ from search.space.ranges import draw
 from spaces import METHODS, METHODS_NETWORK, SPACES, TRAINING, Space
 from training.recipe import Recipe
 
-NUM_SAMPLED = 200  # configurations, of which one must build a network
+NUM_SAMPLED = 200  # random configurations, at least one of which must build a network
 KEYS = ("networks", "front_ends", "training")
 RANGE_KEYS = ("low", "high", "step", "log")
-MAX_NUMBER = 10**6  # no size and no setting comes near it, and what such a network costs can still be counted
+MAX_NUMBER = 10**6  # far above any sensible size, and small enough that costs do not overflow
 
 
 class SpaceError(UserError):
@@ -44,10 +44,10 @@ class SpaceError(UserError):
 
 
 def find_space(text: str) -> Space:
-    """Return the space that a search names: names of `SPACES` and `METHODS` with commas between, or a file.
+    """Return a space by comma-separated names of `SPACES` and `METHODS`, or by the path of a file.
 
     Raises:
-        UserError: There is none of that name, or the file describes none that can be searched.
+        UserError: An unknown name, or a file without a valid space.
     """
     if text in SPACES:
         return SPACES[text]
@@ -64,8 +64,8 @@ def find_space(text: str) -> Space:
 def _join(spaces: Sequence[str], methods: Sequence[str]) -> Space:
     """Join the networks of some spaces and the ranges of some training methods.
 
-    Methods alone vary nothing else, with the published network of `METHODS_NETWORK`; beside an architecture,
-    `TRAINING` varies too.
+    Without a space, only the methods vary, on the published network of `METHODS_NETWORK`; with one, `TRAINING` varies
+    too.
     """
     varied = {field: each for name in methods for field, each in METHODS[name].items()}
     if not spaces:
@@ -104,10 +104,10 @@ def read_space(path: Path) -> Space:
 
 
 def space_from_dict(record: object) -> Space:
-    """Build a space from plain values.
+    """Build a space from the plain values of a YAML file.
 
     Raises:
-        UserError: They are no space; the part is named.
+        UserError: Names the part that is no space.
     """
     record = _mapping("a space", record, KEYS)
     networks = _mapping("networks", record.get("networks"))
@@ -199,19 +199,19 @@ def require_valid(name: str, space: Space) -> None:
     """Refuse a space that cannot be searched.
 
     Raises:
-        SpaceError: Every problem, after the name.
+        SpaceError: Lists every problem, after `name`.
     """
     if problems := space_problems(space):
         raise SpaceError("\n  ".join([f"{name} is not a valid search space:", *problems]))
 
 
 def space_problems(space: Space) -> list[str]:
-    """Return every reason why a space, ours or a user's, cannot be searched."""
+    """Return every reason why a space cannot be searched."""
     wrong = _type_problems(space)
     if wrong:
         return wrong
     wrong = [] if space.networks else ["it names no architecture"]
-    known = tuple(FRONT_ENDS)  # not a dict: an unhashable name can be looked up in it
+    known = tuple(FRONT_ENDS)  # a tuple accepts the look-up of an unhashable name
     wrong += [unknown("front end", str(name), known) for name in space.front_ends if name not in known]
     wrong += [f"it names the front end {name} twice" for name in _duplicates(space.front_ends)]
     wrong += [unknown("architecture", str(name), ARCHITECTURES) for name in space.networks if name not in ARCHITECTURES]
@@ -232,7 +232,7 @@ def space_problems(space: Space) -> list[str]:
 
 
 def _type_problems(space: Space) -> list[str]:
-    """Return which attributes of a space from a Python file are of a wrong type."""
+    """Return the attributes of a space from a Python file that have a wrong type."""
     return [
         f"its {name} must be {rule}, got {getattr(space, name)!r}"
         for name, rule, holds in (

@@ -1,4 +1,4 @@
-"""Repeated trainings of a configuration: metrics by seed, their mean and confidence interval. Needs no torch."""
+"""Repeated trainings of a configuration: metrics by seed, mean and confidence interval. Needs no torch."""
 
 from typing import Any
 
@@ -16,15 +16,15 @@ FORMAT_1_CANDIDATE = "member"  # the same in studies of format 1
 # of its network; its objectives in the search (quality on the validation clips).
 TRIAL, ROLE, NETWORK, CHOSEN_BY = "trial", "role", "network", "chosen_by"
 FRONT, NEAR, REQUESTED = "front", "near", "requested"  # roles
-GROUPS = "accuracy_"  # before the name of a group of devices
+GROUPS = "accuracy_"  # prefix of the name of a device group
 
 
 def seeds_report(study: optuna.Study) -> dict[str, Any]:
     """Summarize a training from several seeds, as plain values.
 
     Returns:
-        `seeds`: the metrics of each trained seed; `mean`: the mean of each metric over the seeds, and `half`: the
-        half-width of its interval at `confidence`, None of a single seed.
+        `seeds`: metrics of each trained seed; `mean`: mean of each metric over the seeds; `half`: half-width of its
+        interval at `confidence`, None for a single seed.
     """
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     by_seed = {int(trial.user_attrs[CONFIG]["seed"]): trial for trial in complete}
@@ -43,13 +43,13 @@ def seeds_report(study: optuna.Study) -> dict[str, Any]:
 
 
 def seed_metrics(quality: Quality) -> dict[str, float]:
-    """Return the metrics of a training: macro accuracy, log loss, and accuracy by group of devices."""
+    """Return the metrics reported per seed: macro accuracy, log loss, and accuracy by device group."""
     groups = {f"{GROUPS}{name}": score.accuracy for name, score in quality.by_group.items()}
     return {"macro_accuracy": quality.macro_accuracy, "log_loss": quality.log_loss, **groups}
 
 
 def candidate_number(trial: FrozenTrial) -> int:
-    """Return the number in the search of the candidate that a trial of a confirmation trains."""
+    """Return a confirmation trial's candidate, as its trial number in the search."""
     known = (CANDIDATE, FORMAT_1_CANDIDATE)
     return int(next(value for name, value in trial.params.items() if name.rpartition(".")[2] in known))
 
