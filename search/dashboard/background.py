@@ -123,12 +123,7 @@ class Defaults:
         self._lock = threading.Lock()
 
     def find(self, architecture: str, file: str | None) -> Mapping[str, Any] | None:
-        """Return the default config; None while it is being read, empty if that failed.
-
-        Args:
-            architecture: Its name.
-            file: Python file of a custom architecture, or None.
-        """
+        """Return the default config; None while it is being read, empty if that failed."""
         with self._lock:
             if (architecture, file) not in self._known:
                 self._known[architecture, file] = None

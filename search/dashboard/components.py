@@ -22,7 +22,6 @@ class LazyComponent(Component):
         """Create a placeholder.
 
         Args:
-            children: The component to draw.
             name: Key of the placeholder; its content is kept while the page has a placeholder of this name.
             style: CSS of the placeholder, with the size of its content.
             is_heavy: Whether drawing blocks the page for long, so that it waits until the placeholder is near the

@@ -36,7 +36,6 @@ def guard(app: Flask, port: int, scripts: Sequence[str] = ()) -> None:
     """Refuse requests from other sites, and set headers by which browsers load nothing from elsewhere.
 
     Args:
-        port: Port of the server.
         scripts: Hashes of the page's inline scripts, as a Content-Security-Policy has them.
     """
     hosts = {f"{name}:{port}" for name in NAMES}
@@ -115,11 +114,7 @@ def open_server(app: Flask, port: int) -> BaseWSGIServer:
 
 
 def serve(server: BaseWSGIServer, ready: Callable[[], object]) -> None:
-    """Serve until Ctrl-C.
-
-    Args:
-        ready: Called once the server answers.
-    """
+    """Serve until Ctrl-C."""
     threading.Thread(target=ready, daemon=True).start()
     try:
         server.serve_forever()

@@ -49,9 +49,6 @@ TEXTS = ("state", "architecture", "network", "reason", "origin")
 def write_snapshot(path: Path, folder: StudyFolder) -> None:
     """Write the current state of a study to one HTML file.
 
-    Args:
-        path: The file; its folder is created.
-
     Raises:
         StudyError: The study cannot be read.
         UserError: The path cannot be written.

@@ -33,7 +33,6 @@ def graph(
     """Return a lazily drawn figure with an accessible label and a button that saves it as PNG.
 
     Args:
-        name: Id of the element.
         label: Accessible label.
         height: CSS length, unless the figure has a height.
         least: Minimum width, CSS; on a narrower page it scrolls.
@@ -72,10 +71,8 @@ def dropdown(label: str, name: str, options: Mapping[str, str], value: str) -> h
     """Return a dropdown.
 
     Args:
-        label: Label of the control.
         name: Query parameter in the address.
         options: Title by value.
-        value: Selected value.
     """
     rows = [{"label": title, "value": option} for option, title in options.items()]
     return control(label, name, dcc.Dropdown(rows, value, clearable=False, searchable=len(rows) > 12))

@@ -214,12 +214,7 @@ def _require_some_success(scheduler: TrialScheduler) -> TrialScheduler:
 def make_tuner(
     searcher: StudySearcher, temporary: Path, interruption: Interruption, actor: type[tune.Trainable] = TrialActor
 ) -> tune.Tuner:
-    """Return the Ray experiment that runs a searcher's trials.
-
-    Args:
-        temporary: Folder for Ray's own files.
-        actor: Trainable of a trial.
-    """
+    """Return the Ray experiment that runs a searcher's trials."""
     set_tune_environment(searcher.allocation.workers)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the display says what breaks, in a sentence
     watchdog = Watchdog(searcher.scheduler.space.settings.stall_s)

@@ -117,7 +117,6 @@ def to_html(title: str, blocks: Iterable[Block], *, has_dark: bool = False) -> s
     """Return a document as an HTML page.
 
     Args:
-        blocks: In order.
         has_dark: Whether the page is dark where the reader prefers that; plots are always light.
     """
     drawn: set[str] = set()

@@ -146,7 +146,6 @@ def staircase(x: np.ndarray, y: np.ndarray, *, maximize_x: bool = False) -> tupl
 
     Args:
         x: (N,), of non-dominated points.
-        y: (N,).
         maximize_x: Whether more of x is better.
 
     Returns:
@@ -176,9 +175,6 @@ def make_drawing(
         trials: One row a trial, as of `study.table.trials_table`. A column `<y>_half` is the half-width
             of y's interval.
         objectives: Objectives of the study, which define the front.
-        x: Objective on the x axis.
-        y: Objective on the y axis.
-        limits: Limits of the budget.
         is_log: Whether x is logarithmic; None: where its values span more than a decade.
         more_x: Further values that the x axis must cover.
         more_y: Further values that the y axis must cover.
@@ -281,8 +277,6 @@ def make_scale(
 
     Args:
         values: NaN where a value is unknown.
-        limit: Limit of the budget, or None.
-        is_upward: Whether it is the y axis.
         is_log: Whether a cost is drawn on a logarithmic axis; None: where the values span more than a decade.
     """
     known = values[~np.isnan(values)]

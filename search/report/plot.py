@@ -54,9 +54,6 @@ def write_html(
         path: The page; its folder must exist.
         trials: One row a trial, as of `study.table.trials_table`. A column `<y>_half` is the half-width
             of y's interval.
-        objectives: Objectives of the study, which define the front.
-        x: Objective on the x axis.
-        y: Objective on the y axis.
         limits: Limits of the budget; those of x and y are drawn as lines.
 
     Raises:

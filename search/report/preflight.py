@@ -49,11 +49,6 @@ def require_writable(path: Path) -> None:
 def write_page(path: Path, surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> None:
     """Write a preflight report as a self-contained HTML page.
 
-    Args:
-        path: The page; its folder is created.
-        surveys: The priced networks, by architecture.
-        report: Report of these surveys, from `search.space.survey_report.make_report`.
-
     Raises:
         UserError: The path cannot be written.
     """

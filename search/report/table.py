@@ -47,11 +47,7 @@ class Table:
         yield self.to_rich(options.max_width)
 
     def to_rich(self, width: int) -> RenderableType:
-        """Return it for a terminal: text wraps, numbers do not, and columns that do not fit follow below the others.
-
-        Args:
-            width: Width of the terminal, in columns.
-        """
+        """Return it for a terminal: text wraps, numbers do not, and columns that do not fit follow below the others."""
         if not self.rows and self.empty:
             return self.empty
         columns = [_Column.of(name, [row[place] for row in self.rows], is_text=name in self.texts)

@@ -90,8 +90,6 @@ def hypervolume_over_time(
     """Return the hypervolume of the feasible, fully trained trials after each completed trial.
 
     Args:
-        table: Table of a study.
-        objectives: Names of `GOALS`.
         reference: From `reference_point`, the same for all compared studies; None: of this table alone, without limits.
 
     Returns:
@@ -121,7 +119,6 @@ def varied_fields(table: pd.DataFrame, fields: Collection[str] | None = None) ->
     """Return the config fields with more than one known value.
 
     Args:
-        table: Table of a study.
         fields: Candidate fields, such as `StudyData.varied`; None: all.
     """
     columns = [str(name) for name in table if str(name).startswith(CONFIG)]
@@ -156,8 +153,6 @@ def relatives(table: pd.DataFrame, number: int, fields: Collection[str] | None =
     A field that is unknown for either trial counts as equal.
 
     Args:
-        table: Table of a study.
-        number: Number of the trial.
         fields: Compared fields, such as `StudyData.varied`: others follow from them; None: all.
 
     Returns:
@@ -199,12 +194,7 @@ def config_rows(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> pd.Da
 
 
 def rejections(table: pd.DataFrame, kinds: Mapping[int, str]) -> pd.DataFrame:
-    """Count rejected trials by reason: `kind` and `count`, the most frequent first.
-
-    Args:
-        table: Table of a study, or some rows of it.
-        kinds: `StudyData.kinds`.
-    """
+    """Count rejected trials by reason: `kind` and `count`, the most frequent first."""
     found = pd.Series([kinds[number] for number in table["number"] if number in kinds], dtype=object)
     counts = sorted(found.value_counts().items(), key=lambda each: (-each[1], str(each[0])))
     return pd.DataFrame({"kind": [kind for kind, _ in counts], "count": [int(count) for _, count in counts]})
@@ -232,11 +222,7 @@ class Progress:
 
 
 def progress(reading: StudyData, now_s: float) -> Progress:
-    """Return the progress of a job.
-
-    Args:
-        now_s: Unix time.
-    """
+    """Return the progress of a job."""
     table = reading.table
     wanted = 0 if reading.settings is None else reading.settings.trials
     counts = table["state"].value_counts()
@@ -290,9 +276,6 @@ def published_points(objectives: Sequence[str]) -> pd.DataFrame:
 
 def intervals(report: Mapping[str, Any]) -> pd.DataFrame:
     """Return the mean quality of confirmed trials, with the half-widths of the confidence intervals.
-
-    Args:
-        report: From `search.study.confirm.confirm_report`.
 
     Returns:
         `number` of the trial in the search and, for each quality that was measured, `<quality>_mean` and

@@ -28,8 +28,6 @@ def estimate_importances(table: pd.DataFrame, target: str, fields: Collection[st
     on all priced ones; above `MAX_TRIALS`, on a fixed random sample.
 
     Args:
-        table: Table of a study.
-        target: Name of a goal.
         fields: Candidate fields, such as `StudyData.varied`; None: all that vary.
 
     Returns:
