@@ -25,8 +25,7 @@ class Architecture:
             sizes that build none. `num_classes` comes from the data; `in_channels`, and `mel_bins` where it has
             one, from the front end.
         network: Builds the network of a config.
-        count: What the network of a config costs on one input of (in_channels, F, T), without building it. Raises
-            models.counts.InputShapeError for an input that the config cannot take.
+        count: Closed-form cost of a config's network for one input of (in_channels, F, T), without building it. Raises
         front_end: Name of the front end that its report used: the default.
         is_built_to_count: Whether `count` builds the network after all, and so takes its time.
     """

@@ -72,9 +72,6 @@ class Predictor:
     def __init__(self, export: Export, device: str | None = None) -> None:
         """Prepare the front end and the gains of a recording device.
 
-        Args:
-            device: Recording device of the waveforms; None: unknown.
-
         Raises:
             ExportError: A device that the network has no correction for.
         """

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from search.cli.console import carry_out, err, out
+from search.cli.console import err, out, run_job
 from search.cli.options import address_option, json_option, path_type, results_option, study_argument, workers_option
 from search.report.tables import confirmation_table
-from search.study.confirm import choose, confirm_report, confirm_settings, free_name
+from search.study.confirm import confirm_report, confirm_settings, free_name, select_candidates
 from search.study.study import StudyFolder, find_study
 
 
@@ -40,7 +40,7 @@ def confirm(
     from search.engine.run import start_search  # noqa: PLC0415  takes seconds
 
     searched = find_study(results, study)
-    candidates = choose(searched, near=near, requested=_numbers(trials))
+    candidates = select_candidates(searched, near=near, requested=_numbers(trials))
     settings = confirm_settings(searched, candidates, seeds=seeds, data=None if data is None else str(data))
     if workers is not None:
         settings = replace(settings, workers=workers)
@@ -55,15 +55,15 @@ def confirm(
         console.print(f"{name} is omitted: the evaluation clips have no unseen device")
     where = searched.path.parent
     folder = StudyFolder(where / free_name(where, searched.name))
-    carry_out(lambda: start_search(settings, folder, console, address=address), folder)
+    run_job(lambda: start_search(settings, folder, console, address=address), folder)
     if as_json:
         click.echo(json.dumps(confirm_report(folder), indent=2))
     else:
-        print_confirmed(folder)
+        print_confirmation(folder)
         out.print(
-            f"\nNext: scenefront plot {folder.address}     the means with their intervals\n"
-            f"      scenefront export {folder.address}   the best network as files for a device\n"
-            f"      scenefront front {folder.address}    this table again",
+            f"\nNext: scenefront plot {folder.cli_arguments}     the means with their intervals\n"
+            f"      scenefront export {folder.cli_arguments}   the best network as files for a device\n"
+            f"      scenefront front {folder.cli_arguments}    this table again",
             soft_wrap=True,
         )
 
@@ -77,7 +77,7 @@ def _numbers(text: str | None) -> list[int]:
     return [int(number) for number in numbers]
 
 
-def print_confirmed(folder: StudyFolder) -> None:
+def print_confirmation(folder: StudyFolder) -> None:
     """Print the results of a confirmation so far."""
     report = confirm_report(folder)
     trained = sum(len(candidate["seeds"]) for candidate in report["candidates"])

@@ -33,7 +33,7 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def carry_out(go: Callable[[], object], folder: StudyFolder) -> None:
+def run_job(go: Callable[[], object], folder: StudyFolder) -> None:
     """Run a search or a training in `folder`; one that is interrupted or fails ends the command.
 
     Args:
@@ -47,7 +47,7 @@ def carry_out(go: Callable[[], object], folder: StudyFolder) -> None:
     except (KeyboardInterrupt, SystemExit) as stop:  # Ray turns SIGTERM into SystemExit
         if folder.settings_file.exists():
             code = 130 if isinstance(stop, KeyboardInterrupt) else 128 + signal.SIGTERM
-            fail(f"interrupted; finished trials are kept. Go on with `scenefront resume {folder.address}`", code)
+            fail(f"interrupted; finished trials are kept. Go on with `scenefront resume {folder.cli_arguments}`", code)
         raise
     except SearchFailedError as error:
         fail(str(error), 1)

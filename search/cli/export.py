@@ -9,7 +9,7 @@ import click
 
 from objectives.quality import Quality
 from search.artifact.files import AUTO, INT8_CHOICES
-from search.cli.console import carry_out, err, fail, out
+from search.cli.console import err, fail, out, run_job
 from search.cli.options import (
     architecture_file_option,
     architecture_file_setting,
@@ -95,12 +95,12 @@ def export(
     if not whole_front:
         go(numbers[0])
         return
-    failed = _each(numbers, go)
+    failed = _export_all(numbers, go)
     if failed:
         fail("\n  ".join([f"{len(failed)} of {len(numbers)} trials on the front were not exported:", *failed]), 2)
 
 
-def _each(numbers: list[int], go: Callable[[int], None]) -> list[str]:
+def _export_all(numbers: list[int], go: Callable[[int], None]) -> list[str]:
     """Export one trial after the other; return why each of the others failed."""
     failed = []
     for number in numbers:
@@ -126,7 +126,7 @@ def _export(
 
         settings = retrain_settings(folder, number, data=given["data"], cache=given["cache"], **training)
         source = full_folder(folder, number)
-        carry_out(lambda: retrain(settings, source, out), source)
+        run_job(lambda: retrain(settings, source, out), source)
         trial = best_trial(source)
         origin = f"Trial {number} of {folder.name}, retrained on all training clips."
     certificate = export_trial(

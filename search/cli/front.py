@@ -10,7 +10,7 @@ import pandas as pd
 
 from objectives.goals import GOALS, first_cost, first_quality
 from objectives.ranking import RANKINGS, SPLITS, accuracy_on, ranks, scores
-from search.cli.confirm import print_confirmed
+from search.cli.confirm import print_confirmation
 from search.cli.console import out
 from search.cli.options import json_option, path_type, results_option, study_argument
 from search.config.messages import counted, unknown
@@ -22,8 +22,8 @@ from search.study.repeats import seeds_report
 from search.study.study import STATES, StudyError, StudyFolder, find_study
 from search.study.table import front_table, study_table, varied_sizes
 
-TOLD = ("macro_accuracy", "log_loss", "macs", "params", "size_bytes", "peak_bytes")  # and what else is an objective
-MAX_PARTIAL = 8  # trials that are named of those that were not trained to the end
+GOAL_COLUMNS = ("macro_accuracy", "log_loss", "macs", "params", "size_bytes", "peak_bytes")  # beside the objectives
+MAX_PARTIAL = 8  # partly trained trials listed below the front
 
 
 @click.command()
@@ -59,7 +59,7 @@ def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: 
     if is_confirmation and not (every or rank):
         rows = confirm_table(confirm_report(folder))
     else:
-        rows = _chosen(study_table(folder), folder, every=every, rank=rank)
+        rows = _select_rows(study_table(folder), folder, every=every, rank=rank)
     rows = _whole_numbers(rows)
     click.echo(rows.to_json(orient="records", indent=2) if as_json else rows.to_csv(index=False), nl=as_json)
 
@@ -74,7 +74,7 @@ def _whole_numbers(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.astype(dict.fromkeys(whole, "Int64"))
 
 
-def _chosen(table: pd.DataFrame, folder: StudyFolder, *, every: bool, rank: str | None) -> pd.DataFrame:
+def _select_rows(table: pd.DataFrame, folder: StudyFolder, *, every: bool, rank: str | None) -> pd.DataFrame:
     if rank is not None:
         return ranked(table, rank, folder.name)
     return table if every else front_table(table, folder.settings().objectives)
@@ -112,22 +112,22 @@ def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = 
     """Print the front, all trials or a ranking as a table, and below the front what is apart from it."""
     settings = folder.settings()
     table = study_table(folder)
-    rows = _chosen(table, folder, every=every, rank=rank)
+    rows = _select_rows(table, folder, every=every, rank=rank)
     what = "all trials" if every else (f"ranked as {rank} ranks" if rank else "the Pareto front")
     if rows.empty:
         out.print(f"the {'ranking' if rank else 'front'} is empty: no trial is fully trained yet")
     else:
         counts = Counter(table["state"])
         shown = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-        words = _words(table)
+        words = _text_columns(table)
         title = f"{folder.name}: {what} ({shown})"
         out.print(_table(title, rows, settings, words, _sizes(folder, words), rank))
     if not (every or rank):
-        for line in _apart(table, folder):
+        for line in _off_front_lines(table, folder):
             out.print(line, soft_wrap=True)
 
 
-def _words(table: pd.DataFrame) -> list[str]:
+def _text_columns(table: pd.DataFrame) -> list[str]:
     return ["state", *(["architecture", "network"] if table["config.architecture"].nunique() > 1 else [])]
 
 
@@ -139,7 +139,7 @@ def _table(
     title: str, trials: pd.DataFrame, settings: Job, words: list[str], sizes: list[str], rank: str | None
 ) -> Table:
     """Tabulate trials: state and architecture, rank, goals, values of the search space."""
-    goals = [goal for name, goal in GOALS.items() if name in TOLD or name in settings.objectives]
+    goals = [goal for name, goal in GOALS.items() if name in GOAL_COLUMNS or name in settings.objectives]
     titles = [f"bytes at {settings.precision}" if goal.name == "size_bytes" else goal.title for goal in goals]
     scored = ["rank", RANKINGS[rank].title] if rank else []
     again = [title for title in titles if title not in scored]  # the ranking metric is shown once
@@ -158,7 +158,7 @@ def _table(
     return Table(title, ["trial", *words, "epoch", *scored, *again, *sizes], rows, texts=words)
 
 
-def _apart(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
+def _off_front_lines(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
     """Describe what is not on the front for being trained in part, or for being over the budget."""
     settings = folder.settings()
     goal = GOALS[first_quality(settings.objectives)]
@@ -175,13 +175,13 @@ def _apart(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
     over = table.loc[(table["state"] == "complete") & ~table["fits"].astype(bool), "number"]
     if len(over):
         lines.append(f"over the budget {settings.budget} ({len(over)}): {', '.join(map(str, over))}")
-    return [*lines, *([f"all trials: `scenefront front {folder.address} --all`"] if lines else [])]
+    return [*lines, *([f"all trials: `scenefront front {folder.cli_arguments} --all`"] if lines else [])]
 
 
 def print_seeds(folder: StudyFolder) -> None:
     """Print the figures of each seed of a training, and their mean."""
     if isinstance(folder.settings(), ConfirmSettings):
-        print_confirmed(folder)
+        print_confirmation(folder)
         return
     report = seeds_report(folder.open())
     if not report["seeds"]:

@@ -9,7 +9,7 @@ import yaml
 
 from search.config.rules import default_of, settings_of
 from search.config.settings import JobSettings, SearchSettings, TrainSettings
-from search.config.settings_file import make_settings, read_settings, spelled
+from search.config.settings_file import make_settings, read_settings, to_number
 from search.study.study import RESULTS
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -186,7 +186,7 @@ def pair(text: str, option: str, read: Callable[[str, str], Any]) -> tuple[str, 
 def read_value(text: str, source: str) -> Any:
     """Read a value of an option as YAML would, and numbers such as 1e-3."""
     try:
-        return spelled(yaml.safe_load(text))
+        return to_number(yaml.safe_load(text))
     except yaml.YAMLError as error:
         raise click.UsageError(f"{source}: {text!r} is no value") from error
 

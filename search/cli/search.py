@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from objectives.goals import GOALS, first_quality
-from search.cli.console import carry_out, err, out
+from search.cli.console import err, out, run_job
 from search.cli.front import print_front, print_seeds
 from search.cli.options import (
     address_option,
@@ -73,7 +73,7 @@ def train(
         from search.space.custom_architecture import register_architecture_file  # noqa: PLC0415  takes seconds
 
         register_architecture_file(flags["architecture_file"])
-    found = _find(name, config, trial, results)
+    found = _find_configuration(name, config, trial, results)
     given: dict[str, Any] = {key: str(value) if isinstance(value, Path) else value for key, value in flags.items()}
     settings = train_settings(
         found, data=str(data), teacher=tuple(str(each) for each in teacher),
@@ -85,7 +85,7 @@ def train(
     _run(lambda: start_search(settings, folder, out), folder)
 
 
-def _find(name: str | None, config: Path | None, trial: str | None, results: Path) -> "SourceConfig":
+def _find_configuration(name: str | None, config: Path | None, trial: str | None, results: Path) -> "SourceConfig":
     """Find the configuration to train, by one of three ways to name it."""
     from search.engine.single_run import from_file, from_name, from_trial  # noqa: PLC0415  takes seconds
 
@@ -145,18 +145,18 @@ def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any)
 
 
 def _run(go: Callable[[], object], folder: StudyFolder) -> None:
-    carry_out(go, folder)
+    run_job(go, folder)
     is_search = isinstance(folder.settings(), SearchSettings)
     (print_front if is_search else print_seeds)(folder)
     chosen = (
-        f"scenefront confirm {folder.address}    the front retrained from several seeds, with intervals\n      "
-        f"scenefront plot {folder.address}       the front as a page and as a picture\n      "
+        f"scenefront confirm {folder.cli_arguments}    the front retrained from several seeds, with intervals\n      "
+        f"scenefront plot {folder.cli_arguments}       the front as a page and as a picture\n      "
     )
     out.print(
         f"\nNext: {chosen if is_search else ''}"
-        f"scenefront dashboard {folder.address}  the study in a browser\n"
-        f"      scenefront export {folder.address}     the best network as files for a device\n"
-        f"      scenefront front {folder.address}      this table again",
+        f"scenefront dashboard {folder.cli_arguments}  the study in a browser\n"
+        f"      scenefront export {folder.cli_arguments}     the best network as files for a device\n"
+        f"      scenefront front {folder.cli_arguments}      this table again",
         soft_wrap=True,
     )
 
@@ -204,7 +204,7 @@ def status(study: str | None, results: Path, as_json: bool) -> None:
             soft_wrap=True,
         )
     if not is_locked and done < settings.trials:
-        out.print(f"continue with `scenefront resume {folder.address}`", soft_wrap=True)
+        out.print(f"continue with `scenefront resume {folder.cli_arguments}`", soft_wrap=True)
 
 
 def _free_name(results: Path, settings: Job) -> str:

@@ -1,7 +1,6 @@
 """Settings of the three jobs (search, train, confirm), as frozen dataclasses over a shared base.
 
-A field's metadata are its help, its rule and what `extend` may do with it: `search.config.rules`. Settings are read and
-made by `search.config.settings_file`.
+`search.config.rules` describes the metadata of a field: help, validation rule, and whether `extend` can change it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +31,7 @@ from search.config.rules import (
 )
 from spaces import METHODS, SPACES
 
-FORMAT = 2  # of a study's database and settings; 1, which is not written down: one class of settings for all jobs
+FORMAT = 2  # format of a study's database and settings; files without a format have 1, with one class for all jobs
 MODES = ("front", "best")
 FIDELITIES = ("epochs", "split")
 SAMPLERS = ("tpe", "nsga2", "random")
@@ -107,36 +106,36 @@ class JobSettings:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        """Refuse what no job can be run with, all of it at once.
+        """Refuse invalid settings.
 
         Raises:
-            SettingsError: Names every setting, its rule and the value got.
+            SettingsError: Lists every invalid setting, its rule and the value got.
         """
         wrong = violations(self)
-        wrong = wrong or wrong_goals(self.objectives) or self.contradictions()
+        wrong = wrong or objective_violations(self.objectives) or self.contradictions()
         if wrong:
             raise SettingsError("; ".join(wrong))
         self.limits()
 
     def contradictions(self) -> list[str]:
-        """Describe what is wrong with settings that are each in order."""
+        """Return an error text for every invalid combination of valid settings."""
         return []
 
     def limits(self) -> Budget:
-        """Return the budget as limits.
+        """Parse the budget.
 
         Raises:
-            ObjectiveError: It names no budget and describes none.
+            ObjectiveError: It is neither the name of a budget nor a list of limits.
         """
         return parse_budget(self.budget)
 
-    def plain(self) -> dict[str, Any]:
-        """Return the settings as JSON and YAML can hold them."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values, for JSON and YAML."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def to_yaml(self) -> str:
-        """Write the settings as the YAML that `search.config.settings_file` reads."""
-        plain = {"job": self.job, "format": FORMAT, **self.plain()}
+        """Return the settings as YAML, which `search.config.settings_file` reads."""
+        plain = {"job": self.job, "format": FORMAT, **self.to_dict()}
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
@@ -205,12 +204,12 @@ class SearchSettings(JobSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _WithoutSearch(JobSettings):
+class _RepeatSettings(JobSettings):
     """A job that trains given configurations from several seeds to the last epoch, on all training clips."""
 
     trials: int = setting(1, help="Number of trainings.", rule=whole(), extend="Number of trainings in all.")
 
-    # The engine asks these of every job.
+    # Settings of a search that the engine reads of every job.
     validation: ClassVar[float] = 0.0
     unseen_devices: ClassVar[tuple[str, ...]] = ()
     early_stopping: ClassVar[bool] = False
@@ -229,14 +228,14 @@ class _WithoutSearch(JobSettings):
         return range(self.seed, self.seed + self.trials)
 
     def contradictions(self) -> list[str]:
-        """Refuse seeds that no training can have."""
+        """Refuse seeds above `MAX_SEED`."""
         if self.seeds[-1] > MAX_SEED:
             return [f"seed must leave room for {len(self.seeds)} seeds up to {MAX_SEED}, got {self.seed}"]
         return []
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings(_WithoutSearch):
+class TrainSettings(_RepeatSettings):
     """A training of one configuration with `trials` seeds from `seed` on; the budget does not stop it."""
 
     job: ClassVar[str] = "train"
@@ -252,12 +251,12 @@ class TrainSettings(_WithoutSearch):
 
     @property
     def space(self) -> str:
-        """Name of what is trained."""
+        """Name of the architecture, in place of a search space."""
         return self.architecture
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfirmSettings(_WithoutSearch):
+class ConfirmSettings(_RepeatSettings):
     """A confirmation: candidates of a search's front, each trained with the same seeds."""
 
     job: ClassVar[str] = "confirm"
@@ -275,7 +274,7 @@ class ConfirmSettings(_WithoutSearch):
 
     @property
     def space(self) -> str:
-        """The architectures of the candidates."""
+        """Names of the candidates' architectures, in place of a search space."""
         return ",".join(dict.fromkeys(candidate["config"]["architecture"] for candidate in self.candidates))
 
     @property
@@ -284,7 +283,7 @@ class ConfirmSettings(_WithoutSearch):
         return range(self.seed, self.seed + self.trials // len(self.candidates))
 
     def contradictions(self) -> list[str]:
-        """Refuse a number of trainings that is not the same of each candidate."""
+        """Refuse a number of trainings that differs between candidates."""
         if self.trials % len(self.candidates):
             return [f"trials must be a multiple of the {len(self.candidates)} candidates, got {self.trials}"]
         return super().contradictions()
@@ -294,8 +293,8 @@ Job = SearchSettings | TrainSettings | ConfirmSettings
 JOBS: dict[str, type[Job]] = {each.job: each for each in (SearchSettings, TrainSettings, ConfirmSettings)}
 
 
-def wrong_goals(names: Sequence[str]) -> list[str]:
-    """Describe what is wrong with the names of objectives."""
+def objective_violations(names: Sequence[str]) -> list[str]:
+    """Return an error text for every problem with the names of objectives."""
     wrong = [unknown("objective", name, GOALS) for name in names if name not in GOALS]
     if wrong:
         return wrong
@@ -312,5 +311,5 @@ def _is_candidate(value: Any) -> bool:
 
 
 def confirmed_by(settings: Job) -> str | None:
-    """Return the name of the search that a job confirms; None of any other job."""
+    """Return the name of the search that a confirmation is of; None for other jobs."""
     return settings.confirms if isinstance(settings, ConfirmSettings) else None

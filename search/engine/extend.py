@@ -18,17 +18,17 @@ from search.config.settings import Job, SearchSettings
 from search.config.settings_file import is_space_file, make_settings
 from search.config.user_file import file_digest
 from search.study.history import (
-    OF_A_RUN,
+    PER_RUN,
     SECRET,
-    carried_out,
+    applied_changes,
     change_text,
     changeable,
     recorded_settings,
-    require_own_settings,
+    refusal_text,
+    require_unedited_settings,
     timestamp,
-    why_not,
 )
-from search.study.study import COST, DATA, FILES, HISTORY, REJECTED, STARTS, StudyError, StudyFolder
+from search.study.study import COST, DATA, FILES, HISTORY, REJECTED, WARM_STARTS, StudyError, StudyFolder
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,6 @@ def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
     """Return a study's settings with changes.
 
     Args:
-        settings: The present settings.
         changes: New values by setting; `trials` is the new total, or "+24" for 24 more; `ranges` has the ranges that
             change, None for the whole range of the space; `start` adds to the existing ones; `space` is another file.
         source: Where the changes come from, for error messages.
@@ -67,7 +66,7 @@ def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
         if name not in plain and isinstance(settings, SearchSettings):
             raise StudyError(unknown("search setting", name, plain))
         if name in plain and name not in can_change and str(value) != str(plain[name]):
-            why = why_not(settings, name, plain[name], value)
+            why = refusal_text(settings, name, plain[name], value)
             raise StudyError(f"{why}; start a new study, from this one's with --start")
     if not isinstance(settings, SearchSettings) and set(given) - {"trials"}:
         raise StudyError(f"nothing is searched in a {settings.job} study: only `trials` can change")
@@ -80,15 +79,12 @@ def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
     changed = {name: value for name, value in given.items() if name in can_change}
     if isinstance(settings, SearchSettings):
         changed["space"] = space
-    kept = {name: getattr(settings, name) for name in (*OF_A_RUN, *SECRET)}
+    kept = {name: getattr(settings, name) for name in (*PER_RUN, *SECRET)}
     return make_settings({**plain, **kept, **changed}, source, kind=type(settings))
 
 
 def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
     """Change the settings of a study; its next run uses the new ones.
-
-    Args:
-        changes: As for `new_settings`.
 
     Raises:
         UserError: The study is in use, or the change cannot be made; nothing is changed by then.
@@ -102,7 +98,7 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
     with folder.lock():
         study = folder.open()
         folder.require_current_format(study)
-        require_own_settings(study, folder)
+        require_unedited_settings(study, folder)
         before = folder.settings()
         after = new_settings(before, changes, "extend")
         files = dict(study.user_attrs.get(FILES, {}))
@@ -119,14 +115,14 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
             open_trial_store(study, space)
         more = [name for name in after.start if name not in before.start]
         starts = [
-            *study.user_attrs.get(STARTS, []),
+            *study.user_attrs.get(WARM_STARTS, []),
             *(asdict(start) for start in read_warm_starts(more, space, folder.path.parent)),
         ]
         trials = study.get_trials(deepcopy=False)
-        history = carried_out(study.user_attrs.get(HISTORY, []), before)
+        history = applied_changes(study.user_attrs.get(HISTORY, []), before)
         entry = {"at": timestamp(), "trials": len(trials), "changes": changed}
         # the settings come last: with them the study is extended
-        study.set_user_attr(STARTS, starts)
+        study.set_user_attr(WARM_STARTS, starts)
         study.set_user_attr(FILES, files)
         study.set_user_attr(HISTORY, [*history, entry])
         folder.write_settings(after)

@@ -75,7 +75,6 @@ def cluster(
 
     Args:
         address: HOST:PORT of a running Ray, or "auto" for the one that this machine is a node of; None: start one.
-        num_cpus: As for `local_cluster`, and so are `num_gpus` and `resources`; not used to join.
 
     Yields:
         A private temporary folder on this machine.
@@ -161,11 +160,6 @@ def local_cluster(*, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, f
     left after a `kill -9`. Trials see the caller's HOME, and import this project's packages whatever the
     current folder is. Logs go to a private temporary folder, which is removed at the end; folders that a
     killed process left are removed first. Inside the block a SIGTERM raises SystemExit (Ray's handler).
-
-    Args:
-        num_cpus: Processor cores that Ray may allocate.
-        num_gpus: CUDA devices that Ray may allocate.
-        resources: Custom resources, by name.
 
     Yields:
         The private folder.

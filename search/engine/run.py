@@ -42,7 +42,7 @@ from search.optimizer.warm_start import read_warm_starts
 from search.space.cost_table import SPACE, write_space
 from search.space.survey_report import make_report
 from search.study.data_identity import describe_data, require_unchanged
-from search.study.history import first_entry, require_own_settings
+from search.study.history import initial_history, require_unedited_settings
 from search.study.storage import StorageError
 from search.study.study import (
     ALLOCATION,
@@ -51,8 +51,8 @@ from search.study.study import (
     FILES,
     HISTORY,
     RUNGS,
-    STARTS,
     TEACHERS,
+    WARM_STARTS,
     SearchFailedError,
     StudyError,
     StudyFolder,
@@ -71,7 +71,7 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
     """
     settings = _with_absolute_paths(settings)
     if folder.settings_file.exists():
-        raise StudyError(f"{folder.path} already holds a study; go on with `scenefront resume {folder.address}`")
+        raise StudyError(f"{folder.path} already holds a study; go on with `scenefront resume {folder.cli_arguments}`")
     prepared = prepare(settings, console, address)
     attributes = {
         DATA: describe_data(prepared.scenes),
@@ -79,8 +79,8 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
         FILES: file_digests(settings),
         TEACHERS: teacher_digests(settings),
         RUNGS: [asdict(rung) for rung in rungs_of(settings, prepared.splits)],
-        STARTS: [asdict(start) for start in read_warm_starts(settings.start, prepared.space, folder.path.parent)],
-        HISTORY: first_entry(settings),
+        WARM_STARTS: [asdict(start) for start in read_warm_starts(settings.start, prepared.space, folder.path.parent)],
+        HISTORY: initial_history(settings),
     }
     with folder.lock(settings.storage) as require_held:
         study_checkpoints(folder, settings).require_usable(is_new=True)
@@ -106,7 +106,7 @@ def resume_search(
     with folder.lock() as require_held:
         study = folder.open()
         folder.require_current_format(study)
-        require_own_settings(study, folder)
+        require_unedited_settings(study, folder)
         settings = folder.settings()
         if workers is not None:
             settings = replace(settings, workers=workers)
@@ -144,15 +144,15 @@ class _Run:
             interruption = Interruption()
             with display, interruption.watched(), self._storage_errors(searcher):
                 make_tuner(searcher, temporary, interruption).fit()
-        if scheduler.interrupted:
-            raise StudyError(f"{scheduler.interrupted}; mend that, then go on with {self._resume}")
-        if scheduler.exhausted:
-            self.console.print(f"ended after {scheduler.num_ended} of {settings.trials} trials: {scheduler.exhausted}")
+        if scheduler.interrupt_reason:
+            raise StudyError(f"{scheduler.interrupt_reason}; mend that, then go on with {self._resume}")
+        if scheduler.end_reason:
+            self.console.print(f"ended after {scheduler.num_ended} of {settings.trials} trials: {scheduler.end_reason}")
         return _require_some_success(scheduler)
 
     @property
     def _resume(self) -> str:
-        return f"`scenefront resume {self.folder.address}`"
+        return f"`scenefront resume {self.folder.cli_arguments}`"
 
     def _print(self, line: str) -> None:
         self.console.print(line, highlight=False, soft_wrap=True)
@@ -196,17 +196,17 @@ class _Run:
                 searcher.storage_error if is_exhaustive else searcher.storage_error.__cause__ or searcher.storage_error
             )
             raise StudyError(
-                f"{self.folder.place} cannot be written: {cause}; mend that, then go on with {self._resume}"
+                f"{self.folder.location} cannot be written: {cause}; mend that, then go on with {self._resume}"
             ) from error
 
 
 def _require_some_success(scheduler: TrialScheduler) -> TrialScheduler:
-    if scheduler.exhausted and not scheduler.num_ended:
-        raise SearchFailedError(f"nothing was trained: {scheduler.exhausted}")
+    if scheduler.end_reason and not scheduler.num_ended:
+        raise SearchFailedError(f"nothing was trained: {scheduler.end_reason}")
     failed = scheduler.table.in_state(State.FAILED)
     if failed and len(failed) == scheduler.num_ended:
         reasons = sorted({row.reason for row in failed})
-        all_of_them = scheduler.hopeless or f"all {scheduler.num_ended} trials failed"
+        all_of_them = scheduler.abort_reason or f"all {scheduler.num_ended} trials failed"
         raise SearchFailedError(f"{all_of_them}; nothing was trained:\n  " + "\n  ".join(reasons))
     return scheduler
 
@@ -214,12 +214,7 @@ def _require_some_success(scheduler: TrialScheduler) -> TrialScheduler:
 def make_tuner(
     searcher: StudySearcher, temporary: Path, interruption: Interruption, actor: type[tune.Trainable] = TrialActor
 ) -> tune.Tuner:
-    """Return the Ray experiment that runs a searcher's trials.
-
-    Args:
-        temporary: Folder for Ray's own files.
-        actor: Trainable of a trial.
-    """
+    """Return the Ray experiment that runs a searcher's trials."""
     set_tune_environment(searcher.allocation.workers)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the display says what breaks, in a sentence
     watchdog = Watchdog(searcher.scheduler.space.settings.stall_s)

@@ -11,8 +11,8 @@ from search.config.errors import UserError
 from search.config.published import read_published
 from search.config.recipes import RECIPE_FIELDS, find_recipe, recipe_of
 from search.config.settings import TrainSettings
-from search.config.settings_file import make_settings, read_mapping, spelled
-from search.config.trial_config import GIVEN, OWNED, TrialConfig, field_types
+from search.config.settings_file import make_settings, read_mapping, to_number
+from search.config.trial_config import DERIVED_FIELDS, NOT_SEARCHABLE, TrialConfig, field_types
 from search.space.custom_architecture import register_architecture_file
 from search.space.pricing import find_trial, price, require_prunable
 from search.space.search_space import WITHOUT_RESPONSES
@@ -69,9 +69,8 @@ def from_file(path: Path) -> SourceConfig:
         raise UserError(f"{path} must name an architecture: one of {', '.join(ARCHITECTURES)}")
     numbers = {name for name, kind in field_types(Recipe).items() if kind is float}
     try:
-        return SourceConfig(
-            TrialConfig.from_dict({name: spelled(each) if name in numbers else each for name, each in record.items()})
-        )
+        values = {name: to_number(each) if name in numbers else each for name, each in record.items()}
+        return SourceConfig(TrialConfig.from_dict(values))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -116,7 +115,6 @@ def train_settings(
     """Return the settings of a study that trains one configuration to the last epoch, even over the budget.
 
     Args:
-        data: Folder of a data set in the TAU layout.
         recipe: Name of the recipe; None: the configuration's own.
         scale: Factor on the recipe's epochs; everything given in epochs is scaled with them.
         epochs: Number of epochs, in place of `scale`.
@@ -132,10 +130,10 @@ def train_settings(
         if others.get(name) is None:
             others[name] = getattr(found, name)
     for name in overrides:
-        if name in OWNED:
-            raise UserError(f"{name} cannot be set here: {OWNED[name]}")
+        if name in NOT_SEARCHABLE:
+            raise UserError(f"{name} cannot be set here: {NOT_SEARCHABLE[name]}")
     wanted = _scaled(found.config.recipe if recipe is None else find_recipe(recipe).recipe, scale, epochs)
-    network = {name: value for name, value in asdict(found.config.network).items() if name not in GIVEN}
+    network = {name: value for name, value in asdict(found.config.network).items() if name not in DERIVED_FIELDS}
     recipe_values = {name: getattr(wanted, name) for name in RECIPE_FIELDS}
     described = {"front_end": found.config.front_end, **network, **recipe_values}
     if others["impulse_responses"] is None and (found.is_published or recipe is not None):

@@ -6,7 +6,7 @@ from data.layout import Scenes
 from objectives.budget import Budget
 from search.config.messages import counted
 from search.config.settings import ConfirmSettings, Job, SearchSettings
-from search.config.trial_config import GIVEN
+from search.config.trial_config import DERIVED_FIELDS
 from search.engine.resources import ResourceAllocation
 from search.optimizer.scheduler import TrialScheduler
 from search.space.priced_space import PricedSpace
@@ -53,7 +53,7 @@ def training_lines(space: SearchSpace) -> list[str]:
     fits = f"over budget {limits}, and trained all the same: {over}" if over else f"within budget {limits}"
     default = asdict(type(config.network)()) | asdict(Recipe())
     values = {name: value for name, value in config.to_dict().items() if value != default.get(name, value)}
-    omitted = (*GIVEN, "epochs", "seed")
+    omitted = (*DERIVED_FIELDS, "epochs", "seed")
     changed = " ".join(f"{name}={value}" for name, value in values.items() if name not in omitted)
     schedule = f"{counted(config.recipe.epochs, 'epoch')} in batches of {config.recipe.batch_size}"
     return [

@@ -80,5 +80,5 @@ def _require_same(settings: TrainSettings, folder: StudyFolder) -> None:
     if changed:
         raise ExportError(
             f"{folder.path} was trained with other settings ({', '.join(changed)} differ); remove it to train again, "
-            f"or export it as it is: scenefront export {folder.address}"
+            f"or export it as it is: scenefront export {folder.cli_arguments}"
         )

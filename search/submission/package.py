@@ -66,7 +66,6 @@ def make_package(sheet: Sheet, evaluation: Path, target: Path, edition: Edition,
     All other checks come first. Predictions are stored beside the package; another call computes the missing ones.
 
     Args:
-        evaluation: Folder of the evaluation set.
         target: Path of the ZIP; an earlier package there is replaced.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One trial: what it is, what it costs and is worth, what came of it, and how to take it away."""
+"""Trial view: state, quality, cost, learning curve, config, related trials, and its export."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,7 +44,7 @@ EXPLAINED = {
 
 
 def parts(context: RequestContext) -> dict[str, Any]:
-    """Describe the trial, or say that there is none."""
+    """Return the view's parts, or a message if there is no such trial."""
     number = context.address.number
     assert number is not None
     try:
@@ -73,7 +73,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
 
 
 def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
-    """Put what decides first: figures, the way to take it away, curves; then cost, quality, config, relatives."""
+    """Return the layout."""
 
     def part(name: str) -> html.Div:
         return html.Div(parts[name], id=name)
@@ -104,7 +104,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
 
 
 def register(app: dash.Dash, app_state: ApplicationState) -> None:
-    """Have the button start an export; how it stands is told by the page's own questions."""
+    """Register the callback of the export button; the page's polling updates the state."""
 
     @app.callback(
         Output("trial-take", "children", allow_duplicate=True),
@@ -275,7 +275,7 @@ def _take(context: RequestContext, record: TrialRecord) -> list[Any]:
         found += _export(context.app_state.exports.find(folder, record.number))
         found += [
             html.P("From the command line:"),
-            code(f"scenefront export {folder.address} --trial {record.number}"),
+            code(f"scenefront export {folder.cli_arguments} --trial {record.number}"),
         ]
     else:
         found.append(html.P("Only a fully trained network can be exported.", className="empty"))
