@@ -101,7 +101,7 @@ def _plots(context: RequestContext, front: pd.DataFrame) -> Iterator[tuple[str, 
     importances = {goal: estimate_importances(study.table, goal, study.varied) for goal in context.objectives}
     axes = context.parallel_axes
     for name, title, figure in (
-        ("curves", f"Learning curves of the front{some}", curves_figure(curves, theme=LIGHT)),
+        ("curves", f"Learning curves of the front{some}", curves_figure(curves, LIGHT)),
         ("hypervolume", "Hypervolume history", hypervolume_figure({study.name: volumes}, LIGHT)),
         ("states", "Trials by state", states_figure(study.table, LIGHT)),
         ("rejections", "Rejected configurations by reason", rejections_figure(rejections, LIGHT)),

@@ -14,7 +14,7 @@ from objectives.goals import GOALS
 from search.config.messages import unknown
 from search.dashboard.data.frames import CONFIG, is_ordered, number_text, ordered_codes
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import empty_figure, log_ticks, stops
+from search.dashboard.figures.plot_helpers import empty_figure, log_ticks
 from search.report.drawing import numbers
 from search.report.plotly_style import BLUE, layout
 
@@ -26,43 +26,24 @@ def parallel_figure(
     frame: pd.DataFrame,
     brush: Mapping[str, Sequence[tuple[float, float]]],
     theme: Theme = LIGHT,
-    *,
-    colour: str | None = None,
 ) -> go.Figure:
-    """Draw each trial as a line across its sizes, costs and qualities; what the brush leaves out is pale.
+    """Draw each trial as a line across its sizes, costs and qualities, coloured by the first quality.
+
+    What the brush leaves out is pale.
 
     Args:
         frame: A column an axis; `number`, where there is one, is none.
         brush: By column: ranges of its values, of a column of words of their places in order.
         theme: Colours.
-        colour: The column that gives the colour; None: the first quality.
     """
     axes = [name for name in frame.columns if name != "number" and frame[name].notna().any()]
     if frame.empty or not axes:
         return empty_figure("No trained trials yet", theme)
-    if colour is None:
-        colour = next((name for name in axes if name in GOALS and GOALS[name].kind == "quality"), None)
     dimensions = [_dimension(frame[name], brush.get(name, ())) for name in axes]
-    line: dict[str, Any] = {"color": theme.shade(BLUE)}
-    if colour is not None and frame[colour].notna().any():
-        values = numbers(frame, colour)
-        line = {
-            "color": values,
-            "colorscale": stops(theme.scale),
-            "cmin": float(np.nanmin(values)),
-            "cmax": float(np.nanmax(values)),
-            "showscale": True,
-            "colorbar": {
-                "title": {"text": _axis_title(colour), "side": "right"},
-                "tickformat": ".0%" if colour.endswith("accuracy") else "",
-                "thickness": 12,
-                "outlinewidth": 0,
-            },
-        }
     figure = go.Figure(
         go.Parcoords(
             dimensions=dimensions,
-            line=line,
+            line=_line(frame[axes], theme),
             unselected={"line": {"color": theme.border, "opacity": 0.25}},
             labelfont={"color": theme.text, "size": 12},
             tickfont={"color": theme.text, "size": 11},
@@ -82,6 +63,27 @@ def parallel_figure(
         )
     )
     return figure
+
+
+def _line(frame: pd.DataFrame, theme: Theme) -> dict[str, Any]:
+    """Describe the lines to Plotly: their colour is the first quality."""
+    name = next((str(name) for name in frame if name in GOALS and GOALS[name].kind == "quality"), None)
+    if name is None:
+        return {"color": theme.shade(BLUE)}
+    values = numbers(frame, name)
+    return {
+        "color": values,
+        "colorscale": theme.scale,
+        "cmin": float(np.nanmin(values)),
+        "cmax": float(np.nanmax(values)),
+        "showscale": True,
+        "colorbar": {
+            "title": {"text": _axis_title(name), "side": "right"},
+            "tickformat": ".0%" if name.endswith("accuracy") else "",
+            "thickness": 12,
+            "outlinewidth": 0,
+        },
+    }
 
 
 def _is_log(column: pd.Series) -> bool:

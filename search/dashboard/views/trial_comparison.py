@@ -7,6 +7,7 @@ import pandas as pd
 from dash import html
 
 from objectives.goals import GOALS
+from objectives.quality import Quality
 from search.dashboard.address import MAX_COMPARED
 from search.dashboard.data.trial_record import read_trial
 from search.dashboard.figures.networks import curves_figure
@@ -33,12 +34,12 @@ def parts(context: RequestContext) -> dict[str, Any]:
     rows, theme = compared(context), context.theme
     records = {f"trial {number}": read_trial(context.study.folder, int(number)) for number in rows["number"]}
     curves = {name: record.curve for name, record in records.items()}
-    qualities = {name: record.quality for name, record in records.items() if record.quality is not None}
+    qualities = {name: Quality.from_dict(record.quality) for name, record in records.items() if record.quality}
     costs = {name: record.cost for name, record in records.items()}
     return {
         "compare-offered": _offered(context),
         "compare-figures": _figures(context, rows),
-        "compare-curves": curves_figure(curves, theme=theme),
+        "compare-curves": curves_figure(curves, theme),
         "compare-classes": compared_scores_figure(qualities, theme),
         "compare-devices": compared_scores_figure(
             qualities, theme, by="device", groups=context.study.attributes.get(DEVICE_GROUPS)
