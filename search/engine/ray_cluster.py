@@ -1,4 +1,4 @@
-"""Ray cluster of a search: a local one that keeps to loopback, or an existing one that is joined.
+"""Ray cluster of a search: a local one on loopback, or an existing one.
 
 By default `ray.init` asks a cloud's metadata service where it runs, and listens on every interface. Three settings of
 search/engine/ray_private.py prevent that: sockets on loopback alone, no cloud lookup, no usage statistics.
