@@ -1,4 +1,4 @@
-"""Export a trained network, and use an export: evaluate, predict, bench."""
+"""Commands `export`, `evaluate`, `predict` and `bench`: export a trained network, and run an export."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -47,13 +47,13 @@ export_argument = click.argument("path", type=path_type, metavar="EXPORT")
 @click.option(
     "--scale",
     type=float,
-    help="Factor on the trial's epochs for --retrain; restarts and the like are scaled with them.",
+    help="Factor on the trial's epochs for --retrain; restarts and other fields in epochs are scaled too.",
 )
 @set_option
 @click.option(
     "--int8", type=click.Choice(INT8_CHOICES), default=AUTO, show_default=True,
-    help="Quantize every layer (ptq), all but the most sensitive (mixed), none; auto: mixed where ptq drops the "
-    "accuracy by more than a point on clips that are not evaluation clips.",
+    help="Quantize every layer (ptq), all but the most sensitive (mixed), or none; auto: mixed if ptq drops the "
+    "accuracy by more than a point on clips other than the evaluation clips.",
 )  # fmt: skip
 @click.option("--executorch", is_flag=True, help="Also write a program for ExecuTorch.")
 def export(
@@ -74,7 +74,7 @@ def export(
     if trial not in (None, "best") and not str(trial).isdecimal():
         raise click.UsageError(f"--trial must be a number or best, got {trial!r}")
     if not retrain and (epochs is not None or scale is not None or overrides):
-        raise click.UsageError("--epochs, --scale and --set are of --retrain")
+        raise click.UsageError("--epochs, --scale and --set need --retrain")
     if whole_front:
         numbers = front_trials(folder)
     else:
@@ -101,7 +101,7 @@ def export(
 
 
 def _export_all(numbers: list[int], go: Callable[[int], None]) -> list[str]:
-    """Export one trial after the other; return why each of the others failed."""
+    """Export the trials one by one; return an error text for each that failed."""
     failed = []
     for number in numbers:
         try:
@@ -138,7 +138,7 @@ def _export(
 
 
 def summary(certificate: Mapping[str, Any]) -> list[str]:
-    """Return lines on an export: quality of its files, cost, and whether it fits the budget."""
+    """Return the summary lines of an export: cost, quality of its files, and whether it fits the budget."""
     cost, validation, budget = certificate["cost"], certificate["validation"], certificate["budget"]
     selected = f" ({validation['macro_accuracy']:.3f} on the validation clips it was selected on)" if validation else ""
     counts = f"{cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), {cost['params']:,} parameters"

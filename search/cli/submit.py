@@ -1,4 +1,4 @@
-"""Make a challenge package, or check one."""
+"""Command `submit`: write or check a package for the challenge."""
 
 import json
 import sys
@@ -52,9 +52,9 @@ def submit(
 
 def _splits(given: tuple[str, ...], edition: Edition) -> dict[str, Path]:
     splits = dict(pair(text, "--split", lambda value, _: Path(value)) for text in given)
-    strange = [split for split in splits if split not in edition.splits]
-    if strange:
-        raise click.UsageError(f"--split takes {', '.join(edition.splits)}, got {', '.join(strange)}")
+    unknown = [split for split in splits if split not in edition.splits]
+    if unknown:
+        raise click.UsageError(f"--split takes {', '.join(edition.splits)}, got {', '.join(unknown)}")
     return splits
 
 
