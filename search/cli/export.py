@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from objectives.quality import Quality
 from search.artifact.files import AUTO, INT8_CHOICES
 from search.cli.console import err, fail, out, run_job
 from search.cli.options import (
@@ -47,7 +46,7 @@ export_argument = click.argument("path", type=path_type, metavar="EXPORT")
 @click.option(
     "--scale",
     type=float,
-    help="Factor on the trial's epochs for --retrain; restarts and other fields in epochs are scaled too.",
+    help="Factor on the trial's epochs for --retrain; other fields in epochs are scaled too.",
 )
 @set_option
 @click.option(
@@ -80,32 +79,27 @@ def export(
     else:
         numbers = [best_trial(folder) if trial in (None, "best") else int(str(trial))]
     given = {"data": where, "cache": cache, "int8": int8, "executorch": executorch}
-    training = {
-        "epochs": epochs,
-        "scale": scale,
-        "overrides": dict(pair(text, "--set", read_value) for text in overrides),
-    }
+    fixed = dict(pair(text, "--set", read_value) for text in overrides)
+    training = {"epochs": epochs, "scale": scale, "overrides": fixed}
     base = EXPORTS if target is None else target
 
-    def go(number: int) -> None:
+    def export_one(number: int) -> None:
         name = f"{folder.name}-{number}{'-full' if retrain else ''}"
         place = target if target is not None and not whole_front else base / name
         _export(folder, number, place, given, training if retrain else None)
 
     if not whole_front:
-        go(numbers[0])
-        return
-    failed = _export_all(numbers, go)
-    if failed:
+        export_one(numbers[0])
+    elif failed := _export_all(numbers, export_one):
         fail("\n  ".join([f"{len(failed)} of {len(numbers)} trials on the front were not exported:", *failed]), 2)
 
 
-def _export_all(numbers: list[int], go: Callable[[int], None]) -> list[str]:
+def _export_all(numbers: list[int], export_one: Callable[[int], None]) -> list[str]:
     """Export the trials one by one; return an error text for each that failed."""
     failed = []
     for number in numbers:
         try:
-            go(number)
+            export_one(number)
         except (*USER_ERRORS, OSError) as error:
             failed.append(f"trial {number}: {error}")
             err.print(f"trial {number} is skipped: {error}", soft_wrap=True)
@@ -174,10 +168,6 @@ def evaluate(path: Path, data: Path, split: str, cache: Path | None, as_json: bo
     if as_json:
         click.echo(json.dumps(quality.to_dict(), indent=2))
         return
-    _print_quality(quality)
-
-
-def _print_quality(quality: Quality) -> None:
     out.print(f"macro accuracy {quality.macro_accuracy:.3f}, log loss {quality.log_loss:.3f}")
     for table in quality_tables(quality):
         out.print(table)

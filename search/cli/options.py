@@ -101,7 +101,7 @@ TRAIN_OPTIONS = (
     click.option("--recipe", help="Training recipe; see `scenefront recipes`. [default: the configuration's own]"),
     click.option(
         "--scale", type=float,
-        help="Factor on the recipe's epochs; restarts and other fields in epochs are scaled too, unless set by --set.",
+        help="Factor on the recipe's epochs; other fields in epochs are scaled too, unless set by --set.",
     ),
     click.option("--epochs", type=int, help="Instead of --scale: the number of epochs. [default: the recipe's]"),
     setting_option("trials", TrainSettings, flag="--seeds", type=click.IntRange(1), default=1),

@@ -144,8 +144,9 @@ def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any)
     sys.exit(1 if report["nothing_fits"] else 0)
 
 
-def _run(go: Callable[[], object], folder: StudyFolder) -> None:
-    run_job(go, folder)
+def _run(run: Callable[[], object], folder: StudyFolder) -> None:
+    """Run the job of a study, print its result, and suggest the next commands."""
+    run_job(run, folder)
     is_search = isinstance(folder.settings(), SearchSettings)
     (print_front if is_search else print_seeds)(folder)
     chosen = (
