@@ -1,4 +1,4 @@
-"""Prediction of the scene of a sound file.
+"""Inference on a sound file: windows, front end, network, mean of the probabilities.
 
 Shape letters: W windows, S samples, F mel bins, K classes.
 """

@@ -1,4 +1,4 @@
-"""`scenefront export` as a process of its own: the dashboard has no torch, and a page does not wait for it."""
+"""Background subprocesses of the dashboard, which has no torch: exports, and default configs of architectures."""
 
 import json
 import shlex

@@ -1,8 +1,8 @@
-"""Ray cluster of a search: a local one that keeps to loopback, or an existing one that is joined.
+"""Ray cluster of a search: a local one on loopback, or an existing one.
 
 By default `ray.init` asks a cloud's metadata service where it runs, and listens on every interface. Three settings of
-search/engine/ray_private.py together stop that: sockets on loopback alone, nothing to ask a cloud about, and no usage
-statistics. tests/search/engine/test_ray_cluster.py holds it against the system calls.
+search/engine/ray_private.py prevent that: sockets on loopback alone, no cloud lookup, no usage statistics.
+tests/search/engine/test_ray_cluster.py verifies it by the system calls.
 """
 
 import logging

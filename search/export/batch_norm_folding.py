@@ -1,4 +1,4 @@
-"""Batch-norm folding: the network as a device runs it, without what only training needs."""
+"""Batch-norm folding for inference."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Conversion of an export to an int8 ONNX file, by post-training or quantization-aware quantization.
+"""Conversion of an export to an int8 ONNX file, by post-training quantization or after quantization-aware training.
 
     model.int8.onnx  log-mel (batch, C, F, T) to logits (batch, K)
 

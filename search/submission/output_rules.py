@@ -1,4 +1,4 @@
-"""Validation of an output file: a row a clip, tab-separated, with a probability for each scene. Needs no torch.
+"""Validation of an output file: tab-separated, a row a clip with a probability for each scene. Needs no torch.
 
 Shape letters: K classes.
 """

@@ -1,4 +1,4 @@
-"""Writing of a package: meta file, output files, and the ZIP, which is validated before it gets its name."""
+"""Writing of a package: predictions, meta file, and the ZIP, which is validated before it is renamed."""
 
 import shutil
 import zipfile

@@ -33,8 +33,8 @@ RECENT = 20  # trials by which the time left is estimated
 def within(table: pd.DataFrame, limits: Mapping[str, float], objectives: Sequence[str]) -> pd.DataFrame:
     """Return a table with `fits` and `on_front` under further limits, beside those of its study.
 
-    Limits are of costs that are columns. What the study's own budget leaves out stays out, whatever the limits: only
-    tighter ones change something. A network that is trained to the end and whose cost is not known does not fit.
+    Trials over the study's own budget stay infeasible, so that only tighter limits have an effect. A fully trained
+    network of unknown cost does not fit.
 
     Raises:
         ValueError: A limit of something that is no cost.
@@ -52,10 +52,7 @@ def within(table: pd.DataFrame, limits: Mapping[str, float], objectives: Sequenc
 
 
 def best_within(table: pd.DataFrame, objectives: Sequence[str]) -> pd.Series | None:
-    """Return the best of what is trained to the end and fits, by the first quality; of equals the cheapest, the first.
-
-    None where there is nothing.
-    """
+    """Return the best feasible, fully trained trial by the first quality, ties by the first cost; None without one."""
     quality, cost = first_quality(objectives), first_cost(objectives)
     rows = table[(table["state"] == "complete") & table["fits"].astype(bool) & table[quality].notna()]
     if rows.empty:

@@ -26,7 +26,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
 def rows(table: pd.DataFrame) -> dict[str, list[Any]]:
     """Return a table for the grid: its fields, and the values column by column, which is compact.
 
-    What is not known is None, and a long text is cut.
+    Unknown values are None, and long texts are truncated.
     """
     columns = []
     for name in table:
