@@ -78,10 +78,6 @@ def check_data(root: Path, progress: Progress | None = None) -> list[Problem]:
 
     Problems of the lists come first, then those of the files in the order of meta.csv.
 
-    Args:
-        root: Folder with meta.csv.
-        progress: Called with the number of files read and the total.
-
     Raises:
         DataError: meta.csv is not there or cannot be read at all.
     """

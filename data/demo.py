@@ -206,7 +206,6 @@ def write_demo(root: Path, config: DemoConfig | None = None, progress: Progress 
     Args:
         root: Folder to write to: new, empty, or one that holds a demo data set and nothing else, which is
             then replaced.
-        progress: Called with the number of written clips and the total.
 
     Raises:
         DataError: The folder holds anything else, or cannot be written to.

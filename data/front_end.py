@@ -114,7 +114,6 @@ class FrontEnd(nn.Module):
         """Map (B, S), full scale at 1, to (B, C, F, T).
 
         Args:
-            waveforms: As for `LogMel`, and so are `gains` and `top_hz`.
             augment: Changes the log-mel (B, 1, F, T) before anything is derived from it.
 
         Raises:
@@ -138,7 +137,6 @@ def draw_top(max_drop: float, rate_hz: int) -> float:
 
     Args:
         max_drop: Largest share by which the frequency is lowered; 0 leaves it at half the rate.
-        rate_hz: Sample rate.
 
     Raises:
         ValueError: `max_drop` is not at least 0 and below 1.
@@ -220,9 +218,6 @@ class LogMel(nn.Module):
 
     def mel_energy(self, waveforms: Tensor, top_hz: float | None = None) -> Tensor:
         """Map (B, S), full scale at 1, to the mel-scaled power spectrogram (B, T, F), float32 and without gradient.
-
-        Args:
-            waveforms: As for `forward`, and so is `top_hz`.
 
         Raises:
             ValueError: As in `forward`.

@@ -86,7 +86,6 @@ def read_scenes(root: Path, split: str = "fold1") -> Scenes:
     """Read the lists of the data set in `root`; no audio file is opened.
 
     Args:
-        root: Folder with meta.csv.
         split: "fold1", or the share of the training clips in percent, as the 2024 edition splits
             them: "5", "10", "25", "50" or "100".
 

@@ -43,9 +43,6 @@ def read_pieces(path: Path, rate_hz: int) -> Iterator[Piece]:
     Each piece is resampled with more context than the filter's length, so that the pieces equal those of the file
     resampled as a whole.
 
-    Args:
-        rate_hz: Sample rate to resample to.
-
     Raises:
         DataError: No such file, neither WAV nor FLAC, a broken one, no sample in it, samples that are not finite
             numbers, or a rate that cannot be brought to `rate_hz`.

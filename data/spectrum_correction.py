@@ -55,11 +55,6 @@ def fit_correction(scenes: Scenes, store: Store, front_end_config: FrontEndConfi
     floor. A recording's reference is the mean spectrum of its devices' clips. A device's gain in a
     bin is the mean over its aligned clips of the reference's energy over the clip's own.
 
-    Args:
-        scenes: The data set; only clips of the training list are used.
-        store: Their waveforms, at the front end's rate.
-        front_end_config: Front end that computes the mel energies.
-
     Raises:
         DataError: No training clip has an aligned one.
         ValueError: The store has another sample rate than the front end.

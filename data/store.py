@@ -83,7 +83,6 @@ def open_store(scenes: Scenes, rate_hz: int, cache: Path | None = None, progress
     cache folder. Of concurrent processes the first writes it, the others wait.
 
     Args:
-        rate_hz: Sample rate; the clips are resampled to it.
         cache: Folder of stores, shared by data sets.
         progress: Called while a store is written, with the number of finished clips and the total.
 

@@ -18,8 +18,6 @@ def read_for_search(root: Path, split: str = "fold1", share: float = 0.0, device
     clips.
 
     Args:
-        root: Folder with meta.csv.
-        split: As for `read_scenes`.
         share: Share of the training clips that is held out for validation; 0: none, so that `evaluate` are the
             evaluation clips.
         devices: Recording devices that are excluded from training.

@@ -69,9 +69,6 @@ def read_header(path: Path) -> WavHeader:
 def read_wav(path: Path, rate_hz: int | None = None) -> Samples:
     """Decode a WAV file of any sample format to (channels, frames), full scale at 1.
 
-    Args:
-        rate_hz: Sample rate to resample to; None: the file's own.
-
     Raises:
         WavError: As `read_header`; or a sample is not a finite number; or as
             `require_resamplable`.

@@ -33,7 +33,6 @@ def reverse(z: Tensor, strength: Tensor | float) -> Tensor:
     The layers after it learn to lower the loss, the layers before it to raise it.
 
     Args:
-        z: Any shape.
         strength: A number, or a tensor of shape () on `z`'s device, which a captured CUDA graph reads at each replay.
     """
     reversed_: Tensor = _Reversal.apply(z, strength)  # type: ignore[no-untyped-call] # torch leaves it untyped

@@ -40,7 +40,6 @@ def save_checkpoint(
     """Write a checkpoint atomically: a crash leaves the previous file, or none.
 
     Args:
-        path: The file; its folder is created.
         optimizer: None for a finished run, which needs no optimizer state.
         record: JSON values: the recipe, the learning curve.
         parts: Tensors of the training methods, by part and name.

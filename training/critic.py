@@ -49,11 +49,8 @@ def critic_loss(
     their shares. A batch without one of the sides has a loss of 0.
 
     Args:
-        critic: Maps features (B, D) to scores (B,).
         z: Features (B, D).
         source: (B,), each clip's share of device a, 0 to 1.
-        penalty_weight: Weight of `gradient_penalty`.
-        strength: Strength of the gradient reversal, as for `reverse`.
         draws: Random numbers, as for `gradient_penalty`; None: drawn here.
     """
     z, source = z.float(), source.float()
@@ -74,7 +71,6 @@ def gradient_penalty(critic: nn.Module, z: Tensor, source: Tensor, draws: Tensor
     drawn with probabilities proportional to their shares. Only the critic gets a gradient.
 
     Args:
-        critic: Maps features (B, D) to scores (B,).
         z: Features (B, D).
         source: (B,), each clip's share of device a.
         draws: (3, B) in 0 to 1: which clip of device a, which of the others, and the share of the first.

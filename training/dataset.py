@@ -191,11 +191,7 @@ def load_dataset(
     """Open the store of `scenes`, decoding the clips if there is none yet, and read the impulse responses.
 
     Args:
-        scenes: Lists of the data set under one split.
-        front_end: Config of the log-mel front end.
-        responses: Folder of impulse responses, or None.
         cache: Folder for the decoded waveforms; None: beside the data.
-        progress: Called with the number of decoded clips and the total.
         gpu_share: This process's part of the GPU memory, 0 to 1.
 
     Raises:

@@ -58,12 +58,7 @@ class HiddenStateMasking:
 
     @contextmanager
     def active(self, share: float, p: float) -> Iterator[None]:
-        """Mask each stage's output with probability `p` at each forward pass, unless in eval mode.
-
-        Args:
-            share: Largest share of each axis that is masked.
-            p: Probability, drawn from torch's global generator.
-        """
+        """Mask each stage's output with probability `p` at each forward pass, unless in eval mode."""
 
         def masked(module: nn.Module, _: Any, output: Tensor) -> Tensor | None:
             if not module.training or float(torch.rand(())) >= p:

@@ -19,9 +19,7 @@ def measure_latency(network: nn.Module, input_shape: Iterable[int], threads: int
     """Return the median time of a forward pass of one clip on the CPU, in eval mode and fp32, on a copy of the network.
 
     Args:
-        network: In any mode and on any device.
         input_shape: Shape of one clip, without the batch axis: (1, F, T) for a log-mel spectrogram.
-        threads: Number of CPU threads during the measurement.
 
     Returns:
         Milliseconds a clip.
@@ -48,7 +46,6 @@ def time_calls(call: Callable[[], object], calls: int, max_s: float) -> list[flo
     """Time repeated calls, after `WARM_UP` untimed ones.
 
     Args:
-        calls: Number of timed calls.
         max_s: Time after which only `LEAST` calls are completed.
 
     Returns:

@@ -67,7 +67,6 @@ class TrainingRun:
         """Build the network from the recipe's seed.
 
         Args:
-            build: Builds the network; called once, after seeding.
             compute_mode: Requested mode of a step; parts that the recipe's methods exclude are switched off.
 
         Raises:

@@ -41,7 +41,6 @@ class TrainingLoss:
         """Build the auxiliary networks.
 
         Args:
-            num_devices: Number of classes of the device classifiers.
             source: Index of the critic's source device; -1: none.
             shape: Shape of one input, (C, F, T).
         """
@@ -65,7 +64,6 @@ class TrainingLoss:
         """Return the loss of a batch, a scalar.
 
         Args:
-            batch: Inputs and targets.
             bf16: Autocast the network to bfloat16; the losses stay in fp32.
         """
         share = self.recipe.cross_gradient_share

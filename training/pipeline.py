@@ -114,7 +114,6 @@ class TrainingPipeline:
         """Return a batch of the clips at `indices`, augmented and mixed.
 
         Args:
-            indices: Some of `self.indices`.
             mixup_indices: Indices of a second batch of the same size for mixup; None: mixup within the batch.
         """
         own = self._augmented(indices)

@@ -94,11 +94,9 @@ class Pruner:
         """Set up the masks; nothing is pruned yet.
 
         Args:
-            network: At initialization, on its device.
             prune_to: Number of non-zero stored values at the end. Values that are never pruned all count, even one
                 that happens to be zero.
             prune_share: Share of the epochs, rounded up, in which weights are pruned.
-            epochs: Number of epochs of the whole training.
             shape: Shape of one input: (C, F, T).
 
         Raises:

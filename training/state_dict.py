@@ -9,10 +9,6 @@ from torch import Tensor
 def require_same_state(what: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Refuse tensors of other names or shapes.
 
-    Args:
-        what: Name of the tensors in the message.
-        expected: Tensors of the expected names and shapes.
-
     Raises:
         ValueError: Lists every difference.
     """

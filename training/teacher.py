@@ -63,9 +63,7 @@ def teacher_logits(
     others wait.
 
     Args:
-        teachers: One or more, each with its own front end.
         cache: Folder of the decoded waveforms; None: beside the data.
-        progress: Called with the number of finished clips over all teachers, and the total.
 
     Raises:
         DataError: A teacher has other classes or logits that are not finite, or the clips cannot be read.

@@ -34,9 +34,6 @@ class WeightAverage:
     def __init__(self, network: nn.Module, decay: float | None = None) -> None:
         """Start from the network's current state, which the first update of an equal mean replaces.
 
-        Args:
-            decay: Above 0 and below 1, or None.
-
         Raises:
             ValueError: Another decay.
         """
@@ -116,7 +113,6 @@ def reestimate_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None
     change the variance.
 
     Args:
-        network: In any mode; the mode is restored.
         batches: Network inputs (B, C, F, T), on the network's device.
 
     Raises:

@@ -22,7 +22,6 @@ def evaluate_export(export: Export, data: Path, split: str, cache: Path | None) 
     """Evaluate an export on the evaluation clips of a data set.
 
     Args:
-        split: Split of the data set, as for `read_scenes`.
         cache: Folder of the decoded waveforms; None: beside the data.
 
     Raises:
@@ -42,9 +41,7 @@ def load_dataset_for(
     """Open a data set with the front end of an export, its scenes numbered as the network's outputs.
 
     Args:
-        responses: Folder of impulse responses for training, or None.
         cache: Folder of the decoded waveforms; None: beside the data.
-        progress: Called with the number of decoded clips and the total.
 
     Raises:
         DataError: The sound cannot be read.

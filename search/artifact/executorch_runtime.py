@@ -59,9 +59,6 @@ class Program(nn.Module):
 def load_program(path: Path, config: TrialConfig) -> nn.Module:
     """Read a program that maps log-mel (1, C, F, T) to logits (1, K).
 
-    Args:
-        config: Expected configuration of the network.
-
     Raises:
         CheckpointError: The extra is not installed, or the file is not a program, has other inputs or outputs than the
             network, or is far larger.

@@ -1,4 +1,4 @@
-"""Prediction of the scene of a sound file.
+"""Inference on a sound file: windows, front end, network, mean of the probabilities.
 
 Shape letters: W windows, S samples, F mel bins, K classes.
 """
@@ -71,9 +71,6 @@ class Predictor:
 
     def __init__(self, export: Export, device: str | None = None) -> None:
         """Prepare the front end and the gains of a recording device.
-
-        Args:
-            device: Recording device of the waveforms; None: unknown.
 
         Raises:
             ExportError: A device that the network has no correction for.

@@ -62,9 +62,6 @@ class OnnxNetwork(nn.Module):
 def load_onnx(path: Path, config: TrialConfig) -> nn.Module:
     """Load a file that maps log-mel (B, C, F, T) to logits (B, K); it runs on as many threads as torch does now.
 
-    Args:
-        config: Expected configuration of the network.
-
     Raises:
         CheckpointError: It is not an ONNX file, depends on other files or operators, holds values that are not finite,
             has other inputs or outputs than the network, or is far larger.

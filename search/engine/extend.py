@@ -50,7 +50,6 @@ def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
     """Return a study's settings with changes.
 
     Args:
-        settings: The present settings.
         changes: New values by setting; `trials` is the new total, or "+24" for 24 more; `ranges` has the ranges that
             change, None for the whole range of the space; `start` adds to the existing ones; `space` is another file.
         source: Where the changes come from, for error messages.
@@ -86,9 +85,6 @@ def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
 
 def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
     """Change the settings of a study; its next run uses the new ones.
-
-    Args:
-        changes: As for `new_settings`.
 
     Raises:
         UserError: The study is in use, or the change cannot be made; nothing is changed by then.

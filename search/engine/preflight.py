@@ -44,9 +44,7 @@ def measure_time(
 
     Args:
         space: At least one network must fit.
-        workers: Parallel trials.
         threads: CPU threads of each trial.
-        progress: Called with the number of timed networks, and the total.
         passes: Training clips summed over all splits that a trial trains on, over those of `scenes`.
 
     Returns:

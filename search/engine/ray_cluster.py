@@ -1,8 +1,8 @@
-"""Ray cluster of a search: a local one that keeps to loopback, or an existing one that is joined.
+"""Ray cluster of a search: a local one on loopback, or an existing one.
 
 By default `ray.init` asks a cloud's metadata service where it runs, and listens on every interface. Three settings of
-search/engine/ray_private.py together stop that: sockets on loopback alone, nothing to ask a cloud about, and no usage
-statistics. tests/search/engine/test_ray_cluster.py holds it against the system calls.
+search/engine/ray_private.py prevent that: sockets on loopback alone, no cloud lookup, no usage statistics.
+tests/search/engine/test_ray_cluster.py verifies it by the system calls.
 """
 
 import logging
@@ -75,7 +75,6 @@ def cluster(
 
     Args:
         address: HOST:PORT of a running Ray, or "auto" for the one that this machine is a node of; None: start one.
-        num_cpus: As for `local_cluster`, and so are `num_gpus` and `resources`; not used to join.
 
     Yields:
         A private temporary folder on this machine.
@@ -161,11 +160,6 @@ def local_cluster(*, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, f
     left after a `kill -9`. Trials see the caller's HOME, and import this project's packages whatever the
     current folder is. Logs go to a private temporary folder, which is removed at the end; folders that a
     killed process left are removed first. Inside the block a SIGTERM raises SystemExit (Ray's handler).
-
-    Args:
-        num_cpus: Processor cores that Ray may allocate.
-        num_gpus: CUDA devices that Ray may allocate.
-        resources: Custom resources, by name.
 
     Yields:
         The private folder.

@@ -89,11 +89,7 @@ def started_address() -> str:
 
 
 def disable_cloud_lookup(home: Path) -> None:
-    """Write the file that keeps Ray's dashboard process from querying a cloud's metadata service.
-
-    Args:
-        home: HOME of Ray's daemons.
-    """
+    """Write the file that keeps Ray's dashboard process from querying a cloud's metadata service."""
     (home / "ray_bootstrap_config.yaml").write_text("{}\n")
 
 

@@ -210,9 +210,7 @@ def measure_allocation(
     """Return the fastest allocation by micro-benchmarks, on the Ray that this process is connected to.
 
     Args:
-        requested: The user's allocation, or the default one.
         configs: By architecture, the actor config of one trial, as for `TrialActor`.
-        num_trials: Number of trials left to train.
         divide: Whether to choose the number of parallel trials too.
         nodes: Nodes of a cluster, the largest of which is benchmarked; empty: this machine.
 
@@ -322,7 +320,6 @@ def best_allocation(
         options: The allocations, the most parallel trials first; of about equally fast ones the first is chosen.
         memory_bytes: Starts the trials of an allocation, and returns the memory that they need together.
         clips_per_s: Returns the throughput of the allocation that was started.
-        available_bytes: Memory of the machine.
 
     Returns:
         The allocation, None if none could be timed; and clips per second by number of parallel trials.

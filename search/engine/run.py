@@ -71,7 +71,9 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
     """
     settings = _with_absolute_paths(settings)
     if folder.settings_file.exists():
-        raise StudyError(f"{folder.path} already holds a study; go on with `scenefront resume {folder.cli_arguments}`")
+        raise StudyError(
+            f"{folder.path} already holds a study; continue with `scenefront resume {folder.cli_arguments}`"
+        )
     prepared = prepare(settings, console, address)
     attributes = {
         DATA: describe_data(prepared.scenes),
@@ -145,7 +147,7 @@ class _Run:
             with display, interruption.watched(), self._storage_errors(searcher):
                 make_tuner(searcher, temporary, interruption).fit()
         if scheduler.interrupt_reason:
-            raise StudyError(f"{scheduler.interrupt_reason}; mend that, then go on with {self._resume}")
+            raise StudyError(f"{scheduler.interrupt_reason}; fix that, then continue with {self._resume}")
         if scheduler.end_reason:
             self.console.print(f"ended after {scheduler.num_ended} of {settings.trials} trials: {scheduler.end_reason}")
         return _require_some_success(scheduler)
@@ -196,7 +198,7 @@ class _Run:
                 searcher.storage_error if is_exhaustive else searcher.storage_error.__cause__ or searcher.storage_error
             )
             raise StudyError(
-                f"{self.folder.location} cannot be written: {cause}; mend that, then go on with {self._resume}"
+                f"{self.folder.location} cannot be written: {cause}; fix that, then continue with {self._resume}"
             ) from error
 
 
@@ -214,12 +216,7 @@ def _require_some_success(scheduler: TrialScheduler) -> TrialScheduler:
 def make_tuner(
     searcher: StudySearcher, temporary: Path, interruption: Interruption, actor: type[tune.Trainable] = TrialActor
 ) -> tune.Tuner:
-    """Return the Ray experiment that runs a searcher's trials.
-
-    Args:
-        temporary: Folder for Ray's own files.
-        actor: Trainable of a trial.
-    """
+    """Return the Ray experiment that runs a searcher's trials."""
     set_tune_environment(searcher.allocation.workers)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the display says what breaks, in a sentence
     watchdog = Watchdog(searcher.scheduler.space.settings.stall_s)

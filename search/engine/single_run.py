@@ -115,7 +115,6 @@ def train_settings(
     """Return the settings of a study that trains one configuration to the last epoch, even over the budget.
 
     Args:
-        data: Folder of a data set in the TAU layout.
         recipe: Name of the recipe; None: the configuration's own.
         scale: Factor on the recipe's epochs; everything given in epochs is scaled with them.
         epochs: Number of epochs, in place of `scale`.

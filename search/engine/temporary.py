@@ -19,9 +19,6 @@ def private_folder(prefix: str, max_bytes: int | None = None) -> Iterator[Path]:
 
     Stale folders with this prefix, which killed processes left, are removed first.
 
-    Args:
-        max_bytes: Maximum length of its path; None: unlimited.
-
     Raises:
         OSError: No temporary folder can be written whose path is short enough.
     """

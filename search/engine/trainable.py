@@ -1,4 +1,4 @@
-"""Ray Tune trainable: an actor that trains one trial after the other, one epoch per step."""
+"""Ray Tune trainable: an actor that trains trials one by one, one epoch per step."""
 
 import json
 import platform

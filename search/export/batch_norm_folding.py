@@ -1,4 +1,4 @@
-"""Batch-norm folding: the network as a device runs it, without what only training needs."""
+"""Batch-norm folding for inference."""
 
 from typing import Any
 
@@ -12,11 +12,7 @@ from training.quantization import Quantizer, effective_weight_of
 
 
 def float_network(network: nn.Module, config: TrialConfig) -> nn.Module:
-    """Return a network of the same weights without fake quantization, in eval mode, on the CPU.
-
-    Args:
-        network: Trained network, with or without fake quantization.
-    """
+    """Return a network of the same weights without fake quantization, in eval mode, on the CPU."""
     plain = config.build()
     plain.load_state_dict(network.state_dict())
     return plain.eval()

@@ -24,9 +24,6 @@ def measure_stored_cost(folder: Path, file: str, network: nn.Module, cost: Cost)
     In the weights file trainable values count as parameters, running statistics as stored values only. In an ONNX file
     batch norms are folded, and all weights, biases and norms count as both; scales of int8 values do not.
 
-    Args:
-        file: One of `BUDGET_FILES`.
-
     Returns:
         The cost, for a budget; and the totals of its stored values, for the certificate.
 

@@ -52,9 +52,9 @@ def _summary(certificate: Mapping[str, Any]) -> list[Block]:
     clips = f"{data['evaluation_clips']:,} clips that it was not trained on"
     return [
         Text(
-            f"Tells from one second of sound which of {len(data['classes'])} scenes it is: {scenes}. A network of "
+            f"Classifies one second of sound as one of {len(data['classes'])} scenes: {scenes}. A network of "
             f"{cost['params']:,} parameters and {cost['macs']:,} multiply-accumulates (MACs) a second of sound. On "
-            f"{clips} it is right in {quality.macro_accuracy:.1%} of the cases, each scene weighing the same."
+            f"{clips} its macro accuracy is {quality.macro_accuracy:.1%}: the mean of the accuracies of the scenes."
         ),
         *([Text(f"Note: {note}") for note in certificate["notes"]]),
     ]
@@ -238,7 +238,7 @@ def _data(certificate: Mapping[str, Any]) -> list[Block]:
         f"The data's own terms and sources are in {_listed(terms)}, in the folder of the data: they hold for what is "
         "done with this network, too."
         if terms
-        else "The data's folder has no file that names its terms: ask those who recorded it."
+        else "The data's folder has no file that states its terms: contact its authors."
     )
     validation = f", of which {data['validation_clips']:,} validation clips" if data["validation_clips"] else ""
     clips = data["training_clips"] + data["validation_clips"]

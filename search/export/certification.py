@@ -41,7 +41,6 @@ def write_certificate(
     """Evaluate the files of a folder, and write its cards and, last, its certificate.
 
     Args:
-        folder: Holds all other files of the export.
         facts: The certificate without `MEASURED` and the time stamp; of the `budget` only the name.
         known: Quality by file, of files that need no evaluation.
 
@@ -95,8 +94,6 @@ def certify(
 
     Args:
         files: The new files, by their names in the export.
-        data: Folder of the data that it was evaluated on.
-        cache: Folder of the decoded waveforms; None: beside the data.
         notes: Sentences for the card. They replace those that begin with the name of a replaced file.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Cost report of a network: layer by layer, and in total by the challenge's counter and by fvcore's."""
+"""Cost report of a network: per layer, and in total by the challenge's rule and by fvcore."""
 
 from dataclasses import asdict, replace
 from typing import Any

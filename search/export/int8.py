@@ -1,4 +1,4 @@
-"""Conversion of an export to an int8 ONNX file, by post-training or quantization-aware quantization.
+"""Conversion of an export to an int8 ONNX file, by post-training quantization or after quantization-aware training.
 
     model.int8.onnx  log-mel (batch, C, F, T) to logits (batch, K)
 
@@ -110,11 +110,6 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc] # the runtime is unt
 def calibrated_ranges(export: Export, clips: Iterable[Tensor], method: str = CALIBRATION_METHODS[0]) -> Ranges:
     """Return the range of each layer's inputs, its lowest and highest value (2,), by the layer's name.
 
-    Args:
-        export: The network; after quantization-aware training its own ranges are returned.
-        clips: As for `write_int8`.
-        method: One of `CALIBRATION_METHODS`.
-
     Raises:
         ValueError: No such method, or no clip.
     """
@@ -152,10 +147,6 @@ def choose_float_layers(export: Export, clips: Sequence[Tensor], ranges: Ranges)
     The sensitivity of a layer is the KL divergence of the class probabilities from fp32's when it alone is quantized.
     The most sensitive stay in fp32, one after the other, until at most `MAX_DISAGREEMENT` of the clips get another
     class than in fp32.
-
-    Args:
-        clips: Batches of log-mel (B, C, F, T) of training clips.
-        ranges: Input range of each layer, from `calibrated_ranges`.
 
     Returns:
         Their names, the most sensitive first; none where quantization changes little.
@@ -197,10 +188,6 @@ def _log_probabilities(network: torch.nn.Module, clips: Sequence[Tensor]) -> Ten
 
 def int8_proto(export: Export, ranges: Ranges, float_layers: Collection[str] = ()) -> ModelProto:
     """Return the model that `write_int8` writes.
-
-    Args:
-        ranges: Input range of each layer, from `calibrated_ranges`.
-        float_layers: Names of layers that stay in fp32.
 
     Raises:
         ValueError: There is no such layer.

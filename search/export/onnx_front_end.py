@@ -57,7 +57,6 @@ def front_end_graph(
     """Return the nodes and constants of a front end.
 
     Args:
-        shifts: Shift of each copy of test-time augmentation.
         source: Name of the waveforms, (B, S), one second each.
         target: Name of the log-mel, (N B, C, F, T): all clips of the first copy, then all of the second.
     """

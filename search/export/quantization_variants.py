@@ -109,8 +109,6 @@ def compare(
 
     Args:
         dataset: Its classes in the order of the network's outputs; with impulse responses to use them in fine-tuning.
-        folder: Folder of the written files.
-        epochs: Number of epochs of fine-tuning.
         method: Calibration method, one of `CALIBRATION_METHODS`.
     """
     plain = replace(export, network=float_network(export.network, export.config), quantizer=None)
@@ -167,9 +165,6 @@ def finetune_quantized(export: Export, dataset: SceneDataset, epochs: int, log: 
 
     Weights and activations are fake-quantized from the first step on, at a tenth of the learning rate of the training;
     augmentation and loss stay as in its recipe, without distillation and weight averaging. Pruned weights stay zero.
-
-    Args:
-        epochs: Number of epochs of fine-tuning.
     """
     recipe = qat_recipe(export.config.recipe, epochs, has_responses=dataset.responses is not None)
     config = replace(export.config, recipe=recipe)
@@ -193,13 +188,7 @@ def finetune_quantized(export: Export, dataset: SceneDataset, epochs: int, log: 
 
 
 def qat_recipe(recipe: Recipe, epochs: int, *, has_responses: bool) -> Recipe:
-    """Return the recipe of quantization-aware fine-tuning after a training by `recipe`.
-
-    Args:
-        recipe: Recipe of the preceding training.
-        epochs: Number of epochs of fine-tuning.
-        has_responses: Whether the data set has impulse responses.
-    """
+    """Return the recipe of quantization-aware fine-tuning after a training by `recipe`."""
     if not has_responses:
         recipe = replace(recipe, impulse_response_p=0.0, simulated_devices=0)
     return replace(

@@ -49,7 +49,6 @@ def export_trial(
     """Write a fully trained trial as an export, with every file evaluated on the evaluation clips.
 
     Args:
-        target: Folder to write to.
         data: Folder where the study's data set is now; None: where it was.
         cache: Folder of the decoded waveforms; None: the study's.
         int8: One of `INT8_CHOICES`; see `search.export.conversion`.

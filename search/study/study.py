@@ -179,7 +179,9 @@ class StudyFolder:
             StorageError: The database cannot be used.
         """
         if self.settings_file.exists():
-            raise StudyError(f"{self.path} already holds a study; go on with `scenefront resume {self.cli_arguments}`")
+            raise StudyError(
+                f"{self.path} already holds a study; continue with `scenefront resume {self.cli_arguments}`"
+            )
         self.path.mkdir(parents=True, exist_ok=True)
         postgres = None if settings.storage is None else Postgres.parse(settings.storage)
         self._remove_leftover(postgres)

@@ -43,9 +43,7 @@ def predict_evaluation_set(
     """Predict every file with every system, except for predictions that are stored already.
 
     Args:
-        systems: System of each split.
         work: Folder of the stored predictions; created if missing.
-        block_size: Files that are decoded, predicted and stored together.
 
     Returns:
         Probabilities (U, K) by split, in the order of its system's classes.

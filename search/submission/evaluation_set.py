@@ -1,4 +1,4 @@
-"""Evaluation set of a challenge: a folder of WAV files that are numbered from 0.
+"""Evaluation set of a challenge: a folder of WAV files numbered from 0.
 
 Several names (hard links) of one file are evaluated once.
 

@@ -1,4 +1,4 @@
-"""Writing of a package: meta file, output files, and the ZIP, which is validated before it gets its name."""
+"""Writing of a package: predictions, meta file, and the ZIP, which is validated before it is renamed."""
 
 import shutil
 import zipfile
@@ -66,7 +66,6 @@ def make_package(sheet: Sheet, evaluation: Path, target: Path, edition: Edition,
     All other checks come first. Predictions are stored beside the package; another call computes the missing ones.
 
     Args:
-        evaluation: Folder of the evaluation set.
         target: Path of the ZIP; an earlier package there is replaced.
 
     Raises:

@@ -59,7 +59,6 @@ def read_system(split: str, path: Path, edition: Edition) -> System:
     """Read the export of a split.
 
     Args:
-        split: One of the edition's splits.
         path: Folder of the export, for the file that its certificate selects for the edition; or a file in it.
 
     Raises:
@@ -99,7 +98,6 @@ def check_systems(systems: Mapping[str, System], source: str, edition: Edition) 
 
     Args:
         systems: System of each split.
-        source: Path of the submission sheet, for messages.
     """
     violations = [
         Violation(source, f"splits.{split}", "is missing: there must be an export for each split "

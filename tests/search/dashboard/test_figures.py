@@ -9,7 +9,7 @@ import pytest
 from figure_reading import EVIL, LIMITS, NAN, notes
 
 from objectives.quality import measure_quality
-from search.dashboard.figures.accuracy import classes_figure, confusion_figure, device_groups, devices_figure
+from search.dashboard.figures.accuracy import classes_figure, confusion_figure, devices_figure
 from search.dashboard.figures.front import front_figure
 from search.dashboard.figures.networks import curves_figure, layers_figure
 from search.dashboard.figures.parallel import parallel_figure
@@ -20,13 +20,7 @@ from search.dashboard.figures.search_progress import (
     rejections_figure,
     states_figure,
 )
-from search.dashboard.figures.space import (
-    space_figures,
-    space_fits_figure,
-    space_histograms,
-    space_legend,
-    space_scatter_figures,
-)
+from search.dashboard.figures.space import space_figures, space_legend
 from search.dashboard.figures.study_fronts import fronts_figure
 from search.dashboard.figures.trial_comparison import compared_costs_figure, compared_scores_figure
 from search.space.cost_table import CostTable
@@ -71,7 +65,7 @@ def test_a_curve_for_each_trial_and_a_panel_for_each_figure():
         {"epoch": 1, "macro_accuracy": 0.2, "log_loss": 2.0},
         {"epoch": 2, "macro_accuracy": 0.3, "log_loss": None},
     ]
-    figure = curves_figure({"trial 1": curve, EVIL: curve[:1]}, ("macro_accuracy", "log_loss", "train_loss"))
+    figure = curves_figure({"trial 1": curve, EVIL: curve[:1]})
     assert [(trace.meta, trace.y) for trace in figure.data] == [
         ("macro_accuracy", (0.2, 0.3)), ("log_loss", (2.0,)), ("macro_accuracy", (0.2,)), ("log_loss", (2.0,)),
     ]  # fmt: skip
@@ -81,7 +75,7 @@ def test_a_curve_for_each_trial_and_a_panel_for_each_figure():
 
 def test_the_confusion_matrix_writes_clips_and_shares():
     measured = quality()
-    (heat,) = confusion_figure(measured.to_dict()).data
+    (heat,) = confusion_figure(measured).data
     counts = np.array(measured.confusion)
     assert heat.customdata.tolist() == counts.tolist()
     assert heat.z.sum(axis=1).tolist() == pytest.approx([1, 1, 1])
@@ -91,8 +85,7 @@ def test_the_confusion_matrix_writes_clips_and_shares():
 
 def test_unseen_devices_stand_apart():
     measured = quality()
-    assert device_groups(measured) == DEVICES
-    figure = devices_figure(measured)
+    figure = devices_figure(measured, DEVICES)
     assert [(trace.meta, trace.y) for trace in figure.data] == [
         ("real", ("a",)),
         ("seen", ("s1",)),
@@ -101,7 +94,7 @@ def test_unseen_devices_stand_apart():
     assert figure.data[2].marker.pattern.shape != figure.data[0].marker.pattern.shape
     assert figure.data[2].marker.pattern.fillmode == "overlay"  # else it is drawn on nothing
     assert figure.layout.yaxis.categoryarray == ("a", "s1", "s4")
-    told = devices_figure(measured, groups={"a": "unseen"})
+    told = devices_figure(measured, {"a": "unseen"})
     assert [trace.meta for trace in told.data] == ["unseen", "unknown"]
 
 
@@ -180,8 +173,8 @@ def test_parallel_axes_name_words_and_take_logarithms_of_costs(frame, theme):
 
 
 def test_trials_are_compared_on_the_same_rows():
-    measured = {"trial 1": quality(1).to_dict(), EVIL: quality(2).to_dict()}
-    by_class, by_device = (compared_scores_figure(measured, by=by) for by in ("class", "device"))
+    measured = {"trial 1": quality(1), EVIL: quality(2)}
+    by_class, by_device = (compared_scores_figure(measured, by=by, groups=DEVICES) for by in ("class", "device"))
     _, one, other = by_class.data
     assert one.y == other.y == (0, 1, 2)
     assert list(one.x) == sorted(one.x)
@@ -208,12 +201,9 @@ def test_the_space_is_drawn_as_the_page_of_a_preflight_does(theme):
     }  # fmt: skip
     costs = np.array([[50, 10, 20, 20, 5], [60, 9, 18, 18, 5], [200, 9, 9, 9, 9], [300, 7, 7, 7, 7]])
     surveys = {EVIL: CostTable(costs)}
-    fits = space_fits_figure(report, theme)
+    fits, scatter, *_ = space_figures(surveys, report, theme).values()
     assert [bars.x for bars in fits.data] == [(0.5,), (0.5,)]
-    ((scatter, told),) = space_scatter_figures(surveys, report, theme).values()
-    assert told == "50.0% fit; all 4 plotted"
     assert {trace.meta: len(trace.x) for trace in scatter.data} == {"macs": 2, "fits": 2}
-    assert list(space_histograms(surveys, report, theme)) == ["macs", "params"]
     assert list(space_figures(surveys, report, theme)) == [
         "Feasible networks",
         f"MACs against parameters, {EVIL}: 50.0% fit; all 4 plotted",
@@ -232,11 +222,8 @@ def test_where_nothing_is_known_the_figure_says_so(trials, theme):
         fronts_figure({"one": none}, theme=theme),
         fronts_figure({}, theme=theme),
         layers_figure([], LIMITS, theme),
-        curves_figure({}, theme=theme),
-        curves_figure({"trial 1": []}, theme=theme),
-        confusion_figure(None, theme),
-        devices_figure(None, theme),
-        classes_figure({}, theme),
+        curves_figure({}, theme),
+        curves_figure({"trial 1": []}, theme),
         hypervolume_figure({}, theme),
         importance_figure({}, theme),
         importance_figure({"macs": pd.DataFrame({"field": [], "importance": []})}, theme),
@@ -245,13 +232,12 @@ def test_where_nothing_is_known_the_figure_says_so(trials, theme):
         rejections_figure(pd.DataFrame({"kind": [], "count": []}), theme),
         compared_scores_figure({}, theme),
         compared_costs_figure({}, LIMITS, theme),
-        space_fits_figure({}, theme),
+        *space_figures({}, {}, theme).values(),
         empty_figure(EVIL, theme),
     ]
     for figure in empty:
         assert any(text and not text.startswith(("budget", "what if")) for text in notes(figure))
         assert "<script>" not in "".join(notes(figure))
-    assert space_scatter_figures({}, {}, theme) == space_histograms({}, {}, theme) == {}
 
 
 def test_figures_need_neither_torch_nor_ray_nor_matplotlib():

@@ -158,7 +158,7 @@ def test_many_rejected_trials_are_a_line_for_each_reason_in_which_each_is_a_stro
 
 
 def test_fronts_of_studies_differ_in_colour_and_shape(trials):
-    figure = fronts_figure({"one": trials, EVIL: trials[trials["number"] > 0]}, limits=LIMITS)
+    figure = fronts_figure({"one": trials, EVIL: trials[trials["number"] > 0]})
     one, other = (trace for trace in figure.data if trace.meta != "line")
     assert (one.marker.symbol, one.marker.color) != (other.marker.symbol, other.marker.color)
     assert other.customdata == ([EVIL, 1],)
