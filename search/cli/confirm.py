@@ -1,4 +1,4 @@
-"""Confirm a search's front: retrain it from several seeds, with confidence intervals."""
+"""Command `confirm`: retrain a search's front from several seeds, with confidence intervals."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,7 @@ from search.study.study import StudyFolder, find_study
 @results_option
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Seeds per network.")
 @click.option(
-    "--near", type=click.IntRange(0), default=4, show_default=True, help="Maximum number of near misses to train, too."
+    "--near", type=click.IntRange(0), default=4, show_default=True, help="Maximum number of near misses to confirm too."
 )
 @click.option(
     "--trials", help="Numbers of the trials to confirm instead of the front and its near misses, comma-separated."
@@ -33,8 +33,8 @@ def confirm(
 ) -> None:  # fmt: skip
     """Retrain the front of STUDY from several seeds, and evaluate it on the evaluation clips.
 
-    Candidates are the networks on the front, and near misses: those that it beats by no more than the sampling error of
-    the validation clips. They are trained on all training clips. Prints means with confidence intervals, and the
+    Candidates are the networks on the front, and near misses: those dominated by no more than the sampling error of the
+    validation clips. They are trained on all training clips. Prints means with confidence intervals, and the
     probability that each is on the front.
     """
     from search.engine.run import start_search  # noqa: PLC0415  takes seconds
@@ -47,7 +47,7 @@ def confirm(
     console = err if as_json else out
     if not searched.settings().validation:
         console.print(
-            f"{searched.name} selected by the evaluation clips themselves: a confirmation on them is still optimistic",
+            f"{searched.name} selected models by the evaluation clips: a confirmation on them is biased upwards",
             soft_wrap=True,
         )
     omitted = [name for name in searched.settings().objectives if name not in settings.objectives]
@@ -85,6 +85,6 @@ def print_confirmation(folder: StudyFolder) -> None:
     counted = f"{trained} of {wanted} runs" if trained < wanted else f"{wanted} runs"
     interval = f"mean ± {report['confidence']:.0%} interval (Student's t, pooled variance)"
     if not any(half is not None for candidate in report["candidates"] for half in candidate["half"].values()):
-        interval = "no interval: it takes two seeds"
+        interval = "no interval: needs two seeds"
     name = f"{folder.name}: the front of {report['confirms']}, {counted}, {interval}"
     out.print(confirmation_table(report, name))

@@ -1,4 +1,4 @@
-"""Continue a study with other settings: more trials, another budget, wider ranges, another sampler."""
+"""Command `extend`: continue a study with other settings, such as more trials or another budget."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,11 +26,11 @@ from search.engine.extend import extend_study
 from search.study.history import changeable, fixed_reasons
 from search.study.study import find_study
 
-TYPES = {"trials": str, "space": path_type}  # +24, too; only a file can take a file's place
+TYPES = {"trials": str, "space": path_type}  # trials may be +24; a space can only be replaced by a file
 
 
 def change_options(command: Command) -> Command:
-    """Add an option for each setting that can change, and a hidden one, to say why, for those that never can."""
+    """Add an option per setting that can change, and a hidden one, refused with the reason, per setting that cannot."""
     known = settings_of(SearchSettings)
     options: list[Callable[[Command], Command]] = []
     for name in changeable(SearchSettings):
@@ -61,8 +61,8 @@ def extend(
     """Change the settings of STUDY, and continue it.
 
     Finished trials are kept and not trained again: trials over a smaller budget leave the front, rejected
-    configurations that fit a larger one may be proposed again. What metrics depend on cannot change: data, objectives,
-    epochs.
+    configurations that fit a larger one may be proposed again. Settings that metrics depend on cannot change, such as
+    data, objectives and epochs.
     """
     folder = find_study(results, study)
     changes = {name: value for name, value in flags.items() if value not in (None, False)}

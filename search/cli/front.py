@@ -1,4 +1,4 @@
-"""What came of a study: its front or its ranking in the terminal, and its front as a page and a picture."""
+"""Commands `front` and `plot`: print a study's Pareto front or ranking, or plot the front."""
 
 import json
 from collections import Counter
@@ -35,14 +35,14 @@ MAX_PARTIAL = 8  # partly trained trials listed below the front
 @click.option(
     "--rank",
     type=click.Choice(list(RANKINGS)),
-    help="Rank the fully trained trials within the budget by the rule of an edition of the challenge.",
+    help="Rank the fully trained trials within the budget by the rule of a challenge edition.",
 )
 def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: bool, rank: str | None) -> None:
     """Print the Pareto front of STUDY, cheapest network first; of `train` and `confirm` studies, means over seeds."""
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     if every and rank:
-        raise click.UsageError("--all and --rank exclude each other: what is not fully trained has no rank")
+        raise click.UsageError("--all and --rank exclude each other: partly trained trials have no rank")
     folder = find_study(results, study)
     settings = folder.settings()
     is_confirmation = isinstance(settings, ConfirmSettings)
@@ -65,7 +65,7 @@ def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: 
 
 
 def _whole_numbers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Have columns of whole numbers written as such, though some are not known: 8, not 8.0."""
+    """Convert columns of whole numbers with missing values to integers, so that 8.0 is printed as 8."""
     whole = [
         name
         for name in rows.select_dtypes("float")
@@ -81,18 +81,13 @@ def _select_rows(table: pd.DataFrame, folder: StudyFolder, *, every: bool, rank:
 
 
 def ranked(table: pd.DataFrame, rank: str, study: str) -> pd.DataFrame:
-    """Return the fully trained rows that fit as an edition of the challenge ranks them, the best first.
-
-    Args:
-        table: As of `trials_table`.
-        rank: Of `RANKINGS`.
-        study: Name, for what is said.
+    """Rank the fully trained rows of `trials_table` that fit by the rule `rank` of `RANKINGS`, the best first.
 
     Returns:
-        The rows, with `rank` from 1 on and `score`, the number that is ranked by.
+        The rows, with `rank` from 1 on and `score`, the metric of the ranking.
 
     Raises:
-        StudyError: The trials were not trained on every split that the edition asks for.
+        StudyError: The trials of `study` were not trained on every split that the rule needs.
     """
     ranking = RANKINGS[rank]
     missing = [split for split in SPLITS if accuracy_on(split) in ranking.needs and accuracy_on(split) not in table]
@@ -109,11 +104,11 @@ def ranked(table: pd.DataFrame, rank: str, study: str) -> pd.DataFrame:
 
 
 def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = None) -> None:
-    """Print the front, all trials or a ranking as a table, and below the front what is apart from it."""
+    """Print the front, all trials or a ranking as a table; below the front, the trials that are not on it."""
     settings = folder.settings()
     table = study_table(folder)
     rows = _select_rows(table, folder, every=every, rank=rank)
-    what = "all trials" if every else (f"ranked as {rank} ranks" if rank else "the Pareto front")
+    what = "all trials" if every else (f"ranking of {rank}" if rank else "the Pareto front")
     if rows.empty:
         out.print(f"the {'ranking' if rank else 'front'} is empty: no trial is fully trained yet")
     else:
@@ -138,7 +133,7 @@ def _sizes(folder: StudyFolder, words: list[str]) -> list[str]:
 def _table(
     title: str, trials: pd.DataFrame, settings: Job, words: list[str], sizes: list[str], rank: str | None
 ) -> Table:
-    """Tabulate trials: state and architecture, rank, goals, values of the search space."""
+    """Return the table of trials: state, architecture, epochs, rank, objectives, and searched sizes."""
     goals = [goal for name, goal in GOALS.items() if name in GOAL_COLUMNS or name in settings.objectives]
     titles = [f"bytes at {settings.precision}" if goal.name == "size_bytes" else goal.title for goal in goals]
     scored = ["rank", RANKINGS[rank].title] if rank else []
@@ -159,7 +154,7 @@ def _table(
 
 
 def _off_front_lines(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
-    """Describe what is not on the front for being trained in part, or for being over the budget."""
+    """Return lines on trials that are not on the front: partly trained ones, and those over the budget."""
     settings = folder.settings()
     goal = GOALS[first_quality(settings.objectives)]
     partial = table[table["state"].isin(("running", "paused", "interrupted", "stopped")) & (table["epoch"] > 0)]
@@ -179,7 +174,7 @@ def _off_front_lines(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
 
 
 def print_seeds(folder: StudyFolder) -> None:
-    """Print the figures of each seed of a training, and their mean."""
+    """Print the metrics of a training or a confirmation by seed, with means."""
     if isinstance(folder.settings(), ConfirmSettings):
         print_confirmation(folder)
         return
@@ -190,7 +185,7 @@ def print_seeds(folder: StudyFolder) -> None:
     trained, wanted = len(report["seeds"]), folder.settings().trials
     shown = f"{trained} of {counted(wanted, 'seed')}" if trained < wanted else counted(wanted, "seed")
     interval = (
-        f"mean ± {report['confidence']:.0%} interval by Student's t" if trained > 1 else "no interval of one alone"
+        f"mean ± {report['confidence']:.0%} interval by Student's t" if trained > 1 else "no interval for one seed"
     )
     out.print(seeds_table(report, f"{folder.name}: {shown}, {interval}"))
 

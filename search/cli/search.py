@@ -1,4 +1,4 @@
-"""Run a search or a training, check one before it starts, resume it, and print its progress."""
+"""Commands `search`, `train`, `resume`, `preflight` and `status`."""
 
 import json
 import sys
@@ -81,12 +81,12 @@ def train(
     )  # fmt: skip
     folder = _new_folder(results, study, settings)
     for field, value in omitted_settings(found, settings, flags["recipe"]).items():
-        out.print(f"{field} is {value:g} in the recipe and 0 here, without a folder: --impulse-responses names one")
+        out.print(f"{field} is 0, not {value:g} as in the recipe: no folder of impulse responses (--impulse-responses)")
     _run(lambda: start_search(settings, folder, out), folder)
 
 
 def _find_configuration(name: str | None, config: Path | None, trial: str | None, results: Path) -> "SourceConfig":
-    """Find the configuration to train, by one of three ways to name it."""
+    """Return the configuration to train, from a file, a trial, or a name."""
     from search.engine.single_run import from_file, from_name, from_trial  # noqa: PLC0415  takes seconds
 
     if config is not None:
@@ -121,7 +121,7 @@ def resume(study: str | None, results: Path, address: str | None, workers: int |
 @json_option
 @click.option("--html", type=path_type, help="HTML file to write, with plots. [default: none]")
 def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any) -> None:
-    """Check a search before any training: what fits the budget, which limit binds, how long it takes.
+    """Check a search before training: what fits the budget, which limit binds, how long it takes.
 
     With DATA a few steps of training are timed. Exits with 1 if nothing fits.
     """
@@ -144,8 +144,9 @@ def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any)
     sys.exit(1 if report["nothing_fits"] else 0)
 
 
-def _run(go: Callable[[], object], folder: StudyFolder) -> None:
-    run_job(go, folder)
+def _run(run: Callable[[], object], folder: StudyFolder) -> None:
+    """Run the job of a study, print its result, and suggest the next commands."""
+    run_job(run, folder)
     is_search = isinstance(folder.settings(), SearchSettings)
     (print_front if is_search else print_seeds)(folder)
     chosen = (
@@ -166,7 +167,7 @@ def _run(go: Callable[[], object], folder: StudyFolder) -> None:
 @results_option
 @json_option
 def status(study: str | None, results: Path, as_json: bool) -> None:
-    """Print the progress of STUDY: trials by state, reasons of rejection, whether a search is running."""
+    """Print the progress of STUDY: trials by state, reasons for rejection, and whether a search is running."""
     folder = find_study(results, study)
     is_locked = folder.is_locked()
     record = folder.open()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
-FIXED = "the trials that there are were made with it"  # why most settings of a study cannot change
+FIXED = "the existing trials were made with it"  # why most settings of a study cannot change
 _KEY = "setting"  # in a field's metadata
 
 

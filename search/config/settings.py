@@ -35,11 +35,11 @@ FORMAT = 2  # format of a study's database and settings; files without a format 
 MODES = ("front", "best")
 FIDELITIES = ("epochs", "split")
 SAMPLERS = ("tpe", "nsga2", "random")
-SPLITS = "fold1, or of the 2024 edition 5, 10, 25, 50, 100"
+SPLITS = "fold1, or 5, 10, 25, 50, 100 (2024 edition)"
 MAX_SEED = 2**31 - 1
 _BUDGET = f"Limits of a network's cost: {', '.join(BUDGETS)}, or such as macs=10M,params=50K."
-_OTHER_CLIPS = "what was measured on other clips cannot be compared"
-_OTHER_TRAINING = "what was trained otherwise cannot be compared"
+_OTHER_CLIPS = "metrics on other clips are not comparable"
+_OTHER_TRAINING = "metrics after another training are not comparable"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class JobSettings:
         extend="Number of networks to train in all; +NUMBER: that many more.", metavar="NUMBER",
     )  # fmt: skip
     epochs: int = setting(32, help="Epochs of a trial that is not stopped early.", rule=whole(), fixed=_OTHER_TRAINING)
-    seed: int = setting(0, help="Random seed.", rule=whole(0, MAX_SEED), fixed="it decided what was proposed")
+    seed: int = setting(0, help="Random seed.", rule=whole(0, MAX_SEED), fixed="the existing proposals depend on it")
     workers: int | None = setting(
         None, help="Number of parallel trials.", rule=optional(whole()), default="the fastest, measured at the start"
     )
@@ -101,7 +101,7 @@ class JobSettings:
         rule=FLAG, fixed=_OTHER_TRAINING,
     )  # fmt: skip
     teacher: tuple[str, ...] = setting(
-        (), help="Folder of an export to distill from; of several, their mean prediction. Can be repeated.",
+        (), help="Folder of an export to distill from. Can be repeated: the mean prediction of several.",
         rule=texts("a list of folders"), default="none", fixed=_OTHER_TRAINING,
     )  # fmt: skip
 
@@ -155,12 +155,12 @@ class SearchSettings(JobSettings):
         rule=optional(text("a name")), default="that of isotropic", fixed=_OTHER_TRAINING,
     )  # fmt: skip
     validation: float = setting(
-        0.25, help="Share of the training clips, whole locations, held out as validation clips; 0: use the evaluation "
-        "clips.",
-        rule=number("a share from 0 to below 1", lambda value: 0 <= value < 1), fixed=_OTHER_CLIPS,
+        0.25, help="Fraction of the training clips to hold out for validation, by whole locations; 0: validate on the "
+        "evaluation clips.",
+        rule=number("a fraction from 0 to below 1", lambda value: 0 <= value < 1), fixed=_OTHER_CLIPS,
     )  # fmt: skip
     unseen_devices: tuple[str, ...] = setting(
-        (), help="Training devices that are held out for validation, comma-separated.",
+        (), help="Devices to hold out of the training clips for validation, comma-separated.",
         rule=texts("a list of devices"), default="none", fixed=_OTHER_CLIPS,
     )  # fmt: skip
     early_stopping: bool = setting(
@@ -168,14 +168,17 @@ class SearchSettings(JobSettings):
     )
     mode: str = setting(
         "front", help="Search for a whole Pareto front, or for the best network within the budget.",
-        rule=one_of(MODES), fixed="it decided which trials were promoted",
+        rule=one_of(MODES), fixed="the existing promotions depend on it",
     )  # fmt: skip
     fidelity: str = setting(
         "epochs", help="Resource of early stopping: epochs, or training clips (the 2024 splits).",
         rule=one_of(FIDELITIES), fixed=_OTHER_TRAINING,
     )  # fmt: skip
     sampler: str = setting(
-        "tpe", help="Sampler that proposes configurations.", rule=one_of(SAMPLERS), extend="Sampler from here on."
+        "tpe",
+        help="Sampler that proposes configurations.",
+        rule=one_of(SAMPLERS),
+        extend="Sampler of the following proposals.",
     )
     surrogate: bool = setting(
         True, help="Predict final metrics by a Gaussian process: rank partly trained trials and, with tpe, choose five "

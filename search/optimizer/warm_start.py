@@ -67,7 +67,7 @@ class ProjectedStart:
 
 
 def read_warm_starts(names: Sequence[str], space: SearchSpace, results: Path) -> list[WarmStart]:
-    """Read the warm starts of a search, in the order of `names`, which are files, studies and published networks.
+    """Read the warm starts of a search without duplicates; `names` are files, studies and published networks.
 
     Earlier studies give at most `MAX_FRACTION` of the search's trials.
 
@@ -89,7 +89,7 @@ def read_warm_starts(names: Sequence[str], space: SearchSpace, results: Path) ->
             found = list(itertools.islice(_from_study(name, space, results), num_left))
             num_left -= len(found)
         starts += found
-    return _distinct(starts)
+    return [start for i, start in enumerate(starts) if all(start.config != each.config for each in starts[:i])]
 
 
 def project_start(start: WarmStart, space: PricedSpace) -> ProjectedStart:
@@ -209,12 +209,3 @@ def _require_architecture(where: str, architecture: str, space: SearchSpace) -> 
 def _searchable(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return a configuration without the fields that the data, the front end or the settings determine."""
     return {name: value for name, value in config.items() if name not in NOT_SEARCHABLE}
-
-
-def _distinct(starts: Sequence[WarmStart]) -> list[WarmStart]:
-    """Return the starts without duplicates."""
-    kept: list[WarmStart] = []
-    for start in starts:
-        if all(start.config != each.config for each in kept):
-            kept.append(start)
-    return kept

@@ -67,7 +67,9 @@ def register_architecture_file(path: Path, *, check: bool = True) -> str:
     ARCHITECTURES[name] = entry  # the space's validation looks it up
     if check:
         try:
-            _check(path, name, entry, space)
+            require_conformance(str(path), entry, {})
+            require_valid(str(path), space)
+            require_conformance(str(path), entry, space.networks[name])
         except BaseException:
             del ARCHITECTURES[name]
             if before is not None:
@@ -77,12 +79,6 @@ def register_architecture_file(path: Path, *, check: bool = True) -> str:
     SPACES["all"] = Space({**SPACES["all"].networks, **space.networks})
     _LOADED[name] = digest
     return name
-
-
-def _check(path: Path, name: str, entry: Architecture, space: Space) -> None:
-    require_conformance(str(path), entry, {})
-    require_valid(str(path), space)
-    require_conformance(str(path), entry, space.networks[name])
 
 
 @dataclass(frozen=True)

@@ -222,8 +222,8 @@ def _require_teacher(settings: Job, subspaces: Mapping[str, Subspace]) -> None:
         )
     if settings.teacher and not most:
         raise UserError(
-            f"there is a teacher, but {DISTILL_WEIGHT} is 0, so nobody learns from it; set {DISTILL_WEIGHT} (the "
-            "TF-SepNet report has 20), or search the space distillation"
+            f"there is a teacher, but {DISTILL_WEIGHT} is 0, so it has no effect; set {DISTILL_WEIGHT} (the TF-SepNet "
+            "report has 20), or search the space distillation"
         )
 
 

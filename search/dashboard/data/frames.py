@@ -82,18 +82,17 @@ def reference_point(
 
 
 def hypervolume_over_time(
-    table: pd.DataFrame, objectives: Sequence[str], reference: Mapping[str, float] | None = None
+    table: pd.DataFrame, objectives: Sequence[str], reference: Mapping[str, float]
 ) -> pd.DataFrame:
     """Return the hypervolume of the feasible, fully trained trials after each completed trial.
 
     Args:
-        reference: From `reference_point`, the same for all compared studies; None: of this table alone, without limits.
+        reference: From `reference_point`, the same for all compared studies.
 
     Returns:
         In the order of completion: number of the trial; seconds since the study's first trial began; hypervolume, as
         share of the box between the reference and 0 or, of an accuracy, 1.
     """
-    reference = reference_point([table], objectives, {}) if reference is None else reference
     names, maximize = list(objectives), directions(objectives)
     rows = table[(table["state"] == "complete") & table["fits"].astype(bool) & table["ended_s"].notna()]
     rows = rows[rows[names].notna().all(axis=1)].sort_values(["ended_s", "number"], kind="stable")

@@ -98,8 +98,7 @@ def devices_figure(quality: Quality, groups: Mapping[str, str], theme: Theme = L
                 meta=group or "unknown",
             )
     _add_means(figure, quality, theme)
-    _lay_out_rows(figure, names, theme, has_legend=True, title="Accuracy")
-    return figure
+    return _lay_out_rows(figure, names, theme, has_legend=True)
 
 
 def by_group(devices: Iterable[str], groups: Mapping[str, str]) -> list[str]:
@@ -114,8 +113,7 @@ def classes_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
     figure = go.Figure()
     _add_scores(figure, scores, name="", marker=bar(theme.shade(BLUE)), theme=theme, meta="classes")
     _add_means(figure, quality, theme)
-    _lay_out_rows(figure, list(scores), theme, has_legend=False, title="Accuracy")
-    return figure
+    return _lay_out_rows(figure, list(scores), theme, has_legend=False)
 
 
 def _add_scores(
@@ -163,11 +161,9 @@ def _add_means(figure: go.Figure, quality: Quality, theme: Theme) -> None:
     )
 
 
-def _lay_out_rows(
-    figure: go.Figure, names: Sequence[str], theme: Theme, *, has_legend: bool, title: str, form: str = ".0%"
-) -> None:
-    """Lay out a figure with a row for each name, from 0 to 100 %."""
-    lay_out(
+def _lay_out_rows(figure: go.Figure, names: Sequence[str], theme: Theme, *, has_legend: bool) -> go.Figure:
+    """Lay out a figure with the accuracy of each name in a row, from 0 to 100 %."""
+    return lay_out(
         figure,
         theme,
         barmode="overlay",
@@ -176,7 +172,7 @@ def _lay_out_rows(
         showlegend=has_legend,
         legend=LEGEND,
         height=ROW_PX * len(names) + (150 if has_legend else 100),
-        xaxis=theme.axis_of(range=[0, 1.001], tickformat=form, title={"text": title}),
+        xaxis=theme.axis_of(range=[0, 1.001], tickformat=".0%", title={"text": "Accuracy"}),
         yaxis=theme.axis_of(
             categoryorder="array",
             categoryarray=[html.escape(name) for name in names],

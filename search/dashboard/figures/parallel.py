@@ -155,15 +155,13 @@ def _ticks(low: float, high: float, name: str) -> tuple[list[float], list[str]]:
     return places, [number_text(place) for place in places]
 
 
-def brushed(
-    table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame | None = None
-) -> pd.Series:
+def brushed(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame) -> pd.Series:
     """Mark the rows that lie, on every axis that is brushed, in one of its parts, the ends included.
 
     Args:
         table: Of a study, or some rows of it.
         brush: By column, the parts from low to high; none: all rows. Of a column of words they are of their places.
-        drawn: The rows that the axes show, which give the words their places; None: the table's own.
+        drawn: The rows that the axes show, which give the words their places.
 
     Raises:
         ValueError: There is no such column.
@@ -172,20 +170,18 @@ def brushed(
     for name, parts in brush.items():
         if name not in table:
             raise ValueError(unknown("column", name, table.columns))
-        values = _places(table[name], _axis(table, name, drawn))
+        values = _places(table[name], (drawn if name in drawn else table)[name])
         inside = [(low - DIGITS * abs(low) <= values) & (values <= high + DIGITS * abs(high)) for low, high in parts]
         if inside:
             mask &= np.any(inside, axis=0)
     return pd.Series(mask, index=table.index)
 
 
-def brush_text(
-    table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame | None = None
-) -> str:
+def brush_text(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame) -> str:
     """Describe what a brush keeps: words by name, numbers from end to end; arguments as of `brushed`."""
     told = []
     for name, parts in brush.items():
-        axis = _axis(table, name, drawn)
+        axis = (drawn if name in drawn else table)[name]
         if not is_ordered(axis):
             _, words = ordered_codes(axis)
             inside = [str(word) for place, word in enumerate(words) if any(low <= place <= high for low, high in parts)]
@@ -194,10 +190,6 @@ def brush_text(
             kept = " or ".join(f"{number_text(low)} to {number_text(high)}" for low, high in parts)
         told.append(f"{GOALS[name].title if name in GOALS else name.removeprefix(CONFIG)} {kept}")
     return "; ".join(told)
-
-
-def _axis(table: pd.DataFrame, name: str, drawn: pd.DataFrame | None) -> pd.Series:
-    return table[name] if drawn is None or name not in drawn else drawn[name]
 
 
 def _places(column: pd.Series, axis: pd.Series) -> NDArray[np.float64]:

@@ -139,9 +139,11 @@ def test_the_hypervolume_is_that_of_what_was_complete(rows, limit):
 def test_only_what_is_trained_to_the_end_has_a_hypervolume():
     table = table_of(("stopped", 0.9, 1.0, 1), ("complete", 0.5, 5.0, 1), ("complete", 0.5, NAN, 1))
     table = table.assign(ended_s=1.0, started_s=0.0)
-    assert hypervolume_over_time(table, BOTH)["number"].tolist() == [1]
-    assert hypervolume_over_time(table, BOTH)["hypervolume"].tolist() == pytest.approx([0.5 * (1 - 1 / 1.1)])
-    assert hypervolume_over_time(table.head(1), BOTH).empty
+    worst = reference_point([table], BOTH, {})
+    found = hypervolume_over_time(table, BOTH, worst)
+    assert found["number"].tolist() == [1]
+    assert found["hypervolume"].tolist() == pytest.approx([0.5 * (1 - 1 / 1.1)])
+    assert hypervolume_over_time(table.head(1), BOTH, worst).empty
 
 
 def test_studies_that_are_compared_have_one_reference():
@@ -239,19 +241,19 @@ def test_a_brush_keeps_what_is_in_a_part_of_every_axis(rows, parts):
     table["config.optimizer"] = pd.Series([name for _, name in rows], dtype=object)
     table.index = [3 * number for number in range(len(rows))]
     levels = sorted({name for _, name in rows})
-    mask = brushed(table, {"macs": parts, "config.optimizer": [(0, 1)]})
+    mask = brushed(table, {"macs": parts, "config.optimizer": [(0, 1)]}, table)
     assert mask.tolist() == [
         (not parts or (macs is not None and any(low <= macs <= high for low, high in parts)))
         and levels.index(name) <= 1
         for macs, name in rows
     ]
     assert mask.index.equals(table.index)
-    assert brushed(table, {}).all()
+    assert brushed(table, {}, table).all()
 
 
 def test_a_brush_of_no_column_is_refused():
     with pytest.raises(ValueError, match="unknown column 'mac'; did you mean 'macs'"):
-        brushed(table_of(("complete", 0.5, 9, 9)), {"mac": [(0, 1)]})
+        brushed(table := table_of(("complete", 0.5, 9, 9)), {"mac": [(0, 1)]}, table)
 
 
 def test_a_brush_of_words_is_of_their_places_among_what_is_drawn():
@@ -260,15 +262,15 @@ def test_a_brush_of_words_is_of_their_places_among_what_is_drawn():
     drawn = table[table["config.optimizer"] != "lion"]
     brush = {"config.optimizer": [(1, 1)], "macs": [(3, 12.34567)]}
     assert brushed(table, brush, drawn).tolist() == [True, False, False, False]
-    assert brushed(table, brush).tolist() == [False, False, True, False]
+    assert brushed(table, brush, table).tolist() == [False, False, True, False]
     assert brush_text(table, brush, drawn) == "optimizer sgd; MACs 3 to 12.35"
-    assert brush_text(table, {"config.optimizer": [(0, 1)]}) == "optimizer adamw or lion"
+    assert brush_text(table, {"config.optimizer": [(0, 1)]}, table) == "optimizer adamw or lion"
     assert brush_text(table, {"config.optimizer": [(0.2, 0.8)]}, drawn) == "optimizer nothing"
 
 
 def test_a_brush_to_the_end_of_an_axis_keeps_what_stands_there():
     table = table_of(("complete", 0.123456789, 29_747_914, 9))
-    assert brushed(table, {"macs": [(1e6, 29_747_900)], "macro_accuracy": [(0.123457, 1)]}).all()
+    assert brushed(table, {"macs": [(1e6, 29_747_900)], "macro_accuracy": [(0.123457, 1)]}, table).all()
 
 
 def test_axes_are_the_columns_that_vary(tmp_path):
