@@ -37,7 +37,8 @@ def run_job(run: Callable[[], object], folder: StudyFolder) -> None:
     except (KeyboardInterrupt, SystemExit) as stop:  # Ray turns SIGTERM into SystemExit
         if folder.settings_file.exists():
             code = 130 if isinstance(stop, KeyboardInterrupt) else 128 + signal.SIGTERM
-            fail(f"interrupted; finished trials are kept. Continue with `scenefront resume {folder.cli_arguments}`", code)
+            resume = f"`scenefront resume {folder.cli_arguments}`"
+            fail(f"interrupted; finished trials are kept. Continue with {resume}", code)
         raise
     except SearchFailedError as error:
         fail(str(error), 1)
