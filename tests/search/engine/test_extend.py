@@ -153,8 +153,8 @@ def test_more_is_begun_with_besides_and_asked_for_next(trained, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs": 64}, "epochs cannot change from 1 to 64: what was trained otherwise cannot be compared"),
-        ({"seed": "4"}, "seed cannot change from 3 to 4: it decided what was proposed"),
+        ({"epochs": 64}, "epochs cannot change from 1 to 64: metrics after another training are not comparable"),
+        ({"seed": "4"}, "seed cannot change from 3 to 4: the existing proposals depend on it"),
         ({"trials": 3}, "trials cannot decrease: there are 4, got 3; +3 means that many more"),
         ({"trials": "many"}, "trials must be a whole number, or +NUMBER for that many more, got 'many'"),
         ({"tirals": 3}, "unknown search setting 'tirals'; did you mean 'trials'?"),
@@ -213,8 +213,9 @@ def test_settings_edited_by_hand_are_refused_where_trials_could_not_be_compared(
     with pytest.raises(StudyError) as caught:
         require_unedited_settings(trained.open(), trained)
     assert str(caught.value) == (
-        f"{trained.settings_file} was edited: epochs cannot change from 1 to 9: what was trained otherwise cannot be "
-        "compared; seed cannot change from 3 to 4: it decided what was proposed; put it back, or start a new study"
+        f"{trained.settings_file} was edited: epochs cannot change from 1 to 9: metrics after another training are "
+        "not comparable; seed cannot change from 3 to 4: the existing proposals depend on it; put it back, or start a "
+        "new study"
     )
     trained.settings_file.write_text(yaml.safe_dump({**edited, "data": "moved", "retries": 5}))
     require_unedited_settings(trained.open(), trained)
