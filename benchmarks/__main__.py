@@ -68,12 +68,12 @@ def main(topics: Sequence[str], is_list: bool, json_path: Path) -> None:
     click.echo(machine_line(machine))
     for topic in dict.fromkeys(topics or TOPICS):
         click.echo(f"\n{topic}: {headline(TOPICS[topic])}")
-        num_before = len(record["figures"])
+        num_trials_before_extension = len(record["figures"])
         try:
             for figure in run_topic(TOPICS[topic]):
                 click.echo(figure_lines(figure))
                 record["figures"].append({"topic": topic, **asdict(figure), "met": figure.is_met})
-            if len(record["figures"]) == num_before:
+            if len(record["figures"]) == num_trials_before_extension:
                 click.echo("  no figure: this machine has nothing to time it on")
         except BrokenTopicError as error:
             record["broken"][topic] = str(error)

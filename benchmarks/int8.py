@@ -2,7 +2,7 @@
 
 The networks are trained on the data set in $SCENEFRONT_DATA (its folders `scenes` and `impulse_responses`), and each
 variant is evaluated from its file, through ONNX Runtime, on the evaluation clips. `python -m benchmarks.int8` writes
-results/int8.md; networks that are trained already are read from `--kept`.
+results/int8.md; already trained networks are read from `--kept`.
 """
 
 import os
@@ -87,7 +87,7 @@ def compared(data: Path, cache: Path, name: str, epochs: int, kept: Path) -> Com
 
 
 def figures() -> Iterator[Figure]:
-    """Yield the accuracy drop of the best int8 file of every network with a goal; one network a core."""
+    """Yield the accuracy drop of the best int8 file of each network with a goal; one network a core."""
     data = data_folder()
     with tempfile.TemporaryDirectory(prefix="scenefront-") as kept:
         for name, found in run_all(data, WITH_GOAL, EPOCHS, Path(kept)):
@@ -132,7 +132,7 @@ def page(found: Mapping[str, Comparison], description: str) -> str:
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(NETWORKS)))
-@click.option("--epochs", default=EPOCHS, show_default=True, help="Of every training.")
+@click.option("--epochs", default=EPOCHS, show_default=True, help="Epochs of each training.")
 @click.option("--kept", type=click.Path(path_type=Path), help="Folder of trained networks. [default: temporary]")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results/int8.md"), show_default=True)
 def main(names: Sequence[str], epochs: int, kept: Path | None, out: Path) -> None:

@@ -20,7 +20,7 @@ from data.device import num_cores
 from data.layout import read_scenes
 from objectives.interval import mean_interval
 from search.config.trial_config import TrialConfig
-from search.study.repeats import figures
+from search.study.repeats import seed_metrics
 from training.allocator import keep_freed_memory
 from training.checkpoint import load_checkpoint
 from training.compute_mode import ComputeMode, supports_bf16
@@ -64,7 +64,7 @@ def train(
     while not run.is_over:
         run.run_epoch()
     run.save(kept)
-    return figures(run.results[-1].quality)
+    return seed_metrics(run.results[-1].quality)
 
 
 def _teacher(path: Path, classes: tuple[str, ...]) -> Teacher:

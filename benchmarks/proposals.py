@@ -81,13 +81,13 @@ def filled(
     path: Path,
     space: SearchSpace,
     make: Callable[[optuna.Study, SearchSpace], TrialStore],
-    num_before: int = NUM_BEFORE,
+    num_trials_before_extension: int = NUM_BEFORE,
 ) -> tuple[StudyFolder, TrialStore]:
     """Make a study with trials that were rejected and some that run."""
     folder = StudyFolder(path)
     study = folder.create(space.settings, {})
     filling = open_trial_store(study, space)
-    for number in range(num_before):
+    for number in range(num_trials_before_extension):
         _propose(filling, space, number, is_rejected=number >= NUM_RUNNING)
     return folder, make(study, space)
 

@@ -1,4 +1,4 @@
-"""A data set of TAU's size, 230,350 clips: its index, the start of a trial, memory, and decoding.
+"""Benchmark of a data set of TAU's size, 230,350 clips: reading the lists, start of a trial, memory, decoding.
 
 The lists are the real ones of 2024 where SCENEFRONT_DATA has them, with further clips named in the same way; else all
 are made up. Two data sets of these lists are put into a temporary folder:
@@ -40,7 +40,7 @@ DEVICES = ("a", "b", "c", "s1", "s2", "s3")
 DISTINCT = 500
 FILE_RATE_HZ = 44_100
 FEW = 5_000  # clips that one core decodes
-ROOM = 4_000_000_000
+ROOM = 4_000_000_000  # bytes of free disk space
 
 
 def figures() -> Iterator[Figure]:
@@ -74,10 +74,10 @@ def _start(folder: Path, lists: dict[str, list[str]]) -> Iterator[Figure]:
         _write_sparse_store(root, folder / "cache")
         medians[size] = _medians(root, "100", folder / "cache")
     whole = medians[CLIPS]
-    by_size = {f"{size}_clips": told for size, told in medians.items() if size != CLIPS}
+    by_size = {f"{size}_clips": result for size, result in medians.items() if size != CLIPS}
     yield Figure(
         f"index of {CLIPS:,} clips", whole["index_s"], "s", 2, False,
-        {f"{name}_s": told["index_s"] for name, told in by_size.items()},
+        {f"{name}_s": result["index_s"] for name, result in by_size.items()},
     )  # fmt: skip
     yield Figure(
         "start of a trial, all of them stored", whole["index_s"] + whole["store_s"], "s", 2, False,
@@ -85,12 +85,12 @@ def _start(folder: Path, lists: dict[str, list[str]]) -> Iterator[Figure]:
             "imports_before_s": whole["imports_s"],
             "index_s": whole["index_s"],
             "store_s": whole["store_s"],
-            **{f"{name}_s": told["index_s"] + told["store_s"] for name, told in by_size.items()},
+            **{f"{name}_s": result["index_s"] + result["store_s"] for name, result in by_size.items()},
         },
     )  # fmt: skip
     yield Figure(
         "memory of that process", whole["peak_gb"], "GB", 1, False,
-        {"after_imports_gb": whole["imports_gb"], **{f"{name}_gb": told["peak_gb"] for name, told in by_size.items()}},
+        {"after_imports_gb": whole["imports_gb"], **{f"{name}_gb": each["peak_gb"] for name, each in by_size.items()}},
     )  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def _decoding(folder: Path, lists: dict[str, list[str]], data: Path | None) -> I
 
 
 def _lists(data: Path | None) -> dict[str, list[str]]:
-    """Names of the clips by list; those of `meta.csv` are all there are, in no order."""
+    """Return the clip names by list; `meta.csv` has all of them, shuffled."""
     made_up = (
         f"audio/{SCENES[i % 10]}-lisbon-{5000 + i // 3000}-{900_000 + i // 10}-{i // 10 % 10}-{DEVICES[i % 6]}.wav"
         for i in itertools.count()
@@ -160,7 +160,7 @@ def _write_lists(root: Path, meta: Sequence[str], splits: dict[str, list[str]]) 
 
 
 def _write_sparse_store(root: Path, cache: Path) -> None:
-    """Write a store of the right name, list and size that takes no room, where `open_store` looks for it."""
+    """Write a sparse store of the right name, manifest and size, where `open_store` looks for it."""
     scenes = read_scenes(root, "100")
     names = scenes.clips["filename"].iloc[scenes.used].tolist()
     clips = ClipFiles.stat(root, names, RATE_HZ)
@@ -187,12 +187,12 @@ def _sounds(folder: Path, data: Path | None) -> list[Path]:
 
 def _medians(root: Path, split: str, cache: Path) -> dict[str, float]:
     rounds = [_run(root, split, cache) for _ in range(ROUNDS)]
-    return {name: statistics.median(told[name] for told in rounds) for name in rounds[0]}
+    return {name: statistics.median(result[name] for result in rounds) for name in rounds[0]}
 
 
 def _run(root: Path, split: str, cache: Path, cores: int | None = None) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.trial_start", str(root), split, str(cache)]
     command += [] if cores is None else [str(cores)]
-    told = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    measured: dict[str, float] = json.loads(told.stdout)
+    result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    measured: dict[str, float] = json.loads(result.stdout)
     return measured

@@ -1,1 +1,1 @@
-"""Data: the TAU layout, its check and a demo, the waveform store, front ends and augmentation."""
+"""Data pipeline: TAU layout, validation split, data check, demo, waveform store, front ends, augmentation."""

@@ -1,4 +1,4 @@
-"""The check of a data set: every list against the others, and every file read to its last sample."""
+"""Data set check: lists against each other, and every audio file decoded entirely."""
 
 import hashlib
 import os
@@ -39,21 +39,21 @@ Kind = (
     ]
 )
 
-# SCENE-CITY-LOCATION-SEGMENT-CLIP-DEVICE; file names of another form say nothing to compare.
+# SCENE-CITY-LOCATION-SEGMENT-CLIP-DEVICE; file names of another form are not checked against the lists.
 FILE_NAME = re.compile(r"(?P<scene>[^-]+)-(?P<identifier>.+-[^-]+)-\d+-\d+-(?P<device>[^-]+)")
-# Sound of more seconds than this is of the wrong length anyway, and is not decoded.
+# A longer file is reported for its length and not decoded.
 LONGEST_DECODED_S = 60.0
 FILES_AT_A_TIME = 256
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a data set.
+    """One fault of a data set.
 
     Attributes:
-        kind: What sort of problem.
+        kind: Kind of problem.
         file: Path inside the data set's folder.
-        detail: What was found, and against what; the line for a list.
+        detail: Found and expected value; in a list, its line.
     """
 
     kind: Kind
@@ -78,28 +78,24 @@ def check_data(root: Path, progress: Progress | None = None) -> list[Problem]:
 
     Problems of the lists come first, then those of the files in the order of meta.csv.
 
-    Args:
-        root: Folder that holds meta.csv.
-        progress: Called with the files read and their number.
-
     Raises:
         DataError: meta.csv is not there or cannot be read at all.
     """
     meta = read_meta(root)
     problems = list(_meta_problems(meta))
     meta = meta.drop_duplicates("filename")
-    train, train_problems = _read_side(root, meta, TRAIN_FILES.values())
-    evaluate, evaluate_problems = _read_side(root, meta, EVALUATE_FILES)
-    problems += [*train_problems, *evaluate_problems, *_shared_problems(meta, train, evaluate)]
+    train, train_problems = _check_lists(root, meta, TRAIN_FILES.values())
+    evaluate, evaluate_problems = _check_lists(root, meta, EVALUATE_FILES)
+    problems += [*train_problems, *evaluate_problems, *_leakage_problems(meta, train, evaluate)]
     clips = _read_clips(root, meta["filename"].tolist(), progress)
     problems += _clip_problems(clips)
-    problems += _shared_sound(clips, train, evaluate)
+    problems += _duplicate_audio(clips, train, evaluate)
     problems += _unlisted(root, set(clips))
     return problems
 
 
 def _meta_problems(meta: pd.DataFrame) -> Iterator[Problem]:
-    for line, name in _repeats(meta):
+    for line, name in _repeated_rows(meta):
         yield Problem("listed twice", "meta.csv", f"line {line}: {name}")
     devices = set(meta["source_label"])
     classes = set(meta["scene_label"])
@@ -119,8 +115,8 @@ def _meta_problems(meta: pd.DataFrame) -> Iterator[Problem]:
             yield Problem("location differs", name, detail)
 
 
-def _read_side(root: Path, meta: pd.DataFrame, files: Iterable[str]) -> tuple[dict[str, str], list[Problem]]:
-    """Check the lists of one side; the clips that any of them names come out with that list's name."""
+def _check_lists(root: Path, meta: pd.DataFrame, files: Iterable[str]) -> tuple[dict[str, str], list[Problem]]:
+    """Check the training or the evaluation lists; return the list that names each clip, and the problems."""
     label_of = dict(zip(meta["filename"], meta["scene_label"], strict=True))
     classes = set(meta["scene_label"])
     names = [str(PurePosixPath(folder, file)) for file in files for folder in SPLIT_FOLDERS]
@@ -135,7 +131,7 @@ def _read_side(root: Path, meta: pd.DataFrame, files: Iterable[str]) -> tuple[di
         except DataError as error:
             problems.append(Problem("broken list", name, str(error).removeprefix(str(root / name)).lstrip(":, ")))
             continue
-        problems += [Problem("listed twice", name, f"line {line}: {clip}") for line, clip in _repeats(table)]
+        problems += [Problem("listed twice", name, f"line {line}: {clip}") for line, clip in _repeated_rows(table)]
         for line, clip, label in zip(table.index, table["filename"], table["scene_label"], strict=True):
             clips.setdefault(clip, name)
             if clip not in label_of:
@@ -147,19 +143,20 @@ def _read_side(root: Path, meta: pd.DataFrame, files: Iterable[str]) -> tuple[di
     return clips, problems
 
 
-def _shared_problems(meta: pd.DataFrame, train: Mapping[str, str], evaluate: Mapping[str, str]) -> Iterator[Problem]:
+def _leakage_problems(meta: pd.DataFrame, train: Mapping[str, str], evaluate: Mapping[str, str]) -> Iterator[Problem]:
     for clip in train:
         if clip in evaluate:
             yield Problem("clip on both sides", clip, f"in {train[clip]} and in {evaluate[clip]}")
-    place_of = dict(zip(meta["filename"], meta["identifier"], strict=True))
+    location_of = dict(zip(meta["filename"], meta["identifier"], strict=True))
     scene_of = dict(zip(meta["filename"], meta["scene_label"], strict=True))
-    learned = {place_of[clip]: clip for clip in train if clip in place_of}
+    train_clip_at = {location_of[clip]: clip for clip in train if clip in location_of}
     reported = set()
     for clip in evaluate:
-        place = place_of.get(clip)
-        if place in learned and place not in reported and clip not in train:
-            reported.add(place)
-            detail = f"location {place}, as {learned[place]} in {train[learned[place]]}"
+        location = location_of.get(clip)
+        if location in train_clip_at and location not in reported and clip not in train:
+            reported.add(location)
+            other = train_clip_at[location]
+            detail = f"location {location}, as {other} in {train[other]}"
             yield Problem("location on both sides", clip, detail)
     scenes = {scene_of[clip] for clip in train if clip in scene_of}
     for clip, file in evaluate.items():
@@ -214,17 +211,17 @@ def _clip_problems(clips: Mapping[str, _Clip]) -> Iterator[Problem]:
             yield Problem("wrong rate", name, detail)
 
 
-def _shared_sound(
+def _duplicate_audio(
     clips: Mapping[str, _Clip], train: Mapping[str, str], evaluate: Mapping[str, str]
 ) -> Iterator[Problem]:
-    learned: dict[bytes, list[str]] = defaultdict(list)
+    train_clips: dict[bytes, list[str]] = defaultdict(list)
     for name in train:
         sound = clips[name].sound if name in clips else None
         if sound is not None:
-            learned[sound].append(name)
+            train_clips[sound].append(name)
     for name in evaluate:
         sound = clips[name].sound if name in clips else None
-        for twin in learned.get(sound, []) if sound is not None else []:
+        for twin in train_clips.get(sound, []) if sound is not None else []:
             if twin != name:
                 detail = f"the same samples as {twin} in {train[twin]}"
                 yield Problem("sound on both sides", name, detail)
@@ -240,6 +237,6 @@ def _unlisted(root: Path, listed: set[str]) -> Iterator[Problem]:
                 yield Problem("not listed", name, "meta.csv does not list it, so nothing uses it")
 
 
-def _repeats(table: pd.DataFrame) -> Iterator[tuple[int, str]]:
+def _repeated_rows(table: pd.DataFrame) -> Iterator[tuple[int, str]]:
     repeated = table[table["filename"].duplicated()]
     yield from zip(repeated.index, repeated["filename"], strict=True)

@@ -25,13 +25,13 @@ FULL_SCALE = 32_768
 CLIP_S = 1.0
 LENGTH_TOLERANCE = 0.1  # of a clip's length, as a share of CLIP_S
 CLIPS_AT_A_TIME = 256  # headers read by one task
-PIECE = 16  # clips decoded by one task: few enough to stay in the CPU's cache while they are resampled
-MAX_WAITING = 32  # tasks that are submitted or done, and whose result is not yet used
+PIECE = 16  # clips decoded by one task: few enough to stay in the CPU's cache while resampled
+MAX_WAITING = 32  # tasks whose results are not yet consumed
 
 
 @contextmanager
 def decoding_threads() -> Iterator[ThreadPoolExecutor]:
-    """Open a pool of decoding threads, each with one torch thread: more would compete for the same cores."""
+    """Return a pool of decoding threads, each with one torch thread, so that they do not compete for cores."""
     before = torch.get_num_threads()
     try:
         with ThreadPoolExecutor(min(num_cores(), 8), initializer=torch.set_num_threads, initargs=(1,)) as pool:

@@ -1,14 +1,13 @@
-"""A demo data set in the layout, synthesized from a seed: for a first search without any download.
+"""Synthetic demo data set in the TAU layout, generated from a seed: a first search needs no download.
 
-Ten scenes in five pairs. The two scenes of a pair have the same mean spectrum and differ only in how sound
-moves through time and frequency: calls rise or fall, a hum holds its pitch or wavers, ticks come evenly or
-not, noise flutters slowly or fast, two bands sound together or in turn. What makes it hard is what makes
-recordings hard: each location has its own pitches, rates and coloured background, the clips of one location
-are all on one side, and nine devices each colour the sound and add echoes in their own way: most of all
-the three that only evaluation clips are recorded with.
+Ten scenes in five pairs. The scenes of a pair have the same mean spectrum and differ only in their time-frequency
+structure: chirps rise or fall, a hum is steady or has vibrato, ticks are periodic or not, noise is modulated slowly or
+fast, two noise bands are gated in phase or in antiphase. As in real recordings each location has its own pitches, rates
+and background spectrum, training and evaluation locations are disjoint, and each of nine devices has its own frequency
+response and reverberation, strongest for the three devices that occur in evaluation clips only.
 
-A part of the training clips are aligned recordings, as in TAU Urban Acoustic Scenes: another device has recorded
-what device a did, at the same time. Their file names differ in the device alone.
+Some training clips are aligned recordings, as in TAU Urban Acoustic Scenes: the same sound recorded by device a and by
+another device. Their file names differ in the device alone.
 """
 
 import json
@@ -44,19 +43,19 @@ TRAIN_DEVICES = ("b", "c", "s1", "s2", "s3")  # besides a
 DEVICES = ("a", *TRAIN_DEVICES, "s4", "s5", "s6")
 SHARE_OF_A = 0.73  # of the training clips, as in TAU Urban Acoustic Scenes 2022 Mobile
 
-# Power of the event over that of the background, where the event lies; drawn for each clip.
+# Signal-to-noise ratio of the event in its own band; drawn for each clip.
 EVENT_DB = (0.0, 12.0)
-LEVEL_DB = (-38.0, -26.0)  # root mean square of a clip, against full scale
+LEVEL_DB = (-38.0, -26.0)  # root mean square of a clip, relative to full scale
 
 
 @dataclass(frozen=True)
 class DeviceKind:
-    """How far the response of a device strays from the sound itself.
+    """Spread of a device's frequency response, and its reverberation.
 
     Attributes:
-        colour_db: Standard deviation of its gain from octave to octave.
-        echo: Amplitude of its tail, whole, against the direct sound.
-        decay_s: Time in which the tail falls to 1/e.
+        colour_db: Standard deviation of the gain from octave to octave.
+        echo: Amplitude of the reverberant tail relative to the direct sound.
+        decay_s: Time constant of the tail: it falls to 1/e.
     """
 
     colour_db: float = 0.0
@@ -79,13 +78,13 @@ FORMAT = 2  # 1 had no aligned recordings
 
 
 @dataclass(frozen=True)
-class Place:
-    """What the clips of one location share.
+class Location:
+    """Parameters that the clips of one location share.
 
     Attributes:
-        background: Gain of the background noise at each of `HZ`.
-        pitch: Where the events lie, as a factor on a scene's middle frequency.
-        pace: How fast they come, as a factor on a scene's middle rate.
+        background: Gain of the background noise at each frequency of `HZ`.
+        pitch: Factor on the centre frequency of a scene's events.
+        pace: Factor on the rate of a scene's events.
     """
 
     background: Signal
@@ -93,80 +92,80 @@ class Place:
     pace: float
 
 
-def calls(rng: np.random.Generator, place: Place, rising: bool) -> Signal:
-    """Glides of an octave or so, three to five a second, all up or all down."""
+def chirps(rng: np.random.Generator, location: Location, rising: bool) -> Signal:
+    """Return chirps of about an octave, three to five per second, all rising or all falling."""
     sound = np.zeros(NUM_SAMPLES)
-    for start in _even_times(rng, 4.0 * place.pace, jitter=0.2):
+    for start in _even_times(rng, 4.0 * location.pace, jitter=0.2):
         length = rng.uniform(0.14, 0.24)
-        middle = 1600 * place.pitch * rng.uniform(0.85, 1.18)
+        middle = 1600 * location.pitch * rng.uniform(0.85, 1.18)
         octaves = rng.uniform(0.8, 1.4)
-        way = (SECONDS - start) / length
-        inside = (way >= 0) & (way < 1)
+        phase = (SECONDS - start) / length
+        inside = (phase >= 0) & (phase < 1)
         slope = octaves if rising else -octaves
-        hz = middle * 2 ** (slope * (way[inside] - 0.5))
-        sound[inside] += np.sin(2 * np.pi * np.cumsum(hz) / RATE_HZ) * np.sin(np.pi * way[inside]) ** 2
+        hz = middle * 2 ** (slope * (phase[inside] - 0.5))
+        sound[inside] += np.sin(2 * np.pi * np.cumsum(hz) / RATE_HZ) * np.sin(np.pi * phase[inside]) ** 2
     return sound
 
 
-def hum(rng: np.random.Generator, place: Place, wavering: bool) -> Signal:
-    """Harmonics of one pitch, that holds or swings five or six times a second."""
-    base = 260 * place.pitch * rng.uniform(0.93, 1.07)
+def hum(rng: np.random.Generator, location: Location, wavering: bool) -> Signal:
+    """Return a harmonic tone, steady or with a vibrato of five to six hertz."""
+    base = 260 * location.pitch * rng.uniform(0.93, 1.07)
     # A held pitch lies anywhere in the span of a wavering one, so the means agree.
-    swing = np.sin(2 * np.pi * (rng.uniform(4.5, 6.5) * place.pace**0.5 * SECONDS + rng.random()))
+    swing = np.sin(2 * np.pi * (rng.uniform(4.5, 6.5) * location.pace**0.5 * SECONDS + rng.random()))
     depth = rng.uniform(0.05, 0.09)
     octaves = depth * swing if wavering else np.full(NUM_SAMPLES, depth * np.sin(2 * np.pi * rng.random()))
     phase = 2 * np.pi * np.cumsum(base * 2**octaves) / RATE_HZ
     return sum((np.sin(k * phase + 2 * np.pi * rng.random()) / k**0.7 for k in range(1, 13)), np.zeros(NUM_SAMPLES))
 
 
-def ticks(rng: np.random.Generator, place: Place, even: bool) -> Signal:
-    """Short bursts of noise, six or so a second, on a beat or at any time."""
-    rate = 6.0 * place.pace
+def ticks(rng: np.random.Generator, location: Location, even: bool) -> Signal:
+    """Return short noise bursts, about six per second, periodic or at random times."""
+    rate = 6.0 * location.pace
     times = _even_times(rng, rate, jitter=0.03) if even else np.sort(rng.random(max(2, rng.poisson(rate))))
     envelope = np.zeros(NUM_SAMPLES)
     for start in times:
         after = SECONDS - start
         envelope += np.where(after >= 0, np.exp(-np.maximum(after, 0) / 0.018), 0.0) * rng.uniform(0.7, 1.0)
-    return envelope * _band(rng, 3200 * place.pitch, 1.2)
+    return envelope * _band(rng, 3200 * location.pitch, 1.2)
 
 
-def flutter(rng: np.random.Generator, place: Place, fast: bool) -> Signal:
-    """A band of noise that swells and fades, two to three or six to eight times a second."""
-    rate = (7.0 if fast else 2.8) * place.pace**0.5 * rng.uniform(0.9, 1.1)
+def flutter(rng: np.random.Generator, location: Location, fast: bool) -> Signal:
+    """Return a noise band with amplitude modulation of two to three, or six to eight, hertz."""
+    rate = (7.0 if fast else 2.8) * location.pace**0.5 * rng.uniform(0.9, 1.1)
     envelope: Signal = 0.5 + 0.5 * np.sin(2 * np.pi * (rate * SECONDS + rng.random()))
-    return envelope * _band(rng, 700 * place.pitch, 1.0)
+    return envelope * _band(rng, 700 * location.pitch, 1.0)
 
 
-def bands(rng: np.random.Generator, place: Place, together: bool) -> Signal:
-    """Two bands of noise that are on and off together, or one while the other is not."""
-    rate = 3.6 * place.pace * rng.uniform(0.9, 1.1)
+def bands(rng: np.random.Generator, location: Location, together: bool) -> Signal:
+    """Return two gated noise bands, in phase or in antiphase."""
+    rate = 3.6 * location.pace * rng.uniform(0.9, 1.1)
     gate = np.sin(2 * np.pi * (rate * SECONDS + rng.random())) + rng.uniform(-0.2, 0.2)
     low, high = 1 / (1 + np.exp(-8 * gate)), 1 / (1 + np.exp(-8 * gate if together else 8 * gate))
-    return low * _band(rng, 450 * place.pitch, 0.7) + high * _band(rng, 3600 * place.pitch, 0.7)
+    return low * _band(rng, 450 * location.pitch, 0.7) + high * _band(rng, 3600 * location.pitch, 0.7)
 
 
-# Scene -> the event in the middle of it.
-SCENES: dict[str, Callable[[np.random.Generator, Place], Signal]] = {
-    "even_ticks": lambda rng, place: ticks(rng, place, even=True),
-    "falling_calls": lambda rng, place: calls(rng, place, rising=False),
-    "fast_flutter": lambda rng, place: flutter(rng, place, fast=True),
-    "joint_bands": lambda rng, place: bands(rng, place, together=True),
-    "rising_calls": lambda rng, place: calls(rng, place, rising=True),
-    "slow_flutter": lambda rng, place: flutter(rng, place, fast=False),
-    "steady_hum": lambda rng, place: hum(rng, place, wavering=False),
-    "trading_bands": lambda rng, place: bands(rng, place, together=False),
-    "uneven_ticks": lambda rng, place: ticks(rng, place, even=False),
-    "wavering_hum": lambda rng, place: hum(rng, place, wavering=True),
+# Scene -> its event.
+SCENES: dict[str, Callable[[np.random.Generator, Location], Signal]] = {
+    "even_ticks": lambda rng, location: ticks(rng, location, even=True),
+    "falling_calls": lambda rng, location: chirps(rng, location, rising=False),
+    "fast_flutter": lambda rng, location: flutter(rng, location, fast=True),
+    "joint_bands": lambda rng, location: bands(rng, location, together=True),
+    "rising_calls": lambda rng, location: chirps(rng, location, rising=True),
+    "slow_flutter": lambda rng, location: flutter(rng, location, fast=False),
+    "steady_hum": lambda rng, location: hum(rng, location, wavering=False),
+    "trading_bands": lambda rng, location: bands(rng, location, together=False),
+    "uneven_ticks": lambda rng, location: ticks(rng, location, even=False),
+    "wavering_hum": lambda rng, location: hum(rng, location, wavering=True),
 }
 
 
 @dataclass(frozen=True)
 class DemoConfig:
-    """What a demo data set is made from; the same values make the same bytes.
+    """Config of a demo data set; the same values make the same bytes.
 
     Attributes:
-        seed: Of everything that is random.
-        clips_per_location: Of one second each; 12 locations for each of ten scenes, 8 of them for training.
+        seed: Seed of all random numbers.
+        clips_per_location: Number of clips of one second; each of ten scenes has 12 locations, 8 of them for training.
     """
 
     seed: int = 0
@@ -202,13 +201,11 @@ class _Clip:
 
 
 def write_demo(root: Path, config: DemoConfig | None = None, progress: Progress | None = None) -> None:
-    """Write a demo data set; one of the same config that is there already is left as it is.
+    """Write a demo data set, unless the folder already holds one of the same config.
 
     Args:
         root: Folder to write to: new, empty, or one that holds a demo data set and nothing else, which is
             then replaced.
-        config: Seed and size.
-        progress: Called with the clips written and their number.
 
     Raises:
         DataError: The folder holds anything else, or cannot be written to.
@@ -232,8 +229,7 @@ def write_demo(root: Path, config: DemoConfig | None = None, progress: Progress 
 
 
 def _move(partial: Path, root: Path) -> None:
-    # After a kill between any two of these, what is there is some of what the record names: not yet a demo,
-    # and nobody else's.
+    # Killed between any two of these, the folder holds a part of the recorded files: a demo to be replaced.
     for folder in FOLDERS:
         if (root / folder).exists():
             shutil.rmtree(root / folder)
@@ -243,14 +239,14 @@ def _move(partial: Path, root: Path) -> None:
 
 
 def _is_demo(root: Path, config: DemoConfig) -> bool:
-    """Return whether `root` is this demo already; raise if it holds what no demo wrote."""
+    """Return whether `root` already is this demo; raise if it holds files that no demo wrote."""
     if root.exists() and not root.is_dir():
         raise DataError(f"{root}: not a folder; give another place for the demo")
     there = {str(p.relative_to(root)) for p in root.rglob("*") if p.is_symlink() or not p.is_dir()}
     there = {name for name in there if not name.startswith(f"{STORE_FOLDER}/")}
     record = _read_record(root / RECORD)
-    ours, of_an_older_format = (set() if record is None else _files(record, aligned) for aligned in (True, False))
-    foreign = sorted(there - ours - of_an_older_format)
+    ours, ours_in_format_1 = (set() if record is None else _files(record, aligned) for aligned in (True, False))
+    foreign = sorted(there - ours - ours_in_format_1)
     if foreign:
         raise DataError(f"{root}: holds {foreign[0]}, which the demo did not write; give a new or an empty folder")
     return there == ours and bool(there) and (root / RECORD).read_text(encoding="utf-8") == _record(config)
@@ -273,25 +269,25 @@ def _read_record(path: Path) -> DemoConfig | None:
 
 
 def _clips(config: DemoConfig, aligned: bool = True) -> list[_Clip]:
-    others, evaluated = cycle(TRAIN_DEVICES), cycle(DEVICES)
+    other_devices, evaluation_devices = cycle(TRAIN_DEVICES), cycle(DEVICES)
     # Every second clip of another device that can be an aligned recording is one.
     is_aligned = cycle((aligned, False))
     clips = []
-    learned = 0
+    num_train = 0
     for number, scene in enumerate(SCENES):
-        for place in range(TRAIN_LOCATIONS + EVALUATE_LOCATIONS):
-            location = 100 + number * (TRAIN_LOCATIONS + EVALUATE_LOCATIONS) + place
-            train = place < TRAIN_LOCATIONS
-            for number_here in range(config.clips_per_location):
-                index = number_here
+        for offset in range(TRAIN_LOCATIONS + EVALUATE_LOCATIONS):
+            location = 100 + number * (TRAIN_LOCATIONS + EVALUATE_LOCATIONS) + offset
+            train = offset < TRAIN_LOCATIONS
+            for number_in_location in range(config.clips_per_location):
+                index = number_in_location
                 if not train:
-                    device = next(evaluated)
+                    device = next(evaluation_devices)
                 else:
-                    of_a = int((learned + 1) * SHARE_OF_A) > int(learned * SHARE_OF_A)
-                    device = "a" if of_a else next(others)
-                    learned += 1
+                    is_device_a = int((num_train + 1) * SHARE_OF_A) > int(num_train * SHARE_OF_A)
+                    device = "a" if is_device_a else next(other_devices)
+                    num_train += 1
                     # Over half of the clips are a's, evenly spread, so the one before another device's is a's.
-                    if not of_a and index > 0 and next(is_aligned):
+                    if not is_device_a and index > 0 and next(is_aligned):
                         index -= 1
                 clips.append(_Clip(scene, location, index, device, train))
     return clips
@@ -311,12 +307,12 @@ def _write_lists(root: Path, clips: list[_Clip]) -> None:
 
 def _write_sound(root: Path, clips: list[_Clip], config: DemoConfig, progress: Progress | None) -> None:
     responses = {device: _response(config, device) for device in DEVICES}
-    places = {clip.location: _place(config, clip.location) for clip in clips}
+    locations = {clip.location: _location(config, clip.location) for clip in clips}
 
     def write(clip: _Clip) -> None:
         rng = np.random.default_rng([config.seed, 2, clip.location, clip.index])
-        # What a response carries over the end comes in at the start, as if the scene went on like this.
-        recorded = _in_time(_scene(rng, places[clip.location], clip.scene) * responses[clip.device])
+        # Circular convolution: the tail of the response wraps around to the start.
+        recorded = _inverse_fft(_scene(rng, locations[clip.location], clip.scene) * responses[clip.device])
         recorded *= 10.0 ** (rng.uniform(*LEVEL_DB) / 20) / math.sqrt((recorded**2).mean())
         samples = np.clip(np.rint(recorded * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
         soundfile.write(root / clip.filename, samples, RATE_HZ, subtype="PCM_16")
@@ -327,32 +323,32 @@ def _write_sound(root: Path, clips: list[_Clip], config: DemoConfig, progress: P
                 progress(done, len(clips))
 
 
-def _scene(rng: np.random.Generator, place: Place, scene: str) -> Spectrum:
-    event = np.fft.rfft(SCENES[scene](rng, place))
-    background = _noise(rng) * place.background
+def _scene(rng: np.random.Generator, location: Location, scene: str) -> Spectrum:
+    event = np.fft.rfft(SCENES[scene](rng, location))
+    background = _noise(rng) * location.background
     power, masking = np.abs(event) ** 2, np.abs(background) ** 2
-    # Both powers as they are where the event lies.
+    # Powers within the event's band.
     event_there, background_there = (power**2).sum() / power.sum(), (power * masking).sum() / power.sum()
     gain = float(10.0 ** (rng.uniform(*EVENT_DB) / 10) * background_there / event_there)
     return event * math.sqrt(gain) + background
 
 
-def _place(config: DemoConfig, location: int) -> Place:
+def _location(config: DemoConfig, location: int) -> Location:
     rng = np.random.default_rng([config.seed, 1, location])
     tilt_db = rng.uniform(-6, -2)  # an octave
     gain_db = tilt_db * OCTAVE + _curve_db(rng, 5.0)
-    return Place(10 ** (gain_db / 20), pitch=2 ** rng.uniform(-0.6, 0.6), pace=2 ** rng.uniform(-0.35, 0.35))
+    return Location(10 ** (gain_db / 20), pitch=2 ** rng.uniform(-0.6, 0.6), pace=2 ** rng.uniform(-0.35, 0.35))
 
 
 def _response(config: DemoConfig, device: str) -> Spectrum:
-    """Frequency response of a device: a random colour with the least delay, and a tail of echoes."""
+    """Return a device's frequency response: minimum phase with random gains, and a reverberant tail."""
     rng = np.random.default_rng([config.seed, 0, DEVICES.index(device)])
     kind = DEVICE_KINDS[device]
     gain_db = _curve_db(rng, kind.colour_db)
     if kind.colour_db:
         lowest, highest = rng.uniform(-4.5, -2.5), rng.uniform(1.5, 3.5)  # octaves from 1 kHz
         gain_db -= 12 * np.maximum(lowest - OCTAVE, 0) + 12 * np.maximum(OCTAVE - highest, 0)
-    cepstrum = _in_time(gain_db * np.log(10) / 20)
+    cepstrum = _inverse_fft(gain_db * np.log(10) / 20)
     cepstrum[1 : NUM_SAMPLES // 2] *= 2
     cepstrum[NUM_SAMPLES // 2 + 1 :] = 0
     tail = rng.normal(size=NUM_SAMPLES) * np.exp(-SECONDS / kind.decay_s)
@@ -361,13 +357,13 @@ def _response(config: DemoConfig, device: str) -> Spectrum:
 
 
 def _curve_db(rng: np.random.Generator, spread_db: float) -> Signal:
-    """A smooth random gain at each of `HZ`, with a knot every octave or so."""
+    """Return a smooth random gain at each frequency of `HZ`, interpolated between octaves."""
     knots = np.arange(-6.0, 6.0)
     gains = spread_db * rng.normal(size=len(knots))
     return np.asarray(np.interp(OCTAVE, knots, gains), dtype=np.float64)
 
 
-def _in_time(spectrum: Spectrum | Signal) -> Signal:
+def _inverse_fft(spectrum: Spectrum | Signal) -> Signal:
     return np.asarray(np.fft.irfft(spectrum, NUM_SAMPLES), dtype=np.float64)
 
 
@@ -376,9 +372,9 @@ def _noise(rng: np.random.Generator) -> Spectrum:
 
 
 def _band(rng: np.random.Generator, middle_hz: float, octaves: float) -> Signal:
-    """Noise around a frequency, `octaves` wide where its amplitude is half."""
+    """Return band-pass noise; `octaves` is the width at half amplitude."""
     distance = np.log2(np.maximum(HZ, 1.0) / middle_hz)
-    return _in_time(_noise(rng) * 0.5 ** ((2 * distance / octaves) ** 2))
+    return _inverse_fft(_noise(rng) * 0.5 ** ((2 * distance / octaves) ** 2))
 
 
 def _even_times(rng: np.random.Generator, rate: float, jitter: float) -> Signal:

@@ -1,4 +1,4 @@
-"""CPU cores of this process, and asynchronous copies to a device."""
+"""Number of CPU cores, and asynchronous copies to a device."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The base of this package's errors that are the user's to mend."""
+"""Base class of this package's user errors."""
 
 
 class DataError(ValueError):

@@ -26,12 +26,12 @@ ENERGY_FLOOR = 1e-5
 LOG_FLOOR = float(torch.tensor(ENERGY_FLOOR).log())
 # Spectra of this many one-second clips stay in a processor's cache.
 CLIPS_IN_CACHE = 4
-# Mel bins that are weighted together: few enough that their triangles reach over a small part of the spectrum.
+# Mel bins per block of the matrix product: few enough that their triangles cover a small part of the spectrum.
 BAND = 16
 WINDOW_FUNCTIONS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
-# Frames on either side that a delta looks at: windows of five frames.
+# Frames on either side of a delta: windows of five frames.
 DELTA_REACH = 2
-# Highest frequencies among which `draw_top` chooses: each is a mel bank of its own.
+# Upper edges from which `draw_top` draws, each with its own mel bank.
 NUM_TOPS = 32
 MAX_CACHED_BANKS = 2 * NUM_TOPS
 
@@ -47,7 +47,7 @@ class FrontEndConfig:
         fft: Length of the Fourier transform, samples; the window is centred in it.
         mel_bins: Triangles on the mel scale, from 0 Hz to half the sample rate.
         window_function: "hann" or "hamming", of period `window`.
-        deltas: Whether two channels are added: how the log-mel changes from frame to frame, and how that does.
+        deltas: Whether deltas and delta-deltas of the log-mel are added as channels.
     """
 
     rate_hz: int = 32_000
@@ -114,10 +114,7 @@ class FrontEnd(nn.Module):
         """Map (B, S), full scale at 1, to (B, C, F, T).
 
         Args:
-            waveforms: As `LogMel` takes them; so are `gains` and `top_hz`.
             augment: Changes the log-mel (B, 1, F, T) before anything is derived from it.
-            gains: (B, F), factors on the mel energy.
-            top_hz: Highest frequency of the mel bank.
 
         Raises:
             ValueError: As `LogMel`.
@@ -132,15 +129,14 @@ class FrontEnd(nn.Module):
 
 
 def draw_top(max_drop: float, rate_hz: int) -> float:
-    """Draw the highest frequency of a batch's mel bank, in hertz, which shifts the pitch of all its clips alike.
+    """Draw the upper edge of a batch's mel bank, in hertz, which shifts the pitch of all its clips alike.
 
-    One of `NUM_TOPS` even steps, from half the sample rate down to less by `max_drop` of it, each as likely.
+    Uniform over `NUM_TOPS` equidistant values from half the sample rate down to (1 - max_drop) of it.
 
     Source: Koutini et al., DCASE 2021, section 2, which prints no range.
 
     Args:
         max_drop: Largest share by which the frequency is lowered; 0 leaves it at half the rate.
-        rate_hz: Sample rate.
 
     Raises:
         ValueError: `max_drop` is not at least 0 and below 1.
@@ -152,10 +148,9 @@ def draw_top(max_drop: float, rate_hz: int) -> float:
 
 
 def delta(x: Tensor) -> Tensor:
-    """Return the slope over time, per frame: the straight line that fits five frames best.
+    """Return the least-squares slope over five frames of (..., F, T), per frame; edges are replicated.
 
-    Beyond the ends of (..., F, T) the outermost frame goes on. The same as torchaudio's `compute_deltas`, but not
-    by a convolution, which a GPU or mixed precision would compute with few digits.
+    The same as torchaudio's `compute_deltas`, but without a convolution, which is imprecise on a GPU or in autocast.
 
     >>> delta(torch.tensor([[[0.0, 1.0, 2.0, 3.0, 4.0]]]))
     tensor([[[0.5000, 0.8000, 1.0000, 0.8000, 0.5000]]])
@@ -177,10 +172,9 @@ class LogMel(nn.Module):
     """The natural logarithm of the mel-scaled power spectrogram, plus `ENERGY_FLOOR`.
 
     Triangles are on the HTK mel scale and not normalized by area; frames are centred, with the
-    clip mirrored at its ends. Nothing in it is learned. A triangle too narrow to hold a frequency of the
-    transform is empty, and its bin says `LOG_FLOOR` whatever sounds: of `FRONT_ENDS` only "sepcnn" has one,
-    its lowest (0 to 19 Hz, where the transform has 0 and 21.5 Hz). A mel bank with a lower top is narrower, and may
-    have more.
+    clip mirrored at its ends. Nothing in it is learned. A triangle too narrow to contain an FFT frequency
+    is empty, and its bin is always `LOG_FLOOR`: of `FRONT_ENDS` only "sepcnn" has one, its lowest (0 to 19 Hz, where
+    the FFT has 0 and 21.5 Hz). A mel bank with a lower upper edge is narrower, and may have more.
 
     The same as torchaudio's MelSpectrogram, several times as fast (`python -m benchmarks log-mel`): frames are written
     into the transform's padding and never copied, no root is taken and squared again, and a band of the mel bins is
@@ -201,13 +195,11 @@ class LogMel(nn.Module):
         """Map (B, S), full scale at 1, to (B, 1, F, T).
 
         Args:
-            waveforms: (B, S).
             gains: (B, F), at least 0: factors on each clip's mel energy, before `ENERGY_FLOOR` is added. They belong to
                 the bins of the bank that ends at half the sample rate; bins of another take those of the frequencies
                 where they peak, from the two next to them. None leaves the energy as it is.
-            top_hz: Where the highest triangle ends: the mel bank for these clips reaches from 0 to this frequency
-                instead of half the sample rate, and holds a clip's tones in higher bins the lower it is. Banks are
-                kept for the next batch.
+            top_hz: Upper edge of the mel bank, hertz, in place of half the sample rate: the lower it is, the higher the
+                bins of a clip's tones.
 
         Raises:
             ValueError: Not two axes, too few samples to mirror half a transform at the ends, gains of another shape,
@@ -220,16 +212,12 @@ class LogMel(nn.Module):
                     expected = (len(waveforms), self.config.mel_bins)
                     raise ValueError(f"gains must be {expected}, a factor a clip and mel bin, got {tuple(gains.shape)}")
                 if top_hz is not None:
-                    gains = _read_at(gains, _mel(top_hz) / _mel(self.config.rate_hz / 2))
+                    gains = _interpolated_gains(gains, _mel(top_hz) / _mel(self.config.rate_hz / 2))
                 energy.mul_(gains.unsqueeze(1))
             return energy.add_(ENERGY_FLOOR).log_().transpose(1, 2).unsqueeze(1)
 
     def mel_energy(self, waveforms: Tensor, top_hz: float | None = None) -> Tensor:
         """Map (B, S), full scale at 1, to the mel-scaled power spectrogram (B, T, F), float32 and without gradient.
-
-        Args:
-            waveforms: As in `forward`, and so is `top_hz`.
-            top_hz: Where the highest triangle ends.
 
         Raises:
             ValueError: As in `forward`.
@@ -247,7 +235,7 @@ class LogMel(nn.Module):
             return torch.cat([self._energy(clips.float(), frames, bank) for clips in parts])
 
     def _bank(self, top_hz: float | None, device: torch.device) -> "Bank":
-        """Return the mel bank that ends at `top_hz`, on `device`."""
+        """Return the mel bank with the upper edge `top_hz`, on `device`."""
         half_hz = self.config.rate_hz / 2
         if top_hz is None or top_hz == half_hz:
             return [self.get_buffer(f"band_{number}") for number in range(len(self.reaches))], self.reaches
@@ -283,7 +271,7 @@ def _cached_bands(config: FrontEndConfig, top_hz: float, device: torch.device) -
 
 
 def _bands(config: FrontEndConfig, top_hz: float) -> Bank:
-    """Cut the mel bank that ends at `top_hz` into bands."""
+    """Split the mel bank with the upper edge `top_hz` into blocks of `BAND` bins."""
     triangles = _triangles(config, top_hz)
     bands, reaches = [], []
     for first in range(0, config.mel_bins, BAND):
@@ -300,8 +288,8 @@ def _mel(hz: float) -> float:
     return 2595 * math.log10(1 + hz / 700)
 
 
-def _read_at(gains: Tensor, share: float) -> Tensor:
-    """Read gains (B, F) where the bins of a bank peak whose top is `share` of theirs, in mel."""
+def _interpolated_gains(gains: Tensor, share: float) -> Tensor:
+    """Interpolate gains (B, F) at the centres of a mel bank whose upper edge is `share` of theirs, in mel."""
     num_bins = gains.shape[1]
     # Peaks lie evenly in mel: the first one step above 0, the last one step below the top.
     place = (torch.arange(1, num_bins + 1, device=gains.device) * share - 1).clamp(min=0)
@@ -313,7 +301,7 @@ def _read_at(gains: Tensor, share: float) -> Tensor:
 def _triangles(config: FrontEndConfig, top_hz: float) -> Tensor:
     """Return the weight of each frequency in each mel bin: (frequencies of the transform, F)."""
     with warnings.catch_warnings():
-        # `LogMel` says what an empty triangle does.
+        # The docstring of `LogMel` describes empty triangles.
         warnings.filterwarnings("ignore", "At least one mel filterbank has all zero values", UserWarning)
         weights: Tensor = torchaudio.functional.melscale_fbanks(
             config.fft // 2 + 1, 0.0, top_hz, config.mel_bins, config.rate_hz

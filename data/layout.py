@@ -1,4 +1,4 @@
-"""The layout of TAU Urban Acoustic Scenes 2022 Mobile: its lists of clips, and the splits into training and evaluation.
+"""Layout of TAU Urban Acoustic Scenes 2022 Mobile: lists of clips, splits into training and evaluation.
 
 Source: the development set's README (https://zenodo.org/records/6337421) and, for the splits of
 5 to 100 %, https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19.
@@ -11,7 +11,7 @@ ROOT/evaluation_setup/fold1_evaluate.csv    filename, scene_label
 ROOT/evaluation_setup/split5.csv ...        filename, scene_label; also read from ROOT and ROOT/split_setup
 ```
 
-Lists are tab-separated, in UTF-8, with a header. Scenes, devices and cities are whatever the lists say.
+Lists are tab-separated, in UTF-8, with a header. Scenes, devices and cities are taken from the lists.
 """
 
 import difflib
@@ -86,7 +86,6 @@ def read_scenes(root: Path, split: str = "fold1") -> Scenes:
     """Read the lists of the data set in `root`; no audio file is opened.
 
     Args:
-        root: Folder that holds meta.csv.
         split: "fold1", or the share of the training clips in percent, as the 2024 edition splits
             them: "5", "10", "25", "50" or "100".
 

@@ -1,4 +1,4 @@
-"""A sound file of any length, in pieces: WAV or FLAC, any rate, any number of channels.
+"""Streaming of a WAV or FLAC file in pieces, resampled, its channels averaged.
 
 Shape letters: S samples.
 """
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from data.errors import DataError
-from data.wav import Samples, read_header, require_filter, resample
+from data.wav import Samples, read_header, require_resamplable, resample
 
-PIECE_S = 16  # read at a time
-CONTEXT_S = 2  # kept of the piece before: the second that is handed out with the next, and one for the filter
-MAX_FRAMES = 2**62  # libsndfile's number of samples of a stream that does not tell it is larger
+PIECE_S = 16  # length of a piece
+CONTEXT_S = 2  # kept of the preceding piece: `Piece.before`, and one second for the resampling filter
+MAX_FRAMES = 2**62  # libsndfile reports more for a stream of unknown length
 FLAC = b"fLaC"
 WAV = (b"RIFF", b"RIFX", b"RF64")
 
@@ -27,9 +27,9 @@ class Piece:
     """Some whole seconds of a sound, one channel; the last piece is what is left.
 
     Attributes:
-        before: The second before it, (S,); of the first piece nothing.
+        before: The preceding second, (S,); empty for the first piece.
         sound: (S,), full scale at 1.
-        is_last: Whether the sound ends with it.
+        is_last: Whether it is the end of the sound.
     """
 
     before: Tensor
@@ -40,12 +40,8 @@ class Piece:
 def read_pieces(path: Path, rate_hz: int) -> Iterator[Piece]:
     """Read a sound file piece by piece, its channels averaged, at another rate.
 
-    Each piece is resampled together with more on either side than the filter reaches, so that the pieces, and the
-    second before each, are those of the file resampled as a whole.
-
-    Args:
-        path: The file.
-        rate_hz: To resample to.
+    Each piece is resampled with more context than the filter's length, so that the pieces equal those of the file
+    resampled as a whole.
 
     Raises:
         DataError: No such file, neither WAV nor FLAC, a broken one, no sample in it, samples that are not finite
@@ -53,7 +49,7 @@ def read_pieces(path: Path, rate_hz: int) -> Iterator[Piece]:
     """
     with _open(path) as file:
         own_hz = file.samplerate
-        require_filter(path, own_hz, rate_hz)
+        require_resamplable(path, own_hz, rate_hz)
         before, sound = np.zeros(0, np.float32), _read(path, file)
         if not len(sound):
             raise DataError(f"{path}: holds no sample")
@@ -77,7 +73,7 @@ def _open(path: Path) -> soundfile.SoundFile:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     if head in WAV:
-        read_header(path)  # a WAV file that was cut short would be read to where it ends
+        read_header(path)  # libsndfile reads a truncated WAV file without an error
     elif head != FLAC:
         raise DataError(f"{path}: neither a WAV nor a FLAC file: it starts with {head!r}")
     try:

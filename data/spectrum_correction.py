@@ -3,8 +3,8 @@
 Source: Cao et al., DCASE 2022, section 2.2, after Nguyen et al., ICASSP 2020. The report does not say which spectrum is
 corrected; here it is the mel energy of the front end.
 
-Aligned recordings are clips of several devices whose file names differ in the device alone: the layout cuts them from
-recordings that were taken at once.
+Aligned recordings are clips of several devices whose file names differ in the device alone: they are
+segments of simultaneous recordings.
 
 Shape letters: D devices, F mel bins.
 """
@@ -51,14 +51,9 @@ class SpectrumCorrection:
 def fit_correction(scenes: Scenes, store: Store, front_end_config: FrontEndConfig) -> SpectrumCorrection:
     """Fit gains on the aligned recordings of the training split.
 
-    A clip's spectrum is the mean over its frames of its mel energy, plus `ENERGY_FLOOR`, beneath which the front end
-    tells no energies apart. A recording's reference is the mean spectrum of its devices' clips. A device's gain in a
+    A clip's spectrum is the mean over its frames of its mel energy, plus `ENERGY_FLOOR`, the front end's
+    floor. A recording's reference is the mean spectrum of its devices' clips. A device's gain in a
     bin is the mean over its aligned clips of the reference's energy over the clip's own.
-
-    Args:
-        scenes: The data set; only clips of the training list are used.
-        store: Their waveforms, at the front end's rate.
-        front_end_config: From waveforms to mel energies.
 
     Raises:
         DataError: No training clip has an aligned one.

@@ -1,4 +1,4 @@
-"""The waveform store: the clips of a split, decoded once, in one memory-mapped .npy file for each sample rate.
+"""Waveform store: the decoded clips of a split in one memory-mapped .npy file for each sample rate.
 
 A store is written atomically: under a temporary name, flushed to the disk and renamed. Its name holds a hash of its
 manifest, which lies beside it and lists each clip's name, size and modification time: a changed file makes a new
@@ -35,7 +35,7 @@ from data.decoding import (
 from data.errors import DataError
 from data.layout import Indices, Scenes
 
-FORMAT = 2  # raise it when a store of the same files would hold something else
+FORMAT = 2  # part of the store's name: increment it when the content of a store changes
 FOLDER = ".scenefront"
 LISTED_PROBLEMS = 10
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -51,7 +51,7 @@ class Store:
         waveforms: (M, rate_hz), memory-mapped and read-only; full scale at 32,768.
         slots: (N,) row in `waveforms` of each row of `Scenes.clips`; -1 for a clip that the split does not use.
         rate_hz: Sample rate.
-        path: Of the file.
+        path: The file.
     """
 
     waveforms: Waveforms
@@ -80,13 +80,11 @@ def open_store(scenes: Scenes, rate_hz: int, cache: Path | None = None, progress
     """Open the store of a split; write it first if no store holds these files.
 
     It lies in `.scenefront` in the folder of the data set, or in `cache`; if that cannot be written, in the user's
-    cache folder. Of processes that start at the same time the first writes it, and the others wait.
+    cache folder. Of concurrent processes the first writes it, the others wait.
 
     Args:
-        scenes: The data set and its split.
-        rate_hz: Sample rate; the clips are resampled to it.
-        cache: Folder for the stores of any number of data sets.
-        progress: Called while a store is written, with the number of clips done and of all.
+        cache: Folder of stores, shared by data sets.
+        progress: Called while a store is written, with the number of finished clips and the total.
 
     Raises:
         DataError: Clips that cannot be used, no folder that can be written, or too little disk space.
@@ -110,8 +108,8 @@ class ClipFiles:
     Attributes:
         root: Folder of the data set.
         rate_hz: Sample rate of the store.
-        names: File of each slot.
-        states: Name, size and modification time of each: another text means another sound.
+        names: File name of each slot.
+        states: Name, size and modification time of each file as text; it changes with the file.
     """
 
     root: Path

@@ -19,7 +19,6 @@ def read_tsv(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     Quotes and "NA" are text like any other, lines end with LF or CRLF, and further columns are allowed.
 
     Args:
-        path: Of the list.
         columns: Names that its header must have; `filename` is a path inside the data set's folder.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Validation splits: clips held out from the training clips by location, so that no place is on both sides."""
+"""Validation split: clips held out from the training clips by location (a grouped split)."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -12,16 +12,15 @@ from data.layout import NESTED, TRAIN_FILES, Indices, Scenes, device_groups, enc
 
 
 def read_for_search(root: Path, split: str = "fold1", share: float = 0.0, devices: Collection[str] = ()) -> Scenes:
-    """Read the lists as a search takes them: with validation clips split off the training clips, see `hold_out`.
+    """Read a data set for a search: with validation clips held out from the training clips, see `hold_out`.
 
-    The splits of the 2024 edition lie within each other: all of them hold out the locations that the largest one there
-    does, and are validated on its clips.
+    The splits of the 2024 edition are nested: all hold out the locations of the largest one, and share its validation
+    clips.
 
     Args:
-        root: Folder that holds meta.csv.
-        split: As for `read_scenes`.
-        share: Of the training clips that is held out; 0: none, and what is chosen is chosen on the evaluation clips.
-        devices: Recording devices of which nothing is trained on.
+        share: Share of the training clips that is held out for validation; 0: none, so that `evaluate` are the
+            evaluation clips.
+        devices: Recording devices that are excluded from training.
 
     Raises:
         DataError: As `read_scenes` and `hold_out`, or devices held out where no clips are.
@@ -50,25 +49,24 @@ def nested_splits(root: Path, split: str = "fold1") -> tuple[str, ...]:
     if len(there) < 2:
         raise DataError(
             f"{root} has {'one' if there else 'none'} of the lists {', '.join(TRAIN_FILES[name] for name in NESTED)}"
-            f"{f' up to {split} %' if split in NESTED else ''}; to begin with few clips and go on with more takes two"
+            f"{f' up to {split} %' if split in NESTED else ''}; fidelity by split needs two"
         )
     return tuple(there)
 
 
 def hold_out(scenes: Scenes, share: float, devices: Collection[str] = (), whole: Scenes | None = None) -> Scenes:
-    """Split validation clips off the training clips, by location: no place is heard on both sides.
+    """Hold validation clips out from the training clips, by location: no location is in both.
 
-    Locations are taken in an order that is drawn from their names, each that brings its scene's share of held clips
-    nearer to `share`; of a scene of which none does, the smallest. At least one of each scene is held out, and never
-    all. So the same are held out whatever the order of the lists. The result trains on the clips of the others, and
-    its `evaluate` are the validation clips: the evaluation clips are gone.
+    Greedy, in the order of a hash of the locations' names: a location is held out if that brings its scene's share of
+    held-out clips closer to `share`; for a scene without such a location, the smallest. At least one location of each
+    scene is held out, and never all; the order of the lists does not matter. The result's `evaluate` are the
+    validation clips; the evaluation clips are dropped.
 
     Args:
-        scenes: Lists of a data set.
-        share: Of each scene's training clips, above 0 and below 1.
-        devices: Recording devices of which nothing is trained on, so that they are unseen in validation.
-        whole: The same data set through a larger split, whose training clips decide which locations are held out, and
-            are validated on; None: `scenes`.
+        share: Share of each scene's training clips, above 0 and below 1.
+        devices: Recording devices that are excluded from training, so that they are unseen in validation.
+        whole: The data set under a larger split, whose training clips determine the held-out locations and the
+            validation clips; None: `scenes`.
 
     Raises:
         DataError: A scene of which no location can be held out, or no clip is left to train on; a device that has no
@@ -78,17 +76,17 @@ def hold_out(scenes: Scenes, share: float, devices: Collection[str] = (), whole:
         raise DataError(f"the validation part must be a share above 0 and below 1 of the training clips, got {share}")
     missing = [name for name in devices if scenes.device_groups.get(name, "unseen") == "unseen"]
     if missing:
-        learned = [name for name, group in scenes.device_groups.items() if group != "unseen"]
-        raise DataError(f"device {missing[0]} has no training clips to hold out; there are {', '.join(learned)}")
+        trained = [name for name, group in scenes.device_groups.items() if group != "unseen"]
+        raise DataError(f"device {missing[0]} has no training clips to hold out; there are {', '.join(trained)}")
     every = (scenes if whole is None else whole).train
-    is_held = scenes.clips["identifier"].isin(_locations_to_hold(scenes, every, share)).to_numpy()
-    unheard = np.isin(scenes.device_index, [scenes.devices.index(name) for name in devices])
-    train, validate = scenes.train[~(is_held | unheard)[scenes.train]], every[is_held[every]]
-    gone = np.setdiff1d(scenes.labels[scenes.train], scenes.labels[train])
-    if len(gone):
+    is_held_out = scenes.clips["identifier"].isin(_held_out_locations(scenes, every, share)).to_numpy()
+    is_unseen = np.isin(scenes.device_index, [scenes.devices.index(name) for name in devices])
+    train, validate = scenes.train[~(is_held_out | is_unseen)[scenes.train]], every[is_held_out[every]]
+    missing_classes = np.setdiff1d(scenes.labels[scenes.train], scenes.labels[train])
+    if len(missing_classes):
         raise DataError(
-            f"no training clip of {scenes.classes[gone[0]]} in split {scenes.split} is left when the validation part "
-            f"is held out; take a larger split, a smaller share than {share}, or fewer devices"
+            f"no training clip of {scenes.classes[missing_classes[0]]} in split {scenes.split} is left when the "
+            f"validation part is held out; take a larger split, a smaller share than {share}, or fewer devices"
         )
     for name in devices:
         if scenes.devices.index(name) not in scenes.device_index[validate]:
@@ -101,7 +99,7 @@ def hold_out(scenes: Scenes, share: float, devices: Collection[str] = (), whole:
     )
 
 
-def _locations_to_hold(scenes: Scenes, rows: Indices, share: float) -> list[str]:
+def _held_out_locations(scenes: Scenes, rows: Indices, share: float) -> list[str]:
     """Choose the locations of the clips at `rows` that are held out; one that several scenes share counts for each."""
     names, location = encode(scenes.clips["identifier"].iloc[rows])
     counts = np.zeros((len(names), len(scenes.classes)), np.int64)
@@ -111,25 +109,25 @@ def _locations_to_hold(scenes: Scenes, rows: Indices, share: float) -> list[str]
     order = sorted(range(len(names)), key=lambda number: hashlib.sha256(names[number].encode()).digest())
     chosen: list[int] = []
 
-    def can_go(number: int) -> bool:
+    def can_hold_out(number: int) -> bool:
         here = counts[number] > 0
         return number not in chosen and bool((held + counts[number] < total)[here].all())
 
     for number in order:
         here = counts[number] > 0
         off, off_then = np.abs(held - wanted)[here].sum(), np.abs(held + counts[number] - wanted)[here].sum()
-        if off_then < off and can_go(number):
+        if off_then < off and can_hold_out(number):
             chosen.append(number)
             held += counts[number]
     for label in range(len(scenes.classes)):
         if held[label] or not total[label]:
             continue
-        left = [number for number in order if counts[number, label] and can_go(number)]
+        left = [number for number in order if counts[number, label] and can_hold_out(number)]
         if not left:
             only = [name for name, count in zip(names, counts[:, label], strict=True) if count]
             raise DataError(
-                f"all training clips of {scenes.classes[label]} are of {_places(only)}, so none can be held out for "
-                "validation; record it at another location, or choose on the evaluation clips: --validation 0"
+                f"all training clips of {scenes.classes[label]} are of {_location_names(only)}, so none can be held "
+                "out for validation; record it at another location, or choose on the evaluation clips: --validation 0"
             )
         smallest = min(left, key=lambda number: int(counts[number].sum()))
         chosen.append(smallest)
@@ -137,7 +135,7 @@ def _locations_to_hold(scenes: Scenes, rows: Indices, share: float) -> list[str]
     return [names[number] for number in chosen]
 
 
-def _places(names: Sequence[str]) -> str:
+def _location_names(names: Sequence[str]) -> str:
     if len(names) == 1:
         return f"one location, {names[0]}"
     return f"locations that other scenes need, {', '.join(names[:3])}{' and others' if len(names) > 3 else ''}"

@@ -1,6 +1,6 @@
-"""WAV files: what the header says, the samples, and another sample rate.
+"""WAV files: header, decoding, resampling.
 
-Source of the header's form: "Multimedia Programming Interface and Data Specifications 1.0"
+Source of the header's format: "Multimedia Programming Interface and Data Specifications 1.0"
 (RIFF, WAVE) and EBU Tech 3306 (RF64). Samples are decoded by libsndfile.
 """
 
@@ -26,14 +26,14 @@ from data.errors import DataError
 Samples = npt.NDArray[np.float32]
 WavFault = Literal["missing", "unreadable", "empty", "not WAV", "truncated", "broken", "NaN", "wrong rate"]
 
-# A size that says: up to the end of the file (a WAV written to a pipe).
+# Size field that means: up to the end of the file (a WAV written to a pipe).
 UNKNOWN_SIZE = 0xFFFFFFFF
-# Weights of the largest resampling filter: only rates with next to no common divisor need more.
+# Limit of the resampling filter's weights: exceeded only by rates with a small common divisor.
 MAX_FILTER_WEIGHTS = 50_000_000
 
 
 class WavError(DataError):
-    """A file that holds no usable sound; `path`, `fault` and `detail` say which and why."""
+    """A file without usable audio; `path`, `fault` and `detail` say which and why."""
 
     def __init__(self, path: Path, fault: WavFault, detail: str) -> None:
         self.path, self.fault, self.detail = path, fault, detail
@@ -42,7 +42,7 @@ class WavError(DataError):
 
 @dataclass(frozen=True)
 class WavHeader:
-    """What a WAV file says of itself: samples a second, channels, and samples of one channel."""
+    """Header of a WAV file: sample rate, channels, and samples per channel."""
 
     rate_hz: int
     channels: int
@@ -50,12 +50,12 @@ class WavHeader:
 
     @property
     def duration_s(self) -> float:
-        """Length of the sound."""
+        """Duration of the audio."""
         return self.frames / self.rate_hz
 
 
 def read_header(path: Path) -> WavHeader:
-    """Read the header, and hold it against the size of the file.
+    """Read the header, and compare it with the size of the file.
 
     Raises:
         WavError: No such file, not a WAV file, no sample in it, or fewer than the header promises.
@@ -69,13 +69,9 @@ def read_header(path: Path) -> WavHeader:
 def read_wav(path: Path, rate_hz: int | None = None) -> Samples:
     """Decode a WAV file of any sample format to (channels, frames), full scale at 1.
 
-    Args:
-        path: The file.
-        rate_hz: Resample to this rate; without it, the file's own is kept.
-
     Raises:
-        WavError: As `read_header`; or a sample is not a finite number; or the two rates share so small a
-            divisor that the filter between them would not fit into memory.
+        WavError: As `read_header`; or a sample is not a finite number; or as
+            `require_resamplable`.
     """
     sound = read_wavs([path], rate_hz)[0]
     if isinstance(sound, WavError):
@@ -84,37 +80,37 @@ def read_wav(path: Path, rate_hz: int | None = None) -> Samples:
 
 
 def read_wavs(paths: Sequence[Path], rate_hz: int | None = None) -> list[Samples | WavError]:
-    """Decode some WAV files as `read_wav` does, with the error in place of a file that has no usable sound.
+    """Decode WAV files as `read_wav` does; a file that cannot be decoded gives its error.
 
-    Files of one rate and length are resampled together, which is quicker than one by one and gives the same.
+    Files of one rate and length are resampled together, for speed.
     """
     sounds: list[Samples | WavError] = []
-    alike: dict[tuple[int, int], list[int]] = defaultdict(list)  # rate and length -> places in `sounds`
-    for place, path in enumerate(paths):
+    by_format: dict[tuple[int, int], list[int]] = defaultdict(list)  # rate and length -> indices into `sounds`
+    for index, path in enumerate(paths):
         try:
             rate, samples = _decode(path)
             if rate_hz is not None and rate_hz != rate:
-                require_filter(path, rate, rate_hz)
-                alike[rate, samples.shape[1]].append(place)
+                require_resamplable(path, rate, rate_hz)
+                by_format[rate, samples.shape[1]].append(index)
             sounds.append(samples)
         except WavError as error:
             sounds.append(error)
-    for (rate, _), places in alike.items():
-        together = [torch.from_numpy(sounds[place]) for place in places]
-        resampled = resample(torch.cat(together), rate, cast(int, rate_hz))
-        for place, sound in zip(places, torch.split(resampled, [len(sound) for sound in together]), strict=True):
-            sounds[place] = sound.numpy()
+    for (rate, _), indices in by_format.items():
+        batch = [torch.from_numpy(sounds[index]) for index in indices]
+        resampled = resample(torch.cat(batch), rate, cast(int, rate_hz))
+        for index, sound in zip(indices, torch.split(resampled, [len(sound) for sound in batch]), strict=True):
+            sounds[index] = sound.numpy()
     return sounds
 
 
 def _decode(path: Path) -> tuple[int, Samples]:
-    """Sample rate, and samples as (channels, frames)."""
+    """Return the sample rate, and the samples as (channels, frames)."""
     with _open(path) as file:
         _require_whole(path, file)
         with _decoder(path, file) as sound:
             header = _header(path, sound)
             try:
-                # The number is given since some compressed formats cannot be asked where they end.
+                # Some compressed formats do not report their end, so the number of frames is given.
                 frames = sound.read(header.frames, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 raise WavError(path, "broken", f"cannot be decoded: {error.error_string}") from error
@@ -127,11 +123,11 @@ def _decode(path: Path) -> tuple[int, Samples]:
     return header.rate_hz, samples
 
 
-def require_filter(path: Path, rate_hz: int, new_rate_hz: int) -> None:
-    """Pass two rates between which sound can be resampled.
+def require_resamplable(path: Path, rate_hz: int, new_rate_hz: int) -> None:
+    """Refuse sample rates between which resampling needs too large a filter.
 
     Raises:
-        WavError: They share so small a divisor that the filter would not fit into memory.
+        WavError: Their greatest common divisor is too small.
     """
     shared = math.gcd(rate_hz, new_rate_hz)
     if (rate_hz // shared) * (new_rate_hz // shared) > MAX_FILTER_WEIGHTS:
@@ -139,7 +135,7 @@ def require_filter(path: Path, rate_hz: int, new_rate_hz: int) -> None:
 
 
 def resample(sound: Tensor, rate_hz: int, new_rate_hz: int) -> Tensor:
-    """Bring sounds (..., S) to another rate, or leave them where it is their own."""
+    """Resample (..., S); unchanged where both rates are equal."""
     resampled: Tensor = _resampler(rate_hz, new_rate_hz)(sound)
     return resampled
 
@@ -159,10 +155,10 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _require_whole(path: Path, file: BinaryIO) -> None:
-    """Find the chunk that holds the sound, and refuse one that is longer than the file."""
+    """Find the data chunk, and refuse one that extends beyond the end of the file."""
     try:
         size = os.fstat(file.fileno()).st_size
-        start, promised = _find_sound(path, file, size)
+        start, promised = _find_data_chunk(path, file, size)
     except OSError as error:
         raise WavError(path, "unreadable", f"cannot be read ({error.strerror})") from error
     if promised == 0:
@@ -175,8 +171,8 @@ def _require_whole(path: Path, file: BinaryIO) -> None:
         )
 
 
-def _find_sound(path: Path, file: BinaryIO, size: int) -> tuple[int, int]:
-    """Offset and length in bytes of the data chunk."""
+def _find_data_chunk(path: Path, file: BinaryIO, size: int) -> tuple[int, int]:
+    """Return the offset and the length of the data chunk, bytes."""
     if size == 0:
         raise WavError(path, "empty", "the file has no bytes")
     head = file.read(12)
@@ -200,7 +196,7 @@ def _find_sound(path: Path, file: BinaryIO, size: int) -> tuple[int, int]:
 
 def _decoder(path: Path, file: BinaryIO) -> soundfile.SoundFile:
     try:
-        # By its number: a Python file would be read through Python, where threads wait for one another.
+        # By its file descriptor: reads through a Python file object would hold the GIL.
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         return soundfile.SoundFile(file.fileno(), closefd=False)
     except soundfile.LibsndfileError as error:

@@ -1,7 +1,7 @@
 """Architectures: one a file, each a frozen config and its network.
 
-Every network maps a log-mel spectrogram (B, in_channels, F, T) to logits (B, K), in two halves that a training
-method may take apart: `features(x)` gives (B, D) and `classify(z)` gives (B, K).
+Every network maps a log-mel spectrogram (B, in_channels, F, T) to logits (B, K) as `classify(features(x))`: features
+(B, D), then logits. Some training methods use the two separately.
 """
 
 from collections.abc import Callable
@@ -25,10 +25,10 @@ class Architecture:
             sizes that build none. `num_classes` comes from the data; `in_channels`, and `mel_bins` where it has
             one, from the front end.
         network: Builds the network of a config.
-        count: What the network of a config costs on one input of (in_channels, F, T), without building it. Raises
-            models.counts.InputShapeError for an input that the config cannot take.
+        count: Closed-form cost of a config's network for one input of (in_channels, F, T), without building it.
+            Raises ValueError for an input that it cannot take.
         front_end: Name of the front end that its report used: the default.
-        is_built_to_count: Whether `count` builds the network after all, and so takes its time.
+        is_built_to_count: Whether `count` builds the network, and is slow.
     """
 
     config: type[Any]

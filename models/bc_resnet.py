@@ -1,11 +1,11 @@
-"""BC-ResNet-Mod: a frequency branch in two dimensions, and a cheap time branch in one that is broadcast onto it.
+"""BC-ResNet-Mod: broadcasted residual learning with a 2-D frequency branch and a 1-D time branch.
 
 Sources: Cao et al., technical report for DCASE 2022 task 1, section 3.1: the stem, the pools, the head and ResNorm.
 The blocks are those of Kim et al., "Broadcasted residual learning for efficient keyword spotting", Interspeech 2021,
 which it names; stages and widths are those of table 1 of Cai et al., DCASE 2023, who took them from BC-ResNet.
 
-The first report's counts follow from no reading of its text that we found (tests/models has them beside ours).
-What is assumed:
+The first report's counts are not reproduced by any reading of its text (tests/models compares them with ours).
+Assumptions:
     The stem is dense and gives C channels: figure 1 names a map of [40, 64, 22], and a stem of 2C would cost 8.448 of
     the 8.637 M MACs alone. It has neither bias nor batch norm, as no convolution here has a bias.
     The stages have (1, 1.5, 2, 2.5) C channels and (2, 2, 2, 3) blocks, with a pool before the second and the third.
@@ -38,8 +38,8 @@ from models.norms import ResNorm
 # Of each stage: channels over the network's width, and whether a max-pool of 2 x 2 comes before.
 STAGES = ((1.0, False), (1.5, True), (2.0, True), (2.5, False))
 STEM_KERNEL = 5
-# Mel bins and frames of which the stem and the two max-pools leave one.
-LEAST = 7
+# Mel bins and frames that the stem and the two max-pools reduce to one.
+SMALLEST_SIDE = 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class BCResNetConfig:
     depth_3: int = 2
     depth_4: int = 3
     kernel: int = 3  # length of the depthwise kernels, in mel bins and in frames
-    sub_bands: int = 4  # that are normalized apart: S
+    sub_bands: int = 4  # normalized separately: S
     pointwise_norm: bool = False  # a batch norm behind the pointwise convolution of every block
     res_norm: bool = True  # ResNorm behind the stem and every stage
     head_width: int = 256  # channels before the average; 0: class scores everywhere, and no head
@@ -80,14 +80,14 @@ class BCResNetConfig:
         return [(int(times * self.width), depth, pooled) for (times, pooled), depth in zip(STAGES, depths, strict=True)]
 
     def after_stem(self, input_shape: Shape) -> tuple[int, int]:
-        """Return the mel bins and frames that the stem makes of an input of (in_channels, F, T).
+        """Return the mel bins and frames after the stem, for an input of (in_channels, F, T).
 
         Raises:
             InputShapeError: Not a spectrogram of in_channels, so small that a max-pool is left without input, or of mel
                 bins that some stage cannot split into sub-bands.
         """
         bins, frames = spectrogram_size(input_shape, self.in_channels)
-        require_sides(bins, frames, LEAST)
+        require_sides(bins, frames, SMALLEST_SIDE)
         stem_bins = bins = (bins + 1) // 2
         for number, (_, pooled) in enumerate(STAGES, start=1):
             bins = bins // 2 if pooled else bins
@@ -116,7 +116,7 @@ class SubSpectralNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """Change the channels if they must; filter along frequency; filter the mean over frequency along time; add."""
+    """Optional 1x1 transition, frequency branch, time branch on the mean over frequency, residual sum."""
 
     def __init__(self, inputs: int, outputs: int, config: BCResNetConfig) -> None:
         super().__init__()
@@ -214,8 +214,7 @@ class BCResNet(nn.Module):
         return logits.flatten(1)
 
 
-# Over 50 lines: it follows the network layer by layer, and is read beside it.
-def count(config: BCResNetConfig, input_shape: Shape) -> Counts:
+def count(config: BCResNetConfig, input_shape: Shape) -> Counts:  # long: follows the network layer by layer
     """Count what the network costs on one input of (in_channels, F, T), without building it.
 
     Raises:

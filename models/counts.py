@@ -1,28 +1,28 @@
-"""What a network costs, added up beside it without building it.
+"""Closed-form cost of a network, summed layer by layer without building it: MACs, parameters, peak activations.
 
-The rule of the MACs is the DCASE challenge's own: a convolution's weights and biases count once per position of
-its output, those of a linear layer or a batch norm once, and everything without parameters is free. The rule of
-the peak is that of `objectives/memory.py`: what is alive while one layer runs, on a device that runs layer by layer.
-`objectives/measure.py` counts a built network by the same rules, and the tests hold the two equal.
+MACs by the DCASE challenge's rule: a convolution's weights and biases count once per output position, those of a linear
+layer or a batch norm once, operators without parameters are free. Peak activations by the rule of
+`objectives/memory.py`: the live tensors while one layer runs, on a device that runs layer by layer.
+`objectives/measure.py` counts a built network by the same rules; tests hold the two equal.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-# Of one clip, without the batch axis: (channels, F, T).
+# Shape of one clip's input, without the batch axis: (channels, F, T).
 Shape: TypeAlias = Sequence[int]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What one clip costs at inference.
+    """Cost of the inference of one clip.
 
     Attributes:
         macs: Multiply-accumulates, by the rule at the top of this file.
         params: Parameters: a count, not bytes.
         stored_values: Parameters, and the running mean and variance of every batch norm.
-        peak_values: The most activations that are alive at one time: bytes of memory where each is an int8.
+        peak_values: Maximum number of activations alive at one time; their bytes where each is an int8.
     """
 
     macs: int
@@ -32,7 +32,7 @@ class Counts:
 
 
 class Tally:
-    """A sum that grows layer by layer, in the order of the network."""
+    """Running sum of costs, layer by layer in the order of the network."""
 
     __slots__ = ("macs", "params", "peak", "running")
 
@@ -40,11 +40,11 @@ class Tally:
         self.macs = self.params = self.running = self.peak = 0
 
     def hold(self, values: int) -> None:
-        """Note that this many activations are alive at one time."""
+        """Record a number of activations alive at one time; the peak is the maximum."""
         self.peak = max(self.peak, values)
 
     def conv(self, weights: int, bias: int, positions: int) -> None:
-        """Add a convolution of `weights` and `bias` scalars whose output has `positions` in F x T."""
+        """Add a convolution of `weights` and `bias` scalars with `positions` output positions, F x T."""
         self.params += weights + bias
         self.macs += (weights + bias) * positions
 
@@ -60,7 +60,7 @@ class Tally:
         self.macs += (inputs + 1) * outputs
 
     def add(self, other: "Tally", times: int = 1) -> None:
-        """Add another sum, `times` over; its peak counts as it is."""
+        """Add another sum `times` times; its peak is taken once."""
         self.hold(other.peak)
         self.macs += other.macs * times
         self.params += other.params * times
@@ -72,7 +72,7 @@ class Tally:
 
 
 class InputShapeError(ValueError):
-    """A network cannot take an input of this shape; the rule is named."""
+    """An input shape that the network cannot take; the message states the rule."""
 
 
 def spectrogram_size(input_shape: Shape, in_channels: int) -> tuple[int, int]:
@@ -90,7 +90,7 @@ def require_whole(name: str, value: object, least: int) -> None:
     """Refuse a size that is not a whole number of at least `least`.
 
     Raises:
-        ValueError: Says the name, the rule and the value.
+        ValueError: States the name, the rule and the value.
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
@@ -100,7 +100,7 @@ def require_sides(bins: int, frames: int, least: int) -> None:
     """Refuse an input with fewer mel bins or frames than `least`.
 
     Raises:
-        InputShapeError: Says the rule and both.
+        InputShapeError: States the rule and both values.
     """
     if min(bins, frames) < least:
         raise InputShapeError(
@@ -112,27 +112,27 @@ def require_odd(name: str, value: int) -> None:
     """Refuse an even size.
 
     Raises:
-        ValueError: Says the name, the rule and the value.
+        ValueError: States the name, the rule and the value.
     """
     if value % 2 == 0:
         raise ValueError(f"{name} must be odd, got {value}")
 
 
 def require_share(name: str, value: object) -> None:
-    """Refuse what is no share below all.
+    """Refuse a value that is not a fraction in [0, 1).
 
     Raises:
-        ValueError: Says the name, the rule and the value.
+        ValueError: States the name, the rule and the value.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise ValueError(f"{name} must be a number of at least 0 and below 1, got {value!r}")
 
 
 def require_flag(name: str, value: object) -> None:
-    """Refuse what is neither true nor false.
+    """Refuse a value that is not a bool.
 
     Raises:
-        ValueError: Says the name, the rule and the value.
+        ValueError: States the name, the rule and the value.
     """
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be true or false, got {value!r}")

@@ -1,4 +1,4 @@
-"""CP-ResNet, wide and grouped: residual blocks whose kernels set the receptive field, damped over frequency.
+"""CP-ResNet: grouped residual network with a restricted receptive field and frequency damping.
 
 Source: CP-JKU, technical report for DCASE 2021 task 1A, table 1 and sections 3.1 to 3.4. Where it leaves a detail
 open, the choice here is the one that gives its four numbers of stored values exactly (the table in tests/models).

@@ -1,4 +1,4 @@
-"""Isotropic and recursiv: patches of the spectrogram through blocks that never change the resolution.
+"""Isotropic and recursiv networks: patch embedding, then blocks of constant width and resolution.
 
 Source: ASCDomain, technical report for DCASE 2024 task 1. Where it leaves a detail open, the choice here
 is the one that gives its printed parameters and MACs exactly (the table in tests/models).
@@ -53,7 +53,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
-        # As padding="same" does it, which for an even kernel warns that it copies: the odd row goes last.
+        # Like padding="same", which warns for an even kernel: the odd row is padded last.
         before, after = (kernel - 1) // 2, kernel // 2
         self.depthwise = nn.Sequential(
             nn.ZeroPad2d((before, after, before, after)) if after > before else nn.Identity(),
@@ -109,7 +109,7 @@ class Isotropic(nn.Module):
 
     @staticmethod
     def _skip(level: int, x: Tensor, embedded: Tensor, before: list[Tensor]) -> Tensor:
-        """Choose what a block adds to its depthwise branch, (B, H, F', T'): its input, in column 0."""
+        """Return the skip connection of a block, (B, H, F', T'): in column 0 its input."""
         running = embedded if level == 0 else x
         below = level + 1
         return before[below] + running if below < len(before) else running
@@ -127,7 +127,7 @@ class Isotropic(nn.Module):
 @lru_cache(maxsize=1024)
 def _alive(columns: int, depth: int) -> int:
     """Return how many tensors of (H, F', T') are alive at one time while the blocks run."""
-    # What each step reads, what it writes, and whether it may write over what it reads.
+    # Steps: tensors read, tensor written, and whether it may be written in place.
     steps: list[tuple[set[object], object, bool]] = []
     x: object = "patches"
     for column, level in itertools.product(range(columns), range(depth)):

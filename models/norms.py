@@ -10,18 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# The share of its input that a ResNorm adds: lambda.
+# lambda: weight of the identity in ResNorm.
 RESIDUAL = 0.1
 EPSILON = 1e-5
-# Of clips that a thread works on together: with what is derived from them they fill half of a core's cache of 2 MB.
+# Values of a chunk of clips per thread: with the intermediate results they fill half of a core's cache of 2 MB.
 CACHED_VALUES = 2**17
 
 
 class _Mixed(torch.autograd.Function):
-    """alpha x + kappa FreqIN(x) + beta, per channel, and its gradient.
+    """alpha x + kappa FreqIN(x) + beta, per channel, with a fused gradient.
 
-    Torch would go through x a dozen times for the gradient of what is written out below. On a processor a few clips
-    at a time are worked on, which stay in its cache: no clip depends on another.
+    Autograd's gradient reads x a dozen times. On a CPU clips are processed in chunks that stay in the cache: no clip
+    depends on another.
     """
 
     @staticmethod
@@ -46,7 +46,7 @@ class _Mixed(torch.autograd.Function):
         parts = zip(*(_parts(each, like=x) for each in (x, mean, scale, grad, of_x)), strict=True)
         for clips, its_mean, its_scale, its_grad, its_of_x in parts:
             centred = clips.to(_precise(x)) - its_mean
-            # Sums over the frames of a bin, (B, C, F, 1); all else is as small.
+            # Sums over the frames of a bin, (B, C, F, 1).
             grads = its_grad.sum(3, keepdim=True, dtype=centred.dtype)
             moments = (its_grad * centred).sum(3, keepdim=True)
             along = -(its_scale**3) * (kappa * moments).sum(1, keepdim=True) / num_values
@@ -60,7 +60,7 @@ class _Mixed(torch.autograd.Function):
 
 
 def _parts(x: Tensor, like: Tensor | None = None) -> tuple[Tensor, ...]:
-    """Cut x, or what belongs to the clips of `like`, into clips that stay in a processor's cache."""
+    """Split x, or a tensor along the clips of `like`, into chunks that stay in a CPU's cache."""
     whole = x if like is None else like
     if whole.device.type != "cpu":
         return (x,)
@@ -68,11 +68,11 @@ def _parts(x: Tensor, like: Tensor | None = None) -> tuple[Tensor, ...]:
 
 
 def _standardized(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return FreqIN's mean, (B, 1, F, 1), x less its mean, and 1 / deviation, (B, 1, F, 1), at least in fp32."""
+    """Return FreqIN's mean, (B, 1, F, 1), x minus its mean, and 1 / deviation, (B, 1, F, 1), at least in fp32."""
     precise = x.to(_precise(x))
     mean = precise.mean((1, 3), keepdim=True)
     centred = precise - mean
-    # A root and its square: a variance of torch's own takes five times as long on a processor.
+    # The square of a norm: torch's variance takes five times as long on a CPU.
     deviation = torch.linalg.vector_norm(centred, dim=(1, 3), keepdim=True)
     scale = (deviation * deviation / (x.shape[1] * x.shape[3]) + EPSILON).rsqrt()
     return mean, centred, scale
@@ -96,7 +96,7 @@ def mix_with_norm(x: Tensor, alpha: Tensor | float, kappa: Tensor | float, beta:
 
 
 class ResNorm(nn.Module):
-    """FreqIN plus a fixed share of its input; nothing in it is learned."""
+    """FreqIN plus lambda times its input; no learned parameters."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, F, T) to that shape."""
@@ -104,7 +104,7 @@ class ResNorm(nn.Module):
 
 
 class AdaResNorm(nn.Module):
-    """FreqIN, mixed with its input by a learned share, then scaled and shifted; all three per channel."""
+    """FreqIN interpolated with its input by a learned weight, then scaled and shifted; all per channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

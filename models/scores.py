@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class MeanOfScores(nn.Module):
-    """What such networks share: `head`, linear over the channels, and `pool`, the mean over F and T."""
+    """Base class with a `head`, linear over the channels, and `pool`, global average pooling over F and T."""
 
     head: nn.Module
     pool: nn.Module
@@ -34,8 +34,8 @@ class MeanOfScores(nn.Module):
     def classify(self, z: Tensor) -> Tensor:
         """Map features (B, D) to logits (B, K).
 
-        In eval mode `classify(features(x))` is `forward(x)`: the head is linear, so a mean may go before it.
-        In training a batch norm in the head sees the means of clips here, and every position of them in `forward`.
+        In eval mode `classify(features(x))` equals `forward(x)`: the head is linear, so pooling commutes with it.
+        In training a batch norm in the head sees pooled features here, and every position in `forward`.
         """
         logits: Tensor = self.head(z[:, :, None, None])
         return logits.flatten(1)

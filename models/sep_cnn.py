@@ -28,10 +28,10 @@ from models.counts import (
     spectrogram_size,
 )
 
-# Each of the four layers halves F and T; this many mel bins or frames end as one.
+# Mel bins and frames that the four layers, each of which halves them, reduce to one.
 SMALLEST_SIDE = 16
-# Channels inside the attention, however few the layer has.
-LEAST_INNER = 8
+# Minimum number of channels inside the attention.
+MIN_INNER = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class SepCNNConfig:
 
     def inner(self, channels: int) -> int:
         """Return R of a layer of C channels."""
-        return max(LEAST_INNER, channels // self.reduction)
+        return max(MIN_INNER, channels // self.reduction)
 
     def size(self, input_shape: Shape) -> tuple[int, int]:
         """Return F and T of an input of (in_channels, F, T).

@@ -1,9 +1,9 @@
-"""TF-SepNet: half of the channels filtered along frequency, half along time, each averaged over its axis.
+"""TF-SepNet: separable convolutions along frequency on half of the channels, along time on the other half.
 
-Source: Cai et al., technical report for DCASE 2023 task 1, section 3, table 1. What it leaves open is as in the
+Source: Cai et al., technical report for DCASE 2023 task 1, section 3, table 1. Unspecified details follow the
 authors' https://github.com/yqcai888/DCASE2023: the order of the channel shuffle, by a quarter of the network's width
 in every stage; that the first half of the channels is the one filtered along frequency; and that the normalizations
-start half way (rho = 0.5). Its parameters come out exactly, its MACs to its rounding (the table in tests/models).
+start half way (rho = 0.5). Its printed parameters are reproduced exactly, its MACs up to rounding (tests/models).
 
 Shape letters: B batch, C channels, F mel bins, T frames, D channels of the last stage, K classes.
 """
@@ -28,7 +28,7 @@ from models.scores import MeanOfScores
 
 # Of each stage: channels over the network's width, blocks, whether a max-pool of 2 x 2 comes before.
 STAGES = ((1.0, 2, False), (1.5, 2, True), (2.0, 2, True), (2.5, 3, False))
-SMALLEST_SIDE = 7  # mel bins and frames of an input that the stem and both max-pools leave one of
+SMALLEST_SIDE = 7  # mel bins and frames of an input that the stem and both max-pools reduce to one
 NORMS = ("adaptive", "fixed")
 
 
@@ -64,7 +64,7 @@ class TFSepNetConfig:
         return [int(times * self.width) for times, _, _ in STAGES]
 
     def after_stem(self, input_shape: Shape) -> tuple[int, int]:
-        """Return the mel bins and frames that the stem makes of an input of (in_channels, F, T).
+        """Return the mel bins and frames after the stem, for an input of (in_channels, F, T).
 
         Raises:
             InputShapeError: Not a spectrogram of in_channels, or so small that a max-pool is left without input.
@@ -100,7 +100,7 @@ class Half(nn.Module):
 
 
 class Block(nn.Module):
-    """Change the channels if they must, shuffle them, then filter one half along frequency and one along time."""
+    """Optional 1x1 transition, channel shuffle, then one half filtered along frequency and one along time."""
 
     def __init__(self, inputs: int, outputs: int, config: TFSepNetConfig) -> None:
         super().__init__()

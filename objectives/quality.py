@@ -134,16 +134,7 @@ def measure_quality(
     predicted = logs.argmax(axis=1)
     correct = predicted == truth
     losses = -logs[np.arange(len(truth)), truth]
-
-    def table(names: Sequence[str], of_clip: NDArray[Any]) -> dict[str, Score]:
-        scores = {}
-        for index, name in enumerate(names):
-            mine = of_clip == index
-            if mine.any():
-                scores[name] = Score(int(mine.sum()), float(correct[mine].mean()), float(losses[mine].mean()))
-        return scores
-
-    by_class = table(classes, truth)
+    by_class = _scores(classes, truth, correct, losses)
     groups = list(dict.fromkeys(device_groups[name] for name in device_names if name in device_groups))
     group_of_device = np.array(
         [groups.index(device_groups[name]) if name in device_groups else -1 for name in device_names]
@@ -156,10 +147,22 @@ def measure_quality(
         log_loss=float(losses.mean()),
         classes=tuple(classes),
         by_class=by_class,
-        by_device=table(device_names, device),
-        by_group=table(groups, group_of_device[device]),
+        by_device=_scores(device_names, device, correct, losses),
+        by_group=_scores(groups, group_of_device[device], correct, losses),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
     )
+
+
+def _scores(
+    names: Sequence[str], of_clip: NDArray[Any], correct: NDArray[np.bool_], losses: NDArray[np.float64]
+) -> dict[str, Score]:
+    """Return the scores of the clips of each name; a name without clips is omitted."""
+    scores = {}
+    for index, name in enumerate(names):
+        mine = of_clip == index
+        if mine.any():
+            scores[name] = Score(int(mine.sum()), float(correct[mine].mean()), float(losses[mine].mean()))
+    return scores
 
 
 def _checked(

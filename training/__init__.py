@@ -1,1 +1,1 @@
-"""How it learns: one training loop, one file a method."""
+"""Training: the training loop, and the training methods, one a file."""

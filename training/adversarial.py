@@ -1,4 +1,4 @@
-"""Domain-adversarial training: features from which a device classifier cannot tell the recording device.
+"""Domain-adversarial training: features from which a device classifier cannot predict the recording device.
 
 Sources: Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 17, 2016; as ASCDomain has it:
 https://github.com/hubtru/ASCDomain at dd49ddd, Adverserial/models/Adver_network.py and run_adv_training.py.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 HIDDEN = 256  # width of the device classifier
-STEEPNESS = 10  # of the reversal's rise
+STEEPNESS = 10  # of the sigmoid ramp of the reversal strength
 
 
 class _Reversal(torch.autograd.Function):
@@ -28,20 +28,19 @@ class _Reversal(torch.autograd.Function):
 
 
 def reverse(z: Tensor, strength: Tensor | float) -> Tensor:
-    """Return `z` itself; on the way back its gradient is multiplied by -`strength`.
+    """Gradient reversal: the identity in the forward pass; the gradient is multiplied by -`strength`.
 
-    What follows learns to lower its loss, and what comes before learns to raise it.
+    The layers after it learn to lower the loss, the layers before it to raise it.
 
     Args:
-        z: Any shape.
-        strength: A number, or a tensor of shape () on `z`'s device, which a recorded step reads anew.
+        strength: A number, or a tensor of shape () on `z`'s device, which a captured CUDA graph reads at each replay.
     """
     reversed_: Tensor = _Reversal.apply(z, strength)  # type: ignore[no-untyped-call] # torch leaves it untyped
     return reversed_
 
 
 def reversal_strength(progress: float) -> float:
-    """Return the reversal's strength at `progress`, the share of the training's steps that are done: 0 to nearly 1.
+    """Return the reversal's strength, 0 to nearly 1, at `progress`: the finished share of the training steps.
 
     Raises:
         ValueError: `progress` is not in 0 to 1.

@@ -1,4 +1,4 @@
-"""Settings of glibc's malloc: keep freed memory for the next training step, and use huge pages.
+"""Settings of glibc's malloc: keep freed memory for the next training step, use huge pages.
 
 By default glibc returns every large tensor to the kernel when it is freed, and gets it back as pages that are zeroed
 one by one: at a batch of 256 clips half of a training step (`python -m benchmarks memory`).
@@ -16,17 +16,17 @@ _TUNABLES = "GLIBC_TUNABLES"
 
 
 def huge_pages() -> dict[str, str]:
-    """Return the environment variables with which a process starts to get huge pages (2 MiB) from malloc."""
+    """Return the environment variables that make a new process's malloc use huge pages (2 MiB)."""
     given = os.environ.get(_TUNABLES)
     ours = "glibc.malloc.hugetlb=1"
     return {_TUNABLES: ours if given is None else f"{given}:{ours}"}
 
 
 def keep_freed_memory() -> bool:
-    """Have this process keep the memory that it frees: its resident size stays at its peak from then on.
+    """Make malloc keep freed memory, so that this process's resident size stays at its peak.
 
     Returns:
-        Whether it does: only glibc has these settings.
+        Whether the settings were made: only glibc has them.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

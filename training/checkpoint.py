@@ -21,7 +21,7 @@ from training.state_dict import state_differences
 
 NETWORK = "network."
 OPTIMIZER = "optimizer."
-UNFINISHED = "goes_on"  # metadata key of an unfinished run: an optimizer may have no state to tell by
+UNFINISHED = "goes_on"  # metadata key of an unfinished run, whose optimizer may have no state yet
 Parts = Mapping[str, Mapping[str, Tensor]]
 NO_PARTS: Parts = {}
 
@@ -40,8 +40,6 @@ def save_checkpoint(
     """Write a checkpoint atomically: a crash leaves the previous file, or none.
 
     Args:
-        path: Of the file; its folder is made if it is missing.
-        network: Its state dict is saved.
         optimizer: None for a finished run, which needs no optimizer state.
         record: JSON values: the recipe, the learning curve.
         parts: Tensors of the training methods, by part and name.
@@ -72,9 +70,9 @@ class Checkpoint:
     """The content of a checkpoint file.
 
     Attributes:
-        path: Of the file.
-        tensors: By name.
-        metadata: Of its header.
+        path: The file.
+        tensors: Tensors by name.
+        metadata: Metadata of the safetensors header.
     """
 
     path: Path
@@ -153,7 +151,7 @@ def part_of(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
 
 
 def _match_strides(optimizer: optim.Optimizer) -> None:
-    """Give the optimizer state of each weight the weight's own strides: a fused step relies on it."""
+    """Store the optimizer state of each weight with the weight's strides, as a fused optimizer step requires."""
     for weight, state in optimizer.state.items():
         for name, value in state.items():
             if value.shape == weight.shape:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 Step = Callable[..., Tensor]  # from a batch's tensors to the loss
 
-WARM_UP_STEPS = 3  # before a CUDA graph is captured, as torch asks for: cuDNN and cuBLAS choose their kernels first
+WARM_UP_STEPS = 3  # before a CUDA graph is captured, as torch requires: cuDNN and cuBLAS select their kernels
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def candidates(device: torch.device) -> list[ComputeMode]:
     modes = [
         ComputeMode(channels_last=last, bf16=bf16, graphed=on_gpu) for bf16 in precisions for last in (False, True)
     ]
-    # Without a CUDA graph too: some networks cannot be captured.
+    # Also without a CUDA graph: some networks cannot be captured.
     return [DEFAULT_MODE, ComputeMode(channels_last=True, bf16=precisions[-1]), *modes] if on_gpu else modes
 
 
@@ -74,7 +74,7 @@ class CudaGraphStep:
     """
 
     def __init__(self, step: Step, optimizer: torch.optim.Optimizer) -> None:
-        """Wrap `step`: it trains on a batch's tensors, whose first axis is the batch, and returns the loss."""
+        """Wrap a step, which trains on a batch's tensors (first axis: the batch) and returns the loss."""
         self.step, self.optimizer = step, optimizer
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call] # torch leaves it untyped
         self.warm_ups: dict[int, int] = {}

@@ -1,8 +1,8 @@
-"""Wasserstein domain critic: features of device a and of all other devices are pulled towards one distribution.
+"""Wasserstein domain critic: the feature distributions of device a and all other devices are matched.
 
 Sources: Koutini et al., technical report for DCASE 2021 task 1A, section 4 (a residual block of two convolutions behind
 gradient reversal, device a against the rest); Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017,
-section 4 (the penalty, and no batch norm in a critic, whose penalty is each clip's own).
+section 4 (the gradient penalty, per clip, and therefore no batch norm in the critic).
 
 Shape letters: B batch, D features.
 """
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from data.device import send
 from training.adversarial import reverse
 
-# Sum of one side's weights below which a batch counts as having none: mixup leaves rounding errors.
-LEAST_CLIPS = 1e-3
+# Summed weights of a side below which a batch has no clip of it: mixup leaves rounding errors.
+MIN_WEIGHT = 1e-3
 
 
 class Critic(nn.Module):
@@ -45,16 +45,13 @@ def critic_loss(
     """Return the loss of the critic and, through the reversal, of the features; in fp32, outside of autocast.
 
     It is the mean score of the other devices' clips minus that of device a's, plus the weighted penalty: the critic
-    makes the distance between the two means large, the features make it small. Mixed clips count on both sides by their
-    shares. A batch without one of the sides has a loss of 0.
+    maximizes the distance between the two means, the features minimize it. Clips mixed by mixup count on both sides by
+    their shares. A batch without one of the sides has a loss of 0.
 
     Args:
-        critic: From features (B, D) to scores (B,).
         z: Features (B, D).
         source: (B,), each clip's share of device a, 0 to 1.
-        penalty_weight: Of `gradient_penalty`.
-        strength: Of the reversal, as `reverse` takes it.
-        draws: As `gradient_penalty` takes them; None: drawn here.
+        draws: Random numbers, as for `gradient_penalty`; None: drawn here.
     """
     z, source = z.float(), source.float()
     if draws is None:
@@ -62,7 +59,7 @@ def critic_loss(
     scores = critic(reverse(z, strength))
     distance = scores @ _weights(source) - scores @ _weights(1 - source)
     penalty = gradient_penalty(critic, z, source, draws)
-    has_both = (source.sum() > LEAST_CLIPS) & ((1 - source).sum() > LEAST_CLIPS)
+    has_both = (source.sum() > MIN_WEIGHT) & ((1 - source).sum() > MIN_WEIGHT)
     loss: Tensor = has_both * (penalty_weight * penalty - distance)
     return loss
 
@@ -70,18 +67,17 @@ def critic_loss(
 def gradient_penalty(critic: nn.Module, z: Tensor, source: Tensor, draws: Tensor) -> Tensor:
     """Return the mean of (|gradient| - 1)^2 of the score, at points between device a's features and the others'.
 
-    Each of B points lies on the line from a random clip of device a to a random clip of the others; a mixed clip is
-    drawn for either side as often as its share is large. Only the critic gets a gradient.
+    Each of B points lies on the line from a random clip of device a to a random clip of the others; clips are
+    drawn with probabilities proportional to their shares. Only the critic gets a gradient.
 
     Args:
-        critic: From features (B, D) to scores (B,).
         z: Features (B, D).
         source: (B,), each clip's share of device a.
         draws: (3, B) in 0 to 1: which clip of device a, which of the others, and the share of the first.
     """
     z = z.detach()
     share = draws[2, :, None]
-    points = share * z[_drawn(source, draws[0])] + (1 - share) * z[_drawn(1 - source, draws[1])]
+    points = share * z[_sample_indices(source, draws[0])] + (1 - share) * z[_sample_indices(1 - source, draws[1])]
     points.requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
     slopes: Tensor = torch.linalg.vector_norm(gradient, dim=1)
@@ -90,11 +86,11 @@ def gradient_penalty(critic: nn.Module, z: Tensor, source: Tensor, draws: Tensor
 
 def _weights(shares: Tensor) -> Tensor:
     """Scale shares (B,) to a sum of 1; zeros stay zeros."""
-    return shares / shares.sum().clamp_min(LEAST_CLIPS)
+    return shares / shares.sum().clamp_min(MIN_WEIGHT)
 
 
-def _drawn(shares: Tensor, draws: Tensor) -> Tensor:
-    """Return the index of a clip for each draw (B,), each clip as likely as its share is large."""
+def _sample_indices(shares: Tensor, draws: Tensor) -> Tensor:
+    """Return an index for each draw (B,), with probabilities proportional to the shares (inverse transform)."""
     reached = shares.cumsum(0)
     # right=True: a draw of 0 never selects a clip of share 0; the clamp catches rounding at the last draw.
     return torch.searchsorted(reached, draws * reached[-1], right=True).clamp_max(len(shares) - 1)

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 WIDTHS = (16, 32, 64)
-# In units of the input: of a log-mel spectrogram 0.43 dB. Plain gradients are ten to a thousand times smaller, fifty
-# times more so in one network than in another: along them a step of 1 would do nothing. Moved so far along its own
-# gradient, a network that has begun to learn has one and a half to twice its loss; moved as far at random, the same.
+# In units of the input: 0.43 dB of a log-mel spectrogram. Raw gradients are ten to a thousand times smaller, and differ
+# by a factor of fifty between networks, so that a step of 1 would have no effect. A perturbation of this size along the
+# gradient raises the loss of a partly trained network by a factor of 1.5 to 2; a random one leaves it unchanged.
 GRADIENT_RMS = 0.1
 
 
-class DeviceNet(nn.Module):
-    """Tells the recording device from the spectrogram: three 3x3 convolutions that halve F and T, a mean, a layer."""
+class DeviceNetwork(nn.Module):
+    """Device classifier on spectrograms: three 3x3 convolutions that halve F and T, global average pooling, linear."""
 
     def __init__(self, in_channels: int, num_devices: int) -> None:
         super().__init__()
@@ -38,12 +38,12 @@ class DeviceNet(nn.Module):
 def perturbed(x: Tensor, loss: Tensor, step: float) -> Tensor:
     """Return x + step x gradient of the summed loss with respect to x, detached.
 
-    The gradients of a batch are scaled together, to a root mean square of `GRADIENT_RMS`: a clip whose loss rises more
-    steeply is moved farther than its neighbours, and a step means the same to every network.
+    The gradients of a batch are scaled together, to a root mean square of `GRADIENT_RMS`: a clip with a
+    larger gradient is perturbed more, and a step has the same scale for every network.
 
     Args:
         x: The classifier's input, (B, C, F, T), with `requires_grad`.
-        loss: Of each clip, (B,), or their sum; its graph is kept.
+        loss: Loss of each clip, (B,), or their sum; its graph is kept.
         step: Length of the perturbation, in scaled gradients.
     """
     (gradient,) = torch.autograd.grad(loss.sum(), x, retain_graph=True)

@@ -1,4 +1,4 @@
-"""The data set of a training run: clips as waveforms, their front end, their labels, and evaluation on them.
+"""Data set of a training run: waveforms, front end, labels, teacher logits, and evaluation.
 
 Shape letters: B batch, S samples, C channels, F mel bins, T frames, N clips, K classes.
 """
@@ -26,7 +26,7 @@ from training.inference_preprocessing import DEFAULT_PREPROCESSING, NO_SHIFT, In
 from training.waveform_cache import SHARED_CACHE, memory_share_bytes
 
 REFERENCE_DEVICE = "a"  # the high-quality recorder of TAU Urban Acoustic Scenes; impulse responses apply to its clips
-# Of cached evaluation spectrograms; larger sets are computed anew at each evaluation.
+# Limit of cached evaluation spectrograms; larger sets are recomputed at each evaluation.
 MAX_CACHED_BYTES = 512_000_000
 MAX_CACHED_SHARE = 0.1  # of this process's part of the GPU memory
 EVALUATION_BATCH = 64
@@ -38,7 +38,7 @@ class SceneDataset:
     """Clips of one data set at one front end's sample rate, shared by all trials of a process.
 
     Attributes:
-        scenes: The data set's lists and its split.
+        scenes: Lists of the data set under one split.
         store: The decoded waveforms of the clips that the split uses, or of more.
         front_end: Config of the log-mel front end.
         responses: Impulse responses for augmentation, or None.
@@ -136,7 +136,7 @@ class SceneDataset:
         num_bytes = 4 * len(self.scenes.evaluate) * math.prod(self.input_shape)
         if preprocessing.copies or num_bytes > room:
             return batches
-        self._cached_evaluation.clear()  # of another correction: there is room for one
+        self._cached_evaluation.clear()  # room for one correction's spectrograms
         self._cached_evaluation[device, preprocessing.correction] = list(batches)
         return self._cached_evaluation[device, preprocessing.correction]
 
@@ -191,11 +191,7 @@ def load_dataset(
     """Open the store of `scenes`, decoding the clips if there is none yet, and read the impulse responses.
 
     Args:
-        scenes: The data set's lists and its split.
-        front_end: Config of the log-mel front end.
-        responses: Folder of impulse responses, or None.
         cache: Folder for the decoded waveforms; None: beside the data.
-        progress: Called with the number of clips decoded and of all.
         gpu_share: This process's part of the GPU memory, 0 to 1.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Knowledge distillation: a network learns a teacher's class shares beside the true classes.
+"""Knowledge distillation: KL divergence from a teacher's softened probabilities, beside the cross entropy.
 
 Sources: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015; as TF-SepNet has it: technical report for
 DCASE 2023 task 1, section 3.3: cross entropy + 20 x divergence, at temperature 5. The report prints no formula of the
@@ -24,11 +24,11 @@ def teacher_probabilities(logits: Tensor, temperature: float) -> Tensor:
 
 
 def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Return the mean over clips of the sum over classes of t (log t - log p): how far p is from the teacher's t.
+    """Return the KL divergence sum_k t_k (log t_k - log p_k), averaged over clips.
 
     Args:
-        logits: Of the network that learns, (B, K), of any precision; p is the softmax of them over the temperature.
-        teacher: t, (B, K), at the same temperature; rows sum to 1.
+        logits: Student logits, (B, K), of any precision; p is their softmax at the temperature.
+        teacher: Teacher probabilities t, (B, K), at the same temperature; rows sum to 1.
         temperature: Above 0.
     """
     return F.kl_div((logits.float() / temperature).log_softmax(1), teacher, reduction="batchmean")

@@ -22,9 +22,9 @@ Mask = Callable[[Tensor, float], Tensor]
 class HiddenStateMasking:
     """Masks the outputs of a network's stages through forward hooks; its weights are left alone.
 
-    A stage is a block that runs before the features: a child of the network, or of a Sequential or ModuleList at its
-    top, that has children itself and returns (B, C, F, T), F x T over 1. A Sequential of leaf layers is one block, and
-    of a network without blocks the layers with weights are the stages.
+    A stage is a block that runs before the features: a child of the network, or of a Sequential or ModuleList in it,
+    that has children itself and returns (B, C, F, T) with F x T > 1. A Sequential of leaf layers is one block. In a
+    network without blocks the layers with weights are the stages.
 
     Attributes:
         stages: Their names in the network, in the order in which they are first reached.
@@ -34,10 +34,10 @@ class HiddenStateMasking:
         """Find the stages by tracing the network on zeros, in eval mode.
 
         Args:
-            network: With `features`, from (B, C, F, T) to (B, D).
-            shape: Of its input: (C, F, T).
-            mask: From a hidden state (B, C, F, T) and the largest share of each axis to the state, masked; what it
-                draws is its own.
+            network: Has a method `features` that maps (B, C, F, T) to (B, D).
+            shape: Shape of one input: (C, F, T).
+            mask: Maps a hidden state (B, C, F, T) and the largest masked share of each axis to the masked state; draws
+                its own random numbers.
 
         Raises:
             ValueError: No stage is found.
@@ -58,12 +58,7 @@ class HiddenStateMasking:
 
     @contextmanager
     def active(self, share: float, p: float) -> Iterator[None]:
-        """Mask each stage's output with probability `p` at each forward pass, unless in eval mode.
-
-        Args:
-            share: Largest share of each axis that is masked.
-            p: Probability, drawn from torch's global generator.
-        """
+        """Mask each stage's output with probability `p` at each forward pass, unless in eval mode."""
 
         def masked(module: nn.Module, _: Any, output: Tensor) -> Tensor | None:
             if not module.training or float(torch.rand(())) >= p:

@@ -35,7 +35,7 @@ NO_SHIFT = Shift(0, 0)
 
 @dataclass(frozen=True, eq=False)
 class InferencePreprocessing:
-    """What turns a clip into a network's input at inference.
+    """Preprocessing of a clip at inference.
 
     Attributes:
         correction: Spectrum correction of the recording devices, or None.
@@ -71,10 +71,7 @@ class InferencePreprocessing:
         """Map waveforms (B, S) to network inputs (B, C, F, T).
 
         Args:
-            front_end: On the waveforms' device.
-            waveforms: Full scale at 1.
             gains: Spectrum correction of each clip's device, (B, F), or None.
-            shift: Of this copy.
         """
 
         def shifted(x: Tensor) -> Tensor:
@@ -88,8 +85,7 @@ class InferencePreprocessing:
         """Return the logarithm of the probabilities' mean over the copies: (B, K).
 
         Args:
-            front_end: Config of the front end, for the shifts.
-            logits: From a copy's shift to the network's logits (B, K).
+            logits: Maps the shift of a copy to the network's logits (B, K).
         """
         log_shares = [logits(shift).log_softmax(dim=1) for shift in self.shifts(front_end)]
         return (

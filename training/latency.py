@@ -9,22 +9,17 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-WARM_UP = 10  # forwards before the first that counts
-FORWARDS = 51  # that count, so that the median is one of them
-MAX_S = 5.0  # after which no more are timed than `LEAST`
+WARM_UP = 10  # forward passes before the first timed one
+FORWARDS = 51  # timed forward passes; odd, so that the median is one of them
+MAX_S = 5.0  # time after which only `LEAST` are completed
 LEAST = 5
 
 
 def measure_latency(network: nn.Module, input_shape: Iterable[int], threads: int = 1) -> float:
-    """Time forwards of one clip (batch size 1) on the CPU, in eval mode and fp32, on a copy that is then thrown away.
-
-    The median of `FORWARDS` after `WARM_UP`: a forward that something else interrupted does not count. Random numbers
-    elsewhere are left as they are.
+    """Return the median time of a forward pass of one clip on the CPU, in eval mode and fp32, on a copy of the network.
 
     Args:
-        network: In any mode and on any device.
-        input_shape: Of one clip, without the batch axis: (1, F, T) for a log-mel spectrogram.
-        threads: Of the CPU; those that the process had are restored.
+        input_shape: Shape of one clip, without the batch axis: (1, F, T) for a log-mel spectrogram.
 
     Returns:
         Milliseconds a clip.
@@ -37,7 +32,7 @@ def measure_latency(network: nn.Module, input_shape: Iterable[int], threads: int
 
 @contextmanager
 def using_threads(threads: int) -> Iterator[None]:
-    """Compute with so many threads of the CPU; those that the process had are restored."""
+    """Set torch's number of CPU threads for the length of a `with` block."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -48,22 +43,20 @@ def using_threads(threads: int) -> Iterator[None]:
 
 @torch.inference_mode()
 def time_calls(call: Callable[[], object], calls: int, max_s: float) -> list[float]:
-    """Time something again and again, after `WARM_UP` calls that do not count.
+    """Time repeated calls, after `WARM_UP` untimed ones.
 
     Args:
-        call: What is timed.
-        calls: How often.
-        max_s: After which no more are timed than `LEAST`.
+        max_s: Time after which only `LEAST` calls are completed.
 
     Returns:
         Seconds of each call.
     """
     for _ in range(WARM_UP):
         call()
-    taken: list[float] = []
+    durations_s: list[float] = []
     started = time.perf_counter()
-    while len(taken) < calls and (len(taken) < LEAST or time.perf_counter() - started < max_s):
+    while len(durations_s) < calls and (len(durations_s) < LEAST or time.perf_counter() - started < max_s):
         before = time.perf_counter()
         call()
-        taken.append(time.perf_counter() - before)
-    return taken
+        durations_s.append(time.perf_counter() - before)
+    return durations_s

@@ -1,4 +1,4 @@
-"""The training loop: one network, one recipe, epoch by epoch, with checkpoints between any two epochs."""
+"""Training loop of one network under one recipe, with checkpoints after each epoch."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -50,10 +50,10 @@ class NonFiniteLossError(ArithmeticError):
 
 
 class TrainingRun:
-    """One network in training.
+    """Training of one network.
 
-    Each epoch's random numbers follow from (seed, epoch) alone, so a run resumed from a checkpoint continues as it
-    would have: bit for bit on a CPU, on a GPU up to the order in which its kernels add.
+    Each epoch's random numbers follow from (seed, epoch) alone, so a run resumed from a checkpoint gives the same
+    results: bit for bit on a CPU, on a GPU up to the order of summation in its kernels.
     """
 
     def __init__(
@@ -67,11 +67,7 @@ class TrainingRun:
         """Build the network from the recipe's seed.
 
         Args:
-            build: Makes the network; called once, after seeding.
-            recipe: How to train.
-            dataset: The clips.
-            device: Of the network and the batches.
-            compute_mode: Of a step, as far as the recipe's methods allow it.
+            compute_mode: Requested mode of a step; parts that the recipe's methods exclude are switched off.
 
         Raises:
             DataError: The data set lacks what a method needs.
@@ -127,7 +123,7 @@ class TrainingRun:
             if epoch == self.recipe.epochs:
                 final = {name: value.clone() for name, value in self.network.state_dict().items()}
         if epoch == self.recipe.epochs:
-            self.network.load_state_dict(final)  # the average, where there is one, is the trained network
+            self.network.load_state_dict(final)  # with weight averaging, the averaged network
         result = EpochResult(epoch, train_loss, quality, time.monotonic() - started)
         self.results.append(result)
         return result
@@ -156,7 +152,7 @@ class TrainingRun:
             for indices, mixup_indices in self._order():
                 rates.append(self._set_progress(self.epoch * self.steps_per_epoch + len(losses)))
                 losses.append(self.step(indices, mixup_indices))
-        # Read once an epoch, not once a step: on a GPU each read waits for the device.
+        # Read once an epoch: each read synchronizes with a GPU.
         values = torch.stack(losses).cpu().numpy()
         finite = np.isfinite(values)
         if not finite.all():

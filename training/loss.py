@@ -1,6 +1,6 @@
-"""The training loss: cross entropy plus the terms of the recipe's methods, each from its own file.
+"""Training loss: cross entropy plus the terms of the recipe's methods, each from its own file.
 
-Without methods it is the cross entropy of `network(x)` and nothing else. Methods that work on features (RSC, the
+Without methods it is the cross entropy of `network(x)`. Methods that work on features (RSC, the
 device classifier, the critic) compute `classify(features(x))` instead, which is the same function.
 
 Shape letters: B batch, C channels, F mel bins, T frames, D features, K classes.
@@ -17,7 +17,7 @@ from data.augmentation import mixture_mask
 from training.adversarial import DeviceClassifier, reversal_strength, reverse
 from training.critic import Critic, critic_loss
 from training.cross_entropy import cross_entropy_per_clip
-from training.cross_gradient import DeviceNet, perturbed
+from training.cross_gradient import DeviceNetwork, perturbed
 from training.distillation import distillation_loss
 from training.hidden_state_masking import HiddenStateMasking
 from training.module_modes import eval_mode, frozen_statistics, zero_input
@@ -32,7 +32,7 @@ class TrainingLoss:
     Attributes:
         auxiliary_networks: Trained with the network and dropped at the end: device classifier, critic, device net.
         can_capture: Whether a CUDA graph may hold the step: none of its random numbers are drawn on the CPU.
-        progress: Share of the run's steps that are done, 0 to 1; the training loop sets it.
+        progress: Finished share of the run's steps, 0 to 1; set by the training loop.
     """
 
     def __init__(
@@ -41,11 +41,8 @@ class TrainingLoss:
         """Build the auxiliary networks.
 
         Args:
-            network: To be trained.
-            recipe: Its methods and their weights.
-            num_devices: Classes of the device classifiers.
             source: Index of the critic's source device; -1: none.
-            shape: Of one input, (C, F, T).
+            shape: Shape of one input, (C, F, T).
         """
         self.network, self.recipe, self.source = network, recipe, source
         self.auxiliary_networks = nn.ModuleDict()
@@ -58,7 +55,7 @@ class TrainingLoss:
             if recipe.critic_weight:
                 self.auxiliary_networks["critic"] = Critic(size)
         if recipe.cross_gradient_share:
-            self.auxiliary_networks["device_net"] = DeviceNet(shape[0], num_devices)
+            self.auxiliary_networks["device_net"] = DeviceNetwork(shape[0], num_devices)
         self.masks = HiddenStateMasking(network, shape, mixture_mask) if recipe.mixture_mask_share else None
         self.progress = 0.0
         self.can_capture = not (self.auxiliary_networks or self.masks or self.uses_features)
@@ -67,7 +64,6 @@ class TrainingLoss:
         """Return the loss of a batch, a scalar.
 
         Args:
-            batch: Inputs and targets.
             bf16: Autocast the network to bfloat16; the losses stay in fp32.
         """
         share = self.recipe.cross_gradient_share

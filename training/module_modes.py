@@ -23,12 +23,7 @@ def eval_mode(network: nn.Module) -> Iterator[None]:
 
 
 def zero_input(network: nn.Module, shape: Sequence[int]) -> Tensor:
-    """Return a batch of one input of zeros, (1, C, F, T), on the network's device and in its dtype: to trace it with.
-
-    Args:
-        network: Has parameters.
-        shape: Of one input: (C, F, T).
-    """
+    """Return a batch of one input of zeros, (1, C, F, T), on the network's device and in its dtype, for tracing."""
     like = next(network.parameters())
     return torch.zeros(1, *shape, dtype=like.dtype, device=like.device)
 

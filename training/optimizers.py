@@ -18,11 +18,9 @@ def make_optimizer(
     """Make the recipe's optimizer, at its full learning rate.
 
     Args:
-        parameters: Of the network, and of all that learns beside it; on `device`.
-        recipe: Its optimizer, learning rate, weight decay and momentum.
-        device: Where the parameters are.
-        graphed: Whether a GPU records the step. The rate is then a tensor in each group's `lr`, on `device`: a step
-            that is replayed reads what it is by then.
+        parameters: Parameters of the network and the auxiliary networks, on `device`.
+        graphed: Whether the step is captured in a CUDA graph; then each group's `lr` is a tensor on `device`, which a
+            replayed step reads.
 
     Raises:
         ValueError: An optimizer that is none of `OPTIMIZERS`, or no parameter.

@@ -57,7 +57,7 @@ class SimulatedClips:
     Source: Cai et al., technical report for DCASE 2023 task 1, section 2.3.
 
     Attributes:
-        indices: Of the clips of device a, (M,).
+        indices: Indices of the clips of device a, (M,).
         responses: Index of each one's impulse response, (M,).
         devices: Index of each one's device, counted on from those of the data set, (M,).
     """
@@ -84,10 +84,10 @@ def simulate(dataset: SceneDataset, recipe: Recipe) -> SimulatedClips:
 
 
 class TrainingPipeline:
-    """Makes the batches of a recipe; random numbers come from torch's global generator.
+    """Makes a recipe's augmented batches; random numbers come from torch's global generator.
 
     Attributes:
-        indices: Of the training clips: those of the data set, and from N on the simulated clips.
+        indices: Indices of the training clips: those of the data set, then, from N on, the simulated clips.
         num_devices: Number of devices, simulated ones included.
     """
 
@@ -111,11 +111,10 @@ class TrainingPipeline:
             self._teacher_row[dataset.scenes.train] = np.arange(len(dataset.scenes.train))
 
     def batch(self, indices: Indices, mixup_indices: Indices | None = None) -> Batch:
-        """Return the clips at `indices`, augmented anew.
+        """Return a batch of the clips at `indices`, augmented and mixed.
 
         Args:
-            indices: Some of `self.indices`.
-            mixup_indices: Of a second batch of the same size to mix with; None: mixup is within the batch.
+            mixup_indices: Indices of a second batch of the same size for mixup; None: mixup within the batch.
         """
         own = self._augmented(indices)
         if self.recipe.mixup_alpha == 0:

@@ -1,11 +1,10 @@
-"""Global magnitude pruning during training: after each epoch the smallest weights are set to zero for good.
+"""Global magnitude pruning during training: after each epoch the smallest weights are permanently set to zero.
 
 Source: CP-JKU, technical report for DCASE 2021 task 1A, section 5. Weights of all layers are sorted together by their
 magnitude; the number pruned falls exponentially from epoch to epoch; the first layer, the classifier, biases and batch
-norms are never pruned, and neither is a layer whose sparsity would exceed 99 %. The report does not print the rate of
-the fall: here the same fraction of the weights remains after each epoch.
-
-Counted are the stored values (`objectives/cost.py`) that are not zero, as the 2021 edition limits them.
+norms are never pruned, and neither is a layer whose sparsity would exceed 99 %. The report does not give the rate:
+here the same fraction of the weights remains after each epoch. The count that is limited, as in the 2021 edition, is
+that of non-zero stored values (`objectives/cost.py`).
 """
 
 import math
@@ -22,9 +21,9 @@ from training.module_modes import eval_mode, zero_input
 from training.state_dict import load_tensors
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
-MAX_SPARSITY = Fraction(99, 100)  # of a layer: one weight beyond it, and the layer is left alone
+MAX_SPARSITY = Fraction(99, 100)  # of a layer
 RUNNING = ("running_mean", "running_var")
-ROUNDING = 1e-9  # of a share times the epochs: 0.7 of 10 are 7
+ROUNDING = 1e-9  # tolerance of a share times the epochs: 0.7 of 10 is 7
 
 
 def stored_tensors(network: nn.Module) -> Iterator[Tensor]:
@@ -46,11 +45,11 @@ def count_nonzero(network: nn.Module) -> int:
 
 
 def prunable_weights(network: nn.Module, shape: Sequence[int]) -> dict[str, nn.Parameter]:
-    """Find the weights that can be pruned, by name: of all layers of `features` but the first, by tracing the network.
+    """Return the prunable weights by name, from a trace of the network: all layers of `features` but the first.
 
     Args:
-        network: With the methods `features` and `classify`; all layers of the second are the classifier.
-        shape: Of one input: (C, F, T).
+        network: Has the methods `features` and `classify`; all layers of the second are the classifier.
+        shape: Shape of one input: (C, F, T).
     """
     owned = dict(network.named_parameters(remove_duplicate=False))
     ran: dict[str, nn.Parameter] = {}
@@ -95,12 +94,10 @@ class Pruner:
         """Set up the masks; nothing is pruned yet.
 
         Args:
-            network: At initialization, on its device.
             prune_to: Number of non-zero stored values at the end. Values that are never pruned all count, even one
                 that happens to be zero.
             prune_share: Share of the epochs, rounded up, in which weights are pruned.
-            epochs: Of the whole training.
-            shape: Of one input: (C, F, T).
+            shape: Shape of one input: (C, F, T).
 
         Raises:
             TrainingError: The network cannot be pruned to so few values.
@@ -151,10 +148,7 @@ class Pruner:
 
     @torch.no_grad()
     def apply(self) -> None:
-        """Set pruned weights to zero: after each optimizer step, whose momentum moves them.
-
-        Averaged weights need it too: an average holds epochs from before a weight was pruned.
-        """
+        """Set pruned weights to zero again: after an optimizer step (momentum moves them) and in averages."""
         if self._masks:
             torch._foreach_mul_(list(self._weights.values()), list(self._masks.values()))
 

@@ -10,7 +10,7 @@ w is the folded weight: times gamma / sqrt(running variance + eps).
 Activations: q = round(x / s) + z from -128 to 127, one s and one integer z for a tensor, from the range observed in
 training (a moving average), extended to contain 0, which is exact. The inputs of layers are quantized, and the
 network's input. Halves are rounded to even. Biases, and the shift of a folded norm, are int32 at the scale of the
-accumulator, which loses nothing that counts; sums of branches and norms that cannot be folded stay in fp32.
+accumulator, with negligible error; sums of branches and norms that cannot be folded stay in fp32.
 
 Shape letters: C' output channels, B batch, C channels, F mel bins, T frames.
 """
@@ -114,7 +114,7 @@ class Quantizer:
     has a method `effective_weight()`, whose result is quantized.
 
     Attributes:
-        layers: Whose weights are quantized, by name.
+        layers: Layers with quantized weights, by name.
         norms: The batch norm that will be folded into a layer, by the layer's name, if there is one.
     """
 
@@ -122,8 +122,7 @@ class Quantizer:
         """Find the layers, and the batch norms that will be folded into them, by tracing the network.
 
         Args:
-            network: On its device.
-            shape: Of one input: (C, F, T).
+            shape: Shape of one input: (C, F, T).
         """
         self._network = network
         trace = _LayerTrace(network, shape)
@@ -149,10 +148,10 @@ class Quantizer:
             self.detach()
 
     def attach(self, names: Collection[str] | None = None) -> None:
-        """Fake-quantize from now on, as `active`; for a network at inference.
+        """Fake-quantize until `detach`; for a network at inference.
 
         Args:
-            names: Of the modules to quantize, from those in `tensors`; None: all.
+            names: Modules to quantize, as named by `tensors`; None: all.
         """
         for name, module in self._quantized_modules.items():
             if names is not None and name not in names:
@@ -190,7 +189,7 @@ class Quantizer:
             value_range.copy_(torch.where(value_range.isnan(), now, value_range + EMA_SHARE * (now - value_range)))
             self._calibrated.add(name)
         elif name not in self._calibrated:
-            raise ValueError(f"{name} has no range to round in yet: train a step while the quantizer is active")
+            raise ValueError(f"{name} has no range to quantize with yet: train a step while the quantizer is active")
         return value_range
 
     @torch.no_grad()

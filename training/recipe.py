@@ -1,4 +1,4 @@
-"""How to train: the settings of one training run.
+"""Recipe: the hyperparameters of one training run.
 
 The defaults are those of the isotropic network of ASCDomain (technical report, DCASE 2024 task 1, section 4.2 for the
 optimizer and sections 2.1 to 2.3 for the augmentation). What that report does not use is off; where a method has more
@@ -18,65 +18,67 @@ SCHEDULES = ("cosine", "linear")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that decides how a network is trained, flat: any field can be a range in a space."""
+    """Hyperparameters of a training run, flat, so that any field can be a range in a search space."""
 
     epochs: int = 150
     batch_size: int = 256
     seed: int = 0
-    # The optimizer, and its rate over the steps of the run: warm-up, plateau, fall.
-    optimizer: str = "adamw"  # of `OPTIMIZERS`
+    # Optimizer, and learning rate schedule: warm-up, plateau, decay.
+    optimizer: str = "adamw"  # one of `OPTIMIZERS`
     learning_rate: float = 0.005  # at the end of the warm-up
     weight_decay: float = 1e-4
-    momentum: float = 0.0  # of SGD alone
-    schedule: str = "cosine"  # of `SCHEDULES`: how the rate falls
+    momentum: float = 0.0  # SGD only
+    schedule: str = "cosine"  # one of `SCHEDULES`: shape of the decay
     warmup_share: float = 0.02446  # of all steps: 2,000 of 81,750 (139,620 clips, 150 epochs)
-    plateau_share: float = 0.0  # of all steps: at the full rate, between warm-up and fall
-    final_share: float = 0.0  # of the full rate, at the end
-    restart_epochs: str = ""  # "4,8,16": the rate starts again at its peak after so many epochs
+    plateau_share: float = 0.0  # of all steps, at the peak rate, between warm-up and decay
+    final_share: float = 0.0  # final learning rate over the peak rate
+    restart_epochs: str = ""  # epochs after which the rate restarts at its peak, such as "4,8,16"
     # Waveform augmentation.
     roll_s: float = 0.1  # largest shift to either side
     pitch_semitones: float = 0.0  # largest change of the pitch to either side, by resampling
-    impulse_response_p: float = 0.6  # of device a's clips
+    impulse_response_p: float = 0.6  # probability, for each clip of device a
     simulated_devices: int = 0  # number of simulated devices: fixed impulse responses applied to clips of device a
-    simulated_clips: int = 7500  # of each simulated device
+    simulated_clips: int = 7500  # per simulated device
     # Spectrum correction and mel filterbank.
     spectrum_correction: bool = False  # each device's gains towards the mean device, fitted on aligned recordings
     mel_top_drop: float = 0.0  # largest share by which the mel bank's highest frequency is lowered
     # Spectrogram augmentation.
-    warp_frames: int = 0  # farthest that time is warped to either side
-    shift_frames: float = 0.0  # standard deviation of a shift in time, which wraps around
-    mask_bins: int = 48  # widest mask
-    mask_frames: int = 0  # longest mask
-    mix_style_p: float = 0.4  # of the batches
+    warp_frames: int = 0  # largest time warp to either side
+    shift_frames: float = 0.0  # standard deviation of a circular shift in time
+    mask_bins: int = 48  # maximum width of a frequency mask
+    mask_frames: int = 0  # maximum width of a time mask
+    mix_style_p: float = 0.4  # probability, per batch
     mix_style_alpha: float = 0.3
-    mixture_mask_share: float = 0.0  # widest mixture mask, of each axis, on the input and on hidden states
-    mixture_mask_p: float = 0.5  # that a batch is masked, at each of these places
+    mixture_mask_share: float = (
+        0.0  # maximum width of a mixture mask as a share of each axis, on input and hidden states
+    )
+    mixture_mask_p: float = 0.5  # probability, per batch, for the input and for each hidden state
     # Mixup.
     mixup_alpha: float = 0.0
-    mixup_between: bool = False  # with a second batch, not within the batch
+    mixup_between: bool = False  # mix with a second batch, not within the batch
     # The loss.
     label_smoothing: float = 0.0
     focal_gamma: float = 0.0
     drop_f: float = 0.0  # share of the features that RSC masks
-    drop_b: float = 0.0  # share of the batch in which RSC masks them
-    adversarial_weight: float = 0.0  # of the device classifier behind gradient reversal
-    critic_weight: float = 0.0  # of the Wasserstein critic behind gradient reversal
-    critic_penalty: float = 10.0  # weight of its gradient penalty
-    cross_gradient_share: float = 0.0  # of the loss, on perturbed inputs
-    cross_gradient_step: float = 1.0  # of the perturbation, in gradients of root mean square 0.1
-    distill_weight: float = 0.0  # of the divergence from the teacher
+    drop_b: float = 0.0  # share of a batch's clips to which RSC's mask is applied
+    adversarial_weight: float = 0.0  # loss weight of the device classifier behind gradient reversal
+    critic_weight: float = 0.0  # loss weight of the Wasserstein critic behind gradient reversal
+    critic_penalty: float = 10.0  # weight of the critic's gradient penalty
+    cross_gradient_share: float = 0.0  # share of the loss on perturbed inputs
+    cross_gradient_step: float = 1.0  # perturbation, in units of gradients scaled to a root mean square of 0.1
+    distill_weight: float = 0.0  # loss weight of the KL divergence from the teacher
     distill_temperature: float = 5.0
     # Weight averaging, pruning and quantization.
-    swa_epochs: int = 0  # at the end, whose weights are averaged
-    ema_decay: float = 0.0  # of the average of all weights so far, at each step
-    prune_to: int = 0  # non-zero values that are left; 0: no pruning
-    prune_share: float = 0.6  # of the epochs, until the last weight is removed
-    quantize_share: float = 0.0  # of the epochs, at the end, of quantization-aware training
+    swa_epochs: int = 0  # last epochs whose weights are averaged
+    ema_decay: float = 0.0  # decay of the moving average of the weights, per step
+    prune_to: int = 0  # non-zero stored values after pruning; 0: no pruning
+    prune_share: float = 0.6  # share of the epochs in which weights are pruned
+    quantize_share: float = 0.0  # share of the epochs, at the end, with quantization-aware training
     # Inference.
     test_copies: int = 0  # shifted copies of each clip for test-time augmentation; 0: none
 
     def __post_init__(self) -> None:
-        """Refuse settings that train nothing."""
+        """Refuse invalid or contradictory values."""
         wrong = [
             f"{name} must be {rule}, got {getattr(self, name)}" for name, rule, holds in self._rules() if not holds
         ]
@@ -126,7 +128,7 @@ class Recipe:
         return all(before < after for before, after in zip((0, *found), found, strict=False))
 
     def _contradictions(self) -> Iterator[str]:
-        """Yield what is wrong with fields that are each in order."""
+        """Yield the contradictions between fields that are valid by themselves."""
         if self.warmup_share + self.plateau_share >= 1:
             yield (
                 f"warmup_share and plateau_share must leave steps to fall in, got {self.warmup_share} and "
@@ -151,7 +153,7 @@ class Recipe:
 
     @property
     def restarts(self) -> tuple[int, ...]:
-        """Epochs after which the learning rate starts again; those beyond the run never come."""
+        """Epochs after which the learning rate starts again; those beyond the run are ignored."""
         return tuple(int(part) for part in self.restart_epochs.split(",")) if self.restart_epochs else ()
 
     def scaled(self, scale: float) -> "Recipe":

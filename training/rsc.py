@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-ROUNDING = 1e-9  # of a rank: 0.3 of 10 is 3
+ROUNDING = 1e-9  # tolerance of a rank: 0.3 of 10 is 3
 
 
 def rsc_mask(
@@ -28,18 +28,18 @@ def rsc_mask(
 
     In each clip the features are masked whose gradient of the true class's logit is at or above the (1 - drop_f)
     quantile of that clip. The mask is applied to the clips whose probability of the true class it lowers by the
-    (1 - drop_b) quantile of the batch or more. Of ties no more are masked than there would be of distinct values,
-    unlike in ASCDomain's code, where a batch that the network is sure of is masked whole. With drop_f or drop_b 0
+    (1 - drop_b) quantile of the batch or more. Ties do not mask more than distinct values would,
+    unlike in ASCDomain's code, where a confidently classified batch is masked entirely. With drop_f or drop_b 0
     nothing is masked.
 
-    `classify` is called once more, in the mode of the network: see `frozen_statistics`. Under autocast call this
-    in the context in which the logits were computed.
+    `classify` is called once more, in the network's mode: see `frozen_statistics`. Under autocast, call this in the
+    context in which the logits were computed.
 
     Args:
         z: Features (B, D), with a gradient.
-        targets: (B, K), the share of each class; where they are mixed the true class is mixed as they are.
+        targets: (B, K), target probability of each class, possibly mixed.
         logits: (B, K), `classify(z)`; its graph is kept.
-        classify: From features to logits.
+        classify: Maps features (B, D) to logits (B, K).
         drop_f: Share of a clip's features, 0 to 1.
         drop_b: Share of the batch's clips, 0 to 1.
     """
@@ -55,9 +55,9 @@ def rsc_mask(
 
 
 def _top(values: Tensor, share: float) -> Tensor:
-    """Mark the largest values of the last axis: those at or above the (1 - share) quantile, of equals the first.
+    """Return a mask of the values at or above the (1 - share) quantile of the last axis, interpolated as numpy's.
 
-    The quantile lies on the line between two values, as numpy's does. As many are marked where all values are equal.
+    Of equal values the first are marked, as many as there would be of distinct ones.
     """
     size = values.shape[-1]
     num_marked = size - math.ceil((1 - share) * (size - 1) - ROUNDING)

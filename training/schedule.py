@@ -1,4 +1,4 @@
-"""The learning rate over the steps of a training run."""
+"""Learning rate schedule: linear warm-up, plateau, cosine or linear decay, warm restarts (SGDR)."""
 
 import math
 from bisect import bisect_right
@@ -7,18 +7,17 @@ from training.recipe import Recipe
 
 
 def rate_at(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Return the share of the peak learning rate at `step`, counted from 0: a linear rise, a plateau, a fall.
+    """Return the learning rate at a step over the peak rate.
 
-    The fall is half a cosine or a line; `final_share` is where it leads, which the step after the last would reach.
-    Restarts divide the run into segments. Each is a plateau and a fall of its own, the first with a warm-up before, and
-    the shares of the recipe are shares of the segment's steps: a run without restarts is one segment.
+    Linear warm-up, plateau, then a half-cosine or linear decay to `final_share`, reached one step after the last.
+    Restarts divide the run into segments, each with a plateau and a decay, the first with a warm-up; the recipe's
+    shares are shares of a segment's steps.
 
     Sources: the DCASE 2024 Task 1 baseline, https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19 (warm-up and
     cosine); Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017 (restarts).
 
     Args:
-        recipe: Its epochs, schedule, shares and restarts.
-        step: Of the optimizer, from 0 to epochs x `steps_per_epoch` - 1.
+        step: Optimizer step, from 0 to epochs x `steps_per_epoch` - 1.
         steps_per_epoch: At least 1.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Checks of a state dict: names and shapes against the expected ones, before anything is loaded."""
+"""Validation of a state dict before loading: names and shapes."""
 
 from collections.abc import Mapping
 
@@ -8,11 +8,6 @@ from torch import Tensor
 
 def require_same_state(what: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Refuse tensors of other names or shapes.
-
-    Args:
-        what: Names the tensors in the message.
-        expected: By name; only names and shapes count.
-        found: By name.
 
     Raises:
         ValueError: Lists every difference.

@@ -25,7 +25,7 @@ from training.checkpoint import CheckpointError, read_tensors, write_tensors
 from training.dataset import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU, SceneDataset, load_dataset, split_batches
 from training.inference_preprocessing import DEFAULT_PREPROCESSING, NO_SHIFT, InferencePreprocessing, Shift
 
-FORMAT = 1  # raise it when the same name would mean other logits
+FORMAT = 1  # part of the cache key: increment it when the computation of the logits changes
 LOGITS = "logits"
 
 
@@ -34,12 +34,12 @@ class Teacher:
     """A trained network to distil from.
 
     Attributes:
-        name: For messages.
+        name: Name in messages.
         network: In eval mode.
         front_end: Its front end.
         classes: Names of the K scenes, in the order of its outputs.
         digest: Hash of all that its logits depend on: weights and configs.
-        preprocessing: Of a clip, before the network.
+        preprocessing: Inference preprocessing of a clip.
     """
 
     name: str
@@ -50,7 +50,6 @@ class Teacher:
     preprocessing: InferencePreprocessing = DEFAULT_PREPROCESSING
 
 
-# Over 50 lines by its docstring: the body is one sequence, and the lock must be held over its end.
 def teacher_logits(
     teachers: Sequence[Teacher],
     scenes: Scenes,
@@ -60,25 +59,16 @@ def teacher_logits(
 ) -> Tensor:
     """Return the mean logits of some teachers on the training clips: (N, K), in the order of `scenes.train`.
 
-    They are read from the cache, or computed and cached. Of processes that start at the same time the first computes
-    them, and the others wait.
+    They are read from the cache, or computed and cached. Of concurrent processes the first computes them, the
+    others wait.
 
     Args:
-        teachers: One or more, each with its own front end.
-        scenes: The data set.
         cache: Folder of the decoded waveforms; None: beside the data.
-        device: Where the networks run.
-        progress: Called with the number of clips done, of all teachers, and of all.
 
     Raises:
         DataError: A teacher has other classes or logits that are not finite, or the clips cannot be read.
     """
-    for teacher in teachers:
-        if sorted(teacher.classes) != sorted(scenes.classes):
-            raise DataError(
-                f"the teacher {teacher.name} has the classes {', '.join(teacher.classes)}, but {scenes.root} has "
-                f"{', '.join(scenes.classes)}; a teacher must have the same classes"
-            )
+    _require_same_classes(teachers, scenes)
     datasets = {teacher.front_end: load_dataset(scenes, teacher.front_end, None, cache) for teacher in teachers}
     stores = [datasets[teacher.front_end].store.path for teacher in teachers]
     name = f"teacher-{_digest(teachers, scenes, stores)}.safetensors"
@@ -105,6 +95,15 @@ def teacher_logits(
         finally:
             lock.release()
     raise DataError(f"no folder for the teacher's logits can be written: {', '.join(refused)}; give another as cache")
+
+
+def _require_same_classes(teachers: Sequence[Teacher], scenes: Scenes) -> None:
+    for teacher in teachers:
+        if sorted(teacher.classes) != sorted(scenes.classes):
+            raise DataError(
+                f"the teacher {teacher.name} has the classes {', '.join(teacher.classes)}, but {scenes.root} has "
+                f"{', '.join(scenes.classes)}; a teacher must have the same classes"
+            )
 
 
 def _digest(teachers: Sequence[Teacher], scenes: Scenes, stores: Sequence[Path]) -> str:

@@ -1,4 +1,4 @@
-"""Training throughput in clips a second: whole steps of a run, augmentation included, timed in each compute mode."""
+"""Training throughput in clips per second: whole steps, augmentation included, timed in each compute mode."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from training.dataset import SceneDataset, split_batches
 from training.loop import TrainingRun
 from training.recipe import Recipe
 
-MAX_CLIPS = 64  # of a timed step on a CPU, where a whole batch may take seconds
+MAX_CLIPS = 64  # in a timed step on a CPU, where a whole batch may take seconds
 TIMED_S = 1.0  # of each compute mode, after the warm-up
 BF16_MARGIN = 1.1  # speed-up at which bf16 is preferred to fp32
 
@@ -32,15 +32,15 @@ class StepTimings:
 
     @property
     def clips_per_s(self) -> float:
-        """Throughput of the fastest step: other load on the machine only ever slows one down."""
+        """Throughput of the fastest step: other load on the machine can only slow a step down."""
         return self.num_clips / min(ended - started for started, ended in self.spans)
 
 
 class ThroughputRun:
-    """A training run whose steps are timed; the trained network is thrown away."""
+    """A training run for timing; its trained network is discarded."""
 
     def __init__(self, run: TrainingRun) -> None:
-        """Take the warm-up steps."""
+        """Run the warm-up steps."""
         self.run = run
         self.run.network.train()
         # Shuffled: a list may be sorted by device, and impulse responses apply to one device alone.

@@ -28,9 +28,7 @@ class WaveformCache:
         """Copy clips to the device.
 
         Args:
-            store: Holds all clips.
-            indices: Of the clips that will be read, the most often read first.
-            device: Of the cache.
+            indices: Indices of the clips that will be read, the most often read first.
             max_bytes: Size limit of the cache; clips at the end of `indices` are left out.
         """
         self.store, self.device = store, device

@@ -27,16 +27,12 @@ class WeightAverage:
     Integers, such as a batch norm's `num_batches_tracked`, are those of the last update.
 
     Attributes:
-        decay: Of the moving average; None: the equal mean of all updates.
+        decay: Decay of the moving average; None: the equal mean of all updates.
         num_updates: Number of updates so far.
     """
 
     def __init__(self, network: nn.Module, decay: float | None = None) -> None:
-        """Start from the network's present state, which the first update of an equal mean replaces.
-
-        Args:
-            network: Its state dict is averaged.
-            decay: Above 0 and below 1, or None.
+        """Start from the network's current state, which the first update of an equal mean replaces.
 
         Raises:
             ValueError: Another decay.
@@ -110,15 +106,14 @@ def _copy_into(into: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None
 
 @torch.no_grad()
 def reestimate_batch_norm(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Estimate the running mean and variance of each batch norm anew, over all batches; torch calls this `update_bn`.
+    """Re-estimate the running mean and variance of each batch norm over all batches, as torch's `update_bn`.
 
     Averaged weights have no running statistics of their own. Batches are weighted by their size, the variance is the
     unbiased one, and all modules but the batch norms are in eval mode: dropout, which is off at inference, would
     change the variance.
 
     Args:
-        network: In any mode, which is restored.
-        batches: Of inputs (B, C, F, T), on the network's device.
+        batches: Network inputs (B, C, F, T), on the network's device.
 
     Raises:
         ValueError: There is no batch.

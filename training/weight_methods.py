@@ -71,7 +71,7 @@ class WeightMethods:
 
         Args:
             epoch: Counted from 1.
-            batches: Of training inputs (B, C, F, T), for the batch norm statistics of averaged weights.
+            batches: Training inputs (B, C, F, T), for the batch norm statistics of averaged weights.
         """
         average = self.ema
         if self.swa is not None and self._is_averaging(epoch):

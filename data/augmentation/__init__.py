@@ -1,7 +1,7 @@
 """Augmentation of training batches, one method a file: of waveforms, of log-mel spectrograms, of hidden states.
 
-Everything works on a whole batch on the device where it lies. What is drawn at random is drawn from the global
-generator of the processor, whatever the device: `torch.manual_seed` repeats a run, and a GPU is never waited for.
+Every function maps a batch on its device. Random numbers are drawn from torch's global CPU generator on every device:
+`torch.manual_seed` makes a run reproducible, without synchronizing with a GPU.
 
 Shape letters, here and in every file: B batch, S samples, C channels, F mel bins, T frames.
 """

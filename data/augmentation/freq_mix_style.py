@@ -1,4 +1,4 @@
-"""Freq-MixStyle: frequency-wise statistics of a clip are mixed with those of another.
+"""Freq-MixStyle: mixing of frequency-wise statistics between clips.
 
 Source: https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19.
 """
@@ -8,20 +8,20 @@ from torch import Tensor
 
 from data.device import send
 
-# Beneath this standard deviation of the log energy a bin counts as constant.
-SPREAD_FLOOR = 1e-3
+# Added in quadrature to the standard deviation of the log energy, so that constant bins have one.
+DEVIATION_FLOOR = 1e-3
 
 
 def mix_style(x: Tensor, p: float, alpha: float) -> Tensor:
     """Return each clip with its statistics mixed with another clip's.
 
     They are the mean and the standard deviation of each frequency bin over channels and time.
-    The share of its own is drawn for each clip from Beta(alpha, alpha).
+    The weight of its own statistics is drawn for each clip from Beta(alpha, alpha).
 
     Args:
         x: Log-mel spectrograms (B, 1, F, T).
-        p: Probability that the batch is changed at all.
-        alpha: Over 0; small values keep nearly one of the two, 1 is uniform.
+        p: Probability that the batch is changed.
+        alpha: Over 0; small values give weights near 0 or 1, 1 is uniform.
 
     Raises:
         ValueError: `p` is no probability or `alpha` not over 0.
@@ -33,7 +33,7 @@ def mix_style(x: Tensor, p: float, alpha: float) -> Tensor:
     if float(torch.rand(())) >= p:
         return x
     variance, mean = torch.var_mean(x.float(), dim=(1, 3), correction=0, keepdim=True)
-    spread = (variance + SPREAD_FLOOR**2).sqrt()
+    spread = (variance + DEVIATION_FLOOR**2).sqrt()
     other = send(torch.randperm(x.shape[0]), x.device)
     concentration = torch.full((x.shape[0], 1, 1, 1), float(alpha))
     share = send(torch.distributions.Beta(concentration, concentration).sample(), x.device)

@@ -1,4 +1,4 @@
-"""Impulse response augmentation: clips are convolved with the responses of other microphones.
+"""Impulse response augmentation: convolution of clips with microphone impulse responses.
 
 Source: Morocutti et al., "Device-Robust Acoustic Scene Classification via Impulse Response Augmentation",
 EUSIPCO 2023.
@@ -19,9 +19,8 @@ from data.wav import read_wav
 class ImpulseResponses:
     """Impulse responses of microphones, and the convolution of clips with them.
 
-    A response changes the spectrum of a clip and not its level: its root mean square stays the same.
-    Published responses are normalized by their peak, which is not the microphone's gain, and a network would learn
-    a level that differs as an artefact.
+    The convolution keeps a clip's root mean square: published responses are normalized by their peak, which is not the
+    microphone's gain, and a network would learn the level as an artefact.
 
     Attributes:
         responses: (R, L), padded with zeros at the end.
@@ -57,16 +56,16 @@ class ImpulseResponses:
                 continue
             found.append(response / response.square().sum().sqrt())
         if broken:
-            raise DataError("unusable impulse responses; mend or remove them:\n  " + "\n  ".join(broken))
+            raise DataError("unusable impulse responses; fix or remove them:\n  " + "\n  ".join(broken))
         padded = torch.nn.utils.rnn.pad_sequence(found, batch_first=True)
         return cls(padded, tuple(path.name for path in paths))
 
     def apply(self, waveforms: Tensor, eligible: Tensor, p: float) -> Tensor:
-        """Convolve some clips with a random response each, and cut them to their length.
+        """Convolve random clips with a random response each, truncated to their length.
 
         Args:
-            waveforms: (B, S), full scale at 1; left as they are.
-            eligible: (B,) bool, on the processor: the clips that may be changed.
+            waveforms: (B, S), full scale at 1; not modified.
+            eligible: (B,) bool, on the CPU: the clips that may be changed.
             p: Probability that an eligible clip is changed.
 
         Raises:
@@ -81,11 +80,11 @@ class ImpulseResponses:
         return self._convolve(waveforms, chosen, torch.randint(len(self.names), chosen.shape))
 
     def through(self, waveforms: Tensor, which: Tensor) -> Tensor:
-        """Convolve each clip with the response that is named for it, and cut it to its length.
+        """Convolve each clip with a given response, truncated to its length.
 
         Args:
-            waveforms: (B, S), full scale at 1; left as they are.
-            which: (B,) int, on the processor: number of the response; -1 leaves the clip alone.
+            waveforms: (B, S), full scale at 1; not modified.
+            which: (B,) int, on the CPU: index of the response; -1: the clip is not changed.
 
         Raises:
             ValueError: There is no such response, or the shapes do not match.
@@ -101,7 +100,7 @@ class ImpulseResponses:
         return self._convolve(waveforms, chosen, which[chosen])
 
     def _convolve(self, waveforms: Tensor, chosen: Tensor, which: Tensor) -> Tensor:
-        """Convolve the clips at `chosen` (K,), each with the response `which` (K,), both on the processor."""
+        """Convolve the clips at `chosen` (K,), each with the response `which` (K,), both on the CPU."""
         if not len(chosen):
             return waveforms
         size, device = waveforms.shape[1], waveforms.device
@@ -122,7 +121,7 @@ class ImpulseResponses:
 
 
 def _fast_length(least: int) -> int:
-    # The transform is quick for products of 2, 3 and 5.
+    # The FFT is fast for products of 2, 3 and 5.
     length = least
     while True:
         rest = length

@@ -1,4 +1,4 @@
-"""SpecAugment++: parts of a clip, or of a hidden state, are mixed with those of another clip.
+"""SpecAugment++ mixture masking: bands and spans of a clip, or of a hidden state, averaged with another clip's.
 
 Source: Wang et al., "SpecAugment++: A Hidden Space Data Augmentation Method for Acoustic Scene Classification",
 Interspeech 2021, mini-batch based mixture masking; Xin et al., DCASE 2022, section 3.1.
@@ -14,7 +14,7 @@ from data.device import send
 def mixture_mask(x: Tensor, max_share: float) -> Tensor:
     """Replace one random band and one random span of each clip by the mean with the same place of another clip.
 
-    A place in the band and in the span is replaced once. A batch of one clip has no other, and stays as it is.
+    A point in both band and span is replaced once. A batch of one clip is not changed.
     Gradients flow to both clips.
 
     Args:

@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 def draw_share(alpha: float) -> float:
-    """Draw the share of the one from Beta(alpha, alpha); the rest is the other's.
+    """Draw the mixing weight from Beta(alpha, alpha).
 
     Args:
-        alpha: Over 0; small values leave nearly one of the two, 1 makes every share as likely.
+        alpha: Over 0; small values give weights near 0 or 1, 1 is uniform.
 
     Raises:
         ValueError: `alpha` is not over 0.

@@ -1,4 +1,4 @@
-"""Pitch shift: a clip is played faster or slower, so that every tone in it moves by the same interval.
+"""Pitch shift by resampling: playback at another speed moves every tone by the same interval.
 
 Source: Cao et al., DCASE 2022, section 2.3: recordings are resampled at other rates, a fixed step apart. The report
 prints no step; half a semitone is chosen here. The other way to shift the pitch, a mel bank with another highest
@@ -17,15 +17,15 @@ STEPS_PER_OCTAVE = 12 * STEPS_PER_SEMITONE
 
 
 def pitch_shift(waveforms: Tensor, max_semitones: float) -> Tensor:
-    """Play each clip at a speed of its own, and keep its length.
+    """Play each clip at a random speed of its own, and keep its length.
 
     A clip that gets longer is cut at a random place; one that gets shorter is repeated from its start. It is
-    resampled through its spectrum, as one period of a sound that repeats: tones that would move above half the sample
-    rate are left out, and none comes back as another.
+    resampled by its FFT, as one period of a periodic signal: tones above the Nyquist frequency are removed, without
+    aliasing.
 
     Args:
         waveforms: (B, S).
-        max_semitones: Largest change to either side; every multiple of half a semitone up to it is as likely, 0 too.
+        max_semitones: Largest change to either side; uniform over multiples of half a semitone, 0 included.
 
     Raises:
         ValueError: `max_semitones` is negative or not finite.
@@ -44,7 +44,7 @@ def pitch_shift(waveforms: Tensor, max_semitones: float) -> Tensor:
             continue
         clips = (steps == step).nonzero()[:, 0]
         length = max(1, round(size / 2 ** (step / STEPS_PER_OCTAVE)))
-        room = max(0, length - size) + 1  # places where a cut may begin
+        room = max(0, length - size) + 1  # possible starts of a cut
         first = (place[clips] * room).long().clamp(max=room - 1)
         chosen = send(clips, device)
         positions = (send(first[:, None], device) + torch.arange(size, device=device)) % length

@@ -1,4 +1,4 @@
-"""Random spans along one axis: the places that a mask covers."""
+"""Random spans along one axis, as masks."""
 
 import torch
 from torch import Tensor

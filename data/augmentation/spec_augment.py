@@ -1,4 +1,4 @@
-"""SpecAugment: mask a band of frequencies, mask a span of time, and warp time.
+"""SpecAugment: frequency masking, time masking and time warping.
 
 Sources: Park et al., "SpecAugment: A Simple Data Augmentation Method for Automatic Speech Recognition", Interspeech
 2019, section 2; https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19 (the mask of frequencies alone).
@@ -18,7 +18,7 @@ def mask_frequency(x: Tensor, max_bins: int) -> Tensor:
 
     Args:
         x: Log-mel spectrograms (B, 1, F, T).
-        max_bins: The band is 0 to this many bins wide, each width as likely.
+        max_bins: Maximum width of the band; the width is uniform from 0.
 
     Raises:
         ValueError: `max_bins` is negative or over F.
@@ -31,7 +31,7 @@ def mask_time(x: Tensor, max_frames: int) -> Tensor:
 
     Args:
         x: Log-mel spectrograms (B, 1, F, T).
-        max_frames: The span is 0 to this many frames long, each length as likely.
+        max_frames: Maximum length of the span; the length is uniform from 0.
 
     Raises:
         ValueError: `max_frames` is negative or over T.
@@ -52,9 +52,7 @@ def _masked(x: Tensor, axis: int, name: str, most: int) -> Tensor:
 
 
 def warp_time(x: Tensor, max_frames: int) -> Tensor:
-    """Move one random frame of each clip to another time, and stretch and squeeze what lies on either side of it.
-
-    The first and the last frame stay where they are. A frame that comes from between two is interpolated linearly.
+    """Move one random frame of each clip to another time; both sides are stretched linearly, the end frames are fixed.
 
     Args:
         x: Log-mel spectrograms (B, 1, F, T).
@@ -74,7 +72,7 @@ def warp_time(x: Tensor, max_frames: int) -> Tensor:
     centre = torch.randint(max_frames + 1, last - max_frames, (batch, 1))
     moved = centre + torch.randint(-max_frames, max_frames + 1, (batch, 1))
     at = torch.arange(num_frames)
-    # Where each frame comes from: two straight lines that meet at the frame that moved.
+    # Source position of each frame: piecewise linear, with the knot at the moved frame.
     before = at * centre / moved
     after = last - (last - at) * (last - centre) / (last - moved)
     source = torch.where(at <= moved, before, after)

@@ -1,4 +1,4 @@
-"""Time roll: a clip begins somewhere else, and what leaves at one end enters at the other.
+"""Time roll: random circular shift of the waveform.
 
 Source: https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19.
 """
@@ -10,11 +10,11 @@ from data.device import send
 
 
 def roll(waveforms: Tensor, max_s: float, rate_hz: int) -> Tensor:
-    """Shift each clip in time by its own random amount; what leaves at one end enters at the other.
+    """Shift each clip circularly in time by its own random amount.
 
     Args:
         waveforms: (B, S).
-        max_s: Largest shift in either direction, seconds; 0 leaves the clips alone.
+        max_s: Largest shift in either direction, seconds; 0: no change.
         rate_hz: Sample rate.
 
     Raises:

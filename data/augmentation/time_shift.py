@@ -1,4 +1,4 @@
-"""Time shift: all frames of a spectrogram move on, and those that leave at one end enter at the other.
+"""Time shift: random circular shift of the spectrogram.
 
 Source: Xin et al., DCASE 2022, section 3.2, with a standard deviation of 10 frames.
 """
@@ -12,7 +12,7 @@ from data.device import send
 
 
 def shift_time(x: Tensor, std_frames: float) -> Tensor:
-    """Roll each clip over time by a whole number of frames of its own, drawn from a normal distribution.
+    """Roll each clip in time by its own number of frames, drawn from a normal distribution and rounded.
 
     Args:
         x: Log-mel spectrograms (B, 1, F, T).

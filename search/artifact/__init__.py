@@ -1,1 +1,1 @@
-"""Reading an export and running it: torch, ONNX Runtime, ExecuTorch."""
+"""Loading and running of exports: torch, ONNX Runtime, ExecuTorch."""

@@ -53,7 +53,7 @@ def read_certificate(folder: Path) -> dict[str, Any]:
 
 
 def listed_files(folder: Path) -> set[str]:
-    """Return the names of the files that the certificate of an export lists, of format 2 or later.
+    """Return the names of the files that an export's certificate lists, format 2 or later.
 
     Raises:
         ExportError: The folder is not an export, or its certificate is broken.

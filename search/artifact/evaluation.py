@@ -22,9 +22,6 @@ def evaluate_export(export: Export, data: Path, split: str, cache: Path | None) 
     """Evaluate an export on the evaluation clips of a data set.
 
     Args:
-        export: The network.
-        data: Folder of the data set.
-        split: Of its training clips.
         cache: Folder of the decoded waveforms; None: beside the data.
 
     Raises:
@@ -44,11 +41,7 @@ def load_dataset_for(
     """Open a data set with the front end of an export, its scenes numbered as the network's outputs.
 
     Args:
-        export: The network.
-        scenes: The data set.
-        responses: Folder of impulse responses, for training; or None.
         cache: Folder of the decoded waveforms; None: beside the data.
-        progress: Called with the number of decoded clips, and of all.
 
     Raises:
         DataError: The sound cannot be read.

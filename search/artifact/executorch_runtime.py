@@ -18,8 +18,8 @@ from search.artifact.files import PROGRAM
 from search.config.trial_config import TrialConfig
 from training.checkpoint import CheckpointError
 
-MAGIC_AT, MAGIC = slice(4, 6), b"ET"  # of a program's header
-# The most of a file: twice fp32 for each stored value, and the graph.
+MAGIC_AT, MAGIC = slice(4, 6), b"ET"  # in a program's header
+# Limit of a file's size: twice fp32 for each stored value, and the graph.
 MAX_BYTES_PER_VALUE, MAX_GRAPH_BYTES = 8, 2_000_000
 
 
@@ -58,10 +58,6 @@ class Program(nn.Module):
 
 def load_program(path: Path, config: TrialConfig) -> nn.Module:
     """Read a program that maps log-mel (1, C, F, T) to logits (1, K).
-
-    Args:
-        path: Of the file.
-        config: Of the network that it must be.
 
     Raises:
         CheckpointError: The extra is not installed, or the file is not a program, has other inputs or outputs than the

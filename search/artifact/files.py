@@ -1,17 +1,17 @@
-"""Names of the files of an export and of the quantization variants, and how progress is reported. Needs no torch."""
+"""Names of an export's files and of the quantization variants; type of the progress log. Needs no torch."""
 
 from collections.abc import Callable
 
 from search.artifact.certificate import CONFIG, WEIGHTS
 
 MODEL, PIPELINE, INT8, PROGRAM = "model.onnx", "pipeline.onnx", "model.int8.onnx", "model.pte"
-INFERENCE_STATE = "inference_state.safetensors"  # what the network's predictions depend on beside its weights
-NETWORKS = (WEIGHTS, MODEL, PIPELINE, INT8, PROGRAM)  # the files that map input to predictions, and are evaluated
-# What is quantized to int8: every layer (post-training quantization), all layers but the most sensitive (mixed
-# precision), nothing; or the first of these where it costs little accuracy, else the second.
+INFERENCE_STATE = "inference_state.safetensors"  # activation ranges and device gains, beside the weights
+NETWORKS = (WEIGHTS, MODEL, PIPELINE, INT8, PROGRAM)  # files that can run, and are evaluated
+# Quantization to int8: all layers (post-training quantization), all but the most sensitive layers (mixed precision),
+# none; auto: ptq if its accuracy drop is small, else mixed.
 PTQ, MIXED, NONE, AUTO = "ptq", "mixed", "none", "auto"
 INT8_CHOICES = (AUTO, PTQ, MIXED, NONE)
-# Variants that `scenefront quantize` compares; qat: quantization-aware training for some epochs more.
+# Variants that `scenefront quantize` compares; qat: fine-tuning with quantization-aware training.
 FP32, QAT = "fp32", "qat"
 VARIANTS = (FP32, PTQ, MIXED, QAT)
 QAT_EPOCHS = 10

@@ -1,4 +1,4 @@
-"""Prediction of the scene of a sound file.
+"""Inference on a sound file: windows, front end, network, mean of the probabilities.
 
 Shape letters: W windows, S samples, F mel bins, K classes.
 """
@@ -25,7 +25,7 @@ class Prediction:
 
     Attributes:
         path: The sound file.
-        probabilities: By scene, in the order of the network's outputs; they sum to 1.
+        probabilities: Probability by scene, in the order of the network's outputs; they sum to 1.
     """
 
     path: Path
@@ -46,10 +46,8 @@ def predict(export: Export, path: Path, device: str | None = None) -> Prediction
     as a stream: only some seconds are in memory at a time.
 
     Args:
-        export: The network.
-        path: The file.
-        device: That recorded it, for a network with spectrum correction; None: an unknown device, whose spectrum is
-            not corrected.
+        device: Recording device, for a network with spectrum correction; None: unknown, so that the spectrum is not
+            corrected.
 
     Raises:
         ExportError: A device that the network has no correction for.
@@ -73,10 +71,6 @@ class Predictor:
 
     def __init__(self, export: Export, device: str | None = None) -> None:
         """Prepare the front end and the gains of a recording device.
-
-        Args:
-            export: The network.
-            device: That recorded the waveforms, or None: one that the network does not know.
 
         Raises:
             ExportError: A device that the network has no correction for.

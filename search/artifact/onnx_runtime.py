@@ -25,17 +25,17 @@ from models import ARCHITECTURES
 from search.config.trial_config import TrialConfig
 from training.checkpoint import CheckpointError
 
-DOMAINS = ("", "ai.onnx")  # of the standard operators
-# The most values of a file: so many for each of the network, for scales and zero points; and as constants, for shapes.
+DOMAINS = ("", "ai.onnx")  # names of the standard operators' domain
+# Limit of a file's values: per stored value of the network (with scales and zero points), and for constants (shapes).
 MAX_PER_VALUE, MAX_CONSTANTS = 3, 20_000
 MAX_NODES = 20_000
 MAX_FILE_BYTES = 500_000_000
-MAX_ACTIVATIONS = 100_000_000  # values of one intermediate tensor, of one clip
+MAX_ACTIVATIONS = 100_000_000  # values of one intermediate tensor for one clip
 # All exceptions of the runtime; they have no base class of their own.
 RUNTIME_ERRORS = tuple(
     each for each in vars(runtime).values() if isinstance(each, type) and issubclass(each, Exception)
 )
-LOG_FATAL = 4  # level of severity
+LOG_FATAL = 4  # ONNX Runtime's log severity level
 
 
 class OnnxNetwork(nn.Module):
@@ -61,10 +61,6 @@ class OnnxNetwork(nn.Module):
 
 def load_onnx(path: Path, config: TrialConfig) -> nn.Module:
     """Load a file that maps log-mel (B, C, F, T) to logits (B, K); it runs on as many threads as torch does now.
-
-    Args:
-        path: Of the file.
-        config: Of the network that it must be.
 
     Raises:
         CheckpointError: It is not an ONNX file, depends on other files or operators, holds values that are not finite,

@@ -1,9 +1,9 @@
 """Stored values of a file of weights: number, type, bytes and kind of every tensor, as read from the file.
 
-    weights   factors of convolutions and linear layers: of an int8 file one byte each
-    biases    summands of layers, with the shift of a batch norm that was folded into the layer
+    weights   weights of convolutions and linear layers; in an int8 file one byte each
+    biases    biases of layers, with the shift of a folded batch norm
     norms     batch norms that could not be folded, and other parameters
-    scales    scales and zero points of int8 values, which a device needs beside the values
+    scales    scales and zero points of int8 values
     front_end constants of a pipeline's front end
     shapes    integers such as sizes and axes
 
@@ -30,7 +30,7 @@ from training.checkpoint import read_tensors
 WEIGHTS, BIASES, NORMS = NETWORK_KINDS = ("weights", "biases", "norms")
 SCALES, FRONT_END, SHAPES = "scales", "front_end", "shapes"
 LAYERS = ("Conv", "Gemm", "MatMul")
-# Nodes that only convert a stored tensor -> index of the input that it is.
+# Nodes that only convert a stored tensor -> index of that input.
 CONVERSIONS = {"Cast": 0, "DequantizeLinear": 0, "Mul": 0}
 
 
@@ -39,11 +39,11 @@ class StoredTensor:
     """One tensor of a file.
 
     Attributes:
-        name: In the file.
-        kind: One of those at the top of this file.
+        name: Name in the file.
+        kind: One of the kinds at the top of this file.
         dtype: Such as "int8".
         num_values: Number of elements.
-        num_bytes: Of all elements.
+        num_bytes: Size of all elements, bytes.
         nonzero_values: Number of elements that are not zero.
     """
 

@@ -1,1 +1,1 @@
-"""What a person types: parse, call, print, exit code."""
+"""Command line: one module per command; parse, call, print, exit code."""

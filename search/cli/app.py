@@ -1,4 +1,4 @@
-"""The command line's commands, joined."""
+"""Command group `scenefront` with all its commands."""
 
 import click
 

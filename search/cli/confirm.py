@@ -1,4 +1,4 @@
-"""Confirm a search's front: retrain it from several seeds, with confidence intervals."""
+"""Command `confirm`: retrain a search's front from several seeds, with confidence intervals."""
 
 import json
 from dataclasses import replace
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from search.cli.console import carry_out, err, out
+from search.cli.console import err, out, run_job
 from search.cli.options import address_option, json_option, path_type, results_option, study_argument, workers_option
 from search.report.tables import confirmation_table
-from search.study.confirm import choose, confirm_report, confirm_settings, free_name
+from search.study.confirm import confirm_report, confirm_settings, free_name, select_candidates
 from search.study.study import StudyFolder, find_study
 
 
@@ -18,7 +18,7 @@ from search.study.study import StudyFolder, find_study
 @results_option
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Seeds per network.")
 @click.option(
-    "--near", type=click.IntRange(0), default=4, show_default=True, help="Maximum number of near misses to train, too."
+    "--near", type=click.IntRange(0), default=4, show_default=True, help="Maximum number of near misses to confirm too."
 )
 @click.option(
     "--trials", help="Numbers of the trials to confirm instead of the front and its near misses, comma-separated."
@@ -33,21 +33,21 @@ def confirm(
 ) -> None:  # fmt: skip
     """Retrain the front of STUDY from several seeds, and evaluate it on the evaluation clips.
 
-    Candidates are the networks on the front, and near misses: those that it beats by no more than the sampling error of
-    the validation clips. They are trained on all training clips. Prints means with confidence intervals, and the
+    Candidates are the networks on the front, and near misses: those dominated by no more than the sampling error of the
+    validation clips. They are trained on all training clips. Prints means with confidence intervals, and the
     probability that each is on the front.
     """
     from search.engine.run import start_search  # noqa: PLC0415  takes seconds
 
     searched = find_study(results, study)
-    candidates = choose(searched, near=near, requested=_numbers(trials))
+    candidates = select_candidates(searched, near=near, requested=_numbers(trials))
     settings = confirm_settings(searched, candidates, seeds=seeds, data=None if data is None else str(data))
     if workers is not None:
         settings = replace(settings, workers=workers)
     console = err if as_json else out
     if not searched.settings().validation:
         console.print(
-            f"{searched.name} selected by the evaluation clips themselves: a confirmation on them is still optimistic",
+            f"{searched.name} selected models by the evaluation clips: a confirmation on them is biased upwards",
             soft_wrap=True,
         )
     omitted = [name for name in searched.settings().objectives if name not in settings.objectives]
@@ -55,15 +55,15 @@ def confirm(
         console.print(f"{name} is omitted: the evaluation clips have no unseen device")
     where = searched.path.parent
     folder = StudyFolder(where / free_name(where, searched.name))
-    carry_out(lambda: start_search(settings, folder, console, address=address), folder)
+    run_job(lambda: start_search(settings, folder, console, address=address), folder)
     if as_json:
         click.echo(json.dumps(confirm_report(folder), indent=2))
     else:
-        print_confirmed(folder)
+        print_confirmation(folder)
         out.print(
-            f"\nNext: scenefront plot {folder.address}     the means with their intervals\n"
-            f"      scenefront export {folder.address}   the best network as files for a device\n"
-            f"      scenefront front {folder.address}    this table again",
+            f"\nNext: scenefront plot {folder.cli_arguments}     the means with their intervals\n"
+            f"      scenefront export {folder.cli_arguments}   the best network as files for a device\n"
+            f"      scenefront front {folder.cli_arguments}    this table again",
             soft_wrap=True,
         )
 
@@ -77,7 +77,7 @@ def _numbers(text: str | None) -> list[int]:
     return [int(number) for number in numbers]
 
 
-def print_confirmed(folder: StudyFolder) -> None:
+def print_confirmation(folder: StudyFolder) -> None:
     """Print the results of a confirmation so far."""
     report = confirm_report(folder)
     trained = sum(len(candidate["seeds"]) for candidate in report["candidates"])
@@ -85,6 +85,6 @@ def print_confirmed(folder: StudyFolder) -> None:
     counted = f"{trained} of {wanted} runs" if trained < wanted else f"{wanted} runs"
     interval = f"mean ± {report['confidence']:.0%} interval (Student's t, pooled variance)"
     if not any(half is not None for candidate in report["candidates"] for half in candidate["half"].values()):
-        interval = "no interval: it takes two seeds"
+        interval = "no interval: needs two seeds"
     name = f"{folder.name}: the front of {report['confirms']}, {counted}, {interval}"
     out.print(confirmation_table(report, name))

@@ -1,4 +1,4 @@
-"""The dashboard: studies in a browser."""
+"""Command `dashboard`: serve studies to a browser, or write a snapshot of one."""
 
 import os
 import webbrowser
@@ -56,7 +56,7 @@ def _serve(chosen: list[StudyFolder], results: Path, port: int | None, opens: bo
     guard(app.server, found, app.csp_hashes())
     server = open_server(app.server, found)
     if found != wanted:
-        out.print(f"port {wanted} is taken: the next one that is free is used")
+        out.print(f"port {wanted} is taken: using the next free one")
     address = f"http://127.0.0.1:{found}{state.studies.first_page()}"
     out.print(f"{address}\nfor this machine alone, until Ctrl-C", soft_wrap=True)
     wants = opens if opens is not None else bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,4 +1,4 @@
-"""Make demo data, or check a data set."""
+"""Commands `data demo` and `data check`: write demo data, check a data set."""
 
 import json
 import sys

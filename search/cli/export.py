@@ -1,4 +1,4 @@
-"""Export a trained network, and use an export: evaluate, predict, bench."""
+"""Commands `export`, `evaluate`, `predict` and `bench`: export a trained network, and run an export."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from objectives.quality import Quality
 from search.artifact.files import AUTO, INT8_CHOICES
-from search.cli.console import carry_out, err, fail, out
+from search.cli.console import err, fail, out, run_job
 from search.cli.options import (
     architecture_file_option,
     architecture_file_setting,
@@ -47,13 +46,13 @@ export_argument = click.argument("path", type=path_type, metavar="EXPORT")
 @click.option(
     "--scale",
     type=float,
-    help="Factor on the trial's epochs for --retrain; restarts and the like are scaled with them.",
+    help="Factor on the trial's epochs for --retrain; other fields in epochs are scaled too.",
 )
 @set_option
 @click.option(
     "--int8", type=click.Choice(INT8_CHOICES), default=AUTO, show_default=True,
-    help="Quantize every layer (ptq), all but the most sensitive (mixed), none; auto: mixed where ptq drops the "
-    "accuracy by more than a point on clips that are not evaluation clips.",
+    help="Quantize every layer (ptq), all but the most sensitive (mixed), or none; auto: mixed if ptq drops the "
+    "accuracy by more than a point on clips other than the evaluation clips.",
 )  # fmt: skip
 @click.option("--executorch", is_flag=True, help="Also write a program for ExecuTorch.")
 def export(
@@ -74,38 +73,33 @@ def export(
     if trial not in (None, "best") and not str(trial).isdecimal():
         raise click.UsageError(f"--trial must be a number or best, got {trial!r}")
     if not retrain and (epochs is not None or scale is not None or overrides):
-        raise click.UsageError("--epochs, --scale and --set are of --retrain")
+        raise click.UsageError("--epochs, --scale and --set need --retrain")
     if whole_front:
         numbers = front_trials(folder)
     else:
         numbers = [best_trial(folder) if trial in (None, "best") else int(str(trial))]
     given = {"data": where, "cache": cache, "int8": int8, "executorch": executorch}
-    training = {
-        "epochs": epochs,
-        "scale": scale,
-        "overrides": dict(pair(text, "--set", read_value) for text in overrides),
-    }
+    fixed = dict(pair(text, "--set", read_value) for text in overrides)
+    training = {"epochs": epochs, "scale": scale, "overrides": fixed}
     base = EXPORTS if target is None else target
 
-    def go(number: int) -> None:
+    def export_one(number: int) -> None:
         name = f"{folder.name}-{number}{'-full' if retrain else ''}"
         place = target if target is not None and not whole_front else base / name
         _export(folder, number, place, given, training if retrain else None)
 
     if not whole_front:
-        go(numbers[0])
-        return
-    failed = _each(numbers, go)
-    if failed:
+        export_one(numbers[0])
+    elif failed := _export_all(numbers, export_one):
         fail("\n  ".join([f"{len(failed)} of {len(numbers)} trials on the front were not exported:", *failed]), 2)
 
 
-def _each(numbers: list[int], go: Callable[[int], None]) -> list[str]:
-    """Export one trial after the other; return why each of the others failed."""
+def _export_all(numbers: list[int], export_one: Callable[[int], None]) -> list[str]:
+    """Export the trials one by one; return an error text for each that failed."""
     failed = []
     for number in numbers:
         try:
-            go(number)
+            export_one(number)
         except (*USER_ERRORS, OSError) as error:
             failed.append(f"trial {number}: {error}")
             err.print(f"trial {number} is skipped: {error}", soft_wrap=True)
@@ -126,7 +120,7 @@ def _export(
 
         settings = retrain_settings(folder, number, data=given["data"], cache=given["cache"], **training)
         source = full_folder(folder, number)
-        carry_out(lambda: retrain(settings, source, out), source)
+        run_job(lambda: retrain(settings, source, out), source)
         trial = best_trial(source)
         origin = f"Trial {number} of {folder.name}, retrained on all training clips."
     certificate = export_trial(
@@ -138,7 +132,7 @@ def _export(
 
 
 def summary(certificate: Mapping[str, Any]) -> list[str]:
-    """Return lines on an export: quality of its files, cost, and whether it fits the budget."""
+    """Return the summary lines of an export: cost, quality of its files, and whether it fits the budget."""
     cost, validation, budget = certificate["cost"], certificate["validation"], certificate["budget"]
     selected = f" ({validation['macro_accuracy']:.3f} on the validation clips it was selected on)" if validation else ""
     counts = f"{cost['macs']:,} MACs ({cost['fvcore_macs']:,} by fvcore), {cost['params']:,} parameters"
@@ -174,10 +168,6 @@ def evaluate(path: Path, data: Path, split: str, cache: Path | None, as_json: bo
     if as_json:
         click.echo(json.dumps(quality.to_dict(), indent=2))
         return
-    _print_quality(quality)
-
-
-def _print_quality(quality: Quality) -> None:
     out.print(f"macro accuracy {quality.macro_accuracy:.3f}, log loss {quality.log_loss:.3f}")
     for table in quality_tables(quality):
         out.print(table)

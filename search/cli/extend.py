@@ -1,4 +1,4 @@
-"""Continue a study with other settings: more trials, another budget, wider ranges, another sampler."""
+"""Command `extend`: continue a study with other settings, such as more trials or another budget."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from search.cli.console import carry_out, out
+from search.cli.console import out, run_job
 from search.cli.front import print_front, print_seeds
 from search.cli.options import (
     NAMES,
@@ -23,21 +23,21 @@ from search.cli.options import (
 from search.config.rules import settings_of
 from search.config.settings import SearchSettings
 from search.engine.extend import extend_study
-from search.study.history import changeable, fixed
+from search.study.history import changeable, fixed_reasons
 from search.study.study import find_study
 
-TYPES = {"trials": str, "space": path_type}  # +24, too; only a file can take a file's place
+TYPES = {"trials": str, "space": path_type}  # trials may be +24; a space can only be replaced by a file
 
 
 def change_options(command: Command) -> Command:
-    """Add an option for each setting that can change, and a hidden one, to say why, for those that never can."""
+    """Add an option per setting that can change, and a hidden one, refused with the reason, per setting that cannot."""
     known = settings_of(SearchSettings)
     options: list[Callable[[Command], Command]] = []
     for name in changeable(SearchSettings):
         kind: dict[str, Any] = {"type": TYPES[name]} if name in TYPES else {}
         metavar = "KEY=LOW:HIGH|all" if name == "ranges" else known[name].metavar
         options.append(setting_option(name, help=known[name].extend, metavar=metavar, **kind))
-    for name in fixed(SearchSettings):
+    for name in fixed_reasons(SearchSettings):
         flag = NAMES.get(name, (f"--{name.replace('_', '-')}",))[0]
         options.append(click.option(flag, name, hidden=True, is_flag=known[name].rule.kind is bool))
     for option in reversed(options):
@@ -61,8 +61,8 @@ def extend(
     """Change the settings of STUDY, and continue it.
 
     Finished trials are kept and not trained again: trials over a smaller budget leave the front, rejected
-    configurations that fit a larger one may be proposed again. What metrics depend on cannot change: data, objectives,
-    epochs.
+    configurations that fit a larger one may be proposed again. Settings that metrics depend on cannot change, such as
+    data, objectives and epochs.
     """
     folder = find_study(results, study)
     changes = {name: value for name, value in flags.items() if value not in (None, False)}
@@ -80,11 +80,11 @@ def extend(
     for line in extended.lines:
         out.print(line, soft_wrap=True)
     if only_settings:
-        out.print(f"continue with `scenefront resume {folder.address}`", soft_wrap=True)
+        out.print(f"continue with `scenefront resume {folder.cli_arguments}`", soft_wrap=True)
         return
     from search.engine.run import resume_search  # noqa: PLC0415  takes seconds
 
-    carry_out(lambda: resume_search(folder, out, address=address, workers=workers), folder)
+    run_job(lambda: resume_search(folder, out, address=address, workers=workers), folder)
     (print_front if isinstance(folder.settings(), SearchSettings) else print_seeds)(folder)
 
 

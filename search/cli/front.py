@@ -1,4 +1,4 @@
-"""What came of a study: its front or its ranking in the terminal, and its front as a page and a picture."""
+"""Commands `front` and `plot`: print a study's Pareto front or ranking, or plot the front."""
 
 import json
 from collections import Counter
@@ -10,7 +10,7 @@ import pandas as pd
 
 from objectives.goals import GOALS, first_cost, first_quality
 from objectives.ranking import RANKINGS, SPLITS, accuracy_on, ranks, scores
-from search.cli.confirm import print_confirmed
+from search.cli.confirm import print_confirmation
 from search.cli.console import out
 from search.cli.options import json_option, path_type, results_option, study_argument
 from search.config.messages import counted, unknown
@@ -22,8 +22,8 @@ from search.study.repeats import seeds_report
 from search.study.study import STATES, StudyError, StudyFolder, find_study
 from search.study.table import front_table, study_table, varied_sizes
 
-TOLD = ("macro_accuracy", "log_loss", "macs", "params", "size_bytes", "peak_bytes")  # and what else is an objective
-MAX_PARTIAL = 8  # trials that are named of those that were not trained to the end
+GOAL_COLUMNS = ("macro_accuracy", "log_loss", "macs", "params", "size_bytes", "peak_bytes")  # beside the objectives
+MAX_PARTIAL = 8  # partly trained trials listed below the front
 
 
 @click.command()
@@ -35,14 +35,14 @@ MAX_PARTIAL = 8  # trials that are named of those that were not trained to the e
 @click.option(
     "--rank",
     type=click.Choice(list(RANKINGS)),
-    help="Rank the fully trained trials within the budget by the rule of an edition of the challenge.",
+    help="Rank the fully trained trials within the budget by the rule of a challenge edition.",
 )
 def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: bool, rank: str | None) -> None:
     """Print the Pareto front of STUDY, cheapest network first; of `train` and `confirm` studies, means over seeds."""
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     if every and rank:
-        raise click.UsageError("--all and --rank exclude each other: what is not fully trained has no rank")
+        raise click.UsageError("--all and --rank exclude each other: partly trained trials have no rank")
     folder = find_study(results, study)
     settings = folder.settings()
     is_confirmation = isinstance(settings, ConfirmSettings)
@@ -59,13 +59,13 @@ def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: 
     if is_confirmation and not (every or rank):
         rows = confirm_table(confirm_report(folder))
     else:
-        rows = _chosen(study_table(folder), folder, every=every, rank=rank)
+        rows = _select_rows(study_table(folder), folder, every=every, rank=rank)
     rows = _whole_numbers(rows)
     click.echo(rows.to_json(orient="records", indent=2) if as_json else rows.to_csv(index=False), nl=as_json)
 
 
 def _whole_numbers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Have columns of whole numbers written as such, though some are not known: 8, not 8.0."""
+    """Convert columns of whole numbers with missing values to integers, so that 8.0 is printed as 8."""
     whole = [
         name
         for name in rows.select_dtypes("float")
@@ -74,25 +74,20 @@ def _whole_numbers(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.astype(dict.fromkeys(whole, "Int64"))
 
 
-def _chosen(table: pd.DataFrame, folder: StudyFolder, *, every: bool, rank: str | None) -> pd.DataFrame:
+def _select_rows(table: pd.DataFrame, folder: StudyFolder, *, every: bool, rank: str | None) -> pd.DataFrame:
     if rank is not None:
         return ranked(table, rank, folder.name)
     return table if every else front_table(table, folder.settings().objectives)
 
 
 def ranked(table: pd.DataFrame, rank: str, study: str) -> pd.DataFrame:
-    """Return the fully trained rows that fit as an edition of the challenge ranks them, the best first.
-
-    Args:
-        table: As of `trials_table`.
-        rank: Of `RANKINGS`.
-        study: Name, for what is said.
+    """Rank the fully trained rows of `trials_table` that fit by the rule `rank` of `RANKINGS`, the best first.
 
     Returns:
-        The rows, with `rank` from 1 on and `score`, the number that is ranked by.
+        The rows, with `rank` from 1 on and `score`, the metric of the ranking.
 
     Raises:
-        StudyError: The trials were not trained on every split that the edition asks for.
+        StudyError: The trials of `study` were not trained on every split that the rule needs.
     """
     ranking = RANKINGS[rank]
     missing = [split for split in SPLITS if accuracy_on(split) in ranking.needs and accuracy_on(split) not in table]
@@ -109,25 +104,25 @@ def ranked(table: pd.DataFrame, rank: str, study: str) -> pd.DataFrame:
 
 
 def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = None) -> None:
-    """Print the front, all trials or a ranking as a table, and below the front what is apart from it."""
+    """Print the front, all trials or a ranking as a table; below the front, the trials that are not on it."""
     settings = folder.settings()
     table = study_table(folder)
-    rows = _chosen(table, folder, every=every, rank=rank)
-    what = "all trials" if every else (f"ranked as {rank} ranks" if rank else "the Pareto front")
+    rows = _select_rows(table, folder, every=every, rank=rank)
+    what = "all trials" if every else (f"ranking of {rank}" if rank else "the Pareto front")
     if rows.empty:
         out.print(f"the {'ranking' if rank else 'front'} is empty: no trial is fully trained yet")
     else:
         counts = Counter(table["state"])
         shown = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-        words = _words(table)
+        words = _text_columns(table)
         title = f"{folder.name}: {what} ({shown})"
         out.print(_table(title, rows, settings, words, _sizes(folder, words), rank))
     if not (every or rank):
-        for line in _apart(table, folder):
+        for line in _off_front_lines(table, folder):
             out.print(line, soft_wrap=True)
 
 
-def _words(table: pd.DataFrame) -> list[str]:
+def _text_columns(table: pd.DataFrame) -> list[str]:
     return ["state", *(["architecture", "network"] if table["config.architecture"].nunique() > 1 else [])]
 
 
@@ -138,8 +133,8 @@ def _sizes(folder: StudyFolder, words: list[str]) -> list[str]:
 def _table(
     title: str, trials: pd.DataFrame, settings: Job, words: list[str], sizes: list[str], rank: str | None
 ) -> Table:
-    """Tabulate trials: state and architecture, rank, goals, values of the search space."""
-    goals = [goal for name, goal in GOALS.items() if name in TOLD or name in settings.objectives]
+    """Return the table of trials: state, architecture, epochs, rank, objectives, and searched sizes."""
+    goals = [goal for name, goal in GOALS.items() if name in GOAL_COLUMNS or name in settings.objectives]
     titles = [f"bytes at {settings.precision}" if goal.name == "size_bytes" else goal.title for goal in goals]
     scored = ["rank", RANKINGS[rank].title] if rank else []
     again = [title for title in titles if title not in scored]  # the ranking metric is shown once
@@ -158,8 +153,8 @@ def _table(
     return Table(title, ["trial", *words, "epoch", *scored, *again, *sizes], rows, texts=words)
 
 
-def _apart(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
-    """Describe what is not on the front for being trained in part, or for being over the budget."""
+def _off_front_lines(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
+    """Return lines on trials that are not on the front: partly trained ones, and those over the budget."""
     settings = folder.settings()
     goal = GOALS[first_quality(settings.objectives)]
     partial = table[table["state"].isin(("running", "paused", "interrupted", "stopped")) & (table["epoch"] > 0)]
@@ -175,13 +170,13 @@ def _apart(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
     over = table.loc[(table["state"] == "complete") & ~table["fits"].astype(bool), "number"]
     if len(over):
         lines.append(f"over the budget {settings.budget} ({len(over)}): {', '.join(map(str, over))}")
-    return [*lines, *([f"all trials: `scenefront front {folder.address} --all`"] if lines else [])]
+    return [*lines, *([f"all trials: `scenefront front {folder.cli_arguments} --all`"] if lines else [])]
 
 
 def print_seeds(folder: StudyFolder) -> None:
-    """Print the figures of each seed of a training, and their mean."""
+    """Print the metrics of a training or a confirmation by seed, with means."""
     if isinstance(folder.settings(), ConfirmSettings):
-        print_confirmed(folder)
+        print_confirmation(folder)
         return
     report = seeds_report(folder.open())
     if not report["seeds"]:
@@ -190,7 +185,7 @@ def print_seeds(folder: StudyFolder) -> None:
     trained, wanted = len(report["seeds"]), folder.settings().trials
     shown = f"{trained} of {counted(wanted, 'seed')}" if trained < wanted else counted(wanted, "seed")
     interval = (
-        f"mean ± {report['confidence']:.0%} interval by Student's t" if trained > 1 else "no interval of one alone"
+        f"mean ± {report['confidence']:.0%} interval by Student's t" if trained > 1 else "no interval for one seed"
     )
     out.print(seeds_table(report, f"{folder.name}: {shown}, {interval}"))
 

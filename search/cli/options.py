@@ -1,4 +1,4 @@
-"""Options that several commands share, made from the settings that they set; and the settings made from them."""
+"""Click options shared by commands, generated from the settings' metadata; and settings made from their values."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,14 +8,14 @@ import click
 import yaml
 
 from search.config.rules import default_of, settings_of
-from search.config.settings import JobSettings, SearchSettings, TrainSettings
-from search.config.settings_file import make_settings, read_settings, spelled
+from search.config.settings import SPLITS, JobSettings, SearchSettings, TrainSettings
+from search.config.settings_file import make_settings, read_settings, to_number
 from search.study.study import RESULTS
 
 Command = TypeVar("Command", bound=Callable[..., object])
 Decorator = Callable[[Command], Command]
 
-# Names of options, and of what a command is called with, where they are not the setting's own.
+# Flag and parameter of options that are not named after their setting.
 NAMES = {"stall_s": ("--stall", "stall_s"), "set": ("--set", "overrides"), "ranges": ("--range", "narrowed")}
 PATHS = ("architecture_file", "impulse_responses", "cache", "teacher")
 SEARCH_OPTIONS = (
@@ -37,13 +37,7 @@ address_option = click.option(
 
 
 def setting_option(name: str, job: type[JobSettings] = SearchSettings, **changed: Any) -> Callable[[Command], Command]:
-    """Make the option that sets a setting.
-
-    Args:
-        name: Of the setting.
-        job: Whose setting it is.
-        changed: What the option has otherwise than its setting: `help`, or anything of `click.option`.
-    """
+    """Return the click option of a setting of a job; `changed` overrides arguments of `click.option`."""
     meta = settings_of(job)[name]
     kind = meta.rule.kind
     flag, parameter = NAMES.get(name, (f"--{name.replace('_', '-')}", name))
@@ -65,7 +59,7 @@ def setting_option(name: str, job: type[JobSettings] = SearchSettings, **changed
 
 
 def setting_options(names: tuple[str, ...], job: type[JobSettings]) -> Callable[[Command], Command]:
-    """Return a decorator that adds the options of some settings to a command, in this order."""
+    """Return a decorator that adds the options of settings to a command, in this order."""
 
     def add(command: Command) -> Command:
         for name in reversed(names):
@@ -94,7 +88,7 @@ workers_option = setting_option("workers")
 
 
 def search_options(command: Command) -> Command:
-    """Add every option that a search takes, except those of its study."""
+    """Add every option of a search, except those of its study."""
     command = setting_options(SEARCH_OPTIONS, SearchSettings)(command)
     return click.option("--config", type=path_type, help="YAML file of the search; options override it.")(command)
 
@@ -107,7 +101,7 @@ TRAIN_OPTIONS = (
     click.option("--recipe", help="Training recipe; see `scenefront recipes`. [default: the configuration's own]"),
     click.option(
         "--scale", type=float,
-        help="Factor on the recipe's epochs; restarts and the like are scaled with them, what --set fixes is not.",
+        help="Factor on the recipe's epochs; other fields in epochs are scaled too, unless set by --set.",
     ),
     click.option("--epochs", type=int, help="Instead of --scale: the number of epochs. [default: the recipe's]"),
     setting_option("trials", TrainSettings, flag="--seeds", type=click.IntRange(1), default=1),
@@ -116,11 +110,11 @@ TRAIN_OPTIONS = (
     setting_option("teacher", TrainSettings),
     setting_option(
         "impulse_responses", TrainSettings,
-        help="Folder of WAV files: device impulse responses. [default: that of the --trial]",
+        help="Folder of WAV files: device impulse responses, for augmentation. [default: that of the --trial]",
     ),
     setting_option(
         "split", TrainSettings,
-        help="fold1, or a split of the 2024 edition: 5, 10, 25, 50, 100. [default: that of the --trial, or fold1]",
+        help=f"Split of the data: {SPLITS}. [default: that of the --trial, or fold1]",
     ),
     cache_option,
     architecture_file_setting,
@@ -135,23 +129,18 @@ TRAIN_OPTIONS = (
 
 
 def train_options(command: Command) -> Command:
-    """Add every option that training one configuration takes, except those of its study."""
+    """Add every option of a training, except those of its study."""
     for option in reversed(TRAIN_OPTIONS):
         command = option(command)
     return command
 
 
 def settings_from(data: Path | None, flags: Mapping[str, Any], *, needs_data: bool = True) -> SearchSettings:
-    """Make the settings of a search from its options, and from its file where they name one.
-
-    Args:
-        data: Folder of the data, or None.
-        flags: Of `search_options`, as click gives them.
-        needs_data: Whether the settings must name data.
+    """Make the settings of a search from click's values of `search_options`, and from the file of --config.
 
     Raises:
-        SettingsError: A setting that no search can be run with.
-        click.UsageError: An option that cannot be read.
+        SettingsError: An invalid setting.
+        click.UsageError: An option that cannot be parsed.
     """
     given = {name: str(value) if isinstance(value, Path) else value for name, value in flags.items()}
     given["teacher"] = [str(folder) for folder in given["teacher"]] or None
@@ -172,11 +161,7 @@ def settings_from(data: Path | None, flags: Mapping[str, Any], *, needs_data: bo
 
 
 def pair(text: str, option: str, read: Callable[[str, str], Any]) -> tuple[str, Any]:
-    """Read KEY=VALUE of `option`, the value by `read`.
-
-    Raises:
-        click.UsageError: There is no key.
-    """
+    """Parse KEY=VALUE of an option, the value by `read`."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise click.UsageError(f"{option} takes KEY=VALUE, got {text!r}")
@@ -184,15 +169,15 @@ def pair(text: str, option: str, read: Callable[[str, str], Any]) -> tuple[str, 
 
 
 def read_value(text: str, source: str) -> Any:
-    """Read a value of an option as YAML would, and numbers such as 1e-3."""
+    """Parse the value of an option as YAML, and numbers such as 1e-3."""
     try:
-        return spelled(yaml.safe_load(text))
+        return to_number(yaml.safe_load(text))
     except yaml.YAMLError as error:
         raise click.UsageError(f"{source}: {text!r} is no value") from error
 
 
 def read_bounds(text: str, source: str) -> list[Any]:
-    """Read LOW:HIGH."""
+    """Parse LOW:HIGH."""
     low, colon, high = text.partition(":")
     if not colon:
         raise click.UsageError(f"{source}: a range is LOW:HIGH, got {text!r}")

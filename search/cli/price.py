@@ -1,4 +1,4 @@
-"""Costs of networks, layer by layer or beside their published figures; and the training recipes."""
+"""Commands `price`, `published` and `recipes`: cost of a network, published networks, training recipes."""
 
 import json
 import sys
@@ -34,7 +34,7 @@ from search.report.tables import (
 @click.command()
 @click.argument("name", required=False)
 @set_option
-@click.option("--config", type=path_type, help="Instead: the config.yaml of an export.")
+@click.option("--config", type=path_type, help="Instead of NAME: config.yaml of an export.")
 @architecture_file_option
 @budget_option
 @precision_option
@@ -53,7 +53,7 @@ def price(
     from search.space.pricing import find_trial  # noqa: PLC0415
 
     if (name is None) == (config is None):
-        raise click.UsageError("name an architecture or a published network, or give --config, one of the two")
+        raise click.UsageError("give either an architecture or a published network, or --config")
     values = dict(pair(text, "--set", read_value) for text in overrides)
     if config is not None:
         trial = TrialConfig.from_dict({**read_config(config)[0].to_dict(), **values})
@@ -74,7 +74,7 @@ def price(
 @click.argument("name", required=False)
 @json_option
 def published(name: str | None, as_json: bool) -> None:
-    """List the published networks: the figures of their reports beside our own count; with NAME, one in full."""
+    """List the published networks with claimed and counted costs; with NAME, print one in full."""
     from search.space.pricing import price_published  # noqa: PLC0415  takes seconds
 
     entries = read_published() if name is None else [find_published(name)]
@@ -93,7 +93,7 @@ def published(name: str | None, as_json: bool) -> None:
 @click.argument("name", required=False)
 @json_option
 def recipes(name: str | None, as_json: bool) -> None:
-    """List the training recipes of the reports; with NAME, how one differs from the defaults."""
+    """List the training recipes of the reports; with NAME, print how one differs from the defaults."""
     from search.config.recipes import RECIPES, find_recipe  # noqa: PLC0415  takes seconds
 
     chosen = list(RECIPES.values()) if name is None else [find_recipe(name)]

@@ -1,4 +1,4 @@
-"""Compare quantization variants of an export, and keep one of them."""
+"""Command `quantize`: compare quantization variants of an export, and keep one of them."""
 
 import json
 import tempfile
@@ -31,11 +31,15 @@ if TYPE_CHECKING:
 @cache_option
 @impulse_responses_option
 @click.option(
-    "--epochs", type=click.IntRange(1), default=QAT_EPOCHS, show_default=True, help="Of quantization-aware training."
+    "--epochs",
+    type=click.IntRange(1),
+    default=QAT_EPOCHS,
+    show_default=True,
+    help="Epochs of quantization-aware training.",
 )
 @click.option(
     "--method", type=click.Choice(CALIBRATION_METHODS), default=CALIBRATION_METHODS[0], show_default=True,
-    help="Of calibrating the ranges of activations.",
+    help="Calibration method for the activation ranges.",
 )  # fmt: skip
 @click.option(
     "--keep", type=click.Choice(VARIANTS[1:]), help="Keep this variant as the export's model.int8.onnx. [default: none]"
@@ -48,7 +52,7 @@ def quantize(
 ) -> None:  # fmt: skip
     """Compare int8 variants of an EXPORT: post-training, mixed precision, and quantization-aware training on DATA.
 
-    Calibrated and fine-tuned on the training clips of DATA, each evaluated from its file on its evaluation clips.
+    Each is calibrated or fine-tuned on the training clips of DATA, and its file evaluated on the evaluation clips.
     """
     from data.layout import read_scenes  # noqa: PLC0415  these take seconds
     from search.artifact.evaluation import load_dataset_for  # noqa: PLC0415
@@ -73,7 +77,7 @@ def quantize(
 
 
 def _notes(kept: "Variant", epochs: int) -> list[str]:
-    """Return notes for the card of the export."""
+    """Return notes for the export's model card."""
     if kept.float_layers:
         return [f"{INT8} keeps the most sensitive layers in fp32: {', '.join(kept.float_layers)}."]
     return [f"{INT8} is from quantization-aware training, {counted(epochs, 'epoch')} after the rest."] * (
@@ -82,7 +86,7 @@ def _notes(kept: "Variant", epochs: int) -> list[str]:
 
 
 def comparison_table(comparison: "Comparison", title: str) -> Table:
-    """Tabulate the variants of a quantization: quality, loss, sizes."""
+    """Return the table of quantization variants: quality, log loss, sizes in bytes."""
     head = [
         "variant", "fp32 layers", "macro accuracy", "accuracy drop", "log loss", "disagreement", "weights",
         "with biases, norms", "scales", "file",

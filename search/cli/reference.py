@@ -1,7 +1,4 @@
-"""The reference page, docs/reference.md, from the commands and settings themselves.
-
-python -m search.cli.reference > docs/reference.md
-"""
+"""Reference page docs/reference.md, generated from commands and settings: python -m search.cli.reference."""
 
 from collections.abc import Iterator, Sequence
 
@@ -28,7 +25,7 @@ options override it. `scenefront extend` changes the settings for which the last
 
 
 def commands(group: click.Group = cli, path: tuple[str, ...] = ("scenefront",)) -> Iterator[tuple[str, click.Command]]:
-    """Yield every command with what is typed for it, in the order of the help."""
+    """Yield the full name and the click command of every command, in the order of the help."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from commands(command, (*path, name))
@@ -37,7 +34,7 @@ def commands(group: click.Group = cli, path: tuple[str, ...] = ("scenefront",)) 
 
 
 def reference() -> str:
-    """Return the page as Markdown."""
+    """Return the reference page as Markdown."""
     parts = [HEAD, "## Commands\n"]
     parts += [_command(name, command) for name, command in commands()]
     parts.append(SETTINGS)
@@ -69,7 +66,7 @@ def _settings(job: type[JobSettings]) -> str:
 
 
 def _is_shared(name: str, meta: Setting, job: type[JobSettings]) -> bool:
-    """Whether a setting is listed already, under search."""
+    """Whether a setting is already listed under search."""
     return job in (TrainSettings, ConfirmSettings) and settings_of(JobSettings).get(name) == meta
 
 

@@ -1,4 +1,4 @@
-"""Run a search or a training, check one before it starts, resume it, and print its progress."""
+"""Commands `search`, `train`, `resume`, `preflight` and `status`."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from objectives.goals import GOALS, first_quality
-from search.cli.console import carry_out, err, out
+from search.cli.console import err, out, run_job
 from search.cli.front import print_front, print_seeds
 from search.cli.options import (
     address_option,
@@ -32,7 +32,7 @@ from search.study.study import ALLOCATION, STATES, StudyFolder, find_study
 from search.study.table import rejection_kinds, trials_table
 
 if TYPE_CHECKING:
-    from search.engine.single_run import Found
+    from search.engine.single_run import SourceConfig
 
 
 @click.command()
@@ -65,7 +65,7 @@ def train(
     NAME is an architecture or a published network: `scenefront published` lists those.
     """
     from search.engine.run import start_search  # noqa: PLC0415  these take seconds
-    from search.engine.single_run import left_out, train_settings  # noqa: PLC0415
+    from search.engine.single_run import omitted_settings, train_settings  # noqa: PLC0415
 
     if [name, config, trial].count(None) != 2:
         raise click.UsageError("say what to train: a NAME, --config or --trial, one of the three")
@@ -73,20 +73,20 @@ def train(
         from search.space.custom_architecture import register_architecture_file  # noqa: PLC0415  takes seconds
 
         register_architecture_file(flags["architecture_file"])
-    found = _find(name, config, trial, results)
+    found = _find_configuration(name, config, trial, results)
     given: dict[str, Any] = {key: str(value) if isinstance(value, Path) else value for key, value in flags.items()}
     settings = train_settings(
         found, data=str(data), teacher=tuple(str(each) for each in teacher),
         overrides=dict(pair(text, "--set", read_value) for text in overrides), **given,
     )  # fmt: skip
     folder = _new_folder(results, study, settings)
-    for field, value in left_out(found, settings, flags["recipe"]).items():
-        out.print(f"{field} is {value:g} in the recipe and 0 here, without a folder: --impulse-responses names one")
+    for field, value in omitted_settings(found, settings, flags["recipe"]).items():
+        out.print(f"{field} is 0, not {value:g} as in the recipe: no folder of impulse responses (--impulse-responses)")
     _run(lambda: start_search(settings, folder, out), folder)
 
 
-def _find(name: str | None, config: Path | None, trial: str | None, results: Path) -> "Found":
-    """Find the configuration to train, by one of three ways to name it."""
+def _find_configuration(name: str | None, config: Path | None, trial: str | None, results: Path) -> "SourceConfig":
+    """Return the configuration to train, from a file, a trial, or a name."""
     from search.engine.single_run import from_file, from_name, from_trial  # noqa: PLC0415  takes seconds
 
     if config is not None:
@@ -121,7 +121,7 @@ def resume(study: str | None, results: Path, address: str | None, workers: int |
 @json_option
 @click.option("--html", type=path_type, help="HTML file to write, with plots. [default: none]")
 def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any) -> None:
-    """Check a search before any training: what fits the budget, which limit binds, how long it takes.
+    """Check a search before training: what fits the budget, which limit binds, how long it takes.
 
     With DATA a few steps of training are timed. Exits with 1 if nothing fits.
     """
@@ -144,19 +144,20 @@ def preflight(data: Path | None, as_json: bool, html: Path | None, **flags: Any)
     sys.exit(1 if report["nothing_fits"] else 0)
 
 
-def _run(go: Callable[[], object], folder: StudyFolder) -> None:
-    carry_out(go, folder)
+def _run(run: Callable[[], object], folder: StudyFolder) -> None:
+    """Run the job of a study, print its result, and suggest the next commands."""
+    run_job(run, folder)
     is_search = isinstance(folder.settings(), SearchSettings)
     (print_front if is_search else print_seeds)(folder)
     chosen = (
-        f"scenefront confirm {folder.address}    the front retrained from several seeds, with intervals\n      "
-        f"scenefront plot {folder.address}       the front as a page and as a picture\n      "
+        f"scenefront confirm {folder.cli_arguments}    the front retrained from several seeds, with intervals\n      "
+        f"scenefront plot {folder.cli_arguments}       the front as a page and as a picture\n      "
     )
     out.print(
         f"\nNext: {chosen if is_search else ''}"
-        f"scenefront dashboard {folder.address}  the study in a browser\n"
-        f"      scenefront export {folder.address}     the best network as files for a device\n"
-        f"      scenefront front {folder.address}      this table again",
+        f"scenefront dashboard {folder.cli_arguments}  the study in a browser\n"
+        f"      scenefront export {folder.cli_arguments}     the best network as files for a device\n"
+        f"      scenefront front {folder.cli_arguments}      this table again",
         soft_wrap=True,
     )
 
@@ -166,7 +167,7 @@ def _run(go: Callable[[], object], folder: StudyFolder) -> None:
 @results_option
 @json_option
 def status(study: str | None, results: Path, as_json: bool) -> None:
-    """Print the progress of STUDY: trials by state, reasons of rejection, whether a search is running."""
+    """Print the progress of STUDY: trials by state, reasons for rejection, and whether a search is running."""
     folder = find_study(results, study)
     is_locked = folder.is_locked()
     record = folder.open()
@@ -204,7 +205,7 @@ def status(study: str | None, results: Path, as_json: bool) -> None:
             soft_wrap=True,
         )
     if not is_locked and done < settings.trials:
-        out.print(f"continue with `scenefront resume {folder.address}`", soft_wrap=True)
+        out.print(f"continue with `scenefront resume {folder.cli_arguments}`", soft_wrap=True)
 
 
 def _free_name(results: Path, settings: Job) -> str:

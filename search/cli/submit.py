@@ -1,4 +1,4 @@
-"""Make a challenge package, or check one."""
+"""Command `submit`: write or check a package for the challenge."""
 
 import json
 import sys
@@ -39,8 +39,7 @@ def submit(
     stored beside it: after an interruption the same command resumes. Exits with 1 if rules are broken.
     """
     splits = _splits(given, DCASE2024)
-    given_ways = [sheet is not None, template is not None, package is not None]
-    if sum(given_ways) != 1 or (sheet is None) != (sounds is None):
+    if [sheet, template, package].count(None) != 2 or (sheet is None) != (sounds is None):
         raise click.UsageError("give a SHEET and SOUNDS, or --template, or --check, one of the three")
     if template is not None:
         _write_template(template, splits)
@@ -52,9 +51,9 @@ def submit(
 
 def _splits(given: tuple[str, ...], edition: Edition) -> dict[str, Path]:
     splits = dict(pair(text, "--split", lambda value, _: Path(value)) for text in given)
-    strange = [split for split in splits if split not in edition.splits]
-    if strange:
-        raise click.UsageError(f"--split takes {', '.join(edition.splits)}, got {', '.join(strange)}")
+    unknown = [split for split in splits if split not in edition.splits]
+    if unknown:
+        raise click.UsageError(f"--split takes {', '.join(edition.splits)}, got {', '.join(unknown)}")
     return splits
 
 
@@ -95,23 +94,17 @@ def _make(path: Path, sounds: Path, splits: dict[str, Path], target: Path | None
         made = make_package(sheet, sounds, target, DCASE2024, lambda what: counting(what, console))
     except BrokenRulesError as error:
         if as_json:
-            click.echo(
-                json.dumps({"written": None, "violations": [asdict(each) for each in error.violations]}, indent=2)
-            )
+            refused = {"written": None, "violations": [asdict(each) for each in error.violations]}
+            click.echo(json.dumps(refused, indent=2))
             sys.exit(1)
         _print(error.violations)
         fail(f"{counted(len(error.violations), 'broken rule')}; no package was written", 1)
     except KeyboardInterrupt:
-        fail(
-            f"interrupted; the predictions so far are kept in {work_folder(target)}, and the same command resumes", 130
-        )
+        work = work_folder(target)
+        fail(f"interrupted; the predictions so far are kept in {work}, and the same command resumes", 130)
     if as_json:
-        click.echo(
-            json.dumps(
-                {"written": str(made.path), "work": str(made.work), "sounds": made.num_files, "violations": []},
-                indent=2,
-            )
-        )
+        report = {"written": str(made.path), "work": str(made.work), "sounds": made.num_files, "violations": []}
+        click.echo(json.dumps(report, indent=2))
         return
     for split, system in made.systems.items():
         out.print(

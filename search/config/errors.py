@@ -1,4 +1,4 @@
-"""User errors: the command line prints these as a sentence, and any other exception as a bug with its traceback."""
+"""User errors, printed as a sentence; any other exception is a bug, printed with its traceback."""
 
 from data.errors import DataError
 from objectives.errors import ObjectiveError
@@ -6,16 +6,16 @@ from training.errors import TrainingError
 
 
 class UserError(ValueError):
-    """What was asked for cannot be done; the message says why, with the values, and what to do instead."""
+    """A request that cannot be carried out; the message says why, with the values, and what to do instead."""
 
 
 class SettingsError(UserError):
-    """Settings that nothing can be run with; every violation is named."""
+    """Invalid settings; the message lists every violation."""
 
 
 class ConfigError(UserError):
-    """Values that build no network, or no recipe."""
+    """Config values that build no network, or no recipe."""
 
 
-# The packages below know nothing of each other nor of `search`: each has an error class of its own.
+# The packages below `search` have error classes of their own.
 USER_ERRORS = (UserError, DataError, ObjectiveError, TrainingError)

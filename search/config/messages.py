@@ -1,4 +1,4 @@
-"""Words of messages: how many of what; of a name nobody knows, what was probably meant and what there is."""
+"""Texts of messages: counts with a noun, and suggestions for unknown names."""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def counted(count: int, noun: str) -> str:
-    """Describe how many.
+    """Return a count with its noun.
 
     >>> counted(1, "seed"), counted(2_400, "seed")
     ('1 seed', '2,400 seeds')
@@ -19,10 +19,10 @@ def counted(count: int, noun: str) -> str:
 
 
 def look_up(kind: str, name: str, known: Mapping[str, T]) -> T:
-    """Return what is known by `name`.
+    """Return the value of a name in a registry.
 
     Raises:
-        UserError: There is no such `kind`; the nearest is named.
+        UserError: There is no `kind` of this name; suggests the nearest.
     """
     if name not in known:
         raise UserError(unknown(kind, name, known))
@@ -30,7 +30,7 @@ def look_up(kind: str, name: str, known: Mapping[str, T]) -> T:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Describe that `name` is no `kind`, with the nearest of the `known` names, or all of them where none is near.
+    """Return the error text of an unknown name, with the nearest known one, or all if none is near.
 
     >>> unknown("space", "isotropci", ["cp_mobile", "isotropic"])
     "unknown space 'isotropci'; did you mean 'isotropic'?"

@@ -1,7 +1,7 @@
-"""What reports have published: networks with the figures that are claimed for them. Needs no torch.
+"""Published networks with the costs and metrics that their reports claim. Needs no torch.
 
-results/published.csv holds a row a network, every figure as its report prints it; results/README.md says what the
-columns mean.
+results/published.csv has a row per network, every figure as its report prints it; results/README.md describes the
+columns.
 """
 
 import csv
@@ -20,30 +20,30 @@ TRAINABLE, STORED = "trainable", "stored"  # what a report counts as parameters
 
 
 class PublishedError(UserError):
-    """A table of published networks that cannot be read; says where and why."""
+    """The table of published networks cannot be read; the message names the line."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A published network and what its report claims; None where the report says nothing.
+    """A published network and the claims of its report; None where the report states nothing.
 
     Attributes:
-        name: Its name here.
-        architecture: The name in the registry of architectures.
-        front_end: The name of its front end.
-        settings: Fields of the architecture's config that are not at their default.
-        recipe: The name of the recipe that it is trained with here.
-        recipe_settings: Fields of the recipe in which the report trains this network otherwise.
-        params_rule: What `claimed_params` counts: "trainable", or "stored": running means and variances too.
+        name: Name in this project.
+        architecture: Name in the registry of architectures.
+        front_end: Name of its front end.
+        settings: Fields of the architecture's config that differ from the default.
+        recipe: Name of its training recipe in this project.
+        recipe_settings: Fields in which the report's training differs from that recipe.
+        params_rule: What `claimed_params` counts: "trainable", or "stored", with running means and variances.
         claimed_params: Number of parameters.
         claimed_macs: Multiply-accumulates of one clip.
-        claimed_size: As it is printed, with its unit.
-        accuracy: Macro accuracy of a network trained on all the data, percent.
-        accuracy_5: Of one trained on 5 % of it, and so on.
-        log_loss: Of the network of `accuracy`.
-        data: What it was measured on.
-        source: Report and place in it.
-        remark: What to know when comparing.
+        claimed_size: Size as printed, with its unit.
+        accuracy: Macro accuracy after training on all clips, percent.
+        accuracy_5: Macro accuracy after training on 5 % of the clips; `accuracy_10` and so on likewise.
+        log_loss: Log loss of the network of `accuracy`.
+        data: Data set of accuracy and log loss.
+        source: Report, and section or table.
+        remark: Caveats for a comparison.
     """
 
     name: str
@@ -68,15 +68,15 @@ class Published:
 
     @property
     def values(self) -> dict[str, Any]:
-        """What a trial's config is made from: the settings and the front end."""
+        """Values for `TrialConfig.from_values`: the settings and the front end."""
         return {"front_end": self.front_end, **self.settings}
 
 
 def read_published(path: Path = PUBLISHED) -> list[Published]:
-    """Read the table, in its order.
+    """Read the published networks, in the order of the table.
 
     Raises:
-        PublishedError: It cannot be read, has other columns, or a row breaks a rule; the line is named.
+        PublishedError: It cannot be read, has other columns, or a row is invalid; names the line.
     """
     columns = [field.name for field in fields(Published)]
     found: dict[str, Published] = {}
@@ -90,7 +90,7 @@ def read_published(path: Path = PUBLISHED) -> list[Published]:
                 where = f"{path}, line {rows.line_num}"
                 if len(row) != len(columns):
                     raise PublishedError(f"{where}: {len(row)} cells under {len(columns)} columns")
-                entry = _entry(dict(zip(columns, row, strict=True)), where)
+                entry = _parse_row(dict(zip(columns, row, strict=True)), where)
                 if entry.name in found:
                     raise PublishedError(f"{where}: the name {entry.name!r} is taken by a row above")
                 found[entry.name] = entry
@@ -103,12 +103,12 @@ def find_published(name: str) -> Published:
     """Look up a published network.
 
     Raises:
-        UserError: There is none of that name; the nearest is named.
+        UserError: There is none of that name; suggests the nearest.
     """
     return look_up("published network", name, {entry.name: entry for entry in read_published()})
 
 
-def _entry(cells: Mapping[str, str], where: str) -> Published:
+def _parse_row(cells: Mapping[str, str], where: str) -> Published:
     values: dict[str, Any] = {}
     for column, cell in cells.items():
         try:

@@ -1,6 +1,6 @@
-"""The recipes of the five reports by name: how each trains, as what differs from `Recipe`'s defaults.
+"""Named training recipes of the published reports, as differences from the defaults of `Recipe`.
 
-Where a report does not print a setting that its method needs, the remark says so, and from where the value is.
+Where a report does not print a setting that its method needs, the remark says so, and where the value is from.
 """
 
 from collections.abc import Mapping
@@ -14,20 +14,20 @@ ASCDOMAIN = "Truchan et al., ASCDomain, DCASE 2024 task 1"
 TF_SEPNET = "Cai et al., TF-SepNet, DCASE 2023 task 1"
 CP_JKU = "Koutini et al., CP-JKU, DCASE 2021 task 1A"
 DEFAULT = "isotropic"
-# A recipe sets everything but the number of epochs and the seed.
+# Fields that a named recipe sets: all but the number of epochs and the seed.
 RECIPE_FIELDS = tuple(field.name for field in fields(Recipe) if field.name not in ("epochs", "seed"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class NamedRecipe:
-    """A report's way to train.
+    """The training recipe of a report.
 
     Attributes:
-        name: Its name here.
-        architecture: The name of the network that the report trains so.
-        source: Report and place in it; repository and commit.
-        remark: What the report leaves open, and what was chosen for it.
-        values: Fields of the recipe that are not at their default.
+        name: Name in this project.
+        architecture: Name of the architecture that the report trains.
+        source: Report and section, or repository and commit.
+        remark: Settings that the report does not state, and the values chosen for them.
+        values: Fields of the recipe that differ from the default.
     """
 
     name: str
@@ -38,15 +38,15 @@ class NamedRecipe:
 
     @property
     def recipe(self) -> Recipe:
-        """The whole of it."""
+        """The recipe with all fields."""
         return Recipe(**self.values)
 
     def describe(self) -> dict[str, Any]:
-        """Return all that is known of it, as JSON can hold it."""
+        """Return all attributes and the number of epochs as plain values."""
         return {**asdict(self), "values": dict(self.values), "epochs": self.recipe.epochs}
 
 
-# What the ASCDomain report alone does, and `Recipe` by default.
+# Turns off the methods of the ASCDomain report that are on by default in `Recipe`.
 _NONE_OF_ASCDOMAIN = {"roll_s": 0.0, "mask_bins": 0, "mix_style_p": 0.0, "impulse_response_p": 0.0}
 _TF_SEPNET = {
     **_NONE_OF_ASCDOMAIN, "epochs": 200, "batch_size": 32, "optimizer": "adam", "learning_rate": 0.01,
@@ -151,13 +151,13 @@ def find_recipe(name: str) -> NamedRecipe:
     """Look up a recipe.
 
     Raises:
-        UserError: There is none of that name; the nearest is named.
+        UserError: There is none of that name; suggests the nearest.
     """
     return look_up("recipe", name, RECIPES)
 
 
 def recipe_of(architecture: str) -> NamedRecipe:
-    """Return the recipe of the report that an architecture is from; without one, the default.
+    """Return the recipe of an architecture's report, or the default recipe.
 
     >>> recipe_of("sep_cnn").name, recipe_of("cp_mobile").name
     ('sep_cnn', 'isotropic')
@@ -167,7 +167,7 @@ def recipe_of(architecture: str) -> NamedRecipe:
 
 
 def recipe_values(recipe: Recipe, epochs: int) -> dict[str, Any]:
-    """Return the values that a recipe sets for a number of epochs; those given in epochs are scaled to it.
+    """Return the values of a recipe for a number of epochs; fields in epochs are scaled to it.
 
     >>> recipe_values(RECIPES["bc_resnet"].recipe, 20)["restart_epochs"]
     '1,2,3,6,13'

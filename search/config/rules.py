@@ -1,26 +1,26 @@
 """Settings declared once: dataclass fields with metadata (help, rule, whether `extend` may change them, or why not).
 
-From it are made the command line's options (`search.cli.options`), the checks of every value, what `extend` permits
-(`search.study.history`) and docs/reference.md (`search.cli.reference`).
+The command line's options (`search.cli.options`), the validation of values, the permissions of `extend`
+(`search.study.history`) and docs/reference.md (`search.cli.reference`) are generated from it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
-FIXED = "the trials that there are were made with it"  # why most settings of a study cannot change
+FIXED = "the existing trials were made with it"  # why most settings of a study cannot change
 _KEY = "setting"  # in a field's metadata
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must be.
+    """Validation rule of a value.
 
     Attributes:
-        text: In words, after "must be".
-        holds: Whether a value is that.
-        kind: Of an option's value: int, float, bool or str; tuple and dict for an option that can be repeated.
-        choices: All there are, where the value is one of few.
+        text: The rule in words, after "must be".
+        holds: Returns whether a value satisfies it.
+        kind: Type of the option's value: int, float, bool or str; tuple and dict for an option that can be repeated.
+        choices: The valid values of an enumeration.
     """
 
     text: str
@@ -34,12 +34,12 @@ class Setting:
     """Metadata of a setting, beside the field's name, type and default.
 
     Attributes:
-        help: What it is, as a sentence.
-        rule: What its value must be.
-        default: In words, where the default value does not say it.
-        extend: Help of the option of `extend` that changes it; empty: it cannot change.
-        fixed: Why it cannot change, where the reason is its own; `extend` then refuses the option by it.
-        metavar: Of its option.
+        help: Description, as a sentence.
+        rule: Validation rule of its value.
+        default: Text of the default, if the default value does not say it.
+        extend: Help of its option of `extend`; "" if it cannot change.
+        fixed: Why it cannot change, if not for `FIXED`; `extend` gives this reason when it refuses the option.
+        metavar: Placeholder of its option's value.
     """
 
     help: str
@@ -51,7 +51,7 @@ class Setting:
 
 
 def setting(default: Any = MISSING, /, **metadata: Any) -> Any:
-    """Return a dataclass field with the metadata of `Setting`; a mutable default is made anew for each instance."""
+    """Return a dataclass field with the metadata of `Setting`; a mutable default is copied for each instance."""
     metadata = {_KEY: Setting(**metadata)}
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata=metadata)
@@ -70,7 +70,7 @@ def settings_of(job: type) -> dict[str, Setting]:
 
 
 def default_of(job: type, name: str) -> str:
-    """Return the default of a setting in words; empty where it has none."""
+    """Return the default of a setting as text; "" if it has none."""
     [found] = [each for each in fields(job) if each.name == name]
     if metadata_of(found).default or found.default is MISSING:
         return metadata_of(found).default
@@ -82,7 +82,7 @@ def default_of(job: type, name: str) -> str:
 
 
 def violations(job: Any) -> list[str]:
-    """Describe every setting whose value breaks its rule."""
+    """Return an error text for every setting whose value breaks its rule."""
     return [
         f"{name} must be {meta.rule.text}, got {getattr(job, name)!r}"
         for name, meta in settings_of(type(job)).items()
@@ -108,23 +108,23 @@ def number(text: str, holds: Callable[[float], bool]) -> Rule:
 
 
 def one_of(choices: Iterable[str]) -> Rule:
-    """Return the rule of one of few names."""
+    """Return the rule of an enumeration of names."""
     names = tuple(choices)
     return Rule(f"one of {', '.join(names)}", lambda value: value in names, str, names)
 
 
 def text(what: str) -> Rule:
-    """Return the rule of a text that is not empty."""
+    """Return the rule of a non-empty text."""
     return Rule(what, _is_text, str)
 
 
 def texts(what: str) -> Rule:
-    """Return the rule of a list of texts."""
+    """Return the rule of a list of non-empty texts."""
     return Rule(what, lambda value: isinstance(value, tuple) and all(_is_text(each) for each in value), tuple)
 
 
 def mapping(what: str) -> Rule:
-    """Return the rule of a mapping by name."""
+    """Return the rule of a mapping with text keys."""
     return Rule(what, is_mapping, dict)
 
 
@@ -134,7 +134,7 @@ def optional(rule: Rule) -> Rule:
 
 
 def is_mapping(value: object) -> bool:
-    """Whether a value is a mapping by name."""
+    """Whether a value is a mapping with text keys."""
     return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
 
 

@@ -1,7 +1,6 @@
 """Settings of the three jobs (search, train, confirm), as frozen dataclasses over a shared base.
 
-A field's metadata are its help, its rule and what `extend` may do with it: `search.config.rules`. Settings are read and
-made by `search.config.settings_file`.
+`search.config.rules` describes the metadata of a field: help, validation rule, and whether `extend` can change it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,15 +31,15 @@ from search.config.rules import (
 )
 from spaces import METHODS, SPACES
 
-FORMAT = 2  # of a study's database and settings; 1, which is not written down: one class of settings for all jobs
+FORMAT = 2  # format of a study's database and settings; files without a format have 1, with one class for all jobs
 MODES = ("front", "best")
 FIDELITIES = ("epochs", "split")
 SAMPLERS = ("tpe", "nsga2", "random")
-SPLITS = "fold1, or of the 2024 edition 5, 10, 25, 50, 100"
+SPLITS = "fold1, or 5, 10, 25, 50, 100 (2024 edition)"
 MAX_SEED = 2**31 - 1
 _BUDGET = f"Limits of a network's cost: {', '.join(BUDGETS)}, or such as macs=10M,params=50K."
-_OTHER_CLIPS = "what was measured on other clips cannot be compared"
-_OTHER_TRAINING = "what was trained otherwise cannot be compared"
+_OTHER_CLIPS = "metrics on other clips are not comparable"
+_OTHER_TRAINING = "metrics after another training are not comparable"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +75,7 @@ class JobSettings:
         extend="Number of networks to train in all; +NUMBER: that many more.", metavar="NUMBER",
     )  # fmt: skip
     epochs: int = setting(32, help="Epochs of a trial that is not stopped early.", rule=whole(), fixed=_OTHER_TRAINING)
-    seed: int = setting(0, help="Random seed.", rule=whole(0, MAX_SEED), fixed="it decided what was proposed")
+    seed: int = setting(0, help="Random seed.", rule=whole(0, MAX_SEED), fixed="the existing proposals depend on it")
     workers: int | None = setting(
         None, help="Number of parallel trials.", rule=optional(whole()), default="the fastest, measured at the start"
     )
@@ -102,41 +101,41 @@ class JobSettings:
         rule=FLAG, fixed=_OTHER_TRAINING,
     )  # fmt: skip
     teacher: tuple[str, ...] = setting(
-        (), help="Folder of an export to distill from; of several, their mean prediction. Can be repeated.",
+        (), help="Folder of an export to distill from. Can be repeated: the mean prediction of several.",
         rule=texts("a list of folders"), default="none", fixed=_OTHER_TRAINING,
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        """Refuse what no job can be run with, all of it at once.
+        """Refuse invalid settings.
 
         Raises:
-            SettingsError: Names every setting, its rule and the value got.
+            SettingsError: Lists every invalid setting, its rule and the value got.
         """
         wrong = violations(self)
-        wrong = wrong or wrong_goals(self.objectives) or self.contradictions()
+        wrong = wrong or objective_violations(self.objectives) or self.contradictions()
         if wrong:
             raise SettingsError("; ".join(wrong))
         self.limits()
 
     def contradictions(self) -> list[str]:
-        """Describe what is wrong with settings that are each in order."""
+        """Return an error text for every invalid combination of valid settings."""
         return []
 
     def limits(self) -> Budget:
-        """Return the budget as limits.
+        """Parse the budget.
 
         Raises:
-            ObjectiveError: It names no budget and describes none.
+            ObjectiveError: It is neither the name of a budget nor a list of limits.
         """
         return parse_budget(self.budget)
 
-    def plain(self) -> dict[str, Any]:
-        """Return the settings as JSON and YAML can hold them."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values, for JSON and YAML."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def to_yaml(self) -> str:
-        """Write the settings as the YAML that `search.config.settings_file` reads."""
-        plain = {"job": self.job, "format": FORMAT, **self.plain()}
+        """Return the settings as YAML, which `search.config.settings_file` reads."""
+        plain = {"job": self.job, "format": FORMAT, **self.to_dict()}
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
@@ -156,12 +155,12 @@ class SearchSettings(JobSettings):
         rule=optional(text("a name")), default="that of isotropic", fixed=_OTHER_TRAINING,
     )  # fmt: skip
     validation: float = setting(
-        0.25, help="Share of the training clips, whole locations, held out as validation clips; 0: use the evaluation "
-        "clips.",
-        rule=number("a share from 0 to below 1", lambda value: 0 <= value < 1), fixed=_OTHER_CLIPS,
+        0.25, help="Fraction of the training clips to hold out for validation, by whole locations; 0: validate on the "
+        "evaluation clips.",
+        rule=number("a fraction from 0 to below 1", lambda value: 0 <= value < 1), fixed=_OTHER_CLIPS,
     )  # fmt: skip
     unseen_devices: tuple[str, ...] = setting(
-        (), help="Training devices that are held out for validation, comma-separated.",
+        (), help="Devices to hold out of the training clips for validation, comma-separated.",
         rule=texts("a list of devices"), default="none", fixed=_OTHER_CLIPS,
     )  # fmt: skip
     early_stopping: bool = setting(
@@ -169,14 +168,17 @@ class SearchSettings(JobSettings):
     )
     mode: str = setting(
         "front", help="Search for a whole Pareto front, or for the best network within the budget.",
-        rule=one_of(MODES), fixed="it decided which trials were promoted",
+        rule=one_of(MODES), fixed="the existing promotions depend on it",
     )  # fmt: skip
     fidelity: str = setting(
         "epochs", help="Resource of early stopping: epochs, or training clips (the 2024 splits).",
         rule=one_of(FIDELITIES), fixed=_OTHER_TRAINING,
     )  # fmt: skip
     sampler: str = setting(
-        "tpe", help="Sampler that proposes configurations.", rule=one_of(SAMPLERS), extend="Sampler from here on."
+        "tpe",
+        help="Sampler that proposes configurations.",
+        rule=one_of(SAMPLERS),
+        extend="Sampler of the following proposals.",
     )
     surrogate: bool = setting(
         True, help="Predict final metrics by a Gaussian process: rank partly trained trials and, with tpe, choose five "
@@ -205,12 +207,12 @@ class SearchSettings(JobSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _WithoutSearch(JobSettings):
+class _RepeatSettings(JobSettings):
     """A job that trains given configurations from several seeds to the last epoch, on all training clips."""
 
     trials: int = setting(1, help="Number of trainings.", rule=whole(), extend="Number of trainings in all.")
 
-    # The engine asks these of every job.
+    # Settings of a search that the engine reads of every job.
     validation: ClassVar[float] = 0.0
     unseen_devices: ClassVar[tuple[str, ...]] = ()
     early_stopping: ClassVar[bool] = False
@@ -229,14 +231,14 @@ class _WithoutSearch(JobSettings):
         return range(self.seed, self.seed + self.trials)
 
     def contradictions(self) -> list[str]:
-        """Refuse seeds that no training can have."""
+        """Refuse seeds above `MAX_SEED`."""
         if self.seeds[-1] > MAX_SEED:
             return [f"seed must leave room for {len(self.seeds)} seeds up to {MAX_SEED}, got {self.seed}"]
         return []
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings(_WithoutSearch):
+class TrainSettings(_RepeatSettings):
     """A training of one configuration with `trials` seeds from `seed` on; the budget does not stop it."""
 
     job: ClassVar[str] = "train"
@@ -252,12 +254,12 @@ class TrainSettings(_WithoutSearch):
 
     @property
     def space(self) -> str:
-        """Name of what is trained."""
+        """Name of the architecture, in place of a search space."""
         return self.architecture
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfirmSettings(_WithoutSearch):
+class ConfirmSettings(_RepeatSettings):
     """A confirmation: candidates of a search's front, each trained with the same seeds."""
 
     job: ClassVar[str] = "confirm"
@@ -275,7 +277,7 @@ class ConfirmSettings(_WithoutSearch):
 
     @property
     def space(self) -> str:
-        """The architectures of the candidates."""
+        """Names of the candidates' architectures, in place of a search space."""
         return ",".join(dict.fromkeys(candidate["config"]["architecture"] for candidate in self.candidates))
 
     @property
@@ -284,7 +286,7 @@ class ConfirmSettings(_WithoutSearch):
         return range(self.seed, self.seed + self.trials // len(self.candidates))
 
     def contradictions(self) -> list[str]:
-        """Refuse a number of trainings that is not the same of each candidate."""
+        """Refuse a number of trainings that differs between candidates."""
         if self.trials % len(self.candidates):
             return [f"trials must be a multiple of the {len(self.candidates)} candidates, got {self.trials}"]
         return super().contradictions()
@@ -294,8 +296,8 @@ Job = SearchSettings | TrainSettings | ConfirmSettings
 JOBS: dict[str, type[Job]] = {each.job: each for each in (SearchSettings, TrainSettings, ConfirmSettings)}
 
 
-def wrong_goals(names: Sequence[str]) -> list[str]:
-    """Describe what is wrong with the names of objectives."""
+def objective_violations(names: Sequence[str]) -> list[str]:
+    """Return an error text for every problem with the names of objectives."""
     wrong = [unknown("objective", name, GOALS) for name in names if name not in GOALS]
     if wrong:
         return wrong
@@ -312,5 +314,5 @@ def _is_candidate(value: Any) -> bool:
 
 
 def confirmed_by(settings: Job) -> str | None:
-    """Return the name of the search that a job confirms; None of any other job."""
+    """Return the name of the search that a confirmation is of; None for other jobs."""
     return settings.confirms if isinstance(settings, ConfirmSettings) else None

@@ -1,4 +1,4 @@
-"""Settings read and made: from YAML that a person wrote, from flags, and from the file that a study keeps."""
+"""Settings from YAML files, from command line flags, and from a study's search.yaml of any format."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,10 +24,10 @@ Kind = TypeVar("Kind", bound=JobSettings)
 
 
 def read_settings(path: Path, **overrides: Any) -> SearchSettings:
-    """Read a search from a YAML file; `overrides` that are not None replace what it says, key by key in mappings.
+    """Read a search from a YAML file; `overrides` that are not None take precedence, key by key in mappings.
 
     Raises:
-        SettingsError: The file is missing, is no YAML mapping, or has a key that no search has (the nearest is named).
+        SettingsError: The file is missing or no YAML mapping, or has an unknown key (suggests the nearest).
     """
     loaded = _job_of(read_mapping(path, "search settings"), path)
     kind = loaded.pop("job")
@@ -41,10 +41,10 @@ def read_settings(path: Path, **overrides: Any) -> SearchSettings:
 
 
 def read_job(path: Path) -> Job:
-    """Read the settings that a study keeps, of whichever job.
+    """Read the settings of a study, of any job.
 
     Raises:
-        SettingsError: The file is missing, or has been changed into something that is no job.
+        SettingsError: The file is missing or invalid.
     """
     loaded = _job_of(read_mapping(path, "settings"), path)
     kind = loaded.pop("job")
@@ -52,7 +52,7 @@ def read_job(path: Path) -> Job:
 
 
 def _job_of(loaded: dict[Any, Any], path: Path) -> dict[Any, Any]:
-    """Return the settings of a file with the class of their `job`, as they are written today."""
+    """Return settings converted to the current format, with the class of their job as `job`."""
     written = loaded.pop("format", FORMAT if "job" in loaded else 1)
     job = loaded.pop("job", SearchSettings.job)
     if job not in JOBS:
@@ -73,10 +73,10 @@ def _job_of(loaded: dict[Any, Any], path: Path) -> dict[Any, Any]:
 
 
 def read_mapping(path: Path, what: str) -> dict[Any, Any]:
-    """Read a YAML file by the safe loader; it must be a mapping of `what`.
+    """Read a YAML mapping of `what` by the safe loader.
 
     Raises:
-        SettingsError: It cannot be read, or holds something else.
+        SettingsError: It cannot be read, or is no mapping.
     """
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -96,16 +96,16 @@ def make_settings(
     needs_data: bool = True,
     kind: type[Kind] = SearchSettings,  # type: ignore[assignment]  # the job that is made most
 ) -> Kind:
-    """Build the settings of a job from `values`, which came from `source`.
+    """Build the settings of a job.
 
     Args:
-        values: By setting.
-        source: A file, or the flags.
-        needs_data: Whether there must be data; without, their folder is "".
-        kind: Of the job.
+        values: Values by name of the setting.
+        source: Where they are from, for errors: a file, or the flags.
+        needs_data: Whether `data` is required; if not, it defaults to "".
+        kind: Class of the settings.
 
     Raises:
-        SettingsError: A key that no such job has, one that each needs, or a value that none can run with.
+        SettingsError: An unknown key, a missing one, or an invalid value.
     """
     known = settings_of(kind)
     for name in values:
@@ -131,12 +131,12 @@ def make_settings(
 
 
 def is_space_file(space: str) -> bool:
-    """Whether what names a space is a file."""
+    """Whether the name of a space is that of a file."""
     return space.endswith((".yaml", ".yml", ".py"))
 
 
-def spelled(value: Any) -> Any:
-    """Return the number that a text spells, and any other value as it is: YAML 1.1 takes 1e-3 for a text."""
+def to_number(value: Any) -> Any:
+    """Return a text as a number if it is one, and any other value as it is: YAML 1.1 reads 1e-3 as a text."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:

@@ -1,4 +1,4 @@
-"""A part of this program as a process of its own, which finds its modules wherever it is started."""
+"""Command and environment of a subprocess that runs a module of this program, from any working directory."""
 
 import os
 import sys
@@ -8,11 +8,11 @@ import search
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """Return a command that runs a module of this program, and looks for modules nowhere else."""
+    """Return a command that runs a module of this program, without the working directory in its path."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which `module_command` finds this program."""
+    """Return the environment for `module_command`, with this program in PYTHONPATH."""
     root = str(Path(search.__file__).parent.parent)
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}

@@ -15,11 +15,11 @@ from training.recipe import Recipe
 Value = bool | int | float | str
 
 
-# Fields of a network's config that are not searched, and where they come from.
-GIVEN = {"num_classes": "the data", "in_channels": "the front end", "mel_bins": "the front end"}
-# All fields that are not searched, of the recipe too, and why.
-OWNED = {
-    **{name: f"it comes from {source}" for name, source in GIVEN.items()},
+# Fields of a network's config that are derived, and from what.
+DERIVED_FIELDS = {"num_classes": "the data", "in_channels": "the front end", "mel_bins": "the front end"}
+# Fields of network and recipe that a search cannot set, and why.
+NOT_SEARCHABLE = {
+    **{name: f"it comes from {source}" for name, source in DERIVED_FIELDS.items()},
     "epochs": "it is a setting of its own: --epochs",
     "seed": "it is a setting of its own: --seed",
 }
@@ -30,10 +30,10 @@ class TrialConfig:
     """One point of a search, frozen and hashable.
 
     Attributes:
-        architecture: Its name in `ARCHITECTURES`.
-        network: The architecture's own config.
-        front_end: Its name in `FRONT_ENDS`.
-        recipe: How to train.
+        architecture: Name in `ARCHITECTURES`.
+        network: Config of the architecture.
+        front_end: Name in `FRONT_ENDS`.
+        recipe: Training recipe.
     """
 
     architecture: str
@@ -43,13 +43,13 @@ class TrialConfig:
 
     @classmethod
     def from_values(cls, architecture: str, values: Mapping[str, Any]) -> "TrialConfig":
-        """Join flat `values` to the configs by field name; what is left out keeps the published default.
+        """Build a configuration from flat `values` by field name; omitted fields have the published default.
 
-        The front end is one of the values, and decides the network's `in_channels` and `mel_bins`.
+        The front end is one of the values, and determines the network's `in_channels` and `mel_bins`.
 
         Raises:
-            ConfigError: A name that neither config has (with the nearest that is), a value of the wrong type, one that
-                the config refuses, or a network for another front end than that of the values.
+            ConfigError: An unknown name (suggests the nearest), a value of the wrong type or that the config refuses,
+                or input sizes of another front end.
         """
         entry = find_architecture(architecture)
         front_end = values.get("front_end", entry.front_end)
@@ -70,22 +70,18 @@ class TrialConfig:
         try:
             recipe = Recipe(**{name: value for name, value in values.items() if name in recipe_fields})
             network = entry.config(**given)
-        except ValueError as error:  # each of these refuses what it cannot be, and does nothing else
+        except ValueError as error:  # raised by the validation of either config
             raise ConfigError(str(error)) from error
         return cls(architecture, network, front_end, recipe)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "TrialConfig":
-        """Rebuild a configuration from the output of `to_dict`.
-
-        Raises:
-            ConfigError: As `from_values`.
-        """
+        """Rebuild a configuration from the output of `to_dict`; raises as `from_values`."""
         values = dict(record)
         return cls.from_values(str(values.pop("architecture", "")), values)
 
     def to_dict(self) -> dict[str, Value]:
-        """Return every field, flat, as JSON and YAML can hold it."""
+        """Return all fields in one flat dict of plain values."""
         return {
             "architecture": self.architecture,
             "front_end": self.front_end,
@@ -95,7 +91,7 @@ class TrialConfig:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Of one clip: (channels, F, T)."""
+        """Input shape of one clip, (channels, F, T)."""
         return self.front_end_config.shape()
 
     @property
@@ -113,7 +109,7 @@ def find_architecture(name: str) -> Architecture:
     """Look up an architecture.
 
     Raises:
-        ConfigError: There is none of that name; the nearest is named.
+        ConfigError: There is none of that name; suggests the nearest.
     """
     return look_up("architecture", name, ARCHITECTURES)
 
@@ -129,7 +125,7 @@ def input_sizes(config: type, front_end: str) -> dict[str, int]:
 
 
 def field_types(config: type) -> dict[str, type]:
-    """Return the name and the type of every field of a flat config."""
+    """Return the types of a flat config's fields, by name."""
     return {field.name: field.type for field in fields(config) if isinstance(field.type, type)}
 
 
@@ -142,4 +138,4 @@ def _require_type(name: str, value: object, expected: type) -> None:
 _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
-ARCHITECTURE = "architecture"  # name of the choice, where a study has several
+ARCHITECTURE = "architecture"  # parameter of a study of several architectures

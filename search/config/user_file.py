@@ -1,4 +1,4 @@
-"""A user's own Python file, run as a module."""
+"""Import of a user's own Python file as a module."""
 
 import hashlib
 import importlib.util
@@ -11,7 +11,7 @@ from search.config.errors import UserError
 
 
 class UserFileError(UserError):
-    """A file of the user's that cannot be run; says where it breaks."""
+    """A user's file cannot be imported; the message names the line."""
 
 
 def file_digest(path: Path) -> str:
@@ -20,10 +20,10 @@ def file_digest(path: Path) -> str:
 
 
 def load_module(path: Path) -> ModuleType:
-    """Run a Python file; a second time, while it is unchanged, the module that it gave is returned.
+    """Import a Python file as a module; cached until the file changes.
 
     Raises:
-        UserFileError: It is missing, or raises an error of its own.
+        UserFileError: It is missing, or raises an exception.
     """
     try:
         digest = file_digest(path)
@@ -46,6 +46,6 @@ def load_module(path: Path) -> ModuleType:
 
 
 def _where(error: BaseException, path: Path) -> str:
-    """Name the last line of the user's own file on the way to an error; a syntax error names it itself."""
+    """Return the last line of the user's file in a traceback, as text; "" for a syntax error, which has its own."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f", line {lines[-1]} of {path}" if lines else ""

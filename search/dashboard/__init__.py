@@ -1,1 +1,1 @@
-"""The dashboard: studies in a browser, while they run and after. Reads what a search wrote; needs no torch."""
+"""Web dashboard (Dash) of studies, live while they run. Reads the study's files only; needs no torch."""

@@ -1,9 +1,9 @@
-"""Addresses of the dashboard: which view of which study, and what was chosen there. A link carries all of it.
+"""URLs of the dashboard: view, study, trial, and the state of the controls as query parameters.
 
 /                        all studies
-/studies?names=a,b       studies side by side
-/<study>/<view>          a view of a study; its choices behind the question mark
-/<study>/trial/<number>
+/studies?names=a,b       comparison of studies
+/<study>/<view>          a view of a study
+/<study>/trial/<number>  one trial
 """
 
 import math
@@ -24,13 +24,13 @@ Brush = dict[str, list[tuple[float, float]]]
 
 @dataclass(frozen=True)
 class Address:
-    """What a link asks for.
+    """A parsed URL.
 
     Attributes:
         view: A name of `VIEWS`, or one of the constants above.
-        study: Its name; empty where a view shows all.
-        number: Of the trial.
-        query: What was chosen, by name, as text.
+        study: Name of the study; empty in a view of all studies.
+        number: Number of the trial.
+        query: Query parameters: the state of the controls.
     """
 
     view: str
@@ -49,7 +49,7 @@ class Address:
 
     @property
     def what_if(self) -> dict[str, int]:
-        """The tighter limits that were chosen; what is no limit is left out."""
+        """The hypothetical tighter limits of the budget; invalid parts are ignored."""
         found = {}
         for part in self.query.get(BUDGET, "").split(","):
             name, _, number = part.partition(":")
@@ -59,7 +59,7 @@ class Address:
 
     @property
     def brush(self) -> Brush:
-        """The ranges that parallel coordinates were narrowed to, by column; what is no range is left out."""
+        """The brushed ranges of the parallel coordinates, by column; invalid parts are ignored."""
         found: Brush = {}
         for part in self.query.get(BRUSH, "").split(","):
             name, _, numbers = part.partition(":")
@@ -74,18 +74,18 @@ class Address:
 
     @property
     def compared(self) -> list[int]:
-        """The trials to compare, each once."""
+        """The compared trials, without duplicates."""
         numbers = [part for part in self.query.get("trials", "").split(",") if part.isdecimal() and len(part) < 10]
         return list(dict.fromkeys(map(int, numbers)))[:MAX_COMPARED]
 
     @property
     def names(self) -> list[str]:
-        """The studies to compare, each once."""
+        """The compared studies, without duplicates."""
         return list(dict.fromkeys(unquote(part) for part in self.query.get("names", "").split(",") if part))
 
 
 def parse(path: str, search: str = "") -> Address:
-    """Read an address as the browser has it; one that asks for nothing known is `MISSING`.
+    """Parse a URL's path and query; an unknown path gives the view `MISSING`.
 
     >>> parse("/a%20study/trial/3", "?brush=macs:1:2").study, parse("/a/front").view, parse("/a/b/c").view
     ('a study', 'front', 'missing')
@@ -107,17 +107,17 @@ def parse(path: str, search: str = "") -> Address:
 
 
 def path_of(study: str, view: str, number: int | None = None) -> str:
-    """Write the path of a view of a study."""
+    """Return the path of a view of a study."""
     return f"/{quote(study, safe='')}/{view}" + ("" if number is None else f"/{number}")
 
 
 def link(study: str, view: str, number: int | None = None, **query: str) -> str:
-    """Write an address; choices that are empty are left out."""
+    """Return a URL; empty query parameters are omitted."""
     return path_of(study, view, number) + spell(query)
 
 
 def spell(query: Mapping[str, str]) -> str:
-    """Write what was chosen, as it stands behind a path; the script of the page writes it in the same way.
+    """Return a query string; assets/page.js writes it in the same way.
 
     >>> spell({"x": "macs", "y": "", "budget": "macs:20000000,params:50000"})
     '?x=macs&budget=macs:20000000,params:50000'

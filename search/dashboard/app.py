@@ -1,8 +1,8 @@
-"""The dashboard as a Dash application: an address becomes a view, and a view follows its study.
+"""The Dash application: layout, callbacks that open a view and update its parts, downloads.
 
-The address carries all state. It is read when a page opens; the controls of an open page write to it. What a view
-shows are its parts, each an element by its id: when a choice or the study changes, the parts that differ are sent, and
-the controls, the zoom and the scroll bar stay where they are.
+All state is in the URL: it is parsed when a page opens, and the controls write to it. A view consists of parts, each an
+element with an id. When a control or the study changes, only the parts that differ are sent, so that controls, zoom and
+scroll position stay.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ ASSETS = "_assets"  # a study is rather called assets
 
 
 def create_app(app_state: ApplicationState) -> dash.Dash:
-    """Make the application: its frame, its callbacks, its files for download."""
+    """Return the application with its layout, callbacks and downloads."""
     app = App(
         "search.dashboard",
         assets_url_path=ASSETS,
@@ -54,10 +54,7 @@ def create_app(app_state: ApplicationState) -> dash.Dash:
 
 
 def warm_up(app_state: ApplicationState) -> None:
-    """Read all studies, and draw the front of the first one once.
-
-    Plotly makes much of what it needs when it is first asked for, which takes longer than the view.
-    """
+    """Read all studies, and draw the front of the first one, since Plotly's first figure is slow."""
     for place, name in enumerate(app_state.studies.folders()):
         context = app_state.context(Address("front", name), app_state.theme(""))
         if place == 0 and _view_of(context) == "front":
@@ -66,7 +63,7 @@ def warm_up(app_state: ApplicationState) -> None:
 
 
 def _frame() -> html.Div:
-    """Return what all views stand in."""
+    """Return the layout around every view: header, stores, timer."""
     return html.Div(
         [
             dcc.Location(id="address", refresh=False),
@@ -97,7 +94,7 @@ def _frame() -> html.Div:
 
 
 def _answer_in_the_browser(app: dash.Dash) -> None:
-    """Register what needs no server; see assets/page.js."""
+    """Register the client-side callbacks; see assets/page.js."""
     in_browser(app, "theme", Output("theme", "data"), Input("theme-button", "n_clicks"), State("theme", "data"))
     in_browser(
         app,
@@ -160,7 +157,7 @@ def _open_views(app: dash.Dash, app_state: ApplicationState) -> None:
 
 
 def _stores(address: Address, version: str, query: Mapping[str, Any], title: str = "") -> list[dcc.Store]:
-    """Return what the page knows of itself."""
+    """Return the stores of a page: query, version, title, zoom."""
     return [
         dcc.Store(id="query", data=dict(query) or {"path": address.path, "search": "", "theme": "", "kept": {}}),
         dcc.Store(id="version", data=version),
@@ -170,7 +167,7 @@ def _stores(address: Address, version: str, query: Mapping[str, Any], title: str
 
 
 def _view_of(context: RequestContext) -> str:
-    """Name the view that answers an address: one of what is missing, where there is nothing else to show."""
+    """Return the view of an address; `MISSING` if the study or the path does not exist."""
     address = context.address
     if address.view in (HOME, COMPARISON):
         return address.view
@@ -180,9 +177,9 @@ def _view_of(context: RequestContext) -> str:
 
 
 def _follow(app: dash.Dash, app_state: ApplicationState, name: str, view: View) -> None:
-    """Have the parts of a view follow the choices and the study.
+    """Register the callback that updates a view's parts when its controls or the study change.
 
-    All outputs are of this view alone: Dash leaves out what has none on the page, and complains where it has some.
+    All outputs belong to this view: Dash skips a callback without outputs on the page, and fails on one with some.
     """
     in_view = {
         **view.outputs,
@@ -214,19 +211,19 @@ def _follow(app: dash.Dash, app_state: ApplicationState, name: str, view: View) 
 
 
 def _plain(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn figures into what is sent of them, once: it is written for the digest, and to be sent."""
+    """Convert figures to plain JSON values once, for the digest and for sending."""
     return {name: part.to_plotly_json() if isinstance(part, go.Figure) else part for name, part in parts.items()}
 
 
 def _digests(parts: Mapping[str, Any]) -> dict[str, str]:
-    """Tell whether parts are the same by short texts, but for a brush: it is drawn in the figure that has it."""
+    """Return a digest of each part, without the brush, which the browser has drawn already."""
     told = {name: _unbrushed(part) if name in BRUSHED else part for name, part in parts.items()}
     written = {name: json.dumps(part, cls=plotly.utils.PlotlyJSONEncoder) for name, part in told.items()}
     return {name: hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for name, text in written.items()}
 
 
 def _unbrushed(figure: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what tells a figure of parallel axes of its brush."""
+    """Return a parallel-coordinates figure without its brush."""
     lines = [
         {**trace, "dimensions": [_without("constraintrange", axis) for axis in trace.get("dimensions", ())]}
         for trace in figure["data"]

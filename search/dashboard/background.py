@@ -1,4 +1,4 @@
-"""`scenefront export` as a process of its own: the dashboard has no torch, and a page does not wait for it."""
+"""Background subprocesses of the dashboard, which has no torch: exports, and default configs of architectures."""
 
 import json
 import shlex
@@ -18,13 +18,13 @@ MAX_WAIT_S = 120
 
 @dataclass(frozen=True)
 class Export:
-    """An export as it stands.
+    """State of an export.
 
     Attributes:
-        command: As a person types it.
+        command: The equivalent command line.
         state: "running", "written" or "failed".
-        said: What the command printed, or why it could not be started.
-        target: The folder that it writes.
+        said: Output of the command, or the error that it could not be started with.
+        target: Folder of the export.
     """
 
     command: str
@@ -34,7 +34,7 @@ class Export:
 
 
 class Exports:
-    """What was exported from this dashboard, one after the other."""
+    """Exports started from this dashboard, one at a time, each in a subprocess."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[Path, int], Export] = {}
@@ -42,12 +42,12 @@ class Exports:
         self._lock = threading.Lock()
 
     def start(self, folder: StudyFolder, number: int) -> Export:
-        """Begin to export a trial; one that is being exported goes on, and another waits for nobody: it is refused."""
+        """Start the export of a trial, unless it is running; refuse it while another export is running."""
         with self._lock:
             before = self._known.get((folder.path, number))
             if before is not None and before.state == "running":
                 return before
-            told = f"scenefront export {folder.address} --trial {number}"
+            told = f"scenefront export {folder.cli_arguments} --trial {number}"
             target = Path(FOLDER) / f"{folder.name}-{number}"
             if self._running is not None:
                 self._known[folder.path, number] = Export(
@@ -59,16 +59,16 @@ class Exports:
             return self._known[folder.path, number]
 
     def find(self, folder: StudyFolder, number: int) -> Export | None:
-        """Return how the export of a trial stands, if one was begun."""
+        """Return the state of a trial's export; None if none was started."""
         return self._known.get((folder.path, number))
 
     def state(self, folder: StudyFolder, number: int) -> str:
-        """Name the state of an export; empty where none was begun."""
+        """Return the name of an export's state; empty if none was started."""
         found = self.find(folder, number)
         return "" if found is None else found.state
 
     def close(self) -> None:
-        """End what still runs."""
+        """Terminate the running export."""
         running = self._running
         if running is not None:
             running.terminate()
@@ -102,33 +102,28 @@ class Exports:
 
 
 def export_command(folder: StudyFolder, number: int) -> list[str]:
-    """Return the command that exports a trial; the study's name is never taken for a flag."""
+    """Return the command that exports a trial; the study's name cannot be parsed as an option."""
     return module_command(
         "search", "export", "--results", str(folder.path.parent), "--trial", str(number), "--", folder.name
     )
 
 
 def train_command(folder: StudyFolder, data: str, number: int) -> str:
-    """Write the command that trains a trial's configuration again, whole and from several seeds."""
+    """Return the command that retrains a trial's configuration for all epochs."""
     trial = f"{folder.name}:{number}"
-    results = folder.address.removeprefix(shlex.quote(folder.name))
+    results = folder.cli_arguments.removeprefix(shlex.quote(folder.name))
     return f"scenefront train {shlex.quote(data)} --trial {shlex.quote(trial)}{results}"
 
 
 class Defaults:
-    """Defaults by architecture, each asked for once, in a process beside this one."""
+    """Default configs by architecture, each read once, in a subprocess."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str | None], Mapping[str, Any] | None] = {}
         self._lock = threading.Lock()
 
     def find(self, architecture: str, file: str | None) -> Mapping[str, Any] | None:
-        """Return the defaults; None while they are not known yet, nothing where they cannot be had.
-
-        Args:
-            architecture: Its name.
-            file: Of a user's own architecture.
-        """
+        """Return the default config; None while it is being read, empty if that failed."""
         with self._lock:
             if (architecture, file) not in self._known:
                 self._known[architecture, file] = None
@@ -137,7 +132,7 @@ class Defaults:
 
     @property
     def num_known(self) -> int:
-        """Count the architectures whose defaults are known: a page waits for one more."""
+        """Number of architectures with known defaults; open pages are updated when it grows."""
         return sum(found is not None for found in self._known.values())
 
     def _ask(self, architecture: str, file: str | None) -> None:

@@ -1,4 +1,4 @@
-"""What is drawn when it is about to be seen: a page with ten figures shows the two on the screen first."""
+"""Custom Dash components: lazily drawn content, and static HTML without callbacks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ HTML = "dash_html_components"
 
 
 class LazyComponent(Component):
-    """A place that assets/page.js fills when it comes near the screen, or when there is nothing else to do."""
+    """A placeholder that assets/page.js fills when it comes near the screen, or when the browser is idle."""
 
     _namespace = "scenefront"
     _type = "LazyComponent"
@@ -19,19 +19,19 @@ class LazyComponent(Component):
     _valid_wildcard_attributes = []  # noqa: RUF012 - as Dash has it
 
     def __init__(self, children: Component, name: str, style: Mapping[str, str], *, is_heavy: bool = False) -> None:
-        """Hold a place.
+        """Create a placeholder.
 
         Args:
-            children: What comes there.
-            name: Of the place; what is drawn there stays drawn while the page has a place of this name.
-            style: Of the place: its size is that of what comes there.
-            is_heavy: It stops the page for so long that it is never drawn unless it comes near the screen.
+            name: Key of the placeholder; its content is kept while the page has a placeholder of this name.
+            style: CSS of the placeholder, with the size of its content.
+            is_heavy: Whether drawing blocks the page for long, so that it waits until the placeholder is near the
+                screen.
         """
         super().__init__(children=children, name=name, style=dict(style), isHeavy=is_heavy)  # type: ignore[no-untyped-call]
 
 
 class StaticComponent(Component):
-    """An element of `dash.html` with all that is in it, drawn by assets/page.js; no callback can name a part of it."""
+    """An element of `dash.html` with its descendants, rendered by assets/page.js; its parts have no callbacks."""
 
     _namespace = "scenefront"
     _type = "StaticComponent"
@@ -39,19 +39,19 @@ class StaticComponent(Component):
     _valid_wildcard_attributes = []  # noqa: RUF012 - as Dash has it
 
     def __init__(self, element: Component) -> None:
-        """Take an element over.
+        """Convert an element.
 
         Raises:
-            TypeError: Something in it is more than an element.
+            TypeError: A descendant is not a plain element of `dash.html`.
         """
         super().__init__(element=written(element))  # type: ignore[no-untyped-call]
 
 
 def written(part: Any) -> Any:
-    """Write an element as its name, its attributes and its children; a text is a text.
+    """Return an element as its name, its attributes and its children; text as a string.
 
     Raises:
-        TypeError: It is a component that is more than an element, such as a figure, or one that has an id.
+        TypeError: It is another component, such as a figure, or has an id.
 
     >>> from dash import html
     >>> written(html.P(["see ", html.A("this", href="/a")], className="note"))

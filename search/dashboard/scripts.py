@@ -1,4 +1,4 @@
-"""Which scripts a page reads, and when: nothing that no view has, and the grid for the view that has one."""
+"""Loading of a page's scripts: unused ones are omitted, the grid's is loaded by the view that needs it."""
 
 import re
 from typing import Any
@@ -10,14 +10,14 @@ from dash_ag_grid import AgGrid
 from flask import Flask, Response, request
 
 SUITES = "/_dash-component-suites/"
-VERSION = "v"  # in the query of an address, for which a browser may keep what it gets
+VERSION = "v"  # query parameter of a script's URL, which may then be cached
 PLOTLY = f"{SUITES}plotly/package_data/plotly.min.js?{VERSION}={plotly.__version__}"
 KEPT_S = 365 * 24 * 3600
 UNUSED = f"/{dash_table.__name__.replace('.', '/')}/"  # Dash sends it to every page
 GRID = f"/{AgGrid._namespace}/"
 SCRIPT = re.compile(r'<script src="([^"]+)"></script>\n?')
 
-# Plotly comes with the page and is read while the first view is made; Dash would ask for it only then.
+# Plotly is preloaded while the first view is made; Dash would load it afterwards.
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -40,10 +40,10 @@ PAGE = """<!DOCTYPE html>
 
 
 class App(dash.Dash):
-    """Dash, with a page that reads fewer scripts before it shows something."""
+    """Dash application whose page loads fewer scripts before it is shown."""
 
     def interpolate_index(self, **parts: Any) -> str:  # type: ignore[override]
-        """Leave out the scripts that are not needed at once; the page's script finds the grid's by its name."""
+        """Omit scripts that are not needed at once; assets/page.js loads the grid's when it is needed."""
         later = "".join(
             f'<meta name="grid" content="{source}">\n' for source in SCRIPT.findall(parts["scripts"]) if GRID in source
         )
@@ -53,7 +53,7 @@ class App(dash.Dash):
 
 
 def keep_scripts(server: Flask) -> None:
-    """Have a browser keep a script whose address names its version, and what it made of it."""
+    """Let browsers cache scripts whose URL has a version."""
 
     def keep(response: Response) -> Response:
         if request.path.startswith(SUITES) and VERSION in request.args and response.status_code == 200:

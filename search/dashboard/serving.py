@@ -1,7 +1,7 @@
-"""The dashboard's server: for this machine alone, and for its own page alone.
+"""HTTP server of the dashboard, on loopback, protected against other sites.
 
-A page of another site may make a browser send requests here. It is answered 403: by a name of another site that leads
-to this address (DNS rebinding), or by the origin of a request that can change something.
+Requests that another site's page makes a browser send get a 403: those with a foreign Host (DNS rebinding), and writing
+requests with a foreign Origin.
 """
 
 import socket
@@ -23,29 +23,27 @@ MAX_BODY = 32 * 1024 * 1024  # bytes; a figure of a large study comes back with 
 
 
 class _Quiet(WSGIRequestHandler):
-    """Keeps a connection open for the next request, and tells nobody of it."""
+    """Request handler with keep-alive and without a log."""
 
     protocol_version = "HTTP/1.1"
-    timeout = 60  # seconds that a browser may keep a connection for nothing
+    timeout = 60  # seconds that a connection may be idle
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing: a page asks every few seconds."""
+        """Log nothing: an open page polls every few seconds."""
 
 
 def guard(app: Flask, port: int, scripts: Sequence[str] = ()) -> None:
-    """Answer only what the dashboard's own page asks, and have browsers load nothing from elsewhere.
+    """Refuse requests from other sites, and set headers by which browsers load nothing from elsewhere.
 
     Args:
-        app: The application.
-        port: That it is served at.
-        scripts: What a Content-Security-Policy calls the scripts that stand in the page itself: their hashes.
+        scripts: Hashes of the page's inline scripts, as a Content-Security-Policy has them.
     """
     hosts = {f"{name}:{port}" for name in NAMES}
     hosts |= set(NAMES) if port == 80 else set()
     policy = "; ".join(
         [
             "default-src 'none'",
-            # 'unsafe-eval': Plotly compiles its drawing on the graphics card by Function
+            # 'unsafe-eval': Plotly's WebGL code uses the Function constructor
             f"script-src 'self' 'unsafe-eval' {' '.join(scripts)}".rstrip(),
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
@@ -82,7 +80,7 @@ def guard(app: Flask, port: int, scripts: Sequence[str] = ()) -> None:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens at a port of this machine."""
+    """Whether a port of this machine is free."""
     with socket.socket() as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -96,7 +94,7 @@ def free_port(port: int) -> int:
     """Return the port, or the next one that is free.
 
     Raises:
-        ValueError: None of the next ones is.
+        UserError: None of the next ones is.
     """
     for tried in range(port, min(port + MAX_TRIED, 2**16)):
         if is_free(tried):
@@ -105,7 +103,7 @@ def free_port(port: int) -> int:
 
 
 def open_server(app: Flask, port: int) -> BaseWSGIServer:
-    """Listen at a port of this machine; every request has a thread of its own.
+    """Return a server that listens at a port of this machine, with a thread for each request.
 
     Raises:
         OSError: The port is taken.
@@ -116,12 +114,7 @@ def open_server(app: Flask, port: int) -> BaseWSGIServer:
 
 
 def serve(server: BaseWSGIServer, ready: Callable[[], object]) -> None:
-    """Answer until Ctrl-C.
-
-    Args:
-        server: That listens.
-        ready: Called once as soon as it does.
-    """
+    """Serve until Ctrl-C."""
     threading.Thread(target=ready, daemon=True).start()
     try:
         server.serve_forever()

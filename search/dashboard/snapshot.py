@@ -1,7 +1,6 @@
-"""A study as one HTML file that needs no server: the figures and tables of the dashboard, as they stand.
+"""Snapshot of a study: the dashboard's figures and tables as one self-contained HTML file, which needs no server.
 
-The file brings plotly.js once, and asks nothing of anyone. A study of thousands of trials makes some megabytes: of its
-parallel coordinates and curves only what was trained is kept.
+A study of thousands of trials takes some megabytes: parallel coordinates and curves include trained networks only.
 """
 
 import math
@@ -48,11 +47,7 @@ TEXTS = ("state", "architecture", "network", "reason", "origin")
 
 
 def write_snapshot(path: Path, folder: StudyFolder) -> None:
-    """Write a study as it stands to one HTML file.
-
-    Args:
-        path: The file; its folder is made.
-        folder: Of the study.
+    """Write the current state of a study to one HTML file.
 
     Raises:
         StudyError: The study cannot be read.
@@ -106,7 +101,7 @@ def _plots(context: RequestContext, front: pd.DataFrame) -> Iterator[tuple[str, 
     importances = {goal: estimate_importances(study.table, goal, study.varied) for goal in context.objectives}
     axes = context.parallel_axes
     for name, title, figure in (
-        ("curves", f"Learning curves of the front{some}", curves_figure(curves, theme=LIGHT)),
+        ("curves", f"Learning curves of the front{some}", curves_figure(curves, LIGHT)),
         ("hypervolume", "Hypervolume history", hypervolume_figure({study.name: volumes}, LIGHT)),
         ("states", "Trials by state", states_figure(study.table, LIGHT)),
         ("rejections", "Rejected configurations by reason", rejections_figure(rejections, LIGHT)),

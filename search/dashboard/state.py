@@ -47,8 +47,8 @@ class RequestContext:
     Attributes:
         address: The view, the study and the query parameters.
         theme: Colours.
-        app_state: Of the application.
-        loaded: The study; None where there is none of that name, or the view is of all studies.
+        app_state: State of the application.
+        loaded: The study; None where there is none of that name, or the view shows all studies.
         zoom: The zoomed part of the view's figure: its `revision`, and `ranges` by axis.
     """
 
@@ -82,7 +82,7 @@ class RequestContext:
 
     @property
     def quality(self) -> str:
-        """The first quality among the objectives: the best network is the best by it."""
+        """The first quality among the objectives, which ranks networks."""
         return first_quality(self.objectives)
 
     @property
@@ -128,7 +128,7 @@ class RequestContext:
 
     @cached_property
     def goals(self) -> list[str]:
-        """The goals for which some trial has a value."""
+        """The goals (objectives and others) for which some trial has a value."""
         return [name for name in GOALS if name in self.study.table and self.study.table[name].notna().any()]
 
     def link(self, view: str, number: int | None = None, **query: str) -> str:
@@ -142,7 +142,7 @@ class RequestContext:
 
 
 class ApplicationState:
-    """Studies, exports and defaults: what lives as long as the server."""
+    """State that lasts as long as the server: studies, exports, defaults."""
 
     def __init__(self, studies: Studies) -> None:
         self.studies = studies
@@ -167,7 +167,7 @@ class ApplicationState:
         return DARK if name == "dark" else LIGHT
 
     def version(self, address: Address) -> str:
-        """Return a text that changes whenever what an address shows has changed."""
+        """Return a version string that changes whenever the content of a view changes."""
         if address.study:
             study = self.studies.read(address.study)
             version = "none" if study is None else str(study.version)

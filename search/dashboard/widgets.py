@@ -1,4 +1,4 @@
-"""What the views are put together from. Dash writes every text as text: none of a study's is taken for HTML."""
+"""Building blocks of the views: figures, tables, controls. Dash escapes every text."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,27 +18,25 @@ GRAPH: dict[str, Any] = {**CONFIG, "modeBarButtonsToRemove": ["select2d", "lasso
 
 
 def in_browser(app: dash.Dash, function: str, *parts: Any, **more: Any) -> None:
-    """Have a function of assets/page.js answer, without the server."""
+    """Register a client-side callback: a function of assets/page.js."""
     app.clientside_callback(ClientsideFunction("scenefront", function), *parts, **more)  # type: ignore[no-untyped-call]
 
 
 def aria(**names: str) -> dict[str, Any]:
-    """Describe what an element is to those who do not see it."""
+    """Return ARIA attributes."""
     return {f"aria-{name}": value for name, value in names.items()}
 
 
 def graph(
     name: str, figure: go.Figure, label: str, *, height: str = "26rem", least: str = "0", is_heavy: bool = False
 ) -> html.Div:
-    """Return a figure with a name for those who do not see it; one that knows its height has that.
+    """Return a lazily drawn figure with an accessible label and a button that saves it as PNG.
 
     Args:
-        name: Its id.
-        figure: The figure.
-        label: What it shows.
-        height: As CSS has it.
-        least: The width below which it scrolls in itself.
-        is_heavy: It takes long to draw, and is drawn only when it comes near the screen.
+        label: Accessible label.
+        height: CSS length, unless the figure has a height.
+        least: Minimum width, CSS; on a narrower page it scrolls.
+        is_heavy: Whether it is slow to draw, and is drawn only near the screen.
     """
     height = height if figure.layout.height is None else f"{figure.layout.height}px"
     size = {"height": height, "minWidth": least}
@@ -50,7 +48,7 @@ def graph(
 
 
 def show(table: Table) -> Component:
-    """Return a table that scrolls in itself where it is wider than the page."""
+    """Return a table that scrolls where it is wider than the page."""
     if not table.rows:
         return table.to_dash()
     return html.Div(
@@ -65,25 +63,23 @@ def control(label: str, name: str, element: Component) -> html.Div:
 
 
 def spelled_id(**keys: str) -> str:
-    """Write an element's id of several keys as Dash writes it to the page."""
+    """Return a pattern-matching id as Dash writes it to the page."""
     return "{" + ",".join(f'"{key}":"{value}"' for key, value in sorted(keys.items())) + "}"
 
 
 def dropdown(label: str, name: str, options: Mapping[str, str], value: str) -> html.Div:
-    """Return a choice of one out of many.
+    """Return a dropdown.
 
     Args:
-        label: What is chosen.
-        name: In the address.
+        name: Query parameter in the address.
         options: Title by value.
-        value: That is chosen.
     """
     rows = [{"label": title, "value": option} for option, title in options.items()]
     return control(label, name, dcc.Dropdown(rows, value, clearable=False, searchable=len(rows) > 12))
 
 
 def radio(label: str, name: str, options: Mapping[str, str], value: str) -> html.Div:
-    """Return a choice of one out of few."""
+    """Return radio buttons."""
     rows = [{"label": title, "value": option} for option, title in options.items()]
     buttons = dcc.RadioItems(rows, value, inline=True, id={"choice": name})
     return html.Div(
@@ -92,23 +88,23 @@ def radio(label: str, name: str, options: Mapping[str, str], value: str) -> html
 
 
 def switch(label: str, name: str, *, is_on: bool) -> html.Div:
-    """Return a choice of yes or no; yes is 1 in the address."""
+    """Return a checkbox; checked is 1 in the URL."""
     box = dcc.Checklist([{"label": label, "value": "1"}], ["1"] if is_on else [], id={"choice": name})
     return html.Div(box, className="field switch")
 
 
 def section(title: str, *children: Any, name: str = "") -> html.Section:
-    """Return a part of a page below its title."""
+    """Return a section with a title."""
     return html.Section([html.H2(title), *children], className=f"card {name}".strip())
 
 
 def facts(pairs: Mapping[str, Any]) -> html.Dl:
-    """Return figures with their names."""
+    """Return a definition list of names and values."""
     return html.Dl([html.Div([html.Dt(name), html.Dd(value)]) for name, value in pairs.items()], className="facts")
 
 
 def code(command: str) -> html.Div:
-    """Return a command to be copied."""
+    """Return a command line with a button that copies it."""
     return html.Div(
         [html.Code(command), dcc.Clipboard(content=command, title="Copy", className="copy")], className="command"
     )

@@ -1,1 +1,1 @@
-"""Runs trials on Ray: resources, watchdog, checkpoints; search, resume, extend, train, confirm."""
+"""Execution of trials on Ray: resources, watchdog, checkpoints; search, resume, extend, train, confirm."""

@@ -64,9 +64,8 @@ class Checkpoints:
         """Return the local file that a trial writes its checkpoint to, before `push`.
 
         Args:
-            number: Of the trial.
-            start: Epochs of the trial before the training that the checkpoint is of: where a trial starts anew on
-                more data, each of its trainings has a checkpoint.
+            start: Epochs that the trial was trained before this checkpoint's training: each rung on a larger split
+                trains anew, with a checkpoint of its own.
         """
         name = self._name(number, start)
         if self.is_folder:
@@ -130,7 +129,7 @@ class Checkpoints:
         """Write a probe and read it back, before the first trial starts.
 
         Args:
-            is_new: Whether the study is new, and so has no checkpoints yet.
+            is_new: Whether the study is new, so that there must be no checkpoints yet.
 
         Raises:
             CheckpointsError: The location cannot be used, or holds the checkpoints of another study of this name.

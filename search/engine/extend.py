@@ -1,4 +1,4 @@
-"""Change a study's settings: more trials, another budget, wider ranges, another sampler, on the same database.
+"""Extension of a study: more trials, another budget, wider ranges or another sampler on the same database.
 
 Settings that a trial's metrics depend on cannot change: trials could not be compared. The study keeps a history of its
 settings. Finished trials are kept; configurations rejected for the old budget can be proposed again once they fit.
@@ -18,27 +18,27 @@ from search.config.settings import Job, SearchSettings
 from search.config.settings_file import is_space_file, make_settings
 from search.config.user_file import file_digest
 from search.study.history import (
-    OF_A_RUN,
+    PER_RUN,
     SECRET,
-    carried_out,
+    applied_changes,
     change_text,
     changeable,
     recorded_settings,
-    require_own_settings,
+    refusal_text,
+    require_unedited_settings,
     timestamp,
-    why_not,
 )
-from search.study.study import COST, DATA, FILES, HISTORY, REJECTED, STARTS, StudyError, StudyFolder
+from search.study.study import COST, DATA, FILES, HISTORY, REJECTED, WARM_STARTS, StudyError, StudyFolder
 
 
 @dataclass(frozen=True)
 class Extended:
-    """The outcome of changing a study's settings.
+    """An extended study.
 
     Attributes:
-        settings: As they are now.
-        changes: By setting, its value before and after; empty if nothing changed.
-        lines: The same as text, and what it means for the existing trials.
+        settings: The new settings.
+        changes: Value before and after of each changed setting, by name; empty if nothing changed.
+        lines: The changes as text, and their effect on the existing trials.
     """
 
     settings: Job
@@ -47,13 +47,12 @@ class Extended:
 
 
 def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
-    """Return the settings of an extended study.
+    """Return a study's settings with changes.
 
     Args:
-        settings: As they are.
-        changes: By setting; `trials` is the new total, or "+24" for 24 more; `ranges` has the ranges that change, None
-            for the whole range of the space; `start` adds to the existing ones; `space` is another file.
-        source: Of the changes, for a message.
+        changes: New values by setting; `trials` is the new total, or "+24" for 24 more; `ranges` has the ranges that
+            change, None for the whole range of the space; `start` adds to the existing ones; `space` is another file.
+        source: Where the changes come from, for error messages.
 
     Raises:
         UserError: A change that no study can make, fewer trials than there are, or a value that no search can have.
@@ -67,7 +66,7 @@ def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
         if name not in plain and isinstance(settings, SearchSettings):
             raise StudyError(unknown("search setting", name, plain))
         if name in plain and name not in can_change and str(value) != str(plain[name]):
-            why = why_not(settings, name, plain[name], value)
+            why = refusal_text(settings, name, plain[name], value)
             raise StudyError(f"{why}; start a new study, from this one's with --start")
     if not isinstance(settings, SearchSettings) and set(given) - {"trials"}:
         raise StudyError(f"nothing is searched in a {settings.job} study: only `trials` can change")
@@ -80,16 +79,12 @@ def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
     changed = {name: value for name, value in given.items() if name in can_change}
     if isinstance(settings, SearchSettings):
         changed["space"] = space
-    kept = {name: getattr(settings, name) for name in (*OF_A_RUN, *SECRET)}
+    kept = {name: getattr(settings, name) for name in (*PER_RUN, *SECRET)}
     return make_settings({**plain, **kept, **changed}, source, kind=type(settings))
 
 
 def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
     """Change the settings of a study; its next run uses the new ones.
-
-    Args:
-        folder: Of the study.
-        changes: As for `new_settings`.
 
     Raises:
         UserError: The study is in use, or the change cannot be made; nothing is changed by then.
@@ -103,7 +98,7 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
     with folder.lock():
         study = folder.open()
         folder.require_current_format(study)
-        require_own_settings(study, folder)
+        require_unedited_settings(study, folder)
         before = folder.settings()
         after = new_settings(before, changes, "extend")
         files = dict(study.user_attrs.get(FILES, {}))
@@ -120,19 +115,19 @@ def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
             open_trial_store(study, space)
         more = [name for name in after.start if name not in before.start]
         starts = [
-            *study.user_attrs.get(STARTS, []),
+            *study.user_attrs.get(WARM_STARTS, []),
             *(asdict(start) for start in read_warm_starts(more, space, folder.path.parent)),
         ]
         trials = study.get_trials(deepcopy=False)
-        history = carried_out(study.user_attrs.get(HISTORY, []), before)
+        history = applied_changes(study.user_attrs.get(HISTORY, []), before)
         entry = {"at": timestamp(), "trials": len(trials), "changes": changed}
         # the settings come last: with them the study is extended
-        study.set_user_attr(STARTS, starts)
+        study.set_user_attr(WARM_STARTS, starts)
         study.set_user_attr(FILES, files)
         study.set_user_attr(HISTORY, [*history, entry])
         folder.write_settings(after)
     lines = [change_text(name, *change) for name, change in changed.items()] or [f"space: {after.space}, as it is now"]
-    return Extended(after, changed, lines + _what_it_means(trials, before.limits(), after.limits()))
+    return Extended(after, changed, lines + _budget_effect_lines(trials, before.limits(), after.limits()))
 
 
 def _num_trials(now: int, wanted_text: object) -> int:
@@ -148,11 +143,11 @@ def _num_trials(now: int, wanted_text: object) -> int:
 
 def _ranges(now: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the ranges with changes; a name with its architecture replaces the same name without."""
-    kept = {name: bounds for name, bounds in now.items() if not any(_mean_the_same(name, other) for other in changes)}
+    kept = {name: bounds for name, bounds in now.items() if not any(_is_same_range(name, other) for other in changes)}
     return {**kept, **{name: list(bounds) for name, bounds in changes.items() if bounds is not None}}
 
 
-def _mean_the_same(one: str, other: str) -> bool:
+def _is_same_range(one: str, other: str) -> bool:
     return one == other or one.endswith(f".{other}") or other.endswith(f".{one}")
 
 
@@ -161,8 +156,8 @@ def _changed(before: Job, after: Job) -> dict[str, tuple[Any, Any]]:
     return {name: (was[name], now[name]) for name in now if was[name] != now[name]}
 
 
-def _what_it_means(trials: Sequence[FrozenTrial], before: Budget, after: Budget) -> list[str]:
-    """Describe the existing trials that another budget judges differently."""
+def _budget_effect_lines(trials: Sequence[FrozenTrial], before: Budget, after: Budget) -> list[str]:
+    """Describe the existing trials that fit one of two budgets only."""
     priced = [trial for trial in trials if COST in trial.user_attrs]
     lost = fit = 0
     for trial in priced:

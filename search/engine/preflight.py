@@ -28,27 +28,24 @@ from training.dataset import SceneDataset
 from training.loop import TrainingRun, default_device
 from training.throughput import ThroughputRun, fastest, time_modes
 
-MAX_ENUMERATED = 1_000_000  # networks of one architecture: up to here all are priced
-NUM_DRAWN = 20_000  # random networks of an architecture that has more
-TIMED_QUANTILES = (0.25, 0.75)  # of the MACs of what fits: the networks of an architecture that are timed
-MAX_SORTED = 200  # networks, of which the quantiles are taken
-DEFAULT_CLASSES = 10  # scenes, where no data set is given
-TIMED_CLIPS = 64  # of the evaluation
+MAX_ENUMERATED = 1_000_000  # networks of an architecture up to which all are priced
+NUM_DRAWN = 20_000  # random networks priced of an architecture with more
+TIMED_QUANTILES = (0.25, 0.75)  # of the MACs of an architecture's feasible networks: those that are timed
+MAX_SORTED = 200  # networks among which the quantiles are found
+DEFAULT_CLASSES = 10  # without a data set
+TIMED_CLIPS = 64  # evaluation clips
 
 
 def measure_time(
     space: PricedSpace, scenes: Scenes, *, workers: int, threads: int,
     progress: Callable[[int, int], None], passes: float = 1.0,
 ) -> dict[str, Any]:  # fmt: skip
-    """Estimate how long the trials take if none stops early, from a few training steps of a few networks that fit.
+    """Estimate the duration of all trials without early stopping, from a few training steps of a few feasible networks.
 
     Args:
-        space: Of the search; not empty.
-        scenes: The data.
-        workers: Parallel trials.
-        threads: Of each.
-        progress: Called with the number of networks timed, and of all.
-        passes: Clips of all splits that a trial trains on, as a multiple of those of `scenes`.
+        space: At least one network must fit.
+        threads: CPU threads of each trial.
+        passes: Training clips summed over all splits that a trial trains on, over those of `scenes`.
 
     Returns:
         Seconds of a trial by architecture, and of all trials together.
@@ -57,29 +54,13 @@ def measure_time(
         DataError: The data cannot be read, or cannot serve the recipe.
     """
     keep_freed_memory()
-    timed = [
-        (name, space.subspaces[name].config({**space.published[name].values, **values}))
-        for name in space.subspaces
-        for values in _typical(space.surveys[name])
-    ]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    datasets: dict[str, SceneDataset] = {}
-    seconds: dict[str, list[float]] = {}
-    modes: dict[str, ComputeMode] = {}
     try:
-        for number, (name, config) in enumerate(timed):
-            progress(number, len(timed))
-            if config.front_end not in datasets:
-                datasets[config.front_end] = open_dataset(space.settings, scenes, config.front_end)
-            dataset = datasets[config.front_end]
-            if name not in modes and space.settings.fast:
-                modes[name], _ = fastest(time_modes(config.build, config.recipe, dataset, default_device()))
-            seconds.setdefault(name, []).append(passes * _trial_seconds(config, dataset, modes.get(name, DEFAULT_MODE)))
+        seconds, modes = _time_networks(space, scenes, progress)
     finally:
         torch.set_num_threads(before)
-    progress(len(timed), len(timed))
-    by_architecture = {name: float(np.mean(each)) for name, each in seconds.items()}
+    by_architecture = {name: passes * float(np.mean(each)) for name, each in seconds.items()}
     trials, mean = space.settings.trials, float(np.mean(list(by_architecture.values())))
     return {
         "trials": trials,
@@ -87,19 +68,43 @@ def measure_time(
         "workers": workers,
         "trial_s": by_architecture,
         "total_s": math.ceil(trials / workers) * mean,
-        "networks_timed": len(timed),
+        "networks_timed": sum(map(len, seconds.values())),
         "device": str(default_device()),
         "compute_modes": {name: str(mode) for name, mode in modes.items()},
     }
 
 
-def _typical(found: FeasibilitySurvey) -> Sequence[dict[str, Any]]:
-    """Return a cheap and an expensive network of those that fit."""
-    names = list(found.subspace.cost_ranges)
-    cost_function = found.subspace.cost_function("fp16")
+def _time_networks(
+    space: PricedSpace, scenes: Scenes, progress: Callable[[int, int], None]
+) -> tuple[dict[str, list[float]], dict[str, ComputeMode]]:
+    """Return the seconds of a trial of each timed network, and the chosen compute modes, both by architecture."""
+    timed = [
+        (name, space.subspaces[name].config({**space.published[name].values, **values}))
+        for name in space.subspaces
+        for values in _typical(space.surveys[name])
+    ]
+    datasets: dict[str, SceneDataset] = {}
+    seconds: dict[str, list[float]] = {}
+    modes: dict[str, ComputeMode] = {}
+    for number, (name, config) in enumerate(timed):
+        progress(number, len(timed))
+        if config.front_end not in datasets:
+            datasets[config.front_end] = open_dataset(space.settings, scenes, config.front_end)
+        dataset = datasets[config.front_end]
+        if name not in modes and space.settings.fast:
+            modes[name], _ = fastest(time_modes(config.build, config.recipe, dataset, default_device()))
+        seconds.setdefault(name, []).append(_trial_seconds(config, dataset, modes.get(name, DEFAULT_MODE)))
+    progress(len(timed), len(timed))
+    return seconds, modes
+
+
+def _typical(survey: FeasibilitySurvey) -> Sequence[dict[str, Any]]:
+    """Return a cheap and an expensive feasible network."""
+    names = list(survey.subspace.cost_ranges)
+    cost_function = survey.subspace.cost_function("fp16")
     rng = np.random.default_rng(0)
-    chosen = rng.choice(len(found.feasible), min(len(found.feasible), MAX_SORTED), replace=False)
-    some = [found.feasible[index] for index in chosen]
+    chosen = rng.choice(len(survey.feasible), min(len(survey.feasible), MAX_SORTED), replace=False)
+    some = [survey.feasible[index] for index in chosen]
     some.sort(key=lambda values: cost_function(values).macs)
     return [dict(zip(names, some[int(quantile * (len(some) - 1))], strict=True)) for quantile in TIMED_QUANTILES]
 
@@ -123,7 +128,7 @@ def run_preflight(settings: SearchSettings, console: Console) -> tuple[dict[str,
     """Return the feasibility surveys of a search and its preflight report, with a duration if there are data.
 
     Raises:
-        UserError: What was asked for cannot be searched; says why.
+        UserError: The settings cannot be searched; the message says why.
     """
     if settings.architecture_file is not None:
         register_architecture_file(Path(settings.architecture_file))
@@ -132,14 +137,14 @@ def run_preflight(settings: SearchSettings, console: Console) -> tuple[dict[str,
     scenes = read_clips(settings, splits[-1]) if settings.data else None
     space = make_search_space(settings, len(scenes.classes) if scenes else DEFAULT_CLASSES)
     num_clips = len(scenes.train) if scenes else None
-    use = share_machine(settings.workers)
+    allocation = share_machine(settings.workers)
     with counting("pricing networks", console) as progress:
         priced = price_space(space, num_clips, max_enumerated=MAX_ENUMERATED, num_drawn=NUM_DRAWN, progress=progress)
     report = make_report(priced)
     if scenes is not None and not report["nothing_fits"]:
         with counting("timing networks", console) as progress:
             report["time"] = measure_time(
-                priced, scenes, workers=use.workers, threads=use.cores,
+                priced, scenes, workers=allocation.workers, threads=allocation.cores,
                 passes=sum(map(int, splits)) / int(splits[-1]) if with_splits else 1.0, progress=progress,
             )  # fmt: skip
     return dict(priced.surveys), report

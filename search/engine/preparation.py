@@ -1,6 +1,6 @@
-"""What a job needs before Ray starts: data, priced space, teacher logits; checked against each other.
+"""Preparation of a job before Ray starts: data, priced space and teacher logits, validated against each other.
 
-Nothing has been written to the study by then, so that whatever the user can mend is said first.
+Nothing is written to the study before all user errors are reported.
 """
 
 from collections.abc import Callable
@@ -30,12 +30,12 @@ from training.pipeline import require_compatible
 
 @dataclass(frozen=True)
 class PreparedJob:
-    """A job of which everything that can be wrong has been checked.
+    """The validated inputs of a job.
 
     Attributes:
-        space: What is searched, or trained.
+        space: The priced search space; of a training a single configuration, of a confirmation its candidates.
         scenes: The clips of the largest split.
-        splits: Of the data, the smallest first, where the split is the fidelity; else empty.
+        splits: Nested splits of the data, the smallest first, where the split is the fidelity; else empty.
     """
 
     space: PricedSpace
@@ -47,12 +47,10 @@ def prepare(settings: Job, console: Console, address: str | None = None) -> Prep
     """Check the settings against the code and the data, price the space, decode the audio, compute teacher logits.
 
     Args:
-        settings: Of the job.
-        console: To print on.
-        address: Of a Ray cluster to run on, or "auto"; None: a Ray of this machine's own.
+        address: Ray cluster to run on, HOST:PORT or "auto"; None: start a local one.
 
     Raises:
-        UserError: Anything the user can mend; nothing has been written to the study by then.
+        UserError: The settings, the data or the teachers cannot be used; nothing has been written to the study by then.
     """
     if address is None:
         share_machine(settings.workers)  # refuses more trials than cores
@@ -63,7 +61,7 @@ def prepare(settings: Job, console: Console, address: str | None = None) -> Prep
     splits = nested_splits(Path(settings.data), settings.split) if settings.fidelity == "split" else ()
     scenes = read_clips(settings, splits[-1] if splits else settings.split)
     space = price_space(make_search_space(settings, len(scenes.classes)), len(scenes.train)).require_feasible()
-    _require_servable(space, scenes, console)
+    _require_trainable(space, scenes, console)
     console.print(data_line(scenes, settings), highlight=False, soft_wrap=True)
     for line in job_lines(space):
         console.print(line, highlight=False, soft_wrap=True)
@@ -71,7 +69,7 @@ def prepare(settings: Job, console: Console, address: str | None = None) -> Prep
 
 
 def read_clips(settings: Job, split: str) -> Scenes:
-    """Return the training and the evaluation clips of a job, in one split of its data.
+    """Return the training and the evaluation clips of a job in one split.
 
     Raises:
         DataError: As `read_for_search`, or an objective that cannot be measured on these clips.
@@ -100,21 +98,21 @@ def _load(
     return load_dataset(scenes, FRONT_ENDS[front_end], responses, cache, progress)
 
 
-def _require_servable(space: PricedSpace, scenes: Scenes, console: Console) -> None:
-    """Refuse data that one of the recipes that may be sampled cannot be trained on."""
+def _require_trainable(space: PricedSpace, scenes: Scenes, console: Console) -> None:
+    """Refuse data on which some recipe of the space cannot be trained."""
     settings = space.settings
     with counting("decoding the audio, once", console) as progress:
         datasets = {name: _load(settings, scenes, name, progress) for name in space.front_ends}
     with counting("computing the teacher's logits, once", console) as progress:
         logits = mean_logits(settings.teacher, scenes, settings.cache, progress)
     recipes = [(config.front_end, config.recipe) for config in space.published_configs.values()]
-    recipes += [served for subspace in space.subspaces.values() for served in subspace.recipes_to_check()]
+    recipes += [recipe for subspace in space.subspaces.values() for recipe in subspace.recipes_to_check()]
     for front_end, recipe in recipes:
         require_compatible(with_teacher_logits(datasets[front_end], logits), recipe)
 
 
 def file_digests(settings: Job) -> dict[str, str]:
-    """Return the SHA-256 of each file of the user's own that decides what is searched, by the setting that names it."""
+    """Return the SHA-256 of each user file that defines the search, by the setting that names it."""
     files = {"architecture_file": settings.architecture_file}
     if is_space_file(settings.space):
         files["space"] = settings.space

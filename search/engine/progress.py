@@ -1,10 +1,10 @@
-"""What a person sees while a search runs: a live page in a terminal, plain lines in a pipe."""
+"""Progress display of a running job: a live page in a terminal, plain lines in a pipe."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -30,10 +30,10 @@ MAX_FRONT_ROWS = 12
 
 
 @contextmanager
-def counting(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar for work that is counted, from its first count on; in a pipe, a line at its beginning."""
+def counting(task_name: str, console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar from the first count on; in a pipe, one line at the start."""
     bar = Progress(
-        TextColumn(what),
+        TextColumn(task_name),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -47,7 +47,7 @@ def counting(what: str, console: Console) -> Iterator[Callable[[int, int], None]
             if console.is_terminal:
                 bar.start()
             else:
-                console.print(f"{what}: {total:,}")
+                console.print(f"{task_name}: {total:,}")
         bar.update(task, completed=done, total=total)
 
     try:
@@ -57,8 +57,8 @@ def counting(what: str, console: Console) -> Iterator[Callable[[int, int], None]
             bar.stop()
 
 
-class Display(Protocol):
-    """Shows what happens in a search."""
+class Display:
+    """Progress display of a job, notified of its events; this one shows nothing."""
 
     def proposed(self, row: TrialRow) -> None:
         """Show that a trial starts or resumes."""
@@ -67,13 +67,15 @@ class Display(Protocol):
         """Show that a trial finished epochs."""
 
     def ended(self, row: TrialRow) -> None:
-        """Show that the job of a trial is over."""
+        """Show that a trial's job on a worker ended."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        pass
 
 
 def make_display(scheduler: TrialScheduler, console: Console) -> Display:
@@ -82,20 +84,20 @@ def make_display(scheduler: TrialScheduler, console: Console) -> Display:
 
 
 class Clock:
-    """Estimates the time left from the share of the expected training that is done."""
+    """Estimates the remaining time from the finished share of the expected training."""
 
     def __init__(self, scheduler: TrialScheduler) -> None:
-        """Begin now, with what was trained before."""
+        """Start now; training done before counts for the share only."""
         self.scheduler = scheduler
         self.started = time.monotonic()
         self.share_before = self.share()
 
     def share(self) -> float:
-        """Return the work that is done as a share of what is expected if every rung promotes all that it can."""
+        """Return the finished share of the expected training, if every rung promotes as many trials as it can."""
         rungs, halving = self.scheduler.rungs, self.scheduler.halving
         starts = [0, *(rung.end for rung in rungs[:-1])]
         several = len({rung.split for rung in rungs}) > 1
-        weights = [int(rung.split) / 100 if several else 1.0 for rung in rungs]  # of an epoch: its share of the clips
+        weights = [int(rung.split) / 100 if several else 1.0 for rung in rungs]  # share of the clips in an epoch
         done = expected = 0.0
         num_trials = self.scheduler.space.settings.trials
         for index, (rung, start, weight) in enumerate(zip(rungs, starts, weights, strict=True)):
@@ -109,27 +111,19 @@ class Clock:
         return time.monotonic() - self.started
 
     def left_s(self) -> float | None:
-        """Return the time to the end, at the pace so far; None before anything was trained."""
+        """Return the estimated remaining time, at the pace so far; None before anything was trained."""
         share = self.share()
         gained = share - self.share_before
         return None if gained <= 0 else self.elapsed_s() / gained * (1 - share)
 
 
-class PlainDisplay:
-    """A line for each event."""
+class PlainDisplay(Display):
+    """Prints a line for each event."""
 
     def __init__(self, scheduler: TrialScheduler, console: Console) -> None:
         self.scheduler, self.console = scheduler, console
         self.clock = Clock(scheduler)
         self._num_rejected = sum(scheduler.rejections.values())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
 
     def _print(self, text: str) -> None:
         self.console.print(
@@ -137,7 +131,7 @@ class PlainDisplay:
         )
 
     def proposed(self, row: TrialRow) -> None:
-        """Print how many configurations were rejected before, and what starts."""
+        """Print the configurations rejected since the last line, and the trial that starts or resumes."""
         rejected = sum(self.scheduler.rejections.values())
         if rejected > self._num_rejected:
             self._print(
@@ -152,11 +146,11 @@ class PlainDisplay:
         )
 
     def reported(self, row: TrialRow) -> None:
-        """Print how far the trial is."""
+        """Print the trial's epoch and its quality."""
         self._print(f"trial {row.number} {epoch_text(self.scheduler, row)}: {quality_text(self.scheduler, row)}")
 
     def ended(self, row: TrialRow) -> None:
-        """Print how the job ended, and the progress of the search."""
+        """Print the trial's state, and the progress of the search."""
         left = self.clock.left_s()
         self._print(
             f"trial {row.number} {ended_text(self.scheduler, row)}; {self.scheduler.num_ended} of "
@@ -174,8 +168,8 @@ class PlainDisplay:
         return f"front ({named}): {'; '.join(front) or 'empty'}"
 
 
-class LiveDisplay:
-    """One page, redrawn in place, from a thread of its own."""
+class LiveDisplay(Display):
+    """A page redrawn in place from a thread of its own, so that events need no action."""
 
     def __init__(self, scheduler: TrialScheduler, console: Console) -> None:
         self.scheduler, self.clock = scheduler, Clock(scheduler)
@@ -190,17 +184,8 @@ class LiveDisplay:
     ) -> None:
         self.live.stop()
 
-    def proposed(self, row: TrialRow) -> None:
-        """The next drawing shows it."""
-
-    def reported(self, row: TrialRow) -> None:
-        """The next drawing shows it."""
-
-    def ended(self, row: TrialRow) -> None:
-        """The next drawing shows it."""
-
     def page(self) -> RenderableType:
-        """Draw the search as it stands."""
+        """Return the current state of the search."""
         settings, table = self.scheduler.space.settings, self.scheduler.table
         num_ended, left = self.scheduler.num_ended, self.clock.left_s()
         is_search = isinstance(settings, SearchSettings)
@@ -254,21 +239,21 @@ class LiveDisplay:
 
 
 def epoch_text(scheduler: TrialScheduler, row: TrialRow) -> str:
-    """Describe how far a trial is, and on which split of the data where there are several."""
+    """Describe a trial's epoch, and its split of the data where there are several."""
     several = len({rung.split for rung in scheduler.rungs}) > 1
     part = f" on {scheduler.rungs[row.rung].split} % of the clips" if several else ""
     return f"epoch {row.num_epochs}/{scheduler.rungs[-1].end}{part}"
 
 
 def quality_text(scheduler: TrialScheduler, row: TrialRow) -> str:
-    """Describe the first objective of quality after a trial's last epoch."""
+    """Return the first objective of quality after a trial's last epoch, with its name."""
     goal = GOALS[first_quality(scheduler.space.settings.objectives)]
     value = row.curve[-1].get(goal.name) if row.curve else None
     return f"{goal.title} {'-' if value is None else goal.text(value)}"
 
 
 def ended_text(scheduler: TrialScheduler, row: TrialRow) -> str:
-    """Describe the state of a trial whose job is over."""
+    """Describe the state of a trial whose job ended."""
     if row.state == State.PAUSED:
         return "is paused at its rung"
     if row.state == State.PENDING:
@@ -281,7 +266,7 @@ def ended_text(scheduler: TrialScheduler, row: TrialRow) -> str:
 
 
 def current_front(scheduler: TrialScheduler) -> list[TrialRow]:
-    """Return the trials on the front: the cheapest by the first cost first, or the best first."""
+    """Return the trials on the front, sorted by the first cost, or by quality where no objective is a cost."""
     objectives = scheduler.space.settings.objectives
     completed = scheduler.table.completed
     mask = non_dominated(np.array([row.values for row in completed]), directions(objectives))
@@ -292,12 +277,12 @@ def current_front(scheduler: TrialScheduler) -> list[TrialRow]:
 
 
 def values_text(objectives: Sequence[str], values: Sequence[float]) -> list[str]:
-    """Write the values of the objectives."""
+    """Return the values of the objectives as text."""
     return [GOALS[name].text(value) for name, value in zip(objectives, values, strict=True)]
 
 
 def mean_text(scheduler: TrialScheduler) -> str:
-    """Describe the mean over one configuration's seeds so far, with its interval from two seeds on."""
+    """Return the mean over one configuration's finished seeds, with its confidence interval from two seeds on."""
     completed, settings = scheduler.table.completed, scheduler.space.settings
     if not completed:
         return "not known yet"
@@ -310,7 +295,7 @@ def mean_text(scheduler: TrialScheduler) -> str:
 
 
 def candidates_text(scheduler: TrialScheduler) -> str:
-    """Describe the mean over the seeds of each trial that is confirmed, by the first objective of quality."""
+    """Return the mean first quality over the seeds of each confirmed trial."""
     objectives = scheduler.space.settings.objectives
     index, found = objectives.index(first_quality(objectives)), dict[int, list[float]]()
     for row in scheduler.table.completed:
@@ -326,7 +311,7 @@ def quality_title(scheduler: TrialScheduler) -> str:
 
 
 def rejections_text(scheduler: TrialScheduler) -> str:
-    """Return how many were rejected for each reason."""
+    """Return the number of rejected configurations by reason."""
     return ", ".join(f"{count} {kind}" for kind, count in scheduler.rejections.most_common()) or "none"
 
 

@@ -1,8 +1,8 @@
-"""Ray cluster of a search: a local one that keeps to loopback, or an existing one that is joined.
+"""Ray cluster of a search: a local one on loopback, or an existing one.
 
 By default `ray.init` asks a cloud's metadata service where it runs, and listens on every interface. Three settings of
-search/engine/ray_private.py together stop that: sockets on loopback alone, nothing to ask a cloud about, and no usage
-statistics. tests/search/engine/test_ray_cluster.py holds it against the system calls.
+search/engine/ray_private.py prevent that: sockets on loopback alone, no cloud lookup, no usage statistics.
+tests/search/engine/test_ray_cluster.py verifies it by the system calls.
 """
 
 import logging
@@ -21,7 +21,7 @@ from search.config.errors import UserError
 from search.engine.ray_private import (
     LOOPBACK_ENVIRONMENT,
     NO_USAGE_STATS,
-    forgo_cloud_lookup,
+    disable_cloud_lookup,
     init_options,
     started_address,
     switched_off,
@@ -47,7 +47,7 @@ _PACKAGES = ("data", "models", "objectives", "search", "spaces", "training")
 
 
 class ClusterError(UserError):
-    """A Ray cluster that does not run, or that this process cannot join; says what to do."""
+    """A Ray cluster that does not run, or that this process cannot join; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class Node:
     """A node of a Ray cluster.
 
     Attributes:
-        id: Of Ray.
-        host: Name of the machine.
-        cores: That Ray may allocate.
-        gpus: That Ray may allocate.
+        id: Ray's node id.
+        host: Host name.
+        cores: CPU cores that Ray may allocate.
+        gpus: GPUs that Ray may allocate.
     """
 
     id: str
@@ -75,9 +75,6 @@ def cluster(
 
     Args:
         address: HOST:PORT of a running Ray, or "auto" for the one that this machine is a node of; None: start one.
-        num_cpus: As for `local_cluster`; not used to join.
-        num_gpus: As for `local_cluster`; not used to join.
-        resources: As for `local_cluster`; not used to join.
 
     Yields:
         A private temporary folder on this machine.
@@ -130,7 +127,7 @@ def joined_cluster(address: str) -> Iterator[Path]:
     root = Path(__file__).parents[2]
     with ExitStack() as stack:
         folder = stack.enter_context(private_folder(_PREFIX))
-        stack.enter_context(_sigterm_kept())
+        stack.enter_context(_restored_sigterm_handler())
         stack.enter_context(_environment(PYTHONBREAKPOINT=os.environ.get("PYTHONBREAKPOINT")))
         # Workers on every node import from the driver's current folder first: an empty one.
         with (
@@ -164,11 +161,6 @@ def local_cluster(*, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, f
     current folder is. Logs go to a private temporary folder, which is removed at the end; folders that a
     killed process left are removed first. Inside the block a SIGTERM raises SystemExit (Ray's handler).
 
-    Args:
-        num_cpus: Processor cores that Ray may allocate.
-        num_gpus: CUDA devices that Ray may allocate.
-        resources: Custom resources, by name.
-
     Yields:
         The private folder.
 
@@ -180,8 +172,8 @@ def local_cluster(*, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, f
         raise RuntimeError("this process already uses a Ray: leave the first local_cluster before the next")
     with ExitStack() as stack:
         folder = stack.enter_context(private_folder(_PREFIX, _MAX_FOLDER_BYTES))
-        forgo_cloud_lookup(folder)
-        stack.enter_context(_sigterm_kept())
+        disable_cloud_lookup(folder)
+        stack.enter_context(_restored_sigterm_handler())
         stack.enter_context(
             _environment(
                 RAY_AUTH_TOKEN=os.environ.get("RAY_AUTH_TOKEN", _TOKEN),
@@ -205,7 +197,7 @@ def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, floa
         _current_folder(Path(__file__).parents[2]),
     ):
         ray.init(
-            address="local",  # RAY_ADDRESS may name a cluster of somebody else
+            address="local",  # RAY_ADDRESS may name another user's cluster
             num_cpus=num_cpus,
             num_gpus=num_gpus,
             resources=resources,
@@ -219,13 +211,13 @@ def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, floa
 
 
 def require_listening(address: str) -> None:
-    """Refuse an address where nobody listens: Ray would try for five minutes.
+    """Refuse an address on which nothing listens, where Ray would retry for five minutes.
 
     Raises:
-        ClusterError: It is no address, or nobody answers there.
+        ClusterError: It is not an address, or no connection can be made.
     """
     found = address
-    if address == "auto":  # Ray itself would join any that it finds, somebody's private one, too
+    if address == "auto":  # Ray itself would join any cluster that it finds, even another process's private one
         found = os.environ.get("RAY_ADDRESS") or started_address()
         if not found:
             raise ClusterError(f"no Ray was started on this machine; {_HOW_TO_JOIN}")
@@ -268,7 +260,7 @@ def _set_environment(values: dict[str, str | None]) -> None:
 
 
 @contextmanager
-def _sigterm_kept() -> Iterator[None]:
+def _restored_sigterm_handler() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Adapter for what Ray does not document: private names, switches and messages of Ray that this project relies on.
+"""Adapter for undocumented parts of Ray: private names, switches and messages that this project relies on.
 
 Read in Ray 2.60.0; pyproject.toml admits 2.60 alone. Before another version is admitted, read there:
 
@@ -7,16 +7,16 @@ Read in Ray 2.60.0; pyproject.toml admits 2.60 alone. Before another version is 
   from before it is ready. Gone, the watchdog fails at its first poll, and with it every search.
 - `ray_constants.ENABLE_RAY_CLUSTER` (ray/_private/ray_constants.py, read by services.py): off, every socket is bound to
   loopback. No longer read, Ray listens on all interfaces, silently: tests/search/engine/test_ray_cluster.py notices.
-- `ray_bootstrap_config.yaml` in HOME (ray/autoscaler): there, Ray asks no cloud's metadata service where it runs. Held
-  by the same test.
+- `ray_bootstrap_config.yaml` in HOME (ray/autoscaler): there, Ray does not query a cloud's metadata service. Held by
+  the same test.
 - `ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV` (read by worker.py): off, a driver under `uv run` has its workers start
   as the driver did, and not by `uv run` once more in the current folder.
 - `ray._private.utils.read_ray_address`: the address that `ray start` left on this machine.
 - `_temp_dir` of `ray.init`: a private folder for logs and sockets.
 - The environment variables below (ray/tune/constants.py, ray/_common/usage/). One that is no longer read costs speed or
   prints more; `TUNE_DISABLE_SIGINT_HANDLER` would have Ctrl-C swallowed by Ray: tests/search/engine/test_kills.py.
-- The messages of `ActorDiedError` and `ActorUnavailableError` (ray/exceptions.py), by which a lost machine is told from
-  a crash. Reworded, a trial whose machine was lost counts as one that crashed: tests/search/engine/test_watchdog.py.
+- The messages of `ActorDiedError` and `ActorUnavailableError` (ray/exceptions.py), which tell a lost machine from a
+  crash. Reworded, a trial whose machine was lost counts as one that crashed: tests/search/engine/test_watchdog.py.
 
 `ray.kill` of an actor is public, but not that it ends a process within 5 s even if that is stopped or holds Python's
 lock; tests/search/engine/test_watchdog.py holds it.
@@ -36,7 +36,7 @@ from ray.tune.experiment import Trial
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
 
-# In the driver and its daemons: no usage statistics (and nobody to receive them), sockets on loopback.
+# In the driver and its daemons: no usage statistics (and no address to send them to), sockets on loopback.
 NO_USAGE_STATS = {"RAY_USAGE_STATS_ENABLED": "0"}
 LOOPBACK_ENVIRONMENT = {
     **NO_USAGE_STATS,
@@ -60,7 +60,7 @@ POSSIBLE_CAUSES = re.compile(r"Some common causes include.*", re.DOTALL)
 
 
 def set_tune_environment(workers: int) -> None:
-    """Have Ray Tune in this process keep no records and print nothing of its own.
+    """Disable Ray Tune's own records and output in this process.
 
     Args:
         workers: Actors that may be started at the same time; Ray's default is one after the other.
@@ -76,7 +76,7 @@ def trial_actors(tune_controller: "TuneController") -> dict[Trial, Any]:
 
 
 def cached_actors(tune_controller: "TuneController") -> list[Any]:
-    """Return the actors that are kept for the next trial."""
+    """Return the idle actors that Ray keeps for reuse by a next trial."""
     controller = getattr(tune_controller, "_tune_controller", tune_controller)
     started = controller._actor_manager._live_actors_to_ray_actors_resources
     with_trial = set(controller._trial_to_actor.values())
@@ -88,12 +88,8 @@ def started_address() -> str:
     return read_ray_address() or ""
 
 
-def forgo_cloud_lookup(home: Path) -> None:
-    """Write the file that stops Ray's dashboard process from asking a cloud's metadata service where it runs.
-
-    Args:
-        home: HOME of Ray's daemons.
-    """
+def disable_cloud_lookup(home: Path) -> None:
+    """Write the file that keeps Ray's dashboard process from querying a cloud's metadata service."""
     (home / "ray_bootstrap_config.yaml").write_text("{}\n")
 
 

@@ -1,4 +1,4 @@
-"""Ray Tune's side of a search: a searcher, a scheduler and a callback around our trial scheduler."""
+"""Ray Tune integration: a searcher, a scheduler and a callback around this project's trial scheduler."""
 
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
 
 
-def actor_config(config: TrialConfig, settings: Job, use: ResourceAllocation, split: str) -> dict[str, Any]:
-    """Describe a trial, trained on a split, to the process that trains it."""
+def actor_config(config: TrialConfig, settings: Job, allocation: ResourceAllocation, split: str) -> dict[str, Any]:
+    """Return the config of the actor that trains a trial on a split."""
     return {
         "trial": config.to_dict(),
         "architecture_file": settings.architecture_file,
@@ -42,68 +42,64 @@ def actor_config(config: TrialConfig, settings: Job, use: ResourceAllocation, sp
         "impulse_responses": settings.impulse_responses,
         "cache": settings.cache,
         "teacher": list(settings.teacher),
-        "threads": use.cores,
-        "gpus": use.gpus,
-        "compute_mode": use.compute_mode(config.architecture).to_dict(),
+        "threads": allocation.cores,
+        "gpus": allocation.gpus,
+        "compute_mode": allocation.compute_mode(config.architecture).to_dict(),
     }
 
 
-def job_resources(use: ResourceAllocation, config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-    """Return what Ray sets aside for the job that `config` describes."""
-    return tune.PlacementGroupFactory([use.resources(is_alone=config["is_alone"])])
+def job_resources(allocation: ResourceAllocation, config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    """Return the resources that Ray reserves for the job of an actor config."""
+    return tune.PlacementGroupFactory([allocation.resources(is_alone=config["is_alone"])])
 
 
 class Stateless:
-    """Leaves itself out of Ray's snapshots: the study's database is the state, and Ray's files are scratch."""
+    """Mixin without state in Ray's snapshots: all state is in the study's database."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
 class StudySearcher(Stateless, Searcher):
-    """Ray Tune's searcher: suggests the jobs of the trial scheduler; what does not fit never becomes a Ray trial."""
+    """Ray Tune searcher that suggests the trial scheduler's jobs; rejected configurations never become Ray trials."""
 
     def __init__(
         self,
         scheduler: TrialScheduler,
         folder: StudyFolder,
-        use: ResourceAllocation,
+        allocation: ResourceAllocation,
         display: Display,
         require_held: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begin with the jobs that the scheduler has.
+        """Wrap a trial scheduler.
 
         Args:
-            scheduler: Of the search.
-            folder: Where its study lives.
-            use: Of the machine.
-            display: Shows what happens.
-            require_held: Raises StorageError when the study is not this process's any more.
+            require_held: Raises StorageError once the study is locked by another process.
         """
         super().__init__()
         self._require_held = require_held
-        self.scheduler, self.use, self.display = scheduler, use, display
+        self.scheduler, self.allocation, self.display = scheduler, allocation, display
         self.checkpoints = study_checkpoints(folder, scheduler.space.settings)
-        self.broken: Exception | None = None  # why the study could not be written
+        self.storage_error: Exception | None = None  # why the study could not be written
         self._numbers: dict[str, int] = {}
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Remember an error of the study's database: Ray would pass it on as a text, or over it."""
-        if self.broken is not None:
-            raise self.broken
+        """Keep an error of the study's database, which Ray would turn into text or swallow."""
+        if self.storage_error is not None:
+            raise self.storage_error
         try:
             self._require_held()
             yield
         except (OptunaError, SQLAlchemyError, StorageError) as error:
-            self.broken = error
+            self.storage_error = error
             raise
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override] # Ray's own names no FINISHED
-        """Return the config of the next job; None where there is none now, FINISHED where there will be none."""
+        """Return the actor config of the next job; None if there is none now, FINISHED if there will be none."""
         running = self.scheduler.table.in_state(State.RUNNING)
-        if len(running) >= self.use.workers or any(row.runs_alone for row in running):
-            return None  # what is proposed later knows more; what is to run alone would never find room
+        if len(running) >= self.allocation.workers or any(row.runs_alone for row in running):
+            return None  # a later proposal has more history; a trial that runs alone would never get its resources
         paused = self.scheduler.table.in_state(State.PAUSED)
         with self.writing():
             row = self.scheduler.propose()
@@ -117,7 +113,7 @@ class StudySearcher(Stateless, Searcher):
         self.display.proposed(row)
         rung = self.scheduler.rungs[row.rung]
         return {
-            **actor_config(row.config, self.scheduler.space.settings, self.use, rung.split),
+            **actor_config(row.config, self.scheduler.space.settings, self.allocation, rung.split),
             "number": row.number,
             "epochs_before": rung.start,
             "epochs_recorded": row.num_epochs,
@@ -128,17 +124,17 @@ class StudySearcher(Stateless, Searcher):
         }
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Settle a job; one that ended by an error is settled by `TrialErrors`, which knows the error."""
+        """End a job; a failed one is ended by `TrialErrors`, which has the error."""
         if error:
             return
         number = self._numbers[trial_id]
         with self.writing():
-            is_settled = self.scheduler.end(number, result)
-        if is_settled:
+            is_ended = self.scheduler.end(number, result)
+        if is_ended:
             self.display.ended(self.scheduler.table[number])
 
     def fail(self, trial_id: str, failure: Failure) -> None:
-        """Settle a job whose actor broke."""
+        """End a job whose actor failed."""
         number = self._numbers[trial_id]
         if failure.is_storage:
             self.scheduler.interrupt(number, failure.reason)
@@ -148,21 +144,21 @@ class StudySearcher(Stateless, Searcher):
         self.display.ended(self.scheduler.table[number])
 
     def save(self, checkpoint_path: str) -> None:
-        """Keep nothing: the study's database is the state."""
+        """Save nothing: all state is in the study's database."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Restore nothing: a restart builds a new searcher from the study."""
 
 
 class RungScheduler(Stateless, FIFOScheduler):
-    """Ray Tune's trial scheduler: reports each epoch to ours, stops what is paused, and ends what has hung."""
+    """Ray Tune scheduler that reports epochs to this project's, stops paused trials and polls the watchdog."""
 
     def __init__(self, searcher: StudySearcher, watch: Watchdog) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Ray's own
         self.searcher, self.watch = searcher, watch
 
     def choose_trial_to_run(self, tune_controller: "TuneController") -> Trial | None:
-        """Choose as Ray does, after a look at all that runs."""
+        """Poll the watchdog, then choose as Ray does."""
         self.watch.poll(tune_controller)
         return super().choose_trial_to_run(tune_controller)
 
@@ -176,14 +172,14 @@ class RungScheduler(Stateless, FIFOScheduler):
 
 
 class Interruption:
-    """Ctrl-C that cannot get lost: what Python raises inside a destructor or a foreign callback goes no further."""
+    """Reliable Ctrl-C: an exception raised inside a destructor or a foreign callback is swallowed by Python."""
 
     def __init__(self) -> None:
         self.seen = False
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Remember a SIGINT or SIGTERM for the length of a `with` block of the main thread; ignored ones stay so."""
+        """Record SIGINT and SIGTERM for the length of a `with` block of the main thread, unless they are ignored."""
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         watched = [number for number, handler in before.items() if handler != signal.SIG_IGN]
         for number in watched:
@@ -205,17 +201,17 @@ class Interruption:
 
 
 class TrialErrors(Stateless, tune.Callback):
-    """Tells the searcher why an actor broke, and Ray that somebody pressed Ctrl-C."""
+    """Ray Tune callback that passes actor failures to the searcher, and raises a recorded Ctrl-C."""
 
     def __init__(self, searcher: StudySearcher, interruption: Interruption, watch: Watchdog) -> None:
         self.searcher, self.interruption, self.watch = searcher, interruption, watch
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:  # noqa: ARG002 - Ray's signature
-        """End a search whose interruption got lost."""
+        """Raise KeyboardInterrupt if Ctrl-C was recorded and swallowed."""
         self.interruption.require_none()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002 - Ray's signature
-        """Pass on what it was."""
+        """Pass the failure to the searcher."""
         self.searcher.fail(trial.trial_id, self.watch.failure(trial))
 
 

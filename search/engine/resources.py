@@ -41,12 +41,12 @@ class ResourceAllocation:
     """Resources of the trials of a search.
 
     Attributes:
-        workers: Parallel trials.
-        cores: Of each trial.
-        gpus: Of each trial, a fraction of one GPU.
-        compute_modes: By architecture; the default mode for one that is not named.
-        clips_per_s: Measured throughput of one machine, by number of parallel trials; empty if nothing was measured.
-        node_cores: Cores of the smallest node of a cluster; 0: a Ray of this machine's own.
+        workers: Number of parallel trials.
+        cores: CPU cores per trial.
+        gpus: GPUs per trial, a fraction of one.
+        compute_modes: Compute mode by architecture; the default mode where an architecture is missing.
+        clips_per_s: Measured throughput of one machine, by number of parallel trials; empty if none was measured.
+        node_cores: Cores of a cluster's smallest node; 0 for a local Ray.
     """
 
     workers: int
@@ -123,7 +123,7 @@ def share_cluster(workers: int | None, nodes: Sequence[Node]) -> ResourceAllocat
 
     Args:
         workers: Parallel trials of the whole cluster; None: as many as there are GPUs, or cores.
-        nodes: Of the cluster; if any has a GPU, those without one are omitted.
+        nodes: Nodes of the cluster; if any has a GPU, those without one are omitted.
 
     Raises:
         UserError: More parallel trials than cores, which would slow all of them down, or no node at all.
@@ -210,11 +210,9 @@ def measure_allocation(
     """Return the fastest allocation by micro-benchmarks, on the Ray that this process is connected to.
 
     Args:
-        requested: By the user, or the default.
-        configs: Of one trial of each architecture, as `TrialActor` takes it.
-        num_trials: That are still to be trained.
-        divide: Whether to choose the number of parallel trials, too.
-        nodes: Of a cluster, of which the largest is measured; empty: this machine.
+        configs: By architecture, the actor config of one trial, as for `TrialActor`.
+        divide: Whether to choose the number of parallel trials too.
+        nodes: Nodes of a cluster, the largest of which is benchmarked; empty: this machine.
 
     Returns:
         The allocation. An architecture that cannot be trained at all gets the default mode: its trials say why.
@@ -296,9 +294,9 @@ def candidate_allocations(
     """Return the allocations of a machine that are worth timing, the most parallel trials first.
 
     Args:
-        num_trials: The most that can run in parallel.
-        cores: Of the machine; None: of this one.
-        gpus: Of the machine; None: of this one.
+        num_trials: Upper bound on the number of parallel trials.
+        cores: CPU cores of the machine; None: this machine's.
+        gpus: GPUs of the machine; None: this machine's.
     """
     cores = num_cores() if cores is None else cores
     gpus = torch.cuda.device_count() if gpus is None else gpus
@@ -322,7 +320,6 @@ def best_allocation(
         options: The allocations, the most parallel trials first; of about equally fast ones the first is chosen.
         memory_bytes: Starts the trials of an allocation, and returns the memory that they need together.
         clips_per_s: Returns the throughput of the allocation that was started.
-        available_bytes: Memory of the machine.
 
     Returns:
         The allocation, None if none could be timed; and clips per second by number of parallel trials.

@@ -1,4 +1,4 @@
-"""Runs a job on Ray Tune: starts it, or resumes it, and leaves a study that can be resumed and extended."""
+"""Starting and resuming a job on Ray Tune."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ from search.optimizer.warm_start import read_warm_starts
 from search.space.cost_table import SPACE, write_space
 from search.space.survey_report import make_report
 from search.study.data_identity import describe_data, require_unchanged
-from search.study.history import first_entry, require_own_settings
+from search.study.history import initial_history, require_unedited_settings
 from search.study.storage import StorageError
 from search.study.study import (
     ALLOCATION,
@@ -51,8 +51,8 @@ from search.study.study import (
     FILES,
     HISTORY,
     RUNGS,
-    STARTS,
     TEACHERS,
+    WARM_STARTS,
     SearchFailedError,
     StudyError,
     StudyFolder,
@@ -63,18 +63,17 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
     """Run a new job in `folder`.
 
     Args:
-        settings: Of the job.
-        folder: Where its study will live.
-        console: To print on.
-        address: Of a Ray cluster to run on, or "auto"; None: a Ray of this machine's own.
+        address: Ray cluster to run on, HOST:PORT or "auto"; None: start a local one.
 
     Raises:
-        UserError: What was asked for cannot be done; says why.
+        UserError: The settings or the data cannot be used; the message says why.
         SearchFailedError: Every trial failed.
     """
     settings = _with_absolute_paths(settings)
     if folder.settings_file.exists():
-        raise StudyError(f"{folder.path} already holds a study; go on with `scenefront resume {folder.address}`")
+        raise StudyError(
+            f"{folder.path} already holds a study; continue with `scenefront resume {folder.cli_arguments}`"
+        )
     prepared = prepare(settings, console, address)
     attributes = {
         DATA: describe_data(prepared.scenes),
@@ -82,8 +81,8 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
         FILES: file_digests(settings),
         TEACHERS: teacher_digests(settings),
         RUNGS: [asdict(rung) for rung in rungs_of(settings, prepared.splits)],
-        STARTS: [asdict(start) for start in read_warm_starts(settings.start, prepared.space, folder.path.parent)],
-        HISTORY: first_entry(settings),
+        WARM_STARTS: [asdict(start) for start in read_warm_starts(settings.start, prepared.space, folder.path.parent)],
+        HISTORY: initial_history(settings),
     }
     with folder.lock(settings.storage) as require_held:
         study_checkpoints(folder, settings).require_usable(is_new=True)
@@ -96,13 +95,11 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
 def resume_search(
     folder: StudyFolder, console: Console, *, address: str | None = None, workers: int | None = None
 ) -> TrialScheduler:
-    """Resume a job that was interrupted: finished trials stay, unfinished ones go on from their checkpoints.
+    """Resume an interrupted job: finished trials stay, unfinished ones continue from their checkpoints.
 
     Args:
-        folder: Where the study lives.
-        console: To print on.
-        address: Of a Ray cluster to run on, or "auto"; None: a Ray of this machine's own.
-        workers: Parallel trials this time; None: as the study has it.
+        address: Ray cluster to run on, HOST:PORT or "auto"; None: start a local one.
+        workers: Number of parallel trials of this run; None: the study's.
 
     Raises:
         UserError: The study, or the data it was started on, cannot be used any more.
@@ -111,7 +108,7 @@ def resume_search(
     with folder.lock() as require_held:
         study = folder.open()
         folder.require_current_format(study)
-        require_own_settings(study, folder)
+        require_unedited_settings(study, folder)
         settings = folder.settings()
         if workers is not None:
             settings = replace(settings, workers=workers)
@@ -123,7 +120,7 @@ def resume_search(
 
 @dataclass(frozen=True)
 class _Run:
-    """One run of a job: from its start, or its resumption, to its end."""
+    """One run of a job, from its start or resumption to its end."""
 
     prepared: PreparedJob
     study: optuna.Study
@@ -149,21 +146,21 @@ class _Run:
             interruption = Interruption()
             with display, interruption.watched(), self._storage_errors(searcher):
                 make_tuner(searcher, temporary, interruption).fit()
-        if scheduler.interrupted:
-            raise StudyError(f"{scheduler.interrupted}; mend that, then go on with {self._resume}")
-        if scheduler.exhausted:
-            self.console.print(f"ended after {scheduler.num_ended} of {settings.trials} trials: {scheduler.exhausted}")
+        if scheduler.interrupt_reason:
+            raise StudyError(f"{scheduler.interrupt_reason}; fix that, then continue with {self._resume}")
+        if scheduler.end_reason:
+            self.console.print(f"ended after {scheduler.num_ended} of {settings.trials} trials: {scheduler.end_reason}")
         return _require_some_success(scheduler)
 
     @property
     def _resume(self) -> str:
-        return f"`scenefront resume {self.folder.address}`"
+        return f"`scenefront resume {self.folder.cli_arguments}`"
 
     def _print(self, line: str) -> None:
         self.console.print(line, highlight=False, soft_wrap=True)
 
     def _allocate(self, scheduler: TrialScheduler) -> ResourceAllocation:
-        """Return the resources of the trials: as before the interruption where that fits, else measured now."""
+        """Return the resource allocation: the study's where it still fits, else a newly measured one."""
         space = self.prepared.space
         settings = space.settings
         members = [] if self.address is None else nodes()
@@ -190,26 +187,28 @@ class _Run:
 
     @contextmanager
     def _storage_errors(self, searcher: StudySearcher) -> Iterator[None]:
-        """Raise in place of what Ray makes of it an error of the study's database."""
+        """Raise an error of the study's database itself, not Ray's rendering of it."""
         try:
             yield
         except (tune.TuneError, OptunaError, SQLAlchemyError, StorageError) as error:
-            if searcher.broken is None:
+            if searcher.storage_error is None:
                 raise
-            is_exhaustive = isinstance(searcher.broken, StorageError)
-            cause = searcher.broken if is_exhaustive else searcher.broken.__cause__ or searcher.broken
+            is_exhaustive = isinstance(searcher.storage_error, StorageError)
+            cause = (
+                searcher.storage_error if is_exhaustive else searcher.storage_error.__cause__ or searcher.storage_error
+            )
             raise StudyError(
-                f"{self.folder.place} cannot be written: {cause}; mend that, then go on with {self._resume}"
+                f"{self.folder.location} cannot be written: {cause}; fix that, then continue with {self._resume}"
             ) from error
 
 
 def _require_some_success(scheduler: TrialScheduler) -> TrialScheduler:
-    if scheduler.exhausted and not scheduler.num_ended:
-        raise SearchFailedError(f"nothing was trained: {scheduler.exhausted}")
+    if scheduler.end_reason and not scheduler.num_ended:
+        raise SearchFailedError(f"nothing was trained: {scheduler.end_reason}")
     failed = scheduler.table.in_state(State.FAILED)
     if failed and len(failed) == scheduler.num_ended:
         reasons = sorted({row.reason for row in failed})
-        all_of_them = scheduler.hopeless or f"all {scheduler.num_ended} trials failed"
+        all_of_them = scheduler.abort_reason or f"all {scheduler.num_ended} trials failed"
         raise SearchFailedError(f"{all_of_them}; nothing was trained:\n  " + "\n  ".join(reasons))
     return scheduler
 
@@ -217,19 +216,12 @@ def _require_some_success(scheduler: TrialScheduler) -> TrialScheduler:
 def make_tuner(
     searcher: StudySearcher, temporary: Path, interruption: Interruption, actor: type[tune.Trainable] = TrialActor
 ) -> tune.Tuner:
-    """Return the Ray experiment that runs a searcher's trials.
-
-    Args:
-        searcher: Of the study.
-        temporary: Folder for Ray's own files.
-        interruption: That Ctrl-C is seen by.
-        actor: Class that trains a trial.
-    """
-    set_tune_environment(searcher.use.workers)
+    """Return the Ray experiment that runs a searcher's trials."""
+    set_tune_environment(searcher.allocation.workers)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the display says what breaks, in a sentence
     watchdog = Watchdog(searcher.scheduler.space.settings.stall_s)
     return tune.Tuner(
-        tune.with_resources(actor, partial(job_resources, searcher.use)),
+        tune.with_resources(actor, partial(job_resources, searcher.allocation)),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=RungScheduler(searcher, watchdog),

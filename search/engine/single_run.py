@@ -1,4 +1,4 @@
-"""Training of a single configuration from several seeds: finds it, and makes the settings of its study."""
+"""Single configurations for training from several seeds: by name, by file or from a study; settings of their study."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -11,8 +11,8 @@ from search.config.errors import UserError
 from search.config.published import read_published
 from search.config.recipes import RECIPE_FIELDS, find_recipe, recipe_of
 from search.config.settings import TrainSettings
-from search.config.settings_file import make_settings, read_mapping, spelled
-from search.config.trial_config import GIVEN, OWNED, TrialConfig, field_types
+from search.config.settings_file import make_settings, read_mapping, to_number
+from search.config.trial_config import DERIVED_FIELDS, NOT_SEARCHABLE, TrialConfig, field_types
 from search.space.custom_architecture import register_architecture_file
 from search.space.pricing import find_trial, price, require_prunable
 from search.space.search_space import WITHOUT_RESPONSES
@@ -23,15 +23,15 @@ from training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Found:
-    """A configuration to train.
+class SourceConfig:
+    """A configuration to train, with its origin.
 
     Attributes:
         config: The configuration, with its own recipe.
         architecture_file: Python file of its architecture, where that is a custom one.
-        split: Of the study that it is a trial of; None: it is of none.
-        impulse_responses: Folder that it was trained with there; None: without, or it is of no study.
-        is_published: Whether the recipe is a report's; its impulse responses are omitted where there is no folder.
+        split: Split of the study whose trial it is; None: it is no study's.
+        impulse_responses: Folder of impulse responses of that study; None: trained without, or no study's.
+        is_published: Whether the recipe is a report's; without a folder of impulse responses they are off.
     """
 
     config: TrialConfig
@@ -41,11 +41,11 @@ class Found:
     is_published: bool = False
 
 
-def from_name(name: str) -> Found:
-    """Find an architecture or a published network, with the recipe of its report.
+def from_name(name: str) -> SourceConfig:
+    """Return an architecture's default or a published network, with the recipe of its report.
 
     Raises:
-        UserError: There is none of that name; the nearest is named.
+        UserError: There is none of that name; the message suggests the closest.
     """
     config = find_trial(name, {})
     entries = {entry.name: entry for entry in read_published()}
@@ -53,10 +53,10 @@ def from_name(name: str) -> Found:
         recipe = recipe_of(name).recipe
     else:
         recipe = replace(find_recipe(entries[name].recipe).recipe, **entries[name].recipe_settings)
-    return Found(replace(config, recipe=recipe), is_published=True)
+    return SourceConfig(replace(config, recipe=recipe), is_published=True)
 
 
-def from_file(path: Path) -> Found:
+def from_file(path: Path) -> SourceConfig:
     """Read an export's config.yaml, or a YAML mapping of config values with an architecture.
 
     Raises:
@@ -64,19 +64,18 @@ def from_file(path: Path) -> Found:
     """
     record = read_mapping(path, "config values")
     if "format" in record:
-        return Found(read_config(path)[0])
+        return SourceConfig(read_config(path)[0])
     if "architecture" not in record:
         raise UserError(f"{path} must name an architecture: one of {', '.join(ARCHITECTURES)}")
     numbers = {name for name, kind in field_types(Recipe).items() if kind is float}
     try:
-        return Found(
-            TrialConfig.from_dict({name: spelled(each) if name in numbers else each for name, each in record.items()})
-        )
+        values = {name: to_number(each) if name in numbers else each for name, each in record.items()}
+        return SourceConfig(TrialConfig.from_dict(values))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def from_trial(text: str, results: Path) -> Found:
+def from_trial(text: str, results: Path) -> SourceConfig:
     """Find a trial of a study: STUDY:NUMBER, or STUDY:best.
 
     Raises:
@@ -99,11 +98,11 @@ def from_trial(text: str, results: Path) -> Found:
         register_architecture_file(Path(settings.architecture_file))
         require_unchanged(folder, study, settings, only=ARCHITECTURE_FILE, remedy="bring it back")
     config = TrialConfig.from_dict(attributes[CONFIG])
-    return Found(config, settings.architecture_file, settings.split, settings.impulse_responses)
+    return SourceConfig(config, settings.architecture_file, settings.split, settings.impulse_responses)
 
 
 def train_settings(
-    found: Found,
+    found: SourceConfig,
     *,
     data: str,
     recipe: str | None = None,
@@ -113,14 +112,12 @@ def train_settings(
     overrides: Mapping[str, Any] | None = None,
     **others: Any,
 ) -> TrainSettings:
-    """Make the settings of a study that trains one configuration to the last epoch, within the budget or not.
+    """Return the settings of a study that trains one configuration to the last epoch, even over the budget.
 
     Args:
-        found: What to train.
-        data: Folder in the TAU layout.
         recipe: Name of the recipe; None: the configuration's own.
         scale: Factor on the recipe's epochs; everything given in epochs is scaled with them.
-        epochs: The same, as a number of epochs.
+        epochs: Number of epochs, in place of `scale`.
         seed: The first seed; None: the configuration's own.
         overrides: Config values that override the configuration's and the recipe's.
         others: Further settings; None: the default.
@@ -128,50 +125,42 @@ def train_settings(
     Raises:
         UserError: They contradict each other, or build no network or no recipe.
     """
-    if scale is not None and epochs is not None:
-        raise UserError("scale and epochs exclude each other")
     overrides = dict(overrides or {})
     for name in ("split", "impulse_responses"):
         if others.get(name) is None:
             others[name] = getattr(found, name)
     for name in overrides:
-        if name in OWNED:
-            raise UserError(f"{name} cannot be set here: {OWNED[name]}")
-    wanted = found.config.recipe if recipe is None else find_recipe(recipe).recipe
-    if epochs is not None:
-        if epochs < 1:
-            raise UserError(f"epochs must be a whole number of at least 1, got {epochs}")
-        scale = epochs / wanted.epochs
-    wanted = wanted.scaled(1.0 if scale is None else scale)
-    network = {name: value for name, value in asdict(found.config.network).items() if name not in GIVEN}
-    described = {
-        "front_end": found.config.front_end,
-        **network,
-        **{name: getattr(wanted, name) for name in RECIPE_FIELDS},
-    }
+        if name in NOT_SEARCHABLE:
+            raise UserError(f"{name} cannot be set here: {NOT_SEARCHABLE[name]}")
+    wanted = _scaled(found.config.recipe if recipe is None else find_recipe(recipe).recipe, scale, epochs)
+    network = {name: value for name, value in asdict(found.config.network).items() if name not in DERIVED_FIELDS}
+    recipe_values = {name: getattr(wanted, name) for name in RECIPE_FIELDS}
+    described = {"front_end": found.config.front_end, **network, **recipe_values}
     if others["impulse_responses"] is None and (found.is_published or recipe is not None):
         described |= WITHOUT_RESPONSES
     values = {**described, **overrides}
     config = TrialConfig.from_values(found.config.architecture, {**values, "epochs": wanted.epochs})
     price(config, "fp16")
     require_prunable(config)
-    given: dict[str, Any] = {"architecture_file": found.architecture_file}
-    given |= {name: value for name, value in others.items() if value is not None}
     settings = {
-        **given, "data": data, "architecture": found.config.architecture, "epochs": wanted.epochs,
+        "architecture_file": found.architecture_file,
+        **{name: value for name, value in others.items() if value is not None},
+        "data": data, "architecture": found.config.architecture, "epochs": wanted.epochs,
         "seed": found.config.recipe.seed if seed is None else seed, "set": values,
     }  # fmt: skip
     return make_settings(settings, "flags", kind=TrainSettings)
 
 
-def left_out(found: Found, settings: TrainSettings, recipe: str | None) -> dict[str, float]:
-    """Return the recipe's settings of impulse responses that are switched off because there is no folder of them.
+def _scaled(recipe: Recipe, scale: float | None, epochs: int | None) -> Recipe:
+    if scale is not None and epochs is not None:
+        raise UserError("scale and epochs exclude each other")
+    if epochs is not None and epochs < 1:
+        raise UserError(f"epochs must be a whole number of at least 1, got {epochs}")
+    return recipe.scaled(epochs / recipe.epochs if epochs is not None else 1.0 if scale is None else scale)
 
-    Args:
-        found: What is trained.
-        settings: Of the training.
-        recipe: Name of another recipe than its own; None: its own.
-    """
+
+def omitted_settings(found: SourceConfig, settings: TrainSettings, recipe: str | None) -> dict[str, float]:
+    """Return the recipe's settings that are switched off for lack of a folder of impulse responses."""
     wanted = found.config.recipe if recipe is None else find_recipe(recipe).recipe
     return {
         name: float(getattr(wanted, name))

@@ -1,4 +1,4 @@
-"""What a job prints before it trains: data, budget, search space, recipe, networks, resource allocation."""
+"""Summary lines before training: data, budget, search space, recipe, networks, resource allocation."""
 
 from dataclasses import asdict
 
@@ -6,7 +6,7 @@ from data.layout import Scenes
 from objectives.budget import Budget
 from search.config.messages import counted
 from search.config.settings import ConfirmSettings, Job, SearchSettings
-from search.config.trial_config import GIVEN
+from search.config.trial_config import DERIVED_FIELDS
 from search.engine.resources import ResourceAllocation
 from search.optimizer.scheduler import TrialScheduler
 from search.space.priced_space import PricedSpace
@@ -26,7 +26,7 @@ def data_line(scenes: Scenes, settings: Job) -> str:
 
 
 def job_lines(space: PricedSpace) -> list[str]:
-    """Describe what is searched, or what is trained."""
+    """Describe the search space, or the trained networks."""
     return search_lines(space) if isinstance(space.settings, SearchSettings) else training_lines(space)
 
 
@@ -43,7 +43,7 @@ def search_lines(space: PricedSpace) -> list[str]:
 
 
 def training_lines(space: SearchSpace) -> list[str]:
-    """Describe the network that is trained, or the candidates of a front; the recipe; and the budget."""
+    """Describe the trained network, its budget and its recipe; of a confirmation, its candidates."""
     settings = space.settings
     if isinstance(settings, ConfirmSettings):
         return _candidate_lines(settings)
@@ -53,7 +53,7 @@ def training_lines(space: SearchSpace) -> list[str]:
     fits = f"over budget {limits}, and trained all the same: {over}" if over else f"within budget {limits}"
     default = asdict(type(config.network)()) | asdict(Recipe())
     values = {name: value for name, value in config.to_dict().items() if value != default.get(name, value)}
-    omitted = (*GIVEN, "epochs", "seed")
+    omitted = (*DERIVED_FIELDS, "epochs", "seed")
     changed = " ".join(f"{name}={value}" for name, value in values.items() if name not in omitted)
     schedule = f"{counted(config.recipe.epochs, 'epoch')} in batches of {config.recipe.batch_size}"
     return [
@@ -76,12 +76,12 @@ def _teacher_lines(settings: Job) -> list[str]:
 
 
 def limits_text(budget: Budget) -> str:
-    """Name the limits of a budget."""
+    """Return the limits of a budget as text."""
     return ", ".join(f"{name} <= {limit:,}" for name, limit in budget.limits().items()) or "no limits"
 
 
 def start_line(scheduler: TrialScheduler, allocation: ResourceAllocation) -> str:
-    """Describe what is left to train, and the resources of a trial."""
+    """Describe the remaining trials and the resources of each."""
     settings, left = scheduler.space.settings, scheduler.num_left
     if isinstance(settings, SearchSettings):
         runs = f"{counted(left, 'network')} for up to"

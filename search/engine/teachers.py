@@ -41,12 +41,6 @@ def mean_logits(
 ) -> Tensor | None:
     """Return the mean logits of teachers on the training clips, (N, K); None if there is no teacher.
 
-    Args:
-        folders: Of the exports.
-        scenes: The data set.
-        cache: Folder of the decoded audio; None: beside the data.
-        progress: Called with the number of clips done, and of all, unless the logits are cached.
-
     Raises:
         ExportError: A folder is no export that can be run.
         CheckpointError: The weights of one are missing, broken, or of another network.

@@ -19,10 +19,6 @@ def private_folder(prefix: str, max_bytes: int | None = None) -> Iterator[Path]:
 
     Stale folders with this prefix, which killed processes left, are removed first.
 
-    Args:
-        prefix: Of its name.
-        max_bytes: Length of its path at most; None: any.
-
     Raises:
         OSError: No temporary folder can be written whose path is short enough.
     """

@@ -1,4 +1,4 @@
-"""Ray Tune trainable: an actor that trains one trial after the other, one epoch per step."""
+"""Ray Tune trainable: an actor that trains trials one by one, one epoch per step."""
 
 import json
 import platform
@@ -50,7 +50,7 @@ class TrialActor(tune.Trainable):
         self.checkpoints = Checkpoints.from_dict(config["checkpoints"])
         self.key = config["number"], config["epochs_before"]  # of the checkpoint
         compute_mode = ComputeMode(**config["compute_mode"])
-        vars(self).pop("run", None)  # frees the trial before, whose memory this one may need
+        vars(self).pop("run", None)  # frees the memory of the previous trial
         self.failure = ""
         self.split, self.before, self.latency_ms = config["split"], config["epochs_before"], config["latency_ms"]
         try:
@@ -62,9 +62,9 @@ class TrialActor(tune.Trainable):
                 try:
                     self.run.load(found)
                 except CheckpointError:
-                    self.checkpoints.discard(*self.key)  # broken or of another network: the trial starts anew
+                    self.checkpoints.discard(*self.key)  # broken or of another network: the trial restarts
                     self.run = TrainingRun(trial.build, trial.recipe, dataset, default_device(), compute_mode)
-            # a kill came between the checkpoint and the study: the study may want no further epoch
+            # the process was killed between checkpoint and report: report before training further
             self.reports_first = self.before + self.run.epoch > config["epochs_recorded"]
         except USER_ERRORS as error:  # the data or the network do not fit the recipe
             self.failure = str(error)
@@ -72,12 +72,12 @@ class TrialActor(tune.Trainable):
         self.layers = [] if config["epochs_recorded"] else _layers(trial)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Start another trial in the same process."""
+        """Start another trial in the same process, as Ray's `reuse_actors` requires."""
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train an epoch, unless the last is unreported or the training is complete; return what is unreported."""
+        """Train an epoch, unless one is unreported or training is complete; return the unreported epochs."""
         if self.failure:
             return {"epochs": "[]", "failure": self.failure, "done": True}
         if not (self.run.is_over or self.reports_first):
@@ -122,7 +122,7 @@ def versions() -> dict[str, str]:
 
 
 def _layers(trial: TrialConfig) -> list[dict[str, Any]]:
-    """Return the cost of each layer, for readers of the study without torch."""
+    """Return the cost of each layer, for the dashboard, which has no torch."""
     try:
         found = layer_costs(trial.build(), trial.input_shape)
     except UncountedOperatorError:  # a custom architecture that counts its own cost
@@ -142,11 +142,11 @@ def open_trial(config: Mapping[str, Any]) -> tuple[TrialConfig, SceneDataset]:
     return trial, dataset
 
 
-@lru_cache(maxsize=8)  # front ends
+@lru_cache(maxsize=8)  # one entry a front end
 def _dataset(
     clips: Clips, responses: str | None, cache: str | None, front_end: str, gpus: float, teacher: tuple[str, ...]
 ) -> SceneDataset:
-    """Open the data once per process, not once per trial."""
+    """Load a data set, once per process."""
     dataset = load_dataset(
         _scenes(clips),
         FRONT_ENDS[front_end],
@@ -163,7 +163,7 @@ def _teacher_logits(clips: Clips, cache: str | None, teacher: tuple[str, ...]) -
     return mean_logits(teacher, _scenes(clips), cache)
 
 
-@lru_cache(maxsize=5)  # splits
+@lru_cache(maxsize=5)  # one entry a split
 def _scenes(clips: Clips) -> Scenes:
     root, split, share, devices = clips
     return read_for_search(Path(root), split, share, devices)

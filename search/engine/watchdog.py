@@ -36,8 +36,8 @@ class Failure:
     """Why a trial's actor failed.
 
     Attributes:
-        kind: Decides what is done about it; "error" is an exception raised by the training code.
-        reason: For a person, in one sentence.
+        kind: Decides what happens to the trial; "error" is an exception raised by the training code.
+        reason: One sentence for the user.
     """
 
     kind: Kind
@@ -71,9 +71,9 @@ class Watchdog:
         """Make a watchdog.
 
         Args:
-            timeout_s: Of an epoch; None: ten times the longest epoch, at least ten minutes.
-            first_timeout_s: Of an actor's first epoch; None: an hour, or `timeout_s`, at least ten minutes.
-            clock: Returns seconds.
+            timeout_s: Timeout of an epoch; None: ten times the longest epoch, at least ten minutes.
+            first_timeout_s: Timeout of an actor's first epoch; None: an hour, or `timeout_s`, at least ten minutes.
+            clock: Returns the time in seconds.
         """
         self._timeout_s, self._clock = timeout_s, clock
         self._first_timeout_s = FIRST_TIMEOUT_S if timeout_s is None else max(timeout_s, MIN_TIMEOUT_S)

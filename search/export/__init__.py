@@ -1,4 +1,4 @@
-"""Export of a trained network: a folder that runs without the study and without this program.
+"""Export of a trained network: a folder that runs without the study and without SceneFront.
 
     config.yaml                  network, front end, recipe and classes
     weights.safetensors          parameters and running statistics

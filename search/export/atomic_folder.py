@@ -1,4 +1,4 @@
-"""Atomic writing of an export: a folder that was only partly written is never taken for one.
+"""Atomic writing of an export folder: a partly written folder is never a valid export.
 
 All files are written to a hidden folder inside the target first. Then the old certificate is removed, the files are
 moved, and the new certificate is moved last.

@@ -1,4 +1,4 @@
-"""Batch-norm folding: the network as a device runs it, without what only training needs."""
+"""Batch-norm folding for inference."""
 
 from typing import Any
 
@@ -12,12 +12,7 @@ from training.quantization import Quantizer, effective_weight_of
 
 
 def float_network(network: nn.Module, config: TrialConfig) -> nn.Module:
-    """Return a network of the same weights without fake quantization, in eval mode, on the CPU.
-
-    Args:
-        network: With its weights, with or without fake quantization.
-        config: Its configuration.
-    """
+    """Return a network of the same weights without fake quantization, in eval mode, on the CPU."""
     plain = config.build()
     plain.load_state_dict(network.state_dict())
     return plain.eval()
@@ -29,10 +24,6 @@ def fold_batch_norms(network: nn.Module, config: TrialConfig) -> nn.Module:
 
     Layers with an effective weight other than `weight`, such as a damped one, become plain layers of that weight.
     Layers keep their names; a folded norm is replaced by an identity.
-
-    Args:
-        network: With its weights.
-        config: Its configuration.
     """
     folded = float_network(network, config)
     quantizer = Quantizer(folded, config.input_shape)

@@ -34,14 +34,14 @@ def benchmark_in_subprocess(path: Path, architecture_file: Path | None = None) -
     """Benchmark an export in a subprocess that runs nothing else.
 
     Args:
-        path: Of the export's folder, or of one of its files.
-        architecture_file: Of a user's own architecture, or None.
+        path: The export's folder, or one of its files.
+        architecture_file: Python file of a custom architecture, or None.
 
     Returns:
         As `benchmark`.
 
     Raises:
-        ExportError: It cannot be run; says why.
+        ExportError: It cannot be run; the message says why.
     """
     own = [] if architecture_file is None else [str(architecture_file)]
     process = subprocess.run(  # noqa: S603 - this program, and no shell
@@ -60,7 +60,7 @@ def benchmark(path: Path) -> dict[str, Any]:
     """Benchmark an export in this process.
 
     Args:
-        path: Of its folder, or of one of its files.
+        path: The export's folder, or one of its files.
 
     Returns:
         `file`, `threads`; in `latency_ms` of one clip the median with the 5 % and 95 % quantiles and the number of
@@ -92,14 +92,14 @@ def benchmark(path: Path) -> dict[str, Any]:
 
 
 def _reset_peak() -> int:
-    """Reset the peak where the system can; return the resident memory of this process, bytes."""
+    """Reset the peak where the system supports it; return this process's resident memory, bytes."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return int(psutil.Process().memory_info().rss)
 
 
 def _peak_bytes() -> int:
-    """Return the peak resident memory of this process, bytes; elsewhere than in Linux since its start."""
+    """Return this process's peak resident memory, bytes; outside Linux, since its start."""
     status = Path("/proc/self/status")  # `resource` reports the parent's there, if that was larger
     if status.exists():
         lines = (line.split() for line in status.read_text(encoding="ascii").splitlines())

@@ -13,25 +13,19 @@ from search.artifact.certificate import WEIGHTS
 from search.artifact.files import INT8, MODEL
 from search.artifact.stored_values import NETWORK_KINDS, StoredTensor, StoredValues, read_stored_values
 
-BUDGET_FILES = (WEIGHTS, MODEL, INT8)  # checked against budgets, in order of preference
+BUDGET_FILES = (WEIGHTS, MODEL, INT8)  # files checked against budgets, in order of preference
 PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}  # data type -> its name in budgets
 EDITIONS = tuple(name for name in BUDGETS if name != UNLIMITED)
 
 
 def measure_stored_cost(folder: Path, file: str, network: nn.Module, cost: Cost) -> tuple[StoredCost, dict[str, Any]]:
-    """Measure what a file of an export stores.
+    """Measure the stored cost of an export's file.
 
-    Of the file of weights, trainable values count as parameters, and running statistics as stored values only. In an
-    ONNX file these are folded together, and the network's own values all count as both; scales of int8 values do not.
-
-    Args:
-        folder: Of the export.
-        file: One of `BUDGET_FILES`.
-        network: That the weights are of.
-        cost: Of the network.
+    In the weights file trainable values count as parameters, running statistics as stored values only. In an ONNX file
+    batch norms are folded, and all weights, biases and norms count as both; scales of int8 values do not.
 
     Returns:
-        Its cost, for a budget; and the sums of what it stores, for the certificate.
+        The cost, for a budget; and the totals of its stored values, for the certificate.
 
     Raises:
         CheckpointError: The file is broken.
@@ -72,7 +66,6 @@ def check_budget(budget: Budget, costs: Mapping[str, StoredCost]) -> dict[str, A
     """Check every file against a budget.
 
     Args:
-        budget: Its limits.
         costs: Stored cost of each file, in order of preference.
 
     Returns:

@@ -1,7 +1,6 @@
 """The model card of an export: input, quality, cost, limitations, and how to run it.
 
-All of it comes from the certificate and the config. No time of day is in it, so that the same trial gives the same
-card.
+It is made from the certificate and the config alone, without a time stamp, so that the same trial gives the same card.
 """
 
 import json
@@ -18,7 +17,7 @@ from search.report.document import Block, Code, Heading, Items, Text
 from search.report.table import Table
 from search.report.tables import confusion_table, cost_table, layer_table
 
-LIMITED = {  # in words
+LIMIT_TITLES = {
     "macs": "MACs",
     "params": "parameters",
     "size_bytes": "bytes",
@@ -29,24 +28,20 @@ PER_CLASS, PER_DEVICE, PER_GROUP = "by_class", "by_device", "by_group"
 
 
 def card(certificate: Mapping[str, Any], config: TrialConfig) -> tuple[str, list[Block]]:
-    """Write the card of an export.
+    """Return the title and the blocks of an export's card.
 
     Args:
-        certificate: But for what is known only when the card is written: its own checksum.
-        config: Of the network.
-
-    Returns:
-        Title, and what stands under it.
+        certificate: Certificate without its own checksum, which does not exist yet.
     """
     title = f"{config.architecture}, trial {certificate['trial']} of {certificate['study']}"
     return title, [
         *_summary(certificate),
-        *_hears(certificate, config.front_end_config),
+        *_input(certificate, config.front_end_config),
         *_quality(certificate),
         *_cost(certificate, config),
         *_data(certificate),
         *_limitations(certificate, config),
-        *_running(certificate, config),
+        *_usage(certificate, config),
         *_origin(certificate, config),
     ]
 
@@ -57,15 +52,15 @@ def _summary(certificate: Mapping[str, Any]) -> list[Block]:
     clips = f"{data['evaluation_clips']:,} clips that it was not trained on"
     return [
         Text(
-            f"Tells from one second of sound which of {len(data['classes'])} scenes it is: {scenes}. A network of "
+            f"Classifies one second of sound as one of {len(data['classes'])} scenes: {scenes}. A network of "
             f"{cost['params']:,} parameters and {cost['macs']:,} multiply-accumulates (MACs) a second of sound. On "
-            f"{clips} it is right in {quality.macro_accuracy:.1%} of the cases, each scene weighing the same."
+            f"{clips} its macro accuracy is {quality.macro_accuracy:.1%}: the mean of the accuracies of the scenes."
         ),
         *([Text(f"Note: {note}") for note in certificate["notes"]]),
     ]
 
 
-def _hears(certificate: Mapping[str, Any], front_end: FrontEndConfig) -> list[Block]:
+def _input(certificate: Mapping[str, Any], front_end: FrontEndConfig) -> list[Block]:
     channels, bins, frames = front_end.shape()
     rows = {
         "sample rate": f"{front_end.rate_hz:,} Hz, one channel",
@@ -81,15 +76,15 @@ def _hears(certificate: Mapping[str, Any], front_end: FrontEndConfig) -> list[Bl
         Heading("Input"),
         Text(
             "One second of sound, as a log-mel spectrogram; of longer audio the mean of each second's probabilities. "
-            f"It was trained on recordings of the devices {_listed(_devices(certificate, heard=True))}."
+            f"It was trained on recordings of the devices {_listed(_devices(certificate, in_training=True))}."
         ),
         Table("The front end", ("setting", "value"), tuple(rows.items()), texts=("value",)),
     ]
 
 
-def _devices(certificate: Mapping[str, Any], *, heard: bool) -> list[str]:
+def _devices(certificate: Mapping[str, Any], *, in_training: bool) -> list[str]:
     groups = certificate["data"]["device_groups"]
-    return [name for name in certificate["data"]["devices"] if (groups[name] != "unseen") == heard]
+    return [name for name in certificate["data"]["devices"] if (groups[name] != "unseen") == in_training]
 
 
 def _quality(certificate: Mapping[str, Any]) -> list[Block]:
@@ -107,7 +102,7 @@ def _quality(certificate: Mapping[str, Any]) -> list[Block]:
             f"split {data['split']}. Macro accuracy is the mean over the scenes."
         ),
         Table("Each file", head, tuple(by_file)),
-        *_choice(certificate),
+        *_model_selection(certificate),
         *([] if confirmed is None else _confirmed(confirmed)),
         Text(f"The tables below are of {WEIGHTS}{f', and beside it of {INT8}' if _int8(certificate) else ''}."),
         _scores("Each scene", "scene", PER_CLASS, certificate),
@@ -121,8 +116,8 @@ def _quality(certificate: Mapping[str, Any]) -> list[Block]:
     ]
 
 
-def _choice(certificate: Mapping[str, Any]) -> list[Block]:
-    """Describe by which clips the network was chosen, where it was chosen from several."""
+def _model_selection(certificate: Mapping[str, Any]) -> list[Block]:
+    """Describe the clips used for model selection, if there was any."""
     if certificate["validation"] is not None:
         chosen = Quality.from_dict(certificate["validation"])
         clips = f"{certificate['data']['validation_clips']:,} other clips, split off the training clips by location"
@@ -137,7 +132,7 @@ def _confirmed(confirmed: Mapping[str, Any]) -> list[Block]:
     chance = confirmed["p_front"]
     on_front = "" if chance is None else f" The probability that it is on the front of its search is {chance:.2f}."
     mean, half = confirmed["mean"], confirmed["half"]
-    figures = []  # of which a confirmation has those that its search was for
+    figures = []  # a confirmation measures the objectives of its search only
     if "macro_accuracy" in mean:
         figures.append(f"a macro accuracy of {_percent(mean['macro_accuracy'], half['macro_accuracy'])}")
     if "log_loss" in mean:
@@ -161,17 +156,24 @@ def _plain(mean: float, half: float | None) -> str:
 
 
 def _scores(title: str, what: str, table: str, certificate: Mapping[str, Any]) -> Table:
-    """Arrange the scores of scenes, devices or groups, by the weights, int8 and the seeds of a confirmation."""
-    rounded, confirmed = _int8(certificate), certificate["confirmed"]
+    """Tabulate accuracy and log loss by scene, device or group: fp32, int8, and the mean over confirmation seeds."""
+    int8, confirmed = _int8(certificate), certificate["confirmed"]
     scores: Mapping[str, Score] = getattr(_of(certificate, WEIGHTS), table)
-    beside: Mapping[str, Score] = {} if rounded is None else getattr(rounded, table)
+    int8_scores: Mapping[str, Score] = {} if int8 is None else getattr(int8, table)
     seeds: Mapping[str, Mapping[str, float | None]] = {} if confirmed is None else confirmed[table]
-    head = [what, "clips", "accuracy", "log loss", *["accuracy, int8"] * bool(beside), *["mean of seeds"] * bool(seeds)]
+    head = [
+        what,
+        "clips",
+        "accuracy",
+        "log loss",
+        *["accuracy, int8"] * bool(int8_scores),
+        *["mean of seeds"] * bool(seeds),
+    ]
     rows = []
     for name, score in scores.items():
         row = [name, f"{score.clips:,}", f"{score.accuracy:.1%}", f"{score.log_loss:.3f}"]
-        if beside:
-            row.append(f"{beside[name].accuracy:.1%}")
+        if int8_scores:
+            row.append(f"{int8_scores[name].accuracy:.1%}")
         if seeds:
             found = seeds.get(name)
             row.append("" if found is None or found["mean"] is None else _percent(found["mean"], found["half"]))
@@ -216,7 +218,7 @@ def _cost(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
 
 def _limits(verdict: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     measured = [
-        f"{LIMITED[name]} {found['measured'][name]:,} of {limit:,}" for name, limit in verdict["limits"].items()
+        f"{LIMIT_TITLES[name]} {found['measured'][name]:,} of {limit:,}" for name, limit in verdict["limits"].items()
     ]
     return ", ".join(measured) or "no limits"
 
@@ -232,11 +234,11 @@ def _files(certificate: Mapping[str, Any]) -> Table:
 def _data(certificate: Mapping[str, Any]) -> list[Block]:
     data = certificate["data"]
     terms = data["license_files"]
-    said = (
+    terms_text = (
         f"The data's own terms and sources are in {_listed(terms)}, in the folder of the data: they hold for what is "
         "done with this network, too."
         if terms
-        else "The data's folder has no file that names its terms: ask those who recorded it."
+        else "The data's folder has no file that states its terms: contact its authors."
     )
     validation = f", of which {data['validation_clips']:,} validation clips" if data["validation_clips"] else ""
     clips = data["training_clips"] + data["validation_clips"]
@@ -250,7 +252,7 @@ def _data(certificate: Mapping[str, Any]) -> list[Block]:
     return [
         Heading("Data and licences"),
         Table("Training data", ("", "value"), rows, texts=("value",)),
-        Text(said),
+        Text(terms_text),
         Text("SceneFront, which made this folder, is under the MIT licence."),
     ]
 
@@ -259,7 +261,7 @@ def _limitations(certificate: Mapping[str, Any], config: TrialConfig) -> list[Bl
     quality = _of(certificate, WEIGHTS)
     error = standard_errors(quality)["macro_accuracy"]
     clips = f"The {certificate['data']['evaluation_clips']:,} evaluation clips"
-    unseen = _devices(certificate, heard=False)
+    unseen = _devices(certificate, in_training=False)
     points = [
         f'Closed-set classifier of {len(quality.classes)} scenes, no "unknown" class.',
         f"{_extremes(quality.by_class, 'scene')} {_extremes(quality.by_device, 'device')}",
@@ -267,9 +269,9 @@ def _limitations(certificate: Mapping[str, Any], config: TrialConfig) -> list[Bl
     ]
     if unseen:
         points.append(f"It was not trained on recordings of {_listed(unseen)}.")
-    rounded = _int8(certificate)
-    if rounded is not None:
-        lost = 100 * (quality.macro_accuracy - rounded.macro_accuracy)
+    int8 = _int8(certificate)
+    if int8 is not None:
+        lost = 100 * (quality.macro_accuracy - int8.macro_accuracy)
         points.append(
             f"Quantized to int8 it {'loses' if lost >= 0 else 'gains'} {abs(lost):.1f} points of macro accuracy."
         )
@@ -289,7 +291,7 @@ def _extremes(scores: Mapping[str, Score], what: str) -> str:
     )
 
 
-def _running(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
+def _usage(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
     files, front_end = certificate["files"], config.front_end_config
     blocks: list[Block] = [Heading("How to run it")]
     if PIPELINE in files:
@@ -298,7 +300,7 @@ def _running(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]
                 f"In Python with onnxruntime and soundfile, in this folder, on a second of sound of any number of "
                 f"channels at {front_end.rate_hz:,} Hz (resample any other before):"
             ),
-            Code(run_lines(certificate["data"]["classes"])),
+            Code(inference_code(certificate["data"]["classes"])),
         ]
     shape = " x ".join(map(str, front_end.shape()))
     blocks += [
@@ -320,8 +322,8 @@ def _running(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]
     return [*blocks, Text("On a device:"), Items(tuple(on_device))]
 
 
-def run_lines(classes: Sequence[str]) -> str:
-    """Write the five lines that run a pipeline on a second of sound."""
+def inference_code(classes: Sequence[str]) -> str:
+    """Return five lines of Python that run a pipeline on one second of audio."""
     return f"""import onnxruntime, soundfile
 sound, rate_hz = soundfile.read("street.wav", dtype="float32", always_2d=True)
 session = onnxruntime.InferenceSession("{PIPELINE}")

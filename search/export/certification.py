@@ -1,4 +1,4 @@
-"""Certification of an export: every file evaluated, checked against every budget and listed with its checksum."""
+"""Certification of an export: evaluation of every file, budget checks and checksums."""
 
 import json
 import shutil
@@ -41,11 +41,8 @@ def write_certificate(
     """Evaluate the files of a folder, and write its cards and, last, its certificate.
 
     Args:
-        folder: With all other files.
         facts: The certificate without `MEASURED` and the time stamp; of the `budget` only the name.
-        dataset: With the evaluation clips.
-        known: Quality of files that were evaluated before, by name.
-        log: Called with a line for each step.
+        known: Quality by file, of files that need no evaluation.
 
     Returns:
         The certificate.
@@ -93,15 +90,11 @@ def certify(
     notes: Sequence[str] = (),
     log: ProgressLog = no_log,
 ) -> dict[str, Any]:
-    """Replace files of an export, evaluate them and certify the export anew, atomically.
+    """Replace files of an export, evaluate them and rewrite the certificate, atomically.
 
     Args:
-        folder: The export.
         files: The new files, by their names in the export.
-        data: Folder of the data that it was evaluated on.
-        cache: Folder of the decoded waveforms; None: beside the data.
         notes: Sentences for the card. They replace those that begin with the name of a replaced file.
-        log: Called with a line for each step.
 
     Returns:
         The new certificate.
@@ -133,7 +126,7 @@ def read_evaluated_scenes(folder: Path, data: Path) -> Scenes:
     """Read the data set that an export was evaluated on.
 
     Raises:
-        ExportError: It is another, or the folder is not an export.
+        ExportError: The data set is another one, or the folder is not an export.
         DataError: It cannot be read.
     """
     known = read_certificate(folder)["data"]

@@ -16,8 +16,8 @@ from search.export.int8 import calibrated_ranges, calibration_clips, choose_floa
 from search.export.onnx_files import NotConvertibleError, save_model, write_model, write_pipeline
 from training.dataset import SceneDataset
 
-MAX_ACCURACY_DROP = 0.01  # of macro accuracy, by quantizing all layers; above it, some layers stay in fp32
-MAX_VALIDATION_CLIPS = 1024  # to measure that drop
+MAX_ACCURACY_DROP = 0.01  # in macro accuracy, of quantizing all layers; above it some layers stay in fp32
+MAX_VALIDATION_CLIPS = 1024  # that measure this drop
 
 
 def convert(
@@ -26,13 +26,11 @@ def convert(
     """Write the other files of a folder that holds a config and weights.
 
     Args:
-        folder: Of the export; its certificate is not written yet.
-        dataset: With the training clips, on which activations are calibrated.
+        folder: Folder of the export; its certificate is not written yet.
+        dataset: Data set whose training clips calibrate the activations.
         validation: Indices of the clips that measure the accuracy drop of quantization: never evaluation clips.
         int8: One of `INT8_CHOICES`; auto quantizes all layers unless that drops the accuracy by more than
             `MAX_ACCURACY_DROP`.
-        executorch: Whether to write a program for ExecuTorch.
-        log: Called with a line for each step.
 
     Returns:
         Notes for the card.

@@ -1,4 +1,4 @@
-"""Cost report of a network: layer by layer, and in total by the challenge's counter and by fvcore's."""
+"""Cost report of a network: per layer, and in total by the challenge's rule and by fvcore."""
 
 from dataclasses import asdict, replace
 from typing import Any
@@ -21,9 +21,7 @@ def cost_report(
     """Return the cost of a network, layer by layer, by the challenge's rule and by fvcore's.
 
     Args:
-        config: Of the network.
-        budget: To check it against.
-        precision: Of its stored values.
+        precision: Number format of the stored values, such as "fp16".
         trained: The network with its weights, whose nonzero values are counted; None: as many as the recipe's pruning
             leaves.
 

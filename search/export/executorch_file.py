@@ -29,8 +29,6 @@ def write_program(path: Path, export: "Export", clips: Iterable[Tensor] | None =
     """Write the network as an ExecuTorch program.
 
     Args:
-        path: Of the file.
-        export: The network.
         clips: Batches of log-mel (B, C, F, T) of training clips, to calibrate int8 on; None: fp32.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Conversion of an export to an int8 ONNX file, by post-training or quantization-aware quantization.
+"""Conversion of an export to an int8 ONNX file, by post-training quantization or after quantization-aware training.
 
     model.int8.onnx  log-mel (batch, C, F, T) to logits (batch, K)
 
@@ -7,9 +7,9 @@ network did when it was evaluated: weights with a scale for each output channel,
 of layers with one scale and one zero point. The ranges of the inputs come from that training, or else from ONNX
 Runtime's calibrators, which observe the layers on some training clips.
 
-The graph uses the standard operators QuantizeLinear and DequantizeLinear, which every runtime fuses into integer
+The graph uses the standard operators QuantizeLinear and DequantizeLinear, which runtimes fuse into integer
 layers. ONNX Runtime's `quantize_static` is not used: it quantizes the outputs of layers too but never the clip where a
-batch norm comes first, cannot take over given weights and ranges, and stores 17 bytes a channel beside the weights,
+batch norm comes first, cannot use given weights and ranges, and stores 17 bytes a channel beside the weights,
 biases among them, where 7 suffice.
 
 Stored are weights as int8; biases as int16, times a power of two where a value of the layer is larger, and as int32
@@ -55,8 +55,8 @@ WEIGHT = ".weight"
 # largest share of layers that do.
 MAX_DISAGREEMENT, MAX_FLOAT_SHARE = 0.03, 0.5
 LARGEST_INT32 = 2**31 - 1
-# Largest step of a 16-bit bias, in units of the accumulator: rounding to it costs less than rounding one input does at
-# the largest weight.
+# Largest step of a 16-bit bias, in units of the accumulator: its rounding error is below that of one input times the
+# largest weight.
 MAX_BIAS_STEP = 64
 FP16_EPSILON = 2.0**-10  # relative
 MIN_FP16_VALUES = 8  # of a tensor; for fewer a Cast node costs more than it saves
@@ -76,12 +76,10 @@ def write_int8(
     """Write the network in int8, for any batch size.
 
     Args:
-        path: Of the file.
-        export: The network.
         clips: Batches of log-mel (B, C, F, T) of training clips to calibrate on. Not used after quantization-aware
             training.
         float_layers: Names of layers whose weights and inputs stay in fp32.
-        method: Of calibration, one of `CALIBRATION_METHODS`.
+        method: Calibration method, one of `CALIBRATION_METHODS`.
 
     Raises:
         ValueError: There is no such layer or method, or no clip to calibrate on.
@@ -89,24 +87,16 @@ def write_int8(
     save_model(path, int8_proto(export, calibrated_ranges(export, clips, method), float_layers))
 
 
-def calibration_clips(
-    dataset: SceneDataset, preprocessing: InferencePreprocessing, number: int = CALIBRATION_CLIPS
-) -> list[Tensor]:
-    """Return evenly spaced training clips as inputs of the network: batches (B, C, F, T).
-
-    Args:
-        dataset: With the training clips.
-        preprocessing: The network's.
-        number: Of clips, at most.
-    """
+def calibration_clips(dataset: SceneDataset, preprocessing: InferencePreprocessing) -> list[Tensor]:
+    """Return evenly spaced training clips as inputs of the network: batches (B, C, F, T)."""
     rows = dataset.scenes.train
-    chosen = rows[np.linspace(0, len(rows) - 1, min(number, len(rows))).round().astype(int)]
+    chosen = rows[np.linspace(0, len(rows) - 1, min(CALIBRATION_CLIPS, len(rows))).round().astype(int)]
     cpu = torch.device("cpu")
     return [dataset.spectrograms(part, cpu, preprocessing) for part in split_batches(chosen, CALIBRATION_BATCH)]
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc] # the runtime is untyped
-    """Batches of clips in the form of ONNX Runtime."""
+    """Calibration batches for ONNX Runtime's calibrators."""
 
     def __init__(self, clips: Iterable[Tensor]) -> None:
         self._clips = iter(clips)
@@ -119,11 +109,6 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc] # the runtime is unt
 
 def calibrated_ranges(export: Export, clips: Iterable[Tensor], method: str = CALIBRATION_METHODS[0]) -> Ranges:
     """Return the range of each layer's inputs, its lowest and highest value (2,), by the layer's name.
-
-    Args:
-        export: The network; after quantization-aware training its own ranges are returned.
-        clips: As for `write_int8`.
-        method: One of `CALIBRATION_METHODS`.
 
     Raises:
         ValueError: No such method, or no clip.
@@ -162,11 +147,6 @@ def choose_float_layers(export: Export, clips: Sequence[Tensor], ranges: Ranges)
     The sensitivity of a layer is the KL divergence of the class probabilities from fp32's when it alone is quantized.
     The most sensitive stay in fp32, one after the other, until at most `MAX_DISAGREEMENT` of the clips get another
     class than in fp32.
-
-    Args:
-        export: The network.
-        clips: Batches of log-mel (B, C, F, T) of training clips.
-        ranges: Of the inputs of layers, as from `calibrated_ranges`.
 
     Returns:
         Their names, the most sensitive first; none where quantization changes little.
@@ -208,11 +188,6 @@ def _log_probabilities(network: torch.nn.Module, clips: Sequence[Tensor]) -> Ten
 
 def int8_proto(export: Export, ranges: Ranges, float_layers: Collection[str] = ()) -> ModelProto:
     """Return the model that `write_int8` writes.
-
-    Args:
-        export: The network.
-        ranges: Of the inputs of layers, as from `calibrated_ranges`.
-        float_layers: Names of layers that stay in fp32.
 
     Raises:
         ValueError: There is no such layer.

@@ -53,10 +53,6 @@ class NotConvertibleError(ExportError):
 def write_model(path: Path, export: Export) -> None:
     """Write the network as fp32: `LOG_MEL` (batch, C, F, T) to `LOGITS` (batch, K), any batch.
 
-    Args:
-        path: Of the file.
-        export: The network.
-
     Raises:
         NotConvertibleError: ONNX has no operator for a part of it.
     """
@@ -101,10 +97,6 @@ def write_pipeline(path: Path, export: Export) -> None:
 
     With test-time augmentation the copies of a clip are made, and their probabilities averaged, in the graph. Spectrum
     correction is left out: every device is treated as unknown.
-
-    Args:
-        path: Of the file.
-        export: The network.
 
     Raises:
         NotConvertibleError: As for `write_model`, or the log-mel of the graph differs from that of torch by more than

@@ -57,8 +57,6 @@ def front_end_graph(
     """Return the nodes and constants of a front end.
 
     Args:
-        config: Its settings.
-        shifts: Of the copies of a clip.
         source: Name of the waveforms, (B, S), one second each.
         target: Name of the log-mel, (N B, C, F, T): all clips of the first copy, then all of the second.
     """

@@ -1,4 +1,4 @@
-"""Comparison of quantization variants: after training, with sensitive layers in fp32, and by training for it.
+"""Comparison of quantization variants: post-training, mixed precision, quantization-aware training.
 
     fp32   the network as it is: model.onnx
     ptq    post-training quantization: all layers in int8, ranges calibrated on training clips
@@ -48,13 +48,13 @@ class Variant:
 
     Attributes:
         name: One of `VARIANTS`.
-        path: Of the file.
+        path: The file.
         quality: On the evaluation clips.
         accuracy_drop: Macro accuracy of fp32 minus this one's.
         accuracy_drop_ci: Half the width of the 95 % confidence interval of `accuracy_drop`, from paired clips.
         disagreement: Share of the evaluation clips with another predicted class than fp32's.
         stored: Stored values of the file.
-        file_bytes: Its size.
+        file_bytes: Size of the file, bytes.
         float_layers: Layers that stay in fp32.
     """
 
@@ -69,7 +69,7 @@ class Variant:
     float_layers: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it for JSON."""
+        """Return a JSON-serializable record."""
         return {
             "variant": self.name,
             "macro_accuracy": self.quality.macro_accuracy,
@@ -108,13 +108,8 @@ def compare(
     """Write every variant of a network and evaluate each file.
 
     Args:
-        export: The network. After quantization-aware training it is not fine-tuned: its own ranges and weights are
-            `QAT`, and the other variants are made of its weights in fp32.
-        dataset: With the network's scenes in its order, and with impulse responses if fine-tuning is to use them.
-        folder: Where the files are written.
-        epochs: Of fine-tuning.
-        method: Of calibration, one of `CALIBRATION_METHODS`.
-        log: Called with a line for each step.
+        dataset: Its classes in the order of the network's outputs; with impulse responses to use them in fine-tuning.
+        method: Calibration method, one of `CALIBRATION_METHODS`.
     """
     plain = replace(export, network=float_network(export.network, export.config), quantizer=None)
     clips = calibration_clips(dataset, export.preprocessing)
@@ -137,7 +132,7 @@ def compare(
             name,
             path,
             dataset.score(predictions[name]),
-            *_compared(dataset, predictions[FP32], predictions[name]),
+            *_accuracy_drop(dataset, predictions[FP32], predictions[name]),
             read_stored_values(path),
             path.stat().st_size,
             float_layers if name == MIXED else (),
@@ -147,15 +142,14 @@ def compare(
     return Comparison(variants, len(dataset.scenes.evaluate))
 
 
-def _compared(dataset: SceneDataset, reference: Tensor, variant: Tensor) -> tuple[float, float, float]:
-    """Return the drop of macro accuracy, half the width of its 95 % interval, and the share of other predictions.
+def _accuracy_drop(dataset: SceneDataset, reference: Tensor, variant: Tensor) -> tuple[float, float, float]:
+    """Return the drop in macro accuracy, half the width of its 95 % interval, and the disagreement.
 
     The predictions are paired, so only clips count that one gets right and the other wrong.
 
     Args:
-        dataset: With the labels of the evaluation clips.
         reference: Log-probabilities by the network in fp32, (evaluation clips, K).
-        variant: The same, by the variant.
+        variant: Log-probabilities of the variant, of the same shape.
     """
     labels = dataset.scenes.labels[dataset.scenes.evaluate]
     before, after = reference.argmax(1).numpy(), variant.argmax(1).numpy()
@@ -171,23 +165,17 @@ def finetune_quantized(export: Export, dataset: SceneDataset, epochs: int, log: 
 
     Weights and activations are fake-quantized from the first step on, at a tenth of the learning rate of the training;
     augmentation and loss stay as in its recipe, without distillation and weight averaging. Pruned weights stay zero.
-
-    Args:
-        export: The network.
-        dataset: As for `compare`.
-        epochs: Of fine-tuning.
-        log: Called with a line for each epoch.
     """
     recipe = qat_recipe(export.config.recipe, epochs, has_responses=dataset.responses is not None)
     config = replace(export.config, recipe=recipe)
     weights = export.network.state_dict()
 
-    def trained() -> nn.Module:
+    def pretrained() -> nn.Module:
         network = config.build()
         network.load_state_dict(weights)
         return network
 
-    run = TrainingRun(trained, recipe, dataset, CPU)
+    run = TrainingRun(pretrained, recipe, dataset, CPU)
     while not run.is_over:
         log(f"quantization-aware training: epoch {run.epoch + 1} of {epochs}")
         run.run_epoch()
@@ -200,13 +188,7 @@ def finetune_quantized(export: Export, dataset: SceneDataset, epochs: int, log: 
 
 
 def qat_recipe(recipe: Recipe, epochs: int, *, has_responses: bool) -> Recipe:
-    """Return the recipe of quantization-aware fine-tuning after a training by `recipe`.
-
-    Args:
-        recipe: Of the training.
-        epochs: Of fine-tuning.
-        has_responses: Whether there are impulse responses.
-    """
+    """Return the recipe of quantization-aware fine-tuning after a training by `recipe`."""
     if not has_responses:
         recipe = replace(recipe, impulse_response_p=0.0, simulated_devices=0)
     return replace(

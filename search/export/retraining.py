@@ -1,4 +1,4 @@
-"""Retraining of a trial before its export: full epochs, all training clips, in a study of its own."""
+"""Retraining of a trial before its export, with all epochs and training clips, as a study of its own."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -36,13 +36,10 @@ def retrain_settings(
     """Return the settings of the study that retrains a trial, as `scenefront train --trial` does.
 
     Args:
-        folder: The study.
-        number: Of the trial.
         data: Folder where the study's data set is now; None: where it was.
         cache: Folder of the decoded waveforms; None: the study's.
-        epochs: Of the training; None: the trial's.
-        scale: The same, as a multiple of the trial's.
-        overrides: Config values that replace the trial's.
+        epochs: Number of epochs; None: the trial's.
+        scale: Factor on the trial's epochs, in place of `epochs`.
 
     Raises:
         UserError: The trial was never priced, or the values build no network or no recipe.
@@ -64,7 +61,7 @@ def retrain(settings: TrainSettings, folder: StudyFolder, console: Console) -> N
 
     Raises:
         ExportError: The folder holds another training, or this one failed.
-        UserError: It cannot be trained; says why.
+        UserError: It cannot be trained; the message says why.
     """
     if folder.exists():
         _require_same(settings, folder)
@@ -83,5 +80,5 @@ def _require_same(settings: TrainSettings, folder: StudyFolder) -> None:
     if changed:
         raise ExportError(
             f"{folder.path} was trained with other settings ({', '.join(changed)} differ); remove it to train again, "
-            f"or export it as it is: scenefront export {folder.address}"
+            f"or export it as it is: scenefront export {folder.cli_arguments}"
         )

@@ -49,15 +49,10 @@ def export_trial(
     """Write a fully trained trial as an export, with every file evaluated on the evaluation clips.
 
     Args:
-        folder: The study.
-        number: Of the trial.
-        target: Folder to write to.
         data: Folder where the study's data set is now; None: where it was.
         cache: Folder of the decoded waveforms; None: the study's.
-        int8: What is quantized; see `search.export.conversion`.
-        executorch: Whether to write a program for ExecuTorch, too.
+        int8: One of `INT8_CHOICES`; see `search.export.conversion`.
         origin: A sentence for the card on the origin of the configuration.
-        log: Called with a line for each step.
 
     Returns:
         The certificate.
@@ -91,13 +86,9 @@ def export_trial(
 def _facts(
     folder: StudyFolder, number: int, export: Export, scenes: Scenes, held_out: np.ndarray | None
 ) -> dict[str, Any]:
-    """Return what a certificate says of a trial, its cost and its data.
+    """Return the certificate's entries on the trial, its cost and its data.
 
     Args:
-        folder: The study.
-        number: Of the trial.
-        export: Of the trial.
-        scenes: The data set with its evaluation clips.
         held_out: Indices of the validation clips that the search evaluated on, or None.
     """
     study, settings, table = folder.open(), folder.settings(), study_table(folder)
@@ -125,10 +116,10 @@ def _facts(
 
 
 def _trained_tensors(
-    folder: StudyFolder, settings: JobSettings, levels: list[Mapping[str, Any]], number: int
+    folder: StudyFolder, settings: JobSettings, rungs: list[Mapping[str, Any]], number: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the tensors of a trial's last checkpoint: the network's weights, and its inference state."""
-    start = levels[-1]["start"] if levels else 0
+    start = rungs[-1]["start"] if rungs else 0
     checkpoints = study_checkpoints(folder, settings)
     tensors, _ = read_tensors(checkpoints.fetch(number, start) or checkpoints.path(number, start))
     weights = {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
@@ -175,11 +166,11 @@ def _at_precision(value: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 
 def _read_data(folder: StudyFolder, study: optuna.Study, settings: Job, data: Path | None) -> tuple[Scenes, Scenes]:
-    """Read the data set of a study twice: as the search read it, and with its evaluation clips.
+    """Return the data set of a study with the search's split, and with its evaluation clips.
 
     Raises:
         ExportError: It is missing.
-        StudyError: It is another.
+        StudyError: It differs from the study's.
     """
     root, split = Path(settings.data) if data is None else data, study.user_attrs[DATA]["split"]
     try:

@@ -1,1 +1,1 @@
-"""Which configuration is next and which trial is promoted: plain values, no Ray, no networks."""
+"""Optimization: proposing configurations, successive halving, surrogates; no Ray, no networks."""

@@ -46,18 +46,18 @@ from search.space.ranges import draw, nearest
 from search.space.subspace import Subspace
 from search.study.study import LATENCY
 
-Curve = Sequence[Mapping[str, Any]]  # a learning curve: what is recorded of each epoch, in order
+Curve = Sequence[Mapping[str, Any]]  # learning curve: metrics of each epoch, in order
 
-NUM_RANDOM_CANDIDATES = 48  # of each architecture, drawn from its feasible configurations
-NUM_LOCAL_CANDIDATES = 24  # of each architecture, from the local search around its incumbents
+NUM_RANDOM_CANDIDATES = 48  # per architecture, drawn from its feasible configurations
+NUM_LOCAL_CANDIDATES = 24  # per architecture, from the local search around its incumbents
 MAX_CHANGED = 2  # settings in which a local candidate differs from its incumbent
-MIN_TRAINING_TRIALS = 6  # before there is a surrogate
-MAX_TRAINING_TRIALS = 300  # of a surrogate, the latest: its cost grows with the cube
+MIN_TRAINING_TRIALS = 6  # training points needed to fit a surrogate
+MAX_TRAINING_TRIALS = 300  # the latest training points; fitting costs O(N^3)
 QUANTILES = (-1.53, -0.89, -0.49, -0.16, 0.16, 0.49, 0.89, 1.53)  # of a standard normal: the middle of each eighth
-COST_EXPONENT = 0.1  # alpha: a network of a tenth of the MACs may improve 0.79 times as much, and is as good
-MIN_COST = 1e-6  # has a logarithm
-REFERENCE = -0.05  # of every objective, scaled to 0..1: the ends of the front count too
-PRIOR_WEIGHT = 2.0  # of the prior variance of an extrapolation, in trials that were trained to the end
+COST_EXPONENT = 0.1  # alpha: a tenth of the MACs makes up for 0.79 times the improvement
+MIN_COST = 1e-6  # lower bound before the logarithm
+REFERENCE = -0.05  # reference point, in objectives scaled to 0..1; below 0 so that the ends of the front count too
+PRIOR_WEIGHT = 2.0  # pseudo-observations of the prior variance of an extrapolation
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class Candidate:
     """A feasible configuration that may be proposed.
 
     Attributes:
-        architecture: Whose subspace it is from.
-        values: Of the settings that vary, by name.
-        config: The same, joined with what is fixed.
-        cost: Of its network.
+        architecture: Name of its subspace.
+        values: Values of the searched parameters, by name.
+        config: The whole configuration, with the fixed values.
+        cost: Cost of its network.
     """
 
     architecture: str
@@ -78,21 +78,15 @@ class Candidate:
 
 
 class Acquisition:
-    """Predicts trials at the end of training, and proposes the candidate of the greatest acquisition value.
+    """Predicts final metrics of trials, and proposes the candidate with the greatest acquisition value.
 
     Attributes:
-        space: What is searched.
-        cost_exponent: Alpha; 0 where one best network is sought, whatever its cost within the budget.
+        space: The priced search space.
+        cost_exponent: Alpha; 0 in mode "best", where cost within the budget does not matter.
     """
 
     def __init__(self, space: PricedSpace, table: TrialTable, rungs: Sequence[Rung]) -> None:
-        """Read the trials of `table`, as they are at every call.
-
-        Args:
-            space: What is searched.
-            table: The trials.
-            rungs: Of successive halving.
-        """
+        """Read `table` anew at every call; `rungs` are those of successive halving."""
         self.space, self._table, self._rungs = space, table, rungs
         self.cost_exponent = COST_EXPONENT if space.settings.mode == "front" else 0.0
         self._encoder = FeatureEncoder(space.subspaces)
@@ -105,7 +99,7 @@ class Acquisition:
         self._predicted: dict[int, dict[str, float]] = {}
 
     def _training_trials(self) -> list[TrialRow]:
-        """Return the trials that are training data: trained to the end of the first rung, and not diverged."""
+        """Return the training points of the surrogates: trials past the first rung that have not diverged."""
         return [
             row
             for row in self._table
@@ -114,7 +108,7 @@ class Acquisition:
         ]
 
     def _surrogates(self) -> dict[str, GaussianProcess]:
-        """Return the surrogate of each quality, and of the latency if it is known of all; none before enough trials."""
+        """Return a surrogate per quality, and one of the latency if all trials have it; none before enough trials."""
         trials = self._training_trials()
         fitted_to = [(row.number, row.num_epochs, row.is_complete) for row in trials]
         if fitted_to != self._fitted_to:
@@ -140,10 +134,7 @@ class Acquisition:
         return self._encoded[row.number]
 
     def _targets(self, name: str, trials: Sequence[TrialRow]) -> tuple[Floats, Floats]:
-        """Return the value of a quality at the end of training, and its variance, of the latest trials: (N,) each.
-
-        A trial that is only partly trained is extrapolated; its variance depends on its epoch alone.
-        """
+        """Return targets and variances, (N,) each: a quality of the latest trials, extrapolated to the last epoch."""
         latest = trials[-MAX_TRAINING_TRIALS:]
         finished = [trial.curve for trial in trials if trial.is_complete][-MAX_TRAINING_TRIALS:]
         extrapolated: dict[int, tuple[float, float]] = {}
@@ -161,9 +152,9 @@ class Acquisition:
     def _extrapolate(
         self, name: str, epoch: int, curves: Sequence[Curve], finished: Sequence[Curve]
     ) -> tuple[float, float]:
-        """Return what a quality gains from an epoch to the end of training, and the variance of that gain.
+        """Return mean and variance of a quality's gain from an epoch to the end of training.
 
-        The prior variance is that of the trials at this epoch or, if few got so far, at the end of the first rung.
+        The prior variance is that of the trials at this epoch or, if few have reached it, at the end of the first rung.
         """
         if epoch >= self._rungs[-1].end:
             return 0.0, 0.0
@@ -176,7 +167,7 @@ class Acquisition:
         return gain, squares / (len(gained) + PRIOR_WEIGHT)
 
     def predict(self) -> dict[int, dict[str, float]]:
-        """Return the posterior mean of each quality at the end of training, for every trial that is training data."""
+        """Return the posterior mean of each final quality, by the number of every trial in the training data."""
         surrogates = self._surrogates()
         if surrogates and not self._predicted:
             trials = self._training_trials()
@@ -187,13 +178,8 @@ class Acquisition:
                     self._predicted[row.number][name] = mean
         return self._predicted
 
-    def propose(self, seed: int, handed_out: Collection[TrialConfig]) -> tuple[str, dict[str, Any]] | None:
-        """Return architecture and values of the best candidate; None before there is a surrogate, or a candidate.
-
-        Args:
-            seed: Of the candidates.
-            handed_out: Configurations that are not to be proposed again.
-        """
+    def propose(self, seed: int, already_proposed: Collection[TrialConfig]) -> tuple[str, dict[str, Any]] | None:
+        """Return architecture and values of the best new candidate; None without a surrogate or a candidate."""
         if not self._surrogates():
             return None
         rng = np.random.default_rng(seed)
@@ -201,7 +187,7 @@ class Acquisition:
             candidate
             for architecture in self.space.subspaces
             for candidate in self.candidates(architecture, rng)
-            if candidate.config not in handed_out
+            if candidate.config not in already_proposed
         ]
         if not found:
             return None
@@ -237,9 +223,9 @@ class Acquisition:
         return self._priced[key]
 
     def _incumbents(self, architecture: str) -> list[dict[str, Any]]:
-        """Return the values of the trials on an architecture's own front, moved into the ranges of today."""
+        """Return the values of the trials on an architecture's own front, clipped to the current ranges."""
         rows = [row for row in map(self._table.__getitem__, self.predict()) if row.config.architecture == architecture]
-        names, subspace = self._compared(), self.space.subspaces[architecture]
+        names, subspace = self._front_objectives(), self.space.subspaces[architecture]
         found = []
         for row, is_on_front in zip(rows, non_dominated(self._points(rows, names), directions(names)), strict=True):
             if is_on_front:
@@ -247,12 +233,12 @@ class Acquisition:
                 found.append({name: nearest(among, values[name]) for name, among in subspace.ranges.items()})
         return found
 
-    def _compared(self) -> list[str]:
-        """Return the objectives that the front is of: without a latency that is not known of all trials."""
+    def _front_objectives(self) -> list[str]:
+        """Return the objectives of the front, without a latency that some trials lack."""
         return [name for name in self._objectives if name != LATENCY or LATENCY in self._surrogates()]
 
     def _points(self, rows: Sequence[TrialRow], names: Sequence[str]) -> list[list[float]]:
-        """Return the objectives of trials: posterior mean of a quality, log10 of a cost."""
+        """Return the objective values of trials: posterior mean of a quality, log10 of a cost."""
         predicted = self.predict()
         return [
             [predicted[row.number][name] if name in self._qualities else _log(row.costs[name]) for name in names]
@@ -260,15 +246,8 @@ class Acquisition:
         ]
 
     def evaluate(self, candidates: Sequence[Candidate]) -> Floats:
-        """Return the acquisition values of candidates, EHVI / MACs^alpha; there must be surrogates.
-
-        Args:
-            candidates: C of them.
-
-        Returns:
-            (C,).
-        """
-        names = self._qualities[:1] if self.space.settings.mode == "best" else self._compared()
+        """Return the acquisition value of each candidate, EHVI / MACs^alpha, (C,); the surrogates must be fitted."""
+        names = self._qualities[:1] if self.space.settings.mode == "best" else self._front_objectives()
         signs = np.where(directions(names), 1.0, -1.0)  # more is better
         rows = [self._table[number] for number in self.predict()]
         points = np.array(self._points(rows, names)).reshape(-1, len(names)) * signs
@@ -303,10 +282,10 @@ def expected_hypervolume_improvement(front: Floats, mean: Floats, deviation: Flo
     """Return the expected hypervolume improvement of each candidate, were it the only one added; more is better.
 
     Args:
-        front: (F, M), none of which dominates another; F may be 0.
-        mean: (C, M), of each candidate's objectives.
-        deviation: (C, M), standard deviation of the same; all objectives of a candidate vary together.
-        reference: Reference point, the same in every objective.
+        front: (F, M), mutually non-dominated; F may be 0.
+        mean: (C, M), posterior mean of each candidate's objectives.
+        deviation: (C, M), posterior standard deviation; the objectives of a candidate are fully correlated.
+        reference: Coordinate of the reference point, the same in every objective.
 
     Returns:
         (C,).
@@ -332,29 +311,18 @@ def _log(cost: float) -> float:
 
 
 def _finite(values: Sequence[float]) -> Floats:
-    """Return the finite values, winsorized; one zero where there is none."""
+    """Return the finite values, winsorized; a single 0 if none is finite."""
     found = np.array([value for value in values if math.isfinite(value)])
     return winsorized(found) if len(found) else np.zeros(1)
 
 
 def remaining_gains(name: str, epoch: int, finished: Sequence[Curve]) -> list[float]:
-    """Return what a figure gained between an epoch and the end of training, of each trial that went on after it.
-
-    Args:
-        name: Of the figure.
-        epoch: Number of the epoch, from 1.
-        finished: Learning curves of trials that were trained to the end.
-    """
+    """Return what a metric gained between an epoch (from 1) and the end, for each finished curve longer than that."""
     return [float(curve[-1][name]) - float(curve[epoch - 1][name]) for curve in finished if len(curve) > epoch]
 
 
 def estimate(name: str, curve: Curve, finished: Sequence[Curve]) -> float:
-    """Extrapolate a figure to the end of training: its last value, and the median of what others gained from there.
-
-    Args:
-        name: Of the figure.
-        curve: Learning curve of a trial with at least one epoch.
-        finished: Learning curves of trials that were trained to the end.
+    """Extrapolate a metric to the end of training: its last value plus the median gain of finished trials from there.
 
     >>> done = [{"accuracy": 0.2}, {"accuracy": 0.3}, {"accuracy": 0.5}]
     >>> estimate("accuracy", [{"accuracy": 0.1}, {"accuracy": 0.25}], [done])

@@ -1,11 +1,9 @@
-"""The candidate generator: proposes configurations until one fits, and records each with its verdict.
+"""Candidate generator: proposes configurations until one fits the budget, and records the rejected ones.
 
 In this order: the initial design (published, downscaled, warm starts), the Sobol design, then the acquisition function
 and, every sixth time, Optuna's sampler. After ten consecutive rejections the last proposal is projected to the feasible
-set.
-
-A proposal follows from the settings and from what is in the study when it is made, and from nothing else: a search that
-was killed and resumed proposes the same configurations as one that was not.
+set. A proposal depends on the settings and the study's trials alone: a search that was killed and resumed proposes the
+same configurations as one that was not.
 """
 
 import hashlib
@@ -32,17 +30,17 @@ from search.space.pricing import price, require_prunable
 from search.space.ranges import draw
 from search.space.sobol import sobol_points
 from search.space.subspace import Subspace
-from search.study.history import num_before
-from search.study.study import CONFIG, COST, ORIGIN, REJECTED, STARTS
+from search.study.history import num_trials_before_extension
+from search.study.study import CONFIG, COST, ORIGIN, REJECTED, WARM_STARTS
 
-MAX_REJECTIONS = 10  # consecutive; then the last proposal is projected to the feasible set
-MAX_PROJECTIONS = 20  # consecutive that were rejected too; then nothing new is left
-UNIFORM_FRACTION = 0.5  # of the proposals by the sampler alone, whose architecture is drawn uniformly
-SAMPLER_INTERVAL = 6  # where there is a surrogate, each sixth proposal is the sampler's
-MAX_NEIGHBOURS = 100  # feasible networks near a proposal that may have a trial already
-NUM_RECIPES_DRAWN = 20  # where every feasible network has a trial with the proposed recipe
+MAX_REJECTIONS = 10  # consecutive rejections before the last proposal is projected to the feasible set
+MAX_PROJECTIONS = 20  # consecutive rejected projections before the space counts as exhausted
+UNIFORM_FRACTION = 0.5  # without a surrogate, fraction of the proposals whose architecture is drawn uniformly
+SAMPLER_INTERVAL = 6  # with a surrogate, every sixth proposal is the sampler's
+MAX_NEIGHBOURS = 100  # feasible networks tried near a proposal, beside those with a trial
+NUM_RECIPES_DRAWN = 20  # random recipes tried where every feasible network has a trial with the proposed one
 
-# Kinds of a configuration's origin.
+# Kinds of origin of a configuration.
 PUBLISHED, DOWNSCALED, WARM_START, SOBOL = "published", "downscaled", "warm start", "sobol"
 PROJECTED, ACQUISITION = "projected", "acquisition"
 
@@ -51,28 +49,21 @@ class CandidateGenerator:
     """Proposes configurations, and adds those that fit to the table of trials.
 
     Attributes:
-        rejections: How many were rejected for each reason.
-        exhausted: Why nothing more can be proposed, or nothing.
-        sampler_interval: Where there is a surrogate, every so many proposals one is the sampler's.
+        rejections: Number of rejections by kind.
+        end_reason: Why nothing more can be proposed; "" while something can.
+        sampler_interval: With a surrogate, one of this many proposals is the sampler's.
     """
 
     def __init__(self, space: PricedSpace, store: TrialStore, table: TrialTable, trials: Sequence[FrozenTrial]) -> None:
-        """Resume from the trials of a study.
-
-        Args:
-            space: What is searched.
-            store: Of the study.
-            table: Of the trials with a configuration that fitted.
-            trials: All of the study.
-        """
+        """Resume from all trials of a study; `table` holds those with a configuration that was accepted."""
         self.space, self._store, self._table = space, store, table
         self.rejections: Counter[str] = Counter()
-        self.exhausted = ""
+        self.end_reason = ""
         self.sampler_interval = SAMPLER_INTERVAL
         self._rejected: list[dict[str, Any]] = []  # values of the consecutive rejections
         self._sobol_drawn: Counter[str] = Counter()  # points of each architecture
         self._sobol_feasible: Counter[str] = Counter()
-        num_before_extension = num_before(store.attributes)
+        num_before_extension = num_trials_before_extension(store.attributes)
         for trial in trials:
             rejected = trial.user_attrs.get(REJECTED)
             if rejected is not None:
@@ -94,7 +85,7 @@ class CandidateGenerator:
             self._sobol_feasible[origin[ARCHITECTURE]] += REJECTED not in attributes
 
     def _enqueue_initial_design(self, trials: Sequence[FrozenTrial]) -> None:
-        """Enqueue what of the initial design has no trial yet."""
+        """Enqueue the points of the initial design that have no trial yet."""
         origins = [
             trial.user_attrs[ORIGIN]
             for trial in trials
@@ -106,7 +97,7 @@ class CandidateGenerator:
                 if (kind, name) not in proposed:
                     self._enqueue(kind, name, values, self._changes(name, target, values))
         places = {origin["place"] for origin in origins if origin["kind"] == WARM_START}
-        for place, recorded in enumerate(self._store.attributes.get(STARTS, [])):
+        for place, recorded in enumerate(self._store.attributes.get(WARM_STARTS, [])):
             start = WarmStart(**recorded)
             name = start.config[ARCHITECTURE]
             if place not in places and name in self.space.subspaces:
@@ -137,15 +128,15 @@ class CandidateGenerator:
         ]
 
     def propose(self, better: Sequence[str], acquisition: Acquisition | None = None) -> TrialRow | None:
-        """Return a new trial that fits, and record all before it that do not; None if nothing new is left.
+        """Return a new trial that fits, recording the rejected ones before it; None if nothing new is left.
 
         Args:
-            better: Architectures of the better half of the trained trials, each as often as it is there.
-            acquisition: Proposes but for the sampler's turns; None: the sampler alone.
+            better: Architecture of each trial in the better half of the trained ones: weights of the architectures.
+            acquisition: Proposes all but every `sampler_interval`-th configuration; None: the sampler alone.
         """
-        while not self.exhausted:
+        while not self.end_reason:
             if not self._store.has_enqueued and not self._enqueue_next(better, acquisition):
-                self.exhausted = f"the space holds no feasible configurations but the {len(self._table)} already tried"
+                self.end_reason = f"the space holds no feasible configurations but the {len(self._table)} already tried"
                 break
             row = self._price(self._store.ask(self._next_seed()))
             if row is not None:
@@ -156,7 +147,7 @@ class CandidateGenerator:
         return proposal_seed(self.space.settings.seed, self._store.num_trials)
 
     def _enqueue_next(self, better: Sequence[str], acquisition: Acquisition | None) -> bool:
-        """Enqueue what the sampler is not to choose of the next proposal; False if nothing new is left."""
+        """Enqueue the parameters of the next proposal that the sampler must not choose; False if nothing is left."""
         num_rejected = len(self._rejected)
         if num_rejected >= MAX_PROJECTIONS * MAX_REJECTIONS:
             return False
@@ -167,10 +158,10 @@ class CandidateGenerator:
         return True
 
     def _enqueue_acquisition(self, acquisition: Acquisition | None) -> bool:
-        """Enqueue the proposal of the acquisition function; False where it has none, or it is the sampler's turn.
+        """Enqueue the proposal of the acquisition function; False if it has none, or it is the sampler's turn.
 
-        The sampler explores architectures that the surrogate gave up for their first trials. It also follows a
-        rejection, lest the acquisition function propose again what builds no network.
+        The sampler explores architectures that the surrogate abandoned after their first trials. It also takes over
+        after a rejection: the acquisition function would propose the same invalid configuration again.
         """
         is_samplers_turn = len(self._table) % self.sampler_interval == self.sampler_interval - 1
         if acquisition is None or self._rejected or is_samplers_turn:
@@ -182,9 +173,9 @@ class CandidateGenerator:
         return True
 
     def _enqueue_sobol(self) -> bool:
-        """Enqueue the next point of the Sobol design, of the architecture with the fewest feasible ones.
+        """Enqueue the next Sobol point, of the architecture with the fewest feasible ones; False if the design is done.
 
-        `sobol` feasible points of each architecture are wanted; where few are feasible, the design ends early.
+        `sobol` feasible points per architecture are wanted; where few are feasible, the design ends early.
         """
         wanted = self.space.settings.sobol
         unfinished = [
@@ -203,8 +194,8 @@ class CandidateGenerator:
     def _enqueue_architecture(self, better: Sequence[str]) -> None:
         """Draw the architecture of the next trial: uniformly half the time, else by its share of the better half.
 
-        The sampler is not to choose it: it would avoid an architecture for its rejections, which cost no training and
-        tell nothing of the networks that fit. It stays the same until one fits.
+        The sampler must not choose it: it would avoid an architecture for its rejections, which cost no training and
+        say nothing about the networks that fit. The architecture stays the same until a configuration fits.
         """
         names = list(self.space.subspaces)
         if len(names) == 1:
@@ -219,7 +210,7 @@ class CandidateGenerator:
         last = self._rejected[-1]
         subspace = self.space.subspace(last)
         target = {name: value for name, value in last.items() if name in subspace.ranges}
-        target = {**subspace.published({}), **target}  # before an extension, it may have had other parameters
+        target = {**subspace.published({}), **target}  # a trial from before an extension may lack parameters
         others = [each for each in self.space.subspaces.values() if each is not subspace]
         for each in [subspace, *others]:
             wanted = target if each is subspace else each.published({})
@@ -230,18 +221,18 @@ class CandidateGenerator:
         return False
 
     def _nearest_new(self, subspace: Subspace, target: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the feasible configuration nearest to `target` without a trial; at need, with another recipe."""
+        """Return the feasible configuration nearest to `target` that has no trial yet, at worst with another recipe."""
         for recipe in self._recipes(subspace, target):
             networks = self.space.projections(subspace.architecture, target)
             for network in itertools.islice(networks, MAX_NEIGHBOURS + len(self._table)):
                 values = {**target, **recipe, **network}
-                with suppress(ConfigError):  # with this recipe it may not be valid
+                with suppress(ConfigError):  # invalid with this recipe
                     if subspace.config(values) not in self._table.numbers:
                         return values
         return None
 
     def _recipes(self, subspace: Subspace, target: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Return values of what changes no cost: those of `target`, then random ones."""
+        """Yield values of the parameters that change no cost: those of `target`, then random ones."""
         free = {name: each for name, each in subspace.ranges.items() if name not in subspace.cost_ranges}
         yield {name: target[name] for name in free}
         rng = np.random.default_rng(self._next_seed())
@@ -249,7 +240,7 @@ class CandidateGenerator:
             yield {name: draw(each, rng) for name, each in free.items()}
 
     def _price(self, trial: Trial) -> TrialRow | None:
-        """Sample and price a configuration; None, and recorded as rejected, if it may not be trained."""
+        """Sample and price a configuration; if it may not be trained, record it as rejected and return None."""
         values = self.space.suggest(trial)
         try:
             config = self.space.config(values)
@@ -280,7 +271,7 @@ class CandidateGenerator:
         return row
 
     def _reject_invalid(self, trial: Trial, values: dict[str, Any], error: ConfigError) -> None:
-        """Reject what builds no network or no recipe."""
+        """Reject a configuration that builds no network or no recipe."""
         trial.set_constraint("invalid", 1.0)
         self._reject(trial, values, "invalid", str(error))
 
@@ -296,8 +287,8 @@ def better_half(points: Sequence[tuple[str, Sequence[float]]], maximize: Sequenc
     """Return the architectures of the better half of some trials, by non-dominated rank.
 
     Args:
-        points: Architecture and values of each trial.
-        maximize: For each value, whether more is better.
+        points: Architecture and objective values of each trial.
+        maximize: For each objective, whether more is better.
     """
     if not points:
         return []

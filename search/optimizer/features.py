@@ -1,7 +1,7 @@
-"""Configurations as feature vectors for the surrogate: cost, normalized settings, and the architecture one-hot.
+"""Feature encoding of configurations for the surrogate: cost, normalized settings, and the architecture one-hot.
 
 Features of a configuration, D numbers:
-    log10 of its MACs and of its parameters: what networks of every architecture have in common
+    log10 of its MACs and of its parameters, which networks of all architectures have in common
     its settings, each normalized to 0..1 over its range and divided by the square root of their number, so that the
         distance between two configurations does not grow with the number of ranges; an unordered choice is one-hot
     its architecture, one-hot
@@ -19,10 +19,10 @@ from objectives.cost import Cost
 from search.space.ranges import normalize
 from search.space.subspace import Subspace
 
-IMPUTED_VALUE = 0.5  # of a normalized setting that a configuration does not have: the middle of its range
+IMPUTED_VALUE = 0.5  # of a normalized setting that a configuration lacks: the middle of its range
 # Length scale between architectures: at the same cost and settings, the prior correlation of two is 0.83.
 ARCHITECTURE_LENGTH_SCALE = 1 / 0.35
-# Length scales that the surrogate chooses from, by its likelihood.
+# Candidate length scales; the surrogate takes those of the greatest likelihood.
 COST_LENGTH_SCALES = (0.3, 0.6, 1.2)  # in decades of MACs and of parameters
 SETTINGS_LENGTH_SCALES = (0.5, 1.0, 2.0)
 
@@ -30,11 +30,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class FeatureEncoder:
-    """Encodes configurations of every architecture of a search as vectors of the same D features.
-
-    Attributes:
-        subspaces: By architecture.
-    """
+    """Encodes configurations of all architectures of a search as vectors of the same D features."""
 
     def __init__(self, subspaces: Mapping[str, Subspace]) -> None:
         self.subspaces = subspaces
@@ -53,9 +49,9 @@ class FeatureEncoder:
         """Return the features of a configuration, (D,).
 
         Args:
-            architecture: Its name; one without a subspace has zeros in place of the one-hot.
-            values: Of its settings, by name; those without a range are left out, out of range they are clipped.
-            cost: Of its network.
+            architecture: Its name; one without a subspace is encoded as zeros in place of the one-hot.
+            values: Its settings by name; those without a range are omitted, values out of range are clipped.
+            cost: Cost of its network.
         """
         settings = np.full(self._num_columns, IMPUTED_VALUE)
         for name, value in values.items():
@@ -66,7 +62,7 @@ class FeatureEncoder:
         return np.array([math.log10(max(1, cost.macs)), math.log10(max(1, cost.params)), *settings, *one_hot])
 
     def length_scales(self) -> list[Floats]:
-        """Return the length scales of the features, (D,) each, that the surrogate chooses from."""
+        """Return the candidate length scales of the features, (D,) each."""
         architectures = [ARCHITECTURE_LENGTH_SCALE] * len(self.subspaces)
         return [
             np.array([of_cost, of_cost, *[of_settings] * self._num_columns, *architectures])

@@ -2,8 +2,7 @@
 
 Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006: algorithm 2.1 (posterior and marginal
 likelihood by a Cholesky factor) and equation 4.17 (the kernel). The length scales and the noise are those of a small
-grid that maximize the marginal likelihood: the score of a network on a few hundred clips after a few epochs is mostly
-noise, and how much of it is noise is learned with the rest.
+grid that maximize the marginal likelihood: scores on a few hundred clips after a few epochs are mostly noise.
 
 Symbols, with shapes:
     N, M, D     training points, test points, features
@@ -28,16 +27,16 @@ NOISE_DEVIATIONS = (0.1, 0.3, 1.0)  # standard deviation of the noise, in that o
 JITTER = 1e-8  # added to the diagonal: the kernel matrix of two equal points is singular
 MIN_VARIANCE = 1e-9  # of the posterior, which rounding may take below 0
 CONSTANT_WITHIN = 1e-9  # relative standard deviation below which targets are constant
-FENCE = 3.0  # interquartile ranges beyond the quartiles where targets are clipped
+FENCE = 3.0  # targets are clipped this many interquartile ranges beyond the quartiles
 
 Floats = npt.NDArray[np.float64]
 
 
 class GaussianProcess:
-    """Gaussian process with a constant mean, fitted to its training data when made.
+    """Gaussian process with a constant mean, fitted to its training data on construction.
 
     Attributes:
-        length_scales: (D,), those of the greatest marginal likelihood.
+        length_scales: (D,), the candidate of the greatest marginal likelihood.
         noise: Standard deviation of the noise of one target, in the targets' unit.
     """
 
@@ -47,8 +46,8 @@ class GaussianProcess:
         Args:
             x: (N, D), features; N of at least 1.
             y: (N,), targets, in any unit.
-            variance: (N,), of each target beside the noise; 0 for a figure that was measured.
-            length_scales: (D,) each, of the features: what is chosen from.
+            variance: (N,), variance of each target beside the noise; 0 for a measured value.
+            length_scales: (D,) each: candidate length scales of the features.
         """
         y = winsorized(y)
         self._x, self._mean, self._deviation = x, float(y.mean()), float(y.std())
@@ -70,25 +69,11 @@ class GaussianProcess:
                     self._alpha = _solve(lower.T, whitened[:, None], upper=True)[:, 0]
 
     def posterior_mean(self, x_star: Floats) -> Floats:
-        """Return the mean of the posterior alone, which is cheaper.
-
-        Args:
-            x_star: (M, D), features.
-
-        Returns:
-            (M,).
-        """
+        """Return the posterior mean at `x_star`, (M, D) -> (M,); cheaper than `predict`."""
         return self._mean_of(self._kernel(x_star))
 
     def predict(self, x_star: Floats) -> tuple[Floats, Floats]:
-        """Return the posterior mean and standard deviation of the function, without the noise of a target.
-
-        Args:
-            x_star: (M, D), features.
-
-        Returns:
-            (M,) and (M,).
-        """
+        """Return posterior mean and standard deviation at `x_star`, (M, D) -> (M,) each, without observation noise."""
         kernel = self._kernel(x_star)
         v = _solve(self._lower, kernel.T)
         variance = np.maximum(MIN_VARIANCE, 1.0 - (v**2).sum(axis=0))
@@ -103,12 +88,9 @@ class GaussianProcess:
 
 
 def winsorized(values: Floats) -> Floats:
-    """Clip outliers, such as the log loss of a training that diverged, to the outer fences: it stays the worst.
+    """Clip outliers among (N,) values, such as the log loss of a diverged trial, to Tukey's outer fences.
 
-    Source of the fences: Tukey, Exploratory Data Analysis, 1977.
-
-    Args:
-        values: (N,).
+    Source: Tukey, Exploratory Data Analysis, 1977.
 
     >>> winsorized(np.array([1.0, 1.1, 1.2, 1.3, 90.0])).tolist()
     [1.0, 1.1, 1.2, 1.3, 1.9]
@@ -121,15 +103,7 @@ def winsorized(values: Floats) -> Floats:
 
 
 def matern52(a: Floats, b: Floats) -> Floats:
-    """Return the Matern-5/2 kernel of unit length scale and unit variance.
-
-    Args:
-        a: (A, D).
-        b: (B, D).
-
-    Returns:
-        (A, B), each in 0 to 1.
-    """
+    """Return the Matern-5/2 kernel of unit length scale and unit variance, (A, D) x (B, D) -> (A, B), 0 to 1."""
     squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
     distance = math.sqrt(5) * np.sqrt(np.maximum(0.0, squares))
     kernel: Floats = (1 + distance + distance**2 / 3) * np.exp(-distance)
@@ -137,7 +111,7 @@ def matern52(a: Floats, b: Floats) -> Floats:
 
 
 def _solve(triangle: Floats, right: Floats, *, upper: bool = False) -> Floats:
-    """Solve a triangular system, (N, N) against (N, M): numpy has no such solver, and torch is installed anyway."""
+    """Solve a triangular system, (N, N) against (N, M), by torch: numpy has no such solver."""
     found = torch.linalg.solve_triangular(torch.from_numpy(triangle), torch.from_numpy(right), upper=upper)
     solution: Floats = found.numpy()
     return solution

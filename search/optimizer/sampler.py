@@ -4,8 +4,8 @@ Sources:
     TPE: Ozaki, Tanigaki, Watanabe, Nomura, Onishi, Multiobjective tree-structured Parzen estimator, 2022.
     NSGA-II: Deb, Pratap, Agarwal, Meyarivan, A fast and elitist multiobjective genetic algorithm: NSGA-II, 2002.
 
-A sampler is made for one proposal and keeps no state: what it learns from is the sampler's history of the study, and
-its seed follows from the study too. The same study gives the same proposal.
+A sampler is made for one proposal and keeps no state: its trials and its seed follow from the study, so that the same
+study gives the same proposal.
 """
 
 import math
@@ -31,33 +31,33 @@ from search.study.optuna_private import (
 
 GAMMA = 0.25  # fraction of the trained trials that are TPE's below set, l(x); the rest are its above set, g(x)
 MAX_BELOW = 50  # trials in the below set
-# Trials of an architecture that TPE is given: the time of a proposal does not grow with the study.
-MAX_TIED = 100  # of the non-dominated rank on which the below set ends
-MAX_ABOVE = 1_000  # of the above set, the latest
-POPULATION = 20  # of an architecture; with Optuna's 50, most of a search of tens of trials would be random
+# Limits on the trials of an architecture that TPE reads, so that the time of a proposal does not grow with the study.
+MAX_TIED = 100  # the latest of the non-dominated rank on which the below set ends
+MAX_ABOVE = 1_000  # the latest of the above set
+POPULATION = 20  # per architecture; with Optuna's 50, most of a search of tens of trials would be random
 
 
 class ArchitectureTPE(AdjustableTPESampler):
-    """Multivariate TPE with the constant liar, of one architecture at a time; rejected trials violate constraints.
+    """Multivariate TPE with the constant liar, one architecture at a time; rejected trials violate constraints.
 
-    It ranks a trial among those of its own architecture: otherwise an architecture that another one dominates would
+    A trial is ranked among those of its own architecture: otherwise an architecture that another one dominates would
     have nothing in the below set, and be sampled at random. The size of the below set follows from the trained trials
-    alone, where Optuna counts the rejected ones too: where most are rejected, all trained trials would be in it.
+    alone; Optuna counts the rejected ones too, so that all trained trials would be in it where most are rejected.
     """
 
-    def __init__(self, view: SamplerHistory, seed: int) -> None:
+    def __init__(self, history: SamplerHistory, seed: int) -> None:
         super().__init__(multivariate=True, constant_liar=True, seed=seed)
-        self._view = view
+        self._history = history
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002 - Optuna's own signature
         """Return the ranges of the trial's architecture."""
-        return self._view.space(trial)
+        return self._history.space(trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return values of all ranges, sampled jointly."""
-        trials = self._view.trials(self._view.architecture(trial))
+        trials = self._history.trials(self._history.architecture(trial))
         num_below = _num_below(sum(each.state == TrialState.COMPLETE for each in trials))
         if num_below:
             self.set_num_good(num_below)
@@ -68,7 +68,7 @@ class ArchitectureTPE(AdjustableTPESampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """Return the value of one range, sampled independently."""
-        seen = with_trials(study, self._view.trials(self._view.architecture(trial)))
+        seen = with_trials(study, self._history.trials(self._history.architecture(trial)))
         return super().sample_independent(seen, _unnumbered(trial), param_name, param_distribution)
 
 
@@ -78,12 +78,12 @@ class ArchitectureNSGAII(AdjustableNSGAIISampler):
     A trial's generation is recorded with it; the parents of a generation follow from the generations before it.
     """
 
-    def __init__(self, view: SamplerHistory, seed: int) -> None:
+    def __init__(self, history: SamplerHistory, seed: int) -> None:
         super().__init__(population_size=POPULATION, seed=seed)
-        self._view = view
+        self._history = history
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Record the trial's generation: the latest, or the next where that has `POPULATION` trained trials."""
+        """Record the trial's generation: the latest, or the next if that has `POPULATION` trained trials."""
         populations = self._populations(trial)
         last = max(populations, default=0)
         generation = last + 1 if len(populations.get(last, ())) >= POPULATION else last
@@ -91,7 +91,7 @@ class ArchitectureNSGAII(AdjustableNSGAIISampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002 - Optuna's own signature
         """Return the ranges of the trial's architecture."""
-        return self._view.space(trial)
+        return self._history.space(trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
@@ -108,24 +108,18 @@ class ArchitectureNSGAII(AdjustableNSGAIISampler):
     def _populations(self, trial: FrozenTrial) -> dict[int, list[FrozenTrial]]:
         """Return the trained trials by generation."""
         found: dict[int, list[FrozenTrial]] = {}
-        for each in self._view.trials(self._view.architecture(trial)):
+        for each in self._history.trials(self._history.architecture(trial)):
             if each.state == TrialState.COMPLETE:
                 found.setdefault(each.system_attrs[GENERATION], []).append(each)
         return found
 
 
-def make_sampler(kind: str, seed: int, view: SamplerHistory) -> BaseSampler:
-    """Return the sampler of one proposal.
-
-    Args:
-        kind: A name of `search.config.settings.SAMPLERS`.
-        seed: Of this proposal.
-        view: What it knows.
-    """
+def make_sampler(kind: str, seed: int, history: SamplerHistory) -> BaseSampler:
+    """Return the sampler of one proposal; `kind` is one of `search.config.settings.SAMPLERS`."""
     if kind == "tpe":
-        return ArchitectureTPE(view, seed)
+        return ArchitectureTPE(history, seed)
     if kind == "nsga2":
-        return ArchitectureNSGAII(view, seed)
+        return ArchitectureNSGAII(history, seed)
     assert kind == "random"
     return RandomSampler(seed=seed)
 
@@ -137,10 +131,10 @@ def _num_below(num_trained: int) -> int:
 def _most_informative(
     trials: Sequence[FrozenTrial], num_below: int, directions: Sequence[StudyDirection]
 ) -> list[FrozenTrial]:
-    """Return the trials that TPE is given: the below set and the latest others, or all where they are few.
+    """Return the trials that TPE reads: the below set and the latest others, or all if they are few.
 
-    Of the rank on which the below set ends only the latest are kept: TPE breaks the tie by hypervolume, which takes
-    long with many objectives.
+    Of the rank on which the below set ends only the latest are kept: TPE breaks ties by hypervolume, which is slow with
+    many objectives.
     """
     trained = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if len(trained) <= MAX_TIED and len(trials) <= MAX_ABOVE:
@@ -160,7 +154,7 @@ def _most_informative(
 
 
 def _unnumbered(trial: FrozenTrial) -> FrozenTrial:
-    """Return the trial to sample for under a number of no other: TPE leaves out the trial of that number."""
+    """Return the trial to sample with an unused number: TPE ignores the trial of the same number."""
     return FrozenTrial(
         number=-1, state=trial.state, value=None, datetime_start=None, datetime_complete=None, params=trial.params,
         distributions=trial.distributions, user_attrs={}, system_attrs={}, intermediate_values={},

@@ -1,8 +1,7 @@
-"""The sampler's history: the trials of a study that bear on today's ranges and budget, as a sampler is to see them.
+"""Sampler history: the trials that a sampler learns from, filtered by the current ranges and budget.
 
-The study is never changed. Trials that were rejected for a budget of the past, that lie outside of today's ranges or
-are of an architecture that is left out are no part of it. A trial that is not trained to the end counts as complete,
-with the estimate that the table of trials has of it.
+The study is never changed. Excluded are trials rejected for an earlier budget, trials outside of the current ranges,
+and architectures that are no longer searched. A partly trained trial counts as complete, with its estimated values.
 """
 
 import copy
@@ -19,8 +18,8 @@ from search.optimizer.trial_table import TrialTable
 from search.study.optuna_private import CONSTRAINT_PREFIX, FIXED_PARAMS, contains
 from search.study.study import CONFIG, COST, REJECTED
 
-GENERATION = "generation"  # of a genetic sampler
-INVALID = "invalid"  # the constraint that what builds no network breaks
+GENERATION = "generation"  # system attribute of a trial proposed by NSGA-II
+INVALID = "invalid"  # constraint violated by configurations that build no network
 
 Ranges = Mapping[str, BaseDistribution]
 
@@ -29,8 +28,8 @@ class SamplerHistory:
     """The trials of each architecture, as Optuna's frozen trials.
 
     Attributes:
-        ranges: What varies today, for each architecture, by the name of the parameter.
-        budget: Of today; a trial over it is never a good one.
+        ranges: Current distributions by architecture, then by parameter.
+        budget: Current budget; a trial over it never counts as good.
         objectives: Indices of the objectives that the sampler optimizes; None: all.
     """
 
@@ -41,20 +40,13 @@ class SamplerHistory:
         objectives: Sequence[int] | None = None,
         table: TrialTable | None = None,
     ) -> None:
-        """Begin with no trials.
-
-        Args:
-            ranges: What varies, for each architecture.
-            budget: What a trial must fit to be a good one.
-            objectives: Indices of the objectives that the sampler is to optimize; None: all.
-            table: Has the estimates of trials that are not trained to the end.
-        """
+        """Begin with no trials; `table` has the estimated values of partly trained trials."""
         self.ranges, self.budget, self.objectives = ranges, budget, objectives
         self._table = TrialTable() if table is None else table
         self._trials: dict[str, dict[int, FrozenTrial]] = {name: {} for name in ranges}
 
     def add(self, trial: FrozenTrial) -> None:
-        """Add a trial of the study, or what became of it."""
+        """Add a trial of the study, or update it."""
         architecture = self.architecture(trial)
         if architecture == "":
             return
@@ -75,7 +67,7 @@ class SamplerHistory:
         return {name: each for name, each in sorted(ranges.items()) if not each.single()}
 
     def architecture(self, trial: FrozenTrial) -> str:
-        """Return the architecture of a trial, recorded or being sampled; "" where it is none of today's."""
+        """Return the architecture of a trial, recorded or being sampled; "" if it is not searched any more."""
         enqueued = trial.system_attrs.get(FIXED_PARAMS, {})
         name = trial.params.get(ARCHITECTURE) or enqueued.get(ARCHITECTURE)
         name = name or trial.user_attrs.get(CONFIG, {}).get(ARCHITECTURE)
@@ -85,7 +77,7 @@ class SamplerHistory:
         return str(name) if name in self.ranges else ""
 
     def _with_estimate(self, trial: FrozenTrial) -> FrozenTrial:
-        """Return a trial as if it were complete with its estimate, if it has one and is not trained to the end."""
+        """Return a partly trained trial that has an estimate as if it were complete with it; any other as it is."""
         row = self._table.get(trial.number)
         if row is None or not row.estimate or trial.state != TrialState.RUNNING:
             return trial
@@ -98,7 +90,7 @@ class SamplerHistory:
         return list(values) if self.objectives is None else [values[index] for index in self.objectives]
 
     def _converted(self, trial: FrozenTrial, ranges: Ranges) -> FrozenTrial | None:
-        """Return a trial as the sampler sees it, or None where it does not."""
+        """Return a trial as the sampler sees it; None if it is excluded."""
         kind = trial.user_attrs.get(REJECTED, {}).get("kind", "")
         if trial.state == TrialState.WAITING or kind == "interrupted" or not _lies_in(trial.params, ranges):
             return None
@@ -106,12 +98,12 @@ class SamplerHistory:
         excess = {} if cost is None else self.budget.excess(Cost.from_dict(cost))
         is_over = any(value > 0 for value in excess.values())
         if kind.startswith("over ") and not is_over:
-            return None  # it may be proposed again
+            return None  # fits the current budget: may be proposed again
         if kind == INVALID:
             excess[INVALID] = 1.0
         state, values = trial.state, None
         if state == TrialState.FAIL or is_over:
-            state = TrialState.PRUNED  # to be learned from, but not as a good one
+            state = TrialState.PRUNED  # learned from, but never as a good one
         elif state == TrialState.COMPLETE:
             values = self._optimized(trial.values)
         attributes: dict[str, Any] = {f"{CONSTRAINT_PREFIX}{name}": value for name, value in excess.items()}
@@ -124,5 +116,5 @@ class SamplerHistory:
 
 
 def _lies_in(values: Mapping[str, Any], ranges: Ranges) -> bool:
-    """Whether there is a value for every range, and in it."""
+    """Whether every range has a value, and contains it."""
     return all(name in values and contains(distribution, values[name]) for name, distribution in ranges.items())

@@ -1,11 +1,10 @@
-"""The trial scheduler: which trial is trained next and how far, and what came of it.
+"""Trial scheduler: starts, pauses, promotes and stops trials by successive halving, and records their results.
 
-It knows nothing of Ray. Every change is in the study's database before Ray is told of it, so that the driver can be
+It does not depend on Ray. Every change is in the study's database before Ray acts on it, so that the driver can be
 killed at any moment and another one resumes from the database alone.
 
-A trial is trained in jobs, each to the end of a rung of successive halving. There it is promoted, or paused until it is
-among the best at that rung. When nothing is left to train, paused trials are stopped. The states of a trial are drawn
-in `trial_table`.
+A trial is trained in jobs, each to the end of a rung. There it is promoted, or paused until it is among the best at
+that rung. When nothing is left to train, paused trials are stopped. `trial_table` has the state diagram.
 """
 
 import json
@@ -40,34 +39,28 @@ from search.study.study import (
     learning_curve,
 )
 
-MAX_FAILED_AT_FIRST = 5  # trials; when the first so many all fail, no other is started
+MAX_FAILED_AT_FIRST = 5  # if the first 5 trials all fail, no other is started
 
 
 class TrialScheduler:
-    """Proposes jobs, and records what they report.
+    """Proposes jobs, and records their results.
 
     Attributes:
         study: The study, in its database.
-        space: What is searched.
-        rungs: Of successive halving; the last is full fidelity.
+        space: The priced search space.
+        rungs: Rungs of successive halving; the last is full fidelity.
         table: The trials.
-        halving: Decides who is promoted.
-        acquisition: Predicts trials at the end of training.
+        halving: Decides which trials are promoted.
+        acquisition: Predicts the final metrics of trials.
         generator: Proposes configurations.
-        ranks_by_prediction: Whether trials are ranked by what the surrogate predicts, in place of what they reached.
-        proposes_by_acquisition: Whether configurations are proposed by the acquisition function, beside the sampler.
-        hopeless: Why no other trial is started, or nothing.
-        interrupted: Why the search ended before its time, to be resumed, or nothing.
+        ranks_by_prediction: Whether trials are ranked by predicted final metrics, not by those at the rung.
+        proposes_by_acquisition: Whether the acquisition function proposes configurations, beside the sampler.
+        abort_reason: Why no other trial is started; "" in order.
+        interrupt_reason: Why the search ended before its time, to be resumed, or nothing.
     """
 
     def __init__(self, study: optuna.Study, space: PricedSpace, splits: tuple[str, ...] = ()) -> None:
-        """Resume what the study holds already.
-
-        Args:
-            study: The study, whose lock is held.
-            space: What is searched.
-            splits: Of ever more clips, where the split is the fidelity; the last is all of the data.
-        """
+        """Restore the trials of a study whose lock is held; `splits`, where they are the fidelity, grow to all data."""
         settings = space.settings
         self.study, self.space = study, space
         self.rungs = rungs_of(settings, splits)
@@ -80,7 +73,7 @@ class TrialScheduler:
         self.acquisition = Acquisition(space, self.table, self.rungs)
         self.ranks_by_prediction = settings.surrogate
         self.proposes_by_acquisition = settings.surrogate and settings.sampler == "tpe"
-        self.hopeless = self.interrupted = ""
+        self.abort_reason = self.interrupt_reason = ""
         self._num_failed = 0  # in this process
         self.store = open_trial_store(study, space, self.table)
         for trial in study.get_trials(deepcopy=False):
@@ -110,13 +103,13 @@ class TrialScheduler:
             else:
                 self._restore_open(row, known)
         elif is_open:
-            if REJECTED not in known:  # nothing is lost with it
+            if REJECTED not in known:  # killed before it was priced
                 why = {"kind": "interrupted", "reason": "the search was killed before this was priced"}
                 self.store.set(trial.number, REJECTED, why)
             self.store.tell(trial.number, TrialState.PRUNED)
 
     def _restore_open(self, row: TrialRow, known: Mapping[str, Any]) -> None:
-        """Find the state of a trial that is RUNNING in the study's database, and that nobody trains."""
+        """Restore the state of a trial that the database has as RUNNING, but that no process trains."""
         reason = known.get(STOPPED)
         is_paused = known.get(PAUSED) == row.num_epochs
         if FAILURE in known:
@@ -127,83 +120,83 @@ class TrialScheduler:
             row.state, row.reason = State.STOPPED, str(reason)
         elif is_paused:
             row.state = State.PAUSED
-        elif reason:  # stopped for a budget of the past
+        elif reason:  # stopped for an earlier budget
             self.store.set(row.number, STOPPED, None)
 
     @property
     def rejections(self) -> Counter[str]:
-        """How many configurations were rejected for each reason."""
+        """Number of rejected configurations by kind."""
         return self.generator.rejections
 
     @property
-    def exhausted(self) -> str:
-        """Why nothing more can be proposed, or nothing."""
-        return self.hopeless or self.generator.exhausted
+    def end_reason(self) -> str:
+        """Why nothing more can be proposed; "" while something can."""
+        return self.abort_reason or self.generator.end_reason
 
     @property
     def num_ended(self) -> int:
-        """Trials that are complete, stopped or failed."""
+        """Number of trials that are complete, stopped or failed."""
         return self.table.count(State.COMPLETE, State.STOPPED, State.FAILED)
 
     @property
     def num_left(self) -> int:
-        """Trials that are not ended, or not started."""
+        """Number of trials that have not ended or not started."""
         return self.space.settings.trials - self.num_ended
 
     def propose(self) -> TrialRow | None:
         """Return the trial to train next, to the end of its rung; None if there is none now.
 
-        Configurations that do not fit are recorded on the way. If nothing is running either, the search is over, and
-        the paused trials are stopped.
+        Configurations that do not fit are recorded as rejected. If there is none and nothing is running, the search is
+        over, and the paused trials are stopped.
         """
         row = self._next()
         if row is not None:
             row.state = State.RUNNING
-        elif not self.table.in_state(State.RUNNING) and not self.interrupted:
+        elif not self.table.in_state(State.RUNNING) and not self.interrupt_reason:
             for paused in self.table.in_state(State.PAUSED):
                 self._stop(paused, self.halving.rank_text(paused, self._predicted()))
         return row
 
     def _next(self) -> TrialRow | None:
-        if self.hopeless or self.interrupted:
+        if self.abort_reason or self.interrupt_reason:
             return None
         for row in self.table.in_state(State.PENDING):
             return row
         for number in self.halving.promotable(self._predicted()):
             if self.table[number].state in (State.PAUSED, State.STOPPED):
                 return self._promote(self.table[number])
-        return self._propose_new() or self._promote_at_last()
+        return self._propose_new() or self._promote_in_closed_rungs()
 
     def _propose_new(self) -> TrialRow | None:
-        """Return a new trial, if there are to be more."""
+        """Return a new trial, unless all trials of the search are started."""
         if len(self.table) >= self.space.settings.trials:
             return None
         for row in self.table.in_state(State.RUNNING, State.PAUSED, State.STOPPED):
             if row.fits and row.num_epochs >= self.rungs[0].end:
                 row.estimate = self._estimate(row)
-        if self.proposes_by_acquisition:  # then the sampler's architectures are drawn evenly
+        if self.proposes_by_acquisition:  # the sampler's architectures are then drawn uniformly
             return self.generator.propose([], self.acquisition)
         points = [(row.config.architecture, row.values) for row in self.table.completed]
         return self.generator.propose(better_half(points, directions(self._objectives)))
 
     def _estimate(self, row: TrialRow) -> Values:
-        """Return the values that the sampler learns of a trial that is not trained to the end."""
+        """Return the estimated final values of a partly trained trial, for the sampler."""
         curves = [each.curve for each in self.table.completed]
         qualities = {
             name: estimate(name, row.curve, curves) for name in self._objectives if GOALS[name].kind == "quality"
         }
         return values_of(self._objectives, qualities, row.costs)
 
-    def _promote_at_last(self) -> TrialRow | None:
-        """Return a paused trial to promote because no others will reach its rung."""
+    def _promote_in_closed_rungs(self) -> TrialRow | None:
+        """Promote a paused trial at a rung that no other trial will reach."""
         num_closed = min((row.rung for row in self.table.in_state(State.RUNNING)), default=len(self.rungs))
-        for number in self.halving.promotable_at_last(num_closed, self._predicted()):
+        for number in self.halving.promotable_in_closed_rungs(num_closed, self._predicted()):
             if self.table[number].state == State.PAUSED:
                 return self._promote(self.table[number])
         return None
 
     def _predicted(self) -> dict[int, Values]:
-        """Return the values that trials are ranked by, where they are predicted."""
+        """Return the predicted values to rank trials by, by trial number; empty without predictions."""
         if not self.ranks_by_prediction:
             return {}
         return {
@@ -212,7 +205,7 @@ class TrialScheduler:
         }
 
     def _promote(self, row: TrialRow) -> TrialRow:
-        """Promote a paused trial to its next rung, or one that was stopped when the search was over."""
+        """Promote a paused trial to its next rung, or one that was stopped at the end of a smaller search."""
         if row.state == State.STOPPED:
             self.store.set(row.number, STOPPED, None)
             row.reason = ""
@@ -220,7 +213,7 @@ class TrialScheduler:
         return row
 
     def _promotes_at_once(self, row: TrialRow) -> bool:
-        """Promote a trial at the end of its rung, if it is among the best and the next rung resumes its training."""
+        """Promote a trial at the end of its rung if it is among the best and the next rung continues its training."""
         is_one_training = self.rungs[row.rung + 1].start == self.rungs[row.rung].start
         if not is_one_training or row.number not in self.halving.promotable(self._predicted()):
             return False
@@ -232,7 +225,7 @@ class TrialScheduler:
         row.state = State.PAUSED
 
     def _stop(self, row: TrialRow, reason: str) -> None:
-        """Stop a trial early. In the database it stays RUNNING: it may be promoted when the study is extended."""
+        """Stop a trial early; it stays RUNNING in the database, so that it may be promoted in an extended study."""
         self.store.set(row.number, STOPPED, reason)
         row.state, row.reason = State.STOPPED, reason
 
@@ -240,9 +233,9 @@ class TrialScheduler:
         """Record the epochs that a job reports; return whether its trial is to be paused now.
 
         Args:
-            number: Of the trial.
-            result: As of `TrialActor.step`. After a restart from a checkpoint it has every epoch that is in it: the
-                last may have been lost on its way here.
+            number: Number of the trial.
+            result: Result of `TrialActor.step`. After a restart it has every epoch of the checkpoint: the last report
+                before the crash may have been lost.
         """
         row = self.table[number]
         if LATENCY in result and row.latency_ms is None:
@@ -256,22 +249,21 @@ class TrialScheduler:
                 continue
             self.store.set(number, f"{EPOCH}{epoch['epoch']}", epoch)
             row.curve.append(epoch)
-            row.rung = max(row.rung, rung_index(self.rungs, row.num_epochs))  # it may have been trained past a rung
+            row.rung = max(row.rung, rung_index(self.rungs, row.num_epochs))  # the checkpoint may be past a rung
             pauses = self.halving.ends_rung(row) and not self._promotes_at_once(row)
         return pauses
 
     def end(self, number: int, result: Mapping[str, Any] | None, error: str = "", *, is_memory: bool = False) -> str:
-        """Settle a job that is over.
+        """Record the end of a job.
 
         Args:
-            number: Of its trial.
-            result: The last that was reported, or None.
-            error: Why its process broke, or nothing.
-            is_memory: Whether it broke for want of memory.
+            number: Number of its trial.
+            result: The last reported result, or None.
+            error: Why its process crashed; "" if it did not.
+            is_memory: Whether it ran out of memory.
 
         Returns:
-            The trial's state: complete, paused, failed, or pending where it will be tried again; nothing where the
-            search was interrupted.
+            The trial's state: complete, paused, failed, or pending if it is retried; "" if the search was interrupted.
         """
         row = self.table[number]
         if row.state != State.RUNNING:
@@ -295,9 +287,9 @@ class TrialScheduler:
         return row.state
 
     def interrupt(self, number: int, reason: str) -> None:
-        """End the search for something that no trial is to blame for; what is not settled is resumed later."""
+        """End the search for a reason outside of its trials, such as a full disk; the running trial becomes pending."""
         self.table[number].state = State.PENDING
-        self.interrupted = reason
+        self.interrupt_reason = reason
 
     def _complete(self, row: TrialRow, result: Mapping[str, Any]) -> None:
         self.store.set(row.number, QUALITY, json.loads(result[QUALITY]))
@@ -307,7 +299,7 @@ class TrialScheduler:
         self.table.complete(row, values)
 
     def _retry(self, row: TrialRow, error: str, *, is_memory: bool) -> None:
-        """Have a trial whose process broke trained from its checkpoint again, `retries` times at one epoch."""
+        """Retry a trial whose process crashed from its checkpoint, up to `retries` times at one epoch."""
         row.attempts.append({"epoch": row.num_epochs, "reason": error, "is_memory": is_memory})
         num_here = sum(attempt["epoch"] == row.num_epochs for attempt in row.attempts)
         if num_here > self.space.settings.retries:
@@ -322,7 +314,7 @@ class TrialScheduler:
         self._num_failed += 1
         num_failed = self.table.count(State.FAILED)
         if self._num_failed >= MAX_FAILED_AT_FIRST and num_failed == len(self.table):
-            self.hopeless = self.hopeless or f"the first {num_failed} trials all failed"
+            self.abort_reason = self.abort_reason or f"the first {num_failed} trials all failed"
 
     def _end_failed(self, row: TrialRow, reason: str) -> None:
         self.store.tell(row.number, TrialState.FAIL)

@@ -6,9 +6,9 @@ promoted to the next one. Ranked by accuracy alone, small networks would be stop
 is known before the first step, is ranked with it, by the fronts of Deb et al. (NSGA-II), 2002.
 
 Added to the algorithm:
-    Trials can be ranked by values that are predicted for the end of training, in place of those at the rung.
+    Trials can be ranked by their predicted final values, in place of those at the rung.
     Cheap-to-finish promotion: see `SuccessiveHalving._cheap_to_finish`.
-    When no other trial will reach a rung, the number to promote is rounded up, so that the best is always promoted.
+    At a closed rung, which no other trial will reach, the number to promote is rounded up: the best is always promoted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,8 @@ from search.config.settings import Job
 from search.optimizer.trial_table import TrialRow, TrialTable
 
 RUNG_DIVISORS = (9, 3)  # rungs end after a ninth and a third of the epochs
-FIRST_REDUCTION_FACTOR, LATER_REDUCTION_FACTOR = 3, 2  # the first rung is cheap, so that more reach it
-MIN_EPOCHS = 6  # of a training with rungs: after a third of a shorter one a network has hardly learned
+FIRST_REDUCTION_FACTOR, LATER_REDUCTION_FACTOR = 3, 2  # stricter at the first rung, which is cheap to reach
+MIN_EPOCHS = 6  # fewer epochs have a single rung: after a third of them a network has hardly learned
 
 Values = tuple[float, ...]
 
@@ -33,9 +33,9 @@ class Rung:
     """A rung of successive halving; epochs are counted over all rungs of a trial.
 
     Attributes:
-        split: Of the data, that is trained on.
-        start: Epochs before the training that this rung is a part of.
-        end: Epochs at the end of this rung.
+        split: Split of the data to train on.
+        start: Epoch at which the training that includes this rung began, from scratch.
+        end: Epoch at the end of this rung.
     """
 
     split: str
@@ -70,19 +70,14 @@ def rungs_of_splits(splits: Sequence[str], epochs: int) -> tuple[Rung, ...]:
 
 
 def rungs_of(settings: Job, splits: Sequence[str]) -> tuple[Rung, ...]:
-    """Return the rungs of a search.
-
-    Args:
-        settings: Of the search.
-        splits: Of ever more clips, where the split is the fidelity; empty where the epochs are.
-    """
+    """Return the rungs of a search; `splits`, of increasing size, are empty where epochs are the fidelity."""
     if splits:
         return rungs_of_splits(splits if settings.early_stopping else splits[-1:], settings.epochs)
     return rungs_of_epochs(settings.split, settings.epochs, early_stopping=settings.early_stopping)
 
 
 def rung_index(rungs: Sequence[Rung], epochs: int) -> int:
-    """Return the rung that a trial of so many epochs is on; at the end of a rung, that rung.
+    """Return the index of the rung that a trial is on after `epochs`; at the end of a rung, that rung.
 
     >>> [rung_index(rungs_of_epochs("fold1", 32, early_stopping=True), epochs) for epochs in (0, 3, 4, 32)]
     [0, 0, 1, 2]
@@ -93,11 +88,11 @@ def rung_index(rungs: Sequence[Rung], epochs: int) -> int:
 class SuccessiveHalving:
     """Decides which paused trials are promoted, from the rows of a table.
 
-    A trial is recorded at a rung when it was trained to the rung's end, whatever came of it later; those over the
-    budget are not. Methods take `predicted`: by number of the trial, the values to rank it by in place of its own.
+    A trial within the budget is recorded at a rung once it is trained to the rung's end, whatever its state is now.
+    Methods take `predicted`: by trial number, the values to rank it by in place of its own.
 
     Attributes:
-        rungs: The last is full fidelity.
+        rungs: Rungs; the last is full fidelity.
         objectives: Names of `GOALS` to rank by.
     """
 
@@ -105,16 +100,16 @@ class SuccessiveHalving:
         self, table: TrialTable, rungs: Sequence[Rung], objectives: Sequence[str],
         first_reduction_factor: int = FIRST_REDUCTION_FACTOR, later_reduction_factor: int = LATER_REDUCTION_FACTOR,
     ) -> None:  # fmt: skip
-        """Read the trials of `table`, as they are at every call."""
+        """Read `table` anew at every call."""
         self._table, self.rungs, self.objectives = table, rungs, tuple(objectives)
         self._factors = first_reduction_factor, later_reduction_factor
 
     def reduction_factor(self, index: int) -> int:
-        """Return how many trials must be recorded at a rung for each that is promoted."""
+        """Return the number of trials recorded at a rung per promoted trial."""
         return self._factors[min(index, 1)]
 
     def ends_rung(self, row: TrialRow) -> bool:
-        """Whether a trial is at the end of its rung, and that is not the last."""
+        """Whether a trial is at the end of its rung, unless that is the last."""
         return row.rung < len(self.rungs) - 1 and row.num_epochs == self.rungs[row.rung].end
 
     def promotable(self, predicted: Mapping[int, Values]) -> list[int]:
@@ -127,13 +122,8 @@ class SuccessiveHalving:
             found += self._cheap_to_finish(index, ranked)
         return list(dict.fromkeys(found))
 
-    def promotable_at_last(self, num_closed: int, predicted: Mapping[int, Values]) -> list[int]:
-        """Return the trials to promote where no others will be recorded: their number is rounded up.
-
-        Args:
-            num_closed: Rungs, from the lowest, that no other trial will reach the end of.
-            predicted: As for the class.
-        """
+    def promotable_in_closed_rungs(self, num_closed: int, predicted: Mapping[int, Values]) -> list[int]:
+        """Return the trials to promote at the lowest `num_closed` rungs, which no other trial will reach the end of."""
         found: list[int] = []
         for index in range(min(num_closed, len(self.rungs) - 1)):
             ranked = self._ranked(index, predicted)
@@ -159,10 +149,10 @@ class SuccessiveHalving:
         return [row.number for row, _ in ranked if not self._is_promoted(row, index)]
 
     def _cheap_to_finish(self, index: int, ranked: Sequence[tuple[TrialRow, int]]) -> list[int]:
-        """Return the trials on a rung's first front that cost less to finish than the largest one's first rung.
+        """Return the trials on a rung's first front that cost less to finish than the largest network's first rung.
 
-        To wait until others are recorded beside such a trial would cost more than to train it to the end. It puts one
-        complete trial on the front early: as soon as any trial is on the last rung, nothing is promoted in this way.
+        Waiting for others at the rung would cost more than training such a trial to the end. This puts one complete
+        trial on the front early: once any trial is on the last rung, nothing is promoted in this way.
         """
         last = len(self.rungs) - 1
         if self.rungs[index].split != self.rungs[last].split:  # an epoch on more clips costs more
@@ -175,7 +165,7 @@ class SuccessiveHalving:
         return self._waiting(index, first_front)
 
     def _ranked(self, index: int, predicted: Mapping[int, Values]) -> list[tuple[TrialRow, int]]:
-        """Return the trials recorded at a rung with their front, 0 being the first: by front, then by crowding."""
+        """Return the trials recorded at a rung with their non-dominated rank, by rank, then by crowding distance."""
         rows = self._recorded(index)
         if not rows:
             return []
@@ -190,17 +180,14 @@ class SuccessiveHalving:
 
 
 def crowding_distance(values: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """Return the crowding distance of each point on its front: infinite at a front's ends.
+    """Return the crowding distance of each point on its front, (N,): infinite at a front's ends.
 
     Source: Deb et al., A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II, IEEE Transactions on Evolutionary
     Computation 6, 2002, section III B.
 
     Args:
-        values: (N, M), of M objectives.
+        values: (N, M), values of M objectives.
         ranks: (N,), the front of each point.
-
-    Returns:
-        (N,).
     """
     found = np.zeros(len(values))
     for rank in np.unique(ranks):

@@ -1,11 +1,10 @@
-"""The trial store: samples trials in memory, and writes each to the study's database in one transaction.
+"""Trial store: samples trials in memory, and writes each to the study's database in one transaction.
 
-`Study.ask` on the database would take some twenty transactions a trial, one for each parameter and attribute, and each
-parameter would read all unfinished trials again. The driver holds the study's lock, so that nobody else writes and what
-is in memory is what the database holds.
+`Study.ask` on the database would take some twenty transactions a trial, and read all unfinished trials again for each
+parameter. The driver holds the study's lock: nobody else writes, and memory agrees with the database.
 
-Every value is recorded with the widest range that the space has for it, whatever part of it a search samples: Optuna
-refuses other choices under a name once recorded, and a study may be extended.
+Every value is recorded with the widest distribution that the space has for it, whatever part of it a search samples:
+Optuna refuses other choices under a recorded name, and a study may be extended.
 """
 
 import math
@@ -40,14 +39,14 @@ from spaces import Space
 
 
 class TrialStore:
-    """A study in its database, and as much of it in memory as sampling needs.
+    """A study in its database, with the part of it in memory that sampling needs.
 
-    A trial that is being sampled is in memory alone until `create` writes it, whole: a driver that is killed leaves no
-    half of it. What decides the next trial is in the database, but for what is enqueued.
+    A trial being sampled is in memory alone until `create` writes it as a whole: a killed driver leaves no partial
+    trial.
 
     Attributes:
-        history: What the sampler learns from.
-        num_trials: Of the study, the rejected ones included.
+        history: The trials that the sampler learns from.
+        num_trials: Trials of the study, the rejected ones included.
     """
 
     def __init__(
@@ -60,10 +59,10 @@ class TrialStore:
         """Read the study.
 
         Args:
-            study: Whose lock the driver holds.
+            study: The study, whose lock the driver holds.
             sampler: A name of `search.config.settings.SAMPLERS`.
-            history: Of today's ranges and budget, with no trials yet.
-            widest: The distribution to record each parameter with; one that is not in it is recorded as it is sampled.
+            history: An empty history with the current ranges and budget.
+            widest: Distributions to record parameters with; others are recorded with those they are sampled from.
 
         Raises:
             StudyError: A categorical parameter has choices that it did not have when the study was started.
@@ -74,7 +73,7 @@ class TrialStore:
         self._memory = optuna.create_study(storage=optuna.storages.InMemoryStorage(), directions=directions)
         self._widest = dict(widest or {})
         self._queue: deque[tuple[dict[str, Any], dict[str, Any]]] = deque()
-        self._ids: dict[int, int] = {}  # in the database, by number
+        self._ids: dict[int, int] = {}  # Optuna's trial id by number
         trials = study.get_trials(deepcopy=False)
         self.num_trials = len(trials)
         for trial in trials:
@@ -114,11 +113,7 @@ class TrialStore:
         return bool(self._queue)
 
     def ask(self, seed: int) -> Trial:
-        """Begin to sample a trial, in memory; its number is not the study's.
-
-        Args:
-            seed: Decides what is sampled, together with the history and what is enqueued.
-        """
+        """Begin to sample a trial in memory, from the queue or with a sampler of this seed; it has no number yet."""
         self._memory.sampler = make_sampler(self._sampler, seed, self.history)
         values, attributes = self._queue.popleft() if self._queue else ({}, {})
         if len(self.history.ranges) > 1 and ARCHITECTURE not in values:
@@ -149,7 +144,7 @@ class TrialStore:
         set_user_attribute(self._study, self._ids[number], name, value)
 
     def tell(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
-        """Write how a trial ended."""
+        """Write the final state of a trial, and the values of a complete one."""
         objectives = None if values is None else [float(value) for value in values]
         assert (objectives is not None) == (state == TrialState.COMPLETE)
         assert objectives is None or not any(map(math.isnan, objectives))
@@ -158,14 +153,7 @@ class TrialStore:
 
 
 def open_trial_store(study: optuna.Study, space: SearchSpace, table: TrialTable | None = None) -> TrialStore:
-    """Read a study to sample a search space.
-
-    Where the best network alone is searched, the sampler optimizes the first objective of quality and no other.
-
-    Args:
-        study: Whose lock the driver holds.
-        space: What is searched.
-        table: Has the estimates of trials that are not trained to the end; None: there are none.
+    """Open the store of a study to sample a search space; in mode "best" the sampler optimizes the first quality alone.
 
     Raises:
         StudyError: A categorical parameter has choices that it did not have when the study was started.
@@ -180,7 +168,7 @@ def open_trial_store(study: optuna.Study, space: SearchSpace, table: TrialTable 
 
 
 def widest(space: Space) -> dict[str, BaseDistribution]:
-    """Return the whole distribution of every parameter of a space, by its name in a study."""
+    """Return the full distribution of every parameter of a space, by its name in a study."""
     found: dict[str, BaseDistribution] = dict(space.training)
     if len(space.networks) > 1:
         found[ARCHITECTURE] = CategoricalDistribution(list(space.networks))

@@ -1,23 +1,23 @@
-"""The trials of a search, one row each: what is trained, how far, and in which state.
+"""Trial table: one row per trial of a search, with its configuration, state, rung and learning curve.
 
 The scheduler alone changes rows. Successive halving, the acquisition function, the candidate generator, the sampler's
-history and the progress display read them. What is rejected is never trained, and has no row.
+history and the progress display read them. Rejected configurations have no row.
 
 The states of a trial:
 
     PENDING ──────> RUNNING ── last epoch of the last rung ──> COMPLETE
        ^            │ ^ │ │
-       │            │ │ │ └─ diverged, or its process broke too often ──> FAILED
+       │            │ │ │ └─ diverged, or crashed too often ──> FAILED
        └────────────┘ │ │
-       process broke, │ └─ end of its rung, not among the best ──> PAUSED ── nothing left to train ──> STOPPED
-       or the search  │                                              │                                    │
+       crashed, or    │ └─ end of its rung, not among the best ──> PAUSED ── nothing left to train ──> STOPPED
+       the search     │                                              │                                    │
        was killed     └──────────── promoted to the next rung ───────┴──── promoted in a larger study ────┘
 
-A trial that is among the best at the end of its rung is promoted at once and stays RUNNING. One that does not fit the
-budget any more is STOPPED wherever it is, and PENDING or PAUSED again once it fits.
+A trial among the best at the end of its rung is promoted at once and stays RUNNING. One that no longer fits the budget
+is STOPPED whatever its state, and PENDING or PAUSED again once it fits.
 
-In the study's database a COMPLETE trial is COMPLETE and a FAILED one FAIL; all others are RUNNING, for Optuna lets
-nobody change a trial that has ended, and a stopped one may still be promoted.
+In the study's database a COMPLETE trial is COMPLETE and a FAILED one FAIL; all others are RUNNING: Optuna allows no
+change to a finished trial, and a stopped one may still be promoted.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,22 +43,22 @@ class State(StrEnum):
 
 @dataclass(eq=False)
 class TrialRow:
-    """A trial.
+    """Row of a trial.
 
     Attributes:
-        number: In the study.
-        config: What is trained, and how.
-        cost: Of its network.
-        fits: Whether the budget allows the cost; it may be another budget than the trial was begun under.
-        state: See the top of this file.
-        rung: Index of the rung that it is trained to the end of, or was last.
-        curve: What is recorded of each epoch, in order.
-        costs: Every goal of cost by name; the latency is None until it is measured.
-        attempts: Epoch and reason of each process that broke in training.
-        reason: Why it was stopped or failed, or nothing.
-        values: Of the objectives, once it is complete.
-        estimate: Of the objectives at the end of training, from the end of the first rung on; for the sampler.
-        completion: How many trials were complete before it.
+        number: Number in the study.
+        config: Network, front end and training recipe.
+        cost: Cost of its network.
+        fits: Whether the cost is within the current budget, which may have changed since the trial was started.
+        state: State, as in the diagram above.
+        rung: Index of its current rung.
+        curve: Learning curve: metrics of each epoch, in order.
+        costs: Costs by name of the goal; the latency is None until it is measured.
+        attempts: Epoch and reason of each crash in training.
+        reason: Why it was stopped or failed; "" otherwise.
+        values: Final values of the objectives, of a complete trial.
+        estimate: Estimated final values of the objectives, from the end of the first rung on; for the sampler.
+        completion: Position in the order of completion, from 0.
     """
 
     number: int
@@ -76,17 +76,17 @@ class TrialRow:
     completion: int = 0
 
     def __post_init__(self) -> None:
-        """Begin with the costs that need no measurement."""
+        """Set the costs that need no measurement."""
         self.costs = {**self.cost.to_dict(), LATENCY: None}
 
     @property
     def num_epochs(self) -> int:
-        """Epochs that are recorded."""
+        """Number of trained epochs."""
         return len(self.curve)
 
     @property
     def latency_ms(self) -> float | None:
-        """Measured latency."""
+        """Latency in milliseconds; None until it is measured."""
         latency: float | None = self.costs[LATENCY]
         return latency
 
@@ -97,15 +97,14 @@ class TrialRow:
 
     @property
     def runs_alone(self) -> bool:
-        """Whether nothing else may be trained beside it: it ran out of memory."""
+        """Whether it must be trained alone, because it ran out of memory."""
         return any(attempt.get("is_memory") for attempt in self.attempts)
 
 
 class TrialTable:
-    """Rows by the trial's number."""
+    """Rows by trial number."""
 
     def __init__(self) -> None:
-        """Begin with no rows."""
         self._rows: dict[int, TrialRow] = {}
         self._numbers: dict[TrialConfig, int] = {}
 
@@ -132,15 +131,15 @@ class TrialTable:
 
     @property
     def numbers(self) -> Mapping[TrialConfig, int]:
-        """Number of the trial of each configuration."""
+        """Trial number by configuration."""
         return self._numbers
 
     def in_state(self, *states: State) -> list[TrialRow]:
-        """Return the trials in one of some states."""
+        """Return the trials in any of some states."""
         return [row for row in self if row.state in states]
 
     def count(self, *states: State) -> int:
-        """Count the trials in one of some states."""
+        """Count the trials in any of some states."""
         return len(self.in_state(*states))
 
     @property
@@ -149,6 +148,6 @@ class TrialTable:
         return sorted((row for row in self.in_state(State.COMPLETE) if row.fits), key=lambda row: row.completion)
 
     def complete(self, row: TrialRow, values: tuple[float, ...]) -> None:
-        """Note that a trial is trained to the end."""
+        """Mark a trial as complete, with its final values."""
         row.values, row.completion = values, self.count(State.COMPLETE)
         row.state = State.COMPLETE

@@ -1,9 +1,8 @@
-"""Warm starts: configurations of earlier studies, of published networks and of lists, that a search begins with.
+"""Warm starts: configurations from earlier studies, published networks and files, evaluated first in a search.
 
-Only configurations are reused, no measurements: those were made on other clips, perhaps after other epochs. They are
-read once, when a study is started or extended, and kept with it, for an earlier study may be deleted or grow. A list is
-a YAML file, of one configuration or a list of them, or a CSV file with a row for each; each is a mapping of config
-values, and what it leaves out keeps its default:
+Only configurations are reused, no metrics: those were measured on other clips or after other epochs. They are read
+once, when a study is started or extended, and stored in it. A file is YAML, with one configuration or a list of them,
+or CSV, with a row for each; a configuration is a mapping of config values, and what it omits keeps its default:
 
     - {architecture: isotropic, width: 64, depth: 9, learning_rate: 0.005}
     - {architecture: cp_mobile, base_channels: 24}
@@ -26,8 +25,8 @@ from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
 from search.config.published import read_published
 from search.config.recipes import find_recipe
-from search.config.settings_file import spelled
-from search.config.trial_config import OWNED, TrialConfig, field_types
+from search.config.settings_file import to_number
+from search.config.trial_config import NOT_SEARCHABLE, TrialConfig, field_types
 from search.space.priced_space import PricedSpace
 from search.space.pricing import price
 from search.space.ranges import nearest
@@ -36,16 +35,16 @@ from search.study.study import CONFIG, OBJECTIVES, StudyError, find_study
 from training.recipe import Recipe
 
 FILES = (".yaml", ".yml", ".csv")
-MAX_FRACTION = 0.5  # of a search's trials that may be warm starts from earlier studies
+MAX_FRACTION = 0.5  # fraction of a search's trials that may be warm starts from earlier studies
 
 
 @dataclass(frozen=True)
 class WarmStart:
-    """A configuration to begin with, as it was read.
+    """A configuration to evaluate first, as it was read.
 
     Attributes:
-        source: The study and the trial, the file and the place in it, or the published network.
-        config: Its values by config field, with the architecture; what is left out is at its default.
+        source: Study and trial, file and entry, or published network.
+        config: Values by config field, and the architecture; omitted fields have their defaults.
     """
 
     source: str
@@ -54,12 +53,12 @@ class WarmStart:
 
 @dataclass(frozen=True)
 class ProjectedStart:
-    """A warm start that lies in the ranges and fits the budget.
+    """A warm start clipped to the ranges and projected to the feasible set.
 
     Attributes:
-        architecture: Its name.
-        values: By the parameters' names in the study.
-        changes: What was changed, in words.
+        architecture: Name of the architecture.
+        values: Values by parameter of the study.
+        changes: Text for each changed value.
     """
 
     architecture: str
@@ -68,16 +67,13 @@ class ProjectedStart:
 
 
 def read_warm_starts(names: Sequence[str], space: SearchSpace, results: Path) -> list[WarmStart]:
-    """Read the warm starts of a search, in the order of `names`.
+    """Read the warm starts of a search without duplicates; `names` are files, studies and published networks.
 
-    Args:
-        names: Files, studies and published networks.
-        space: Gives the architectures; of earlier studies no more is taken than `MAX_FRACTION` of its trials.
-        results: Folder of all studies.
+    Earlier studies give at most `MAX_FRACTION` of the search's trials.
 
     Raises:
-        UserError: A name that is nothing of these, a list with something that is no configuration (the place is
-            named), or a study of which nothing can be reused.
+        UserError: An unknown name, a file with an invalid configuration (the entry is named), or a study of which
+            nothing can be reused.
     """
     num_left = max(1, int(MAX_FRACTION * space.settings.trials))
     starts: list[WarmStart] = []
@@ -87,22 +83,17 @@ def read_warm_starts(names: Sequence[str], space: SearchSpace, results: Path) ->
         elif name in (published := {entry.name: entry for entry in read_published()}):
             entry = published[name]
             recipe = {**asdict(find_recipe(entry.recipe).recipe), **entry.recipe_settings}
-            found = [WarmStart(name, _usable({**entry.values, **recipe, "architecture": entry.architecture}))]
+            found = [WarmStart(name, _searchable({**entry.values, **recipe, "architecture": entry.architecture}))]
             _require_architecture(name, entry.architecture, space)
         else:
             found = list(itertools.islice(_from_study(name, space, results), num_left))
             num_left -= len(found)
         starts += found
-    return _distinct(starts)
+    return [start for i, start in enumerate(starts) if all(start.config != each.config for each in starts[:i])]
 
 
 def project_start(start: WarmStart, space: PricedSpace) -> ProjectedStart:
-    """Move a warm start into the ranges, and project it to the feasible set.
-
-    Args:
-        start: Of an architecture of the space.
-        space: Gives ranges, fixed values and the budget.
-    """
+    """Clip a warm start of an architecture of the space to its ranges, and project it to the feasible set."""
     architecture = start.config["architecture"]
     subspace = space.subspaces[architecture]
     values = subspace.published({})
@@ -133,7 +124,7 @@ def _changes(start: WarmStart, space: SearchSpace, architecture: str, values: Ma
 
 
 def _from_study(name: str, space: SearchSpace, results: Path) -> Iterator[WarmStart]:
-    """Return the fully trained trials of a study, the best fronts first, and on each front by number.
+    """Yield the fully trained trials of a study, by non-dominated rank, then by number.
 
     Raises:
         StudyError: There is no such study, or none of its trials can be reused.
@@ -154,14 +145,14 @@ def _from_study(name: str, space: SearchSpace, results: Path) -> Iterator[WarmSt
     maximize = directions(study.user_attrs[OBJECTIVES])
     ranks = non_dominated_rank([trial.values for trial in usable], maximize)
     for _, trial in sorted(zip(ranks, usable, strict=True), key=lambda each: (int(each[0]), each[1].number)):
-        yield WarmStart(f"{folder.name}:{trial.number}", _usable(trial.user_attrs[CONFIG]))
+        yield WarmStart(f"{folder.name}:{trial.number}", _searchable(trial.user_attrs[CONFIG]))
 
 
 def _from_file(path: Path, space: SearchSpace) -> Iterator[WarmStart]:
-    """Return the configurations of a list.
+    """Yield the configurations of a file.
 
     Raises:
-        UserError: The file cannot be read, or has something that is no configuration of the space's architectures.
+        UserError: The file cannot be read, or an entry is no configuration of the space's architectures.
     """
     for place, record in _entries(path):
         where = f"start: {path}, {place}"
@@ -175,7 +166,7 @@ def _from_file(path: Path, space: SearchSpace) -> Iterator[WarmStart]:
         architecture = str(values["architecture"])
         _require_architecture(where, architecture, space)
         numbers = {name for name, kind in field_types(Recipe).items() if kind is float}
-        values = {name: spelled(each) if name in numbers else each for name, each in _usable(values).items()}
+        values = {name: to_number(each) if name in numbers else each for name, each in _searchable(values).items()}
         try:
             TrialConfig.from_values(architecture, {key: each for key, each in values.items() if key != "architecture"})
         except UserError as error:
@@ -184,7 +175,7 @@ def _from_file(path: Path, space: SearchSpace) -> Iterator[WarmStart]:
 
 
 def _entries(path: Path) -> list[tuple[str, Any]]:
-    """Return the entries of a list, each with its place."""
+    """Return the entries of a file, each with its line or number."""
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".csv":
@@ -215,15 +206,6 @@ def _require_architecture(where: str, architecture: str, space: SearchSpace) -> 
         raise UserError(f"{where}: {unknown('architecture of the space', architecture, space.subspaces)}")
 
 
-def _usable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration without the fields that the data, the front end or the settings decide."""
-    return {name: value for name, value in config.items() if name not in OWNED}
-
-
-def _distinct(starts: Sequence[WarmStart]) -> list[WarmStart]:
-    """Return the starts without repeated configurations."""
-    kept: list[WarmStart] = []
-    for start in starts:
-        if all(start.config != each.config for each in kept):
-            kept.append(start)
-    return kept
+def _searchable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration without the fields that the data, the front end or the settings determine."""
+    return {name: value for name, value in config.items() if name not in NOT_SEARCHABLE}

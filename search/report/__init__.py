@@ -1,1 +1,1 @@
-"""Tables and pictures: terminal, HTML, PNG; without torch."""
+"""Tables, plots and pages: terminal, HTML, Markdown, PNG. Needs no torch."""

@@ -1,6 +1,6 @@
-"""A document of a few kinds of blocks, as one HTML page or as Markdown. Needs no torch.
+"""Documents made of blocks, rendered as a self-contained HTML page or as Markdown. Needs no torch.
 
-A page is one file that needs no network and no other file; its template escapes every text.
+The template of a page escapes every text.
 """
 
 import re
@@ -26,7 +26,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; on a page its lines stay lines."""
+    """A paragraph; line breaks are kept in HTML."""
 
     kind: ClassVar = "text"
     text: str
@@ -34,7 +34,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Alert:
-    """A paragraph that nobody should overlook."""
+    """A highlighted paragraph."""
 
     kind: ClassVar = "alert"
     text: str
@@ -54,7 +54,7 @@ class Code:
 
     Attributes:
         text: The lines.
-        language: Of the code.
+        language: Language of the code, for highlighting.
     """
 
     kind: ClassVar = "code"
@@ -81,9 +81,9 @@ class Plot:
     Attributes:
         figure: The figure; a height in its layout wins over `height`.
         name: Id of its element.
-        label: What it shows, for those who do not see it.
+        label: Accessible label.
         height: CSS length.
-        caption: Above it.
+        caption: Text above it.
         min_width_rem: Below this width it scrolls in itself.
     """
 
@@ -117,8 +117,6 @@ def to_html(title: str, blocks: Iterable[Block], *, has_dark: bool = False) -> s
     """Return a document as an HTML page.
 
     Args:
-        title: Of the document.
-        blocks: In order.
         has_dark: Whether the page is dark where the reader prefers that; plots are always light.
     """
     drawn: set[str] = set()

@@ -1,6 +1,7 @@
-"""What a picture of a front shows: groups, axes, limits, words. Needs neither torch nor matplotlib.
+"""Pareto front plot independent of the plotting library: groups of trials, axes, limits, hover texts.
 
-Two objectives are drawn, of a front of three or more too. Every group has a colour and a shape of its own.
+Two objectives are plotted, also of a front of three or more. Each group has its own colour and marker. Needs neither
+torch nor matplotlib.
 """
 
 import html
@@ -35,7 +36,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Group:
-    """How one kind of trial is drawn: name in the legend, colour, marker in Plotly and in matplotlib."""
+    """Style of a group of trials: name in the legend, colour, marker in Plotly and in matplotlib."""
 
     label: str
     colour: str
@@ -44,7 +45,7 @@ class Group:
     size_px: int
 
 
-# In drawing order: the front comes last, on top. What has no quality is drawn along the edge where the worst would be.
+# In drawing order: the front comes last, on top. Trials without a quality are drawn along the worse edge of the y axis.
 GROUPS = {
     "rejected": Group("rejected, not trained", GREY, "line-ns", "|", 12),
     "failed": Group("failed", PURPLE, "x-thin", "x", 9),
@@ -55,22 +56,22 @@ GROUPS = {
     "front": Group("front", VERMILION, "star", "*", 14),
 }
 HOLLOW = {"dominated", "over"}
-SAME = {"complete": "dominated", "interrupted": "running", "paused": "running"}  # states that are drawn alike
-COUNTS = (("macs", "MACs"), ("params", "parameters"), ("size_bytes", "bytes"))  # told of every trial
-# Where trials without a quality stand, as a share of the plot's height from its worse edge.
+SAME = {"complete": "dominated", "interrupted": "running", "paused": "running"}  # states that share a style
+COUNTS = (("macs", "MACs"), ("params", "parameters"), ("size_bytes", "bytes"))  # in the hover text of every trial
+# Distance of trials without a quality from the worse edge, as a share of the plot's height.
 EDGE = 0.02
 
 
 @dataclass(frozen=True)
 class Scale:
-    """One axis.
+    """The scale of one axis.
 
     Attributes:
-        name: Of the objective that it measures.
-        low: Where it begins.
-        high: Where it ends.
+        name: Name of its objective.
+        low: Lower end of the range.
+        high: Upper end of the range.
         is_log: Whether it is logarithmic.
-        limit: The budget's, where it has one for this objective.
+        limit: The budget's limit on this objective, or None.
     """
 
     name: str
@@ -96,7 +97,7 @@ class Scale:
         return self.low + share * (self.high - self.low)
 
     def plotly(self, theme: Theme = PAPER) -> dict[str, Any]:
-        """Describe the axis to Plotly."""
+        """Return the Plotly axis."""
         written = (".0%" if self.high - self.low > 0.06 else ".1%") if self.is_share else ("~s" if self.is_cost else "")
         edges = [self.low, self.high]
         return theme.axis_of(
@@ -110,15 +111,15 @@ class Scale:
 
 @dataclass(frozen=True)
 class Drawing:
-    """What is drawn, before anybody says how.
+    """The content of a front plot.
 
     Attributes:
-        groups: The trials that can be placed, as `GROUPS` draws them.
-        x: Across.
-        y: Upward.
-        corners: Of the line that joins the front, in both axes.
-        summary: What a reader should know beside it.
-        message: What is missing where there is no front to look at, or nothing.
+        groups: The trials with a known x, by group of `GROUPS`.
+        x: Scale of the x axis.
+        y: Scale of the y axis.
+        corners: Corners of the front's staircase line: their x and their y.
+        summary: Text with the counts, the budget and the objectives.
+        message: Message in place of a missing front; empty where there is one.
     """
 
     groups: Mapping[str, pd.DataFrame]
@@ -129,27 +130,26 @@ class Drawing:
     message: str
 
     def heights(self, group: pd.DataFrame) -> list[float]:
-        """Place trials upward: those without a value along the worse edge."""
+        """Return the y of a group's trials; those without a value are placed along the worse edge."""
         edge = self.y.at(EDGE if GOALS[self.y.name].maximize else 1 - EDGE)
         return [edge if math.isnan(value) else value for value in numbers(group, self.y.name)]
 
     def errors(self, group: pd.DataFrame) -> list[float] | None:
-        """Return how far each trial's interval reaches upward and downward; None where none has one."""
+        """Return the half-width of each trial's y interval; None if no trial has one."""
         name = f"{self.y.name}_half"
         halves = numbers(group, name) if name in group else np.full(len(group), np.nan)
         return None if np.isnan(halves).all() else [0.0 if math.isnan(half) else half for half in halves.tolist()]
 
 
 def staircase(x: np.ndarray, y: np.ndarray, *, maximize_x: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Order a front's points along x, the best first, and join them by steps: what each x can buy.
+    """Return the corners of the step line through a front: the best y attainable at each x.
 
     Args:
-        x: (N,), of points of which none dominates another.
-        y: (N,).
+        x: (N,), of non-dominated points.
         maximize_x: Whether more of x is better.
 
     Returns:
-        The corners' x and y, (2 N - 1,) each: level until the next point, then up or down to it.
+        The corners' x and y, (2 N - 1,) each.
 
     >>> [corner.tolist() for corner in staircase(np.array([3, 1]), np.array([0.6, 0.4]))]
     [[1, 3, 3], [0.4, 0.4, 0.6]]
@@ -169,18 +169,15 @@ def make_drawing(
     more_x: Iterable[float] = (),
     more_y: Iterable[float] = (),
 ) -> Drawing:
-    """Describe what is drawn of a study.
+    """Return the front plot of a study.
 
     Args:
-        trials: One row a trial, as of `study.table.trials_table`. A column `<y>_half` is how far an interval reaches
-            to either side of y.
-        objectives: Of the study, by which the front is the front.
-        x: Objective on the x axis.
-        y: Objective on the y axis.
-        limits: The budget.
+        trials: One row a trial, as of `study.table.trials_table`. A column `<y>_half` is the half-width
+            of y's interval.
+        objectives: Objectives of the study, which define the front.
         is_log: Whether x is logarithmic; None: where its values span more than a decade.
-        more_x: What else must be in sight across.
-        more_y: What else must be in sight upward.
+        more_x: Further values that the x axis must cover.
+        more_y: Further values that the y axis must cover.
 
     Raises:
         UserError: x or y is no objective that can be drawn, or both are the same.
@@ -210,12 +207,12 @@ def make_drawing(
 
 
 def numbers(rows: pd.DataFrame, name: str) -> np.ndarray:
-    """Return a column as numbers; one that the table does not have is not known."""
+    """Return a column as floats; NaN where the table has no such column."""
     return rows[name].to_numpy(dtype=float) if name in rows else np.full(len(rows), np.nan)
 
 
 def kinds(trials: pd.DataFrame) -> pd.Series:
-    """Name the group of `GROUPS` that each trial belongs to."""
+    """Return the group of `GROUPS` of each trial."""
     found = trials["state"].replace(SAME).where(~trials["on_front"].astype(bool), "front")
     if "fits" in trials:
         found = found.where(trials["fits"].astype(bool) | (found != "dominated"), "over")
@@ -226,13 +223,13 @@ def kinds(trials: pd.DataFrame) -> pd.Series:
 
 
 def grouped(trials: pd.DataFrame, x: str) -> dict[str, pd.DataFrame]:
-    """Split the trials as `GROUPS` draws them; those without an x cannot be placed and are left out."""
+    """Split the trials by group of `GROUPS`; those without an x are omitted."""
     found, placed = kinds(trials), ~np.isnan(numbers(trials, x))
     return {name: trials[placed & (found == name)] for name in GROUPS}
 
 
 def corners(front: pd.DataFrame, x: str, y: str) -> tuple[list[float], list[float]]:
-    """Join those of the front that no other of it beats in both axes."""
+    """Return the step line through the front's trials that are non-dominated in the two plotted objectives."""
     points = np.column_stack([numbers(front, x), numbers(front, y)])
     points = points[~np.isnan(points).any(axis=1)]
     if not len(points):
@@ -267,7 +264,7 @@ def _summary(
 
 
 def _message(groups: Mapping[str, pd.DataFrame]) -> str:
-    """Describe what is missing where there is no front to look at."""
+    """Return the message in place of a missing front."""
     if not any(len(group) for group in groups.values()):
         return "No trials yet"
     return "No front yet: no network is fully trained" if groups["front"].empty else ""
@@ -276,13 +273,10 @@ def _message(groups: Mapping[str, pd.DataFrame]) -> str:
 def make_scale(
     name: str, values: np.ndarray, limit: float | None, *, is_upward: bool = False, is_log: bool | None = None
 ) -> Scale:
-    """Cover every value and the limit, with some air on both sides; upward, with room along the worse edge.
+    """Return a scale that covers all values and the limit, with padding; on the y axis more along the worse edge.
 
     Args:
-        name: Of the objective.
-        values: NaN where one is not known.
-        limit: The budget's.
-        is_upward: Whether the axis is the vertical one.
+        values: NaN where a value is unknown.
         is_log: Whether a cost is drawn on a logarithmic axis; None: where the values span more than a decade.
     """
     known = values[~np.isnan(values)]
@@ -303,16 +297,15 @@ def make_scale(
 
 
 def is_above_middle(scale: Scale) -> bool:
-    """Say on which side of the budget's line its label has more room."""
+    """Whether the limit is in the upper half of the axis, so that its label fits better below."""
     return scale.limit is not None and scale.limit > scale.at(0.5)
 
 
 def hovers(rows: pd.DataFrame, fields: Iterable[str] | None = None) -> list[str]:
-    """Describe trials, each in lines of HTML, every value escaped.
+    """Return the hover text of each trial as escaped HTML.
 
     Args:
-        rows: One row a trial.
-        fields: The config's fields that are told; None: all that the trial's architecture has.
+        fields: Config fields that are included; None: all that the trial's architecture has.
     """
     states, losses = rows["state"].tolist(), _texts(rows, "log_loss", ", log loss {:.3f}")
     lines = [
@@ -346,12 +339,12 @@ def _texts(rows: pd.DataFrame, name: str, form: str) -> list[str]:
 
 
 def config_fields(rows: pd.DataFrame) -> list[str]:
-    """Name the fields of the config that the table has."""
+    """Return the config fields of a table."""
     return [str(name).removeprefix("config.") for name in rows.columns if str(name).startswith("config.")]
 
 
 def config_of(row: Mapping[Hashable, Any]) -> dict[str, Any]:
-    """Read a row's config; a field that the trial's architecture does not have is NaN and left out."""
+    """Return the config of a row, without fields that the trial's architecture does not have (NaN)."""
     return {
         str(name).removeprefix("config."): value
         for name, value in row.items()
@@ -360,12 +353,12 @@ def config_of(row: Mapping[Hashable, Any]) -> dict[str, Any]:
 
 
 def short(value: Any) -> str:
-    """Write a value of a config."""
+    """Return a config value as text."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def marker_of(group: str, theme: Theme = PAPER) -> dict[str, Any]:
-    """Describe to Plotly how a group of `GROUPS` is marked."""
+    """Return the Plotly marker of a group of `GROUPS`."""
     style = GROUPS[group]
     colour = theme.shade(style.colour)
     marker: dict[str, Any] = {"symbol": style.plotly, "color": colour, "size": style.size_px, "opacity": 0.95}
@@ -375,7 +368,7 @@ def marker_of(group: str, theme: Theme = PAPER) -> dict[str, Any]:
 
 
 def add_limits(figure: go.Figure, x: Scale, y: Scale, theme: Theme = PAPER) -> None:
-    """Draw the budget's lines, each with its label on the side that has more room."""
+    """Add the budget's limits as labelled lines."""
     line = {"color": theme.limit, "dash": "dash", "width": 1.5}
     for axis, scale in (("x", x), ("y", y)):
         if scale.limit is None:
@@ -394,5 +387,5 @@ def add_limits(figure: go.Figure, x: Scale, y: Scale, theme: Theme = PAPER) -> N
 
 
 def add_message(figure: go.Figure, text: str) -> None:
-    """Write in the middle of a plot what is missing."""
+    """Add a message in the centre of a plot."""
     figure.add_annotation(x=0.5, y=0.5, xref="paper", yref="paper", text=text, showarrow=False, font={"size": 18})

@@ -1,11 +1,11 @@
-"""Numbers as text: costs, shares, durations."""
+"""Formatting of numbers: costs, shares, durations."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def cost_title(cost: str, precision: str) -> str:
-    """Name an attribute of a cost in words."""
+    """Return the title of an attribute of a cost."""
     return {
         "macs": "MACs",
         "params": "parameters",
@@ -16,7 +16,7 @@ def cost_title(cost: str, precision: str) -> str:
 
 
 def si_text(value: float) -> str:
-    """Write a cost with a decimal prefix, as budgets are written.
+    """Format a cost with a decimal prefix, as in budgets.
 
     >>> si_text(29747914), si_text(128000), si_text(950), si_text(999_999)
     ('29.7M', '128K', '950', '1M')
@@ -29,7 +29,7 @@ def si_text(value: float) -> str:
 
 
 def share_text(share: Mapping[str, Any]) -> str:
-    """Write a share, with its interval where it is an estimate.
+    """Format a share, with its confidence interval if it is an estimate.
 
     >>> share_text({"value": 0.25, "low": 0.2, "high": 0.31, "is_exact": False})
     '25.0% (20.0% to 31.0%)'
@@ -43,7 +43,7 @@ def share_text(share: Mapping[str, Any]) -> str:
 
 
 def percent_text(value: float) -> str:
-    """Write a share such that only nothing is 0% and only everything is 100%."""
+    """Format a share such that only 0 is 0% and only 1 is 100%."""
     if value in (0, 1):
         return f"{value:.0%}"
     if value < 0.001:
@@ -52,7 +52,7 @@ def percent_text(value: float) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Write a duration roughly.
+    """Format a duration with two significant digits or so.
 
     >>> duration_text(0.2), duration_text(75), duration_text(3675), duration_text(400_000)
     ('1 s', '75 s', '61 min', '4.6 days')

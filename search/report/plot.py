@@ -1,4 +1,4 @@
-"""A study's front as a picture: an interactive HTML page of its own, and a PNG."""
+"""Pareto front plot of a study: an interactive HTML page (Plotly) and a PNG (matplotlib)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -48,17 +48,13 @@ def write_html(
     y: str = "macro_accuracy",
     limits: Mapping[str, float],
 ) -> None:
-    """Write the front as one page that needs nothing else: no network, no other file.
+    """Write the front as a self-contained HTML page.
 
     Args:
         path: The page; its folder must exist.
-        trials: One row a trial, as of `study.table.trials_table`. A column `<y>_half` is how far an interval reaches
-            to either side of y.
-        title: Of the page and the plot.
-        objectives: Of the study, by which the front is the front.
-        x: Objective on the x axis.
-        y: Objective on the y axis.
-        limits: The budget: a line is drawn where it holds one of the two.
+        trials: One row a trial, as of `study.table.trials_table`. A column `<y>_half` is the half-width
+            of y's interval.
+        limits: Limits of the budget; those of x and y are drawn as lines.
 
     Raises:
         UserError: x or y is no objective that can be drawn, or both are the same.
@@ -140,7 +136,7 @@ def _html_figure(drawing: Drawing) -> go.Figure:
 
 
 def _describe(scale: Scale, axis: Axis) -> None:
-    """Describe an axis to matplotlib; the range is the axes' to set."""
+    """Set the tick formatters and locators of a matplotlib axis."""
     if scale.is_share:
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0 if scale.high - scale.low > 0.06 else 1))
     elif scale.is_cost:
@@ -218,7 +214,7 @@ def _draw_limits(axes: Axes, drawing: Drawing) -> None:
 
 
 def _table(trials: pd.DataFrame, objectives: Iterable[str], x: str) -> Table:
-    """Tabulate the front in the order of x, the best first."""
+    """Return the table of the front, sorted by x, the best first."""
     front = trials[trials["on_front"].astype(bool)].sort_values([x, "number"], ascending=[not GOALS[x].maximize, True])
     names = {"macro_accuracy", "log_loss", "macs", "params", "size_bytes", *objectives}
     goals = [goal for name, goal in GOALS.items() if name in names]

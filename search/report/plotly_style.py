@@ -1,7 +1,7 @@
 """Style of the Plotly figures: colours, template, theme, layout.
 
-Colours: Okabe and Ito, "Color universal design", https://jfly.uni-koeln.de/color/ (told apart by people
-who are colour-blind).
+Colours: Okabe and Ito, "Color universal design", https://jfly.uni-koeln.de/color/ (distinguishable
+with colour blindness).
 """
 
 from collections.abc import Mapping
@@ -43,15 +43,15 @@ class Theme:
     """The colours of plots on one background.
 
     Attributes:
-        name: Of the theme.
-        surface: Behind a plot.
-        text: Of what is written.
-        muted: Of what is written and matters less.
-        grid: Lines of the grid.
-        axis: Lines of the axes.
-        limit: Lines of limits.
-        note: Behind a label that stands on marks.
-        shades: What each of Okabe and Ito's colours becomes, where it would be too pale or too dark.
+        name: Name of the theme.
+        surface: Background of a plot.
+        text: Colour of text.
+        muted: Colour of secondary text.
+        grid: Colour of grid lines.
+        axis: Colour of axis lines.
+        limit: Colour of budget limits.
+        note: Background of a label over markers.
+        shades: Replacements of Okabe and Ito's colours that are too pale or too dark on this background.
     """
 
     name: str

@@ -31,10 +31,10 @@ from search.space.cost_table import CostTable
 
 
 def require_writable(path: Path) -> None:
-    """Make the folder of a page, and refuse a path that no page can be written to: before the work, not after.
+    """Create the folder of a page, and refuse a path that cannot be written, before the work starts.
 
     Raises:
-        UserError: The path cannot be written; says why.
+        UserError: The path cannot be written; the message says why.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,12 +47,7 @@ def require_writable(path: Path) -> None:
 
 
 def write_page(path: Path, surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> None:
-    """Write a preflight report as one page that needs no network and no other file.
-
-    Args:
-        path: The page; its folder is made.
-        surveys: The priced networks, by architecture.
-        report: Of these surveys, from `search.space.survey_report.make_report`.
+    """Write a preflight report as a self-contained HTML page.
 
     Raises:
         UserError: The path cannot be written.

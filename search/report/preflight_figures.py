@@ -148,9 +148,7 @@ def scatter_figures(
     """Plot MACs against parameters of each architecture's networks on the same axes, with a caption: how many, and fit.
 
     Args:
-        surveys: By architecture; each holds networks.
-        report: Of these surveys.
-        theme: Colours.
+        surveys: Priced networks by architecture, at least one each.
     """
     ranges = [_log_range(surveys, report, name) for name in ("params", "macs")]
     most = min(MAX_DRAWN, MAX_DRAWN_IN_ALL // len(surveys))
@@ -267,10 +265,7 @@ def histogram_figure(
     """Plot a histogram of one cost for each architecture, on one logarithmic axis; the part over the limit coloured.
 
     Args:
-        surveys: The priced networks, by architecture.
-        report: Of these surveys.
         cost: A field of `objectives.cost.Cost`.
-        theme: Colours.
     """
     limit = report["limits"].get(cost)
     low, high = _log_range(surveys, report, cost)

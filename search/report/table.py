@@ -1,4 +1,4 @@
-"""A table, and how it is shown: in a terminal (Rich), on an HTML page, in Markdown, in the dashboard (Dash)."""
+"""Table with renderers for the terminal (Rich), HTML, Markdown and the dashboard (Dash)."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -28,10 +28,10 @@ class Table:
     """A table; the first cell of each row names the row.
 
     Attributes:
-        title: What the table shows.
+        title: Title of the table.
         head: Names of the columns.
         rows: Cells, a sequence a row: text, or components of Dash for `to_dash` alone.
-        texts: Names of the columns of words, which are left-aligned and may wrap; the others hold numbers.
+        texts: Names of the text columns, which are left-aligned and may wrap; the others hold numbers.
         empty: Shown in place of a table without rows.
     """
 
@@ -47,11 +47,7 @@ class Table:
         yield self.to_rich(options.max_width)
 
     def to_rich(self, width: int) -> RenderableType:
-        """Return it for a terminal: words wrap, numbers never do, and columns that do not fit stand below the others.
-
-        Args:
-            width: Of the terminal, in columns.
-        """
+        """Return it for a terminal: text wraps, numbers do not, and columns that do not fit follow below the others."""
         if not self.rows and self.empty:
             return self.empty
         columns = [_Column.of(name, [row[place] for row in self.rows], is_text=name in self.texts)
@@ -62,7 +58,7 @@ class Table:
         )
 
     def to_html(self) -> Markup:
-        """Return it as HTML that scrolls in itself where it is wider than the page; every cell is escaped."""
+        """Return it as HTML with every cell escaped; it scrolls where it is wider than the page."""
         return render("table.html", table=self)
 
     def to_markdown(self) -> str:
@@ -73,7 +69,7 @@ class Table:
         return "\n".join(f"| {line} |" for line in lines)
 
     def to_dash(self) -> "html.Table | html.P":
-        """Return it as components of Dash, which shows text as text."""
+        """Return it as Dash components, which escape text."""
         from dash import html  # noqa: PLC0415  takes a second, and only the dashboard shows it
 
         if not self.rows:
@@ -123,7 +119,7 @@ class _Column:
 
 
 def _groups(columns: Sequence[_Column], room: int) -> Iterator[list[_Column]]:
-    """Split columns such that each group fits, at its least, beside the first column."""
+    """Split columns into groups whose minimum widths fit beside the first column."""
     group = list(columns[:1])
     for column in columns[1:]:
         if len(group) > 1 and sum(each.least + GAP for each in group) + column.least > room:
@@ -134,7 +130,7 @@ def _groups(columns: Sequence[_Column], room: int) -> Iterator[list[_Column]]:
 
 
 def _widths(columns: Sequence[_Column], room: int) -> list[int]:
-    """Return widths from the least on, the columns that need least more first, until the room is used up."""
+    """Distribute the room above the minimum widths, first to the columns that need the least more."""
     widths = [column.least for column in columns]
     left = room - sum(widths) - GAP * (len(columns) - 1)
     by_need = sorted(range(len(columns)), key=lambda place: columns[place].most - columns[place].least)

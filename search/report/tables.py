@@ -76,7 +76,7 @@ def published_table(priced: Sequence[tuple[Published, Cost]]) -> Table:
 
 
 def published_lines(entry: Published, cost: Cost) -> list[str]:
-    """Write all that is known of a published network, a line a field, and what we count."""
+    """Return every field of a published network and its counted cost, a line each."""
     known: dict[str, object] = {field.name: getattr(entry, field.name) for field in fields(entry)}
     known["settings"] = ", ".join(f"{name}={value}" for name, value in entry.settings.items()) or "all at default"
     known["remark"] = entry.remark or "none"
@@ -103,7 +103,7 @@ def recipes_table(recipes: Sequence[NamedRecipe]) -> Table:
 
 
 def recipe_lines(named: NamedRecipe) -> list[str]:
-    """Write all that is known of a recipe: where it is from, and every field that is not at its default."""
+    """Return the source of a recipe and every field that differs from its default, a line each."""
     changed = [
         f"{name}: {named.values[name]} (default {'none' if default == '' else default})"
         for name, default in asdict(Recipe()).items()

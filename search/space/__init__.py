@@ -1,1 +1,1 @@
-"""Which configurations there are, what each costs, and how one is made to fit."""
+"""Search spaces: subspaces and ranges, costs, feasibility surveys, projection to the budget."""

@@ -1,7 +1,4 @@
-"""Conformance checks of an architecture, ours or a user's, on its published network and on random ones.
-
-Each check raises `ConformanceError` with what it found. Our own tests run the same checks.
-"""
+"""Conformance checks of an architecture, ours or a user's, on its published network and on random ones."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,18 +14,18 @@ from data.front_end import FRONT_ENDS
 from models import Architecture, Counts, Shape
 from objectives.measure import measure_cost
 from search.config.errors import UserError
-from search.config.trial_config import GIVEN, input_sizes
+from search.config.trial_config import DERIVED_FIELDS, input_sizes
 from search.space.ranges import draw
 from training.recipe import Recipe
 
 NUM_SAMPLED = 3  # random networks beside the published one
-NUM_DRAWN = 200  # configs of the ranges; what builds no network among them must raise ValueError
+NUM_DRAWN = 200  # random configs; those that build no network must raise ValueError
 NUM_CLIPS = 4  # batch size B
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 
 
 class ConformanceError(UserError):
-    """An architecture does not do what a search relies on; the message says which check found what."""
+    """An architecture fails conformance checks; the message lists them."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class SampledArchitecture:
     """An architecture to check, with some of its networks.
 
     Attributes:
-        entry: The architecture as it is registered.
+        entry: Its entry in the registry.
         samples: Config and input shape (in_channels, F, T) of each network, the published one first.
     """
 
@@ -48,7 +45,7 @@ def require_conformance(name: str, entry: Architecture, ranges: Mapping[str, Bas
     """Run every check on an architecture.
 
     Raises:
-        ConformanceError: Every check that failed, with what it found.
+        ConformanceError: Lists every failed check, with the reason.
     """
     try:
         with _convert_errors("the checks cannot run"):
@@ -77,7 +74,7 @@ def require_config(entry: Architecture) -> None:
         raise ConformanceError(f"its config must be a frozen dataclass, got {entry.config!r}")
     known = {field.name: field for field in fields(entry.config)}
     for name in ("num_classes", "in_channels"):
-        _require(name in known, f"its config needs the field {name}: it is filled in from {GIVEN[name]}")
+        _require(name in known, f"its config needs the field {name}: it is filled in from {DERIVED_FIELDS[name]}")
     for field in known.values():
         hint = "; leave out `from __future__ import annotations`" if isinstance(field.type, str) else ""
         _require(
@@ -100,7 +97,7 @@ def require_config(entry: Architecture) -> None:
 def sample_architecture(
     entry: Architecture, ranges: Mapping[str, BaseDistribution], *, num_sampled: int = NUM_SAMPLED, seed: int = 0
 ) -> SampledArchitecture:
-    """Return the published network and random ones of the ranges.
+    """Return an architecture with its published network and random ones from the ranges.
 
     Raises:
         ConformanceError: The published network does not take the output of its front end.
@@ -237,7 +234,7 @@ def _networks(sampled: SampledArchitecture) -> Iterator[tuple[Any, Any, Tensor]]
 
 @contextmanager
 def _convert_errors(message: str) -> Iterator[None]:
-    """Convert whatever a user's code raises into a ConformanceError."""
+    """Convert any exception of a user's code into a ConformanceError."""
     try:
         yield
     except ConformanceError:

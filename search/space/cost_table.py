@@ -1,6 +1,6 @@
-"""Cost tables: what the networks of a space cost, priced before the search and stored beside the study. No torch.
+"""Cost tables: costs of a space's networks, priced before the search and stored beside the study. No torch.
 
-results/<study>/space.npz   a table of costs for each architecture, and the report of them as JSON
+results/<study>/space.npz   a cost table per architecture, and the report of the feasibility surveys as JSON
 """
 
 import json
@@ -21,18 +21,18 @@ from training.atomic_file import write_atomic
 
 FITS = "fits"
 SPACE = "space.npz"
-MAX_STORED = 5_000  # networks of one architecture
-_REPORT, _COSTS = "report", "costs:"  # the names in the file; the architecture's follows
+MAX_STORED = 5_000  # networks per architecture
+_REPORT, _COSTS = "report", "costs:"  # names of the arrays; the second is followed by the architecture's
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The network that comes closest to a budget that it exceeds.
+    """The network with the smallest excess over a budget.
 
     Attributes:
-        values: Of the ranges that decide the cost, by name.
-        cost: Of the network.
-        excess: Over each limit, by its name, as a fraction of the limit; 0 or less where it is met.
+        values: Values of the `Subspace.cost_ranges`, by name.
+        cost: Its cost.
+        excess: Excess over each limit by name, as a fraction of the limit; 0 or less where it is met.
     """
 
     values: dict[str, Any]
@@ -46,7 +46,7 @@ class CostTable:
 
     Attributes:
         costs: (num_networks, num_limits), a column for each of `LIMITS`.
-        nearest: The network that comes closest to the budget, where none fits.
+        nearest: The network nearest to the budget, if none fits.
     """
 
     costs: NDArray[np.int64]
@@ -54,7 +54,7 @@ class CostTable:
 
 
 def write_space(path: Path, tables: Mapping[str, CostTable], report: Mapping[str, Any]) -> None:
-    """Write the cost tables, of each a random sample where it is large, and the report of the surveys."""
+    """Write the cost tables, the large ones as a random sample, and the report of the surveys."""
     rng = np.random.default_rng(0)
     arrays: dict[str, Any] = {
         f"{_COSTS}{name}": found.costs[np.sort(rng.permutation(len(found.costs))[:MAX_STORED])]
@@ -67,10 +67,10 @@ def write_space(path: Path, tables: Mapping[str, CostTable], report: Mapping[str
 
 
 def read_space(path: Path) -> tuple[dict[str, CostTable], dict[str, Any]]:
-    """Read what `write_space` wrote: the cost tables by architecture, and the report.
+    """Read the cost tables by architecture, and the report of the surveys.
 
     Raises:
-        UserError: There is no such file, or it is something else.
+        UserError: The file is missing, or is not of `write_space`.
     """
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -85,7 +85,7 @@ def read_space(path: Path) -> tuple[dict[str, CostTable], dict[str, Any]]:
 
 
 def outcomes(costs: NDArray[np.int64], limits: Mapping[str, int]) -> NDArray[np.str_]:
-    """Name the outcome of each network: fits, or the limit that it exceeds by the largest factor."""
+    """Return `FITS` for each network, or the name of the limit that it exceeds by the largest factor."""
     if not limits:
         return np.full(len(costs), FITS)
     ratios = np.stack([costs[:, LIMITS.index(name)] / limit for name, limit in limits.items()])

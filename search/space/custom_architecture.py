@@ -1,12 +1,10 @@
-"""A user's own architecture: one Python file, used like ours.
+"""Custom architecture: a user's Python file, registered under the file's name like a built-in architecture.
 
-    Config     frozen dataclass of the sizes; the defaults are the published network
-    Network    builds the network of a config: features(x), classify(z), forward(x)
-    count      optional: cost of a network without building it (`models.counts`); else each is built to be priced
-    RANGES     optional: a range for each size that varies, of optuna.distributions; the file's space
-    FRONT_END  optional: name of its front end; else "dcase24"
-
-Its name is the file's.
+Config     frozen dataclass of the sizes; the defaults are the published network
+Network    torch module made from a config: features(x), classify(z), forward(x)
+count      optional: cost of a network in closed form (`models.counts`); without it each is built to be priced
+RANGES     optional: search space, an Optuna distribution for each size that varies
+FRONT_END  optional: name of the front end, "dcase24" by default
 """
 
 import re
@@ -25,16 +23,16 @@ from search.space.space_file import require_valid
 from spaces import METHODS, SPACES, Space
 
 DEFAULT_FRONT_END = "dcase24"
-_NAME = re.compile(r"[\w-]+", re.ASCII)  # it is listed with commas, and joined to its fields with a dot
-_LOADED: dict[str, str] = {}  # name -> digest of the file
+_NAME = re.compile(r"[\w-]+", re.ASCII)  # no comma, which separates names, and no dot, which precedes a field
+_LOADED: dict[str, str] = {}  # name -> SHA-256 of the file
 
 
 def register_architecture_file(path: Path, *, check: bool = True) -> str:
-    """Register the architecture of a file, and its space; return its name. Registering a file again does nothing.
+    """Register the architecture and the space of a Python file, and return its name; idempotent.
 
     Args:
         path: The Python file.
-        check: Whether to run the conformance checks; the processes of a search leave them out.
+        check: Whether to run the conformance checks; False in the worker processes of a search.
 
     Raises:
         UserFileError: It cannot be run, lacks a part, or has the name of another architecture.
@@ -69,7 +67,9 @@ def register_architecture_file(path: Path, *, check: bool = True) -> str:
     ARCHITECTURES[name] = entry  # the space's validation looks it up
     if check:
         try:
-            _check(path, name, entry, space)
+            require_conformance(str(path), entry, {})
+            require_valid(str(path), space)
+            require_conformance(str(path), entry, space.networks[name])
         except BaseException:
             del ARCHITECTURES[name]
             if before is not None:
@@ -81,24 +81,13 @@ def register_architecture_file(path: Path, *, check: bool = True) -> str:
     return name
 
 
-def _check(path: Path, name: str, entry: Architecture, space: Space) -> None:
-    require_conformance(str(path), entry, {})
-    require_valid(str(path), space)
-    require_conformance(str(path), entry, space.networks[name])
-
-
 @dataclass(frozen=True)
 class _CountByFunction:
-    """Counts a network by the file's own function.
-
-    Attributes:
-        function: Of config and input shape; its ValueError means an input that the network cannot take.
-    """
+    """Counts a network by the file's own function, whose ValueError means an input that the network cannot take."""
 
     function: Callable[[Any, Shape], Counts]
 
     def __call__(self, config: Any, input_shape: Shape) -> Counts:
-        """Count one clip through the network of a config."""
         try:
             return self.function(config, input_shape)
         except ValueError as error:
@@ -113,7 +102,6 @@ class _CountByBuilding:
         self.network = network
 
     def __call__(self, config: Any, input_shape: Shape) -> Counts:
-        """Count one clip through the network of a config."""
         return self._count(config, tuple(input_shape))
 
     def _measure(self, config: Any, input_shape: tuple[int, ...]) -> Counts:

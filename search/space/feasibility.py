@@ -18,10 +18,10 @@ from search.space.cost_table import CostTable, Nearest
 from search.space.ranges import all_values, draw, normalize
 from search.space.subspace import Subspace
 
-MAX_ENUMERATED = 50_000  # networks of one architecture; a larger subspace is sampled
-NUM_DRAWN = 5_000  # networks of a sample
-NUM_BUILT = 100  # networks priced where pricing one means building it
-REPORT_EVERY = 1_000  # networks between two reports of progress
+MAX_ENUMERATED = 50_000  # networks per architecture; a larger subspace is sampled
+NUM_DRAWN = 5_000  # networks in a sample
+NUM_BUILT = 100  # networks to price if each must be built for it
+REPORT_EVERY = 1_000  # networks between two progress reports
 INVALID = "invalid"
 
 
@@ -30,12 +30,12 @@ class FeasibilitySurvey(CostTable):
     """Which networks of one architecture fit a budget.
 
     Attributes:
-        subspace: What was priced.
-        num_priced: Networks that were looked at.
-        is_exhaustive: Whether these are all there are.
+        subspace: The subspace that was priced.
+        num_priced: Number of priced networks.
+        is_exhaustive: Whether every network of the subspace was priced.
         feasible: Values of the networks that fit, in the order of the subspace's `cost_ranges`.
-        violations: How many exceed each limit, alone or with others; `INVALID` counts those that build no network.
-        invalid_reason: Why the first of those builds no network, or "".
+        violations: Number of networks over each limit, alone or with others; `INVALID`: those that cannot be built.
+        invalid_reason: Why the first of those cannot be built, or "".
     """
 
     subspace: Subspace
@@ -47,7 +47,7 @@ class FeasibilitySurvey(CostTable):
 
     @property
     def feasible_fraction(self) -> float:
-        """The fraction of the priced networks that fit, 0 to 1."""
+        """Fraction of the priced networks that fit, 0 to 1."""
         return len(self.feasible) / self.num_priced
 
     @cached_property
@@ -60,10 +60,7 @@ class FeasibilitySurvey(CostTable):
         return np.array(columns, dtype=np.float32).T.reshape(len(self.feasible), len(columns))
 
     def by_distance(self, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Return the feasible networks, the nearest to `values` first.
-
-        The distance is the sum over the ranges of the difference in normalized coordinates; another choice counts 1.
-        """
+        """Yield the feasible networks by L1 distance to `values` in normalized coordinates; another choice counts 1."""
         distances = np.zeros(len(self.feasible))
         for column, (name, distribution) in zip(self.coordinates.T, self.subspace.cost_ranges.items(), strict=True):
             target = normalize(distribution, values[name])
@@ -74,7 +71,7 @@ class FeasibilitySurvey(CostTable):
 
 
 def num_to_price(subspace: Subspace, max_enumerated: int, num_drawn: int) -> tuple[int, bool]:
-    """Return how many networks a survey prices, and whether these are all."""
+    """Return how many networks a survey prices, and whether these are all of the subspace."""
     if ARCHITECTURES[subspace.architecture].is_built_to_count:
         max_enumerated, num_drawn = min(max_enumerated, NUM_BUILT), min(num_drawn, NUM_BUILT)
     is_exhaustive = subspace.num_networks <= max_enumerated
@@ -94,21 +91,20 @@ def survey_subspace(
     """Price every network of a subspace, or a random sample where there are too many.
 
     Args:
-        subspace: The ranges and the fixed values.
-        budget: To fit.
-        precision: Of the weights.
-        seed: Of the sample.
-        max_enumerated: The most networks that are all priced.
-        num_drawn: Size of the sample otherwise.
-        progress: Called with how many networks are priced, and of how many.
+        subspace: The subspace.
+        budget: The limits to fit.
+        precision: Precision of the stored weights.
+        seed: Random seed of the sample.
+        max_enumerated: Largest subspace to price exhaustively.
+        num_drawn: Sample size for a larger one.
+        progress: Called with the number of priced networks, and the total.
     """
     total, is_exhaustive = num_to_price(subspace, max_enumerated, num_drawn)
     cost_function = subspace.cost_function(precision)
     feasible: list[tuple[Any, ...]] = []
     costs: list[tuple[int, ...]] = []
-    violations, invalid_reason = Counter[str](), ""
+    violations, invalid_reason, least = Counter[str](), "", np.inf
     nearest: Nearest | None = None
-    least = np.inf
     for number, values in enumerate(_all_networks(subspace) if is_exhaustive else _sample(subspace, total, seed)):
         if number % REPORT_EVERY == 0:
             progress(number, total)
@@ -129,9 +125,8 @@ def survey_subspace(
     progress(total, total)
     return FeasibilitySurvey(
         costs=np.array(costs, dtype=np.int64).reshape(len(costs), len(LIMITS)),
-        nearest=None if feasible else nearest,
         subspace=subspace, num_priced=total, is_exhaustive=is_exhaustive, feasible=feasible, violations=violations,
-        invalid_reason=invalid_reason,
+        nearest=None if feasible else nearest, invalid_reason=invalid_reason,
     )  # fmt: skip
 
 

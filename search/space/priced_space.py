@@ -18,13 +18,13 @@ from search.space.search_space import SearchSpace
 from search.study.study import LATENCY
 from training.recipe import Recipe
 
-MIN_STEPS = 15  # per epoch, in the published initial design: what 32 epochs of small data need to learn
+MIN_STEPS = 15  # training steps per epoch in the published initial design: small data needs that many to converge
 DOWNSCALED = 0.1  # cost of a downscaled network as a fraction of the published one's
-MAX_INITIAL = 0.25  # fraction of a search's trials that the published and the downscaled design may take together
+MAX_INITIAL = 0.25  # largest fraction of the trials for the published and downscaled initial design together
 
 
 class Projection(NamedTuple):
-    """A configuration and the nearest one that fits the budget, both by the names of the study's parameters."""
+    """A configuration and the nearest one that fits the budget, each by parameter of the study."""
 
     target: dict[str, Value]
     values: dict[str, Value]
@@ -32,11 +32,11 @@ class Projection(NamedTuple):
 
 @dataclass(frozen=True)
 class PricedSpace(SearchSpace):
-    """A search space with its feasibility surveys and its initial design; its subspaces are those of which some fit.
+    """A search space with its feasibility surveys and initial design; subspaces in which nothing fits are removed.
 
     Attributes:
-        surveys: The feasibility survey of each architecture, the infeasible ones included.
-        num_clips: Training clips; None if there are no data.
+        surveys: Feasibility survey of each architecture, the infeasible ones included.
+        num_clips: Number of training clips; None without data.
     """
 
     surveys: Mapping[str, FeasibilitySurvey]
@@ -44,34 +44,34 @@ class PricedSpace(SearchSpace):
 
     @classmethod
     def of(cls, space: SearchSpace, surveys: Mapping[str, FeasibilitySurvey], num_clips: int | None) -> "PricedSpace":
-        """Join a search space and the surveys of its subspaces."""
+        """Make a priced space from a search space and the surveys of its subspaces."""
         feasible = {name: subspace for name, subspace in space.subspaces.items() if surveys[name].feasible}
         return cls(space.settings, feasible, space.budget, surveys, num_clips)
 
     @property
     def infeasible(self) -> list[str]:
-        """Names of the architectures of which nothing fits."""
+        """Names of the architectures without a feasible network."""
         return [name for name in self.surveys if name not in self.subspaces]
 
     def require_feasible(self) -> "PricedSpace":
-        """Return this space.
+        """Return this space if anything fits.
 
         Raises:
-            EmptySpaceError: Nothing fits at all; names the nearest network, the limit that binds, and what to relax.
+            EmptySpaceError: Nothing fits; names the nearest network, the limit that binds, and what to relax.
         """
         if not self.subspaces:
             raise EmptySpaceError(why_nothing_fits(self))
         return self
 
     def projections(self, architecture: str, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Return the projections of `values` to the feasible networks of an architecture, the nearest first."""
+        """Return the feasible networks of an architecture, the nearest to `values` first."""
         return projections(self.surveys[architecture], self.budget, self.settings.precision, values)
 
     @cached_property
     def published(self) -> dict[str, Projection]:
         """Initial design: each architecture's published settings, projected to the feasible set.
 
-        On small data the batch is made smaller, so that an epoch still has `MIN_STEPS` steps.
+        On small data the batch size is reduced, so that an epoch still has `MIN_STEPS` steps.
         """
         recipe = Recipe() if self.settings.recipe is None else find_recipe(self.settings.recipe).recipe
         overrides = recipe_values(recipe, self.settings.epochs)
@@ -85,11 +85,10 @@ class PricedSpace(SearchSpace):
 
     @cached_property
     def downscaled(self) -> dict[str, Projection]:
-        """Initial design of the cheap end of the front: `published`, shrunk until it costs `DOWNSCALED` of that.
+        """Initial design for the cheap end of the front: networks near `published`, at `DOWNSCALED` of its cost.
 
-        Empty where one best network is searched, where no cost that is priced is an objective, or where these would
-        take more than `MAX_INITIAL` of the trials together with `published`. Architectures without a network that
-        small are left out.
+        Empty in mode "best", without a cost objective known before training, or if both initial designs would take
+        more than `MAX_INITIAL` of the trials. Architectures without a network that small are omitted.
         """
         settings, cost = self.settings, first_cost(self.settings.objectives)
         is_few = 2 * len(self.subspaces) > MAX_INITIAL * settings.trials
@@ -109,7 +108,7 @@ class PricedSpace(SearchSpace):
 
     @property
     def published_configs(self) -> dict[str, TrialConfig]:
-        """The configurations of `published`, by architecture."""
+        """Configurations of `published`, by architecture."""
         return {name: self.subspaces[name].config(start) for name, (_, start) in self.published.items()}
 
 
@@ -121,15 +120,7 @@ def price_space(
     num_drawn: int = NUM_DRAWN,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> PricedSpace:
-    """Price the networks of every architecture.
-
-    Args:
-        space: Of the search.
-        num_clips: Training clips; None if there are no data.
-        max_enumerated: The most networks of an architecture that are all priced.
-        num_drawn: How many random ones are priced otherwise.
-        progress: Called with how many networks of all architectures are priced, and of how many.
-    """
+    """Survey every architecture of a search space; arguments as of `PricedSpace` and `survey_subspace`."""
     precision, seed = space.settings.precision, space.settings.seed
     counts = [num_to_price(subspace, max_enumerated, num_drawn)[0] for subspace in space.subspaces.values()]
     found: dict[str, FeasibilitySurvey] = {}
@@ -144,12 +135,12 @@ def price_space(
 
 
 def _report(progress: Callable[[int, int], None], before: int, total: int, done: int, of_these: int) -> None:  # noqa: ARG001 - of one survey
-    """Report the progress of one survey as a part of all."""
+    """Report the progress of one survey as a part of that of all surveys."""
     progress(before + done, total)
 
 
 def _descend(survey: FeasibilitySurvey, budget: Budget, precision: str) -> FeasibilitySurvey:
-    """Descend from the nearest network of a random sample of which none fits."""
+    """Where no network of a random sample fits, search for one by coordinate descent from the nearest."""
     if survey.is_exhaustive or survey.nearest is None:
         return survey
     values = coordinate_descent(survey.subspace, budget, precision, survey.nearest.values)
@@ -160,7 +151,7 @@ def _descend(survey: FeasibilitySurvey, budget: Budget, precision: str) -> Feasi
 
 
 def why_nothing_fits(space: PricedSpace) -> str:
-    """Describe the network that comes closest to the budget, which limit binds, and what to relax."""
+    """Return an error text: the network nearest to the budget, which limit binds, and what to relax."""
     surveys, limits = list(space.surveys.values()), space.budget.limits()
     num_priced = sum(survey.num_priced for survey in surveys)
     kind = f"all {num_priced:,}" if all(survey.is_exhaustive for survey in surveys) else f"{num_priced:,} random"

@@ -1,4 +1,4 @@
-"""Cost of a configuration by closed forms: nothing is built, except to check what pruning leaves."""
+"""Cost of a configuration in closed form; a network is built only to check its pruning target."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,10 +15,10 @@ from training.pruning import Pruner
 
 
 def count(entry: Architecture, config: Any, shape: Shape) -> Counts:
-    """Count what the network of a config costs on one input of `shape`, (in_channels, F, T).
+    """Count the operations and values of a config's network for one input of `shape`, (in_channels, F, T).
 
     Raises:
-        ConfigError: The network cannot take such an input; the rule is named.
+        ConfigError: The network cannot take such an input; names the rule.
     """
     try:
         return entry.count(config, shape)
@@ -27,12 +27,12 @@ def count(entry: Architecture, config: Any, shape: Shape) -> Counts:
 
 
 def cost_of(counts: Counts, precision: str, prune_to: int) -> Cost:
-    """Return the cost of a network from its counts: an activation is a byte.
+    """Return the cost of a network from its counts, with activations of one byte.
 
     Args:
-        counts: Of the network.
-        precision: Of its stored values.
-        prune_to: How many of these are non-zero in the end, at most; 0: all of them.
+        counts: Counts of the network.
+        precision: Precision of its stored values.
+        prune_to: Maximum number of non-zero stored values after pruning; 0: not pruned.
     """
     stored = counts.stored_values
     nonzero = min(stored, prune_to) if prune_to else stored
@@ -40,10 +40,10 @@ def cost_of(counts: Counts, precision: str, prune_to: int) -> Cost:
 
 
 def price(config: TrialConfig, precision: str) -> Cost:
-    """Return the cost of one clip through the network of `config`, as its recipe will have pruned it.
+    """Return the cost of one clip through the network of `config`, after the pruning of its recipe.
 
     Raises:
-        ConfigError: The network cannot take what the front end gives; the rule is named.
+        ConfigError: The network cannot take the front end's output; names the rule.
     """
     counts = count(ARCHITECTURES[config.architecture], config.network, config.input_shape)
     return cost_of(counts, precision, config.recipe.prune_to)
@@ -55,10 +55,10 @@ def price_published(entry: Published, precision: str) -> Cost:
 
 
 def require_prunable(config: TrialConfig) -> None:
-    """Require that the network can be pruned to the target of its recipe, if it has one; it is built to check that.
+    """Require that the network, which is built for this, can be pruned to the target of its recipe, if it has one.
 
     Raises:
-        ConfigError: It cannot be pruned so far; the message has the smallest target.
+        ConfigError: It cannot be pruned that far; names the smallest target.
     """
     recipe = config.recipe
     if recipe.prune_to:
@@ -72,8 +72,7 @@ def find_trial(name: str, values: Mapping[str, Any]) -> TrialConfig:
     """Return the config of an architecture or of a published network, with `values` in place of its own.
 
     Raises:
-        UserError: No architecture and no published network of that name (the nearest is named), or values that
-            `TrialConfig.from_values` refuses.
+        UserError: The name is unknown (the nearest is named), or `TrialConfig.from_values` refuses the values.
     """
     if name in ARCHITECTURES:
         return TrialConfig.from_values(name, values)

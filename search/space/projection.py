@@ -14,22 +14,16 @@ from search.space.feasibility import FeasibilitySurvey
 from search.space.ranges import all_values, num_values
 from search.space.subspace import Subspace
 
-GRID_POINTS = 33  # tried of a range without steps
+GRID_POINTS = 33  # values tried in a continuous range
 
 
 def projections(
     survey: FeasibilitySurvey, budget: Budget, precision: str, values: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """Return networks that fit, the least changed from `values` first.
+    """Yield networks that fit, the nearest to `values` first; parameters that change no cost are ignored.
 
-    Where the survey is exhaustive this is their exact order. Where it is a sample, each of them is moved towards
-    `values`, one coordinate after the other, until none can come closer and still fit.
-
-    Args:
-        survey: Of the subspace that the values belong to.
-        budget: To fit.
-        precision: Of the weights.
-        values: Of a network over budget, or of one that cannot be built; values that decide no cost are ignored.
+    An exhaustive survey gives the exact order. From a sampled one, each network is moved towards `values`, one
+    coordinate at a time, until it can come no closer within the budget.
     """
     for feasible in survey.by_distance(values):
         if survey.is_exhaustive:
@@ -41,7 +35,7 @@ def projections(
 def _move_towards(
     subspace: Subspace, budget: Budget, precision: str, feasible: Mapping[str, Any], target: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Move each value of a feasible network as close to the target as it can come and still fit."""
+    """Move each value of a feasible network as close to the target as the budget allows."""
     names = list(subspace.cost_ranges)
     cost_function = subspace.cost_function(precision)
     values = [feasible[name] for name in names]
@@ -62,12 +56,7 @@ def coordinate_descent(
 ) -> dict[str, Any]:
     """Minimize the largest excess over a limit from `start`, one coordinate at a time, until the budget is met.
 
-    Args:
-        subspace: The ranges.
-        budget: To meet, or to come close to.
-        precision: Of the weights.
-        start: Values to begin with.
-        fixed: Name of a value that stays.
+    The value named `fixed` is kept.
     """
     names = list(subspace.cost_ranges)
     cost_function = subspace.cost_function(precision)
@@ -94,7 +83,7 @@ def _max_excess(cost_function: Callable[[Sequence[Any]], Cost], values: Sequence
 
 
 def grid(distribution: BaseDistribution) -> list[Any]:
-    """List the values of a range, or `GRID_POINTS` of one without steps."""
+    """List the values of a range, or `GRID_POINTS` of a continuous one."""
     if math.isfinite(num_values(distribution)):
         return all_values(distribution)
     low, high = distribution.low, distribution.high  # type: ignore[attr-defined]  # a range, or it were finite

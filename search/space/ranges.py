@@ -1,4 +1,4 @@
-"""Ranges, which are Optuna's distributions: their values, sampling, normalized coordinates, narrower bounds."""
+"""Ranges as Optuna distributions: enumeration, sampling, normalized coordinates, narrowing."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ from optuna.trial import Trial
 
 from search.config.errors import UserError
 
-DIGITS = 10  # of a stepped float: 0.1 * 3 is 0.3
+DIGITS = 10  # decimals of a stepped float, so that 0.1 * 3 is 0.3
 
 
 class EmptySpaceError(UserError):
@@ -17,7 +17,7 @@ class EmptySpaceError(UserError):
 
 
 def num_values(distribution: BaseDistribution) -> float:
-    """Return how many values a range has: infinite for a float without a step.
+    """Return the number of values of a range; infinite for a float without a step.
 
     >>> num_values(IntDistribution(8, 64, step=8)), num_values(FloatDistribution(0.0, 1.0))
     (8, inf)
@@ -44,7 +44,7 @@ def all_values(distribution: BaseDistribution) -> list[Any]:
 
 
 def draw(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
-    """Draw a value uniformly; log-uniformly where the range has a logarithmic scale."""
+    """Draw a value uniformly, or log-uniformly on a logarithmic scale."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[rng.integers(len(distribution.choices))]
     assert isinstance(distribution, (IntDistribution, FloatDistribution))
@@ -77,7 +77,7 @@ def normalize(distribution: BaseDistribution, value: Any) -> float:
 
 
 def suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
-    """Suggest a value of the range for a trial, by the sampler or as it was enqueued."""
+    """Return the trial's value of a parameter, from the sampler or as enqueued."""
     if isinstance(distribution, CategoricalDistribution):
         return trial.suggest_categorical(name, distribution.choices)
     if isinstance(distribution, IntDistribution):
@@ -87,7 +87,7 @@ def suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
     assert isinstance(distribution, FloatDistribution)
     step = distribution.step
     value = trial.suggest_float(name, distribution.low, distribution.high, step=step, log=distribution.log)
-    return nearest(distribution, value) if step else value  # a step adds up to 1.7000000000000002
+    return nearest(distribution, value) if step else value  # Optuna can return 1.7000000000000002
 
 
 def narrow(name: str, distribution: BaseDistribution, bounds: object) -> BaseDistribution:

@@ -1,4 +1,4 @@
-"""Search space of a confirmation or a training: given configurations from given seeds, and nothing else varies."""
+"""Search space of a confirmation or a training: given configurations and their seeds; nothing else varies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,18 +22,18 @@ class RepeatSubspace(Subspace):
     """Conditional subspace of one architecture in which only the candidate and the seed vary.
 
     Attributes:
-        candidates: Configurations by trial number, each with the first seed.
+        candidates: Candidate configurations by trial number in the search, each with the first seed.
     """
 
     candidates: Mapping[int, TrialConfig]
 
     def config(self, values: Mapping[str, Any]) -> TrialConfig:
-        """Return a candidate's configuration with a seed; by default the costliest, with the first seed."""
+        """Return a candidate's configuration with a seed; by default of the costliest one, with the first seed."""
         config = self.candidates[values.get(self.candidate, self._costliest)]
         return replace(config, recipe=replace(config.recipe, seed=values.get(SEED, config.recipe.seed)))
 
     def values(self, config: TrialConfig) -> dict[str, Any]:
-        """Return the parameters of a configuration: the candidate's number, and the seed."""
+        """Return the parameters of a configuration: the candidate's number and the seed."""
         return {self.candidate: self.number_of(config), SEED: config.recipe.seed}
 
     @property
@@ -54,12 +54,12 @@ class RepeatSubspace(Subspace):
         """Return each candidate's front end and recipe."""
         return [(config.front_end, config.recipe) for config in self.candidates.values()]
 
-    def published(self, instead: Mapping[str, Value]) -> dict[str, Value]:  # noqa: ARG002 - as in any subspace
-        """Return the costliest candidate and the first seed."""
+    def published(self, overrides: Mapping[str, Value]) -> dict[str, Value]:  # noqa: ARG002 - as in any subspace
+        """Return the parameters of the costliest candidate with the first seed."""
         return {self.candidate: self._costliest, SEED: self.candidates[self._costliest].recipe.seed}
 
     def number_of(self, config: TrialConfig) -> int:
-        """Return the number of the candidate that `config` is, whatever its seed."""
+        """Return the number of the candidate with this configuration, ignoring the seed."""
         seed = config.recipe.seed
         return next(number for number in self.candidates if self.config({self.candidate: number, SEED: seed}) == config)
 
@@ -68,8 +68,7 @@ def repeat_subspaces(settings: ConfirmSettings, num_classes: int) -> dict[str, S
     """Return the subspace of each architecture among the candidates.
 
     Raises:
-        UserError: A candidate builds no network, has another number of classes than the data, or cannot be pruned as
-            its recipe asks.
+        UserError: A candidate cannot be built, has not the data's number of classes, or cannot be pruned to its target.
     """
     by_architecture: dict[str, dict[int, TrialConfig]] = {}
     for candidate in settings.candidates:
@@ -99,7 +98,7 @@ def repeat_subspaces(settings: ConfirmSettings, num_classes: int) -> dict[str, S
 def trainings(
     settings: TrainSettings | ConfirmSettings, subspaces: Mapping[str, Subspace]
 ) -> list[tuple[Subspace, dict[str, Any]]]:
-    """Return the parameters of every training, seed by seed, so that each candidate is soon trained once."""
+    """Return subspace and parameters of every training, seed by seed, so that each candidate is soon trained once."""
     if isinstance(settings, TrainSettings):
         return [(subspace, {SEED: seed}) for subspace in subspaces.values() for seed in settings.seeds]
     found: list[tuple[Subspace, dict[str, Any]]] = []

@@ -1,4 +1,4 @@
-"""Conditional search space of one search: its subspaces by architecture and its budget, made from the settings."""
+"""Conditional search space of a job, made from its settings: a subspace per architecture, and the budget."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +16,7 @@ from search.config.messages import unknown
 from search.config.recipes import find_recipe, recipe_values
 from search.config.settings import ConfirmSettings, Job, SearchSettings, TrainSettings
 from search.config.settings_file import is_space_file
-from search.config.trial_config import ARCHITECTURE, OWNED, TrialConfig, Value, field_types
+from search.config.trial_config import ARCHITECTURE, NOT_SEARCHABLE, TrialConfig, Value, field_types
 from search.space.ranges import EmptySpaceError, draw, largest, narrow, suggest
 from search.space.repeats import repeat_subspaces, trainings
 from search.space.space_file import NUM_SAMPLED, find_space
@@ -26,18 +26,18 @@ from spaces import Space
 from training.recipe import Recipe
 
 SWA_EPOCHS, DISTILL_WEIGHT = "swa_epochs", "distill_weight"
-# Fixed where there is no folder of impulse responses.
+# Values fixed without a folder of impulse responses.
 WITHOUT_RESPONSES: Mapping[str, Value] = {"impulse_response_p": 0.0, "simulated_devices": 0}
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The conditional search space of a search, and the budget of its networks.
+    """The conditional search space of a job, and the budget of its networks.
 
     Attributes:
-        settings: Of the search.
-        subspaces: The conditional subspace of each architecture, by its name.
-        budget: The limits.
+        settings: Settings of the job.
+        subspaces: Conditional subspace of each architecture, by its name.
+        budget: Limits on the cost.
     """
 
     settings: Job
@@ -45,7 +45,7 @@ class SearchSpace:
     budget: Budget
 
     def suggest(self, trial: Trial) -> dict[str, Value]:
-        """Sample a configuration: the architecture, then only what belongs to it."""
+        """Sample a configuration: the architecture, then the parameters of its subspace."""
         values: dict[str, Value] = {}
         if len(self.subspaces) > 1:
             values[ARCHITECTURE] = suggest(trial, ARCHITECTURE, CategoricalDistribution(list(self.subspaces)))
@@ -58,10 +58,10 @@ class SearchSpace:
         return self.subspaces[str(values.get(ARCHITECTURE, next(iter(self.subspaces))))]
 
     def config(self, values: Mapping[str, Any]) -> TrialConfig:
-        """Join sampled and fixed values.
+        """Return the configuration of sampled values, with the fixed ones.
 
         Raises:
-            UserError: They build no network or no recipe.
+            ConfigError: They build no network or no recipe.
         """
         return self.subspace(values).config({name: value for name, value in values.items() if name != ARCHITECTURE})
 
@@ -75,17 +75,17 @@ class SearchSpace:
         return {ARCHITECTURE: subspace.architecture, **values} if len(self.subspaces) > 1 else dict(values)
 
     def trainings(self) -> list[dict[str, Any]]:
-        """Return the values of every trial where nothing is searched, in order."""
+        """Return the parameters of every trial of a training or a confirmation, in order."""
         assert not isinstance(self.settings, SearchSettings)
         return [self.params(subspace, values) for subspace, values in trainings(self.settings, self.subspaces)]
 
 
 def make_search_space(settings: Job, num_classes: int) -> SearchSpace:
-    """Make the search space that the settings ask for, for data of `num_classes` scenes.
+    """Make the search space of a job for data of `num_classes` scenes.
 
     Raises:
         EmptySpaceError: No range is left.
-        UserError: An unknown space, an unknown config key, a range outside the space's; each with its name.
+        UserError: Names the unknown space, the unknown config key, or the range outside of the space's.
     """
     if isinstance(settings, ConfirmSettings):
         return SearchSpace(settings, repeat_subspaces(settings, num_classes), BUDGETS[UNLIMITED])
@@ -93,17 +93,17 @@ def make_search_space(settings: Job, num_classes: int) -> SearchSpace:
     _require_responses(settings, space)
     fixed = dict(settings.set)
     architectures = _architectures(space, fixed.pop(ARCHITECTURE, None))
-    owners = {key: _owner(key, architectures) for key in (*fixed, *settings.ranges)}
+    owners = {key: _resolve_key(key, architectures) for key in (*fixed, *settings.ranges)}
     common = _common_values(settings, space, owners, num_classes)
     subspaces = {}
     for name in architectures:
-        own = common | {owners[key].field: value for key, value in fixed.items() if owners[key].is_of(name)}
+        own = common | {owners[key].field: value for key, value in fixed.items() if owners[key].applies_to(name)}
         if isinstance(settings, TrainSettings):
             ranges: dict[str, BaseDistribution] = {SEED: IntDistribution(settings.seeds[0], settings.seeds[-1])}
         else:
             ranges = _ranges(space, name, own)
         for key, bounds in settings.ranges.items():
-            if owners[key].is_of(name):
+            if owners[key].applies_to(name):
                 _narrow(ranges, key, owners[key], bounds, own)
         subspaces[name] = Subspace(name, ranges, own)
         _require_valid_configs(subspaces[name])
@@ -116,38 +116,38 @@ def make_search_space(settings: Job, num_classes: int) -> SearchSpace:
     return SearchSpace(settings, subspaces, budget)
 
 
-class _Owner(NamedTuple):
-    """The config field that a key of the settings means, and the architecture that has it; "" for the recipe's."""
+class _ConfigKey(NamedTuple):
+    """A config field named in the settings, with its architecture; "" for fields of the recipe and the front end."""
 
     architecture: str
     field: str
 
-    def is_of(self, architecture: str) -> bool:
-        """Whether the configurations of an architecture have the field."""
+    def applies_to(self, architecture: str) -> bool:
+        """Whether configurations of an architecture have the field."""
         return self.architecture in ("", architecture)
 
     @property
     def name(self) -> str:
-        """Name of the field in a study."""
+        """Name of the field as a parameter of a study."""
         return f"{self.architecture}.{self.field}" if self.architecture else self.field
 
 
-def _owner(key: str, architectures: Sequence[str]) -> _Owner:
-    """Return what a key of the settings means.
+def _resolve_key(key: str, architectures: Sequence[str]) -> _ConfigKey:
+    """Resolve a key of `set` or `ranges`, such as width or isotropic.width.
 
     Raises:
-        UserError: No config has the field, several have it, or it is not for a search to decide.
+        UserError: No config or several have the field, or a search cannot set it.
     """
     architecture, _, field = key.rpartition(".")
-    if field in OWNED:
-        raise UserError(f"{key} cannot be set here: {OWNED[field]}")
+    if field in NOT_SEARCHABLE:
+        raise UserError(f"{key} cannot be set here: {NOT_SEARCHABLE[field]}")
     shared = ["front_end", *field_types(Recipe)]
     if key in shared:
-        return _Owner("", key)
+        return _ConfigKey("", key)
     sizes = {name: field_types(ARCHITECTURES[name].config) for name in architectures}
     having = [name for name in architectures if field in sizes[name] and architecture in ("", name)]
     if len(having) == 1:
-        return _Owner(having[0], field)
+        return _ConfigKey(having[0], field)
     if having:
         ways = " or ".join(f"{name}.{field}" for name in having)
         raise UserError(f"{key} is a size of several architectures; say which: {ways}")
@@ -156,11 +156,7 @@ def _owner(key: str, architectures: Sequence[str]) -> _Owner:
 
 
 def _architectures(space: Space, only: Value | None) -> list[str]:
-    """Return the architectures of a space, or the one that the settings fix.
-
-    Raises:
-        UserError: The space does not have it.
-    """
+    """Return the architectures of a space, or the one that the settings fix."""
     if only is None:
         return list(space.networks)
     if only not in space.networks:
@@ -168,8 +164,8 @@ def _architectures(space: Space, only: Value | None) -> list[str]:
     return [str(only)]
 
 
-def _common_values(settings: Job, space: Space, owners: Mapping[str, _Owner], num_classes: int) -> dict[str, Value]:
-    """Return the fixed values of all architectures: of the settings, of the recipe, and for want of responses."""
+def _common_values(settings: Job, space: Space, owners: Mapping[str, _ConfigKey], num_classes: int) -> dict[str, Value]:
+    """Return the values fixed for all architectures by settings, recipe, and a missing folder of impulse responses."""
     values: dict[str, Value] = {"num_classes": num_classes, "epochs": settings.epochs, "seed": settings.seed}
     if settings.recipe is not None:
         explicit = space.explicit | {owners[key].field for key in settings.ranges if not owners[key].architecture}
@@ -181,7 +177,7 @@ def _common_values(settings: Job, space: Space, owners: Mapping[str, _Owner], nu
 
 
 def _ranges(space: Space, architecture: str, fixed: Mapping[str, Value]) -> dict[str, BaseDistribution]:
-    """Return what varies for one architecture, by the names of the study."""
+    """Return the distributions of one architecture's parameters, by their names in a study."""
     ranges: dict[str, BaseDistribution] = {}
     if space.front_ends and "front_end" not in fixed:
         ranges["front_end"] = CategoricalDistribution(space.front_ends)
@@ -191,18 +187,14 @@ def _ranges(space: Space, architecture: str, fixed: Mapping[str, Value]) -> dict
     ranges.update({name: value for name, value in space.training.items() if name not in fixed})
     averaged = ranges.get(SWA_EPOCHS)
     if isinstance(averaged, IntDistribution) and averaged.low <= int(fixed["epochs"]) < averaged.high:
-        ranges[SWA_EPOCHS] = IntDistribution(averaged.low, int(fixed["epochs"]))  # no more than there are
+        ranges[SWA_EPOCHS] = IntDistribution(averaged.low, int(fixed["epochs"]))  # at most all epochs
     return ranges
 
 
 def _narrow(
-    ranges: dict[str, BaseDistribution], key: str, owner: _Owner, bounds: Sequence[Any], fixed: Mapping[str, Value]
+    ranges: dict[str, BaseDistribution], key: str, owner: _ConfigKey, bounds: Sequence[Any], fixed: Mapping[str, Value]
 ) -> None:
-    """Narrow one of the ranges, in place.
-
-    Raises:
-        UserError: The space does not vary it, or not so far.
-    """
+    """Narrow one of the ranges in place; refuse one that does not vary, or bounds outside of it."""
     if owner.name not in ranges:
         why = "its value is fixed" if owner.field in fixed else "the space does not vary it"
         raise UserError(f"ranges: {key} cannot be narrowed: {why}")
@@ -210,11 +202,7 @@ def _narrow(
 
 
 def _require_responses(settings: Job, space: Space) -> None:
-    """Refuse training methods that are searched and need impulse responses, of which there is no folder.
-
-    Raises:
-        UserError: Names what would be varied.
-    """
+    """Refuse to search methods that need impulse responses, without a folder of them."""
     varied = [name for name in WITHOUT_RESPONSES if name in space.explicit]
     if settings.impulse_responses is None and varied and not is_space_file(settings.space):
         raise UserError(
@@ -224,11 +212,7 @@ def _require_responses(settings: Job, space: Space) -> None:
 
 
 def _require_teacher(settings: Job, subspaces: Mapping[str, Subspace]) -> None:
-    """Refuse distillation without a teacher, and a teacher that no loss uses.
-
-    Raises:
-        UserError: Says which of the two, and how to mend it.
-    """
+    """Refuse distillation without a teacher, and a teacher without distillation."""
     most = max(_largest(subspace, DISTILL_WEIGHT) for subspace in subspaces.values())
     if most > 0 and not settings.teacher:
         is_varied = any(DISTILL_WEIGHT in subspace.ranges for subspace in subspaces.values())
@@ -238,8 +222,8 @@ def _require_teacher(settings: Job, subspaces: Mapping[str, Subspace]) -> None:
         )
     if settings.teacher and not most:
         raise UserError(
-            f"there is a teacher, but {DISTILL_WEIGHT} is 0, so nobody learns from it; set {DISTILL_WEIGHT} (the "
-            "TF-SepNet report has 20), or search the space distillation"
+            f"there is a teacher, but {DISTILL_WEIGHT} is 0, so it has no effect; set {DISTILL_WEIGHT} (the TF-SepNet "
+            "report has 20), or search the space distillation"
         )
 
 
@@ -251,11 +235,7 @@ def _largest(subspace: Subspace, name: str) -> float:
 
 
 def _require_valid_configs(subspace: Subspace) -> None:
-    """Refuse fixed values with which no configuration is valid.
-
-    Raises:
-        UserError: What is wrong with the published settings with the fixed values in them.
-    """
+    """Refuse fixed values with which no configuration is valid."""
     try:
         subspace.config({})
     except ConfigError:  # the ranges need not contain the published settings: is any other of them valid?

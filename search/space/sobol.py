@@ -12,15 +12,10 @@ from search.space.subspace import Subspace
 
 
 def sobol_points(subspace: Subspace, count: int, seed: int, *, skip: int = 0) -> list[dict[str, Any]]:
-    """Return points of a scrambled Sobol sequence in the ranges of a subspace.
+    """Return `count` points of a scrambled Sobol sequence in the ranges of a subspace, after the first `skip`.
 
-    Source: Owen, Randomly Permuted (t,m,s)-Nets and (t,s)-Sequences, 1995, as `torch.quasirandom.SobolEngine` has it.
-
-    Args:
-        subspace: Gives the ranges.
-        count: How many points.
-        seed: Of the search; each architecture has its own sequence.
-        skip: Points of the sequence to skip.
+    Each architecture has its own sequence, by its name and the search's seed.
+    Source: Owen, Randomly Permuted (t,m,s)-Nets and (t,s)-Sequences, 1995, by `torch.quasirandom.SobolEngine`.
     """
     if not subspace.ranges:
         return [{}] * count
@@ -36,11 +31,7 @@ def sobol_points(subspace: Subspace, count: int, seed: int, *, skip: int = 0) ->
 
 
 def from_uniform(distribution: BaseDistribution, u: float) -> Any:
-    """Map a uniform number to a value of a range, uniform or, on a logarithmic scale, log-uniform (its inverse CDF).
-
-    Args:
-        distribution: The range.
-        u: In [0, 1).
+    """Map u in [0, 1) to a value of a range by the inverse CDF of its uniform or log-uniform distribution.
 
     >>> from_uniform(IntDistribution(8, 64, step=8), 0.5), from_uniform(FloatDistribution(0.001, 0.1, log=True), 0.5)
     (40, 0.01)

@@ -1,6 +1,6 @@
-"""Search spaces by name, or from a user's file, which is parsed and validated.
+"""Search spaces by name or from a user's YAML or Python file, parsed and validated.
 
-A YAML file has the architectures and their ranges, and may have the front ends and the ranges of the training:
+A YAML file has the architectures with their ranges, and optionally front ends and ranges of the training recipe:
 
     networks:
       isotropic: {width: {low: 16, high: 96, step: 8}, kernel: [3, 5], patch: 6}
@@ -8,8 +8,8 @@ A YAML file has the architectures and their ranges, and may have the front ends 
     front_ends: [dcase24, tfsepnet]
     training: {learning_rate: {low: 0.001, high: 0.01, log: true}}
 
-A range is a mapping of low and high, with a step or on a logarithmic scale; a list is a choice without an order; a
-single value is fixed. A Python file defines the same as `SPACE`, a `spaces.Space`.
+A range is a mapping of low and high, with a step or on a logarithmic scale; a list is an unordered choice; a single
+value is fixed. A Python file defines the same as `SPACE`, a `spaces.Space`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,18 +25,18 @@ from data.front_end import FRONT_ENDS
 from models import ARCHITECTURES
 from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
-from search.config.settings_file import is_space_file, spelled
-from search.config.trial_config import OWNED, TrialConfig, field_types
+from search.config.settings_file import is_space_file, to_number
+from search.config.trial_config import NOT_SEARCHABLE, TrialConfig, field_types
 from search.config.user_file import load_module
 from search.space.pricing import count
 from search.space.ranges import draw
 from spaces import METHODS, METHODS_NETWORK, SPACES, TRAINING, Space
 from training.recipe import Recipe
 
-NUM_SAMPLED = 200  # configurations, of which one must build a network
+NUM_SAMPLED = 200  # random configurations, at least one of which must build a network
 KEYS = ("networks", "front_ends", "training")
 RANGE_KEYS = ("low", "high", "step", "log")
-MAX_NUMBER = 10**6  # no size and no setting comes near it, and what such a network costs can still be counted
+MAX_NUMBER = 10**6  # far above any sensible size, and small enough that costs do not overflow
 
 
 class SpaceError(UserError):
@@ -44,10 +44,10 @@ class SpaceError(UserError):
 
 
 def find_space(text: str) -> Space:
-    """Return the space that a search names: names of `SPACES` and `METHODS` with commas between, or a file.
+    """Return a space by comma-separated names of `SPACES` and `METHODS`, or by the path of a file.
 
     Raises:
-        UserError: There is none of that name, or the file describes none that can be searched.
+        UserError: An unknown name, or a file without a valid space.
     """
     if text in SPACES:
         return SPACES[text]
@@ -58,14 +58,14 @@ def find_space(text: str) -> Space:
         if name not in SPACES and name not in METHODS:
             kind = "space" if len(names) == 1 else "architecture or training method"
             raise SpaceError(unknown(kind, name, [*SPACES, *METHODS]))
-    return _joined([name for name in names if name in SPACES], [name for name in names if name not in SPACES])
+    return _join([name for name in names if name in SPACES], [name for name in names if name not in SPACES])
 
 
-def _joined(spaces: Sequence[str], methods: Sequence[str]) -> Space:
+def _join(spaces: Sequence[str], methods: Sequence[str]) -> Space:
     """Join the networks of some spaces and the ranges of some training methods.
 
-    Methods alone vary nothing else, with the published network of `METHODS_NETWORK`; beside an architecture,
-    `TRAINING` varies too.
+    Without a space, only the methods vary, on the published network of `METHODS_NETWORK`; with one, `TRAINING` varies
+    too.
     """
     varied = {field: each for name in methods for field, each in METHODS[name].items()}
     if not spaces:
@@ -104,10 +104,10 @@ def read_space(path: Path) -> Space:
 
 
 def space_from_dict(record: object) -> Space:
-    """Build a space from plain values.
+    """Build a space from the plain values of a YAML file.
 
     Raises:
-        UserError: They are no space; the part is named.
+        UserError: Names the part that is no space.
     """
     record = _mapping("a space", record, KEYS)
     networks = _mapping("networks", record.get("networks"))
@@ -142,15 +142,16 @@ def _range(what: str, described: object, kind: type) -> BaseDistribution:
         choices: list[Any] = described if isinstance(described, list) else [described]
         if not choices or not all(isinstance(choice, bool | int | float | str) for choice in choices):
             raise SpaceError(f"{what} must be a range, a list of values or a value, got {described!r}")
-        return CategoricalDistribution([spelled(choice) if kind is float else choice for choice in choices])
+        return CategoricalDistribution([to_number(choice) if kind is float else choice for choice in choices])
     record = _mapping(what, described, RANGE_KEYS)
     if kind not in (int, float):
         raise SpaceError(f"{what} is no number: give a list of values")
-    given = {key: spelled(value) for key, value in record.items() if value is not None}
+    given = {key: to_number(value) for key, value in record.items() if value is not None}
     rules = [(key in given, f"must have {key}") for key in ("low", "high")]
     log = given.pop("log", False)
+    number = f"a {_KINDS[kind]} up to {MAX_NUMBER:,}"
     rules += [
-        (_is_of(value, kind) and abs(value) <= MAX_NUMBER, f"must have a {_KINDS[kind]} up to {MAX_NUMBER:,} for {key}")
+        (_has_type(value, kind) and abs(value) <= MAX_NUMBER, f"must have {number} for {key}")
         for key, value in given.items()
     ]
     rules += [(isinstance(log, bool), "must have true or false for log")]
@@ -180,7 +181,7 @@ def _require(what: str, record: Mapping[str, Any], rules: Iterable[tuple[bool, s
         raise SpaceError(f"{what} {' and '.join(violated)}, got {dict(record)}")
 
 
-def _is_of(value: object, kind: type) -> bool:
+def _has_type(value: object, kind: type) -> bool:
     accepted = (int, float) if kind is float else (kind,)
     return isinstance(value, accepted) and (not isinstance(value, bool) or kind is bool)
 
@@ -198,19 +199,19 @@ def require_valid(name: str, space: Space) -> None:
     """Refuse a space that cannot be searched.
 
     Raises:
-        SpaceError: Every problem, after the name.
+        SpaceError: Lists every problem, after `name`.
     """
     if problems := space_problems(space):
         raise SpaceError("\n  ".join([f"{name} is not a valid search space:", *problems]))
 
 
 def space_problems(space: Space) -> list[str]:
-    """Return every reason why a space, ours or a user's, cannot be searched."""
+    """Return every reason why a space cannot be searched."""
     wrong = _type_problems(space)
     if wrong:
         return wrong
     wrong = [] if space.networks else ["it names no architecture"]
-    known = tuple(FRONT_ENDS)  # not a dict: an unhashable name can be looked up in it
+    known = tuple(FRONT_ENDS)  # a tuple accepts the look-up of an unhashable name
     wrong += [unknown("front end", str(name), known) for name in space.front_ends if name not in known]
     wrong += [f"it names the front end {name} twice" for name in _duplicates(space.front_ends)]
     wrong += [unknown("architecture", str(name), ARCHITECTURES) for name in space.networks if name not in ARCHITECTURES]
@@ -223,15 +224,15 @@ def space_problems(space: Space) -> list[str]:
         for name, distribution in ranges.items():
             if name not in types:
                 wrong.append(f"{what}: {unknown('field', name, types)}")
-            elif name in OWNED:
-                wrong.append(f"{what}: {name} cannot be varied by a space: {OWNED[name]}")
+            elif name in NOT_SEARCHABLE:
+                wrong.append(f"{what}: {name} cannot be varied by a space: {NOT_SEARCHABLE[name]}")
             else:
                 wrong += [f"{what}: {name} {problem}" for problem in _range_problems(distribution, types[name])]
     return wrong or [problem for name in space.networks for problem in _sampling_problems(name, space)]
 
 
 def _type_problems(space: Space) -> list[str]:
-    """Return which attributes of a space from a Python file are of a wrong type."""
+    """Return the attributes of a space from a Python file that have a wrong type."""
     return [
         f"its {name} must be {rule}, got {getattr(space, name)!r}"
         for name, rule, holds in (
@@ -254,9 +255,8 @@ def _duplicates(values: Sequence[Any]) -> list[Any]:
 def _range_problems(distribution: BaseDistribution, kind: type) -> list[str]:
     if isinstance(distribution, CategoricalDistribution):
         values = list(distribution.choices)
-        wrong = [f"must be of type {kind.__name__}, got {value!r}" for value in values if not _is_of(value, kind)] or [
-            f"names {value!r} twice" for value in _duplicates(values)
-        ]
+        wrong = [f"must be of type {kind.__name__}, got {each!r}" for each in values if not _has_type(each, kind)]
+        wrong = wrong or [f"names {each!r} twice" for each in _duplicates(values)]
     else:
         expected = IntDistribution if kind is int else FloatDistribution
         if kind not in (int, float) or not isinstance(distribution, expected):

@@ -1,4 +1,4 @@
-"""Conditional subspace: the ranges of one architecture, its fixed values, and what its networks cost."""
+"""Conditional subspace: ranges, fixed values and cost function of one architecture."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -18,20 +18,20 @@ from search.space.ranges import largest, nearest, num_values
 from training.methods import ALL_OFF, METHODS
 from training.recipe import Recipe
 
-PRUNE_TO = "prune_to"  # the one field of the recipe that decides what a network costs
+PRUNE_TO = "prune_to"  # the only recipe field that changes a network's cost
 
 
 @dataclass(frozen=True)
 class Subspace:
     """The conditional subspace of one architecture.
 
-    A value's name is its field of the recipe, "front_end", or for a field of the network "architecture.field", so
+    A parameter is named by its field of the recipe, "front_end", or "architecture.field" for a field of the network, so
     that the sizes of two architectures never share a name.
 
     Attributes:
-        architecture: Its name in `ARCHITECTURES`.
-        ranges: What varies, by name.
-        fixed: Values that do not vary, by field; fields that are in neither keep their default.
+        architecture: Name in `ARCHITECTURES`.
+        ranges: Distributions by parameter.
+        fixed: Fixed values by field; fields in neither have their default.
     """
 
     architecture: str
@@ -39,11 +39,11 @@ class Subspace:
     fixed: Mapping[str, Value]
 
     def field(self, name: str) -> str:
-        """Return the config field of a value's name."""
+        """Return the config field of a parameter."""
         return name.removeprefix(f"{self.architecture}.")
 
     def config(self, values: Mapping[str, Any]) -> TrialConfig:
-        """Join sampled and fixed values.
+        """Return the configuration of sampled values, with the fixed ones.
 
         Raises:
             ConfigError: They build no network or no recipe.
@@ -52,13 +52,13 @@ class Subspace:
         return TrialConfig.from_values(self.architecture, {**self.fixed, **sampled})
 
     def values(self, config: TrialConfig) -> dict[str, Any]:
-        """Return the values of the ranges that a configuration of this architecture has."""
+        """Return the parameters of a configuration of this architecture."""
         fields = config.to_dict()
         return {name: fields[self.field(name)] for name in self.ranges}
 
     @cached_property
     def cost_ranges(self) -> dict[str, BaseDistribution]:
-        """The ranges that decide the cost: those of the front end, the network, and how much is pruned."""
+        """Ranges of the parameters that change the cost: front end, network, and pruning target."""
         fields = field_types(ARCHITECTURES[self.architecture].config)
         return {
             name: distribution
@@ -68,7 +68,7 @@ class Subspace:
 
     @property
     def num_networks(self) -> float:
-        """How many networks there are; infinite where a size has no step."""
+        """Number of networks; infinite if a size is continuous."""
         return math.prod(num_values(distribution) for distribution in self.cost_ranges.values())
 
     @property
@@ -80,7 +80,7 @@ class Subspace:
         return (str(self.fixed.get("front_end", ARCHITECTURES[self.architecture].front_end)),)
 
     def strongest_recipes(self) -> list[Recipe]:
-        """Return for each training method that varies a recipe with that method alone, at its strongest."""
+        """Return for each searched training method a recipe with that method alone, at its strongest."""
         recipes = []
         for method in METHODS.values():
             switch = method.fields[0]
@@ -90,20 +90,20 @@ class Subspace:
         return recipes
 
     def recipes_to_check(self) -> list[tuple[str, Recipe]]:
-        """Return pairs of front end and recipe that the data must suffice for, before anything is trained."""
+        """Return front ends and recipes whose requirements on the data are checked before any training."""
         return [(name, recipe) for recipe in self.strongest_recipes() for name in self.front_ends]
 
     def published(self, overrides: Mapping[str, Value]) -> dict[str, Value]:
-        """Return the published settings with `overrides`, by field, moved into the ranges."""
+        """Return the parameters of the published settings with `overrides`, by field, clipped to the ranges."""
         settings = {**TrialConfig.from_values(self.architecture, {}).to_dict(), **overrides}
         if not settings[PRUNE_TO] and PRUNE_TO in self.ranges:
             settings[PRUNE_TO] = largest(self.ranges[PRUNE_TO])  # 0 means nothing is pruned
         return {name: nearest(distribution, settings[self.field(name)]) for name, distribution in self.ranges.items()}
 
     def cost_function(self, precision: str) -> "Callable[[Sequence[Any]], Cost]":
-        """Return a function from the values of `cost_ranges`, in their order, to the cost of the network.
+        """Return a function from values of `cost_ranges`, in their order, to the network's cost.
 
-        It raises ConfigError for values that build no network, or one that does not take the front end's output.
+        It raises ConfigError for values that build no network, or none that takes the front end's output.
         """
         entry = ARCHITECTURES[self.architecture]
         network_fields = field_types(entry.config)
@@ -119,7 +119,7 @@ class Subspace:
             front_end, prune_to = sizes.pop("front_end", fixed_front_end), sizes.pop(PRUNE_TO, fixed_prune_to)
             try:
                 config = entry.config(**fixed, **sizes_of_input[front_end], **sizes)
-            except ValueError as error:  # a config refuses what it cannot be, and does nothing else
+            except ValueError as error:  # raised by the validation of a config
                 raise ConfigError(str(error)) from error
             return cost_of(count(entry, config, shapes[front_end]), precision, prune_to)
 

@@ -19,18 +19,18 @@ from search.space.ranges import normalize
 
 CONFIDENCE = 0.95
 Z = 1.959964  # quantile of the standard normal distribution at that confidence, two-sided
-COSTS = ("macs", "params", "peak_bytes")  # reported of every search; others where they are limited
+COSTS = ("macs", "params", "peak_bytes")  # always reported; other costs if they are limited
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-NUM_STARTS = 4  # of the descents to a feasible network with a given value, beside the nearest
+NUM_STARTS = 4  # starting points of coordinate descent, beside the nearest network
 
 
 @dataclass(frozen=True)
 class Fraction:
-    """A fraction of the networks: exact, or estimated from a sample with a confidence interval.
+    """A fraction of the networks, exact or estimated from a sample, with its interval at `CONFIDENCE`.
 
     Attributes:
         value: 0 to 1.
-        low: Lower end of the interval at `CONFIDENCE`; the value itself where it is exact.
+        low: Lower end of the interval; `value` if it is exact.
         high: Upper end.
         is_exact: Whether every network was priced.
     """
@@ -42,7 +42,7 @@ class Fraction:
 
 
 def feasible_fraction(num_feasible: int, num_priced: int, *, is_exact: bool) -> Fraction:
-    """Return the fraction that fits, with the Wilson score interval where the networks are a sample.
+    """Return the fraction that fits, with the Wilson score interval if the networks are a sample.
 
     Source: Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 1927.
 
@@ -62,9 +62,9 @@ def feasible_fraction(num_feasible: int, num_priced: int, *, is_exact: bool) -> 
 
 
 def make_report(space: PricedSpace) -> dict[str, Any]:
-    """Return what the surveys found, as plain values.
+    """Return the report of the surveys as plain values.
 
-    The share over all architectures is that of a random proposal: the architecture first, each as likely.
+    The share over all architectures is that of a random proposal, with an architecture drawn uniformly first.
     """
     parts = {name: _part(space, survey) for name, survey in space.surveys.items()}
     shares = [part["share"] for part in parts.values()]
@@ -86,7 +86,7 @@ def _part(space: PricedSpace, survey: FeasibilitySurvey) -> dict[str, Any]:
     """Return the part of the report for one architecture."""
     subspace, limits = survey.subspace, space.budget.limits()
     kinds = outcomes(survey.costs, limits)
-    # of what was priced: where nothing in a sample fits, the network that a descent found is not one of it
+    # a feasible network found by coordinate descent is not part of the sample
     num_feasible = int((kinds == FITS).sum())
     num_networks = subspace.num_networks
     return {
@@ -114,9 +114,9 @@ def _quantiles(values: NDArray[np.int64]) -> dict[str, int] | None:
 
 
 def _largest(space: PricedSpace, survey: FeasibilitySurvey) -> dict[str, dict[str, Any]]:
-    """Return for each range the largest value of a feasible network, and the largest value there is.
+    """Return for each range its largest value in a feasible network, and its upper bound; lists for a choice.
 
-    Of a choice these are lists. Where the survey is a sample, larger values than it has are looked for by descent.
+    If the survey is a sample, coordinate descent looks for larger feasible values.
     """
     largest: dict[str, dict[str, Any]] = {}
     for axis, (name, distribution) in enumerate(survey.subspace.cost_ranges.items()):
@@ -138,7 +138,7 @@ def _largest(space: PricedSpace, survey: FeasibilitySurvey) -> dict[str, dict[st
 
 
 def _can_fit(space: PricedSpace, survey: FeasibilitySurvey, axis: int, value: Any) -> bool:
-    """Descend to a feasible network with `value` on an axis, from some that are feasible without it."""
+    """Whether coordinate descent from feasible networks finds one with `value` on an axis."""
     subspace, precision = survey.subspace, space.settings.precision
     names = list(subspace.cost_ranges)
     cost_function = subspace.cost_function(precision)

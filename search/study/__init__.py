@@ -1,1 +1,1 @@
-"""The record: the database, the trials' states, tables, repeated seeds, confirmation; without torch."""
+"""Studies: database, settings history, trial table, repeated seeds, confirmation, selection; without torch."""

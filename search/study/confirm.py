@@ -1,7 +1,7 @@
 """Confirmation of a search's front: candidates retrained from several seeds and evaluated on held-out clips.
 
-A search selects by validation clips, from one seed. The best of many by such a metric are also the lucky ones
-(winner's curse): an unbiased estimate needs other seeds, and clips never used for model selection. Needs no torch.
+A search selects by validation clips and one seed, so that its best metrics are biased upwards (winner's curse): an
+unbiased estimate needs other seeds, and clips never used for model selection. Needs no torch.
 """
 
 import math
@@ -21,23 +21,23 @@ from objectives.front import non_dominated
 from objectives.goals import GOALS, directions, first_cost, of_kind
 from objectives.interval import CONFIDENCE
 from objectives.quality import Quality
-from objectives.quality import figures as goals_of_quality
+from objectives.quality import figures as quality_goals
 from objectives.sampling_error import Z_95, standard_errors
 from search.config.rules import settings_of
 from search.config.settings import MAX_SEED, ConfirmSettings, JobSettings, SearchSettings
 from search.study.data_identity import ARCHITECTURE_FILE, require_unchanged
 from search.study.repeats import (
-    ASKED,
     CHOSEN_BY,
     FRONT,
     GROUPS,
     NEAR,
     NETWORK,
+    REQUESTED,
     ROLE,
     SEED,
     TRIAL,
     candidate_number,
-    figures,
+    seed_metrics,
 )
 from search.study.study import CONFIG, DATA, QUALITY, StudyError, StudyFolder
 from search.study.table import study_table
@@ -47,11 +47,11 @@ UNSEEN = "unseen_accuracy"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trial that is on the front, or may be.
+    """A trial to confirm: on the front, a near miss, or requested by number.
 
     Attributes:
-        number: Of the trial.
-        role: `FRONT`, `NEAR` or `ASKED`.
+        number: Number of the trial.
+        role: `FRONT`, `NEAR` or `REQUESTED`.
         gap: Distance to the front, in standard errors; 0 on it.
     """
 
@@ -60,17 +60,16 @@ class Candidate:
     gap: float
 
 
-def choose(folder: StudyFolder, *, near: int, requested: Sequence[int] = ()) -> list[Candidate]:
+def select_candidates(folder: StudyFolder, *, near: int, requested: Sequence[int] = ()) -> list[Candidate]:
     """Select the trials to confirm: those on the front, and near misses.
 
-    A near miss is fully trained and within the budget, and dominated by no more than the sampling error of the
-    validation clips. Its gap to a trial that dominates it is the smallest, over the objectives of quality, of their
-    difference divided by its standard error (`objectives.sampling_error`, of both trials together). Its gap to the
-    front is the largest of these gaps; up to `Z_95` sampling error can explain it.
+    A near miss is fully trained, within the budget, and dominated by no more than the sampling error of the validation
+    clips. Its gap to a trial that dominates it is the smallest difference in a quality, in standard errors of that
+    difference (`objectives.sampling_error`). Its gap to the front is the largest of these, at most `Z_95`.
 
     Args:
-        folder: Of a search.
-        near: Maximum number of near misses; those with the smallest gap are taken.
+        folder: Folder of a search.
+        near: Maximum number of near misses, those with the smallest gap.
         requested: Numbers of the trials to confirm instead.
 
     Returns:
@@ -99,7 +98,7 @@ def choose(folder: StudyFolder, *, near: int, requested: Sequence[int] = ()) -> 
             f"trial {wrong[0]} of {folder.name} cannot be confirmed; fully trained and within the budget are: {can}"
         )
     if requested:
-        return [Candidate(number, roles.get(number, ASKED), gaps[number]) for number in dict.fromkeys(requested)]
+        return [Candidate(number, roles.get(number, REQUESTED), gaps[number]) for number in dict.fromkeys(requested)]
     on_front = [Candidate(number, FRONT, 0.0) for number in sorted(int(each) for each in front["number"])]
     return on_front + [Candidate(number, NEAR, gaps[number]) for number in missed if roles[number] == NEAR][:near]
 
@@ -137,15 +136,15 @@ def _dominates(one: np.ndarray, other: np.ndarray) -> bool:
 def confirm_settings(
     folder: StudyFolder, candidates: Sequence[Candidate], *, seeds: int, data: str | None = None
 ) -> ConfirmSettings:
-    """Make the settings of the study that confirms: every candidate from every seed, on all training clips.
+    """Make the settings of a confirmation: every candidate from every seed, on all training clips.
 
     The seeds follow the search's own, so that none is used twice. An objective that the evaluation clips cannot measure
     is omitted.
 
     Args:
-        folder: Of the search.
-        candidates: Of `choose`.
-        seeds: How many.
+        folder: Folder of the search.
+        candidates: Result of `select_candidates`.
+        seeds: Number of seeds.
         data: Folder of the data set; None: the search's.
 
     Raises:
@@ -166,7 +165,7 @@ def confirm_settings(
         )
     rows = {row["number"]: row for row in study_table(folder).to_dict("records")}
     trials = study.get_trials(deepcopy=False)
-    described = tuple(_described(each, rows[each.number], trials[each.number]) for each in candidates)
+    described = tuple(_candidate_record(each, rows[each.number], trials[each.number]) for each in candidates)
     first = settings.seed + 1 if settings.seed + seeds <= MAX_SEED else 0
     shared = {name: getattr(settings, name) for name in settings_of(JobSettings)}
     return ConfirmSettings(
@@ -178,7 +177,7 @@ def confirm_settings(
     )  # fmt: skip
 
 
-def _described(candidate: Candidate, row: Mapping[Hashable, Any], trial: FrozenTrial) -> dict[str, Any]:
+def _candidate_record(candidate: Candidate, row: Mapping[Hashable, Any], trial: FrozenTrial) -> dict[str, Any]:
     known = {name: float(row[name]) for name in GOALS if not pd.isna(row[name])}
     return {
         TRIAL: candidate.number,
@@ -190,7 +189,7 @@ def _described(candidate: Candidate, row: Mapping[Hashable, Any], trial: FrozenT
 
 
 def free_name(results: Path, study: str) -> str:
-    """Return the name of a study's confirmation: with a number after it from the second on."""
+    """Return an unused name for a confirmation of a study; a number is appended from the second on."""
     name, number = f"{study}-confirm", 1
     while (results / name).exists():
         number += 1
@@ -202,11 +201,10 @@ def confirm_report(folder: StudyFolder) -> dict[str, Any]:
     """Return the results of a confirmation so far, as plain values.
 
     Returns:
-        `candidates`, the cheapest first, each with the number of its `trial` in the search, its `role` there, the
-        objectives it was `chosen_by`, and its `cost`; the metrics of each of its `seeds`; of each metric the `mean`,
-        and `half`, the half-width of the interval at `confidence` (with the pooled variance of all candidates; None
-        unless one was trained twice); whether it is `on_front` by the means; and `p_front`, the probability that
-        it is on the front of all candidates. What is not trained yet has no metrics.
+        `candidates`, the cheapest first: number of the `trial` in the search, `role`, objectives it was `chosen_by`,
+        `cost`, metrics of each of its `seeds`, `mean` of each metric and `half`, the half-width of its interval at
+        `confidence` (pooled variance of all candidates; None unless one has two seeds), whether it is `on_front` by
+        the means, and `p_front`, the probability of that. Untrained candidates have no metrics.
     """
     settings = folder.settings()
     if not isinstance(settings, ConfirmSettings):
@@ -217,7 +215,7 @@ def confirm_report(folder: StudyFolder) -> dict[str, Any]:
     results = [
         _result(candidate, seeds[int(candidate[TRIAL])], settings.objectives) for candidate in settings.candidates
     ]
-    _judge([candidate for candidate in results if candidate["seeds"]], settings.objectives)
+    _add_statistics([candidate for candidate in results if candidate["seeds"]], settings.objectives)
     by = first_cost(settings.objectives)
     results.sort(key=lambda candidate: (candidate["cost"][by] if by is not None else 0.0, candidate[TRIAL]))
     return {
@@ -235,10 +233,10 @@ def _result(
     found = {}
     for seed in sorted(trials):
         quality = Quality.from_dict(trials[seed].user_attrs[QUALITY])
-        goals = goals_of_quality(quality)
-        groups = {name: value for name, value in figures(quality).items() if name.startswith(GROUPS)}
+        goals = quality_goals(quality)
+        groups = {name: value for name, value in seed_metrics(quality).items() if name.startswith(GROUPS)}
         if UNSEEN in objectives:
-            groups.pop(f"{GROUPS}unseen", None)  # that is the objective itself
+            groups.pop(f"{GROUPS}unseen", None)  # a duplicate of the objective
         named = {name: goals[name] for name in of_kind("quality", objectives)}
         found[str(seed)] = {"trial": trials[seed].number, **named, **groups}
     chosen_by = dict(candidate[CHOSEN_BY])
@@ -258,8 +256,8 @@ def _result(
     }
 
 
-def _judge(candidates: Sequence[dict[str, Any]], objectives: Sequence[str]) -> None:
-    """Add to each trained candidate what follows from all of them: means, intervals, the front and its probability."""
+def _add_statistics(candidates: Sequence[dict[str, Any]], objectives: Sequence[str]) -> None:
+    """Add means, intervals, membership of the front and its probability to the trained candidates."""
     if not candidates:
         return
     samples = [list(candidate["seeds"].values()) for candidate in candidates]
@@ -283,10 +281,10 @@ def _judge(candidates: Sequence[dict[str, Any]], objectives: Sequence[str]) -> N
 
 
 def confirm_table(report: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a report in the shape of a study's table: a row per candidate, with means as its metrics.
+    """Return a row per candidate of a report.
 
-    Columns: those of `search.study.table.trials_table`, the objectives of quality as means; `<objective>_half`, the
-    half-width of the interval; p_front.
+    Columns: those of `search.study.table.trials_table`, with qualities as means; `<objective>_half`, the half-width of
+    the interval; p_front.
     """
     rows = []
     for candidate in report["candidates"]:

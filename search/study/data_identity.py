@@ -1,7 +1,4 @@
-"""What a study was made from, by its digests: the data, the user's own files, the teachers. Needs no torch.
-
-Another data set in the same place, or a file that was edited since, is noticed: `require_unchanged`.
-"""
+"""Checksums of a study's inputs: the data set, the user's own files, the teachers. Needs no torch."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -18,11 +15,11 @@ from search.config.settings import Job
 from search.config.user_file import file_digest
 from search.study.study import DATA, FILES, TEACHERS, StudyError, StudyFolder
 
-ARCHITECTURE_FILE = "architecture_file"  # the setting that names it
+ARCHITECTURE_FILE = "architecture_file"  # name of the setting
 
 
 def describe_data(scenes: Scenes) -> dict[str, Any]:
-    """Describe the data as a study uses them: a search's evaluation clips are its validation clips."""
+    """Describe the data of a study; a search's evaluation clips are its validation clips."""
     return {
         "classes": list(scenes.classes),
         "devices": list(scenes.devices),
@@ -52,16 +49,16 @@ def require_unchanged(
     scenes: Scenes | None = None,
     remedy: str = "bring it back, or start a new study",
 ) -> None:
-    """Refuse a study of which something that decides its trials is gone, or is not what it was.
+    """Refuse a study whose inputs are missing or have changed since it was started.
 
     Args:
-        folder: Of the study.
-        study: Its record.
-        settings: That name the files, as they are now.
-        only: The setting whose file alone matters; None: all files.
-        teacher_digest: Returns the SHA-256 of a teacher's folder; None: the teachers do not matter.
-        scenes: The data, as the study takes them; None: they do not matter.
-        remedy: What to do about it.
+        folder: Folder of the study.
+        study: Its database.
+        settings: Its current settings, which name the files.
+        only: Name of the only setting whose file is checked; None: all files.
+        teacher_digest: Returns the SHA-256 of a teacher's folder; None: teachers are not checked.
+        scenes: The data set as the study reads it; None: it is not checked.
+        remedy: Advice at the end of the error.
 
     Raises:
         StudyError: Names what has changed, and the remedy.
@@ -95,11 +92,7 @@ def _require_digest(
 
 
 def require_measurable(objectives: Sequence[str], scenes: Scenes) -> None:
-    """Refuse clips on which an objective cannot be measured.
-
-    Args:
-        objectives: Names of `GOALS`.
-        scenes: Of which `evaluate` are the clips to select by.
+    """Refuse validation clips, `scenes.evaluate`, on which an objective cannot be measured.
 
     Raises:
         DataError: The accuracy on unseen devices is an objective, and every device of these clips is trained on.

@@ -1,4 +1,4 @@
-"""The history of a study's settings: the initial ones, and every later change with its time. Needs no torch."""
+"""History of a study's settings: the initial ones, and every later change with its time. Needs no torch."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,41 +10,33 @@ from search.config.rules import FIXED, settings_of
 from search.config.settings import JobSettings
 from search.study.study import HISTORY, StudyError, StudyFolder
 
-SECRET = ("storage", "checkpoints")  # URLs, which may hold a password
-OF_A_RUN = ("workers",)  # not kept with what decides the study
+SECRET = ("storage", "checkpoints")  # URLs that may contain a password; never recorded
+PER_RUN = ("workers",)  # not kept with what decides the study
 
 
 def changeable(job: type[JobSettings]) -> list[str]:
-    """Return the names of the settings that `extend` can change in a study of some job."""
+    """Return the names of the settings of a job that `extend` can change."""
     return [name for name, meta in settings_of(job).items() if meta.extend]
 
 
-def fixed(job: type[JobSettings]) -> dict[str, str]:
-    """Return why settings cannot change, of those with a reason of their own."""
+def fixed_reasons(job: type[JobSettings]) -> dict[str, str]:
+    """Return why a setting cannot change, by name, for settings with a reason of their own."""
     return {name: meta.fixed for name, meta in settings_of(job).items() if meta.fixed}
 
 
-def first_entry(settings: JobSettings) -> list[dict[str, Any]]:
-    """Return the first entry of a history: the initial settings."""
+def initial_history(settings: JobSettings) -> list[dict[str, Any]]:
+    """Return a new history, with the initial settings as its only entry."""
     return [{"at": timestamp(), "trials": 0, "settings": recorded_settings(settings)}]
 
 
-def num_before(attributes: Mapping[str, Any]) -> int:
-    """Return how many trials were recorded when the study was last extended.
-
-    Args:
-        attributes: Of the study.
-    """
+def num_trials_before_extension(attributes: Mapping[str, Any]) -> int:
+    """Return the number of trials before the last extension, from the user attributes of a study."""
     history = attributes.get(HISTORY, [])
     return int(history[-1]["trials"]) if history else 0
 
 
 def history_lines(attributes: Mapping[str, Any]) -> list[str]:
-    """Describe every change of settings.
-
-    Args:
-        attributes: Of the study.
-    """
+    """Return a line for every change of settings, from the user attributes of a study."""
     return [
         f"{entry['at']}, after {entry['trials']:,} proposals: "
         + "; ".join(change_text(name, *change) for name, change in entry["changes"].items())
@@ -52,36 +44,32 @@ def history_lines(attributes: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def require_own_settings(study: optuna.Study, folder: StudyFolder) -> None:
-    """Refuse a settings file in which a fixed setting was edited by hand.
-
-    Raises:
-        StudyError: Names what was changed, and from what.
-    """
-    known, settings = _folded(study.user_attrs.get(HISTORY, [])), folder.settings()
-    found, why = recorded_settings(settings), fixed(type(settings))
+def require_unedited_settings(study: optuna.Study, folder: StudyFolder) -> None:
+    """Refuse a settings file in which a fixed setting was edited by hand."""
+    known, settings = _replayed(study.user_attrs.get(HISTORY, [])), folder.settings()
+    found, why = recorded_settings(settings), fixed_reasons(type(settings))
     edited = [name for name in why if name in known and known[name] != found[name] and name != "data"]
     if edited:
         raise StudyError(
             f"{folder.settings_file} was edited: "
-            + "; ".join(why_not(settings, name, known[name], found[name]) for name in edited)
+            + "; ".join(refusal_text(settings, name, known[name], found[name]) for name in edited)
             + "; put it back, or start a new study"
         )
 
 
-def why_not(settings: JobSettings, name: str, before: Any, after: Any) -> str:
-    """Describe why a setting cannot change."""
+def refusal_text(settings: JobSettings, name: str, before: Any, after: Any) -> str:
+    """Return an error text: why a setting cannot change."""
     why = settings_of(type(settings))[name].fixed or FIXED
     return f"{name} cannot change from {before} to {after}: {why}"
 
 
 def recorded_settings(settings: JobSettings) -> dict[str, Any]:
-    """Return the settings as a history holds them: all but URLs and what is of a single run."""
-    return {name: value for name, value in settings.plain().items() if name not in (*OF_A_RUN, *SECRET)}
+    """Return the settings that a history records: all but URLs and those of a single run."""
+    return {name: value for name, value in settings.to_dict().items() if name not in (*PER_RUN, *SECRET)}
 
 
-def _folded(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the settings that result from a history."""
+def _replayed(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the settings after all changes of a history."""
     if not history:
         return {}
     return dict(history[0]["settings"]) | {
@@ -89,8 +77,8 @@ def _folded(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def carried_out(history: Sequence[Mapping[str, Any]], settings: JobSettings) -> list[Mapping[str, Any]]:
-    """Drop the last change if the driver was killed before it wrote the settings."""
+def applied_changes(history: Sequence[Mapping[str, Any]], settings: JobSettings) -> list[Mapping[str, Any]]:
+    """Return the history without its last change if the driver was killed before it wrote the settings."""
     last = history[-1].get("changes", {}) if history else {}
     plain = recorded_settings(settings)
     missing = last and all(plain[name] == was and was != after for name, (was, after) in last.items())
@@ -98,7 +86,7 @@ def carried_out(history: Sequence[Mapping[str, Any]], settings: JobSettings) -> 
 
 
 def change_text(name: str, before: Any, after: Any) -> str:
-    """Describe a change of a setting."""
+    """Return the text of a change of a setting."""
     if name == "start":
         return f"start: {', '.join(each for each in after if each not in before)} added"
     return f"{name}: {_text(before)} -> {_text(after)}"
@@ -111,5 +99,5 @@ def _text(value: Any) -> str:
 
 
 def timestamp() -> str:
-    """Return the time of an entry."""
+    """Return the current time in UTC, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,16 +1,16 @@
-"""Adapter for what Optuna does not document: every private name of Optuna that this project uses is used in this file.
+"""Adapter for private names of Optuna: this is the only file that uses any.
 
 Read in Optuna 5.0.0; pyproject.toml admits 5.0 alone. Before another version is admitted, read there:
 
 - `Study._storage`, `Study._study_id`, `FrozenTrial._trial_id`, `Trial._trial_id` (optuna/study/study.py,
   optuna/trial/): how a trial is written in one transaction, and an attribute by its database id. Gone, every search
   fails at its first trial.
-- `Study._get_trials` (optuna/study/study.py): how a sampler reads the trials. Renamed, TPE would see the trials of all
-  architectures, of rejected budgets too, and no error would tell of it: tests/search/optimizer/test_sampler.py does.
+- `Study._get_trials` (optuna/study/study.py): how a sampler reads the trials. If it is renamed, TPE silently reads the
+  trials of all architectures and earlier budgets; tests/search/optimizer/test_sampler.py fails then.
 - `BaseDistribution._contains` (optuna/distributions.py): whether a distribution includes a value.
 - `TPESampler._gamma`, `TPESampler._sample_relative` (optuna/samplers/_tpe/sampler.py): the size of the "good" group,
-  and sampling without sharing the values through the storage. A `_gamma` that is no longer read leaves Optuna's own
-  group size in force, silently; the same tests notice.
+  and sampling without sharing the values through the storage. If `_gamma` is no longer read, Optuna's own group size
+  applies silently; the same tests fail then.
 - `NSGAIISampler._elite_population_selection_strategy`, `._child_generation_strategy` (optuna/samplers/nsgaii/).
 - `fixed_params`, the system attribute of an enqueued trial (optuna/study/study.py), and `constraints:`, the prefix of
   those that `Trial.set_constraint` writes (optuna/study/_constrained_optimization.py).
@@ -36,12 +36,12 @@ def trial_id(trial: FrozenTrial | Trial) -> int:
 
 
 def frozen_trial(trial: Trial) -> FrozenTrial:
-    """Return a trial that is being sampled as its storage has it now."""
+    """Return a trial that is being sampled, read anew from its storage."""
     return trial.storage.get_trial(trial._trial_id)
 
 
 def read_trial(study: Study, trial_id: int) -> FrozenTrial:
-    """Return a trial as its storage has it now."""
+    """Return a trial, read anew from the study's storage."""
     return study._storage.get_trial(trial_id)
 
 
@@ -62,7 +62,7 @@ def set_system_attribute(study: Study, trial: FrozenTrial, name: str, value: Any
 
 
 def system_attributes(study: Study, trial: FrozenTrial) -> dict[str, Any]:
-    """Return the system attributes of a trial as its storage has them now."""
+    """Return the system attributes of a trial, read anew from the study's storage."""
     return study._storage.get_trial_system_attrs(trial._trial_id)
 
 
@@ -72,7 +72,7 @@ def set_state(study: Study, trial_id: int, state: TrialState, values: Sequence[f
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
-    """Return whether a distribution includes a value, in the form that a trial's `params` have it."""
+    """Whether a distribution includes a value of a trial's `params`."""
     try:
         return distribution._contains(distribution.to_internal_repr(value))
     except ValueError:  # not one of the choices
@@ -80,7 +80,7 @@ def contains(distribution: BaseDistribution, value: Any) -> bool:
 
 
 def with_trials(study: Study, trials: Sequence[FrozenTrial]) -> Study:
-    """Return a study whose samplers see the given trials and no others; it shares its storage with `study`."""
+    """Return a view of a study with the same storage, whose samplers see only the given trials."""
     return cast(Study, _SubsetStudy(study, trials))
 
 
@@ -101,7 +101,7 @@ class _SubsetStudy:
 
 
 class AdjustableTPESampler(TPESampler):
-    """TPE whose "good" group has a size of the caller's choosing."""
+    """TPE with an adjustable size of its "good" group."""
 
     def set_num_good(self, num_good: int) -> None:
         """Set how many trials the density of good configurations is fitted to."""
@@ -110,12 +110,12 @@ class AdjustableTPESampler(TPESampler):
     def sample_joint(
         self, study: Study, trial: FrozenTrial, search_space: Mapping[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return jointly sampled values, none while there are too few trials; write nothing to the storage."""
+        """Return jointly sampled values, {} for too few trials; write nothing to the storage."""
         return self._sample_relative(study, trial, dict(search_space))
 
 
 class AdjustableNSGAIISampler(NSGAIISampler):
-    """NSGA-II whose selection and crossover can be called on populations of the caller's choosing."""
+    """NSGA-II whose selection and crossover can be called on given populations."""
 
     def select_elite(self, study: Study, population: list[FrozenTrial]) -> list[FrozenTrial]:
         """Return the parents of the next generation: by non-dominated rank, then by crowding distance."""

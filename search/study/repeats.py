@@ -1,4 +1,4 @@
-"""Repeated trainings of a configuration: metrics by seed, their mean and confidence interval. Needs no torch."""
+"""Repeated trainings of a configuration: metrics by seed, mean and confidence interval. Needs no torch."""
 
 from typing import Any
 
@@ -12,24 +12,24 @@ from search.study.study import CONFIG, QUALITY
 SEED = "seed"  # parameter of a repeated training
 CANDIDATE = "candidate"  # parameter of a confirmation, after the architecture: the trial's number in the search
 FORMAT_1_CANDIDATE = "member"  # the same in studies of format 1
-# A candidate in the settings of a confirmation: the number of its trial in the search; `FRONT`, `NEAR` or `ASKED`; what
-# was varied of its network; its objectives in the search, those of quality on the validation clips; its configuration.
+# Keys of a candidate in the settings of a confirmation: number of its trial in the search; its role; the searched sizes
+# of its network; its objectives in the search (quality on the validation clips).
 TRIAL, ROLE, NETWORK, CHOSEN_BY = "trial", "role", "network", "chosen_by"
-FRONT, NEAR, ASKED = "front", "near", "requested"
-GROUPS = "accuracy_"  # before the name of a group of devices
+FRONT, NEAR, REQUESTED = "front", "near", "requested"  # roles
+GROUPS = "accuracy_"  # prefix of the name of a device group
 
 
 def seeds_report(study: optuna.Study) -> dict[str, Any]:
     """Summarize a training from several seeds, as plain values.
 
     Returns:
-        `seeds`: the metrics of each trained seed; `mean`: the mean of each metric over the seeds, and `half`: the
-        half-width of its interval at `confidence`, None of a single seed.
+        `seeds`: metrics of each trained seed; `mean`: mean of each metric over the seeds; `half`: half-width of its
+        interval at `confidence`, None for a single seed.
     """
     complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
     by_seed = {int(trial.user_attrs[CONFIG]["seed"]): trial for trial in complete}
     seeds = {
-        str(seed): {"trial": by_seed[seed].number, **figures(Quality.from_dict(by_seed[seed].user_attrs[QUALITY]))}
+        str(seed): {"trial": by_seed[seed].number, **seed_metrics(Quality.from_dict(by_seed[seed].user_attrs[QUALITY]))}
         for seed in sorted(by_seed)
     }
     names = [name for name in next(iter(seeds.values()), {}) if name != "trial"]
@@ -42,14 +42,14 @@ def seeds_report(study: optuna.Study) -> dict[str, Any]:
     }
 
 
-def figures(quality: Quality) -> dict[str, float]:
-    """Return the metrics of a training: macro accuracy, log loss, and accuracy by group of devices."""
+def seed_metrics(quality: Quality) -> dict[str, float]:
+    """Return the metrics reported per seed: macro accuracy, log loss, and accuracy by device group."""
     groups = {f"{GROUPS}{name}": score.accuracy for name, score in quality.by_group.items()}
     return {"macro_accuracy": quality.macro_accuracy, "log_loss": quality.log_loss, **groups}
 
 
 def candidate_number(trial: FrozenTrial) -> int:
-    """Return the number in the search of the candidate that a trial of a confirmation trains."""
+    """Return a confirmation trial's candidate, as its trial number in the search."""
     known = (CANDIDATE, FORMAT_1_CANDIDATE)
     return int(next(value for name, value in trial.params.items() if name.rpartition(".")[2] in known))
 

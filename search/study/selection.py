@@ -1,4 +1,4 @@
-"""Model selection: the best trial of a study, those on its front, and what a confirmation says of one."""
+"""Model selection: the best trial of a study, the trials on its front, and confirmed metrics of a trial."""
 
 import glob
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ from search.study.table import front_table, study_table, trials_table
 
 
 def best_trial(folder: StudyFolder) -> int:
-    """Return the number of the fully trained network that is best by the first quality among the study's objectives.
+    """Return the number of the best fully trained trial, by the first quality among the study's objectives.
 
-    Ties go to the cheapest. A search's must fit its current budget. Of a confirmation it is the first seed of the
+    Ties go to the cheapest. A search's trial must fit its current budget. In a confirmation it is the first seed of the
     network with the best mean: taking the best seed would be selection by the evaluation clips.
 
     Raises:
@@ -60,7 +60,7 @@ def trained_trial(folder: StudyFolder, study: optuna.Study, number: int) -> Froz
     """Return a fully trained trial.
 
     Raises:
-        StudyError: There is none of that number, or it is not fully trained; those that are are named.
+        StudyError: No such trial, or it is not fully trained; names those that are.
     """
     trials = study.get_trials(deepcopy=False)
     if not 0 <= number < len(trials):
@@ -80,41 +80,36 @@ TABLES = ("by_class", "by_device", "by_group")
 def confirmation(folder: StudyFolder, number: int) -> dict[str, Any] | None:
     """Return the metrics of a trial's network over several seeds, on the evaluation clips.
 
-    They are from the study's latest confirmation, or from the study itself where that trains from several seeds.
-
-    Args:
-        folder: Of the trial's study.
-        number: Of the trial.
+    They are from the latest confirmation of a search, or from the study itself if it trains from several seeds.
 
     Returns:
-        `study`; the `seeds`; of each metric the `mean`, and `half`, the half-width of its interval at `confidence`;
-        `p_front`, the probability that the network is on the front, and whether it is `on_front` by the means,
-        None where it was compared with no other; and by class, device and group of devices the mean accuracy with its
-        own interval. None unless it was trained from at least two seeds.
+        `study`; `seeds`; `mean` of each metric and `half`, the half-width of its interval at `confidence`; `p_front`,
+        the probability of being on the front, and `on_front`, whether it is by the means (None without other
+        networks); mean accuracies by class, device and device group, with intervals. None for fewer than two seeds.
     """
     settings = folder.settings()
     if isinstance(settings, SearchSettings):
-        return _latest(folder, number)
+        return _latest_confirmation(folder, number)
     if isinstance(settings, TrainSettings):
         report = seeds_report(folder.open())
         return _summary(folder, report, {"p_front": None, "on_front": None}, _complete(folder))
     trial = folder.open().get_trials(deepcopy=False)[number]
-    return _of_candidate(folder, candidate_number(trial))
+    return _candidate_summary(folder, candidate_number(trial))
 
 
-def _latest(folder: StudyFolder, number: int) -> dict[str, Any] | None:
-    """Look for the latest confirmation of a search in which a trial of it was trained from two seeds."""
-    names = f"{glob.escape(folder.name)}-confirm*/search.yaml"  # as `free_name` gives them
+def _latest_confirmation(folder: StudyFolder, number: int) -> dict[str, Any] | None:
+    """Return the summary of a trial in the latest confirmation that trained it from at least two seeds, or None."""
+    names = f"{glob.escape(folder.name)}-confirm*/search.yaml"  # the names of `free_name`
     beside = [StudyFolder(path.parent) for path in folder.path.parent.glob(names)]
     found = [each for each in beside if each.exists() and confirmed_by(each.settings()) == folder.name]
-    for confirm in sorted(found, key=StudyFolder.worked_on_at, reverse=True):
-        summary = _of_candidate(confirm, number)
+    for confirm in sorted(found, key=StudyFolder.modified_at, reverse=True):
+        summary = _candidate_summary(confirm, number)
         if summary is not None:
             return summary
     return None
 
 
-def _of_candidate(folder: StudyFolder, number: int) -> dict[str, Any] | None:
+def _candidate_summary(folder: StudyFolder, number: int) -> dict[str, Any] | None:
     report = confirm_report(folder)
     candidate = next((each for each in report["candidates"] if each[TRIAL] == number), None)
     if candidate is None:

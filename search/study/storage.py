@@ -1,8 +1,8 @@
 """PostgreSQL storage of studies, by URL, with an advisory lock on each study in use.
 
-The driver of a study holds a session-level advisory lock: the server releases it when the driver's connection ends,
-however it ends. Names of studies are unique in a database. The password may stand in the URL, in PGPASSWORD, or in
-libpq's ~/.pgpass; it is never printed.
+The driver of a study holds a session-level advisory lock, which the server releases when the driver's connection ends
+for any reason. Study names are unique in a database. The password is read from the URL, PGPASSWORD or libpq's
+~/.pgpass, and never printed.
 """
 
 import os
@@ -24,7 +24,7 @@ from search.config.errors import UserError
 
 DRIVERS = ("postgresql", "postgresql+psycopg", "postgres")
 WITHOUT_DRIVER = "needs the package psycopg: pip install 'psycopg[binary]>=3.2'"
-LOCK_PATIENCE_S = 1.0  # the server takes a moment to notice that the one before was killed
+LOCK_PATIENCE_S = 1.0  # time for the server to notice that the previous driver was killed
 _HOLDER = text("""
     SELECT coalesce(activity.application_name, '') FROM pg_locks AS lock
     JOIN pg_database ON pg_database.oid = lock.database AND pg_database.datname = current_database()
@@ -35,26 +35,22 @@ _HOLDER = text("""
 
 
 class StorageError(UserError):
-    """A URL of no PostgreSQL database, a database that does not answer, or a study locked by another driver."""
+    """An invalid URL, a PostgreSQL database that does not answer, or a study locked by another driver."""
 
 
 @dataclass(frozen=True)
 class Postgres:
-    """A database of studies.
+    """A PostgreSQL database of studies.
 
     Attributes:
-        url: Whose driver is psycopg.
+        url: SQLAlchemy URL with the driver psycopg.
     """
 
     url: URL
 
     @classmethod
     def parse(cls, storage: str) -> "Postgres":
-        """Read a URL such as postgresql://user@host:5432/database.
-
-        Raises:
-            StorageError: It is none, or of another kind of database.
-        """
+        """Parse a URL such as postgresql://user@host:5432/database; refuse one of another kind of database."""
         try:
             url = make_url(storage)
         except (ArgumentError, ValueError):  # their messages give the URL, so perhaps a password
@@ -75,7 +71,7 @@ class Postgres:
         return str(URL.create("postgresql", url.username, None, url.host, url.port, url.database, shown))
 
     def open(self, *, creates: bool = False) -> optuna.storages.RDBStorage:
-        """Connect, for Optuna; `creates` where tables may be missing.
+        """Return Optuna's storage in this database; `creates`: create missing tables.
 
         Raises:
             StorageError: The database does not answer, or Optuna cannot use it.
@@ -83,7 +79,7 @@ class Postgres:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # Optuna formats its URL as a template
         url = self.url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
-        # of two that find no tables only one can make them
+        # only one of two drivers that find no tables may create them
         with self._making_tables() if creates else nullcontext():
             try:
                 storage = optuna.storages.RDBStorage(
@@ -93,7 +89,7 @@ class Postgres:
                 raise StorageError(f"{self} {WITHOUT_DRIVER}") from error
             except (RuntimeError, OptunaError, SQLAlchemyError) as error:
                 raise self._unusable(error) from error
-        weakref.finalize(storage, storage.engine.dispose)  # psycopg wants its connections closed
+        weakref.finalize(storage, storage.engine.dispose)  # psycopg warns of connections that are not closed
         return storage
 
     @contextmanager
@@ -107,7 +103,7 @@ class Postgres:
             StorageError: Another driver holds the lock, or the database does not answer.
         """
         with self._session() as session:
-            # a machine that lost its power never closes its connection
+            # keepalives: a machine that loses power never closes its connection
             session.execute(text("SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10"))
             session.execute(text("SET tcp_keepalives_count = 3; SET idle_session_timeout = 0"))
             deadline = time.monotonic() + LOCK_PATIENCE_S
@@ -133,21 +129,13 @@ class Postgres:
             yield require_held
 
     def is_locked(self, study: str) -> bool:
-        """Whether any driver holds the lock of a study.
-
-        Raises:
-            StorageError: The database does not answer.
-        """
+        """Whether any driver holds the lock of a study."""
         with self._session() as session:
             return session.scalar(_HOLDER, {"key": _key(study)}) is not None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Open a read-only connection with a consistent snapshot.
-
-        Raises:
-            StorageError: The database does not answer.
-        """
+        """Open a read-only connection with a consistent snapshot."""
         with self._session() as session:
             session.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             try:

@@ -1,13 +1,13 @@
-"""A study: a search's one record, an Optuna study in a database inside the study's folder. Needs no torch.
+"""Study folder: an Optuna study in a database, with the settings, checkpoints and lock of its job. Needs no torch.
 
-    results/<study>/search.yaml            what ran
+    results/<study>/search.yaml            settings of the job
     results/<study>/study.db               every proposed configuration and its result; or in PostgreSQL
-    results/<study>/trials/<number>/       checkpoint.safetensors, of a trial's last finished epoch
+    results/<study>/trials/<number>/       checkpoint.safetensors of a trial's last finished epoch
     results/<study>/.lock                  held while a search runs
 
 A trial's state follows from Optuna's state and the attributes below. COMPLETE: trained to the last epoch. PRUNED:
-rejected, never trained. FAIL: failed. RUNNING: running or, with nobody holding the lock, interrupted; paused at a rung;
-or stopped early, which leaves it RUNNING for Optuna so that it can be resumed when the study is extended.
+rejected, never trained. FAIL: failed. RUNNING: running or, if nobody holds the lock, interrupted; paused at a rung; or
+stopped early, since Optuna could not resume a finished trial when the study is extended.
 """
 
 import fcntl
@@ -33,114 +33,111 @@ from search.config.settings import FORMAT, Job, SearchSettings
 from search.config.settings_file import read_job
 from search.study.storage import Postgres, StorageError
 
+# User attributes of trials and of the study.
 CONFIG, COST, QUALITY = "config", "cost", "quality"
-REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # each a reason
-EPOCH = "epoch:"  # followed by its number
-ORIGIN = "origin"  # of a configuration that the sampler did not propose: its kind, and what was changed so that it fits
+REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # why a trial was rejected or stopped, or failed
+EPOCH = "epoch:"  # prefix of an epoch's number: its metrics
+ORIGIN = "origin"  # kind of a proposal that is not the sampler's, and the changes that made it fit
 OBJECTIVES, VERSIONS, DATA, FILES, TEACHERS = "objectives", "versions", "data", "files", "teachers"
-DEVICE_GROUPS = "device_groups"  # real, seen or unseen, by device, as the study's trainings are measured
-STARTS = "starts"  # configurations to begin with: source and config of each
-FORMAT_NUMBER = "format"  # of the record; a study without one has format 1
-HISTORY = "history"  # of the settings: what they were at first, and what was changed when
-ATTEMPTS = "attempts"  # epoch and reason of each process that broke in training
+DEVICE_GROUPS = "device_groups"  # real, seen or unseen, by device
+WARM_STARTS = "starts"  # source and config of each warm start
+FORMAT_NUMBER = "format"  # format of the study; 1 if missing
+HISTORY = "history"  # initial settings, and every change of them with its time
+ATTEMPTS = "attempts"  # epoch and reason of each crash in training
 PAUSED = "paused"  # the epoch at which a trial was paused
-FOLDER = "folder"  # that a study was started in: machine and path
+FOLDER = "folder"  # host and path of the folder that a study was started in
 RUNGS = "levels"  # rungs of successive halving: split, first and last epoch of each
-ALLOCATION = "machine"  # resources of the trials, as measured
-LAYERS = "layers"  # of a trial: what each layer of its network costs
-LATENCY = "latency_ms"  # of a trial, measured where it is trained; only where it is an objective
+ALLOCATION = "machine"  # measured resource allocation of the trials
+LAYERS = "layers"  # cost of each layer of a trial's network
+LATENCY = "latency_ms"  # latency on the training machine, if it is an objective
 
 RESULTS = Path("results")
 STATES = ("complete", "running", "paused", "interrupted", "stopped", "failed", "rejected")
 
 
 class StudyError(UserError):
-    """A study that is not there, is in use, or cannot be read; the message says what to do."""
+    """A study is missing, in use, or cannot be read; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """Where a study lives."""
+    """Folder of a study."""
 
     path: Path
 
     @property
     def name(self) -> str:
-        """Of the study: its folder's."""
+        """Name of the study: that of its folder."""
         return self.path.name
 
     @property
-    def address(self) -> str:
-        """What to type after a command to mean this study."""
+    def cli_arguments(self) -> str:
+        """Command line arguments that name this study: its name and, if needed, --results."""
         elsewhere = self.path.parent.resolve() != RESULTS.resolve()
         return shlex.quote(self.name) + (f" --results {shlex.quote(str(self.path.parent))}" if elsewhere else "")
 
     @property
     def database(self) -> Path:
-        """The SQLite file, of a study that is in no other database."""
+        """SQLite file of a study without a PostgreSQL database."""
         return self.path / "study.db"
 
     @property
     def storage(self) -> Postgres | None:
-        """The database that the study's settings name; None: the SQLite file.
-
-        Raises:
-            UserError: The settings cannot be read, or name no database.
-        """
+        """PostgreSQL database of the study's settings; None: the SQLite file."""
         if not self.settings_file.exists():
             return None
         storage = self.settings().storage
         return None if storage is None else Postgres.parse(storage)
 
     @property
-    def place(self) -> str:
-        """Where the record is, for a person; without a password."""
+    def location(self) -> str:
+        """Database of the study as text, without a password."""
         return str(self.storage or self.database)
 
     def exists(self) -> bool:
-        """Whether there is a study, as far as this folder tells."""
+        """Whether there is a study, without asking a PostgreSQL server."""
         if not self.settings_file.exists():
             return False
         try:
             return self.database.exists() or self.storage is not None
-        except UserError:  # settings that cannot be read hide no other study
+        except UserError:  # unreadable settings must not hide other studies
             return False
 
-    def worked_on_at(self) -> float:
-        """Return when a search last wrote here, in seconds since the epoch."""
+    def modified_at(self) -> float:
+        """Return when the study was last modified, in seconds since 1970."""
         files = (self.settings_file, self.database, self.path / ".lock")
         return max(file.stat().st_mtime for file in files if file.exists())
 
     @property
     def settings_file(self) -> Path:
-        """The YAML of what ran."""
+        """YAML file of the settings."""
         return self.path / "search.yaml"
 
     def settings(self) -> Job:
         """Read the settings of the study's job.
 
         Raises:
-            SettingsError: The file is missing, or has been changed into something that is no job.
+            SettingsError: The file is missing or invalid.
         """
         return read_job(self.settings_file)
 
     @contextmanager
     def lock(self, storage: str | None = None) -> Iterator[Callable[[], None]]:
-        """Keep the study for this process; a process that dies lets go of it.
+        """Lock the study for this process; the lock is released when the process ends.
 
         Args:
-            storage: URL of the database of a study that is about to be created; one that exists names its own.
+            storage: Database URL of a study that is about to be created; an existing one has it in its settings.
 
         Yields:
-            What raises StorageError when the study's database has let go of it meanwhile.
+            A check that raises StorageError if the database has released the lock.
 
         Raises:
-            StudyError: Another search holds it.
-            StorageError: One elsewhere does, or the database does not answer.
+            StudyError: Another search on this folder holds the lock.
+            StorageError: One on another machine does, or the database does not answer.
         """
         postgres = self.storage if storage is None else Postgres.parse(storage)
-        held = nullcontext(_nothing) if postgres is None else postgres.lock(self.name)
-        with held as require_held:  # first: it may not answer
+        held = nullcontext(_no_check) if postgres is None else postgres.lock(self.name)
+        with held as require_held:  # before the folder is made: the database may not answer
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / ".lock", timeout=1)  # longer than `is_locked` holds it
             try:
@@ -157,11 +154,7 @@ class StudyFolder:
                 lock.release()
 
     def is_locked(self) -> bool:
-        """Whether a search runs on this study now.
-
-        Raises:
-            StorageError: The study's database does not answer.
-        """
+        """Whether a search runs on this study now."""
         if self.is_locked_here():
             return True
         storage = self.storage
@@ -170,7 +163,7 @@ class StudyFolder:
     def is_locked_here(self) -> bool:
         """Whether a search runs on this study in this folder now."""
         try:
-            with (self.path / ".lock").open() as file:  # for reading: the study may lie where nothing can be written
+            with (self.path / ".lock").open() as file:  # read-only: the file system may be
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
             return False
@@ -179,14 +172,16 @@ class StudyFolder:
         return False
 
     def create(self, settings: Job, attributes: Mapping[str, Any]) -> optuna.Study:
-        """Start the study's record. The settings file comes last: with it the study exists.
+        """Create the study in its database, then write the settings file, which marks it as complete.
 
         Raises:
             StudyError: The folder, or the database, already holds a study of this name.
             StorageError: The database cannot be used.
         """
         if self.settings_file.exists():
-            raise StudyError(f"{self.path} already holds a study; go on with `scenefront resume {self.address}`")
+            raise StudyError(
+                f"{self.path} already holds a study; continue with `scenefront resume {self.cli_arguments}`"
+            )
         self.path.mkdir(parents=True, exist_ok=True)
         postgres = None if settings.storage is None else Postgres.parse(settings.storage)
         self._remove_leftover(postgres)
@@ -195,7 +190,7 @@ class StudyFolder:
             study_name=self.name,
             directions=["maximize" if more else "minimize" for more in directions(settings.objectives)],
         )
-        study.set_user_attr(FOLDER, self._of_this_machine)
+        study.set_user_attr(FOLDER, self._host_and_path)
         study.set_user_attr(FORMAT_NUMBER, FORMAT)
         for name, value in attributes.items():
             study.set_user_attr(name, value)
@@ -204,7 +199,7 @@ class StudyFolder:
         return study
 
     def write_settings(self, settings: Job) -> None:
-        """Write the settings file, whole or not at all; a password in it is for nobody else to read."""
+        """Write the settings file atomically; with a password in it, only its owner can read it."""
         postgres = None if settings.storage is None else Postgres.parse(settings.storage)
         temporary = self.path / ".search.yaml"
         temporary.touch(mode=0o600 if postgres is not None and postgres.url.password else 0o666)
@@ -212,7 +207,7 @@ class StudyFolder:
         temporary.replace(self.settings_file)
 
     def _remove_leftover(self, postgres: Postgres | None) -> None:
-        """Remove what a start left that did not get as far as the settings, and nothing else."""
+        """Remove the database of an interrupted start, which has no settings file yet."""
         if postgres is None:
             for leftover in self.path.glob("study.db*"):
                 leftover.unlink()
@@ -222,7 +217,7 @@ class StudyFolder:
             study_id = storage.get_study_id_from_name(self.name)
         except KeyError:
             return
-        mine = self._of_this_machine
+        mine = self._host_and_path
         if storage.get_n_trials(study_id) or storage.get_study_user_attrs(study_id).get(FOLDER, mine) != mine:
             raise StudyError(
                 f"{postgres} already holds a study {self.name}, of another folder; give this one a name of its own "
@@ -231,10 +226,10 @@ class StudyFolder:
         storage.delete_study(study_id)
 
     def open(self, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
-        """Open the record of a study that exists.
+        """Load the Optuna study.
 
         Raises:
-            StudyError: There is none, or it cannot be read.
+            StudyError: It is missing or cannot be read.
             StorageError: Its database cannot be used.
         """
         postgres = self.storage
@@ -256,56 +251,52 @@ class StudyFolder:
             raise self._unreadable(error) from error
 
     def require_current_format(self, study: optuna.Study) -> None:
-        """Refuse to continue a study that another version made: its trials say other things, or say them otherwise.
-
-        Raises:
-            StudyError: Says how to go on from what it has found.
-        """
+        """Refuse to continue a study of another format; the error says how to start a new study from its trials."""
         found = study.user_attrs.get(FORMAT_NUMBER, 1)
         if found == FORMAT:
             return
         settings = self.settings()
         start = f"{settings.job} {settings.data} {settings.space}"
         if isinstance(settings, SearchSettings):
-            start = f"search {settings.data} --space {settings.space} --start {self.address}"
+            start = f"search {settings.data} --space {settings.space} --start {self.cli_arguments}"
         raise StudyError(
             f"{self.name} has format {found}, of {'an older' if found < FORMAT else 'a newer'} scenefront, and can be "
             f"read but not continued by this one, of format {FORMAT}; go on in a new study: `scenefront {start}`"
         )
 
     @property
-    def _of_this_machine(self) -> str:
+    def _host_and_path(self) -> str:
         return f"{socket.gethostname()}:{self.path.absolute()}"
 
     def _unreadable(self, error: Exception) -> StudyError:
-        return StudyError(f"{self.place} is no study that can be read: {error.__cause__ or error}")
+        return StudyError(f"{self.location} is no study that can be read: {error.__cause__ or error}")
 
     def _sqlite(self) -> optuna.storages.RDBStorage:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-        # a URL would give characters such as ? and % in the folder's name a meaning of their own
+        # not by URL, in which ? and % in the folder's name would be special
         def connect() -> sqlite3.Connection:
             return sqlite3.connect(self.database, timeout=60, check_same_thread=False)
 
         return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
 
 
-def _nothing() -> None:
-    """A file's lock is held until this process ends."""
+def _no_check() -> None:
+    """Check nothing: a file lock is held until its process ends."""
 
 
 def find_study(results: Path, name: str | None) -> StudyFolder:
-    """Find a study by its name in `results` or by its path; without a name, the one that was worked on last.
+    """Find a study by its name in `results` or by its path; without a name, the one modified last.
 
     Raises:
-        StudyError: There is none; the nearest name is given.
+        StudyError: There is none; suggests the nearest name.
     """
     folders = [StudyFolder(file.parent) for file in results.glob("*/search.yaml")]
     if name is None:
         whole = [folder for folder in folders if folder.exists()]
         if not whole:
             raise StudyError(f"there is no study in {results} yet; start one with `scenefront search`")
-        return max(whole, key=StudyFolder.worked_on_at)
+        return max(whole, key=StudyFolder.modified_at)
     for path in (results / name, Path(name)):
         if (path / "search.yaml").exists():
             return StudyFolder(path.resolve())
@@ -313,33 +304,33 @@ def find_study(results: Path, name: str | None) -> StudyFolder:
 
 
 class RecordedTrial(Protocol):
-    """As much of an Optuna trial as its state in the study follows from."""
+    """The part of Optuna's FrozenTrial that states and tables are made from."""
 
     @property
     def number(self) -> int:
-        """Of the trial."""
+        """Number of the trial."""
 
     @property
     def state(self) -> TrialState:
-        """As Optuna has it."""
+        """State in Optuna."""
 
     @property
     def params(self) -> dict[str, Any]:
-        """What was sampled, by name."""
+        """Sampled values by parameter."""
 
     @property
     def user_attrs(self) -> dict[str, Any]:
-        """What was recorded of it, by name."""
+        """User attributes by name."""
 
 
 def trial_state(trial: RecordedTrial, *, is_locked: bool) -> str:
-    """Return one of `STATES`."""
+    """Return the state of a trial, one of `STATES`."""
     if trial.state == TrialState.COMPLETE:
         return "complete"
     if trial.state == TrialState.FAIL:
         return "failed"
     if trial.state == TrialState.PRUNED:
-        return "stopped" if STOPPED in trial.user_attrs else "rejected"  # stopped: in studies of an older format
+        return "stopped" if STOPPED in trial.user_attrs else "rejected"  # stopped: format 1
     if trial.user_attrs.get(STOPPED):
         return "stopped"
     if trial.user_attrs.get(PAUSED) == num_epochs(trial):
@@ -348,15 +339,15 @@ def trial_state(trial: RecordedTrial, *, is_locked: bool) -> str:
 
 
 def num_epochs(trial: RecordedTrial) -> int:
-    """Count the finished epochs that are recorded."""
+    """Return the number of finished epochs."""
     return sum(name.startswith(EPOCH) for name in trial.user_attrs)
 
 
 def learning_curve(trial: RecordedTrial) -> list[dict[str, Any]]:
-    """Return what was recorded of every finished epoch, in order."""
+    """Return the metrics of every finished epoch, in order."""
     curve = [value for name, value in trial.user_attrs.items() if name.startswith(EPOCH)]
     return sorted(curve, key=lambda epoch: int(epoch["epoch"]))
 
 
 class SearchFailedError(RuntimeError):
-    """The search ended, and no network was trained; says why."""
+    """A search ended without a trained network; the message says why."""

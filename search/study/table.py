@@ -1,4 +1,4 @@
-"""A study as a table: a row for every proposed configuration, and which of them are on the front. Needs no torch."""
+"""Trials of a study as a data frame, with the mask of the Pareto front. Needs no torch."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -37,29 +37,23 @@ COLUMNS = ("number", "state", *GOALS, "fits", "epoch", "epochs", "reason", "netw
 
 
 def study_table(folder: StudyFolder) -> pd.DataFrame:
-    """Return the table of a study as it stands, judged by its present budget; see `trials_table`.
-
-    A training or a confirmation has no budget: everything fits.
-
-    Raises:
-        UserError: There is none, or it cannot be read.
-    """
+    """Return the `trials_table` of a study under its current budget; a training or a confirmation has none."""
     settings = folder.settings()
     budget = settings.limits() if isinstance(settings, SearchSettings) else None
     return trials_table(folder.open(), is_locked=folder.is_locked(), budget=budget)
 
 
 def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget | None = None) -> pd.DataFrame:
-    """Return a row for every proposed configuration.
+    """Return a row for every proposed configuration; unknown values are NaN or empty.
 
-    Columns: number, state, on_front, every name of `GOALS`, fits (the budget), epoch, epochs, reason, network (what was
-    varied of it), origin, the config's fields as `config.<name>` and, where trials are trained on one split after the
-    other, `accuracy_<split>` at the end of each. What is not known is NaN or empty.
+    Columns: number, state, on_front, every name of `GOALS`, fits (the budget), epoch, epochs, reason, network (its
+    searched sizes), origin, the config's fields as `config.<name>` and, where the split is the fidelity,
+    `accuracy_<split>` at the end of each.
 
     Args:
-        study: The record.
+        study: The study.
         is_locked: Whether a search runs on it now.
-        budget: What may be on the front; None: all that was trained.
+        budget: Limits for the front; None: no limits.
     """
     rungs = study.user_attrs.get(RUNGS, [])
     trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
@@ -68,12 +62,7 @@ def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget
 
 
 def rows_table(rows: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> pd.DataFrame:
-    """Join the rows of trials to the table that `trials_table` describes.
-
-    Args:
-        rows: Of `trial_row`, by number.
-        objectives: Names of `GOALS`.
-    """
+    """Join rows of `trial_row`, sorted by number, to the table that `trials_table` describes."""
     names = dict.fromkeys(chain.from_iterable(rows)) if rows else COLUMNS
     columns: dict[str, list[Any]] = {name: [np.nan] * len(rows) for name in names}
     for place, row in enumerate(rows):
@@ -86,7 +75,7 @@ def rows_table(rows: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> 
 def trial_row(
     trial: RecordedTrial, budget: Budget | None, rungs: Sequence[Mapping[str, Any]], *, is_locked: bool
 ) -> dict[str, Any]:
-    """Return the row of one trial, which depends on no other."""
+    """Return the row of one trial, without `on_front`, which depends on the others."""
     attributes = trial.user_attrs
     curve = learning_curve(trial)
     cost = attributes.get(COST, {})
@@ -101,7 +90,7 @@ def trial_row(
         "epoch": len(curve),
         "epochs": rungs[-1]["end"] if rungs else config.get("epochs", 0),
         "reason": str(rejected or attributes.get(STOPPED) or attributes.get(FAILURE) or ""),
-        "network": " ".join(f"{_size(name)}={value}" for name, value in trial.params.items() if _size(name)),
+        "network": " ".join(f"{_size_name(name)}={value}" for name, value in trial.params.items() if _size_name(name)),
         "origin": _origin_text(attributes.get(ORIGIN)),
         **_split_accuracies(curve, rungs),
         **{_config_column(name): value for name, value in config.items()},
@@ -109,7 +98,7 @@ def trial_row(
 
 
 def _split_accuracies(curve: Sequence[Mapping[str, Any]], rungs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the macro accuracy at the end of the training on each split, NaN where it did not get so far."""
+    """Return the macro accuracy at the end of training on each split; NaN if a trial has not reached it."""
     ends = {rung["split"]: int(rung["end"]) for rung in rungs}
     if len(ends) < 2:
         return {}
@@ -120,28 +109,28 @@ def _split_accuracies(curve: Sequence[Mapping[str, Any]], rungs: Sequence[Mappin
 
 
 def varied_sizes(study: optuna.Study) -> list[str]:
-    """Name what the search varies of the front end and the networks, without the architectures' names before them."""
-    names = [_size(name) for trial in study.get_trials(deepcopy=False) for name in trial.params]
+    """Return the names of the searched sizes of front end and networks, without the prefix of the architecture."""
+    names = [_size_name(name) for trial in study.get_trials(deepcopy=False) for name in trial.params]
     return list(dict.fromkeys(name for name in names if name))
 
 
-@cache  # of many rows
+@cache
 def _config_column(name: str) -> str:
     return f"config.{plain_name(name)}"
 
 
 def plain_name(name: str) -> str:
-    """Return a config field's name without the architecture's before it."""
+    """Return the name of a config field without the prefix of the architecture."""
     return name.rpartition(".")[2]
 
 
 @cache
-def _size(name: str) -> str:
+def _size_name(name: str) -> str:
     return name if name == "front_end" else name.partition(".")[2]
 
 
 def _origin_text(origin: Mapping[str, Any] | None) -> str:
-    """Return where a configuration came from, if not from the sampler alone."""
+    """Describe the origin of a configuration; "" for the sampler's."""
     if origin is None:
         return ""
     changes = ", ".join(origin["changes"]) or (f"trial {origin['trial']}" if "trial" in origin else "")
@@ -151,7 +140,7 @@ def _origin_text(origin: Mapping[str, Any] | None) -> str:
 
 
 def rejection_kinds(study: optuna.Study) -> dict[str, int]:
-    """Count the rejected configurations by kind of reason, the most frequent first."""
+    """Count the rejected configurations by kind, the most frequent first."""
     kinds = Counter(
         trial.user_attrs[REJECTED]["kind"] for trial in study.get_trials(deepcopy=False) if REJECTED in trial.user_attrs
     )
@@ -159,11 +148,11 @@ def rejection_kinds(study: optuna.Study) -> dict[str, int]:
 
 
 def front_mask(table: pd.DataFrame, objectives: Sequence[str]) -> np.ndarray:
-    """Mark the rows on the Pareto front: trained to the end, within the budget, and dominated by no such row.
+    """Return the mask of the Pareto front: rows fully trained, within the budget, and dominated by no such row.
 
     Args:
-        table: Columns state, fits and every name of `objectives`.
-        objectives: Names of `GOALS`. A row without a value for one of them is not on the front.
+        table: Columns state, fits and every objective.
+        objectives: Names of `GOALS`; a row without a value for one of them is not on the front.
     """
     mask = np.zeros(len(table), dtype=bool)
     values = table[list(objectives)].to_numpy(dtype=float)
@@ -174,6 +163,6 @@ def front_mask(table: pd.DataFrame, objectives: Sequence[str]) -> np.ndarray:
 
 
 def front_table(table: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:
-    """Return the front's rows: cheapest by the first cost first, or the best first where no cost is an objective."""
+    """Return the rows on the front, sorted by the first cost among the objectives, else by the first quality."""
     by = first_cost(objectives) or first_quality(objectives)
     return table[table["on_front"]].sort_values(by, kind="stable", ascending=not GOALS[by].maximize)

@@ -43,14 +43,10 @@ def predict_evaluation_set(
     """Predict every file with every system, except for predictions that are stored already.
 
     Args:
-        systems: By split.
-        clips: The evaluation set.
         work: Folder of the stored predictions; created if missing.
-        progress: Called with the number of finished files, and of all.
-        block_size: Files that are decoded, predicted and stored together.
 
     Returns:
-        Of each split the probabilities (U, K), in the order of its system's classes.
+        Probabilities (U, K) by split, in the order of its system's classes.
 
     Raises:
         SubmissionError: Files that cannot be decoded; predictions for all others are stored before.

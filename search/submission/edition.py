@@ -11,7 +11,7 @@ from search.config.errors import UserError
 
 
 class SubmissionError(UserError):
-    """A package that cannot be made; the message says why, and what to do."""
+    """A package that cannot be made; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +19,12 @@ class Edition:
     """Format of a package.
 
     Attributes:
-        name: In certificates, and of its budget.
+        name: Name in certificates, and of the budget.
         task: Folder in the package, and part of the label.
         splits: Percentages of the training clips, nested; one output file each.
         classes: Scenes, in the order of the columns.
-        devices: Of the development set's test clips.
-        num_clips: Of the evaluation set: `0.wav`, `1.wav` and so on.
+        devices: Recording devices of the development set's test clips.
+        num_clips: Number of clips of the evaluation set: `0.wav`, `1.wav` and so on.
         max_number: Largest number of a label; the submissions of a team are numbered from 1.
         max_abbreviation: Largest number of letters of a system's abbreviation.
         description: Keys of the meta file's block of that name.

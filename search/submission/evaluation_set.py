@@ -1,4 +1,4 @@
-"""Evaluation set of a challenge: a folder of WAV files that are numbered from 0.
+"""Evaluation set of a challenge: a folder of WAV files numbered from 0.
 
 Several names (hard links) of one file are evaluated once.
 
@@ -32,7 +32,7 @@ class EvaluationSet:
 
     Attributes:
         root: Its folder.
-        names: Of the U distinct files.
+        names: Names of the U distinct files.
         fingerprints: (U,) name, size and time of modification of each file: another text means another sound.
         file_index: (N,) index into `names` of each clip.
     """

@@ -81,12 +81,7 @@ def make_meta(sheet: Sheet, systems: Mapping[str, System], edition: Edition) -> 
 
 
 def describe(external_datasets: object, systems: Mapping[str, System]) -> dict[str, str]:
-    """Return the filled-in values of the block description, by key.
-
-    Args:
-        external_datasets: Of the sheet.
-        systems: By split.
-    """
+    """Return the filled-in values of the block description, by key."""
 
     def of_all(words: Callable[[System], list[str]]) -> str:
         return merge_splits({split: words(each) for split, each in systems.items()})

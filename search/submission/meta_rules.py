@@ -19,14 +19,7 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def check_meta(file: str, content: bytes, label: str, edition: Edition) -> list[Violation]:
-    """Check a meta file against every rule.
-
-    Args:
-        file: Its name in the package.
-        content: Of the file.
-        label: Of the package.
-        edition: Of the package.
-    """
+    """Check a meta file against every rule."""
     try:
         meta = yaml.safe_load(content.decode())
     except (UnicodeDecodeError, yaml.YAMLError) as error:

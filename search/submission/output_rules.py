@@ -1,4 +1,4 @@
-"""Validation of an output file: a row a clip, tab-separated, with a probability for each scene. Needs no torch.
+"""Validation of an output file: tab-separated, a row a clip with a probability for each scene. Needs no torch.
 
 Shape letters: K classes.
 """
@@ -20,13 +20,7 @@ _NOT_FINITE = ("nan", "inf", "infinity")
 
 
 def check_output(file: str, content: bytes, edition: Edition) -> list[Violation]:
-    """Check an output file against every rule.
-
-    Args:
-        file: Its name in the package.
-        content: Of the file.
-        edition: Of the package.
-    """
+    """Check an output file against every rule."""
     try:
         text = content.decode()
     except UnicodeDecodeError as error:

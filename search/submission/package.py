@@ -1,4 +1,4 @@
-"""Writing of a package: meta file, output files, and the ZIP, which is validated before it gets its name."""
+"""Writing of a package: predictions, meta file, and the ZIP, which is validated before it is renamed."""
 
 import shutil
 import zipfile
@@ -21,9 +21,9 @@ from search.submission.prediction_store import DTYPE
 from search.submission.sheet import Sheet
 from search.submission.systems import System, check_systems, read_system
 
-TIME_STAMP = (1980, 1, 1, 0, 0, 0)  # of every file in a ZIP: the same input makes the same bytes
+TIME_STAMP = (1980, 1, 1, 0, 0, 0)  # of every ZIP entry: the same input makes the same bytes
 UNIX, READABLE = 3, 0o644
-MAX_ROW_BYTES = 200  # of an output file
+MAX_ROW_BYTES = 200  # in an output file
 WORK = ".work"
 
 # Opens a progress display for a task.
@@ -31,7 +31,7 @@ Counting = Callable[[str], AbstractContextManager[Progress]]
 
 
 class BrokenRulesError(SubmissionError):
-    """A submission breaks rules; `violations` says which."""
+    """A submission that breaks rules; `violations` lists them."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         self.violations = tuple(violations)
@@ -43,10 +43,10 @@ class Package:
     """A package that was written.
 
     Attributes:
-        path: Of the ZIP.
+        path: The ZIP.
         work: Folder of the stored predictions.
         num_files: Distinct sound files.
-        systems: By split.
+        systems: System of each split.
     """
 
     path: Path
@@ -66,11 +66,7 @@ def make_package(sheet: Sheet, evaluation: Path, target: Path, edition: Edition,
     All other checks come first. Predictions are stored beside the package; another call computes the missing ones.
 
     Args:
-        sheet: The submission sheet.
-        evaluation: Folder of the evaluation set.
         target: Path of the ZIP; an earlier package there is replaced.
-        edition: Of the package.
-        counting: Opens a progress display.
 
     Raises:
         BrokenRulesError: Rules are broken; nothing is written.
@@ -129,10 +125,7 @@ def _output(system: System, probabilities: Probabilities, clips: EvaluationSet, 
     """Return the content of an output file.
 
     Args:
-        system: That predicted.
         probabilities: (U, K), in the order of the system's classes.
-        clips: The evaluation set, with the file of each clip.
-        edition: Of the package.
     """
     probabilities = probabilities[:, [system.export.classes.index(name) for name in edition.classes]]
     predicted = probabilities.argmax(axis=1)

@@ -22,11 +22,6 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 def check_package(path: Path, edition: Edition, progress: Callable[[int, int], None] | None = None) -> list[Violation]:
     """Check a package against every rule; return all violations.
 
-    Args:
-        path: Of the ZIP.
-        edition: Of the package.
-        progress: Called with the number of checked files, and of all.
-
     Raises:
         SubmissionError: There is no such file, or it cannot be read at all.
     """

@@ -30,9 +30,8 @@ class PredictionStore:
         """Open the file, or create it.
 
         Args:
-            path: Of the file.
             system: Identity of the system; other texts are another system.
-            fingerprints: Of the sound files; another text is another sound.
+            fingerprints: Fingerprint of each sound file; it changes with the file.
             num_classes: K.
             block_size: B; the last block may have fewer.
         """

@@ -1,4 +1,4 @@
-"""Submission sheet: the YAML file in which a user describes a submission, and its template. Needs no torch."""
+"""Submission sheet: the YAML file that describes a submission, and its template. Needs no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,12 +20,12 @@ class Sheet:
 
     Attributes:
         source: Path of the sheet, for messages.
-        label: Joined from its parts.
-        name: Of the system.
-        abbreviation: Of the name.
-        authors: For the meta file.
+        label: Label of the package, joined from its parts.
+        name: Name of the system.
+        abbreviation: Short name of the system.
+        authors: List of authors, copied into the meta file.
         description: Values that replace filled-in ones in the meta file's block of that name.
-        external_datasets: For the meta file.
+        external_datasets: List of external data sets, copied into the meta file.
         source_code: Its URL, or None.
         splits: The export of each split: a folder, or a file in one.
     """
@@ -133,9 +133,8 @@ def sheet_template(edition: Edition, splits: Mapping[str, Path], filled: Mapping
     """Return the template of a sheet.
 
     Args:
-        edition: Of the submission.
-        splits: Exports that are known already.
-        filled: Filled-in values of the description, from these.
+        splits: Exports that are already chosen, by split.
+        filled: Values of the description that follow from these exports, by key.
     """
     head = HEAD.format(
         title=f"{edition.name.upper()} {edition.task}",

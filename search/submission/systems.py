@@ -23,17 +23,17 @@ class System:
 
     Attributes:
         split: Percentage of the training clips that it may be trained on.
-        folder: Of the export.
+        folder: Folder of the export.
         file: In the folder: the one that is submitted.
         export: The network of that file.
-        precision: Of the file's weights.
-        macs: Of one clip.
+        precision: Number format of the file's weights.
+        macs: Multiply-accumulates per clip.
         params: Number of parameters.
-        size_bytes: Of the file's weights.
+        size_bytes: Size of the file's weights, bytes.
         over_budget: Violations of the edition's budget.
-        training_split: That it was trained on.
-        quality: Of the file, on the test clips of the development set.
-        sha256: Of the files that decide its predictions.
+        training_split: Split that it was trained on.
+        quality: Quality of the file on the test clips of the development set.
+        sha256: SHA-256 of each file that its predictions depend on.
     """
 
     split: str
@@ -59,9 +59,7 @@ def read_system(split: str, path: Path, edition: Edition) -> System:
     """Read the export of a split.
 
     Args:
-        split: Of the edition.
         path: Folder of the export, for the file that its certificate selects for the edition; or a file in it.
-        edition: With the budget to check it against.
 
     Raises:
         SubmissionError: The certificate does not list the file.
@@ -96,12 +94,10 @@ def read_system(split: str, path: Path, edition: Edition) -> System:
 
 
 def check_systems(systems: Mapping[str, System], source: str, edition: Edition) -> list[Violation]:
-    """Return what keeps exports from being the systems of a submission.
+    """Return the violations of a submission's systems: missing splits, wrong data, exceeded budgets.
 
     Args:
-        systems: By split.
-        source: Of the list of exports, for the messages.
-        edition: Of the submission.
+        systems: System of each split.
     """
     violations = [
         Violation(source, f"splits.{split}", "is missing: there must be an export for each split "

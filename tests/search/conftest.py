@@ -24,6 +24,7 @@ from search.study.study import StudyFolder
 from spaces import SPACES
 
 NAN = float("nan")
+SCRIPT = "<script>alert(1)</script>"
 _NUMBERS = itertools.count()
 PATIENCE_MS = 60_000  # with a page, however busy this machine is
 BROWSER_ARGUMENTS = [
@@ -110,26 +111,10 @@ def trials():
         (4, "complete", False, 0.29, 4_100_000, 90_000, ""),
         (5, "stopped", False, 0.18, 21_270_026, 86_666, "not in the better half at epoch 4"),
         (6, "stopped", False, 0.15, 2_300_000, 9_300, "not in the better half at epoch 4"),
-        (
-            7,
-            "failed",
-            False,
-            NAN,
-            7_500_000,
-            16_000,
-            "loss is not finite: nan at epoch 2 <script>alert(1)</script>",
-        ),
+        (7, "failed", False, NAN, 7_500_000, 16_000, f"loss is not finite: nan at epoch 2 {SCRIPT}"),
         (8, "running", False, 0.22, 17_000_000, 42_000, ""),
         (9, "rejected", False, NAN, 53_174_356, 253_880, "over budget: macs 53,174,356 > 30,000,000 (1.77x)"),
-        (
-            10,
-            "rejected",
-            False,
-            NAN,
-            91_000_000,
-            120_000,
-            "over budget: macs 91,000,000 > 30,000,000 (3.03x)",
-        ),
+        (10, "rejected", False, NAN, 91_000_000, 120_000, "over budget: macs 91,000,000 > 30,000,000 (3.03x)"),
         (11, "rejected", False, NAN, 46_000_000, 47_946, "over budget: macs 46,000,000 > 30,000,000 (1.53x)"),
         (12, "rejected", False, NAN, NAN, NAN, "invalid: patch 300 is larger than the input 256 x 65"),
         (13, "complete", False, 0.46, 38_000_000, 110_000, ""),

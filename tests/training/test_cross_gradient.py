@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.cross_gradient import DeviceNet, perturbed
+from training.cross_gradient import DeviceNetwork, perturbed
 
 X = np.array([[[[1.0, -2.0, 0.5]]], [[[3.0, 0.0, -1.0]]]])
 
@@ -35,7 +35,7 @@ def test_a_loss_without_a_slope_moves_nothing():
 
 def test_the_perturbed_input_has_no_history_and_the_loss_can_still_be_gone_down():
     torch.manual_seed(0)
-    network = DeviceNet(in_channels=1, num_devices=3)
+    network = DeviceNetwork(in_channels=1, num_devices=3)
     x = torch.randn(4, 1, 20, 9, requires_grad=True)
     loss = torch.nn.functional.cross_entropy(network(x), torch.tensor([0, 1, 2, 0]), reduction="none")
     other = perturbed(x, loss, 1.0)
@@ -47,7 +47,7 @@ def test_the_perturbed_input_has_no_history_and_the_loss_can_still_be_gone_down(
 
 @pytest.mark.parametrize("shape", [(1, 256, 65), (3, 128, 44), (1, 5, 3)])
 def test_the_device_net_hears_every_front_end(shape):
-    assert DeviceNet(shape[0], num_devices=6)(torch.randn(2, *shape)).shape == (2, 6)
+    assert DeviceNetwork(shape[0], num_devices=6)(torch.randn(2, *shape)).shape == (2, 6)
 
 
 def test_a_network_that_is_sure_moves_its_clips_no_further():

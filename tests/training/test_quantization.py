@@ -365,7 +365,7 @@ def test_ranges_go_with_an_export_which_then_answers_as_it_was_measured():
 def test_a_network_that_has_heard_nothing_is_refused_in_eval_mode():
     network = make_small().eval()
     quantizer = Quantizer(network, SHAPE)
-    message = "first has no range to round in yet: train a step while the quantizer is active"
+    message = "first has no range to quantize with yet: train a step while the quantizer is active"
     with quantizer.active(), pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         network(torch.randn(2, *SHAPE))
     quantizer.load(quantizer.tensors())

@@ -1,1 +1,1 @@
-"""What the dashboard reads of a study, as frames of plain columns; no figures here."""
+"""Data layer of the dashboard: studies and trials as pandas data frames."""

@@ -1,4 +1,4 @@
-"""The tables of a study as Optuna's storage keeps them, read as they are. Nothing of them is ever written.
+"""Direct read-only queries on the tables of Optuna's RDB storage.
 
 Only what SQLite takes back where a search was killed while it wrote is an exception.
 """
@@ -39,7 +39,7 @@ SCHEMA = "v3.2.0.a"  # of Optuna's tables, as alembic names it
 PATIENCE_S = 10.0  # while a search writes
 CHUNK = 5_000  # rows at a time
 
-# What a study can be broken by: whatever somebody else wrote there.
+# Errors of a broken study: the database may hold anything.
 BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, SQLAlchemyError)
 
 ALEMBIC = table("alembic_version", column("version_num"))
@@ -75,7 +75,7 @@ ATTRIBUTES = table(
 
 @dataclass
 class Trial:
-    """One trial, as much of it as was read."""
+    """One trial, as far as it was read."""
 
     number: int
     state: TrialState
@@ -86,7 +86,7 @@ class Trial:
 
 @contextmanager
 def connected(folder: StudyFolder, postgres: Postgres | None) -> Iterator[tuple[Connection, int]]:
-    """Open a study's database to read it as it is at one moment; give the number that it knows the study by."""
+    """Open a read transaction on a study's database; yield the connection and the study's id."""
     opened = _sqlite(folder.database) if postgres is None else postgres.reading()
     with opened as connection:
         try:
@@ -123,7 +123,7 @@ def _sqlite(database: Path) -> Iterator[Connection]:
 
 
 def _recover(database: Path) -> None:
-    """Take back what a search was writing when it was killed, as whoever opens the study next does."""
+    """Roll back the unfinished transaction of a killed search, as SQLite does at the next opening."""
     with closing(_connect(database, "ro")) as connection:
         try:
             connection.execute("SELECT count(*) FROM sqlite_master")
@@ -143,7 +143,7 @@ def _connect(database: Path, mode: str) -> sqlite3.Connection:
 
 
 def study_attributes(connection: Connection, study_id: int) -> dict[str, str]:
-    """Read what is recorded of a study as a whole, each as JSON.
+    """Return the user attributes of a study as JSON texts.
 
     Raises:
         StudyError: It is none of a search.
@@ -156,20 +156,20 @@ def study_attributes(connection: Connection, study_id: int) -> dict[str, str]:
 
 
 def extent(connection: Connection, study_id: int, last: int) -> tuple[int, datetime | None]:
-    """Count the trials up to `last`, and give when the first of them began."""
+    """Return the number of trials up to the id `last`, and the start of the first."""
     query = select(func.count(), func.min(TRIALS.c.datetime_start))
     count, first = connection.execute(query.where(TRIALS.c.study_id == study_id, TRIALS.c.trial_id <= last)).one()
     return count, first
 
 
 def begun() -> ColumnElement[bool]:
-    """Ask for the trials that are not merely queued."""
+    """Return the condition that a trial is not merely queued."""
     # PostgreSQL has a type of its own for the state
     return cast(TRIALS.c.state, String()) != TrialState.WAITING.name
 
 
 def trials_of(connection: Connection, study_id: int, wanted: ColumnElement[bool]) -> dict[int, Trial]:
-    """Read what a trial is, by the database's number."""
+    """Return the selected trials by database id, without their values."""
     columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.state, *TIMES)
     query = select(*columns).where(TRIALS.c.study_id == study_id, wanted).order_by(TRIALS.c.trial_id)
     return {
@@ -186,7 +186,7 @@ def add_values(
     leave_out: Collection[str],
     noted: Mapping[int, list[Any]] = MappingProxyType({}),
 ) -> None:
-    """Read what was sampled for trials and what was recorded of them; note it as it was read for some of them."""
+    """Read the parameters, values and attributes of trials; keep the raw rows of some."""
     values = (
         select(PARAMS.c.trial_id, PARAMS.c.param_name, PARAMS.c.param_value, PARAMS.c.distribution_json)
         .join_from(PARAMS, TRIALS, PARAMS.c.trial_id == TRIALS.c.trial_id)
@@ -221,7 +221,7 @@ def _unix_s(moment: datetime | None) -> float:
 
 
 def sentence(error: Exception) -> str:
-    """Describe what is wrong with a study."""
+    """Return an error of a study as one sentence."""
     if isinstance(error, StudyError | StorageError):
         return str(error)
     if isinstance(error, KeyError):

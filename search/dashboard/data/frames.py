@@ -1,4 +1,4 @@
-"""From the table of a study to what a figure or a page shows: pure functions, nothing is read but what is published.
+"""Data frames behind the dashboard's figures and pages, computed from the table of a study.
 
 A table is that of `search.dashboard.data.study_reader.StudyData`, or some of its rows.
 """
@@ -24,17 +24,17 @@ from search.study.table import front_mask
 
 CONFIG = "config."  # before the name of a config field, in a column's
 ARCHITECTURE = "architecture"
-WORST_LOG_LOSS = math.log(10)  # of who gives each of ten scenes the same probability
-ROOM = 1.1  # from the dearest network to the reference of a hypervolume
-OVER = ("complete", "stopped", "failed")  # states of a trial that counts as one of those wanted
+WORST_LOG_LOSS = math.log(10)  # of a uniform prediction over ten scenes
+ROOM = 1.1  # reference point of a hypervolume over the most expensive network's cost
+OVER = ("complete", "stopped", "failed")  # states of a finished trial
 RECENT = 20  # trials by which the time left is estimated
 
 
 def within(table: pd.DataFrame, limits: Mapping[str, float], objectives: Sequence[str]) -> pd.DataFrame:
-    """Judge a table by limits beside those of its study: `fits` and `on_front` anew.
+    """Return a table with `fits` and `on_front` under further limits, beside those of its study.
 
-    Limits are of costs that are columns. What the study's own budget leaves out stays out, whatever the limits: only
-    tighter ones change something. A network that is trained to the end and whose cost is not known does not fit.
+    Trials over the study's own budget stay infeasible, so that only tighter limits have an effect. A fully trained
+    network of unknown cost does not fit.
 
     Raises:
         ValueError: A limit of something that is no cost.
@@ -52,10 +52,7 @@ def within(table: pd.DataFrame, limits: Mapping[str, float], objectives: Sequenc
 
 
 def best_within(table: pd.DataFrame, objectives: Sequence[str]) -> pd.Series | None:
-    """Return the best of what is trained to the end and fits, by the first quality; of equals the cheapest, the first.
-
-    None where there is nothing.
-    """
+    """Return the best feasible, fully trained trial by the first quality, ties by the first cost; None without one."""
     quality, cost = first_quality(objectives), first_cost(objectives)
     rows = table[(table["state"] == "complete") & table["fits"].astype(bool) & table[quality].notna()]
     if rows.empty:
@@ -85,21 +82,17 @@ def reference_point(
 
 
 def hypervolume_over_time(
-    table: pd.DataFrame, objectives: Sequence[str], reference: Mapping[str, float] | None = None
+    table: pd.DataFrame, objectives: Sequence[str], reference: Mapping[str, float]
 ) -> pd.DataFrame:
-    """Return how much of the objectives what was trained to the end and fits dominated, whenever a trial was complete.
+    """Return the hypervolume of the feasible, fully trained trials after each completed trial.
 
     Args:
-        table: Of a study.
-        objectives: Names of `GOALS`.
-        reference: Of `reference_point`, the same for all studies that are compared; None: of this table alone, without
-            limits.
+        reference: From `reference_point`, the same for all compared studies.
 
     Returns:
         In the order of completion: number of the trial; seconds since the study's first trial began; hypervolume, as
         share of the box between the reference and 0 or, of an accuracy, 1.
     """
-    reference = reference_point([table], objectives, {}) if reference is None else reference
     names, maximize = list(objectives), directions(objectives)
     rows = table[(table["state"] == "complete") & table["fits"].astype(bool) & table["ended_s"].notna()]
     rows = rows[rows[names].notna().all(axis=1)].sort_values(["ended_s", "number"], kind="stable")
@@ -119,11 +112,10 @@ def hypervolume_over_time(
 
 
 def varied_fields(table: pd.DataFrame, fields: Collection[str] | None = None) -> list[str]:
-    """Name the config fields that are not the same in all rows where they are known.
+    """Return the config fields with more than one known value.
 
     Args:
-        table: Of a study.
-        fields: Those that may be named, such as `StudyData.varied`; None: all.
+        fields: Candidate fields, such as `StudyData.varied`; None: all.
     """
     columns = [str(name) for name in table if str(name).startswith(CONFIG)]
     names = [name.removeprefix(CONFIG) for name in columns if table[name].nunique() > 1]
@@ -131,20 +123,20 @@ def varied_fields(table: pd.DataFrame, fields: Collection[str] | None = None) ->
 
 
 def architecture_names(rows: pd.DataFrame) -> NDArray[Any]:
-    """Return each row's architecture; where only one was searched, rejected rows do not say which."""
+    """Return each row's architecture; rejected rows do not record it where only one was searched."""
     column = rows.get(CONFIG + ARCHITECTURE, pd.Series("", index=rows.index)).astype(object)
     known = column.dropna().unique()
     return column.fillna(known[0] if len(known) == 1 else "").to_numpy(dtype=object)
 
 
 def is_ordered(column: pd.Series) -> bool:
-    """Whether a column has numbers alone, which have an order, not words or switches."""
+    """Whether a column holds numbers only, not text or booleans."""
     levels = column.dropna().unique().tolist()
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in levels)
 
 
 def ordered_codes(column: pd.Series) -> tuple[NDArray[np.int64], list[Any]]:
-    """Return each value's place among all values, -1 where unknown, and these: in order, text by the alphabet."""
+    """Return the rank of each value among the distinct values, -1 where unknown, and these, sorted."""
     levels = sorted(column.dropna().unique().tolist(), key=lambda value: (isinstance(value, str), value))
     places = {value: place for place, value in enumerate(levels)}
     codes = [places.get(value, -1) if isinstance(value, str) or not pd.isna(value) else -1 for value in column]
@@ -152,17 +144,15 @@ def ordered_codes(column: pd.Series) -> tuple[NDArray[np.int64], list[Any]]:
 
 
 def relatives(table: pd.DataFrame, number: int, fields: Collection[str] | None = None) -> pd.DataFrame:
-    """Find the trials that differ from one in a single config field, and have its architecture.
+    """Return the trials of the same architecture that differ from one in a single config field.
 
-    A field that is not known of both, as those that do not vary of a rejected one, is taken for the same.
+    A field that is unknown for either trial counts as equal.
 
     Args:
-        table: Of a study.
-        number: Of the trial.
-        fields: Those that count, such as `StudyData.varied`: others follow from them; None: all.
+        fields: Compared fields, such as `StudyData.varied`: others follow from them; None: all.
 
     Returns:
-        A row a trial, by number: `number`, `field`, what it `was` in the trial asked about and what it `is`.
+        A row a trial, by number: `number`, `field`, its value in the given trial, `was`, and in this one, `is`.
 
     Raises:
         ValueError: There is no such trial.
@@ -188,7 +178,7 @@ def relatives(table: pd.DataFrame, number: int, fields: Collection[str] | None =
 
 
 def config_rows(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> pd.DataFrame:
-    """Arrange a config: `field`, `value`, `default` (None where there is none) and whether it `differs` from it."""
+    """Return a config as rows: `field`, `value`, `default` (None without one), and whether it `differs` from it."""
     return pd.DataFrame(
         {
             "field": list(config),
@@ -200,12 +190,7 @@ def config_rows(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> pd.Da
 
 
 def rejections(table: pd.DataFrame, kinds: Mapping[int, str]) -> pd.DataFrame:
-    """Count why the rows of a table were rejected: `kind` and `count`, the most frequent first.
-
-    Args:
-        table: Of a study, or some rows of it.
-        kinds: Of `StudyData.kinds`.
-    """
+    """Count rejected trials by reason: `kind` and `count`, the most frequent first."""
     found = pd.Series([kinds[number] for number in table["number"] if number in kinds], dtype=object)
     counts = sorted(found.value_counts().items(), key=lambda each: (-each[1], str(each[0])))
     return pd.DataFrame({"kind": [kind for kind, _ in counts], "count": [int(count) for _, count in counts]})
@@ -213,15 +198,15 @@ def rejections(table: pd.DataFrame, kinds: Mapping[int, str]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a search is.
+    """Progress of a job.
 
     Attributes:
-        wanted: Trials to be trained.
-        done: Of them, that are over: trained to the end, stopped or failed.
-        states: Trials by state, those of `search.study.study.STATES` that there are.
-        share: Of the wanted trials that are done.
-        elapsed_s: From the first trial's beginning to now, or of a search that has ended to its last trial's end.
-        left_s: Estimate by the last trials; None where no search runs, or too few are over.
+        wanted: Number of requested trials.
+        done: Number of finished trials: trained to the end, stopped or failed.
+        states: Number of trials by state of `search.study.study.STATES`, without zeros.
+        share: Share of the requested trials that are finished.
+        elapsed_s: Time since the first trial's start; of an ended job, to its last trial's end.
+        left_s: Estimate from the last trials; None where no job is running, or too few trials are finished.
     """
 
     wanted: int
@@ -233,12 +218,7 @@ class Progress:
 
 
 def progress(reading: StudyData, now_s: float) -> Progress:
-    """Describe how far a search is.
-
-    Args:
-        reading: Of its study.
-        now_s: Unix time.
-    """
+    """Return the progress of a job."""
     table = reading.table
     wanted = 0 if reading.settings is None else reading.settings.trials
     counts = table["state"].value_counts()
@@ -257,18 +237,18 @@ def progress(reading: StudyData, now_s: float) -> Progress:
 
 
 def parallel(table: pd.DataFrame, fields: Collection[str] | None = None) -> pd.DataFrame:
-    """Return the columns that are worth an axis: the config fields and the goals that vary, with the table's index."""
+    """Return the columns of parallel coordinates: the config fields and the goals that vary."""
     configs = [CONFIG + name for name in varied_fields(table, fields)]
     return table[[*configs, *(name for name in GOALS if table[name].nunique() > 1)]]
 
 
 def number_text(value: float) -> str:
-    """Write a figure in few characters."""
+    """Format a number in few characters."""
     return si_text(value) if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def published_points(objectives: Sequence[str]) -> pd.DataFrame:
-    """Return published networks that could be drawn among those of a search with these objectives.
+    """Return the published networks that have a value of some of these objectives.
 
     Returns:
         `name`, `report`, `accuracy` as a share, the `data` that it was measured on, and a column for each objective,
@@ -291,14 +271,11 @@ def published_points(objectives: Sequence[str]) -> pd.DataFrame:
 
 
 def intervals(report: Mapping[str, Any]) -> pd.DataFrame:
-    """Return what a confirmation found of the trials that it trained again.
-
-    Args:
-        report: Of `search.study.confirm.confirm_report`.
+    """Return the mean quality of confirmed trials, with the half-widths of the confidence intervals.
 
     Returns:
         `number` of the trial in the search and, for each quality that was measured, `<quality>_mean` and
-        `<quality>_half`: what the interval reaches to either side, NaN where nobody was trained twice.
+        `<quality>_half`: NaN where a trial has one seed only.
     """
     table = confirm_table(report)
     table = table[table["state"] == "complete"]

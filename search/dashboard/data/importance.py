@@ -14,29 +14,26 @@ from optuna.trial import FrozenTrial, TrialState
 from objectives.goals import GOALS
 from search.dashboard.data.frames import CONFIG, architecture_names, is_ordered, ordered_codes, varied_fields
 
-MIN_TRIALS = 20  # that an importance needs: two of them are the best tenth
-MAX_TRIALS = 3_000  # that are sampled: more change little, and take long
+MIN_TRIALS = 20  # so that the best tenth has two trials
+MAX_TRIALS = 3_000  # size of the sample: more change the result little
 BEST = 0.1  # quantile of the trials that count as good
 MAX_LEVELS = 50  # distinct values of a field, above which its ranks are used
 
 
 def estimate_importances(table: pd.DataFrame, target: str, fields: Collection[str] | None = None) -> pd.DataFrame:
-    """Return how much each config field decides whether a trial is among the best tenth by one goal.
+    """Return the importance of each config field for being among the best tenth of the trials by one goal.
 
-    PED-ANOVA is the only one of Optuna's evaluators that needs no scikit-learn, knows of fields that only some
-    architectures have, and is quick. Numbers enter by their order, so that it does not matter whether a range is
-    logarithmic. A quality is judged by what was trained to the end, a cost
-    by all that was priced. Of more than `MAX_TRIALS` some are drawn, always the same.
+    Of Optuna's evaluators PED-ANOVA alone needs no scikit-learn, supports conditional fields and is fast. Numbers enter
+    by their ranks, so that the scale of a range does not matter. A quality is evaluated on fully trained trials, a cost
+    on all priced ones; above `MAX_TRIALS`, on a fixed random sample.
 
     Args:
-        table: Of a study.
-        target: Name of a goal.
-        fields: Those that may matter, such as `StudyData.varied`; None: all that vary.
+        fields: Candidate fields, such as `StudyData.varied`; None: all that vary.
 
     Returns:
         `architecture` and its `field`s, the most important first, with their `importance`: shares of 1. Where there are
-        several architectures, "" stands before what all have, among it the architecture. Empty where there are fewer
-        than `MIN_TRIALS` trials to tell by.
+        several architectures, "" stands for the fields that all share, among them the architecture. Empty with
+        fewer than `MIN_TRIALS` trials.
     """
     rows = table[table[target].notna()]
     if GOALS[target].kind == "quality":
@@ -85,7 +82,7 @@ def _importances(rows: pd.DataFrame, target: str, fields: Sequence[str]) -> pd.D
 
 
 class _FixedStudy(optuna.Study):
-    """A study of given trials, to be minimized. One in memory would copy each of them, which takes most of the time."""
+    """A minimization study of given trials; Optuna's in-memory study would copy each of them, which is slow."""
 
     def __init__(self, trials: Iterable[FrozenTrial]) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)

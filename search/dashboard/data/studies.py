@@ -1,4 +1,4 @@
-"""The studies that a dashboard shows, each read once and kept."""
+"""Studies shown by the dashboard, with cached readers."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from search.study.study import StudyFolder
 
 
 def list_studies(results: Path) -> list[StudyFolder]:
-    """Return the studies in a folder, broken ones too, the one that was worked on last first.
+    """Return the studies in a folder, broken ones too, the most recently modified first.
 
-    Links that lead anywhere else are left out.
+    Links out of the folder are omitted.
     """
     root = results.resolve()
     found: dict[StudyFolder, float] = {}
@@ -28,14 +28,14 @@ def list_studies(results: Path) -> list[StudyFolder]:
             with suppress(OSError, ValueError, RuntimeError):
                 path.name.encode()
                 if (folder.settings_file.exists() or folder.database.exists()) and path.resolve() == root / path.name:
-                    found[folder] = folder.worked_on_at()
+                    found[folder] = folder.modified_at()
     return sorted(found, key=lambda folder: (-found[folder], folder.name))
 
 
 class Studies:
-    """Studies by name: those that were asked for, or all of a folder, with those that come to be while it is shown.
+    """Studies by name: the given ones, or all of a folder, including new ones.
 
-    Nothing that a request says becomes part of a path: a name is looked up among those of the folders that are there.
+    No part of a request becomes part of a path: names are looked up among the existing folders.
     """
 
     def __init__(self, results: Path, chosen: Sequence[StudyFolder] = ()) -> None:
@@ -45,33 +45,33 @@ class Studies:
         self._lock = threading.Lock()
 
     def folders(self) -> dict[str, StudyFolder]:
-        """Return the studies' folders by name, as they were asked for, or the one that was worked on last first."""
+        """Return the studies' folders by name, in the given order, or the most recently modified first."""
         if self._chosen:
             return dict(self._chosen)
         return {folder.name: folder for folder in list_studies(self.results)}
 
     def folder(self, name: str) -> StudyFolder | None:
-        """Return the folder of a study, if there is one of that name."""
+        """Return the folder of a study; None if there is none of that name."""
         return self.folders().get(name)
 
     def read(self, name: str) -> StudyData | None:
-        """Return a study as it stands, if there is one of that name."""
+        """Return the current state of a study; None if there is none of that name."""
         folder = self.folder(name)
         return None if folder is None else self.read_folder(folder)
 
     def read_folder(self, folder: StudyFolder) -> StudyData:
-        """Return the study of a folder as it stands."""
+        """Return the current state of a folder's study."""
         with self._lock:
             reader = self._readers.setdefault(folder.path, StudyReader(folder))
         return reader.read()
 
     def first_page(self) -> str:
-        """Return the address to begin with: the front of the one study that was asked for, or all of them."""
+        """Return the first URL: the front of a single given study, else the list of studies."""
         return path_of(next(iter(self._chosen)), "front") if len(self._chosen) == 1 else "/"
 
 
 class Confirmations:
-    """Confirmations of the fronts of studies. Several threads may use it."""
+    """Thread-safe lookup of the confirmations of studies' fronts."""
 
     def __init__(self) -> None:
         self._confirms: dict[Path, tuple[int, str | None]] = {}
@@ -79,13 +79,13 @@ class Confirmations:
         self._lock = threading.Lock()
 
     def find(self, folder: StudyFolder) -> StudyFolder | None:
-        """Return the training that confirms a study: of those beside it, the one that was worked on last."""
+        """Return the confirmation study of a study in the same folder, the most recently modified one."""
         with self._lock:
             others = (other for other in list_studies(folder.path.parent) if other.path != folder.path)
             return next((other for other in others if self._confirmed_by(other) == folder.name), None)
 
     def report(self, reading: StudyData) -> Mapping[str, Any]:
-        """Return what a confirmation has found so far, as of `search.study.confirm.confirm_report`."""
+        """Return the report of a confirmation so far, from `search.study.confirm.confirm_report`."""
         with self._lock:
             version, found = self._reports.get(reading.folder.path, (0, {}))
             if version != reading.version:
@@ -94,7 +94,7 @@ class Confirmations:
             return found
 
     def _confirmed_by(self, folder: StudyFolder) -> str | None:
-        """Name the study that one confirms; None where it confirms none, or cannot be read."""
+        """Return the name of the study that one confirms; None if it confirms none or cannot be read."""
         try:
             changed_ns = folder.settings_file.stat().st_mtime_ns
             if self._confirms.get(folder.path, (0, None))[0] != changed_ns:

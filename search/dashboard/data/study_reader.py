@@ -1,8 +1,7 @@
-"""A study as it stands: read quickly, and again and again while a search writes to it. Needs no torch.
+"""Incremental reader of a study's table while a search writes to it. Needs no torch.
 
-Optuna makes objects of all that it reads, and takes seconds for ten thousand trials. Here its tables are read as they
-are, in a few queries, and only what a table needs of them; a second time, only trials that are new or were not over.
-Nothing is ever written, but for what SQLite takes back where a search was killed while it wrote.
+Optuna's API takes seconds for ten thousand trials. Here its tables are read directly in a few queries; a later read
+fetches new and unfinished trials only. Nothing is written, except that SQLite rolls back what a killed search left.
 """
 
 import itertools
@@ -51,30 +50,30 @@ from search.study.study import (
 )
 from search.study.table import plain_name, rows_table, trial_row
 
-LARGE = (LAYERS, QUALITY, VERSIONS)  # attributes of a trial that no table has
-SETTLED_S = 2.0  # after its last change the clock of a file's system has surely gone on
-FRESH_S = 0.5  # for so long a database elsewhere is not asked again
-RETRY_S = 10.0  # and for so long if it did not answer: asking may take as long
+LARGE = (LAYERS, QUALITY, VERSIONS)  # attributes of a trial that are not needed in the table
+SETTLED_S = 2.0  # time after which a file's change is visible in its modification time
+FRESH_S = 0.5  # interval between queries of a remote database
+RETRY_S = 10.0  # the same after an error: a query may take as long
 
 _VERSIONS = itertools.count(1)
 
 
 @dataclass(frozen=True, eq=False)
 class StudyData:
-    """A study as it stood. It is shared: nobody may change what it holds.
+    """State of a study at one moment; shared, and not to be modified.
 
     Attributes:
-        folder: Where it lives.
-        version: Another with every change, and of every study.
-        settings: What was asked for; None where there is a `problem`.
+        folder: Folder of the study.
+        version: Unique number, another one after every change.
+        settings: Settings of the job; None where there is a `problem`.
         table: As of `study.table.trials_table`, judged by the study's budget as it is now, and the columns started_s
             and ended_s: Unix time, NaN where there is none.
         curves: The learning curves of the trials that have one, as of `search.study.study.learning_curve`.
-        kinds: Why trials were rejected, in a word or two, by number.
-        varied: The config fields that the search chose values for; all others were given, or follow from these.
-        attributes: What is recorded of the study as a whole.
-        is_locked: Whether a search runs on it.
-        problem: Why it cannot be shown, in a sentence; then there are no trials.
+        kinds: Short reason of rejection by trial number.
+        varied: Config fields that the sampler varied; all others are given, or follow from these.
+        attributes: User attributes of the study.
+        is_locked: Whether a job is running on it.
+        problem: Error as one sentence; then there are no trials.
     """
 
     folder: StudyFolder
@@ -90,13 +89,13 @@ class StudyData:
 
     @property
     def name(self) -> str:
-        """Of the study."""
+        """Name of the study."""
         return self.folder.name
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is kept of a trial."""
+    """Cached data of a trial."""
 
     row: Mapping[str, Any]
     times_s: tuple[float, float]
@@ -107,7 +106,7 @@ class _Kept:
 
 @dataclass
 class _Known:
-    """What was read of a study."""
+    """Cached data of a study."""
 
     judged_by: tuple[Any, ...]  # what a row depends on, beside its trial
     trials: dict[int, _Kept] = field(default_factory=dict)  # by the number that the database knows them by
@@ -118,7 +117,7 @@ class _Known:
 
 
 class StudyReader:
-    """Reads one study, and again what has changed. Several threads may use it."""
+    """Thread-safe incremental reader of one study."""
 
     def __init__(self, folder: StudyFolder) -> None:
         self._folder = folder
@@ -131,7 +130,7 @@ class StudyReader:
         self._asked_at = -math.inf
 
     def read(self) -> StudyData:
-        """Return the study as it stands: the same object while nothing has changed."""
+        """Return the current state of the study; the same object while nothing has changed."""
         with self._lock:
             stamp = None
             try:
@@ -145,7 +144,7 @@ class StudyReader:
             return self._reading
 
     def _changes(self) -> tuple[Any, ...] | None:
-        """Return what is another after every change of the files; None just after one, when another may go unseen."""
+        """Return a stamp that differs after every change of the files; None right after one."""
         folder = self._folder
         # never opened here: to close a file takes SQLite's locks on it from this whole process
         found = [_stat(path) for path in (folder.settings_file, folder.database)]
@@ -154,9 +153,9 @@ class StudyReader:
         return None if time.time_ns() - newest_ns < SETTLED_S * 1e9 else (*found, is_locked)
 
     def _holds(self, reading: StudyData) -> bool:
-        """Whether a reading holds while the files are the same."""
+        """Whether a reading is valid while the files are unchanged."""
         if self._settings is None or self._settings[1].storage is None:
-            return not reading.problem  # else it may be over
+            return not reading.problem  # an error may be temporary
         return time.monotonic() - self._asked_at < (RETRY_S if reading.problem else FRESH_S)
 
     def _broken(self, error: Exception, before: StudyData | None) -> StudyData:
@@ -225,7 +224,7 @@ def _kept(trial: Trial, budget: Budget | None, levels: Sequence[Mapping[str, Any
 
 @lru_cache(maxsize=1_000)
 def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the same object for equal names: there are many trials, and few ways to sample."""
+    """Return the same object for equal names, to save memory."""
     return names
 
 
@@ -235,7 +234,7 @@ def _is_same(connection: Connection, study_id: int, known: _Known) -> bool:
 
 
 def _read_trials(connection: Connection, study_id: int, known: _Known) -> dict[int, Trial]:
-    """Read the trials that are new or were not over; note which are not over now."""
+    """Read new and unfinished trials; record which are unfinished now."""
     wanted = or_(TRIALS.c.trial_id > known.last, TRIALS.c.trial_id.in_(known.unfinished))
     trials = trials_of(connection, study_id, wanted)
     known.unfinished = {number: [trial.state] for number, trial in trials.items() if not trial.state.is_finished()}
@@ -246,7 +245,7 @@ def _read_trials(connection: Connection, study_id: int, known: _Known) -> dict[i
 
 
 def _stat(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes with a file; None where there is none."""
+    """Return inode, size and modification time of a file; None if it does not exist."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -260,7 +259,7 @@ def _inode(path: Path) -> int | None:
 
 
 def _missing(folder: StudyFolder) -> str:
-    """Return why there are no settings."""
+    """Return the error of a study without settings."""
     if not folder.path.exists():
         return f"there is no study {folder.name}: {folder.path} is missing"
     if folder.database.exists():

@@ -1,4 +1,4 @@
-"""All that is recorded of one trial."""
+"""Complete record of one trial, read from the study's database."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -34,25 +34,25 @@ from search.study.study import (
 )
 from search.study.table import plain_name, trial_row
 
-MAX_NUMBER = 2**31 - 1  # that a database can be asked for
+MAX_NUMBER = 2**31 - 1  # of PostgreSQL's integer column
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """All that is recorded of one trial.
+    """Complete record of one trial.
 
     Attributes:
-        number: Of the trial.
+        number: Number of the trial.
         state: One of `search.study.study.STATES`.
-        config: Its fields; of a rejected one, those that vary.
-        cost: What its network costs, with the latency where it was measured; empty where no network can be built.
+        config: Config fields; of a rejected trial those that were sampled.
+        cost: Cost of its network, with the latency if it was measured; empty where no network can be built.
         quality: As of `objectives.quality.Quality.to_dict`; None before it is trained to the end.
-        layers: Name, kind, output_shape, params and macs of each; empty where they are not recorded.
-        curve: What was recorded of each epoch.
-        attempts: Epoch and reason of each process that broke in training.
-        reason: Why it was rejected, stopped or failed.
-        origin: Where its configuration came from, if not from the sampler alone.
-        versions: Of the packages that trained it.
+        layers: Name, kind, output_shape, params and macs of each layer; empty where they are not recorded.
+        curve: Learning curve: a record for each epoch.
+        attempts: Epoch and reason of each failed training process.
+        reason: Reason of rejection, early stopping or failure.
+        origin: Origin of its configuration, if not the sampler alone.
+        versions: Versions of the packages that trained it.
     """
 
     number: int
@@ -69,11 +69,11 @@ class TrialRecord:
 
 
 def read_trial(folder: StudyFolder, number: int) -> TrialRecord:
-    """Read all that is recorded of one trial.
+    """Read the complete record of one trial.
 
     Raises:
         StudyError: There is no such trial, or the study cannot be read.
-        ValueError: The settings cannot be read, or the database does not answer.
+        ValueError: The settings cannot be read, or the database cannot be reached.
     """
     settings = folder.settings()
     budget = settings.limits() if isinstance(settings, SearchSettings) else None

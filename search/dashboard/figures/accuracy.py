@@ -1,9 +1,7 @@
 """What one network gets right: by class, by device, and what it takes for what."""
 
 import html
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,8 +10,8 @@ import plotly.graph_objects as go
 from objectives.quality import Quality, Score
 from objectives.sampling_error import Z_95, accuracy_error
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import BESIDE, ROW_PX, bar, empty_figure, modebar, stops
-from search.report.plotly_style import BLUE, GREY, LEGEND, SKY, VERMILION, layout
+from search.dashboard.figures.plot_helpers import BESIDE, ROW_PX, bar, lay_out
+from search.report.plotly_style import BLUE, GREY, LEGEND, SKY, VERMILION
 
 GROUP_TITLES = {
     "real": "real devices, in training",
@@ -24,22 +22,12 @@ GROUP_COLOURS = {"real": BLUE, "seen": SKY, "unseen": VERMILION}
 GROUP_PATTERNS = {"real": "", "seen": "", "unseen": "/"}
 
 
-def quality_of(quality: Mapping[str, Any] | Quality | None) -> Quality | None:
-    """Read a record of quality; None where there is none."""
-    if quality is None or isinstance(quality, Quality):
-        return quality
-    return Quality.from_dict(quality) if quality else None
-
-
-def confusion_figure(quality: Mapping[str, Any] | Quality | None, theme: Theme = LIGHT) -> go.Figure:
+def confusion_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
     """Draw the confusion matrix: the clips as figures, their share of the true class below and as the colour."""
-    measured = quality_of(quality)
-    if measured is None:
-        return empty_figure("No quality was measured for this trial", theme)
-    counts = np.array(measured.confusion, dtype=float)
+    counts = np.array(quality.confusion, dtype=float)
     sums = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, sums, out=np.zeros_like(counts), where=sums > 0)
-    names = [html.escape(name) for name in measured.classes]
+    names = [html.escape(name) for name in quality.classes]
     told = [
         [
             f"<b>{truth}</b> predicted as <b>{answer}</b>" if truth != answer else f"<b>{truth}</b> predicted correctly"
@@ -59,7 +47,7 @@ def confusion_figure(quality: Mapping[str, Any] | Quality | None, theme: Theme =
         y=places,
         zmin=0,
         zmax=1,
-        colorscale=stops(theme.heat),
+        colorscale=theme.heat,
         text=written,
         texttemplate="%{text}",
         textfont={"size": 10},
@@ -71,79 +59,31 @@ def confusion_figure(quality: Mapping[str, Any] | Quality | None, theme: Theme =
         showscale=False,
     )
     shared = theme.axis_of(tickvals=places, ticktext=names, ticks="", showgrid=False, tickfont={"size": 12})
-    figure.update_layout(
-        **layout(
-            theme,
-            height=36 * len(names) + 170,
-            xaxis={**shared, "title": {"text": "Predicted class"}, "tickangle": -45},
-            yaxis={**shared, "title": {"text": "True class"}, "autorange": "reversed"},
-            modebar=modebar(theme),
-        )
-    )
-    return figure
-
-
-def device_groups(quality: Mapping[str, Any] | Quality) -> dict[str, str]:
-    """Describe which group each device belongs to; a device of which that does not follow is left out.
-
-    A record of quality holds devices and groups side by side. A group's clips, right answers and losses are the sums of
-    its devices': losses are measured numbers, so that no other devices have the same sum.
-    """
-    measured = quality_of(quality)
-    if measured is None:
-        return {}
-    devices: dict[str, Score] = dict(measured.by_device)
-    found: dict[str, str] = {}
-    for group, score in measured.by_group.items():
-        fitting = (
-            [
-                names
-                for size in range(1, len(devices) + 1)
-                for names in combinations(devices, size)
-                if _is_sum(score, [devices[name] for name in names])
-            ]
-            if len(devices) <= 14
-            else []
-        )
-        if len(fitting) == 1:
-            found |= dict.fromkeys(fitting[0], group)
-    return {name: found[name] for name in devices if name in found}
-
-
-def _is_sum(score: Score, parts: Sequence[Score]) -> bool:
-    if sum(part.clips for part in parts) != score.clips:
-        return False
-    right, loss = (sum(getattr(part, name) * part.clips for part in parts) for name in ("accuracy", "log_loss"))
-    return math.isclose(right, score.accuracy * score.clips, abs_tol=1e-6) and math.isclose(
-        loss, score.log_loss * score.clips, rel_tol=1e-9, abs_tol=1e-9
+    return lay_out(
+        figure,
+        theme,
+        height=36 * len(names) + 170,
+        xaxis={**shared, "title": {"text": "Predicted class"}, "tickangle": -45},
+        yaxis={**shared, "title": {"text": "True class"}, "autorange": "reversed"},
     )
 
 
-def devices_figure(
-    quality: Mapping[str, Any] | Quality | None,
-    theme: Theme = LIGHT,
-    *,
-    groups: Mapping[str, str] | None = None,
-) -> go.Figure:
+def devices_figure(quality: Quality, groups: Mapping[str, str], theme: Theme = LIGHT) -> go.Figure:
     """Draw the accuracy on each device, those that training never heard apart and hatched.
 
     Args:
-        quality: As `Quality.to_dict` gives it.
+        quality: Of the network.
+        groups: The group of each device: real, seen or unseen; devices of no group come last.
         theme: Colours.
-        groups: The group of each device: real, seen or unseen; None: as follows from the record.
     """
-    measured = quality_of(quality)
-    if measured is None:
-        return empty_figure("No quality was measured for this trial", theme)
-    groups = device_groups(measured) if groups is None else groups
-    names = by_group(measured.by_device, groups)
+    names = by_group(quality.by_device, groups)
     figure = go.Figure()
     for group in [*GROUP_TITLES, ""]:
         rows = [name for name in names if groups.get(name, "") == group]
         if rows:
             _add_scores(
                 figure,
-                {name: measured.by_device[name] for name in rows},
+                {name: quality.by_device[name] for name in rows},
                 name=GROUP_TITLES.get(group, "group not known"),
                 marker={
                     **bar(theme.shade(GROUP_COLOURS.get(group, GREY))),
@@ -157,9 +97,8 @@ def devices_figure(
                 theme=theme,
                 meta=group or "unknown",
             )
-    _add_means(figure, measured, theme)
-    _lay_out_rows(figure, names, theme, has_legend=True, title="Accuracy")
-    return figure
+    _add_means(figure, quality, theme)
+    return _lay_out_rows(figure, names, theme, has_legend=True)
 
 
 def by_group(devices: Iterable[str], groups: Mapping[str, str]) -> list[str]:
@@ -168,17 +107,13 @@ def by_group(devices: Iterable[str], groups: Mapping[str, str]) -> list[str]:
     return sorted(devices, key=lambda name: (order.index(groups.get(name, "")), name))
 
 
-def classes_figure(quality: Mapping[str, Any] | Quality | None, theme: Theme = LIGHT) -> go.Figure:
+def classes_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
     """Draw the accuracy on each class, the worst on top."""
-    measured = quality_of(quality)
-    if measured is None:
-        return empty_figure("No quality was measured for this trial", theme)
-    scores = dict(sorted(measured.by_class.items(), key=lambda each: each[1].accuracy))
+    scores = dict(sorted(quality.by_class.items(), key=lambda each: each[1].accuracy))
     figure = go.Figure()
     _add_scores(figure, scores, name="", marker=bar(theme.shade(BLUE)), theme=theme, meta="classes")
-    _add_means(figure, measured, theme)
-    _lay_out_rows(figure, list(scores), theme, has_legend=False, title="Accuracy")
-    return figure
+    _add_means(figure, quality, theme)
+    return _lay_out_rows(figure, list(scores), theme, has_legend=False)
 
 
 def _add_scores(
@@ -226,28 +161,24 @@ def _add_means(figure: go.Figure, quality: Quality, theme: Theme) -> None:
     )
 
 
-def _lay_out_rows(
-    figure: go.Figure, names: Sequence[str], theme: Theme, *, has_legend: bool, title: str, form: str = ".0%"
-) -> None:
-    """Lay out a figure with a row for each name, from 0 to 100 %."""
-    figure.update_layout(
-        **layout(
-            theme,
-            barmode="overlay",
-            bargap=0.25,
-            margin=BESIDE,
-            showlegend=has_legend,
-            legend=LEGEND,
-            height=ROW_PX * len(names) + (150 if has_legend else 100),
-            xaxis=theme.axis_of(range=[0, 1.001], tickformat=form, title={"text": title}),
-            yaxis=theme.axis_of(
-                categoryorder="array",
-                categoryarray=[html.escape(name) for name in names],
-                autorange="reversed",
-                ticks="",
-                ticksuffix=" ",
-                showgrid=False,
-            ),
-            modebar=modebar(theme),
-        )
+def _lay_out_rows(figure: go.Figure, names: Sequence[str], theme: Theme, *, has_legend: bool) -> go.Figure:
+    """Lay out a figure with the accuracy of each name in a row, from 0 to 100 %."""
+    return lay_out(
+        figure,
+        theme,
+        barmode="overlay",
+        bargap=0.25,
+        margin=BESIDE,
+        showlegend=has_legend,
+        legend=LEGEND,
+        height=ROW_PX * len(names) + (150 if has_legend else 100),
+        xaxis=theme.axis_of(range=[0, 1.001], tickformat=".0%", title={"text": "Accuracy"}),
+        yaxis=theme.axis_of(
+            categoryorder="array",
+            categoryarray=[html.escape(name) for name in names],
+            autorange="reversed",
+            ticks="",
+            ticksuffix=" ",
+            showgrid=False,
+        ),
     )

@@ -16,10 +16,9 @@ from search.dashboard.figures.plot_helpers import (
     MANY,
     MOST_FIELDS,
     axis_of,
-    lines,
-    modebar,
-    stops,
+    lay_out,
     varying,
+    wrapped,
 )
 from search.dashboard.figures.rejected_lines import add_rejected_lines, can_be_lines
 from search.report.drawing import (
@@ -34,7 +33,7 @@ from search.report.drawing import (
     numbers,
 )
 from search.report.format import si_text
-from search.report.plotly_style import LEGEND, layout
+from search.report.plotly_style import LEGEND
 
 # The groups whose points WebGL may draw: the others are few and stand above them.
 NUMEROUS = ("rejected", "failed", "stopped", "over", "dominated")
@@ -42,19 +41,11 @@ PUBLISHED, CONFIRMED = "published", "confirmed"
 
 
 def front_figure(
-    table: pd.DataFrame,
-    *,
-    x: str = "macs",
-    y: str = "macro_accuracy",
-    log_x: bool | None = None,
-    limits: Mapping[str, float] | None = None,
-    what_if: Mapping[str, float] | None = None,
-    colour: str | None = None,
-    references: pd.DataFrame | None = None,
-    intervals: pd.DataFrame | None = None,
-    reasons: Mapping[int, str] | None = None,
-    theme: Theme = LIGHT,
-) -> go.Figure:
+    table: pd.DataFrame, *, x: str = "macs", y: str = "macro_accuracy", log_x: bool | None = None,
+    limits: Mapping[str, float] | None = None, what_if: Mapping[str, float] | None = None, colour: str | None = None,
+    references: pd.DataFrame | None = None, intervals: pd.DataFrame | None = None,
+    reasons: Mapping[int, str] | None = None, theme: Theme = LIGHT,
+) -> go.Figure:  # fmt: skip
     """Draw every trial that has a cost, and the line that the front makes.
 
     Args:
@@ -91,61 +82,82 @@ def front_figure(
     if along:
         line = {"color": theme.shade(GROUPS["front"].colour), "width": 2}
         figure.add_scatter(x=along, y=upward, mode="lines", line=line, hoverinfo="skip", showlegend=False, meta="line")
-    is_large = sum(map(len, drawing.groups.values())) > MANY
-    fields = varying(table)[: FEW_FIELDS if is_large else MOST_FIELDS]
-    strokes = {name for name, group in drawing.groups.items() if is_large and can_be_lines(drawing, name, group)}
-    by_webgl = sum(len(group) for name, group in drawing.groups.items() if name not in strokes) > MANY
-    for name, group in drawing.groups.items():
-        if name in strokes:
-            add_rejected_lines(figure, drawing, group, reasons or {}, theme)
-        elif len(group):
-            _add_group(
-                figure, drawing, name, group, fields, colour=colour, is_large=is_large, by_webgl=by_webgl, theme=theme
-            )
+    _add_trials(figure, drawing, varying(table), reasons or {}, colour=colour, theme=theme)
     _add_confirmed(figure, confirmed, theme)
     _add_published(figure, known, (x, y), theme)
+    _add_budgets(figure, drawing, what_if, theme)
+    if colour is not None:
+        figure.update_layout(coloraxis=_coloraxis(colour, table, theme))
+    return _lay_out_front(figure, drawing, theme)
+
+
+def _is_large(drawing: Drawing) -> bool:
+    return sum(map(len, drawing.groups.values())) > MANY
+
+
+def _lay_out_front(figure: go.Figure, drawing: Drawing, theme: Theme) -> go.Figure:
+    if drawing.message:
+        add_message(figure, drawing.message)
+    itemsizing = "constant" if _is_large(drawing) else "trace"
+    return lay_out(
+        figure,
+        theme,
+        legend={**LEGEND, "traceorder": "reversed", "itemsizing": itemsizing},
+        showlegend=True,
+        xaxis=axis_of(drawing.x, theme, is_across=True),
+        yaxis=axis_of(drawing.y, theme),
+        uirevision=f"{drawing.x.name} {drawing.y.name} {drawing.x.is_log}",
+    )
+
+
+def _add_budgets(figure: go.Figure, drawing: Drawing, what_if: Mapping[str, float], theme: Theme) -> None:
+    """Draw the limits of the budget, and those that are tried and are not the budget's own."""
     add_limits(figure, drawing.x, drawing.y, theme)
     for axis, scale in (("x", drawing.x), ("y", drawing.y)):
         limit = what_if.get(scale.name)
         if limit is not None and limit != scale.limit:
             _add_what_if(figure, axis, scale, limit, theme)
-    if drawing.message:
-        add_message(figure, drawing.message)
-    figure.update_layout(
-        **layout(
-            theme,
-            legend={**LEGEND, "traceorder": "reversed", "itemsizing": "constant" if is_large else "trace"},
-            showlegend=True,
-            xaxis=axis_of(drawing.x, theme, is_across=True),
-            yaxis=axis_of(drawing.y, theme),
-            uirevision=f"{x} {y} {drawing.x.is_log}",
-            modebar=modebar(theme),
-        )
-    )
-    if colour is not None:
-        figure.update_layout(coloraxis=_coloraxis(colour, table, theme))
-    return figure
+
+
+def _add_trials(
+    figure: go.Figure,
+    drawing: Drawing,
+    fields: Sequence[str],
+    reasons: Mapping[int, str],
+    *,
+    colour: str | None,
+    theme: Theme,
+) -> None:
+    """Add the trials by group; many rejected ones as lines, and other groups by WebGL where they are many."""
+    is_large = _is_large(drawing)
+    fields = fields[: FEW_FIELDS if is_large else MOST_FIELDS]
+    as_lines = {name for name, group in drawing.groups.items() if is_large and can_be_lines(drawing, name, group)}
+    by_webgl = sum(len(group) for name, group in drawing.groups.items() if name not in as_lines) > MANY
+    for name, group in drawing.groups.items():
+        if name in as_lines:
+            add_rejected_lines(figure, drawing, group, reasons, theme)
+        elif len(group):
+            trace = go.Scattergl if by_webgl and name in NUMEROUS else go.Scatter
+            _add_group(figure, drawing, name, fields, trace, colour=colour, is_large=is_large, theme=theme)
 
 
 def _add_group(
     figure: go.Figure,
     drawing: Drawing,
     name: str,
-    group: pd.DataFrame,
     fields: Sequence[str],
+    trace: type[go.Scatter] | type[go.Scattergl],
     *,
     colour: str | None,
     is_large: bool,
-    by_webgl: bool,
     theme: Theme,
 ) -> None:
     """Add the points of one group; of a third goal, those that have it and those that have not."""
+    group = drawing.groups[name]
     has_colour = np.zeros(len(group), dtype=bool)
     if colour is not None and name != "rejected":
         has_colour = ~np.isnan(numbers(group, colour))
     heights = np.array(drawing.heights(group))
-    errors = drawing.errors(group)
-    trace = go.Scattergl if by_webgl and name in NUMEROUS else go.Scatter
     label = f"{GROUPS[name].label} ({len(group)})"
     if has_colour.all():  # the legend would show a mark in black, whatever is behind it
         sign = marker_of(name, theme) | {"color": theme.text}
@@ -159,10 +171,8 @@ def _add_group(
         if is_large and name in NUMEROUS:
             marker |= {"size": round(0.7 * GROUPS[name].size_px), "opacity": 0.6}
         if is_coloured:
-            values = numbers(rows, str(colour))
-            marker |= {"color": values, "coloraxis": "coloraxis"}
-            if "line" in marker:
-                marker["line"] = {"color": values, "coloraxis": "coloraxis", "width": 2}
+            of_colour = {"color": numbers(rows, str(colour)), "coloraxis": "coloraxis"}
+            marker |= of_colour | ({"line": {**of_colour, "width": 2}} if "line" in marker else {})
         figure.add_trace(
             trace(
                 name=label,
@@ -170,7 +180,6 @@ def _add_group(
                 showlegend=not is_coloured,
                 x=numbers(rows, drawing.x.name),
                 y=heights[chosen],
-                error_y=_whiskers(errors, chosen),
                 mode="markers",
                 marker=marker,
                 customdata=rows["number"].tolist(),
@@ -180,19 +189,13 @@ def _add_group(
         )
 
 
-def _whiskers(errors: Sequence[float] | None, chosen: np.ndarray) -> dict[str, Any] | None:
-    if errors is None:
-        return None
-    return {"type": "data", "array": np.array(errors)[chosen].tolist(), "thickness": 1.5}
-
-
 def _hover_of(name: str, rows: pd.DataFrame, fields: Sequence[str], x: Scale, *, is_large: bool) -> dict[str, Any]:
     """Describe what a point tells: of what is rejected no more than its number and cost, where there are many."""
     if name == "rejected":
         told = f"<b>trial %{{customdata}}</b> (rejected)<br>%{{x:,}} {GOALS[x.name].title}"
         if is_large:
             return {"hovertemplate": f"{told}<extra></extra>"}
-        reasons = ["<br>".join(lines(str(reason), 60)) for reason in rows["reason"].tolist()]
+        reasons = [wrapped(str(reason), 60) for reason in rows["reason"].tolist()]
         return {"hovertext": reasons, "hovertemplate": f"{told}<br>%{{hovertext}}<extra></extra>"}
     return {"hovertext": hovers(rows, fields), "hovertemplate": "%{hovertext}<extra></extra>"}
 
@@ -204,7 +207,7 @@ def _coloraxis(name: str, table: pd.DataFrame, theme: Theme) -> dict[str, Any]:
     is_share, is_cost = name.endswith("accuracy"), GOALS[name].kind == "cost"
     title = GOALS[name].title
     return {
-        "colorscale": stops(theme.scale),
+        "colorscale": theme.scale,
         "cmin": float(known.min()) if len(known) else 0.0,
         "cmax": float(known.max()) if len(known) else 1.0,
         "colorbar": {
@@ -234,8 +237,8 @@ def _add_published(figure: go.Figure, known: pd.DataFrame, axes: tuple[str, str]
     if known.empty:
         return
     told = [
-        f"<b>{html.escape(str(name))}</b><br>{'<br>'.join(lines(str(report), 60))}"
-        f"<br><i>measured on other data:</i> {'<br>'.join(lines(str(data), 60))}"
+        f"<b>{html.escape(str(name))}</b><br>{wrapped(str(report), 60)}"
+        f"<br><i>measured on other data:</i> {wrapped(str(data), 60)}"
         for name, report, data in zip(known["name"], known["report"], known["data"], strict=True)
     ]
     x, y = axes

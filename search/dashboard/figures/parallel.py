@@ -14,7 +14,7 @@ from objectives.goals import GOALS
 from search.config.messages import unknown
 from search.dashboard.data.frames import CONFIG, is_ordered, number_text, ordered_codes
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import empty_figure, log_ticks, stops
+from search.dashboard.figures.plot_helpers import empty_figure, log_ticks
 from search.report.drawing import numbers
 from search.report.plotly_style import BLUE, layout
 
@@ -26,43 +26,24 @@ def parallel_figure(
     frame: pd.DataFrame,
     brush: Mapping[str, Sequence[tuple[float, float]]],
     theme: Theme = LIGHT,
-    *,
-    colour: str | None = None,
 ) -> go.Figure:
-    """Draw each trial as a line across its sizes, costs and qualities; what the brush leaves out is pale.
+    """Draw each trial as a line across its sizes, costs and qualities, coloured by the first quality.
+
+    What the brush leaves out is pale.
 
     Args:
         frame: A column an axis; `number`, where there is one, is none.
         brush: By column: ranges of its values, of a column of words of their places in order.
         theme: Colours.
-        colour: The column that gives the colour; None: the first quality.
     """
     axes = [name for name in frame.columns if name != "number" and frame[name].notna().any()]
     if frame.empty or not axes:
         return empty_figure("No trained trials yet", theme)
-    if colour is None:
-        colour = next((name for name in axes if name in GOALS and GOALS[name].kind == "quality"), None)
     dimensions = [_dimension(frame[name], brush.get(name, ())) for name in axes]
-    line: dict[str, Any] = {"color": theme.shade(BLUE)}
-    if colour is not None and frame[colour].notna().any():
-        values = numbers(frame, colour)
-        line = {
-            "color": values,
-            "colorscale": stops(theme.scale),
-            "cmin": float(np.nanmin(values)),
-            "cmax": float(np.nanmax(values)),
-            "showscale": True,
-            "colorbar": {
-                "title": {"text": _axis_title(colour), "side": "right"},
-                "tickformat": ".0%" if colour.endswith("accuracy") else "",
-                "thickness": 12,
-                "outlinewidth": 0,
-            },
-        }
     figure = go.Figure(
         go.Parcoords(
             dimensions=dimensions,
-            line=line,
+            line=_line(frame[axes], theme),
             unselected={"line": {"color": theme.border, "opacity": 0.25}},
             labelfont={"color": theme.text, "size": 12},
             tickfont={"color": theme.text, "size": 11},
@@ -82,6 +63,27 @@ def parallel_figure(
         )
     )
     return figure
+
+
+def _line(frame: pd.DataFrame, theme: Theme) -> dict[str, Any]:
+    """Describe the lines to Plotly: their colour is the first quality."""
+    name = next((str(name) for name in frame if name in GOALS and GOALS[name].kind == "quality"), None)
+    if name is None:
+        return {"color": theme.shade(BLUE)}
+    values = numbers(frame, name)
+    return {
+        "color": values,
+        "colorscale": theme.scale,
+        "cmin": float(np.nanmin(values)),
+        "cmax": float(np.nanmax(values)),
+        "showscale": True,
+        "colorbar": {
+            "title": {"text": _axis_title(name), "side": "right"},
+            "tickformat": ".0%" if name.endswith("accuracy") else "",
+            "thickness": 12,
+            "outlinewidth": 0,
+        },
+    }
 
 
 def _is_log(column: pd.Series) -> bool:
@@ -153,15 +155,13 @@ def _ticks(low: float, high: float, name: str) -> tuple[list[float], list[str]]:
     return places, [number_text(place) for place in places]
 
 
-def brushed(
-    table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame | None = None
-) -> pd.Series:
+def brushed(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame) -> pd.Series:
     """Mark the rows that lie, on every axis that is brushed, in one of its parts, the ends included.
 
     Args:
         table: Of a study, or some rows of it.
         brush: By column, the parts from low to high; none: all rows. Of a column of words they are of their places.
-        drawn: The rows that the axes show, which give the words their places; None: the table's own.
+        drawn: The rows that the axes show, which give the words their places.
 
     Raises:
         ValueError: There is no such column.
@@ -170,20 +170,18 @@ def brushed(
     for name, parts in brush.items():
         if name not in table:
             raise ValueError(unknown("column", name, table.columns))
-        values = _places(table[name], _axis(table, name, drawn))
+        values = _places(table[name], (drawn if name in drawn else table)[name])
         inside = [(low - DIGITS * abs(low) <= values) & (values <= high + DIGITS * abs(high)) for low, high in parts]
         if inside:
             mask &= np.any(inside, axis=0)
     return pd.Series(mask, index=table.index)
 
 
-def brush_text(
-    table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame | None = None
-) -> str:
+def brush_text(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame) -> str:
     """Describe what a brush keeps: words by name, numbers from end to end; arguments as of `brushed`."""
     told = []
     for name, parts in brush.items():
-        axis = _axis(table, name, drawn)
+        axis = (drawn if name in drawn else table)[name]
         if not is_ordered(axis):
             _, words = ordered_codes(axis)
             inside = [str(word) for place, word in enumerate(words) if any(low <= place <= high for low, high in parts)]
@@ -192,10 +190,6 @@ def brush_text(
             kept = " or ".join(f"{number_text(low)} to {number_text(high)}" for low, high in parts)
         told.append(f"{GOALS[name].title if name in GOALS else name.removeprefix(CONFIG)} {kept}")
     return "; ".join(told)
-
-
-def _axis(table: pd.DataFrame, name: str, drawn: pd.DataFrame | None) -> pd.Series:
-    return table[name] if drawn is None or name not in drawn else drawn[name]
 
 
 def _places(column: pd.Series, axis: pd.Series) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Sequence
+import textwrap
 from typing import Any
 
 import pandas as pd
@@ -34,19 +34,21 @@ BESIDE = {"l": 10, "r": 24, "t": 36, "b": 10}  # room for the last tick's text
 def empty_figure(text: str, theme: Theme = LIGHT) -> go.Figure:
     """Describe in words what is missing."""
     figure = go.Figure()
-    add_message(figure, "<br>".join(lines(text)))
+    add_message(figure, wrapped(text))
     figure.update_layout(**layout(theme, xaxis=EMPTY, yaxis=EMPTY, height=200))
     return figure
 
 
-def lines(text: str, width: int = 44) -> list[str]:
-    """Break a text into lines, escaped."""
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + len(word) >= width:
-            lines.append("")
-        lines[-1] += f"{' ' if lines[-1] else ''}{word}"
-    return [html.escape(line) for line in lines]
+def wrapped(text: str, width: int = 44) -> str:
+    """Break a text into lines of HTML of at most `width` characters; a longer word has a line of its own."""
+    lines = textwrap.wrap(" ".join(text.split()), width, break_long_words=False, break_on_hyphens=False)
+    return "<br>".join(map(html.escape, lines))
+
+
+def lay_out(figure: go.Figure, theme: Theme, **more: Any) -> go.Figure:
+    """Give a figure the layout that all figures of the dashboard share, with `more`, and return it."""
+    figure.update_layout(**layout(theme, modebar=modebar(theme), **more))
+    return figure
 
 
 def modebar(theme: Theme) -> dict[str, str]:
@@ -72,11 +74,6 @@ def log_ticks(low: float, high: float) -> list[float]:
     steps = (1, 2, 5) if last - first <= 3 else (1,)
     places = [step * 10.0**power for power in range(first, last + 1) for step in steps]
     return [place for place in places if low * (1 - EXACT) <= place <= high * (1 + EXACT)]
-
-
-def stops(colours: Sequence[str]) -> list[list[Any]]:
-    """Spread colours evenly over a scale, as Plotly wants it."""
-    return [[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)]
 
 
 def series(place: int, theme: Theme) -> tuple[str, str, str]:

@@ -9,10 +9,12 @@ from plotly.subplots import make_subplots
 
 from objectives.goals import GOALS
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import ROW_PX, bar, empty_figure, lines, modebar, series
+from search.dashboard.figures.plot_helpers import ROW_PX, bar, empty_figure, lay_out, series, wrapped
 from search.report.drawing import GROUPS, kinds
 from search.report.format import percent_text
-from search.report.plotly_style import BLUE, LEGEND, ORANGE, layout
+from search.report.plotly_style import BLUE, LEGEND, ORANGE
+
+MAX_FIELDS = 12  # of the importance figure; the others matter less
 
 
 def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme = LIGHT) -> go.Figure:
@@ -41,33 +43,27 @@ def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme
             hovertemplate=f"{html.escape(name)}: %{{y:.2%}} after %{{x:.1f}} {unit}<extra></extra>",
             meta=name,
         )
-    figure.update_layout(
-        **layout(
-            theme,
-            legend=LEGEND,
-            showlegend=len(ends) > 1,
-            xaxis=theme.axis_of(title={"text": f"{unit.capitalize()} since the start"}, rangemode="tozero"),
-            yaxis=theme.axis_of(title={"text": "Hypervolume"}, rangemode="tozero", tickformat=".0%"),
-            uirevision="hypervolume",
-            modebar=modebar(theme),
-        )
+    return lay_out(
+        figure,
+        theme,
+        legend=LEGEND,
+        showlegend=len(ends) > 1,
+        xaxis=theme.axis_of(title={"text": f"{unit.capitalize()} since the start"}, rangemode="tozero"),
+        yaxis=theme.axis_of(title={"text": "Hypervolume"}, rangemode="tozero", tickformat=".0%"),
+        uirevision="hypervolume",
     )
-    return figure
 
 
 def _time_unit(most_s: float) -> tuple[str, float]:
     return ("seconds", 1.0) if most_s < 180 else (("minutes", 60.0) if most_s < 3 * 3600 else ("hours", 3600.0))
 
 
-def importance_figure(
-    frames_by_target: Mapping[str, pd.DataFrame], theme: Theme = LIGHT, *, most: int = 12
-) -> go.Figure:
+def importance_figure(frames_by_target: Mapping[str, pd.DataFrame], theme: Theme = LIGHT) -> go.Figure:
     """Draw what each goal depends on, side by side: the fields in one order, that of the first goal.
 
     Args:
         frames_by_target: By goal: field and importance, and the architecture where fields are of several.
         theme: Colours.
-        most: Fields that are shown; the others matter less.
     """
     frames = {
         target: dict(zip(_fields(frame), frame["importance"].astype(float).tolist(), strict=True))
@@ -79,7 +75,7 @@ def importance_figure(
     fields = sorted(
         {field for known in frames.values() for field in known},
         key=lambda field: -max(known.get(field, 0.0) for known in frames.values()),
-    )[:most]
+    )[:MAX_FIELDS]
     first = next(iter(frames.values()))
     fields = sorted(fields, key=lambda field: -first.get(field, 0.0))
     titles = [html.escape(GOALS[target].title if target in GOALS else target) for target in frames]
@@ -106,10 +102,7 @@ def importance_figure(
     )
     figure.update_yaxes(showticklabels=True, col=1)
     figure.update_annotations(font_size=13)
-    figure.update_layout(
-        **layout(theme, showlegend=False, bargap=0.25, height=ROW_PX * len(fields) + 90, modebar=modebar(theme))
-    )
-    return figure
+    return lay_out(figure, theme, showlegend=False, bargap=0.25, height=ROW_PX * len(fields) + 90)
 
 
 def _fields(frame: pd.DataFrame) -> list[str]:
@@ -156,7 +149,7 @@ def rejections_figure(frame: pd.DataFrame, theme: Theme = LIGHT) -> go.Figure:
 def _counts_figure(counts: Mapping[str, int], colours: Sequence[str], total: int, theme: Theme) -> go.Figure:
     figure = go.Figure()
     figure.add_bar(
-        y=["<br>".join(lines(name, 14)) for name in counts],
+        y=[wrapped(name, 14) for name in counts],
         x=list(counts.values()),
         orientation="h",
         marker=bar(list(colours)),
@@ -165,16 +158,13 @@ def _counts_figure(counts: Mapping[str, int], colours: Sequence[str], total: int
         cliponaxis=False,
         hovertemplate="%{y}: %{x:,}<extra></extra>",
     )
-    figure.update_layout(
-        **layout(
-            theme,
-            showlegend=False,
-            bargap=0.25,
-            height=(ROW_PX + 8) * len(counts) + 70,
-            margin={"l": 10, "r": 10, "t": 10, "b": 10},
-            xaxis=theme.axis_of(range=[0, 2 * max(counts.values())], tickformat="d", nticks=5),
-            yaxis=theme.axis_of(autorange="reversed", ticks="", ticksuffix=" ", showgrid=False),
-            modebar=modebar(theme),
-        )
+    return lay_out(
+        figure,
+        theme,
+        showlegend=False,
+        bargap=0.25,
+        height=(ROW_PX + 8) * len(counts) + 70,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        xaxis=theme.axis_of(range=[0, 2 * max(counts.values())], tickformat="d", nticks=5),
+        yaxis=theme.axis_of(autorange="reversed", ticks="", ticksuffix=" ", showgrid=False),
     )
-    return figure

@@ -8,15 +8,15 @@ import plotly.graph_objects as go
 
 from objectives.goals import GOALS
 from objectives.quality import Quality
-from search.dashboard.figures.accuracy import by_group, device_groups, quality_of
+from search.dashboard.figures.accuracy import by_group
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import BESIDE, empty_figure, modebar, series
+from search.dashboard.figures.plot_helpers import BESIDE, empty_figure, lay_out, series
 from search.report.format import si_text
-from search.report.plotly_style import LEGEND, layout
+from search.report.plotly_style import LEGEND
 
 
 def compared_scores_figure(
-    qualities: Mapping[str, Mapping[str, Any] | Quality],
+    qualities: Mapping[str, Quality],
     theme: Theme = LIGHT,
     *,
     by: str = "class",
@@ -30,17 +30,16 @@ def compared_scores_figure(
         by: "class", the worst on top; or "device", the unseen last.
         groups: The group of each device, as for `devices_figure`.
     """
-    measured = {name: found for name, each in qualities.items() if (found := quality_of(each)) is not None}
-    if not measured:
+    if not qualities:
         return empty_figure("No quality was measured for these trials", theme)
-    tables = {name: each.by_class if by == "class" else each.by_device for name, each in measured.items()}
+    tables = {name: each.by_class if by == "class" else each.by_device for name, each in qualities.items()}
     rows = list(dict.fromkeys(row for table in tables.values() for row in table))
     labels = {row: html.escape(row) for row in rows}
     if by == "class":
         first = next(iter(tables.values()))
         rows.sort(key=lambda row: first[row].accuracy if row in first else 2.0)
     else:
-        groups = device_groups(next(iter(measured.values()))) if groups is None else groups
+        groups = groups or {}
         rows = by_group(rows, groups)
         labels |= {row: f"{html.escape(row)} (unseen)" for row in rows if groups.get(row) == "unseen"}
     return _dots_figure(
@@ -106,22 +105,7 @@ def _dots_figure(
     told: Mapping[str, Mapping[str, str]] | None = None,
 ) -> go.Figure:
     figure = go.Figure()
-    lines_x: list[float | None] = []
-    lines_y: list[int | None] = []
-    for place, row in enumerate(rows):
-        known = [table[row] for table in values.values() if row in table]
-        if len(known) > 1:
-            lines_x += [min(known), max(known), None]
-            lines_y += [place, place, None]
-    figure.add_scatter(
-        x=lines_x,
-        y=lines_y,
-        mode="lines",
-        line={"color": theme.border, "width": 5},
-        hoverinfo="skip",
-        showlegend=False,
-        meta="span",
-    )
+    _add_spans(figure, rows, values, theme)
     for place, (name, table) in enumerate(values.items()):
         colour, symbol, _ = series(place, theme)
         known_rows = [row for row in rows if row in table]
@@ -138,22 +122,39 @@ def _dots_figure(
             hovertemplate="%{hovertext}, %{x:.1%}<extra></extra>",
             meta=name,
         )
-    figure.update_layout(
-        **layout(
-            theme,
-            legend=LEGEND,
-            showlegend=True,
-            margin=BESIDE,
-            height=30 * len(rows) + 130,
-            xaxis=theme.axis_of(range=[0, 1.001], tickformat=".0%", title={"text": title}),
-            yaxis=theme.axis_of(
-                tickvals=list(range(len(rows))),
-                ticktext=[labels[row] for row in rows],
-                range=[len(rows) - 0.4, -0.6],
-                ticks="",
-                ticksuffix=" ",
-            ),
-            modebar=modebar(theme),
-        )
+    return lay_out(
+        figure,
+        theme,
+        legend=LEGEND,
+        showlegend=True,
+        margin=BESIDE,
+        height=30 * len(rows) + 130,
+        xaxis=theme.axis_of(range=[0, 1.001], tickformat=".0%", title={"text": title}),
+        yaxis=theme.axis_of(
+            tickvals=list(range(len(rows))),
+            ticktext=[labels[row] for row in rows],
+            range=[len(rows) - 0.4, -0.6],
+            ticks="",
+            ticksuffix=" ",
+        ),
     )
-    return figure
+
+
+def _add_spans(figure: go.Figure, rows: Sequence[str], values: Mapping[str, Mapping[str, float]], theme: Theme) -> None:
+    """Draw a line in each row, from the least of its values to the most."""
+    lines_x: list[float | None] = []
+    lines_y: list[int | None] = []
+    for place, row in enumerate(rows):
+        known = [table[row] for table in values.values() if row in table]
+        if len(known) > 1:
+            lines_x += [min(known), max(known), None]
+            lines_y += [place, place, None]
+    figure.add_scatter(
+        x=lines_x,
+        y=lines_y,
+        mode="lines",
+        line={"color": theme.border, "width": 5},
+        hoverinfo="skip",
+        showlegend=False,
+        meta="span",
+    )

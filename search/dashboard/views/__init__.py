@@ -23,10 +23,10 @@ from search.dashboard.views import (
 
 @dataclass(frozen=True)
 class View:
-    """One view: what it shows, and how it follows its study and its controls.
+    """One view: its updated components, layout, controls and callbacks.
 
     Attributes:
-        outputs: What changes with the study and the controls: the property of each component, by id.
+        outputs: Updated property of each component, by id.
         parts: Returns the values of the outputs.
         layout: Puts the page together from these values.
         controls: Returns the defaults of the view's controls.

@@ -1,4 +1,4 @@
-"""What a confirmation found: below the front that it confirms, and of one of its candidates."""
+"""Confirmation results: table below the confirmed front, and the figures of one candidate."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +16,7 @@ from search.study.repeats import TRIAL
 
 
 def candidates(context: RequestContext) -> list[Any]:
-    """Return a row for each candidate of the front that was trained again; nothing where none was."""
+    """Return the table of the confirmed candidates; empty if there are none."""
     report = context.confirmation
     if report is None:
         return []
@@ -30,7 +30,7 @@ def candidates(context: RequestContext) -> list[Any]:
 
 
 def summary_text(report: Mapping[str, Any]) -> str:
-    """Describe how a front was confirmed."""
+    """Return a summary of a confirmation."""
     num_seeds, candidates = len(report["seeds"]), report["candidates"]
     trained, wanted = sum(len(candidate["seeds"]) for candidate in candidates), num_seeds * len(candidates)
     far = "" if trained == wanted else f" ({trained} of {wanted} trainings so far)"
@@ -42,7 +42,7 @@ def summary_text(report: Mapping[str, Any]) -> str:
 
 
 def of_trial(context: RequestContext, number: int) -> list[Any]:
-    """Return what was found of one trial; nothing where it was not trained again."""
+    """Return the confirmation of one trial; empty if it was not retrained."""
     report = context.confirmation
     if report is None or confirmed_by(context.settings) is not None:
         return []
@@ -60,7 +60,7 @@ def of_trial(context: RequestContext, number: int) -> list[Any]:
 
 
 def note(context: RequestContext) -> list[Any]:
-    """Describe of a training that it confirms a front, and where that is."""
+    """Return a note on a confirmation study, with a link to the confirmed study."""
     search = confirmed_by(context.settings)
     if search is None:
         return []
@@ -78,7 +78,7 @@ def note(context: RequestContext) -> list[Any]:
 
 
 def _trial(context: RequestContext, search: str, number: int) -> Any:
-    """Link to a trial of the search that is confirmed, if that is shown."""
+    """Return a link to a trial of the confirmed study, if the dashboard shows it."""
     if search not in context.app_state.studies.folders():
         return str(number)
     return html.A(str(number), href=path_of(search, "trial", number))

@@ -1,4 +1,4 @@
-"""Tables as CSV, for a spreadsheet or a script."""
+"""Downloads of tables as CSV."""
 
 import pandas as pd
 from flask import Flask, Response, abort
@@ -11,7 +11,7 @@ TABLES = ("trials", "front")
 
 
 def register(server: Flask, app_state: ApplicationState) -> None:
-    """Answer to the links of the views."""
+    """Register the download routes."""
 
     @server.get("/_csv/<study>/<name>.csv")
     def csv(study: str, name: str) -> Response:
@@ -26,6 +26,6 @@ def register(server: Flask, app_state: ApplicationState) -> None:
 
 
 def _whole(table: pd.DataFrame) -> pd.DataFrame:
-    """Write whole numbers as such, 8 and not 8.0, where some are not known."""
+    """Convert float columns of whole numbers and NaN to nullable integers, so that 8 is not written as 8.0."""
     counts = [name for name in table if table[name].dtype == float and (table[name].dropna() % 1 == 0).all()]
     return table.astype(dict.fromkeys(counts, "Int64"))

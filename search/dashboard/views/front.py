@@ -1,4 +1,4 @@
-"""The front: trials by two objectives and a third as their colour, under the study's budget or a tighter one."""
+"""Front view: trials by two objectives and a third as colour, under the study's budget or a tighter one."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def controls(context: RequestContext) -> Controls:
 
 
 def parts(context: RequestContext) -> dict[str, Any]:
-    """Draw the front under what was chosen."""
+    """Return the front's figure and tables for the state of the controls."""
     rows = frames.within(context.rows, _what_if(context), context.objectives)
     return {
         "front-figure": _figure(context, rows),
@@ -63,7 +63,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
 
 
 def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
-    """Put the figure beside its choices, the tables below."""
+    """Return the layout: figure beside its controls, tables below."""
     chosen = {**controls(context).defaults, **context.address.query}
     x, y = _axes(context)
     fields = [
@@ -97,7 +97,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
 
 
 def register(app: dash.Dash, _: ApplicationState) -> None:
-    """Have a click open a trial, and an edition's button set the sliders."""
+    """Register client-side callbacks: a click opens a trial, an edition's button sets the sliders."""
     in_browser(
         app,
         "pick",
@@ -186,7 +186,7 @@ def _sliders(context: RequestContext) -> list[Any]:
 
 
 def _edition(name: str, limits: Mapping[str, float], can_be_told: bool) -> html.Button:
-    """Return the button of an edition's budget; one that limits what is not told of each trial does nothing."""
+    """Return the button of an edition's budget, disabled if it limits a cost that is not recorded of each trial."""
     told = " and ".join(f"{limit:,} {limited.replace('_', ' ')}" for limited, limit in limits.items())
     why = "" if can_be_told else ", which is not told of each trial"
     return html.Button(name, id={"edition": name}, className="edition", title=told + why, disabled=not can_be_told)
@@ -238,14 +238,14 @@ def _table(context: RequestContext, rows: pd.DataFrame) -> list[Any]:
 
 
 def _most(context: RequestContext) -> dict[str, int]:
-    """Describe how far each limit's slider goes: to the study's limit, or to the costliest trained network."""
+    """Return the upper end of each limit's slider: the study's limit, or the highest cost of a trained network."""
     trained = context.study.table.loc[context.study.table["epoch"] > 0]
     known = {name: int(trained[name].max()) for name in SLIDERS if trained[name].notna().any()}
     return {name: context.limits.get(name, known.get(name, 0)) for name in SLIDERS if name in {*context.limits, *known}}
 
 
 def _what_if(context: RequestContext) -> dict[str, float]:
-    """Return those of the chosen limits that are tighter than the study's."""
+    """Return the chosen limits that are tighter than the study's."""
     return {
         name: float(limit)
         for name, limit in context.address.what_if.items()
@@ -258,7 +258,7 @@ def _limits_text(limits: Mapping[str, float]) -> str:
 
 
 def _titles(context: RequestContext, names: Sequence[str], chosen: str) -> dict[str, str]:
-    """Return the goals that a trial has a figure of, and the one that is chosen."""
+    """Return the goals with values, and the chosen one."""
     return {name: TITLES[name] for name in names if name in context.goals or name == chosen}
 
 
@@ -267,7 +267,7 @@ def _one_of(name: str, names: Sequence[str], other: str) -> str:
 
 
 def _is_wide(context: RequestContext) -> bool:
-    """Whether the trained networks differ so much in cost that a linear axis would press most of them together."""
+    """Whether the costs of trained networks span so much that a logarithmic axis is the default."""
     x = _one_of(context.address.query.get("x", ""), COSTS, context.cost)
     values = context.study.table[x]
     return bool(values.min() * MANY < values.max())
@@ -279,7 +279,7 @@ def _log(context: RequestContext) -> str:
 
 
 def _colours(context: RequestContext) -> dict[str, str]:
-    """Return what a trial's colour can say: what became of it, or a goal."""
+    """Return the options of the colour: the trial's state, or a goal."""
     return {NO_COLOUR: "Status", **{name: TITLES[name] for name in context.goals}}
 
 
@@ -288,7 +288,7 @@ def _colour(context: RequestContext) -> str:
 
 
 def _third(context: RequestContext) -> str:
-    """Return the objective that neither axis shows where nothing is chosen; of a study of two, the trials' state."""
+    """Return the default colour: the objective on neither axis; with two objectives, the trials' state."""
     others = [
         name for name in context.objectives if name not in (context.cost, context.quality) and name in context.goals
     ]

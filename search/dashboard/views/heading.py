@@ -1,4 +1,4 @@
-"""What stands above every view of a study: its name, how far it is, the tabs, and the filter."""
+"""Heading of a study's views: name, progress, tabs, filter."""
 
 from typing import Any
 
@@ -53,13 +53,13 @@ def header(context: RequestContext) -> list[Any]:
 
 
 def parts(context: RequestContext) -> dict[str, Any]:
-    """Return what changes in it, by id."""
+    """Return its updated parts, by id."""
     view = context.address.view
     return {f"{view}-progress": progress_text(context), f"{view}-filter": filter_note(context)}
 
 
 def progress_text(context: RequestContext) -> str:
-    """Describe how far a study is, in a line."""
+    """Return the progress of a study as one line."""
     progress = context.progress
     settings = context.settings
     what = "search" if isinstance(settings, SearchSettings) else "training"
@@ -78,7 +78,7 @@ def progress_text(context: RequestContext) -> str:
 
 
 def filter_note(context: RequestContext) -> list[Any]:
-    """Describe what the trials are filtered by, and how to see them all."""
+    """Return the active filter, with a link that removes it."""
     if not context.brush:
         return []
     address, kept = context.address, brush_text(context.study.table, context.brush, context.parallel_axes)

@@ -1,4 +1,4 @@
-"""All studies: how far each is, and its best network."""
+"""Home view: table of all studies with progress and best network."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +35,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
 
 
 def layout(_: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
-    """Show the table."""
+    """Return the layout."""
     return [html.H1("Studies"), html.Div(parts["home-studies"], id="home-studies")]
 
 
@@ -60,7 +60,7 @@ def _row(context: RequestContext) -> list[Any]:
 
 
 def best_text(context: RequestContext, reading: StudyData) -> Any:
-    """Name the best network in a link, with its figures."""
+    """Return a link to the best network, with its quality and cost."""
     best = frames.best_within(reading.table, context.objectives)
     if best is None:
         return "none yet"
@@ -73,6 +73,6 @@ def best_text(context: RequestContext, reading: StudyData) -> Any:
 
 
 def figures(row: "pd.Series[Any]", objectives: list[str]) -> str:
-    """Write what a trial is worth."""
+    """Return a trial's quality as text."""
     known = [name for name in objectives if not pd.isna(row[name])]
     return ", ".join(f"{GOALS[name].title} {GOALS[name].text(float(row[name]))}" for name in known)

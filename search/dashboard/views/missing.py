@@ -1,4 +1,4 @@
-"""What is shown where there is nothing to show: why, and where to go on."""
+"""View of a missing page or a broken study: the error, and links to the studies."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ PARTS = {"missing-why": "children"}
 
 
 def parts(context: RequestContext) -> dict[str, Any]:
-    """Describe what is wrong."""
+    """Return the error."""
     address, names = context.address, list(context.app_state.studies.folders())
     if address.view == MISSING:
         why = "there is no such page"
@@ -26,14 +26,14 @@ def parts(context: RequestContext) -> dict[str, Any]:
 
 
 def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
-    """Say why, and name the studies that there are."""
+    """Return the layout: the error, and links to the studies."""
     names = list(context.app_state.studies.folders())
     reading = context.loaded
     return [
         html.H1(context.address.study or "Nothing here"),
         html.P(parts["missing-why"], id="missing-why", className="alert", role="alert"),
         *(
-            [html.P("Details on the command line:"), code(f"scenefront status {reading.folder.address}")]
+            [html.P("Details on the command line:"), code(f"scenefront status {reading.folder.cli_arguments}")]
             if reading is not None
             else []
         ),

@@ -1,4 +1,4 @@
-"""The search itself: how far it is, what became of its proposals, what matters, and all of its trials side by side."""
+"""Search view: progress, hypervolume, states, rejections, hyperparameter importance, parallel coordinates."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,7 +43,7 @@ AXIS_REM = 4.5  # width of an axis whose figures can be read
 
 
 def parts(context: RequestContext) -> dict[str, Any]:
-    """Draw the search."""
+    """Return the view's figures."""
     study, rows, theme = context.study, context.rows, context.theme
     parallel = parallel_figure(context.parallel_axes, context.brush, theme)
     parallel.update_layout(uirevision=context.address.query.get("brush", ""))
@@ -62,7 +62,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
 
 
 def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
-    """Put progress first, then what came of it, what matters and the filter."""
+    """Return the layout."""
     return [
         html.Div(parts["search-facts"], id="search-facts"),
         html.Div(
@@ -112,7 +112,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
 
 
 def register(app: dash.Dash, app_state: ApplicationState) -> None:
-    """Have a brush filter the trials; the importances take a moment, so they come after the rest."""
+    """Register callbacks: a brush filters the trials; importances are slow, and computed after the rest."""
     in_browser(
         app,
         "brush",
@@ -145,7 +145,7 @@ def register(app: dash.Dash, app_state: ApplicationState) -> None:
 
 
 def importances(context: RequestContext, goal: str) -> pd.DataFrame:
-    """Return how much each field decides about a goal; it is told once for a study as it stands."""
+    """Return the importance of each field for a goal, cached by the study's version."""
     known = _WEIGHED.setdefault(context.study, {})
     if goal not in known:
         known[goal] = estimate_importances(context.study.table, goal, context.study.varied)
@@ -166,7 +166,7 @@ def _facts(context: RequestContext) -> list[Any]:
     resume = (
         []
         if study.is_locked or progress.share >= 1
-        else [html.P(["Not running; resume with ", html.Code(f"scenefront resume {study.folder.address}"), "."])]
+        else [html.P(["Not running; resume with ", html.Code(f"scenefront resume {study.folder.cli_arguments}"), "."])]
     )
     return [
         html.Progress(value=str(min(1.0, progress.share)), max="1", **aria(label="Trials done")),

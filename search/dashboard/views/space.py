@@ -1,4 +1,4 @@
-"""The space: what its networks cost, as they were priced before the search."""
+"""Search space view: costs of the networks that were priced before the search."""
 
 import shlex
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from search.space.cost_table import SPACE, read_space
 
 
 def layout(context: RequestContext, _: Mapping[str, Any]) -> list[Any]:
-    """Draw what fits, the costs and the reach of each field."""
+    """Return the layout: feasible fractions, costs, largest feasible sizes."""
     folder = context.study.folder
     path = folder.path / SPACE
     if not isinstance(context.settings, SearchSettings):

@@ -1,4 +1,4 @@
-"""Studies side by side: their fronts in one figure, how they grew, what each found."""
+"""Comparison of studies: fronts, hypervolume histories, best networks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,7 +28,7 @@ MAX_STUDIES = 6  # colours that can be told apart
 
 
 def compared(context: RequestContext) -> list[RequestContext]:
-    """Return the compared studies: those asked for, or the first ones that can be shown and confirm no other."""
+    """Return the compared studies: those of the URL, or the first readable ones that confirm no other."""
     studies = context.app_state.studies
     asked = [name for name in context.address.names if studies.folder(name)]
     each = [context.app_state.context(Address("front", name), context.theme) for name in asked or studies.folders()]
@@ -37,7 +37,7 @@ def compared(context: RequestContext) -> list[RequestContext]:
 
 
 def parts(context: RequestContext) -> dict[str, Any]:
-    """Draw the studies together."""
+    """Return the view's figures and tables."""
     each = compared(context)
     x = each[0].cost if each else "macs"
     y = each[0].quality if each else "macro_accuracy"
@@ -52,7 +52,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
 
 
 def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
-    """Put the choice of studies above the figures."""
+    """Return the layout."""
     names, on = list(context.app_state.studies.folders()), [one.study.name for one in compared(context)]
     links = []
     for name in names:
@@ -75,14 +75,14 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
 
 
 def address_of(names: list[str]) -> str:
-    """Write the address of a comparison; a comma in a name is no comma between names."""
+    """Return the URL of a comparison; commas in names are escaped."""
     return f"/{COMPARISON}?names=" + ",".join(
         quote(quote(name, safe=""), safe="") if "," in name else quote(name) for name in names
     )
 
 
 def _grown(each: list[RequestContext]) -> dict[str, pd.DataFrame]:
-    """Return how the fronts grew, by the objectives of the first study; one without them cannot be held against it."""
+    """Return the hypervolume histories by the objectives of the first study, without studies that lack one of them."""
     alike = [one for one in each if set(each[0].objectives) <= set(one.goals)] if each else []
     if not alike:
         return {}
@@ -114,7 +114,7 @@ def _table(each: list[RequestContext]) -> Any:
 
 
 def _notes(each: list[RequestContext]) -> list[Any]:
-    """Describe what makes a comparison unfair."""
+    """Return warnings on a comparison: other data, budgets, objectives or epochs."""
     notes = []
     for what, values in (
         ("data", {str(one.study.attributes.get("data", {}).get("lists_sha256", one.settings.data)) for one in each}),

@@ -1,4 +1,4 @@
-"""One trial: what it is, what it costs and is worth, what came of it, and how to take it away."""
+"""Trial view: state, quality, cost, learning curve, config, related trials, and its export."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,7 @@ import pandas as pd
 from dash import Input, Output, State, html
 
 from objectives.goals import GOALS
+from objectives.quality import Quality
 from search.dashboard.address import parse
 from search.dashboard.background import Export, train_command
 from search.dashboard.data import frames
@@ -43,7 +44,7 @@ EXPLAINED = {
 
 
 def parts(context: RequestContext) -> dict[str, Any]:
-    """Describe the trial, or say that there is none."""
+    """Return the view's parts, or a message if there is no such trial."""
     number = context.address.number
     assert number is not None
     try:
@@ -55,12 +56,12 @@ def parts(context: RequestContext) -> dict[str, Any]:
         return {
             **empty,
             "trial-head": [html.H2(f"Trial {number}"), why],
-            "trial-curve": curves_figure({}, theme=context.theme),
+            "trial-curve": curves_figure({}, context.theme),
         }
     curves = {f"trial {number}": record.curve}
     return {
         "trial-head": _head(context, record),
-        "trial-curve": curves_figure(curves, theme=context.theme),
+        "trial-curve": curves_figure(curves, context.theme),
         "trial-quality": _quality(context, record),
         "trial-layers": _layers(context, record),
         "trial-config": _config(context, record),
@@ -72,7 +73,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
 
 
 def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
-    """Put what decides first: figures, the way to take it away, curves; then cost, quality, config, relatives."""
+    """Return the layout."""
 
     def part(name: str) -> html.Div:
         return html.Div(parts[name], id=name)
@@ -103,7 +104,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
 
 
 def register(app: dash.Dash, app_state: ApplicationState) -> None:
-    """Have the button start an export; how it stands is told by the page's own questions."""
+    """Register the callback of the export button; the page's polling updates the state."""
 
     @app.callback(
         Output("trial-take", "children", allow_duplicate=True),
@@ -155,13 +156,13 @@ def _head(context: RequestContext, record: TrialRecord) -> list[Any]:
 def _quality(context: RequestContext, record: TrialRecord) -> list[Any]:
     if record.quality is None:
         return [html.P("Measured after the last epoch; see the learning curves until then.", className="empty")]
-    quality, theme = record.quality, context.theme
-    groups = context.study.attributes.get(DEVICE_GROUPS)
+    quality, theme = Quality.from_dict(record.quality), context.theme
+    groups = context.study.attributes.get(DEVICE_GROUPS, {})
     return [
         html.Div(
             [
                 graph("trial-confusion", confusion_figure(quality, theme), "Confusion of classes", least="28rem"),
-                graph("trial-devices", devices_figure(quality, theme, groups=groups), "Accuracy by device"),
+                graph("trial-devices", devices_figure(quality, groups, theme), "Accuracy by device"),
                 graph("trial-classes", classes_figure(quality, theme), "Accuracy by class"),
             ],
             className="cards",
@@ -274,7 +275,7 @@ def _take(context: RequestContext, record: TrialRecord) -> list[Any]:
         found += _export(context.app_state.exports.find(folder, record.number))
         found += [
             html.P("From the command line:"),
-            code(f"scenefront export {folder.address} --trial {record.number}"),
+            code(f"scenefront export {folder.cli_arguments} --trial {record.number}"),
         ]
     else:
         found.append(html.P("Only a fully trained network can be exported.", className="empty"))

@@ -1,4 +1,4 @@
-"""Up to four trials side by side: figures, learning curves, accuracies, costs, and where their configs differ."""
+"""Comparison of up to four trials: learning curves, accuracies, costs, differences of their configs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +7,7 @@ import pandas as pd
 from dash import html
 
 from objectives.goals import GOALS
+from objectives.quality import Quality
 from search.dashboard.address import MAX_COMPARED
 from search.dashboard.data.trial_record import read_trial
 from search.dashboard.figures.networks import curves_figure
@@ -29,16 +30,16 @@ MAX_OFFERED = 24  # trials of the front, in a row of buttons
 
 
 def parts(context: RequestContext) -> dict[str, Any]:
-    """Put the trials side by side; without a choice, the front's cheapest, best and those between."""
+    """Return the layout; by default trials spread over the front are compared."""
     rows, theme = compared(context), context.theme
     records = {f"trial {number}": read_trial(context.study.folder, int(number)) for number in rows["number"]}
     curves = {name: record.curve for name, record in records.items()}
-    qualities = {name: record.quality for name, record in records.items() if record.quality is not None}
+    qualities = {name: Quality.from_dict(record.quality) for name, record in records.items() if record.quality}
     costs = {name: record.cost for name, record in records.items()}
     return {
         "compare-offered": _offered(context),
         "compare-figures": _figures(context, rows),
-        "compare-curves": curves_figure(curves, theme=theme),
+        "compare-curves": curves_figure(curves, theme),
         "compare-classes": compared_scores_figure(qualities, theme),
         "compare-devices": compared_scores_figure(
             qualities, theme, by="device", groups=context.study.attributes.get(DEVICE_GROUPS)
@@ -49,7 +50,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
 
 
 def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
-    """Show figures, curves, accuracies, costs and configurations."""
+    """Return the view's figures and tables."""
     asked = [number for number in context.address.compared if number not in set(context.study.table["number"])]
     missing = [html.P(f"There is no trial {', '.join(map(str, asked))}.", className="alert")] if asked else []
     drawn = {
@@ -71,7 +72,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
 
 
 def compared(context: RequestContext) -> pd.DataFrame:
-    """Return the trials that are compared, in the order asked for."""
+    """Return the compared trials in the order of the URL."""
     table = context.study.table
     if context.address.compared:
         known = table.set_index("number", drop=False)
@@ -86,7 +87,7 @@ def _front(context: RequestContext) -> pd.DataFrame:
 
 
 def _offered(context: RequestContext) -> list[Any]:
-    """Return the trials that are compared and those of the front as links that take one away or add it."""
+    """Return links that remove a compared trial or add one of the front."""
     on = [int(number) for number in compared(context)["number"]]
     offered = [*on, *(number for number in _front(context)["number"].tolist() if number not in on)][:MAX_OFFERED]
     links: list[Any] = []

@@ -1,4 +1,4 @@
-"""All trials as a table: sorted, filtered, opened, chosen to be compared."""
+"""Trials view: a table to sort, filter, open and select for comparison."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,14 +19,14 @@ TEXTS, MAX_TEXT = ("reason", "origin"), 160  # of these no more characters
 
 
 def parts(context: RequestContext) -> dict[str, Any]:
-    """Return the rows, with the columns that tell trials apart."""
+    """Return the rows and their columns."""
     return {"trials-rows": rows(context.rows[_columns(context)])}
 
 
 def rows(table: pd.DataFrame) -> dict[str, list[Any]]:
-    """Write a table for the grid: its fields, and the values column by column, which are short and quick to write.
+    """Return a table for the grid: its fields, and the values column by column, which is compact.
 
-    What is not known is None, and a long text is cut.
+    Unknown values are None, and long texts are truncated.
     """
     columns = []
     for name in table:
@@ -38,7 +38,7 @@ def rows(table: pd.DataFrame) -> dict[str, list[Any]]:
 
 
 def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
-    """Put the table below what can be done with it."""
+    """Return the layout."""
     return [
         html.Div(
             [
@@ -69,7 +69,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
 
 
 def register(app: dash.Dash, _: ApplicationState) -> None:
-    """Have the rows in the grid, a row open its trial, and the boxes choose what to compare."""
+    """Register client-side callbacks: fill the grid, open a row's trial, select trials for comparison."""
     in_browser(app, "fill", Output("trials-grid", "rowData"), Input("trials-rows", "data"))
     in_browser(
         app,
@@ -92,7 +92,7 @@ def register(app: dash.Dash, _: ApplicationState) -> None:
 
 
 def _columns(context: RequestContext) -> list[str]:
-    """Name the columns that hold something, of the config's those that vary."""
+    """Return the columns with values; of the config, the varied fields."""
     table = context.study.table
     varied = [f"config.{name}" for name in ("architecture", *context.study.varied) if f"config.{name}" in table]
     varied = [name for name in dict.fromkeys(varied) if table[name].nunique(dropna=False) > 1]

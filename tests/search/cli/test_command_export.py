@@ -92,7 +92,7 @@ def test_the_whole_front_is_exported_and_what_cannot_be_is_named(ask, tmp_path):
     [
         (["--front", "--trial", "1"], "--front and --trial exclude each other"),
         (["--trial", "first"], "--trial must be a number or best, got 'first'"),
-        (["--epochs", "3"], "--epochs, --scale and --set are of --retrain"),
+        (["--epochs", "3"], "--epochs, --scale and --set need --retrain"),
         (["--trial", "9"], "wide has no trial 9; its trials are 0 to 2"),
         (["--trial", "1"], "checkpoint.safetensors is not a whole safetensors file"),
         (["--out", "/proc/scenefront"], "/proc/scenefront"),

@@ -142,7 +142,7 @@ def test_methods_that_need_responses_are_refused_without_a_folder():
         ({"recipe": "tf_sepnet_distilled"}, "distill_weight is 20, but there is no teacher; name a trained export"),
         ({"space": "isotropic,distillation"}, "distill_weight goes up to 50, but there is no teacher"),
         ({"set": {"distill_weight": 0.5}}, "distill_weight is 0.5, but there is no teacher"),
-        ({"teacher": ("export",)}, "there is a teacher, but distill_weight is 0, so nobody learns from it"),
+        ({"teacher": ("export",)}, "there is a teacher, but distill_weight is 0, so it has no effect"),
     ],
 )
 def test_a_teacher_and_distillation_need_each_other(values, message):

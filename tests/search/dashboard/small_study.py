@@ -8,10 +8,23 @@ from recorded import cost, trial, write_study
 
 from objectives.quality import measure_quality
 from search.config.settings import ConfirmSettings
-from search.study.study import ATTEMPTS, CONFIG, COST, DATA, LAYERS, ORIGIN, QUALITY, REJECTED, VERSIONS, StudyFolder
+from search.study.study import (
+    ATTEMPTS,
+    CONFIG,
+    COST,
+    DATA,
+    DEVICE_GROUPS,
+    LAYERS,
+    ORIGIN,
+    QUALITY,
+    REJECTED,
+    VERSIONS,
+    StudyFolder,
+)
 
 ODD = "odd <b>name & co 100%"
 SCRIPT = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
+GROUPS = {"a": "real", "b": "real", "s1": "seen", "s4": "unseen"}  # of the devices
 BUDGET = "macs=30M,params=128K"
 
 
@@ -21,9 +34,8 @@ def quality(seed):
     labels, devices = rng.integers(0, 3, 240), rng.integers(0, 4, 240)
     scores = rng.normal(size=(240, 3)) + 1.2 * np.eye(3)[labels]
     logs = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
-    groups = {"a": "real", "b": "real", "s1": "seen", "s4": "unseen"}
     return measure_quality(
-        logs, labels, devices, classes=["airport", "bus", "park"], device_names=list(groups), device_groups=groups
+        logs, labels, devices, classes=["airport", "bus", "park"], device_names=list(GROUPS), device_groups=GROUPS
     ).to_dict()
 
 
@@ -74,6 +86,7 @@ def write_small(path, **settings):
         trained(16, 9_900_000, 0.26, 0.33, 0.38, params=21_000, optimizer="sgd"),
         attributes={
             DATA: {"lists_sha256": "0" * 64, "classes": ["airport", "bus", "park"]},
+            DEVICE_GROUPS: GROUPS,
             "objectives": ["macro_accuracy", "macs"],
         },
         budget=BUDGET,
@@ -94,7 +107,7 @@ def write_confirmation(path, search, candidates, seeds=(1, 2)):
         ),
     )  # fmt: skip
     folder = StudyFolder(path)
-    study = folder.create(settings, {})
+    study = folder.create(settings, {DEVICE_GROUPS: GROUPS})
     for number, macs, *accuracies in candidates:
         for seed, accuracy in zip(seeds, accuracies, strict=False):
             add_confirmed(study, number, seed, accuracy, macs)

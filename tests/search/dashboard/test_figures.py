@@ -1,85 +1,32 @@
 """The dashboard's figures: what is drawn, read back from them, in both themes."""
 
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from figure_reading import EVIL, LIMITS, NAN, notes
 
 from objectives.quality import measure_quality
-from search.dashboard import app
-from search.dashboard.figures.accuracy import classes_figure, confusion_figure, device_groups, devices_figure
-from search.dashboard.figures.colours import DARK, LIGHT, THEMES, contrast
+from search.dashboard.figures.accuracy import classes_figure, confusion_figure, devices_figure
 from search.dashboard.figures.front import front_figure
 from search.dashboard.figures.networks import curves_figure, layers_figure
 from search.dashboard.figures.parallel import parallel_figure
-from search.dashboard.figures.plot_helpers import MANY, SERIES, empty_figure
+from search.dashboard.figures.plot_helpers import empty_figure
 from search.dashboard.figures.search_progress import (
     hypervolume_figure,
     importance_figure,
     rejections_figure,
     states_figure,
 )
-from search.dashboard.figures.space import (
-    space_figures,
-    space_fits_figure,
-    space_histograms,
-    space_legend,
-    space_scatter_figures,
-)
+from search.dashboard.figures.space import space_figures, space_legend
 from search.dashboard.figures.study_fronts import fronts_figure
 from search.dashboard.figures.trial_comparison import compared_costs_figure, compared_scores_figure
-from search.report.drawing import GROUPS
 from search.space.cost_table import CostTable
 
-NAN = float("nan")
-LIMITS = {"macs": 30_000_000, "params": 128_000}
-EVIL = "<b>evil</b><script>alert(1)</script>"
-STYLE = Path(app.__file__).parent / "assets" / "style.css"
 CLASSES = ("bus", EVIL, "park")
 DEVICES = {"a": "real", "s1": "seen", "s4": "unseen"}
-
-
-@pytest.fixture(params=[LIGHT, DARK], ids=lambda theme: theme.name)
-def theme(request):
-    return request.param
-
-
-@pytest.fixture
-def trials():
-    rows = [
-        (0, "complete", True, 0.44, 29_747_914, 47_946),
-        (1, "complete", True, 0.31, 1_250_000, 8_010),
-        (2, "complete", False, 0.29, 4_100_000, 90_000),
-        (3, "stopped", False, 0.18, 21_270_026, 86_666),
-        (4, "failed", False, NAN, 7_500_000, 16_000),
-        (5, "running", False, 0.22, 17_000_000, 42_000),
-        (6, "rejected", False, NAN, 53_174_356, 253_880),
-        (7, "complete", False, 0.46, 38_000_000, 110_000),
-        (8, "rejected", False, NAN, NAN, NAN),
-    ]
-    table = pd.DataFrame(rows, columns=["number", "state", "on_front", "macro_accuracy", "macs", "params"])
-    accuracy = table["macro_accuracy"]
-    return table.assign(
-        log_loss=2.3 - accuracy,
-        unseen_accuracy=accuracy - 0.06,
-        worst_device_accuracy=accuracy - 0.1,
-        size_bytes=2 * table["params"],
-        peak_bytes=table["macs"] / 200,
-        latency_ms=NAN,
-        fits=table["number"] != 7,
-        epoch=4,
-        epochs=16,
-        reason=np.where(table["number"] == 6, f"over budget {EVIL}", ""),
-        **{
-            "config.width": 8 * (1 + table["number"]),
-            "config.activation": [EVIL, *["relu"] * (len(rows) - 1)],
-            "config.batch_size": 64,
-        },
-    )
 
 
 def quality(seed=0):
@@ -94,168 +41,6 @@ def quality(seed=0):
         device_names=list(DEVICES),
         device_groups=DEVICES,
     )
-
-
-def traces(figure):
-    """Return the traces of points by what they are."""
-    return {trace.meta: trace for trace in figure.data if trace.mode != "lines"}
-
-
-def notes(figure):
-    return [note.text for note in figure.layout.annotations]
-
-
-def test_every_priced_trial_is_a_point_that_knows_its_number(trials, theme):
-    drawn = traces(front_figure(trials, limits=LIMITS, theme=theme))
-    numbers = {name: trace.customdata for name, trace in drawn.items()}
-    assert numbers == {
-        "front": (0, 1), "dominated": (2,), "over": (7,), "stopped": (3,), "failed": (4,), "running": (5,),
-        "rejected": (6,),
-    }  # fmt: skip
-    assert {name: trace.marker.symbol for name, trace in drawn.items()} == {
-        name: group.plotly for name, group in GROUPS.items()
-    }
-    assert list(drawn) == list(GROUPS)
-
-
-def test_the_colours_are_of_the_theme(trials, theme):
-    figure = front_figure(trials, limits=LIMITS, theme=theme)
-    for name, trace in traces(figure).items():
-        assert trace.marker.color == theme.shades[GROUPS[name].colour]
-    assert (figure.layout.paper_bgcolor, figure.layout.font.color) == (theme.surface, theme.text)
-    assert figure.layout.xaxis.gridcolor == theme.grid
-
-
-def test_the_budget_and_a_budget_that_is_tried_stand_side_by_side(trials):
-    figure = front_figure(trials, limits=LIMITS, what_if={"macs": 5_000_000, "params": 128_000})
-    assert [(shape.x0, shape.line.color) for shape in figure.layout.shapes] == [
-        (30_000_000, LIGHT.limit),
-        (5_000_000, LIGHT.what_if),
-    ]
-    assert notes(figure) == ["budget 30M", "what if 5M"]
-    same = front_figure(trials, limits=LIMITS, what_if={"macs": 30_000_000})
-    assert notes(same) == ["budget 30M"]
-
-
-def test_a_budget_that_is_tried_is_in_sight(trials):
-    figure = front_figure(trials, limits=LIMITS, what_if={"macs": 900_000_000}, log_x=True)
-    low, high = figure.layout.xaxis.range
-    assert low < np.log10(900_000_000) < high
-
-
-@pytest.mark.parametrize(("asked", "drawn"), [(None, "log"), (True, "log"), (False, "linear")])
-def test_the_axis_is_logarithmic_where_that_is_asked_for(trials, asked, drawn):
-    assert front_figure(trials, limits={}, log_x=asked).layout.xaxis.type == drawn
-
-
-def test_a_third_goal_is_a_colour_with_a_bar_and_the_rejected_keep_theirs(trials, theme):
-    figure = front_figure(trials, limits=LIMITS, colour="unseen_accuracy", theme=theme)
-    drawn = traces(figure)
-    assert drawn["front"].marker.color.tolist() == pytest.approx([0.38, 0.25])
-    assert drawn["front"].marker.symbol == "star"
-    assert drawn["dominated"].marker.line.coloraxis == "coloraxis"
-    assert drawn["rejected"].marker.color == drawn["rejected"].marker.line.color == theme.shades["#999999"]
-    axis = figure.layout.coloraxis
-    assert [colour for _, colour in axis.colorscale] == list(theme.scale)
-    assert (axis.cmin, axis.cmax) == (pytest.approx(0.12), pytest.approx(0.40))
-    assert axis.colorbar.title.text == "Accuracy, unseen devices"
-    signs = [trace for trace in figure.data if trace.meta == "sign"]
-    assert {trace.marker.color for trace in signs} == {theme.text}
-    assert [trace.name for trace in figure.data if trace.showlegend is not False and trace.name][-1] == "front (2)"
-
-
-def test_published_networks_are_a_group_of_their_own(trials):
-    references = pd.DataFrame(
-        {
-            "name": ["one", EVIL, "nowhere"],
-            "report": "a report",
-            "data": "TAU 2022",
-            "macro_accuracy": [0.6, 0.61, 0.5],
-            "macs": [29_747_914, 40_000_000, NAN],
-        }
-    )
-    figure = front_figure(trials, limits=LIMITS, references=references)
-    published = traces(figure)["published"]
-    assert published.name == "published, measured on other data (2)"
-    assert published.y.tolist() == [0.6, 0.61]
-    assert "&lt;b&gt;evil" in published.hovertext[1]
-    assert "measured on other data:</i> TAU 2022" in published.hovertext[0]
-    assert published.marker.symbol not in {group.plotly for group in GROUPS.values()}
-    assert figure.layout.yaxis.range[1] > 0.61
-
-
-def test_a_confirmed_trial_has_its_mean_and_interval_tied_to_what_was_found(trials):
-    means = pd.DataFrame({"number": [0], "macro_accuracy_mean": [0.41], "macro_accuracy_half": [0.02]})
-    figure = front_figure(trials, limits=LIMITS, intervals=means)
-    confirmed = traces(figure)["confirmed"]
-    assert (confirmed.x.tolist(), confirmed.y.tolist()) == ([29_747_914], [0.41])
-    assert confirmed.error_y.array.tolist() == [0.02]
-    assert confirmed.customdata == (0,)
-    (tie,) = [trace for trace in figure.data if trace.meta == "tie"]
-    assert tie.y.tolist()[:2] == [0.44, 0.41]
-
-
-def test_what_is_rejected_stands_along_the_edge_and_in_the_plane_of_two_costs_at_its_place(trials):
-    figure = front_figure(trials, limits=LIMITS)
-    low, high = figure.layout.yaxis.range
-    assert traces(figure)["rejected"].y.tolist() == [pytest.approx(low + 0.02 * (high - low))]
-    plane = front_figure(trials, x="params", y="macs", limits=LIMITS)
-    assert traces(plane)["rejected"].y.tolist() == [53_174_356]
-    assert notes(plane) == ["budget 128K", "budget 30M"]
-
-
-def test_hover_tells_fields_that_differ_and_is_short_for_the_rejected(trials):
-    drawn = traces(front_figure(trials, limits=LIMITS))
-    assert "batch_size" not in drawn["front"].hovertext[0]
-    assert "width: 8" in drawn["front"].hovertext[0]
-    assert "<script>" not in str(drawn)
-    assert "&lt;script&gt;" in drawn["rejected"].hovertext[0]
-
-
-def repeated(trials, times):
-    """Have that many more of all trials but the front's, each with a number of its own."""
-    many = pd.concat([trials] + [trials[~trials["on_front"]]] * times, ignore_index=True)
-    return many.assign(number=range(len(many)))
-
-
-def test_many_points_are_drawn_by_webgl_and_the_front_above_them(trials):
-    drawn = traces(front_figure(repeated(trials, MANY // 6 + 1), x="params", y="macs", limits=LIMITS))
-    assert {name for name, trace in drawn.items() if trace.type == "scattergl"} == {
-        "rejected", "failed", "stopped", "over", "dominated",
-    }  # fmt: skip
-    assert drawn["rejected"].hovertext is None
-    assert "trial %{customdata}" in drawn["rejected"].hovertemplate
-    assert all(trace.type == "scatter" for trace in front_figure(trials, limits=LIMITS).data)
-
-
-@pytest.mark.parametrize("y", ["macro_accuracy", "log_loss"])
-def test_many_rejected_trials_are_a_line_for_each_reason_in_which_each_is_a_stroke(trials, theme, y):
-    rejected = trials[trials["state"] == "rejected"].iloc[[0] * MANY].assign(macs=1e6 + 1e4 * np.arange(MANY))
-    many = pd.concat([trials, rejected], ignore_index=True).assign(number=range(len(trials) + MANY))
-    known = {number: EVIL if number % 3 else "over macs" for number in many["number"]}
-    figure = front_figure(many, y=y, limits=LIMITS, reasons=known, theme=theme)
-    lines = [trace for trace in figure.data if trace.meta == "rejected"]
-    assert {trace.type for trace in figure.data} == {"scatter"}
-    assert [("over macs" in trace.hovertemplate, "<script>" in trace.hovertemplate) for trace in lines] == [
-        (False, False), (True, False),
-    ]  # fmt: skip
-    drawn = {number: x for trace in lines for number, x in zip(trace.customdata, trace.x, strict=True)}
-    priced = many[(many["state"] == "rejected") & many["macs"].notna()]
-    assert drawn == dict(zip(priced["number"], priced["macs"], strict=True))
-    assert set(lines[1].customdata) == {each for each in drawn if known[each] == "over macs"}
-    ends = figure.layout.yaxis.range
-    edge, other = ends if y == "macro_accuracy" else reversed(ends)
-    assert lines[0].y[:3].tolist() == pytest.approx([edge, edge + 0.04 * (other - edge), edge])
-    (sign,) = [trace for trace in figure.data if trace.meta == "sign"]
-    assert sign.name == f"rejected, not trained ({len(priced)})"
-
-
-def test_fronts_of_studies_differ_in_colour_and_shape(trials):
-    figure = fronts_figure({"one": trials, EVIL: trials[trials["number"] > 0]}, limits=LIMITS)
-    one, other = (trace for trace in figure.data if trace.meta != "line")
-    assert (one.marker.symbol, one.marker.color) != (other.marker.symbol, other.marker.color)
-    assert other.customdata == ([EVIL, 1],)
-    assert "<script>" not in other.name + other.hovertext[0]
 
 
 LAYERS = [
@@ -280,7 +65,7 @@ def test_a_curve_for_each_trial_and_a_panel_for_each_figure():
         {"epoch": 1, "macro_accuracy": 0.2, "log_loss": 2.0},
         {"epoch": 2, "macro_accuracy": 0.3, "log_loss": None},
     ]
-    figure = curves_figure({"trial 1": curve, EVIL: curve[:1]}, ("macro_accuracy", "log_loss", "train_loss"))
+    figure = curves_figure({"trial 1": curve, EVIL: curve[:1]})
     assert [(trace.meta, trace.y) for trace in figure.data] == [
         ("macro_accuracy", (0.2, 0.3)), ("log_loss", (2.0,)), ("macro_accuracy", (0.2,)), ("log_loss", (2.0,)),
     ]  # fmt: skip
@@ -290,7 +75,7 @@ def test_a_curve_for_each_trial_and_a_panel_for_each_figure():
 
 def test_the_confusion_matrix_writes_clips_and_shares():
     measured = quality()
-    (heat,) = confusion_figure(measured.to_dict()).data
+    (heat,) = confusion_figure(measured).data
     counts = np.array(measured.confusion)
     assert heat.customdata.tolist() == counts.tolist()
     assert heat.z.sum(axis=1).tolist() == pytest.approx([1, 1, 1])
@@ -300,8 +85,7 @@ def test_the_confusion_matrix_writes_clips_and_shares():
 
 def test_unseen_devices_stand_apart():
     measured = quality()
-    assert device_groups(measured) == DEVICES
-    figure = devices_figure(measured)
+    figure = devices_figure(measured, DEVICES)
     assert [(trace.meta, trace.y) for trace in figure.data] == [
         ("real", ("a",)),
         ("seen", ("s1",)),
@@ -310,7 +94,7 @@ def test_unseen_devices_stand_apart():
     assert figure.data[2].marker.pattern.shape != figure.data[0].marker.pattern.shape
     assert figure.data[2].marker.pattern.fillmode == "overlay"  # else it is drawn on nothing
     assert figure.layout.yaxis.categoryarray == ("a", "s1", "s4")
-    told = devices_figure(measured, groups={"a": "unseen"})
+    told = devices_figure(measured, {"a": "unseen"})
     assert [trace.meta for trace in told.data] == ["unseen", "unknown"]
 
 
@@ -389,8 +173,8 @@ def test_parallel_axes_name_words_and_take_logarithms_of_costs(frame, theme):
 
 
 def test_trials_are_compared_on_the_same_rows():
-    measured = {"trial 1": quality(1).to_dict(), EVIL: quality(2).to_dict()}
-    by_class, by_device = (compared_scores_figure(measured, by=by) for by in ("class", "device"))
+    measured = {"trial 1": quality(1), EVIL: quality(2)}
+    by_class, by_device = (compared_scores_figure(measured, by=by, groups=DEVICES) for by in ("class", "device"))
     _, one, other = by_class.data
     assert one.y == other.y == (0, 1, 2)
     assert list(one.x) == sorted(one.x)
@@ -417,12 +201,9 @@ def test_the_space_is_drawn_as_the_page_of_a_preflight_does(theme):
     }  # fmt: skip
     costs = np.array([[50, 10, 20, 20, 5], [60, 9, 18, 18, 5], [200, 9, 9, 9, 9], [300, 7, 7, 7, 7]])
     surveys = {EVIL: CostTable(costs)}
-    fits = space_fits_figure(report, theme)
+    fits, scatter, *_ = space_figures(surveys, report, theme).values()
     assert [bars.x for bars in fits.data] == [(0.5,), (0.5,)]
-    ((scatter, told),) = space_scatter_figures(surveys, report, theme).values()
-    assert told == "50.0% fit; all 4 plotted"
     assert {trace.meta: len(trace.x) for trace in scatter.data} == {"macs": 2, "fits": 2}
-    assert list(space_histograms(surveys, report, theme)) == ["macs", "params"]
     assert list(space_figures(surveys, report, theme)) == [
         "Feasible networks",
         f"MACs against parameters, {EVIL}: 50.0% fit; all 4 plotted",
@@ -441,11 +222,8 @@ def test_where_nothing_is_known_the_figure_says_so(trials, theme):
         fronts_figure({"one": none}, theme=theme),
         fronts_figure({}, theme=theme),
         layers_figure([], LIMITS, theme),
-        curves_figure({}, theme=theme),
-        curves_figure({"trial 1": []}, theme=theme),
-        confusion_figure(None, theme),
-        devices_figure(None, theme),
-        classes_figure({}, theme),
+        curves_figure({}, theme),
+        curves_figure({"trial 1": []}, theme),
         hypervolume_figure({}, theme),
         importance_figure({}, theme),
         importance_figure({"macs": pd.DataFrame({"field": [], "importance": []})}, theme),
@@ -454,58 +232,12 @@ def test_where_nothing_is_known_the_figure_says_so(trials, theme):
         rejections_figure(pd.DataFrame({"kind": [], "count": []}), theme),
         compared_scores_figure({}, theme),
         compared_costs_figure({}, LIMITS, theme),
-        space_fits_figure({}, theme),
+        *space_figures({}, {}, theme).values(),
         empty_figure(EVIL, theme),
     ]
     for figure in empty:
         assert any(text and not text.startswith(("budget", "what if")) for text in notes(figure))
         assert "<script>" not in "".join(notes(figure))
-    assert space_scatter_figures({}, {}, theme) == space_histograms({}, {}, theme) == {}
-
-
-def test_a_table_that_knows_nothing_but_numbers_is_drawn(trials):
-    bare = trials[trials["state"] == "rejected"]
-    figure = front_figure(bare, limits={}, colour="macro_accuracy")
-    assert "No front yet: no network is fully trained" in notes(figure)
-
-
-def test_text_and_marks_stand_out_from_their_background(theme):
-    for background in (theme.surface, theme.page, theme.raised):
-        assert contrast(theme.text, background) >= 4.5
-        assert contrast(theme.muted, background) >= 4.5
-    for background in (theme.surface, theme.page):
-        assert contrast(theme.accent, background) >= 4.5
-    assert contrast(theme.what_if, theme.surface) >= 4.5
-    assert contrast(theme.on_accent, theme.accent) >= 4.5
-    marks = [*theme.shades.values(), *theme.scale, theme.limit, theme.axis]
-    assert {colour: contrast(colour, theme.surface) >= 3 for colour in marks} == dict.fromkeys(marks, True)
-
-
-def test_every_colour_of_a_group_or_a_series_has_a_shade(theme):
-    used = {group.colour for group in GROUPS.values()} | {colour for colour, _, _ in SERIES}
-    assert used <= theme.shades.keys()
-    assert len(set(theme.shades.values())) == len(theme.shades)
-    for place in range(3):
-        assert len({each[place] for each in SERIES}) >= 6
-    assert set(THEMES) == {"light", "dark"}
-
-
-def test_the_style_sheet_has_the_colours_of_the_themes_and_asks_nothing_of_anyone():
-    text = STYLE.read_text(encoding="utf-8")
-    blocks = re.findall(r"([^{}]+)\{([^{}]*--page:[^{}]*)\}", text)
-    found = [dict(re.findall(r"--([a-z-]+): (#[0-9A-F]{6});", block)) for _, block in blocks]
-    for theme, names in ((LIGHT, found[0]), (DARK, found[1]), (DARK, found[2])):
-        values = {name.replace("-", "_"): value for name, value in names.items()}
-        told = [values.pop("warn"), values.pop("good")]
-        assert set(told) <= set(theme.shades.values())
-        assert all(contrast(colour, theme.surface) >= 4.5 for colour in told)
-        assert values == {name: getattr(theme, name) for name in values}
-        assert len(values) == 9
-    assert "prefers-color-scheme: dark" in text
-    assert ":root:not([data-theme=light])" in text
-    assert not re.search(r"url\(|@import|//", text)
-    used = set(re.findall(r"var\((--[a-z-]+)\)", text))
-    assert used <= {f"--{name}" for name in found[0]}
 
 
 def test_figures_need_neither_torch_nor_ray_nor_matplotlib():

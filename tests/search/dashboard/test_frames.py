@@ -5,12 +5,10 @@ import math
 from itertools import pairwise
 
 import numpy as np
-import optuna
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from optuna.distributions import IntDistribution
 from recorded import trial, write_study
 from small_study import write_confirmation
 
@@ -33,7 +31,6 @@ from search.dashboard.data.frames import (
     varied_fields,
     within,
 )
-from search.dashboard.data.importance import MAX_TRIALS, estimate_importances
 from search.dashboard.data.study_reader import StudyReader
 from search.dashboard.figures.parallel import brush_text, brushed
 from search.study.confirm import confirm_report
@@ -142,9 +139,11 @@ def test_the_hypervolume_is_that_of_what_was_complete(rows, limit):
 def test_only_what_is_trained_to_the_end_has_a_hypervolume():
     table = table_of(("stopped", 0.9, 1.0, 1), ("complete", 0.5, 5.0, 1), ("complete", 0.5, NAN, 1))
     table = table.assign(ended_s=1.0, started_s=0.0)
-    assert hypervolume_over_time(table, BOTH)["number"].tolist() == [1]
-    assert hypervolume_over_time(table, BOTH)["hypervolume"].tolist() == pytest.approx([0.5 * (1 - 1 / 1.1)])
-    assert hypervolume_over_time(table.head(1), BOTH).empty
+    worst = reference_point([table], BOTH, {})
+    found = hypervolume_over_time(table, BOTH, worst)
+    assert found["number"].tolist() == [1]
+    assert found["hypervolume"].tolist() == pytest.approx([0.5 * (1 - 1 / 1.1)])
+    assert hypervolume_over_time(table.head(1), BOTH, worst).empty
 
 
 def test_studies_that_are_compared_have_one_reference():
@@ -155,93 +154,6 @@ def test_studies_that_are_compared_have_one_reference():
         "log_loss": pytest.approx(-math.log(1 / 10)), "macs": 30e6,
     }  # fmt: skip
     assert reference_point([first.head(0)], BOTH, {}) == {"macro_accuracy": 0.0, "macs": 1.0}
-
-
-def configured(count, **columns):
-    rng = np.random.default_rng(0)
-    table = table_of(*(("complete", 0.5, 9.0, 9) for _ in range(count)))
-    drawn = {f"config.{name}": draw(rng) if callable(draw) else draw for name, draw in columns.items()}
-    return table.assign(**drawn)
-
-
-def test_what_decides_a_goal_is_the_most_important():
-    table = configured(
-        200,
-        width=lambda rng: rng.integers(1, 9, 200) * 8,
-        learning_rate=lambda rng: np.exp(rng.uniform(-8, -4, 200)),
-        optimizer=lambda rng: rng.choice(["adamw", "sgd"], 200),
-        seed=np.zeros(200),
-    )
-    table["macs"] = table["config.width"] * 1000.0
-    table["macro_accuracy"] = -((np.log(table["config.learning_rate"]) + 6) ** 2)
-    for target, field in (("macs", "width"), ("macro_accuracy", "learning_rate")):
-        found = estimate_importances(table, target)
-        assert found["field"].tolist()[0] == field
-        assert set(found["field"]) == {"width", "learning_rate", "optimizer"}
-        assert found["importance"].iloc[0] > 0.8
-        assert found["importance"].sum() == pytest.approx(1)
-        straight = table.assign(**{"config.learning_rate": np.log(table["config.learning_rate"])})
-        pd.testing.assert_frame_equal(estimate_importances(straight, target), found)
-    assert estimate_importances(table, "macs", ["width"])["field"].tolist() == ["width"]
-
-
-def test_importances_are_those_of_optuna():
-    table = configured(150, depth=lambda rng: rng.integers(0, 7, 150), kernel=lambda rng: rng.integers(0, 5, 150))
-    table["macro_accuracy"] = table["config.depth"] + 0.3 * table["config.kernel"]
-    ranges = {"depth": IntDistribution(0, 6), "kernel": IntDistribution(0, 4)}
-    study = optuna.create_study(direction="maximize")
-    for _, row in table.iterrows():
-        params = {name: int(row[f"config.{name}"]) for name in ranges}
-        study.add_trial(optuna.create_trial(params=params, distributions=ranges, value=row["macro_accuracy"]))
-    wanted = optuna.importance.get_param_importances(study)
-    found = estimate_importances(table, "macro_accuracy")
-    assert dict(zip(found["field"], found["importance"], strict=True)) == pytest.approx(wanted)
-    assert found["field"].tolist() == list(wanted)
-
-
-def test_where_fields_depend_on_the_architecture_each_is_told_of_apart():
-    half = 60
-    table = configured(
-        2 * half,
-        architecture=np.repeat(["one", "two"], half),
-        width=lambda rng: np.r_[rng.integers(1, 9, half), np.full(half, NAN)],
-        depth=lambda rng: np.r_[np.full(half, NAN), rng.integers(1, 9, half)],
-        batch_size=lambda rng: rng.integers(1, 9, 2 * half),
-    )
-    table["macs"] = table["config.width"].fillna(0) + 10 * table["config.depth"].fillna(0) + 100
-    found = estimate_importances(table, "macs")
-    groups = {name: set(group["field"]) for name, group in found.groupby("architecture")}
-    assert groups == {
-        "": {"architecture", "batch_size"},
-        "one": {"width", "batch_size"},
-        "two": {"depth", "batch_size"},
-    }
-    first = found.groupby("architecture")["field"].first().to_dict()
-    assert first == {"": "architecture", "one": "width", "two": "depth"}
-    assert found.groupby("architecture")["importance"].sum().tolist() == pytest.approx([1, 1, 1])
-
-
-def test_importances_of_too_little_are_none():
-    table = configured(19, width=lambda rng: rng.integers(1, 9, 19))
-    table["macs"] = table["config.width"] * 1.0
-    assert estimate_importances(table, "macs").empty
-    same = configured(50, width=lambda rng: rng.integers(1, 9, 50))
-    assert estimate_importances(same, "macs").empty  # all cost the same
-    assert estimate_importances(same.assign(macs=NAN), "macs").empty
-    assert estimate_importances(
-        same.assign(state="stopped", macro_accuracy=same["config.width"]), "macro_accuracy"
-    ).empty
-
-
-def test_importances_of_studies_as_searches_leave_them_are_told(tmp_path):
-    for folder in make_studies(tmp_path, (600, 500)):
-        found = StudyReader(folder).read()
-        for target in ("macro_accuracy", "macs"):
-            told = estimate_importances(found.table, target, found.varied)
-            assert set(told["field"]) <= set(found.varied)
-    many = configured(3 * MAX_TRIALS, width=lambda rng: rng.integers(1, 9, 3 * MAX_TRIALS))
-    many["macs"] = many["config.width"] * 1.0
-    pd.testing.assert_frame_equal(estimate_importances(many, "macs"), estimate_importances(many, "macs"))
 
 
 @given(
@@ -329,19 +241,19 @@ def test_a_brush_keeps_what_is_in_a_part_of_every_axis(rows, parts):
     table["config.optimizer"] = pd.Series([name for _, name in rows], dtype=object)
     table.index = [3 * number for number in range(len(rows))]
     levels = sorted({name for _, name in rows})
-    mask = brushed(table, {"macs": parts, "config.optimizer": [(0, 1)]})
+    mask = brushed(table, {"macs": parts, "config.optimizer": [(0, 1)]}, table)
     assert mask.tolist() == [
         (not parts or (macs is not None and any(low <= macs <= high for low, high in parts)))
         and levels.index(name) <= 1
         for macs, name in rows
     ]
     assert mask.index.equals(table.index)
-    assert brushed(table, {}).all()
+    assert brushed(table, {}, table).all()
 
 
 def test_a_brush_of_no_column_is_refused():
     with pytest.raises(ValueError, match="unknown column 'mac'; did you mean 'macs'"):
-        brushed(table_of(("complete", 0.5, 9, 9)), {"mac": [(0, 1)]})
+        brushed(table := table_of(("complete", 0.5, 9, 9)), {"mac": [(0, 1)]}, table)
 
 
 def test_a_brush_of_words_is_of_their_places_among_what_is_drawn():
@@ -350,15 +262,15 @@ def test_a_brush_of_words_is_of_their_places_among_what_is_drawn():
     drawn = table[table["config.optimizer"] != "lion"]
     brush = {"config.optimizer": [(1, 1)], "macs": [(3, 12.34567)]}
     assert brushed(table, brush, drawn).tolist() == [True, False, False, False]
-    assert brushed(table, brush).tolist() == [False, False, True, False]
+    assert brushed(table, brush, table).tolist() == [False, False, True, False]
     assert brush_text(table, brush, drawn) == "optimizer sgd; MACs 3 to 12.35"
-    assert brush_text(table, {"config.optimizer": [(0, 1)]}) == "optimizer adamw or lion"
+    assert brush_text(table, {"config.optimizer": [(0, 1)]}, table) == "optimizer adamw or lion"
     assert brush_text(table, {"config.optimizer": [(0.2, 0.8)]}, drawn) == "optimizer nothing"
 
 
 def test_a_brush_to_the_end_of_an_axis_keeps_what_stands_there():
     table = table_of(("complete", 0.123456789, 29_747_914, 9))
-    assert brushed(table, {"macs": [(1e6, 29_747_900)], "macro_accuracy": [(0.123457, 1)]}).all()
+    assert brushed(table, {"macs": [(1e6, 29_747_900)], "macro_accuracy": [(0.123457, 1)]}, table).all()
 
 
 def test_axes_are_the_columns_that_vary(tmp_path):

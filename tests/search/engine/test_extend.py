@@ -10,8 +10,8 @@ from search.config.settings import SearchSettings, TrainSettings
 from search.engine.extend import extend_study, new_settings
 from search.optimizer.scheduler import TrialScheduler
 from search.space.search_space import make_search_space
-from search.study.history import first_entry, history_lines, num_before, require_own_settings
-from search.study.study import DATA, HISTORY, ORIGIN, STARTS, StudyError, StudyFolder
+from search.study.history import history_lines, initial_history, num_trials_before_extension, require_unedited_settings
+from search.study.study import DATA, HISTORY, ORIGIN, WARM_STARTS, StudyError, StudyFolder
 from spaces import NETWORKS
 from tests.search.priced import priced
 
@@ -24,7 +24,7 @@ DONE = {"classes": [str(number) for number in range(10)]}
 
 def create(tmp_path, settings=SETTINGS, name="study"):
     folder = StudyFolder(tmp_path / name)
-    folder.create(settings, {DATA: DONE, HISTORY: first_entry(settings)})
+    folder.create(settings, {DATA: DONE, HISTORY: initial_history(settings)})
     return folder
 
 
@@ -124,7 +124,7 @@ def test_a_search_that_had_nothing_new_left_goes_on_with_a_wider_range(tmp_path)
     )  # fmt: skip
     folder = create(tmp_path, settings)
     scheduler, _ = drive(folder)
-    assert scheduler.exhausted
+    assert scheduler.end_reason
     extend_study(folder, {"ranges": {"depth": [2, 5]}})
     _, proposals = drive(folder)
     assert sorted(proposal.config.network.depth for proposal in proposals) == [4, 5]
@@ -155,14 +155,14 @@ def test_more_is_begun_with_besides_and_asked_for_next(trained, tmp_path):
     scheduler, [proposal] = drive(trained)
     assert (proposal.config.network.width, proposal.config.network.groups) == (16, 4)
     assert scheduler.study.get_trials()[proposal.number].user_attrs[ORIGIN]["source"] == "list.yaml, entry 1"
-    assert len(scheduler.study.user_attrs[STARTS]) == 1
+    assert len(scheduler.study.user_attrs[WARM_STARTS]) == 1
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs": 64}, "epochs cannot change from 1 to 64: what was trained otherwise cannot be compared"),
-        ({"seed": "4"}, "seed cannot change from 3 to 4: it decided what was proposed"),
+        ({"epochs": 64}, "epochs cannot change from 1 to 64: metrics after another training are not comparable"),
+        ({"seed": "4"}, "seed cannot change from 3 to 4: the existing proposals depend on it"),
         ({"trials": 3}, "trials cannot decrease: there are 4, got 3; +3 means that many more"),
         ({"trials": "many"}, "trials must be a whole number, or +NUMBER for that many more, got 'many'"),
         ({"tirals": 3}, "unknown search setting 'tirals'; did you mean 'trials'?"),
@@ -201,7 +201,7 @@ def test_the_history_says_what_was_changed_when_and_an_extension_repeated_change
     attributes = trained.open().user_attrs
     [line] = history_lines(attributes)
     count = len(trained.open().get_trials())
-    assert num_before(attributes) == count
+    assert num_trials_before_extension(attributes) == count
     assert line.endswith(f", after {count} proposals: trials: 4 -> 5; sobol: 0 -> 2")
 
 
@@ -219,13 +219,14 @@ def test_settings_edited_by_hand_are_refused_where_trials_could_not_be_compared(
     edited = yaml.safe_load(trained.settings_file.read_text())
     trained.settings_file.write_text(yaml.safe_dump({**edited, "epochs": 9, "seed": 4, "data": "moved", "retries": 5}))
     with pytest.raises(StudyError) as caught:
-        require_own_settings(trained.open(), trained)
+        require_unedited_settings(trained.open(), trained)
     assert str(caught.value) == (
-        f"{trained.settings_file} was edited: epochs cannot change from 1 to 9: what was trained otherwise cannot be "
-        "compared; seed cannot change from 3 to 4: it decided what was proposed; put it back, or start a new study"
+        f"{trained.settings_file} was edited: epochs cannot change from 1 to 9: metrics after another training are "
+        "not comparable; seed cannot change from 3 to 4: the existing proposals depend on it; put it back, or start a "
+        "new study"
     )
     trained.settings_file.write_text(yaml.safe_dump({**edited, "data": "moved", "retries": 5}))
-    require_own_settings(trained.open(), trained)
+    require_unedited_settings(trained.open(), trained)
 
 
 def test_the_command_changes_the_settings_and_says_what_cannot_change(trained, run):

@@ -48,4 +48,4 @@ def test_one_list_alone_is_refused(run, tiny, tmp_path):
     shutil.copy(root / "evaluation_setup/fold1_train.csv", root / "evaluation_setup/split100.csv")
     said = run("search", root, "--space", "isotropic", "--fidelity", "split")
     assert said.code == 2
-    assert "to begin with few clips and go on with more takes two" in said.err
+    assert "fidelity by split needs two" in said.err

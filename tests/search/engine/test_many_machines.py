@@ -106,4 +106,4 @@ def test_a_search_whose_study_the_server_let_go_of_ends_and_says_so(tiny, tmp_pa
     search.communicate()
     assert search.returncode == 2, "".join(told)
     assert "has released the lock on the study lost, and another search may hold it now" in told[-1]
-    assert "go on with `scenefront resume lost`" in told[-1]
+    assert "continue with `scenefront resume lost`" in told[-1]

@@ -215,7 +215,7 @@ def test_the_tables_have_no_column_that_says_nothing(small, run):
     assert "worst limit" not in told.out
     assert "280 networks priced: exhaustive" in told.out
     assert "   priced" not in told.out
-    assert re.search(r"\n architecture +networks +fit +over macs \n", told.out)
+    assert re.search(r"\n? *architecture +networks +fit +over macs \n", told.out)
     assert re.search(r"\n MACs +\d.* 9M \n", told.out)
     assert "Name a data folder" in told.out
     both = run("preflight", "--space", small, "--budget", BUDGET).out

@@ -10,7 +10,7 @@ from search.config.recipes import RECIPES
 from search.config.settings import SearchSettings
 from search.config.settings_file import read_job
 from search.config.trial_config import TrialConfig
-from search.engine.single_run import Found, from_file, from_name, from_trial, left_out, train_settings
+from search.engine.single_run import SourceConfig, from_file, from_name, from_trial, omitted_settings, train_settings
 from search.engine.summary import training_lines
 from search.optimizer.scheduler import TrialScheduler
 from search.report.tables import seeds_table
@@ -151,7 +151,7 @@ def test_a_trial_is_trained_as_it_was_and_not_what_was_rejected(folder, tmp_path
     scheduler = start(folder, asked)
     proposals = [scheduler.propose() for _ in range(4)]
     found = from_trial(f"study:{proposals[3].number}", tmp_path)
-    assert found == Found(proposals[3].config, split="fold1")
+    assert found == SourceConfig(proposals[3].config, split="fold1")
     again = config(train_settings(found, data="nowhere", epochs=9))
     assert again == proposals[3].config
     rejected = next(t.number for t in scheduler.study.get_trials() if "rejected" in t.user_attrs)
@@ -284,7 +284,9 @@ def test_a_target_that_the_network_cannot_be_pruned_to_is_refused_before_a_study
 
 def test_what_is_left_out_for_want_of_impulse_responses_is_told():
     found = from_name("tf_sepnet_40")
-    assert left_out(found, settings("tf_sepnet_40"), None) == {"simulated_devices": 32}
-    assert left_out(found, settings("tf_sepnet_40", recipe="isotropic"), "isotropic") == {"impulse_response_p": 0.6}
-    assert left_out(found, settings("tf_sepnet_40", impulse_responses="irs"), None) == {}
-    assert left_out(from_name("sep_cnn"), settings("sep_cnn"), None) == {}
+    assert omitted_settings(found, settings("tf_sepnet_40"), None) == {"simulated_devices": 32}
+    assert omitted_settings(found, settings("tf_sepnet_40", recipe="isotropic"), "isotropic") == {
+        "impulse_response_p": 0.6
+    }
+    assert omitted_settings(found, settings("tf_sepnet_40", impulse_responses="irs"), None) == {}
+    assert omitted_settings(from_name("sep_cnn"), settings("sep_cnn"), None) == {}

@@ -38,7 +38,7 @@ def trained(tiny, tmp_path_factory):
     os.killpg(process.pid, signal.SIGINT)  # Ctrl-C: a terminal signals Ray's processes, too
     last, _ = process.communicate(timeout=60)
     assert process.returncode == 130, last
-    assert "go on with `scenefront resume whole`" in last.lower()
+    assert "continue with `scenefront resume whole`" in last.lower()
     assert "Traceback" not in last
     return cwd, scenefront("resume", "whole", cwd=cwd)
 

@@ -14,7 +14,7 @@ from search.artifact.certificate import read_certificate
 from search.artifact.files import INT8, PIPELINE
 from search.artifact.inference import predict
 from search.artifact.reading import load_export
-from search.export.card import card, run_lines
+from search.export.card import card, inference_code
 from search.report.document import Code, Heading, Items, Table, Text, to_html, to_markdown
 
 EVIL = "<script>alert(1)</script>|`*_"
@@ -33,7 +33,7 @@ def changed(certificate, **fields):
 def test_the_card_says_what_somebody_who_gets_the_folder_needs(exported):
     text = (exported / "card.md").read_text()
     for words in (
-        "# isotropic, trial 0 of small", "which of 3 scenes it is: airport, bus, park", "32,000 Hz, one channel",
+        "# isotropic, trial 0 of small", "as one of 3 scenes: airport, bus, park", "32,000 Hz, one channel",
         "1 x 256 x 65", "### Each device", "### Each group of devices", "### Confusion matrix", "| dcase2021 |",
         "| dcase2025 |", "## Data and licences", "## Limitations", "It was not trained on recordings of s4.",
         "import onnxruntime, soundfile", "scenefront predict FOLDER street.wav", "On a device:",
@@ -44,7 +44,7 @@ def test_the_card_says_what_somebody_who_gets_the_folder_needs(exported):
 
 def test_what_may_be_done_with_the_data_is_in_a_file_that_is_named(told):
     certificate, config = told
-    assert "has no file that names its terms" in to_markdown(*card(certificate, config))
+    assert "has no file that states its terms" in to_markdown(*card(certificate, config))
     data = {**certificate["data"], "license_files": ["LICENSE", "SOURCES.md"]}
     assert "are in LICENSE, SOURCES.md, in the folder of the data" in to_markdown(
         *card(changed(certificate, data=data), config)
@@ -146,7 +146,7 @@ def test_a_document_is_markdown_and_html():
 
 
 def test_the_five_lines_of_the_card_run_and_say_what_predict_says(exported, tmp_path):
-    lines = run_lines(["airport", "bus", "park"])
+    lines = inference_code(["airport", "bus", "park"])
     assert len(lines.splitlines()) == 5
     assert lines in (exported / "card.md").read_text()
     time_s = np.arange(RATE_HZ) / RATE_HZ

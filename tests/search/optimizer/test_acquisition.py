@@ -8,11 +8,12 @@ from functools import lru_cache
 import moocore
 import numpy as np
 import pytest
+from monte_carlo import improvements, monte_carlo
 
 from objectives.budget import BUDGETS, UNLIMITED
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
-from search.optimizer.acquisition import MIN_TRAINING_TRIALS, Acquisition, expected_hypervolume_improvement
+from search.optimizer.acquisition import MIN_TRAINING_TRIALS, Acquisition
 from search.optimizer.gaussian_process import GaussianProcess
 from search.optimizer.successive_halving import Rung
 from search.optimizer.trial_table import State, TrialRow, TrialTable
@@ -22,11 +23,7 @@ from tests.search.priced import priced
 
 RUNGS = Rung("5", 0, 3), Rung("5", 0, 9)
 EPOCHS = 9
-NUM_DRAWS = 2_000
 MARGIN = 0.05  # that the reference point lies below the worst of all
-# Eight quantiles miss at most this share of a standard deviation of a linear improvement: worst where it begins at the
-# last quantile, t = 1.53, as pdf(t) - t (1 - cdf(t)) says.
-QUADRATURE = 0.0274
 
 
 price_once = lru_cache(price)
@@ -97,62 +94,6 @@ def config_of(acquisition, proposal):
 def all_candidates(acquisition, seed=0):
     rng = np.random.default_rng(seed)
     return [each for architecture in acquisition.space.subspaces for each in acquisition.candidates(architecture, rng)]
-
-
-def improvements(front, points, reference):
-    """How much hypervolume each point adds, (N,), as moocore measures it: more is better."""
-    if front.shape[1] == 1:
-        return np.maximum(0.0, points[:, 0] - max([reference, *front[:, 0]]))
-    worst = np.full(front.shape[1], -reference)
-    before = moocore.hypervolume(-front, worst) if len(front) else 0.0
-    return np.array([moocore.hypervolume(-np.vstack([front, point]), worst) - before for point in points])
-
-
-def monte_carlo(front, mean, deviation, reference, seed=0):
-    """Mean improvement over draws of the posterior and what it may be off: 4 standard errors, and the quadrature."""
-    z = np.random.default_rng(seed).standard_normal(NUM_DRAWS)
-    drawn = [improvements(front, m + z[:, None] * s, reference) for m, s in zip(mean, deviation, strict=True)]
-    errors = np.array([4 * each.std() / math.sqrt(NUM_DRAWS) for each in drawn])
-    # A sample of one objective improves by no more than all of the others' extent.
-    extent = np.maximum(mean + 2 * deviation - reference, 1).max(axis=0)
-    slopes = np.array([sum(s[i] * np.prod(np.delete(extent, i)) for i in range(len(s))) for s in deviation])
-    return np.array([each.mean() for each in drawn]), errors + QUADRATURE * slopes
-
-
-@pytest.mark.parametrize("num_objectives", [1, 2, 3])
-@pytest.mark.parametrize("num_points", [0, 1, 12])
-def test_the_expected_improvement_of_a_normal_posterior_is_that_of_monte_carlo(num_objectives, num_points):
-    rng = np.random.default_rng(num_objectives)
-    points = rng.uniform(0, 1, (num_points, num_objectives))
-    front = points[moocore.is_nondominated(-points)] if num_objectives > 1 and num_points else points[:0]
-    if num_objectives == 1 and num_points:
-        front = points.max(keepdims=True)
-    mean = rng.uniform(0.2, 1.2, (6, num_objectives))
-    deviation = rng.uniform(0.05, 0.3, (6, num_objectives))
-    deviation[:, 1:] *= rng.integers(0, 2, (6, num_objectives - 1))  # a cost is known
-    expected, within = monte_carlo(front, mean, deviation, 0.1)
-    found = expected_hypervolume_improvement(front, mean, deviation, 0.1)
-    assert (np.abs(found - expected) < within).all()
-    assert np.abs(found - expected).max() < 0.25 * expected.max()
-
-
-def test_with_one_objective_it_is_the_expected_improvement_of_the_closed_form():
-    best, deviation = 0.6, 0.2
-    mean = np.linspace(0.3, 1.0, 8)
-    u = (mean - best) / deviation
-    pdf = np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi)
-    cdf = np.array([0.5 * (1 + math.erf(each / math.sqrt(2))) for each in u])
-    closed = deviation * (u * cdf + pdf)  # Jones, Schonlau, Welch, 1998, equation 15
-    found = expected_hypervolume_improvement(np.array([[best]]), mean[:, None], np.full((8, 1), deviation), 0.0)
-    assert np.abs(found - closed).max() < QUADRATURE * deviation
-
-
-def test_of_equal_means_the_uncertain_one_is_worth_more():
-    front = np.array([[0.5, 0.5]])
-    mean = np.array([[0.5, 0.5]] * 3)
-    found = expected_hypervolume_improvement(front, mean, np.array([[0.0, 0.0], [0.1, 0.0], [0.2, 0.0]]), 0.0)
-    assert found[0] == 0
-    assert 0 < found[1] < found[2]
 
 
 def scaled_posterior(acquisition, candidates, names):

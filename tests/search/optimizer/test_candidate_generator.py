@@ -108,7 +108,7 @@ def test_a_search_ends_when_nothing_new_is_left(folder):
     scheduler = start(folder, settings)
     assert sorted(scheduler.propose().config.network.depth for _ in range(3)) == [2, 3, 4]
     assert scheduler.propose() is None
-    assert scheduler.exhausted == "the space holds no feasible configurations but the 3 already tried"
+    assert scheduler.end_reason == "the space holds no feasible configurations but the 3 already tried"
 
 
 def test_the_published_start_is_not_lost_to_a_kill_before_it_was_priced(folder):

@@ -200,7 +200,7 @@ def test_a_search_whose_first_trials_all_fail_gives_up_and_says_so(folder):
     for _ in range(5):
         scheduler.end(scheduler.propose().number, {"epochs": "[]", "failure": "loss nan", "done": True})
     assert scheduler.propose() is None
-    assert scheduler.exhausted == "the first 5 trials all failed"
+    assert scheduler.end_reason == "the first 5 trials all failed"
 
 
 def test_a_failure_is_recorded_with_its_reason_and_the_search_goes_on(folder):

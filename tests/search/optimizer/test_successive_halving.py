@@ -66,8 +66,9 @@ def test_a_third_is_promoted(count):
 
 def test_when_no_others_come_the_number_is_rounded_up():
     made = halving(recorded([(0.9, 1), (0.5, 1), (0.4, 1), (0.3, 1)]))
-    assert (made.promotable({}), made.promotable_at_last(1, {}), made.promotable_at_last(0, {})) == ([0], [0, 1], [])
-    assert halving(recorded([(0.9, 1)])).promotable_at_last(2, {}) == [0]
+    assert made.promotable({}) == [0]
+    assert (made.promotable_in_closed_rungs(1, {}), made.promotable_in_closed_rungs(0, {})) == ([0, 1], [])
+    assert halving(recorded([(0.9, 1)])).promotable_in_closed_rungs(2, {}) == [0]
 
 
 def test_trials_are_ranked_by_what_is_predicted_of_them():

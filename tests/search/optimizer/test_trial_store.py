@@ -84,9 +84,9 @@ def test_a_driver_killed_at_any_moment_leaves_whole_proposals_alone(folder):
         assert set(trial.params) == set(trials[0].params)
         assert set(trial.constraints) == {"macs"}
         assert {"cost", "config" if trial.state == TrialState.RUNNING else "rejected"} <= set(trial.user_attrs)
-    handed_out = sum(trial.state == TrialState.RUNNING for trial in trials)
+    already_proposed = sum(trial.state == TrialState.RUNNING for trial in trials)
     assert start(folder).num_left == SETTINGS.trials
-    assert handed_out == start(folder).table.count(State.PENDING)
+    assert already_proposed == start(folder).table.count(State.PENDING)
 
 
 def finish(folder):

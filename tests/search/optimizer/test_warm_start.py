@@ -9,7 +9,7 @@ from search.config.settings import SearchSettings
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.warm_start import WarmStart, project_start, read_warm_starts
 from search.space.pricing import price
-from search.study.study import STARTS, StudyFolder
+from search.study.study import WARM_STARTS, StudyFolder
 from search.study.table import trials_table
 from tests.search.priced import priced
 
@@ -162,7 +162,7 @@ def test_starts_are_asked_for_after_the_published_settings_each_once_whoever_dri
         {"architecture": "cp_mobile", "base_channels": 24},
     ]
     folder.create(
-        SETTINGS, {STARTS: [{"source": f"list, entry {n}", "config": each} for n, each in enumerate(configs)]}
+        SETTINGS, {WARM_STARTS: [{"source": f"list, entry {n}", "config": each} for n, each in enumerate(configs)]}
     )
     for num in (3, 5, 8):  # what was running is taken up, then what was not asked for yet
         scheduler, _ = run(folder, SETTINGS, num)

@@ -22,7 +22,7 @@ from search.report.tables import confirmation_table
 from search.space.priced_space import price_space
 from search.space.pricing import price
 from search.space.search_space import make_search_space
-from search.study.confirm import choose, confirm_report, confirm_settings, confirm_table, free_name
+from search.study.confirm import confirm_report, confirm_settings, confirm_table, free_name, select_candidates
 from search.study.selection import best_trial
 from search.study.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyError, StudyFolder
 
@@ -100,7 +100,7 @@ def start(folder, settings):
 
 def confirmed(searched_folder, accuracies, seeds=2, **options):
     """Train what `choose` gives, each from every seed; `accuracies` by trial of the search, a list over seeds."""
-    settings = confirm_settings(searched_folder, choose(searched_folder, near=4, **options), seeds=seeds)
+    settings = confirm_settings(searched_folder, select_candidates(searched_folder, near=4, **options), seeds=seeds)
     folder = StudyFolder(searched_folder.path.parent / f"{searched_folder.name}-confirm")
     scheduler = start(folder, settings)
     while (proposal := scheduler.propose()) is not None:
@@ -120,28 +120,28 @@ def standard_error(accuracy):
 def test_the_front_is_confirmed_and_what_misses_it_by_luck_alone(searched):
     # 0 and 2 are the front; 1 and 3 miss it by a little, 4 by far
     folder = searched(0.40, 0.37, 0.50, 0.45, 0.30)
-    found = choose(folder, near=4)
+    found = select_candidates(folder, near=4)
     assert [(each.number, each.role) for each in found] == [(0, "front"), (2, "front"), (1, "near"), (3, "near")]
     assert found[2].gap == pytest.approx(0.03 / math.hypot(standard_error(0.40), standard_error(0.37)))
     assert found[3].gap == pytest.approx(0.05 / math.hypot(standard_error(0.50), standard_error(0.45)))
-    assert [each.number for each in choose(folder, near=1)] == [0, 2, 1]
-    assert [each.number for each in choose(folder, near=0)] == [0, 2]
+    assert [each.number for each in select_candidates(folder, near=1)] == [0, 2, 1]
+    assert [each.number for each in select_candidates(folder, near=0)] == [0, 2]
 
 
 @pytest.mark.parametrize(("errors", "is_near"), [(1.9, True), (2.0, False)])
 def test_the_limit_of_luck_is_where_one_difference_of_twenty_is_larger(searched, errors, is_near):
     below = 0.5 - errors * math.hypot(standard_error(0.5), standard_error(0.42))
-    assert len(choose(searched(0.5, below), near=4)) == 1 + is_near
+    assert len(select_candidates(searched(0.5, below), near=4)) == 1 + is_near
 
 
 def test_a_trial_is_as_near_as_its_nearest_quality(searched):
     # far behind in log loss, near in accuracy: with luck in accuracy alone it would be on the front
     folder = searched(quality_of(0.50, 1.0), quality_of(0.49, 3.0), objectives=("log_loss", "macro_accuracy", "macs"))
-    near = choose(folder, near=4)[-1]
+    near = select_candidates(folder, near=4)[-1]
     assert (near.number, near.role) == (1, "near")
     assert near.gap == pytest.approx(0.01 / math.hypot(standard_error(0.50), standard_error(0.49)))
     alone = searched_again(folder, ("log_loss", "macs"))
-    assert [each.number for each in choose(alone, near=4)] == [0]
+    assert [each.number for each in select_candidates(alone, near=4)] == [0]
 
 
 def searched_again(folder, objectives):
@@ -156,31 +156,31 @@ def searched_again(folder, objectives):
 
 def test_trials_are_confirmed_by_their_numbers_and_only_what_is_trained(searched):
     folder = searched(0.40, 0.39, 0.50, 0.10)
-    found = choose(folder, near=0, requested=[3, 1, 2, 3])
+    found = select_candidates(folder, near=0, requested=[3, 1, 2, 3])
     assert [(each.number, each.role) for each in found] == [(3, "requested"), (1, "near"), (2, "front")]
     with pytest.raises(
         StudyError, match=r"trial 9 of first cannot be confirmed; fully trained and within the budget are: 0, 1"
     ):
-        choose(folder, near=0, requested=[1, 9])
+        select_candidates(folder, near=0, requested=[1, 9])
 
 
 def test_nothing_that_is_over_the_budget_is_confirmed(searched):
     folder = searched(0.40, 0.50, budget=f"macs={price(isotropic(WIDTHS[0]), 'fp16').macs}")
-    assert [each.number for each in choose(folder, near=4)] == [0]
+    assert [each.number for each in select_candidates(folder, near=4)] == [0]
 
 
 def test_a_study_without_a_front_has_nothing_to_confirm(searched, tmp_path):
     with pytest.raises(StudyError, match="the front of first is empty: no trial that fits is fully trained yet"):
-        choose(searched(), near=4)
+        select_candidates(searched(), near=4)
     trained = StudyFolder(tmp_path / "trained")
     trained.create(TrainSettings(data="d", architecture="isotropic", set={"width": 32}), {})
     with pytest.raises(StudyError, match="trained is a train study: only the front of a search can be confirmed"):
-        choose(trained, near=4)
+        select_candidates(trained, near=4)
 
 
 def test_a_confirmation_trains_on_all_clips_from_seeds_that_the_search_did_not_use(searched):
     folder = searched(0.40, 0.50, validation=0.4, objectives=("macro_accuracy", "params"), start=("x",), mode="best")
-    settings = confirm_settings(folder, choose(folder, near=4), seeds=3)
+    settings = confirm_settings(folder, select_candidates(folder, near=4), seeds=3)
     assert (settings.validation, settings.early_stopping, settings.job) == (0, False, "confirm")
     assert list(settings.seeds) == [6, 7, 8]
     assert (settings.trials, settings.confirms, settings.start) == (6, "first", ())
@@ -201,7 +201,7 @@ def test_an_objective_that_the_evaluation_clips_cannot_measure_is_left_out(searc
         (known / name).write_text("\n".join(line for line in lines if "s4.wav" not in line))
     asked = ("unseen_accuracy", "macro_accuracy", "macs")
     folder = searched(quality_of(0.4, unseen=0.3), objectives=asked, unseen_devices=("s1",))
-    candidates = choose(folder, near=0)
+    candidates = select_candidates(folder, near=0)
     assert confirm_settings(folder, candidates, seeds=2).objectives == asked
     assert confirm_settings(folder, candidates, seeds=2, data=str(known)).objectives == asked[1:]
     alone = searched_again(folder, asked[::2])
@@ -215,7 +215,7 @@ def test_every_member_is_handed_out_from_every_seed_and_only_the_seed_is_changed
     folder = searched(0.40, 0.35, 0.50)
     other = TrialConfig.from_values("tf_sepnet", {"num_classes": 3, "epochs": 1, "seed": 5, "impulse_response_p": 0.0})
     add(folder.open(), folder.settings(), other, quality_of(0.6))
-    settings = confirm_settings(folder, choose(folder, near=0), seeds=2)
+    settings = confirm_settings(folder, select_candidates(folder, near=0), seeds=2)
     assert settings.space == "isotropic,tf_sepnet"
     scheduler = start(StudyFolder(tmp_path / "again"), settings)
     proposals = [scheduler.propose() for _ in range(7)]
@@ -237,7 +237,7 @@ def test_every_member_is_handed_out_from_every_seed_and_only_the_seed_is_changed
 def test_another_driver_goes_on_with_the_trainings_that_are_left(searched, tmp_path):
     folder = searched(0.40, 0.50)
     again = StudyFolder(tmp_path / "again")
-    first = start(again, confirm_settings(folder, choose(folder, near=0), seeds=2))
+    first = start(again, confirm_settings(folder, select_candidates(folder, near=0), seeds=2))
     done, running = first.propose(), first.propose()
     first.end(done.number, told_by_actor(1, 0.5))
     second = start(again, read_job(again.settings_file))
@@ -250,7 +250,7 @@ def test_another_driver_goes_on_with_the_trainings_that_are_left(searched, tmp_p
 
 def test_a_member_for_other_scenes_is_refused(searched):
     folder = searched(0.40)
-    settings = confirm_settings(folder, choose(folder, near=0), seeds=2)
+    settings = confirm_settings(folder, select_candidates(folder, near=0), seeds=2)
     with pytest.raises(ValueError, match="candidate 0 has 3 classes, but the data have 10"):
         make_search_space(settings, num_classes=10)
 

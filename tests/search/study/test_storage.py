@@ -171,7 +171,7 @@ def test_settings_with_a_password_are_for_their_owner_alone(tmp_path, postgres_u
     folder = StudyFolder(tmp_path / "study")
     folder.create(settings(postgres_url), {})
     assert folder.settings_file.stat().st_mode & 0o077 == 0
-    assert folder.place == postgres_url.replace(":sec%3Aret%2F%7B1%7D", "")
+    assert folder.location == postgres_url.replace(":sec%3Aret%2F%7B1%7D", "")
 
 
 def test_a_study_that_the_database_does_not_hold_is_named(tmp_path, postgres_url):
