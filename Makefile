@@ -24,10 +24,10 @@ test: setup browser postgres tests
 
 check: setup browser postgres lint tests
 
-# What uses all cores, or a browser, runs alone; the others two at a time.
+# Two files at a time: the quick ones first, then whole searches and the browser.
 tests:
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not browser'
-	$(BIN)/python -m pytest -m 'slow or browser'
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow or browser'
 
 lint:
 	$(BIN)/ruff format --check .

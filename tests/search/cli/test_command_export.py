@@ -152,4 +152,4 @@ def test_a_trial_is_trained_again_whole_before_it_is_exported(searched, tmp_path
     assert "starting Ray" not in again.stdout
     other = go("--set", "learning_rate=0.001")
     assert other.returncode == 2
-    assert "was trained otherwise (set differ)" in other.stderr
+    assert "was trained with other settings (set differ)" in other.stderr

@@ -79,13 +79,13 @@ def test_an_export_is_measured_on_clips_that_it_was_not_chosen_by(ask, run, resu
     assert (report["data"]["validation_clips"], report["data"]["evaluation_clips"]) == (12, 24)
     measured = run("evaluate", "found", tiny, "--cache", tmp_path / "cache", "--json")
     assert json.loads(measured.out) == report["quality"]["weights.safetensors"]
-    assert "It was chosen by 12 other clips" in (tmp_path / "found" / "card.md").read_text()
+    assert "Model selection used 12 other clips" in (tmp_path / "found" / "card.md").read_text()
 
 
 def test_an_export_of_a_confirmation_is_as_it_was_measured(ask, tmp_path):
     ask("export", "first-confirm", "--out", "confirmed")
     report = json.loads((tmp_path / "confirmed" / "certificate.json").read_text())
-    assert (report["validation"], report["chosen_by"]) == (None, "nothing")
+    assert (report["validation"], report["selected_on"]) == (None, None)
     assert report["quality"]["weights.safetensors"]["macro_accuracy"] in [
         seed["macro_accuracy"]
         for candidate in json.loads(ask("front", "first-confirm", "--json"))["candidates"]

@@ -104,7 +104,7 @@ def test_a_search_with_a_broken_file_is_refused_before_anything_starts(run, tiny
     refused = run("search", tiny, "--architecture-file", "plain_cnn.py", "--space", "plain_cnn")
     assert refused.code == 2
     assert refused.err == (
-        f"error: {tmp_path}/plain_cnn.py is no architecture that can be searched: its config must be frozen: "
+        f"error: {tmp_path}/plain_cnn.py is not a valid architecture: its config must be frozen: "
         "@dataclass(frozen=True)\n"
     )
     assert not (tmp_path / "results").exists()
