@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from models import ARCHITECTURES, Architecture, Counts, Shape
@@ -43,14 +44,7 @@ def register_architecture_file(path: Path, *, check: bool = True) -> str:
     digest = file_digest(path)
     if _LOADED.get(name) == digest:
         return name
-    if (name in ARCHITECTURES and name not in _LOADED) or name == "all" or name in METHODS:
-        kind = "a training method" if name in METHODS else "an architecture"
-        raise UserFileError(f"{path}: there is {kind} {name} already; give the file another name")
-    if not _NAME.fullmatch(name):
-        raise UserFileError(f"{path}: its name is the architecture's, so it must be of letters, digits, _ and - alone")
-    missing = [part for part in ("Config", "Network") if not hasattr(module, part)]
-    if missing:
-        raise UserFileError(f"{path} must define {' and '.join(missing)}")
+    _require_usable(path, module)
     ranges = getattr(module, "RANGES", {})
     if not isinstance(ranges, Mapping):
         raise UserFileError(f"{path}: RANGES must be a mapping of Config's fields to ranges, got {ranges!r}")
@@ -79,6 +73,19 @@ def register_architecture_file(path: Path, *, check: bool = True) -> str:
     SPACES["all"] = Space({**SPACES["all"].networks, **space.networks})
     _LOADED[name] = digest
     return name
+
+
+def _require_usable(path: Path, module: ModuleType) -> None:
+    """Refuse a name that is taken or cannot be typed, and a file without a part."""
+    name = path.stem
+    if (name in ARCHITECTURES and name not in _LOADED) or name == "all" or name in METHODS:
+        kind = "a training method" if name in METHODS else "an architecture"
+        raise UserFileError(f"{path}: there is {kind} {name} already; give the file another name")
+    if not _NAME.fullmatch(name):
+        raise UserFileError(f"{path}: its name is the architecture's, so it must be of letters, digits, _ and - alone")
+    missing = [part for part in ("Config", "Network") if not hasattr(module, part)]
+    if missing:
+        raise UserFileError(f"{path} must define {' and '.join(missing)}")
 
 
 @dataclass(frozen=True)
