@@ -82,7 +82,7 @@ def _frame() -> html.Div:
                 className="top",
             ),
             html.P(
-                "The dashboard has ended: what is shown is what it was. Start it again with `scenefront dashboard`.",
+                "The dashboard's server has stopped, so this page is no longer updated. Restart it with `scenefront dashboard`.",
                 id="away",
                 className="alert",
                 role="alert",
@@ -128,7 +128,7 @@ def _answer_in_the_browser(app: dash.Dash) -> None:
 def _open_views(app: dash.Dash, app_state: ApplicationState) -> None:
     def give_up(error: Exception) -> list[Any]:
         app.logger.error("a view cannot be shown", exc_info=error)
-        said = html.P(f"This view cannot be shown: {error}. The terminal says where it went wrong.", className="alert")
+        said = html.P(f"This view cannot be shown: {error}. The traceback is in the terminal.", className="alert")
         return [*_stores(Address(MISSING), "", {}), html.Main([html.H1("Nothing here"), said], className="view")]
 
     @app.callback(Output("page", "children"), Input("opened", "data"), prevent_initial_call=True, on_error=give_up)

@@ -188,7 +188,7 @@ def _sliders(context: RequestContext) -> list[Any]:
 def _edition(name: str, limits: Mapping[str, float], can_be_told: bool) -> html.Button:
     """Return the button of an edition's budget, disabled if it limits a cost that is not recorded of each trial."""
     told = " and ".join(f"{limit:,} {limited.replace('_', ' ')}" for limited, limit in limits.items())
-    why = "" if can_be_told else ", which is not told of each trial"
+    why = "" if can_be_told else ", which is not recorded for every trial"
     return html.Button(name, id={"edition": name}, className="edition", title=told + why, disabled=not can_be_told)
 
 

@@ -36,7 +36,7 @@ EXPLAINED = {
     "complete": "fully trained",
     "running": "being trained",
     "paused": "paused at a rung; the best there are promoted",
-    "interrupted": "its search ended while it was trained; a resumed search goes on with it",
+    "interrupted": "its search ended during its training; `scenefront resume` continues it",
     "stopped": "stopped early: others at its rung were promoted",
     "failed": "failed in training",
     "rejected": "rejected before training",
