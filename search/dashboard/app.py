@@ -82,7 +82,7 @@ def _frame() -> html.Div:
                 className="top",
             ),
             html.P(
-                "The dashboard's server has stopped, so this page is no longer updated. Restart it with `scenefront dashboard`.",
+                "The server has stopped, so the page is out of date; restart it with `scenefront dashboard`.",
                 id="away",
                 className="alert",
                 role="alert",
