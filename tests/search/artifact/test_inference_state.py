@@ -61,7 +61,7 @@ def test_an_export_holds_the_network_s_weights_and_beside_them_ranges_and_gains(
     assert beside["correction.gains"].shape == (9, 256)
     assert {name.split(".")[0] for name in beside} == {"correction", "quantization"}
     card = (folder / "card.md").read_text()
-    assert "the mean over 3 copies of a clip, so it takes 3 times these MACs" in card
+    assert "the mean over 3 copies of a clip, at 3 times these MACs" in card
 
 
 def test_a_sound_is_corrected_for_the_device_that_recorded_it(exported, demo):

@@ -48,6 +48,7 @@ def test_studies_of_a_search_read_as_their_tables(tmp_path):
         assert_as_the_table(StudyReader(folder).read())
 
 
+@pytest.mark.slow
 def test_trials_that_arrive_read_as_the_table(tmp_path, every_kind):
     folder = write_study(tmp_path / "s", *every_kind)
     draws = random.Random(1)
@@ -132,6 +133,7 @@ def test_the_form_of_the_tables_is_that_of_the_installed_optuna(tmp_path):
     connection.close()
 
 
+@pytest.mark.slow
 def test_a_study_in_postgresql_reads_as_its_table(tmp_path, postgres_url, every_kind, monkeypatch):
     monkeypatch.setattr(study_reader, "FRESH_S", 0.0)
     write_study(tmp_path / "other", *every_kind[:3], storage=postgres_url)

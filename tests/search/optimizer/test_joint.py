@@ -93,6 +93,7 @@ def searched(pair):
     return search(seed=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("surrogate", [False, True])
 def test_each_architecture_is_led_to_its_own_optimum(pair, surrogate):
     searches = [search(seed, "steep", surrogate=surrogate)[1] for seed in range(3)]  # the dearer one is worth its price

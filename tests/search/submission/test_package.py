@@ -211,6 +211,7 @@ def test_systems_that_cannot_be_submitted_are_reported(exports, places, sounds, 
     ]
 
 
+@pytest.mark.slow
 def test_an_export_over_budget_and_of_other_scenes_is_reported(places, sounds, tmp_path):
     data = write_tau(tmp_path / "other", {"tram": "lift", "airport": "harbour"})
     make_export(tmp_path / "large", data, "5", int8="none", front_end="dcase24", width=256, patch=5)
