@@ -80,7 +80,7 @@ def _blocks(context: RequestContext) -> Iterator[Block]:
     if report is not None:
         yield Heading("Confirmed")
         yield Text(confirmed.summary_text(report))
-        yield confirmation_table(report, "Members of the front, trained again")
+        yield confirmation_table(report, "The front, retrained")
     for title, plot in _plots(context, front):
         yield Heading(title)
         yield plot
@@ -95,8 +95,8 @@ def _plots(context: RequestContext, front: pd.DataFrame) -> Iterator[tuple[str, 
     numbers = [int(front["number"].iloc[place]) for place in places]
     curves = {f"trial {number}": study.curves.get(number, ()) for number in numbers}
     some = "" if len(numbers) == len(front) else f", {len(numbers)} of {len(front)} networks"
-    worst = frames.reference_point([study.table], context.objectives, context.limits)
-    volumes = frames.hypervolume_over_time(study.table, context.objectives, worst)
+    reference = frames.reference_point([study.table], context.objectives, context.limits)
+    volumes = frames.hypervolume_over_time(study.table, context.objectives, reference)
     rejections = frames.rejections(study.table, study.kinds)
     importances = {goal: estimate_importances(study.table, goal, study.varied) for goal in context.objectives}
     axes = context.parallel_axes

@@ -24,16 +24,16 @@ def layout(context: RequestContext, _: Mapping[str, Any]) -> list[Any]:
     try:
         surveys, report = read_space(path)
     except UserError as error:
-        why = str(error) if path.exists() else "This study has no table of priced networks: an older version made it"
+        problem = str(error) if path.exists() else "This study has no cost table: it was created by an older version"
         return [
-            html.P(f"{why}. Write the report of its search space with", className="empty"),
+            html.P(f"{problem}. Write the report of its search space with", className="empty"),
             code(f"scenefront preflight --config {shlex.quote(str(folder.settings_file))} --html space.html"),
         ]
     drawn = space_figures(surveys, report, context.theme)
     sizes = largest_sizes_table(report)
     legend = [
-        html.Span([html.I(sign, style={"color": colour}, **aria(hidden="true")), f" {told}"])
-        for colour, sign, told in space_legend(report, context.theme)
+        html.Span([html.I(sign, style={"color": colour}, **aria(hidden="true")), f" {text}"])
+        for colour, sign, text in space_legend(report, context.theme)
     ]
     return [
         html.Div([html.P(line, className="note") for line in summary_lines(report)], className="told"),
