@@ -32,7 +32,7 @@ from search.space.cost_table import FITS, CostTable, outcomes
 
 MAX_DRAWN = 1_500  # points of one architecture's scatter plot
 MAX_DRAWN_IN_ALL = 8_000
-MIN_FITTING = 200  # feasible points among them, where there are as many: rare ones stay visible
+MIN_FITTING = 200  # feasible points among them, if there are as many, so that rare ones stay visible
 NUM_BINS = 60
 INVALID = "invalid"
 MIN_LABELLED = 0.05  # the smallest fraction that is written on its bar
@@ -210,9 +210,9 @@ def _scatter_figure(
 
 
 def limit_line(report: Mapping[str, Any], limit: str) -> tuple[str, float] | None:
-    """Return the axis and the value of a limit as a line among parameters (x) and MACs (y); None where it is none.
+    """Return the axis and the value of a limit's line in the plot of parameters (x) and MACs (y); None without one.
 
-    A size in bytes is a number of parameters.
+    A limit on the size in bytes is converted to parameters.
     """
     value = report["limits"][limit]
     if limit == "size_bytes":
@@ -227,16 +227,16 @@ def _draw_line(
     label = {"text": text, "showarrow": False, "font": {"size": 12}, "bgcolor": theme.note}
     place = math.log10(value)
     if axis == "x":
-        side, away = _side(place, x_range)
+        anchor, shift = _side(place, x_range)
         figure.add_vline(x=value, line=line)
-        figure.add_annotation(x=place, y=1, yref="paper", xanchor=side, yanchor="top", xshift=away, **label)
+        figure.add_annotation(x=place, y=1, yref="paper", xanchor=anchor, yanchor="top", xshift=shift, **label)
     else:
         figure.add_hline(y=value, line=line)
         figure.add_annotation(x=0, xref="paper", y=place, xanchor="left", yanchor="bottom", yshift=1, **label)
 
 
 def _side(place: float, x_range: tuple[float, float]) -> tuple[str, int]:
-    """Anchor a label where there is more room beside its line, with the pixels between."""
+    """Return the anchor of a label on the side of its line with more space, and its shift in pixels."""
     return ("right", -2) if place > sum(x_range) / 2 else ("left", 2)
 
 
@@ -346,7 +346,7 @@ def _add_histogram(
 
 
 def _edges(low: float, high: float, limit: int | None) -> NDArray[np.float64]:
-    """Cut a logarithmic axis into bins of one width, such that the limit is an edge."""
+    """Return the edges of equal bins on a logarithmic axis, aligned such that the limit is an edge."""
     width = (high - low) / NUM_BINS
     middle = low if limit is None else math.log10(limit)
     numbers = np.arange(math.floor((low - middle) / width), math.ceil((high - middle) / width) + 1, dtype=np.float64)
@@ -356,20 +356,20 @@ def _edges(low: float, high: float, limit: int | None) -> NDArray[np.float64]:
 def _histogram(values: NDArray[np.int64], edges: NDArray[np.float64], top: int, limit: int | None) -> NDArray[np.int64]:
     """Count values by bin; bins from `top` on hold what is over the limit, those below what is within."""
     bins = np.clip(np.searchsorted(edges, np.log10(values), side="left") - 1, 0, len(edges) - 2)
-    if limit is not None:  # not by the logarithm, which rounds
+    if limit is not None:  # exact, unlike the rounded logarithms
         bins = np.where(values <= limit, np.minimum(bins, top - 1), np.maximum(bins, top))
     return np.bincount(bins, minlength=len(edges) - 1)
 
 
 def _outline(
-    edges: NDArray[np.float64], heights: NDArray[np.float64]
+    edges: NDArray[np.float64], bar_heights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the outline of a histogram, from the base at its low end to the base at its high end."""
-    return np.repeat(edges, 2), np.array([0.0, *np.repeat(heights, 2), 0.0])
+    return np.repeat(edges, 2), np.array([0.0, *np.repeat(bar_heights, 2), 0.0])
 
 
 def _log_range(surveys: Mapping[str, CostTable], report: Mapping[str, Any], cost: str) -> tuple[float, float]:
-    """Cover every architecture and the limit, with some air, in powers of ten."""
+    """Return the padded range of a logarithmic axis, in powers of ten, over all architectures and the limit."""
     columns = [found.costs[:, LIMITS.index(cost)] for found in surveys.values()]
     ends: list[float] = [max(int(value), 1) for column in columns for value in (column.min(), column.max())]
     if cost in report["limits"]:
@@ -377,8 +377,8 @@ def _log_range(surveys: Mapping[str, CostTable], report: Mapping[str, Any], cost
     elif cost == "params" and "size_bytes" in report["limits"]:
         ends.append(report["limits"]["size_bytes"] / BYTES[report["precision"]])
     low, high = math.log10(min(ends)), math.log10(max(ends))
-    air = max(0.1, 0.05 * (high - low))
-    return low - air, high + air
+    pad = max(0.1, 0.05 * (high - low))
+    return low - pad, high + pad
 
 
 def _log_axis(title: str, low: float, high: float, theme: Theme) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from search.report.templates import render
 if TYPE_CHECKING:
     from dash import html
 
-GAP = 2  # terminal columns between two columns of a table
-EDGES = 2  # terminal columns beside a table
-MAX_WORD = 18  # terminal columns; a longer word of a column of words is broken
-_SPECIAL = re.compile(r"([\\`*\[\]<>|&#~$])")  # what Markdown gives a meaning, or passes on as HTML
+GAP = 2  # characters between two columns of a table
+EDGES = 2  # characters beside a table
+MAX_WORD = 18  # characters; longer words of text columns are broken
+_SPECIAL = re.compile(r"([\\`*\[\]<>|&#~$])")  # Markdown and HTML syntax
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Table:
 
 
 def escape_markdown(text: str) -> str:
-    r"""Escape what Markdown gives a meaning, and join the lines.
+    r"""Escape Markdown syntax, and join the lines.
 
     >>> print(escape_markdown("a|b <i>"))
     a\|b \<i\>
@@ -130,7 +130,7 @@ def _groups(columns: Sequence[_Column], room: int) -> Iterator[list[_Column]]:
 
 
 def _widths(columns: Sequence[_Column], room: int) -> list[int]:
-    """Distribute the room above the minimum widths, first to the columns that need the least more."""
+    """Distribute the width beyond the minimum widths, first to the columns that need the least of it."""
     widths = [column.least for column in columns]
     left = room - sum(widths) - GAP * (len(columns) - 1)
     by_need = sorted(range(len(columns)), key=lambda place: columns[place].most - columns[place].least)

@@ -1,4 +1,4 @@
-"""What one network gets right: by class, by device, and what it takes for what."""
+"""Accuracy of one network by class and by device, and its confusion matrix."""
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from objectives.quality import Quality, Score
 from objectives.sampling_error import Z_95, accuracy_error
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import BESIDE, ROW_PX, bar, lay_out
+from search.dashboard.figures.plot_helpers import ROW_MARGIN, ROW_PX, bar, lay_out
 from search.report.plotly_style import BLUE, GREY, LEGEND, SKY, VERMILION
 
 GROUP_TITLES = {
@@ -23,19 +23,21 @@ GROUP_PATTERNS = {"real": "", "seen": "", "unseen": "/"}
 
 
 def confusion_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
-    """Draw the confusion matrix: the clips as figures, their share of the true class below and as the colour."""
+    """Draw the confusion matrix: number of clips, and fraction of the true class as text and colour."""
     counts = np.array(quality.confusion, dtype=float)
     sums = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, sums, out=np.zeros_like(counts), where=sums > 0)
     names = [html.escape(name) for name in quality.classes]
-    told = [
+    hover_texts = [
         [
-            f"<b>{truth}</b> predicted as <b>{answer}</b>" if truth != answer else f"<b>{truth}</b> predicted correctly"
-            for answer in names
+            f"<b>{truth}</b> predicted as <b>{prediction}</b>"
+            if truth != prediction
+            else f"<b>{truth}</b> predicted correctly"
+            for prediction in names
         ]
         for truth in names
     ]
-    written = [
+    cell_texts = [
         [f"{count:.0f}<br>{share:.0%}" if count else "" for count, share in zip(row, part, strict=True)]
         for row, part in zip(counts, shares, strict=True)
     ]
@@ -48,11 +50,11 @@ def confusion_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
         zmin=0,
         zmax=1,
         colorscale=theme.heat,
-        text=written,
+        text=cell_texts,
         texttemplate="%{text}",
         textfont={"size": 10},
         customdata=counts,
-        hovertext=told,
+        hovertext=hover_texts,
         hovertemplate="%{hovertext}<br>%{customdata:.0f} clips, %{z:.1%} of the class<extra></extra>",
         xgap=1,
         ygap=1,
@@ -69,12 +71,12 @@ def confusion_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
 
 
 def devices_figure(quality: Quality, groups: Mapping[str, str], theme: Theme = LIGHT) -> go.Figure:
-    """Draw the accuracy on each device, those that training never heard apart and hatched.
+    """Draw the accuracy on each device by group; devices unseen in training are hatched.
 
     Args:
-        quality: Of the network.
+        quality: Evaluation of the network.
         groups: The group of each device: real, seen or unseen; devices of no group come last.
-        theme: Colours.
+        theme: Colour theme of the page.
     """
     names = by_group(quality.by_device, groups)
     figure = go.Figure()
@@ -84,7 +86,7 @@ def devices_figure(quality: Quality, groups: Mapping[str, str], theme: Theme = L
             _add_scores(
                 figure,
                 {name: quality.by_device[name] for name in rows},
-                name=GROUP_TITLES.get(group, "group not known"),
+                name=GROUP_TITLES.get(group, "unknown group"),
                 marker={
                     **bar(theme.shade(GROUP_COLOURS.get(group, GREY))),
                     "pattern": {
@@ -102,7 +104,7 @@ def devices_figure(quality: Quality, groups: Mapping[str, str], theme: Theme = L
 
 
 def by_group(devices: Iterable[str], groups: Mapping[str, str]) -> list[str]:
-    """Order devices: those heard in training first, the unseen last."""
+    """Sort devices by group: training devices first, unseen devices last."""
     order = [*GROUP_TITLES, ""]
     return sorted(devices, key=lambda name: (order.index(groups.get(name, "")), name))
 
@@ -119,7 +121,7 @@ def classes_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
 def _add_scores(
     figure: go.Figure, scores: Mapping[str, Score], *, name: str, marker: Mapping[str, Any], theme: Theme, meta: str
 ) -> None:
-    """Draw accuracies as bars, with the intervals that the number of clips leaves."""
+    """Draw accuracies as bars, with 95 % confidence intervals of the sampling error."""
     values = [score.accuracy for score in scores.values()]
     halves = [Z_95 * accuracy_error(score) for score in scores.values()]
     figure.add_bar(
@@ -168,7 +170,7 @@ def _lay_out_rows(figure: go.Figure, names: Sequence[str], theme: Theme, *, has_
         theme,
         barmode="overlay",
         bargap=0.25,
-        margin=BESIDE,
+        margin=ROW_MARGIN,
         showlegend=has_legend,
         legend=LEGEND,
         height=ROW_PX * len(names) + (150 if has_legend else 100),

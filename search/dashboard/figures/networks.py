@@ -1,4 +1,4 @@
-"""Networks: where the cost of one goes, and how some of them learned."""
+"""Cost by layer of one network, and learning curves of several."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -14,19 +14,17 @@ from search.report.format import percent_text, si_text
 from search.report.plotly_style import LEGEND, ORANGE, SKY
 
 LAYER_COSTS = {"macs": ORANGE, "params": SKY}  # a panel each
-FEW_EPOCHS = 10  # each has a tick of its own
+FEW_EPOCHS = 10  # up to which each epoch has a tick
 CURVE_TITLES = {"macro_accuracy": "Macro accuracy", "log_loss": "Log loss"}
 
 
 def layers_figure(layers: Sequence[Mapping[str, Any]], limits: Mapping[str, float], theme: Theme = LIGHT) -> go.Figure:
-    """Draw where the cost goes: each layer's bar begins where the one above ends, and the limit stands where it stands.
-
-    Layers that cost nothing are left out.
+    """Draw the cost by layer as a waterfall chart, with the limit as a line; layers without a cost are omitted.
 
     Args:
-        layers: name, kind, macs, params and output_shape of each, in the order of use.
-        limits: The budget.
-        theme: Colours.
+        layers: name, kind, macs, params and output_shape of each, in the order of the forward pass.
+        limits: Limits of the budget.
+        theme: Colour theme of the page.
     """
     shown = [layer for layer in layers if any(layer.get(cost) for cost in LAYER_COSTS)]
     if not shown:
@@ -94,11 +92,11 @@ def _layer_text(layer: Mapping[str, Any], cost: str, value: float, total: float,
 
 
 def curves_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], theme: Theme = LIGHT) -> go.Figure:
-    """Draw learning curves, one panel above the other for each metric; one that no curve has is left out.
+    """Draw learning curves, a subplot for each recorded metric.
 
     Args:
-        curves: By the trial's name: what was recorded of each epoch.
-        theme: Colours.
+        curves: Metrics of each epoch by trial label.
+        theme: Colour theme of the page.
     """
     epochs = [epoch for curve in curves.values() for epoch in curve]
     shown = [name for name in CURVE_TITLES if any(epoch.get(name) is not None for epoch in epochs)]

@@ -15,7 +15,7 @@ from search.space.cost_table import CostTable
 def space_figures(
     surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
 ) -> dict[str, go.Figure]:
-    """Plot a search space by the figures' titles, which are plain text.
+    """Return the figures of a search space by their titles, which are plain text.
 
     The outcomes of each architecture's networks, their MACs against their parameters, and a histogram of each cost.
     """

@@ -71,7 +71,7 @@ def note(context: RequestContext) -> list[Any]:
             [
                 "Each trial of this study is one training, with one seed, of a candidate from the front of ",
                 name,
-                ". The Front tab shows the means over seeds; the best single trial has a selection bias (winner's curse).",
+                ". The Front tab has the means over seeds; the best trial is selection-biased (winner's curse).",
             ],
             className="confirms",
         )
