@@ -40,7 +40,7 @@ class Address:
 
     @property
     def path(self) -> str:
-        """The part before the question mark."""
+        """The path of the URL, without the query."""
         if self.view == HOME:
             return "/"
         if not self.study:
@@ -117,7 +117,7 @@ def link(study: str, view: str, number: int | None = None, **query: str) -> str:
 
 
 def spell(query: Mapping[str, str]) -> str:
-    """Return a query string; assets/page.js writes it in the same way.
+    """Return a query string, escaped as in assets/page.js.
 
     >>> spell({"x": "macs", "y": "", "budget": "macs:20000000,params:50000"})
     '?x=macs&budget=macs:20000000,params:50000'

@@ -17,7 +17,7 @@ UNUSED = f"/{dash_table.__name__.replace('.', '/')}/"  # Dash sends it to every 
 GRID = f"/{AgGrid._namespace}/"
 SCRIPT = re.compile(r'<script src="([^"]+)"></script>\n?')
 
-# Plotly is preloaded while the first view is made; Dash would load it afterwards.
+# Plotly is preloaded while the server renders the first view; Dash would load it afterwards.
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -43,7 +43,7 @@ class App(dash.Dash):
     """Dash application whose page loads fewer scripts before it is shown."""
 
     def interpolate_index(self, **parts: Any) -> str:  # type: ignore[override]
-        """Omit scripts that are not needed at once; assets/page.js loads the grid's when it is needed."""
+        """Omit scripts that are not needed at first; assets/page.js loads the grid's later."""
         later = "".join(
             f'<meta name="grid" content="{source}">\n' for source in SCRIPT.findall(parts["scripts"]) if GRID in source
         )

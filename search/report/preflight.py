@@ -31,7 +31,7 @@ from search.space.cost_table import CostTable
 
 
 def require_writable(path: Path) -> None:
-    """Create the folder of a page, and refuse a path that cannot be written, before the work starts.
+    """Create the folder of a file, and raise early if the file cannot be written.
 
     Raises:
         UserError: The path cannot be written; the message says why.
