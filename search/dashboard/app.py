@@ -25,7 +25,7 @@ from search.dashboard.widgets import in_browser
 
 INTERVAL_MS = 3_000
 STUDY_VIEWS = (*TITLES, TRIAL)  # views with the heading of a study
-BRUSHED = ("search-parallel",)  # figures on whose axes a brush is drawn
+BRUSHED = ("search-parallel",)  # figures with a brush on their axes
 ASSETS = "_assets"  # not "assets", which may be the name of a study
 
 

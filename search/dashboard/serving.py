@@ -33,7 +33,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 def guard(app: Flask, port: int, scripts: Sequence[str] = ()) -> None:
-    """Refuse requests from other sites, and set headers by which browsers load nothing from elsewhere.
+    """Refuse requests from other sites, and set headers that forbid loading from other origins.
 
     Args:
         scripts: Hashes of the page's inline scripts, as a Content-Security-Policy has them.
@@ -99,7 +99,7 @@ def free_port(port: int) -> int:
     for tried in range(port, min(port + MAX_TRIED, 2**16)):
         if is_free(tried):
             return tried
-    raise UserError(f"the ports from {port} on are taken; name another with --port")
+    raise UserError(f"the ports from {port} on are in use; choose another with --port")
 
 
 def open_server(app: Flask, port: int) -> BaseWSGIServer:

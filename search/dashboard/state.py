@@ -117,7 +117,7 @@ class RequestContext:
 
     @cached_property
     def confirmed(self) -> StudyData | None:
-        """The study that confirms this one's front, if there is one beside it."""
+        """The confirmation study of this one's front, if there is one in the same folder."""
         return self.app_state.confirmed(self.study)
 
     @cached_property

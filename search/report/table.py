@@ -70,7 +70,7 @@ class Table:
 
     def to_dash(self) -> "html.Table | html.P":
         """Return it as Dash components, which escape text."""
-        from dash import html  # noqa: PLC0415  takes a second, and only the dashboard shows it
+        from dash import html  # noqa: PLC0415  slow to import, and only the dashboard needs it
 
         if not self.rows:
             return html.P(self.empty, className="empty")
@@ -118,21 +118,21 @@ class _Column:
         return cls(name, written, is_text, least if is_text else max(least, widest), max(cell_len(name), widest))
 
 
-def _groups(columns: Sequence[_Column], room: int) -> Iterator[list[_Column]]:
-    """Split columns into groups whose minimum widths fit beside the first column."""
+def _groups(columns: Sequence[_Column], width: int) -> Iterator[list[_Column]]:
+    """Split columns into groups whose minimum widths fit, each starting with the first column."""
     group = list(columns[:1])
     for column in columns[1:]:
-        if len(group) > 1 and sum(each.least + GAP for each in group) + column.least > room:
+        if len(group) > 1 and sum(each.least + GAP for each in group) + column.least > width:
             yield group
             group = list(columns[:1])
         group.append(column)
     yield group
 
 
-def _widths(columns: Sequence[_Column], room: int) -> list[int]:
+def _widths(columns: Sequence[_Column], width: int) -> list[int]:
     """Distribute the width beyond the minimum widths, first to the columns that need the least of it."""
     widths = [column.least for column in columns]
-    left = room - sum(widths) - GAP * (len(columns) - 1)
+    left = width - sum(widths) - GAP * (len(columns) - 1)
     by_need = sorted(range(len(columns)), key=lambda place: columns[place].most - columns[place].least)
     for done, place in enumerate(by_need):
         share = max(0, left) // (len(columns) - done)
@@ -142,12 +142,14 @@ def _widths(columns: Sequence[_Column], room: int) -> list[int]:
     return widths
 
 
-def _rich(columns: Sequence[_Column], room: int, title: str) -> RichTable:
+def _rich(columns: Sequence[_Column], width: int, title: str) -> RichTable:
     table = RichTable(box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, GAP - 1, 0, 0))
     table.title = RichText(title) if title else None
-    for number, (column, width) in enumerate(zip(columns, _widths(columns, room), strict=True)):
+    for number, (column, column_width) in enumerate(zip(columns, _widths(columns, width), strict=True)):
         is_left = number == 0 or column.is_text
-        table.add_column(RichText(column.name), justify="left" if is_left else "right", width=width, overflow="fold")
+        table.add_column(
+            RichText(column.name), justify="left" if is_left else "right", width=column_width, overflow="fold"
+        )
     for row in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*map(RichText, row))
     return table

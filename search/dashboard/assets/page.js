@@ -137,7 +137,7 @@
     return Array.isArray(value) ? value.join(",") : value == null ? "" : String(value);
   }
 
-  // While an answer is on its way no other question is requested: of a slider that is dragged, only where it is counts.
+  // One request at a time: while one is pending, only the last position of a dragged slider is kept.
   let answered = Promise.resolve();
   const ask = window.fetch;
   window.fetch = (...request) => {
@@ -186,7 +186,7 @@
       const axis = brush && brush.__data__;
       if (axis) {
         const [{ dimensions, meta }] = document.querySelector("#search-parallel .js-plotly-plot").data;
-        axis.ordinal = meta.words.includes(dimensions[axis.visibleIndex].name);
+        axis.ordinal = meta.categorical.includes(dimensions[axis.visibleIndex].name);
       }
     },
     true,
@@ -198,14 +198,14 @@
     if (!_ || !drawn || !drawn.data.length) {
       return no();
     }
-    const { log = [], words = [] } = drawn.data[0].meta || {};
+    const { log = [], categorical = [] } = drawn.data[0].meta || {};
     const ranges = [];
     for (const axis of drawn.data[0].dimensions) {
       const kept = axis.constraintrange;
       if (kept && axis.name) {
         for (const [low, high] of Array.isArray(kept[0]) ? kept : [kept]) {
           let ends = log.includes(axis.name) ? [10 ** low, 10 ** high] : [low, high];
-          if (words.includes(axis.name) && Math.ceil(low) <= Math.floor(high)) {
+          if (categorical.includes(axis.name) && Math.ceil(low) <= Math.floor(high)) {
             ends = [Math.ceil(low), Math.floor(high)];
           }
           ranges.push([axis.name, ...ends.map((end) => Number(end.toPrecision(6)))].join(":"));

@@ -188,7 +188,7 @@ class StudyReader:
         for trial_id, trial in trials.items():
             cache.trials[trial_id] = _cached_trial(trial, budget, rungs, is_locked=is_locked)
         cached = [cache.trials[trial_id] for trial_id in sorted(cache.trials)]
-        made = StudyData(
+        data = StudyData(
             self._folder, next(_VERSIONS), settings, _table(cached, attributes[OBJECTIVES]),
             MappingProxyType({each.row["number"]: each.curve for each in cached if each.curve}),
             MappingProxyType({each.row["number"]: each.kind for each in cached if each.kind is not None}),
@@ -196,7 +196,7 @@ class StudyReader:
             MappingProxyType(attributes), is_locked,
         )  # fmt: skip
         self._cache, self._texts = cache, texts
-        return made
+        return data
 
     def _read_settings(self) -> Job:
         stamp = _stat(self._folder.settings_file)
@@ -210,8 +210,8 @@ class StudyReader:
 
 def _table(cached: Sequence[_CachedTrial], objectives: Sequence[str]) -> pd.DataFrame:
     times_s = np.array([each.times_s for each in cached], dtype=float).reshape(len(cached), 2)
-    made = rows_table([each.row for each in cached], objectives)
-    return made.assign(started_s=times_s[:, 0], ended_s=times_s[:, 1])
+    table = rows_table([each.row for each in cached], objectives)
+    return table.assign(started_s=times_s[:, 0], ended_s=times_s[:, 1])
 
 
 def _cached_trial(

@@ -18,8 +18,8 @@ from search.dashboard.figures.plot_helpers import empty_figure, log_ticks
 from search.report.drawing import numbers
 from search.report.plotly_style import BLUE, layout
 
-WORD = 0.25  # by which a brush extends beyond a category, so that it is visible
-DIGITS = 1e-5  # relative tolerance of a brush's ends, of which a URL has six digits
+CATEGORY_PAD = 0.25  # by which a brush extends beyond a category, so that it is visible
+TOLERANCE = 1e-5  # relative tolerance of a brush's ends, of which a URL has six digits
 
 
 def parallel_figure(
@@ -52,7 +52,7 @@ def parallel_figure(
             labelside="top",
             meta={  # for assets/page.js: logarithmic and categorical axes
                 "log": [name for name in axes if _is_log(frame[name])],
-                "words": [name for name in axes if not is_ordered(frame[name])],
+                "categorical": [name for name in axes if not is_ordered(frame[name])],
             },
             customdata=frame["number"].tolist() if "number" in frame else None,
         )
@@ -112,11 +112,13 @@ def _dimension(column: pd.Series, ranges: Sequence[tuple[float, float]]) -> dict
     """Return one dimension of `go.Parcoords`; missing values are drawn below its range, where no brush selects them."""
     name = str(column.name)
     if not is_ordered(column):
-        codes, words = ordered_codes(column)
-        places, ticks = codes.astype(float), [float(place) for place in range(len(words))]
-        texts = [html.escape(str(word)) for word in words]
-        ranges = [(max(low, 0.0) - WORD, min(high, len(words) - 1.0) + WORD) for low, high in ranges]
-        low, high = -WORD, len(words) - 1 + WORD
+        codes, categories = ordered_codes(column)
+        places, ticks = codes.astype(float), [float(place) for place in range(len(categories))]
+        texts = [html.escape(str(category)) for category in categories]
+        ranges = [
+            (max(low, 0.0) - CATEGORY_PAD, min(high, len(categories) - 1.0) + CATEGORY_PAD) for low, high in ranges
+        ]
+        low, high = -CATEGORY_PAD, len(categories) - 1 + CATEGORY_PAD
     elif _is_log(column):
         places = np.log10(column.to_numpy(dtype=float))
         low, high = float(np.nanmin(places)), float(np.nanmax(places))
@@ -174,7 +176,9 @@ def brushed(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float
         if name not in table:
             raise ValueError(unknown("column", name, table.columns))
         values = _places(table[name], (drawn if name in drawn else table)[name])
-        inside = [(low - DIGITS * abs(low) <= values) & (values <= high + DIGITS * abs(high)) for low, high in parts]
+        inside = [
+            (low - TOLERANCE * abs(low) <= values) & (values <= high + TOLERANCE * abs(high)) for low, high in parts
+        ]
         if inside:
             mask &= np.any(inside, axis=0)
     return pd.Series(mask, index=table.index)
@@ -186,8 +190,12 @@ def brush_text(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, fl
     for name, parts in brush.items():
         axis = (drawn if name in drawn else table)[name]
         if not is_ordered(axis):
-            _, words = ordered_codes(axis)
-            inside = [str(word) for place, word in enumerate(words) if any(low <= place <= high for low, high in parts)]
+            _, categories = ordered_codes(axis)
+            inside = [
+                str(category)
+                for place, category in enumerate(categories)
+                if any(low <= place <= high for low, high in parts)
+            ]
             kept = " or ".join(inside) or "nothing"
         else:
             kept = " or ".join(f"{number_text(low)} to {number_text(high)}" for low, high in parts)
@@ -199,6 +207,6 @@ def _places(column: pd.Series, axis: pd.Series) -> NDArray[np.float64]:
     """Return values as positions on an axis: numbers as they are, categories as codes, NaN if unknown."""
     if is_ordered(axis):
         return pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    _, words = ordered_codes(axis)
-    places = {word: float(place) for place, word in enumerate(words)}
+    _, categories = ordered_codes(axis)
+    places = {category: float(place) for place, category in enumerate(categories)}
     return np.array([math.nan if pd.isna(value) else places.get(value, math.nan) for value in column], dtype=float)

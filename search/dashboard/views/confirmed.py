@@ -1,4 +1,4 @@
-"""Confirmation results: table below the confirmed front, and the figures of one candidate."""
+"""Confirmation results: table of the candidates, and metrics of one candidate."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -63,7 +63,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
 
 
 def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
-    """Return the layout: figure beside its controls, tables below."""
+    """Return the layout: figure and controls, budget sliders, tables."""
     chosen = {**controls(context).defaults, **context.address.query}
     x, y = _axes(context)
     fields = [
@@ -296,5 +296,5 @@ def _default_colour(context: RequestContext) -> str:
 
 
 def _limit_title(context: RequestContext, name: str, limit: int) -> str:
-    whose = "the study's limit" if name in context.limits else "the highest of the trained networks"
-    return f"{TITLES[name]}, up to {whose}: {limit:,}"
+    upper_end = "the study's limit" if name in context.limits else "the highest of the trained networks"
+    return f"{TITLES[name]}, up to {upper_end}: {limit:,}"
