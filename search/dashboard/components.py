@@ -43,17 +43,17 @@ class StaticComponent(Component):
         Raises:
             TypeError: A descendant is not a plain element of `dash.html`.
         """
-        super().__init__(element=written(element))  # type: ignore[no-untyped-call]
+        super().__init__(element=serialize(element))  # type: ignore[no-untyped-call]
 
 
-def written(part: Any) -> Any:
+def serialize(part: Any) -> Any:
     """Return an element as its name, its attributes and its children; text as a string.
 
     Raises:
         TypeError: It is another component, such as a figure, or has an id.
 
     >>> from dash import html
-    >>> written(html.P(["see ", html.A("this", href="/a")], className="note"))
+    >>> serialize(html.P(["see ", html.A("this", href="/a")], className="note"))
     ['p', {'className': 'note'}, ['see ', ['a', {'href': '/a'}, ['this']]]]
     """
     if not isinstance(part, Component):
@@ -64,4 +64,4 @@ def written(part: Any) -> Any:
         raise TypeError(f"only elements of dash.html without an id can be static, got {part!r}")
     children = attributes.pop("children", None)
     inside = [] if children is None else children if isinstance(children, list | tuple) else [children]
-    return [described["type"].lower(), attributes, [written(child) for child in inside]]
+    return [described["type"].lower(), attributes, [serialize(child) for child in inside]]

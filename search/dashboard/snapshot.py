@@ -120,12 +120,12 @@ def _evenly(count: int, most: int) -> list[int]:
 
 def _space(context: RequestContext) -> Iterator[Block]:
     try:
-        surveys, report = read_space(context.study.folder.path / SPACE)
+        cost_tables, report = read_space(context.study.folder.path / SPACE)
     except UserError:
         return
     yield Heading("Search space")
     yield Legend(space_legend(report, LIGHT))
-    for place, (title, figure) in enumerate(space_figures(surveys, report, LIGHT).items()):
+    for place, (title, figure) in enumerate(space_figures(cost_tables, report, LIGHT).items()):
         yield Plot(figure, f"plot-space-{place}", title, caption=title)
 
 

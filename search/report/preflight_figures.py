@@ -143,17 +143,17 @@ def _add_intervals(figure: go.Figure, parts: Mapping[str, Mapping[str, Any]], th
 
 
 def scatter_figures(
-    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = PAPER
+    cost_tables: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = PAPER
 ) -> dict[str, tuple[go.Figure, str]]:
     """Plot MACs against parameters of each architecture's networks on the same axes, with a caption: how many, and fit.
 
     Args:
-        surveys: Priced networks by architecture, at least one each.
+        cost_tables: Priced networks by architecture, at least one each.
     """
-    ranges = [_log_range(surveys, report, name) for name in ("params", "macs")]
-    most = min(MAX_DRAWN, MAX_DRAWN_IN_ALL // len(surveys))
+    ranges = [_log_range(cost_tables, report, name) for name in ("params", "macs")]
+    most = min(MAX_DRAWN, MAX_DRAWN_IN_ALL // len(cost_tables))
     figures = {}
-    for name, found in surveys.items():
+    for name, found in cost_tables.items():
         figure, num_drawn = _scatter_figure(found, report, ranges, most, theme)
         num_all = len(found.costs)
         points = f"all {num_all:,}" if num_drawn == num_all else f"{num_drawn:,} of {num_all:,}"
@@ -260,7 +260,7 @@ def histogram_costs(report: Mapping[str, Any]) -> list[str]:
 
 
 def histogram_figure(
-    surveys: Mapping[str, CostTable], report: Mapping[str, Any], cost: str, theme: Theme = PAPER
+    cost_tables: Mapping[str, CostTable], report: Mapping[str, Any], cost: str, theme: Theme = PAPER
 ) -> go.Figure:
     """Plot a histogram of one cost for each architecture, on one logarithmic axis; the part over the limit coloured.
 
@@ -268,16 +268,16 @@ def histogram_figure(
         cost: A field of `objectives.cost.Cost`.
     """
     limit = report["limits"].get(cost)
-    low, high = _log_range(surveys, report, cost)
+    low, high = _log_range(cost_tables, report, cost)
     edges = _edges(low, high, limit)
     figure = go.Figure()
     labels = []
-    for row, (name, found) in enumerate(surveys.items()):
+    for row, (name, found) in enumerate(cost_tables.items()):
         values = np.maximum(found.costs[:, LIMITS.index(cost)], 1)
         label = html.escape(name)
         within = "" if limit is None else percent_text(float((values <= limit).mean()))
         labels.append(f"{label}<br><span style='font-size:12px'>{within} within</span>" if within else label)
-        _add_histogram(figure, name, values, len(surveys) - 1 - row, edges, limit, OUTCOMES[cost].colour, theme)
+        _add_histogram(figure, name, values, len(cost_tables) - 1 - row, edges, limit, OUTCOMES[cost].colour, theme)
     if limit is not None:
         place = math.log10(limit)
         figure.add_vline(x=limit, line={"color": theme.limit, "dash": "dash", "width": 1.5})
@@ -368,9 +368,9 @@ def _outline(
     return np.repeat(edges, 2), np.array([0.0, *np.repeat(bar_heights, 2), 0.0])
 
 
-def _log_range(surveys: Mapping[str, CostTable], report: Mapping[str, Any], cost: str) -> tuple[float, float]:
+def _log_range(cost_tables: Mapping[str, CostTable], report: Mapping[str, Any], cost: str) -> tuple[float, float]:
     """Return the padded range of a logarithmic axis, in powers of ten, over all architectures and the limit."""
-    columns = [found.costs[:, LIMITS.index(cost)] for found in surveys.values()]
+    columns = [found.costs[:, LIMITS.index(cost)] for found in cost_tables.values()]
     ends: list[float] = [max(int(value), 1) for column in columns for value in (column.min(), column.max())]
     if cost in report["limits"]:
         ends.append(report["limits"][cost])

@@ -2,8 +2,8 @@
 (() => {
   const no = () => window.dash_clientside.no_update;
 
-  // Same as search.dashboard.address.spell.
-  function spell(query) {
+  // Same as search.dashboard.address.query_string.
+  function queryString(query) {
     const quoted = (text) => encodeURIComponent(text).replace(/%3A/g, ":").replace(/%2C/g, ",");
     const parts = Object.entries(query).filter(([, value]) => value !== "" && value != null);
     return parts.length ? "?" + parts.map(([name, value]) => `${encodeURIComponent(name)}=${quoted(value)}`).join("&") : "";
@@ -33,7 +33,7 @@
   // Adds the filter of the trials to the links of the study's other views.
   function carry(brush) {
     for (const tab of document.querySelectorAll("#tabs a[data-study]")) {
-      tab.setAttribute("href", tab.pathname + spell({ brush }));
+      tab.setAttribute("href", tab.pathname + queryString({ brush }));
     }
   }
 
@@ -165,7 +165,7 @@
     if (sliders.length) {
       chosen.budget = tighter.join(",");
     }
-    const search = spell(chosen);
+    const search = queryString(chosen);
     const requested = `${query.theme} ${query.path}${search}`;
     if (search === query.search && requested === opened) {
       return no();
@@ -212,7 +212,7 @@
         }
       }
     }
-    const search = spell({ ...read(query.search), brush: ranges.join(",") });
+    const search = queryString({ ...read(query.search), brush: ranges.join(",") });
     if (search === query.search) {
       return no();
     }
@@ -240,7 +240,7 @@
     const number = Array.isArray(data) ? data[0] : data;
     if (Number.isInteger(number)) {
       const study = query.path.split("/")[1];
-      go(`/${study}/trial/${number}` + spell({ brush: read(query.search).brush }));
+      go(`/${study}/trial/${number}` + queryString({ brush: read(query.search).brush }));
     }
     return no();
   }
@@ -277,7 +277,7 @@
 
   function openRow(cell, query) {
     if (cell && cell.rowId != null && cell.colId !== "ag-Grid-SelectionColumn") {
-      go(`/${query.path.split("/")[1]}/trial/${cell.rowId}` + spell({ brush: read(query.search).brush }));
+      go(`/${query.path.split("/")[1]}/trial/${cell.rowId}` + queryString({ brush: read(query.search).brush }));
     }
     return no();
   }
@@ -285,7 +285,7 @@
   function compare(rows, query) {
     const numbers = (rows || []).map((row) => row.number).slice(0, 4);
     const study = query.path.split("/")[1];
-    const address = `/${study}/compare` + spell({ trials: numbers.join(","), brush: read(query.search).brush });
+    const address = `/${study}/compare` + queryString({ trials: numbers.join(","), brush: read(query.search).brush });
     const label = numbers.length < 2 ? "Choose two to four trials to compare" : `Compare ${numbers.join(", ")}`;
     return [address, label, numbers.length < 2 ? "button off" : "button"];
   }
@@ -333,7 +333,7 @@
     scenefront: { theme, open, choose, brush, fill, pick, zoom, limit, openRow, compare, follow, settle },
   });
 
-  // Renders the output of search.dashboard.components.written.
+  // Renders the output of search.dashboard.components.serialize.
   function build(node) {
     return typeof node === "string" ? node : window.React.createElement(node[0], node[1], ...node[2].map(build));
   }

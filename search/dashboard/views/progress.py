@@ -102,7 +102,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
                 parts["search-parallel"],
                 "Parallel coordinates of the trials",
                 height="30rem",
-                least=f"{AXIS_REM * len(context.parallel_axes.columns):.0f}rem",
+                min_width=f"{AXIS_REM * len(context.parallel_axes.columns):.0f}rem",
                 is_heavy=True,
             ),
         ),
@@ -141,7 +141,7 @@ def register(app: dash.Dash, app_state: ApplicationState) -> None:
         if not found:
             return html.P("Too few trials are fully trained yet.", className="empty"), fingerprint
         drawn = importance_figure(found, context.theme)
-        return graph("search-importance-figure", drawn, "Hyperparameter importance", least="30rem"), fingerprint
+        return graph("search-importance-figure", drawn, "Hyperparameter importance", min_width="30rem"), fingerprint
 
 
 def importances(context: RequestContext, goal: str) -> pd.DataFrame:

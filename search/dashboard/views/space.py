@@ -22,14 +22,14 @@ def layout(context: RequestContext, _: Mapping[str, Any]) -> list[Any]:
     if not isinstance(context.settings, SearchSettings):
         return [html.P("A training has no search space: its configuration is given.", className="empty")]
     try:
-        surveys, report = read_space(path)
+        cost_tables, report = read_space(path)
     except UserError as error:
         problem = str(error) if path.exists() else "This study has no cost table: it was created by an older version"
         return [
             html.P(f"{problem}. Write the report of its search space with", className="empty"),
             code(f"scenefront preflight --config {shlex.quote(str(folder.settings_file))} --html space.html"),
         ]
-    drawn = space_figures(surveys, report, context.theme)
+    drawn = space_figures(cost_tables, report, context.theme)
     sizes = largest_sizes_table(report)
     legend = [
         html.Span([html.I(sign, style={"color": colour}, **aria(hidden="true")), f" {text}"])

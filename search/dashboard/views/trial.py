@@ -161,7 +161,7 @@ def _quality(context: RequestContext, record: TrialRecord) -> list[Any]:
     return [
         html.Div(
             [
-                graph("trial-confusion", confusion_figure(quality, theme), "Confusion matrix", least="28rem"),
+                graph("trial-confusion", confusion_figure(quality, theme), "Confusion matrix", min_width="28rem"),
                 graph("trial-devices", devices_figure(quality, groups, theme), "Accuracy by device"),
                 graph("trial-classes", classes_figure(quality, theme), "Accuracy by class"),
             ],
@@ -199,7 +199,7 @@ def _layers(context: RequestContext, record: TrialRecord) -> list[Any]:
             layers_figure(record.layers, limits, context.theme),
             "Cost by layer",
             height=height,
-            least="34rem",
+            min_width="34rem",
         ),
         *found,
     ]
