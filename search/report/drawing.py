@@ -187,7 +187,7 @@ def make_drawing(
             raise UserError(f"{axis} must be one of {', '.join(TITLES)}, got {name!r}")
     if x == y:
         raise UserError(f"x and y must be two objectives, got {x} twice")
-    groups = grouped(trials, x)
+    groups = split_by_group(trials, x)
     rows = pd.concat(groups.values())
     y_values, halves = numbers(rows, y), np.nan_to_num(numbers(rows, f"{y}_half"))
     x_values = np.concatenate([numbers(rows, x), np.array([*more_x], dtype=float)])
@@ -222,7 +222,7 @@ def kinds(trials: pd.DataFrame) -> pd.Series:
     return found
 
 
-def grouped(trials: pd.DataFrame, x: str) -> dict[str, pd.DataFrame]:
+def split_by_group(trials: pd.DataFrame, x: str) -> dict[str, pd.DataFrame]:
     """Split the trials by group of `GROUPS`; those without an x value are omitted."""
     found, placed = kinds(trials), ~np.isnan(numbers(trials, x))
     return {name: trials[placed & (found == name)] for name in GROUPS}
@@ -302,7 +302,7 @@ def is_above_middle(scale: Scale) -> bool:
     return scale.limit is not None and scale.limit > scale.at(0.5)
 
 
-def hovers(rows: pd.DataFrame, fields: Iterable[str] | None = None) -> list[str]:
+def hover_texts(rows: pd.DataFrame, fields: Iterable[str] | None = None) -> list[str]:
     """Return the hover text of each trial as escaped HTML.
 
     Args:
@@ -328,7 +328,7 @@ def hovers(rows: pd.DataFrame, fields: Iterable[str] | None = None) -> list[str]
         values, label = rows[f"config.{name}"], html.escape(name)
         lines.append(
             [
-                "" if is_missing else f"{label}: {html.escape(short(value))}"
+                "" if is_missing else f"{label}: {html.escape(config_value_text(value))}"
                 for value, is_missing in zip(values.tolist(), values.isna().tolist(), strict=True)
             ]
         )
@@ -353,7 +353,7 @@ def config_of(row: Mapping[Hashable, Any]) -> dict[str, Any]:
     }
 
 
-def short(value: Any) -> str:
+def config_value_text(value: Any) -> str:
     """Return a config value as text."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 

@@ -26,12 +26,12 @@ from search.report.drawing import (
     add_limits,
     add_message,
     config_of,
-    hovers,
+    config_value_text,
+    hover_texts,
     is_above_middle,
     make_drawing,
     marker_of,
     numbers,
-    short,
 )
 from search.report.format import si_text
 from search.report.plotly_style import GRID_COLOUR, LEGEND, LIMIT_COLOUR, layout
@@ -117,7 +117,7 @@ def _html_figure(drawing: Drawing) -> go.Figure:
             error_y=None if errors is None else {"type": "data", "array": errors, "thickness": 1.5},
             mode="markers",
             marker=marker_of(name),
-            hovertext=hovers(group),
+            hovertext=hover_texts(group),
             hoverinfo="text",
             meta=name,
         )
@@ -222,7 +222,7 @@ def _table(trials: pd.DataFrame, objectives: Iterable[str], x: str) -> Table:
         [
             str(row["number"]),
             *(_cell(goal, row.get(goal.name)) for goal in goals),
-            ", ".join(f"{name} {short(value)}" for name, value in config_of(row).items()),
+            ", ".join(f"{name} {config_value_text(value)}" for name, value in config_of(row).items()),
         ]
         for row in front.to_dict("records")
     ]

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from objectives.quality import Quality, Score
 from objectives.sampling_error import Z_95, accuracy_error
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import ROW_MARGIN, ROW_PX, bar, lay_out
+from search.dashboard.figures.plot_helpers import ROW_MARGIN, ROW_PX, apply_layout, bar_marker
 from search.report.plotly_style import BLUE, GREY, LEGEND, SKY, VERMILION
 
 GROUP_TITLES = {
@@ -61,7 +61,7 @@ def confusion_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
         showscale=False,
     )
     shared = theme.axis_of(tickvals=places, ticktext=names, ticks="", showgrid=False, tickfont={"size": 12})
-    return lay_out(
+    return apply_layout(
         figure,
         theme,
         height=36 * len(names) + 170,
@@ -88,7 +88,7 @@ def devices_figure(quality: Quality, groups: Mapping[str, str], theme: Theme = L
                 {name: quality.by_device[name] for name in rows},
                 name=GROUP_TITLES.get(group, "unknown group"),
                 marker={
-                    **bar(theme.shade(GROUP_COLOURS.get(group, GREY))),
+                    **bar_marker(theme.shade(GROUP_COLOURS.get(group, GREY))),
                     "pattern": {
                         "shape": GROUP_PATTERNS.get(group, ""),
                         "fillmode": "overlay",  # on the colour, not instead of it
@@ -100,7 +100,7 @@ def devices_figure(quality: Quality, groups: Mapping[str, str], theme: Theme = L
                 meta=group or "unknown",
             )
     _add_means(figure, quality, theme)
-    return _lay_out_rows(figure, names, theme, has_legend=True)
+    return _apply_row_layout(figure, names, theme, has_legend=True)
 
 
 def by_group(devices: Iterable[str], groups: Mapping[str, str]) -> list[str]:
@@ -113,9 +113,9 @@ def classes_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
     """Draw the accuracy on each class, the worst on top."""
     scores = dict(sorted(quality.by_class.items(), key=lambda each: each[1].accuracy))
     figure = go.Figure()
-    _add_scores(figure, scores, name="", marker=bar(theme.shade(BLUE)), theme=theme, meta="classes")
+    _add_scores(figure, scores, name="", marker=bar_marker(theme.shade(BLUE)), theme=theme, meta="classes")
     _add_means(figure, quality, theme)
-    return _lay_out_rows(figure, list(scores), theme, has_legend=False)
+    return _apply_row_layout(figure, list(scores), theme, has_legend=False)
 
 
 def _add_scores(
@@ -163,9 +163,9 @@ def _add_means(figure: go.Figure, quality: Quality, theme: Theme) -> None:
     )
 
 
-def _lay_out_rows(figure: go.Figure, names: Sequence[str], theme: Theme, *, has_legend: bool) -> go.Figure:
+def _apply_row_layout(figure: go.Figure, names: Sequence[str], theme: Theme, *, has_legend: bool) -> go.Figure:
     """Lay out a figure with the accuracy of each name in a row, from 0 to 100 %."""
-    return lay_out(
+    return apply_layout(
         figure,
         theme,
         barmode="overlay",

@@ -15,10 +15,10 @@ from search.dashboard.figures.plot_helpers import (
     FEW_FIELDS,
     MANY,
     MOST_FIELDS,
+    apply_layout,
     axis_of,
-    lay_out,
-    varying,
-    wrapped,
+    varying_fields,
+    wrap_html,
 )
 from search.dashboard.figures.rejected_lines import add_rejected_lines, can_be_lines
 from search.report.drawing import (
@@ -27,7 +27,7 @@ from search.report.drawing import (
     Scale,
     add_limits,
     add_message,
-    hovers,
+    hover_texts,
     make_drawing,
     marker_of,
     numbers,
@@ -82,24 +82,24 @@ def front_figure(
     if line_x:
         line = {"color": theme.shade(GROUPS["front"].colour), "width": 2}
         figure.add_scatter(x=line_x, y=line_y, mode="lines", line=line, hoverinfo="skip", showlegend=False, meta="line")
-    _add_trials(figure, drawing, varying(table), reasons or {}, colour=colour, theme=theme)
+    _add_trials(figure, drawing, varying_fields(table), reasons or {}, colour=colour, theme=theme)
     _add_confirmed(figure, confirmed, theme)
     _add_published(figure, known, (x, y), theme)
     _add_budgets(figure, drawing, what_if, theme)
     if colour is not None:
         figure.update_layout(coloraxis=_coloraxis(colour, table, theme))
-    return _lay_out_front(figure, drawing, theme)
+    return _apply_front_layout(figure, drawing, theme)
 
 
 def _is_large(drawing: Drawing) -> bool:
     return sum(map(len, drawing.groups.values())) > MANY
 
 
-def _lay_out_front(figure: go.Figure, drawing: Drawing, theme: Theme) -> go.Figure:
+def _apply_front_layout(figure: go.Figure, drawing: Drawing, theme: Theme) -> go.Figure:
     if drawing.message:
         add_message(figure, drawing.message)
     itemsizing = "constant" if _is_large(drawing) else "trace"
-    return lay_out(
+    return apply_layout(
         figure,
         theme,
         legend={**LEGEND, "traceorder": "reversed", "itemsizing": itemsizing},
@@ -195,9 +195,9 @@ def _hover_of(name: str, rows: pd.DataFrame, fields: Sequence[str], x: Scale, *,
         template = f"<b>trial %{{customdata}}</b> (rejected)<br>%{{x:,}} {GOALS[x.name].title}"
         if is_large:
             return {"hovertemplate": f"{template}<extra></extra>"}
-        reasons = [wrapped(str(reason), 60) for reason in rows["reason"].tolist()]
+        reasons = [wrap_html(str(reason), 60) for reason in rows["reason"].tolist()]
         return {"hovertext": reasons, "hovertemplate": f"{template}<br>%{{hovertext}}<extra></extra>"}
-    return {"hovertext": hovers(rows, fields), "hovertemplate": "%{hovertext}<extra></extra>"}
+    return {"hovertext": hover_texts(rows, fields), "hovertemplate": "%{hovertext}<extra></extra>"}
 
 
 def _coloraxis(name: str, table: pd.DataFrame, theme: Theme) -> dict[str, Any]:
@@ -236,9 +236,9 @@ def _placed_references(references: pd.DataFrame | None, axes: Sequence[str]) -> 
 def _add_published(figure: go.Figure, known: pd.DataFrame, axes: tuple[str, str], theme: Theme) -> None:
     if known.empty:
         return
-    hover_texts = [
-        f"<b>{html.escape(str(name))}</b><br>{wrapped(str(report), 60)}"
-        f"<br><i>measured on other data:</i> {wrapped(str(data), 60)}"
+    texts = [
+        f"<b>{html.escape(str(name))}</b><br>{wrap_html(str(report), 60)}"
+        f"<br><i>measured on other data:</i> {wrap_html(str(data), 60)}"
         for name, report, data in zip(known["name"], known["report"], known["data"], strict=True)
     ]
     x, y = axes
@@ -253,7 +253,7 @@ def _add_published(figure: go.Figure, known: pd.DataFrame, axes: tuple[str, str]
             "size": 11,
             "line": {"color": theme.text, "width": 1.5},
         },
-        hovertext=hover_texts,
+        hovertext=texts,
         hovertemplate=f"%{{hovertext}}<br>%{{x:,}} {GOALS[x].title}, {_value_form(y)} {GOALS[y].title}<extra></extra>",
         meta=PUBLISHED,
     )

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from objectives.goals import GOALS
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import bar, empty_figure, lay_out, series
+from search.dashboard.figures.plot_helpers import apply_layout, bar_marker, empty_figure, series
 from search.report.format import percent_text, si_text
 from search.report.plotly_style import LEGEND, ORANGE, SKY
 
@@ -47,7 +47,7 @@ def layers_figure(layers: Sequence[Mapping[str, Any]], limits: Mapping[str, floa
         ),
     )
     figure.update_yaxes(showticklabels=True, col=1)
-    return lay_out(figure, theme, showlegend=False, bargap=0.15, height=20 * len(rows) + 120)
+    return apply_layout(figure, theme, showlegend=False, bargap=0.15, height=20 * len(rows) + 120)
 
 
 def _add_cost_panel(
@@ -61,7 +61,7 @@ def _add_cost_panel(
         x=values,
         base=[sum(values[:row]) for row in range(len(layers))],
         orientation="h",
-        marker=bar(theme.shade(LAYER_COSTS[cost])),
+        marker=bar_marker(theme.shade(LAYER_COSTS[cost])),
         hovertext=[_layer_text(layer, cost, value, total, limit) for layer, value in zip(layers, values, strict=True)],
         hovertemplate="%{hovertext}<extra></extra>",
         meta=cost,
@@ -134,6 +134,6 @@ def curves_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], theme: Them
     last = max(int(epoch["epoch"]) for epoch in epochs)
     figure.update_xaxes(**theme.axis_of(tickformat="d", dtick=1 if last <= FEW_EPOCHS else None))
     figure.update_xaxes(title={"text": "Epoch"}, row=len(shown), col=1)
-    return lay_out(
+    return apply_layout(
         figure, theme, legend=LEGEND, showlegend=len(curves) > 1, height=90 + 210 * len(shown), uirevision="curves"
     )

@@ -34,18 +34,18 @@ ROW_MARGIN = {"l": 10, "r": 24, "t": 36, "b": 10}  # in pixels; space for the la
 def empty_figure(text: str, theme: Theme = LIGHT) -> go.Figure:
     """Return a figure without axes that shows a message."""
     figure = go.Figure()
-    add_message(figure, wrapped(text))
+    add_message(figure, wrap_html(text))
     figure.update_layout(**layout(theme, xaxis=EMPTY, yaxis=EMPTY, height=200))
     return figure
 
 
-def wrapped(text: str, width: int = 44) -> str:
+def wrap_html(text: str, width: int = 44) -> str:
     """Break a text into lines of HTML of at most `width` characters; a longer word has a line of its own."""
     lines = textwrap.wrap(" ".join(text.split()), width, break_long_words=False, break_on_hyphens=False)
     return "<br>".join(map(html.escape, lines))
 
 
-def lay_out(figure: go.Figure, theme: Theme, **more: Any) -> go.Figure:
+def apply_layout(figure: go.Figure, theme: Theme, **more: Any) -> go.Figure:
     """Apply the layout that all figures of the dashboard share, updated with `more`; return the figure."""
     figure.update_layout(**layout(theme, modebar=modebar(theme), **more))
     return figure
@@ -82,12 +82,12 @@ def series(place: int, theme: Theme) -> tuple[str, str, str]:
     return theme.shade(colour), symbol, dash
 
 
-def bar(colour: str | list[str]) -> dict[str, Any]:
+def bar_marker(colour: str | list[str]) -> dict[str, Any]:
     """Return the marker of bars without Plotly's white outline."""
     return {"color": colour, "line": {"width": 0}}
 
 
-def varying(table: pd.DataFrame) -> list[str]:
+def varying_fields(table: pd.DataFrame) -> list[str]:
     """Return the first `MOST_FIELDS` config fields that differ between trials."""
     names = (name for name in config_fields(table) if table[f"config.{name}"].nunique(dropna=False) > 1)
     return list(names)[:MOST_FIELDS]

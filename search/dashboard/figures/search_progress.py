@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from objectives.goals import GOALS
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import ROW_PX, bar, empty_figure, lay_out, series, wrapped
+from search.dashboard.figures.plot_helpers import ROW_PX, apply_layout, bar_marker, empty_figure, series, wrap_html
 from search.report.drawing import GROUPS, kinds
 from search.report.format import percent_text
 from search.report.plotly_style import BLUE, LEGEND, ORANGE
@@ -43,7 +43,7 @@ def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme
             hovertemplate=f"{html.escape(name)}: %{{y:.2%}} after %{{x:.1f}} {unit}<extra></extra>",
             meta=name,
         )
-    return lay_out(
+    return apply_layout(
         figure,
         theme,
         legend=LEGEND,
@@ -87,7 +87,7 @@ def importance_figure(frames_by_target: Mapping[str, pd.DataFrame], theme: Theme
             y=[html.escape(field) for field in fields],
             x=values,
             orientation="h",
-            marker=bar(theme.shade(ORANGE if is_cost else BLUE)),
+            marker=bar_marker(theme.shade(ORANGE if is_cost else BLUE)),
             text=[percent_text(value) if value >= 0.005 else "" for value in values],
             textposition="auto",
             cliponaxis=False,
@@ -102,7 +102,7 @@ def importance_figure(frames_by_target: Mapping[str, pd.DataFrame], theme: Theme
     )
     figure.update_yaxes(showticklabels=True, col=1)
     figure.update_annotations(font_size=13)
-    return lay_out(figure, theme, showlegend=False, bargap=0.25, height=ROW_PX * len(fields) + 90)
+    return apply_layout(figure, theme, showlegend=False, bargap=0.25, height=ROW_PX * len(fields) + 90)
 
 
 def _fields(frame: pd.DataFrame) -> list[str]:
@@ -149,16 +149,16 @@ def rejections_figure(frame: pd.DataFrame, theme: Theme = LIGHT) -> go.Figure:
 def _counts_figure(counts: Mapping[str, int], colours: Sequence[str], total: int, theme: Theme) -> go.Figure:
     figure = go.Figure()
     figure.add_bar(
-        y=[wrapped(name, 14) for name in counts],
+        y=[wrap_html(name, 14) for name in counts],
         x=list(counts.values()),
         orientation="h",
-        marker=bar(list(colours)),
+        marker=bar_marker(list(colours)),
         text=[f"{count:,} ({percent_text(count / total)})" for count in counts.values()],
         textposition="outside",
         cliponaxis=False,
         hovertemplate="%{y}: %{x:,}<extra></extra>",
     )
-    return lay_out(
+    return apply_layout(
         figure,
         theme,
         showlegend=False,

@@ -8,8 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import axis_of, empty_figure, lay_out, series, varying
-from search.report.drawing import corners, hovers, make_scale, numbers
+from search.dashboard.figures.plot_helpers import apply_layout, axis_of, empty_figure, series, varying_fields
+from search.report.drawing import corners, hover_texts, make_scale, numbers
 from search.report.plotly_style import LEGEND
 
 
@@ -36,7 +36,7 @@ def fronts_figure(
     figure = go.Figure()
     for place, (name, front) in enumerate(fronts.items()):
         _add_front(figure, name, front, (x, y), place, theme)
-    return lay_out(
+    return apply_layout(
         figure,
         theme,
         legend=LEGEND,
@@ -67,7 +67,7 @@ def _add_front(
         line={**line, "width": 0},
         marker={"symbol": symbol, "color": colour, "size": 9},
         customdata=[[name, number] for number in front["number"].tolist()],
-        hovertext=[f"{html.escape(name)}<br>{text}" for text in hovers(front, varying(front))],
+        hovertext=[f"{html.escape(name)}<br>{text}" for text in hover_texts(front, varying_fields(front))],
         hovertemplate="%{hovertext}<extra></extra>",
         meta=name,
     )

@@ -10,7 +10,7 @@ from objectives.goals import GOALS
 from objectives.quality import Quality
 from search.dashboard.figures.accuracy import by_group
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import ROW_MARGIN, empty_figure, lay_out, series
+from search.dashboard.figures.plot_helpers import ROW_MARGIN, apply_layout, empty_figure, series
 from search.report.format import si_text
 from search.report.plotly_style import LEGEND
 
@@ -122,7 +122,7 @@ def _dots_figure(
             hovertemplate="%{hovertext}, %{x:.1%}<extra></extra>",
             meta=name,
         )
-    return lay_out(
+    return apply_layout(
         figure,
         theme,
         legend=LEGEND,

@@ -58,7 +58,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     for name in names:
         kept = [other for other in on if other != name] if name in on else [*on, name]
         state = aria(current="true") if name in on else {}
-        links.append(html.A(name, href=address_of(kept), className="chip", **state))
+        links.append(html.A(name, href=comparison_url(kept), className="chip", **state))
     return [
         html.H1("Studies compared"),
         html.Div(
@@ -74,7 +74,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def address_of(names: list[str]) -> str:
+def comparison_url(names: list[str]) -> str:
     """Return the URL of a comparison; commas in names are escaped."""
     return f"/{COMPARISON}?names=" + ",".join(
         quote(quote(name, safe=""), safe="") if "," in name else quote(name) for name in names
