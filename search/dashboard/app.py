@@ -55,9 +55,9 @@ def create_app(app_state: ApplicationState) -> dash.Dash:
 
 def warm_up(app_state: ApplicationState) -> None:
     """Read all studies, and draw the front of the first one, since Plotly's first figure is slow."""
-    for place, name in enumerate(app_state.studies.folders()):
+    for index, name in enumerate(app_state.studies.folders()):
         context = app_state.context(Address("front", name), app_state.theme(""))
-        if place == 0 and _view_of(context) == "front":
+        if index == 0 and _view_of(context) == "front":
             front = VIEWS["front"]
             front.layout(context, front.parts(context))
 

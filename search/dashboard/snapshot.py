@@ -91,8 +91,8 @@ def _blocks(context: RequestContext) -> Iterator[Block]:
 
 def _plots(context: RequestContext, front: pd.DataFrame) -> Iterator[tuple[str, Plot]]:
     study = context.study
-    places = range(len(front)) if len(front) <= MAX_CURVES else _evenly(len(front), MAX_CURVES)
-    numbers = [int(front["number"].iloc[place]) for place in places]
+    indices = range(len(front)) if len(front) <= MAX_CURVES else _evenly(len(front), MAX_CURVES)
+    numbers = [int(front["number"].iloc[index]) for index in indices]
     curves = {f"trial {number}": study.curves.get(number, ()) for number in numbers}
     some = "" if len(numbers) == len(front) else f", {len(numbers)} of {len(front)} networks"
     reference = frames.reference_point([study.table], context.objectives, context.limits)
@@ -114,8 +114,8 @@ def _plots(context: RequestContext, front: pd.DataFrame) -> Iterator[tuple[str, 
 
 
 def _evenly(count: int, most: int) -> list[int]:
-    """Return `most` of `count` places, evenly spaced from the first to the last."""
-    return sorted({round(place * (count - 1) / (most - 1)) for place in range(most)})
+    """Return `most` of `count` indices, evenly spaced."""
+    return sorted({round(index * (count - 1) / (most - 1)) for index in range(most)})
 
 
 def _space(context: RequestContext) -> Iterator[Block]:
@@ -125,8 +125,8 @@ def _space(context: RequestContext) -> Iterator[Block]:
         return
     yield Heading("Search space")
     yield Legend(space_legend(report, LIGHT))
-    for place, (title, figure) in enumerate(space_figures(cost_tables, report, LIGHT).items()):
-        yield Plot(figure, f"plot-space-{place}", title, caption=title)
+    for index, (title, figure) in enumerate(space_figures(cost_tables, report, LIGHT).items()):
+        yield Plot(figure, f"plot-space-{index}", title, caption=title)
 
 
 def _table(context: RequestContext, rows: pd.DataFrame, title: str) -> Table:

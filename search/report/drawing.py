@@ -374,17 +374,17 @@ def add_limits(figure: go.Figure, x: Scale, y: Scale, theme: Theme = PAPER) -> N
     for axis, scale in (("x", x), ("y", y)):
         if scale.limit is None:
             continue
-        place = math.log10(scale.limit) if scale.is_log else scale.limit
+        position = math.log10(scale.limit) if scale.is_log else scale.limit
         text = {"text": f"budget {si_text(scale.limit)}", "showarrow": False}
         before = is_above_middle(scale)
         if axis == "x":
             figure.add_vline(x=scale.limit, line=line, layer="below")
             side = {"xanchor": "right" if before else "left", "yanchor": "top", "xshift": -4 if before else 4}
-            figure.add_annotation(x=place, y=1, yref="paper", **text, **side)
+            figure.add_annotation(x=position, y=1, yref="paper", **text, **side)
         else:
             figure.add_hline(y=scale.limit, line=line, layer="below")
             side = {"xanchor": "left", "yanchor": "top" if before else "bottom", "xshift": 4}
-            figure.add_annotation(x=0, xref="paper", y=place, **text, **side)
+            figure.add_annotation(x=0, xref="paper", y=position, **text, **side)
 
 
 def add_message(figure: go.Figure, text: str) -> None:

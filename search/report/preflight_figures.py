@@ -225,19 +225,19 @@ def _draw_line(
 ) -> None:
     line = {"color": theme.limit, "dash": "dash", "width": 1.5}
     label = {"text": text, "showarrow": False, "font": {"size": 12}, "bgcolor": theme.note}
-    place = math.log10(value)
+    position = math.log10(value)
     if axis == "x":
-        anchor, shift = _side(place, x_range)
+        anchor, shift = _side(position, x_range)
         figure.add_vline(x=value, line=line)
-        figure.add_annotation(x=place, y=1, yref="paper", xanchor=anchor, yanchor="top", xshift=shift, **label)
+        figure.add_annotation(x=position, y=1, yref="paper", xanchor=anchor, yanchor="top", xshift=shift, **label)
     else:
         figure.add_hline(y=value, line=line)
-        figure.add_annotation(x=0, xref="paper", y=place, xanchor="left", yanchor="bottom", yshift=1, **label)
+        figure.add_annotation(x=0, xref="paper", y=position, xanchor="left", yanchor="bottom", yshift=1, **label)
 
 
-def _side(place: float, x_range: tuple[float, float]) -> tuple[str, int]:
+def _side(position: float, x_range: tuple[float, float]) -> tuple[str, int]:
     """Return the anchor of a label on the side of its line with more space, and its shift in pixels."""
-    return ("right", -2) if place > sum(x_range) / 2 else ("left", 2)
+    return ("right", -2) if position > sum(x_range) / 2 else ("left", 2)
 
 
 def _sample(fitting: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
@@ -279,11 +279,11 @@ def histogram_figure(
         labels.append(f"{label}<br><span style='font-size:12px'>{within} within</span>" if within else label)
         _add_histogram(figure, name, values, len(cost_tables) - 1 - row, edges, limit, OUTCOMES[cost].colour, theme)
     if limit is not None:
-        place = math.log10(limit)
+        position = math.log10(limit)
         figure.add_vline(x=limit, line={"color": theme.limit, "dash": "dash", "width": 1.5})
         figure.add_annotation(
-            x=place, y=1, yref="paper", text=f"limit {si_text(limit)}", showarrow=False,
-            xanchor=_side(place, (low, high))[0], yanchor="bottom", font={"size": 12},
+            x=position, y=1, yref="paper", text=f"limit {si_text(limit)}", showarrow=False,
+            xanchor=_side(position, (low, high))[0], yanchor="bottom", font={"size": 12},
         )  # fmt: skip
     title = cost_title(cost, report["precision"])
     figure.update_layout(

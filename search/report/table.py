@@ -50,8 +50,8 @@ class Table:
         """Return it for a terminal: text wraps, numbers do not, and columns that do not fit follow below the others."""
         if not self.rows and self.empty:
             return self.empty
-        columns = [_Column.of(name, [row[place] for row in self.rows], is_text=name in self.texts)
-                   for place, name in enumerate(self.head)]  # fmt: skip
+        columns = [_Column.of(name, [row[index] for row in self.rows], is_text=name in self.texts)
+                   for index, name in enumerate(self.head)]  # fmt: skip
         groups = list(_groups(columns, width - EDGES))
         return Group(
             *(_rich(group, width - EDGES, "" if number else self.title) for number, group in enumerate(groups))
@@ -133,11 +133,11 @@ def _widths(columns: Sequence[_Column], width: int) -> list[int]:
     """Distribute the width beyond the minimum widths, first to the columns that need the least of it."""
     widths = [column.least for column in columns]
     left = width - sum(widths) - GAP * (len(columns) - 1)
-    by_need = sorted(range(len(columns)), key=lambda place: columns[place].most - columns[place].least)
-    for done, place in enumerate(by_need):
+    by_need = sorted(range(len(columns)), key=lambda index: columns[index].most - columns[index].least)
+    for done, index in enumerate(by_need):
         share = max(0, left) // (len(columns) - done)
-        more = min(columns[place].most - widths[place], share)
-        widths[place] += more
+        more = min(columns[index].most - widths[index], share)
+        widths[index] += more
         left -= more
     return widths
 

@@ -138,8 +138,8 @@ def is_ordered(column: pd.Series) -> bool:
 def ordered_codes(column: pd.Series) -> tuple[NDArray[np.int64], list[Any]]:
     """Return the rank of each value among the distinct values, -1 where unknown, and these, sorted."""
     levels = sorted(column.dropna().unique().tolist(), key=lambda value: (isinstance(value, str), value))
-    places = {value: place for place, value in enumerate(levels)}
-    codes = [places.get(value, -1) if isinstance(value, str) or not pd.isna(value) else -1 for value in column]
+    indices = {value: index for index, value in enumerate(levels)}
+    codes = [indices.get(value, -1) if isinstance(value, str) or not pd.isna(value) else -1 for value in column]
     return np.array(codes, dtype=np.int64), levels
 
 
@@ -166,13 +166,13 @@ def relatives(table: pd.DataFrame, number: int, fields: Collection[str] | None =
     own = values[rows[0]]
     differs = (values != own) & ~pd.isna(values) & ~pd.isna(own)
     related = np.flatnonzero((differs.sum(axis=1) == 1) & (architectures == architectures[rows[0]]))
-    places = differs[related].argmax(axis=1) if len(related) else related
+    indices = differs[related].argmax(axis=1) if len(related) else related
     return pd.DataFrame(
         {
             "number": table["number"].to_numpy()[related],
-            "field": [names[place] for place in places],
-            "was": pd.Series([own[place] for place in places], dtype=object),
-            "is": pd.Series([values[row, place] for row, place in zip(related, places, strict=True)], dtype=object),
+            "field": [names[index] for index in indices],
+            "was": pd.Series([own[index] for index in indices], dtype=object),
+            "is": pd.Series([values[row, index] for row, index in zip(related, indices, strict=True)], dtype=object),
         }
     )
 

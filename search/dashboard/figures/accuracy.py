@@ -23,7 +23,7 @@ GROUP_PATTERNS = {"real": "", "seen": "", "unseen": "/"}
 
 
 def confusion_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
-    """Draw the confusion matrix: number of clips, and fraction of the true class as text and colour."""
+    """Plot the confusion matrix: number of clips, and fraction of the true class as text and colour."""
     counts = np.array(quality.confusion, dtype=float)
     sums = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, sums, out=np.zeros_like(counts), where=sums > 0)
@@ -41,12 +41,12 @@ def confusion_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
         [f"{count:.0f}<br>{share:.0%}" if count else "" for count, share in zip(row, part, strict=True)]
         for row, part in zip(counts, shares, strict=True)
     ]
-    places = list(range(len(names)))
+    indices = list(range(len(names)))
     figure = go.Figure()
     figure.add_heatmap(
         z=shares,
-        x=places,
-        y=places,
+        x=indices,
+        y=indices,
         zmin=0,
         zmax=1,
         colorscale=theme.heat,
@@ -60,7 +60,7 @@ def confusion_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
         ygap=1,
         showscale=False,
     )
-    shared = theme.axis_of(tickvals=places, ticktext=names, ticks="", showgrid=False, tickfont={"size": 12})
+    shared = theme.axis_of(tickvals=indices, ticktext=names, ticks="", showgrid=False, tickfont={"size": 12})
     return apply_layout(
         figure,
         theme,
@@ -71,7 +71,7 @@ def confusion_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
 
 
 def devices_figure(quality: Quality, groups: Mapping[str, str], theme: Theme = LIGHT) -> go.Figure:
-    """Draw the accuracy on each device by group; devices unseen in training are hatched.
+    """Plot the accuracy on each device by group; devices unseen in training are hatched.
 
     Args:
         quality: Evaluation of the network.
@@ -110,7 +110,7 @@ def by_group(devices: Iterable[str], groups: Mapping[str, str]) -> list[str]:
 
 
 def classes_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
-    """Draw the accuracy on each class, the worst on top."""
+    """Plot the accuracy on each class, the worst on top."""
     scores = dict(sorted(quality.by_class.items(), key=lambda each: each[1].accuracy))
     figure = go.Figure()
     _add_scores(figure, scores, name="", marker=bar_marker(theme.shade(BLUE)), theme=theme, meta="classes")
@@ -121,7 +121,7 @@ def classes_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
 def _add_scores(
     figure: go.Figure, scores: Mapping[str, Score], *, name: str, marker: Mapping[str, Any], theme: Theme, meta: str
 ) -> None:
-    """Draw accuracies as bars, with 95 % confidence intervals of the sampling error."""
+    """Plot accuracies as bars, with 95 % confidence intervals of the sampling error."""
     values = [score.accuracy for score in scores.values()]
     halves = [Z_95 * accuracy_error(score) for score in scores.values()]
     figure.add_bar(
@@ -149,7 +149,7 @@ def _add_scores(
 
 
 def _add_means(figure: go.Figure, quality: Quality, theme: Theme) -> None:
-    """Draw the macro accuracy as a line."""
+    """Plot the macro accuracy as a line."""
     figure.add_vline(x=quality.macro_accuracy, line={"color": theme.limit, "dash": "dash", "width": 1.5})
     figure.add_annotation(
         x=quality.macro_accuracy,
@@ -164,7 +164,7 @@ def _add_means(figure: go.Figure, quality: Quality, theme: Theme) -> None:
 
 
 def _apply_row_layout(figure: go.Figure, names: Sequence[str], theme: Theme, *, has_legend: bool) -> go.Figure:
-    """Lay out a figure with the accuracy of each name in a row, from 0 to 100 %."""
+    """Apply the layout of accuracies as horizontal rows, from 0 to 100 %."""
     return apply_layout(
         figure,
         theme,

@@ -111,7 +111,7 @@ def _apply_front_layout(figure: go.Figure, drawing: Drawing, theme: Theme) -> go
 
 
 def _add_budgets(figure: go.Figure, drawing: Drawing, what_if: Mapping[str, float], theme: Theme) -> None:
-    """Draw the limits of the budget, and the hypothetical limits that differ from them."""
+    """Plot the limits of the budget, and the hypothetical limits that differ from them."""
     add_limits(figure, drawing.x, drawing.y, theme)
     for axis, scale in (("x", drawing.x), ("y", drawing.y)):
         limit = what_if.get(scale.name)
@@ -285,7 +285,7 @@ def _ends(confirmed: pd.DataFrame) -> list[float]:
 
 
 def _add_confirmed(figure: go.Figure, confirmed: pd.DataFrame, theme: Theme) -> None:
-    """Draw the mean of each confirmed trial with its interval, connected with the search's own value."""
+    """Plot the mean of each confirmed trial with its interval, connected with the search's own value."""
     if confirmed.empty:
         return
     nothing = np.full(len(confirmed), np.nan)
@@ -321,16 +321,16 @@ def _add_confirmed(figure: go.Figure, confirmed: pd.DataFrame, theme: Theme) -> 
 
 
 def _add_what_if(figure: go.Figure, axis: str, scale: Scale, limit: float, theme: Theme) -> None:
-    """Draw a hypothetical limit, with its label below that of the budget."""
+    """Plot a hypothetical limit, with its label below that of the budget."""
     line = {"color": theme.what_if, "dash": "dot", "width": 2}
-    place = math.log10(limit) if scale.is_log else limit
+    position = math.log10(limit) if scale.is_log else limit
     label = {"text": f"what if {si_text(limit)}", "showarrow": False, "font": {"color": theme.what_if}}
     before = limit > scale.at(0.5)
     if axis == "x":
         figure.add_vline(x=limit, line=line, layer="below")
         side = {"xanchor": "right" if before else "left", "yanchor": "top", "xshift": -4 if before else 4}
-        figure.add_annotation(x=place, y=1, yref="paper", yshift=-20, **label, **side)
+        figure.add_annotation(x=position, y=1, yref="paper", yshift=-20, **label, **side)
     else:
         figure.add_hline(y=limit, line=line, layer="below")
         side = {"xanchor": "right", "yanchor": "top" if before else "bottom", "xshift": -4}
-        figure.add_annotation(x=1, xref="paper", y=place, **label, **side)
+        figure.add_annotation(x=1, xref="paper", y=position, **label, **side)

@@ -19,7 +19,7 @@ CURVE_TITLES = {"macro_accuracy": "Macro accuracy", "log_loss": "Log loss"}
 
 
 def layers_figure(layers: Sequence[Mapping[str, Any]], limits: Mapping[str, float], theme: Theme = LIGHT) -> go.Figure:
-    """Draw the cost by layer as a waterfall chart, with the limit as a line; layers without a cost are omitted.
+    """Plot the cost by layer as a waterfall chart, with the limit as a line; layers without a cost are omitted.
 
     Args:
         layers: name, kind, macs, params and output_shape of each, in the order of the forward pass.
@@ -53,7 +53,7 @@ def layers_figure(layers: Sequence[Mapping[str, Any]], limits: Mapping[str, floa
 def _add_cost_panel(
     figure: go.Figure, layers: Sequence[Mapping[str, Any]], cost: str, limit: float | None, theme: Theme, column: int
 ) -> None:
-    """Draw one cost of the layers in a column of the figure."""
+    """Plot one cost of the layers in a column of the figure."""
     values = [float(layer.get(cost, 0)) for layer in layers]
     total = sum(values)
     figure.add_bar(
@@ -92,7 +92,7 @@ def _layer_text(layer: Mapping[str, Any], cost: str, value: float, total: float,
 
 
 def curves_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], theme: Theme = LIGHT) -> go.Figure:
-    """Draw learning curves, a subplot for each recorded metric.
+    """Plot learning curves, a subplot for each recorded metric.
 
     Args:
         curves: Metrics of each epoch by trial label.
@@ -103,14 +103,14 @@ def curves_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], theme: Them
     if not shown:
         return empty_figure("No epoch has been finished yet", theme)
     figure = make_subplots(rows=len(shown), cols=1, shared_xaxes=True, vertical_spacing=0.06)
-    for place, (label, curve) in enumerate(curves.items()):
-        colour, symbol, dash = series(place, theme)
+    for index, (label, curve) in enumerate(curves.items()):
+        colour, symbol, dash = series(index, theme)
         for row, name in enumerate(shown, 1):
             known = [epoch for epoch in curve if epoch.get(name) is not None]
             form = "%{y:.2%}" if name.endswith("accuracy") else "%{y:.3f}"
             figure.add_scatter(
                 name=html.escape(str(label)),
-                legendgroup=str(place),
+                legendgroup=str(index),
                 showlegend=row == 1,
                 x=[int(epoch["epoch"]) for epoch in known],
                 y=[epoch[name] for epoch in known],

@@ -27,7 +27,7 @@ def parallel_figure(
     brush: Mapping[str, Sequence[tuple[float, float]]],
     theme: Theme = LIGHT,
 ) -> go.Figure:
-    """Draw the parallel coordinates of config fields, costs and qualities, coloured by the first quality.
+    """Plot the parallel coordinates of config fields, costs and qualities, coloured by the first quality.
 
     Trials outside of the brush are pale.
 
@@ -113,33 +113,33 @@ def _dimension(column: pd.Series, ranges: Sequence[tuple[float, float]]) -> dict
     name = str(column.name)
     if not is_ordered(column):
         codes, categories = ordered_codes(column)
-        places, ticks = codes.astype(float), [float(place) for place in range(len(categories))]
+        positions, ticks = codes.astype(float), [float(code) for code in range(len(categories))]
         texts = [html.escape(str(category)) for category in categories]
         ranges = [
             (max(low, 0.0) - CATEGORY_PAD, min(high, len(categories) - 1.0) + CATEGORY_PAD) for low, high in ranges
         ]
         low, high = -CATEGORY_PAD, len(categories) - 1 + CATEGORY_PAD
     elif _is_log(column):
-        places = np.log10(column.to_numpy(dtype=float))
-        low, high = float(np.nanmin(places)), float(np.nanmax(places))
+        positions = np.log10(column.to_numpy(dtype=float))
+        low, high = float(np.nanmin(positions)), float(np.nanmax(positions))
         values = log_ticks(10**low, 10**high)
         ticks, texts = [math.log10(value) for value in values], [number_text(value) for value in values]
         ranges = [(math.log10(max(start, 10**low)), math.log10(max(end, 10**low))) for start, end in ranges]
     else:
-        places = column.to_numpy(dtype=float)
-        low, high = float(np.nanmin(places)), float(np.nanmax(places))
+        positions = column.to_numpy(dtype=float)
+        low, high = float(np.nanmin(positions)), float(np.nanmax(positions))
         ticks, texts = _ticks(low, high, name)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    is_missing = np.isnan(places) | (places < low)
+    is_missing = np.isnan(positions) | (positions < low)
     if is_missing.any():
         low -= 0.08 * (high - low)
-        places = np.where(is_missing, low, places)
+        positions = np.where(is_missing, low, positions)
         ticks, texts = [low, *ticks], ["none", *texts]
     dimension: dict[str, Any] = {
         "label": _axis_title(name),
         "name": name,
-        "values": places,
+        "values": positions,
         "range": [low, high],
         "tickvals": ticks,
         "ticktext": texts,
@@ -154,10 +154,10 @@ def _ticks(low: float, high: float, name: str) -> tuple[list[float], list[str]]:
     width = high - low or 1.0
     step = 10 ** math.floor(math.log10(width / 4))
     step *= next(factor for factor in (1, 2, 5, 10) if width / (factor * step) <= 5)
-    places = [number * step for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+    ticks = [number * step for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
     if name.endswith("accuracy"):
-        return places, [f"{place:.{0 if step >= 0.01 else 1}%}" for place in places]
-    return places, [number_text(place) for place in places]
+        return ticks, [f"{tick:.{0 if step >= 0.01 else 1}%}" for tick in ticks]
+    return ticks, [number_text(tick) for tick in ticks]
 
 
 def brushed(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame) -> pd.Series:
@@ -175,7 +175,7 @@ def brushed(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float
     for name, parts in brush.items():
         if name not in table:
             raise ValueError(unknown("column", name, table.columns))
-        values = _places(table[name], (drawn if name in drawn else table)[name])
+        values = _positions(table[name], (drawn if name in drawn else table)[name])
         inside = [
             (low - TOLERANCE * abs(low) <= values) & (values <= high + TOLERANCE * abs(high)) for low, high in parts
         ]
@@ -193,8 +193,8 @@ def brush_text(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, fl
             _, categories = ordered_codes(axis)
             inside = [
                 str(category)
-                for place, category in enumerate(categories)
-                if any(low <= place <= high for low, high in parts)
+                for code, category in enumerate(categories)
+                if any(low <= code <= high for low, high in parts)
             ]
             kept = " or ".join(inside) or "nothing"
         else:
@@ -203,10 +203,10 @@ def brush_text(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, fl
     return "; ".join(texts)
 
 
-def _places(column: pd.Series, axis: pd.Series) -> NDArray[np.float64]:
+def _positions(column: pd.Series, axis: pd.Series) -> NDArray[np.float64]:
     """Return values as positions on an axis: numbers as they are, categories as codes, NaN if unknown."""
     if is_ordered(axis):
         return pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     _, categories = ordered_codes(axis)
-    places = {category: float(place) for place, category in enumerate(categories)}
-    return np.array([math.nan if pd.isna(value) else places.get(value, math.nan) for value in column], dtype=float)
+    codes = {category: float(code) for code, category in enumerate(categories)}
+    return np.array([math.nan if pd.isna(value) else codes.get(value, math.nan) for value in column], dtype=float)

@@ -72,13 +72,13 @@ def log_ticks(low: float, high: float) -> list[float]:
     """Return the ticks of a logarithmic axis: powers of ten, and 2 and 5 times these up to three decades."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     steps = (1, 2, 5) if last - first <= 3 else (1,)
-    places = [step * 10.0**power for power in range(first, last + 1) for step in steps]
-    return [place for place in places if low * (1 - EXACT) <= place <= high * (1 + EXACT)]
+    ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+    return [tick for tick in ticks if low * (1 - EXACT) <= tick <= high * (1 + EXACT)]
 
 
-def series(place: int, theme: Theme) -> tuple[str, str, str]:
+def series(index: int, theme: Theme) -> tuple[str, str, str]:
     """Return the colour, marker and dash of a series by its index, cyclic."""
-    colour, symbol, dash = SERIES[place % len(SERIES)]
+    colour, symbol, dash = SERIES[index % len(SERIES)]
     return theme.shade(colour), symbol, dash
 
 

@@ -18,7 +18,7 @@ MAX_FIELDS = 12  # of the importance figure, the most important ones
 
 
 def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme = LIGHT) -> go.Figure:
-    """Draw the hypervolume history of studies: hypervolume of the complete trials over the time since the start.
+    """Plot the hypervolume history of studies: hypervolume of the complete trials over the time since the start.
 
     Args:
         frames_by_study: seconds and hypervolume, as of `frames.hypervolume_over_time`, by study.
@@ -29,10 +29,10 @@ def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme
         return empty_figure("No network is fully trained yet", theme)
     unit, divisor = _time_unit(max(ends))
     figure = go.Figure()
-    for place, (name, frame) in enumerate(frames_by_study.items()):
+    for index, (name, frame) in enumerate(frames_by_study.items()):
         if frame.empty:
             continue
-        colour, symbol, dash = series(place, theme)
+        colour, symbol, dash = series(index, theme)
         figure.add_scatter(
             name=html.escape(name),
             x=frame["seconds"].to_numpy(dtype=float) / divisor,
@@ -59,7 +59,7 @@ def _time_unit(max_s: float) -> tuple[str, float]:
 
 
 def importance_figure(frames_by_target: Mapping[str, pd.DataFrame], theme: Theme = LIGHT) -> go.Figure:
-    """Draw the hyperparameter importances, a subplot a goal; fields are sorted by their importance for the first.
+    """Plot the hyperparameter importances, a subplot a goal; fields are sorted by their importance for the first.
 
     Args:
         frames_by_target: field, importance and architecture, as of `estimate_importances`, by goal.
@@ -117,7 +117,7 @@ def _fields(frame: pd.DataFrame) -> list[str]:
 
 
 def states_figure(table: pd.DataFrame, theme: Theme = LIGHT) -> go.Figure:
-    """Draw the number of trials by state, in the colours of the front figure."""
+    """Plot the number of trials by state, in the colours of the front figure."""
     counts = kinds(table).value_counts() if len(table) else pd.Series(dtype=int)
     shown = [name for name in reversed(GROUPS) if counts.get(name, 0)]
     if not shown:
@@ -132,7 +132,7 @@ def states_figure(table: pd.DataFrame, theme: Theme = LIGHT) -> go.Figure:
 
 
 def rejections_figure(frame: pd.DataFrame, theme: Theme = LIGHT) -> go.Figure:
-    """Draw the number of rejected configurations by reason, the most frequent first.
+    """Plot the number of rejected configurations by reason, the most frequent first.
 
     Args:
         frame: kind and count, as of `frames.rejections`.

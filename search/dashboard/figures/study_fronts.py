@@ -34,8 +34,8 @@ def fronts_figure(
     x_scale = make_scale(x, x_values, None)
     y_scale = make_scale(y, y_values, None, is_y=True)
     figure = go.Figure()
-    for place, (name, front) in enumerate(fronts.items()):
-        _add_front(figure, name, front, (x, y), place, theme)
+    for index, (name, front) in enumerate(fronts.items()):
+        _add_front(figure, name, front, (x, y), index, theme)
     return apply_layout(
         figure,
         theme,
@@ -48,11 +48,11 @@ def fronts_figure(
 
 
 def _add_front(
-    figure: go.Figure, name: str, front: pd.DataFrame, axes: tuple[str, str], place: int, theme: Theme
+    figure: go.Figure, name: str, front: pd.DataFrame, axes: tuple[str, str], index: int, theme: Theme
 ) -> None:
-    """Draw the points of a study's front and the step line through them."""
+    """Plot the points of a study's front and the step line through them."""
     x, y = axes
-    colour, symbol, dash = series(place, theme)
+    colour, symbol, dash = series(index, theme)
     line = {"color": colour, "dash": dash, "width": 2}
     line_x, line_y = corners(front, x, y)
     figure.add_scatter(

@@ -22,7 +22,7 @@ def compared_scores_figure(
     by: str = "class",
     groups: Mapping[str, str] | None = None,
 ) -> go.Figure:
-    """Draw the accuracies of several trials on the same rows: a marker for each, a line over their range.
+    """Plot the accuracies of several trials on the same rows: a marker for each, a line over their range.
 
     Args:
         qualities: Evaluations by trial label.
@@ -54,11 +54,11 @@ def compared_scores_figure(
 def compared_costs_figure(
     costs: Mapping[str, Mapping[str, Any]], limits: Mapping[str, float], theme: Theme = LIGHT
 ) -> go.Figure:
-    """Draw the costs of several trials as fractions of the limits; without limits, of the most expensive trial.
+    """Plot the costs of several trials as fractions of the limits; without limits, of the most expensive trial.
 
     Args:
         costs: Cost report by trial label.
-        limits: The budget.
+        limits: Limits of the budget.
         theme: Colour theme of the page.
     """
     names = [name for name in limits if any(cost.get(name) is not None for cost in costs.values())]
@@ -106,8 +106,8 @@ def _dots_figure(
 ) -> go.Figure:
     figure = go.Figure()
     _add_spans(figure, rows, values, theme)
-    for place, (name, table) in enumerate(values.items()):
-        colour, symbol, _ = series(place, theme)
+    for index, (name, table) in enumerate(values.items()):
+        colour, symbol, _ = series(index, theme)
         known_rows = [row for row in rows if row in table]
         extra = [f", {value_texts[name][row]}" if value_texts else "" for row in known_rows]
         figure.add_scatter(
@@ -141,14 +141,14 @@ def _dots_figure(
 
 
 def _add_spans(figure: go.Figure, rows: Sequence[str], values: Mapping[str, Mapping[str, float]], theme: Theme) -> None:
-    """Draw a line in each row, from the lowest of its values to the highest."""
+    """Plot a line in each row, from the lowest of its values to the highest."""
     lines_x: list[float | None] = []
     lines_y: list[int | None] = []
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         known = [table[row] for table in values.values() if row in table]
         if len(known) > 1:
             lines_x += [min(known), max(known), None]
-            lines_y += [place, place, None]
+            lines_y += [index, index, None]
     figure.add_scatter(
         x=lines_x,
         y=lines_y,

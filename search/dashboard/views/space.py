@@ -40,8 +40,8 @@ def layout(context: RequestContext, _: Mapping[str, Any]) -> list[Any]:
         html.P(legend, className="legend"),
         html.Div(
             [
-                section(title, graph(f"space-{place}", figure, title, height="24rem"))
-                for place, (title, figure) in enumerate(drawn.items())
+                section(title, graph(f"space-{index}", figure, title, height="24rem"))
+                for index, (title, figure) in enumerate(drawn.items())
             ],
             className="cards",
         ),

@@ -78,8 +78,8 @@ def compared(context: RequestContext) -> pd.DataFrame:
         known = table.set_index("number", drop=False)
         return known.loc[[number for number in context.address.compared if number in known.index]]
     front = _front(context)
-    rows = sorted({round(place * (len(front) - 1) / (MAX_COMPARED - 1)) for place in range(MAX_COMPARED)})
-    return front.iloc[[place for place in rows if 0 <= place < len(front)]]
+    indices = sorted({round(index * (len(front) - 1) / (MAX_COMPARED - 1)) for index in range(MAX_COMPARED)})
+    return front.iloc[[index for index in indices if 0 <= index < len(front)]]
 
 
 def _front(context: RequestContext) -> pd.DataFrame:
