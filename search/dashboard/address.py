@@ -40,7 +40,7 @@ class Address:
 
     @property
     def path(self) -> str:
-        """The part before the question mark."""
+        """The path of the URL, without the query."""
         if self.view == HOME:
             return "/"
         if not self.study:
@@ -113,13 +113,13 @@ def path_of(study: str, view: str, number: int | None = None) -> str:
 
 def link(study: str, view: str, number: int | None = None, **query: str) -> str:
     """Return a URL; empty query parameters are omitted."""
-    return path_of(study, view, number) + spell(query)
+    return path_of(study, view, number) + query_string(query)
 
 
-def spell(query: Mapping[str, str]) -> str:
-    """Return a query string; assets/page.js writes it in the same way.
+def query_string(query: Mapping[str, str]) -> str:
+    """Return a query string, escaped as in assets/page.js.
 
-    >>> spell({"x": "macs", "y": "", "budget": "macs:20000000,params:50000"})
+    >>> query_string({"x": "macs", "y": "", "budget": "macs:20000000,params:50000"})
     '?x=macs&budget=macs:20000000,params:50000'
     """
     parts = [f"{quote(name, safe='')}={quote(value, safe=':,.')}" for name, value in query.items() if value]

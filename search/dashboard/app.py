@@ -24,9 +24,9 @@ from search.dashboard.views import VIEWS, View, downloads, heading
 from search.dashboard.widgets import in_browser
 
 INTERVAL_MS = 3_000
-OF_STUDY = (*TITLES, TRIAL)  # views with the heading of a study
-BRUSHED = ("search-parallel",)  # figures on whose axes a brush is drawn
-ASSETS = "_assets"  # a study is rather called assets
+STUDY_VIEWS = (*TITLES, TRIAL)  # views with the heading of a study
+BRUSHED = ("search-parallel",)  # figures with a brush on their axes
+ASSETS = "_assets"  # not "assets", which may be the name of a study
 
 
 def create_app(app_state: ApplicationState) -> dash.Dash:
@@ -42,12 +42,12 @@ def create_app(app_state: ApplicationState) -> dash.Dash:
         add_log_handler=False,
     )
     app.layout = _frame()
-    _answer_in_the_browser(app)
-    _open_views(app, app_state)
+    _register_client_callbacks(app)
+    _register_page_callback(app, app_state)
     for name, view in VIEWS.items():
-        _follow(app, app_state, name, view)
+        _register_updates(app, app_state, name, view)
         view.register(app, app_state)
-    _tell_versions(app, app_state)
+    _register_version_route(app, app_state)
     downloads.register(app.server, app_state)
     keep_scripts(app.server)
     return app
@@ -55,9 +55,9 @@ def create_app(app_state: ApplicationState) -> dash.Dash:
 
 def warm_up(app_state: ApplicationState) -> None:
     """Read all studies, and draw the front of the first one, since Plotly's first figure is slow."""
-    for place, name in enumerate(app_state.studies.folders()):
+    for index, name in enumerate(app_state.studies.folders()):
         context = app_state.context(Address("front", name), app_state.theme(""))
-        if place == 0 and _view_of(context) == "front":
+        if index == 0 and _view_of(context) == "front":
             front = VIEWS["front"]
             front.layout(context, front.parts(context))
 
@@ -93,7 +93,7 @@ def _frame() -> html.Div:
     )
 
 
-def _answer_in_the_browser(app: dash.Dash) -> None:
+def _register_client_callbacks(app: dash.Dash) -> None:
     """Register the client-side callbacks; see assets/page.js."""
     in_browser(app, "theme", Output("theme", "data"), Input("theme-button", "n_clicks"), State("theme", "data"))
     in_browser(
@@ -125,20 +125,20 @@ def _answer_in_the_browser(app: dash.Dash) -> None:
     in_browser(app, "settle", Output("nothing", "data"), Input("page", "children"), State("title", "data"))
 
 
-def _open_views(app: dash.Dash, app_state: ApplicationState) -> None:
-    def give_up(error: Exception) -> list[Any]:
+def _register_page_callback(app: dash.Dash, app_state: ApplicationState) -> None:
+    def show_error(error: Exception) -> list[Any]:
         app.logger.error("a view cannot be shown", exc_info=error)
-        said = html.P(f"This view cannot be shown: {error}. The traceback is in the terminal.", className="alert")
-        return [*_stores(Address(MISSING), "", {}), html.Main([html.H1("Nothing here"), said], className="view")]
+        alert = html.P(f"This view cannot be shown: {error}. The traceback is in the terminal.", className="alert")
+        return [*_stores(Address(MISSING), "", {}), html.Main([html.H1("Error"), alert], className="view")]
 
-    @app.callback(Output("page", "children"), Input("opened", "data"), prevent_initial_call=True, on_error=give_up)
+    @app.callback(Output("page", "children"), Input("opened", "data"), prevent_initial_call=True, on_error=show_error)
     def open_view(opened: Mapping[str, str]) -> list[Any]:
         address = parse(opened["path"], opened["search"])
         context = app_state.context(address, app_state.theme(opened["theme"]))
         name = _view_of(context)
         view = VIEWS[name]
         parts = view.parts(context)
-        digests = _digests(_plain({**parts, **(heading.parts(context) if name in OF_STUDY else {})}))
+        digests = _digests(_plain({**parts, **(heading.parts(context) if name in STUDY_VIEWS else {})}))
         controls = view.controls(context)
         query = {
             "path": opened["path"],
@@ -176,14 +176,14 @@ def _view_of(context: RequestContext) -> str:
     return address.view
 
 
-def _follow(app: dash.Dash, app_state: ApplicationState, name: str, view: View) -> None:
+def _register_updates(app: dash.Dash, app_state: ApplicationState, name: str, view: View) -> None:
     """Register the callback that updates a view's parts when its controls or the study change.
 
     All outputs belong to this view: Dash skips a callback without outputs on the page, and fails on one with some.
     """
     in_view = {
         **view.outputs,
-        **({f"{name}-progress": "children", f"{name}-filter": "children"} if name in OF_STUDY else {}),
+        **({f"{name}-progress": "children", f"{name}-filter": "children"} if name in STUDY_VIEWS else {}),
     }
     if not in_view:
         return
@@ -202,7 +202,7 @@ def _follow(app: dash.Dash, app_state: ApplicationState, name: str, view: View) 
         context = app_state.context(parse(query["path"], query["search"]), app_state.theme(query["theme"]), zoom)
         if _view_of(context) != name:
             raise dash.exceptions.PreventUpdate
-        parts = _plain({**view.parts(context), **(heading.parts(context) if name in OF_STUDY else {})})
+        parts = _plain({**view.parts(context), **(heading.parts(context) if name in STUDY_VIEWS else {})})
         fresh = _digests(parts)
         changed = [part for part in in_view if digests.get(part) != fresh[part]]
         if not changed:
@@ -217,8 +217,8 @@ def _plain(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _digests(parts: Mapping[str, Any]) -> dict[str, str]:
     """Return a digest of each part, without the brush, which the browser has drawn already."""
-    told = {name: _unbrushed(part) if name in BRUSHED else part for name, part in parts.items()}
-    written = {name: json.dumps(part, cls=plotly.utils.PlotlyJSONEncoder) for name, part in told.items()}
+    unbrushed = {name: _unbrushed(part) if name in BRUSHED else part for name, part in parts.items()}
+    written = {name: json.dumps(part, cls=plotly.utils.PlotlyJSONEncoder) for name, part in unbrushed.items()}
     return {name: hashlib.blake2b(text.encode(), digest_size=8).hexdigest() for name, text in written.items()}
 
 
@@ -235,7 +235,7 @@ def _without(name: str, described: Mapping[str, Any]) -> dict[str, Any]:
     return {other: value for other, value in described.items() if other != name}
 
 
-def _tell_versions(app: dash.Dash, app_state: ApplicationState) -> None:
+def _register_version_route(app: dash.Dash, app_state: ApplicationState) -> None:
     def version() -> Response:
         address = parse(request.args.get("path", "/"), request.args.get("search", ""))
         now = app_state.version(address)

@@ -1,4 +1,4 @@
-"""Background subprocesses of the dashboard, which has no torch: exports, and default configs of architectures."""
+"""Background subprocesses for what needs torch: exports, and default configs of architectures."""
 
 import json
 import shlex
@@ -12,7 +12,7 @@ from typing import Any
 from search.config.subprocess import environment, module_command
 from search.study.study import StudyFolder
 
-FOLDER = "exports"  # in the folder that the dashboard was started in, as the command's own
+FOLDER = "exports"  # in the working directory, the default of `scenefront export`
 MAX_WAIT_S = 120
 
 
@@ -23,13 +23,13 @@ class Export:
     Attributes:
         command: The equivalent command line.
         state: "running", "written" or "failed".
-        said: Output of the command, or the error that it could not be started with.
+        output: Standard output and error of the command, or why it could not be started.
         target: Folder of the export.
     """
 
     command: str
     state: str
-    said: str
+    output: str
     target: Path
 
 
@@ -47,14 +47,14 @@ class Exports:
             before = self._known.get((folder.path, number))
             if before is not None and before.state == "running":
                 return before
-            told = f"scenefront export {folder.cli_arguments} --trial {number}"
+            command = f"scenefront export {folder.cli_arguments} --trial {number}"
             target = Path(FOLDER) / f"{folder.name}-{number}"
             if self._running is not None:
                 self._known[folder.path, number] = Export(
-                    told, "failed", "another export is being written; try again when it is done", target
+                    command, "failed", "another export is being written; try again when it is done", target
                 )
             else:
-                self._known[folder.path, number] = Export(told, "running", "", target)
+                self._known[folder.path, number] = Export(command, "running", "", target)
                 self._begin(folder, number)
             return self._known[folder.path, number]
 
@@ -92,12 +92,12 @@ class Exports:
         threading.Thread(target=self._follow, args=(folder, number, self._running), daemon=True).start()
 
     def _follow(self, folder: StudyFolder, number: int, process: subprocess.Popen[str]) -> None:
-        said, _ = process.communicate()
+        output, _ = process.communicate()
         export = self._known[folder.path, number]
         state = "written" if process.returncode == 0 else "failed"
-        told = said.strip() or f"the command ended with {process.returncode} and said nothing"
+        text = output.strip() or f"the command exited with code {process.returncode} and without output"
         with self._lock:
-            self._known[folder.path, number] = Export(export.command, state, told, export.target)
+            self._known[folder.path, number] = Export(export.command, state, text, export.target)
             self._running = None
 
 
@@ -127,7 +127,7 @@ class Defaults:
         with self._lock:
             if (architecture, file) not in self._known:
                 self._known[architecture, file] = None
-                threading.Thread(target=self._ask, args=(architecture, file), daemon=True).start()
+                threading.Thread(target=self._read, args=(architecture, file), daemon=True).start()
             return self._known[architecture, file]
 
     @property
@@ -135,11 +135,11 @@ class Defaults:
         """Number of architectures with known defaults; open pages are updated when it grows."""
         return sum(found is not None for found in self._known.values())
 
-    def _ask(self, architecture: str, file: str | None) -> None:
+    def _read(self, architecture: str, file: str | None) -> None:
         own = [] if file is None else ["--architecture-file", file]
         found: Mapping[str, Any] = {}
         try:
-            asked = subprocess.run(  # noqa: S603 - this program, and no shell
+            result = subprocess.run(  # noqa: S603 - this program, and no shell
                 module_command("search", "price", "--json", *own, "--", architecture),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -148,7 +148,7 @@ class Defaults:
                 check=False,
                 env=environment(),
             )
-            found = json.loads(asked.stdout)["config"]
+            found = json.loads(result.stdout)["config"]
         except (OSError, subprocess.TimeoutExpired, ValueError, KeyError):
             pass
         self._known[architecture, file] = found

@@ -9,14 +9,14 @@ HTML = "dash_html_components"
 
 
 class LazyComponent(Component):
-    """A placeholder that assets/page.js fills when it comes near the screen, or when the browser is idle."""
+    """A placeholder that assets/page.js fills when it comes near the viewport, or when the browser is idle."""
 
     _namespace = "scenefront"
     _type = "LazyComponent"
-    _prop_names = ["children", "name", "style", "isHeavy"]  # noqa: RUF012 - as Dash has it
-    _children_props = []  # noqa: RUF012 - as Dash has it
-    _base_nodes = ["children"]  # noqa: RUF012 - as Dash has it
-    _valid_wildcard_attributes = []  # noqa: RUF012 - as Dash has it
+    _prop_names = ["children", "name", "style", "isHeavy"]  # noqa: RUF012 - as in Dash
+    _children_props = []  # noqa: RUF012 - as in Dash
+    _base_nodes = ["children"]  # noqa: RUF012 - as in Dash
+    _valid_wildcard_attributes = []  # noqa: RUF012 - as in Dash
 
     def __init__(self, children: Component, name: str, style: Mapping[str, str], *, is_heavy: bool = False) -> None:
         """Create a placeholder.
@@ -24,8 +24,7 @@ class LazyComponent(Component):
         Args:
             name: Key of the placeholder; its content is kept while the page has a placeholder of this name.
             style: CSS of the placeholder, with the size of its content.
-            is_heavy: Whether drawing blocks the page for long, so that it waits until the placeholder is near the
-                screen.
+            is_heavy: Whether rendering is slow, and therefore deferred until the placeholder is near the viewport.
         """
         super().__init__(children=children, name=name, style=dict(style), isHeavy=is_heavy)  # type: ignore[no-untyped-call]
 
@@ -35,8 +34,8 @@ class StaticComponent(Component):
 
     _namespace = "scenefront"
     _type = "StaticComponent"
-    _prop_names = ["element"]  # noqa: RUF012 - as Dash has it
-    _valid_wildcard_attributes = []  # noqa: RUF012 - as Dash has it
+    _prop_names = ["element"]  # noqa: RUF012 - as in Dash
+    _valid_wildcard_attributes = []  # noqa: RUF012 - as in Dash
 
     def __init__(self, element: Component) -> None:
         """Convert an element.
@@ -44,17 +43,17 @@ class StaticComponent(Component):
         Raises:
             TypeError: A descendant is not a plain element of `dash.html`.
         """
-        super().__init__(element=written(element))  # type: ignore[no-untyped-call]
+        super().__init__(element=serialize(element))  # type: ignore[no-untyped-call]
 
 
-def written(part: Any) -> Any:
+def serialize(part: Any) -> Any:
     """Return an element as its name, its attributes and its children; text as a string.
 
     Raises:
         TypeError: It is another component, such as a figure, or has an id.
 
     >>> from dash import html
-    >>> written(html.P(["see ", html.A("this", href="/a")], className="note"))
+    >>> serialize(html.P(["see ", html.A("this", href="/a")], className="note"))
     ['p', {'className': 'note'}, ['see ', ['a', {'href': '/a'}, ['this']]]]
     """
     if not isinstance(part, Component):
@@ -65,4 +64,4 @@ def written(part: Any) -> Any:
         raise TypeError(f"only elements of dash.html without an id can be static, got {part!r}")
     children = attributes.pop("children", None)
     inside = [] if children is None else children if isinstance(children, list | tuple) else [children]
-    return [described["type"].lower(), attributes, [written(child) for child in inside]]
+    return [described["type"].lower(), attributes, [serialize(child) for child in inside]]

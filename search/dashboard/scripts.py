@@ -12,12 +12,12 @@ from flask import Flask, Response, request
 SUITES = "/_dash-component-suites/"
 VERSION = "v"  # query parameter of a script's URL, which may then be cached
 PLOTLY = f"{SUITES}plotly/package_data/plotly.min.js?{VERSION}={plotly.__version__}"
-KEPT_S = 365 * 24 * 3600
+MAX_AGE_S = 365 * 24 * 3600
 UNUSED = f"/{dash_table.__name__.replace('.', '/')}/"  # Dash sends it to every page
 GRID = f"/{AgGrid._namespace}/"
 SCRIPT = re.compile(r'<script src="([^"]+)"></script>\n?')
 
-# Plotly is preloaded while the first view is made; Dash would load it afterwards.
+# Plotly is preloaded while the server renders the first view; Dash would load it afterwards.
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -43,13 +43,13 @@ class App(dash.Dash):
     """Dash application whose page loads fewer scripts before it is shown."""
 
     def interpolate_index(self, **parts: Any) -> str:  # type: ignore[override]
-        """Omit scripts that are not needed at once; assets/page.js loads the grid's when it is needed."""
+        """Omit scripts that are not needed at first; assets/page.js loads the grid's later."""
         later = "".join(
             f'<meta name="grid" content="{source}">\n' for source in SCRIPT.findall(parts["scripts"]) if GRID in source
         )
         kept = SCRIPT.sub(lambda tag: "" if GRID in tag[1] or UNUSED in tag[1] else tag[0], parts["scripts"])
-        told = {**parts, "metas": f"{parts['metas']}\n{later}", "scripts": kept}
-        return str(super().interpolate_index(**told))  # type: ignore[no-untyped-call]
+        changed = {**parts, "metas": f"{parts['metas']}\n{later}", "scripts": kept}
+        return str(super().interpolate_index(**changed))  # type: ignore[no-untyped-call]
 
 
 def keep_scripts(server: Flask) -> None:
@@ -57,7 +57,7 @@ def keep_scripts(server: Flask) -> None:
 
     def keep(response: Response) -> Response:
         if request.path.startswith(SUITES) and VERSION in request.args and response.status_code == 200:
-            response.cache_control.max_age = KEPT_S
+            response.cache_control.max_age = MAX_AGE_S
             response.cache_control.immutable = True
         return response
 

@@ -15,11 +15,11 @@ from search.config.errors import UserError
 
 HOST = "127.0.0.1"
 PORT = 8050
-MAX_TRIED = 50  # ports after one that is taken
+MAX_TRIED = 50  # ports that are tried, from the given one on
 NAMES = ("127.0.0.1", "localhost")
 READING = ("GET", "HEAD")
 WRITING = "POST"
-MAX_BODY = 32 * 1024 * 1024  # bytes; a figure of a large study comes back with a click
+MAX_BODY = 32 * 1024 * 1024  # bytes; a callback may send a large study's figure
 
 
 class _Quiet(WSGIRequestHandler):
@@ -33,7 +33,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 def guard(app: Flask, port: int, scripts: Sequence[str] = ()) -> None:
-    """Refuse requests from other sites, and set headers by which browsers load nothing from elsewhere.
+    """Refuse requests from other sites, and set headers that forbid loading from other origins.
 
     Args:
         scripts: Hashes of the page's inline scripts, as a Content-Security-Policy has them.
@@ -56,18 +56,18 @@ def guard(app: Flask, port: int, scripts: Sequence[str] = ()) -> None:
     )
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
 
-    def refuse_strangers() -> None:
+    def reject_foreign_requests() -> None:
         host = request.headers.get("Host", "")
         if host not in hosts:
-            abort(403, "this dashboard answers to localhost and 127.0.0.1 alone")
+            abort(403, "this dashboard serves localhost and 127.0.0.1 only")
         if request.method in READING:
             return
         if request.method != WRITING:
             abort(405)
         if request.headers.get("Origin") != f"http://{host}" or not request.is_json:
-            abort(403, "this dashboard takes orders from its own page alone")
+            abort(403, "this dashboard accepts requests from its own page only")
 
-    def close_the_page(response: Response) -> Response:
+    def set_security_headers(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = policy
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "same-origin"
@@ -75,12 +75,12 @@ def guard(app: Flask, port: int, scripts: Sequence[str] = ()) -> None:
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         return response
 
-    app.before_request(refuse_strangers)
-    app.after_request(close_the_page)
+    app.before_request(reject_foreign_requests)
+    app.after_request(set_security_headers)
 
 
 def is_free(port: int) -> bool:
-    """Whether a port of this machine is free."""
+    """Whether a TCP port on loopback is free."""
     with socket.socket() as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -94,19 +94,19 @@ def free_port(port: int) -> int:
     """Return the port, or the next one that is free.
 
     Raises:
-        UserError: None of the next ones is.
+        UserError: None of the next ports is free.
     """
     for tried in range(port, min(port + MAX_TRIED, 2**16)):
         if is_free(tried):
             return tried
-    raise UserError(f"the ports from {port} on are taken; name another with --port")
+    raise UserError(f"the ports from {port} on are in use; choose another with --port")
 
 
 def open_server(app: Flask, port: int) -> BaseWSGIServer:
     """Return a server that listens at a port of this machine, with a thread for each request.
 
     Raises:
-        OSError: The port is taken.
+        OSError: The port is in use.
     """
     server = make_server(HOST, port, app, threaded=True, request_handler=_Quiet)
     server.daemon_threads = True  # type: ignore[attr-defined]  # of ThreadingMixIn: none outlives Ctrl-C

@@ -80,7 +80,7 @@ def _blocks(context: RequestContext) -> Iterator[Block]:
     if report is not None:
         yield Heading("Confirmed")
         yield Text(confirmed.summary_text(report))
-        yield confirmation_table(report, "Members of the front, trained again")
+        yield confirmation_table(report, "The front, retrained")
     for title, plot in _plots(context, front):
         yield Heading(title)
         yield plot
@@ -91,12 +91,12 @@ def _blocks(context: RequestContext) -> Iterator[Block]:
 
 def _plots(context: RequestContext, front: pd.DataFrame) -> Iterator[tuple[str, Plot]]:
     study = context.study
-    places = range(len(front)) if len(front) <= MAX_CURVES else _evenly(len(front), MAX_CURVES)
-    numbers = [int(front["number"].iloc[place]) for place in places]
+    indices = range(len(front)) if len(front) <= MAX_CURVES else _evenly(len(front), MAX_CURVES)
+    numbers = [int(front["number"].iloc[index]) for index in indices]
     curves = {f"trial {number}": study.curves.get(number, ()) for number in numbers}
     some = "" if len(numbers) == len(front) else f", {len(numbers)} of {len(front)} networks"
-    worst = frames.reference_point([study.table], context.objectives, context.limits)
-    volumes = frames.hypervolume_over_time(study.table, context.objectives, worst)
+    reference = frames.reference_point([study.table], context.objectives, context.limits)
+    volumes = frames.hypervolume_over_time(study.table, context.objectives, reference)
     rejections = frames.rejections(study.table, study.kinds)
     importances = {goal: estimate_importances(study.table, goal, study.varied) for goal in context.objectives}
     axes = context.parallel_axes
@@ -114,19 +114,19 @@ def _plots(context: RequestContext, front: pd.DataFrame) -> Iterator[tuple[str, 
 
 
 def _evenly(count: int, most: int) -> list[int]:
-    """Return `most` of `count` places, evenly spaced from the first to the last."""
-    return sorted({round(place * (count - 1) / (most - 1)) for place in range(most)})
+    """Return `most` of `count` indices, evenly spaced."""
+    return sorted({round(index * (count - 1) / (most - 1)) for index in range(most)})
 
 
 def _space(context: RequestContext) -> Iterator[Block]:
     try:
-        surveys, report = read_space(context.study.folder.path / SPACE)
+        cost_tables, report = read_space(context.study.folder.path / SPACE)
     except UserError:
         return
     yield Heading("Search space")
     yield Legend(space_legend(report, LIGHT))
-    for place, (title, figure) in enumerate(space_figures(surveys, report, LIGHT).items()):
-        yield Plot(figure, f"plot-space-{place}", title, caption=title)
+    for index, (title, figure) in enumerate(space_figures(cost_tables, report, LIGHT).items()):
+        yield Plot(figure, f"plot-space-{index}", title, caption=title)
 
 
 def _table(context: RequestContext, rows: pd.DataFrame, title: str) -> Table:

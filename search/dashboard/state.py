@@ -1,4 +1,4 @@
-"""Application state (studies, exports, defaults) and request context (one view of one study at one moment)."""
+"""Application state (studies, exports, defaults) and request context (address, theme, current state of a study)."""
 
 import time
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from search.dashboard.figures.colours import DARK, LIGHT, Theme
 from search.dashboard.figures.parallel import brushed
 from search.study.study import OBJECTIVES
 
-STARTED = format(time.time_ns(), "x")  # an open page outlives the server: versions differ between two runs of it
+STARTED = format(time.time_ns(), "x")  # part of each version: pages left open are updated after a restart of the server
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Controls:
 
 @dataclass(frozen=True)
 class RequestContext:
-    """One view at one moment: its address, and the study as it is now.
+    """The view that is requested: its address, and the study's current state.
 
     Attributes:
         address: The view, the study and the query parameters.
-        theme: Colours.
+        theme: Colour theme of the page.
         app_state: State of the application.
         loaded: The study; None where there is none of that name, or the view shows all studies.
-        zoom: The zoomed part of the view's figure: its `revision`, and `ranges` by axis.
+        zoom: Zoom of the view's figure: its `uirevision` as `revision`, and `ranges` by axis.
     """
 
     address: Address
@@ -117,7 +117,7 @@ class RequestContext:
 
     @cached_property
     def confirmed(self) -> StudyData | None:
-        """The study that confirms this one's front, if there is one beside it."""
+        """The confirmation study of this one's front, if there is one in the same folder."""
         return self.app_state.confirmed(self.study)
 
     @cached_property

@@ -28,23 +28,23 @@ def aria(**names: str) -> dict[str, Any]:
 
 
 def graph(
-    name: str, figure: go.Figure, label: str, *, height: str = "26rem", least: str = "0", is_heavy: bool = False
+    name: str, figure: go.Figure, label: str, *, height: str = "26rem", min_width: str = "0", is_heavy: bool = False
 ) -> html.Div:
     """Return a lazily drawn figure with an accessible label and a button that saves it as PNG.
 
     Args:
         label: Accessible label.
         height: CSS length, unless the figure has a height.
-        least: Minimum width, CSS; on a narrower page it scrolls.
-        is_heavy: Whether it is slow to draw, and is drawn only near the screen.
+        min_width: Minimum width, CSS; on a narrower page it scrolls.
+        is_heavy: Whether it is slow to render, and is rendered only near the viewport.
     """
     height = height if figure.layout.height is None else f"{figure.layout.height}px"
-    size = {"height": height, "minWidth": least}
+    size = {"height": height, "minWidth": min_width}
     drawn = dcc.Graph(id=name, figure=figure, responsive=True, config=GRAPH, style=size)  # type: ignore[arg-type]
-    later = LazyComponent(drawn, name, size, is_heavy=is_heavy)
+    lazy = LazyComponent(drawn, name, size, is_heavy=is_heavy)
     saved: dict[str, Any] = {"data-save": name}
     save = html.Button("PNG", className="save", title="Save as PNG", **aria(label=f"Save as PNG: {label}"), **saved)
-    return html.Div([html.Div(later, className="scroll"), save], role="group", className="figure", **aria(label=label))
+    return html.Div([html.Div(lazy, className="scroll"), save], role="group", className="figure", **aria(label=label))
 
 
 def show(table: Table) -> Component:

@@ -84,7 +84,7 @@ class Plot:
         label: Accessible label.
         height: CSS length.
         caption: Text above it.
-        min_width_rem: Below this width it scrolls in itself.
+        min_width_rem: Minimum width; on a narrower page the plot scrolls.
     """
 
     kind: ClassVar = "plot"
@@ -117,15 +117,15 @@ def to_html(title: str, blocks: Iterable[Block], *, has_dark: bool = False) -> s
     """Return a document as an HTML page.
 
     Args:
-        has_dark: Whether the page is dark where the reader prefers that; plots are always light.
+        has_dark: Whether the page follows the reader's preferred colour scheme; plots are always light.
     """
     drawn: set[str] = set()
 
     def plot(block: Plot) -> Markup:
-        """Return the first plot of a page with plotly.js, the others without."""
+        """Return a plot as HTML; the first one of a page includes plotly.js."""
         text = plot_html(block.figure, block.name, is_first=not drawn, height=block.height)
         drawn.add(block.name)
-        return Markup(text)  # noqa: S704 - Plotly escapes what is data
+        return Markup(text)  # noqa: S704 - Plotly escapes the data
 
     return str(render("page.html", title=title, blocks=list(blocks), plot=plot, has_dark=has_dark))
 

@@ -45,7 +45,7 @@ class Group:
     size_px: int
 
 
-# In drawing order: the front comes last, on top. Trials without a quality are drawn along the worse edge of the y axis.
+# In drawing order: the front last, on top. Trials without a y value are drawn at the worse edge of the y axis.
 GROUPS = {
     "rejected": Group("rejected, not trained", GREY, "line-ns", "|", 12),
     "failed": Group("failed", PURPLE, "x-thin", "x", 9),
@@ -56,9 +56,9 @@ GROUPS = {
     "front": Group("front", VERMILION, "star", "*", 14),
 }
 HOLLOW = {"dominated", "over"}
-SAME = {"complete": "dominated", "interrupted": "running", "paused": "running"}  # states that share a style
+STATE_GROUPS = {"complete": "dominated", "interrupted": "running", "paused": "running"}  # groups of other states
 COUNTS = (("macs", "MACs"), ("params", "parameters"), ("size_bytes", "bytes"))  # in the hover text of every trial
-# Distance of trials without a quality from the worse edge, as a share of the plot's height.
+# Distance of trials without a y value from the worse edge, as a fraction of the plot's height.
 EDGE = 0.02
 
 
@@ -81,30 +81,30 @@ class Scale:
     limit: float | None
 
     @property
-    def is_share(self) -> bool:
-        """Whether its values are shares of 1, written in percent."""
+    def is_fraction(self) -> bool:
+        """Whether its values are fractions, shown in percent."""
         return self.name.endswith("accuracy")
 
     @property
     def is_cost(self) -> bool:
-        """Whether its values are written with decimal prefixes."""
+        """Whether its values are shown with SI prefixes."""
         return GOALS[self.name].kind == "cost"
 
-    def at(self, share: float) -> float:
-        """Return the value at a share of the axis."""
+    def at(self, fraction: float) -> float:
+        """Return the value at a fraction of the axis, from its low end."""
         if self.is_log:
-            return float(self.low * (self.high / self.low) ** share)
-        return self.low + share * (self.high - self.low)
+            return float(self.low * (self.high / self.low) ** fraction)
+        return self.low + fraction * (self.high - self.low)
 
     def plotly(self, theme: Theme = PAPER) -> dict[str, Any]:
         """Return the Plotly axis."""
-        written = (".0%" if self.high - self.low > 0.06 else ".1%") if self.is_share else ("~s" if self.is_cost else "")
+        percent = ".0%" if self.high - self.low > 0.06 else ".1%"
         edges = [self.low, self.high]
         return theme.axis_of(
             title={"text": TITLES[self.name]},
             type="log" if self.is_log else "linear",
             range=[math.log10(edge) for edge in edges] if self.is_log else edges,
-            tickformat=written,
+            tickformat=percent if self.is_fraction else ("~s" if self.is_cost else ""),
             dtick="D2" if self.is_log else None,
         )
 
@@ -129,8 +129,8 @@ class Drawing:
     summary: str
     message: str
 
-    def heights(self, group: pd.DataFrame) -> list[float]:
-        """Return the y of a group's trials; those without a value are placed along the worse edge."""
+    def y_values(self, group: pd.DataFrame) -> list[float]:
+        """Return the y of a group's trials; those without a value are placed near the worse edge."""
         edge = self.y.at(EDGE if GOALS[self.y.name].maximize else 1 - EDGE)
         return [edge if math.isnan(value) else value for value in numbers(group, self.y.name)]
 
@@ -187,18 +187,18 @@ def make_drawing(
             raise UserError(f"{axis} must be one of {', '.join(TITLES)}, got {name!r}")
     if x == y:
         raise UserError(f"x and y must be two objectives, got {x} twice")
-    groups = grouped(trials, x)
+    groups = split_by_group(trials, x)
     rows = pd.concat(groups.values())
-    upward, halves = numbers(rows, y), np.nan_to_num(numbers(rows, f"{y}_half"))
-    across = np.concatenate([numbers(rows, x), np.array([*more_x], dtype=float)])
+    y_values, halves = numbers(rows, y), np.nan_to_num(numbers(rows, f"{y}_half"))
+    x_values = np.concatenate([numbers(rows, x), np.array([*more_x], dtype=float)])
     return Drawing(
         groups=groups,
-        x=make_scale(x, across, limits.get(x), is_log=is_log),
+        x=make_scale(x, x_values, limits.get(x), is_log=is_log),
         y=make_scale(
             y,
-            np.concatenate([upward - halves, upward + halves, np.array([*more_y], float)]),
+            np.concatenate([y_values - halves, y_values + halves, np.array([*more_y], float)]),
             limits.get(y),
-            is_upward=True,
+            is_y=True,
         ),
         corners=corners(groups["front"], x, y),
         summary=_summary(trials, groups, objectives, (x, y), limits),
@@ -213,7 +213,7 @@ def numbers(rows: pd.DataFrame, name: str) -> np.ndarray:
 
 def kinds(trials: pd.DataFrame) -> pd.Series:
     """Return the group of `GROUPS` of each trial."""
-    found = trials["state"].replace(SAME).where(~trials["on_front"].astype(bool), "front")
+    found = trials["state"].replace(STATE_GROUPS).where(~trials["on_front"].astype(bool), "front")
     if "fits" in trials:
         found = found.where(trials["fits"].astype(bool) | (found != "dominated"), "over")
     unknown = sorted(set(found) - set(GROUPS))
@@ -222,8 +222,8 @@ def kinds(trials: pd.DataFrame) -> pd.Series:
     return found
 
 
-def grouped(trials: pd.DataFrame, x: str) -> dict[str, pd.DataFrame]:
-    """Split the trials by group of `GROUPS`; those without an x are omitted."""
+def split_by_group(trials: pd.DataFrame, x: str) -> dict[str, pd.DataFrame]:
+    """Split the trials by group of `GROUPS`; those without an x value are omitted."""
     found, placed = kinds(trials), ~np.isnan(numbers(trials, x))
     return {name: trials[placed & (found == name)] for name in GROUPS}
 
@@ -235,8 +235,8 @@ def corners(front: pd.DataFrame, x: str, y: str) -> tuple[list[float], list[floa
     if not len(points):
         return [], []
     best = points[non_dominated(points, directions((x, y)))]
-    along, upward = staircase(best[:, 0], best[:, 1], maximize_x=GOALS[x].maximize)
-    return along.tolist(), upward.tolist()
+    line_x, line_y = staircase(best[:, 0], best[:, 1], maximize_x=GOALS[x].maximize)
+    return line_x.tolist(), line_y.tolist()
 
 
 def _summary(
@@ -271,29 +271,30 @@ def _message(groups: Mapping[str, pd.DataFrame]) -> str:
 
 
 def make_scale(
-    name: str, values: np.ndarray, limit: float | None, *, is_upward: bool = False, is_log: bool | None = None
+    name: str, values: np.ndarray, limit: float | None, *, is_y: bool = False, is_log: bool | None = None
 ) -> Scale:
-    """Return a scale that covers all values and the limit, with padding; on the y axis more along the worse edge.
+    """Return a scale that covers all values and the limit, with padding; a y axis has more at its worse edge.
 
     Args:
         values: NaN where a value is unknown.
+        is_y: Whether it is the y axis, at whose worse edge trials without a value are drawn.
         is_log: Whether a cost is drawn on a logarithmic axis; None: where the values span more than a decade.
     """
     known = values[~np.isnan(values)]
     ends = [*known.tolist(), *([] if limit is None else [limit])]
     if name.endswith("accuracy"):
         low, high = min(ends, default=0.0), max(ends, default=1.0)
-        air = max(0.02, 0.12 * (high - low))
-        return Scale(name, max(-0.02, low - 1.5 * air), min(1.02, high + air), False, limit)
+        pad = max(0.02, 0.12 * (high - low))
+        return Scale(name, max(-0.02, low - 1.5 * pad), min(1.02, high + pad), False, limit)
     low, high = min(ends, default=1.0), max(ends, default=10.0)
-    room = 2 if is_upward else 1  # along the worse edge, which is the upper one
-    spans = bool(len(known)) and 0 < 10 * known.min() < known.max()
-    if GOALS[name].kind == "cost" and low > 0 and (spans if is_log is None else is_log):
-        air = max(1.1, (high / low) ** 0.06)
-        return Scale(name, low / air, high * air**room, True, limit)
+    factor = 2 if is_y else 1  # more padding at the upper edge, which is the worse one of all but accuracies
+    is_wide = bool(len(known)) and 0 < 10 * known.min() < known.max()
+    if GOALS[name].kind == "cost" and low > 0 and (is_wide if is_log is None else is_log):
+        pad = max(1.1, (high / low) ** 0.06)
+        return Scale(name, low / pad, high * pad**factor, True, limit)
     low = min(low, high / 2) if GOALS[name].kind == "cost" else low
-    air = 0.06 * (high - low) or 0.06 * high or 1.0
-    return Scale(name, low - air, high + room * air, False, limit)
+    pad = 0.06 * (high - low) or 0.06 * high or 1.0
+    return Scale(name, low - pad, high + factor * pad, False, limit)
 
 
 def is_above_middle(scale: Scale) -> bool:
@@ -301,7 +302,7 @@ def is_above_middle(scale: Scale) -> bool:
     return scale.limit is not None and scale.limit > scale.at(0.5)
 
 
-def hovers(rows: pd.DataFrame, fields: Iterable[str] | None = None) -> list[str]:
+def hover_texts(rows: pd.DataFrame, fields: Iterable[str] | None = None) -> list[str]:
     """Return the hover text of each trial as escaped HTML.
 
     Args:
@@ -327,11 +328,11 @@ def hovers(rows: pd.DataFrame, fields: Iterable[str] | None = None) -> list[str]
         values, label = rows[f"config.{name}"], html.escape(name)
         lines.append(
             [
-                "" if is_missing else f"{label}: {html.escape(short(value))}"
+                "" if is_missing else f"{label}: {html.escape(config_value_text(value))}"
                 for value, is_missing in zip(values.tolist(), values.isna().tolist(), strict=True)
             ]
         )
-    return ["<br>".join(filter(None, told)) for told in zip(*lines, strict=True)]
+    return ["<br>".join(filter(None, texts)) for texts in zip(*lines, strict=True)]
 
 
 def _texts(rows: pd.DataFrame, name: str, form: str) -> list[str]:
@@ -352,7 +353,7 @@ def config_of(row: Mapping[Hashable, Any]) -> dict[str, Any]:
     }
 
 
-def short(value: Any) -> str:
+def config_value_text(value: Any) -> str:
     """Return a config value as text."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
@@ -373,17 +374,17 @@ def add_limits(figure: go.Figure, x: Scale, y: Scale, theme: Theme = PAPER) -> N
     for axis, scale in (("x", x), ("y", y)):
         if scale.limit is None:
             continue
-        place = math.log10(scale.limit) if scale.is_log else scale.limit
+        position = math.log10(scale.limit) if scale.is_log else scale.limit
         text = {"text": f"budget {si_text(scale.limit)}", "showarrow": False}
         before = is_above_middle(scale)
         if axis == "x":
             figure.add_vline(x=scale.limit, line=line, layer="below")
             side = {"xanchor": "right" if before else "left", "yanchor": "top", "xshift": -4 if before else 4}
-            figure.add_annotation(x=place, y=1, yref="paper", **text, **side)
+            figure.add_annotation(x=position, y=1, yref="paper", **text, **side)
         else:
             figure.add_hline(y=scale.limit, line=line, layer="below")
             side = {"xanchor": "left", "yanchor": "top" if before else "bottom", "xshift": 4}
-            figure.add_annotation(x=0, xref="paper", y=place, **text, **side)
+            figure.add_annotation(x=0, xref="paper", y=position, **text, **side)
 
 
 def add_message(figure: go.Figure, text: str) -> None:

@@ -16,7 +16,7 @@ def cost_title(cost: str, precision: str) -> str:
 
 
 def si_text(value: float) -> str:
-    """Format a cost with a decimal prefix, as in budgets.
+    """Format a cost with an SI prefix, as in budgets.
 
     >>> si_text(29747914), si_text(128000), si_text(950), si_text(999_999)
     ('29.7M', '128K', '950', '1M')
@@ -52,7 +52,7 @@ def percent_text(value: float) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Format a duration with two significant digits or so.
+    """Format a duration with about two significant digits.
 
     >>> duration_text(0.2), duration_text(75), duration_text(3675), duration_text(400_000)
     ('1 s', '75 s', '61 min', '4.6 days')

@@ -26,12 +26,12 @@ from search.report.drawing import (
     add_limits,
     add_message,
     config_of,
-    hovers,
+    config_value_text,
+    hover_texts,
     is_above_middle,
     make_drawing,
     marker_of,
     numbers,
-    short,
 )
 from search.report.format import si_text
 from search.report.plotly_style import GRID_COLOUR, LEGEND, LIMIT_COLOUR, layout
@@ -60,8 +60,8 @@ def write_html(
         UserError: x or y is no objective that can be drawn, or both are the same.
     """
     drawing = make_drawing(trials, objectives, x, y, limits)
-    across = f"{TITLES[x][0].lower()}{TITLES[x][1:]}"
-    label = f"{TITLES[y]} against {across}; the front is in the table below"
+    x_title = f"{TITLES[x][0].lower()}{TITLES[x][1:]}"
+    label = f"{TITLES[y]} against {x_title}; the front is in the table below"
     plot = Plot(_html_figure(drawing), "front", label, height="max(24rem, min(75vh, 40rem))")
     blocks: list[Block] = [Text(drawing.summary), plot, Heading("Pareto front"), _table(trials, objectives, x)]
     path.write_text(to_html(title, blocks), encoding="utf-8")
@@ -101,10 +101,10 @@ def write_png(
 
 def _html_figure(drawing: Drawing) -> go.Figure:
     figure = go.Figure()
-    along, upward = drawing.corners
-    if along:
+    line_x, line_y = drawing.corners
+    if line_x:
         line = {"color": GROUPS["front"].colour, "width": 2}
-        figure.add_scatter(x=along, y=upward, mode="lines", line=line, hoverinfo="skip", showlegend=False)
+        figure.add_scatter(x=line_x, y=line_y, mode="lines", line=line, hoverinfo="skip", showlegend=False)
     for name, style in GROUPS.items():
         group = drawing.groups[name]
         if group.empty:
@@ -113,11 +113,11 @@ def _html_figure(drawing: Drawing) -> go.Figure:
         figure.add_scatter(
             name=f"{style.label} ({len(group)})",
             x=numbers(group, drawing.x.name).tolist(),
-            y=drawing.heights(group),
+            y=drawing.y_values(group),
             error_y=None if errors is None else {"type": "data", "array": errors, "thickness": 1.5},
             mode="markers",
             marker=marker_of(name),
-            hovertext=hovers(group),
+            hovertext=hover_texts(group),
             hoverinfo="text",
             meta=name,
         )
@@ -135,9 +135,9 @@ def _html_figure(drawing: Drawing) -> go.Figure:
     return figure
 
 
-def _describe(scale: Scale, axis: Axis) -> None:
+def _format_axis(scale: Scale, axis: Axis) -> None:
     """Set the tick formatters and locators of a matplotlib axis."""
-    if scale.is_share:
+    if scale.is_fraction:
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0 if scale.high - scale.low > 0.06 else 1))
     elif scale.is_cost:
         axis.set_major_formatter(FuncFormatter(lambda value, _: si_text(value)))
@@ -154,8 +154,8 @@ def _draw_axes(axes: Axes, drawing: Drawing) -> None:
     axes.set_ylim(y.low, y.high)
     axes.set_xlabel(TITLES[x.name])
     axes.set_ylabel(TITLES[y.name])
-    _describe(x, axes.xaxis)
-    _describe(y, axes.yaxis)
+    _format_axis(x, axes.xaxis)
+    _format_axis(y, axes.yaxis)
     axes.grid(color=GRID_COLOUR)
     axes.spines[["top", "right"]].set_visible(False)
     axes.plot(*drawing.corners, color=GROUPS["front"].colour, linewidth=1.8)
@@ -163,13 +163,13 @@ def _draw_axes(axes: Axes, drawing: Drawing) -> None:
         group = drawing.groups[name]
         if group.empty:
             continue
-        along, upward = numbers(group, x.name), drawing.heights(group)
+        x_values, y_values = numbers(group, x.name), drawing.y_values(group)
         errors = drawing.errors(group)
         if errors is not None:
-            axes.errorbar(along, upward, errors, fmt="none", ecolor=style.colour, elinewidth=1.4, capsize=3)
+            axes.errorbar(x_values, y_values, errors, fmt="none", ecolor=style.colour, elinewidth=1.4, capsize=3)
         axes.scatter(
-            along,
-            upward,
+            x_values,
+            y_values,
             s=style.size_px**2 * 0.8,
             marker=style.matplotlib,
             color="none" if name in HOLLOW else style.colour,
@@ -222,7 +222,7 @@ def _table(trials: pd.DataFrame, objectives: Iterable[str], x: str) -> Table:
         [
             str(row["number"]),
             *(_cell(goal, row.get(goal.name)) for goal in goals),
-            ", ".join(f"{name} {short(value)}" for name, value in config_of(row).items()),
+            ", ".join(f"{name} {config_value_text(value)}" for name, value in config_of(row).items()),
         ]
         for row in front.to_dict("records")
     ]

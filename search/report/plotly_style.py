@@ -23,11 +23,11 @@ CONFIG = {
     "plotlyServerURL": "",
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
-# Defaults of every figure. Plotly's own templates hold defaults of every kind of trace, more text than most figures.
+# Defaults of every figure, in place of Plotly's templates, which are larger than most figures.
 TEMPLATE = "scenefront"
 plotly.io.templates[TEMPLATE] = go.layout.Template(
     layout={
-        "autotypenumbers": "strict",  # a text of digits is a text
+        "autotypenumbers": "strict",  # do not convert strings of digits to numbers
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},
         "xaxis": {"automargin": True, "title": {"standoff": 15}},
@@ -69,7 +69,7 @@ class Theme:
         return self.shades.get(colour, colour)
 
     def axis_of(self, **more: Any) -> dict[str, Any]:
-        """Return what all axes share, with `more`."""
+        """Return the properties that all axes share, updated with `more`."""
         shared = {"gridcolor": self.grid, "linecolor": self.axis, "ticks": "outside", "zeroline": False}
         return {**shared, "tickcolor": self.axis, "automargin": True, **more}
 
@@ -87,7 +87,7 @@ PAPER = Theme(
 
 
 def layout(theme: Theme = PAPER, **more: Any) -> dict[str, Any]:
-    """Return the layout that all plots share, with `more`."""
+    """Return the layout that all plots share, updated with `more`."""
     return {
         "paper_bgcolor": theme.surface,
         "plot_bgcolor": theme.surface,
@@ -99,7 +99,7 @@ def layout(theme: Theme = PAPER, **more: Any) -> dict[str, Any]:
 
 
 def plot_html(figure: go.Figure, name: str, *, is_first: bool = True, height: str = "100%") -> str:
-    """Return a plot as an HTML element with the id `name`; the first of a page brings plotly.js."""
+    """Return a plot as an HTML element with the id `name`; the first one of a page includes plotly.js."""
     text: str = figure.to_html(
         full_html=False,
         include_plotlyjs="inline" if is_first else False,

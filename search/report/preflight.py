@@ -31,7 +31,7 @@ from search.space.cost_table import CostTable
 
 
 def require_writable(path: Path) -> None:
-    """Create the folder of a page, and refuse a path that cannot be written, before the work starts.
+    """Create the folder of a file, and raise early if the file cannot be written.
 
     Raises:
         UserError: The path cannot be written; the message says why.
@@ -46,25 +46,25 @@ def require_writable(path: Path) -> None:
         raise UserError(f"{path} cannot be written: permission denied")
 
 
-def write_page(path: Path, surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> None:
+def write_page(path: Path, cost_tables: Mapping[str, CostTable], report: Mapping[str, Any]) -> None:
     """Write a preflight report as a self-contained HTML page.
 
     Raises:
         UserError: The path cannot be written.
     """
     require_writable(path)
-    blocks = _blocks({name: found for name, found in surveys.items() if len(found.costs)}, report)
+    blocks = _blocks({name: found for name, found in cost_tables.items() if len(found.costs)}, report)
     path.write_text(to_html(f"Preflight of the space {report['space']}", blocks), encoding="utf-8")
 
 
-def _blocks(surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> Iterator[Block]:
+def _blocks(cost_tables: Mapping[str, CostTable], report: Mapping[str, Any]) -> Iterator[Block]:
     yield Text("\n".join(summary_lines(report)))
     if why := report["nothing_fits"]:
         yield Alert(f"{why[0].upper()}{why[1:]}.")
     yield from _fits(report)
-    if surveys:
-        yield from _scatter(surveys, report)
-        yield from _histograms(surveys, report)
+    if cost_tables:
+        yield from _scatter(cost_tables, report)
+        yield from _histograms(cost_tables, report)
     yield Heading("Costs of all networks, feasible or not")
     yield cost_quantiles_table(report)
     if not report["nothing_fits"]:
@@ -91,7 +91,7 @@ def _fits(report: Mapping[str, Any]) -> Iterator[Block]:
         yield Text(WORST)
 
 
-def _scatter(surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> Iterator[Block]:
+def _scatter(cost_tables: Mapping[str, CostTable], report: Mapping[str, Any]) -> Iterator[Block]:
     outcomes = outcome_texts(report)
     missing = [cost_title(limit, report["precision"]) for limit in report["limits"] if not limit_line(report, limit)]
     note = "Dashed: limits of the budget" + (f", without {' and '.join(missing)}." if missing else ".")
@@ -99,7 +99,7 @@ def _scatter(surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> Ite
         note += f" {NEAREST_SIGN}: the network that is nearest to the budget."
     plots = [
         Plot(figure, f"plot-scatter-{number}", f"MACs against parameters of {name}", "24rem", f"{name}: {counts}")
-        for number, (name, (figure, counts)) in enumerate(scatter_figures(surveys, report).items())
+        for number, (name, (figure, counts)) in enumerate(scatter_figures(cost_tables, report).items())
     ]
     yield Heading("MACs against parameters")
     yield _legend(outcomes, (name for name in outcomes if name != INVALID))
@@ -107,14 +107,14 @@ def _scatter(surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> Ite
     yield Panels(plots, width_rem=30 if len(plots) in (2, 4) else 21)
 
 
-def _histograms(surveys: Mapping[str, CostTable], report: Mapping[str, Any]) -> Iterator[Block]:
-    height = f"{max(3, len(surveys)) * 70 + 70}px"
+def _histograms(cost_tables: Mapping[str, CostTable], report: Mapping[str, Any]) -> Iterator[Block]:
+    height = f"{max(3, len(cost_tables)) * 70 + 70}px"
     yield Heading("Distribution of the costs")
     yield Text("Histograms of all priced networks, each scaled to the same height. Short line: median.")
     yield Panels(
         [
             Plot(
-                histogram_figure(surveys, report, cost),
+                histogram_figure(cost_tables, report, cost),
                 f"plot-{cost}",
                 f"Histogram of {cost_title(cost, report['precision'])} by architecture",
                 height,

@@ -32,7 +32,7 @@ from search.space.cost_table import FITS, CostTable, outcomes
 
 MAX_DRAWN = 1_500  # points of one architecture's scatter plot
 MAX_DRAWN_IN_ALL = 8_000
-MIN_FITTING = 200  # feasible points among them, where there are as many: rare ones stay visible
+MIN_FITTING = 200  # feasible points among them, if there are as many, so that rare ones stay visible
 NUM_BINS = 60
 INVALID = "invalid"
 MIN_LABELLED = 0.05  # the smallest fraction that is written on its bar
@@ -143,17 +143,17 @@ def _add_intervals(figure: go.Figure, parts: Mapping[str, Mapping[str, Any]], th
 
 
 def scatter_figures(
-    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = PAPER
+    cost_tables: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = PAPER
 ) -> dict[str, tuple[go.Figure, str]]:
     """Plot MACs against parameters of each architecture's networks on the same axes, with a caption: how many, and fit.
 
     Args:
-        surveys: Priced networks by architecture, at least one each.
+        cost_tables: Priced networks by architecture, at least one each.
     """
-    ranges = [_log_range(surveys, report, name) for name in ("params", "macs")]
-    most = min(MAX_DRAWN, MAX_DRAWN_IN_ALL // len(surveys))
+    ranges = [_log_range(cost_tables, report, name) for name in ("params", "macs")]
+    most = min(MAX_DRAWN, MAX_DRAWN_IN_ALL // len(cost_tables))
     figures = {}
-    for name, found in surveys.items():
+    for name, found in cost_tables.items():
         figure, num_drawn = _scatter_figure(found, report, ranges, most, theme)
         num_all = len(found.costs)
         points = f"all {num_all:,}" if num_drawn == num_all else f"{num_drawn:,} of {num_all:,}"
@@ -210,9 +210,9 @@ def _scatter_figure(
 
 
 def limit_line(report: Mapping[str, Any], limit: str) -> tuple[str, float] | None:
-    """Return the axis and the value of a limit as a line among parameters (x) and MACs (y); None where it is none.
+    """Return the axis and the value of a limit's line in the plot of parameters (x) and MACs (y); None without one.
 
-    A size in bytes is a number of parameters.
+    A limit on the size in bytes is converted to parameters.
     """
     value = report["limits"][limit]
     if limit == "size_bytes":
@@ -225,19 +225,19 @@ def _draw_line(
 ) -> None:
     line = {"color": theme.limit, "dash": "dash", "width": 1.5}
     label = {"text": text, "showarrow": False, "font": {"size": 12}, "bgcolor": theme.note}
-    place = math.log10(value)
+    position = math.log10(value)
     if axis == "x":
-        side, away = _side(place, x_range)
+        anchor, shift = _side(position, x_range)
         figure.add_vline(x=value, line=line)
-        figure.add_annotation(x=place, y=1, yref="paper", xanchor=side, yanchor="top", xshift=away, **label)
+        figure.add_annotation(x=position, y=1, yref="paper", xanchor=anchor, yanchor="top", xshift=shift, **label)
     else:
         figure.add_hline(y=value, line=line)
-        figure.add_annotation(x=0, xref="paper", y=place, xanchor="left", yanchor="bottom", yshift=1, **label)
+        figure.add_annotation(x=0, xref="paper", y=position, xanchor="left", yanchor="bottom", yshift=1, **label)
 
 
-def _side(place: float, x_range: tuple[float, float]) -> tuple[str, int]:
-    """Anchor a label where there is more room beside its line, with the pixels between."""
-    return ("right", -2) if place > sum(x_range) / 2 else ("left", 2)
+def _side(position: float, x_range: tuple[float, float]) -> tuple[str, int]:
+    """Return the anchor of a label on the side of its line with more space, and its shift in pixels."""
+    return ("right", -2) if position > sum(x_range) / 2 else ("left", 2)
 
 
 def _sample(fitting: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
@@ -260,7 +260,7 @@ def histogram_costs(report: Mapping[str, Any]) -> list[str]:
 
 
 def histogram_figure(
-    surveys: Mapping[str, CostTable], report: Mapping[str, Any], cost: str, theme: Theme = PAPER
+    cost_tables: Mapping[str, CostTable], report: Mapping[str, Any], cost: str, theme: Theme = PAPER
 ) -> go.Figure:
     """Plot a histogram of one cost for each architecture, on one logarithmic axis; the part over the limit coloured.
 
@@ -268,22 +268,22 @@ def histogram_figure(
         cost: A field of `objectives.cost.Cost`.
     """
     limit = report["limits"].get(cost)
-    low, high = _log_range(surveys, report, cost)
+    low, high = _log_range(cost_tables, report, cost)
     edges = _edges(low, high, limit)
     figure = go.Figure()
     labels = []
-    for row, (name, found) in enumerate(surveys.items()):
+    for row, (name, found) in enumerate(cost_tables.items()):
         values = np.maximum(found.costs[:, LIMITS.index(cost)], 1)
         label = html.escape(name)
         within = "" if limit is None else percent_text(float((values <= limit).mean()))
         labels.append(f"{label}<br><span style='font-size:12px'>{within} within</span>" if within else label)
-        _add_histogram(figure, name, values, len(surveys) - 1 - row, edges, limit, OUTCOMES[cost].colour, theme)
+        _add_histogram(figure, name, values, len(cost_tables) - 1 - row, edges, limit, OUTCOMES[cost].colour, theme)
     if limit is not None:
-        place = math.log10(limit)
+        position = math.log10(limit)
         figure.add_vline(x=limit, line={"color": theme.limit, "dash": "dash", "width": 1.5})
         figure.add_annotation(
-            x=place, y=1, yref="paper", text=f"limit {si_text(limit)}", showarrow=False,
-            xanchor=_side(place, (low, high))[0], yanchor="bottom", font={"size": 12},
+            x=position, y=1, yref="paper", text=f"limit {si_text(limit)}", showarrow=False,
+            xanchor=_side(position, (low, high))[0], yanchor="bottom", font={"size": 12},
         )  # fmt: skip
     title = cost_title(cost, report["precision"])
     figure.update_layout(
@@ -346,7 +346,7 @@ def _add_histogram(
 
 
 def _edges(low: float, high: float, limit: int | None) -> NDArray[np.float64]:
-    """Cut a logarithmic axis into bins of one width, such that the limit is an edge."""
+    """Return the edges of equal bins on a logarithmic axis, aligned such that the limit is an edge."""
     width = (high - low) / NUM_BINS
     middle = low if limit is None else math.log10(limit)
     numbers = np.arange(math.floor((low - middle) / width), math.ceil((high - middle) / width) + 1, dtype=np.float64)
@@ -356,29 +356,29 @@ def _edges(low: float, high: float, limit: int | None) -> NDArray[np.float64]:
 def _histogram(values: NDArray[np.int64], edges: NDArray[np.float64], top: int, limit: int | None) -> NDArray[np.int64]:
     """Count values by bin; bins from `top` on hold what is over the limit, those below what is within."""
     bins = np.clip(np.searchsorted(edges, np.log10(values), side="left") - 1, 0, len(edges) - 2)
-    if limit is not None:  # not by the logarithm, which rounds
+    if limit is not None:  # exact, unlike the rounded logarithms
         bins = np.where(values <= limit, np.minimum(bins, top - 1), np.maximum(bins, top))
     return np.bincount(bins, minlength=len(edges) - 1)
 
 
 def _outline(
-    edges: NDArray[np.float64], heights: NDArray[np.float64]
+    edges: NDArray[np.float64], bar_heights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the outline of a histogram, from the base at its low end to the base at its high end."""
-    return np.repeat(edges, 2), np.array([0.0, *np.repeat(heights, 2), 0.0])
+    return np.repeat(edges, 2), np.array([0.0, *np.repeat(bar_heights, 2), 0.0])
 
 
-def _log_range(surveys: Mapping[str, CostTable], report: Mapping[str, Any], cost: str) -> tuple[float, float]:
-    """Cover every architecture and the limit, with some air, in powers of ten."""
-    columns = [found.costs[:, LIMITS.index(cost)] for found in surveys.values()]
+def _log_range(cost_tables: Mapping[str, CostTable], report: Mapping[str, Any], cost: str) -> tuple[float, float]:
+    """Return the padded range of a logarithmic axis, in powers of ten, over all architectures and the limit."""
+    columns = [found.costs[:, LIMITS.index(cost)] for found in cost_tables.values()]
     ends: list[float] = [max(int(value), 1) for column in columns for value in (column.min(), column.max())]
     if cost in report["limits"]:
         ends.append(report["limits"][cost])
     elif cost == "params" and "size_bytes" in report["limits"]:
         ends.append(report["limits"]["size_bytes"] / BYTES[report["precision"]])
     low, high = math.log10(min(ends)), math.log10(max(ends))
-    air = max(0.1, 0.05 * (high - low))
-    return low - air, high + air
+    pad = max(0.1, 0.05 * (high - low))
+    return low - pad, high + pad
 
 
 def _log_axis(title: str, low: float, high: float, theme: Theme) -> dict[str, Any]:

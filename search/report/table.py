@@ -17,10 +17,10 @@ from search.report.templates import render
 if TYPE_CHECKING:
     from dash import html
 
-GAP = 2  # terminal columns between two columns of a table
-EDGES = 2  # terminal columns beside a table
-MAX_WORD = 18  # terminal columns; a longer word of a column of words is broken
-_SPECIAL = re.compile(r"([\\`*\[\]<>|&#~$])")  # what Markdown gives a meaning, or passes on as HTML
+GAP = 2  # characters between two columns of a table
+EDGES = 2  # characters beside a table
+MAX_WORD = 18  # characters; longer words of text columns are broken
+_SPECIAL = re.compile(r"([\\`*\[\]<>|&#~$])")  # Markdown and HTML syntax
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Table:
         """Return it for a terminal: text wraps, numbers do not, and columns that do not fit follow below the others."""
         if not self.rows and self.empty:
             return self.empty
-        columns = [_Column.of(name, [row[place] for row in self.rows], is_text=name in self.texts)
-                   for place, name in enumerate(self.head)]  # fmt: skip
+        columns = [_Column.of(name, [row[index] for row in self.rows], is_text=name in self.texts)
+                   for index, name in enumerate(self.head)]  # fmt: skip
         groups = list(_groups(columns, width - EDGES))
         return Group(
             *(_rich(group, width - EDGES, "" if number else self.title) for number, group in enumerate(groups))
@@ -70,7 +70,7 @@ class Table:
 
     def to_dash(self) -> "html.Table | html.P":
         """Return it as Dash components, which escape text."""
-        from dash import html  # noqa: PLC0415  takes a second, and only the dashboard shows it
+        from dash import html  # noqa: PLC0415  slow to import, and only the dashboard needs it
 
         if not self.rows:
             return html.P(self.empty, className="empty")
@@ -91,7 +91,7 @@ class Table:
 
 
 def escape_markdown(text: str) -> str:
-    r"""Escape what Markdown gives a meaning, and join the lines.
+    r"""Escape Markdown syntax, and join the lines.
 
     >>> print(escape_markdown("a|b <i>"))
     a\|b \<i\>
@@ -118,36 +118,38 @@ class _Column:
         return cls(name, written, is_text, least if is_text else max(least, widest), max(cell_len(name), widest))
 
 
-def _groups(columns: Sequence[_Column], room: int) -> Iterator[list[_Column]]:
-    """Split columns into groups whose minimum widths fit beside the first column."""
+def _groups(columns: Sequence[_Column], width: int) -> Iterator[list[_Column]]:
+    """Split columns into groups whose minimum widths fit, each starting with the first column."""
     group = list(columns[:1])
     for column in columns[1:]:
-        if len(group) > 1 and sum(each.least + GAP for each in group) + column.least > room:
+        if len(group) > 1 and sum(each.least + GAP for each in group) + column.least > width:
             yield group
             group = list(columns[:1])
         group.append(column)
     yield group
 
 
-def _widths(columns: Sequence[_Column], room: int) -> list[int]:
-    """Distribute the room above the minimum widths, first to the columns that need the least more."""
+def _widths(columns: Sequence[_Column], width: int) -> list[int]:
+    """Distribute the width beyond the minimum widths, first to the columns that need the least of it."""
     widths = [column.least for column in columns]
-    left = room - sum(widths) - GAP * (len(columns) - 1)
-    by_need = sorted(range(len(columns)), key=lambda place: columns[place].most - columns[place].least)
-    for done, place in enumerate(by_need):
+    left = width - sum(widths) - GAP * (len(columns) - 1)
+    by_need = sorted(range(len(columns)), key=lambda index: columns[index].most - columns[index].least)
+    for done, index in enumerate(by_need):
         share = max(0, left) // (len(columns) - done)
-        more = min(columns[place].most - widths[place], share)
-        widths[place] += more
+        more = min(columns[index].most - widths[index], share)
+        widths[index] += more
         left -= more
     return widths
 
 
-def _rich(columns: Sequence[_Column], room: int, title: str) -> RichTable:
+def _rich(columns: Sequence[_Column], width: int, title: str) -> RichTable:
     table = RichTable(box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, GAP - 1, 0, 0))
     table.title = RichText(title) if title else None
-    for number, (column, width) in enumerate(zip(columns, _widths(columns, room), strict=True)):
+    for number, (column, column_width) in enumerate(zip(columns, _widths(columns, width), strict=True)):
         is_left = number == 0 or column.is_text
-        table.add_column(RichText(column.name), justify="left" if is_left else "right", width=width, overflow="fold")
+        table.add_column(
+            RichText(column.name), justify="left" if is_left else "right", width=column_width, overflow="fold"
+        )
     for row in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*map(RichText, row))
     return table

@@ -53,7 +53,7 @@ def layer_table(cost: Mapping[str, Any], title: str) -> Table:
 
 
 def published_table(priced: Sequence[tuple[Published, Cost]]) -> Table:
-    """Tabulate published networks: what each report claims, and what is counted here by the same rule."""
+    """Tabulate published networks: claimed by each report, and counted here by the same rule."""
     rows = [
         [
             entry.name,
@@ -167,7 +167,7 @@ def confirmation_table(report: Mapping[str, Any], title: str) -> Table:
     names = next(
         (list(candidate["mean"]) for candidate in candidates if candidate["mean"]), list(of_kind("quality", objectives))
     )
-    names = [name for name in names if name != f"{GROUPS}real"]  # the table is wide enough
+    names = [name for name in names if name != f"{GROUPS}real"]  # omitted to limit the width
     by = GOALS[first_quality(objectives)]
     head = [
         "trial", "role", "architecture", "network", *(GOALS[name].title for name in costs),

@@ -1,10 +1,9 @@
-// What happens in the browser alone: the address follows the controls, the controls follow the address, the page
-// follows the study.
+// Client-side callbacks and components: routing, controls in the URL, polling for changes, lazy components.
 (() => {
   const no = () => window.dash_clientside.no_update;
 
-  // As search.dashboard.address.spell writes it.
-  function spell(query) {
+  // Same as search.dashboard.address.query_string.
+  function queryString(query) {
     const quoted = (text) => encodeURIComponent(text).replace(/%3A/g, ":").replace(/%2C/g, ",");
     const parts = Object.entries(query).filter(([, value]) => value !== "" && value != null);
     return parts.length ? "?" + parts.map(([name, value]) => `${encodeURIComponent(name)}=${quoted(value)}`).join("&") : "";
@@ -22,7 +21,7 @@
     window.scrollTo(0, 0);
   }
 
-  // Successive steps of one control are one step back.
+  // Successive changes of one control are one entry of the history.
   let lastControl = null;
   function remember(path, search, control) {
     const name = control === lastControl ? "replaceState" : "pushState";
@@ -31,14 +30,14 @@
     carry(read(search).brush || "");
   }
 
-  // The filter of the trials goes along to the other views of its study.
+  // Adds the filter of the trials to the links of the study's other views.
   function carry(brush) {
     for (const tab of document.querySelectorAll("#tabs a[data-study]")) {
-      tab.setAttribute("href", tab.pathname + spell({ brush }));
+      tab.setAttribute("href", tab.pathname + queryString({ brush }));
     }
   }
 
-  // A figure as a file, twice as fine as on the screen.
+  // Saves a figure as PNG, at twice the resolution of the screen.
   function save(button) {
     const drawn = document.querySelector(`#${button.dataset.save} .js-plotly-plot`);
     const filename = [document.querySelector("h1").textContent, button.dataset.save].join("-").replace(/[^\w.-]+/g, "_");
@@ -80,9 +79,9 @@
     return name;
   }
 
-  // Scripts that Dash would ask for only when they are drawn with, and then one after the other.
+  // Scripts that Dash would load only when they are needed, one after the other.
   const SUITE = "/_dash-component-suites/dash/dcc/async-";
-  const CONTROLS = ["slider", "dropdown"]; // of the front alone
+  const CONTROLS = ["slider", "dropdown"]; // of the front view only
   const reading = {};
   function readScript(src) {
     reading[src] ??= new Promise((resolve, reject) => {
@@ -92,7 +91,7 @@
   }
 
   function readDrawing() {
-    // by itself Plotly draws with twice the pixels of the screen on the graphics card, or without one
+    // by default Plotly renders WebGL at twice the device pixel ratio, with or without a GPU
     readScript(document.querySelector("link[rel=preload][as=script]").href).then(() =>
       window.Plotly.setPlotConfig({ plotGlPixelRatio: Math.max(1, devicePixelRatio) }),
     );
@@ -102,30 +101,30 @@
     CONTROLS.forEach((name) => readScript(`${SUITE}${name}.js`));
   }
 
-  const CALM_MS = 1500; // after a view was opened, until what it does not show is made ready
-  const NEAR = "5%"; // of the screen above or below it
+  const CALM_MS = 1500; // from opening a view to loading what is not visible
+  const NEAR = "5%"; // root margin, of the height of the screen
   const isOf = (view) => location.pathname.endsWith(`/${view}`);
 
-  // The grid is large, and of one view alone.
+  // AG Grid is large, and used by one view only.
   function readGrid() {
     return readScript(document.querySelector("meta[name=grid]").content);
   }
 
-  // Opens a view, unless the controls of the one that is open led to this address.
+  // Opens a view, unless the controls of the open view have changed the URL.
   let opened = null;
   async function open(path, search, name) {
     if (!name) {
       return no();
     }
-    const asked = `${name} ${location.pathname}${location.search}`;
-    if (asked === opened) {
+    const requested = `${name} ${location.pathname}${location.search}`;
+    if (requested === opened) {
       return no();
     }
     if (!opened) {
       setTimeout(readDrawing, location.pathname === "/" || isOf("trials") ? CALM_MS : 0);
       setTimeout(readControls, isOf("front") ? 0 : CALM_MS);
     }
-    opened = asked;
+    opened = requested;
     calm = new Promise((go) => setTimeout(go, CALM_MS));
     document.getElementById("page").setAttribute("aria-busy", "true");
     if (isOf("trials")) {
@@ -138,7 +137,7 @@
     return Array.isArray(value) ? value.join(",") : value == null ? "" : String(value);
   }
 
-  // While an answer is on its way no other question is asked: of a slider that is dragged, only where it is counts.
+  // One request at a time: while one is pending, only the last position of a dragged slider is kept.
   let answered = Promise.resolve();
   const ask = window.fetch;
   window.fetch = (...request) => {
@@ -149,7 +148,7 @@
     return answer;
   };
 
-  // Gives what was chosen, and writes it to the address.
+  // Returns the state of the controls, and writes it to the URL.
   async function choose(values, limits, query) {
     const context = window.dash_clientside.callback_context;
     const [controls, sliders] = context.inputs_list;
@@ -166,20 +165,20 @@
     if (sliders.length) {
       chosen.budget = tighter.join(",");
     }
-    const search = spell(chosen);
-    const asked = `${query.theme} ${query.path}${search}`;
-    if (search === query.search && asked === opened) {
+    const search = queryString(chosen);
+    const requested = `${query.theme} ${query.path}${search}`;
+    if (search === query.search && requested === opened) {
       return no();
     }
     const isFirst = !context.triggered.length;
     const control = isFirst ? lastControl : JSON.stringify(context.triggered_id);
     remember(query.path, search, control);
-    opened = asked;
+    opened = requested;
     await answered;
-    return opened === asked ? { ...query, search } : no();
+    return opened === requested ? { ...query, search } : no();
   }
 
-  // Parallel coordinates: Plotly lets a brush on an axis with texts end only near a tick. Of words that is right.
+  // Parallel coordinates: Plotly snaps brushes to the ticks of an axis with tick texts; only categorical axes need it.
   document.addEventListener(
     "mousedown",
     (event) => {
@@ -187,33 +186,33 @@
       const axis = brush && brush.__data__;
       if (axis) {
         const [{ dimensions, meta }] = document.querySelector("#search-parallel .js-plotly-plot").data;
-        axis.ordinal = meta.words.includes(dimensions[axis.visibleIndex].name);
+        axis.ordinal = meta.categorical.includes(dimensions[axis.visibleIndex].name);
       }
     },
     true,
   );
 
-  // The ranges that are brushed, by column.
+  // Writes the brushed ranges to the URL, by column.
   function brush(_, query) {
     const drawn = document.querySelector("#search-parallel .js-plotly-plot");
     if (!_ || !drawn || !drawn.data.length) {
       return no();
     }
-    const { log = [], words = [] } = drawn.data[0].meta || {};
+    const { log = [], categorical = [] } = drawn.data[0].meta || {};
     const ranges = [];
     for (const axis of drawn.data[0].dimensions) {
       const kept = axis.constraintrange;
       if (kept && axis.name) {
         for (const [low, high] of Array.isArray(kept[0]) ? kept : [kept]) {
           let ends = log.includes(axis.name) ? [10 ** low, 10 ** high] : [low, high];
-          if (words.includes(axis.name) && Math.ceil(low) <= Math.floor(high)) {
+          if (categorical.includes(axis.name) && Math.ceil(low) <= Math.floor(high)) {
             ends = [Math.ceil(low), Math.floor(high)];
           }
           ranges.push([axis.name, ...ends.map((end) => Number(end.toPrecision(6)))].join(":"));
         }
       }
     }
-    const search = spell({ ...read(query.search), brush: ranges.join(",") });
+    const search = queryString({ ...read(query.search), brush: ranges.join(",") });
     if (search === query.search) {
       return no();
     }
@@ -222,31 +221,31 @@
     return { ...query, search, kept: { ...query.kept, brush: ranges.join(",") } };
   }
 
-  // As search.dashboard.views.trials.rows writes them.
+  // Converts the columns of search.dashboard.views.trials.rows to rows of the grid.
   function fill({ fields, columns }) {
     const rows = (columns[0] || []).map(() => ({}));
     fields.forEach((field, place) => columns[place].forEach((value, row) => (rows[row][field] = value)));
     return rows;
   }
 
-  // A click on a point opens its trial.
+  // Opens the trial of a clicked point.
   function pick(click, query) {
     const point = click && click.points && click.points[0];
     const drawn = document.querySelector("#front-figure .js-plotly-plot");
     if (!point || !drawn) {
       return no();
     }
-    // of an array of numbers Dash tells only the place
+    // for typed arrays Dash passes only the index of the point
     const data = point.customdata ?? drawn._fullData[point.curveNumber].customdata?.[point.pointNumber];
     const number = Array.isArray(data) ? data[0] : data;
     if (Number.isInteger(number)) {
       const study = query.path.split("/")[1];
-      go(`/${study}/trial/${number}` + spell({ brush: read(query.search).brush }));
+      go(`/${study}/trial/${number}` + queryString({ brush: read(query.search).brush }));
     }
     return no();
   }
 
-  // The part of the plane that is looked at. Plotly keeps it only while the figure asks for the same axes as before.
+  // Stores the zoomed ranges; Plotly itself keeps them only while the figure's own ranges stay the same.
   function zoom(change, kept) {
     const drawn = document.querySelector("#front-figure .js-plotly-plot");
     if (!change || !drawn || !drawn.layout) {
@@ -266,7 +265,7 @@
     return { revision, ranges };
   }
 
-  // An edition's button: its limits where it has some that are tighter, no limit elsewhere.
+  // Sets the sliders to an edition's limits, and to their maximum where it has none or a looser one.
   function limit(clicks, most, editions) {
     const context = window.dash_clientside.callback_context;
     if (!context.triggered_id || !clicks.some(Boolean)) {
@@ -278,7 +277,7 @@
 
   function openRow(cell, query) {
     if (cell && cell.rowId != null && cell.colId !== "ag-Grid-SelectionColumn") {
-      go(`/${query.path.split("/")[1]}/trial/${cell.rowId}` + spell({ brush: read(query.search).brush }));
+      go(`/${query.path.split("/")[1]}/trial/${cell.rowId}` + queryString({ brush: read(query.search).brush }));
     }
     return no();
   }
@@ -286,22 +285,22 @@
   function compare(rows, query) {
     const numbers = (rows || []).map((row) => row.number).slice(0, 4);
     const study = query.path.split("/")[1];
-    const address = `/${study}/compare` + spell({ trials: numbers.join(","), brush: read(query.search).brush });
-    const told = numbers.length < 2 ? "Choose two to four trials to compare" : `Compare ${numbers.join(", ")}`;
-    return [address, told, numbers.length < 2 ? "button off" : "button"];
+    const address = `/${study}/compare` + queryString({ trials: numbers.join(","), brush: read(query.search).brush });
+    const label = numbers.length < 2 ? "Choose two to four trials to compare" : `Compare ${numbers.join(", ")}`;
+    return [address, label, numbers.length < 2 ? "button off" : "button"];
   }
 
-  // Asks whether the study has changed; the answer to that is nearly always no.
+  // Polls whether the study has changed.
   async function follow(_, version, query) {
     if (document.hidden || !query || !query.defaults) {
-      return no(); // nothing is shown yet
+      return no(); // no view is open yet
     }
     const banner = document.getElementById("away");
     try {
       const answer = await fetch(`/_version?${new URLSearchParams({ path: query.path, search: query.search, seen: version })}`);
       banner.hidden = true;
       if (answer.status === 200 && document.querySelector("main.missing")) {
-        location.reload(); // what was missing may have come to be, and has another view
+        location.reload(); // the missing study may exist now
       }
       return answer.status === 200 ? await answer.text() : no();
     } catch {
@@ -310,7 +309,7 @@
     }
   }
 
-  // Dash gives a slider's handle no name of its own.
+  // Adds the accessible names that Dash's sliders lack.
   function name() {
     for (const slider of document.querySelectorAll(".slider")) {
       const text = slider.querySelector("label").textContent;
@@ -334,12 +333,12 @@
     scenefront: { theme, open, choose, brush, fill, pick, zoom, limit, openRow, compare, follow, settle },
   });
 
-  // As search.dashboard.components.written writes it.
+  // Renders the output of search.dashboard.components.serialize.
   function build(node) {
     return typeof node === "string" ? node : window.React.createElement(node[0], node[1], ...node[2].map(build));
   }
 
-  // As search.dashboard.components has it. When nothing else is to do, one place after the other is filled.
+  // See search.dashboard.components. When the browser is idle, placeholders are filled one by one.
   const idle = window.requestIdleCallback || ((act) => setTimeout(act, 100));
   let calm = Promise.resolve();
   function LazyComponent({ children, name, style, isHeavy }) {

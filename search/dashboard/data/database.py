@@ -1,6 +1,6 @@
 """Direct read-only queries on the tables of Optuna's RDB storage.
 
-Only what SQLite takes back where a search was killed while it wrote is an exception.
+The only write is SQLite's rollback of a transaction that a killed search left unfinished.
 """
 
 import json
@@ -35,17 +35,17 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
 from search.study.storage import Postgres, StorageError
 from search.study.study import OBJECTIVES, StudyError, StudyFolder
 
-SCHEMA = "v3.2.0.a"  # of Optuna's tables, as alembic names it
-PATIENCE_S = 10.0  # while a search writes
-CHUNK = 5_000  # rows at a time
+SCHEMA = "v3.2.0.a"  # alembic version of Optuna's schema
+BUSY_TIMEOUT_S = 10.0  # SQLite's, while a search writes
+CHUNK = 5_000  # rows of a partition of the result
 
-# Errors of a broken study: the database may hold anything.
+# Errors that reading a broken study may raise: its database may contain anything.
 BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, SQLAlchemyError)
 
 ALEMBIC = table("alembic_version", column("version_num"))
 OPTUNA = table("version_info", column("library_version"))
 STUDIES = table("studies", column("study_id"), column("study_name"))
-OF_STUDY = table("study_user_attributes", column("study_id"), column("key"), column("value_json"))
+STUDY_ATTRIBUTES = table("study_user_attributes", column("study_id"), column("key"), column("value_json"))
 TRIALS = table(
     "trials",
     column("trial_id"),
@@ -75,7 +75,7 @@ ATTRIBUTES = table(
 
 @dataclass
 class Trial:
-    """One trial, as far as it was read."""
+    """One trial, with the parameters and attributes that were queried."""
 
     number: int
     state: TrialState
@@ -93,11 +93,11 @@ def connected(folder: StudyFolder, postgres: Postgres | None) -> Iterator[tuple[
             schema = connection.scalars(select(ALEMBIC.c.version_num)).one()
             library = connection.scalars(select(OPTUNA.c.library_version)).one()
         except InvalidRequestError:
-            raise StudyError(f"{postgres or folder.database} holds no study: its tables are not whole") from None
+            raise StudyError(f"{postgres or folder.database} holds no study: its tables are incomplete") from None
         if schema != SCHEMA:
             raise StudyError(
-                f"{postgres or folder.database} has Optuna's tables in the form {schema}, made by Optuna {library}; "
-                f"the form read here is {SCHEMA}: open the study with the versions that it was made with"
+                f"{postgres or folder.database} has Optuna's schema {schema}, made by Optuna {library}; "
+                f"supported is {SCHEMA}: open the study with the versions that it was made with"
             )
         named = [] if postgres is None else [STUDIES.c.study_name == folder.name]
         numbers = connection.scalars(select(STUDIES.c.study_id).where(*named)).all()
@@ -116,7 +116,7 @@ def _sqlite(database: Path) -> Iterator[Connection]:
         _recover(database)
         engine = create_engine("sqlite://", creator=partial(_connect, database, "ro"), poolclass=NullPool)
         with engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN")  # all that is read belongs together
+            connection.exec_driver_sql("BEGIN")  # one snapshot for all queries
             yield connection
     except (DBAPIError, sqlite3.Error) as error:
         raise StudyError(f"{database} is no study that can be read: {getattr(error, 'orig', error)}") from error
@@ -137,21 +137,21 @@ def _recover(database: Path) -> None:
 
 
 def _connect(database: Path, mode: str) -> sqlite3.Connection:
-    # quoted: a URL gives characters such as ? and % in the folder's name a meaning of their own
+    # quoted: ? and % in the folder's name have a meaning in a URI
     uri = f"{database.absolute().as_uri()}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, timeout=PATIENCE_S, check_same_thread=False)
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
 
 
 def study_attributes(connection: Connection, study_id: int) -> dict[str, str]:
     """Return the user attributes of a study as JSON texts.
 
     Raises:
-        StudyError: It is none of a search.
+        StudyError: No search has written the study.
     """
-    query = select(OF_STUDY.c.key, OF_STUDY.c.value_json).where(OF_STUDY.c.study_id == study_id)
+    query = select(STUDY_ATTRIBUTES.c.key, STUDY_ATTRIBUTES.c.value_json).where(STUDY_ATTRIBUTES.c.study_id == study_id)
     texts = {str(name): str(value) for name, value in connection.execute(query)}
     if OBJECTIVES not in texts:
-        raise StudyError("this is a study of Optuna, but none of a search: its objectives are not recorded")
+        raise StudyError("this is an Optuna study, but no search has written it: its objectives are not recorded")
     return texts
 
 
@@ -163,13 +163,13 @@ def extent(connection: Connection, study_id: int, last: int) -> tuple[int, datet
 
 
 def begun() -> ColumnElement[bool]:
-    """Return the condition that a trial is not merely queued."""
-    # PostgreSQL has a type of its own for the state
+    """Return the SQL condition that a trial is not waiting."""
+    # cast: PostgreSQL stores the state as an enum
     return cast(TRIALS.c.state, String()) != TrialState.WAITING.name
 
 
 def trials_of(connection: Connection, study_id: int, wanted: ColumnElement[bool]) -> dict[int, Trial]:
-    """Return the selected trials by database id, without their values."""
+    """Return the selected trials by database id, without parameters and attributes."""
     columns = (TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.state, *TIMES)
     query = select(*columns).where(TRIALS.c.study_id == study_id, wanted).order_by(TRIALS.c.trial_id)
     return {
@@ -183,10 +183,15 @@ def add_values(
     study_id: int,
     wanted: ColumnElement[bool],
     trials: Mapping[int, Trial],
-    leave_out: Collection[str],
-    noted: Mapping[int, list[Any]] = MappingProxyType({}),
+    excluded: Collection[str],
+    raw_rows: Mapping[int, list[Any]] = MappingProxyType({}),
 ) -> None:
-    """Read the parameters, values and attributes of trials; keep the raw rows of some."""
+    """Add the parameters and attributes of trials.
+
+    Args:
+        excluded: Keys of attributes that are not read.
+        raw_rows: Lists by database id, to which the raw rows of these trials are appended.
+    """
     values = (
         select(PARAMS.c.trial_id, PARAMS.c.param_name, PARAMS.c.param_value, PARAMS.c.distribution_json)
         .join_from(PARAMS, TRIALS, PARAMS.c.trial_id == TRIALS.c.trial_id)
@@ -196,24 +201,24 @@ def add_values(
     attributes = (
         select(ATTRIBUTES.c.trial_id, ATTRIBUTES.c.key, ATTRIBUTES.c.value_json)
         .join_from(ATTRIBUTES, TRIALS, ATTRIBUTES.c.trial_id == TRIALS.c.trial_id)
-        .where(TRIALS.c.study_id == study_id, wanted, ATTRIBUTES.c.key.not_in(leave_out))
+        .where(TRIALS.c.study_id == study_id, wanted, ATTRIBUTES.c.key.not_in(excluded))
         .order_by(ATTRIBUTES.c.trial_user_attribute_id)
     )
     for rows in connection.execute(values).partitions(CHUNK):
-        for trial_id, name, value, described in rows:
-            trials[trial_id].params[name] = _distribution(described).to_external_repr(value)
-            if trial_id in noted:
-                noted[trial_id].append((name, value, described))
+        for trial_id, name, value, distribution in rows:
+            trials[trial_id].params[name] = _distribution(distribution).to_external_repr(value)
+            if trial_id in raw_rows:
+                raw_rows[trial_id].append((name, value, distribution))
     for found in connection.execute(attributes).partitions(CHUNK):
         for trial_id, name, value in found:
             trials[trial_id].user_attrs[name] = json.loads(value)
-            if trial_id in noted:
-                noted[trial_id].append((name, value))
+            if trial_id in raw_rows:
+                raw_rows[trial_id].append((name, value))
 
 
 @lru_cache(maxsize=1_000)
-def _distribution(described: str) -> BaseDistribution:
-    return json_to_distribution(described)
+def _distribution(distribution: str) -> BaseDistribution:
+    return json_to_distribution(distribution)
 
 
 def _unix_s(moment: datetime | None) -> float:
@@ -221,9 +226,9 @@ def _unix_s(moment: datetime | None) -> float:
 
 
 def sentence(error: Exception) -> str:
-    """Return an error of a study as one sentence."""
+    """Return the message of an error in reading a study."""
     if isinstance(error, StudyError | StorageError):
         return str(error)
     if isinstance(error, KeyError):
-        return f"what is recorded of the study is not whole: {error} is missing"
+        return f"the study is incomplete: {error} is missing"
     return f"the study cannot be read: {error}"

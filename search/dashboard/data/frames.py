@@ -1,6 +1,6 @@
-"""Data frames behind the dashboard's figures and pages, computed from the table of a study.
+"""Data frames for the dashboard's figures and views, computed from the table of trials of a study.
 
-A table is that of `search.dashboard.data.study_reader.StudyData`, or some of its rows.
+A table is `StudyData.table` (`search.dashboard.data.study_reader`), or some of its rows.
 """
 
 import math
@@ -22,22 +22,22 @@ from search.study.confirm import confirm_table
 from search.study.study import STATES
 from search.study.table import front_mask
 
-CONFIG = "config."  # before the name of a config field, in a column's
+CONFIG = "config."  # prefix of the columns of config fields
 ARCHITECTURE = "architecture"
 WORST_LOG_LOSS = math.log(10)  # of a uniform prediction over ten scenes
-ROOM = 1.1  # reference point of a hypervolume over the most expensive network's cost
-OVER = ("complete", "stopped", "failed")  # states of a finished trial
-RECENT = 20  # trials by which the time left is estimated
+REFERENCE_RATIO = 1.1  # reference point of the hypervolume to the cost of the most expensive network
+FINISHED = ("complete", "stopped", "failed")  # states
+RECENT = 20  # finished trials from which the time left is estimated
 
 
 def within(table: pd.DataFrame, limits: Mapping[str, float], objectives: Sequence[str]) -> pd.DataFrame:
-    """Return a table with `fits` and `on_front` under further limits, beside those of its study.
+    """Return a table with `fits` and `on_front` under further limits, in addition to those of its study.
 
     Trials over the study's own budget stay infeasible, so that only tighter limits have an effect. A fully trained
     network of unknown cost does not fit.
 
     Raises:
-        ValueError: A limit of something that is no cost.
+        ValueError: A limit is not on a cost.
     """
     costs = of_kind("cost", list(GOALS))
     fits = table["fits"].to_numpy(dtype=bool).copy()
@@ -47,8 +47,8 @@ def within(table: pd.DataFrame, limits: Mapping[str, float], objectives: Sequenc
             raise ValueError(unknown("cost", name, costs))
         values = table[name].to_numpy(dtype=float)
         fits &= ~(values > limit) & ~(is_trained & np.isnan(values))
-    judged = table.assign(fits=fits)
-    return judged.assign(on_front=front_mask(judged, objectives))
+    limited = table.assign(fits=fits)
+    return limited.assign(on_front=front_mask(limited, objectives))
 
 
 def best_within(table: pd.DataFrame, objectives: Sequence[str]) -> pd.Series | None:
@@ -65,17 +65,17 @@ def best_within(table: pd.DataFrame, objectives: Sequence[str]) -> pd.Series | N
 def reference_point(
     tables: Iterable[pd.DataFrame], objectives: Sequence[str], limits: Mapping[str, float]
 ) -> dict[str, float]:
-    """Return the worst value of each objective that still counts in a hypervolume, for all of the tables alike.
+    """Return the reference point of the hypervolume by objective, common to all tables.
 
-    An accuracy's is 0, the log loss's ln 10 (ten scenes, all as likely). A cost's is its limit, or where it has none a
-    tenth more than the dearest network that was trained to the end.
+    Accuracies: 0. Log loss: ln 10, of a uniform prediction over ten scenes. Costs: the limit or, without one, 1.1 times
+    the cost of the most expensive fully trained network.
     """
     trained = pd.concat([table.loc[table["state"] == "complete", list(objectives)] for table in tables])
     found = {}
     for name in objectives:
         if GOALS[name].kind == "cost":
-            dearest = trained[name].astype(float).max()
-            found[name] = float(limits.get(name, 1.0 if math.isnan(dearest) else ROOM * max(dearest, 1e-9)))
+            highest = trained[name].astype(float).max()
+            found[name] = float(limits.get(name, 1.0 if math.isnan(highest) else REFERENCE_RATIO * max(highest, 1e-9)))
         else:
             found[name] = 0.0 if GOALS[name].maximize else WORST_LOG_LOSS
     return found
@@ -90,22 +90,22 @@ def hypervolume_over_time(
         reference: From `reference_point`, the same for all compared studies.
 
     Returns:
-        In the order of completion: number of the trial; seconds since the study's first trial began; hypervolume, as
-        share of the box between the reference and 0 or, of an accuracy, 1.
+        In the order of completion: `number` of the trial; `seconds` since the start of the study's first trial;
+        `hypervolume`, as a fraction of the box between the reference point and the ideal point.
     """
     names, maximize = list(objectives), directions(objectives)
     rows = table[(table["state"] == "complete") & table["fits"].astype(bool) & table["ended_s"].notna()]
     rows = rows[rows[names].notna().all(axis=1)].sort_values(["ended_s", "number"], kind="stable")
     scale = np.array([1.0 if more else reference[name] for name, more in zip(names, maximize, strict=True)])
-    worst = np.array([reference[name] for name in names]) / scale
+    scaled_reference = np.array([reference[name] for name in names]) / scale
     volumes, volume = [], 0.0
     front = np.empty((0, len(names)))
     for point in rows[names].to_numpy(dtype=float) / scale:
-        signed = np.where(maximize, point - front, front - point)  # above 0 where the point is better
-        if not (signed <= 0).all(axis=1).any():
+        gains = np.where(maximize, point - front, front - point)  # positive where the point is better
+        if not (gains <= 0).all(axis=1).any():
             front = np.vstack([front, point])
             front = front[non_dominated(front, maximize)]
-            volume = hypervolume(front, worst, maximize)
+            volume = hypervolume(front, scaled_reference, maximize)
         volumes.append(volume)
     seconds = rows["ended_s"].to_numpy(dtype=float) - table["started_s"].astype(float).min()
     return pd.DataFrame({"number": rows["number"].to_numpy(), "seconds": seconds, "hypervolume": volumes})
@@ -138,8 +138,8 @@ def is_ordered(column: pd.Series) -> bool:
 def ordered_codes(column: pd.Series) -> tuple[NDArray[np.int64], list[Any]]:
     """Return the rank of each value among the distinct values, -1 where unknown, and these, sorted."""
     levels = sorted(column.dropna().unique().tolist(), key=lambda value: (isinstance(value, str), value))
-    places = {value: place for place, value in enumerate(levels)}
-    codes = [places.get(value, -1) if isinstance(value, str) or not pd.isna(value) else -1 for value in column]
+    indices = {value: index for index, value in enumerate(levels)}
+    codes = [indices.get(value, -1) if isinstance(value, str) or not pd.isna(value) else -1 for value in column]
     return np.array(codes, dtype=np.int64), levels
 
 
@@ -149,30 +149,30 @@ def relatives(table: pd.DataFrame, number: int, fields: Collection[str] | None =
     A field that is unknown for either trial counts as equal.
 
     Args:
-        fields: Compared fields, such as `StudyData.varied`: others follow from them; None: all.
+        fields: Compared fields, such as `StudyData.varied`, from which the others follow; None: all.
 
     Returns:
-        A row a trial, by number: `number`, `field`, its value in the given trial, `was`, and in this one, `is`.
+        `number` of each trial, the `field`, and its value in the given trial, `was`, and in this one, `is`.
 
     Raises:
         ValueError: There is no such trial.
     """
-    here = np.flatnonzero((table["number"] == number).to_numpy())
-    if not len(here):
+    rows = np.flatnonzero((table["number"] == number).to_numpy())
+    if not len(rows):
         raise ValueError(f"there is no trial {number}")
     architectures = architecture_names(table)
     names = [name for name in varied_fields(table, fields) if name != ARCHITECTURE]
     values = table[[CONFIG + name for name in names]].to_numpy(dtype=object)
-    own = values[here[0]]
+    own = values[rows[0]]
     differs = (values != own) & ~pd.isna(values) & ~pd.isna(own)
-    near = np.flatnonzero((differs.sum(axis=1) == 1) & (architectures == architectures[here[0]]))
-    places = differs[near].argmax(axis=1) if len(near) else near
+    related = np.flatnonzero((differs.sum(axis=1) == 1) & (architectures == architectures[rows[0]]))
+    indices = differs[related].argmax(axis=1) if len(related) else related
     return pd.DataFrame(
         {
-            "number": table["number"].to_numpy()[near],
-            "field": [names[place] for place in places],
-            "was": pd.Series([own[place] for place in places], dtype=object),
-            "is": pd.Series([values[row, place] for row, place in zip(near, places, strict=True)], dtype=object),
+            "number": table["number"].to_numpy()[related],
+            "field": [names[index] for index in indices],
+            "was": pd.Series([own[index] for index in indices], dtype=object),
+            "is": pd.Series([values[row, index] for row, index in zip(related, indices, strict=True)], dtype=object),
         }
     )
 
@@ -205,7 +205,7 @@ class Progress:
         done: Number of finished trials: trained to the end, stopped or failed.
         states: Number of trials by state of `search.study.study.STATES`, without zeros.
         share: Share of the requested trials that are finished.
-        elapsed_s: Time since the first trial's start; of an ended job, to its last trial's end.
+        elapsed_s: Time from the first trial's start to now; of an ended job, to its last trial's end.
         left_s: Estimate from the last trials; None where no job is running, or too few trials are finished.
     """
 
@@ -223,14 +223,14 @@ def progress(reading: StudyData, now_s: float) -> Progress:
     wanted = 0 if reading.settings is None else reading.settings.trials
     counts = table["state"].value_counts()
     states = {state: int(counts[state]) for state in STATES if state in counts}
-    done = sum(states.get(state, 0) for state in OVER)
+    done = sum(states.get(state, 0) for state in FINISHED)
     share = min(1.0, done / wanted) if wanted else 0.0
     times = table[["started_s", "ended_s"]].to_numpy(dtype=float)
     known = times[~np.isnan(times)]
     end_s = now_s if reading.is_locked else float(known.max(initial=-math.inf))
     elapsed_s = max(0.0, end_s - float(known.min())) if len(known) else 0.0
     left_s = None
-    ends = np.sort(table.loc[table["state"].isin(OVER), "ended_s"].dropna().to_numpy(dtype=float))[-RECENT:]
+    ends = np.sort(table.loc[table["state"].isin(FINISHED), "ended_s"].dropna().to_numpy(dtype=float))[-RECENT:]
     if reading.is_locked and len(ends) > 1:
         left_s = max(0.0, (wanted - done) * float(now_s - ends[0]) / (len(ends) - 1)) if done < wanted else 0.0
     return Progress(wanted, done, states, share, elapsed_s, left_s)
@@ -243,7 +243,7 @@ def parallel(table: pd.DataFrame, fields: Collection[str] | None = None) -> pd.D
 
 
 def number_text(value: float) -> str:
-    """Format a number in few characters."""
+    """Format a number with four significant digits, or an SI prefix."""
     return si_text(value) if abs(value) >= 1000 else f"{value:.4g}"
 
 
@@ -252,7 +252,7 @@ def published_points(objectives: Sequence[str]) -> pd.DataFrame:
 
     Returns:
         `name`, `report`, `accuracy` as a share, the `data` that it was measured on, and a column for each objective,
-        NaN where the report does not give it: parameters only where they are counted as here.
+        NaN where the report has none; parameters only where they are counted by the same rule.
     """
     rows = []
     for entry in read_published():
@@ -274,7 +274,7 @@ def intervals(report: Mapping[str, Any]) -> pd.DataFrame:
     """Return the mean quality of confirmed trials, with the half-widths of the confidence intervals.
 
     Returns:
-        `number` of the trial in the search and, for each quality that was measured, `<quality>_mean` and
+        `number` of the trial in the search and, for each evaluated quality, `<quality>_mean` and
         `<quality>_half`: NaN where a trial has one seed only.
     """
     table = confirm_table(report)

@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 from objectives.goals import GOALS
 from search.dashboard.data.frames import CONFIG, architecture_names, is_ordered, ordered_codes, varied_fields
 
-MIN_TRIALS = 20  # so that the best tenth has two trials
-MAX_TRIALS = 3_000  # size of the sample: more change the result little
+MIN_TRIALS = 20  # so that the best quantile has two trials
+MAX_TRIALS = 3_000  # sample size; larger ones hardly change the result
 BEST = 0.1  # quantile of the trials that count as good
 MAX_LEVELS = 50  # distinct values of a field, above which its ranks are used
 
@@ -23,17 +23,17 @@ MAX_LEVELS = 50  # distinct values of a field, above which its ranks are used
 def estimate_importances(table: pd.DataFrame, target: str, fields: Collection[str] | None = None) -> pd.DataFrame:
     """Return the importance of each config field for being among the best tenth of the trials by one goal.
 
-    Of Optuna's evaluators PED-ANOVA alone needs no scikit-learn, supports conditional fields and is fast. Numbers enter
-    by their ranks, so that the scale of a range does not matter. A quality is evaluated on fully trained trials, a cost
-    on all priced ones; above `MAX_TRIALS`, on a fixed random sample.
+    Of Optuna's evaluators PED-ANOVA alone needs no scikit-learn, supports conditional fields and is fast. Numeric
+    fields are replaced by ranks, so that the scale of a range does not matter. A quality is evaluated on fully trained
+    trials, a cost on all priced ones; above `MAX_TRIALS`, on a fixed random sample.
 
     Args:
         fields: Candidate fields, such as `StudyData.varied`; None: all that vary.
 
     Returns:
-        `architecture` and its `field`s, the most important first, with their `importance`: shares of 1. Where there are
-        several architectures, "" stands for the fields that all share, among them the architecture. Empty with
-        fewer than `MIN_TRIALS` trials.
+        `architecture` and its `field`s, the most important first, with their `importance`, which sums to 1. With
+        several architectures, `architecture` is "" for the fields that all share, including the architecture itself.
+        Empty with fewer than `MIN_TRIALS` trials.
     """
     rows = table[table[target].notna()]
     if GOALS[target].kind == "quality":
@@ -57,25 +57,25 @@ def estimate_importances(table: pd.DataFrame, target: str, fields: Collection[st
 
 def _importances(rows: pd.DataFrame, target: str, fields: Sequence[str]) -> pd.DataFrame:
     values = rows[target].to_numpy(dtype=float)
-    worth = -values if GOALS[target].maximize else values
-    if len(rows) < MIN_TRIALS or np.sort(worth)[math.ceil(BEST * len(rows)) - 1] == worth.max():
+    losses = -values if GOALS[target].maximize else values
+    if len(rows) < MIN_TRIALS or np.sort(losses)[math.ceil(BEST * len(rows)) - 1] == losses.max():
         return pd.DataFrame({"field": [], "importance": []})
-    coded: dict[str, tuple[list[Any], BaseDistribution]] = {}
+    encoded: dict[str, tuple[list[Any], BaseDistribution]] = {}
     for name in fields:
         if rows[CONFIG + name].notna().all():
-            coded[name] = _coded(rows[CONFIG + name])
-    ranges = {name: distribution for name, (_, distribution) in coded.items()}
-    columns = [column for column, _ in coded.values()]
+            encoded[name] = _encode(rows[CONFIG + name])
+    ranges = {name: distribution for name, (_, distribution) in encoded.items()}
+    columns = [column for column, _ in encoded.values()]
     study = _FixedStudy(
         FrozenTrial(
             number=number, state=TrialState.COMPLETE, value=value, datetime_start=None, datetime_complete=None,
-            params=dict(zip(coded, params, strict=True)), distributions=ranges, user_attrs={}, system_attrs={},
+            params=dict(zip(encoded, params, strict=True)), distributions=ranges, user_attrs={}, system_attrs={},
             intermediate_values={}, trial_id=number,
         )
-        for number, (value, *params) in enumerate(zip(worth.tolist(), *columns, strict=True))
+        for number, (value, *params) in enumerate(zip(losses.tolist(), *columns, strict=True))
     )  # fmt: skip
     found = optuna.importance.get_param_importances(
-        study, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST), params=list(coded)
+        study, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST), params=list(encoded)
     )
     shares = sorted(found.items(), key=lambda each: (-each[1], fields.index(each[0])))
     return pd.DataFrame({"field": [name for name, _ in shares], "importance": [share for _, share in shares]})
@@ -88,19 +88,19 @@ class _FixedStudy(optuna.Study):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         storage = optuna.storages.InMemoryStorage()
         super().__init__(optuna.create_study(storage=storage).study_name, storage)
-        self._told = list(trials)
+        self._fixed_trials = list(trials)
 
     def get_trials(
         self,
         deepcopy: bool = True,  # noqa: ARG002 - Optuna's
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """Return the trials."""
-        return [trial for trial in self._told if states is None or trial.state in states]
+        """Return the trials in any of the states."""
+        return [trial for trial in self._fixed_trials if states is None or trial.state in states]
 
 
-def _coded(column: pd.Series) -> tuple[list[Any], BaseDistribution]:
-    """Encode values: numbers by their order, anything else as choices."""
+def _encode(column: pd.Series) -> tuple[list[Any], BaseDistribution]:
+    """Return the values encoded as codes or ranks, and their Optuna distribution; text and booleans as categorical."""
     codes, levels = ordered_codes(column)
     if not is_ordered(column):
         return codes.tolist(), CategoricalDistribution(range(len(levels)))

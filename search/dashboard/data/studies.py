@@ -17,14 +17,14 @@ from search.study.study import StudyFolder
 def list_studies(results: Path) -> list[StudyFolder]:
     """Return the studies in a folder, broken ones too, the most recently modified first.
 
-    Links out of the folder are omitted.
+    Symbolic links out of the folder are omitted.
     """
     root = results.resolve()
     found: dict[StudyFolder, float] = {}
     with suppress(OSError):  # no such folder: no studies
         for path in results.iterdir():
             folder = StudyFolder(path)
-            # it may go away meanwhile, its name may be no text, and links may lead in circles
+            # it may be deleted meanwhile, its name may be invalid UTF-8, and links may form a loop
             with suppress(OSError, ValueError, RuntimeError):
                 path.name.encode()
                 if (folder.settings_file.exists() or folder.database.exists()) and path.resolve() == root / path.name:
@@ -35,7 +35,7 @@ def list_studies(results: Path) -> list[StudyFolder]:
 class Studies:
     """Studies by name: the given ones, or all of a folder, including new ones.
 
-    No part of a request becomes part of a path: names are looked up among the existing folders.
+    Names of requests are looked up among the existing folders, never joined to a path.
     """
 
     def __init__(self, results: Path, chosen: Sequence[StudyFolder] = ()) -> None:
@@ -74,7 +74,7 @@ class Confirmations:
     """Thread-safe lookup of the confirmations of studies' fronts."""
 
     def __init__(self) -> None:
-        self._confirms: dict[Path, tuple[int, str | None]] = {}
+        self._confirmed_names: dict[Path, tuple[int, str | None]] = {}
         self._reports: dict[Path, tuple[int, Mapping[str, Any]]] = {}
         self._lock = threading.Lock()
 
@@ -97,8 +97,8 @@ class Confirmations:
         """Return the name of the study that one confirms; None if it confirms none or cannot be read."""
         try:
             changed_ns = folder.settings_file.stat().st_mtime_ns
-            if self._confirms.get(folder.path, (0, None))[0] != changed_ns:
-                self._confirms[folder.path] = (changed_ns, confirmed_by(folder.settings()))
+            if self._confirmed_names.get(folder.path, (0, None))[0] != changed_ns:
+                self._confirmed_names[folder.path] = (changed_ns, confirmed_by(folder.settings()))
         except (OSError, UserError):
             return None
-        return self._confirms[folder.path][1]
+        return self._confirmed_names[folder.path][1]

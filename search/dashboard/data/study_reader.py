@@ -1,7 +1,7 @@
 """Incremental reader of a study's table while a search writes to it. Needs no torch.
 
 Optuna's API takes seconds for ten thousand trials. Here its tables are read directly in a few queries; a later read
-fetches new and unfinished trials only. Nothing is written, except that SQLite rolls back what a killed search left.
+fetches new and unfinished trials only. Nothing is written, except that SQLite rolls back a killed search's transaction.
 """
 
 import itertools
@@ -52,8 +52,8 @@ from search.study.table import plain_name, rows_table, trial_row
 
 LARGE = (LAYERS, QUALITY, VERSIONS)  # attributes of a trial that are not needed in the table
 SETTLED_S = 2.0  # time after which a file's change is visible in its modification time
-FRESH_S = 0.5  # interval between queries of a remote database
-RETRY_S = 10.0  # the same after an error: a query may take as long
+FRESH_S = 0.5  # minimum interval between queries of a remote database
+RETRY_S = 10.0  # the same after an error, since a query may time out as late
 
 _VERSIONS = itertools.count(1)
 
@@ -64,13 +64,13 @@ class StudyData:
 
     Attributes:
         folder: Folder of the study.
-        version: Unique number, another one after every change.
+        version: Unique number, a new one after every change.
         settings: Settings of the job; None where there is a `problem`.
-        table: As of `study.table.trials_table`, judged by the study's budget as it is now, and the columns started_s
-            and ended_s: Unix time, NaN where there is none.
-        curves: The learning curves of the trials that have one, as of `search.study.study.learning_curve`.
+        table: One row a trial, as of `study.table.trials_table` under the study's current budget, with the columns
+            started_s and ended_s: Unix time, NaN if unknown.
+        curves: Learning curves by trial number, as of `search.study.study.learning_curve`.
         kinds: Short reason of rejection by trial number.
-        varied: Config fields that the sampler varied; all others are given, or follow from these.
+        varied: Config fields that the sampler varied; all others are fixed, or follow from these.
         attributes: User attributes of the study.
         is_locked: Whether a job is running on it.
         problem: Error as one sentence; then there are no trials.
@@ -94,26 +94,26 @@ class StudyData:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _CachedTrial:
     """Cached data of a trial."""
 
     row: Mapping[str, Any]
     times_s: tuple[float, float]
     curve: Sequence[Mapping[str, Any]]
-    kind: str | None  # of its rejection
-    names: tuple[str, ...]  # of what was sampled
+    kind: str | None  # reason of rejection
+    names: tuple[str, ...]  # of the sampled parameters
 
 
 @dataclass
-class _Known:
+class _Cache:
     """Cached data of a study."""
 
-    judged_by: tuple[Any, ...]  # what a row depends on, beside its trial
-    trials: dict[int, _Kept] = field(default_factory=dict)  # by the number that the database knows them by
+    cache_key: tuple[Any, ...]  # what rows depend on, besides their trials
+    trials: dict[int, _CachedTrial] = field(default_factory=dict)  # by database id
     last: int = 0
     count: int = 0
     first: datetime | None = None
-    unfinished: dict[int, list[Any]] = field(default_factory=dict)  # as they were read
+    unfinished: dict[int, list[Any]] = field(default_factory=dict)  # raw rows by database id, to detect changes
 
 
 class StudyReader:
@@ -123,11 +123,11 @@ class StudyReader:
         self._folder = folder
         self._lock = threading.Lock()
         self._reading: StudyData | None = None
-        self._known: _Known | None = None
+        self._cache: _Cache | None = None
         self._texts: Mapping[str, str] = {}
         self._settings: tuple[Any, Job] | None = None
         self._stamp: tuple[Any, ...] | None = None
-        self._asked_at = -math.inf
+        self._queried_at = -math.inf
 
     def read(self) -> StudyData:
         """Return the current state of the study; the same object while nothing has changed."""
@@ -137,16 +137,16 @@ class StudyReader:
                 stamp = self._changes()
                 if self._reading is None or stamp is None or stamp != self._stamp or not self._holds(self._reading):
                     self._reading, self._stamp = self._read(), stamp
-                    self._asked_at = time.monotonic()
+                    self._queried_at = time.monotonic()
             except BROKEN as error:
                 self._reading = self._broken(error, self._reading)
-                self._known, self._stamp, self._asked_at = None, stamp, time.monotonic()
+                self._cache, self._stamp, self._queried_at = None, stamp, time.monotonic()
             return self._reading
 
     def _changes(self) -> tuple[Any, ...] | None:
         """Return a stamp that differs after every change of the files; None right after one."""
         folder = self._folder
-        # never opened here: to close a file takes SQLite's locks on it from this whole process
+        # stat only: closing a file would release this process's POSIX locks on it, which SQLite holds
         found = [_stat(path) for path in (folder.settings_file, folder.database)]
         newest_ns = max((stat[2] for stat in found if stat is not None), default=0)
         is_locked = folder.is_locked_here()
@@ -156,7 +156,7 @@ class StudyReader:
         """Whether a reading is valid while the files are unchanged."""
         if self._settings is None or self._settings[1].storage is None:
             return not reading.problem  # an error may be temporary
-        return time.monotonic() - self._asked_at < (RETRY_S if reading.problem else FRESH_S)
+        return time.monotonic() - self._queried_at < (RETRY_S if reading.problem else FRESH_S)
 
     def _broken(self, error: Exception, before: StudyData | None) -> StudyData:
         problem = sentence(error)
@@ -172,31 +172,31 @@ class StudyReader:
         is_locked = self._folder.is_locked_here() or (postgres is not None and postgres.is_locked(self._folder.name))
         with connected(self._folder, postgres) as (connection, study_id):
             texts = study_attributes(connection, study_id)
-            judged_by = (study_id, _inode(self._folder.database), budget, texts.get(RUNGS))
-            known = self._known
-            if known is None or known.judged_by != judged_by or not _is_same(connection, study_id, known):
-                known = _Known(judged_by)
-            before = (known.last, known.unfinished)
-            trials = _read_trials(connection, study_id, known)
+            cache_key = (study_id, _inode(self._folder.database), budget, texts.get(RUNGS))
+            cache = self._cache
+            if cache is None or cache.cache_key != cache_key or not _is_same(connection, study_id, cache):
+                cache = _Cache(cache_key)
+            before = (cache.last, cache.unfinished)
+            trials = _read_trials(connection, study_id, cache)
         reading = self._reading
-        is_same = known is self._known and before == (known.last, known.unfinished) and texts == self._texts
+        is_same = cache is self._cache and before == (cache.last, cache.unfinished) and texts == self._texts
         if reading is not None and is_same and (reading.settings, reading.is_locked) == (settings, is_locked):
             return reading
         attributes = {name: json.loads(value) for name, value in texts.items()}
-        levels = attributes.get(RUNGS, [])
-        self._known = None  # what fails below is read whole the next time
+        rungs = attributes.get(RUNGS, [])
+        self._cache = None  # after an error below, everything is read again
         for trial_id, trial in trials.items():
-            known.trials[trial_id] = _kept(trial, budget, levels, is_locked=is_locked)
-        kept = [known.trials[trial_id] for trial_id in sorted(known.trials)]
-        made = StudyData(
-            self._folder, next(_VERSIONS), settings, _table(kept, attributes[OBJECTIVES]),
-            MappingProxyType({each.row["number"]: each.curve for each in kept if each.curve}),
-            MappingProxyType({each.row["number"]: each.kind for each in kept if each.kind is not None}),
-            tuple(dict.fromkeys(plain_name(name) for names in {each.names: None for each in kept} for name in names)),
+            cache.trials[trial_id] = _cached_trial(trial, budget, rungs, is_locked=is_locked)
+        cached = [cache.trials[trial_id] for trial_id in sorted(cache.trials)]
+        data = StudyData(
+            self._folder, next(_VERSIONS), settings, _table(cached, attributes[OBJECTIVES]),
+            MappingProxyType({each.row["number"]: each.curve for each in cached if each.curve}),
+            MappingProxyType({each.row["number"]: each.kind for each in cached if each.kind is not None}),
+            tuple(dict.fromkeys(plain_name(name) for names in {each.names: None for each in cached} for name in names)),
             MappingProxyType(attributes), is_locked,
         )  # fmt: skip
-        self._known, self._texts = known, texts
-        return made
+        self._cache, self._texts = cache, texts
+        return data
 
     def _read_settings(self) -> Job:
         stamp = _stat(self._folder.settings_file)
@@ -208,18 +208,20 @@ class StudyReader:
         return self._settings[1]
 
 
-def _table(kept: Sequence[_Kept], objectives: Sequence[str]) -> pd.DataFrame:
-    times_s = np.array([each.times_s for each in kept], dtype=float).reshape(len(kept), 2)
-    made = rows_table([each.row for each in kept], objectives)
-    return made.assign(started_s=times_s[:, 0], ended_s=times_s[:, 1])
+def _table(cached: Sequence[_CachedTrial], objectives: Sequence[str]) -> pd.DataFrame:
+    times_s = np.array([each.times_s for each in cached], dtype=float).reshape(len(cached), 2)
+    table = rows_table([each.row for each in cached], objectives)
+    return table.assign(started_s=times_s[:, 0], ended_s=times_s[:, 1])
 
 
-def _kept(trial: Trial, budget: Budget | None, levels: Sequence[Mapping[str, Any]], *, is_locked: bool) -> _Kept:
+def _cached_trial(
+    trial: Trial, budget: Budget | None, rungs: Sequence[Mapping[str, Any]], *, is_locked: bool
+) -> _CachedTrial:
     attributes = trial.user_attrs
-    row = trial_row(trial, budget, levels, is_locked=is_locked)
+    row = trial_row(trial, budget, rungs, is_locked=is_locked)
     kind = attributes[REJECTED]["kind"] if REJECTED in attributes else None
     names = _shared(tuple(trial.params))
-    return _Kept(row, trial.times_s, learning_curve(trial), kind, names)
+    return _CachedTrial(row, trial.times_s, learning_curve(trial), kind, names)
 
 
 @lru_cache(maxsize=1_000)
@@ -228,19 +230,19 @@ def _shared(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _is_same(connection: Connection, study_id: int, known: _Known) -> bool:
-    """Whether a database still holds the trials that were read from it."""
-    return extent(connection, study_id, known.last) == (known.count, known.first)
+def _is_same(connection: Connection, study_id: int, cache: _Cache) -> bool:
+    """Whether the database still contains the trials that were read from it."""
+    return extent(connection, study_id, cache.last) == (cache.count, cache.first)
 
 
-def _read_trials(connection: Connection, study_id: int, known: _Known) -> dict[int, Trial]:
+def _read_trials(connection: Connection, study_id: int, cache: _Cache) -> dict[int, Trial]:
     """Read new and unfinished trials; record which are unfinished now."""
-    wanted = or_(TRIALS.c.trial_id > known.last, TRIALS.c.trial_id.in_(known.unfinished))
+    wanted = or_(TRIALS.c.trial_id > cache.last, TRIALS.c.trial_id.in_(cache.unfinished))
     trials = trials_of(connection, study_id, wanted)
-    known.unfinished = {number: [trial.state] for number, trial in trials.items() if not trial.state.is_finished()}
-    add_values(connection, study_id, wanted, trials, LARGE, known.unfinished)
-    known.last = max([known.last, *trials])
-    known.count, known.first = extent(connection, study_id, known.last)
+    cache.unfinished = {number: [trial.state] for number, trial in trials.items() if not trial.state.is_finished()}
+    add_values(connection, study_id, wanted, trials, LARGE, cache.unfinished)
+    cache.last = max([cache.last, *trials])
+    cache.count, cache.first = extent(connection, study_id, cache.last)
     return {number: trial for number, trial in trials.items() if trial.state != TrialState.WAITING}
 
 

@@ -44,9 +44,9 @@ class TrialRecord:
     Attributes:
         number: Number of the trial.
         state: One of `search.study.study.STATES`.
-        config: Config fields; of a rejected trial those that were sampled.
+        config: Config fields; of a rejected trial the sampled ones.
         cost: Cost of its network, with the latency if it was measured; empty where no network can be built.
-        quality: As of `objectives.quality.Quality.to_dict`; None before it is trained to the end.
+        quality: As of `objectives.quality.Quality.to_dict`; None before it is fully trained.
         layers: Name, kind, output_shape, params and macs of each layer; empty where they are not recorded.
         curve: Learning curve: a record for each epoch.
         attempts: Epoch and reason of each failed training process.
@@ -82,17 +82,17 @@ def read_trial(folder: StudyFolder, number: int) -> TrialRecord:
     try:
         with connected(folder, postgres) as (connection, study_id):
             texts = study_attributes(connection, study_id)
-            asked = (TRIALS.c.number == min(number, MAX_NUMBER)) & (begun())
-            found = trials_of(connection, study_id, asked)
+            condition = (TRIALS.c.number == min(number, MAX_NUMBER)) & (begun())
+            found = trials_of(connection, study_id, condition)
             if not found:
                 numbers = select(func.min(TRIALS.c.number), func.max(TRIALS.c.number))
                 low, high = connection.execute(numbers.where(TRIALS.c.study_id == study_id)).one()
                 what = "none yet" if low is None else f"{low} to {high}"
                 raise StudyError(f"{folder.name} has no trial {number}; there are: {what}")
-            add_values(connection, study_id, asked, found, leave_out=())
+            add_values(connection, study_id, condition, found, excluded=())
         (trial,) = found.values()
-        levels = json.loads(texts.get(RUNGS, "[]"))
-        row = trial_row(trial, budget, levels, is_locked=is_locked)
+        rungs = json.loads(texts.get(RUNGS, "[]"))
+        row = trial_row(trial, budget, rungs, is_locked=is_locked)
     except StudyError:
         raise
     except BROKEN as error:

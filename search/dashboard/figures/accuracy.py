@@ -1,4 +1,4 @@
-"""What one network gets right: by class, by device, and what it takes for what."""
+"""Accuracy of one network by class and by device, and its confusion matrix."""
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from objectives.quality import Quality, Score
 from objectives.sampling_error import Z_95, accuracy_error
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import BESIDE, ROW_PX, bar, lay_out
+from search.dashboard.figures.plot_helpers import ROW_MARGIN, ROW_PX, apply_layout, bar_marker
 from search.report.plotly_style import BLUE, GREY, LEGEND, SKY, VERMILION
 
 GROUP_TITLES = {
@@ -23,43 +23,45 @@ GROUP_PATTERNS = {"real": "", "seen": "", "unseen": "/"}
 
 
 def confusion_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
-    """Draw the confusion matrix: the clips as figures, their share of the true class below and as the colour."""
+    """Plot the confusion matrix: number of clips, and fraction of the true class as text and colour."""
     counts = np.array(quality.confusion, dtype=float)
     sums = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, sums, out=np.zeros_like(counts), where=sums > 0)
     names = [html.escape(name) for name in quality.classes]
-    told = [
+    hover_texts = [
         [
-            f"<b>{truth}</b> predicted as <b>{answer}</b>" if truth != answer else f"<b>{truth}</b> predicted correctly"
-            for answer in names
+            f"<b>{truth}</b> predicted as <b>{prediction}</b>"
+            if truth != prediction
+            else f"<b>{truth}</b> predicted correctly"
+            for prediction in names
         ]
         for truth in names
     ]
-    written = [
+    cell_texts = [
         [f"{count:.0f}<br>{share:.0%}" if count else "" for count, share in zip(row, part, strict=True)]
         for row, part in zip(counts, shares, strict=True)
     ]
-    places = list(range(len(names)))
+    indices = list(range(len(names)))
     figure = go.Figure()
     figure.add_heatmap(
         z=shares,
-        x=places,
-        y=places,
+        x=indices,
+        y=indices,
         zmin=0,
         zmax=1,
         colorscale=theme.heat,
-        text=written,
+        text=cell_texts,
         texttemplate="%{text}",
         textfont={"size": 10},
         customdata=counts,
-        hovertext=told,
+        hovertext=hover_texts,
         hovertemplate="%{hovertext}<br>%{customdata:.0f} clips, %{z:.1%} of the class<extra></extra>",
         xgap=1,
         ygap=1,
         showscale=False,
     )
-    shared = theme.axis_of(tickvals=places, ticktext=names, ticks="", showgrid=False, tickfont={"size": 12})
-    return lay_out(
+    shared = theme.axis_of(tickvals=indices, ticktext=names, ticks="", showgrid=False, tickfont={"size": 12})
+    return apply_layout(
         figure,
         theme,
         height=36 * len(names) + 170,
@@ -69,12 +71,12 @@ def confusion_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
 
 
 def devices_figure(quality: Quality, groups: Mapping[str, str], theme: Theme = LIGHT) -> go.Figure:
-    """Draw the accuracy on each device, those that training never heard apart and hatched.
+    """Plot the accuracy on each device by group; devices unseen in training are hatched.
 
     Args:
-        quality: Of the network.
+        quality: Evaluation of the network.
         groups: The group of each device: real, seen or unseen; devices of no group come last.
-        theme: Colours.
+        theme: Colour theme of the page.
     """
     names = by_group(quality.by_device, groups)
     figure = go.Figure()
@@ -84,9 +86,9 @@ def devices_figure(quality: Quality, groups: Mapping[str, str], theme: Theme = L
             _add_scores(
                 figure,
                 {name: quality.by_device[name] for name in rows},
-                name=GROUP_TITLES.get(group, "group not known"),
+                name=GROUP_TITLES.get(group, "unknown group"),
                 marker={
-                    **bar(theme.shade(GROUP_COLOURS.get(group, GREY))),
+                    **bar_marker(theme.shade(GROUP_COLOURS.get(group, GREY))),
                     "pattern": {
                         "shape": GROUP_PATTERNS.get(group, ""),
                         "fillmode": "overlay",  # on the colour, not instead of it
@@ -98,28 +100,28 @@ def devices_figure(quality: Quality, groups: Mapping[str, str], theme: Theme = L
                 meta=group or "unknown",
             )
     _add_means(figure, quality, theme)
-    return _lay_out_rows(figure, names, theme, has_legend=True)
+    return _apply_row_layout(figure, names, theme, has_legend=True)
 
 
 def by_group(devices: Iterable[str], groups: Mapping[str, str]) -> list[str]:
-    """Order devices: those heard in training first, the unseen last."""
+    """Sort devices by group: training devices first, unseen devices last."""
     order = [*GROUP_TITLES, ""]
     return sorted(devices, key=lambda name: (order.index(groups.get(name, "")), name))
 
 
 def classes_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
-    """Draw the accuracy on each class, the worst on top."""
+    """Plot the accuracy on each class, the worst on top."""
     scores = dict(sorted(quality.by_class.items(), key=lambda each: each[1].accuracy))
     figure = go.Figure()
-    _add_scores(figure, scores, name="", marker=bar(theme.shade(BLUE)), theme=theme, meta="classes")
+    _add_scores(figure, scores, name="", marker=bar_marker(theme.shade(BLUE)), theme=theme, meta="classes")
     _add_means(figure, quality, theme)
-    return _lay_out_rows(figure, list(scores), theme, has_legend=False)
+    return _apply_row_layout(figure, list(scores), theme, has_legend=False)
 
 
 def _add_scores(
     figure: go.Figure, scores: Mapping[str, Score], *, name: str, marker: Mapping[str, Any], theme: Theme, meta: str
 ) -> None:
-    """Draw accuracies as bars, with the intervals that the number of clips leaves."""
+    """Plot accuracies as bars, with 95 % confidence intervals of the sampling error."""
     values = [score.accuracy for score in scores.values()]
     halves = [Z_95 * accuracy_error(score) for score in scores.values()]
     figure.add_bar(
@@ -147,7 +149,7 @@ def _add_scores(
 
 
 def _add_means(figure: go.Figure, quality: Quality, theme: Theme) -> None:
-    """Draw the macro accuracy as a line."""
+    """Plot the macro accuracy as a line."""
     figure.add_vline(x=quality.macro_accuracy, line={"color": theme.limit, "dash": "dash", "width": 1.5})
     figure.add_annotation(
         x=quality.macro_accuracy,
@@ -161,14 +163,14 @@ def _add_means(figure: go.Figure, quality: Quality, theme: Theme) -> None:
     )
 
 
-def _lay_out_rows(figure: go.Figure, names: Sequence[str], theme: Theme, *, has_legend: bool) -> go.Figure:
-    """Lay out a figure with the accuracy of each name in a row, from 0 to 100 %."""
-    return lay_out(
+def _apply_row_layout(figure: go.Figure, names: Sequence[str], theme: Theme, *, has_legend: bool) -> go.Figure:
+    """Apply the layout of accuracies as horizontal rows, from 0 to 100 %."""
+    return apply_layout(
         figure,
         theme,
         barmode="overlay",
         bargap=0.25,
-        margin=BESIDE,
+        margin=ROW_MARGIN,
         showlegend=has_legend,
         legend=LEGEND,
         height=ROW_PX * len(names) + (150 if has_legend else 100),

@@ -1,9 +1,9 @@
-"""What figures and the style sheet share: the colours of the dashboard, on a light and on a dark background.
+"""Colour themes of the dashboard, light and dark, for the figures and the style sheet.
 
-Okabe and Ito's colours are made for people who are colour-blind, not for contrast: on white, half of them are too pale
-for a small mark, and blue is too dark on black. Here each is darker or lighter, such that a mark differs from its
-background by 3 to 1 and a text by 4.5 to 1 (W3C, "Web Content Accessibility Guidelines 2.2", 1.4.3 and 1.4.11).
-The scales are parts of viridis, which is perceptually uniform; of a part the same holds.
+Okabe and Ito's palette is safe for colour-blind readers, but half of it is too pale for small markers on white, and its
+blue is too dark on black. Colours are darkened or lightened to contrast ratios of 3:1 for markers and 4.5:1 for text
+(W3C, "Web Content Accessibility Guidelines 2.2", 1.4.3 and 1.4.11). The colour scales are parts of viridis, which is
+perceptually uniform.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ class Theme(plotly_style.Theme):
     """The colours of the dashboard on one background.
 
     Attributes:
-        page: Behind the cards.
-        raised: Behind what can be pressed, and the head of a table.
-        border: Around cards and controls.
-        accent: Of links, what is chosen, and the ring around what has the focus.
-        on_accent: Of text on the accent.
-        what_if: Lines of a budget that is only tried.
-        scale: From the least to the most of what is shown as a colour.
-        heat: From none to all, behind figures.
+        page: Background of the page, behind the cards.
+        raised: Background of buttons and table headers.
+        border: Border of cards and controls.
+        accent: Colour of links, selected elements and the focus ring.
+        on_accent: Colour of text on the accent colour.
+        what_if: Lines of hypothetical limits.
+        scale: Continuous colour scale, from low to high.
+        heat: Colour scale of heatmaps, from 0 to 1.
     """
 
     page: str

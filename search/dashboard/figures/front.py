@@ -1,4 +1,4 @@
-"""The front of a study in two objectives, a third as the colour of the marks."""
+"""Pareto front figure of a study: two objectives as axes, a third as the colour of the markers."""
 
 import html
 import math
@@ -15,10 +15,10 @@ from search.dashboard.figures.plot_helpers import (
     FEW_FIELDS,
     MANY,
     MOST_FIELDS,
+    apply_layout,
     axis_of,
-    lay_out,
-    varying,
-    wrapped,
+    varying_fields,
+    wrap_html,
 )
 from search.dashboard.figures.rejected_lines import add_rejected_lines, can_be_lines
 from search.report.drawing import (
@@ -27,7 +27,7 @@ from search.report.drawing import (
     Scale,
     add_limits,
     add_message,
-    hovers,
+    hover_texts,
     make_drawing,
     marker_of,
     numbers,
@@ -35,7 +35,7 @@ from search.report.drawing import (
 from search.report.format import si_text
 from search.report.plotly_style import LEGEND
 
-# The groups whose points WebGL may draw: the others are few and stand above them.
+# Groups that are drawn by WebGL if there are many points; the others are few, and drawn on top.
 NUMEROUS = ("rejected", "failed", "stopped", "over", "dominated")
 PUBLISHED, CONFIRMED = "published", "confirmed"
 
@@ -46,23 +46,23 @@ def front_figure(
     references: pd.DataFrame | None = None, intervals: pd.DataFrame | None = None,
     reasons: Mapping[int, str] | None = None, theme: Theme = LIGHT,
 ) -> go.Figure:  # fmt: skip
-    """Draw every trial that has a cost, and the line that the front makes.
+    """Plot all trials with an x value, and the step line through the Pareto front.
 
     Args:
-        table: One row a trial, as of `study.table.trials_table`; `fits` and `on_front` by the budget that is tried.
+        table: One row a trial, as of `study.table.trials_table`; `fits` and `on_front` under `what_if`.
         x: Objective on the x axis.
         y: Objective on the y axis.
         log_x: Whether x is logarithmic; None: where its values span more than a decade.
         limits: The study's budget.
-        what_if: The budget that is tried; limits that are the study's own are not drawn again.
-        colour: A third goal, shown as the colour of the marks.
+        what_if: Hypothetical tighter limits; those that equal the study's are not drawn twice.
+        colour: A third goal, shown as the colour of the markers.
         references: Published networks: name, report, data, and columns named as goals, in their units.
-        intervals: Of confirmed trials: number, `<y>_mean` and `<y>_half`.
-        reasons: Why trials were rejected, in a word or two, by number: told where there are too many to tell more.
-        theme: Colours.
+        intervals: Means of confirmed trials: number, `<y>_mean` and `<y>_half`, the half-width of the interval.
+        reasons: Short reasons of rejection by trial number, for the hover text of large studies.
+        theme: Colour theme of the page.
 
     Raises:
-        ValueError: x or y is no objective that can be drawn, or both are the same.
+        UserError: x or y is no objective that can be drawn, or both are the same.
     """
     limits, what_if = limits or {}, what_if or {}
     known = _placed_references(references, (x, y))
@@ -78,40 +78,40 @@ def front_figure(
         more_y=[*numbers(known, y), *_ends(confirmed), *([what_if[y]] if y in what_if else [])],
     )
     figure = go.Figure()
-    along, upward = drawing.corners
-    if along:
+    line_x, line_y = drawing.corners
+    if line_x:
         line = {"color": theme.shade(GROUPS["front"].colour), "width": 2}
-        figure.add_scatter(x=along, y=upward, mode="lines", line=line, hoverinfo="skip", showlegend=False, meta="line")
-    _add_trials(figure, drawing, varying(table), reasons or {}, colour=colour, theme=theme)
+        figure.add_scatter(x=line_x, y=line_y, mode="lines", line=line, hoverinfo="skip", showlegend=False, meta="line")
+    _add_trials(figure, drawing, varying_fields(table), reasons or {}, colour=colour, theme=theme)
     _add_confirmed(figure, confirmed, theme)
     _add_published(figure, known, (x, y), theme)
     _add_budgets(figure, drawing, what_if, theme)
     if colour is not None:
         figure.update_layout(coloraxis=_coloraxis(colour, table, theme))
-    return _lay_out_front(figure, drawing, theme)
+    return _apply_front_layout(figure, drawing, theme)
 
 
 def _is_large(drawing: Drawing) -> bool:
     return sum(map(len, drawing.groups.values())) > MANY
 
 
-def _lay_out_front(figure: go.Figure, drawing: Drawing, theme: Theme) -> go.Figure:
+def _apply_front_layout(figure: go.Figure, drawing: Drawing, theme: Theme) -> go.Figure:
     if drawing.message:
         add_message(figure, drawing.message)
     itemsizing = "constant" if _is_large(drawing) else "trace"
-    return lay_out(
+    return apply_layout(
         figure,
         theme,
         legend={**LEGEND, "traceorder": "reversed", "itemsizing": itemsizing},
         showlegend=True,
-        xaxis=axis_of(drawing.x, theme, is_across=True),
+        xaxis=axis_of(drawing.x, theme, is_x=True),
         yaxis=axis_of(drawing.y, theme),
         uirevision=f"{drawing.x.name} {drawing.y.name} {drawing.x.is_log}",
     )
 
 
 def _add_budgets(figure: go.Figure, drawing: Drawing, what_if: Mapping[str, float], theme: Theme) -> None:
-    """Draw the limits of the budget, and those that are tried and are not the budget's own."""
+    """Plot the limits of the budget, and the hypothetical limits that differ from them."""
     add_limits(figure, drawing.x, drawing.y, theme)
     for axis, scale in (("x", drawing.x), ("y", drawing.y)):
         limit = what_if.get(scale.name)
@@ -152,14 +152,14 @@ def _add_group(
     is_large: bool,
     theme: Theme,
 ) -> None:
-    """Add the points of one group; of a third goal, those that have it and those that have not."""
+    """Add the points of one group, coloured by the third goal where they have a value of it."""
     group = drawing.groups[name]
     has_colour = np.zeros(len(group), dtype=bool)
     if colour is not None and name != "rejected":
         has_colour = ~np.isnan(numbers(group, colour))
-    heights = np.array(drawing.heights(group))
+    y_values = np.array(drawing.y_values(group))
     label = f"{GROUPS[name].label} ({len(group)})"
-    if has_colour.all():  # the legend would show a mark in black, whatever is behind it
+    if has_colour.all():  # otherwise the legend's marker would be black in the dark theme, too
         sign = marker_of(name, theme) | {"color": theme.text}
         sign |= {"line": {"color": theme.text, "width": 2}} if "line" in sign else {}
         figure.add_scatter(name=label, legendgroup=name, x=[None], y=[None], mode="markers", marker=sign, meta="sign")
@@ -171,15 +171,15 @@ def _add_group(
         if is_large and name in NUMEROUS:
             marker |= {"size": round(0.7 * GROUPS[name].size_px), "opacity": 0.6}
         if is_coloured:
-            of_colour = {"color": numbers(rows, str(colour)), "coloraxis": "coloraxis"}
-            marker |= of_colour | ({"line": {**of_colour, "width": 2}} if "line" in marker else {})
+            coloured = {"color": numbers(rows, str(colour)), "coloraxis": "coloraxis"}
+            marker |= coloured | ({"line": {**coloured, "width": 2}} if "line" in marker else {})
         figure.add_trace(
             trace(
                 name=label,
                 legendgroup=name,
                 showlegend=not is_coloured,
                 x=numbers(rows, drawing.x.name),
-                y=heights[chosen],
+                y=y_values[chosen],
                 mode="markers",
                 marker=marker,
                 customdata=rows["number"].tolist(),
@@ -190,18 +190,18 @@ def _add_group(
 
 
 def _hover_of(name: str, rows: pd.DataFrame, fields: Sequence[str], x: Scale, *, is_large: bool) -> dict[str, Any]:
-    """Describe what a point tells: of what is rejected no more than its number and cost, where there are many."""
+    """Return the hover text of a group's points; of many rejected trials, number and cost only."""
     if name == "rejected":
-        told = f"<b>trial %{{customdata}}</b> (rejected)<br>%{{x:,}} {GOALS[x.name].title}"
+        template = f"<b>trial %{{customdata}}</b> (rejected)<br>%{{x:,}} {GOALS[x.name].title}"
         if is_large:
-            return {"hovertemplate": f"{told}<extra></extra>"}
-        reasons = [wrapped(str(reason), 60) for reason in rows["reason"].tolist()]
-        return {"hovertext": reasons, "hovertemplate": f"{told}<br>%{{hovertext}}<extra></extra>"}
-    return {"hovertext": hovers(rows, fields), "hovertemplate": "%{hovertext}<extra></extra>"}
+            return {"hovertemplate": f"{template}<extra></extra>"}
+        reasons = [wrap_html(str(reason), 60) for reason in rows["reason"].tolist()]
+        return {"hovertext": reasons, "hovertemplate": f"{template}<br>%{{hovertext}}<extra></extra>"}
+    return {"hovertext": hover_texts(rows, fields), "hovertemplate": "%{hovertext}<extra></extra>"}
 
 
 def _coloraxis(name: str, table: pd.DataFrame, theme: Theme) -> dict[str, Any]:
-    """Describe the colours of a third goal: of a cost that spans more than a decade they stay linear, and so honest."""
+    """Return the colour axis of a third goal, linear for costs, too."""
     values = numbers(table, name)[(table["state"] != "rejected").to_numpy()]
     known = values[~np.isnan(values)]
     is_share, is_cost = name.endswith("accuracy"), GOALS[name].kind == "cost"
@@ -222,7 +222,7 @@ def _coloraxis(name: str, table: pd.DataFrame, theme: Theme) -> dict[str, Any]:
 
 
 def _placed_references(references: pd.DataFrame | None, axes: Sequence[str]) -> pd.DataFrame:
-    """Keep the published networks that can be placed."""
+    """Return the published networks that have values of both axes."""
     if references is None:
         return pd.DataFrame(columns=["name", "report", "data", *axes])
     if "macro_accuracy" not in references and "accuracy" in references:
@@ -236,9 +236,9 @@ def _placed_references(references: pd.DataFrame | None, axes: Sequence[str]) -> 
 def _add_published(figure: go.Figure, known: pd.DataFrame, axes: tuple[str, str], theme: Theme) -> None:
     if known.empty:
         return
-    told = [
-        f"<b>{html.escape(str(name))}</b><br>{wrapped(str(report), 60)}"
-        f"<br><i>measured on other data:</i> {wrapped(str(data), 60)}"
+    texts = [
+        f"<b>{html.escape(str(name))}</b><br>{wrap_html(str(report), 60)}"
+        f"<br><i>measured on other data:</i> {wrap_html(str(data), 60)}"
         for name, report, data in zip(known["name"], known["report"], known["data"], strict=True)
     ]
     x, y = axes
@@ -253,7 +253,7 @@ def _add_published(figure: go.Figure, known: pd.DataFrame, axes: tuple[str, str]
             "size": 11,
             "line": {"color": theme.text, "width": 1.5},
         },
-        hovertext=told,
+        hovertext=texts,
         hovertemplate=f"%{{hovertext}}<br>%{{x:,}} {GOALS[x].title}, {_value_form(y)} {GOALS[y].title}<extra></extra>",
         meta=PUBLISHED,
     )
@@ -264,7 +264,7 @@ def _value_form(name: str) -> str:
 
 
 def _confirmed(intervals: pd.DataFrame | None, table: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
-    """Place the means of confirmed trials: number, x, mean, half, and what the search itself had found."""
+    """Return the confirmed trials as number, x, mean, half-width, and the search's own value, `found`."""
     columns = ["number", "x", "mean", "half", "found"]
     if intervals is None or intervals.empty or f"{y}_mean" not in intervals:
         return pd.DataFrame(columns=columns)
@@ -285,7 +285,7 @@ def _ends(confirmed: pd.DataFrame) -> list[float]:
 
 
 def _add_confirmed(figure: go.Figure, confirmed: pd.DataFrame, theme: Theme) -> None:
-    """Draw the mean of each confirmed trial with its interval, tied to what the search had found."""
+    """Plot the mean of each confirmed trial with its interval, connected with the search's own value."""
     if confirmed.empty:
         return
     nothing = np.full(len(confirmed), np.nan)
@@ -315,22 +315,22 @@ def _add_confirmed(figure: go.Figure, confirmed: pd.DataFrame, theme: Theme) -> 
             "line": {"color": theme.text, "width": 2},
         },
         customdata=confirmed["number"].tolist(),
-        hovertemplate="<b>trial %{customdata}</b>, trained again: %{y:.4f} ± %{error_y.array:.4f}<extra></extra>",
+        hovertemplate="<b>trial %{customdata}</b>, retrained: %{y:.4f} ± %{error_y.array:.4f}<extra></extra>",
         meta=CONFIRMED,
     )
 
 
 def _add_what_if(figure: go.Figure, axis: str, scale: Scale, limit: float, theme: Theme) -> None:
-    """Draw a limit that is tried, its label a line below the budget's own."""
+    """Plot a hypothetical limit, with its label below that of the budget."""
     line = {"color": theme.what_if, "dash": "dot", "width": 2}
-    place = math.log10(limit) if scale.is_log else limit
+    position = math.log10(limit) if scale.is_log else limit
     label = {"text": f"what if {si_text(limit)}", "showarrow": False, "font": {"color": theme.what_if}}
     before = limit > scale.at(0.5)
     if axis == "x":
         figure.add_vline(x=limit, line=line, layer="below")
         side = {"xanchor": "right" if before else "left", "yanchor": "top", "xshift": -4 if before else 4}
-        figure.add_annotation(x=place, y=1, yref="paper", yshift=-20, **label, **side)
+        figure.add_annotation(x=position, y=1, yref="paper", yshift=-20, **label, **side)
     else:
         figure.add_hline(y=limit, line=line, layer="below")
         side = {"xanchor": "right", "yanchor": "top" if before else "bottom", "xshift": -4}
-        figure.add_annotation(x=1, xref="paper", y=place, **label, **side)
+        figure.add_annotation(x=1, xref="paper", y=position, **label, **side)

@@ -1,4 +1,4 @@
-"""Networks: where the cost of one goes, and how some of them learned."""
+"""Cost by layer of one network, and learning curves of several."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -9,24 +9,22 @@ from plotly.subplots import make_subplots
 
 from objectives.goals import GOALS
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import bar, empty_figure, lay_out, series
+from search.dashboard.figures.plot_helpers import apply_layout, bar_marker, empty_figure, series
 from search.report.format import percent_text, si_text
 from search.report.plotly_style import LEGEND, ORANGE, SKY
 
 LAYER_COSTS = {"macs": ORANGE, "params": SKY}  # a panel each
-FEW_EPOCHS = 10  # each has a tick of its own
+FEW_EPOCHS = 10  # up to which each epoch has a tick
 CURVE_TITLES = {"macro_accuracy": "Macro accuracy", "log_loss": "Log loss"}
 
 
 def layers_figure(layers: Sequence[Mapping[str, Any]], limits: Mapping[str, float], theme: Theme = LIGHT) -> go.Figure:
-    """Draw where the cost goes: each layer's bar begins where the one above ends, and the limit stands where it stands.
-
-    Layers that cost nothing are left out.
+    """Plot the cost by layer as a waterfall chart, with the limit as a line; layers without a cost are omitted.
 
     Args:
-        layers: name, kind, macs, params and output_shape of each, in the order of use.
-        limits: The budget.
-        theme: Colours.
+        layers: name, kind, macs, params and output_shape of each, in the order of the forward pass.
+        limits: Limits of the budget.
+        theme: Colour theme of the page.
     """
     shown = [layer for layer in layers if any(layer.get(cost) for cost in LAYER_COSTS)]
     if not shown:
@@ -49,13 +47,13 @@ def layers_figure(layers: Sequence[Mapping[str, Any]], limits: Mapping[str, floa
         ),
     )
     figure.update_yaxes(showticklabels=True, col=1)
-    return lay_out(figure, theme, showlegend=False, bargap=0.15, height=20 * len(rows) + 120)
+    return apply_layout(figure, theme, showlegend=False, bargap=0.15, height=20 * len(rows) + 120)
 
 
 def _add_cost_panel(
     figure: go.Figure, layers: Sequence[Mapping[str, Any]], cost: str, limit: float | None, theme: Theme, column: int
 ) -> None:
-    """Draw one cost of the layers in a column of the figure."""
+    """Plot one cost of the layers in a column of the figure."""
     values = [float(layer.get(cost, 0)) for layer in layers]
     total = sum(values)
     figure.add_bar(
@@ -63,7 +61,7 @@ def _add_cost_panel(
         x=values,
         base=[sum(values[:row]) for row in range(len(layers))],
         orientation="h",
-        marker=bar(theme.shade(LAYER_COSTS[cost])),
+        marker=bar_marker(theme.shade(LAYER_COSTS[cost])),
         hovertext=[_layer_text(layer, cost, value, total, limit) for layer, value in zip(layers, values, strict=True)],
         hovertemplate="%{hovertext}<extra></extra>",
         meta=cost,
@@ -94,25 +92,25 @@ def _layer_text(layer: Mapping[str, Any], cost: str, value: float, total: float,
 
 
 def curves_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], theme: Theme = LIGHT) -> go.Figure:
-    """Draw learning curves, one panel above the other for each metric; one that no curve has is left out.
+    """Plot learning curves, a subplot for each recorded metric.
 
     Args:
-        curves: By the trial's name: what was recorded of each epoch.
-        theme: Colours.
+        curves: Metrics of each epoch by trial label.
+        theme: Colour theme of the page.
     """
     epochs = [epoch for curve in curves.values() for epoch in curve]
     shown = [name for name in CURVE_TITLES if any(epoch.get(name) is not None for epoch in epochs)]
     if not shown:
         return empty_figure("No epoch has been finished yet", theme)
     figure = make_subplots(rows=len(shown), cols=1, shared_xaxes=True, vertical_spacing=0.06)
-    for place, (label, curve) in enumerate(curves.items()):
-        colour, symbol, dash = series(place, theme)
+    for index, (label, curve) in enumerate(curves.items()):
+        colour, symbol, dash = series(index, theme)
         for row, name in enumerate(shown, 1):
             known = [epoch for epoch in curve if epoch.get(name) is not None]
             form = "%{y:.2%}" if name.endswith("accuracy") else "%{y:.3f}"
             figure.add_scatter(
                 name=html.escape(str(label)),
-                legendgroup=str(place),
+                legendgroup=str(index),
                 showlegend=row == 1,
                 x=[int(epoch["epoch"]) for epoch in known],
                 y=[epoch[name] for epoch in known],
@@ -136,6 +134,6 @@ def curves_figure(curves: Mapping[str, Sequence[Mapping[str, Any]]], theme: Them
     last = max(int(epoch["epoch"]) for epoch in epochs)
     figure.update_xaxes(**theme.axis_of(tickformat="d", dtick=1 if last <= FEW_EPOCHS else None))
     figure.update_xaxes(title={"text": "Epoch"}, row=len(shown), col=1)
-    return lay_out(
+    return apply_layout(
         figure, theme, legend=LEGEND, showlegend=len(curves) > 1, height=90 + 210 * len(shown), uirevision="curves"
     )

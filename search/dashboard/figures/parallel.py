@@ -1,4 +1,4 @@
-"""Trials as lines across parallel axes, and what was brushed on them."""
+"""Parallel coordinates of the trials, and the filter that is brushed on their axes."""
 
 import html
 import math
@@ -18,8 +18,8 @@ from search.dashboard.figures.plot_helpers import empty_figure, log_ticks
 from search.report.drawing import numbers
 from search.report.plotly_style import BLUE, layout
 
-WORD = 0.25  # that a brush reaches beyond a word's place, so that it can be seen
-DIGITS = 1e-5  # share of an end of a brush: an address has six digits of it
+CATEGORY_PAD = 0.25  # by which a brush extends beyond a category, so that it is visible
+TOLERANCE = 1e-5  # relative tolerance of a brush's ends, of which a URL has six digits
 
 
 def parallel_figure(
@@ -27,14 +27,14 @@ def parallel_figure(
     brush: Mapping[str, Sequence[tuple[float, float]]],
     theme: Theme = LIGHT,
 ) -> go.Figure:
-    """Draw each trial as a line across its sizes, costs and qualities, coloured by the first quality.
+    """Plot the parallel coordinates of config fields, costs and qualities, coloured by the first quality.
 
-    What the brush leaves out is pale.
+    Trials outside of the brush are pale.
 
     Args:
-        frame: A column an axis; `number`, where there is one, is none.
-        brush: By column: ranges of its values, of a column of words of their places in order.
-        theme: Colours.
+        frame: A column an axis, except `number`.
+        brush: Ranges by column: of its values or, of a categorical column, of their codes.
+        theme: Colour theme of the page.
     """
     axes = [name for name in frame.columns if name != "number" and frame[name].notna().any()]
     if frame.empty or not axes:
@@ -50,23 +50,26 @@ def parallel_figure(
             rangefont={"color": theme.muted, "size": 1},
             labelangle=-25,
             labelside="top",
-            meta={  # whose constraints are powers of ten, and whose stand around the words that they keep
+            meta={  # for assets/page.js: logarithmic and categorical axes
                 "log": [name for name in axes if _is_log(frame[name])],
-                "words": [name for name in axes if not is_ordered(frame[name])],
+                "categorical": [name for name in axes if not is_ordered(frame[name])],
             },
             customdata=frame["number"].tolist() if "number" in frame else None,
         )
     )
     figure.update_layout(
         **layout(
-            theme, margin={"l": _room(dimensions[0]), "r": 20, "t": 90, "b": 20}, uirevision=" ".join(axes), height=460
+            theme,
+            margin={"l": _left_margin(dimensions[0]), "r": 20, "t": 90, "b": 20},
+            uirevision=" ".join(axes),
+            height=460,
         )
     )
     return figure
 
 
 def _line(frame: pd.DataFrame, theme: Theme) -> dict[str, Any]:
-    """Describe the lines to Plotly: their colour is the first quality."""
+    """Return the `line` of `go.Parcoords`, coloured by the first quality."""
     name = next((str(name) for name in frame if name in GOALS and GOALS[name].kind == "quality"), None)
     if name is None:
         return {"color": theme.shade(BLUE)}
@@ -94,8 +97,8 @@ def _is_log(column: pd.Series) -> bool:
     return bool(len(values)) and 0 < 10 * values.min() < values.max()
 
 
-def _room(first: Mapping[str, Any]) -> int:
-    """Return the pixels that the texts beside the first axis need."""
+def _left_margin(first: Mapping[str, Any]) -> int:
+    """Return the left margin in pixels that the first axis' tick labels need."""
     return max(60, 8 * max((len(str(text)) for text in first["ticktext"]), default=0))
 
 
@@ -106,35 +109,37 @@ def _axis_title(name: str) -> str:
 
 
 def _dimension(column: pd.Series, ranges: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """Describe one axis; a trial without the value is drawn below the axis' end, where no brush finds it."""
+    """Return one dimension of `go.Parcoords`; missing values are drawn below its range, where no brush selects them."""
     name = str(column.name)
     if not is_ordered(column):
-        codes, words = ordered_codes(column)
-        places, ticks = codes.astype(float), [float(place) for place in range(len(words))]
-        texts = [html.escape(str(word)) for word in words]
-        ranges = [(max(low, 0.0) - WORD, min(high, len(words) - 1.0) + WORD) for low, high in ranges]
-        low, high = -WORD, len(words) - 1 + WORD
+        codes, categories = ordered_codes(column)
+        positions, ticks = codes.astype(float), [float(code) for code in range(len(categories))]
+        texts = [html.escape(str(category)) for category in categories]
+        ranges = [
+            (max(low, 0.0) - CATEGORY_PAD, min(high, len(categories) - 1.0) + CATEGORY_PAD) for low, high in ranges
+        ]
+        low, high = -CATEGORY_PAD, len(categories) - 1 + CATEGORY_PAD
     elif _is_log(column):
-        places = np.log10(column.to_numpy(dtype=float))
-        low, high = float(np.nanmin(places)), float(np.nanmax(places))
+        positions = np.log10(column.to_numpy(dtype=float))
+        low, high = float(np.nanmin(positions)), float(np.nanmax(positions))
         values = log_ticks(10**low, 10**high)
         ticks, texts = [math.log10(value) for value in values], [number_text(value) for value in values]
         ranges = [(math.log10(max(start, 10**low)), math.log10(max(end, 10**low))) for start, end in ranges]
     else:
-        places = column.to_numpy(dtype=float)
-        low, high = float(np.nanmin(places)), float(np.nanmax(places))
+        positions = column.to_numpy(dtype=float)
+        low, high = float(np.nanmin(positions)), float(np.nanmax(positions))
         ticks, texts = _ticks(low, high, name)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    is_missing = np.isnan(places) | (places < low)
+    is_missing = np.isnan(positions) | (positions < low)
     if is_missing.any():
         low -= 0.08 * (high - low)
-        places = np.where(is_missing, low, places)
+        positions = np.where(is_missing, low, positions)
         ticks, texts = [low, *ticks], ["none", *texts]
     dimension: dict[str, Any] = {
         "label": _axis_title(name),
         "name": name,
-        "values": places,
+        "values": positions,
         "range": [low, high],
         "tickvals": ticks,
         "ticktext": texts,
@@ -145,23 +150,23 @@ def _dimension(column: pd.Series, ranges: Sequence[tuple[float, float]]) -> dict
 
 
 def _ticks(low: float, high: float, name: str) -> tuple[list[float], list[str]]:
-    """Return round places between two ends, and their texts."""
+    """Return round tick values in a range, and their labels."""
     width = high - low or 1.0
     step = 10 ** math.floor(math.log10(width / 4))
     step *= next(factor for factor in (1, 2, 5, 10) if width / (factor * step) <= 5)
-    places = [number * step for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+    ticks = [number * step for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
     if name.endswith("accuracy"):
-        return places, [f"{place:.{0 if step >= 0.01 else 1}%}" for place in places]
-    return places, [number_text(place) for place in places]
+        return ticks, [f"{tick:.{0 if step >= 0.01 else 1}%}" for tick in ticks]
+    return ticks, [number_text(tick) for tick in ticks]
 
 
 def brushed(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame) -> pd.Series:
-    """Mark the rows that lie, on every axis that is brushed, in one of its parts, the ends included.
+    """Return the mask of the rows that are, on every brushed axis, in one of its ranges, ends included.
 
     Args:
-        table: Of a study, or some rows of it.
-        brush: By column, the parts from low to high; none: all rows. Of a column of words they are of their places.
-        drawn: The rows that the axes show, which give the words their places.
+        table: Table of a study, or some rows of it.
+        brush: Ranges by column, as for `parallel_figure`; none: all rows.
+        drawn: The plotted rows, which define the codes of categories.
 
     Raises:
         ValueError: There is no such column.
@@ -170,32 +175,38 @@ def brushed(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float
     for name, parts in brush.items():
         if name not in table:
             raise ValueError(unknown("column", name, table.columns))
-        values = _places(table[name], (drawn if name in drawn else table)[name])
-        inside = [(low - DIGITS * abs(low) <= values) & (values <= high + DIGITS * abs(high)) for low, high in parts]
+        values = _positions(table[name], (drawn if name in drawn else table)[name])
+        inside = [
+            (low - TOLERANCE * abs(low) <= values) & (values <= high + TOLERANCE * abs(high)) for low, high in parts
+        ]
         if inside:
             mask &= np.any(inside, axis=0)
     return pd.Series(mask, index=table.index)
 
 
 def brush_text(table: pd.DataFrame, brush: Mapping[str, Sequence[tuple[float, float]]], drawn: pd.DataFrame) -> str:
-    """Describe what a brush keeps: words by name, numbers from end to end; arguments as of `brushed`."""
-    told = []
+    """Return a brush as text: names of categories, ranges of numbers; arguments as of `brushed`."""
+    texts = []
     for name, parts in brush.items():
         axis = (drawn if name in drawn else table)[name]
         if not is_ordered(axis):
-            _, words = ordered_codes(axis)
-            inside = [str(word) for place, word in enumerate(words) if any(low <= place <= high for low, high in parts)]
+            _, categories = ordered_codes(axis)
+            inside = [
+                str(category)
+                for code, category in enumerate(categories)
+                if any(low <= code <= high for low, high in parts)
+            ]
             kept = " or ".join(inside) or "nothing"
         else:
             kept = " or ".join(f"{number_text(low)} to {number_text(high)}" for low, high in parts)
-        told.append(f"{GOALS[name].title if name in GOALS else name.removeprefix(CONFIG)} {kept}")
-    return "; ".join(told)
+        texts.append(f"{GOALS[name].title if name in GOALS else name.removeprefix(CONFIG)} {kept}")
+    return "; ".join(texts)
 
 
-def _places(column: pd.Series, axis: pd.Series) -> NDArray[np.float64]:
-    """Return where values lie on an axis: numbers where they are, words at their place; NaN of what is not on it."""
+def _positions(column: pd.Series, axis: pd.Series) -> NDArray[np.float64]:
+    """Return values as positions on an axis: numbers as they are, categories as codes, NaN if unknown."""
     if is_ordered(axis):
         return pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    _, words = ordered_codes(axis)
-    places = {word: float(place) for place, word in enumerate(words)}
-    return np.array([math.nan if pd.isna(value) else places.get(value, math.nan) for value in column], dtype=float)
+    _, categories = ordered_codes(axis)
+    codes = {category: float(code) for code, category in enumerate(categories)}
+    return np.array([math.nan if pd.isna(value) else codes.get(value, math.nan) for value in column], dtype=float)

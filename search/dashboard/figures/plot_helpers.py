@@ -1,4 +1,4 @@
-"""What the dashboard's figures share: words instead of an empty plot, series, ticks, marks."""
+"""Helpers of the dashboard's figures: message of an empty figure, layout, axes, ticks, styles of series."""
 
 import html
 import math
@@ -12,12 +12,12 @@ from search.dashboard.figures.colours import LIGHT, Theme
 from search.report.drawing import Scale, add_message, config_fields
 from search.report.plotly_style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, layout
 
-MANY = 1_500  # points, above which they are drawn by WebGL
-MOST_FIELDS, FEW_FIELDS = 14, 6  # of a config, in a hover text; where there are many points
+MANY = 1_500  # points, above which WebGL is used
+MOST_FIELDS, FEW_FIELDS = 14, 6  # config fields in a hover text; the latter with many points
 ROW_PX = 26
-POWERS = 0.71  # decades for each tick, from which on Plotly puts them at powers of ten alone
-EXACT = 1e-9  # share of a value that a logarithm there and back may cost
-# Of several trials or studies: colour, marker and dash of each.
+POWERS = 0.71  # decades a tick, from which Plotly draws ticks at powers of ten only
+EXACT = 1e-9  # relative rounding error of 10 ** log10(x)
+# Colour, marker and dash of the series of a figure: trials or studies.
 SERIES = (
     (BLUE, "circle", "solid"),
     (VERMILION, "square", "dash"),
@@ -28,38 +28,38 @@ SERIES = (
     (GREY, "x", "solid"),
 )
 EMPTY = {"visible": False}
-BESIDE = {"l": 10, "r": 24, "t": 36, "b": 10}  # room for the last tick's text
+ROW_MARGIN = {"l": 10, "r": 24, "t": 36, "b": 10}  # in pixels; space for the last tick label
 
 
 def empty_figure(text: str, theme: Theme = LIGHT) -> go.Figure:
-    """Describe in words what is missing."""
+    """Return a figure without axes that shows a message."""
     figure = go.Figure()
-    add_message(figure, wrapped(text))
+    add_message(figure, wrap_html(text))
     figure.update_layout(**layout(theme, xaxis=EMPTY, yaxis=EMPTY, height=200))
     return figure
 
 
-def wrapped(text: str, width: int = 44) -> str:
+def wrap_html(text: str, width: int = 44) -> str:
     """Break a text into lines of HTML of at most `width` characters; a longer word has a line of its own."""
     lines = textwrap.wrap(" ".join(text.split()), width, break_long_words=False, break_on_hyphens=False)
     return "<br>".join(map(html.escape, lines))
 
 
-def lay_out(figure: go.Figure, theme: Theme, **more: Any) -> go.Figure:
-    """Give a figure the layout that all figures of the dashboard share, with `more`, and return it."""
+def apply_layout(figure: go.Figure, theme: Theme, **more: Any) -> go.Figure:
+    """Apply the layout that all figures of the dashboard share, updated with `more`; return the figure."""
     figure.update_layout(**layout(theme, modebar=modebar(theme), **more))
     return figure
 
 
 def modebar(theme: Theme) -> dict[str, str]:
-    """Return the colours of the buttons that Plotly puts above a plot."""
+    """Return the colours of Plotly's mode bar."""
     return {"bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.text}
 
 
-def axis_of(scale: Scale, theme: Theme, *, is_across: bool = False) -> dict[str, Any]:
-    """Describe an axis with no more ticks than a phone has room for: of a wide logarithmic one, the powers of ten."""
+def axis_of(scale: Scale, theme: Theme, *, is_x: bool = False) -> dict[str, Any]:
+    """Return a Plotly axis with few enough ticks for a phone; a logarithmic x axis has minor ticks, too."""
     described = scale.plotly(theme) | {"dtick": None}
-    if scale.is_log and is_across:
+    if scale.is_log and is_x:
         decades = math.log10(scale.high / scale.low)
         described |= {
             "nticks": max(3, math.floor(decades / POWERS)),
@@ -69,25 +69,25 @@ def axis_of(scale: Scale, theme: Theme, *, is_across: bool = False) -> dict[str,
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Return places for ticks from one end of a logarithmic axis to the other: powers of ten, and between if few."""
+    """Return the ticks of a logarithmic axis: powers of ten, and 2 and 5 times these up to three decades."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     steps = (1, 2, 5) if last - first <= 3 else (1,)
-    places = [step * 10.0**power for power in range(first, last + 1) for step in steps]
-    return [place for place in places if low * (1 - EXACT) <= place <= high * (1 + EXACT)]
+    ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps]
+    return [tick for tick in ticks if low * (1 - EXACT) <= tick <= high * (1 + EXACT)]
 
 
-def series(place: int, theme: Theme) -> tuple[str, str, str]:
-    """Return the colour, marker and dash of the trial or study at a place; after the last comes the first again."""
-    colour, symbol, dash = SERIES[place % len(SERIES)]
+def series(index: int, theme: Theme) -> tuple[str, str, str]:
+    """Return the colour, marker and dash of a series by its index, cyclic."""
+    colour, symbol, dash = SERIES[index % len(SERIES)]
     return theme.shade(colour), symbol, dash
 
 
-def bar(colour: str | list[str]) -> dict[str, Any]:
-    """Describe bars without an outline, which would be white on every background."""
+def bar_marker(colour: str | list[str]) -> dict[str, Any]:
+    """Return the marker of bars without Plotly's white outline."""
     return {"color": colour, "line": {"width": 0}}
 
 
-def varying(table: pd.DataFrame) -> list[str]:
-    """Name the fields of the config in which trials differ, the first few."""
+def varying_fields(table: pd.DataFrame) -> list[str]:
+    """Return the first `MOST_FIELDS` config fields that differ between trials."""
     names = (name for name in config_fields(table) if table[f"config.{name}"].nunique(dropna=False) > 1)
     return list(names)[:MOST_FIELDS]

@@ -1,8 +1,7 @@
-"""Thousands of rejected trials along an edge of the front, drawn as one line for each reason.
+"""Rug plot of thousands of rejected trials at the edge of a front figure: one line trace a reason.
 
-A mark for each would be as many elements of the page, which take a second to make, or a drawing by WebGL, which takes
-longer to begin where no graphics card helps. A line that leaves the edge at each trial and comes back looks the same,
-and every trial is still a point of it, that tells its number and opens it.
+Thousands of SVG markers take a second to render, and WebGL takes longer to start without a GPU. A line with a spike at
+each trial looks the same, and each trial is still a point with hover text and clicks.
 """
 
 import html
@@ -16,11 +15,11 @@ from objectives.goals import GOALS
 from search.dashboard.figures.colours import LIGHT, Theme
 from search.report.drawing import EDGE, GROUPS, Drawing, marker_of, numbers
 
-LENGTH = 2 * EDGE  # of a stroke, as a share of the plot's height
+LENGTH = 2 * EDGE  # of a spike, as a fraction of the plot's height
 
 
 def can_be_lines(drawing: Drawing, name: str, group: pd.DataFrame) -> bool:
-    """Whether a group can be drawn as strokes: it is of rejected trials, and none has a value upward."""
+    """Whether a group can be drawn as a rug plot: rejected trials, none of which has a y value."""
     return name == "rejected" and len(group) > 0 and bool(np.isnan(numbers(group, drawing.y.name)).all())
 
 
@@ -31,14 +30,14 @@ def add_rejected_lines(
     reasons: Mapping[int, str],
     theme: Theme = LIGHT,
 ) -> None:
-    """Add rejected trials that have no value upward, and their sign to the legend.
+    """Add rejected trials without a y value as a rug plot, and their entry of the legend.
 
     Args:
-        figure: To add to.
-        drawing: What it shows.
-        group: The trials.
-        reasons: Why each was rejected, in a word or two, by number.
-        theme: Colours.
+        figure: Figure of the front, which is modified.
+        drawing: Content of the figure.
+        group: The rejected trials.
+        reasons: Short reasons of rejection by trial number.
+        theme: Colour theme of the page.
     """
     style = GROUPS["rejected"]
     figure.add_scatter(
@@ -51,15 +50,15 @@ def add_rejected_lines(
         meta="sign",
     )
     ends = (0.0, LENGTH, 0.0) if GOALS[drawing.y.name].maximize else (1.0, 1 - LENGTH, 1.0)
-    stroke = [drawing.y.at(end) for end in ends]
-    told = group["number"].map(reasons).fillna("")
-    for reason, rows in group.sort_values(drawing.x.name, kind="stable").groupby(told, sort=True):
+    spike = [drawing.y.at(end) for end in ends]
+    reason_of_row = group["number"].map(reasons).fillna("")
+    for reason, rows in group.sort_values(drawing.x.name, kind="stable").groupby(reason_of_row, sort=True):
         why = f": {html.escape(str(reason))}" if reason else ""
         figure.add_scatter(
             legendgroup="rejected",
             showlegend=False,
             x=np.repeat(numbers(rows, drawing.x.name), 3),
-            y=np.tile(stroke, len(rows)),
+            y=np.tile(spike, len(rows)),
             mode="lines",
             line={"color": theme.shade(style.colour), "width": 1},
             opacity=0.6,

@@ -9,30 +9,30 @@ from plotly.subplots import make_subplots
 
 from objectives.goals import GOALS
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import ROW_PX, bar, empty_figure, lay_out, series, wrapped
+from search.dashboard.figures.plot_helpers import ROW_PX, apply_layout, bar_marker, empty_figure, series, wrap_html
 from search.report.drawing import GROUPS, kinds
 from search.report.format import percent_text
 from search.report.plotly_style import BLUE, LEGEND, ORANGE
 
-MAX_FIELDS = 12  # of the importance figure; the others matter less
+MAX_FIELDS = 12  # of the importance figure, the most important ones
 
 
 def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme = LIGHT) -> go.Figure:
-    """Draw how the front grew: the hypervolume of what was complete, over the time since the start.
+    """Plot the hypervolume history of studies: hypervolume of the complete trials over the time since the start.
 
     Args:
-        frames_by_study: By the study's name: seconds and hypervolume, as a share of the box that it is measured in.
-        theme: Colours.
+        frames_by_study: seconds and hypervolume, as of `frames.hypervolume_over_time`, by study.
+        theme: Colour theme of the page.
     """
     ends = [float(frame["seconds"].max()) for frame in frames_by_study.values() if len(frame)]
     if not ends:
         return empty_figure("No network is fully trained yet", theme)
     unit, divisor = _time_unit(max(ends))
     figure = go.Figure()
-    for place, (name, frame) in enumerate(frames_by_study.items()):
+    for index, (name, frame) in enumerate(frames_by_study.items()):
         if frame.empty:
             continue
-        colour, symbol, dash = series(place, theme)
+        colour, symbol, dash = series(index, theme)
         figure.add_scatter(
             name=html.escape(name),
             x=frame["seconds"].to_numpy(dtype=float) / divisor,
@@ -43,7 +43,7 @@ def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme
             hovertemplate=f"{html.escape(name)}: %{{y:.2%}} after %{{x:.1f}} {unit}<extra></extra>",
             meta=name,
         )
-    return lay_out(
+    return apply_layout(
         figure,
         theme,
         legend=LEGEND,
@@ -54,16 +54,16 @@ def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme
     )
 
 
-def _time_unit(most_s: float) -> tuple[str, float]:
-    return ("seconds", 1.0) if most_s < 180 else (("minutes", 60.0) if most_s < 3 * 3600 else ("hours", 3600.0))
+def _time_unit(max_s: float) -> tuple[str, float]:
+    return ("seconds", 1.0) if max_s < 180 else (("minutes", 60.0) if max_s < 3 * 3600 else ("hours", 3600.0))
 
 
 def importance_figure(frames_by_target: Mapping[str, pd.DataFrame], theme: Theme = LIGHT) -> go.Figure:
-    """Draw what each goal depends on, side by side: the fields in one order, that of the first goal.
+    """Plot the hyperparameter importances, a subplot a goal; fields are sorted by their importance for the first.
 
     Args:
-        frames_by_target: By goal: field and importance, and the architecture where fields are of several.
-        theme: Colours.
+        frames_by_target: field, importance and architecture, as of `estimate_importances`, by goal.
+        theme: Colour theme of the page.
     """
     frames = {
         target: dict(zip(_fields(frame), frame["importance"].astype(float).tolist(), strict=True))
@@ -87,7 +87,7 @@ def importance_figure(frames_by_target: Mapping[str, pd.DataFrame], theme: Theme
             y=[html.escape(field) for field in fields],
             x=values,
             orientation="h",
-            marker=bar(theme.shade(ORANGE if is_cost else BLUE)),
+            marker=bar_marker(theme.shade(ORANGE if is_cost else BLUE)),
             text=[percent_text(value) if value >= 0.005 else "" for value in values],
             textposition="auto",
             cliponaxis=False,
@@ -102,22 +102,22 @@ def importance_figure(frames_by_target: Mapping[str, pd.DataFrame], theme: Theme
     )
     figure.update_yaxes(showticklabels=True, col=1)
     figure.update_annotations(font_size=13)
-    return lay_out(figure, theme, showlegend=False, bargap=0.25, height=ROW_PX * len(fields) + 90)
+    return apply_layout(figure, theme, showlegend=False, bargap=0.25, height=ROW_PX * len(fields) + 90)
 
 
 def _fields(frame: pd.DataFrame) -> list[str]:
-    """Name the fields, those of one architecture with its name."""
+    """Return the labels of the fields, with the architecture if there are several."""
     names = frame["field"].astype(str).tolist()
     if "architecture" not in frame:
         return names
     owners = frame["architecture"].astype(str).tolist()
-    if len(set(owners)) == 1:  # there is no other
+    if len(set(owners)) == 1:
         return names
     return [f"{owner}: {name}" if owner else name for owner, name in zip(owners, names, strict=True)]
 
 
 def states_figure(table: pd.DataFrame, theme: Theme = LIGHT) -> go.Figure:
-    """Draw how many trials came to what, in the colours of the front."""
+    """Plot the number of trials by state, in the colours of the front figure."""
     counts = kinds(table).value_counts() if len(table) else pd.Series(dtype=int)
     shown = [name for name in reversed(GROUPS) if counts.get(name, 0)]
     if not shown:
@@ -132,11 +132,11 @@ def states_figure(table: pd.DataFrame, theme: Theme = LIGHT) -> go.Figure:
 
 
 def rejections_figure(frame: pd.DataFrame, theme: Theme = LIGHT) -> go.Figure:
-    """Draw why configurations were rejected, the most frequent reason first.
+    """Plot the number of rejected configurations by reason, the most frequent first.
 
     Args:
-        frame: kind and count.
-        theme: Colours.
+        frame: kind and count, as of `frames.rejections`.
+        theme: Colour theme of the page.
     """
     if frame.empty:
         return empty_figure("No configuration was rejected", theme)
@@ -149,16 +149,16 @@ def rejections_figure(frame: pd.DataFrame, theme: Theme = LIGHT) -> go.Figure:
 def _counts_figure(counts: Mapping[str, int], colours: Sequence[str], total: int, theme: Theme) -> go.Figure:
     figure = go.Figure()
     figure.add_bar(
-        y=[wrapped(name, 14) for name in counts],
+        y=[wrap_html(name, 14) for name in counts],
         x=list(counts.values()),
         orientation="h",
-        marker=bar(list(colours)),
+        marker=bar_marker(list(colours)),
         text=[f"{count:,} ({percent_text(count / total)})" for count in counts.values()],
         textposition="outside",
         cliponaxis=False,
         hovertemplate="%{y}: %{x:,}<extra></extra>",
     )
-    return lay_out(
+    return apply_layout(
         figure,
         theme,
         showlegend=False,

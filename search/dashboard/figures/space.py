@@ -13,9 +13,9 @@ from search.space.cost_table import CostTable
 
 
 def space_figures(
-    surveys: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
+    cost_tables: Mapping[str, CostTable], report: Mapping[str, Any], theme: Theme = LIGHT
 ) -> dict[str, go.Figure]:
-    """Plot a search space by the figures' titles, which are plain text.
+    """Return the figures of a search space by their titles, which are plain text.
 
     The outcomes of each architecture's networks, their MACs against their parameters, and a histogram of each cost.
     """
@@ -25,7 +25,7 @@ def space_figures(
     fits.update_traces(marker_line_width=0, selector={"type": "bar"})
     fits.update_layout(height=44 * len(report["architectures"]) + 62)
     figures = {"Feasible networks": fits}
-    priced = {name: table for name, table in surveys.items() if len(table.costs)}
+    priced = {name: table for name, table in cost_tables.items() if len(table.costs)}
     if priced:
         for name, (figure, caption) in preflight_figures.scatter_figures(priced, report, theme).items():
             figures[f"MACs against parameters, {name}: {caption}"] = figure

@@ -1,4 +1,4 @@
-"""The fronts of several studies in one figure."""
+"""Pareto fronts of several studies in one figure."""
 
 import html
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import axis_of, empty_figure, lay_out, series, varying
-from search.report.drawing import corners, hovers, make_scale, numbers
+from search.dashboard.figures.plot_helpers import apply_layout, axis_of, empty_figure, series, varying_fields
+from search.report.drawing import corners, hover_texts, make_scale, numbers
 from search.report.plotly_style import LEGEND
 
 
@@ -19,10 +19,10 @@ def fronts_figure(
     """Plot the fronts of several studies; `customdata` is the study's name and the trial's number.
 
     Args:
-        tables: By the study's name.
+        tables: Table of trials by study.
         x: Objective on the x axis.
         y: Objective on the y axis.
-        theme: Colours.
+        theme: Colour theme of the page.
     """
     fronts = {name: table[table["on_front"].astype(bool)] for name, table in tables.items()}
     fronts = {
@@ -30,33 +30,33 @@ def fronts_figure(
     }
     if not any(len(front) for front in fronts.values()):
         return empty_figure("No study has a front yet: no network is fully trained", theme)
-    across, upward = (np.concatenate([numbers(front, axis) for front in fronts.values()]) for axis in (x, y))
-    x_scale = make_scale(x, across, None)
-    y_scale = make_scale(y, upward, None, is_upward=True)
+    x_values, y_values = (np.concatenate([numbers(front, axis) for front in fronts.values()]) for axis in (x, y))
+    x_scale = make_scale(x, x_values, None)
+    y_scale = make_scale(y, y_values, None, is_y=True)
     figure = go.Figure()
-    for place, (name, front) in enumerate(fronts.items()):
-        _add_front(figure, name, front, (x, y), place, theme)
-    return lay_out(
+    for index, (name, front) in enumerate(fronts.items()):
+        _add_front(figure, name, front, (x, y), index, theme)
+    return apply_layout(
         figure,
         theme,
         legend=LEGEND,
         showlegend=True,
-        xaxis=axis_of(x_scale, theme, is_across=True),
+        xaxis=axis_of(x_scale, theme, is_x=True),
         yaxis=axis_of(y_scale, theme),
         uirevision=f"{x} {y}",
     )
 
 
 def _add_front(
-    figure: go.Figure, name: str, front: pd.DataFrame, axes: tuple[str, str], place: int, theme: Theme
+    figure: go.Figure, name: str, front: pd.DataFrame, axes: tuple[str, str], index: int, theme: Theme
 ) -> None:
-    """Draw the points of a study's front and the line that joins them."""
+    """Plot the points of a study's front and the step line through them."""
     x, y = axes
-    colour, symbol, dash = series(place, theme)
+    colour, symbol, dash = series(index, theme)
     line = {"color": colour, "dash": dash, "width": 2}
-    along, up = corners(front, x, y)
+    line_x, line_y = corners(front, x, y)
     figure.add_scatter(
-        x=along, y=up, mode="lines", line=line, hoverinfo="skip", showlegend=False, legendgroup=name, meta="line"
+        x=line_x, y=line_y, mode="lines", line=line, hoverinfo="skip", showlegend=False, legendgroup=name, meta="line"
     )
     figure.add_scatter(
         name=f"{html.escape(name)} ({len(front)})",
@@ -67,7 +67,7 @@ def _add_front(
         line={**line, "width": 0},
         marker={"symbol": symbol, "color": colour, "size": 9},
         customdata=[[name, number] for number in front["number"].tolist()],
-        hovertext=[f"{html.escape(name)}<br>{told}" for told in hovers(front, varying(front))],
+        hovertext=[f"{html.escape(name)}<br>{text}" for text in hover_texts(front, varying_fields(front))],
         hovertemplate="%{hovertext}<extra></extra>",
         meta=name,
     )

@@ -1,4 +1,4 @@
-"""Up to four networks side by side: a row for each class, device or cost, a mark for each network."""
+"""Dot plots that compare up to four networks: a row a class, device or cost, a marker a network."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from objectives.goals import GOALS
 from objectives.quality import Quality
 from search.dashboard.figures.accuracy import by_group
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.dashboard.figures.plot_helpers import BESIDE, empty_figure, lay_out, series
+from search.dashboard.figures.plot_helpers import ROW_MARGIN, apply_layout, empty_figure, series
 from search.report.format import si_text
 from search.report.plotly_style import LEGEND
 
@@ -22,16 +22,16 @@ def compared_scores_figure(
     by: str = "class",
     groups: Mapping[str, str] | None = None,
 ) -> go.Figure:
-    """Draw the accuracies of several trials on the same rows: a mark for each, a line from the worst to the best.
+    """Plot the accuracies of several trials on the same rows: a marker for each, a line over their range.
 
     Args:
-        qualities: By the trial's name.
-        theme: Colours.
-        by: "class", the worst on top; or "device", the unseen last.
+        qualities: Evaluations by trial label.
+        theme: Colour theme of the page.
+        by: "class", sorted by accuracy; or "device", unseen devices last.
         groups: The group of each device, as for `devices_figure`.
     """
     if not qualities:
-        return empty_figure("No quality was measured for these trials", theme)
+        return empty_figure("None of these trials is evaluated", theme)
     tables = {name: each.by_class if by == "class" else each.by_device for name, each in qualities.items()}
     rows = list(dict.fromkeys(row for table in tables.values() for row in table))
     labels = {row: html.escape(row) for row in rows}
@@ -54,12 +54,12 @@ def compared_scores_figure(
 def compared_costs_figure(
     costs: Mapping[str, Mapping[str, Any]], limits: Mapping[str, float], theme: Theme = LIGHT
 ) -> go.Figure:
-    """Draw what several trials cost as shares of the limits; without limits, of the dearest of them.
+    """Plot the costs of several trials as fractions of the limits; without limits, of the most expensive trial.
 
     Args:
-        costs: By the trial's name: its cost report.
-        limits: The budget.
-        theme: Colours.
+        costs: Cost report by trial label.
+        limits: Limits of the budget.
+        theme: Colour theme of the page.
     """
     names = [name for name in limits if any(cost.get(name) is not None for cost in costs.values())]
     names = names or [name for name in ("macs", "params") if any(cost.get(name) is not None for cost in costs.values())]
@@ -70,7 +70,7 @@ def compared_costs_figure(
         trial: {name: float(cost[name]) / (bounds[name] or 1.0) for name in names if cost.get(name) is not None}
         for trial, cost in costs.items()
     }
-    told = {
+    value_texts = {
         trial: {name: f"{float(cost[name]):,.0f}" for name in names if cost.get(name) is not None}
         for trial, cost in costs.items()
     }
@@ -85,7 +85,7 @@ def compared_costs_figure(
         labels,
         theme,
         title="Fraction of the limit" if limits else "Fraction of the most expensive",
-        told=told,
+        value_texts=value_texts,
     )
     most = max((share for known in shares.values() for share in known.values()), default=1.0)
     figure.update_xaxes(range=[0, max(1.05, 1.05 * most)])
@@ -102,14 +102,14 @@ def _dots_figure(
     theme: Theme,
     *,
     title: str,
-    told: Mapping[str, Mapping[str, str]] | None = None,
+    value_texts: Mapping[str, Mapping[str, str]] | None = None,
 ) -> go.Figure:
     figure = go.Figure()
     _add_spans(figure, rows, values, theme)
-    for place, (name, table) in enumerate(values.items()):
-        colour, symbol, _ = series(place, theme)
+    for index, (name, table) in enumerate(values.items()):
+        colour, symbol, _ = series(index, theme)
         known_rows = [row for row in rows if row in table]
-        extra = [f", {told[name][row]}" if told else "" for row in known_rows]
+        extra = [f", {value_texts[name][row]}" if value_texts else "" for row in known_rows]
         figure.add_scatter(
             name=html.escape(name),
             x=[table[row] for row in known_rows],
@@ -122,12 +122,12 @@ def _dots_figure(
             hovertemplate="%{hovertext}, %{x:.1%}<extra></extra>",
             meta=name,
         )
-    return lay_out(
+    return apply_layout(
         figure,
         theme,
         legend=LEGEND,
         showlegend=True,
-        margin=BESIDE,
+        margin=ROW_MARGIN,
         height=30 * len(rows) + 130,
         xaxis=theme.axis_of(range=[0, 1.001], tickformat=".0%", title={"text": title}),
         yaxis=theme.axis_of(
@@ -141,14 +141,14 @@ def _dots_figure(
 
 
 def _add_spans(figure: go.Figure, rows: Sequence[str], values: Mapping[str, Mapping[str, float]], theme: Theme) -> None:
-    """Draw a line in each row, from the least of its values to the most."""
+    """Plot a line in each row, from the lowest of its values to the highest."""
     lines_x: list[float | None] = []
     lines_y: list[int | None] = []
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         known = [table[row] for table in values.values() if row in table]
         if len(known) > 1:
             lines_x += [min(known), max(known), None]
-            lines_y += [place, place, None]
+            lines_y += [index, index, None]
     figure.add_scatter(
         x=lines_x,
         y=lines_y,

@@ -1,4 +1,4 @@
-"""Confirmation results: table below the confirmed front, and the figures of one candidate."""
+"""Confirmation results: table of the candidates, and metrics of one candidate."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ def candidates(context: RequestContext) -> list[Any]:
     report = context.confirmation
     if report is None:
         return []
-    table = confirmation_table(report, "The front, trained again")
+    table = confirmation_table(report, "The front, retrained")
     rows = [[_trial(context, report["confirms"], int(row[0])), *row[1:]] for row in table.rows]
     return [
         html.H2("Confirmed"),
@@ -32,16 +32,17 @@ def candidates(context: RequestContext) -> list[Any]:
 def summary_text(report: Mapping[str, Any]) -> str:
     """Return a summary of a confirmation."""
     num_seeds, candidates = len(report["seeds"]), report["candidates"]
-    trained, wanted = sum(len(candidate["seeds"]) for candidate in candidates), num_seeds * len(candidates)
-    far = "" if trained == wanted else f" ({trained} of {wanted} trainings so far)"
+    num_trained, num_wanted = sum(len(candidate["seeds"]) for candidate in candidates), num_seeds * len(candidates)
+    so_far = "" if num_trained == num_wanted else f" ({num_trained} of {num_wanted} trainings so far)"
     return (
-        f"Each network trained again from {num_seeds} seeds on all training clips{far}, evaluated on the evaluation "
-        f"clips, which are held out, never used for model selection: means with {report['confidence']:.0%} confidence "
-        "intervals. P(front): probability that a network is on the front of all of these; *: on the front by the means."
+        f"Each network retrained from {num_seeds} seeds on all training clips{so_far}, evaluated on the evaluation "
+        "clips, which are held out and never used for model selection: means with "
+        f"{report['confidence']:.0%} confidence intervals. P(front): probability that a network is on the front of "
+        "these candidates; *: on the front by the means."
     )
 
 
-def of_trial(context: RequestContext, number: int) -> list[Any]:
+def trial_confirmation(context: RequestContext, number: int) -> list[Any]:
     """Return the confirmation of one trial; empty if it was not retrained."""
     report = context.confirmation
     if report is None or confirmed_by(context.settings) is not None:
@@ -49,14 +50,14 @@ def of_trial(context: RequestContext, number: int) -> list[Any]:
     candidate = next((each for each in report["candidates"] if each[TRIAL] == number and each["seeds"]), None)
     if candidate is None:
         return []
-    found = {}
+    means: dict[str, str] = {}
     for name in (name for name in GOALS if name in candidate["mean"]):
         mean, half = candidate["mean"][name], candidate["half"][name]
-        found[GOALS[name].title] = GOALS[name].text(mean) + ("" if half is None else f" ± {GOALS[name].text(half)}")
+        means[GOALS[name].title] = GOALS[name].text(mean) + ("" if half is None else f" ± {GOALS[name].text(half)}")
     if candidate["p_front"] is not None:
-        found["P(front)"] = f"{candidate['p_front']:.2f}"
+        means["P(front)"] = f"{candidate['p_front']:.2f}"
     seeds = ", ".join(candidate["seeds"])
-    return [html.P(f"Confirmed on the evaluation clips, seeds {seeds}:", className="note"), facts(found)]
+    return [html.P(f"Confirmed on the evaluation clips, seeds {seeds}:", className="note"), facts(means)]
 
 
 def note(context: RequestContext) -> list[Any]:
@@ -68,9 +69,9 @@ def note(context: RequestContext) -> list[Any]:
     return [
         html.P(
             [
-                "Each trial here is one training, from one seed, of a candidate of the front of ",
+                "Each trial of this study is one training, with one seed, of a candidate from the front of ",
                 name,
-                ": the means stand in the table of what is confirmed, and the best of these trials was lucky, too.",
+                ". The Front tab has the means over seeds; the best trial is selection-biased (winner's curse).",
             ],
             className="confirms",
         )

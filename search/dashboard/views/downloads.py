@@ -22,10 +22,10 @@ def register(server: Flask, app_state: ApplicationState) -> None:
         table = reading.table
         if name == "front":
             table = front_table(table, reading.attributes.get(OBJECTIVES, reading.settings.objectives))
-        return Response(_whole(table).to_csv(index=False), mimetype="text/csv")
+        return Response(_with_integers(table).to_csv(index=False), mimetype="text/csv")
 
 
-def _whole(table: pd.DataFrame) -> pd.DataFrame:
-    """Convert float columns of whole numbers and NaN to nullable integers, so that 8 is not written as 8.0."""
+def _with_integers(table: pd.DataFrame) -> pd.DataFrame:
+    """Convert float columns that hold integers or NaN to nullable integers, so that 8 is not written as 8.0."""
     counts = [name for name in table if table[name].dtype == float and (table[name].dropna() % 1 == 0).all()]
     return table.astype(dict.fromkeys(counts, "Int64"))

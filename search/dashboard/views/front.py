@@ -1,4 +1,4 @@
-"""Front view: trials by two objectives and a third as colour, under the study's budget or a tighter one."""
+"""Pareto front view: two objectives as axes, a third as colour, under the study's budget or a tighter one."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,9 +30,9 @@ PARTS = {
 }
 COSTS = of_kind("cost", list(GOALS))
 QUALITIES = of_kind("quality", list(GOALS))
-SLIDERS = ("macs", "params", "size_bytes", "peak_bytes")  # what a trial has a figure of, and a budget may limit
+SLIDERS = ("macs", "params", "size_bytes", "peak_bytes")  # costs that the table has and a budget can limit
 STEPS = 200  # of a slider
-MANY = 20  # the most over the least, from which on an axis is better logarithmic
+LOG_RATIO = 20  # of the highest cost to the lowest, above which a logarithmic axis is the default
 NO_COLOUR = "state"
 
 
@@ -43,11 +43,11 @@ def controls(context: RequestContext) -> Controls:
             "y": context.quality,
             "x": context.cost,
             "log": "1" if _is_wide(context) else "0",
-            "colour": _third(context),
+            "colour": _default_colour(context),
             "references": "",
             "intervals": "1",
         },
-        limits=_most(context),
+        limits=_slider_limits(context),
     )
 
 
@@ -63,7 +63,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
 
 
 def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
-    """Return the layout: figure beside its controls, tables below."""
+    """Return the layout: figure and controls, budget sliders, tables."""
     chosen = {**controls(context).defaults, **context.address.query}
     x, y = _axes(context)
     fields = [
@@ -150,15 +150,15 @@ def _figure(context: RequestContext, rows: pd.DataFrame) -> go.Figure:
 
 def _axes(context: RequestContext) -> tuple[str, str]:
     """Return the goals on the x axis and on the y axis."""
-    asked = context.address.query
-    x, y = asked.get("x", context.cost), asked.get("y", context.quality)
+    query = context.address.query
+    x, y = query.get("x", context.cost), query.get("y", context.quality)
     return _one_of(x, COSTS, context.cost), _one_of(y, [*QUALITIES, *COSTS], context.quality)
 
 
 def _sliders(context: RequestContext) -> list[Any]:
-    what_if, most = context.address.what_if, _most(context)
+    what_if, upper_ends = context.address.what_if, _slider_limits(context)
     editions = {name: budget.limits() for name, budget in BUDGETS.items() if budget.limits()}
-    buttons = [_edition(name, limits, set(limits) <= most.keys()) for name, limits in editions.items()]
+    buttons = [_edition(name, limits, set(limits) <= upper_ends.keys()) for name, limits in editions.items()]
     buttons.append(html.Button("the study's own", id={"edition": ""}, className="edition"))
     sliders = [
         html.Div(
@@ -176,7 +176,7 @@ def _sliders(context: RequestContext) -> list[Any]:
             ],
             className="slider",
         )
-        for name, limit in most.items()
+        for name, limit in upper_ends.items()
     ]
     return [
         html.Div(buttons, className="editions", role="group", **aria(label="Budgets of the challenge's editions")),
@@ -185,11 +185,11 @@ def _sliders(context: RequestContext) -> list[Any]:
     ]
 
 
-def _edition(name: str, limits: Mapping[str, float], can_be_told: bool) -> html.Button:
-    """Return the button of an edition's budget, disabled if it limits a cost that is not recorded of each trial."""
-    told = " and ".join(f"{limit:,} {limited.replace('_', ' ')}" for limited, limit in limits.items())
-    why = "" if can_be_told else ", which is not recorded for every trial"
-    return html.Button(name, id={"edition": name}, className="edition", title=told + why, disabled=not can_be_told)
+def _edition(name: str, limits: Mapping[str, float], is_recorded: bool) -> html.Button:
+    """Return the button of an edition's budget, disabled if it limits a cost that the study does not record."""
+    title = " and ".join(f"{limit:,} {limited.replace('_', ' ')}" for limited, limit in limits.items())
+    why = "" if is_recorded else ", which is not recorded for every trial"
+    return html.Button(name, id={"edition": name}, className="edition", title=title + why, disabled=not is_recorded)
 
 
 def _best(context: RequestContext, rows: pd.DataFrame) -> list[Any]:
@@ -201,14 +201,14 @@ def _best(context: RequestContext, rows: pd.DataFrame) -> list[Any]:
     number = int(best["number"])
     costs = [name for name in (*context.goals,) if GOALS[name].kind == "cost"]
     qualities = [name for name in context.objectives if GOALS[name].kind == "quality"]
-    told = ", ".join(f"{GOALS[name].text(float(best[name]))} {GOALS[name].title}" for name in costs[:3])
-    good = ", ".join(f"{GOALS[name].title} {GOALS[name].text(float(best[name]))}" for name in qualities)
+    cost_text = ", ".join(f"{GOALS[name].text(float(best[name]))} {GOALS[name].title}" for name in costs[:3])
+    quality_text = ", ".join(f"{GOALS[name].title} {GOALS[name].text(float(best[name]))}" for name in qualities)
     return [
         html.P(
             [
                 f"{under} the best network is ",
                 html.A(f"trial {number}", href=context.link("trial", number)),
-                f": {good}; {told}. {num_front} on the front.",
+                f": {quality_text}; {cost_text}. {num_front} on the front.",
             ]
         )
     ]
@@ -237,7 +237,7 @@ def _table(context: RequestContext, rows: pd.DataFrame) -> list[Any]:
     ]
 
 
-def _most(context: RequestContext) -> dict[str, int]:
+def _slider_limits(context: RequestContext) -> dict[str, int]:
     """Return the upper end of each limit's slider: the study's limit, or the highest cost of a trained network."""
     trained = context.study.table.loc[context.study.table["epoch"] > 0]
     known = {name: int(trained[name].max()) for name in SLIDERS if trained[name].notna().any()}
@@ -258,37 +258,37 @@ def _limits_text(limits: Mapping[str, float]) -> str:
 
 
 def _titles(context: RequestContext, names: Sequence[str], chosen: str) -> dict[str, str]:
-    """Return the goals with values, and the chosen one."""
+    """Return the titles of the goals that have values, and of the chosen one."""
     return {name: TITLES[name] for name in names if name in context.goals or name == chosen}
 
 
-def _one_of(name: str, names: Sequence[str], other: str) -> str:
-    return name if name in names else other
+def _one_of(name: str, names: Sequence[str], default: str) -> str:
+    return name if name in names else default
 
 
 def _is_wide(context: RequestContext) -> bool:
-    """Whether the costs of trained networks span so much that a logarithmic axis is the default."""
+    """Whether the costs span a ratio for which a logarithmic x axis is the default."""
     x = _one_of(context.address.query.get("x", ""), COSTS, context.cost)
     values = context.study.table[x]
-    return bool(values.min() * MANY < values.max())
+    return bool(values.min() * LOG_RATIO < values.max())
 
 
 def _log(context: RequestContext) -> str:
-    asked = context.address.query.get("log", "")
-    return asked if asked in ("0", "1") else str(int(_is_wide(context)))
+    chosen = context.address.query.get("log", "")
+    return chosen if chosen in ("0", "1") else str(int(_is_wide(context)))
 
 
 def _colours(context: RequestContext) -> dict[str, str]:
-    """Return the options of the colour: the trial's state, or a goal."""
+    """Return the options of the colour dropdown: the trial's state, or a goal."""
     return {NO_COLOUR: "Status", **{name: TITLES[name] for name in context.goals}}
 
 
 def _colour(context: RequestContext) -> str:
-    return _one_of(context.address.query.get("colour", ""), list(_colours(context)), _third(context))
+    return _one_of(context.address.query.get("colour", ""), list(_colours(context)), _default_colour(context))
 
 
-def _third(context: RequestContext) -> str:
-    """Return the default colour: the objective on neither axis; with two objectives, the trials' state."""
+def _default_colour(context: RequestContext) -> str:
+    """Return the default colour: the first objective on neither axis, else the trial's state."""
     others = [
         name for name in context.objectives if name not in (context.cost, context.quality) and name in context.goals
     ]
@@ -296,5 +296,5 @@ def _third(context: RequestContext) -> str:
 
 
 def _limit_title(context: RequestContext, name: str, limit: int) -> str:
-    whose = "the study's limit" if name in context.limits else "the most of a trained network"
-    return f"{TITLES[name]}, up to {whose}: {limit:,}"
+    upper_end = "the study's limit" if name in context.limits else "the highest of the trained networks"
+    return f"{TITLES[name]}, up to {upper_end}: {limit:,}"

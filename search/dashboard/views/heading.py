@@ -5,7 +5,7 @@ from typing import Any
 from dash import html
 
 from search.config.settings import SearchSettings
-from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, VIEWS, link, spell
+from search.dashboard.address import COMPARISON, HOME, MISSING, TRIAL, VIEWS, link, query_string
 from search.dashboard.figures.parallel import brush_text
 from search.dashboard.state import RequestContext
 from search.dashboard.views import confirmed
@@ -17,7 +17,7 @@ def title(context: RequestContext) -> str:
     """Return the title of the window."""
     address = context.address
     if address.view in (HOME, COMPARISON, MISSING):
-        return {HOME: "Studies", COMPARISON: "Studies compared"}.get(address.view, "Nothing here") + " - SceneFront"
+        return {HOME: "Studies", COMPARISON: "Studies compared"}.get(address.view, "Not found") + " - SceneFront"
     what = f"Trial {address.number}" if address.view == TRIAL else VIEWS[address.view]
     return f"{what} - {address.study} - SceneFront"
 
@@ -87,7 +87,7 @@ def filter_note(context: RequestContext) -> list[Any]:
         html.P(
             [
                 f"Filtered: {kept} ({len(context.rows):,} of {len(context.study.table):,} trials). ",
-                html.A("Show all", href=address.path + spell(query)),
+                html.A("Show all", href=address.path + query_string(query)),
                 " · ",
                 html.A("Change the filter", href=link(address.study, "search", brush=address.query["brush"])),
             ],

@@ -67,12 +67,12 @@ def best_text(context: RequestContext, reading: StudyData) -> Any:
     return html.Span(
         [
             html.A(f"trial {best['number']}", href=path_of(reading.name, "trial", int(best["number"]))),
-            f": {figures(best, context.objectives)}",
+            f": {quality_text(best, context.objectives)}",
         ]
     )
 
 
-def figures(row: "pd.Series[Any]", objectives: list[str]) -> str:
+def quality_text(row: "pd.Series[Any]", objectives: list[str]) -> str:
     """Return a trial's quality as text."""
     known = [name for name in objectives if not pd.isna(row[name])]
     return ", ".join(f"{GOALS[name].title} {GOALS[name].text(float(row[name]))}" for name in known)

@@ -30,7 +30,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     names = list(context.app_state.studies.folders())
     reading = context.loaded
     return [
-        html.H1(context.address.study or "Nothing here"),
+        html.H1(context.address.study or "Not found"),
         html.P(parts["missing-why"], id="missing-why", className="alert", role="alert"),
         *(
             [html.P("Details on the command line:"), code(f"scenefront status {reading.folder.cli_arguments}")]

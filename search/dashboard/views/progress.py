@@ -37,9 +37,9 @@ PARTS = {
     "search-history": "children",
 }
 
-_WEIGHED: WeakKeyDictionary[StudyData, dict[str, pd.DataFrame]] = WeakKeyDictionary()
+_IMPORTANCES: WeakKeyDictionary[StudyData, dict[str, pd.DataFrame]] = WeakKeyDictionary()
 
-AXIS_REM = 4.5  # width of an axis whose figures can be read
+AXIS_REM = 4.5  # width of an axis with legible tick labels
 
 
 def parts(context: RequestContext) -> dict[str, Any]:
@@ -47,14 +47,14 @@ def parts(context: RequestContext) -> dict[str, Any]:
     study, rows, theme = context.study, context.rows, context.theme
     parallel = parallel_figure(context.parallel_axes, context.brush, theme)
     parallel.update_layout(uirevision=context.address.query.get("brush", ""))
-    worst = frames.reference_point([study.table], context.objectives, context.limits)
+    reference = frames.reference_point([study.table], context.objectives, context.limits)
     kept = study.table.assign(fits=study.table["fits"].astype(bool) & study.table.index.isin(rows.index))
     return {
         "search-facts": _facts(context),
         "search-states": states_figure(rows, theme),
         "search-rejections": rejections_figure(frames.rejections(rows, study.kinds), theme),
         "search-hypervolume": hypervolume_figure(
-            {study.name: frames.hypervolume_over_time(kept, context.objectives, worst)}, theme
+            {study.name: frames.hypervolume_over_time(kept, context.objectives, reference)}, theme
         ),
         "search-parallel": parallel,
         "search-history": _history(context),
@@ -85,7 +85,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
                 ),
                 section(
                     "Hyperparameter importance",
-                    html.P("Of all trials of the study, the filter ignored.", className="hint"),
+                    html.P("Computed from all trials of the study, regardless of the filter.", className="hint"),
                     dcc.Loading(html.Div(id="search-importance", className="importance"), delay_show=200, type="dot"),
                 ),
             ],
@@ -94,15 +94,15 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
         section(
             "Parallel coordinates",
             html.P(
-                "Drag along an axis to keep a range of it, in all views of this study; a click on the axis removes it.",
+                "Drag on an axis to filter the trials of all views by a range; click on the axis to remove the filter.",
                 className="hint",
             ),
             graph(
                 "search-parallel",
                 parts["search-parallel"],
-                "Trials as lines over their fields and figures",
+                "Parallel coordinates of the trials",
                 height="30rem",
-                least=f"{AXIS_REM * len(context.parallel_axes.columns):.0f}rem",
+                min_width=f"{AXIS_REM * len(context.parallel_axes.columns):.0f}rem",
                 is_heavy=True,
             ),
         ),
@@ -112,7 +112,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
 
 
 def register(app: dash.Dash, app_state: ApplicationState) -> None:
-    """Register callbacks: a brush filters the trials; importances are slow, and computed after the rest."""
+    """Register callbacks: a brush filters the trials; importances are slow, and loaded after the rest."""
     in_browser(
         app,
         "brush",
@@ -129,24 +129,24 @@ def register(app: dash.Dash, app_state: ApplicationState) -> None:
         State("query", "data"),
         State("search-weighed", "data"),
     )
-    def weigh(_: str, query: Mapping[str, Any], before: str) -> Any:
+    def update_importance(_: str, query: Mapping[str, Any], before: str) -> Any:
         address = parse(query["path"], query["search"])
         context = app_state.context(address, app_state.theme(query["theme"]))
         if address.view != "search" or context.loaded is None or context.loaded.problem:
             raise dash.exceptions.PreventUpdate
         found = {goal: frame for goal in context.objectives if not (frame := importances(context, goal)).empty}
-        told = repr([(goal, frame.to_dict("list")) for goal, frame in found.items()])
-        if before == told:
+        fingerprint = repr([(goal, frame.to_dict("list")) for goal, frame in found.items()])
+        if before == fingerprint:
             raise dash.exceptions.PreventUpdate
         if not found:
-            return html.P("Too few trials are fully trained yet.", className="empty"), told
+            return html.P("Too few trials are fully trained yet.", className="empty"), fingerprint
         drawn = importance_figure(found, context.theme)
-        return graph("search-importance-figure", drawn, "Importance of each field", least="30rem"), told
+        return graph("search-importance-figure", drawn, "Hyperparameter importance", min_width="30rem"), fingerprint
 
 
 def importances(context: RequestContext, goal: str) -> pd.DataFrame:
     """Return the importance of each field for a goal, cached by the study's version."""
-    known = _WEIGHED.setdefault(context.study, {})
+    known = _IMPORTANCES.setdefault(context.study, {})
     if goal not in known:
         known[goal] = estimate_importances(context.study.table, goal, context.study.varied)
     return known[goal]

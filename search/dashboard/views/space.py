@@ -22,26 +22,26 @@ def layout(context: RequestContext, _: Mapping[str, Any]) -> list[Any]:
     if not isinstance(context.settings, SearchSettings):
         return [html.P("A training has no search space: its configuration is given.", className="empty")]
     try:
-        surveys, report = read_space(path)
+        cost_tables, report = read_space(path)
     except UserError as error:
-        why = str(error) if path.exists() else "This study has no table of priced networks: an older version made it"
+        problem = str(error) if path.exists() else "This study has no cost table: it was created by an older version"
         return [
-            html.P(f"{why}. Write the report of its search space with", className="empty"),
+            html.P(f"{problem}. Write the report of its search space with", className="empty"),
             code(f"scenefront preflight --config {shlex.quote(str(folder.settings_file))} --html space.html"),
         ]
-    drawn = space_figures(surveys, report, context.theme)
+    drawn = space_figures(cost_tables, report, context.theme)
     sizes = largest_sizes_table(report)
     legend = [
-        html.Span([html.I(sign, style={"color": colour}, **aria(hidden="true")), f" {told}"])
-        for colour, sign, told in space_legend(report, context.theme)
+        html.Span([html.I(sign, style={"color": colour}, **aria(hidden="true")), f" {text}"])
+        for colour, sign, text in space_legend(report, context.theme)
     ]
     return [
         html.Div([html.P(line, className="note") for line in summary_lines(report)], className="told"),
         html.P(legend, className="legend"),
         html.Div(
             [
-                section(title, graph(f"space-{place}", figure, title, height="24rem"))
-                for place, (title, figure) in enumerate(drawn.items())
+                section(title, graph(f"space-{index}", figure, title, height="24rem"))
+                for index, (title, figure) in enumerate(drawn.items())
             ],
             className="cards",
         ),

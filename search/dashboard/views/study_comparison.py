@@ -24,16 +24,16 @@ PARTS = {
     "comparison-table": "children",
     "comparison-note": "children",
 }
-MAX_STUDIES = 6  # colours that can be told apart
+MAX_STUDIES = 6  # distinguishable colours
 
 
 def compared(context: RequestContext) -> list[RequestContext]:
     """Return the compared studies: those of the URL, or the first readable ones that confirm no other."""
     studies = context.app_state.studies
-    asked = [name for name in context.address.names if studies.folder(name)]
-    each = [context.app_state.context(Address("front", name), context.theme) for name in asked or studies.folders()]
-    can = [one for one in each if one.loaded is not None and not one.loaded.problem]
-    return [one for one in can if asked or confirmed_by(one.settings) is None][:MAX_STUDIES]
+    requested = [name for name in context.address.names if studies.folder(name)]
+    each = [context.app_state.context(Address("front", name), context.theme) for name in requested or studies.folders()]
+    readable = [one for one in each if one.loaded is not None and not one.loaded.problem]
+    return [one for one in readable if requested or confirmed_by(one.settings) is None][:MAX_STUDIES]
 
 
 def parts(context: RequestContext) -> dict[str, Any]:
@@ -42,10 +42,10 @@ def parts(context: RequestContext) -> dict[str, Any]:
     x = each[0].cost if each else "macs"
     y = each[0].quality if each else "macro_accuracy"
     fronts = {one.study.name: one.study.table for one in each}
-    grown = _grown(each)
+    hypervolumes = _hypervolumes(each)
     return {
         "comparison-front": fronts_figure(fronts, x=x, y=y, theme=context.theme),
-        "comparison-growth": hypervolume_figure(grown, context.theme),
+        "comparison-growth": hypervolume_figure(hypervolumes, context.theme),
         "comparison-table": [_table(each)],
         "comparison-note": _notes(each),
     }
@@ -58,7 +58,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     for name in names:
         kept = [other for other in on if other != name] if name in on else [*on, name]
         state = aria(current="true") if name in on else {}
-        links.append(html.A(name, href=address_of(kept), className="chip", **state))
+        links.append(html.A(name, href=comparison_url(kept), className="chip", **state))
     return [
         html.H1("Studies compared"),
         html.Div(
@@ -74,24 +74,26 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def address_of(names: list[str]) -> str:
+def comparison_url(names: list[str]) -> str:
     """Return the URL of a comparison; commas in names are escaped."""
     return f"/{COMPARISON}?names=" + ",".join(
         quote(quote(name, safe=""), safe="") if "," in name else quote(name) for name in names
     )
 
 
-def _grown(each: list[RequestContext]) -> dict[str, pd.DataFrame]:
-    """Return the hypervolume histories by the objectives of the first study, without studies that lack one of them."""
-    alike = [one for one in each if set(each[0].objectives) <= set(one.goals)] if each else []
-    if not alike:
+def _hypervolumes(each: list[RequestContext]) -> dict[str, pd.DataFrame]:
+    """Return the hypervolume histories in the first study's objectives; empty for studies that lack one of them."""
+    comparable = [one for one in each if set(each[0].objectives) <= set(one.goals)] if each else []
+    if not comparable:
         return {}
     names = each[0].objectives
-    limits = {name: max(one.limits.get(name, 0) for one in alike) for name in names}
-    limits = {name: limit for name, limit in limits.items() if all(name in one.limits for one in alike)}
-    worst = frames.reference_point([one.study.table for one in alike], names, limits)
-    grown = {one.study.name: frames.hypervolume_over_time(one.study.table, names, worst) for one in alike}
-    return {one.study.name: grown.get(one.study.name, pd.DataFrame()) for one in each}
+    limits = {name: max(one.limits.get(name, 0) for one in comparable) for name in names}
+    limits = {name: limit for name, limit in limits.items() if all(name in one.limits for one in comparable)}
+    reference = frames.reference_point([one.study.table for one in comparable], names, limits)
+    hypervolumes = {
+        one.study.name: frames.hypervolume_over_time(one.study.table, names, reference) for one in comparable
+    }
+    return {one.study.name: hypervolumes.get(one.study.name, pd.DataFrame()) for one in each}
 
 
 def _table(each: list[RequestContext]) -> Any:
@@ -114,7 +116,7 @@ def _table(each: list[RequestContext]) -> Any:
 
 
 def _notes(each: list[RequestContext]) -> list[Any]:
-    """Return warnings on a comparison: other data, budgets, objectives or epochs."""
+    """Return a warning where the studies differ in data, budget, objectives or epochs."""
     notes = []
     for what, values in (
         ("data", {str(one.study.attributes.get("data", {}).get("lists_sha256", one.settings.data)) for one in each}),
@@ -128,6 +130,7 @@ def _notes(each: list[RequestContext]) -> list[Any]:
         return []
     return [
         html.P(
-            f"These studies differ in {', '.join(notes)}: compare their figures with that in mind.", className="note"
+            f"These studies differ in {', '.join(notes)}: keep that in mind when comparing their metrics.",
+            className="note",
         )
     ]

@@ -32,7 +32,7 @@ PARTS = {
     "trial-take": "children",
     "trial-export": "disabled",
 }
-EXPLAINED = {
+STATE_TEXTS = {
     "complete": "fully trained",
     "running": "being trained",
     "paused": "paused at a rung; the best there are promoted",
@@ -67,7 +67,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
         "trial-config": _config(context, record),
         "trial-relatives": _relatives(context, record),
         "trial-history": _history(record),
-        "trial-take": _take(context, record),
+        "trial-take": _actions(context, record),
         "trial-export": record.state != "complete",
     }
 
@@ -119,7 +119,7 @@ def register(app: dash.Dash, app_state: ApplicationState) -> None:
             raise dash.exceptions.PreventUpdate
         app_state.exports.start(folder, address.number)
         context = app_state.context(address, app_state.theme(query["theme"]))
-        return _take(context, read_trial(folder, address.number))
+        return _actions(context, read_trial(folder, address.number))
 
 
 def _row(context: RequestContext, record: TrialRecord) -> "pd.Series[Any] | None":
@@ -130,9 +130,9 @@ def _row(context: RequestContext, record: TrialRecord) -> "pd.Series[Any] | None
 def _head(context: RequestContext, record: TrialRecord) -> list[Any]:
     row = _row(context, record)
     on_front = row is not None and bool(row["on_front"])
-    told = {}
+    values = {}
     if row is not None:
-        told = {
+        values = {
             GOALS[name].title: GOALS[name].text(float(row[name])) for name in context.goals if not pd.isna(row[name])
         }
     state = "on the front" if on_front else record.state
@@ -142,26 +142,26 @@ def _head(context: RequestContext, record: TrialRecord) -> list[Any]:
             [f"Trial {record.number} ", html.Span(state, className=f"badge {'front' if on_front else record.state}")]
         ),
         html.P(
-            f"{EXPLAINED[record.state][0].upper()}{EXPLAINED[record.state][1:]}{over}"
+            f"{STATE_TEXTS[record.state][0].upper()}{STATE_TEXTS[record.state][1:]}{over}"
             + (f": {record.reason}" if record.reason else "")
             + "."
             + (f" Origin: {record.origin}." if record.origin else ""),
             className="state",
         ),
-        facts(told),
-        *confirmed.of_trial(context, record.number),
+        facts(values),
+        *confirmed.trial_confirmation(context, record.number),
     ]
 
 
 def _quality(context: RequestContext, record: TrialRecord) -> list[Any]:
     if record.quality is None:
-        return [html.P("Measured after the last epoch; see the learning curves until then.", className="empty")]
+        return [html.P("Evaluated after the last epoch; until then see the learning curves.", className="empty")]
     quality, theme = Quality.from_dict(record.quality), context.theme
     groups = context.study.attributes.get(DEVICE_GROUPS, {})
     return [
         html.Div(
             [
-                graph("trial-confusion", confusion_figure(quality, theme), "Confusion of classes", least="28rem"),
+                graph("trial-confusion", confusion_figure(quality, theme), "Confusion matrix", min_width="28rem"),
                 graph("trial-devices", devices_figure(quality, groups, theme), "Accuracy by device"),
                 graph("trial-classes", classes_figure(quality, theme), "Accuracy by class"),
             ],
@@ -172,7 +172,7 @@ def _quality(context: RequestContext, record: TrialRecord) -> list[Any]:
 
 def _layers(context: RequestContext, record: TrialRecord) -> list[Any]:
     if not record.cost:
-        return [html.P("No cost: the configuration builds no network.", className="empty")]
+        return [html.P("No cost: no network can be built from the configuration.", className="empty")]
     limits = context.limits
     costs = [
         [
@@ -187,7 +187,7 @@ def _layers(context: RequestContext, record: TrialRecord) -> list[Any]:
     if not record.layers:
         found.append(
             html.P(
-                "The cost of each layer is recorded when a training begins, and by newer searches only.",
+                "Costs by layer are recorded when the training starts; searches of older versions do not record them.",
                 className="empty",
             )
         )
@@ -199,7 +199,7 @@ def _layers(context: RequestContext, record: TrialRecord) -> list[Any]:
             layers_figure(record.layers, limits, context.theme),
             "Cost by layer",
             height=height,
-            least="34rem",
+            min_width="34rem",
         ),
         *found,
     ]
@@ -213,7 +213,7 @@ def _config(context: RequestContext, record: TrialRecord) -> list[Any]:
     rows = frames.config_rows(record.config, defaults or {})
     head = ("field", "value", "default")
     if not defaults:
-        why = "Loading the defaults." if defaults is None else "The defaults are not available here."
+        why = "Loading the defaults …" if defaults is None else "The defaults are not available."
         lines = [[str(row["field"]), _text(row["value"]), ""] for row in rows.to_dict("records")]
         return [html.P(why, className="empty"), show(Table("Configuration", head, lines, texts=head))]
     other = rows[rows["differs"]]
@@ -222,11 +222,11 @@ def _config(context: RequestContext, record: TrialRecord) -> list[Any]:
         [str(r["field"]), _text(r["value"]), _text(r["default"])] for r in rows[~rows["differs"]].to_dict("records")
     ]
     return [
-        show(Table("What differs from the defaults", head, lines, head, "Nothing differs from the defaults.")),
+        show(Table("Non-default fields", head, lines, head, "All fields have their default values.")),
         html.Details(
             [
                 html.Summary(f"{len(same)} fields at their default"),
-                show(Table("At their default", head, same, texts=head)),
+                show(Table("Fields at their default", head, same, texts=head)),
             ]
         ),
     ]
@@ -247,28 +247,28 @@ def _relatives(context: RequestContext, record: TrialRecord) -> list[Any]:
         ]
         for row in found.to_dict("records")
     ]
-    head = ("trial", "field", "here", "there", "state", *(GOALS[name].title for name in goals))
+    head = ("trial", "field", "this trial", "other trial", "state", *(GOALS[name].title for name in goals))
     return [
         show(
             Table(
                 "Trials that differ in one field",
                 head,
                 lines,
-                texts=("field", "here", "there", "state"),
-                empty="No other trial differs from it in one field alone.",
+                texts=("field", "this trial", "other trial", "state"),
+                empty="No other trial differs from it in exactly one field.",
             )
         )
     ]
 
 
 def _history(record: TrialRecord) -> list[Any]:
-    attempts = [f"Broke at epoch {each.get('epoch', '?')}: {each.get('reason', '')}" for each in record.attempts]
+    attempts = [f"Failed at epoch {each.get('epoch', '?')}: {each.get('reason', '')}" for each in record.attempts]
     versions = ", ".join(f"{name} {value}" for name, value in record.versions.items())
-    lines = [*attempts, *([f"Made with {versions}."] if versions else [])]
+    lines = [*attempts, *([f"Trained with {versions}."] if versions else [])]
     return [html.Ul([html.Li(line) for line in lines])] if lines else [html.P("None recorded.", className="empty")]
 
 
-def _take(context: RequestContext, record: TrialRecord) -> list[Any]:
+def _actions(context: RequestContext, record: TrialRecord) -> list[Any]:
     folder = context.study.folder
     found: list[Any] = []
     if record.state == "complete":
@@ -281,7 +281,7 @@ def _take(context: RequestContext, record: TrialRecord) -> list[Any]:
         found.append(html.P("Only a fully trained network can be exported.", className="empty"))
     if record.config and record.state != "rejected":
         found += [
-            html.P("Train this configuration again, from scratch:"),
+            html.P("Retrain this configuration from scratch:"),
             code(train_command(folder, context.settings.data, record.number)),
         ]
     return found
@@ -291,13 +291,13 @@ def _export(export: Export | None) -> list[Any]:
     if export is None:
         return []
     if export.state == "running":
-        return [html.P("Exporting: measuring it on the evaluation clips …", className="working", role="status")]
+        return [html.P("Exporting: evaluating it on the evaluation clips …", className="working", role="status")]
     is_written = export.state == "written"
     return [
         html.Div(
             [
                 html.P(f"Written to {export.target.absolute()}" if is_written else "The export failed:"),
-                html.Pre(export.said),
+                html.Pre(export.output),
             ],
             className="done" if is_written else "alert",
             role="status" if is_written else "alert",

@@ -30,7 +30,7 @@ MAX_OFFERED = 24  # trials of the front, in a row of buttons
 
 
 def parts(context: RequestContext) -> dict[str, Any]:
-    """Return the layout; by default trials spread over the front are compared."""
+    """Return the view's figures and tables; by default trials spread evenly over the front are compared."""
     rows, theme = compared(context), context.theme
     records = {f"trial {number}": read_trial(context.study.folder, int(number)) for number in rows["number"]}
     curves = {name: record.curve for name, record in records.items()}
@@ -50,9 +50,9 @@ def parts(context: RequestContext) -> dict[str, Any]:
 
 
 def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
-    """Return the view's figures and tables."""
-    asked = [number for number in context.address.compared if number not in set(context.study.table["number"])]
-    missing = [html.P(f"There is no trial {', '.join(map(str, asked))}.", className="alert")] if asked else []
+    """Return the layout."""
+    unknown = [number for number in context.address.compared if number not in set(context.study.table["number"])]
+    missing = [html.P(f"There is no trial {', '.join(map(str, unknown))}.", className="alert")] if unknown else []
     drawn = {
         "Learning curves": "compare-curves",
         "Accuracy by class": "compare-classes",
@@ -62,7 +62,7 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
     return [
         *missing,
         html.Div(parts["compare-offered"], id="compare-offered"),
-        section("Figures", html.Div(parts["compare-figures"], id="compare-figures")),
+        section("Metrics", html.Div(parts["compare-figures"], id="compare-figures")),
         html.Div(
             [section(title, graph(name, parts[name], f"{title} of the trials")) for title, name in drawn.items()],
             className="cards",
@@ -78,8 +78,8 @@ def compared(context: RequestContext) -> pd.DataFrame:
         known = table.set_index("number", drop=False)
         return known.loc[[number for number in context.address.compared if number in known.index]]
     front = _front(context)
-    places = sorted({round(place * (len(front) - 1) / (MAX_COMPARED - 1)) for place in range(MAX_COMPARED)})
-    return front.iloc[[place for place in places if 0 <= place < len(front)]]
+    indices = sorted({round(index * (len(front) - 1) / (MAX_COMPARED - 1)) for index in range(MAX_COMPARED)})
+    return front.iloc[[index for index in indices if 0 <= index < len(front)]]
 
 
 def _front(context: RequestContext) -> pd.DataFrame:
@@ -107,7 +107,7 @@ def _offered(context: RequestContext) -> list[Any]:
         ),
         html.P(
             [
-                f"Up to {MAX_COMPARED}; here stands what is compared, and the front. Any others can be chosen among ",
+                f"Up to {MAX_COMPARED} trials; listed are the compared ones and the front. Choose others among ",
                 html.A("all trials", href=context.link("trials")),
                 ".",
             ],
@@ -118,7 +118,7 @@ def _offered(context: RequestContext) -> list[Any]:
 
 def _figures(context: RequestContext, rows: pd.DataFrame) -> list[Any]:
     if rows.empty:
-        return [html.P("No network is on the front yet; choose trials in the table of all.", className="empty")]
+        return [html.P("No network is on the front yet; choose trials on the Trials tab.", className="empty")]
     head = ["", *(f"trial {number}" for number in rows["number"])]
     links = ["open", *(html.A(f"trial {number}", href=context.link("trial", int(number))) for number in rows["number"])]
     lines: list[list[Any]] = [
@@ -130,7 +130,7 @@ def _figures(context: RequestContext, rows: pd.DataFrame) -> list[Any]:
             *(f"{int(epoch)} of {int(epochs)}" for epoch, epochs in zip(rows["epoch"], rows["epochs"], strict=True)),
         ],
     ]
-    return [show(Table("Figures", head, lines))]
+    return [show(Table("Metrics", head, lines))]
 
 
 def _config(rows: pd.DataFrame) -> list[Any]:
@@ -147,4 +147,4 @@ def _config(rows: pd.DataFrame) -> list[Any]:
     ]
     head = ["field", *(f"trial {number}" for number in rows["number"])]
     empty = "Only one trial is selected." if len(rows) < 2 else "The configurations are equal."
-    return [show(Table("Where the configurations differ", head, lines, empty=empty))]
+    return [show(Table("Configuration differences", head, lines, empty=empty))]

@@ -15,7 +15,7 @@ from search.dashboard.widgets import download, in_browser
 PARTS = {"trials-rows": "data"}
 FIRST = ("number", "state", "on_front")
 LAST = ("epoch", "origin", "reason")
-TEXTS, MAX_TEXT = ("reason", "origin"), 160  # of these no more characters
+TEXTS, MAX_TEXT = ("reason", "origin"), 160  # text columns, and the characters that they are truncated to
 
 
 def parts(context: RequestContext) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _column(context: RequestContext, name: str) -> dict[str, Any]:
     table = context.study.table
     title = GOALS[name].title if name in GOALS else {"number": "trial", "on_front": "front"}.get(name, _field(name))
     column: dict[str, Any] = {"field": _field(name), "headerName": title}
-    if name == context.quality:  # what was never trained has none and comes last
+    if name == context.quality:  # untrained trials have none and come last
         column |= {"initialSort": "desc" if GOALS[name].maximize else "asc", "initialSortIndex": 1}
     if name == "number":
         return {

@@ -1,4 +1,4 @@
-"""Templates of the HTML pages: Jinja2 with autoescaping, so that no text is ever taken for HTML."""
+"""Jinja2 templates of the HTML pages, with autoescaping."""
 
 from typing import Any
 
@@ -15,5 +15,5 @@ _ENVIRONMENT = Environment(
 
 
 def render(template: str, **values: Any) -> Markup:
-    """Return a template filled in; every value is escaped, but for one that is `Markup` already."""
-    return Markup(_ENVIRONMENT.get_template(template).render(**values))  # noqa: S704 - what the template escaped
+    """Return a rendered template; all values except `Markup` are escaped."""
+    return Markup(_ENVIRONMENT.get_template(template).render(**values))  # noqa: S704 - escaped by the template

@@ -43,7 +43,7 @@ def test_what_the_command_says_is_kept(folder, monkeypatch):
     exports = Exports()
     assert exports.start(folder, 0).state == "running"
     export = wait(exports, folder, 0)
-    assert (export.state, export.said) == ("written", "trial 0: macro accuracy 0.5\nwritten: exports/x")
+    assert (export.state, export.output) == ("written", "trial 0: macro accuracy 0.5\nwritten: exports/x")
     assert str(export.target) == "exports/-a study-0"
 
 
@@ -52,7 +52,7 @@ def test_why_it_failed_is_kept(folder, monkeypatch):
     exports = Exports()
     exports.start(folder, 0)
     export = wait(exports, folder, 0)
-    assert (export.state, export.said) == ("failed", "error: no such data")
+    assert (export.state, export.output) == ("failed", "error: no such data")
 
 
 def test_a_second_click_begins_nothing(folder, monkeypatch):
@@ -74,7 +74,7 @@ def test_the_real_command_says_why_not(folder, monkeypatch, tmp_path):
     exports.start(folder, 0)
     export = wait(exports, folder, 0)
     assert export.state == "failed"
-    assert export.said.startswith("error: ")
+    assert export.output.startswith("error: ")
     assert not (tmp_path / "exports").exists()
 
 

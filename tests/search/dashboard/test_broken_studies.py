@@ -152,8 +152,8 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path, every_kind):
     folder = write_study(tmp_path / "s", *every_kind)
     broken_other_schema(folder)
     assert StudyReader(folder).read().problem == (
-        f"{folder.database} has Optuna's tables in the form v9.0.0.a, made by Optuna {optuna.__version__}; the form "
-        f"read here is {SCHEMA}: open the study with the versions that it was made with"
+        f"{folder.database} has Optuna's schema v9.0.0.a, made by Optuna {optuna.__version__}; supported "
+        f"is {SCHEMA}: open the study with the versions that it was made with"
     )
     broken_without_settings(folder)
     assert (

@@ -24,7 +24,7 @@ LINES = "document.querySelector('#search-parallel .js-plotly-plot')"
 
 def show_lines(page):
     """Scroll to the parallel coordinates, which are not drawn before they are looked at."""
-    lines = page.get_by_role("group", name="Trials as lines over their fields and figures")
+    lines = page.get_by_role("group", name="Parallel coordinates of the trials")
     lines.wait_for()
     assert page.locator("#search-parallel").count() == 0
     lines.scroll_into_view_if_needed()

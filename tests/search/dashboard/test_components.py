@@ -3,14 +3,14 @@
 import pytest
 from dash import dcc, html
 
-from search.dashboard.components import StaticComponent, written
+from search.dashboard.components import StaticComponent, serialize
 from search.dashboard.widgets import show
 from search.report.table import Table
 
 
 def test_an_element_is_its_name_its_attributes_and_its_children():
     element = html.Tr([html.Th("a", scope="row"), html.Td(html.A(3, href="/x")), html.Td()], **{"aria-label": "row"})
-    assert written(element) == [
+    assert serialize(element) == [
         "tr",
         {"aria-label": "row"},
         [["th", {"scope": "row"}, ["a"]], ["td", {}, [["a", {"href": "/x"}, ["3"]]]], ["td", {}, []]],

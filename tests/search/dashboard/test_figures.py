@@ -162,7 +162,7 @@ def test_parallel_axes_name_words_and_take_logarithms_of_costs(frame, theme):
     assert [axis.name for axis in lines.dimensions] == list(frame.columns[1:-1])
     assert macs["values"].tolist() == pytest.approx([6, 7, 8])
     assert macs.constraintrange == (6, 7)
-    assert lines.meta == {"log": ["macs"], "words": ["config.activation"]}
+    assert lines.meta == {"log": ["macs"], "categorical": ["config.activation"]}
     assert activation.ticktext == ("none", "&lt;b&gt;evil&lt;/b&gt;&lt;script&gt;alert(1)&lt;/script&gt;", "relu")
     low, high = activation.constraintrange
     assert [low <= value <= high for value in activation["values"]] == [True, False, False]

@@ -8,7 +8,7 @@ import pytest
 
 from search.dashboard.app import warm_up
 from search.dashboard.data.studies import Studies
-from search.dashboard.scripts import GRID, KEPT_S, PLOTLY, UNUSED
+from search.dashboard.scripts import GRID, MAX_AGE_S, PLOTLY, UNUSED
 from search.dashboard.state import ApplicationState
 from search.dashboard.views.trials import MAX_TEXT, rows
 
@@ -34,7 +34,7 @@ def test_a_page_reads_neither_the_grid_nor_what_no_view_has(page):
 def test_a_script_whose_address_names_its_version_is_kept(served, page):
     (grid,) = re.findall(r'<meta name="grid" content="([^"]+)"', page)
     with urlopen(f"{served[0]}{PLOTLY}") as answer:
-        assert answer.headers["Cache-Control"] == f"max-age={KEPT_S}, immutable"
+        assert answer.headers["Cache-Control"] == f"max-age={MAX_AGE_S}, immutable"
         assert len(answer.read()) > 1_000_000
     for path in (grid, PLOTLY.partition("?")[0], "/small/front"):
         with urlopen(f"{served[0]}{path}") as answer:

@@ -59,7 +59,7 @@ def test_only_what_is_new_or_was_not_over_is_read_again(tmp_path, every_kind, mo
     folder = write_study(tmp_path / "s", *every_kind)
     reader, read = StudyReader(folder), []
     reader.read()
-    monkeypatch.setattr(study_reader, "_kept", lambda trial, *args, kept=study_reader._kept, **more: (
+    monkeypatch.setattr(study_reader, "_cached_trial", lambda trial, *args, kept=study_reader._cached_trial, **more: (
         read.append(trial.number), kept(trial, *args, **more))[1])  # fmt: skip
     Growing(folder).reject()
     assert_as_the_table(reader.read())
