@@ -172,7 +172,7 @@ class Side:
         theirs.close()
 
     def start(self) -> None:
-        """Have it train an epoch."""
+        """Train an epoch."""
         self.ours_end.send(True)
 
     def result(self) -> Any:
@@ -202,7 +202,7 @@ def _serve(end: Connection, make: Callable[..., Callable[[], Any]], arguments: S
 
 
 def take_turns(sides: dict[str, list[Side]], rounds: int, untold: int = 1) -> dict[str, list[list[Any]]]:
-    """Have each group of processes train an epoch at one time, one group after the other, and end them.
+    """Train an epoch in each group of processes at one time, one group after the other, and end them.
 
     Args:
         sides: Processes, by group; one may be in several.

@@ -93,13 +93,13 @@ def filled(
 
 
 def reject(store: TrialStore, space: SearchSpace) -> None:
-    """Have `NUM_REJECTED` proposals rejected."""
+    """Reject `NUM_REJECTED` proposals."""
     for seed in range(NUM_REJECTED):
         _propose(store, space, NUM_BEFORE + seed, is_rejected=True)
 
 
 def _propose(store: TrialStore, space: SearchSpace, seed: int, *, is_rejected: bool) -> None:
-    """Have a configuration sampled, priced and recorded, as the candidate generator does it, whatever it costs."""
+    """Sample, price and record a configuration, as the candidate generator does it, whatever it costs."""
     trial = store.ask(seed)
     values = space.suggest(trial)
     with suppress(ValueError):  # what builds no network has no price

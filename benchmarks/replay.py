@@ -141,7 +141,7 @@ class Method(Protocol):
         """Return the next training, or None where there is none now."""
 
     def note(self, job: Job, epoch: int) -> bool:
-        """Hear of an epoch; return whether the training ends here."""
+        """Record an epoch; return whether the training ends here."""
 
     def claimed(self) -> list[tuple[float, float]] | None:
         """Return accuracy and MACs of all that the method would call trained; None: what was trained to the end."""
@@ -167,7 +167,7 @@ class Trace:
 
 
 def replay(method: Method, table: Table, budget: int, *, costly: bool = False) -> Trace:
-    """Have a method spend `budget` epochs.
+    """Run a method until it has spent `budget` epochs.
 
     Args:
         method: Asks.

@@ -259,7 +259,7 @@ def _cost_exponent(exponent: float) -> Callable[[TrialScheduler], None]:
 
 
 def _sampler_interval(interval: int) -> Callable[[TrialScheduler], None]:
-    """Give the sampler a turn more or less often."""
+    """Return a change of how often the sampler proposes."""
 
     def change(scheduler: TrialScheduler) -> None:
         scheduler.generator.sampler_interval = interval

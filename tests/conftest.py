@@ -18,7 +18,7 @@ TINY_DEVICES = ("a", "b", "s1", "s4")
 
 
 def pytest_configure(config):
-    """Have processes that test side by side keep to a core each."""
+    """Limit parallel test processes to a core each."""
     if hasattr(config, "workerinput"):
         torch.set_num_threads(1)
 

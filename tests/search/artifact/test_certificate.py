@@ -23,7 +23,7 @@ def change(export, **fields):
 
 
 def sign(export, name):
-    """Have the certificate vouch for a file as it is now."""
+    """Write the checksum of a file as it is now into the certificate."""
     files = json.loads((export / CERTIFICATE).read_text())["files"]
     change(export, files={**files, name: {**files.get(name, {}), "sha256": file_digest(export / name)}})
 

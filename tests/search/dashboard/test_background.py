@@ -29,7 +29,7 @@ def wait(exports, folder, number):
 
 
 def play(monkeypatch, program):
-    """Have a program take the place of the command."""
+    """Replace the command by a program."""
     monkeypatch.setattr(exporting, "export_command", lambda *_: [sys.executable, "-c", program])
 
 

@@ -120,7 +120,7 @@ def test_hover_tells_fields_that_differ_and_is_short_for_the_rejected(trials):
 
 
 def repeated(trials, times):
-    """Have that many more of all trials but the front's, each with a number of its own."""
+    """Repeat all trials but the front's that many times, each with a number of its own."""
     many = pd.concat([trials] + [trials[~trials["on_front"]]] * times, ignore_index=True)
     return many.assign(number=range(len(many)))
 
