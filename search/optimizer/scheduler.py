@@ -9,7 +9,7 @@ that rung. When nothing is left to train, paused trials are stopped. `trial_tabl
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.goals import GOALS, directions, values_of
 from search.config.trial_config import TrialConfig
-from search.optimizer.acquisition import Acquisition, estimate
+from search.optimizer.acquisition import Acquisition, Curve, estimate
 from search.optimizer.candidate_generator import CandidateGenerator, better_half
 from search.optimizer.successive_halving import SuccessiveHalving, Values, rung_index, rungs_of
 from search.optimizer.trial_store import open_trial_store
@@ -171,19 +171,19 @@ class TrialScheduler:
         """Return a new trial, unless all trials of the search are started."""
         if len(self.table) >= self.space.settings.trials:
             return None
+        finished = [row.curve for row in self.table.completed]
         for row in self.table.in_state(State.RUNNING, State.PAUSED, State.STOPPED):
             if row.fits and row.num_epochs >= self.rungs[0].end:
-                row.estimate = self._estimate(row)
+                row.estimate = self._estimate(row, finished)
         if self.proposes_by_acquisition:  # the sampler's architectures are then drawn uniformly
             return self.generator.propose([], self.acquisition)
         points = [(row.config.architecture, row.values) for row in self.table.completed]
         return self.generator.propose(better_half(points, directions(self._objectives)))
 
-    def _estimate(self, row: TrialRow) -> Values:
-        """Return the estimated final values of a partly trained trial, for the sampler."""
-        curves = [each.curve for each in self.table.completed]
+    def _estimate(self, row: TrialRow, finished: Sequence[Curve]) -> Values:
+        """Return the final values that a partly trained trial is estimated to reach, by the curves of `finished`."""
         qualities = {
-            name: estimate(name, row.curve, curves) for name in self._objectives if GOALS[name].kind == "quality"
+            name: estimate(name, row.curve, finished) for name in self._objectives if GOALS[name].kind == "quality"
         }
         return values_of(self._objectives, qualities, row.costs)
 
