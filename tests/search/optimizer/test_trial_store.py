@@ -68,11 +68,13 @@ def test_a_driver_killed_at_any_moment_leaves_whole_proposals_alone(folder):
         "while True:\n"
         "    scheduler.propose()\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(Path(__file__).parents[1])))}
+    here = Path(__file__).parent
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, here, here.parent)))}
     for kill_after_s in (0.05, 0.11, 0.17):
         process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=environment)
         known = num_transactions(folder) if folder.database.exists() else 0
         while not folder.settings_file.exists() or num_transactions(folder) < max(known, 12) + 3:
+            assert process.poll() is None, "the driver ended by itself"
             time.sleep(0.01)
         time.sleep(kill_after_s)
         process.send_signal(signal.SIGKILL)
