@@ -285,7 +285,7 @@ def test_what_is_confirmed_stands_on_the_front_with_its_intervals(open_view, ser
     page.get_by_role("link", name="0", exact=True).first.click()
     expect(page.locator("#trial-head")).to_contain_text("0.420 ± ")
     page.goto(f"{served[0]}/small-confirm/front")
-    expect(page.locator(".confirms")).to_contain_text("of a candidate of the front of small")
+    expect(page.locator(".confirms")).to_contain_text("of a candidate from the front of small")
 
 
 def test_a_network_that_is_rejected_lies_at_its_place_in_the_plane_of_two_costs(open_view):
