@@ -36,7 +36,7 @@ def change_options(command: Command) -> Command:
     for name in changeable(SearchSettings):
         kind: dict[str, Any] = {"type": TYPES[name]} if name in TYPES else {}
         metavar = "KEY=LOW:HIGH|all" if name == "ranges" else known[name].metavar
-        options.append(setting_option(name, help=known[name].extend, metavar=metavar, **kind))
+        options.append(setting_option(name, help=known[name].extend_help, metavar=metavar, **kind))
     for name in fixed_reasons(SearchSettings):
         flag = NAMES.get(name, (f"--{name.replace('_', '-')}",))[0]
         options.append(click.option(flag, name, hidden=True, is_flag=known[name].rule.kind is bool))

@@ -59,11 +59,12 @@ _CP_RESNET = {
     "prune_share": 0.5714,
 }  # fmt: skip
 _CP_JKU_REMARK = (
-    "The report refers to that of 2019 for its set-up; epochs, batch, optimizer, rates and mixup are those of the "
-    "configuration in https://github.com/kkoutini/cpjku_dcase19 at 9e402a5. Its rate falls from epoch 50 to 300 and "
-    "stays there; here it falls to the end. Its clips of 10 s are rolled all round, which is 0.5 s to either side of "
-    "one of 1 s. How far the mel bank's top is lowered is not printed: 0.1 is our choice. The average of the last ten "
-    "epochs is named for submissions 2 and 3 and taken for 4, which is like 3; submission 1 has none."
+    "The report refers to that of 2019 for its set-up; epochs, batch size, optimizer, learning rates and mixup are "
+    "those of the configuration in https://github.com/kkoutini/cpjku_dcase19 at 9e402a5. There the learning rate "
+    "decays from epoch 50 to 300 and is constant afterwards; here it decays to the end. There clips of 10 s are "
+    "rolled by any shift, which is up to 0.5 s either way for a clip of 1 s. The range by which the mel filter bank's "
+    "highest frequency is lowered is not stated: 0.1 is our choice. Weight averaging over the last ten epochs is "
+    "stated for submissions 2 and 3 and assumed for 4, which is like 3; submission 1 has none."
 )
 
 RECIPES: dict[str, NamedRecipe] = {
@@ -80,7 +81,7 @@ RECIPES: dict[str, NamedRecipe] = {
             name="domain_adversarial",
             architecture="isotropic",
             source="https://github.com/hubtru/ASCDomain at dd49ddd, Adverserial/run_adv_training.py",
-            remark="In the repository alone; its training leaves impulse responses out.",
+            remark="Only in the repository, which trains without impulse responses.",
             values={"adversarial_weight": 1.0, "impulse_response_p": 0.0},
         ),
         NamedRecipe(
@@ -88,8 +89,9 @@ RECIPES: dict[str, NamedRecipe] = {
             architecture="tf_sepnet",
             source=f"{TF_SEPNET}, sections 2.3, 2.4 and 4",
             remark=(
-                "mix_style_p is that of width 40; it is 0.5 for width 12 and 0.6 for width 20. The dropout is the "
-                "network's and not printed. The report's table 3 is of 100 epochs. It quantizes after training."
+                "mix_style_p is that of width 40; it is 0.5 for width 12 and 0.6 for width 20. The dropout rate is a "
+                "field of the network, and not stated. The report's table 3 is for 100 epochs. The report quantizes "
+                "after training."
             ),
             values=_TF_SEPNET,
         ),
@@ -97,7 +99,7 @@ RECIPES: dict[str, NamedRecipe] = {
             name="tf_sepnet_distilled",
             architecture="tf_sepnet",
             source=f"{TF_SEPNET}, section 3.3",
-            remark="Of width 12, from a teacher of width 160: tf_sepnet_160, trained with the recipe tf_sepnet.",
+            remark="For width 12, with a teacher of width 160: tf_sepnet_160, trained with the recipe tf_sepnet.",
             values={**_TF_SEPNET, "mix_style_p": 0.5, "distill_weight": 20.0, "distill_temperature": 5.0},
         ),
         NamedRecipe(
@@ -111,14 +113,14 @@ RECIPES: dict[str, NamedRecipe] = {
             name="cp_resnet_adversarial",
             architecture="cp_resnet",
             source=f"{CP_JKU}, sections 2, 4, 5 and 6",
-            remark=f"{_CP_JKU_REMARK} The critic's weight is not printed: 1 is our choice.",
+            remark=f"{_CP_JKU_REMARK} The weight of the critic's loss is not stated: 1 is our choice.",
             values={**_CP_RESNET, "critic_weight": 1.0, "critic_penalty": 10.0},
         ),
         NamedRecipe(
             name="sep_cnn",
             architecture="sep_cnn",
             source="Xin et al., DCASE 2022 task 1, sections 3 and 4.1",
-            remark="The sizes of the mixture masks and how often they are used are not printed: ours are a choice.",
+            remark="The sizes and the probability of the mixture masks are not stated: ours are a choice.",
             values={
                 **_NONE_OF_ASCDOMAIN, "batch_size": 32, "learning_rate": 0.001, "weight_decay": 1e-5,
                 "warmup_share": 0.0, "final_share": 0.01, "shift_frames": 10.0, "mixture_mask_share": 0.125,
@@ -130,10 +132,10 @@ RECIPES: dict[str, NamedRecipe] = {
             architecture="bc_resnet",
             source="Cao et al., BC-ResNet-Mod, DCASE 2022 task 1, sections 2, 3 and 4.1.2",
             remark=(
-                "Not printed, and chosen by us: how the rate falls between its restarts (a cosine), the steps of the "
-                "pitch, the sizes of SpecAugment, the shares of cross-gradient training and of quantization. The "
-                "decay factor of 1e-5 is read as weight decay. The report distils, too, with a weight and a "
-                "temperature that it does not print: give --teacher, and distill_weight with --set."
+                "Not stated, and chosen by us: the learning rate between warm restarts (a cosine), the range of the "
+                "pitch shift, the mask sizes of SpecAugment, the fractions of the epochs with cross-gradient training "
+                "and with quantization. The decay factor of 1e-5 is read as weight decay. The report also distills, "
+                "with a weight and a temperature that it does not state: use --teacher, and --set distill_weight."
             ),
             values={
                 **_NONE_OF_ASCDOMAIN, "epochs": 200, "batch_size": 512, "optimizer": "sgd", "learning_rate": 0.1,

@@ -37,7 +37,7 @@ class Setting:
         help: Description, as a sentence.
         rule: Validation rule of its value.
         default: Text of the default, if the default value does not say it.
-        extend: Help of its option of `extend`; "" if it cannot change.
+        extend: Whether `extend` can change it; a text: it can, and this is its option's help there.
         fixed: Why it cannot change, if not for `FIXED`; `extend` gives this reason when it refuses the option.
         metavar: Placeholder of its option's value.
     """
@@ -45,9 +45,14 @@ class Setting:
     help: str
     rule: Rule
     default: str = ""
-    extend: str = ""
+    extend: str | bool = False
     fixed: str = ""
     metavar: str | None = None
+
+    @property
+    def extend_help(self) -> str:
+        """Help of its option of `extend`."""
+        return self.extend if isinstance(self.extend, str) else self.help
 
 
 def setting(default: Any = MISSING, /, **metadata: Any) -> Any:

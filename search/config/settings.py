@@ -37,7 +37,6 @@ FIDELITIES = ("epochs", "split")
 SAMPLERS = ("tpe", "nsga2", "random")
 SPLITS = "fold1, or 5, 10, 25, 50, 100 (2024 edition)"
 MAX_SEED = 2**31 - 1
-_BUDGET = f"Limits of a network's cost: {', '.join(BUDGETS)}, or such as macs=10M,params=50K."
 _OTHER_CLIPS = "metrics on other clips are not comparable"
 _OTHER_TRAINING = "metrics after another training are not comparable"
 
@@ -63,7 +62,8 @@ class JobSettings:
     )  # fmt: skip
     cache: str | None = setting(None, help="Folder of the decoded audio.", rule=FOLDER, default="beside the data")
     budget: str = setting(
-        DEFAULT_BUDGET, help=_BUDGET, rule=text("a text"), extend=_BUDGET,
+        DEFAULT_BUDGET, help=f"Limits of a network's cost: {', '.join(BUDGETS)}, or such as macs=10M,params=50K.",
+        rule=text("a text"), extend=True,
     )  # fmt: skip
     precision: str = setting("fp16", help="Precision of the stored weights, for limits in bytes.", rule=one_of(BYTES))
     objectives: tuple[str, ...] = setting(
@@ -80,13 +80,12 @@ class JobSettings:
         None, help="Number of parallel trials.", rule=optional(whole()), default="the fastest, measured at the start"
     )
     retries: int = setting(
-        2, help="Retries of a trial that crashed, hung or ran out of memory.", rule=whole(0),
-        extend="Retries of a trial that crashed, hung or ran out of memory.",
-    )  # fmt: skip
+        2, help="Retries of a trial that crashed, hung or ran out of memory.", rule=whole(0), extend=True
+    )
     stall_s: float | None = setting(
         None, help="Seconds without a finished epoch after which a trial counts as hung.",
         rule=optional(number("a number above 0", lambda value: value > 0)), default="from the epochs so far",
-        extend="Seconds without a finished epoch after which a trial counts as hung.",
+        extend=True,
     )  # fmt: skip
     storage: str | None = setting(
         None, help="URL of the study's PostgreSQL database.", rule=optional(text("a URL")),

@@ -21,7 +21,7 @@ from search.dashboard.address import VIEWS as TITLES
 from search.dashboard.scripts import PAGE, App, keep_scripts
 from search.dashboard.state import ApplicationState, RequestContext
 from search.dashboard.views import VIEWS, View, downloads, heading
-from search.dashboard.widgets import in_browser
+from search.dashboard.widgets import clientside_callback
 
 INTERVAL_MS = 3_000
 STUDY_VIEWS = (*TITLES, TRIAL)  # views with the heading of a study
@@ -95,34 +95,38 @@ def _frame() -> html.Div:
 
 def _register_client_callbacks(app: dash.Dash) -> None:
     """Register the client-side callbacks; see assets/page.js."""
-    in_browser(app, "theme", Output("theme", "data"), Input("theme-button", "n_clicks"), State("theme", "data"))
-    in_browser(
+    clientside_callback(
+        app, "updateTheme", Output("theme", "data"), Input("theme-button", "n_clicks"), State("theme", "data")
+    )
+    clientside_callback(
         app,
-        "open",
+        "openView",
         Output("opened", "data"),
         Input("address", "pathname"),
         Input("address", "search"),
         Input("theme", "data"),
     )
-    in_browser(
+    clientside_callback(
         app,
-        "choose",
+        "updateControls",
         Output("query", "data"),
         Input({"choice": ALL}, "value"),
         Input({"limit": ALL}, "value"),
         State("query", "data"),
         prevent_initial_call=True,
     )
-    in_browser(
+    clientside_callback(
         app,
-        "follow",
+        "pollVersion",
         Output("version", "data"),
         Input("tick", "n_intervals"),
         State("version", "data"),
         State("query", "data"),
         prevent_initial_call=True,
     )
-    in_browser(app, "settle", Output("nothing", "data"), Input("page", "children"), State("title", "data"))
+    clientside_callback(
+        app, "finishRender", Output("nothing", "data"), Input("page", "children"), State("title", "data")
+    )
 
 
 def _register_page_callback(app: dash.Dash, app_state: ApplicationState) -> None:

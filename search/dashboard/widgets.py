@@ -17,7 +17,7 @@ from search.report.table import Table
 GRAPH: dict[str, Any] = {**CONFIG, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "toImage"]}
 
 
-def in_browser(app: dash.Dash, function: str, *parts: Any, **more: Any) -> None:
+def clientside_callback(app: dash.Dash, function: str, *parts: Any, **more: Any) -> None:
     """Register a client-side callback: a function of assets/page.js."""
     app.clientside_callback(ClientsideFunction("scenefront", function), *parts, **more)  # type: ignore[no-untyped-call]
 

@@ -53,7 +53,7 @@ class TrialRow:
         state: State, as in the diagram above.
         rung: Index of its current rung.
         curve: Learning curve: metrics of each epoch, in order.
-        costs: Costs by name of the goal; the latency is None until it is measured.
+        costs: Costs by name of the objective; the latency is None until it is measured.
         attempts: Epoch and reason of each crash in training.
         reason: Why it was stopped or failed; "" otherwise.
         values: Final values of the objectives, of a complete trial.

@@ -1,6 +1,6 @@
 // Client-side callbacks and components: routing, controls in the URL, polling for changes, lazy components.
 (() => {
-  const no = () => window.dash_clientside.no_update;
+  const noUpdate = () => window.dash_clientside.no_update;
 
   // Same as search.dashboard.address.query_string.
   function queryString(query) {
@@ -9,11 +9,11 @@
     return parts.length ? "?" + parts.map(([name, value]) => `${encodeURIComponent(name)}=${quoted(value)}`).join("&") : "";
   }
 
-  function read(search) {
+  function parseQuery(search) {
     return Object.fromEntries(new URLSearchParams(search));
   }
 
-  function go(path) {
+  function navigate(path) {
     if (path !== location.pathname + location.search) {
       history.pushState({}, "", path);
     }
@@ -23,22 +23,22 @@
 
   // Successive changes of one control are one entry of the history.
   let lastControl = null;
-  function remember(path, search, control) {
+  function writeUrl(path, search, control) {
     const name = control === lastControl ? "replaceState" : "pushState";
     lastControl = control;
     history[name]({}, "", path + search);
-    carry(read(search).brush || "");
+    addBrushToTabs(parseQuery(search).brush || "");
   }
 
   // Adds the filter of the trials to the links of the study's other views.
-  function carry(brush) {
+  function addBrushToTabs(brush) {
     for (const tab of document.querySelectorAll("#tabs a[data-study]")) {
       tab.setAttribute("href", tab.pathname + queryString({ brush }));
     }
   }
 
   // Saves a figure as PNG, at twice the resolution of the screen.
-  function save(button) {
+  function saveFigure(button) {
     const drawn = document.querySelector(`#${button.dataset.save} .js-plotly-plot`);
     const filename = [document.querySelector("h1").textContent, button.dataset.save].join("-").replace(/[^\w.-]+/g, "_");
     if (!drawn) {
@@ -51,7 +51,7 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest && event.target.closest("button[data-save]");
     if (button) {
-      save(button);
+      saveFigure(button);
       return;
     }
     const anchor = event.target.closest && event.target.closest("a[href]");
@@ -63,13 +63,13 @@
       return;
     }
     event.preventDefault();
-    go(anchor.pathname + anchor.search);
+    navigate(anchor.pathname + anchor.search);
   });
   window.addEventListener("popstate", () => {
     lastControl = null;
   });
 
-  function theme(_, kept) {
+  function updateTheme(_, kept) {
     const clicked = window.dash_clientside.callback_context.triggered_id === "theme-button" && _;
     let name = kept || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
     if (clicked) {
@@ -82,53 +82,53 @@
   // Scripts that Dash would load only when they are needed, one after the other.
   const SUITE = "/_dash-component-suites/dash/dcc/async-";
   const CONTROLS = ["slider", "dropdown"]; // of the front view only
-  const reading = {};
-  function readScript(src) {
-    reading[src] ??= new Promise((resolve, reject) => {
+  const loading = {};
+  function loadScript(src) {
+    loading[src] ??= new Promise((resolve, reject) => {
       document.head.append(Object.assign(document.createElement("script"), { src, onload: resolve, onerror: reject }));
     });
-    return reading[src];
+    return loading[src];
   }
 
-  function readDrawing() {
+  function loadPlotly() {
     // by default Plotly renders WebGL at twice the device pixel ratio, with or without a GPU
-    readScript(document.querySelector("link[rel=preload][as=script]").href).then(() =>
+    loadScript(document.querySelector("link[rel=preload][as=script]").href).then(() =>
       window.Plotly.setPlotConfig({ plotGlPixelRatio: Math.max(1, devicePixelRatio) }),
     );
-    readScript(`${SUITE}graph.js`);
+    loadScript(`${SUITE}graph.js`);
   }
-  function readControls() {
-    CONTROLS.forEach((name) => readScript(`${SUITE}${name}.js`));
+  function loadControls() {
+    CONTROLS.forEach((name) => loadScript(`${SUITE}${name}.js`));
   }
 
-  const CALM_MS = 1500; // from opening a view to loading what is not visible
-  const NEAR = "5%"; // root margin, of the height of the screen
-  const isOf = (view) => location.pathname.endsWith(`/${view}`);
+  const IDLE_DELAY_MS = 1500; // from opening a view to loading what is not visible
+  const ROOT_MARGIN = "5%"; // of the IntersectionObserver, of the height of the screen
+  const isView = (view) => location.pathname.endsWith(`/${view}`);
 
   // AG Grid is large, and used by one view only.
-  function readGrid() {
-    return readScript(document.querySelector("meta[name=grid]").content);
+  function loadGrid() {
+    return loadScript(document.querySelector("meta[name=grid]").content);
   }
 
   // Opens a view, unless the controls of the open view have changed the URL.
-  let opened = null;
-  async function open(path, search, name) {
+  let openedUrl = null;
+  async function openView(path, search, name) {
     if (!name) {
-      return no();
+      return noUpdate();
     }
     const requested = `${name} ${location.pathname}${location.search}`;
-    if (requested === opened) {
-      return no();
+    if (requested === openedUrl) {
+      return noUpdate();
     }
-    if (!opened) {
-      setTimeout(readDrawing, location.pathname === "/" || isOf("trials") ? CALM_MS : 0);
-      setTimeout(readControls, isOf("front") ? 0 : CALM_MS);
+    if (!openedUrl) {
+      setTimeout(loadPlotly, location.pathname === "/" || isView("trials") ? IDLE_DELAY_MS : 0);
+      setTimeout(loadControls, isView("front") ? 0 : IDLE_DELAY_MS);
     }
-    opened = requested;
-    calm = new Promise((go) => setTimeout(go, CALM_MS));
+    openedUrl = requested;
+    idleQueue = new Promise((resolve) => setTimeout(resolve, IDLE_DELAY_MS));
     document.getElementById("page").setAttribute("aria-busy", "true");
-    if (isOf("trials")) {
-      await readGrid();
+    if (isView("trials")) {
+      await loadGrid();
     }
     return { path: location.pathname, search: location.search, theme: name };
   }
@@ -138,18 +138,18 @@
   }
 
   // One request at a time: while one is pending, only the last position of a dragged slider is kept.
-  let answered = Promise.resolve();
-  const ask = window.fetch;
+  let lastResponse = Promise.resolve();
+  const nativeFetch = window.fetch;
   window.fetch = (...request) => {
-    const answer = ask(...request);
+    const response = nativeFetch(...request);
     if (String(request[0]).includes("/_dash-update-component")) {
-      answered = answer.then(() => {}, () => {});
+      lastResponse = response.then(() => {}, () => {});
     }
-    return answer;
+    return response;
   };
 
   // Returns the state of the controls, and writes it to the URL.
-  async function choose(values, limits, query) {
+  async function updateControls(values, limits, query) {
     const context = window.dash_clientside.callback_context;
     const [controls, sliders] = context.inputs_list;
     const chosen = { ...query.kept };
@@ -167,15 +167,15 @@
     }
     const search = queryString(chosen);
     const requested = `${query.theme} ${query.path}${search}`;
-    if (search === query.search && requested === opened) {
-      return no();
+    if (search === query.search && requested === openedUrl) {
+      return noUpdate();
     }
     const isFirst = !context.triggered.length;
     const control = isFirst ? lastControl : JSON.stringify(context.triggered_id);
-    remember(query.path, search, control);
-    opened = requested;
-    await answered;
-    return opened === requested ? { ...query, search } : no();
+    writeUrl(query.path, search, control);
+    openedUrl = requested;
+    await lastResponse;
+    return openedUrl === requested ? { ...query, search } : noUpdate();
   }
 
   // Parallel coordinates: Plotly snaps brushes to the ticks of an axis with tick texts; only categorical axes need it.
@@ -193,10 +193,10 @@
   );
 
   // Writes the brushed ranges to the URL, by column.
-  function brush(_, query) {
+  function updateBrush(_, query) {
     const drawn = document.querySelector("#search-parallel .js-plotly-plot");
     if (!_ || !drawn || !drawn.data.length) {
-      return no();
+      return noUpdate();
     }
     const { log = [], categorical = [] } = drawn.data[0].meta || {};
     const ranges = [];
@@ -212,44 +212,44 @@
         }
       }
     }
-    const search = queryString({ ...read(query.search), brush: ranges.join(",") });
+    const search = queryString({ ...parseQuery(query.search), brush: ranges.join(",") });
     if (search === query.search) {
-      return no();
+      return noUpdate();
     }
-    remember(query.path, search, "brush");
-    opened = `${query.theme} ${query.path}${search}`;
+    writeUrl(query.path, search, "brush");
+    openedUrl = `${query.theme} ${query.path}${search}`;
     return { ...query, search, kept: { ...query.kept, brush: ranges.join(",") } };
   }
 
   // Converts the columns of search.dashboard.views.trials.rows to rows of the grid.
-  function fill({ fields, columns }) {
+  function gridRows({ fields, columns }) {
     const rows = (columns[0] || []).map(() => ({}));
     fields.forEach((field, place) => columns[place].forEach((value, row) => (rows[row][field] = value)));
     return rows;
   }
 
   // Opens the trial of a clicked point.
-  function pick(click, query) {
+  function openClickedTrial(click, query) {
     const point = click && click.points && click.points[0];
     const drawn = document.querySelector("#front-figure .js-plotly-plot");
     if (!point || !drawn) {
-      return no();
+      return noUpdate();
     }
     // for typed arrays Dash passes only the index of the point
     const data = point.customdata ?? drawn._fullData[point.curveNumber].customdata?.[point.pointNumber];
     const number = Array.isArray(data) ? data[0] : data;
     if (Number.isInteger(number)) {
       const study = query.path.split("/")[1];
-      go(`/${study}/trial/${number}` + queryString({ brush: read(query.search).brush }));
+      navigate(`/${study}/trial/${number}` + queryString({ brush: parseQuery(query.search).brush }));
     }
-    return no();
+    return noUpdate();
   }
 
   // Stores the zoomed ranges; Plotly itself keeps them only while the figure's own ranges stay the same.
-  function zoom(change, kept) {
+  function storeZoom(change, kept) {
     const drawn = document.querySelector("#front-figure .js-plotly-plot");
     if (!change || !drawn || !drawn.layout) {
-      return no();
+      return noUpdate();
     }
     const revision = drawn.layout.uirevision;
     const ranges = kept && kept.revision === revision ? { ...kept.ranges } : {};
@@ -266,10 +266,10 @@
   }
 
   // Sets the sliders to an edition's limits, and to their maximum where it has none or a looser one.
-  function limit(clicks, most, editions) {
+  function setLimits(clicks, most, editions) {
     const context = window.dash_clientside.callback_context;
     if (!context.triggered_id || !clicks.some(Boolean)) {
-      return most.map(no);
+      return most.map(noUpdate);
     }
     const limits = editions[context.triggered_id.edition] || {};
     return context.outputs_list.map((slider, place) => Math.min(limits[slider.id.limit] ?? most[place], most[place]));
@@ -277,40 +277,40 @@
 
   function openRow(cell, query) {
     if (cell && cell.rowId != null && cell.colId !== "ag-Grid-SelectionColumn") {
-      go(`/${query.path.split("/")[1]}/trial/${cell.rowId}` + queryString({ brush: read(query.search).brush }));
+      navigate(`/${query.path.split("/")[1]}/trial/${cell.rowId}` + queryString({ brush: parseQuery(query.search).brush }));
     }
-    return no();
+    return noUpdate();
   }
 
-  function compare(rows, query) {
+  function compareSelected(rows, query) {
     const numbers = (rows || []).map((row) => row.number).slice(0, 4);
     const study = query.path.split("/")[1];
-    const address = `/${study}/compare` + queryString({ trials: numbers.join(","), brush: read(query.search).brush });
+    const address = `/${study}/compare` + queryString({ trials: numbers.join(","), brush: parseQuery(query.search).brush });
     const label = numbers.length < 2 ? "Choose two to four trials to compare" : `Compare ${numbers.join(", ")}`;
     return [address, label, numbers.length < 2 ? "button off" : "button"];
   }
 
   // Polls whether the study has changed.
-  async function follow(_, version, query) {
+  async function pollVersion(_, version, query) {
     if (document.hidden || !query || !query.defaults) {
-      return no(); // no view is open yet
+      return noUpdate(); // no view is open yet
     }
     const banner = document.getElementById("away");
     try {
-      const answer = await fetch(`/_version?${new URLSearchParams({ path: query.path, search: query.search, seen: version })}`);
+      const response = await fetch(`/_version?${new URLSearchParams({ path: query.path, search: query.search, seen: version })}`);
       banner.hidden = true;
-      if (answer.status === 200 && document.querySelector("main.missing")) {
+      if (response.status === 200 && document.querySelector("main.missing")) {
         location.reload(); // the missing study may exist now
       }
-      return answer.status === 200 ? await answer.text() : no();
+      return response.status === 200 ? await response.text() : noUpdate();
     } catch {
       banner.hidden = false;
-      return no();
+      return noUpdate();
     }
   }
 
   // Adds the accessible names that Dash's sliders lack.
-  function name() {
+  function labelSliders() {
     for (const slider of document.querySelectorAll(".slider")) {
       const text = slider.querySelector("label").textContent;
       for (const part of slider.querySelectorAll("[role=slider], input")) {
@@ -318,48 +318,51 @@
       }
     }
   }
-  new MutationObserver(name).observe(document.documentElement, { childList: true, subtree: true });
+  new MutationObserver(labelSliders).observe(document.documentElement, { childList: true, subtree: true });
 
-  function settle(_, title) {
+  function finishRender(_, title) {
     const page = document.getElementById("page");
     page.removeAttribute("aria-busy");
     document.title = title || "SceneFront";
-    carry(read(location.search).brush || "");
-    name();
-    return no();
+    addBrushToTabs(parseQuery(location.search).brush || "");
+    labelSliders();
+    return noUpdate();
   }
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    scenefront: { theme, open, choose, brush, fill, pick, zoom, limit, openRow, compare, follow, settle },
+    scenefront: {
+      updateTheme, openView, updateControls, updateBrush, gridRows, openClickedTrial, storeZoom, setLimits, openRow,
+      compareSelected, pollVersion, finishRender,
+    },
   });
 
   // Renders the output of search.dashboard.components.serialize.
-  function build(node) {
-    return typeof node === "string" ? node : window.React.createElement(node[0], node[1], ...node[2].map(build));
+  function toReact(node) {
+    return typeof node === "string" ? node : window.React.createElement(node[0], node[1], ...node[2].map(toReact));
   }
 
   // See search.dashboard.components. When the browser is idle, placeholders are filled one by one.
   const idle = window.requestIdleCallback || ((act) => setTimeout(act, 100));
-  let calm = Promise.resolve();
+  let idleQueue = Promise.resolve();
   function LazyComponent({ children, name, style, isHeavy }) {
     const { createElement, useEffect, useRef, useState } = window.React;
     const place = useRef(null);
-    const [due, fill] = useState(null);
+    const [rendered, render] = useState(null);
     useEffect(() => {
-      const near = new IntersectionObserver((all) => all.some((each) => each.isIntersecting) && fill(name), { rootMargin: NEAR });
+      const near = new IntersectionObserver((all) => all.some((each) => each.isIntersecting) && render(name), { rootMargin: ROOT_MARGIN });
       near.observe(place.current);
       let isGone = false;
       if (!isHeavy) {
-        calm = calm.then(() => new Promise((go) => (isGone ? go() : idle(() => go(isGone || fill(name))))));
+        idleQueue = idleQueue.then(() => new Promise((resolve) => (isGone ? resolve() : idle(() => resolve(isGone || render(name))))));
       }
       return () => {
         isGone = true;
         near.disconnect();
       };
     }, [name]);
-    return createElement("div", { ref: place, className: "lazy", style }, due === name ? children : null);
+    return createElement("div", { ref: place, className: "lazy", style }, rendered === name ? children : null);
   }
-  window.scenefront = { StaticComponent: ({ element }) => build(element), LazyComponent };
+  window.scenefront = { StaticComponent: ({ element }) => toReact(element), LazyComponent };
 
   const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
   cells.TrialLink = (cell) =>

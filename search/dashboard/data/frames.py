@@ -237,7 +237,7 @@ def progress(reading: StudyData, now_s: float) -> Progress:
 
 
 def parallel(table: pd.DataFrame, fields: Collection[str] | None = None) -> pd.DataFrame:
-    """Return the columns of parallel coordinates: the config fields and the goals that vary."""
+    """Return the columns of parallel coordinates: the config fields and the objectives that vary."""
     configs = [CONFIG + name for name in varied_fields(table, fields)]
     return table[[*configs, *(name for name in GOALS if table[name].nunique() > 1)]]
 

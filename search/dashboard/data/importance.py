@@ -21,7 +21,7 @@ MAX_LEVELS = 50  # distinct values of a field, above which its ranks are used
 
 
 def estimate_importances(table: pd.DataFrame, target: str, fields: Collection[str] | None = None) -> pd.DataFrame:
-    """Return the importance of each config field for being among the best tenth of the trials by one goal.
+    """Return the importance of each config field for being among the best tenth of the trials by one objective.
 
     Of Optuna's evaluators PED-ANOVA alone needs no scikit-learn, supports conditional fields and is fast. Numeric
     fields are replaced by ranks, so that the scale of a range does not matter. A quality is evaluated on fully trained

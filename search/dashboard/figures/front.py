@@ -55,8 +55,8 @@ def front_figure(
         log_x: Whether x is logarithmic; None: where its values span more than a decade.
         limits: The study's budget.
         what_if: Hypothetical tighter limits; those that equal the study's are not drawn twice.
-        colour: A third goal, shown as the colour of the markers.
-        references: Published networks: name, report, data, and columns named as goals, in their units.
+        colour: A third objective, shown as the colour of the markers.
+        references: Published networks: name, report, data, and columns named as objectives, in their units.
         intervals: Means of confirmed trials: number, `<y>_mean` and `<y>_half`, the half-width of the interval.
         reasons: Short reasons of rejection by trial number, for the hover text of large studies.
         theme: Colour theme of the page.
@@ -152,7 +152,7 @@ def _add_group(
     is_large: bool,
     theme: Theme,
 ) -> None:
-    """Add the points of one group, coloured by the third goal where they have a value of it."""
+    """Add the points of one group, coloured by the third objective where they have a value of it."""
     group = drawing.groups[name]
     has_colour = np.zeros(len(group), dtype=bool)
     if colour is not None and name != "rejected":
@@ -201,7 +201,7 @@ def _hover_of(name: str, rows: pd.DataFrame, fields: Sequence[str], x: Scale, *,
 
 
 def _coloraxis(name: str, table: pd.DataFrame, theme: Theme) -> dict[str, Any]:
-    """Return the colour axis of a third goal, linear for costs, too."""
+    """Return the colour axis of a third objective, linear for costs, too."""
     values = numbers(table, name)[(table["state"] != "rejected").to_numpy()]
     known = values[~np.isnan(values)]
     is_share, is_cost = name.endswith("accuracy"), GOALS[name].kind == "cost"

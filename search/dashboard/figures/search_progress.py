@@ -59,10 +59,10 @@ def _time_unit(max_s: float) -> tuple[str, float]:
 
 
 def importance_figure(frames_by_target: Mapping[str, pd.DataFrame], theme: Theme = LIGHT) -> go.Figure:
-    """Plot the hyperparameter importances, a subplot a goal; fields are sorted by their importance for the first.
+    """Plot the hyperparameter importances, one subplot per objective; fields sorted by the first.
 
     Args:
-        frames_by_target: field, importance and architecture, as of `estimate_importances`, by goal.
+        frames_by_target: field, importance and architecture, as of `estimate_importances`, by objective.
         theme: Colour theme of the page.
     """
     frames = {

@@ -16,7 +16,7 @@ from search.dashboard.figures.front import front_figure
 from search.dashboard.figures.plot_helpers import empty_figure
 from search.dashboard.state import ApplicationState, Controls, RequestContext
 from search.dashboard.views import confirmed
-from search.dashboard.widgets import aria, download, dropdown, graph, in_browser, radio, section, show, switch
+from search.dashboard.widgets import aria, clientside_callback, download, dropdown, graph, radio, section, show, switch
 from search.report.drawing import TITLES
 from search.report.format import si_text
 from search.report.table import Table
@@ -98,25 +98,25 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
 
 def register(app: dash.Dash, _: ApplicationState) -> None:
     """Register client-side callbacks: a click opens a trial, an edition's button sets the sliders."""
-    in_browser(
+    clientside_callback(
         app,
-        "pick",
+        "openClickedTrial",
         Output("nothing", "data", allow_duplicate=True),
         Input("front-figure", "clickData"),
         State("query", "data"),
         prevent_initial_call=True,
     )
-    in_browser(
+    clientside_callback(
         app,
-        "zoom",
+        "storeZoom",
         Output("zoom", "data"),
         Input("front-figure", "relayoutData"),
         State("zoom", "data"),
         prevent_initial_call=True,
     )
-    in_browser(
+    clientside_callback(
         app,
-        "limit",
+        "setLimits",
         Output({"limit": ALL}, "value"),
         Input({"edition": ALL}, "n_clicks"),
         State({"limit": ALL}, "max"),
@@ -149,7 +149,7 @@ def _figure(context: RequestContext, rows: pd.DataFrame) -> go.Figure:
 
 
 def _axes(context: RequestContext) -> tuple[str, str]:
-    """Return the goals on the x axis and on the y axis."""
+    """Return the objectives on the x axis and on the y axis."""
     query = context.address.query
     x, y = query.get("x", context.cost), query.get("y", context.quality)
     return _one_of(x, COSTS, context.cost), _one_of(y, [*QUALITIES, *COSTS], context.quality)
@@ -258,7 +258,7 @@ def _limits_text(limits: Mapping[str, float]) -> str:
 
 
 def _titles(context: RequestContext, names: Sequence[str], chosen: str) -> dict[str, str]:
-    """Return the titles of the goals that have values, and of the chosen one."""
+    """Return the titles of the objectives that have values, and of the chosen one."""
     return {name: TITLES[name] for name in names if name in context.goals or name == chosen}
 
 
@@ -279,7 +279,7 @@ def _log(context: RequestContext) -> str:
 
 
 def _colours(context: RequestContext) -> dict[str, str]:
-    """Return the options of the colour dropdown: the trial's state, or a goal."""
+    """Return the options of the colour dropdown: the trial's state, or an objective."""
     return {NO_COLOUR: "Status", **{name: TITLES[name] for name in context.goals}}
 
 

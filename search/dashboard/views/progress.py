@@ -22,7 +22,7 @@ from search.dashboard.figures.search_progress import (
     states_figure,
 )
 from search.dashboard.state import ApplicationState, RequestContext
-from search.dashboard.widgets import aria, facts, graph, in_browser, section, show
+from search.dashboard.widgets import aria, clientside_callback, facts, graph, section, show
 from search.report.format import duration_text
 from search.report.table import Table
 from search.study.history import history_lines
@@ -113,9 +113,9 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
 
 def register(app: dash.Dash, app_state: ApplicationState) -> None:
     """Register callbacks: a brush filters the trials; importances are slow, and loaded after the rest."""
-    in_browser(
+    clientside_callback(
         app,
-        "brush",
+        "updateBrush",
         Output("query", "data", allow_duplicate=True),
         Input("search-parallel", "restyleData"),
         State("query", "data"),
@@ -145,7 +145,7 @@ def register(app: dash.Dash, app_state: ApplicationState) -> None:
 
 
 def importances(context: RequestContext, goal: str) -> pd.DataFrame:
-    """Return the importance of each field for a goal, cached by the study's version."""
+    """Return the importance of each field for an objective, cached by the study's version."""
     known = _IMPORTANCES.setdefault(context.study, {})
     if goal not in known:
         known[goal] = estimate_importances(context.study.table, goal, context.study.varied)

@@ -10,7 +10,7 @@ from dash import Input, Output, State, dcc, html
 
 from objectives.goals import GOALS
 from search.dashboard.state import ApplicationState, RequestContext
-from search.dashboard.widgets import download, in_browser
+from search.dashboard.widgets import clientside_callback, download
 
 PARTS = {"trials-rows": "data"}
 FIRST = ("number", "state", "on_front")
@@ -70,8 +70,8 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
 
 def register(app: dash.Dash, _: ApplicationState) -> None:
     """Register client-side callbacks: fill the grid, open a row's trial, select trials for comparison."""
-    in_browser(app, "fill", Output("trials-grid", "rowData"), Input("trials-rows", "data"))
-    in_browser(
+    clientside_callback(app, "gridRows", Output("trials-grid", "rowData"), Input("trials-rows", "data"))
+    clientside_callback(
         app,
         "openRow",
         Output("nothing", "data", allow_duplicate=True),
@@ -79,9 +79,9 @@ def register(app: dash.Dash, _: ApplicationState) -> None:
         State("query", "data"),
         prevent_initial_call=True,
     )
-    in_browser(
+    clientside_callback(
         app,
-        "compare",
+        "compareSelected",
         Output("trials-compare", "href"),
         Output("trials-compare", "children"),
         Output("trials-compare", "className"),
