@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from optuna.distributions import BaseDistribution, json_to_distribution
@@ -23,6 +22,8 @@ from sqlalchemy import (
     DateTime,
     NullPool,
     String,
+    and_,
+    case,
     cast,
     column,
     create_engine,
@@ -33,11 +34,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, SQLAlchemyError
 
 from search.study.storage import Postgres, StorageError
-from search.study.study import OBJECTIVES, StudyError, StudyFolder
+from search.study.study import OBJECTIVES, PAUSED, STOPPED, StudyError, StudyFolder
 
 SCHEMA = "v3.2.0.a"  # alembic version of Optuna's schema
 BUSY_TIMEOUT_S = 10.0  # SQLite's, while a search writes
 CHUNK = 5_000  # rows of a partition of the result
+Fingerprint = tuple[Any, ...]  # differs after every change of a trial that a search makes
 
 # Errors that reading a broken study may raise: its database may contain anything.
 BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, SQLAlchemyError)
@@ -178,20 +180,32 @@ def trials_of(connection: Connection, study_id: int, wanted: ColumnElement[bool]
     }
 
 
+def fingerprints(connection: Connection, study_id: int, excluded: Collection[str]) -> dict[int, Fingerprint]:
+    """Return a fingerprint of each unfinished trial by database id: its state, and an aggregate of its attributes.
+
+    A search adds an attribute (an epoch), changes the length of one (a list of attempts), or pauses or stops a trial.
+    """
+    key, value = ATTRIBUTES.c.key, ATTRIBUTES.c.value_json
+    is_read = and_(ATTRIBUTES.c.trial_id == TRIALS.c.trial_id, key.not_in(excluded))
+    aggregates = [func.max(ATTRIBUTES.c.trial_user_attribute_id), func.sum(func.length(value))]
+    aggregates += [func.max(case((key == name, value))) for name in (PAUSED, STOPPED)]
+    query = (
+        select(TRIALS.c.trial_id, TRIALS.c.state, *aggregates)
+        .join_from(TRIALS, ATTRIBUTES, is_read, isouter=True)
+        .where(TRIALS.c.study_id == study_id, TRIALS.c.datetime_complete.is_(None))
+        .group_by(TRIALS.c.trial_id, TRIALS.c.state)
+    )
+    return {trial_id: tuple(aggregate) for trial_id, *aggregate in connection.execute(query)}
+
+
 def add_values(
     connection: Connection,
     study_id: int,
     wanted: ColumnElement[bool],
     trials: Mapping[int, Trial],
     excluded: Collection[str],
-    raw_rows: Mapping[int, list[Any]] = MappingProxyType({}),
 ) -> None:
-    """Add the parameters and attributes of trials.
-
-    Args:
-        excluded: Keys of attributes that are not read.
-        raw_rows: Lists by database id, to which the raw rows of these trials are appended.
-    """
+    """Add the parameters and attributes of trials, but for the attributes whose keys are `excluded`."""
     values = (
         select(PARAMS.c.trial_id, PARAMS.c.param_name, PARAMS.c.param_value, PARAMS.c.distribution_json)
         .join_from(PARAMS, TRIALS, PARAMS.c.trial_id == TRIALS.c.trial_id)
@@ -207,13 +221,9 @@ def add_values(
     for rows in connection.execute(values).partitions(CHUNK):
         for trial_id, name, value, distribution in rows:
             trials[trial_id].params[name] = _distribution(distribution).to_external_repr(value)
-            if trial_id in raw_rows:
-                raw_rows[trial_id].append((name, value, distribution))
     for found in connection.execute(attributes).partitions(CHUNK):
         for trial_id, name, value in found:
             trials[trial_id].user_attrs[name] = json.loads(value)
-            if trial_id in raw_rows:
-                raw_rows[trial_id].append((name, value))
 
 
 @lru_cache(maxsize=1_000)

@@ -1,7 +1,8 @@
 """Incremental reader of a study's table while a search writes to it. Needs no torch.
 
 Optuna's API takes seconds for ten thousand trials. Here its tables are read directly in a few queries; a later read
-fetches new and unfinished trials only. Nothing is written, except that SQLite rolls back a killed search's transaction.
+fetches new trials, and unfinished ones that have changed: of a large search most are paused or stopped, and unfinished
+in Optuna. Nothing is written, except that SQLite rolls back a killed search's transaction.
 """
 
 import itertools
@@ -28,10 +29,12 @@ from search.config.settings import Job, SearchSettings
 from search.dashboard.data.database import (
     BROKEN,
     TRIALS,
+    Fingerprint,
     Trial,
     add_values,
     connected,
     extent,
+    fingerprints,
     sentence,
     study_attributes,
     trials_of,
@@ -113,7 +116,8 @@ class _Cache:
     last: int = 0
     count: int = 0
     first: datetime | None = None
-    unfinished: dict[int, list[Any]] = field(default_factory=dict)  # raw rows by database id, to detect changes
+    is_locked: bool = False  # the state of unfinished trials depends on it
+    unfinished: dict[int, Fingerprint] = field(default_factory=dict)  # by database id
 
 
 class StudyReader:
@@ -176,10 +180,10 @@ class StudyReader:
             cache = self._cache
             if cache is None or cache.cache_key != cache_key or not _is_same(connection, study_id, cache):
                 cache = _Cache(cache_key)
-            before = (cache.last, cache.unfinished)
-            trials = _read_trials(connection, study_id, cache)
+            last = cache.last
+            trials = _read_trials(connection, study_id, cache, is_locked=is_locked)
         reading = self._reading
-        is_same = cache is self._cache and before == (cache.last, cache.unfinished) and texts == self._texts
+        is_same = cache is self._cache and not trials and last == cache.last and texts == self._texts
         if reading is not None and is_same and (reading.settings, reading.is_locked) == (settings, is_locked):
             return reading
         attributes = {name: json.loads(value) for name, value in texts.items()}
@@ -235,12 +239,18 @@ def _is_same(connection: Connection, study_id: int, cache: _Cache) -> bool:
     return extent(connection, study_id, cache.last) == (cache.count, cache.first)
 
 
-def _read_trials(connection: Connection, study_id: int, cache: _Cache) -> dict[int, Trial]:
-    """Read new and unfinished trials; record which are unfinished now."""
-    wanted = or_(TRIALS.c.trial_id > cache.last, TRIALS.c.trial_id.in_(cache.unfinished))
+def _read_trials(connection: Connection, study_id: int, cache: _Cache, *, is_locked: bool) -> dict[int, Trial]:
+    """Read new and changed trials, all unfinished ones after a change of the lock; record what is unfinished now."""
+    unfinished = fingerprints(connection, study_id, LARGE)
+    changed = [
+        number
+        for number, seen in cache.unfinished.items()
+        if unfinished.get(number) != seen or is_locked != cache.is_locked
+    ]
+    wanted = or_(TRIALS.c.trial_id > cache.last, TRIALS.c.trial_id.in_(changed))
     trials = trials_of(connection, study_id, wanted)
-    cache.unfinished = {number: [trial.state] for number, trial in trials.items() if not trial.state.is_finished()}
-    add_values(connection, study_id, wanted, trials, LARGE, cache.unfinished)
+    add_values(connection, study_id, wanted, trials, LARGE)
+    cache.unfinished, cache.is_locked = unfinished, is_locked
     cache.last = max([cache.last, *trials])
     cache.count, cache.first = extent(connection, study_id, cache.last)
     return {number: trial for number, trial in trials.items() if trial.state != TrialState.WAITING}

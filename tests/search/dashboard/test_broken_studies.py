@@ -95,6 +95,7 @@ def broken_json(folder):
 
 
 def broken_distribution(folder):
+    Growing(folder).ask()  # parameters are read once, of a new trial
     execute(folder, "UPDATE trial_params SET distribution_json = '{}'")
 
 

@@ -55,15 +55,27 @@ def test_trials_that_arrive_read_as_the_table(tmp_path, every_kind):
     grow(folder, StudyReader(folder), ["ask", "enqueue", "ask", "train"] + [draws.choice(STEPS) for _ in range(40)])
 
 
-def test_only_what_is_new_or_was_not_over_is_read_again(tmp_path, every_kind, monkeypatch):
+def test_only_new_and_changed_trials_are_read_again(tmp_path, every_kind, monkeypatch):
     folder = write_study(tmp_path / "s", *every_kind)
-    reader, read = StudyReader(folder), []
-    reader.read()
+    growing, reader, read = Growing(folder), StudyReader(folder), []
     monkeypatch.setattr(study_reader, "_cached_trial", lambda trial, *args, kept=study_reader._cached_trial, **more: (
         read.append(trial.number), kept(trial, *args, **more))[1])  # fmt: skip
-    Growing(folder).reject()
-    assert_as_the_table(reader.read())
-    assert sorted(read) == [1, 2, 3, 8, 9]  # stopped, paused, running, stopped, new
+
+    def read_again():
+        read.clear()
+        found = reader.read()
+        assert_as_the_table(found)
+        return sorted(read), found
+
+    assert read_again()[0] == list(range(9))
+    growing.reject()
+    assert read_again()[0] == [9]
+    growing.train()
+    [changed], _ = read_again()
+    assert changed in {1, 2, 3, 8}  # stopped, paused, running, stopped: all RUNNING in Optuna
+    with folder.lock():
+        assert read_again() == ([1, 2, 3, 8], reader.read())
+    assert read_again()[0] == [1, 2, 3, 8]
 
 
 def test_a_search_that_begins_and_ends_changes_what_is_running(tmp_path):
