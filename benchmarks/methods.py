@@ -22,7 +22,7 @@ from objectives.interval import mean_interval
 from search.config.trial_config import TrialConfig
 from search.study.repeats import seed_metrics
 from training.allocator import keep_freed_memory
-from training.checkpoint import load_checkpoint
+from training.checkpoint import read_checkpoint
 from training.compute_mode import ComputeMode, supports_bf16
 from training.dataset import load_dataset
 from training.loop import TrainingRun
@@ -70,7 +70,7 @@ def train(
 def _teacher(path: Path, classes: tuple[str, ...]) -> Teacher:
     config = TrialConfig.from_values("isotropic", {"num_classes": len(classes), **TEACHER})
     network = config.build()
-    load_checkpoint(path, network, None)
+    read_checkpoint(path).restore_network(network)
     return Teacher(path.name, network.eval(), config.front_end_config, classes, path.name)
 
 

@@ -130,20 +130,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, *read_tensors(path))
 
 
-def load_checkpoint(path: Path, network: nn.Module, optimizer: optim.Optimizer | None) -> dict[str, Any]:
-    """Load the state in `path` into `network` and, unless it is None, into `optimizer`; return the record.
-
-    Raises:
-        CheckpointError: `path` is not a whole safetensors file, or holds another network.
-    """
-    checkpoint = read_checkpoint(path)
-    checkpoint.restore_network(network)
-    record = checkpoint.record
-    if optimizer is not None:
-        checkpoint.restore_optimizer(optimizer)
-    return record
-
-
 def part_of(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
     """Return the tensors of one part, by their names in it."""
     head = f"{part}."

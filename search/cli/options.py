@@ -13,7 +13,6 @@ from search.config.settings_file import make_settings, read_settings, to_number
 from search.study.study import RESULTS
 
 Command = TypeVar("Command", bound=Callable[..., object])
-Decorator = Callable[[Command], Command]
 
 # Flag and parameter of options that are not named after their setting.
 NAMES = {"stall_s": ("--stall", "stall_s"), "set": ("--set", "overrides"), "ranges": ("--range", "narrowed")}

@@ -9,7 +9,7 @@ from data.errors import DataError
 from data.front_end import FrontEndConfig
 from data.layout import read_scenes
 from models.isotropic import Isotropic, IsotropicConfig
-from training.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from training.checkpoint import CheckpointError, read_checkpoint, save_checkpoint
 from training.dataset import load_dataset, split_batches
 from training.loop import NonFiniteLossError, TrainingRun
 from training.pipeline import TrainingPipeline
@@ -76,7 +76,7 @@ def test_a_finished_run_keeps_its_weights_and_drops_the_optimizer(dataset, tmp_p
     assert again.is_over
     assert again.results[-1].quality == run.results[-1].quality
     with pytest.raises(CheckpointError, match="weights only"):
-        load_checkpoint(path, run.network, run.optimizer)
+        read_checkpoint(path).restore_optimizer(run.optimizer)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(dataset, tmp_path):
@@ -91,7 +91,7 @@ def test_a_checkpoint_of_another_network_is_refused_with_every_difference(tmp_pa
     save_checkpoint(tmp_path / "c.safetensors", build(), None, {})
     wider = Isotropic(IsotropicConfig(num_classes=3, patch=4, width=24, depth=2))
     with pytest.raises(CheckpointError, match=r"classifier\.weight has shape \(3, 16\), not \(3, 24\)"):
-        load_checkpoint(tmp_path / "c.safetensors", wider, None)
+        read_checkpoint(tmp_path / "c.safetensors").restore_network(wider)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a pickle by another name", b"\x08\0\0\0\0\0\0\0{}"])
@@ -99,7 +99,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
     path = tmp_path / "c.safetensors"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"c\.safetensors"):
-        load_checkpoint(path, build(), None)
+        read_checkpoint(path).restore_network(build())
 
 
 def test_a_checkpoint_cut_short_is_refused(tmp_path):
@@ -107,7 +107,7 @@ def test_a_checkpoint_cut_short_is_refused(tmp_path):
     save_checkpoint(path, build(), None, {})
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):
-        load_checkpoint(path, build(), None)
+        read_checkpoint(path).restore_network(build())
 
 
 def test_a_loss_that_runs_away_says_where_and_how_far(dataset):
