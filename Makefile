@@ -27,7 +27,7 @@ check: setup browser postgres lint tests
 # Two files at a time: the quick ones first, then whole searches and the browser.
 tests:
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not browser'
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow or browser'
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'slow or browser'
 
 lint:
 	$(BIN)/ruff format --check .

@@ -24,7 +24,11 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what needs a GPU where there is none."""
+    """Order the files by the time of a test, the longest first, so that no process is left alone with a long one; skip
+    what needs a GPU where there is none.
+    """
+    rooms = {"engine": 0, "cli": 1, "dashboard": 2}
+    items.sort(key=lambda item: rooms.get(item.path.parent.name, len(rooms)))
     for item in items:
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs CUDA"))

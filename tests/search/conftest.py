@@ -153,13 +153,22 @@ def browser():
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def browser_context(browser):
+    """A context whose cache holds the scripts and their compiled code for all pages of a file of tests."""
+    context = browser.new_context(reduced_motion="reduce")
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def new_page(browser):
+def new_page(browser_context):
     """Open pages on which nothing may go wrong, and which may ask nothing of any place but their own."""
     opened = []
 
     def go(home="file://", *, width=1200, height=900):
-        page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+        page = browser_context.new_page()
+        page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(PATIENCE_MS)
         wrong, asked = [], []
         page.on("console", lambda told: wrong.append(told.text) if told.type in {"error", "warning"} else None)
@@ -172,6 +181,7 @@ def new_page(browser):
     yield go
     for page, home, wrong, asked in opened:
         assert page.locator(".modebar-btn[data-title^=Share]").count() == 0  # which uploads a plot
+        page.evaluate("localStorage.clear()")
         page.close()
         assert [text for text in wrong if "GPU stall" not in text] == []
         assert [url for url in asked if not url.startswith((home, "data:", "blob:"))] == []

@@ -125,21 +125,11 @@ def test_ctrl_c_in_the_middle_leaves_nothing(searched, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_trial_is_trained_again_whole_before_it_is_exported(searched, tmp_path):
-    asked = [
-        sys.executable, "-m", "search", "export", "wide", "--results", str(searched.path.parent), "--trial", "0",
-        "--retrain", "--epochs", "2", "--set", "quantize_share=0.5",
-    ]  # fmt: skip
-
-    def go(*more):
-        return subprocess.run(
-            [*asked, *more], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-
-    told = go()
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert "48 training and 24 evaluation clips" in told.stdout
+def test_a_trial_is_retrained_on_all_clips_before_it_is_exported(ask, tmp_path):
+    retrain = ["--trial", "0", "--retrain", "--epochs", "2", "--set", "quantize_share=0.5"]
+    first = ask(*retrain)
+    assert first.code == 0, first.out + first.err
+    assert "48 training and 24 evaluation clips" in first.out
     folder = tmp_path / "exports" / "wide-0-full"
     export, certificate = load_export(folder), json.loads((folder / "certificate.json").read_text())
     assert export.config.recipe.quantize_share == 0.5
@@ -147,9 +137,9 @@ def test_a_trial_is_trained_again_whole_before_it_is_exported(searched, tmp_path
     assert certificate["selected_on"] is None
     assert certificate["study"] == "wide-0-full"
     assert "Trial 0 of wide, retrained on all training clips." in (folder / "card.md").read_text()
-    again = go()
-    assert again.returncode == 0, again.stderr
-    assert "starting Ray" not in again.stdout
-    other = go("--set", "learning_rate=0.001")
-    assert other.returncode == 2
-    assert "was trained with other settings (set differ)" in other.stderr
+    again = ask(*retrain)
+    assert again.code == 0, again.err
+    assert "starting Ray" not in again.out
+    other = ask(*retrain, "--set", "learning_rate=0.001")
+    assert other.code == 2
+    assert "was trained with other settings (set differ)" in other.err

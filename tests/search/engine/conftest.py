@@ -1,18 +1,31 @@
 """A search to its end, shared by whoever reads its study."""
 
+import os
+import pickle
+
 import pytest
+from filelock import FileLock
 from network_observer import observe
 from scenefront_process import SMALL, command, environment
 
 
 @pytest.fixture(scope="session")
 def searched(tiny, responses, tmp_path_factory):
-    """The study `first` of four networks, by the folder it was searched in, and what was seen of the search."""
-    cwd = tmp_path_factory.mktemp("searched")
+    """The study `first` of four networks, by the folder it was searched in, and what was observed of the search.
+
+    One search serves all of pytest's parallel processes.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    cwd, observed = base / "searched", base / "searched.pickle"
     arguments = command(
         "search", tiny, "--space", "isotropic", "--study", "first", "--trials", 4, "--epochs", 6, "--seed", 1,
         "--budget", "macs=1M,params=30K", "--impulse-responses", responses, "--cache", cwd / "cache", *SMALL,
     )  # fmt: skip
-    seen = observe(arguments, cwd=cwd, env=environment(), timeout_s=300)
-    assert seen.returncode == 0, seen.output
-    return cwd, seen
+    with FileLock(base / "searched.lock"):
+        if not observed.exists():
+            cwd.mkdir()
+            seen = observe(arguments, cwd=cwd, env=environment(), timeout_s=300)
+            assert seen.returncode == 0, seen.output
+            observed.write_bytes(pickle.dumps(seen))
+    return cwd, pickle.loads(observed.read_bytes())

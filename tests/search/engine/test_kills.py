@@ -1,6 +1,6 @@
 """kill -9 of a search's driver, of what trains, or of both, at random moments: in the end nothing of it is seen.
 
-SCENEFRONT_KILLS says how many kills; without it there are ten.
+SCENEFRONT_KILLS is the number of kills, by default six: each of the three in two places.
 """
 
 import json
@@ -20,11 +20,12 @@ from search.study.study import STOPPED, StudyFolder, learning_curve
 from search.study.table import trials_table
 
 ROOT = Path(__file__).parents[3]
-NUM_KILLS = int(os.environ.get("SCENEFRONT_KILLS", "10"))
+NUM_KILLS = int(os.environ.get("SCENEFRONT_KILLS", "6"))
 KILLS_A_STUDY = 10  # then the next one, from another seed
 TRIALS, EPOCHS = 8, 9
 SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
 SMALL += ["--set", "batch_size=12", "--budget", "macs=1M,params=30K"]
+TARGETS = ("driver", "trainer", "both")
 VARYING = ("duration_s",)  # what no two runs have in common
 TRAINER = "ray::ResourceTrainable"  # as Tune calls what it gives resources to
 # Two helpers of Ray's node try for 60 s to tell the dead cluster about its end, then go as well.
@@ -113,10 +114,10 @@ def finished(folder):
 
 
 def killed_study(data, cwd, seed, num_kills):
-    """Run a search that is killed so often, if it lasts so long; give the processes that it started, and the kills."""
+    """Run a search that is killed so often, if it lasts so long; return its folder, its processes, and the kills."""
     rng, name = random.Random(seed), f"killed-{seed}"
     folder = StudyFolder(cwd / "results" / name)
-    settled, processes, kills, driver = {}, set(), [], None
+    settled, processes, kills, targets, driver = {}, set(), [], [], None
     while len(kills) < num_kills:
         if driver is None:
             driver = Driver(cwd, *(["resume", name] if folder.exists() else asked(data, cwd, seed, name)))
@@ -126,7 +127,8 @@ def killed_study(data, cwd, seed, num_kills):
         now_there = descendants({driver.process.pid})
         processes |= now_there
         trainers = {pid for pid in now_there if command_of(pid).startswith(TRAINER)}
-        target = rng.choices(["driver", "trainer", "both"], [2, 3, 2])[0] if trainers else "driver"
+        targets = targets or rng.sample(TARGETS, len(TARGETS))
+        target = targets.pop() if trainers else "driver"
         if driver.process.poll() is not None:
             break
         if target != "driver":

@@ -13,6 +13,8 @@ from scenefront_process import scenefront, start
 from data.front_end import FRONT_ENDS
 from data.layout import read_scenes
 from search.config.trial_config import TrialConfig
+from search.export.writing import export_trial
+from search.study.selection import best_trial
 from search.study.study import StudyFolder, learning_curve
 from training.dataset import load_dataset
 from training.loop import TrainingRun
@@ -47,7 +49,8 @@ def trained(tiny, tmp_path_factory):
 def exported(trained):
     """An export of the best of the two seeds."""
     cwd, _ = trained
-    scenefront("export", "whole", "--out", "best", cwd=cwd)
+    folder = StudyFolder(cwd / "results" / "whole")
+    export_trial(folder, best_trial(folder), cwd / "best")
     return cwd / "best"
 
 
