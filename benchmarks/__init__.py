@@ -1,1 +1,1 @@
-"""The figures that this project claims: `python -m benchmarks`."""
+"""Benchmarks of training, search and dashboard against baselines and goals: `python -m benchmarks`."""

@@ -1,6 +1,6 @@
-"""The figures that this project claims, each with its goal: `python -m benchmarks`.
+"""Command line of the benchmarks: `python -m benchmarks` runs topics and prints each result with its goal.
 
-Each topic runs in a process of its own, so that settings and caches of one do not help another.
+Each topic runs in a subprocess of its own, so that thread settings and caches of one do not affect another.
 """
 
 import ast
@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from benchmarks.figure import Figure
+from benchmarks.measurement import Measurement
 
 ROOT = Path(__file__).parents[1]
 TOPICS = {
@@ -37,26 +37,26 @@ TOPICS = {
     "int8": "benchmarks.int8",
 }
 NOTE = (
-    "Seconds, and what is counted a second, belong to this machine. Ratios belong mostly to the code: both sides ran "
-    "in turn in the same process. Compare them between machines, and seconds only on one."
+    "Seconds and rates per second depend on this machine, ratios mostly on the code: their two sides alternate in one "
+    "run. Compare ratios between machines, seconds only on one machine."
 )
 
 
-class BrokenTopicError(RuntimeError):
-    """A topic ended before its figures were all there; says its last line."""
+class TopicFailedError(RuntimeError):
+    """A topic failed; the message is the last line of its stderr, or the signal that killed it."""
 
 
 @click.command()
 @click.argument("topics", nargs=-1, type=click.Choice(list(TOPICS)), metavar="[TOPIC]...")
-@click.option("--list", "is_list", is_flag=True, help="List the topics, and run none.")
+@click.option("--list", "is_list", is_flag=True, help="List the topics and exit.")
 @click.option(
     "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), default="benchmarks.json",
-    show_default=True, help="Where the machine and all figures are written.",
+    show_default=True, help="File for the results and the description of the machine.",
 )  # fmt: skip
 def main(topics: Sequence[str], is_list: bool, json_path: Path) -> None:
-    """Measure the figures of TOPICS, or of all, and print each with its goal.
+    """Run the benchmarks of TOPICS, by default all, and print each result with its goal.
 
-    Exits with 0 also where a goal is missed, with 1 where a topic broke.
+    The exit code is 1 if a topic failed, else 0, even if a goal was missed.
     """
     if is_list:
         for name, module in TOPICS.items():
@@ -68,27 +68,27 @@ def main(topics: Sequence[str], is_list: bool, json_path: Path) -> None:
     click.echo(machine_line(machine))
     for topic in dict.fromkeys(topics or TOPICS):
         click.echo(f"\n{topic}: {headline(TOPICS[topic])}")
-        num_trials_before_extension = len(record["figures"])
+        num_before = len(record["figures"])
         try:
-            for figure in run_topic(TOPICS[topic]):
-                click.echo(figure_lines(figure))
-                record["figures"].append({"topic": topic, **asdict(figure), "met": figure.is_met})
-            if len(record["figures"]) == num_trials_before_extension:
-                click.echo("  no figure: this machine has nothing to time it on")
-        except BrokenTopicError as error:
+            for result in run_topic(TOPICS[topic]):
+                click.echo(result_lines(result))
+                record["figures"].append({"topic": topic, **asdict(result), "met": result.is_met})
+            if len(record["figures"]) == num_before:
+                click.echo("  skipped: this machine lacks what the topic needs")
+        except TopicFailedError as error:
             record["broken"][topic] = str(error)
-            click.echo(f"  BROKEN: {error}\n  `python -m benchmarks.topic {TOPICS[topic]}` shows all of it")
+            click.echo(f"  FAILED: {error}\n  `python -m benchmarks.topic {TOPICS[topic]}` shows the whole error")
         _write(json_path, record)
     click.echo(f"\n{summary(record)}\n{NOTE}\nwritten to {json_path}")
     if record["broken"]:
         sys.exit(1)
 
 
-def run_topic(module: str) -> Iterator[Figure]:
-    """Run a module's `figures` in a process of its own, and give each as it comes.
+def run_topic(module: str) -> Iterator[Measurement]:
+    """Run the `measure` of a topic's module in a subprocess; yield each measurement as soon as it is there.
 
     Raises:
-        BrokenTopicError: The process failed.
+        TopicFailedError: The subprocess failed.
     """
     command = [sys.executable, "-m", "benchmarks.topic", module]
     with (
@@ -98,29 +98,29 @@ def run_topic(module: str) -> Iterator[Figure]:
         assert process.stdout is not None
         try:
             for line in process.stdout:
-                yield Figure(**json.loads(line))
-        except BaseException:  # interrupted: the process may be in the middle of an hour
+                yield Measurement(**json.loads(line))
+        except BaseException:  # interrupted: the topic may need another hour
             process.kill()
             raise
         if process.wait():
             errors.seek(0)
-            raise BrokenTopicError(_last_words(process.returncode, errors.read()))
+            raise TopicFailedError(_failure_message(process.returncode, errors.read()))
 
 
-def _last_words(returncode: int, errors: str) -> str:
-    """Return why a process failed: the signal that ended it, or the last line that it wrote."""
+def _failure_message(returncode: int, errors: str) -> str:
+    """Return why a process failed: the signal that killed it, or the last line of its stderr."""
     if returncode < 0:
-        return f"ended by {signal.Signals(-returncode).name}"
+        return f"killed by {signal.Signals(-returncode).name}"
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    return lines[-1] if lines else f"ended with exit code {returncode} and said nothing"
+    return lines[-1] if lines else f"exit code {returncode}, with empty stderr"
 
 
 def describe_machine() -> dict[str, Any]:
-    """Ask another process what machine this is: this one keeps no GPU memory."""
+    """Return the description of this machine, from a subprocess: this one must not hold GPU memory."""
     command = [sys.executable, "-m", "benchmarks.machine"]
-    told = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    described: dict[str, Any] = json.loads(told.stdout)
-    return described
+    completed = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    description: dict[str, Any] = json.loads(completed.stdout)
+    return description
 
 
 def headline(module: str) -> str:
@@ -128,33 +128,33 @@ def headline(module: str) -> str:
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:
         return f"(missing: {module})"
-    docstring = ast.get_docstring(ast.parse(Path(found.origin).read_text(encoding="utf-8"))) or "(says nothing)"
+    docstring = ast.get_docstring(ast.parse(Path(found.origin).read_text(encoding="utf-8"))) or "(no docstring)"
     return docstring.splitlines()[0]
 
 
 def machine_line(machine: dict[str, Any]) -> str:
-    """Describe the machine in a line."""
+    """Return the description of the machine as one line."""
     cores = f"{machine['cores']} core{'s' if machine['cores'] > 1 else ''}"
-    flags = " ".join(machine["flags"]) or "no flags of interest"
+    flags = " ".join(machine["flags"]) or "no AVX, AMX or bf16"
     return (
         f"{machine['processor']} ({flags}), {cores}, {machine['memory_gb']:g} GB, {machine['gpu'] or 'no GPU'}; "
         f"{machine['system']}, Python {machine['python']}, torch {machine['torch']}"
     )
 
 
-def figure_lines(figure: Figure) -> str:
-    """Return a figure's value, goal, verdict and aim in columns, and below them what was measured."""
-    sign = ">=" if figure.at_least else "<="
-    goal = "" if figure.goal is None else f"goal {sign} {number(figure.goal)}"
-    aim = "" if figure.aim is None else f"aim {sign} {number(figure.aim)}"
-    verdict = {None: "", True: "met", False: "MISSED"}[figure.is_met]
-    line = f"  {figure.name:<52} {number(figure.value):>8} {figure.unit:<8} {goal:<14} {verdict:<6} {aim}".rstrip()
-    measured = ", ".join(f"{name} {number(value)}" for name, value in figure.measured.items())
+def result_lines(result: Measurement) -> str:
+    """Return value, goal, verdict and aim in columns, and the raw numbers on a second line."""
+    sign = ">=" if result.at_least else "<="
+    goal = "" if result.goal is None else f"goal {sign} {number(result.goal)}"
+    aim = "" if result.aim is None else f"aim {sign} {number(result.aim)}"
+    verdict = {None: "", True: "met", False: "MISSED"}[result.is_met]
+    line = f"  {result.name:<52} {number(result.value):>8} {result.unit:<8} {goal:<14} {verdict:<6} {aim}".rstrip()
+    measured = ", ".join(f"{name} {number(value)}" for name, value in result.measured.items())
     return f"{line}\n      {measured}" if measured else line
 
 
 def number(value: float) -> str:
-    """Write a number short enough to read.
+    """Format a number: four significant digits, or whole with thousands separators.
 
     >>> number(12_345.6), number(0.0123456), number(2.0)
     ('12,346', '0.01235', '2')
@@ -163,20 +163,20 @@ def number(value: float) -> str:
 
 
 def summary(record: dict[str, Any]) -> str:
-    """Return how many goals were met, and which were not."""
-    judged = [figure for figure in record["figures"] if figure["met"] is not None]
-    missed = [f"{figure['topic']}: {figure['name']}" for figure in judged if not figure["met"]]
-    lines = [f"goals met: {len(judged) - len(missed)} of {len(judged)}"]
+    """Return the number of goals that were met, the missed ones, and the topics that failed."""
+    with_goal = [result for result in record["figures"] if result["met"] is not None]
+    missed = [f"{result['topic']}: {result['name']}" for result in with_goal if not result["met"]]
+    lines = [f"goals met: {len(with_goal) - len(missed)} of {len(with_goal)}"]
     lines += [f"MISSED: {each}" for each in missed]
-    lines += [f"BROKEN: {topic}: {error}" for topic, error in record["broken"].items()]
+    lines += [f"FAILED: {topic}: {error}" for topic, error in record["broken"].items()]
     return "\n".join(lines)
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:
-    """Write what is known by now.
+    """Write the results so far.
 
     Raises:
-        BadParameter: It cannot be written.
+        BadParameter: The file cannot be written.
     """
     try:
         path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -1,9 +1,8 @@
-"""The dashboard of 10,000 trials in a browser: its start, the first view, each step of a hand, and its memory.
+"""Response time of the dashboard with 10,000 trials in Chromium: start-up, first views, interactions; server memory.
 
-Chromium without a screen and without a graphics card opens the largest of the studies of `benchmarks.dashboard` at the
-server of the command. A first view is opened by a browser that has kept nothing, and is timed from the start of the
-navigation; a step is timed from the key or the button. Both end when what was asked for is on the page and two frames
-have been drawn since.
+Headless Chromium without a GPU opens the largest study of `benchmarks.dashboard`, served by `scenefront dashboard`. A
+first view has an empty cache and is timed from the start of the navigation, an interaction from its key or pointer
+event. Both end when the expected elements are on the page and two more frames were drawn. Skipped without Chromium.
 """
 
 import os
@@ -22,8 +21,8 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from benchmarks.dashboard import COUNTS, KINDS, make_studies
-from benchmarks.figure import Figure
+from benchmarks.dashboard import KINDS, NUM_TRIALS, make_studies
+from benchmarks.measurement import Measurement
 from search.dashboard.serving import free_port
 from search.dashboard.widgets import spelled_id
 from search.space.cost_table import SPACE, write_space
@@ -33,33 +32,34 @@ from search.space.survey_report import make_report
 from search.study.study import RESULTS, StudyFolder
 
 ROUNDS = 5
-FIRST_VIEW_GOAL_S, STEP_GOAL_S, MEMORY_GOAL_MB = 2.0, 0.5, 500.0
-PORT = 8100  # the first that is tried
+FIRST_VIEW_GOAL_S, INTERACTION_GOAL_S, MEMORY_GOAL_MB = 2.0, 0.5, 500.0
+PORT = 8100  # the first to try
 TIMEOUT_S = 60.0
-REST_MS = 500  # between two steps
-SIZE: ViewportSize = {"width": 1280, "height": 900}
+PAUSE_MS = 500  # between two interactions
+VIEWPORT: ViewportSize = {"width": 1280, "height": 900}
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
              "--disable-default-apps", "--disable-sync", "--no-first-run")  # fmt: skip
-LARGEST, TRIALS = KINDS[0][0], sum(COUNTS)
+LARGEST, TOTAL_TRIALS = KINDS[0][0], sum(NUM_TRIALS)
 
-# Gives when, in ms since the navigation began, something is true and two frames have been drawn since.
-WATCH = """(() => {
-    let began = 0;
+# `whenDrawn` waits until an expression is true and two more frames were drawn; it returns the time then and the time of
+# the last input event, both in ms since the start of the navigation.
+WHEN_DRAWN = """(() => {
+    let inputTime = 0;
     for (const name of ["keydown", "pointerdown", "pointerup"]) {
-        addEventListener(name, (event) => { began = event.timeStamp; }, true);
+        addEventListener(name, (event) => { inputTime = event.timeStamp; }, true);
     }
     const frame = () => new Promise(requestAnimationFrame);
     window.whenDrawn = async (text) => {
         const isTrue = new Function(`return (${text})`), end = performance.now() + TIMEOUT;
         while (!isTrue()) {
             if (performance.now() > end) {
-                throw new Error(`it never came to be: ${text}`);
+                throw new Error(`timed out, never true: ${text}`);
             }
             await frame();
         }
         await frame();
         await frame();
-        return [performance.now(), began];
+        return [performance.now(), inputTime];
     };
 })();""".replace("TIMEOUT", f"{1000 * TIMEOUT_S:.0f}")
 PLOT = "document.querySelector('#{} .js-plotly-plot')"
@@ -67,7 +67,7 @@ FRONT = PLOT.format("front-figure")
 TEXT = "(document.querySelector('{}')?.textContent ?? '')"
 ROWS = "document.querySelectorAll('#trials-grid .ag-center-cols-container .ag-row .ag-cell').length"
 ON_SCREEN = "[...document.querySelectorAll('main .lazy')].filter((at) => at.getBoundingClientRect().top < innerHeight)"
-# What each view is not whole without, beside the figures on the screen.
+# JavaScript condition that a view is complete, apart from the plots on the screen.
 SHOWN = {
     "home": "document.querySelectorAll('#home-studies tbody tr').length === 3",
     "front": f"{FRONT}?.querySelector('.scatterlayer .point') && {TEXT.format('#front-table tbody')}",
@@ -80,9 +80,10 @@ SHOWN = {
 DRAWN = {
     view: f"{text} && {ON_SCREEN}.every((each) => each.querySelector('.main-svg'))" for view, text in SHOWN.items()
 }
-LINES = "document.querySelector('#search-parallel .parcoords .axis-brush')"  # drawn by WebGL, when they are scrolled to
-# Where the mark of the front that the best network has stands on the screen.
-PLACE = f"""() => {{
+# Parallel coordinates, drawn by WebGL once they are scrolled into view.
+LINES = "document.querySelector('#search-parallel .parcoords .axis-brush')"
+# Screen position of the first marker of the front.
+POSITION = f"""() => {{
     const drawn = {FRONT}, trace = drawn._fullData.find((each) => each.meta === "front");
     const {{ xaxis, yaxis }} = drawn._fullLayout, box = drawn.getBoundingClientRect();
     const [x, y] = [xaxis.d2p(trace.x[0]), yaxis.d2p(trace.y[0])];
@@ -91,32 +92,32 @@ PLACE = f"""() => {{
 
 
 @dataclass
-class Times:
-    """What was timed of one thing, time after time."""
+class Timings:
+    """Repeated timings of one view or interaction."""
 
     name: str
     goal: float | None
     seconds: list[float] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
 
-    def add(self, took_ms: float, cpu_s: float) -> None:
-        """Take down one time."""
-        self.seconds.append(took_ms / 1000)
+    def add(self, duration_ms: float, cpu_s: float) -> None:
+        """Add one timing, with the CPU time of all processes."""
+        self.seconds.append(duration_ms / 1000)
         self.cpu_s.append(cpu_s)
 
-    def figure(self) -> Figure:
-        """Claim the median; beside it stand what came soonest, latest, and the processor's time in all processes."""
+    def measurement(self) -> Measurement:
+        """Return the median, with minimum, maximum and CPU time."""
         measured = {
-            "soonest_s": min(self.seconds),
-            "latest_s": max(self.seconds),
-            "processor_s": statistics.median(self.cpu_s),
-            "least_processor_s": min(self.cpu_s),
+            "min_s": min(self.seconds),
+            "max_s": max(self.seconds),
+            "cpu_s": statistics.median(self.cpu_s),
+            "min_cpu_s": min(self.cpu_s),
         }
-        return Figure(self.name, statistics.median(self.seconds), "s", self.goal, False, measured)
+        return Measurement(self.name, statistics.median(self.seconds), "s", self.goal, False, measured)
 
 
-def figures() -> Iterator[Figure]:
-    """Open every view, then take every step; nothing where there is no Chromium."""
+def measure() -> Iterator[Measurement]:
+    """Time every first view, then every interaction; nothing without Chromium."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         return
@@ -125,33 +126,39 @@ def figures() -> Iterator[Figure]:
         _price(make_studies(Path(folder))[0])
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         with served(Path(folder)) as server:
-            yield Figure("from the command to an address", server.started_s, "s", None, False, {})
-            yield _from_the_command(browser, server)
+            yield Measurement("start of the server", server.started_s, "s", None, False, {})
+            yield _start_to_front(browser, server)
             yield from _first_views(browser, server.address)
-            yield from _steps(browser, server.address)
-            yield Figure(
-                f"memory of the server of {TRIALS:,} trials", server.peak_mb(), "MB", MEMORY_GOAL_MB, False, {}
-            )
+            yield from _interactions(browser, server.address)
+            name = f"peak memory of the server with {TOTAL_TRIALS:,} trials"
+            yield Measurement(name, server.peak_mb(), "MB", MEMORY_GOAL_MB, False, {})
         browser.close()
 
 
 def _price(folder: StudyFolder) -> None:
-    """Write what a study's space costs, as a search does before it begins."""
+    """Write the cost table of a study's space, as a search does at its start."""
     space = price_space(make_search_space(folder.settings(), num_classes=10))
     write_space(folder.path / SPACE, space.surveys, make_report(space))
 
 
 @dataclass(frozen=True)
 class Server:
-    """The command as it runs: its process, where it answers, when it was given, and the seconds until it listened."""
+    """A running dashboard server.
+
+    Attributes:
+        process: Its process.
+        address: Its URL.
+        started: Time of its start, by `time.perf_counter`.
+        started_s: Seconds until it listened.
+    """
 
     process: psutil.Process
     address: str
-    began: float
+    started: float
     started_s: float
 
     def peak_mb(self) -> float:
-        """Return the most memory that it had, on Linux; elsewhere what it has."""
+        """Return its peak resident memory; outside Linux its current one."""
         status = Path(f"/proc/{self.process.pid}/status")
         if status.exists():
             fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
@@ -161,207 +168,208 @@ class Server:
 
 @contextmanager
 def served(results: Path) -> Iterator[Server]:
-    """Return the command, and end it."""
+    """Start the server of a results folder, and terminate it at the end."""
     root, port = Path(__file__).parent.parent, free_port(PORT)
     command = [sys.executable, "-m", "search", "dashboard", "--results", results, "--port", port, "--no-open"]
-    began = time.perf_counter()
+    started = time.perf_counter()
     process = subprocess.Popen(
         [str(part) for part in command], cwd=root, stdout=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        address = process.stdout.readline().strip()  # written when it listens
-        yield Server(psutil.Process(process.pid), address.removesuffix("/"), began, time.perf_counter() - began)
+        address = process.stdout.readline().strip()  # printed once it listens
+        yield Server(psutil.Process(process.pid), address.removesuffix("/"), started, time.perf_counter() - started)
     finally:
         process.terminate()
         process.wait()
 
 
-def _used_s() -> float:
-    """Return the processor's time of all processes that this one has started: the server, and the browser."""
-    used = 0.0
+def _cpu_s() -> float:
+    """Return the CPU time of all child processes: the server and the browser."""
+    cpu_s = 0.0
     for process in psutil.Process().children(recursive=True):
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:
             continue
-        used += times.user + times.system
-    return used
+        cpu_s += times.user + times.system
+    return cpu_s
 
 
-def _from_the_command(browser: Browser, server: Server) -> Figure:
-    """Open the front as soon as the command says where: the study is still to be read."""
-    page = _page(browser.new_page(viewport=SIZE))
+def _start_to_front(browser: Browser, server: Server) -> Measurement:
+    """Time from the start of the server to the front view, which has to read the study first."""
+    page = _page(browser.new_page(viewport=VIEWPORT))
     page.goto(f"{server.address}/{LARGEST}/front", wait_until="commit")
     page.evaluate("(text) => whenDrawn(text)", DRAWN["front"])
-    took_s = time.perf_counter() - server.began
+    duration_s = time.perf_counter() - server.started
     page.close()
-    return Figure(f"from the command to the front of {COUNTS[0]:,} trials", took_s, "s", None, False, {})
+    name = f"start of the server to the front of {NUM_TRIALS[0]:,} trials"
+    return Measurement(name, duration_s, "s", None, False, {})
 
 
-def _first_views(browser: Browser, address: str) -> Iterator[Figure]:
-    """Open each view with nothing kept from before; once more than is counted."""
+def _first_views(browser: Browser, address: str) -> Iterator[Measurement]:
+    """Time each view in fresh browser contexts, after a warm-up round."""
     number = ""
     for view, drawn in DRAWN.items():
-        times = Times(f"first view of {COUNTS[0]:,} trials: {view}", FIRST_VIEW_GOAL_S)
+        timings = Timings(f"first view of {NUM_TRIALS[0]:,} trials: {view}", FIRST_VIEW_GOAL_S)
         path = {"home": "/", "trial": f"/{LARGEST}/trial/{number}"}.get(view, f"/{LARGEST}/{view}")
-        for is_counted in (False, *[True] * ROUNDS):
-            context = browser.new_context(viewport=SIZE)  # a cache of its own
+        for is_timed in (False, *[True] * ROUNDS):
+            context = browser.new_context(viewport=VIEWPORT)  # with an empty cache
             page = _page(context.new_page())
-            used = _used_s()
+            cpu_s = _cpu_s()
             page.goto(f"{address}{path}", wait_until="commit")
             ended, _ = page.evaluate("(text) => whenDrawn(text)", drawn)
-            if is_counted:
-                times.add(ended, _used_s() - used)
+            if is_timed:
+                timings.add(ended, _cpu_s() - cpu_s)
             if view == "front":
                 number = page.locator("#front-table tbody th").first.inner_text()
             context.close()
-        yield times.figure()
+        yield timings.measurement()
 
 
 def _page(page: Page) -> Page:
     page.set_default_timeout(1000 * TIMEOUT_S)
-    page.add_init_script(WATCH)
+    page.add_init_script(WHEN_DRAWN)
     return page
 
 
-Step = Callable[[Times, Callable[[], object], str], None]
-Go = Callable[[str], Callable[[], None]]
+Interact = Callable[[Timings, Callable[[], object], str], None]
+LinkTo = Callable[[str], Callable[[], None]]
 
 
-def _steps(browser: Browser, address: str) -> Iterator[Figure]:
-    """Take each step several times, in one page."""
-    page = _page(browser.new_page(viewport=SIZE))
+def _interactions(browser: Browser, address: str) -> Iterator[Measurement]:
+    """Time each interaction several times, in one page."""
+    page = _page(browser.new_page(viewport=VIEWPORT))
 
-    def step(times: Times, act: Callable[[], object], until: str) -> None:
-        """Do something; time it until something is true."""
-        used = _used_s()
-        act()
-        ended, began = page.evaluate("(text) => whenDrawn(text)", until)
-        times.add(ended - began, _used_s() - used)
-        page.wait_for_timeout(REST_MS)
+    def interact(timings: Timings, action: Callable[[], object], until: str) -> None:
+        """Time from the input event of an action until a JavaScript condition is true."""
+        cpu_s = _cpu_s()
+        action()
+        ended, started = page.evaluate("(text) => whenDrawn(text)", until)
+        timings.add(ended - started, _cpu_s() - cpu_s)
+        page.wait_for_timeout(PAUSE_MS)
 
-    def go(view: str) -> Callable[[], None]:
+    def link_to(view: str) -> Callable[[], None]:
         return lambda: page.get_by_role("link", name=view.capitalize(), exact=True).click()
 
     page.goto(f"{address}/{LARGEST}/front")
     page.evaluate("(text) => whenDrawn(text)", DRAWN["front"])
-    page.wait_for_timeout(2 * REST_MS)
-    for take in (_try_budgets, _change_axes, _sort_and_filter, _brush, _open_trials, _switch):
-        yield from take(page, step, go)
+    page.wait_for_timeout(2 * PAUSE_MS)
+    for interaction in (_change_budget, _change_axes, _sort_and_filter, _brush, _open_trials, _switch_views):
+        yield from interaction(page, interact, link_to)
 
 
-def _try_budgets(page: Page, step: Step, go: Go) -> Iterator[Figure]:  # noqa: ARG001 - as all steps
-    times = Times("a tighter budget, until the front under it", STEP_GOAL_S)
+def _change_budget(page: Page, interact: Interact, link_to: LinkTo) -> Iterator[Measurement]:  # noqa: ARG001
+    timings = Timings("budget slider, until the front is updated", INTERACTION_GOAL_S)
     page.get_by_role("slider").first.focus()
     for _ in range(ROUNDS):
         best, shapes = page.evaluate(f"[{TEXT.format('#front-best')}, JSON.stringify({FRONT}.layout.shapes)]")
-        step(
-            times,
+        interact(
+            timings,
             lambda: page.keyboard.press("PageDown"),
             f"{TEXT.format('#front-best')} !== {best!r} && JSON.stringify({FRONT}.layout.shapes) !== {shapes!r}",
         )
-    yield times.figure()
+    yield timings.measurement()
 
 
-def _change_axes(page: Page, step: Step, go: Go) -> Iterator[Figure]:  # noqa: ARG001 - as all steps
-    times = Times("another cost across the front", STEP_GOAL_S)
-    for place in range(ROUNDS):
-        title = ("Parameters", "Multiply-accumulates per clip")[place % 2]
+def _change_axes(page: Page, interact: Interact, link_to: LinkTo) -> Iterator[Measurement]:  # noqa: ARG001
+    timings = Timings("another cost on the x axis of the front", INTERACTION_GOAL_S)
+    for number in range(ROUNDS):
+        title = ("Parameters", "Multiply-accumulates per clip")[number % 2]
         page.locator(f"[id='{spelled_id(choice='x')}']").click()
         option = page.get_by_role("option", name=title, exact=True)
         option.wait_for()
-        step(times, option.click, f"{FRONT}._fullLayout.xaxis.title.text === {title!r}")
-    yield times.figure()
+        interact(timings, option.click, f"{FRONT}._fullLayout.xaxis.title.text === {title!r}")
+    yield timings.measurement()
 
 
-def _sort_and_filter(page: Page, step: Step, go: Go) -> Iterator[Figure]:
-    go("trials")()
+def _sort_and_filter(page: Page, interact: Interact, link_to: LinkTo) -> Iterator[Measurement]:
+    link_to("trials")()
     page.evaluate("(text) => whenDrawn(text)", DRAWN["trials"])
-    page.wait_for_timeout(REST_MS)
+    page.wait_for_timeout(PAUSE_MS)
     first = TEXT.format("#trials-grid .ag-pinned-left-cols-container .ag-row[row-index=\\'0\\']")
-    key = "dispatchEvent(new KeyboardEvent('keydown'));"  # what begins a step; the grid's own menus take several clicks
+    key = "dispatchEvent(new KeyboardEvent('keydown'));"  # starts the timing; the grid's own menus take several clicks
     grid = "dash_ag_grid.getApi('trials-grid')"
-    times = Times("the table of trials, sorted by another column", STEP_GOAL_S)
-    for place in range(ROUNDS):
-        order = {"state": [{"colId": ("log_loss", "macs")[place % 2], "sort": "desc"}], "defaultState": {"sort": None}}
+    timings = Timings("table of trials, sorted", INTERACTION_GOAL_S)
+    for number in range(ROUNDS):
+        order = {"state": [{"colId": ("log_loss", "macs")[number % 2], "sort": "desc"}], "defaultState": {"sort": None}}
         before = page.evaluate(first)
-        step(
-            times,
+        interact(
+            timings,
             partial(page.evaluate, f"(order) => {{ {key} {grid}.applyColumnState(order); }}", order),
             f"{first} !== {before!r}",
         )
-    yield times.figure()
-    times = Times("the table of trials, filtered", STEP_GOAL_S)
-    for place in range(ROUNDS):
-        state = ("complete", "stopped")[place % 2]
+    yield timings.measurement()
+    timings = Timings("table of trials, filtered", INTERACTION_GOAL_S)
+    for number in range(ROUNDS):
+        state = ("complete", "stopped")[number % 2]
         filters = {"state": {"filterType": "text", "type": "equals", "filter": state}}
         shown = "[...document.querySelectorAll('#trials-grid .ag-row [col-id=state]')].map((cell) => cell.textContent)"
-        step(
-            times,
+        interact(
+            timings,
             partial(page.evaluate, f"(model) => {{ {key} {grid}.setFilterModel(model); }}", filters),
             f"(() => {{ const shown = {shown}; return shown.length && shown.every((text) => text === {state!r}) }})()",
         )
-    yield times.figure()
+    yield timings.measurement()
 
 
-def _brush(page: Page, step: Step, go: Go) -> Iterator[Figure]:
-    times = Times("the lines of the trained networks, when they are scrolled to", STEP_GOAL_S)
+def _brush(page: Page, interact: Interact, link_to: LinkTo) -> Iterator[Measurement]:
+    timings = Timings("parallel coordinates, scrolled into view", INTERACTION_GOAL_S)
     for _ in range(ROUNDS):
-        go("compare")()
+        link_to("compare")()
         page.evaluate("(text) => whenDrawn(text)", DRAWN["compare"])
-        go("search")()
+        link_to("search")()
         page.evaluate("(text) => whenDrawn(text)", DRAWN["search"])
-        page.wait_for_timeout(2 * REST_MS)
-        step(times, partial(page.keyboard.press, "End"), LINES)
-    yield times.figure()
-    page.wait_for_timeout(2 * REST_MS)
+        page.wait_for_timeout(2 * PAUSE_MS)
+        interact(timings, partial(page.keyboard.press, "End"), LINES)
+    yield timings.measurement()
+    page.wait_for_timeout(2 * PAUSE_MS)
     axis = page.locator("#search-parallel .parcoords .axis-brush .background").first
     axis.scroll_into_view_if_needed()
     box = axis.bounding_box()
     assert box is not None
-    across = box["x"] + box["width"] / 2
+    x = box["x"] + box["width"] / 2
 
     def drag() -> None:
-        page.mouse.move(across, box["y"] + box["height"] * 0.1)
+        page.mouse.move(x, box["y"] + box["height"] * 0.1)
         page.mouse.down()
-        page.mouse.move(across, box["y"] + box["height"] * 0.5, steps=3)
+        page.mouse.move(x, box["y"] + box["height"] * 0.5, steps=3)
         page.mouse.up()
 
     def clear() -> None:
-        page.mouse.click(across, box["y"] + box["height"] * 0.8)
+        page.mouse.click(x, box["y"] + box["height"] * 0.8)
 
-    drawn = Times("a brush on an axis, until it filters the trials", STEP_GOAL_S)
-    removed = Times("a brush removed by a click, until all trials are back", STEP_GOAL_S)
+    selected = Timings("parallel coordinates, range selected on an axis", INTERACTION_GOAL_S)
+    cleared = Timings("parallel coordinates, selection cleared", INTERACTION_GOAL_S)
     for _ in range(ROUNDS):
-        for times, act in ((drawn, drag), (removed, clear)):
-            told = page.evaluate(TEXT.format("#search-filter"))
-            step(times, act, f"{TEXT.format('#search-filter')} !== {told!r}")
-    yield drawn.figure()
-    yield removed.figure()
+        for timings, action in ((selected, drag), (cleared, clear)):
+            before = page.evaluate(TEXT.format("#search-filter"))
+            interact(timings, action, f"{TEXT.format('#search-filter')} !== {before!r}")
+    yield selected.measurement()
+    yield cleared.measurement()
 
 
-def _open_trials(page: Page, step: Step, go: Go) -> Iterator[Figure]:
-    times = Times("a click on a point, until its trial is there", STEP_GOAL_S)
+def _open_trials(page: Page, interact: Interact, link_to: LinkTo) -> Iterator[Measurement]:
+    timings = Timings("click on a point, until its trial is shown", INTERACTION_GOAL_S)
     for _ in range(ROUNDS):
-        go("front")()
+        link_to("front")()
         page.evaluate("(text) => whenDrawn(text)", DRAWN["front"])
-        page.wait_for_timeout(REST_MS)
-        x, y = page.evaluate(PLACE)
+        page.wait_for_timeout(PAUSE_MS)
+        x, y = page.evaluate(POSITION)
         page.mouse.move(x, y)
         page.locator("#front-figure .hoverlayer .hovertext").wait_for()
-        step(times, partial(page.mouse.click, x, y), DRAWN["trial"])
-    yield times.figure()
+        interact(timings, partial(page.mouse.click, x, y), DRAWN["trial"])
+    yield timings.measurement()
 
 
-def _switch(page: Page, step: Step, go: Go) -> Iterator[Figure]:
+def _switch_views(page: Page, interact: Interact, link_to: LinkTo) -> Iterator[Measurement]:
     for view in ("front", "search", "trials", "compare", "space"):
-        times = Times(f"to the view {view}", STEP_GOAL_S)
+        timings = Timings(f"switch to the view {view}", INTERACTION_GOAL_S)
         other = "space" if view == "compare" else "compare"
         for _ in range(ROUNDS):
-            go(other)()
+            link_to(other)()
             page.evaluate("(text) => whenDrawn(text)", DRAWN[other])
-            page.wait_for_timeout(REST_MS)
-            step(times, go(view), DRAWN[view])
-        yield times.figure()
+            page.wait_for_timeout(PAUSE_MS)
+            interact(timings, link_to(view), DRAWN[view])
+        yield timings.measurement()

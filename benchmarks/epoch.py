@@ -1,9 +1,9 @@
-"""Epochs of training, augmentation included: the reference loop against ours, on all cores of this machine.
+"""Training throughput, augmentation included: our training loop against the reference loop, on all cores.
 
-Everything is trained on the same clips: the data set in $SCENEFRONT_DATA (its folders `scenes` and
-`impulse_responses`), or else the embedded demo data and responses made of noise. Each side is a process of its own and
-takes its turn; ours is timed as one trial with all cores, and as one trial a core, side by side. Where the time goes is
-timed in the process of one trial: the network's part is its forward and backward pass, its loss and its optimizer.
+Both train on the same clips: the data set in $SCENEFRONT_DATA (its folders `scenes` and `impulse_responses`), or else
+the embedded demo data and synthetic impulse responses. Each variant has worker processes of its own, and the variants
+alternate. Ours is timed as one trial on all cores, and as parallel trials on one core each. A trial on one core is
+profiled: the network's share of an epoch is its forward and backward pass, its loss and its optimizer.
 """
 
 import os
@@ -22,7 +22,7 @@ import numpy as np
 import soundfile
 import torch
 
-from benchmarks.figure import Figure
+from benchmarks.measurement import Measurement
 from benchmarks.reference import ReferenceLoop
 from data.demo import write_demo
 from data.device import num_cores
@@ -36,7 +36,7 @@ from training.throughput import fastest, time_modes
 
 GOAL, AIM = 3.0, 5.0
 NETWORK_SHARE = 80.0
-PATIENCE_S = 5.0  # for a process that is told to end
+EXIT_TIMEOUT_S = 5.0  # of a worker, before it is terminated
 ROUNDS = 3
 NETWORKS = {
     "published isotropic": ("isotropic", {}),
@@ -47,8 +47,8 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Sound:
-    """What is trained on: a data set in the layout, impulse responses, and a folder for the decoded sound."""
+class BenchmarkData:
+    """Folders of a data set in the TAU layout, of impulse responses, and of the cache of decoded audio."""
 
     scenes: Path
     responses: Path
@@ -56,13 +56,13 @@ class Sound:
 
 
 @contextmanager
-def sound() -> Iterator[Sound]:
-    """Find the data set in the environment, or write the demo; remove what was written at the end."""
+def benchmark_data() -> Iterator[BenchmarkData]:
+    """Yield the data set in $SCENEFRONT_DATA, or else temporary demo data; the cache is temporary too."""
     with tempfile.TemporaryDirectory(prefix="scenefront-") as folder:
         root = Path(folder)
-        named = os.environ.get("SCENEFRONT_DATA")
-        if named is not None:
-            yield Sound(Path(named) / "scenes", Path(named) / "impulse_responses", root)
+        data = os.environ.get("SCENEFRONT_DATA")
+        if data is not None:
+            yield BenchmarkData(Path(data) / "scenes", Path(data) / "impulse_responses", root)
             return
         write_demo(root / "demo")
         (root / "responses").mkdir()
@@ -70,56 +70,64 @@ def sound() -> Iterator[Sound]:
         for number in range(8):
             response = rng.normal(size=4_000) * np.exp(-np.arange(4_000) / 100)
             soundfile.write(root / "responses" / f"{number}.wav", response / 10, 44_100)
-        yield Sound(root / "demo", root / "responses", root / "cache")
+        yield BenchmarkData(root / "demo", root / "responses", root / "cache")
 
 
 def trial_config(architecture: str, values: dict[str, Any], num_classes: int) -> TrialConfig:
-    """Return a published network with the recipe's defaults."""
+    """Return the configuration of a published network, with the recipe's defaults."""
     return TrialConfig.from_values(architecture, {**values, "num_classes": num_classes})
 
 
-def reference_epochs(files: Sound, architecture: str, values: dict[str, Any], threads: int) -> Callable[[], float]:
-    """Return what trains the reference loop's epoch and tells its clips a second."""
+def reference_epochs(
+    files: BenchmarkData, architecture: str, values: dict[str, Any], threads: int
+) -> Callable[[], float]:
+    """Return a function that trains an epoch in the reference loop and returns its clips per second."""
     torch.set_num_threads(threads)
     scenes = read_scenes(files.scenes)
     config = trial_config(architecture, values, len(scenes.classes))
     torch.manual_seed(0)
     loop = ReferenceLoop(config.build(), config.front_end_config, scenes, files.responses, config.recipe, threads)
-    return lambda: _speed(loop.run_epoch)
+    return lambda: _clips_per_s(loop.run_epoch)
 
 
 def our_epochs(
-    files: Sound, architecture: str, values: dict[str, Any], threads: int, compute_mode: ComputeMode | None = None
+    files: BenchmarkData,
+    architecture: str,
+    values: dict[str, Any],
+    threads: int,
+    compute_mode: ComputeMode | None = None,
 ) -> Callable[[], float]:
-    """Return what trains an epoch of a trial, the fastest way or a given one, and tells its clips a second."""
+    """Return a function that trains an epoch, by default in the fastest compute mode, and returns clips per second."""
     run = open_run(files, architecture, values, threads, compute_mode)
-    return lambda: _speed(lambda: _train(run))
+    return lambda: _clips_per_s(lambda: _train_epoch(run))
 
 
-def shares(files: Sound, architecture: str, values: dict[str, Any], threads: int) -> Callable[[], dict[str, float]]:
-    """Return what trains an epoch and tells the percent of its time that each part took."""
+def epoch_profile(
+    files: BenchmarkData, architecture: str, values: dict[str, Any], threads: int
+) -> Callable[[], dict[str, float]]:
+    """Return a function that trains an epoch and returns the percentage of its time that each part takes."""
     run = open_run(files, architecture, values, threads, None)
-    seconds = 0.0
+    pipeline_s = 0.0
     batch = run.pipeline.batch
 
-    def timed(*arguments: Any) -> Any:
-        nonlocal seconds
+    def timed_batch(*arguments: Any) -> Any:
+        nonlocal pipeline_s
         started = time.perf_counter()
-        given = batch(*arguments)
-        seconds += time.perf_counter() - started
-        return given
+        result = batch(*arguments)
+        pipeline_s += time.perf_counter() - started
+        return result
 
-    run.pipeline.batch = timed  # type: ignore[assignment, method-assign] # to time it
+    run.pipeline.batch = timed_batch  # type: ignore[assignment, method-assign] # to time it
 
     def epoch() -> dict[str, float]:
-        nonlocal seconds
-        seconds = 0.0
+        nonlocal pipeline_s
+        pipeline_s = 0.0
         started = time.perf_counter()
-        _train(run)
-        sounding = 100 * seconds / (time.perf_counter() - started)
+        _train_epoch(run)
+        pipeline_percent = 100 * pipeline_s / (time.perf_counter() - started)
         return {
-            "network_percent": 100 - sounding,
-            "sound_percent": sounding,
+            "network_percent": 100 - pipeline_percent,
+            "pipeline_percent": pipeline_percent,
             "is_bf16": float(run.compute_mode.bf16),
             "is_channels_last": float(run.compute_mode.channels_last),
         }
@@ -128,11 +136,16 @@ def shares(files: Sound, architecture: str, values: dict[str, Any], threads: int
 
 
 def open_run(
-    files: Sound, architecture: str, values: dict[str, Any], threads: int, compute_mode: ComputeMode | None, *,
-    is_kept: bool = True,
+    files: BenchmarkData, architecture: str, values: dict[str, Any], threads: int, compute_mode: ComputeMode | None, *,
+    keeps_memory: bool = True,
 ) -> TrainingRun:  # fmt: skip
-    """Begin a trial as a search does, a given way or the fastest; `is_kept`: freed memory."""
-    if is_kept:
+    """Start a trial as a search does.
+
+    Args:
+        compute_mode: None: the fastest.
+        keeps_memory: Whether malloc keeps freed memory, as in a search.
+    """
+    if keeps_memory:
         keep_freed_memory()
     torch.set_num_threads(threads)
     scenes = read_scenes(files.scenes)
@@ -143,115 +156,122 @@ def open_run(
     return TrainingRun(config.build, config.recipe, dataset, CPU, compute_mode)
 
 
-def _train(run: TrainingRun) -> int:
+def _train_epoch(run: TrainingRun) -> int:
     run.train_epoch()
     return len(run.pipeline.indices)
 
 
-def _speed(epoch: Callable[[], int]) -> float:
+def _clips_per_s(epoch: Callable[[], int]) -> float:
     started = time.perf_counter()
     num_clips = epoch()
     return num_clips / (time.perf_counter() - started)
 
 
-class Side:
-    """A process that trains an epoch whenever it is told to."""
+class Worker:
+    """Worker process that trains one epoch per request."""
 
     def __init__(self, make: Callable[..., Callable[[], Any]], *arguments: Any, ours: bool) -> None:
+        """Start the process.
+
+        Args:
+            make: Called in the process with `arguments`; returns the function that is run for each request.
+            ours: Whether the process has the environment variables of a search's trials.
+        """
         context = get_context("spawn")
-        self.ours_end, theirs = context.Pipe()
+        self.connection, child_connection = context.Pipe()
         before = dict(os.environ)
         if ours:
-            os.environ.update(huge_pages())  # as a search starts its trials
+            os.environ.update(huge_pages())
         try:
-            self.process = context.Process(target=_serve, args=(theirs, make, arguments))
+            self.process = context.Process(target=_serve, args=(child_connection, make, arguments))
             self.process.start()
         finally:
             os.environ.clear()
             os.environ.update(before)
-        theirs.close()
+        child_connection.close()
 
-    def start(self) -> None:
-        """Train an epoch."""
-        self.ours_end.send(True)
+    def request(self) -> None:
+        """Request an epoch, without waiting for it."""
+        self.connection.send(True)
 
     def result(self) -> Any:
-        """Wait for what it told."""
-        return self.ours_end.recv()
+        """Wait for the result of the requested epoch."""
+        return self.connection.recv()
 
-    def __enter__(self) -> "Side":
+    def __enter__(self) -> "Worker":
         """Use it in a `with` block."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the process, whatever it is doing."""
-        self.ours_end.close()
-        self.process.join(PATIENCE_S)
+        """Close the connection, and terminate the process if it does not exit."""
+        self.connection.close()
+        self.process.join(EXIT_TIMEOUT_S)
         self.process.terminate()
         self.process.join()
 
 
-def _serve(end: Connection, make: Callable[..., Callable[[], Any]], arguments: Sequence[Any]) -> None:
+def _serve(connection: Connection, make: Callable[..., Callable[[], Any]], arguments: Sequence[Any]) -> None:
+    """Answer requests until the connection is closed."""
     epoch = make(*arguments)
     while True:
         try:
-            end.recv()
+            connection.recv()
         except EOFError:
             return
-        end.send(epoch())
+        connection.send(epoch())
 
 
-def take_turns(sides: dict[str, list[Side]], rounds: int, untold: int = 1) -> dict[str, list[list[Any]]]:
-    """Train an epoch in each group of processes at one time, one group after the other, and end them.
+def run_alternating(groups: dict[str, list[Worker]], rounds: int, warmup_rounds: int = 1) -> dict[str, list[list[Any]]]:
+    """Run one epoch per round in each group of workers, the groups in turn, then stop the workers.
 
     Args:
-        sides: Processes, by group; one may be in several.
-        rounds: How often each group is timed.
-        untold: Rounds before those, which pay for what is set up once.
+        groups: Workers that run in parallel, by group; a worker may be in several.
+        rounds: Rounds whose results are returned.
+        warmup_rounds: Rounds before those, whose results are discarded.
 
     Returns:
-        By group, for each round what its processes told.
+        By group, the results of its workers in each round.
     """
-    found: dict[str, list[list[Any]]] = {name: [] for name in sides}
+    results: dict[str, list[list[Any]]] = {name: [] for name in groups}
     with ExitStack() as stack:
-        for side in dict.fromkeys(side for group in sides.values() for side in group):
-            stack.enter_context(side)
-        for number in range(untold + rounds):
-            for name, group in sides.items():
-                for side in group:
-                    side.start()
-                results = [side.result() for side in group]
-                if number >= untold:
-                    found[name].append(results)
-    return found
+        for worker in dict.fromkeys(worker for group in groups.values() for worker in group):
+            stack.enter_context(worker)
+        for number in range(warmup_rounds + rounds):
+            for name, group in groups.items():
+                for worker in group:
+                    worker.request()
+                of_round = [worker.result() for worker in group]
+                if number >= warmup_rounds:
+                    results[name].append(of_round)
+    return results
 
 
-def figures() -> Iterator[Figure]:
-    """Time every network."""
+def measure() -> Iterator[Measurement]:
+    """Time and profile the training of every network."""
     cores = num_cores()
-    with sound() as files:
+    with benchmark_data() as files:
         for name, (architecture, values) in NETWORKS.items():
             arguments = files, architecture, values
-            sides = {
-                "reference": [Side(reference_epochs, *arguments, cores, ours=False)],
-                "one_trial": [Side(our_epochs, *arguments, cores, ours=True)],
-                "side_by_side": [Side(our_epochs, *arguments, 1, ours=True) for _ in range(cores)],
-                "plain": [Side(our_epochs, *arguments, cores, DEFAULT_MODE, ours=True)],
-                "shares": [Side(shares, *arguments, 1, ours=True)],
+            groups = {
+                "reference": [Worker(reference_epochs, *arguments, cores, ours=False)],
+                "one_trial": [Worker(our_epochs, *arguments, cores, ours=True)],
+                "parallel_trials": [Worker(our_epochs, *arguments, 1, ours=True) for _ in range(cores)],
+                "default_mode": [Worker(our_epochs, *arguments, cores, DEFAULT_MODE, ours=True)],
+                "profile": [Worker(epoch_profile, *arguments, 1, ours=True)],
             }
-            found = take_turns(sides, ROUNDS)
+            results = run_alternating(groups, ROUNDS)
             speeds = {
-                f"{each}_clips_per_s": statistics.median(sum(results) for results in found[each])
-                for each in ("reference", "one_trial", "side_by_side", "plain")
+                f"{group}_clips_per_s": statistics.median(sum(of_round) for of_round in results[group])
+                for group in ("reference", "one_trial", "parallel_trials", "default_mode")
             }
-            best = max(speeds["one_trial_clips_per_s"], speeds["side_by_side_clips_per_s"])
-            ratio = best / speeds["reference_clips_per_s"]
-            yield Figure(f"epoch of {name}, against the reference loop", ratio, "times", GOAL, True, speeds, AIM)
-            parts = {
-                part: statistics.median(results[0][part] for results in found["shares"])
-                for part in ("network_percent", "sound_percent", "is_bf16", "is_channels_last")
+            best = max(speeds["one_trial_clips_per_s"], speeds["parallel_trials_clips_per_s"])
+            speedup = best / speeds["reference_clips_per_s"]
+            yield Measurement(f"epoch of {name}, against the reference loop", speedup, "times", GOAL, True, speeds, AIM)
+            profile = {
+                part: statistics.median(of_round[0][part] for of_round in results["profile"])
+                for part in ("network_percent", "pipeline_percent", "is_bf16", "is_channels_last")
             }
-            yield Figure(
-                f"part of an epoch of {name} that is the network's", parts.pop("network_percent"), "%", NETWORK_SHARE,
-                True, parts,
+            yield Measurement(
+                f"share of an epoch of {name} in the network", profile.pop("network_percent"), "%", NETWORK_SHARE, True,
+                profile,
             )  # fmt: skip

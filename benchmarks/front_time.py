@@ -1,9 +1,9 @@
-"""The time to a front: a search as it is, against the reference loop with TPE and accuracy-only ASHA.
+"""Wall-clock time of a search to a front, against the reference training loop with Ray's TPE and ASHA on accuracy.
 
-Both search the same space on the same clips, as many trials of as many epochs, and have all cores. What the other side
-has in the end (the hypervolume of what it trained to the end) is what is waited for on ours, its start and all that it
-measures first included; then ours is interrupted. The other side's processes are started before its clock, and
-measuring quality costs it what it costs us.
+Both search the same space on the same clips, with the same number of trials and epochs, on all cores. The target is the
+final hypervolume of the reference search, of its fully trained networks. Our search is interrupted when it has reached
+the target; its time includes start-up and micro-benchmarks. The reference's worker processes are started before its
+time begins, and both evaluate in the same way after each epoch.
 """
 
 import json
@@ -26,10 +26,10 @@ from optuna.trial import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from benchmarks.epoch import Sound, sound
-from benchmarks.figure import Figure
+from benchmarks.epoch import BenchmarkData, benchmark_data
+from benchmarks.measurement import Measurement
 from benchmarks.reference import ReferenceLoop
-from benchmarks.replay import volume
+from benchmarks.replay import normalized_hypervolume
 from data.device import num_cores
 from data.validation_split import read_for_search
 from search.config.settings import SearchSettings
@@ -41,39 +41,42 @@ from training.dataset import load_dataset
 
 TRIALS, EPOCHS, SEED = 24, SearchSettings.epochs, 0
 GOAL = 4.0
-NEVER_S = 36_000.0
-LOOK_EVERY_S = 5.0
+NEVER_S = 36_000.0  # time to a hypervolume that was not reached
+POLL_INTERVAL_S = 5.0
 SPACE = "isotropic"
 Point = tuple[float, float, float]  # seconds, accuracy, MACs
 
 
-def figures() -> Iterator[Figure]:
-    """Run both, one after the other."""
-    with sound() as files:
-        theirs = reference_search(files)
+def measure() -> Iterator[Measurement]:
+    """Run the reference search, then ours."""
+    with benchmark_data() as files:
+        reference = reference_search(files)
         with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
-            wanted = volume([point[1:] for point in theirs])
-            ours = our_search(files, Path(folder), wanted)
-    their_s, our_s = reached_s(theirs, wanted), reached_s(ours, wanted)
+            target = _hypervolume(reference)
+            ours = our_search(files, Path(folder), target)
+    reference_s, ours_s = time_to_s(reference, target), time_to_s(ours, target)
     measured = {
-        "reference_s": their_s, "ours_s": our_s, "hypervolume": wanted,
-        "reference_trained": len(theirs), "ours_trained": len(ours),
-        "ours_hypervolume": volume([point[1:] for point in ours]),
+        "reference_s": reference_s, "ours_s": ours_s, "hypervolume": target,
+        "reference_trained": len(reference), "ours_trained": len(ours), "ours_hypervolume": _hypervolume(ours),
     }  # fmt: skip
-    yield Figure(f"a front of {TRIALS} trials", their_s / our_s, "times", GOAL, True, measured)
+    yield Measurement(f"front of {TRIALS} trials", reference_s / ours_s, "times", GOAL, True, measured)
 
 
-def reached_s(points: Sequence[Point], wanted: float) -> float:
-    """Return the seconds until so much hypervolume was there."""
+def _hypervolume(points: Sequence[Point]) -> float:
+    return normalized_hypervolume([point[1:] for point in points])
+
+
+def time_to_s(points: Sequence[Point], target: float) -> float:
+    """Return the seconds after which the trained networks reached a hypervolume; `NEVER_S` if they did not."""
     ordered = sorted(points)
     for count in range(1, len(ordered) + 1):
-        if volume([point[1:] for point in ordered[:count]]) >= wanted - 1e-12:
+        if _hypervolume(ordered[:count]) >= target - 1e-12:
             return ordered[count - 1][0]
     return NEVER_S
 
 
-def our_search(files: Sound, results: Path, wanted: float) -> list[Point]:
-    """Run the command until it has the hypervolume; give what it trained to the end, and when."""
+def our_search(files: BenchmarkData, results: Path, target: float) -> list[Point]:
+    """Run `scenefront search` until it reaches the target hypervolume; return its fully trained networks."""
     command = [
         sys.executable, "-m", "search", "search", files.scenes, "--space", SPACE, "--trials", TRIALS,
         "--epochs", EPOCHS, "--seed", SEED, "--impulse-responses", files.responses, "--cache", files.cache,
@@ -85,18 +88,16 @@ def our_search(files: Sound, results: Path, wanted: float) -> list[Point]:
         [str(part) for part in command], cwd=root, stdout=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": str(root)},
     )  # fmt: skip
-    found: list[Point] = []
     while search.poll() is None:
-        time.sleep(LOOK_EVERY_S)
-        found = _finished(StudyFolder(results / "ours"), started)
-        if reached_s(found, wanted) < NEVER_S:
+        time.sleep(POLL_INTERVAL_S)
+        if time_to_s(_completed(StudyFolder(results / "ours"), started), target) < NEVER_S:
             search.send_signal(signal.SIGINT)
             search.wait()
-    return _finished(StudyFolder(results / "ours"), started)
+    return _completed(StudyFolder(results / "ours"), started)
 
 
-def _finished(folder: StudyFolder, started: float) -> list[Point]:
-    """Return what is trained to the end so far."""
+def _completed(folder: StudyFolder, started: float) -> list[Point]:
+    """Return the networks that are fully trained by now."""
     if not folder.settings_file.exists():
         return []
     return [
@@ -106,8 +107,8 @@ def _finished(folder: StudyFolder, started: float) -> list[Point]:
     ]
 
 
-def reference_search(files: Sound) -> list[Point]:
-    """Search with the reference loop, a process a core."""
+def reference_search(files: BenchmarkData) -> list[Point]:
+    """Search with the reference loop, in one process per core; return the fully trained networks."""
     space = make_search_space(_settings(files), num_classes=len(read_for_search(files.scenes, "fold1", 0.25).classes))
 
     def define_by_run(trial: Trial) -> None:
@@ -117,75 +118,76 @@ def reference_search(files: Sound) -> list[Point]:
     scheduler = AsyncHyperBandScheduler(
         metric="macro_accuracy", mode="max", max_t=EPOCHS, grace_period=1, reduction_factor=3
     )
-    pipes = _start_processes(files)
-    started, begun, found = time.perf_counter(), 0, list[Point]()
-    jobs: dict[Connection, tuple[str, float]] = {}
-    while begun < TRIALS or jobs:
-        for pipe in [pipe for pipe in pipes if pipe not in jobs][: TRIALS - begun]:
-            name, config, macs = _next(searcher, space, begun)
-            begun += 1
-            scheduler.on_trial_add(None, SimpleNamespace(trial_id=name))  # type: ignore[arg-type] # it looks at neither
-            jobs[pipe] = name, macs
+    pipes = _start_workers(files)
+    started, num_started, points = time.perf_counter(), 0, list[Point]()
+    running: dict[Connection, tuple[str, float]] = {}  # trial id and MACs
+    while num_started < TRIALS or running:
+        for pipe in [pipe for pipe in pipes if pipe not in running][: TRIALS - num_started]:
+            trial_id, config, macs = _suggest_feasible(searcher, space, num_started)
+            num_started += 1
+            scheduler.on_trial_add(None, SimpleNamespace(trial_id=trial_id))  # type: ignore[arg-type] # reads the id alone
+            running[pipe] = trial_id, macs
             pipe.send(json.dumps(config.to_dict()))
-        for pipe in [each for each in jobs if each.poll(0.01)]:
+        for pipe in [each for each in running if each.poll(0.01)]:
             epoch, accuracy = pipe.recv()
-            name, macs = jobs[pipe]
+            trial_id, macs = running[pipe]
             result = {"macro_accuracy": accuracy, "macs": macs, "training_iteration": epoch}
-            ends = epoch == EPOCHS or _stops(scheduler, name, result)
+            ends = epoch == EPOCHS or _stops(scheduler, trial_id, result)
             pipe.send(ends)
             if epoch == EPOCHS:
-                found.append((time.perf_counter() - started, accuracy, macs))
+                points.append((time.perf_counter() - started, accuracy, macs))
             if ends:
-                searcher.on_trial_complete(name, result)
-                del jobs[pipe]
+                searcher.on_trial_complete(trial_id, result)
+                del running[pipe]
     for pipe in pipes:
         pipe.send("")
-    return found
+    return points
 
 
-def _start_processes(files: Sound) -> list[Connection]:
-    """Start a process a core, and wait until all can train."""
+def _start_workers(files: BenchmarkData) -> list[Connection]:
+    """Start a worker process per core, and wait until all are ready."""
     context = get_context("spawn")
     pipes = []
     for _ in range(num_cores()):
-        here, there = context.Pipe()
-        context.Process(target=_train, args=(there, files), daemon=True).start()
-        pipes.append(here)
+        parent_pipe, child_pipe = context.Pipe()
+        context.Process(target=_work, args=(child_pipe, files), daemon=True).start()
+        pipes.append(parent_pipe)
     for pipe in pipes:
         pipe.recv()
     return pipes
 
 
-def _stops(scheduler: AsyncHyperBandScheduler, name: str, result: dict[str, Any]) -> bool:
-    trial: Any = SimpleNamespace(trial_id=name)
-    controller: Any = None  # it looks at none
+def _stops(scheduler: AsyncHyperBandScheduler, trial_id: str, result: dict[str, Any]) -> bool:
+    """Return whether ASHA stops a trial at this epoch."""
+    trial: Any = SimpleNamespace(trial_id=trial_id)
+    controller: Any = None  # not used by ASHA
     return bool(scheduler.on_trial_result(controller, trial, result) == TrialScheduler.STOP)
 
 
-def _settings(files: Sound) -> SearchSettings:
+def _settings(files: BenchmarkData) -> SearchSettings:
     return SearchSettings(
         data=str(files.scenes), space=SPACE, trials=TRIALS, epochs=EPOCHS, seed=SEED,
         impulse_responses=str(files.responses),
     )  # fmt: skip
 
 
-def _next(searcher: OptunaSearch, space: Any, begun: int) -> tuple[str, TrialConfig, float]:
-    """Ask until something fits; what does not is told an accuracy of 0."""
+def _suggest_feasible(searcher: OptunaSearch, space: Any, num_started: int) -> tuple[str, TrialConfig, float]:
+    """Suggest until a configuration fits the budget; the others are completed with an accuracy of 0."""
     count = 0
     while True:
         count += 1
-        name = f"{begun}-{count}"
-        values = searcher.suggest(name)
+        trial_id = f"{num_started}-{count}"
+        values = searcher.suggest(trial_id)
         assert isinstance(values, dict)
         config = space.config(values)
         cost = price(config, "fp16")
         if space.budget.fits(cost):
-            return name, config, float(cost.macs)
-        searcher.on_trial_complete(name, {"macro_accuracy": 0.0, "macs": cost.macs, "training_iteration": 1})
+            return trial_id, config, float(cost.macs)
+        searcher.on_trial_complete(trial_id, {"macro_accuracy": 0.0, "macs": cost.macs, "training_iteration": 1})
 
 
-def _train(pipe: Any, files: Sound) -> None:
-    """Train what the pipe names, an epoch at a time, until it says that this is enough."""
+def _work(pipe: Any, files: BenchmarkData) -> None:
+    """Train the configurations from the pipe; send each epoch's accuracy, and continue unless the reply is to stop."""
     torch.set_num_threads(1)
     scenes = read_for_search(files.scenes, "fold1", 0.25)
     pipe.send("ready")

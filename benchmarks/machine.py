@@ -1,4 +1,4 @@
-"""What machine this is: `python -m benchmarks.machine` prints it as JSON."""
+"""Description of this machine and its software: `python -m benchmarks.machine` prints it as JSON."""
 
 import json
 import os
@@ -10,18 +10,18 @@ import torch
 
 from data.device import num_cores
 
-# What decides whether bf16 is fast, as Linux names it: of x86 and of Arm.
+# CPU flags that decide whether bf16 is fast, as Linux names them, on x86 and on Arm.
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "bf16")
 
 
 def describe(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
-    """Describe the machine and what runs on it.
+    """Return a description of this machine and its software.
 
     Args:
-        cpuinfo: Linux's description of the processor; elsewhere there is none.
+        cpuinfo: Linux's description of the processor; it may be missing.
 
     Returns:
-        "processor", "flags" (those of `FLAGS` that it has), "cores" (that this process may use), "memory_gb",
+        "processor", "flags" (those of `FLAGS` that it has), "cores" (available to this process), "memory_gb",
         "gpu" (its name, or None), "system", "python" and "torch".
     """
     fields = _fields(cpuinfo)
@@ -39,7 +39,7 @@ def describe(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
 
 
 def _fields(cpuinfo: Path) -> dict[str, str]:
-    """Read the fields of the first processor."""
+    """Return the fields of the first processor."""
     if not cpuinfo.exists():
         return {}
     first = cpuinfo.read_text().split("\n\n")[0]

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.epoch import NETWORKS, Side, Sound, open_run, sound, take_turns
-from benchmarks.figure import Figure
+from benchmarks.epoch import NETWORKS, BenchmarkData, Worker, benchmark_data, open_run, run_alternating
+from benchmarks.measurement import Measurement
 from training.compute_mode import ComputeMode
 from training.throughput import step_seconds
 
@@ -12,23 +12,23 @@ MODE = ComputeMode(channels_last=True)
 ROUNDS = 5
 
 
-def steps(audio: Sound, architecture: str, values: dict[str, Any], is_kept: bool) -> Callable[[], float]:
-    """Return a function that runs one step and returns its clips per second."""
-    run = open_run(audio, architecture, values, 1, MODE, is_kept=is_kept)
-    rows = run.dataset.scenes.train[: run.recipe.batch_size]
-    return lambda: len(rows) / step_seconds(run, rows)
+def steps(files: BenchmarkData, architecture: str, values: dict[str, Any], keeps_memory: bool) -> Callable[[], float]:
+    """Return a function that runs one training step and returns its clips per second."""
+    run = open_run(files, architecture, values, 1, MODE, keeps_memory=keeps_memory)
+    indices = run.dataset.scenes.train[: run.recipe.batch_size]
+    return lambda: len(indices) / step_seconds(run, indices)
 
 
-def figures() -> Iterator[Figure]:
-    """Time every network."""
-    with sound() as audio:
+def measure() -> Iterator[Measurement]:
+    """Time the training steps of every network."""
+    with benchmark_data() as files:
         for name, (architecture, values) in NETWORKS.items():
-            arguments = audio, architecture, values
-            sides = {
-                "given_back": [Side(steps, *arguments, False, ours=False)],
-                "kept": [Side(steps, *arguments, True, ours=True)],
+            arguments = files, architecture, values
+            groups = {
+                "returned": [Worker(steps, *arguments, False, ours=False)],
+                "kept": [Worker(steps, *arguments, True, ours=True)],
             }
-            found = take_turns(sides, ROUNDS)
-            measured = {f"{each}_clips_per_s": max(result for (result,) in found[each]) for each in sides}
-            ratio = measured["kept_clips_per_s"] / measured["given_back_clips_per_s"]
-            yield Figure(f"a step of {name}, freed memory kept", ratio, "times", None, True, measured)
+            results = run_alternating(groups, ROUNDS)
+            measured = {f"{group}_clips_per_s": max(speed for (speed,) in results[group]) for group in groups}
+            speedup = measured["kept_clips_per_s"] / measured["returned_clips_per_s"]
+            yield Measurement(f"step of {name}, freed memory kept", speedup, "times", None, True, measured)

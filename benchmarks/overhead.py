@@ -1,4 +1,4 @@
-"""What a search costs beside training: trivial trials through Ray, and a study of many trials that is gone on with."""
+"""Overhead of a search over its trainings: trivial trials through Ray, and resuming a study of 10,000 trials."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from ray import tune
 from rich.console import Console
 
 from benchmarks.dashboard import write_trials
-from benchmarks.figure import Figure
+from benchmarks.measurement import Measurement
 from data.device import num_cores
 from objectives.goals import DEFAULT_GOALS
 from search.config.settings import SearchSettings
@@ -34,54 +34,54 @@ from search.study.study import CONFIG, COST, EPOCH, QUALITY, REJECTED, RESULTS, 
 from search.study.table import front_table, study_table
 
 NUM_TRIVIAL = 200
-GOAL_S = 0.2  # a trivial trial
+GOAL_S = 0.2  # per trivial trial
 NUM_LARGE = 10_000
-NUM_SUGGESTED = 20
-SUGGESTION_GOAL_S = 1.0
-SHARES = {"complete": 0.2, "stopped": 0.3, "rejected": 0.5}
+NUM_PROPOSED = 20
+PROPOSAL_GOAL_S = 1.0
+FRACTIONS = {"complete": 0.2, "stopped": 0.3, "rejected": 0.5}
 NUM_CLIPS = 960
 
 
-class Trivial(tune.Trainable):
-    """A trial that ends at once."""
+class TrivialTrainable(tune.Trainable):
+    """Trainable that ends after one step, without training."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Keep what decides the result."""
-        self.job = config
+        """Store the trial's number."""
+        self.number = config["number"]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begin another trial in the same process."""
+        """Start another trial in the same process."""
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Return the one epoch."""
-        accuracy = (self.job["number"] % 97) / 97
-        return {**reported(accuracy), "versions": "{}", "done": True}
+        """Return the result of the only epoch."""
+        accuracy = (self.number % 97) / 97
+        return {**actor_result(accuracy), "versions": "{}", "done": True}
 
 
-def reported(accuracy: float) -> dict[str, Any]:
-    """Return what an actor reports of an epoch."""
-    figures = {"macro_accuracy": accuracy, "log_loss": 2.0, "unseen_accuracy": None, "worst_device_accuracy": accuracy}
-    epoch = {"epoch": 1, "split": "fold1", "train_loss": 2.0, **figures, "duration_s": 0.01}
-    return {"epochs": json.dumps([epoch]), "quality": json.dumps(figures)}
+def actor_result(accuracy: float) -> dict[str, Any]:
+    """Return the result that a trial's actor reports after an epoch."""
+    metrics = {"macro_accuracy": accuracy, "log_loss": 2.0, "unseen_accuracy": None, "worst_device_accuracy": accuracy}
+    epoch = {"epoch": 1, "split": "fold1", "train_loss": 2.0, **metrics, "duration_s": 0.01}
+    return {"epochs": json.dumps([epoch]), "quality": json.dumps(metrics)}
 
 
-def figures() -> Iterator[Figure]:
-    """Time both."""
+def measure() -> Iterator[Measurement]:
+    """Time trivial trials, then a large study."""
     RESULTS.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
         yield _trivial_trials(Path(folder))
     with tempfile.TemporaryDirectory(dir=RESULTS) as folder:
-        yield _many_trials(Path(folder))
+        yield _large_study(Path(folder))
 
 
 def _settings(space: str, trials: int) -> SearchSettings:
     return SearchSettings(data="nowhere", space=space, trials=trials, epochs=1, early_stopping=False)
 
 
-def _trivial_trials(path: Path) -> Figure:
-    """From the first proposal to the last result; Ray's start is measured by itself."""
+def _trivial_trials(path: Path) -> Measurement:
+    """Time from the first proposal to the last result; the start of Ray is measured separately."""
     settings = _settings("isotropic", NUM_TRIVIAL)
     space = make_search_space(settings, num_classes=10)
     folder = StudyFolder(path / "trivial")
@@ -91,17 +91,21 @@ def _trivial_trials(path: Path) -> Figure:
     with local_cluster(num_cpus=num_cores(), resources={MACHINE: 1.0}) as scratch:
         ready = time.perf_counter()
         searcher = StudySearcher(scheduler, folder, share_machine(None), display)
-        make_tuner(searcher, scratch, Interruption(), Trivial).fit()
+        make_tuner(searcher, scratch, Interruption(), TrivialTrainable).fit()
         ended = time.perf_counter()
     assert scheduler.table.count(State.COMPLETE) == NUM_TRIVIAL
-    measured = {"ray_start_s": ready - started, "all_s": ended - ready, "rejected": sum(scheduler.rejections.values())}
-    name = f"a trivial trial, of {NUM_TRIVIAL}"
-    return Figure(name, (ended - ready) / NUM_TRIVIAL, "s", GOAL_S, False, measured)
+    measured = {
+        "ray_start_s": ready - started,
+        "trials_s": ended - ready,
+        "rejected": sum(scheduler.rejections.values()),
+    }
+    name = f"trivial trial, mean of {NUM_TRIVIAL}"
+    return Measurement(name, (ended - ready) / NUM_TRIVIAL, "s", GOAL_S, False, measured)
 
 
-def _many_trials(path: Path) -> Figure:
-    """A study that is opened, whose front is printed, and that is gone on with."""
-    settings = _settings("all", NUM_LARGE + NUM_SUGGESTED)
+def _large_study(path: Path) -> Measurement:
+    """Time the proposals of a resumed study; printing its front and opening it are reported too."""
+    settings = _settings("all", NUM_LARGE + NUM_PROPOSED)
     space = price_space(make_search_space(settings, num_classes=10), NUM_CLIPS)
     folder = StudyFolder(path / "large")
     folder.create(settings, {})
@@ -111,48 +115,49 @@ def _many_trials(path: Path) -> Figure:
     printed = time.perf_counter()
     scheduler = TrialScheduler(folder.open(), space)
     opened = time.perf_counter()
-    for _ in range(NUM_SUGGESTED):
+    for _ in range(NUM_PROPOSED):
         assert scheduler.propose() is not None
-    suggested = time.perf_counter()
+    proposed = time.perf_counter()
     measured = {
         "front_s": printed - started,
-        "opened_s": opened - printed,
+        "open_s": opened - printed,
         "on_front": len(front),
-        "rejected_on_the_way": sum(scheduler.rejections.values()) - NUM_LARGE * SHARES["rejected"],
+        "rejected_proposals": sum(scheduler.rejections.values()) - NUM_LARGE * FRACTIONS["rejected"],
     }
-    each = (suggested - opened) / NUM_SUGGESTED
-    return Figure(f"a suggestion after {NUM_LARGE:,} trials", each, "s", SUGGESTION_GOAL_S, False, measured)
+    per_proposal_s = (proposed - opened) / NUM_PROPOSED
+    name = f"proposal after {NUM_LARGE:,} trials"
+    return Measurement(name, per_proposal_s, "s", PROPOSAL_GOAL_S, False, measured)
 
 
 def _trials(space: SearchSpace) -> Iterator[dict[str, Any]]:
-    """Make trials of every architecture, as a search leaves them."""
+    """Yield synthetic trials of every architecture, as for `write_trials`."""
     rng = np.random.default_rng(0)
     names, now, number = list(space.subspaces), datetime.now(), 0
     while number < NUM_LARGE:
         name = names[rng.integers(len(names))]
         subspace = space.subspaces[name]
-        values = space.params(
+        params = space.params(
             subspace, {each: draw(distribution, rng) for each, distribution in subspace.ranges.items()}
         )
         try:
-            config = space.config(values)
+            config = space.config(params)
             cost = price(config, space.settings.precision)
         except ValueError:
             continue
-        kind = rng.choice(list(SHARES), p=list(SHARES.values()))
-        if (kind == "rejected") == space.budget.fits(cost):
+        state = rng.choice(list(FRACTIONS), p=list(FRACTIONS.values()))
+        if (state == "rejected") == space.budget.fits(cost):
             continue
         accuracy = float(rng.beta(2, 5))
-        epoch = json.loads(reported(accuracy)["epochs"])[0]
-        attributes: dict[str, Any] = {COST: cost.to_dict()}
-        if kind == "rejected":
-            attributes[REJECTED] = {"kind": "over macs", "reason": "over budget"}
+        epoch = json.loads(actor_result(accuracy)["epochs"])[0]
+        user_attrs: dict[str, Any] = {COST: cost.to_dict()}
+        if state == "rejected":
+            user_attrs[REJECTED] = {"kind": "over macs", "reason": "over budget"}
         else:
-            attributes |= {CONFIG: config.to_dict(), f"{EPOCH}1": epoch}
-            attributes |= {QUALITY: epoch} if kind == "complete" else {STOPPED: "epoch 1"}
-        goals = {"goals": [accuracy, float(cost.macs)]} if kind == "complete" else {}
+            user_attrs |= {CONFIG: config.to_dict(), f"{EPOCH}1": epoch}
+            user_attrs |= {QUALITY: epoch} if state == "complete" else {STOPPED: "epoch 1"}
+        values = {"values": [accuracy, float(cost.macs)]} if state == "complete" else {}
         yield {
-            "number": number, "started": now, "ended": now, "values": values, "attributes": attributes,
-            "state": TrialState.COMPLETE if kind == "complete" else TrialState.PRUNED, **goals,
+            "number": number, "started": now, "ended": now, "params": params, "user_attrs": user_attrs,
+            "state": TrialState.COMPLETE if state == "complete" else TrialState.PRUNED, **values,
         }  # fmt: skip
         number += 1

@@ -1,11 +1,10 @@
-"""The reference loop: training as the challenge's baseline of 2024 does it, for the fast path to be held against.
+"""Reference training loop of the benchmarks: that of the DCASE 2024 Task 1 baseline system.
 
 Source: https://github.com/CPJKU/dcase2024_task1_baseline at 9948d19, run_training.py and dataset/dcase24.py. As
-there, a DataLoader worker decodes each WAV on each visit, rolls it and colours it by an impulse response, one clip
-after the other; a step resamples the batch, turns it into log-mel, masks and mixes it, and trains in fp32 and in
-torch's default memory format. Unlike there, convolution is by FFT (the baseline's direct one would take most of the
-time) and no logger slows the loop down. The norms of TF-SepNet are computed as their definition reads, with torch's own
-gradient.
+there, a DataLoader worker decodes each WAV in every epoch, shifts it in time and convolves it with an impulse response,
+clip by clip; a step resamples the batch, computes log-mel, applies frequency masking and Freq-MixStyle, and trains in
+fp32 and in torch's default memory format. Unlike there, convolution is by FFT (the baseline's direct one would take
+most of the time) and nothing is logged. The norms of TF-SepNet follow their definition, with autograd's gradient.
 
 Shape letters: B batch, S samples, F mel bins, T frames.
 """
@@ -30,12 +29,14 @@ WAV_RATE_HZ = 44_100
 
 
 class Clips(Dataset[tuple[Tensor, int]]):
-    """The training clips as waveforms (S,) at 44.1 kHz, decoded anew on each visit."""
+    """Training clips as waveforms (S,) at 44.1 kHz, decoded at every access."""
 
     def __init__(self, scenes: Scenes, responses: Path, recipe: Recipe) -> None:
         self.paths = [scenes.root / name for name in scenes.clips["filename"].iloc[scenes.train]]
         self.labels = scenes.labels[scenes.train].tolist()
-        self.recorded = (scenes.device_index[scenes.train] == scenes.devices.index(REFERENCE_DEVICE)).tolist()
+        self.is_reference_device = (
+            scenes.device_index[scenes.train] == scenes.devices.index(REFERENCE_DEVICE)
+        ).tolist()
         self.responses = [_read(path) for path in sorted(responses.glob("*.wav"))]
         self.recipe = recipe
 
@@ -43,13 +44,13 @@ class Clips(Dataset[tuple[Tensor, int]]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Decode a clip, roll it, and now and then hear it through another microphone."""
-        sound = _read(self.paths[index])
-        if self.recorded[index] and torch.rand(()) < self.recipe.impulse_response_p:
+        """Decode a clip and augment it: convolve it with a random impulse response, shift it in time."""
+        waveform = _read(self.paths[index])
+        if self.is_reference_device[index] and torch.rand(()) < self.recipe.impulse_response_p:
             response = self.responses[int(torch.randint(len(self.responses), ()))]
-            sound = torchaudio.functional.fftconvolve(sound, response)[: len(sound)]
-        most = round(self.recipe.roll_s * WAV_RATE_HZ)
-        return sound.roll(int(torch.randint(-most, most + 1, ()))), self.labels[index]
+            waveform = torchaudio.functional.fftconvolve(waveform, response)[: len(waveform)]
+        max_shift = round(self.recipe.roll_s * WAV_RATE_HZ)
+        return waveform.roll(int(torch.randint(-max_shift, max_shift + 1, ()))), self.labels[index]
 
 
 def _read(path: Path) -> Tensor:
@@ -58,22 +59,22 @@ def _read(path: Path) -> Tensor:
 
 
 class DefinedNorm(nn.Module):
-    """AdaResNorm as its definition reads, with the weights of one."""
+    """AdaResNorm computed by its definition, with the parameters of an existing one."""
 
     def __init__(self, norm: AdaResNorm) -> None:
         super().__init__()
         self.rho, self.gamma, self.beta = norm.rho, norm.gamma, norm.beta
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, F, T) to that shape."""
+        """Map (B, C, F, T) to the same shape."""
         variance, mean = torch.var_mean(x, dim=(1, 3), correction=0, keepdim=True)
-        standard = (x - mean) / (variance + EPSILON).sqrt()
-        y: Tensor = (self.rho * x + (1 - self.rho) * standard) * self.gamma + self.beta
+        normalized = (x - mean) / (variance + EPSILON).sqrt()
+        y: Tensor = (self.rho * x + (1 - self.rho) * normalized) * self.gamma + self.beta
         return y
 
 
-def as_defined(network: nn.Module) -> nn.Module:
-    """Put `DefinedNorm` in the place of every AdaResNorm."""
+def with_defined_norms(network: nn.Module) -> nn.Module:
+    """Replace every AdaResNorm by `DefinedNorm`, in place."""
     for name, module in list(network.named_modules()):
         if isinstance(module, AdaResNorm):
             network.set_submodule(name, DefinedNorm(module))
@@ -81,7 +82,7 @@ def as_defined(network: nn.Module) -> nn.Module:
 
 
 class ReferenceLoop:
-    """A network, its optimizer and its clips; `run_epoch` visits each of them once."""
+    """Training loop of a network, with its optimizer and its DataLoader."""
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class ReferenceLoop:
         recipe: Recipe,
         workers: int,
     ) -> None:
-        self.network, self.recipe = as_defined(network).train(), recipe
+        self.network, self.recipe = with_defined_norms(network).train(), recipe
         self.clips = DataLoader(
             Clips(scenes, responses, recipe),
             batch_size=recipe.batch_size,
@@ -107,10 +108,10 @@ class ReferenceLoop:
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate)
 
     def run_epoch(self) -> int:
-        """Train on every clip once; give their number."""
+        """Train on every clip once; return the number of clips."""
         num_clips = 0
-        for sounds, labels in self.clips:
-            x = (self.mel(self.resample(sounds)) + ENERGY_FLOOR).log().unsqueeze(1)
+        for waveforms, labels in self.clips:
+            x = (self.mel(self.resample(waveforms)) + ENERGY_FLOOR).log().unsqueeze(1)
             x = mask_frequency(x, self.recipe.mask_bins)
             x = mix_style(x, self.recipe.mix_style_p, self.recipe.mix_style_alpha)
             loss = nn.functional.cross_entropy(self.network(x), labels)

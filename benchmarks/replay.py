@@ -1,7 +1,7 @@
-"""Replays of searches on a table of real learning curves: a method proposes, and epochs are read instead of trained.
+"""Tabular benchmark of search methods: epochs are looked up in a table of learning curves instead of being trained.
 
-Two workers train in parallel, and each that is free gets the next proposal. What is measured is the hypervolume of
-accuracy against multiply-accumulates after each epoch that anybody trained.
+Two workers run in parallel; a free one gets the method's next proposal. The result is the hypervolume of accuracy
+against multiply-accumulates over the number of epochs, those of all trainings counted together.
 """
 
 import heapq
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmarks.curves import EPOCHS, FIGURES, NUM_CLASSES, SETTINGS, TABLE
+from benchmarks.curves import EPOCHS, METRICS, NUM_CLASSES, SETTINGS, TABLE
 from objectives.budget import BUDGETS
 from objectives.front import hypervolume, non_dominated
 from search.config.trial_config import ARCHITECTURE, TrialConfig
@@ -25,22 +25,22 @@ from search.space.search_space import SearchSpace, make_search_space
 from search.space.subspace import Subspace
 
 WORKERS = 2
-MOST_MACS = BUDGETS["dcase2022"].limits()["macs"]
-LEAST_MACS = 300_000  # below every network of the table: where the scale begins
-CHANCE = 1 / NUM_CLASSES
+MAX_MACS = BUDGETS["dcase2022"].limits()["macs"]
+MIN_MACS = 300_000  # lower end of the scale, below every network of the table
+CHANCE_ACCURACY = 1 / NUM_CLASSES
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Configurations, what they cost, and how those that fit learn.
+    """Configurations with their costs and learning curves.
 
     Attributes:
-        points: What varies, by its name in a study.
+        points: Searched parameters of each configuration, by their names in a study.
         macs: (N,), of one clip.
-        fits: (N,), whether the budget allows it.
-        curves: (N, epochs) of each figure, from the first seed; NaN of what does not fit.
+        fits: (N,), whether a configuration fits the budget.
+        curves: By metric, (N, epochs), of one seed; NaN for a configuration that was not trained.
     """
 
     points: tuple[Mapping[str, Any], ...]
@@ -55,7 +55,7 @@ class Table:
 
     @cached_property
     def row_of(self) -> dict[tuple[Any, ...], int]:
-        """The row of a configuration, by what varies."""
+        """Row of each configuration, by `key_of` its parameters."""
         return {key_of(point): row for row, point in enumerate(self.points)}
 
     @cached_property
@@ -64,25 +64,26 @@ class Table:
         return {space.config(point): row for row, point in enumerate(self.points)}
 
     def row_of_config(self, config: TrialConfig) -> int:
-        """Return the row of a configuration, whatever its seed."""
+        """Return the row of a configuration; its seed is ignored."""
         return self._row_of_config[replace(config, recipe=replace(config.recipe, seed=SETTINGS.seed))]
 
     @cached_property
-    def best(self) -> float:
-        """Hypervolume of the whole table."""
-        return volume([(float(self.accuracy[row, -1]), float(self.macs[row])) for row in np.flatnonzero(self.fits)])
+    def max_hypervolume(self) -> float:
+        """Normalized hypervolume of the whole table, fully trained."""
+        rows = np.flatnonzero(self.fits)
+        return normalized_hypervolume([(float(self.accuracy[row, -1]), float(self.macs[row])) for row in rows])
 
 
 def key_of(point: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return a key of a configuration that does not depend on the order of its values."""
+    """Return a hashable key of parameters, independent of their order."""
     return tuple(sorted(point.items()))
 
 
 def read_table(path: Path = TABLE, seed: int = 0) -> Table:
-    """Read the table of learning curves, as the training from one seed went.
+    """Read the learning curves of one seed.
 
     Raises:
-        ValueError: A configuration that fits was not trained.
+        ValueError: A configuration that fits the budget has no curve from the first seed.
     """
     frame = pd.read_parquet(path)
     space = make_search_space(SETTINGS, NUM_CLASSES)
@@ -94,151 +95,154 @@ def read_table(path: Path = TABLE, seed: int = 0) -> Table:
         points.append(
             {
                 ARCHITECTURE: subspace.architecture,
-                **{name: _plain(first[name], subspace, name) for name in subspace.ranges},
+                **{name: _typed_value(first[name], subspace, name) for name in subspace.ranges},
             }
         )
         macs.append(int(first["macs"]))
         fits.append(bool(first["fits"]))
-        own = rows[rows["seed"] == seed].sort_values("epoch")
-        known = len(own) == EPOCHS
-        curves.append(own[list(FIGURES)].to_numpy(np.float64) if known else np.full((EPOCHS, len(FIGURES)), np.nan))
-    whole = np.stack(curves)
-    missing = np.flatnonzero(np.isnan(whole[:, -1, 0]) & np.array(fits))
+        curve = rows[rows["seed"] == seed].sort_values("epoch")
+        is_complete = len(curve) == EPOCHS
+        missing_curve = np.full((EPOCHS, len(METRICS)), np.nan)
+        curves.append(curve[list(METRICS)].to_numpy(np.float64) if is_complete else missing_curve)
+    stacked = np.stack(curves)
+    missing = np.flatnonzero(np.isnan(stacked[:, -1, 0]) & np.array(fits))
     if len(missing) and seed == SETTINGS.seed:
         raise ValueError(
-            f"{path} has no curve of {len(missing)} configurations that fit, {dict(points[missing[0]])} among them; "
-            "let `python -m benchmarks.curves` finish"
+            f"{path} has no curve of {len(missing)} configurations that fit the budget, such as "
+            f"{dict(points[missing[0]])}; `python -m benchmarks.curves` trains them"
         )
     return Table(
-        tuple(points), np.array(macs), np.array(fits), {name: whole[:, :, i] for i, name in enumerate(FIGURES)}
+        tuple(points), np.array(macs), np.array(fits), {name: stacked[:, :, i] for i, name in enumerate(METRICS)}
     )
 
 
-def _plain(value: Any, subspace: Subspace, name: str) -> Any:
-    """Return a value as the space has it: a column with gaps holds whole numbers as floats."""
+def _typed_value(value: Any, subspace: Subspace, name: str) -> Any:
+    """Return a parameter's value in the type of the space: a column with gaps stores integers as floats."""
     return next(each for each in all_values(subspace.ranges[name]) if each == value)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training that a method proposed.
+    """Training that a method proposes.
 
     Attributes:
-        token: The method's own name of it.
-        row: Of the table.
-        epoch: Epochs that were trained before.
+        trial: The method's own handle of the trial.
+        row: Its configuration's row in the table.
+        num_epochs: Epochs that are trained already.
     """
 
-    token: Any
+    trial: Any
     row: int
-    epoch: int = 0
+    num_epochs: int = 0
 
 
 class Method(Protocol):
-    """A way to search."""
+    """Interface of a search method."""
 
     def propose(self) -> Job | None:
-        """Return the next training, or None where there is none now."""
+        """Return the next training; None if there is none at the moment."""
 
-    def note(self, job: Job, epoch: int) -> bool:
-        """Record an epoch; return whether the training ends here."""
+    def report(self, job: Job, epoch: int) -> bool:
+        """Record an epoch; return whether the training stops after it."""
 
-    def claimed(self) -> list[tuple[float, float]] | None:
-        """Return accuracy and MACs of all that the method would call trained; None: what was trained to the end."""
+    def completed(self) -> list[tuple[float, float]] | None:
+        """Return accuracy and MACs of the trials that the method reports as complete; None: of all fully trained."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What a replay came to.
+    """Result of one run of a method.
 
     Attributes:
-        volumes: (budget,) hypervolume of what is trained to the end, after each epoch.
-        claimed: (budget,) hypervolume of what the method would call its front.
-        num_trained: Configurations that were trained to the end.
-        num_started: Configurations of which an epoch was trained.
-        num_partial: Values on what the method calls its front, at the end, that are not of full fidelity.
+        hypervolume: (budget,), of the fully trained configurations after each epoch, normalized.
+        reported: (budget,), of the trials that the method reports as complete.
+        num_trained: Number of fully trained configurations.
+        num_started: Number of configurations of which at least one epoch was trained.
+        num_partial: Points on the method's reported front, at the end, that are not fully trained.
     """
 
-    volumes: Floats
-    claimed: Floats
+    hypervolume: Floats
+    reported: Floats
     num_trained: int
     num_started: int
     num_partial: int
 
 
-def replay(method: Method, table: Table, budget: int, *, costly: bool = False) -> Trace:
-    """Run a method until it has spent `budget` epochs.
+def replay(method: Method, table: Table, budget: int, *, macs_as_time: bool = False) -> Trace:
+    """Run a method on the table until it has used its budget of epochs.
 
     Args:
-        method: Asks.
-        table: Answers.
-        budget: Epochs, over all trainings.
-        costly: Whether an epoch takes a time in proportion to the network's MACs; else all take the same.
+        method: The search method.
+        table: The learning curves.
+        budget: Epochs of all trainings together.
+        macs_as_time: Whether an epoch takes time in proportion to the network's MACs; else all take the same time.
     """
-    volumes, claims = np.zeros(budget), np.zeros(budget)
+    hypervolumes, reported = np.zeros(budget), np.zeros(budget)
     finished: dict[int, tuple[float, float]] = {}
     started: set[int] = set()
-    queue: list[tuple[float, int, Job, int]] = []
-    free, clock, order, spent = WORKERS, 0.0, 0, 0
-    volume_now = claim_now = 0.0
+    queue: list[tuple[float, int, Job, int]] = []  # end of the epoch, tie-breaker, job, epoch
+    num_free, clock, order, spent = WORKERS, 0.0, 0, 0
+    current = current_reported = 0.0
     while spent < budget:
-        while free:
+        while num_free:
             job = method.propose()
             if job is None:
                 break
-            free -= 1
+            num_free -= 1
             order += 1
-            heapq.heappush(queue, (clock + _duration(table, job, costly), order, job, job.epoch + 1))
+            heapq.heappush(queue, (clock + _duration(table, job, macs_as_time), order, job, job.num_epochs + 1))
         if not queue:
-            break  # nothing is left to search
+            break  # the search space is exhausted
         clock, _, job, epoch = heapq.heappop(queue)
         spent += 1
         started.add(job.row)
-        ends = method.note(job, epoch)
+        stops = method.report(job, epoch)
         if epoch == EPOCHS and job.row not in finished:
             finished[job.row] = float(table.accuracy[job.row, -1]), float(table.macs[job.row])
-            volume_now = volume(list(finished.values()))
-        if ends or epoch == EPOCHS:
-            free += 1
-            claimed = method.claimed()
-            claim_now = volume_now if claimed is None else volume(claimed)
+            current = normalized_hypervolume(list(finished.values()))
+        if stops or epoch == EPOCHS:
+            num_free += 1
+            completed = method.completed()
+            current_reported = current if completed is None else normalized_hypervolume(completed)
         else:
             order += 1
-            heapq.heappush(queue, (clock + _duration(table, job, costly), order, job, epoch + 1))
-        volumes[spent - 1], claims[spent - 1] = volume_now, claim_now
-    volumes[spent:], claims[spent:] = volume_now, claim_now
-    return Trace(volumes, claims, len(finished), len(started), _num_partial(method.claimed(), list(finished.values())))
+            heapq.heappush(queue, (clock + _duration(table, job, macs_as_time), order, job, epoch + 1))
+        hypervolumes[spent - 1], reported[spent - 1] = current, current_reported
+    hypervolumes[spent:], reported[spent:] = current, current_reported
+    num_partial = _num_partial(method.completed(), list(finished.values()))
+    return Trace(hypervolumes, reported, len(finished), len(started), num_partial)
 
 
-def _duration(table: Table, job: Job, costly: bool) -> float:
-    return float(table.macs[job.row]) / 1e6 if costly else 1.0
+def _duration(table: Table, job: Job, macs_as_time: bool) -> float:
+    return float(table.macs[job.row]) / 1e6 if macs_as_time else 1.0
 
 
-def _num_partial(claimed: Sequence[tuple[float, float]] | None, full: Sequence[tuple[float, float]]) -> int:
-    if not claimed:
+def _num_partial(completed: Sequence[tuple[float, float]] | None, trained: Sequence[tuple[float, float]]) -> int:
+    """Count the points on the front of `completed` that are not fully trained."""
+    if not completed:
         return 0
-    on_front = non_dominated(np.array(claimed), [True, False])
-    known = set(full)
-    return len({point for point, is_on in zip(claimed, on_front, strict=True) if is_on and point not in known})
+    on_front = non_dominated(np.array(completed), [True, False])
+    known = set(trained)
+    return len({point for point, is_on in zip(completed, on_front, strict=True) if is_on and point not in known})
 
 
-def volume(points: Sequence[tuple[float, float]]) -> float:
-    """Return the share that points of accuracy and MACs cover of what lies between chance and all right.
+def normalized_hypervolume(points: Sequence[tuple[float, float]]) -> float:
+    """Return the hypervolume of points (accuracy, MACs), as a fraction of that between chance and perfect accuracy.
 
-    MACs are on a logarithmic scale from `LEAST_MACS` to `MOST_MACS`: to halve them is worth as much at every size.
+    MACs are on a logarithmic scale from `MIN_MACS` to `MAX_MACS`: halving them counts the same at every size.
     """
     if not points:
         return 0.0
     values = np.array(points, dtype=np.float64)
-    values[:, 1] = np.log(values[:, 1] / LEAST_MACS) / np.log(MOST_MACS / LEAST_MACS)
-    return hypervolume(values, (CHANCE, 1.0), [True, False]) / (1 - CHANCE)
+    values[:, 1] = np.log(values[:, 1] / MIN_MACS) / np.log(MAX_MACS / MIN_MACS)
+    return hypervolume(values, (CHANCE_ACCURACY, 1.0), [True, False]) / (1 - CHANCE_ACCURACY)
 
 
-def reported(table: Table, row: int, epoch: int) -> dict[str, Any]:
-    """Return what an actor reports of one epoch of a configuration."""
-    figures = {name: float(values[row, epoch - 1]) for name, values in table.curves.items()}
-    summary = {"epoch": epoch, "split": SETTINGS.split, **figures, "unseen_accuracy": None, "duration_s": 1.0}
-    quality = {"macro_accuracy": figures["macro_accuracy"], "log_loss": figures["log_loss"]}
+def actor_result(table: Table, row: int, epoch: int) -> dict[str, Any]:
+    """Return the result that a trial's actor would report after an epoch."""
+    metrics = {name: float(values[row, epoch - 1]) for name, values in table.curves.items()}
+    summary = {"epoch": epoch, "split": SETTINGS.split, **metrics, "unseen_accuracy": None, "duration_s": 1.0}
+    quality = {"macro_accuracy": metrics["macro_accuracy"], "log_loss": metrics["log_loss"]}
     return {
         "epochs": json.dumps([summary]),
         "quality": json.dumps(quality),
@@ -248,6 +252,6 @@ def reported(table: Table, row: int, epoch: int) -> dict[str, Any]:
 
 
 def space_of(seed: int, **overrides: Any) -> SearchSpace:
-    """Return the search space of the table's space."""
+    """Return the search space of the table, for a search with a seed and other settings."""
     settings = replace(SETTINGS, **{"trials": 10_000, "seed": seed, **overrides})
     return make_search_space(settings, NUM_CLASSES)

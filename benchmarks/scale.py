@@ -1,13 +1,13 @@
-"""Benchmark of a data set of TAU's size, 230,350 clips: reading the lists, start of a trial, memory, decoding.
+"""Data set of TAU's size, 230,350 clips: time to index it and to start a trial, memory, decoding throughput.
 
-The lists are the real ones of 2024 where SCENEFRONT_DATA has them, with further clips named in the same way; else all
-are made up. Two data sets of these lists are put into a temporary folder:
+The lists are those of 2024 if $SCENEFRONT_DATA has them, with further clips named in the same way; else all clip names
+are made up. Two data sets of these lists are written to a temporary folder:
 
-- For the start of a trial: all clips are used, so the store has 230,350. Files and store have the right size and no
-  sound, as sparse files: a start looks at each file, maps the store and reads no sample of either. The files lie in the
-  system's memory, as they do for every trial but the first.
-- For decoding: the 5 % split. Its 36,660 names are links to 500 distinct clips (real ones where there are any), which
-  costs what as many files would cost once the disk has read them.
+- For the start of a trial: all clips are used, so that the store has 230,350. Audio files and store are sparse files of
+  the right size: a start calls stat on each audio file and maps the store, but reads no samples. They are in the page
+  cache, as for every trial but the first.
+- For decoding: the 5 % split. Its 36,660 names are hard links to 500 distinct clips (real ones if there are any), which
+  costs as much as distinct files in the page cache.
 """
 
 import itertools
@@ -24,32 +24,32 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.figure import Figure
+from benchmarks.measurement import Measurement
 from benchmarks.trial_start import RATE_HZ
 from data.layout import read_scenes
 from data.store import ClipFiles, folders, manifest_path
 
 ROOT = Path(__file__).parents[1]
-CLIPS = 230_350
-SIZES = (10_000, 50_000, CLIPS)
+NUM_CLIPS = 230_350
+SIZES = (10_000, 50_000, NUM_CLIPS)
 ROUNDS = 3
 SPLIT_SIZES = {"split5.csv": 6_980, "split10.csv": 13_960, "test.csv": 29_680}
 SCENES = ("airport", "bus", "metro", "metro_station", "park", "public_square", "shopping_mall", "street_pedestrian",
           "street_traffic", "tram")  # fmt: skip
 DEVICES = ("a", "b", "c", "s1", "s2", "s3")
-DISTINCT = 500
+NUM_DISTINCT = 500
 FILE_RATE_HZ = 44_100
-FEW = 5_000  # clips that one core decodes
-ROOM = 4_000_000_000  # bytes of free disk space
+NUM_ONE_CORE = 5_000  # clips decoded on one core
+MIN_FREE_BYTES = 4_000_000_000  # of disk space
 
 
-def figures() -> Iterator[Figure]:
-    """Build the data sets, and measure fresh processes that start a trial on them."""
+def measure() -> Iterator[Measurement]:
+    """Write the data sets, and measure the start of a trial on them in new processes."""
     with tempfile.TemporaryDirectory(prefix="scenefront-scale-") as name:
         folder = Path(name)
         free = shutil.disk_usage(folder).free
-        if free < ROOM:
-            raise RuntimeError(f"{folder}: {ROOM / 1e9:g} GB are needed, {free / 1e9:.1f} GB are free; set TMPDIR")
+        if free < MIN_FREE_BYTES:
+            raise RuntimeError(f"{folder} has {free / 1e9:.1f} GB free, not {MIN_FREE_BYTES / 1e9:g} GB; set TMPDIR")
         data = Path(os.environ["SCENEFRONT_DATA"]) if "SCENEFRONT_DATA" in os.environ else None
         lists = _lists(data)
         yield from _start(folder / "start", lists)
@@ -57,7 +57,8 @@ def figures() -> Iterator[Figure]:
         yield from _decoding(folder / "decoding", lists, data)
 
 
-def _start(folder: Path, lists: dict[str, list[str]]) -> Iterator[Figure]:
+def _start(folder: Path, lists: dict[str, list[str]]) -> Iterator[Measurement]:
+    """Measure the start of a trial at several numbers of clips."""
     audio = folder / "audio"
     audio.mkdir(parents=True)
     for name in lists["meta.csv"]:
@@ -73,61 +74,64 @@ def _start(folder: Path, lists: dict[str, list[str]]) -> Iterator[Figure]:
         _write_lists(root, names, {"split100.csv": names[held_out:], "test.csv": names[:held_out]})
         _write_sparse_store(root, folder / "cache")
         medians[size] = _medians(root, "100", folder / "cache")
-    whole = medians[CLIPS]
-    by_size = {f"{size}_clips": result for size, result in medians.items() if size != CLIPS}
-    yield Figure(
-        f"index of {CLIPS:,} clips", whole["index_s"], "s", 2, False,
+    full = medians[NUM_CLIPS]
+    by_size = {f"{size}_clips": result for size, result in medians.items() if size != NUM_CLIPS}
+    yield Measurement(
+        f"index of {NUM_CLIPS:,} clips", full["index_s"], "s", 2, False,
         {f"{name}_s": result["index_s"] for name, result in by_size.items()},
     )  # fmt: skip
-    yield Figure(
-        "start of a trial, all of them stored", whole["index_s"] + whole["store_s"], "s", 2, False,
+    yield Measurement(
+        "start of a trial, all clips decoded", full["index_s"] + full["store_s"], "s", 2, False,
         {
-            "imports_before_s": whole["imports_s"],
-            "index_s": whole["index_s"],
-            "store_s": whole["store_s"],
+            "imports_s": full["imports_s"],
+            "index_s": full["index_s"],
+            "store_s": full["store_s"],
             **{f"{name}_s": result["index_s"] + result["store_s"] for name, result in by_size.items()},
         },
     )  # fmt: skip
-    yield Figure(
-        "memory of that process", whole["peak_gb"], "GB", 1, False,
-        {"after_imports_gb": whole["imports_gb"], **{f"{name}_gb": each["peak_gb"] for name, each in by_size.items()}},
+    yield Measurement(
+        "peak memory of this process", full["peak_gb"], "GB", 1, False,
+        {"after_imports_gb": full["imports_gb"], **{f"{name}_gb": each["peak_gb"] for name, each in by_size.items()}},
     )  # fmt: skip
 
 
-def _decoding(folder: Path, lists: dict[str, list[str]], data: Path | None) -> Iterator[Figure]:
+def _decoding(folder: Path, lists: dict[str, list[str]], data: Path | None) -> Iterator[Measurement]:
+    """Measure the decoding of the 5 % split, then the start of a trial on it."""
     used = lists["split5.csv"] + lists["test.csv"]
     (folder / "audio").mkdir(parents=True)
-    sounds = _sounds(folder / "sounds", data)
-    for place, name in enumerate(used):
-        os.link(sounds[place % len(sounds)], folder / name)
+    distinct = _distinct_clips(folder / "distinct", data)
+    for index, name in enumerate(used):
+        os.link(distinct[index % len(distinct)], folder / name)
     _write_lists(folder, lists["meta.csv"], {file: lists[file] for file in SPLIT_SIZES})
-    few = folder / "few"
-    few.mkdir()
-    (few / "audio").symlink_to(folder / "audio")
-    _write_lists(few, used[:FEW], {"split5.csv": used[: FEW // 2], "test.csv": used[FEW // 2 : FEW]})
-    one = _run(few, "5", folder / "cache-one", 1) if hasattr(os, "sched_setaffinity") else None
-    every = _run(folder, "5", folder / "cache")
-    assert (every["clips"], every["used"], every["stored"]) == (CLIPS, len(used), len(used))
-    speed = every["used"] / every["store_s"]
-    again = _medians(folder, "5", folder / "cache")
-    yield Figure(
-        f"decoding from {FILE_RATE_HZ / 1000:g} to {RATE_HZ / 1000:g} kHz, on every core", speed, "clips/s", None, True,
+    part = folder / "part"
+    part.mkdir()
+    (part / "audio").symlink_to(folder / "audio")
+    names, half = used[:NUM_ONE_CORE], NUM_ONE_CORE // 2
+    _write_lists(part, names, {"split5.csv": names[:half], "test.csv": names[half:]})
+    one_core = _run(part, "5", folder / "cache-one", 1) if hasattr(os, "sched_setaffinity") else None
+    all_cores = _run(folder, "5", folder / "cache")
+    assert (all_cores["clips"], all_cores["used"], all_cores["stored"]) == (NUM_CLIPS, len(used), len(used))
+    clips_per_s = all_cores["used"] / all_cores["store_s"]
+    decoded = _medians(folder, "5", folder / "cache")
+    yield Measurement(
+        f"decoding from {FILE_RATE_HZ / 1000:g} to {RATE_HZ / 1000:g} kHz, on all cores", clips_per_s, "clips/s", None,
+        True,
         {
-            **({"one_core_clips_per_s": one["used"] / one["store_s"]} if one else {}),
-            f"{len(used)}_clips_s": every["store_s"],
-            f"{CLIPS}_clips_would_take_s": CLIPS / speed,
-            **({f"peak_of_{FEW}_clips_gb": one["peak_gb"]} if one else {}),
-            f"peak_of_{len(used)}_clips_gb": every["peak_gb"],
+            **({"one_core_clips_per_s": one_core["used"] / one_core["store_s"]} if one_core else {}),
+            f"{len(used)}_clips_s": all_cores["store_s"],
+            f"{NUM_CLIPS}_clips_estimated_s": NUM_CLIPS / clips_per_s,
+            **({f"peak_of_{NUM_ONE_CORE}_clips_gb": one_core["peak_gb"]} if one_core else {}),
+            f"peak_of_{len(used)}_clips_gb": all_cores["peak_gb"],
         },
     )  # fmt: skip
-    yield Figure(
-        "start of a trial, 5 % split of them stored", again["index_s"] + again["store_s"], "s", 2, False,
-        {"index_s": again["index_s"], "store_s": again["store_s"], "memory_gb": again["peak_gb"]},
+    yield Measurement(
+        "start of a trial on the 5 % split, decoded", decoded["index_s"] + decoded["store_s"], "s", 2, False,
+        {"index_s": decoded["index_s"], "store_s": decoded["store_s"], "memory_gb": decoded["peak_gb"]},
     )  # fmt: skip
 
 
 def _lists(data: Path | None) -> dict[str, list[str]]:
-    """Return the clip names by list; `meta.csv` has all of them, shuffled."""
+    """Return the clip names of each list; those of `meta.csv` are all, shuffled."""
     made_up = (
         f"audio/{SCENES[i % 10]}-lisbon-{5000 + i // 3000}-{900_000 + i // 10}-{i // 10 % 10}-{DEVICES[i % 6]}.wav"
         for i in itertools.count()
@@ -142,8 +146,8 @@ def _lists(data: Path | None) -> dict[str, list[str]]:
         lists["split10.csv"][: len(lists["split5.csv"])] = lists["split5.csv"]
     assert {file: len(names) for file, names in lists.items()} == SPLIT_SIZES
     meta = list(dict.fromkeys(name for names in lists.values() for name in names))
-    meta += [next(made_up) for _ in range(CLIPS - len(meta))]
-    order = np.random.default_rng(0).permutation(CLIPS)
+    meta += [next(made_up) for _ in range(NUM_CLIPS - len(meta))]
+    order = np.random.default_rng(0).permutation(NUM_CLIPS)
     lists["meta.csv"] = [meta[i] for i in order]
     return lists
 
@@ -160,7 +164,7 @@ def _write_lists(root: Path, meta: Sequence[str], splits: dict[str, list[str]]) 
 
 
 def _write_sparse_store(root: Path, cache: Path) -> None:
-    """Write a sparse store of the right name, manifest and size, where `open_store` looks for it."""
+    """Write a sparse store with the name, manifest and size that `open_store` expects."""
     scenes = read_scenes(root, "100")
     names = scenes.clips["filename"].iloc[scenes.used].tolist()
     clips = ClipFiles.stat(root, names, RATE_HZ)
@@ -170,12 +174,12 @@ def _write_sparse_store(root: Path, cache: Path) -> None:
     manifest_path(path).write_bytes(clips.text)
 
 
-def _sounds(folder: Path, data: Path | None) -> list[Path]:
-    """Put `DISTINCT` clips into `folder`: real ones where there are any, else noise."""
+def _distinct_clips(folder: Path, data: Path | None) -> list[Path]:
+    """Write `NUM_DISTINCT` clips to `folder`: real ones if there are enough, else noise."""
     folder.mkdir()
-    paths = [folder / f"{i}.wav" for i in range(DISTINCT)]
+    paths = [folder / f"{i}.wav" for i in range(NUM_DISTINCT)]
     real = sorted((data / "scenes" / "audio").glob("*.wav"))[::3] if data is not None else []
-    if len(real) >= DISTINCT:
+    if len(real) >= NUM_DISTINCT:
         for path, source in zip(paths, real, strict=False):
             shutil.copyfile(source, path)
         return paths

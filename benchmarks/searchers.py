@@ -1,4 +1,4 @@
-"""Ways to search, for a replay: a grid, random draws, NSGA-II, TPE with ASHA as Ray has them, and ours."""
+"""Search methods on the tabular benchmark: grid, random search, NSGA-II, Ray's TPE with ASHA, and ours."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from ray.tune.schedulers import TrialScheduler as RayTrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from benchmarks.curves import EPOCHS, SETTINGS
-from benchmarks.replay import Job, Table, key_of, reported, space_of
+from benchmarks.replay import Job, Table, actor_result, key_of, space_of
 from search.config.trial_config import ARCHITECTURE
 from search.optimizer.acquisition import Acquisition
 from search.optimizer.scheduler import TrialScheduler
@@ -23,18 +23,18 @@ from search.space.feasibility import FeasibilitySurvey
 from search.space.priced_space import PricedSpace
 from search.space.ranges import all_values
 
-NUM_CLIPS = 691  # that the table's curves were trained on
+NUM_CLIPS = 691  # training clips of the table's curves
 DIRECTIONS: list[Literal["maximize", "minimize"]] = ["maximize", "minimize"]
-MAX_PROPOSALS = 2_000  # in a row that led to no training: then the search is over
-POPULATION = 16  # of NSGA-II: its default of 50 would hardly see a second generation
+MAX_PROPOSALS = 2_000  # consecutive proposals without a training, after which a search ends
+POPULATION = 16  # of NSGA-II: with its default of 50 the budget hardly allows a second generation
 
 Make = Callable[[Table, int], Any]
 
 
 class Grid:
-    """Every point of the grid in its order, to the end: what does not fit scores 0, and costs no epochs.
+    """Grid search with full training; a point over the budget costs no epochs.
 
-    The grid's order is anybody's choice, so the seed draws which axis moves fastest and where each begins.
+    The order of a grid is arbitrary, so the seed shuffles its architectures, its axes and the values of each axis.
     """
 
     def __init__(self, table: Table, seed: int) -> None:
@@ -46,33 +46,33 @@ class Grid:
             axes = rng.permutation(list(ranges)).tolist()
             values = {axis: rng.permutation(np.array(all_values(ranges[axis]), object)).tolist() for axis in axes}
             sizes = [len(values[axis]) for axis in axes]
-            for index in np.ndindex(*sizes):
-                point = {axis: values[axis][at] for axis, at in zip(axes, index, strict=True)}
+            for indices in np.ndindex(*sizes):
+                point = {axis: values[axis][index] for axis, index in zip(axes, indices, strict=True)}
                 rows.append(table.row_of[key_of({ARCHITECTURE: name, **point})])
         self._rows = iter([row for row in rows if table.fits[row]])
 
     def propose(self) -> Job | None:
-        """Return the next point that fits."""
+        """Return the next point that fits the budget."""
         row = next(self._rows, None)
         return None if row is None else Job(row, row)
 
-    def note(self, job: Job, epoch: int) -> bool:  # noqa: ARG002 - of a method
-        """Train everything to the end."""
+    def report(self, job: Job, epoch: int) -> bool:  # noqa: ARG002 - of `Method`
+        """Never stop early."""
         return False
 
-    def claimed(self) -> None:
-        """Claim what was trained to the end."""
+    def completed(self) -> None:
+        """Report the fully trained configurations."""
 
 
 class ShuffledGrid(Grid):
-    """Every point of the grid to the end, in an order that the seed draws."""
+    """Grid search with all points shuffled."""
 
     def __init__(self, table: Table, seed: int) -> None:
         self._rows = iter(np.random.default_rng(seed).permutation(np.flatnonzero(table.fits)).tolist())
 
 
-class Random(Grid):
-    """Draws the architecture, then every value of it, and draws again what does not fit or was drawn before."""
+class RandomSearch(Grid):
+    """Random search: samples an architecture, then its parameters; repeats and points over the budget are skipped."""
 
     def __init__(self, table: Table, seed: int) -> None:
         space = space_of(seed)
@@ -91,23 +91,23 @@ class Random(Grid):
         self._rows = iter(rows)
 
 
-class Nsga:
-    """Optuna's NSGA-II, asked again while a proposal does not fit; a repeated one is told again, and costs nothing."""
+class NSGA2:
+    """Optuna's NSGA-II; proposals over the budget are pruned at once, repeated ones reuse the known values."""
 
     def __init__(self, table: Table, seed: int, population: int = POPULATION) -> None:
-        self._table, self._plan = table, space_of(seed)
+        self._table, self._space = table, space_of(seed)
         sampler = NSGAIISampler(population_size=population, seed=seed)
         self._study = optuna.create_study(directions=DIRECTIONS, sampler=sampler)
-        self._known: dict[int, tuple[float, float]] = {}
+        self._values: dict[int, tuple[float, float]] = {}
         self._training: set[int] = set()
 
     def propose(self) -> Job | None:
-        """Return the next proposal that fits and was not trained yet."""
+        """Return the next proposal that fits the budget and is new."""
         for _ in range(MAX_PROPOSALS):
             trial = self._study.ask()
-            row = self._table.row_of[key_of(self._plan.suggest(trial))]
-            if row in self._known:
-                self._study.tell(trial, self._known[row])
+            row = self._table.row_of[key_of(self._space.suggest(trial))]
+            if row in self._values:
+                self._study.tell(trial, self._values[row])
             elif not self._table.fits[row] or row in self._training:
                 self._study.tell(trial, state=TrialState.PRUNED)
             else:
@@ -115,23 +115,23 @@ class Nsga:
                 return Job(trial, row)
         return None
 
-    def note(self, job: Job, epoch: int) -> bool:
-        """Train everything to the end."""
+    def report(self, job: Job, epoch: int) -> bool:
+        """Never stop early."""
         if epoch == EPOCHS:
             values = float(self._table.accuracy[job.row, -1]), float(self._table.macs[job.row])
-            self._known[job.row] = values
-            self._study.tell(job.token, values)
+            self._values[job.row] = values
+            self._study.tell(job.trial, values)
         return False
 
-    def claimed(self) -> None:
-        """Claim what was trained to the end."""
+    def completed(self) -> None:
+        """Report the fully trained configurations."""
 
 
 class RayTune:
-    """Ray's `OptunaSearch` with Optuna's TPE, and Ray's ASHA by accuracy: as anybody has them who uses both.
+    """Ray's `OptunaSearch` (Optuna's TPE) and Ray's ASHA on accuracy, used as documented.
 
-    What does not fit is found out in the trial, which then reports an accuracy of 0 and costs no epochs; ASHA is not
-    shown it. What is proposed twice is trained twice, and a stopped trial is told with its last value.
+    A trial over the budget reports an accuracy of 0, costs no epochs and is not passed to ASHA. A repeated proposal is
+    trained again, and a stopped trial is completed with its last accuracy.
     """
 
     def __init__(self, table: Table, seed: int) -> None:
@@ -145,99 +145,99 @@ class RayTune:
         self._scheduler = AsyncHyperBandScheduler(
             metric="macro_accuracy", mode="max", max_t=EPOCHS, grace_period=1, reduction_factor=3
         )
-        self._claimed: list[tuple[float, float]] = []
+        self._completed: list[tuple[float, float]] = []
         self._count = 0
 
     def propose(self) -> Job | None:
-        """Start trials until one fits."""
+        """Suggest trials until one fits the budget."""
         for _ in range(MAX_PROPOSALS):
             self._count += 1
-            name = str(self._count)
-            values = self._searcher.suggest(name)
+            trial_id = str(self._count)
+            values = self._searcher.suggest(trial_id)
             assert isinstance(values, dict)
             row = self._table.row_of[key_of(values)]
             if self._table.fits[row]:
-                trial = SimpleNamespace(trial_id=name)
-                self._scheduler.on_trial_add(None, trial)  # type: ignore[arg-type] # it looks at neither
+                trial = SimpleNamespace(trial_id=trial_id)
+                self._scheduler.on_trial_add(None, trial)  # type: ignore[arg-type] # ASHA reads only the id
                 return Job(trial, row)
             self._searcher.on_trial_complete(
-                name, {"macro_accuracy": 0.0, "macs": int(self._table.macs[row]), "training_iteration": 1}
+                trial_id, {"macro_accuracy": 0.0, "macs": int(self._table.macs[row]), "training_iteration": 1}
             )
         return None
 
-    def note(self, job: Job, epoch: int) -> bool:
-        """Report to the scheduler, and tell the searcher what ended."""
+    def report(self, job: Job, epoch: int) -> bool:
+        """Report the epoch to the scheduler, and the end of the trial to the searcher."""
         accuracy, macs = float(self._table.accuracy[job.row, epoch - 1]), float(self._table.macs[job.row])
         result = {"macro_accuracy": accuracy, "macs": macs, "training_iteration": epoch}
         if epoch == EPOCHS:
-            self._scheduler.on_trial_complete(None, job.token, result)  # type: ignore[arg-type] # as above
-        elif self._scheduler.on_trial_result(None, job.token, result) != RayTrialScheduler.STOP:  # type: ignore[arg-type]
+            self._scheduler.on_trial_complete(None, job.trial, result)  # type: ignore[arg-type] # as above
+        elif self._scheduler.on_trial_result(None, job.trial, result) != RayTrialScheduler.STOP:  # type: ignore[arg-type]
             return False
-        self._searcher.on_trial_complete(job.token.trial_id, result)
-        self._claimed.append((accuracy, macs))
+        self._searcher.on_trial_complete(job.trial.trial_id, result)
+        self._completed.append((accuracy, macs))
         return True
 
-    def claimed(self) -> list[tuple[float, float]]:
-        """Claim the last value of every trial: the searcher is told all as complete."""
-        return self._claimed
+    def completed(self) -> list[tuple[float, float]]:
+        """Return the last accuracy of every trial, also of stopped ones: the searcher has all of them as complete."""
+        return self._completed
 
 
 @dataclass(frozen=True)
-class Design:
-    """A design of ours.
+class Variant:
+    """Variant of our search.
 
     Attributes:
-        why: What is different, in words.
-        settings: Of the search, in place of the default.
+        description: How it differs from the default.
+        settings: Search settings that differ from the default.
         change: Applied to the trial scheduler before its first proposal.
     """
 
-    why: str
+    description: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     change: Callable[[TrialScheduler], None] | None = None
 
 
 class Ours:
-    """The search itself: its scheduler, on the table's space."""
+    """Our search: the trial scheduler of a variant, on the table's space."""
 
-    def __init__(self, table: Table, seed: int, design: Design, surveys: Mapping[str, FeasibilitySurvey]) -> None:
+    def __init__(self, table: Table, seed: int, variant: Variant, surveys: Mapping[str, FeasibilitySurvey]) -> None:
         self._table = table
-        space = PricedSpace.of(space_of(seed, **design.settings), surveys, NUM_CLIPS)
+        space = PricedSpace.of(space_of(seed, **variant.settings), surveys, NUM_CLIPS)
         study = optuna.create_study(directions=DIRECTIONS)
         self.scheduler = TrialScheduler(study, space)
-        if design.change is not None:
-            design.change(self.scheduler)
+        if variant.change is not None:
+            variant.change(self.scheduler)
 
     def propose(self) -> Job | None:
         """Return the next job of the scheduler."""
         row = self.scheduler.propose()
         return None if row is None else Job(row.number, self._table.row_of_config(row.config), row.num_epochs)
 
-    def note(self, job: Job, epoch: int) -> bool:
+    def report(self, job: Job, epoch: int) -> bool:
         """Report the epoch to the scheduler."""
-        result = reported(self._table, job.row, epoch)
-        ends = self.scheduler.report(job.token, result) or epoch == EPOCHS
-        if ends:
-            self.scheduler.end(job.token, result)
-        return ends
+        result = actor_result(self._table, job.row, epoch)
+        stops = self.scheduler.report(job.trial, result) or epoch == EPOCHS
+        if stops:
+            self.scheduler.end(job.trial, result)
+        return stops
 
-    def claimed(self) -> list[tuple[float, float]]:
-        """Claim what the scheduler has as complete."""
+    def completed(self) -> list[tuple[float, float]]:
+        """Return the complete trials of the scheduler."""
         return [(row.values[0], row.values[1]) for row in self.scheduler.table.completed]
 
 
-OTHERS: dict[str, Make] = {
+BASELINES: dict[str, Make] = {
     "grid": Grid,
     "grid, shuffled": ShuffledGrid,
-    "random": Random,
-    "NSGA-II": Nsga,
+    "random": RandomSearch,
+    "NSGA-II": NSGA2,
     "TPE + ASHA (Ray)": RayTune,
 }
-SHIPPED = "ours"
+DEFAULT_VARIANT = "ours"
 
 
 def _rungs(*ends: int, reduction_factor: int) -> Callable[[TrialScheduler], None]:
-    """Put the rungs after other epochs."""
+    """Return a change of the epochs of the rungs and of their reduction factor."""
 
     def change(scheduler: TrialScheduler) -> None:
         rungs = tuple(Rung(SETTINGS.split, 0, end) for end in (*ends, EPOCHS))
@@ -250,7 +250,7 @@ def _rungs(*ends: int, reduction_factor: int) -> Callable[[TrialScheduler], None
 
 
 def _cost_exponent(exponent: float) -> Callable[[TrialScheduler], None]:
-    """Prefer small networks more or less."""
+    """Return a change of the acquisition function's cost exponent."""
 
     def change(scheduler: TrialScheduler) -> None:
         scheduler.acquisition.cost_exponent = exponent
@@ -268,7 +268,7 @@ def _sampler_interval(interval: int) -> Callable[[TrialScheduler], None]:
 
 
 def _surrogate(*, ranks: bool, proposes: bool) -> Callable[[TrialScheduler], None]:
-    """Use the surrogate for one of its two purposes alone."""
+    """Return a change of what the surrogate is used for."""
 
     def change(scheduler: TrialScheduler) -> None:
         scheduler.ranks_by_prediction, scheduler.proposes_by_acquisition = ranks, proposes
@@ -277,35 +277,41 @@ def _surrogate(*, ranks: bool, proposes: bool) -> Callable[[TrialScheduler], Non
 
 
 NEVER = 10**9
-DESIGNS: dict[str, Design] = {
-    SHIPPED: Design(
-        "the default: rungs after a ninth of the epochs, with a reduction factor of 3, and after a third, with 2; the "
-        "surrogate ranks, and 5 of 6 proposals are the acquisition function's, with a cost exponent of 0.1",
+VARIANTS: dict[str, Variant] = {
+    DEFAULT_VARIANT: Variant(
+        "the default: rungs at a ninth of the epochs, with reduction factor 3, and at a third, with 2; trials are "
+        "ranked by the surrogate, and 5 of 6 proposals are the acquisition function's, with cost exponent 0.1",
     ),
-    "TPE, no surrogate": Design("TPE proposes, and trials are ranked by what they reached", {"surrogate": False}),
-    "TPE, no early stopping": Design("the same without early stopping", {"surrogate": False, "early_stopping": False}),
-    "ranks only": Design("TPE proposes, the surrogate ranks", change=_surrogate(ranks=True, proposes=False)),
-    "proposes only": Design(
-        "the acquisition function proposes, trials are ranked by what they reached",
+    "TPE, no surrogate": Variant("TPE proposes, trials are ranked by their metrics at the rung", {"surrogate": False}),
+    "TPE, no early stopping": Variant(
+        "TPE proposes, all trials are fully trained", {"surrogate": False, "early_stopping": False}
+    ),
+    "ranks only": Variant(
+        "TPE proposes, trials are ranked by the surrogate", change=_surrogate(ranks=True, proposes=False)
+    ),
+    "proposes only": Variant(
+        "the acquisition function proposes, trials are ranked by their metrics at the rung",
         change=_surrogate(ranks=False, proposes=True),
     ),
-    "no early stopping": Design(
-        "the acquisition function proposes, everything is trained to the end", {"early_stopping": False}
+    "no early stopping": Variant(
+        "the acquisition function proposes, all trials are fully trained", {"early_stopping": False}
     ),
-    "acquisition only": Design("the sampler has no turn once there is a surrogate", change=_sampler_interval(NEVER)),
-    "sampler every fourth": Design("every fourth proposal is the sampler's", change=_sampler_interval(4)),
-    "sampler every second": Design("every second proposal is the sampler's", change=_sampler_interval(2)),
-    "reduction factor 2": Design(
-        "half of the trials are promoted at each rung", change=_rungs(1, 3, reduction_factor=2)
+    "acquisition only": Variant(
+        "all proposals are the acquisition function's, once the surrogate is fitted", change=_sampler_interval(NEVER)
     ),
-    "one rung": Design("a rung after a third alone, reduction factor 3", change=_rungs(3, reduction_factor=3)),
-    "later rung": Design("a rung after 4 epochs alone, reduction factor 2", change=_rungs(4, reduction_factor=2)),
-    "two later rungs": Design(
-        "rungs after 2 and 4 epochs, reduction factor 2", change=_rungs(2, 4, reduction_factor=2)
+    "sampler every fourth": Variant("every fourth proposal is the sampler's", change=_sampler_interval(4)),
+    "sampler every second": Variant("every second proposal is the sampler's", change=_sampler_interval(2)),
+    "reduction factor 2": Variant(
+        "rungs at 1 and 3 epochs, reduction factor 2 at both", change=_rungs(1, 3, reduction_factor=2)
     ),
-    "cost exponent 0": Design("large networks are proposed as soon as small ones", change=_cost_exponent(0.0)),
-    "cost exponent 1/3": Design(
-        "the improvement is divided by the third root of the MACs", change=_cost_exponent(1 / 3)
+    "one rung": Variant("one rung, at 3 epochs, reduction factor 3", change=_rungs(3, reduction_factor=3)),
+    "later rung": Variant("one rung, at 4 epochs, reduction factor 2", change=_rungs(4, reduction_factor=2)),
+    "two later rungs": Variant(
+        "rungs at 2 and 4 epochs, reduction factor 2 at both", change=_rungs(2, 4, reduction_factor=2)
     ),
-    "Sobol design": Design("a point of the Sobol design of each architecture first", {"sobol": 1}),
+    "cost exponent 0": Variant("the expected improvement is not divided by the cost", change=_cost_exponent(0.0)),
+    "cost exponent 1/3": Variant(
+        "the expected improvement is divided by the cube root of the MACs", change=_cost_exponent(1 / 3)
+    ),
+    "Sobol design": Variant("the initial design has one Sobol point per architecture", {"sobol": 1}),
 }

@@ -1,4 +1,4 @@
-"""Runs one topic in this process: `python -m benchmarks.topic benchmarks.log_mel` prints a line of JSON a figure."""
+"""Runs one topic in this process: `python -m benchmarks.topic benchmarks.log_mel` prints a line of JSON per result."""
 
 import importlib
 import json
@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 
 def main(module: str) -> None:
-    """Print each figure of a module as soon as it is known; whatever else prints goes with the errors."""
-    with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as figures:
+    """Print each measurement of a topic's module as soon as it is there; all other output is redirected to stderr."""
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as output:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        for figure in importlib.import_module(module).figures():
-            print(json.dumps(asdict(figure), default=float), file=figures, flush=True)
+        for measurement in importlib.import_module(module).measure():
+            print(json.dumps(asdict(measurement), default=float), file=output, flush=True)
 
 
 if __name__ == "__main__":

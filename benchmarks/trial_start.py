@@ -1,4 +1,4 @@
-"""Starts a trial in this process, up to the sound: `python -m benchmarks.trial_start ROOT SPLIT CACHE [CORES]`."""
+"""Start of one trial in this process, up to its audio: `python -m benchmarks.trial_start ROOT SPLIT CACHE [CORES]`."""
 
 import importlib
 import json
@@ -12,15 +12,15 @@ RATE_HZ = 32_000
 
 
 def main(root: str, split: str, cache: str, cores: str = "") -> None:
-    """Print as JSON how long the imports, the index and the store took, and the most memory there was.
+    """Print as JSON the seconds of the imports, the index and the audio store, and the peak memory.
 
-    Where there is no store yet it is written, and that is what `store_s` then is.
+    A store that does not exist yet is written, which is included in `store_s`.
     """
     if cores:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(cores)])
     started = time.perf_counter()
     layout, store = importlib.import_module("data.layout"), importlib.import_module("data.store")
-    importlib.import_module("search.engine.trainable")  # what the process of a trial has loaded: torch, Ray, pandas
+    importlib.import_module("search.engine.trainable")  # all imports of a trial's process: torch, Ray, pandas
     imported, imports_gb = time.perf_counter(), _peak_gb()
     scenes = layout.read_scenes(Path(root), split)
     indexed = time.perf_counter()
@@ -40,9 +40,9 @@ def main(root: str, split: str, cache: str, cores: str = "") -> None:
 
 
 def _peak_gb() -> float:
-    """Return the most memory that this process had; what it did not read of a mapped file is not in it."""
+    """Return the peak resident memory of this process; pages of a mapped file count once they are read."""
     status = Path("/proc/self/status")
-    if status.exists():  # elsewhere the figure below; here that one may be the parent's
+    if status.exists():  # only Linux has it; `getrusage` below may return the parent's there
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return int(fields["VmHWM"].split()[0]) * 1024 / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9

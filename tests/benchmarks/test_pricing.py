@@ -8,21 +8,21 @@ from models import ARCHITECTURES
 
 
 @pytest.fixture
-def one_of_each(monkeypatch):
-    for name in ("NUM_PRICED", "ROUNDS", "PASSES"):
+def measurements(monkeypatch):
+    for name in ("NUM_PRICED", "ROUNDS", "ITERATIONS"):
         monkeypatch.setattr(pricing, name, 1)
     threads = torch.get_num_threads()
-    yield list(pricing.figures())
+    yield list(pricing.measure())
     torch.set_grad_enabled(True)
     torch.set_num_threads(threads)
 
 
-def test_every_architecture_is_priced_against_both_counters_with_a_goal(one_of_each):
-    judged = {figure.name for figure in one_of_each if figure.goal}
-    assert judged == {f"{name}, against {counter}" for name in ARCHITECTURES for counter in ("torchinfo", "fvcore")}
+def test_every_architecture_is_priced_against_both_counters_with_a_goal(measurements):
+    with_goal = {each.name for each in measurements if each.goal}
+    assert with_goal == {f"{name}, against {counter}" for name in ARCHITECTURES for counter in ("torchinfo", "fvcore")}
 
 
-def test_a_growth_tells_the_sizes_that_it_went_through(one_of_each):
-    deeper = next(figure for figure in one_of_each if figure.name.startswith("isotropic, depth"))
+def test_scaling_reports_the_layers_at_each_size(measurements):
+    depth = next(each for each in measurements if each.name.startswith("isotropic, pricing at depth"))
     # patches and classifier, and in each block a padding, two convolutions, two rectifiers and two norms
-    assert (deeper.measured["layers_at_2"], deeper.measured["layers_at_32"]) == (5 + 2 * 7, 5 + 32 * 7)
+    assert (depth.measured["layers_at_2"], depth.measured["layers_at_32"]) == (5 + 2 * 7, 5 + 32 * 7)
