@@ -30,7 +30,7 @@ from search.space.priced_space import price_space
 from search.space.pricing import price
 from search.space.ranges import draw
 from search.space.search_space import SearchSpace, make_search_space
-from search.study.study import CONFIG, COST, EPOCH, QUALITY, REJECTED, RESULTS, STOPPED, StudyFolder
+from search.study.study import CONFIG, COST, EPOCH, PAUSED, QUALITY, REJECTED, RESULTS, STOPPED, StudyFolder
 from search.study.table import front_table, study_table
 
 NUM_TRIVIAL = 200
@@ -129,6 +129,9 @@ def _large_study(path: Path) -> Measurement:
     return Measurement(name, per_proposal_s, "s", PROPOSAL_GOAL_S, False, measured)
 
 
+_STATES = {"complete": TrialState.COMPLETE, "stopped": TrialState.RUNNING, "rejected": TrialState.PRUNED}
+
+
 def _trials(space: SearchSpace) -> Iterator[dict[str, Any]]:
     """Yield synthetic trials of every architecture, as for `write_trials`."""
     rng = np.random.default_rng(0)
@@ -154,10 +157,10 @@ def _trials(space: SearchSpace) -> Iterator[dict[str, Any]]:
             user_attrs[REJECTED] = {"kind": "over macs", "reason": "over budget"}
         else:
             user_attrs |= {CONFIG: config.to_dict(), f"{EPOCH}1": epoch}
-            user_attrs |= {QUALITY: epoch} if state == "complete" else {STOPPED: "epoch 1"}
+            user_attrs |= {QUALITY: epoch} if state == "complete" else {PAUSED: 1, STOPPED: "epoch 1"}
         values = {"values": [accuracy, float(cost.macs)]} if state == "complete" else {}
         yield {
-            "number": number, "started": now, "ended": now, "params": params, "user_attrs": user_attrs,
-            "state": TrialState.COMPLETE if state == "complete" else TrialState.PRUNED, **values,
+            "number": number, "started": now, "ended": None if state == "stopped" else now, "params": params,
+            "user_attrs": user_attrs, "state": _STATES[state], **values,
         }  # fmt: skip
         number += 1
