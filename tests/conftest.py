@@ -44,7 +44,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory) -> Path:
-    """48 training and 24 evaluation clips of three scenes that their pitch tells apart."""
+    """48 training and 24 evaluation clips of three scenes that differ in pitch."""
     return write_tiny(tmp_path_factory.mktemp("data") / "tiny")
 
 

@@ -16,7 +16,7 @@ def seed():
 
 
 def spectrograms(batch=64, bins=32, frames=20):
-    # Each clip and bin with a level and a spread of its own.
+    # Each clip and bin with a mean and a deviation of its own.
     level = torch.randn(batch, 1, bins, 1) * 3
     return level + torch.randn(batch, 1, bins, frames) * torch.rand(batch, 1, bins, 1).add(0.5)
 
@@ -98,10 +98,10 @@ def test_a_bin_without_change_stays_finite():
 
 
 @pytest.mark.parametrize(
-    ("p", "alpha", "says"), [(1.5, 0.3, r"p must be in 0\.\.1"), (0.5, 0.0, "alpha must be over 0")]
+    ("p", "alpha", "message"), [(1.5, 0.3, r"p must be in 0\.\.1"), (0.5, 0.0, "alpha must be over 0")]
 )
-def test_mix_style_refuses_what_is_no_probability(p, alpha, says):
-    with pytest.raises(ValueError, match=says):
+def test_mix_style_refuses_what_is_no_probability(p, alpha, message):
+    with pytest.raises(ValueError, match=message):
         mix_style(spectrograms(4), p, alpha)
 
 
@@ -144,11 +144,11 @@ def test_a_clip_is_convolved_cut_and_kept_at_its_level(responses_folder):
     responses = ImpulseResponses.load(responses_folder, 32_000)
     clips = torch.randn(40, 5_000) * torch.rand(40, 1)
     before = clips.clone()
-    heard = responses.apply(clips, torch.ones(40, dtype=torch.bool), 1.0)
+    convolved = responses.apply(clips, torch.ones(40, dtype=torch.bool), 1.0)
     assert torch.equal(clips, before)
-    torch.testing.assert_close(heard.square().mean(1), clips.square().mean(1))
+    torch.testing.assert_close(convolved.square().mean(1), clips.square().mean(1))
     used = set()
-    for clip, sound in zip(clips.numpy(), heard.numpy(), strict=True):
+    for clip, sound in zip(clips.numpy(), convolved.numpy(), strict=True):
         options = [np.convolve(clip, response)[: len(clip)] for response in responses.responses.numpy()]
         options = [option * np.sqrt((clip**2).sum() / (option**2).sum()) for option in options]
         misses = [np.abs(option - sound).max() for option in options]
@@ -168,18 +168,18 @@ def test_only_eligible_clips_are_changed_and_a_share_p_of_them(responses_folder)
     assert torch.equal(responses.apply(clips, torch.zeros(3000, dtype=torch.bool), 1.0), clips)
 
 
-def test_a_clip_goes_through_the_response_that_is_named_for_it(responses_folder):
+def test_a_clip_is_convolved_with_the_response_that_is_named_for_it(responses_folder):
     responses = ImpulseResponses.load(responses_folder, 32_000)
     clips = torch.randn(5, 900)
     before = clips.clone()
     which = [2, -1, 0, 2, 1]
-    heard = responses.through(clips, torch.tensor(which))
+    convolved = responses.through(clips, torch.tensor(which))
     assert torch.equal(clips, before)
-    for clip, number, sound in zip(clips.numpy(), which, heard.numpy(), strict=True):
+    for clip, number, sound in zip(clips.numpy(), which, convolved.numpy(), strict=True):
         expected = clip if number < 0 else np.convolve(clip, responses.responses.numpy()[number])[:900]
         expected = expected * np.sqrt((clip**2).sum() / (expected**2).sum())
         np.testing.assert_allclose(sound, expected, atol=1e-4)
-    assert torch.equal(heard[1], clips[1])
+    assert torch.equal(convolved[1], clips[1])
     assert torch.equal(responses.through(clips, torch.full((5,), -1)), clips)
 
 

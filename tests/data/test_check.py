@@ -1,4 +1,4 @@
-"""The check: a clean data set has no problem, each way to break one is told, and no bytes are too broken."""
+"""Data set check: a clean data set has no problem, each way to break one is reported, and no bytes crash it."""
 
 import contextlib
 import shutil
@@ -87,7 +87,7 @@ BROKEN_FILES = [
 
 
 @pytest.mark.parametrize(("damage", "kind", "detail"), BROKEN_FILES)
-def test_a_broken_file_is_told(root, damage, kind, detail):
+def test_a_broken_file_is_reported(root, damage, kind, detail):
     damage(root / CLIP)
     assert found(root) == [(kind, CLIP, detail)]
 
@@ -132,19 +132,19 @@ BROKEN_LISTS = [
 
 
 @pytest.mark.parametrize(("change", "problem"), BROKEN_LISTS)
-def test_a_contradiction_between_lists_is_told(root, change, problem):
+def test_a_contradiction_between_lists_is_reported(root, change, problem):
     file, old, new = change
     edit(root / file, old, new)
     assert problem in found(root)
 
 
-def test_a_scene_that_is_never_learned_is_told_once(root):
+def test_a_scene_without_training_clips_is_reported_once(root):
     path = root / TRAIN_LIST
     path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "park" not in line))
     assert found(root) == [("label unknown", EVALUATE_LIST, "park has no training clip")]
 
 
-def test_an_unknown_device_in_a_file_name_is_told(root):
+def test_an_unknown_device_in_a_file_name_is_reported(root):
     (root / CLIP).rename(root / "audio/bus-oslo-1-7-0-q.wav")
     for file in ("meta.csv", TRAIN_LIST):
         edit(root / file, CLIP, "audio/bus-oslo-1-7-0-q.wav")
@@ -158,7 +158,7 @@ def test_file_names_of_another_form_are_not_compared(root):
     assert check_data(root) == []
 
 
-def test_a_location_on_both_sides_is_told_once(root):
+def test_a_location_on_both_sides_is_reported_once(root):
     for name in ("0-a", "1-s1"):
         old, new = f"bus-bari-2-9-{name}", f"bus-oslo-1-9-{name}"
         (root / f"audio/{old}.wav").rename(root / f"audio/{new}.wav")
@@ -168,7 +168,7 @@ def test_a_location_on_both_sides_is_told_once(root):
     assert kinds == [("location on both sides", "audio/bus-oslo-1-9-0-a.wav")]
 
 
-def test_the_same_sound_under_another_name_on_the_other_side_is_told(root):
+def test_the_same_sound_under_another_name_on_the_other_side_is_reported(root):
     # In another sample format, so that the two files share no byte.
     samples, rate = soundfile.read(root / CLIP)
     soundfile.write(root / OTHER, samples, rate, subtype="PCM_24")
@@ -183,7 +183,7 @@ def test_a_file_that_no_list_names_is_a_note(root):
     assert str(problem) == "audio/more.wav: not listed: meta.csv does not list it, so nothing uses it"
 
 
-def test_a_split_without_lists_is_told(root):
+def test_a_split_without_lists_is_reported(root):
     (root / TRAIN_LIST).unlink()
     (root / EVALUATE_LIST).unlink()
     assert [(kind, file) for kind, file, _ in found(root)] == [
@@ -192,7 +192,7 @@ def test_a_split_without_lists_is_told(root):
     ]
 
 
-def test_every_problem_is_told_and_not_the_first_alone(root):
+def test_every_problem_is_reported_and_not_the_first_alone(root):
     paths = sorted((root / "audio").iterdir())
     paths[0].unlink()
     soundfile.write(paths[1], np.zeros((30_000, 2)), 8_000)
@@ -223,14 +223,14 @@ def one_clip(tmp_path_factory):
 
 @settings(max_examples=60, deadline=None)
 @given(start=st.sampled_from([b"", b"RIFF\xff\xff\xff\xffWAVE"]), salad=st.binary(max_size=300))
-def test_no_bytes_make_the_check_stumble(one_clip, start, salad):
+def test_no_bytes_make_the_check_crash(one_clip, start, salad):
     (one_clip / "a.wav").write_bytes(start + salad)
     assert {problem.file for problem in check_data(one_clip)} == {"a.wav"}
 
 
 @settings(max_examples=60, deadline=None)
 @given(salad=st.binary(max_size=200), file=st.sampled_from(["meta.csv", TRAIN_LIST, EVALUATE_LIST]))
-def test_no_list_makes_the_check_stumble(one_clip, salad, file):
+def test_no_list_makes_the_check_crash(one_clip, salad, file):
     path = one_clip / file
     whole = path.read_bytes()
     path.write_bytes(whole + salad)

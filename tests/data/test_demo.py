@@ -1,4 +1,4 @@
-"""The demo: the same bytes from the same seed, in the layout, harder than averages can tell."""
+"""Demo data set: the same bytes from the same seed, in the layout, and not classified by mean spectra alone."""
 
 import hashlib
 import shutil
@@ -45,15 +45,15 @@ def test_it_has_the_layout_and_the_proportions_of_the_real_one(demo):
     assert scenes.device_groups == groups | dict.fromkeys(("s4", "s5", "s6"), "unseen")
     of_a = (scenes.device_index[scenes.train] == 0).mean()
     assert of_a == pytest.approx(0.73, abs=0.01)
-    heard = Counter(scenes.clips["source_label"].iloc[scenes.evaluate])
-    assert set(heard.values()) == {4, 5}
+    devices = Counter(scenes.clips["source_label"].iloc[scenes.evaluate])
+    assert set(devices.values()) == {4, 5}
     assert len(scenes.cities) > 5
     for rows, locations in ((scenes.train, 8), (scenes.evaluate, 4)):
         places = scenes.clips.iloc[rows].groupby("scene_label")["identifier"].nunique()
         assert set(places) == {locations}
 
 
-def test_it_is_heard_as_second_long_clips_of_44_khz(demo):
+def test_its_files_are_clips_of_one_second_at_44_khz(demo):
     for path in (demo / "audio").iterdir():
         info = soundfile.info(path)
         assert (info.samplerate, info.channels, info.frames, info.subtype) == (44_100, 1, 44_100, "PCM_16")
@@ -99,7 +99,7 @@ def aligned(tmp_path_factory):
     return root, {recording: paths for recording, paths in files.items() if len(paths) > 1}
 
 
-def test_some_training_clips_are_heard_by_device_a_and_by_another_at_once(aligned):
+def test_some_training_clips_are_recorded_by_device_a_and_by_another_at_once(aligned):
     root, recordings = aligned
     scenes = read_scenes(root)
     assert (len(scenes.train), len(scenes.evaluate)) == (160, 80)
@@ -160,19 +160,19 @@ def test_a_place_that_is_no_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "message"),
     [
         ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"clips_per_location": 0}, "clips_per_location must be"),
     ],
 )
-def test_a_config_that_makes_no_data_is_refused(values, says):
-    with pytest.raises(ValueError, match=says):
+def test_a_config_that_makes_no_data_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
         DemoConfig(**values)
 
 
 @pytest.mark.slow
-def test_averages_tell_the_pairs_and_not_the_scenes_and_unseen_devices_worst(tmp_path):
+def test_mean_spectra_predict_the_pairs_and_not_the_scenes_and_unseen_devices_worst(tmp_path):
     write_demo(tmp_path / "demo")
     scenes = read_scenes(tmp_path / "demo")
     assert (len(scenes.train), len(scenes.evaluate)) == (480, 240)
@@ -185,10 +185,10 @@ def test_averages_tell_the_pairs_and_not_the_scenes_and_unseen_devices_worst(tmp
     # Ridge regression on the scenes as zeros and ones.
     learned, target = x[scenes.train], np.eye(10)[scenes.labels[scenes.train]]
     weights = np.linalg.solve(learned.T @ learned + 100 * np.eye(x.shape[1]), learned.T @ target)
-    told, truth = (x[scenes.evaluate] @ weights).argmax(1), scenes.labels[scenes.evaluate]
+    predicted, truth = (x[scenes.evaluate] @ weights).argmax(1), scenes.labels[scenes.evaluate]
     pair_of = np.unique([name.split("_")[-1] for name in scenes.classes], return_inverse=True)[1]
     unseen = np.isin(scenes.device_index[scenes.evaluate], [scenes.devices.index(d) for d in ("s4", "s5", "s6")])
     # Chance is 0.1 and 0.2; one standard deviation of a share of 240 clips is 0.03.
-    assert 0.15 < (told == truth).mean() < 0.4
-    assert (pair_of[told] == pair_of[truth]).mean() > (told == truth).mean() + 0.1
-    assert (told == truth)[~unseen].mean() > (told == truth)[unseen].mean() + 0.05
+    assert 0.15 < (predicted == truth).mean() < 0.4
+    assert (pair_of[predicted] == pair_of[truth]).mean() > (predicted == truth).mean() + 0.1
+    assert (predicted == truth)[~unseen].mean() > (predicted == truth)[unseen].mean() + 0.05

@@ -22,7 +22,7 @@ WINDOW_CONSTANTS = {"hann": 0.5, "hamming": 0.54}
 
 
 def triangles(config, top_hz=None):
-    """HTK triangles of height one: (F, frequencies of the transform), and the frequencies where they peak."""
+    """Return HTK triangles of height one: (F, frequencies of the transform), and the frequencies where they peak."""
     top = 2595 * np.log10(1 + (top_hz or config.rate_hz / 2) / 700)
     corners = 700 * (10 ** (np.linspace(0, top, config.mel_bins + 2) / 2595) - 1)
     hz = np.linspace(0, config.rate_hz / 2, config.fft // 2 + 1)
@@ -32,7 +32,7 @@ def triangles(config, top_hz=None):
 
 
 def log_mel(waveform, config, gains=1.0, top_hz=None):
-    """Periodic window centred in the transform, mirrored ends, each bin's energy by its gain: (F, T)."""
+    """Return the log-mel, (F, T): periodic window centred in the transform, mirrored ends, energy by gains."""
     padded = np.pad(waveform, config.fft // 2, mode="reflect")
     window = np.zeros(config.fft)
     left = (config.fft - config.window) // 2
@@ -45,7 +45,7 @@ def log_mel(waveform, config, gains=1.0, top_hz=None):
 
 
 def slope(x):
-    """Regression over five frames, the outermost repeated: sum of n (x[t+n] - x[t-n]) over 2 (1 + 4), n = 1, 2."""
+    """Return deltas over five frames, the outermost repeated: sum of n (x[t+n] - x[t-n]) over 2 (1 + 4), n = 1, 2."""
     result = np.zeros_like(x)
     last = x.shape[1] - 1
     for t in range(x.shape[1]):
@@ -191,13 +191,13 @@ def test_a_batch_of_another_form_is_refused(shape):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "says"),
+    ("sizes", "message"),
     [
         ({"hop": 0}, "hop must be at least 1, got 0"),
         ({"window": 5000}, "window must fit into fft, got 5000 > 4096"),
         ({"window_function": "han"}, "window_function must be hann or hamming, got 'han'"),
     ],
 )
-def test_sizes_that_make_no_spectrogram_are_refused(sizes, says):
-    with pytest.raises(ValueError, match=says):
+def test_sizes_that_make_no_spectrogram_are_refused(sizes, message):
+    with pytest.raises(ValueError, match=message):
         FrontEndConfig(**sizes)

@@ -75,7 +75,7 @@ def test_a_smaller_share_is_inside_the_larger_one(tau):
     assert np.array_equal(five.evaluate, ten.evaluate)
 
 
-def test_three_simulated_devices_are_heard_in_the_test_alone(tau):
+def test_three_simulated_devices_are_in_the_test_set_alone(tau):
     groups = read_scenes(tau, "5").device_groups
     assert {device for device, group in groups.items() if group == "unseen"} == {"s4", "s5", "s6"}
     assert {device for device, group in groups.items() if group == "real"} == {"a", "b", "c"}

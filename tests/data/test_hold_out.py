@@ -1,4 +1,4 @@
-"""Validation clips: no place on both sides, the same places whatever the lists' order or part, and errors that help."""
+"""Validation split: no location on both sides, the same whatever the order or part of the lists, and helpful errors."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ EVALUATE = clip_names({"bus": (3,), "park": (3,)}, first=50)
 
 @pytest.fixture
 def write(lists, tmp_path):
-    """Write lists, by default those of `SCENES`, without sound; give their folder."""
+    """Write lists, by default those of `SCENES`, without sound; return their folder."""
 
     def go(names=None, **splits):
         names = clip_names() if names is None else names
@@ -141,7 +141,7 @@ def test_a_share_of_nothing_leaves_the_lists_as_they_are(write):
         (SCENES, 0, ("s1",), "device s1 can be unseen in validation clips only, and none are held out"),
     ],
 )
-def test_what_cannot_be_held_out_is_told_in_a_sentence(write, scenes, share, devices, message):
+def test_what_cannot_be_held_out_is_refused_with_the_reason(write, scenes, share, devices, message):
     root = write(clip_names(scenes))
     with pytest.raises(DataError) as caught:
         read_for_search(root, "fold1", share, devices)

@@ -76,7 +76,7 @@ def test_the_real_recordings_are_read_as_their_page_counts_them(shared_data):
 
 TRAIN_LIST, EVALUATE_LIST = "evaluation_setup/fold1_train.csv", "evaluation_setup/fold1_evaluate.csv"
 FIRST, SECOND = "audio/bus-oslo-1-7-0-a.wav", "audio/bus-oslo-1-7-1-b.wav"
-# file, text in it, what stands there instead, what the error says after the folder's name
+# file, text in it, what stands there instead, the error after the folder's name
 BROKEN_LISTS = [
     ("meta.csv", "identifier", "place", "meta.csv, line 1: no column identifier; the header must have"),
     ("meta.csv", "\tbus\toslo-1\ta", "\tbus\ta", "meta.csv, line 2: 3 fields, but the header has 4"),
@@ -92,15 +92,15 @@ BROKEN_LISTS = [
 ]
 
 
-@pytest.mark.parametrize(("file", "old", "new", "says"), BROKEN_LISTS)
-def test_a_broken_list_is_named_with_its_line(root, file, old, new, says):
+@pytest.mark.parametrize(("file", "old", "new", "message"), BROKEN_LISTS)
+def test_a_broken_list_is_named_with_its_line(root, file, old, new, message):
     edit(root / file, old, new)
     with pytest.raises(DataError) as caught:
         read_scenes(root)
-    assert str(caught.value).startswith(f"{root}/{says}")
+    assert str(caught.value).startswith(f"{root}/{message}")
 
 
-def test_a_clip_that_meta_does_not_list_is_told_whole(root):
+def test_a_clip_that_meta_does_not_list_is_reported_in_full(root):
     edit(root / "evaluation_setup" / "fold1_train.csv", "bus-oslo-1-7-1-b", "bus-x")
     with pytest.raises(DataError) as caught:
         read_scenes(root)
@@ -124,13 +124,13 @@ def test_a_list_of_no_clip_is_refused(root, text):
         read_scenes(root)
 
 
-def test_an_unknown_split_is_told_with_the_nearest(root):
+def test_an_unknown_split_is_refused_with_the_nearest(root):
     with pytest.raises(DataError) as caught:
         read_scenes(root, "fold2")
     assert str(caught.value) == ("unknown split 'fold2'; did you mean 'fold1'? choose from fold1, 5, 10, 25, 50, 100")
 
 
-def test_a_split_that_is_not_there_is_told_with_those_that_are(root):
+def test_a_split_that_is_not_there_is_refused_with_those_that_are(root):
     with pytest.raises(DataError, match=r"split25\.csv: no such file, so there is no split '25'; there is fold1"):
         read_scenes(root, "25")
 

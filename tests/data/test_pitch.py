@@ -10,13 +10,13 @@ SIZE = 1200
 
 
 def tones(phases, length):
-    """Two tones of 25 and 60 periods in `length` samples, whatever that is: (`length`,)."""
+    """Return two tones of 25 and 60 periods in `length` samples, whatever that is: (`length`,)."""
     turns = np.arange(length) / length
     return np.cos(2 * np.pi * 25 * turns + phases[0]) + 0.5 * np.cos(2 * np.pi * 60 * turns + phases[1])
 
 
-def heard(phases, step):
-    """Return all that a clip may sound like when it is played half semitones faster by `step`: (places, SIZE)."""
+def shifted(phases, step):
+    """Return every crop of a clip that is played half semitones faster by `step`: (places, SIZE)."""
     length = round(SIZE * 2 ** (-step / 24))
     whole = tones(phases, length)
     if length <= SIZE:
@@ -33,7 +33,7 @@ def test_a_clip_is_played_at_one_of_the_steps_then_cut_or_repeated():
     assert torch.equal(clips, before)
     steps, places = [], set()
     for pair, sound in zip(phases, result, strict=True):
-        misses = {step: np.abs(heard(pair, step) - sound).max(axis=1) for step in range(-2, 3)}
+        misses = {step: np.abs(shifted(pair, step) - sound).max(axis=1) for step in range(-2, 3)}
         step = min(misses, key=lambda step: misses[step].min())
         assert misses[step].min() < 1e-4
         steps.append(step)

@@ -38,7 +38,7 @@ def test_a_mask_may_be_as_long_as_the_clip_and_no_longer():
 
 
 def warped(clip, centre, moved):
-    """Frames of (F, T) after the one at `centre` has moved; ends stay, straight lines in between."""
+    """Return the frames of (F, T) after the one at `centre` has moved; ends stay, straight lines in between."""
     last = clip.shape[1] - 1
     source = np.interp(np.arange(last + 1), [0, moved, last], [0, centre, last])
     return np.stack([np.interp(source, np.arange(last + 1), bin_over_time) for bin_over_time in clip])

@@ -17,7 +17,7 @@ FRONT_END = FrontEndConfig(rate_hz=16_000, window=512, hop=400, fft=512, mel_bin
 # Recording -> devices that took it. "7-3" of "bus" and of "park" are two recordings.
 TAKEN = {"bus-oslo-1-7-3": "abc", "park-oslo-1-7-3": "ab", "bus-oslo-1-7-4": "a", "park-oslo-1-7-5": "ac"}
 TRAIN = [f"{recording}-{device}" for recording, devices in TAKEN.items() for device in devices] + ["bus-oslo-1-7-9-s1"]
-# Neither these, aligned with one another, nor what they share with training clips is listened to.
+# Neither these, aligned with one another, nor what they share with training clips is read.
 EVALUATE = [f"bus-bari-2-8-0-{device}" for device in ("a", "b", "s4")] + ["bus-oslo-1-7-4-b"]
 
 
@@ -30,13 +30,13 @@ def taken(tmp_path, lists):
         recording, _, device = name.rpartition("-")
         noise = np.random.default_rng(list(recording.encode())).normal(0, 0.05, 44_100)
         tap = {"a": 0.0, "b": 0.4, "c": 0.7}.get(device, 0.9)
-        heard = noise + tap * np.roll(noise, 1)
-        soundfile.write(tmp_path / "audio" / f"{name}.wav", heard, 44_100, subtype="PCM_16")
+        recorded = noise + tap * np.roll(noise, 1)
+        soundfile.write(tmp_path / "audio" / f"{name}.wav", recorded, 44_100, subtype="PCM_16")
     return read_scenes(tmp_path)
 
 
 def spectrum(scenes, name):
-    """Mean over the frames of the energy of one clip, and 1e-5: (F,)."""
+    """Return the mean over the frames of the energy of one clip, and 1e-5: (F,)."""
     store = open_store(scenes, 16_000)
     row = scenes.clips.index[scenes.clips["filename"] == f"audio/{name}.wav"].to_numpy()
     log_mel = LogMel(FRONT_END)(torch.from_numpy(store.read(row)))[0, 0].double().numpy()
@@ -52,8 +52,8 @@ def test_a_gain_is_the_mean_ratio_of_the_mean_device_to_the_device(taken):
         ratios = []
         for recording, devices in TAKEN.items():
             if device in devices and len(devices) > 1:
-                heard = {each: spectrum(taken, f"{recording}-{each}") for each in devices}
-                ratios.append(np.mean(list(heard.values()), axis=0) / heard[device])
+                spectra = {each: spectrum(taken, f"{recording}-{each}") for each in devices}
+                ratios.append(np.mean(list(spectra.values()), axis=0) / spectra[device])
         np.testing.assert_allclose(correction.gains[row].numpy(), np.mean(ratios, axis=0), rtol=1e-3)
     assert torch.equal(correction.gains[3:], torch.ones(2, 12))
     # In the low bins the later device is the louder one, and is turned down.
@@ -70,7 +70,7 @@ def test_corrected_clips_of_a_recording_sound_more_alike(taken):
     assert corrected.mean(3).std(0).mean() < 0.2 * plain.mean(3).std(0).mean()
 
 
-def test_a_bin_in_which_no_device_hears_anything_is_left_as_it_is(taken):
+def test_a_bin_without_energy_on_any_device_is_left_as_it_is(taken):
     # At 128 bins some of the lowest triangles lie between two frequencies of the transform.
     fine = replace(FRONT_END, mel_bins=128)
     silent = (LogMel(fine)(torch.randn(1, 16_000))[0, 0] == LOG_FLOOR).all(dim=1)
@@ -93,9 +93,9 @@ def test_a_data_set_without_aligned_recordings_is_refused(root):
 
 def test_real_recordings_that_no_two_devices_share_are_refused(shared_data, tmp_path):
     scenes = read_scenes(shared_data / "scenes")
-    unheard = Store(np.zeros((0, 16_000), np.int16), np.full(len(scenes.clips), -1), 16_000, tmp_path)
+    empty = Store(np.zeros((0, 16_000), np.int16), np.full(len(scenes.clips), -1), 16_000, tmp_path)
     with pytest.raises(DataError, match="spectrum correction is fitted on aligned recordings"):
-        fit_correction(scenes, unheard, FRONT_END)
+        fit_correction(scenes, empty, FRONT_END)
 
 
 def test_a_store_of_another_rate_is_refused(taken):

@@ -1,4 +1,4 @@
-"""The store: right samples, complete or absent, written once however many start at once."""
+"""Waveform store: right samples, complete or absent, written once however many start at once."""
 
 import os
 import resource
@@ -116,7 +116,7 @@ def test_a_store_whose_list_is_lost_or_spoilt_serves_its_own_split_alone(shares,
     assert open_store(read_scenes(shares, "5"), 32_000).path != large.path
 
 
-def test_a_store_of_an_earlier_version_gives_way(root):
+def test_a_store_of_an_earlier_version_is_replaced(root):
     folder = root / ".scenefront"
     folder.mkdir()
     np.save(folder / "waveforms-32000hz-0123456789abcdef.npy", np.zeros((12, 32_000), np.int16))
@@ -236,7 +236,7 @@ def test_clips_that_cannot_be_used_are_named_in_one_error(root):
     )
 
 
-def test_what_headers_tell_is_found_before_anything_is_decoded(root):
+def test_problems_in_headers_are_found_before_anything_is_decoded(root):
     sound = np.zeros(44_100)
     paths = clips(root)
     paths[0].write_bytes(b"")
@@ -260,7 +260,7 @@ def test_what_headers_tell_is_found_before_anything_is_decoded(root):
     assert not list((root / ".scenefront").glob("*.npy*"))
 
 
-def test_what_only_decoding_tells_is_collected_too(root):
+def test_problems_that_only_decoding_finds_are_collected_too(root):
     for path in clips(root)[:11]:
         soundfile.write(path, np.full(44_100, np.nan), 44_100, subtype="FLOAT")
     with pytest.raises(DataError) as caught:
@@ -279,7 +279,7 @@ def test_no_clip_that_can_be_decoded_is_an_error_too(root):
         open_store(read_scenes(root), 32_000)
 
 
-def test_a_full_disk_is_told_with_what_is_needed(root):
+def test_a_full_disk_is_reported_with_what_is_needed(root):
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, old[1]))
     try:
@@ -309,7 +309,7 @@ def test_a_kill_in_the_middle_leaves_no_store_and_no_lock(root):
 
 
 def test_a_process_waits_for_another_that_writes_and_then_reads(root):
-    # The first stops while it writes, until it is told to go on.
+    # The first stops while it writes, until a line says to continue.
     first = start(root, "open_store(scenes, 32_000, progress=lambda *_: (print('at it', flush=True), input()))")
     assert first.stdout.readline() == "at it\n"
     wrote = []

@@ -1,4 +1,4 @@
-"""WAV files: every sample format comes out the same, and every kind of broken file is told apart."""
+"""WAV files: every sample format comes out the same, and every kind of broken file is distinguished."""
 
 import struct
 
@@ -91,7 +91,7 @@ def damaged(raw, damage):
     ],
 )
 @pytest.mark.parametrize("read", [read_header, read_wav])
-def test_damage_is_told_apart(tmp_path, damage, fault, detail, read):
+def test_kinds_of_damage_are_distinguished(tmp_path, damage, fault, detail, read):
     path = tmp_path / "clip.wav"
     soundfile.write(path, TONE, 44_100, subtype="PCM_16")
     path.write_bytes(damaged(path.read_bytes(), damage))

@@ -1,4 +1,4 @@
-"""Promises that every architecture keeps, over random networks of its space."""
+"""Conformance checks that every architecture passes, over random networks of its space."""
 
 import random
 import re
@@ -73,7 +73,7 @@ def published(name, bins=128, frames=65):
     return build(name, {}, bins, frames)
 
 
-def test_the_config_keeps_the_promises_that_a_users_must_keep(name):
+def test_the_config_passes_the_checks_that_a_users_must_pass(name):
     require_config(ARCHITECTURES[name])
 
 
@@ -102,7 +102,7 @@ def test_count_is_what_the_built_network_costs(name, data):
     network = ARCHITECTURES[name].network(config)
     try:
         counts = ARCHITECTURES[name].count(config, shape)
-    except ValueError as error:  # then the network says the same
+    except ValueError as error:  # then the network raises the same
         with pytest.raises(ValueError, match=re.escape(str(error))):
             network.eval()(torch.zeros(1, *shape))
     else:

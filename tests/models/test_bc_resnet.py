@@ -100,10 +100,10 @@ class Plain:
         for channel in range(x.shape[1]):
             for at in range(x.shape[axis]):
                 for tap in range(taps.shape[1]):
-                    heard = at + tap - reach
-                    if 0 <= heard < x.shape[axis]:
+                    position = at + tap - reach
+                    if 0 <= position < x.shape[axis]:
                         place = (slice(None), channel, at) if axis == 2 else (slice(None), channel, slice(None), at)
-                        source = (slice(None), channel, heard) if axis == 2 else (*place[:3], heard)
+                        source = (slice(None), channel, position) if axis == 2 else (*place[:3], position)
                         y[place] += taps[channel, tap] * x[source]
         return y
 
@@ -133,10 +133,10 @@ class Plain:
         y = np.empty_like(x)
         for clip in range(len(x)):
             for row in range(x.shape[2]):
-                heard = x[clip, :, row]
-                mean = heard.sum() / heard.size
-                variance = ((heard - mean) ** 2).sum() / heard.size
-                y[clip, :, row] = 0.1 * heard + (heard - mean) / np.sqrt(variance + 1e-5)
+                values = x[clip, :, row]
+                mean = values.sum() / values.size
+                variance = ((values - mean) ** 2).sum() / values.size
+                y[clip, :, row] = 0.1 * values + (values - mean) / np.sqrt(variance + 1e-5)
         return y
 
     def block(self, x, name, changes):
@@ -256,8 +256,8 @@ def test_sub_bands_are_normalized_apart():
 def test_dropout_takes_whole_channels_of_the_time_branch_and_nothing_of_the_other():
     torch.manual_seed(0)
     block = Block(32, 32, BCResNetConfig(dropout=0.5)).train()
-    heard = block.time(torch.randn(8, 32, 1, 9))
-    silent = (heard == 0).double().mean(3)
+    outputs = block.time(torch.randn(8, 32, 1, 9))
+    silent = (outputs == 0).double().mean(3)
     assert set(silent.unique().tolist()) == {0.0, 1.0}
     assert 0.3 < silent.mean() < 0.7
     assert not any(isinstance(each, torch.nn.Dropout2d) for each in block.frequency)

@@ -97,7 +97,7 @@ def test_rho_sets_the_kernels_of_the_blocks(rho, tail, kernels):
 
 
 def with_weights_of_one(config):
-    """Build a network in eval mode that says nothing of silence, and loses nothing of what it is told."""
+    """Build a network in eval mode whose output is 0 where the input is, and positive where any of it is."""
     network = CPResNet(config).eval()
     for name, parameter in network.named_parameters():
         torch.nn.init.constant_(parameter, 0 if name.endswith("bias") else 1)
@@ -173,10 +173,10 @@ class Plain:
         y = np.zeros((len(x), outputs, high, wide))
         share = outputs // groups
         for group in range(groups):
-            heard, written = slice(group * inputs, (group + 1) * inputs), slice(group * share, (group + 1) * share)
+            read, written = slice(group * inputs, (group + 1) * inputs), slice(group * share, (group + 1) * share)
             for i in range(high):
                 for j in range(wide):
-                    patch = x[:, heard, i * stride : i * stride + side, j * stride : j * stride + side]
+                    patch = x[:, read, i * stride : i * stride + side, j * stride : j * stride + side]
                     y[:, written, i, j] = np.einsum("bcft,ocft->bo", patch, weight[written])
         return y
 
@@ -196,7 +196,7 @@ class Plain:
         groups, scaled = self.config.groups, self.config.block_scale
         size = x.shape[1] // groups
         rolled = np.empty_like(x)
-        for group in range(groups):  # a group hears the one before it
+        for group in range(groups):  # the input of a group is the one before it
             before = (group - 1) % groups
             rolled[:, group * size : (group + 1) * size] = x[:, before * size : (before + 1) * size]
         y = self.norm(self.conv(rolled, f"{name}layers.0", groups), f"{name}layers.1", scaled)
@@ -274,7 +274,7 @@ def test_logits_are_those_of_the_report_computed_plainly(sizes, training):
     assert_same(network(clips), plain.logits(clips.numpy()))
 
 
-def test_each_block_carries_what_a_group_says_one_group_further():
+def test_each_block_passes_the_output_of_a_group_one_group_further():
     network = with_weights_of_one(CPResNetConfig(width=8, groups=8))
     x = torch.zeros(1, 8, 8, 8)
     x[:, 6] = 1

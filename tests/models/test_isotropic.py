@@ -123,7 +123,7 @@ def test_columns_are_wired_unlike_one_long_column():
     assert not torch.allclose(folded(clip), straight(clip), atol=1e-3)
 
 
-def test_what_fills_no_patch_is_not_heard():
+def test_input_that_fills_no_patch_is_cropped():
     network = with_random_state(IsotropicConfig(patch=8, width=4, depth=1))
     clip = torch.randn(1, 1, 23, 18)
     cut = clip[..., :16, :16]

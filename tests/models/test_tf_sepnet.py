@@ -115,8 +115,8 @@ class Plain:
         freq_in = np.empty_like(x)  # equation 2: for each clip and each mel bin
         for n in range(x.shape[0]):
             for f in range(x.shape[2]):
-                heard = x[n, :, f, :]
-                freq_in[n, :, f, :] = (heard - heard.mean()) / np.sqrt(((heard - heard.mean()) ** 2).mean() + 1e-5)
+                values = x[n, :, f, :]
+                freq_in[n, :, f, :] = (values - values.mean()) / np.sqrt(((values - values.mean()) ** 2).mean() + 1e-5)
         if self.norm == "fixed":
             return 0.1 * x + freq_in  # equation 3
         rho, gamma, beta = (self.state[f"{name}.{each}"] for each in ("rho", "gamma", "beta"))
@@ -245,12 +245,12 @@ def test_dropout_takes_from_what_a_half_adds_and_never_from_its_input():
             each.training = isinstance(each, torch.nn.Dropout)
         added, whole = block(x) - shuffled, kept - shuffled
     assert (whole > 0.01).any()
-    near = torch.minimum(added.abs(), (added - 2 * whole).abs())  # muted, or made up for those muted
+    near = torch.minimum(added.abs(), (added - 2 * whole).abs())  # dropped, or scaled up for those dropped
     torch.testing.assert_close(near, torch.zeros_like(near), rtol=0, atol=1e-5)
     assert 0.2 < (added.abs() < 1e-6)[whole > 0.01].float().mean() < 0.8
 
 
-def test_a_block_hears_in_each_half_both_halves_of_the_one_before():
+def test_the_channel_shuffle_leads_both_halves_of_the_block_before_into_each_half():
     for width in (8, 12, 20, 40):  # a quarter of 4 is one: there it changes nothing
         config = TFSepNetConfig(width=width)
         for channels in config.channels():

@@ -1,4 +1,4 @@
-"""The probability of being on the front against closed forms and simulation, and intervals by the pooled variance."""
+"""Probability of being on the Pareto front against closed forms and simulation, and pooled confidence intervals."""
 
 import math
 
@@ -12,7 +12,7 @@ ACCURACY_AND_COST = [True, False]
 
 
 def t_tail(t, freedom):
-    """P(T > t) of Student's t, by the trapezoidal rule over its density."""
+    """Return P(T > t) of Student's t, by the trapezoidal rule over its density."""
     scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(freedom * math.pi)
     grid = np.linspace(t, t + 4000, 4_000_001)
     density = scale * (1 + grid**2 / freedom) ** (-(freedom + 1) / 2)
@@ -52,14 +52,14 @@ def test_at_one_cost_exactly_one_of_all_is_on_the_front_and_equals_share_it():
     assert found == pytest.approx(np.full(4, 0.25), abs=0.01)
 
 
-def test_two_figures_without_a_cost_are_four_quarters_where_nothing_is_known():
-    # Both figures equal in the mean and independent: either of two candidates is dominated in a quarter of the draws.
-    spread = [[0.4, 1.9], [0.4, 2.1], [0.6, 1.9], [0.6, 2.1]]
-    found = front_probability([spread, spread], np.zeros((2, 0)), [True, False])
+def test_two_metrics_without_a_cost_are_four_quarters_where_nothing_is_known():
+    # Both metrics equal in the mean and independent: either of two candidates is dominated in a quarter of the draws.
+    samples = [[0.4, 1.9], [0.4, 2.1], [0.6, 1.9], [0.6, 2.1]]
+    found = front_probability([samples, samples], np.zeros((2, 0)), [True, False])
     assert found == pytest.approx([0.75, 0.75], abs=0.012)
 
 
-def test_figures_that_move_together_are_drawn_together():
+def test_correlated_metrics_are_sampled_together():
     # The loss is a mirror of the accuracy: whoever is better in one is better in both, so one dominates.
     mirrored = [[0.40, 2.0], [0.42, 1.9], [0.44, 1.8]]
     found = front_probability([mirrored, mirrored], np.zeros((2, 0)), [True, False])
@@ -84,19 +84,19 @@ def test_more_seeds_make_it_surer():
     assert 0.5 < few[1] < many[1] < 1.0
 
 
-def test_a_probability_is_right_as_often_as_it_says():
-    """Truths drawn flat about what is measured: those called 60 to 80 % likely are on the front in 60 to 80 %."""
+def test_the_probability_of_the_front_is_calibrated():
+    """Uniformly sampled truths, measured with noise: those called 60 to 80 % likely are on the front in 60 to 80 %."""
     rng = np.random.default_rng(3)
-    said, was = [], []
+    predicted, was = [], []
     for seed in range(1500):
         truth = rng.uniform(0, 10, size=2)
         samples = [column(rng.normal(mean, 1.0, size=3)) for mean in truth]
-        said.append(front_probability(samples, [[1], [2]], ACCURACY_AND_COST, draws=500, seed=seed)[1])
+        predicted.append(front_probability(samples, [[1], [2]], ACCURACY_AND_COST, draws=500, seed=seed)[1])
         was.append(truth[1] > truth[0])
-    said, was = np.array(said), np.array(was)
+    predicted, was = np.array(predicted), np.array(was)
     for low, high in ((0.05, 0.3), (0.3, 0.7), (0.7, 0.95)):
-        some = (said >= low) & (said < high)
-        assert was[some].mean() == pytest.approx(said[some].mean(), abs=3 * 0.5 / math.sqrt(some.sum()))
+        some = (predicted >= low) & (predicted < high)
+        assert was[some].mean() == pytest.approx(predicted[some].mean(), abs=3 * 0.5 / math.sqrt(some.sum()))
 
 
 def test_without_a_second_seed_of_anybody_nothing_is_known():
@@ -104,7 +104,7 @@ def test_without_a_second_seed_of_anybody_nothing_is_known():
     assert [each.half for each in pooled_intervals([[0.4], [0.5]])] == [None, None]
 
 
-def test_intervals_are_by_the_variance_of_all():
+def test_intervals_are_by_the_pooled_variance():
     first, second = pooled_intervals([[0.40, 0.42, 0.44], [0.50, 0.52]])
     variance = (2 * 0.02**2 + 2 * 0.01**2) / 3
     assert (first.mean, second.mean) == (pytest.approx(0.42), pytest.approx(0.51))
@@ -137,6 +137,6 @@ def test_nineteen_intervals_of_twenty_hold_the_truth():
         ([[[0.4]], [[0.5]]], [[1], [2]], [True], "maximize must say of 1 metrics and 1 costs, got 1 directions"),
     ],
 )
-def test_what_cannot_be_judged_is_told(samples, costs, maximize, message):
+def test_invalid_samples_and_costs_are_refused_with_the_reason(samples, costs, maximize, message):
     with pytest.raises(ValueError, match=message):
         front_probability(samples, costs, maximize)

@@ -151,7 +151,7 @@ def test_the_type_of_the_weights_does_not_matter(dtype):
     assert measure_cost(Isotropic(config).to(dtype), INPUT) == measure_cost(Isotropic(config), INPUT)
 
 
-def test_layers_are_listed_in_order_with_what_each_gives():
+def test_layers_are_listed_in_order_with_the_shape_and_cost_of_each():
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Sequential(nn.Flatten(), nn.Linear(18, 4)))
     assert layer_costs(network, (1, 5, 5)) == [
         LayerCost("0", "Conv2d", (2, 3, 3), 20, 180),
@@ -172,7 +172,7 @@ def test_an_input_without_a_size_is_refused(shape):
         measure_cost(nn.ReLU(), shape)
 
 
-def test_fvcore_says_of_the_baseline_what_it_says_elsewhere():
+def test_fvcore_counts_the_baseline_as_it_does_elsewhere():
     # fvcore 0.1.5 on the baseline's own code, at the README's settings.
     assert fvcore_macs(CPMobile(CPMobileConfig()), INPUT) == 31_019_968
 

@@ -1,4 +1,4 @@
-"""Quality against cases small enough to work out by hand, and against plain loops."""
+"""Classification metrics against cases small enough to work out by hand, and against plain loops."""
 
 import json
 import math
@@ -61,9 +61,9 @@ def test_a_group_pools_the_clips_of_its_devices():
         [[1 / 2, 1 / 4, 1 / 4], [1 / 4, 1 / 4, 1 / 2], [1 / 4, 1 / 2, 1 / 4]],
         [0, 0, 0],
         [0, 1, 1],
-        device_groups={"a": "heard", "s1": "heard", "s4": "unseen"},
+        device_groups={"a": "seen", "s1": "seen", "s4": "unseen"},
     )
-    assert quality.by_group == {"heard": Score(3, pytest.approx(1 / 3), pytest.approx(5 * math.log(2) / 3))}
+    assert quality.by_group == {"seen": Score(3, pytest.approx(1 / 3), pytest.approx(5 * math.log(2) / 3))}
 
 
 @given(st.integers(1, 40), st.integers(2, 6), st.integers(0, 2**32 - 1))
@@ -75,14 +75,14 @@ def test_tables_are_those_of_plain_loops(num_clips, num_classes, seed):
     quality = measured(probabilities, labels, devices, names)
 
     right = {name: [] for name in names}
-    heard = {name: [] for name in ("a", "s1", "s4")}
+    by_device = {name: [] for name in ("a", "s1", "s4")}
     for row, label, device in zip(probabilities, labels, devices, strict=True):
         correct = max(range(num_classes), key=lambda k: row[k]) == label
         right[names[label]].append(correct)
-        heard[["a", "s1", "s4"][device]].append((correct, -math.log(row[label])))
+        by_device[["a", "s1", "s4"][device]].append((correct, -math.log(row[label])))
     shares = [sum(each) / len(each) for each in right.values() if each]
     assert quality.macro_accuracy == pytest.approx(sum(shares) / len(shares))
-    for name, clips in heard.items():
+    for name, clips in by_device.items():
         if not clips:
             assert name not in quality.by_device
             continue

@@ -1,4 +1,4 @@
-"""The editions' rankings against cases worked out by hand, and what every ranking promises."""
+"""The editions' rankings against cases worked out by hand, and a property of every ranking."""
 
 import numpy as np
 import pytest

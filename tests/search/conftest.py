@@ -39,7 +39,7 @@ BROWSER_ARGUMENTS = [
 
 
 @dataclass
-class Answer:
+class CommandResult:
     code: int
     out: str
     err: str
@@ -47,7 +47,7 @@ class Answer:
 
 @pytest.fixture
 def run(capsys, monkeypatch, tmp_path):
-    """Run a command in an empty folder."""
+    """Run a command in this process, in an empty folder; return its exit code and what it printed."""
     monkeypatch.chdir(tmp_path)
 
     def go(*arguments):
@@ -56,7 +56,7 @@ def run(capsys, monkeypatch, tmp_path):
             main([str(argument) for argument in arguments])
         except SystemExit as stop:
             code = stop.code or 0
-        return Answer(code, *capsys.readouterr())
+        return CommandResult(code, *capsys.readouterr())
 
     return go
 
@@ -71,7 +71,7 @@ def study(tiny, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exported(study, tmp_path_factory):
-    """Its export; not to be changed."""
+    """The export of `study`; not to be changed."""
     target = tmp_path_factory.mktemp("exports") / "small-0"
     export_trial(study, 0, target)
     return target
@@ -163,29 +163,29 @@ def browser_context(browser):
 
 @pytest.fixture
 def new_page(browser_context):
-    """Open pages on which nothing may go wrong, and which may ask nothing of any place but their own."""
+    """Open pages on which nothing may go wrong, and which may request nothing from any place but their own."""
     opened = []
 
     def go(home="file://", *, width=1200, height=900):
         page = browser_context.new_page()
         page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(PATIENCE_MS)
-        wrong, asked = [], []
-        page.on("console", lambda told: wrong.append(told.text) if told.type in {"error", "warning"} else None)
+        wrong, requested = [], []
+        page.on("console", lambda message: wrong.append(message.text) if message.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda sent: asked.append(sent.url))
-        opened.append((page, home, wrong, asked))
+        page.on("request", lambda sent: requested.append(sent.url))
+        opened.append((page, home, wrong, requested))
         return page
 
     yield go
-    for page, home, wrong, asked in opened:
+    for page, home, wrong, requested in opened:
         assert page.locator(".modebar-btn[data-title^=Share]").count() == 0  # which uploads a plot
         page.evaluate("localStorage.clear()")
         page.close()
         assert [text for text in wrong if "GPU stall" not in text] == []
-        assert [url for url in asked if not url.startswith((home, "data:", "blob:"))] == []
-        assert asked
+        assert [url for url in requested if not url.startswith((home, "data:", "blob:"))] == []
+        assert requested
 
 
 @pytest.fixture(scope="session")
@@ -221,7 +221,7 @@ def postgres_server():
 
 @pytest.fixture
 def postgres_url(postgres_server):
-    """Of an empty database."""
+    """URL of an empty database."""
     name = f"studies_{next(_NUMBERS)}"
     with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")

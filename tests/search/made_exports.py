@@ -1,4 +1,4 @@
-"""Exports of small networks with weights and statistics that are not those that they begin with."""
+"""Exports of small networks whose batch norms do something, as fp32 and as quantized in training."""
 
 import torch
 
@@ -41,7 +41,7 @@ def make_export(architecture, preprocessing=DEFAULT_PREPROCESSING, **values):
 
 
 def make_int8_export(architecture, **values):
-    """The same as after quantization-aware training, with ranges of its own."""
+    """Return the export as after quantization-aware training, with ranges of its own."""
     plain = make_export(architecture, quantize_share=0.5, **values)
     quantizer = Quantizer(plain.network, plain.config.input_shape)
     clips = clips_of(plain.config, 16)
@@ -54,7 +54,7 @@ def make_int8_export(architecture, **values):
 
 
 def clips_of(config, number, seed=0):
-    """Inputs of a network: noise at the level of a log-mel, with another mean in each bin and clip."""
+    """Return inputs of a network: noise at the level of a log-mel, with another mean in each bin and clip."""
     channels, bins, frames = config.input_shape
     generator = torch.Generator().manual_seed(seed)
     level = torch.randn(number, 1, bins, 1, generator=generator)
@@ -62,7 +62,7 @@ def clips_of(config, number, seed=0):
 
 
 def sounds_of(config, number, seed=0):
-    """A second of noise each, at levels of their own, with a tone."""
+    """Return a second of noise each, at levels of their own, with a tone."""
     rate_hz = config.front_end_config.rate_hz
     generator = torch.Generator().manual_seed(seed)
     levels = 10 ** torch.empty(number, 1).uniform_(-3, -0.5, generator=generator)

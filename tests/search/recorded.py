@@ -1,4 +1,4 @@
-"""Studies as a search would have left them, written without training."""
+"""Recorded studies, as a search would have left them, written without training."""
 
 import optuna
 from optuna.trial import TrialState
@@ -62,12 +62,12 @@ def trial(state, macs, *accuracies, params=10_000, latency_ms=None, config=None,
 def write_study(path, *trials, attributes=(), job=SearchSettings, **settings):
     """Write a study of trials in their order; return its folder."""
     folder = StudyFolder(path)
-    asked = job(**(SETTINGS if job is SearchSettings else TRAINED), **settings)
-    study = folder.create(asked, dict(attributes))
+    job_settings = job(**(SETTINGS if job is SearchSettings else TRAINED), **settings)
+    study = folder.create(job_settings, dict(attributes))
     for state, known in trials:
         values = None
         if state == "complete":
             last = known[f"{EPOCH}{max(int(name[len(EPOCH) :]) for name in known if name.startswith(EPOCH))}"]
-            values = values_of(asked.objectives, last, {**known[COST], LATENCY: known.get(LATENCY)})
+            values = values_of(job_settings.objectives, last, {**known[COST], LATENCY: known.get(LATENCY)})
         study.add_trial(optuna.create_trial(state=STATES[state], values=values, user_attrs=known))
     return folder

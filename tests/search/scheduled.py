@@ -27,7 +27,7 @@ def numbers(scheduler, state):
 
 
 def add_others(scheduler, *accuracies):
-    """Record dear trials of other numbers at the first rung."""
+    """Record expensive trials of other numbers at the first rung."""
     for number, accuracy in enumerate(accuracies, 1_000):
         scheduler.table.add(row(number, 3, accuracy, state=State.FAILED))
 
@@ -49,7 +49,7 @@ def finish(scheduler):
 
 
 def epochs(first, last, accuracy):
-    """What an actor reports of some epochs, all at once."""
+    """Return what an actor reports of some epochs, all at once."""
     curve = [
         {
             "epoch": n,
@@ -62,8 +62,8 @@ def epochs(first, last, accuracy):
         for n in range(first, last + 1)
     ]
     quality = {"macro_accuracy": accuracy, "log_loss": 2.0}
-    told = {"epochs": json.dumps(curve), "quality": json.dumps(quality), "versions": json.dumps({"torch": "2"})}
-    return {**told, "done": last == SETTINGS.epochs}
+    report = {"epochs": json.dumps(curve), "quality": json.dumps(quality), "versions": json.dumps({"torch": "2"})}
+    return {**report, "done": last == SETTINGS.epochs}
 
 
 def start_values():

@@ -1,4 +1,4 @@
-"""A process as a terminal starts it."""
+"""A process that Ctrl-C reaches, as a terminal starts it."""
 
 import signal
 

@@ -95,5 +95,5 @@ def test_only_the_versions_that_an_adapter_was_written_against_are_admitted(path
     assert set(bounds) == {">=", "<"}
     major, minor = map(int, bounds[">="].split("."))
     assert bounds["<"] == f"{major}.{minor + 1}"
-    said = (ROOT / path).read_text(encoding="utf-8").splitlines()[2]
-    assert said.startswith(f"Read in {library.title()} {bounds['>=']}.")
+    line = (ROOT / path).read_text(encoding="utf-8").splitlines()[2]
+    assert line.startswith(f"Read in {library.title()} {bounds['>=']}.")

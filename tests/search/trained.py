@@ -23,14 +23,16 @@ SMALL = {"patch": 16, "width": 8, "depth": 1, "mask_bins": 24, "batch_size": 16}
 
 def train(folder, data, name="isotropic", epochs=2, clips=None, settings=None, **overrides):
     """Train in this process what `scenefront train` would, and record it."""
-    asked = train_settings(from_name(name), data=str(data), epochs=epochs, overrides=overrides, **(settings or {}))
-    scenes = read_scenes(data, asked.split)
+    job_settings = train_settings(
+        from_name(name), data=str(data), epochs=epochs, overrides=overrides, **(settings or {})
+    )
+    scenes = read_scenes(data, job_settings.split)
     scheduler = TrialScheduler(
-        study := folder.create(asked, {DATA: describe_data(scenes)}),
-        price_space(make_search_space(asked, len(scenes.classes)), 100),
+        study := folder.create(job_settings, {DATA: describe_data(scenes)}),
+        price_space(make_search_space(job_settings, len(scenes.classes)), 100),
     )
     proposal = scheduler.propose()
-    dataset = open_dataset(asked, scenes, proposal.config.front_end)
+    dataset = open_dataset(job_settings, scenes, proposal.config.front_end)
     if clips is not None:
         few = replace(scenes, train=scenes.train[:: len(scenes.train) // clips], evaluate=scenes.evaluate[::8])
         dataset = replace(dataset, scenes=few)

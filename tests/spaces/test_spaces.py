@@ -1,4 +1,4 @@
-"""What holds of every space."""
+"""Search spaces: what holds of every one."""
 
 import itertools
 from dataclasses import asdict
@@ -48,11 +48,6 @@ def space(request):
 
 def lies_in(value, distribution):
     return contains(distribution, value)
-
-
-def asked(ranges, number):
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    return [study.ask(dict(ranges)).params for _ in range(number)]
 
 
 @pytest.fixture(autouse=True)

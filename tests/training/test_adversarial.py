@@ -1,4 +1,4 @@
-"""The reversal against its two gradients, its strength against the hyperbolic tangent that it is."""
+"""Gradient reversal against its two gradients, and its strength against the hyperbolic tangent."""
 
 import math
 
@@ -10,7 +10,7 @@ from training.adversarial import DeviceClassifier, reversal_strength, reverse
 
 
 @pytest.mark.parametrize("strength", [0.3, torch.tensor(0.3), 0.0, 1.0])
-def test_what_follows_goes_down_its_loss_and_what_comes_before_goes_up(strength):
+def test_layers_after_the_reversal_descend_the_loss_and_layers_before_it_ascend(strength):
     z = torch.tensor([[1.0, -2.0]], requires_grad=True)
     weight = torch.tensor([[3.0, 4.0]], requires_grad=True)
     behind = reverse(z, strength)
@@ -20,7 +20,7 @@ def test_what_follows_goes_down_its_loss_and_what_comes_before_goes_up(strength)
     assert z.grad.numpy() == pytest.approx(-float(strength) * np.array([[3.0, 4.0]]))
 
 
-def test_a_strength_in_a_tensor_is_read_when_the_gradient_comes_back():
+def test_a_strength_in_a_tensor_is_read_in_the_backward_pass():
     z, strength = torch.ones(2, requires_grad=True), torch.tensor(0.0)
     loss = reverse(z, strength).sum()
     strength.fill_(0.5)

@@ -1,4 +1,4 @@
-"""Settings of malloc: what a process frees stays its own."""
+"""Settings of glibc's malloc: freed memory stays with the process."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ print(given_back, grown())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc has these settings")
 def test_freed_memory_is_kept():
-    told = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True, text=True).stdout
-    given_back, kept = map(int, told.split())
+    printed = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, check=True, text=True).stdout
+    given_back, kept = map(int, printed.split())
     assert kept > 95_000_000
     assert given_back < 15_000_000

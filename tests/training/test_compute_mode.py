@@ -100,7 +100,7 @@ def test_the_default_mode_is_among_those_that_are_timed():
 
 
 @pytest.mark.gpu
-def test_a_step_that_a_gpu_recorded_learns_the_same(dataset):
+def test_a_step_captured_in_a_cuda_graph_learns_the_same(dataset):
     losses = []
     for mode in (DEFAULT_MODE, ComputeMode(graphed=True)):
         run = TrainingRun(build, RECIPE, dataset, GPU, mode)
@@ -110,7 +110,7 @@ def test_a_step_that_a_gpu_recorded_learns_the_same(dataset):
 
 
 @pytest.mark.gpu
-def test_a_recorded_run_is_taken_up_on_a_gpu(dataset, tmp_path):
+def test_a_run_with_a_cuda_graph_is_resumed_on_a_gpu(dataset, tmp_path):
     mode = ComputeMode(channels_last=True, bf16=True, graphed=True)
     run = TrainingRun(build_cp_mobile, RECIPE, dataset, GPU, mode)
     run.run_epoch()
@@ -133,7 +133,7 @@ def test_no_step_waits_for_the_gpu(dataset):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_a_run_is_gone_when_nobody_holds_it(dataset):
+def test_a_run_is_freed_once_nothing_refers_to_it(dataset):
     run = TrainingRun(build, RECIPE, dataset, CPU, DEFAULT_MODE)
     run.step(dataset.scenes.train[:12])
     known = weakref.ref(run.network)

@@ -1,4 +1,4 @@
-"""The critic's loss against loops over clips and pairs, on a critic whose slope can be written down."""
+"""The critic's loss against loops over clips and pairs, on a critic whose gradient is known in closed form."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def tensors(*arrays):
 
 
 @pytest.mark.parametrize("source", [PURE, MIXED])
-def test_the_penalty_is_the_mean_over_random_points_between_the_two_sides(source):
+def test_the_gradient_penalty_is_the_mean_over_random_points_between_the_two_sides(source):
     found = gradient_penalty(Bowl(0.7), *tensors(Z, source, DRAWS))
     assert float(found.detach()) == pytest.approx(expected_penalty(source, 0.7), rel=1e-5)
 
@@ -70,7 +70,7 @@ def test_the_loss_is_the_penalty_minus_the_distance_of_the_two_means(source):
     assert float(found.detach()) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_critic_goes_up_the_distance_and_the_features_go_down_it_with_the_reversal_s_strength():
+def test_the_critic_ascends_the_distance_and_the_features_descend_it_with_the_reversal_s_strength():
     z, shares, draws = tensors(Z, PURE, DRAWS)
     z.requires_grad_()
     critic = Bowl(0.0)
@@ -82,7 +82,7 @@ def test_the_critic_goes_up_the_distance_and_the_features_go_down_it_with_the_re
         assert z.grad[clip].numpy() == pytest.approx(0.3 * sign * slope / 2, rel=1e-5)
 
 
-def test_the_penalty_reaches_the_critic_and_never_the_features():
+def test_the_gradient_of_the_penalty_reaches_the_critic_and_never_the_features():
     z, shares, draws = tensors(Z, PURE, DRAWS)
     z.requires_grad_()
     critic = Bowl(0.7)

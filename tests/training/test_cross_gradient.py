@@ -1,4 +1,4 @@
-"""The perturbation against a gradient that is written down."""
+"""Perturbation of cross-gradient training against a gradient in closed form."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def moved(step, scale=1.0):
 
 
 @pytest.mark.parametrize("step", [1.0, 0.5, 2.0])
-def test_an_input_is_moved_up_the_loss_by_gradients_whose_root_mean_square_is_a_tenth(step):
+def test_an_input_is_perturbed_up_the_loss_by_gradients_whose_root_mean_square_is_a_tenth(step):
     total = 0.0
     for value in X.ravel():
         total += (value**2) ** 2
@@ -33,7 +33,7 @@ def test_a_loss_without_a_slope_moves_nothing():
     assert moved(1.0, scale=0.0).numpy() == pytest.approx(X)
 
 
-def test_the_perturbed_input_has_no_history_and_the_loss_can_still_be_gone_down():
+def test_the_perturbed_input_is_detached_and_the_loss_can_still_be_minimized():
     torch.manual_seed(0)
     network = DeviceNetwork(in_channels=1, num_devices=3)
     x = torch.randn(4, 1, 20, 9, requires_grad=True)
@@ -46,11 +46,11 @@ def test_the_perturbed_input_has_no_history_and_the_loss_can_still_be_gone_down(
 
 
 @pytest.mark.parametrize("shape", [(1, 256, 65), (3, 128, 44), (1, 5, 3)])
-def test_the_device_net_hears_every_front_end(shape):
+def test_the_device_network_takes_the_input_of_every_front_end(shape):
     assert DeviceNetwork(shape[0], num_devices=6)(torch.randn(2, *shape)).shape == (2, 6)
 
 
-def test_a_network_that_is_sure_moves_its_clips_no_further():
+def test_a_network_that_is_sure_perturbs_its_clips_no_further():
     x = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)).requires_grad_()
     loss = 1e-30 * (x.flatten(1) * torch.linspace(-1, 1, 64)).sum(1)
     moved = perturbed(x, loss, 1.0) - x.detach()

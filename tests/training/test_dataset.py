@@ -1,4 +1,4 @@
-"""What a training run hears, through every front end."""
+"""Data set of a training run: input, targets and evaluation, through every front end."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ def test_a_training_batch_has_the_front_end_s_shape_and_is_finite(dataset):
     assert batch.targets.sum(1).tolist() == batch.devices.sum(1).tolist() == [1.0] * 8
 
 
-def test_deltas_follow_from_the_log_mel_as_it_is_heard(tiny, cache):
+def test_deltas_are_those_of_the_input_log_mel_in_training_and_in_evaluation(tiny, cache):
     dataset = load_dataset(read_scenes(tiny), FRONT_ENDS["bcresnet"], None, cache)
     indices = np.arange(8)
     recipe = Recipe(mask_bins=100, mix_style_p=0.0, impulse_response_p=0.0)
@@ -51,7 +51,7 @@ def test_deltas_follow_from_the_log_mel_as_it_is_heard(tiny, cache):
     assert not trained[:, 1][masked].any()
 
 
-def test_a_network_is_measured_on_all_channels(dataset):
+def test_a_network_is_evaluated_on_all_channels(dataset):
     channels, mel_bins, frames = dataset.input_shape
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(channels * mel_bins * frames, 3))
     assert 0 <= dataset.evaluate(network, CPU).macro_accuracy <= 1

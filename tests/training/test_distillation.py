@@ -1,4 +1,4 @@
-"""The divergence from a teacher against sums that are written out."""
+"""Distillation loss: the KL divergence from a teacher, against sums that are written out."""
 
 import math
 
@@ -17,17 +17,17 @@ def shares(scores, temperature):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 5.0])
-def test_the_loss_is_the_mean_divergence_of_the_network_from_its_teacher(temperature):
+def test_the_loss_is_the_mean_kl_divergence_of_the_network_from_its_teacher(temperature):
     teacher = teacher_probabilities(TEACHER, temperature)
     expected = 0.0
-    for ours, theirs, given in zip(LOGITS.tolist(), TEACHER.tolist(), teacher.tolist(), strict=True):
+    for ours, theirs, softened in zip(LOGITS.tolist(), TEACHER.tolist(), teacher.tolist(), strict=True):
         p, t = shares(ours, temperature), shares(theirs, temperature)
-        assert given == pytest.approx(t)
+        assert softened == pytest.approx(t)
         expected += sum(t[k] * (math.log(t[k]) - math.log(p[k])) for k in range(4)) / 2
     assert float(distillation_loss(LOGITS, teacher, temperature)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_its_gradient_is_the_difference_of_the_shares_over_clips_and_temperature():
+def test_its_gradient_is_the_difference_of_the_probabilities_over_clips_and_temperature():
     logits = LOGITS.clone().requires_grad_()
     distillation_loss(logits, teacher_probabilities(TEACHER, 5.0), 5.0).backward()
     for ours, theirs, gradient in zip(LOGITS.tolist(), TEACHER.tolist(), logits.grad.tolist(), strict=True):
@@ -35,11 +35,11 @@ def test_its_gradient_is_the_difference_of_the_shares_over_clips_and_temperature
         assert gradient == pytest.approx([(p[k] - t[k]) / 5 / 2 for k in range(4)], abs=1e-7)
 
 
-def test_a_network_that_answers_as_its_teacher_has_no_loss():
+def test_a_network_that_predicts_as_its_teacher_has_no_loss():
     assert float(distillation_loss(TEACHER, teacher_probabilities(TEACHER, 3.0), 3.0)) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_a_teacher_that_rules_a_class_out_gives_a_finite_loss():
+def test_a_teacher_that_rules_a_class_out_has_a_finite_loss():
     teacher = torch.tensor([[0.0, 1.0, 0.0, 0.0]])
     expected = -math.log(shares(LOGITS[0].tolist(), 2.0)[1])
     assert float(distillation_loss(LOGITS[:1], teacher, 2.0)) == pytest.approx(expected, rel=1e-5)

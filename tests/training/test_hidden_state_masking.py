@@ -104,7 +104,7 @@ def test_of_a_network_without_blocks_the_layers_with_weights_are_masked():
     assert HiddenStateMasking(Plain(), (1, 8, 6), silence).stages == ("first", "second")
 
 
-def test_what_follows_a_stage_hears_the_masked_state():
+def test_the_masked_state_is_the_input_of_what_follows_a_stage():
     torch.manual_seed(0)
     network = Plain()
     x = torch.randn(2, 1, 8, 6)

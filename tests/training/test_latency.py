@@ -1,4 +1,4 @@
-"""Latency: what is timed, and what is left as it was."""
+"""Latency: which forward passes are timed, and what is left as it was."""
 
 import time
 from typing import ClassVar
@@ -11,7 +11,7 @@ from training.latency import FORWARDS, LEAST, MAX_S, WARM_UP, measure_latency
 
 
 class Slow(nn.Module):
-    """Waits; keeps what it was given on the class, for a copy is timed."""
+    """A network that waits, and records each forward pass on the class, for a copy is timed."""
 
     seen: ClassVar[list] = []
 

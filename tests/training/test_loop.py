@@ -1,4 +1,4 @@
-"""The training loop: it learns, it resumes from any epoch, and it says when it diverges."""
+"""The training loop: it learns, it resumes from any epoch, and it reports where the loss diverges."""
 
 import dataclasses
 
@@ -48,7 +48,7 @@ def test_a_network_learns_to_tell_scenes_apart(dataset):
     assert results[-1].train_loss < results[0].train_loss / 2
 
 
-def test_a_run_taken_up_from_a_checkpoint_ends_with_the_same_weights_to_the_bit(dataset, tmp_path):
+def test_a_run_resumed_from_a_checkpoint_ends_with_the_same_weights_to_the_bit(dataset, tmp_path):
     whole = trained(dataset, 4)
     first = trained(dataset, 2)
     first.save(tmp_path / "checkpoint.safetensors")
@@ -110,7 +110,7 @@ def test_a_checkpoint_cut_short_is_refused(tmp_path):
         read_checkpoint(path).restore_network(build())
 
 
-def test_a_loss_that_runs_away_says_where_and_how_far(dataset):
+def test_a_loss_that_diverges_is_reported_with_its_epoch_step_and_learning_rate(dataset):
     with pytest.raises(NonFiniteLossError) as caught:
         trained(dataset, 4, dataclasses.replace(RECIPE, learning_rate=1e30, warmup_share=0.0))
     assert caught.value.epoch >= 1
@@ -119,7 +119,7 @@ def test_a_loss_that_runs_away_says_where_and_how_far(dataset):
     assert f"epoch {caught.value.epoch}, step {caught.value.step}" in str(caught.value)
 
 
-def test_weights_that_the_last_step_ruined_are_a_loss_that_ran_away(dataset, monkeypatch):
+def test_weights_that_the_last_step_made_infinite_are_reported_as_a_loss_that_diverged(dataset, monkeypatch):
     run = TrainingRun(build, RECIPE, dataset, CPU)
     step = run.optimizer.step
 
@@ -139,13 +139,13 @@ def test_weights_that_the_last_step_ruined_are_a_loss_that_ran_away(dataset, mon
     assert (caught.value.epoch, caught.value.step) == (1, run.steps_per_epoch + 1)
 
 
-def test_impulse_responses_that_are_asked_for_must_be_there(dataset):
+def test_impulse_responses_that_a_recipe_needs_must_be_there(dataset):
     without = dataclasses.replace(dataset, responses=None)
     with pytest.raises(DataError, match="there is no folder of impulse responses"):
         TrainingRun(build, RECIPE, without, CPU)
 
 
-def test_only_device_a_is_coloured_by_impulse_responses(dataset):
+def test_impulse_responses_are_applied_to_clips_of_device_a_alone(dataset):
     scenes = dataset.scenes
     always = Recipe(impulse_response_p=1.0, roll_s=0, mix_style_p=0, mask_bins=0)
     x = TrainingPipeline(dataset, always, CPU).batch(scenes.train).x

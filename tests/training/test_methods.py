@@ -31,12 +31,13 @@ SIZES = {
     "sep_cnn": {"mel_bins": 64, "channels_1": 8, "channels_2": 8, "channels_3": 8, "channels_4": 8, "hidden": 8},
     "tf_sepnet": {"width": 8},
 }
-DRAWN_LIKE = {"simulated_clips": 4, "mask_bins": 12, "mask_frames": 4, "restart_epochs": "1"}  # as small as the data
+# As small as the data.
+SCALED_TO_DATA = {"simulated_clips": 4, "mask_bins": 12, "mask_frames": 4, "restart_epochs": "1"}
 
 
 @pytest.fixture(scope="module")
 def dataset(responses, tmp_path_factory):
-    """A few clips of the demo, aligned ones among them, with a teacher that was drawn."""
+    """A few clips of the demo, aligned ones among them, with random teacher logits."""
     root = tmp_path_factory.mktemp("methods") / "demo"
     write_demo(root, DemoConfig(seed=3, clips_per_location=2))
     scenes = read_scenes(root)
@@ -59,7 +60,7 @@ def recipe_of(*methods, network="isotropic", **others):
     values = {"epochs": 2, "batch_size": 14, "learning_rate": 0.01, **ALL_OFF}
     for method in methods:
         values |= METHODS[method].on
-    values |= {key: small for key, small in DRAWN_LIKE.items() if values.get(key)}
+    values |= {key: small for key, small in SCALED_TO_DATA.items() if values.get(key)}
     if values.get("prune_to"):
         values["prune_to"] = round(0.9 * count_nonzero(builder(network)()))
     return Recipe(**{**values, **others})
@@ -160,7 +161,7 @@ def test_every_pair_that_is_not_refused_trains_and_resumes_to_the_bit(dataset, m
     assert (tmp_path / "over.safetensors").read_bytes() == (tmp_path / "again.safetensors").read_bytes()
 
 
-def test_a_pair_that_is_refused_says_why():
+def test_a_pair_that_is_refused_has_a_reason():
     refused = refused_pairs()
     assert (
         refused["swa", "ema"] == "swa_epochs and ema_decay are two averages of the same weights: set one of them to 0"
@@ -187,7 +188,7 @@ def test_the_page_of_the_methods_is_what_the_code_says():
     assert page.read_text() == markdown(), "write it anew: python -m training.methods > docs/methods.md"
 
 
-def test_what_a_method_needs_and_is_not_there_is_said(dataset):
+def test_a_method_whose_requirements_are_missing_is_refused_with_the_reason(dataset):
     alone = dataclasses.replace(dataset, responses=None, teacher=None)
     with pytest.raises(DataError) as caught:
         TrainingRun(
@@ -211,7 +212,7 @@ def test_every_method_can_be_searched():
         assert searched(name), name
 
 
-def test_a_checkpoint_that_lacks_what_a_method_keeps_is_told_as_a_broken_one(dataset, tmp_path):
+def test_a_checkpoint_without_the_state_of_a_method_is_refused(dataset, tmp_path):
     path = tmp_path / "c.safetensors"
     for method, missing in (
         ("ema", "the average"),
@@ -226,8 +227,8 @@ def test_a_checkpoint_that_lacks_what_a_method_keeps_is_told_as_a_broken_one(dat
             TrainingRun(builder("isotropic"), recipe_of(method, epochs=3), dataset, CPU).load(path)
 
 
-def test_ranges_of_what_the_network_never_hears_when_asked_are_not_kept(dataset):
-    spans = []
+def test_quantization_ranges_ignore_inputs_that_occur_in_training_alone(dataset):
+    ranges = []
     for methods in (("quantization",), ("quantization", "cross_gradient", "rsc")):
         recipe = recipe_of(*methods, quantize_share=1.0, cross_gradient_step=50.0, drop_f=0.5 * (len(methods) > 1),
                            drop_b=0.5 * (len(methods) > 1))  # fmt: skip
@@ -235,5 +236,5 @@ def test_ranges_of_what_the_network_never_hears_when_asked_are_not_kept(dataset)
         torch.manual_seed(0)
         with run.weight_methods.training(1):
             run.loss_fn(run.pipeline.batch(run.pipeline.indices[:8]), bf16=False)
-        spans.append(run.weight_methods.quantizer.tensors())
-    assert all(torch.equal(value, spans[1][name]) for name, value in spans[0].items())
+        ranges.append(run.weight_methods.quantizer.tensors())
+    assert all(torch.equal(value, ranges[1][name]) for name, value in ranges[0].items())

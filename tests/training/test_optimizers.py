@@ -54,7 +54,7 @@ def test_an_optimizer_steps_as_its_formula_says(name, expected):
     assert stepped(name) == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_step_that_is_recorded_reads_its_rate_from_a_tensor():
+def test_a_step_for_a_cuda_graph_reads_its_rate_from_a_tensor():
     weight = nn.Parameter(torch.tensor(2.0))
     for name in ("adamw", "adam", "sgd"):
         made = make_optimizer([weight], Recipe(optimizer=name, learning_rate=RATE), CPU, graphed=True)
@@ -65,10 +65,10 @@ def test_a_step_that_is_recorded_reads_its_rate_from_a_tensor():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(("name", "momentum"), [("adamw", 0.0), ("adam", 0.0), ("sgd", 0.0), ("sgd", 0.9)])
-def test_a_recorded_step_follows_a_rate_that_is_changed_later(name, momentum):
+def test_a_step_captured_in_a_cuda_graph_follows_a_rate_that_is_changed_later(name, momentum):
     device = torch.device("cuda")
     recipe = Recipe(optimizer=name, momentum=momentum, learning_rate=RATE, weight_decay=DECAY)
-    ways = {}
+    final = {}
     for graphed in (False, True):
         weight = nn.Parameter(torch.tensor(2.0, device=device))
         weight.grad = torch.tensor(0.3, device=device)
@@ -87,5 +87,5 @@ def test_a_recorded_step_follows_a_rate_that_is_changed_later(name, momentum):
             else:
                 made.param_groups[0]["lr"] = rate
             step()
-        ways[graphed] = float(weight.detach())
-    assert ways[True] == pytest.approx(ways[False], rel=1e-5)
+        final[graphed] = float(weight.detach())
+    assert final[True] == pytest.approx(final[False], rel=1e-5)

@@ -1,4 +1,4 @@
-"""What a training step gets: simulated devices, mixtures of clips, corrected spectra."""
+"""Training pipeline: simulated devices, mixup, teacher logits, corrected spectra, test-time augmentation."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ def dataset(tiny, responses, tmp_path_factory):
     return load_dataset(read_scenes(tiny), SMALL, responses, tmp_path_factory.mktemp("cache"))
 
 
-def test_simulated_devices_hear_so_many_clips_of_device_a_each_and_none_twice(dataset):
+def test_each_simulated_device_has_so_many_clips_of_device_a_and_none_twice(dataset):
     recipe = dataclasses.replace(BARE, simulated_devices=2, simulated_clips=5)
     simulated = simulate(dataset, recipe)
     scenes = dataset.scenes
@@ -58,9 +58,9 @@ def test_a_simulated_clip_is_its_recording_convolved_with_its_response_every_tim
     assert first.targets.argmax(1).tolist() == dataset.scenes.labels[origin].tolist()
     sound = dataset.waveforms(origin, CPU).numpy()
     for place, (clip, which) in enumerate(zip(sound, pipeline.simulated.responses, strict=True)):
-        heard = np.convolve(clip, dataset.responses.responses[which].numpy())[: len(clip)]
-        heard *= np.sqrt((clip**2).sum() / (heard**2).sum())
-        expected = dataset.front_end_module(torch.from_numpy(heard[None]).float())
+        convolved = np.convolve(clip, dataset.responses.responses[which].numpy())[: len(clip)]
+        convolved *= np.sqrt((clip**2).sum() / (convolved**2).sum())
+        expected = dataset.front_end_module(torch.from_numpy(convolved[None]).float())
         assert torch.allclose(first.x[place], expected[0], atol=1e-3)
 
 
@@ -72,20 +72,20 @@ def test_recorded_clips_beside_simulated_ones_are_left_as_they_are(dataset):
     assert torch.equal(x[[0, 2]], dataset.spectrograms(indices[[0, 2]], CPU))
 
 
-def test_all_of_a_batch_is_mixed_by_one_share_with_its_partners(dataset, monkeypatch):
+def test_mixup_mixes_a_whole_batch_by_one_share_with_its_partners(dataset, monkeypatch):
     monkeypatch.setattr("training.pipeline.draw_share", {0.3: 0.75}.__getitem__)
     recipe = dataclasses.replace(BARE, mixup_alpha=0.3, distill_weight=1.0)
     logits = torch.randn(len(dataset.scenes.train), 3, generator=torch.Generator().manual_seed(0))
-    taught = dataclasses.replace(dataset, teacher=logits)
-    plain = TrainingPipeline(taught, dataclasses.replace(recipe, mixup_alpha=0.0), CPU)
+    with_teacher = dataclasses.replace(dataset, teacher=logits)
+    plain = TrainingPipeline(with_teacher, dataclasses.replace(recipe, mixup_alpha=0.0), CPU)
     indices, mixup_indices = dataset.scenes.train[:6], dataset.scenes.train[20:26]
     own, other = plain.batch(indices), plain.batch(mixup_indices)
-    between = TrainingPipeline(taught, recipe, CPU).batch(indices, mixup_indices)
+    between = TrainingPipeline(with_teacher, recipe, CPU).batch(indices, mixup_indices)
     for name in ("x", "targets", "devices", "teacher"):
         expected = 0.75 * getattr(own, name) + 0.25 * getattr(other, name)
         assert torch.allclose(getattr(between, name), expected, atol=1e-5), name
     torch.manual_seed(3)
-    within = TrainingPipeline(taught, recipe, CPU).batch(indices)
+    within = TrainingPipeline(with_teacher, recipe, CPU).batch(indices)
     torch.manual_seed(3)
     order = torch.randperm(6)
     for name in ("x", "targets", "devices", "teacher"):
@@ -93,13 +93,13 @@ def test_all_of_a_batch_is_mixed_by_one_share_with_its_partners(dataset, monkeyp
         assert torch.allclose(getattr(within, name), expected, atol=1e-5), name
 
 
-def test_a_teacher_s_answers_follow_their_clips_also_through_a_simulated_device(dataset):
+def test_teacher_logits_follow_their_clips_also_through_a_simulated_device(dataset):
     logits = torch.arange(len(dataset.scenes.train) * 3.0).reshape(-1, 3).sin()
-    taught = dataclasses.replace(dataset, teacher=logits)
+    with_teacher = dataclasses.replace(dataset, teacher=logits)
     recipe = dataclasses.replace(
         BARE, distill_weight=1.0, distill_temperature=2.0, simulated_devices=1, simulated_clips=4
     )
-    pipeline = TrainingPipeline(taught, recipe, CPU)
+    pipeline = TrainingPipeline(with_teacher, recipe, CPU)
     indices = pipeline.indices[[5, 0, -1, -3]]
     clips = [indices[0], indices[1], pipeline.simulated.indices[-1], pipeline.simulated.indices[-3]]
     places = [dataset.scenes.train.tolist().index(clip) for clip in clips]
@@ -107,7 +107,7 @@ def test_a_teacher_s_answers_follow_their_clips_also_through_a_simulated_device(
     assert np.allclose(pipeline.batch(indices).teacher, shares / shares.sum(1, keepdims=True), atol=1e-6)
 
 
-def test_each_device_s_energies_are_multiplied_by_its_own_gains(dataset):
+def test_spectrum_correction_multiplies_each_device_s_energies_by_its_own_gains(dataset):
     gains = torch.linspace(0.5, 2.0, 4 * 64).reshape(4, 64)
     correction = SpectrumCorrection(gains, dataset.scenes.devices, (1, 1, 1, 0))
     indices = dataset.scenes.train[:9]
@@ -117,7 +117,7 @@ def test_each_device_s_energies_are_multiplied_by_its_own_gains(dataset):
     assert torch.allclose(corrected.double(), (plain * of_clip + 1e-5).log(), atol=1e-3)
 
 
-def test_an_answer_over_copies_is_the_mean_of_their_probabilities(dataset):
+def test_test_time_augmentation_predicts_the_mean_of_the_probabilities_of_the_copies(dataset):
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64 * 17, 3))
     preprocessing = InferencePreprocessing(copies=4, roll_s=0.2, shift_frames=2.0)
@@ -143,7 +143,7 @@ def test_copies_that_are_all_the_same_are_refused(dataset):
         TrainingPipeline(dataset, dataclasses.replace(BARE, roll_s=1e-6, test_copies=5), CPU)
 
 
-def test_what_colours_device_a_is_refused_where_none_of_its_clips_is_trained_on(dataset):
+def test_impulse_responses_are_refused_where_no_training_clip_is_of_device_a(dataset):
     scenes = dataset.scenes
     mixup_indices = scenes.train[~dataset.is_from_reference_device(scenes.train)]
     without = dataclasses.replace(dataset, scenes=dataclasses.replace(scenes, train=mixup_indices))

@@ -14,7 +14,7 @@ from models.isotropic import Isotropic, IsotropicConfig
 from training.pruning import Pruner, count_nonzero, min_remaining, prunable_weights
 
 SHAPE = (1, 20, 20)
-FIRST_TO_HEAR = {
+FIRST_LAYERS = {
     "bc_resnet": "layers.0",
     "cp_mobile": "stem.0.0",
     "cp_resnet": "stem.0",
@@ -25,11 +25,11 @@ FIRST_TO_HEAR = {
 
 
 class Small(nn.Module):
-    """Three layers that may be pruned, between one that hears and two that classify."""
+    """Three prunable layers, between an input layer and two that classify; one more is unused."""
 
     def __init__(self):
         super().__init__()
-        self.unheard = nn.Conv2d(1, 1, 1)
+        self.unused = nn.Conv2d(1, 1, 1)
         self.head = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
         self.stem = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
         self.blocks = nn.Sequential(nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 6, 3))
@@ -46,7 +46,7 @@ class Small(nn.Module):
 
 
 PRUNABLE = {"blocks.0.weight": 288, "blocks.3.weight": 432, "mix.weight": 36}
-# By hand: the layer that nobody asks 2, head 35 + 18, stem 40 + 16, norm of the blocks 32, biases 8 + 6 + 6.
+# By hand: the unused layer 2, head 35 + 18, stem 40 + 16, norm of the blocks 32, biases 8 + 6 + 6.
 OTHERS = 2 + 35 + 18 + 40 + 16 + 32 + 8 + 6 + 6
 
 
@@ -67,12 +67,12 @@ def num_remaining(network):
     return sum(int(np.count_nonzero(values)) for values in weights_of(network).values())
 
 
-def test_the_weights_that_may_go_are_those_between_the_stem_and_the_classifier():
+def test_prunable_weights_are_those_between_the_stem_and_the_classifier():
     found = prunable_weights(make_small(), SHAPE)
     assert {name: weight.numel() for name, weight in found.items()} == PRUNABLE
 
 
-def test_of_cp_resnet_these_are_all_convolutions_of_the_blocks():
+def test_prunable_weights_of_cp_resnet_are_all_convolutions_of_the_blocks():
     network = CPResNet(CPResNetConfig(width=8, groups=2, tail_blocks=1))
     expected = {name for name, each in network.named_parameters() if name.startswith("blocks.") and each.ndim == 4}
     assert set(prunable_weights(network, (1, 40, 30))) == expected
@@ -80,20 +80,20 @@ def test_of_cp_resnet_these_are_all_convolutions_of_the_blocks():
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
-def test_no_architecture_loses_what_hears_the_input_or_what_gives_the_scores(name):
+def test_no_architecture_is_pruned_in_its_first_layer_or_its_classifier(name):
     entry = ARCHITECTURES[name]
     network = entry.network(entry.config())
     state = torch.get_rng_state()
     found = prunable_weights(network, FRONT_ENDS[entry.front_end].shape())
     layers = {name for name, each in network.named_parameters() if name.endswith(".weight") and each.ndim > 1}
     spared = {each for each in layers - found.keys() if not each.startswith(("head.", "classifier."))}
-    assert spared == {f"{FIRST_TO_HEAR[name]}.weight"}
+    assert spared == {f"{FIRST_LAYERS[name]}.weight"}
     assert not [each for each in found if each.startswith(("head.", "classifier."))]
     assert torch.equal(torch.get_rng_state(), state)
     assert all(module.training for module in network.modules())
 
 
-def test_as_many_are_left_after_each_epoch_as_a_constant_share_leaves():
+def test_as_many_weights_remain_after_each_epoch_as_a_constant_share_leaves():
     network = make_small()
     pruner = Pruner(network, prune_to=OTHERS + 100, prune_share=0.55, epochs=10, shape=SHAPE)
     expected = [round(756 * (100 / 756) ** (epoch / 6)) for epoch in range(7)] + [100] * 4  # 0.55 x 10, rounded up
@@ -108,7 +108,7 @@ def test_as_many_are_left_after_each_epoch_as_a_constant_share_leaves():
     assert count_nonzero(network) == OTHERS + 100
 
 
-def test_the_smallest_of_all_layers_go_and_none_of_any_other():
+def test_the_smallest_weights_of_all_layers_are_pruned_and_none_of_any_other_tensor():
     network = make_small()
     before, state = weights_of(network), {name: value.clone() for name, value in network.state_dict().items()}
     Pruner(network, OTHERS + 300, 1.0, 1, SHAPE).step(1)
@@ -119,7 +119,7 @@ def test_the_smallest_of_all_layers_go_and_none_of_any_other():
     assert changed == set(PRUNABLE)
 
 
-def test_a_layer_is_left_alone_once_more_than_99_percent_are_gone():
+def test_a_layer_is_left_alone_once_more_than_99_percent_are_pruned():
     network = make_small()
     with torch.no_grad():
         network.blocks[3].weight.mul_(1e-6)  # all of it would be first to go
@@ -159,7 +159,7 @@ def test_a_target_that_cannot_be_met_is_refused_with_the_least_that_can():
 
 
 @pytest.mark.parametrize("prune_to", [OTHERS + 756, 10**9])
-def test_a_network_that_meets_its_target_loses_nothing(prune_to):
+def test_a_network_that_meets_its_target_is_not_pruned(prune_to):
     network = make_small()
     pruner = Pruner(network, prune_to, 0.5, 4, SHAPE)
     for epoch in range(1, 5):
@@ -187,7 +187,7 @@ def test_momentum_and_weight_decay_do_not_bring_a_weight_back():
         np.testing.assert_array_equal(values == 0, gone[name])
 
 
-def test_what_was_pruned_stays_so_when_a_run_is_taken_up():
+def test_pruned_weights_stay_so_when_a_run_is_resumed():
     network = make_small()
     pruner = Pruner(network, OTHERS + 200, 1.0, 4, SHAPE)
     pruner.step(1)
@@ -246,7 +246,7 @@ def test_the_reports_first_submission_fits_its_limit_before_anything_was_learned
     assert [int(layer.weight.count_nonzero()) for layer in (network.stem[0], network.head[0])] == [25 * 256, 20 * 256]
 
 
-def test_a_network_of_one_layer_has_nothing_to_lose():
+def test_a_network_of_one_layer_has_no_prunable_weights():
     network = Isotropic(IsotropicConfig(depth=1, width=4))
     network.blocks = nn.ModuleList()
     Pruner(network, 10**6, 0.5, 2, (1, 20, 20)).step(1)

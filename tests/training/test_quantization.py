@@ -1,4 +1,4 @@
-"""Rounding to int8 against numpy, and a network that hears itself rounded against one computed in whole numbers."""
+"""Fake quantization to int8 against numpy, and a fake-quantized network against integer arithmetic."""
 
 import re
 
@@ -44,20 +44,20 @@ def make_small(seed=0):
     return network
 
 
-def spans_in_numpy(low, high):
-    """Return scale and integer of a range that holds 0, by Jacob et al."""
+def scale_and_zero_point_in_numpy(low, high):
+    """Return scale and zero point of a range that holds 0, by Jacob et al."""
     low, high = np.float32(min(low, 0)), np.float32(max(high, 0))
     scale = np.float32((high - low) / np.float32(255)) if high > low else np.float32(1)
     return scale, -128 - np.round(low / scale)
 
 
 def integers(x, low, high):
-    scale, zero = spans_in_numpy(low, high)
+    scale, zero = scale_and_zero_point_in_numpy(low, high)
     return np.clip(np.round(x / scale) + zero, -128, 127).astype(np.int64), scale, int(zero)
 
 
 def weight_integers(weight):
-    """Round each row by its own largest value."""
+    """Quantize each row by its own largest value."""
     steps, scales = np.zeros(weight.shape, np.int64), np.ones(len(weight), np.float32)
     for row, values in enumerate(weight):
         largest = np.abs(values).max()
@@ -69,7 +69,7 @@ def weight_integers(weight):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**31), st.integers(-320, 320), st.integers(-320, 320))
-def test_an_activation_is_rounded_as_numpy_does_and_clipped_to_256_values(seed, one, other):
+def test_an_activation_is_quantized_as_in_numpy_and_clipped_to_256_values(seed, one, other):
     low, high = min(one, other) / 16, max(one, other) / 16
     x = np.random.default_rng(seed).normal(0, 10, size=(2, 50)).astype(np.float32)
     steps, scale, zero = integers(x, low, high)
@@ -85,14 +85,14 @@ def test_halves_go_to_the_even_neighbour_and_zero_is_exact():
     assert fake_quantize_activation(torch.zeros(3), torch.tensor([0.0, 0.0])).tolist() == [0, 0, 0]
 
 
-def test_a_gradient_passes_the_rounding_and_stops_where_values_are_clipped():
+def test_the_straight_through_gradient_stops_where_values_are_clipped():
     x = torch.tensor([-60.0, -55.3, -1.4, 0.2, 199.9, 200.4, 201.0], requires_grad=True)
     fake_quantize_activation(x, torch.tensor([-55.0, 200.0])).backward(torch.arange(1.0, 8.0))
     assert x.grad.tolist() == [0, 2, 3, 4, 5, 6, 0]
 
 
 @pytest.mark.parametrize("shape", [(5, 3, 3, 3), (4, 7), (6, 1, 9)])
-def test_each_output_channel_of_a_weight_is_rounded_by_its_own_largest_value(shape):
+def test_each_output_channel_of_a_weight_is_quantized_by_its_own_largest_value(shape):
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     weight[1] *= 100
     weight[2] = 0
@@ -104,14 +104,14 @@ def test_each_output_channel_of_a_weight_is_rounded_by_its_own_largest_value(sha
     assert steps.abs().flatten(1).amax(1).tolist() == [0 if row == 2 else 127 for row in range(shape[0])]
 
 
-def test_the_gradient_of_a_rounded_weight_is_that_of_the_weight():
+def test_the_gradient_of_a_quantized_weight_is_that_of_the_weight():
     weight = torch.randn(3, 4, requires_grad=True)
     upstream = torch.randn(3, 4)
     fake_quantize_weight(weight, torch.tensor([2.0, -0.1, 0.0])).backward(upstream)
     assert torch.equal(weight.grad, upstream)
 
 
-def test_a_weight_before_a_batch_norm_is_rounded_as_it_will_be_once_folded():
+def test_a_weight_before_a_batch_norm_is_quantized_as_it_will_be_once_folded():
     network = make_small()
     norm = network.norm
     factor = norm.weight.detach().numpy() / np.sqrt(norm.running_var.numpy() + np.float32(norm.eps))
@@ -121,20 +121,22 @@ def test_a_weight_before_a_batch_norm_is_rounded_as_it_will_be_once_folded():
     np.testing.assert_array_equal(steps.numpy(), expected)
     np.testing.assert_array_equal(scale.numpy(), scales)
     assert (steps[2].sign() == -network.first.weight[2].sign()).logical_or(steps[2] == 0).all()
-    heard = fake_quantize_weight(network.first.weight, torch.from_numpy(factor)).detach().numpy()
-    np.testing.assert_allclose(heard * factor[:, None, None, None], expected * scales[:, None, None, None], rtol=1e-6)
+    unfolded = fake_quantize_weight(network.first.weight, torch.from_numpy(factor)).detach().numpy()
+    np.testing.assert_allclose(
+        unfolded * factor[:, None, None, None], expected * scales[:, None, None, None], rtol=1e-6
+    )
 
 
-def test_the_weights_that_a_device_stores_have_their_norms_in_them():
+def test_the_weights_that_a_device_stores_have_their_norms_folded_in():
     torch.manual_seed(0)
     network = nn.Sequential(DampedConv2d(2, 4, 3, stride=1, padding=1, groups=2), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
     network[1].weight.data.copy_(torch.tensor([2.0, -1.0, 0.5, 0.0]))
     network[1].running_var.copy_(torch.tensor([0.25, 4.0, 1.0, 1.0]))
     stored = Quantizer(network, (2, 5, 5)).weights()
     window = np.array([0.01, 1, 0.01], np.float32)[:, None]
-    heard = network[0].weight.detach().numpy() * window
+    damped = network[0].weight.detach().numpy() * window
     factor = np.array([2 / np.sqrt(0.25 + 1e-5), -1 / np.sqrt(4 + 1e-5), 0.5 / np.sqrt(1 + 1e-5), 0])
-    for name, expected in {"0": factor[:, None, None, None] * heard, "2": network[2].weight.detach().numpy()}.items():
+    for name, expected in {"0": factor[:, None, None, None] * damped, "2": network[2].weight.detach().numpy()}.items():
         steps, scale = stored[name]
         largest = np.abs(expected).max((1, 2, 3))
         np.testing.assert_allclose(scale.numpy(), np.where(largest > 0, largest / 127, 1), rtol=1e-6)
@@ -158,7 +160,7 @@ def trained(network, quantizer, batches):
     return network.eval()
 
 
-def test_what_a_network_answers_is_what_whole_numbers_give():
+def test_a_fake_quantized_network_predicts_what_integer_arithmetic_computes():
     network = make_small()
     batches = [3 * torch.randn(8, *SHAPE) + 1 for _ in range(3)]
     quantizer = Quantizer(network, SHAPE)
@@ -166,35 +168,35 @@ def test_what_a_network_answers_is_what_whole_numbers_give():
     x = 3 * torch.randn(5, *SHAPE)
     with quantizer.active(), torch.no_grad():
         found = network(x).numpy()
-    spans = {name: span.numpy() for name, span in quantizer.tensors().items()}
+    ranges = {name: each.numpy() for name, each in quantizer.tensors().items()}
     state = {name: value.numpy() for name, value in network.state_dict().items()}
-    assert sorted(spans) == ["first", "last", "second"]
+    assert sorted(ranges) == ["first", "last", "second"]
 
     # The convolution with its norm folded in: sums of products of integers, and a bias at their scale.
     factor = state["norm.weight"] / np.sqrt(state["norm.running_var"] + np.float32(1e-5))
     steps, scales = weight_integers(state["first.weight"] * factor[:, None, None, None])
-    heard, scale, zero = integers(x.numpy(), *spans["first"])
+    inputs, scale, zero = integers(x.numpy(), *ranges["first"])
     sums = np.zeros((5, 4, 4, 3), np.int64)
     for i in range(4):
         for j in range(3):
-            sums[:, :, i, j] = np.einsum("bft,cft->bc", heard[:, 0, i : i + 3, j : j + 3] - zero, steps[:, 0])
+            sums[:, :, i, j] = np.einsum("bft,cft->bc", inputs[:, 0, i : i + 3, j : j + 3] - zero, steps[:, 0])
     bias = np.round((state["norm.bias"] - factor * state["norm.running_mean"]) / (scale * scales))
     y = np.maximum((sums + bias[:, None, None]) * (scale * scales)[:, None, None], 0)
     # The one without.
     steps, scales = weight_integers(state["second.weight"])
-    heard, scale, zero = integers(y.astype(np.float32), *spans["second"])
-    sums = np.einsum("bift,oi->boft", heard - zero, steps[:, :, 0, 0])
+    inputs, scale, zero = integers(y.astype(np.float32), *ranges["second"])
+    sums = np.einsum("bift,oi->boft", inputs - zero, steps[:, :, 0, 0])
     bias = np.round(state["second.bias"] / (scale * scales))
     y = ((sums + bias[:, None, None]) * (scale * scales)[:, None, None]).mean((2, 3))
     # And the linear layer.
     steps, scales = weight_integers(state["last.weight"])
-    heard, scale, zero = integers(y.astype(np.float32), *spans["last"])
-    expected = ((heard - zero) @ steps.T + np.round(state["last.bias"] / (scale * scales))) * (scale * scales)
+    inputs, scale, zero = integers(y.astype(np.float32), *ranges["last"])
+    expected = ((inputs - zero) @ steps.T + np.round(state["last.bias"] / (scale * scales))) * (scale * scales)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
-    assert np.abs(found - network(x).detach().numpy()).max() > 1e-3  # without it, nothing is rounded
+    assert np.abs(found - network(x).detach().numpy()).max() > 1e-3  # without it, nothing is quantized
 
 
-def test_ranges_follow_what_is_heard_in_training_and_stay_in_eval_mode():
+def test_ranges_follow_the_inputs_in_training_and_stay_in_eval_mode():
     network = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
     quantizer = Quantizer(network, (4,))
     batches = [torch.randn(6, 4) * factor for factor in (1, 5, 0.1, 3)]
@@ -222,7 +224,7 @@ def test_ranges_follow_what_is_heard_in_training_and_stay_in_eval_mode():
         ([nn.Identity()], True),
     ],
 )
-def test_a_norm_is_folded_where_it_hears_a_convolution_as_it_is(middle, is_folded):
+def test_a_norm_is_folded_where_its_input_is_the_output_of_a_convolution(middle, is_folded):
     network = nn.Sequential(nn.Conv2d(1, 3, 1, bias=False), *middle, nn.BatchNorm2d(3)).eval()
     with torch.no_grad():
         network[0].weight.copy_(torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1, 1))
@@ -239,7 +241,7 @@ def test_a_norm_over_another_axis_than_a_linear_layers_channels_is_not_folded():
     assert not Quantizer(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), (4, 4)).norms
 
 
-def test_a_module_that_hears_the_clip_before_any_layer_hears_it_rounded():
+def test_a_module_before_any_layer_gets_the_clip_quantized():
     network = nn.Sequential(nn.Identity(), nn.BatchNorm2d(1), nn.Conv2d(1, 2, 1), nn.Flatten(), nn.Linear(24, 2))
     quantizer = Quantizer(network, (1, 3, 4))
     assert sorted(quantizer.tensors()) == ["1", "2", "4"]
@@ -253,7 +255,7 @@ def test_a_module_that_hears_the_clip_before_any_layer_hears_it_rounded():
     np.testing.assert_array_equal(seen[0], (steps - zero).astype(np.float32) * scale)
 
 
-def test_a_damped_convolution_is_rounded_as_it_is_heard():
+def test_a_damped_convolution_is_quantized_with_its_damping():
     torch.manual_seed(0)
     layer = DampedConv2d(2, 4, 3, stride=1, padding=1, groups=2)
     network = nn.Sequential(layer)
@@ -261,14 +263,16 @@ def test_a_damped_convolution_is_rounded_as_it_is_heard():
     x = torch.randn(3, 2, 5, 5)
     trained(network, quantizer, [x])
     steps, scales = weight_integers((layer.weight * layer.window).detach().numpy())
-    heard = torch.from_numpy((steps * scales[:, None, None, None]).astype(np.float32))
+    quantized = torch.from_numpy((steps * scales[:, None, None, None]).astype(np.float32))
     with quantizer.active():
         found = network(x)
         found.square().sum().backward()
-    expected = nn.functional.conv2d(fake_quantize_activation(x, quantizer.tensors()["0"]), heard, padding=1, groups=2)
+    expected = nn.functional.conv2d(
+        fake_quantize_activation(x, quantizer.tensors()["0"]), quantized, padding=1, groups=2
+    )
     torch.testing.assert_close(found, expected)
-    # the gradient of the heard weight, times the window that it went through
-    leaf = heard.requires_grad_()
+    # the gradient of the quantized weight, times the window that damps it
+    leaf = quantized.requires_grad_()
     again = nn.functional.conv2d(fake_quantize_activation(x, quantizer.tensors()["0"]), leaf, padding=1, groups=2)
     again.square().sum().backward()
     torch.testing.assert_close(layer.weight.grad, leaf.grad * layer.window)
@@ -302,15 +306,15 @@ def test_every_architecture_is_left_as_it_was(name):
         without = [key for key, each in kept.items() if each.grad is None or not each.grad.isfinite().all()]
         assert not without
         network.eval()
-        rounded = network(x)
+        quantized = network(x)
     changed = [key for key, value in network.state_dict().items() if not torch.equal(value, state[key])]
     assert all("running" in key or "num_batches" in key for key in changed)
     assert [key for key, _ in network.named_parameters()] == list(kept)
     assert not any({"weight", "effective_weight"} & each.__dict__.keys() for each in network.modules())
-    assert not torch.equal(network(x), rounded)
+    assert not torch.equal(network(x), quantized)
 
 
-# By hand, from the models' files: convolutions whose output a batch norm hears and nothing else does.
+# By hand, from the models' files: convolutions whose output is the input of a batch norm and of nothing else.
 FOLDED = {
     "bc_resnet": 3 + 9 + 1,
     "cp_resnet": 12 + 1,
@@ -344,7 +348,7 @@ def test_an_error_inside_leaves_the_network_its_own_weights():
     assert not network.first._forward_hooks
 
 
-def test_ranges_go_with_an_export_which_then_answers_as_it_was_measured():
+def test_ranges_are_loaded_with_an_export_which_then_predicts_as_it_was_evaluated():
     network, x = make_small(), torch.randn(4, *SHAPE)
     quantizer = Quantizer(network, SHAPE)
     trained(network, quantizer, [x])
@@ -362,7 +366,7 @@ def test_ranges_go_with_an_export_which_then_answers_as_it_was_measured():
         again.load({**{name: each for name, each in again.tensors().items() if name != "last"}, "more": torch.ones(2)})
 
 
-def test_a_network_that_has_heard_nothing_is_refused_in_eval_mode():
+def test_a_network_without_recorded_ranges_is_refused_in_eval_mode():
     network = make_small().eval()
     quantizer = Quantizer(network, SHAPE)
     message = "first has no range to quantize with yet: train a step while the quantizer is active"

@@ -1,4 +1,4 @@
-"""Which features are muted, against numpy's percentiles, one clip at a time."""
+"""Masked features of representation self-challenging, against numpy's percentiles, one clip at a time."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def softmax(scores):
 
 
 def linear_case(mixed=False, seed=0):
-    """Features, targets and a linear classifier: its gradient at the true logit is the class's row of weights."""
+    """Return features, targets and a linear classifier, whose gradient at the true logit is its row of weights."""
     rng = np.random.default_rng(seed)
     targets = np.eye(K)[rng.integers(0, K, B)]
     if mixed:
@@ -52,33 +52,33 @@ def our_mask(z, targets, weight, bias, drop_f, drop_b):
 
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize(("drop_f", "drop_b"), [(0.05, 0.05), (0.5, 0.33), (0.25, 0.99), (0.3, 0.5)])
-def test_the_top_features_are_muted_in_the_clips_that_miss_them_most(mixed, drop_f, drop_b):
+def test_the_top_features_are_masked_in_the_clips_that_miss_them_most(mixed, drop_f, drop_b):
     case = linear_case(mixed)
     expected = expected_mask(*case, drop_f, drop_b)
     assert our_mask(*case, drop_f, drop_b).tolist() == expected.tolist()
     assert 0 < (expected == 0).sum() < B * D
 
 
-def test_of_twelve_features_and_nine_clips_the_report_s_rates_mute_one_in_one():
+def test_of_twelve_features_and_nine_clips_the_report_s_rates_mask_one_in_one():
     mask = our_mask(*linear_case(), 0.05, 0.05)
     assert (mask == 0).sum(1).tolist().count(1) == 1
     assert int((mask == 0).sum()) == 1
 
 
-def test_a_quantile_that_is_a_value_mutes_that_value():
-    # (1 - 0.7) x 10 is a little over 3 in binary: the fourth of eleven must be muted, as seven above it are.
+def test_a_quantile_that_is_a_value_masks_that_value():
+    # (1 - 0.7) x 10 is a little over 3 in binary: the fourth of eleven must be masked, as seven above it are.
     z, weight = torch.ones(1, 11, requires_grad=True), torch.arange(11.0).repeat(2, 1)
     mask = rsc_mask(z, torch.tensor([[1.0, 0.0]]), z @ weight.T, lambda each: each @ weight.T, 0.7, 0.5)
     assert mask.tolist() == [[1.0] * 3 + [0.0] * 8]
 
 
 @pytest.mark.parametrize(("drop_f", "drop_b"), [(0.0, 0.5), (0.5, 0.0)])
-def test_with_one_rate_zero_nothing_is_muted(drop_f, drop_b):
+def test_with_one_rate_zero_nothing_is_masked(drop_f, drop_b):
     assert our_mask(*linear_case(), drop_f, drop_b).tolist() == np.ones((B, D)).tolist()
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
-def test_every_architecture_s_features_can_be_muted_and_its_statistics_stay(name):
+def test_every_architecture_s_features_can_be_masked_and_its_statistics_stay(name):
     torch.manual_seed(0)
     architecture = ARCHITECTURES[name]
     network = architecture.network(architecture.config())
@@ -95,12 +95,12 @@ def test_every_architecture_s_features_can_be_muted_and_its_statistics_stay(name
     assert set(mask.unique().tolist()) == {0.0, 1.0}
     for key, value in network.state_dict().items():
         assert torch.equal(value, seen[key]), key
-    muted = nn.functional.cross_entropy(network.classify(z * mask), targets)
-    (muted + nn.functional.cross_entropy(logits, targets)).backward()
+    masked = nn.functional.cross_entropy(network.classify(z * mask), targets)
+    (masked + nn.functional.cross_entropy(logits, targets)).backward()
     assert all(value.grad.isfinite().all() for value in network.parameters() if value.grad is not None)
 
 
-def test_batch_norms_compute_the_same_while_their_statistics_are_kept():
+def test_batch_norms_compute_the_same_while_their_statistics_are_frozen():
     torch.manual_seed(0)
     layers = nn.Sequential(nn.BatchNorm1d(3), nn.BatchNorm1d(3, track_running_stats=False), nn.BatchNorm1d(3).eval())
     x = torch.randn(5, 3)
@@ -120,7 +120,7 @@ def test_statistics_move_again_after_an_error():
     assert norm.track_running_stats
 
 
-def test_of_clips_that_muting_does_not_change_no_more_are_muted_than_asked():
+def test_of_clips_that_masking_does_not_change_no_more_are_masked_than_the_rate_says():
     weight = torch.tensor([[80.0] + [0.0] * 19, [0.0] * 20])
     z = torch.ones(40, 20, requires_grad=True)
     targets = torch.tensor([[1.0, 0.0]]).expand(40, 2)

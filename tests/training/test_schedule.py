@@ -1,4 +1,4 @@
-"""The learning rate over a run, against the reports' own words and numbers."""
+"""Learning rate schedule against the reports' own words and numbers."""
 
 import math
 

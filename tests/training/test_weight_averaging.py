@@ -1,4 +1,4 @@
-"""Averages of weights against their closed forms, and statistics against numpy's."""
+"""Weight averages (SWA, EMA) against their closed forms, and batch norm statistics against numpy's."""
 
 import re
 
@@ -16,7 +16,7 @@ def make_network():
 
 
 def weights_over_time(network, count):
-    """Set the whole state to new values, `count` times; give each time before it what they are."""
+    """Set the whole state to new values, `count` times; yield the values each time."""
     rng = np.random.default_rng(1)
     for step in range(count):
         values = {}
@@ -36,7 +36,7 @@ def assert_state(network, expected):
         np.testing.assert_allclose(value.numpy(), expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-def test_the_equal_mean_is_that_of_all_updates_and_forgets_where_it_began():
+def test_swa_is_the_equal_mean_of_all_updates_and_forgets_where_it_began():
     network = make_network()
     average, seen = WeightAverage(network), []
     for values in weights_over_time(network, 5):
@@ -49,7 +49,7 @@ def test_the_equal_mean_is_that_of_all_updates_and_forgets_where_it_began():
 
 
 @pytest.mark.parametrize("decay", [0.15, 0.999])
-def test_the_moving_average_decays_at_most_as_fast_as_it_has_seen_updates(decay):
+def test_the_exponential_moving_average_decays_at_most_as_fast_as_it_has_seen_updates(decay):
     network = make_network()
     expected = {name: value.numpy() for name, value in state_of(network).items()}
     average = WeightAverage(network, decay)
@@ -69,18 +69,18 @@ def test_the_network_has_its_own_weights_back_in_the_same_memory_even_after_an_e
         average.update(network)
     before, places = state_of(network), [each.data_ptr() for each in network.parameters()]
 
-    def ask(network):
+    def evaluate(network):
         assert not torch.equal(network[0].weight, before["0.weight"])
         assert [each.data_ptr() for each in network.parameters()] == places
         raise KeyError
 
     with pytest.raises(KeyError), average.swapped(network):
-        ask(network)
+        evaluate(network)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize("decay", [None, 0.2])
-def test_an_average_taken_up_from_a_checkpoint_goes_on_as_it_would_have(decay):
+def test_an_average_resumed_from_a_checkpoint_continues_as_it_would_have(decay):
     network = make_network()
     whole = WeightAverage(network, decay)
     first = WeightAverage(network, decay)
@@ -133,7 +133,7 @@ def test_an_average_of_another_network_is_refused_with_every_difference():
         WeightAverage(nn.Linear(2, 1)).load(tensors)
 
 
-def test_statistics_are_those_of_all_clips_and_nothing_of_before_is_left_in_them():
+def test_batch_norm_statistics_are_those_of_all_clips_and_nothing_of_before_is_left_in_them():
     network = make_network()
     network[1].running_mean.fill_(9)
     network[1].running_var.fill_(9)
@@ -142,12 +142,12 @@ def test_statistics_are_those_of_all_clips_and_nothing_of_before_is_left_in_them
     means, variances = np.zeros(2), np.zeros(2)
     kernel, bias = network[0].weight.detach().numpy()[:, 0], network[0].bias.detach().numpy()
     for x in batches:
-        heard = np.empty((len(x), 2, 2, 2))
+        outputs = np.empty((len(x), 2, 2, 2))
         for i in range(2):
             for j in range(2):
-                heard[:, :, i, j] = np.einsum("bft,cft->bc", x.numpy()[:, 0, i : i + 3, j : j + 3], kernel) + bias
-        means += len(x) / 10 * heard.mean((0, 2, 3))
-        variances += len(x) / 10 * heard.var((0, 2, 3), ddof=1)
+                outputs[:, :, i, j] = np.einsum("bft,cft->bc", x.numpy()[:, 0, i : i + 3, j : j + 3], kernel) + bias
+        means += len(x) / 10 * outputs.mean((0, 2, 3))
+        variances += len(x) / 10 * outputs.var((0, 2, 3), ddof=1)
     reestimate_batch_norm(network, batches)
     np.testing.assert_allclose(network[1].running_mean.numpy(), means, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(network[1].running_var.numpy(), variances, rtol=1e-4)

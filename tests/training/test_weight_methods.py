@@ -1,4 +1,4 @@
-"""When weights are averaged, pruned and rounded, and what answers between epochs."""
+"""When weights are averaged, pruned and quantized, and which weights are evaluated between epochs."""
 
 import dataclasses
 
@@ -31,44 +31,44 @@ def fill(network, value):
 
 
 @pytest.mark.parametrize(("share", "first"), [(0.0, None), (0.05, 10), (0.3, 8), (0.5, 6), (0.7, 4), (1.0, 1)])
-def test_weights_are_rounded_in_the_last_share_of_the_epochs(share, first):
+def test_weights_are_quantized_in_the_last_share_of_the_epochs(share, first):
     weight_methods = WeightMethods(build(), dataclasses.replace(BARE, quantize_share=share), SHAPE)
     quantizing = [epoch for epoch in range(1, 11) if weight_methods.is_quantizing(epoch)]
     assert quantizing == ([] if first is None else list(range(first, 11)))
 
 
-def test_an_epoch_that_rounds_hears_rounded_weights_and_the_one_before_does_not():
+def test_an_epoch_that_quantizes_is_evaluated_with_quantized_weights_and_the_one_before_is_not():
     network = build()
     weight_methods = WeightMethods(network, dataclasses.replace(BARE, quantize_share=0.5), SHAPE)
     (x, _) = batches()
     network.eval()
     plain = network(x)
-    for epoch, rounds in ((5, False), (6, True)):
+    for epoch, quantizes in ((5, False), (6, True)):
         network.train()
         with weight_methods.training(epoch):
             network(x)
         network.eval()
         plain = network(x)
         with weight_methods.evaluation_weights(epoch, []):
-            assert torch.equal(network(x), plain) != rounds
+            assert torch.equal(network(x), plain) != quantizes
         assert torch.equal(network(x), plain)
 
 
-def test_only_the_last_epochs_are_averaged_and_answer_from_then_on():
+def test_swa_averages_the_last_epochs_alone_and_is_evaluated_from_then_on():
     network = build()
     weight_methods = WeightMethods(network, dataclasses.replace(BARE, swa_epochs=3), SHAPE)
-    answered = []
+    evaluated = []
     for epoch in range(1, 11):
         fill(network, float(epoch))
         weight_methods.after_step()
         weight_methods.after_epoch(epoch)
         with weight_methods.evaluation_weights(epoch, batches()):
-            answered.append(network.classifier.weight[0, 0].item())
+            evaluated.append(network.classifier.weight[0, 0].item())
         assert network.classifier.weight[0, 0].item() == epoch
-    assert answered == [1, 2, 3, 4, 5, 6, 7, 8, 8.5, 9]
+    assert evaluated == [1, 2, 3, 4, 5, 6, 7, 8, 8.5, 9]
 
 
-def test_the_moving_average_answers_from_the_first_epoch():
+def test_the_exponential_moving_average_is_evaluated_from_the_first_epoch():
     network = build()
     fill(network, 0.0)
     weight_methods = WeightMethods(network, dataclasses.replace(BARE, ema_decay=0.5), SHAPE)
@@ -83,7 +83,7 @@ def test_the_moving_average_answers_from_the_first_epoch():
 
 
 @pytest.mark.parametrize("averaging", [{"ema_decay": 0.9}, {"swa_epochs": 5}])
-def test_what_was_pruned_is_zero_in_an_average_of_epochs_before(averaging):
+def test_pruned_weights_are_zero_in_an_average_of_epochs_before(averaging):
     network = build()
     target = count_nonzero(network) - 200
     weight_methods = WeightMethods(
@@ -104,12 +104,12 @@ def test_what_was_pruned_is_zero_in_an_average_of_epochs_before(averaging):
     assert int((network.blocks[0].pointwise[0].weight == 0).sum()) > 0
 
 
-def test_statistics_of_an_average_are_those_of_what_it_hears():
+def test_batch_norm_statistics_of_an_average_are_those_of_its_inputs():
     network = build()
     weight_methods = WeightMethods(network, dataclasses.replace(BARE, swa_epochs=10), SHAPE)
     weight_methods.after_epoch(1)
-    heard = batches()
-    with weight_methods.evaluation_weights(1, heard):
+    inputs = batches()
+    with weight_methods.evaluation_weights(1, inputs):
         norm = network.embed[2]
-        outputs = torch.cat([network.embed[1](network.embed[0](x)) for x in heard])
+        outputs = torch.cat([network.embed[1](network.embed[0](x)) for x in inputs])
         assert torch.allclose(norm.running_mean, outputs.mean((0, 2, 3)), atol=1e-5)

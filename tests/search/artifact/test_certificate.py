@@ -141,9 +141,9 @@ def earlier_format(export):
 
 def lacking(export):
     path = export / CERTIFICATE
-    told = json.loads(path.read_text())
-    del told["versions"]
-    path.write_text(json.dumps(told))
+    certificate = json.loads(path.read_text())
+    del certificate["versions"]
+    path.write_text(json.dumps(certificate))
 
 
 def no_digest(export):
@@ -215,19 +215,24 @@ def test_weights_whose_header_is_as_long_as_a_pickle_begins_are_weights(tmp_path
     verify(tmp_path, {"files": {WEIGHTS: {"sha256": file_digest(path)}}})
 
 
-def test_a_certificate_says_what_each_file_does_and_costs(exported, study):
-    told = read_certificate(exported)
-    assert (told["study"], told["trial"], told["architecture"], told["on_front"]) == ("small", 0, "isotropic", True)
+def test_a_certificate_lists_what_each_file_does_and_costs(exported, study):
+    certificate = read_certificate(exported)
+    assert (certificate["study"], certificate["trial"], certificate["architecture"], certificate["on_front"]) == (
+        "small",
+        0,
+        "isotropic",
+        True,
+    )
     runs = {WEIGHTS, MODEL, "pipeline.onnx", INT8}
-    assert set(told["quality"]) == runs
-    assert set(told["files"]) == runs | {CONFIG, "card.md", "card.html"}
-    for name, known in told["files"].items():
+    assert set(certificate["quality"]) == runs
+    assert set(certificate["files"]) == runs | {CONFIG, "card.md", "card.html"}
+    for name, known in certificate["files"].items():
         assert known["sha256"] == file_digest(exported / name)
         assert known["bytes"] == (exported / name).stat().st_size
-    assert {"onnx", "onnxruntime"} <= set(told["versions"])
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", told["written"])
-    assert (told["validation"], told["selected_on"], told["confirmed"]) == (None, None, None)
-    assert [told["data"][f"{kind}_clips"] for kind in ("training", "validation", "evaluation")] == [48, 0, 24]
+    assert {"onnx", "onnxruntime"} <= set(certificate["versions"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", certificate["written"])
+    assert (certificate["validation"], certificate["selected_on"], certificate["confirmed"]) == (None, None, None)
+    assert [certificate["data"][f"{kind}_clips"] for kind in ("training", "validation", "evaluation")] == [48, 0, 24]
 
 
 @pytest.mark.parametrize("edition", ["dcase2021", "dcase2022", "dcase2023", "dcase2024", "dcase2025"])

@@ -17,22 +17,22 @@ def place(exported, file):
 
 
 @pytest.mark.parametrize("file", RUNS)
-def test_each_file_evaluates_to_what_the_certificate_says_of_it(run, exported, tiny, file):
-    told = run("evaluate", place(exported, file), tiny, "--json")
-    assert told.code == 0, told.err
-    measured, expected = json.loads(told.out), read_certificate(exported)["quality"][file]
+def test_each_file_evaluates_to_the_metrics_in_the_certificate(run, exported, tiny, file):
+    result = run("evaluate", place(exported, file), tiny, "--json")
+    assert result.code == 0, result.err
+    measured, expected = json.loads(result.out), read_certificate(exported)["quality"][file]
     assert measured["confusion"] == expected["confusion"]
     assert measured["log_loss"] == pytest.approx(expected["log_loss"], rel=1e-4)
 
 
-def test_each_file_says_of_a_sound_what_the_others_say(run, exported, tmp_path):
+def test_each_file_predicts_the_same_for_a_sound(run, exported, tmp_path):
     sound = np.random.default_rng(0).normal(0, 0.1, (70_000, 2))
     soundfile.write(tmp_path / "noise.flac", sound, 44_100)
     predictions = {}
     for file in RUNS:
-        told = run("predict", place(exported, file), "noise.flac", "--json")
-        assert told.code == 0, told.err
-        predictions[file] = json.loads(told.out)[0]["probabilities"]
+        result = run("predict", place(exported, file), "noise.flac", "--json")
+        assert result.code == 0, result.err
+        predictions[file] = json.loads(result.out)[0]["probabilities"]
     for file in (MODEL, PIPELINE):
         assert predictions[file] == pytest.approx(predictions[WEIGHTS], abs=1e-4)
     assert predictions[INT8] == pytest.approx(predictions[WEIGHTS], abs=0.1)
@@ -41,25 +41,25 @@ def test_each_file_says_of_a_sound_what_the_others_say(run, exported, tmp_path):
 def test_files_that_are_not_sounds_are_named_and_the_others_predicted(run, exported, tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(44_100), 44_100)
     (tmp_path / "text.txt").write_text("no sound")
-    told = run("predict", exported, "silence.wav", "text.txt", "missing.wav")
-    assert told.code == 2
-    assert told.out.startswith("silence.wav: ")
-    assert "2 of 3 files cannot be decoded" in told.err
-    assert "text.txt: neither a WAV nor a FLAC file" in told.err
+    result = run("predict", exported, "silence.wav", "text.txt", "missing.wav")
+    assert result.code == 2
+    assert result.out.startswith("silence.wav: ")
+    assert "2 of 3 files cannot be decoded" in result.err
+    assert "text.txt: neither a WAV nor a FLAC file" in result.err
 
 
 def test_a_pipeline_knows_no_devices(run, exported, tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(44_100), 44_100)
-    told = run("predict", exported / PIPELINE, "silence.wav", "--device", "a")
-    assert (told.code, "treats every device as unknown" in told.err) == (2, True)
+    result = run("predict", exported / PIPELINE, "silence.wav", "--device", "a")
+    assert (result.code, "treats every device as unknown" in result.err) == (2, True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", [WEIGHTS, PIPELINE])
 def test_an_export_is_timed_in_a_process_of_its_own(run, exported, file):
-    told = run("bench", place(exported, file), "--json")
-    assert told.code == 0, told.err
-    measured = json.loads(told.out)
+    result = run("bench", place(exported, file), "--json")
+    assert result.code == 0, result.err
+    measured = json.loads(result.out)
     assert (measured["file"], measured["threads"]) == (file, 1)
     parts = ["end_to_end"] if file == PIPELINE else ["front_end", "network", "end_to_end"]
     assert list(measured["latency_ms"]) == parts
@@ -71,16 +71,16 @@ def test_an_export_is_timed_in_a_process_of_its_own(run, exported, file):
     assert memory["increase"] == memory["peak"] - memory["before"]
 
 
-def test_what_cannot_be_timed_says_why(run, tmp_path):
-    told = run("bench", "nowhere")
-    assert (told.code, told.err) == (2, "error: nowhere: no such export\n")
+def test_what_cannot_be_timed_is_refused_with_the_reason(run, tmp_path):
+    result = run("bench", "nowhere")
+    assert (result.code, result.err) == (2, "error: nowhere: no such export\n")
 
 
 @pytest.mark.slow
 def test_another_int8_variant_can_be_kept_and_is_certified(run, export, tiny):
     before = read_certificate(export)
-    told = run("quantize", export, tiny, "--epochs", 1, "--keep", "qat")
-    assert told.code == 0, told.err
+    result = run("quantize", export, tiny, "--epochs", 1, "--keep", "qat")
+    assert result.code == 0, result.err
     after = read_certificate(export)
     assert after["files"][INT8]["sha256"] != before["files"][INT8]["sha256"]
     assert after["files"][MODEL] == before["files"][MODEL]

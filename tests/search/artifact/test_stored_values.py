@@ -27,7 +27,7 @@ def params_of(export):
 
 @pytest.fixture(scope="module")
 def int8(tmp_path_factory):
-    """Gives what an int8 file stores, and how many parameters its network has."""
+    """Return what an int8 file stores, and how many parameters its network has."""
 
     def write(architecture, values):
         export = make_export(architecture, **values)

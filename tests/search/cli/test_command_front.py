@@ -1,4 +1,4 @@
-"""The front, the rankings and the plot of a study, as the command line gives them."""
+"""The front, the rankings and the plot of a study, as the command line prints them."""
 
 import json
 import re
@@ -29,9 +29,9 @@ def study(tmp_path):
 
 
 def test_the_front_is_printed_and_what_is_not_trained_to_the_end_apart_from_it(study, run):
-    told = run("front", "s")
-    assert told.code == 0
-    lines = told.out.splitlines()
+    result = run("front", "s")
+    assert result.code == 0
+    lines = result.out.splitlines()
     assert [line.split()[0] for line in lines if re.search(r"complete +3/3", line)] == ["0", "1"]
     assert (
         "not trained to the end (11), macro accuracy so far: 14 (0.350 at 2/3), 13 (0.190 at 1/3), 12 (0.180 at 1/3), "
@@ -52,7 +52,7 @@ def test_other_objectives_have_their_columns(tmp_path, run):
     assert "3.21" in row
 
 
-def test_a_study_with_nothing_trained_says_so(tmp_path, run):
+def test_a_study_with_nothing_trained_has_an_empty_front(tmp_path, run):
     write_study(tmp_path / "results" / "s", trial("stopped", 5_000_000, 0.2))
     assert run("front", "s").out.splitlines()[:2] == [
         "the front is empty: no trial is fully trained yet",
@@ -83,13 +83,13 @@ def test_an_edition_ranks_what_is_trained_and_fits(study, run, edition, wanted):
 
 
 def test_the_2024_edition_ranks_by_the_mean_over_the_splits(tmp_path, run):
-    levels = [{"split": split, "start": at, "end": at + 1} for at, split in enumerate(NUMBERS)]
+    rungs = [{"split": split, "start": at, "end": at + 1} for at, split in enumerate(NUMBERS)]
     write_study(
         tmp_path / "results" / "s",
         trial("complete", 5_000_000, 0.30, 0.30, 0.30, 0.30, 0.30),
         trial("complete", 5_000_001, 0.10, 0.20, 0.30, 0.40, 0.60),
         trial("paused", 5_000_002, 0.9, 0.9),
-        attributes={RUNGS: levels},
+        attributes={RUNGS: rungs},
         fidelity="split",
     )
     rows = json.loads(run("front", "s", "--rank", "dcase2024", "--json").out)
@@ -98,15 +98,15 @@ def test_the_2024_edition_ranks_by_the_mean_over_the_splits(tmp_path, run):
 
 
 def test_the_2024_edition_cannot_rank_what_was_trained_on_one_split(study, run):
-    told = run("front", "s", "--rank", "dcase2024")
-    assert told.code == 2
+    result = run("front", "s", "--rank", "dcase2024")
+    assert result.code == 2
     assert (
         "dcase2024 ranks by the mean accuracy over trainings on 5, 10, 25, 50, 100 % of the clips, and s trained none "
         "on 5, 10, 25, 50, 100 %; search with --fidelity split"
-    ) in told.err
+    ) in result.err
 
 
-def test_what_has_no_rank_cannot_be_asked_for_with_one(study, run):
+def test_trials_without_a_rank_cannot_be_listed_with_one(study, run):
     assert run("front", "s", "--all", "--rank", "dcase2022").code == 2
 
 
@@ -114,6 +114,6 @@ def test_any_two_objectives_are_plotted(study, run, tmp_path):
     assert run("plot", "s", "--x", "params", "--y", "log_loss", "--out", "pictures").code == 0
     page = (tmp_path / "pictures" / "front.html").read_text(encoding="utf-8")
     assert "Log loss against parameters" in page
-    told = run("plot", "s", "--x", "para")
-    assert told.code == 2
-    assert "unknown objective 'para'; did you mean 'params'?" in told.err
+    result = run("plot", "s", "--x", "para")
+    assert result.code == 2
+    assert "unknown objective 'para'; did you mean 'params'?" in result.err

@@ -1,4 +1,4 @@
-"""The command line without a search: what it answers, with which exit code, and never with a traceback."""
+"""The command line without a search: what it prints, with which exit code, and never with a traceback."""
 
 import json
 from dataclasses import replace
@@ -10,9 +10,9 @@ from models import ARCHITECTURES
 
 
 def test_the_published_isotropic_network_costs_what_its_report_says(run):
-    told = run("price", "isotropic", "--json")
-    priced = json.loads(told.out)
-    assert (told.code, priced["macs"], priced["params"], priced["fits"]) == (0, 29_747_914, 47_946, True)
+    result = run("price", "isotropic", "--json")
+    priced = json.loads(result.out)
+    assert (result.code, priced["macs"], priced["params"], priced["fits"]) == (0, 29_747_914, 47_946, True)
     assert sum(layer["macs"] for layer in priced["layers"]) == 29_747_914
     assert priced["fvcore_macs"] != priced["macs"]
     shown = run("price", "isotropic")
@@ -20,10 +20,10 @@ def test_the_published_isotropic_network_costs_what_its_report_says(run):
     assert "fits the budget" in shown.out
 
 
-def test_a_patch_of_4_is_over_budget_with_its_figures(run):
-    told = run("price", "isotropic", "--set", "patch=4")
-    assert told.code == 1
-    assert "over budget dcase2022: macs 45,353,994 > 30,000,000 (1.51x)" in told.out
+def test_a_patch_of_4_is_over_budget_with_its_cost(run):
+    result = run("price", "isotropic", "--set", "patch=4")
+    assert result.code == 1
+    assert "over budget dcase2022: macs 45,353,994 > 30,000,000 (1.51x)" in result.out
 
 
 def test_a_published_network_is_priced_by_its_name_and_can_be_changed(run):
@@ -39,20 +39,20 @@ def test_published_networks_stand_beside_what_we_count(run):
     assert row.split()[3:] == ["119,690", "119,690", "29,463,050", "29,463,050", "58.17"]
 
 
-def test_a_published_network_is_told_whole(run):
+def test_a_published_network_is_printed_in_full(run):
     lines = run("published", "recursiv_2x3").out.splitlines()
     assert "settings: patch=8, width=128, kernel=3, depth=2, columns=3" in lines
     assert "accuracy: not reported" in lines
     assert "counted_macs: 29,463,050" in lines
-    told = json.loads(run("published", "recursiv_2x3", "--json").out)
-    assert (told["accuracy"], told["accuracy_50"], told["counted"]["params"]) == (None, 55.74, 119_690)
+    printed = json.loads(run("published", "recursiv_2x3", "--json").out)
+    assert (printed["accuracy"], printed["accuracy_50"], printed["counted"]["params"]) == (None, 55.74, 119_690)
     assert [entry["name"] for entry in json.loads(run("published", "--json").out)][5] == "recursiv_2x3"
 
 
 def test_a_budget_can_be_any_limits(run):
-    told = run("price", "cp_mobile", "--budget", "macs=20M,params=50K", "--json")
-    assert told.code == 1
-    assert json.loads(told.out)["violations"] == [
+    result = run("price", "cp_mobile", "--budget", "macs=20M,params=50K", "--json")
+    assert result.code == 1
+    assert json.loads(result.out)["violations"] == [
         "macs 29,419,156 > 20,000,000 (1.47x)",
         "params 61,148 > 50,000 (1.22x)",
     ]
@@ -109,22 +109,22 @@ def test_help_names_what_there_is(run, command):
         (["nonsense"], "No such command"),
     ],
 )
-def test_bad_input_is_told_in_a_sentence_with_exit_code_2(arguments, message, tiny, tmp_path, run):
-    told = run(*(text.format(tiny=tiny) for text in arguments))
-    assert told.code == 2
-    assert message in told.err
+def test_bad_input_is_reported_in_a_sentence_with_exit_code_2(arguments, message, tiny, tmp_path, run):
+    result = run(*(text.format(tiny=tiny) for text in arguments))
+    assert result.code == 2
+    assert message in result.err
     assert not list(tmp_path.glob("results/*"))
 
 
 @pytest.mark.parametrize("command", [["preflight", "--space", "isotropic"], ["price", "isotropic"]])
 def test_a_bug_in_pricing_is_a_traceback_and_a_request_to_report_it(command, run, monkeypatch):
     def count(config, shape):
-        return np.zeros(2) + np.zeros(3)  # a ValueError, but no word on what was asked for
+        return np.zeros(2) + np.zeros(3)  # a ValueError, but not about the user's input
 
     monkeypatch.setitem(ARCHITECTURES, "isotropic", replace(ARCHITECTURES["isotropic"], count=count))
-    told = run(*command)
-    assert told.code == 70
-    assert "Traceback" in told.err
-    assert "operands could not be broadcast" in told.err
-    assert told.err.rstrip().endswith("please report it, with the command and the lines above")
-    assert "nothing in the space" not in told.err
+    result = run(*command)
+    assert result.code == 70
+    assert "Traceback" in result.err
+    assert "operands could not be broadcast" in result.err
+    assert result.err.rstrip().endswith("please report it, with the command and the lines above")
+    assert "nothing in the space" not in result.err

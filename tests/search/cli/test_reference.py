@@ -47,9 +47,9 @@ def test_every_option_has_a_place_in_the_reference_and_says_what_it_is():
 
 @pytest.mark.parametrize("job", JOBS.values())
 def test_every_setting_says_what_it_is_and_either_can_change_or_cannot(job):
-    for name, told in settings_of(job).items():
-        assert told.help.endswith("."), name
-        assert not (told.extend and told.fixed), name
+    for name, setting in settings_of(job).items():
+        assert setting.help.endswith("."), name
+        assert not (setting.extend and setting.fixed), name
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -1,4 +1,4 @@
-"""What reports claim, against what we count, and a table that says where it is broken."""
+"""Published networks: what reports claim against what we count, and errors in the table with their lines."""
 
 import csv
 
@@ -22,7 +22,7 @@ LAST_DIGIT = {
 }
 # Claims that our counts do not reach, and why.
 NOT_REACHED = {
-    ("tf_sepnet_160", "claimed_macs"): "prints about twice what the rule of the other four rows gives",
+    ("tf_sepnet_160", "claimed_macs"): "prints about twice what the rule of the other four rows counts",
     ("bc_resnet_mod", "claimed_params"): "the text does not determine the network: our reading has 11.3 % fewer",
     ("bc_resnet_mod", "claimed_macs"): "the text does not determine the network: our reading has 5.4 % more",
 }
@@ -64,7 +64,7 @@ def test_it_holds_every_published_network():
     ]
 
 
-def test_it_builds_a_network_that_hears_its_front_end(entry):
+def test_it_builds_a_network_that_takes_the_input_of_its_front_end(entry):
     assert entry.front_end in FRONT_ENDS
     cost = price(config(entry), "fp16")
     assert cost.macs > 0
@@ -87,7 +87,7 @@ def test_a_published_name_that_is_an_architecture_s_means_the_same(name):
     assert config(ENTRIES[name]) == TrialConfig.from_values(name, {})
 
 
-def test_a_name_nobody_published_is_answered_with_the_nearest():
+def test_a_name_nobody_published_is_refused_with_the_nearest():
     with pytest.raises(ValueError, match="unknown published network 'isotropic_2'; did you mean 'isotropic_v2'"):
         find_published("isotropic_2")
 

@@ -1,4 +1,4 @@
-"""The recipes of the reports, and a search that holds one."""
+"""The recipes of the reports, and searches with one of them fixed."""
 
 import json
 from dataclasses import asdict
@@ -63,12 +63,12 @@ def test_a_recipe_is_what_its_report_prints(name):
     assert {field: value for field, value in asdict(recipe).items() if field in SWITCHES and value} == METHODS[name]
 
 
-def test_every_report_is_there_and_every_recipe_says_whose_it_is():
+def test_every_report_is_there_and_every_recipe_names_its_source():
     assert list(RECIPES) == list(PRINTED)
     assert all(recipe.source and recipe.architecture in ARCHITECTURES for recipe in RECIPES.values())
 
 
-def test_warm_up_and_fall_are_those_of_the_reports():
+def test_warm_up_and_decay_are_those_of_the_reports():
     assert RECIPES["isotropic"].recipe.warmup_share * 81_750 == pytest.approx(2000, abs=1)
     assert RECIPES["tf_sepnet"].recipe.warmup_share * 200 == 10
     cp_resnet = RECIPES["cp_resnet"].recipe
@@ -89,7 +89,7 @@ def test_every_published_network_names_its_recipe():
     ]
 
 
-def test_an_unknown_recipe_is_told_with_the_nearest():
+def test_an_unknown_recipe_is_refused_with_the_nearest():
     with pytest.raises(ValueError, match="unknown recipe 'tf_sepnt'; did you mean 'tf_sepnet'"):
         find_recipe("tf_sepnt")
 
@@ -98,14 +98,14 @@ def space(**values):
     return make_search_space(SearchSettings(**{"data": "nowhere", "space": "isotropic", **values}), num_classes=10)
 
 
-def test_a_search_holds_a_recipe_and_varies_the_network_alone():
+def test_a_search_fixes_a_recipe_and_varies_the_network_alone():
     subspace = space(recipe="sep_cnn", epochs=15).subspaces["isotropic"]
     assert {name.partition(".")[0] for name in subspace.ranges} == {"isotropic"}
     recipe = subspace.config({}).recipe
     assert recipe == Recipe(**{**asdict(RECIPES["sep_cnn"].recipe), "epochs": 15})
 
 
-def test_what_is_chosen_by_name_is_varied_and_not_held():
+def test_what_is_chosen_by_name_is_varied_and_not_fixed():
     subspace = space(space="isotropic,rsc", recipe="rsc").subspaces["isotropic"]
     assert {name for name in subspace.ranges if "." not in name} == {"drop_f", "drop_b"}
     narrowed = space(recipe="rsc", ranges={"learning_rate": [0.001, 0.002]}).subspaces["isotropic"]
@@ -118,7 +118,7 @@ def test_without_a_recipe_a_search_varies_the_training_as_ever():
     assert {name for name in ranges if "." not in name} == set(TRAINING)
 
 
-def test_what_a_recipe_tells_in_epochs_goes_with_the_searchs():
+def test_what_a_recipe_counts_in_epochs_scales_with_those_of_the_search():
     recipe = space(recipe="bc_resnet", epochs=20).config({}).recipe
     assert (recipe.epochs, recipe.restarts) == (20, (1, 2, 3, 6, 13))
     assert recipe_values(RECIPES["cp_resnet"].recipe, 35)["swa_epochs"] == 1
@@ -154,20 +154,20 @@ def test_a_search_over_distillation_takes_a_teacher():
     assert "distill_weight" in space(space="isotropic,distillation", teacher=("export",)).subspaces["isotropic"].ranges
 
 
-def test_the_recipes_are_listed_and_told_whole(run):
+def test_the_recipes_are_listed_and_printed_in_full(run):
     listed = run("recipes").out
     assert all(name in listed for name in RECIPES)
     lines = run("recipes", "rsc").out.splitlines()
     assert {"recipe: rsc", "drop_f: 0.05 (default 0.0)", "drop_b: 0.05 (default 0.0)"} <= set(lines)
     assert "every field at its default" in run("recipes", "isotropic").out
-    told = json.loads(run("recipes", "bc_resnet", "--json").out)
-    assert (told["epochs"], told["values"]["optimizer"], told["architecture"]) == (200, "sgd", "bc_resnet")
+    printed = json.loads(run("recipes", "bc_resnet", "--json").out)
+    assert (printed["epochs"], printed["values"]["optimizer"], printed["architecture"]) == (200, "sgd", "bc_resnet")
     assert [each["name"] for each in json.loads(run("recipes", "--json").out)] == list(RECIPES)
 
 
 def test_a_search_with_a_recipe_starts_from_its_values_where_they_are_varied():
-    asked = SearchSettings(data="nowhere", space="isotropic,rsc,optimizers", recipe="rsc", epochs=9)
-    wanted = priced(asked).published["isotropic"].target
+    settings = SearchSettings(data="nowhere", space="isotropic,rsc,optimizers", recipe="rsc", epochs=9)
+    wanted = priced(settings).published["isotropic"].target
     assert (wanted["drop_f"], wanted["drop_b"], wanted["optimizer"]) == (0.05, 0.05, "adamw")
     tf_sepnet = SearchSettings(data="nowhere", space="tf_sepnet,mixup,optimizers", recipe="tf_sepnet", epochs=9)
     wanted = priced(tf_sepnet).published["tf_sepnet"].target
@@ -175,13 +175,13 @@ def test_a_search_with_a_recipe_starts_from_its_values_where_they_are_varied():
 
 
 def test_a_search_that_prunes_starts_from_as_much_as_fits():
-    asked = SearchSettings(data="nowhere", space="cp_resnet,pruning", budget="dcase2021", epochs=9)
-    wanted, start = priced(asked).published["cp_resnet"]
+    settings = SearchSettings(data="nowhere", space="cp_resnet,pruning", budget="dcase2021", epochs=9)
+    wanted, start = priced(settings).published["cp_resnet"]
     assert wanted["prune_to"] == 128_000
     assert start["prune_to"] == 64_000  # at two bytes each the largest step within 128 KiB
 
 
 def test_no_more_epochs_are_averaged_than_a_search_trains():
-    asked = SearchSettings(data="nowhere", space="isotropic,swa", epochs=4)
-    space = make_search_space(asked, num_classes=10)
+    settings = SearchSettings(data="nowhere", space="isotropic,swa", epochs=4)
+    space = make_search_space(settings, num_classes=10)
     assert space.subspaces["isotropic"].ranges["swa_epochs"].high == 4

@@ -1,4 +1,4 @@
-"""A trial's identity: joined by field name, the same after a round trip, and refused with the nearest name."""
+"""Configuration of a trial: joined by field name, the same after a round trip, and refused with the nearest name."""
 
 from dataclasses import fields
 
@@ -13,7 +13,7 @@ from tests.search.priced import priced
 from training.recipe import Recipe
 
 
-def starts(space, num_clips):
+def published_starts(space, num_clips):
     """Return a search's first configurations: of every architecture the published one, or the nearest that fits."""
     searched = priced(SearchSettings(data="nowhere", space=space), num_clips=num_clips)
     return searched, searched.published_configs
@@ -33,7 +33,7 @@ def test_training_ranges_are_fields_of_the_recipe_around_its_defaults():
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 def test_a_config_comes_back_from_a_dict_equal_and_hashing_the_same(name):
-    config = starts(name, 960)[1][name]
+    config = published_starts(name, 960)[1][name]
     again = TrialConfig.from_dict(config.to_dict())
     assert again == config
     assert hash(again) == hash(config)
@@ -41,7 +41,7 @@ def test_a_config_comes_back_from_a_dict_equal_and_hashing_the_same(name):
 
 @pytest.mark.parametrize("space", sorted(SPACES))
 def test_the_first_configurations_of_every_space_fit(space):
-    searched, found = starts(space, 139_620)
+    searched, found = published_starts(space, 139_620)
     assert sorted(found) == sorted(SPACES[space].networks)
     assert all(searched.budget.fits(price(config, "fp16")) for config in found.values())
 
@@ -50,7 +50,7 @@ def isotropic(**values):
     return priced(SearchSettings(data="nowhere", space="isotropic", **values), num_drawn=2_000)
 
 
-def test_a_front_is_begun_at_its_cheap_end_too_trained_as_the_other_end_is():
+def test_a_front_starts_from_a_downscaled_network_too_with_the_recipe_of_the_published_one():
     space = isotropic(objectives=("macro_accuracy", "params"))
     ends = [space.config(each["isotropic"].values) for each in (space.published, space.downscaled)]
     assert ends[0].recipe == ends[1].recipe
@@ -58,11 +58,11 @@ def test_a_front_is_begun_at_its_cheap_end_too_trained_as_the_other_end_is():
 
 
 @pytest.mark.parametrize("values", [{"mode": "best"}, {"trials": 7}, {"objectives": ("macro_accuracy", "log_loss")}])
-def test_there_is_no_cheap_end_where_none_is_wanted_or_it_would_take_too_many_trials(values):
+def test_there_is_no_downscaled_start_where_none_is_wanted_or_it_would_take_too_many_trials(values):
     assert isotropic(**values).downscaled == {}
 
 
-def test_the_front_end_decides_what_the_network_hears():
+def test_the_front_end_decides_the_input_of_the_network():
     config = TrialConfig.from_values("isotropic", {"front_end": "bcresnet", "patch": 4})
     assert (config.network.in_channels, config.input_shape) == (3, (3, 128, 44))
     with pytest.raises(ValueError, match="in_channels is 1, but the front end bcresnet gives 3"):

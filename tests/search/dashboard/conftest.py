@@ -15,13 +15,13 @@ from search.dashboard.figures.colours import DARK, LIGHT
 from search.dashboard.serving import free_port, guard, open_server
 from search.dashboard.state import ApplicationState
 
-# Of the front of "small": number, MACs and accuracy from each seed of each member; the last was trained once.
+# Of the front of "small": number, MACs and accuracy from each seed of each candidate; the last was trained once.
 CONFIRMED = [(0, 29_000_000, 0.41, 0.43), (1, 1_200_000, 0.30, 0.34), (2, 9_900_000, 0.36)]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """A folder with two studies, one with an odd name, what confirms the other, and what is none or not whole."""
+    """A folder with two studies, one with an odd name, a confirmation of the other, and what is none or not whole."""
     root = tmp_path_factory.mktemp("dashboard")
     folder = root / "results"
     write_small(folder / "small")
@@ -40,7 +40,7 @@ def results(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def serve():
-    """Serve the dashboard of a folder; give where it is, and what it shares."""
+    """Serve the dashboard of a folder; return its address and its application state."""
     served = []
 
     def go(results):
@@ -62,7 +62,7 @@ def serve():
 
 @pytest.fixture(scope="module")
 def served(serve, results):
-    """The dashboard of these studies: where it is, and what it shares."""
+    """The dashboard of these studies: its address and its application state."""
     return serve(results)
 
 
@@ -131,7 +131,7 @@ def page(new_page, served):
 
 @pytest.fixture
 def open_view(page, served):
-    """Open a path of the dashboard, and give the page when it shows a view."""
+    """Open a path of the dashboard, and return the page once it shows a view."""
 
     def go(path):
         page.goto(served[0] + path)

@@ -1,4 +1,4 @@
-"""Limits and a text as an attacker would choose it, and what a figure says, read back from it."""
+"""Traces and annotations read back from a figure, limits to draw, and a text as an attacker would choose it."""
 
 NAN = float("nan")
 LIMITS = {"macs": 30_000_000, "params": 128_000}
@@ -6,7 +6,7 @@ EVIL = "<b>evil</b><script>alert(1)</script>"
 
 
 def traces(figure):
-    """Return the traces of points by what they are."""
+    """Return the traces of points by their group."""
     return {trace.meta: trace for trace in figure.data if trace.mode != "lines"}
 
 

@@ -1,4 +1,4 @@
-"""A study that a search might write to, a step at a time, and the check that it reads as its table."""
+"""A study that grows as a search would write it, a step at a time, and the check that it reads as its table."""
 
 import random
 
@@ -64,10 +64,10 @@ class Growing:
         known = {COST: cost(self.random.randrange(10**5, 10**8)), CONFIG: {"width": 32, "epochs": 3}}
         known = known if self.random.random() < 0.8 else {}
         with self.folder.lock():
-            asked = self.study.ask(RANGES)
+            sampled = self.study.ask(RANGES)
             for name, value in known.items():
-                asked.set_user_attr(name, value)
-        return trial_id(asked)
+                sampled.set_user_attr(name, value)
+        return trial_id(sampled)
 
     def enqueue(self):
         self.study.enqueue_trial({"learning_rate": 0.01})

@@ -1,4 +1,4 @@
-"""A small study with a trial of every kind, all that a search records of them, and what confirms its front."""
+"""A small study with a trial of every kind, all that a search records of them, and a confirmation of its front."""
 
 import numpy as np
 import optuna

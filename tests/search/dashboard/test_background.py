@@ -1,4 +1,4 @@
-"""An export as a process of its own: begun once, followed, and told as the command tells it."""
+"""Background exports: each in a process of its own, started once, followed, with the output of the command."""
 
 import sys
 import time
@@ -6,7 +6,7 @@ import time
 import pytest
 from recorded import trial, write_study
 
-from search.dashboard import background as exporting
+from search.dashboard import background
 from search.dashboard.background import Exports, export_command, train_command
 from search.study.study import DATA
 
@@ -30,7 +30,7 @@ def wait(exports, folder, number):
 
 def play(monkeypatch, program):
     """Replace the command by a program."""
-    monkeypatch.setattr(exporting, "export_command", lambda *_: [sys.executable, "-c", program])
+    monkeypatch.setattr(background, "export_command", lambda *_: [sys.executable, "-c", program])
 
 
 def test_the_command_takes_no_name_for_a_flag(folder):
@@ -38,7 +38,7 @@ def test_the_command_takes_no_name_for_a_flag(folder):
     assert (flag, number, dashes, name) == ("--trial", "3", "--", "-a study")
 
 
-def test_what_the_command_says_is_kept(folder, monkeypatch):
+def test_the_output_of_the_command_is_kept(folder, monkeypatch):
     play(monkeypatch, "print('trial 0: macro accuracy 0.5\\nwritten: exports/x')")
     exports = Exports()
     assert exports.start(folder, 0).state == "running"
@@ -55,7 +55,7 @@ def test_why_it_failed_is_kept(folder, monkeypatch):
     assert (export.state, export.output) == ("failed", "error: no such data")
 
 
-def test_a_second_click_begins_nothing(folder, monkeypatch):
+def test_a_second_click_starts_nothing(folder, monkeypatch):
     play(monkeypatch, "import time; time.sleep(60)")
     exports = Exports()
     first = exports.start(folder, 0)
@@ -68,7 +68,7 @@ def test_a_second_click_begins_nothing(folder, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_real_command_says_why_not(folder, monkeypatch, tmp_path):
+def test_the_real_command_prints_why_it_failed(folder, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     exports = Exports()
     exports.start(folder, 0)
@@ -79,5 +79,5 @@ def test_the_real_command_says_why_not(folder, monkeypatch, tmp_path):
 
 
 def test_the_command_that_trains_again_can_be_typed(folder):
-    told = train_command(folder, "my data", 0)
-    assert told == f"scenefront train 'my data' --trial '-a study:0' --results {folder.path.parent}"
+    command = train_command(folder, "my data", 0)
+    assert command == f"scenefront train 'my data' --trial '-a study:0' --results {folder.path.parent}"

@@ -1,4 +1,4 @@
-"""Studies that are broken, torn, foreign or out of reach: each is told of in a sentence, and comes back."""
+"""Studies that are broken, torn, foreign or out of reach: each is reported in a sentence, and comes back."""
 
 import shutil
 import sqlite3
@@ -124,7 +124,7 @@ def execute(folder, statement):
 
 
 @pytest.mark.parametrize("name", sorted(BROKEN))
-def test_a_broken_study_is_told_of_and_comes_back(tmp_path, every_kind, name):
+def test_a_broken_study_is_reported_and_comes_back(tmp_path, every_kind, name):
     folder = write_study(tmp_path / "s", *every_kind)
     Growing(folder).ask()
     shutil.copytree(folder.path, tmp_path / "whole")
@@ -149,7 +149,7 @@ def test_a_broken_study_is_told_of_and_comes_back(tmp_path, every_kind, name):
     assert len({whole.version, found.version, again.version}) == 3
 
 
-def test_what_is_wrong_is_said_in_a_sentence(tmp_path, every_kind):
+def test_what_is_wrong_is_reported_in_a_sentence(tmp_path, every_kind):
     folder = write_study(tmp_path / "s", *every_kind)
     broken_other_schema(folder)
     assert StudyReader(folder).read().problem == (
@@ -178,7 +178,7 @@ def test_a_search_killed_while_it_wrote_is_read_as_it_was_before(tmp_path):
     assert_as_the_table(StudyReader(killed).read())
 
 
-def test_a_database_that_does_not_answer_is_told_of_and_not_asked_at_once_again(tmp_path, monkeypatch):
+def test_a_database_that_does_not_respond_is_reported_and_not_polled_at_once_again(tmp_path, monkeypatch):
     folder = write_study(tmp_path / "s")
     folder.write_settings(SearchSettings(**SETTINGS, storage="postgresql://user:secret@127.0.0.1:1/studies"))
     monkeypatch.setattr(study_reader, "SETTLED_S", -1.0)

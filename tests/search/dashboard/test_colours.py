@@ -47,15 +47,15 @@ def test_every_colour_of_a_group_or_a_series_has_a_shade(theme):
         assert len({each[place] for each in SERIES}) >= 6
 
 
-def test_the_style_sheet_has_the_colours_of_the_themes_and_asks_nothing_of_anyone():
+def test_the_style_sheet_has_the_colours_of_the_themes_and_requests_nothing():
     text = STYLE.read_text(encoding="utf-8")
     blocks = re.findall(r"([^{}]+)\{([^{}]*--page:[^{}]*)\}", text)
     found = [dict(re.findall(r"--([a-z-]+): (#[0-9A-F]{6});", block)) for _, block in blocks]
     for theme, names in ((LIGHT, found[0]), (DARK, found[1]), (DARK, found[2])):
         values = {name.replace("-", "_"): value for name, value in names.items()}
-        told = [values.pop("warn"), values.pop("good")]
-        assert set(told) <= set(theme.shades.values())
-        assert all(contrast(colour, theme.surface) >= 4.5 for colour in told)
+        statuses = [values.pop("warn"), values.pop("good")]
+        assert set(statuses) <= set(theme.shades.values())
+        assert all(contrast(colour, theme.surface) >= 4.5 for colour in statuses)
         assert values == {name: getattr(theme, name) for name in values}
         assert len(values) == 9
     assert "prefers-color-scheme: dark" in text

@@ -1,4 +1,4 @@
-"""The command: it serves or writes, says where, ends quietly, and has no torch."""
+"""The dashboard command: it serves or writes, prints where, ends quietly, and imports no torch."""
 
 import http.client
 import os
@@ -25,7 +25,7 @@ def results(tmp_path_factory):
 
 
 def start(program, *arguments):
-    """Start a process of this Python, which finds the packages and nobody's warnings."""
+    """Start a process of this Python that finds the packages of the project."""
     return subprocess.Popen(
         [sys.executable, *program, *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -37,7 +37,7 @@ def start(program, *arguments):
 
 
 @pytest.mark.slow
-def test_it_says_where_answers_there_and_ends_quietly(results):
+def test_it_prints_its_address_serves_there_and_ends_quietly(results):
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
     process = start(["-m", "search", "dashboard"], "small", "--results", results, "--port", port, "--no-open")
@@ -49,10 +49,10 @@ def test_it_says_where_answers_there_and_ends_quietly(results):
         connection.request("GET", "/small/front")
         assert connection.getresponse().status == 200
         process.send_signal(signal.SIGINT)
-        said, complained = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=20)
     finally:
         process.kill()
-    assert (process.returncode, said, complained) == (0, "", "")
+    assert (process.returncode, output, errors) == (0, "", "")
 
 
 @pytest.mark.slow
@@ -74,37 +74,37 @@ def test_no_part_of_it_imports_torch_or_ray(results, tmp_path):
         "print(sorted({'torch', 'torchaudio', 'ray'} & set(sys.modules)))"
     )
     process = start(["-c", program], results, tmp_path / "small.html")
-    said, complained = process.communicate(timeout=120)
-    assert complained == ""
-    assert said.splitlines() == [str(tmp_path / "small.html"), "[]"]
+    output, errors = process.communicate(timeout=120)
+    assert errors == ""
+    assert output.splitlines() == [str(tmp_path / "small.html"), "[]"]
 
 
-def test_a_port_that_is_taken_is_told_with_one_that_is_free(run, results):
+def test_a_port_that_is_taken_is_reported_with_one_that_is_free(run, results):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        answer = run("dashboard", "--results", results, "--port", port, "--no-open")
-    assert answer.code == 2
-    assert answer.err.startswith(f"error: port {port} is taken; ")
-    assert "is free: --port" in answer.err
+        result = run("dashboard", "--results", results, "--port", port, "--no-open")
+    assert result.code == 2
+    assert result.err.startswith(f"error: port {port} is taken; ")
+    assert "is free: --port" in result.err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["nowhere"], "unknown study 'nowhere'"),
         (["small", "other", "--snapshot", "x.html"], "--snapshot writes one study to a file"),
         (["small", "--snapshot", "."], "cannot be written"),
     ],
 )
-def test_what_cannot_be_shown_is_told(run, results, arguments, said):
-    answer = run("dashboard", *arguments, "--results", results, "--no-open")
-    assert answer.code == 2
-    assert said in answer.err
+def test_what_cannot_be_shown_is_refused_with_the_reason(run, results, arguments, message):
+    result = run("dashboard", *arguments, "--results", results, "--no-open")
+    assert result.code == 2
+    assert message in result.err
 
 
-def test_no_folder_of_studies_is_told(run, tmp_path):
-    answer = run("dashboard", "--results", tmp_path / "none", "--no-open")
-    assert (answer.code, answer.err) == (
+def test_a_missing_folder_of_studies_is_reported(run, tmp_path):
+    result = run("dashboard", "--results", tmp_path / "none", "--no-open")
+    assert (result.code, result.err) == (
         2,
         f"error: there is no folder {tmp_path / 'none'}: --results names the folder of all studies\n",
     )

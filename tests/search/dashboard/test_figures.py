@@ -94,8 +94,8 @@ def test_unseen_devices_stand_apart():
     assert figure.data[2].marker.pattern.shape != figure.data[0].marker.pattern.shape
     assert figure.data[2].marker.pattern.fillmode == "overlay"  # else it is drawn on nothing
     assert figure.layout.yaxis.categoryarray == ("a", "s1", "s4")
-    told = devices_figure(measured, {"a": "unseen"})
-    assert [trace.meta for trace in told.data] == ["unseen", "unknown"]
+    other = devices_figure(measured, {"a": "unseen"})
+    assert [trace.meta for trace in other.data] == ["unseen", "unknown"]
 
 
 def test_the_worst_class_is_on_top():
@@ -126,7 +126,7 @@ def test_importances_stand_side_by_side_in_the_order_of_the_first():
     assert notes(figure) == ["macro accuracy", "MACs"]
 
 
-def test_a_field_of_one_architecture_is_told_with_its_name():
+def test_a_field_of_one_architecture_is_labelled_with_its_name():
     found = pd.DataFrame({"architecture": ["", EVIL], "field": ["width", "width"], "importance": [0.9, 0.1]})
     (bars,) = importance_figure({"macs": found}).data
     assert bars.y == ("width", "&lt;b&gt;evil&lt;/b&gt;&lt;script&gt;alert(1)&lt;/script&gt;: width")
@@ -200,21 +200,21 @@ def test_the_space_is_drawn_as_the_page_of_a_preflight_does(theme):
         "share": share,
     }  # fmt: skip
     costs = np.array([[50, 10, 20, 20, 5], [60, 9, 18, 18, 5], [200, 9, 9, 9, 9], [300, 7, 7, 7, 7]])
-    surveys = {EVIL: CostTable(costs)}
-    fits, scatter, *_ = space_figures(surveys, report, theme).values()
+    tables = {EVIL: CostTable(costs)}
+    fits, scatter, *_ = space_figures(tables, report, theme).values()
     assert [bars.x for bars in fits.data] == [(0.5,), (0.5,)]
     assert {trace.meta: len(trace.x) for trace in scatter.data} == {"macs": 2, "fits": 2}
-    assert list(space_figures(surveys, report, theme)) == [
+    assert list(space_figures(tables, report, theme)) == [
         "Feasible networks",
         f"MACs against parameters, {EVIL}: 50.0% fit; all 4 plotted",
         "Distribution of MACs",
         "Distribution of parameters",
     ]
     assert scatter.layout.paper_bgcolor == theme.surface
-    assert [told for _, _, told in space_legend(report, theme)] == ["fits", "over budget"]
+    assert [label for _, _, label in space_legend(report, theme)] == ["fits", "over budget"]
 
 
-def test_where_nothing_is_known_the_figure_says_so(trials, theme):
+def test_where_nothing_is_known_the_figure_has_a_note(trials, theme):
     none = trials[:0]
     empty = [
         front_figure(none, limits=LIMITS, theme=theme),

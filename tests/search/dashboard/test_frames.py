@@ -1,4 +1,4 @@
-"""What the dashboard makes of a table, held against computations of another kind."""
+"""Data frames of the dashboard, held against computations of another kind."""
 
 import csv
 import math
@@ -58,14 +58,14 @@ def test_tighter_limits_leave_the_front_of_what_is_within_all_of_them(rows, data
     own = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
     table = table_of(*rows, fits=np.array(own, dtype=bool))
     limits = {name: limit for name, limit in (("macs", max_macs), ("params", max_params)) if limit is not None}
-    judged = within(table, limits, BOTH)
+    limited = within(table, limits, BOTH)
     fits = []
     for (state, _, macs, params), mine in zip(rows, own, strict=True):
         known = {"macs": macs, "params": params}
         over = any(known[name] is not None and known[name] > limit for name, limit in limits.items())
         unknown = state == "complete" and any(known[name] is None for name in limits)
         fits.append(mine and not over and not unknown)
-    assert judged["fits"].tolist() == fits
+    assert limited["fits"].tolist() == fits
     can = [
         (row[1], row[2]) for row, mine in zip(rows, fits, strict=True)
         if mine and row[0] == "complete" and row[2] is not None
@@ -75,8 +75,8 @@ def test_tighter_limits_leave_the_front_of_what_is_within_all_of_them(rows, data
         and not any(a >= accuracy and m <= macs and (a, m) != (accuracy, macs) for a, m in can)
         for (state, accuracy, macs, _), mine in zip(rows, fits, strict=True)
     ]  # fmt: skip
-    assert judged["on_front"].tolist() == front
-    best = best_within(judged, BOTH)
+    assert limited["on_front"].tolist() == front
+    best = best_within(limited, BOTH)
     candidates = [
         (-accuracy, math.inf if macs is None else macs, number)
         for number, ((state, accuracy, macs, _), mine) in enumerate(zip(rows, fits, strict=True))
@@ -181,7 +181,7 @@ def test_relatives_differ_in_a_single_field(configs):
         relatives(table, 99)
 
 
-def test_relatives_are_told_by_the_fields_that_count_and_rejected_ones_are_among_them():
+def test_relatives_are_compared_in_the_fields_that_count_and_rejected_ones_are_among_them():
     table = table_of(("complete", 0.5, 9, 9), ("rejected", NAN, 9, 9), ("complete", 0.5, 9, 9))
     table["config.architecture"] = ["isotropic", NAN, "isotropic"]
     table["config.front_end"] = ["dcase24", "dcase24", "dcase25"]
@@ -193,7 +193,7 @@ def test_relatives_are_told_by_the_fields_that_count_and_rejected_ones_are_among
     }  # fmt: skip
 
 
-def test_a_config_is_told_with_what_differs_from_the_defaults():
+def test_a_config_is_listed_with_what_differs_from_the_defaults():
     found = config_rows({"width": 32, "depth": 4, "mine": None}, {"width": 32, "depth": 5, "more": 1})
     assert found.to_dict("list") == {
         "field": ["width", "depth", "mine"], "value": [32, 4, None], "default": [32, 5, None],
@@ -256,7 +256,7 @@ def test_a_brush_of_no_column_is_refused():
         brushed(table := table_of(("complete", 0.5, 9, 9)), {"mac": [(0, 1)]}, table)
 
 
-def test_a_brush_of_words_is_of_their_places_among_what_is_drawn():
+def test_a_brush_of_categories_is_of_their_positions_among_what_is_drawn():
     table = table_of(*(("complete", 0.5, 9, 9) for _ in range(4)))
     table["config.optimizer"] = ["sgd", "adamw", "lion", None]
     drawn = table[table["config.optimizer"] != "lion"]
@@ -290,7 +290,7 @@ def test_values_have_their_place_in_order():
     assert codes.tolist() == [3, 1, -1, 2, -1, 0]
 
 
-def test_published_networks_are_given_as_their_reports_have_them():
+def test_published_networks_are_points_as_their_reports_have_them():
     with PUBLISHED.open(newline="") as file:
         lines = {line["name"]: line for line in csv.DictReader(file)}
     found = published_points(BOTH)
@@ -306,8 +306,8 @@ def test_published_networks_are_given_as_their_reports_have_them():
 
 
 def test_intervals_of_a_confirmation_are_by_the_number_of_the_search(tmp_path):
-    members = [(7, 9_000, 0.40, 0.44), (3, 9_000, 0.30, 0.32), (5, 9_000)]
-    folder = write_confirmation(tmp_path / "s-confirm", "s", members)
+    candidates = [(7, 9_000, 0.40, 0.44), (3, 9_000, 0.30, 0.32), (5, 9_000)]
+    folder = write_confirmation(tmp_path / "s-confirm", "s", candidates)
     found = intervals(confirm_report(folder)).set_index("number")
     assert set(found.index) == {7, 3}  # nobody has trained the third
     assert found["macro_accuracy_mean"].to_dict() == pytest.approx({7: 0.42, 3: 0.31})

@@ -50,9 +50,9 @@ def test_a_budget_that_is_tried_is_in_sight(trials):
     assert low < np.log10(900_000_000) < high
 
 
-@pytest.mark.parametrize(("asked", "drawn"), [(None, "log"), (True, "log"), (False, "linear")])
-def test_the_axis_is_logarithmic_where_that_is_asked_for(trials, asked, drawn):
-    assert front_figure(trials, limits={}, log_x=asked).layout.xaxis.type == drawn
+@pytest.mark.parametrize(("log_x", "drawn"), [(None, "log"), (True, "log"), (False, "linear")])
+def test_the_axis_is_logarithmic_by_default_and_linear_where_that_is_set(trials, log_x, drawn):
+    assert front_figure(trials, limits={}, log_x=log_x).layout.xaxis.type == drawn
 
 
 def test_a_third_goal_is_a_colour_with_a_bar_and_the_rejected_keep_theirs(trials, theme):
@@ -111,7 +111,7 @@ def test_what_is_rejected_stands_along_the_edge_and_in_the_plane_of_two_costs_at
     assert notes(plane) == ["budget 128K", "budget 30M"]
 
 
-def test_hover_tells_fields_that_differ_and_is_short_for_the_rejected(trials):
+def test_hover_shows_fields_that_differ_and_is_short_for_the_rejected(trials):
     drawn = traces(front_figure(trials, limits=LIMITS))
     assert "batch_size" not in drawn["front"].hovertext[0]
     assert "width: 8" in drawn["front"].hovertext[0]
@@ -136,7 +136,7 @@ def test_many_points_are_drawn_by_webgl_and_the_front_above_them(trials):
 
 
 @pytest.mark.parametrize("y", ["macro_accuracy", "log_loss"])
-def test_many_rejected_trials_are_a_line_for_each_reason_in_which_each_is_a_stroke(trials, theme, y):
+def test_many_rejected_trials_are_drawn_as_one_line_for_each_reason(trials, theme, y):
     rejected = trials[trials["state"] == "rejected"].iloc[[0] * MANY].assign(macs=1e6 + 1e4 * np.arange(MANY))
     many = pd.concat([trials, rejected], ignore_index=True).assign(number=range(len(trials) + MANY))
     known = {number: EVIL if number % 3 else "over macs" for number in many["number"]}

@@ -56,7 +56,7 @@ def test_importances_are_those_of_optuna():
     assert found["field"].tolist() == list(wanted)
 
 
-def test_where_fields_depend_on_the_architecture_each_is_told_of_apart():
+def test_where_fields_depend_on_the_architecture_importances_are_estimated_for_each():
     half = 60
     table = configured(
         2 * half,
@@ -90,12 +90,12 @@ def test_importances_of_too_little_are_none():
     ).empty
 
 
-def test_importances_of_studies_as_searches_leave_them_are_told(tmp_path):
+def test_importances_of_studies_as_searches_leave_them_are_of_the_varied_fields(tmp_path):
     for folder in make_studies(tmp_path, (600, 500)):
         found = StudyReader(folder).read()
         for target in ("macro_accuracy", "macs"):
-            told = estimate_importances(found.table, target, found.varied)
-            assert set(told["field"]) <= set(found.varied)
+            importances = estimate_importances(found.table, target, found.varied)
+            assert set(importances["field"]) <= set(found.varied)
     many = configured(3 * MAX_TRIALS, width=lambda rng: rng.integers(1, 9, 3 * MAX_TRIALS))
     many["macs"] = many["config.width"] * 1.0
     pd.testing.assert_frame_equal(estimate_importances(many, "macs"), estimate_importances(many, "macs"))

@@ -1,4 +1,4 @@
-"""Who is answered: this machine's own page, and nobody else."""
+"""Which requests are served: those of this machine's own page, and no others."""
 
 import http.client
 import json
@@ -14,31 +14,34 @@ JSON = "application/json"
 
 
 @pytest.fixture
-def ask(served):
-    """Send a request as it is, with the headers that are given and no other."""
+def send(served):
+    """Send a request with these headers and no others; return the response and its text."""
     port = urlsplit(served[0]).port
 
     def go(method, path, body=None, **headers):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        given = {"Host": f"127.0.0.1:{port}", **{name.replace("_", "-"): value for name, value in headers.items()}}
-        given = {name: value.format(port=port) for name, value in given.items()}
+        all_headers = {
+            "Host": f"127.0.0.1:{port}",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        all_headers = {name: value.format(port=port) for name, value in all_headers.items()}
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-        for name, value in given.items():
+        for name, value in all_headers.items():
             connection.putheader(name, value)
         sent = (body or "").encode()
         if body is not None:
             connection.putheader("Content-Length", str(len(sent)))
         connection.endheaders(sent or None)
-        answer = connection.getresponse()
-        text = answer.read().decode()
+        response = connection.getresponse()
+        text = response.read().decode()
         connection.close()
-        return answer, text
+        return response, text
 
     return go
 
 
 def export_request(study):
-    """The request of a click on the button that exports a trial."""
+    """Return the request of a click on the button that exports a trial."""
     return json.dumps(
         {
             "output": "trial-take.children@whatever",
@@ -53,9 +56,9 @@ def export_request(study):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:{port}", "localhost:{port}"])
-def test_this_machine_is_answered_by_either_name(ask, host):
-    answer, text = ask("GET", "/small/front", Host=host)
-    assert answer.status == 200
+def test_this_machine_is_served_by_either_name(send, host):
+    response, text = send("GET", "/small/front", Host=host)
+    assert response.status == 200
     assert "SceneFront" in text
 
 
@@ -63,8 +66,8 @@ def test_this_machine_is_answered_by_either_name(ask, host):
     "host", ["evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example:{port}", "[::1]:{port}", ""]
 )
 @pytest.mark.parametrize("path", ["/", "/_dash-layout", "/_version", "/_csv/small/trials.csv", "/_assets/page.js"])
-def test_another_name_is_refused_whatever_it_asks(ask, host, path):
-    assert ask("GET", path, Host=host)[0].status == 403
+def test_another_name_is_refused_whatever_it_requests(send, host, path):
+    assert send("GET", path, Host=host)[0].status == 403
 
 
 @pytest.mark.parametrize(
@@ -82,23 +85,23 @@ def test_another_name_is_refused_whatever_it_asks(ask, host, path):
         {},
     ],
 )
-def test_another_page_starts_no_export(ask, served, headers):
-    answer, _ = ask("POST", "/_dash-update-component", export_request("small"), **headers)
-    assert answer.status == 403
+def test_another_page_starts_no_export(send, served, headers):
+    response, _ = send("POST", "/_dash-update-component", export_request("small"), **headers)
+    assert response.status == 403
     folder = served[1].studies.folder("small")
     assert served[1].exports.find(folder, 0) is None
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-def test_no_other_method_is_known(ask, method):
-    assert ask(method, "/_dash-update-component", "{}", Origin="http://127.0.0.1:{port}")[0].status in (403, 405)
+def test_no_other_method_is_known(send, method):
+    assert send(method, "/_dash-update-component", "{}", Origin="http://127.0.0.1:{port}")[0].status in (403, 405)
 
 
-def test_no_other_page_may_read_or_frame_an_answer(ask):
-    answer, _ = ask("GET", "/_csv/small/trials.csv", Origin="http://evil.example")
-    assert answer.getheader("Access-Control-Allow-Origin") is None
-    assert answer.getheader("Cross-Origin-Resource-Policy") == "same-origin"
-    policy = answer.getheader("Content-Security-Policy")
+def test_no_other_page_may_read_or_frame_a_response(send):
+    response, _ = send("GET", "/_csv/small/trials.csv", Origin="http://evil.example")
+    assert response.getheader("Access-Control-Allow-Origin") is None
+    assert response.getheader("Cross-Origin-Resource-Policy") == "same-origin"
+    policy = response.getheader("Content-Security-Policy")
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "http" not in policy.replace("'", "")
@@ -107,24 +110,24 @@ def test_no_other_page_may_read_or_frame_an_answer(ask):
 @pytest.mark.parametrize(
     "study", ["..%2Fsecret%2Fstudy", "..", "%2e%2e", "../secret/study", "small%2F..%2F..%2Fsecret%2Fstudy", "small%00"]
 )
-def test_no_path_leaves_the_results_folder(ask, study):
-    assert "isotropic" in ask("GET", "/_csv/small/trials.csv")[1]
+def test_no_path_leaves_the_results_folder(send, study):
+    assert "isotropic" in send("GET", "/_csv/small/trials.csv")[1]
     for path in (f"/_csv/{study}/trials.csv", f"/_assets/{study}/search.yaml", f"/_version?path=/{study}/front"):
-        assert "isotropic" not in ask("GET", path)[1]
+        assert "isotropic" not in send("GET", path)[1]
 
 
 def test_a_study_that_is_not_listed_is_not_read(served):
-    shared = served[1]
-    for name in ("../secret/study", "..", ".", "", "/", str(shared.studies.results / "small"), "small/../small"):
-        assert shared.studies.read(name) is None
+    app_state = served[1]
+    for name in ("../secret/study", "..", ".", "", "/", str(app_state.studies.results / "small"), "small/../small"):
+        assert app_state.studies.read(name) is None
 
 
-def test_tables_come_as_csv(ask):
-    answer, text = ask("GET", f"/_csv/{quote(ODD)}/trials.csv")
-    assert answer.status == 200
-    assert answer.getheader("Content-Type").startswith("text/csv")
+def test_tables_come_as_csv(send):
+    response, text = send("GET", f"/_csv/{quote(ODD)}/trials.csv")
+    assert response.status == 200
+    assert response.getheader("Content-Type").startswith("text/csv")
     assert len(text.splitlines()) == 1 + 12
-    _, front = ask("GET", f"/_csv/{quote(ODD)}/front.csv")
+    _, front = send("GET", f"/_csv/{quote(ODD)}/front.csv")
     assert [line.partition(",")[0] for line in front.splitlines()] == ["number", "1", "2", "0"]
 
 
@@ -142,7 +145,7 @@ def test_a_port_that_is_taken_is_passed_over():
         assert free_port(port) > port
 
 
-def test_an_unchanged_study_is_told_in_no_words(ask):
-    _, version = ask("GET", "/_version?path=/small/front")
-    answer, text = ask("GET", f"/_version?path=/small/front&seen={quote(version)}")
-    assert (answer.status, text) == (204, "")
+def test_an_unchanged_study_is_an_empty_response(send):
+    _, version = send("GET", "/_version?path=/small/front")
+    response, text = send("GET", f"/_version?path=/small/front&seen={quote(version)}")
+    assert (response.status, text) == (204, "")

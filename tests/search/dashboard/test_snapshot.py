@@ -1,4 +1,4 @@
-"""A study as one file: whole, and alone."""
+"""Snapshot of a study: one HTML file, whole, without a server."""
 
 import pytest
 from recorded import write_study

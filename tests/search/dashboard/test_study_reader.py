@@ -32,10 +32,10 @@ def test_a_study_of_every_kind_of_trial_reads_as_its_table(tmp_path, every_kind)
 
 
 def test_other_settings_read_as_their_table(tmp_path, every_kind):
-    levels = [{"split": "5", "start": 0, "end": 2}, {"split": "100", "start": 2, "end": 4}]
+    rungs = [{"split": "5", "start": 0, "end": 2}, {"split": "100", "start": 2, "end": 4}]
     for folder in (
         write_study(tmp_path / "train", *every_kind, job=TrainSettings),
-        write_study(tmp_path / "split", *every_kind, attributes={RUNGS: levels}, fidelity="split"),
+        write_study(tmp_path / "split", *every_kind, attributes={RUNGS: rungs}, fidelity="split"),
         write_study(tmp_path / "narrow", *every_kind, budget="macs=2M", objectives=("log_loss", "params", "macs")),
         write_study(tmp_path / "empty"),
         write_study(tmp_path / "what? 100% #1", *every_kind),
@@ -90,7 +90,7 @@ def test_a_search_that_begins_and_ends_changes_what_is_running(tmp_path):
     assert reader.read().table["state"].tolist() == ["interrupted"]
 
 
-def test_a_budget_that_changes_judges_anew(tmp_path):
+def test_a_budget_that_changes_is_checked_anew(tmp_path):
     folder = write_study(tmp_path / "s", trial("complete", 25_000_000, 0.5), trial("complete", 12_000_000, 0.4))
     reader = StudyReader(folder)
     assert reader.read().table["fits"].tolist() == [True, True]
@@ -110,7 +110,7 @@ def test_a_study_made_anew_in_the_same_place_is_another(tmp_path, every_kind, ag
     assert reader.read().version != before.version
 
 
-def test_an_old_study_is_not_looked_at_twice(tmp_path, every_kind, monkeypatch):
+def test_an_old_study_is_not_read_twice(tmp_path, every_kind, monkeypatch):
     folder = write_study(tmp_path / "s", *every_kind)
     monkeypatch.setattr(study_reader, "SETTLED_S", -1.0)
     reader = StudyReader(folder)

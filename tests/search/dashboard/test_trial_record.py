@@ -42,7 +42,7 @@ def test_one_trial_is_read_with_all_that_is_recorded(tmp_path):
 
 
 @pytest.mark.parametrize("number", [-1, 4, 10**30])
-def test_a_trial_that_is_not_there_is_told_of(tmp_path, every_kind, number):
+def test_a_trial_that_is_not_there_is_refused_with_those_that_are(tmp_path, every_kind, number):
     folder = write_study(tmp_path / "s", *every_kind[:4])
     with pytest.raises(StudyError, match=f"s has no trial {number}; there are: 0 to 3"):
         read_trial(folder, number)

@@ -19,7 +19,7 @@ def test_the_first_file_that_fits_decides_and_the_others_are_reported_too():
     assert found["limits"] == {"macs": 30_000_000, "size_bytes": 128_000}
 
 
-def test_where_no_file_fits_the_smallest_speaks_for_all():
+def test_where_no_file_fits_the_smallest_is_reported():
     found = check_budget(BUDGETS["dcase2024"], {"fp32": cost(1, 500_000, 1), "int8": cost(1, 130_000, 1)})
     assert (found["fits"], found["file"]) == (False, "int8")
 

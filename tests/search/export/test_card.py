@@ -1,4 +1,4 @@
-"""The card: what is written in it, that names are only ever text, and that its five lines run."""
+"""The model card: what is written in it, that names are only ever text, and that its five lines run."""
 
 import copy
 import subprocess
@@ -22,7 +22,7 @@ RATE_HZ = 32_000
 
 
 @pytest.fixture(scope="module")
-def told(exported):
+def certified(exported):
     return read_certificate(exported), load_export(exported).config
 
 
@@ -42,8 +42,8 @@ def test_the_card_says_what_somebody_who_gets_the_folder_needs(exported):
     assert "certificate.json" not in text  # whose checksum it cannot know
 
 
-def test_what_may_be_done_with_the_data_is_in_a_file_that_is_named(told):
-    certificate, config = told
+def test_what_may_be_done_with_the_data_is_in_a_file_that_is_named(certified):
+    certificate, config = certified
     assert "has no file that states its terms" in to_markdown(*card(certificate, config))
     data = {**certificate["data"], "license_files": ["LICENSE", "SOURCES.md"]}
     assert "are in LICENSE, SOURCES.md, in the folder of the data" in to_markdown(
@@ -51,8 +51,8 @@ def test_what_may_be_done_with_the_data_is_in_a_file_that_is_named(told):
     )
 
 
-def test_a_confirmed_network_has_means_with_intervals_overall_and_by_class_device_and_group(told):
-    certificate, config = told
+def test_a_confirmed_network_has_means_with_intervals_overall_and_by_class_device_and_group(certified):
+    certificate, config = certified
     confirmed = {
         "study": "small-confirm", "seeds": [1, 2, 3], "confidence": 0.95, "p_front": 0.7, "on_front": True,
         "mean": {"macro_accuracy": 0.5, "log_loss": 1.2}, "half": {"macro_accuracy": 0.04, "log_loss": 0.1},
@@ -69,8 +69,8 @@ def test_a_confirmed_network_has_means_with_intervals_overall_and_by_class_devic
     assert [row.split(" | ")[-1] for row in rows] == ["25.0% ± 12.5 |", "50.0% |"]
 
 
-def test_where_it_was_chosen_by_is_said(told):
-    certificate, config = told
+def test_the_clips_of_the_model_selection_are_named(certified):
+    certificate, config = certified
     chosen = certificate["quality"]["weights.safetensors"]
     text = to_markdown(*card(changed(certificate, validation=chosen, selected_on="validation clips"), config))
     assert "Model selection used 0 other clips" in text
@@ -78,8 +78,8 @@ def test_where_it_was_chosen_by_is_said(told):
     assert "Model selection used these same clips, so these figures are optimistic." in text
 
 
-def test_without_int8_and_without_a_pipeline_nothing_is_said_of_them(told):
-    certificate, config = told
+def test_without_int8_and_without_a_pipeline_the_card_does_not_mention_them(certified):
+    certificate, config = certified
     for table in ("files", "quality"):
         certificate = changed(
             certificate,
@@ -107,8 +107,8 @@ class Seen(HTMLParser):
         self.text.append(data)
 
 
-def test_no_name_is_ever_taken_for_anything_but_text(told):
-    certificate, config = told
+def test_no_name_is_ever_taken_for_anything_but_text(certified):
+    certificate, config = certified
     quality = certificate["quality"]["weights.safetensors"]
     quality = {
         **quality, "classes": [EVIL, "bus", "park"],
@@ -145,7 +145,7 @@ def test_a_document_is_markdown_and_html():
     assert "prefers-color-scheme: dark" in page
 
 
-def test_the_five_lines_of_the_card_run_and_say_what_predict_says(exported, tmp_path):
+def test_the_five_lines_of_the_card_run_and_print_what_predict_returns(exported, tmp_path):
     lines = inference_code(["airport", "bus", "park"])
     assert len(lines.splitlines()) == 5
     assert lines in (exported / "card.md").read_text()
@@ -157,19 +157,19 @@ def test_the_five_lines_of_the_card_run_and_say_what_predict_says(exported, tmp_
     ran = subprocess.run(
         [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
     )
-    heard = eval(ran.stdout)
+    printed = eval(ran.stdout)
     with torch.inference_mode():
         expected = predict(load_export(exported), tmp_path / "street.wav").probabilities
-    assert heard == pytest.approx(expected, abs=1e-4)
+    assert printed == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_readable_on_a_telephone_light_and_dark(exported, browser, scheme):
     page = browser.new_page(viewport={"width": 360, "height": 740}, color_scheme=scheme)
-    errors, asked = [], []
+    errors, requests = [], []
     page.on("console", lambda message: errors.append(message.text))
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("request", lambda request: requests.append(request.url))
     page.goto((exported / "card.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     luminance = page.evaluate(
@@ -178,5 +178,5 @@ def test_the_page_is_readable_on_a_telephone_light_and_dark(exported, browser, s
     )
     assert (luminance > 128) == (scheme == "light")
     assert errors == []
-    assert len(asked) == 1
+    assert len(requests) == 1
     page.close()

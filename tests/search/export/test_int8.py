@@ -42,7 +42,7 @@ def test_min_max_ranges_are_those_of_the_inputs_of_layers(plain):
 
 
 @pytest.mark.parametrize("method", sorted(CALIBRATION_METHODS))
-def test_every_method_gives_ranges_within_those_of_the_inputs(plain, method):
+def test_every_calibration_method_has_ranges_within_those_of_the_inputs(plain, method):
     clips = [clips_of(plain.config, 8, seed=2)]
     widest = calibrated_ranges(plain, clips, "min-max")
     found = calibrated_ranges(plain, clips, method)
@@ -84,7 +84,7 @@ def test_the_layer_that_quantization_ruins_is_the_first_to_stay_in_fp32(plain, m
     assert choose_float_layers(export, clips, ranges) == ()
 
 
-def test_the_same_weights_and_clips_give_the_same_bytes(plain, tmp_path):
+def test_the_same_weights_and_clips_are_written_as_the_same_bytes(plain, tmp_path):
     clips = [clips_of(plain.config, 8)]
     for name in ("once", "twice"):
         write_int8(tmp_path / name, plain, clips)

@@ -37,10 +37,10 @@ def test_the_pipeline_averages_copies_and_leaves_the_spectrum_of_an_unknown_devi
     export = replace(plain, preprocessing=preprocessing)
     write_pipeline(tmp_path / PIPELINE, export)
     sounds = sounds_of(export.config, 2)
-    hear = FrontEnd(export.config.front_end_config)
+    front_end = FrontEnd(export.config.front_end_config)
     with torch.inference_mode():
         expected = preprocessing.mean_log_probabilities(
-            hear.config, lambda shift: export.network(preprocessing.spectrograms(hear, sounds, None, shift))
+            front_end.config, lambda shift: export.network(preprocessing.spectrograms(front_end, sounds, None, shift))
         ).exp()
     found = load_pipeline(tmp_path / PIPELINE, export.config)(sounds)
     torch.testing.assert_close(found, expected, atol=CLOSE, rtol=0)

@@ -22,7 +22,7 @@ PLAIN = {"mix_style_p": 0.0, "impulse_response_p": 0.0, "mask_bins": 0}
 
 @pytest.fixture(scope="module")
 def trained(tiny, tmp_path_factory):
-    """A network that tells the tiny data's scenes apart, and the clips."""
+    """A network that classifies the scenes of the tiny data, and the clips."""
     cache = tmp_path_factory.mktemp("sound")
     scenes = read_scenes(tiny)
     values = {"num_classes": 3, "width": 8, "depth": 1, "epochs": 6, "batch_size": 8, **PLAIN}
@@ -59,9 +59,9 @@ def test_each_variant_is_evaluated_from_its_file_and_drops_little_here(trained, 
 
 def test_quantization_aware_training_changes_weights_and_ranges(comparison):
     assert comparison["ptq"].path.read_bytes() != comparison["qat"].path.read_bytes()
-    told = json.loads(json.dumps(comparison["qat"].to_dict()))
-    assert told["variant"] == "qat"
-    assert told["file_bytes"] == comparison["qat"].path.stat().st_size
+    variant = json.loads(json.dumps(comparison["qat"].to_dict()))
+    assert variant["variant"] == "qat"
+    assert variant["file_bytes"] == comparison["qat"].path.stat().st_size
 
 
 def test_a_network_from_quantization_aware_training_is_not_fine_tuned(trained, comparison, tmp_path):
@@ -69,8 +69,8 @@ def test_a_network_from_quantization_aware_training_is_not_fine_tuned(trained, c
     tuned = finetune_quantized(export, dataset, 1)
     again = compare(tuned, dataset, tmp_path, epochs=50)  # which would take long
     with torch.inference_mode():
-        answers = dataset.log_probabilities(tuned.network, CPU, tuned.preprocessing)
-    assert again["qat"].quality.macro_accuracy == pytest.approx(dataset.score(answers).macro_accuracy, abs=0.05)
+        predicted = dataset.log_probabilities(tuned.network, CPU, tuned.preprocessing)
+    assert again["qat"].quality.macro_accuracy == pytest.approx(dataset.score(predicted).macro_accuracy, abs=0.05)
 
 
 def test_the_recipe_of_fine_tuning_quantizes_from_the_first_step_without_averaging():

@@ -26,24 +26,24 @@ ROOT = Path(__file__).parents[3]
 
 
 def contents(folder):
-    told = {path.name: path.read_bytes() for path in folder.iterdir()}
-    certificate = json.loads(told.pop(CERTIFICATE))
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    certificate = json.loads(files.pop(CERTIFICATE))
     certificate.pop("written")
-    return told, certificate
+    return files, certificate
 
 
 @pytest.fixture(scope="module")
 def again(study, tmp_path_factory):
     """The same trial, exported a second time, over the first."""
     target = tmp_path_factory.mktemp("again") / "small-0"
-    said = []
+    logged = []
     export_trial(study, 0, target, int8="none")
     (target / "mine.txt").write_text("mine")
-    export_trial(study, 0, target, log=said.append)
-    return target, said
+    export_trial(study, 0, target, log=logged.append)
+    return target, logged
 
 
-def test_the_same_trial_gives_the_same_bytes_but_for_when_it_was_written(exported, again):
+def test_the_same_trial_is_exported_as_the_same_bytes_but_for_when_it_was_written(exported, again):
     target, _ = again
     found, expected = contents(target), contents(exported)
     assert found[0].pop("mine.txt") == b"mine"
@@ -53,15 +53,15 @@ def test_the_same_trial_gives_the_same_bytes_but_for_when_it_was_written(exporte
 
 
 def test_each_step_is_logged(again):
-    _, said = again
-    assert said[:4] == [f"writing {name}" for name in (WEIGHTS, MODEL, "pipeline.onnx", INT8)]
-    assert f"evaluating {INT8} on 24 evaluation clips" in said
-    assert any(line.startswith("quantization drops the macro accuracy by ") for line in said)
+    _, logged = again
+    assert logged[:4] == [f"writing {name}" for name in (WEIGHTS, MODEL, "pipeline.onnx", INT8)]
+    assert f"evaluating {INT8} on 24 evaluation clips" in logged
+    assert any(line.startswith("quantization drops the macro accuracy by ") for line in logged)
 
 
 def test_without_int8_there_is_none(study, tmp_path):
-    told = export_trial(study, 0, tmp_path / "out", int8="none")
-    assert INT8 not in told["files"]
+    certificate = export_trial(study, 0, tmp_path / "out", int8="none")
+    assert INT8 not in certificate["files"]
     assert "| model.int8.onnx |" not in (tmp_path / "out" / "card.md").read_text()
 
 
@@ -97,7 +97,7 @@ def test_an_export_of_format_2_is_replaced_with_all_its_files(export, study):
 
 
 class BrokenOffError(Exception):
-    """As a signal in the middle of it."""
+    """Raised in the middle of an export, as by a signal."""
 
 
 def test_what_fails_in_the_middle_leaves_nothing_or_what_was_there_before(study, export, tmp_path, monkeypatch):
@@ -141,11 +141,11 @@ def test_a_disk_without_room_leaves_nothing(study, tmp_path):
     try:
         with pytest.raises(
             ExportError, match=r"cannot be written: File too large; make room, then export again"
-        ) as told:
+        ) as caught:
             export_trial(study, 0, tmp_path / "out", int8="none")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
-    assert told.value.__cause__.errno == errno.EFBIG
+    assert caught.value.__cause__.errno == errno.EFBIG
     assert not (tmp_path / "out").exists()
 
 
@@ -172,26 +172,26 @@ def test_other_data_than_the_study_s_are_refused(study, tiny, tmp_path):
 def test_where_the_budget_limits_bytes_the_weights_are_stored_as_it_counts_them(tiny, tmp_path):
     folder = StudyFolder(tmp_path / "bytes")
     train(folder, tiny, epochs=1, settings={"budget": "dcase2024", "precision": "fp16"}, **SMALL)
-    told = export_trial(folder, 0, tmp_path / "out", int8="none")
+    certificate = export_trial(folder, 0, tmp_path / "out", int8="none")
     weights, _ = read_tensors(tmp_path / "out" / WEIGHTS)
     assert {str(value.dtype) for value in weights.values()} == {"torch.float16", "torch.int64"}
-    verdict = told["budget"]["files"][WEIGHTS]
-    assert (verdict["precision"], verdict["measured"]["size_bytes"]) == ("fp16", 2 * told["cost"]["params"])
-    assert told["budget"]["name"] == "dcase2024"
+    verdict = certificate["budget"]["files"][WEIGHTS]
+    assert (verdict["precision"], verdict["measured"]["size_bytes"]) == ("fp16", 2 * certificate["cost"]["params"])
+    assert certificate["budget"]["name"] == "dcase2024"
 
 
 def test_files_can_be_replaced_and_are_measured_and_certified_anew(export, exported, tiny, tmp_path):
     before = read_certificate(export)
     shutil.copy(export / MODEL, tmp_path / "new.onnx")
-    note = f"{INT8} is not rounded at all."
-    told = certify(export, {INT8: tmp_path / "new.onnx"}, tiny, notes=[note])
-    assert told == read_certificate(export)
-    assert told["files"][INT8]["sha256"] == told["files"][MODEL]["sha256"]
-    assert told["quality"][INT8] == told["quality"][MODEL]
-    assert told["editions"]["dcase2024"]["files"][INT8]["precision"] == "fp32"
-    assert told["notes"] == [note]
+    note = f"{INT8} is not quantized at all."
+    certificate = certify(export, {INT8: tmp_path / "new.onnx"}, tiny, notes=[note])
+    assert certificate == read_certificate(export)
+    assert certificate["files"][INT8]["sha256"] == certificate["files"][MODEL]["sha256"]
+    assert certificate["quality"][INT8] == certificate["quality"][MODEL]
+    assert certificate["editions"]["dcase2024"]["files"][INT8]["precision"] == "fp32"
+    assert certificate["notes"] == [note]
     assert note in (export / "card.md").read_text()
-    assert {name: told[name] for name in ("study", "cost", "data")} == {
+    assert {name: certificate[name] for name in ("study", "cost", "data")} == {
         name: before[name] for name in ("study", "cost", "data")
     }
     certify(export, {INT8: exported / INT8}, tiny)

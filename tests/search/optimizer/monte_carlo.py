@@ -12,7 +12,7 @@ QUADRATURE = 0.0274
 
 
 def improvements(front, points, reference):
-    """How much hypervolume each point adds, (N,), as moocore measures it: more is better."""
+    """Return the hypervolume improvement by each point, (N,), as moocore measures it: more is better."""
     if front.shape[1] == 1:
         return np.maximum(0.0, points[:, 0] - max([reference, *front[:, 0]]))
     worst = np.full(front.shape[1], -reference)
@@ -21,7 +21,7 @@ def improvements(front, points, reference):
 
 
 def monte_carlo(front, mean, deviation, reference, seed=0):
-    """Mean improvement over draws of the posterior and what it may be off: 4 standard errors, and the quadrature."""
+    """Return the mean improvement over draws of the posterior, and its error: 4 standard errors, and the quadrature."""
     z = np.random.default_rng(seed).standard_normal(NUM_DRAWS)
     drawn = [improvements(front, m + z[:, None] * s, reference) for m, s in zip(mean, deviation, strict=True)]
     errors = np.array([4 * each.std() / math.sqrt(NUM_DRAWS) for each in drawn])

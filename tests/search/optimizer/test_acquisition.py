@@ -77,7 +77,7 @@ def record(acquisition, number, config, epochs=EPOCHS, best=None):
 
 
 def trained(count=12, noise=0.0, **values):
-    """An acquisition function that knows trials whose accuracy follows from their MACs, a third of them finished."""
+    """Return an acquisition function of trials whose accuracy follows from their MACs, a third of them finished."""
     acquisition, rng = make_acquisition(**values), np.random.default_rng(1)
     tried = feasible_configs(count)
     for number, config in enumerate(tried):
@@ -97,7 +97,7 @@ def all_candidates(acquisition, seed=0):
 
 
 def scaled_posterior(acquisition, candidates, names):
-    """Front, and mean and deviation of candidates: more is better, scaled to 0..1 over all that is compared."""
+    """Return the front, and mean and deviation of candidates: more is better, scaled to 0..1 over all of them."""
     signs = np.array([1.0 if name.endswith("accuracy") else -1.0 for name in names])
     posterior = acquisition.predict()
     points = np.array(

@@ -18,7 +18,7 @@ def folder(tmp_path):
     return StudyFolder(tmp_path / "study")
 
 
-def test_what_breaks_the_budget_is_rejected_with_its_figures_and_never_handed_out(folder):
+def test_what_breaks_the_budget_is_rejected_with_its_costs_and_never_proposed(folder):
     scheduler = start(folder)
     for _ in range(4):
         assert scheduler.space.budget.fits(scheduler.propose().cost)
@@ -68,9 +68,9 @@ def test_the_first_configuration_is_the_published_one_with_a_batch_for_small_dat
     assert (config.recipe.learning_rate, config.recipe.batch_size) == (0.005, 64)
 
 
-def test_a_killed_search_asks_for_the_same_as_one_that_was_not(tmp_path):
+def test_a_killed_search_proposes_the_same_as_one_that_was_not(tmp_path):
     settings = replace(SETTINGS, trials=9, space="isotropic,cp_mobile", early_stopping=False)
-    asked = []
+    proposed = []
     for restarts in (False, True):
         folder = StudyFolder(tmp_path / str(restarts))
         scheduler = start(folder, settings)
@@ -79,8 +79,8 @@ def test_a_killed_search_asks_for_the_same_as_one_that_was_not(tmp_path):
             scheduler.end(proposal.number, epochs(1, 9, 0.1 + proposal.cost.params / 2**20))
             if restarts:
                 scheduler = start(folder, settings)
-        asked.append([trial.params for trial in scheduler.study.get_trials()])
-    assert asked[0] == asked[1]
+        proposed.append([trial.params for trial in scheduler.study.get_trials()])
+    assert proposed[0] == proposed[1]
 
 
 def test_a_configuration_that_was_trained_is_not_trained_again(folder):
@@ -133,17 +133,17 @@ def test_the_reason_of_a_rejection_names_the_limits_that_are_exceeded(folder):
     assert trial.user_attrs["rejected"]["reason"] == scheduler.space.budget.over_budget_message(cost)
 
 
-def test_the_sampler_goes_on_with_other_configurations_after_a_restart(folder):
+def test_the_sampler_proposes_other_configurations_after_a_restart(folder):
     first = start(folder)
     for _ in range(2):
         first.propose()
     second = start(folder)
-    asked = [trial.params for trial in second.study.get_trials()]
+    proposed = [trial.params for trial in second.study.get_trials()]
     for _ in range(4):
         second.propose()
-    new = [trial.params for trial in second.study.get_trials()[len(asked) :]]
+    new = [trial.params for trial in second.study.get_trials()[len(proposed) :]]
     assert new
-    assert all(params not in asked for params in new)
+    assert all(params not in proposed for params in new)
 
 
 def test_a_search_without_limits_rejects_nothing_for_its_cost(folder):

@@ -1,4 +1,4 @@
-"""Configurations as features: which are close to each other, which are not, and what stands for what is missing."""
+"""Feature encoding of configurations: which are close to each other, which are not, and imputed values."""
 
 import math
 from types import SimpleNamespace
@@ -62,7 +62,7 @@ def test_a_setting_that_a_configuration_does_not_have_is_imputed_in_the_middle()
 
 
 @pytest.mark.parametrize("scales", ENCODER.length_scales())
-def test_architectures_of_the_same_cost_and_settings_tell_much_of_each_other_but_not_all(scales):
+def test_architectures_of_the_same_cost_and_settings_are_correlated_but_not_fully(scales):
     one, other = encode("one") / scales, encode("other") / scales
     assert matern52(one[None], other[None])[0, 0] == pytest.approx(0.83, abs=0.01)
 

@@ -1,4 +1,4 @@
-"""The surrogate against the formulas of the textbook, and where there is next to nothing to learn from."""
+"""Gaussian-process surrogate against the formulas of the textbook, and on next to no training data."""
 
 import math
 
@@ -19,7 +19,7 @@ def fit(x, y, variance=0.0, length_scales=UNIT):
 
 @pytest.fixture
 def hold_noise(monkeypatch):
-    """Leave the process no noise to choose."""
+    """Fix the noise of the process."""
 
     def hold(noise):
         monkeypatch.setattr(gaussian_process, "NOISE_DEVIATIONS", (noise,))
@@ -28,7 +28,7 @@ def hold_noise(monkeypatch):
 
 
 def kernel(a, b):
-    """Equation 4.17 of Rasmussen and Williams, for one pair."""
+    """Return the Matern-5/2 kernel of one pair: equation 4.17 of Rasmussen and Williams."""
     r = math.sqrt(5) * math.dist(a, b)
     return (1 + r + r * r / 3) * math.exp(-r)
 
@@ -54,18 +54,18 @@ def test_two_observations_are_weighed_by_the_inverse_of_two_by_two(hold_noise):
     hold_noise(0.3)
     a, b, new = (0.0, 0.0), (-1.0, 0.5), (0.6, 0.0)
     process = fit([a, b], [0.6, 0.2], [0.0, 0.01])
-    spread, k, ka, kb = 0.2, kernel(a, b), kernel(new, a), kernel(new, b)
-    sa, sb = 1 + 0.3**2, 1 + 0.3**2 + 0.01 / spread**2
+    scale, k, ka, kb = 0.2, kernel(a, b), kernel(new, a), kernel(new, b)
+    sa, sb = 1 + 0.3**2, 1 + 0.3**2 + 0.01 / scale**2
     determinant = sa * sb - k * k
     wa, wb = (ka * sb - kb * k) / determinant, (kb * sa - ka * k) / determinant
     mean, deviation = process.predict(np.array([new]))
-    assert mean[0] == pytest.approx(0.4 + spread * (wa * 1 + wb * -1))
-    assert deviation[0] == pytest.approx(spread * math.sqrt(1 - wa * ka - wb * kb))
+    assert mean[0] == pytest.approx(0.4 + scale * (wa * 1 + wb * -1))
+    assert deviation[0] == pytest.approx(scale * math.sqrt(1 - wa * ka - wb * kb))
     assert process.posterior_mean(np.array([new]))[0] == mean[0]
-    assert process.noise == pytest.approx(0.3 * spread)
+    assert process.noise == pytest.approx(0.3 * scale)
 
 
-def test_many_observations_give_what_the_full_inverse_gives_at_the_greatest_likelihood():
+def test_many_observations_predict_as_the_full_inverse_at_the_greatest_marginal_likelihood():
     rng = np.random.default_rng(1)
     x, values, extra = rng.normal(size=(9, 2)), rng.normal(size=9), rng.uniform(0, 0.1, size=9)
     process = fit(x, values, extra, GRID)
@@ -146,7 +146,7 @@ def test_the_deviation_grows_with_the_distance_from_the_training_data():
     assert deviation[-1] == pytest.approx(np.std([0.1, 0.2, 0.4]), rel=1e-3)  # far away, the prior
 
 
-def test_an_outlier_does_not_hide_what_the_others_tell():
+def test_an_outlier_is_winsorized_and_does_not_hide_the_other_targets():
     x = np.array([(row / 4, 0.0) for row in range(12)])
     values = 2.0 - 0.1 * np.arange(12)
     values[0] = 80.0

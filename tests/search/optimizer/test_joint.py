@@ -1,4 +1,4 @@
-"""A search of several architectures at once: each learns its own sizes, and none is left for what was rejected."""
+"""Joint search of several architectures: each learns its own sizes, and none is abandoned for its rejections."""
 
 import json
 from collections import Counter
@@ -56,10 +56,10 @@ def settings(**values):
     return SearchSettings(**{"data": "nowhere", "space": "pair", "budget": "macs=10M", "epochs": 1, **values})
 
 
-def start(asked, study=None):
+def start(search_settings, study=None):
     if study is None:
         study = optuna.create_study(directions=["maximize", "minimize"])
-    return TrialScheduler(study, priced(asked, num_drawn=500))
+    return TrialScheduler(study, priced(search_settings, num_drawn=500))
 
 
 def train(scheduler, proposal, ahead=None):
@@ -73,8 +73,8 @@ def train(scheduler, proposal, ahead=None):
     )
     epoch = {"epoch": 1, "train_loss": 1.0, "macro_accuracy": accuracy, "log_loss": 1.0, "duration_s": 0.1}
     quality = {"macro_accuracy": accuracy, "log_loss": 1.0}
-    told = {"epochs": json.dumps([epoch]), "quality": json.dumps(quality), "versions": "{}"}
-    assert scheduler.end(proposal.number, told) == "complete"
+    report = {"epochs": json.dumps([epoch]), "quality": json.dumps(quality), "versions": "{}"}
+    assert scheduler.end(proposal.number, report) == "complete"
 
 
 def search(seed, ahead=None, **values):
@@ -111,7 +111,7 @@ def kinds(scheduler, proposals):
     return [trials[each.number].user_attrs.get("origin", {}).get("kind", "sampled") for each in proposals]
 
 
-def test_every_sixth_proposal_is_the_samplers_and_gives_each_architecture_its_share(searched):
+def test_every_sixth_proposal_is_the_samplers_and_each_architecture_has_its_share(searched):
     scheduler, proposals = searched
     found = kinds(scheduler, proposals)
     turns = range(5, len(proposals), 6)
@@ -124,7 +124,7 @@ def test_every_sixth_proposal_is_the_samplers_and_gives_each_architecture_its_sh
 
 
 @pytest.mark.parametrize("values", [{"surrogate": False}, {"sampler": "random"}, {"sampler": "nsga2"}])
-def test_another_sampler_or_no_surrogate_is_asked_for_every_proposal(pair, values):
+def test_another_sampler_or_no_surrogate_makes_every_proposal(pair, values):
     scheduler, proposals = search(5, **values)
     assert scheduler.ranks_by_prediction == values.get("surrogate", True)
     assert set(kinds(scheduler, proposals)) <= {"published", "sampled", "projected"}
@@ -162,13 +162,13 @@ def test_the_search_starts_with_the_published_settings_of_each(searched):
     assert first == [("shallow", 1, 0.5), ("steep", 1, 0.5)]
 
 
-def test_a_joint_search_goes_on_where_it_was_left(pair):
-    asked = settings(trials=20, seed=5)
-    first = start(asked)
+def test_a_joint_search_resumes_where_it_was_left(pair):
+    search_settings = settings(trials=20, seed=5)
+    first = start(search_settings)
     done = [first.propose() for _ in range(8)]
     for proposal in done[:6]:
         train(first, proposal)
-    second = start(asked, first.study)
+    second = start(search_settings, first.study)
     assert (second.num_ended, second.table.count(State.COMPLETE)) == (6, 6)
     proposals = []
     while (proposal := second.propose()) is not None:
@@ -183,24 +183,24 @@ def test_a_joint_search_goes_on_where_it_was_left(pair):
     assert [each["architecture"] for each in origins if each.get("kind") == "published"] == ["shallow", "steep"]
 
 
-def test_a_driver_that_was_killed_before_a_start_was_asked_for_loses_none_of_them(pair):
-    asked = settings(trials=6, seed=1)
-    first = start(asked)
+def test_a_driver_that_was_killed_before_a_published_start_was_proposed_loses_none_of_them(pair):
+    search_settings = settings(trials=6, seed=1)
+    first = start(search_settings)
     train(first, first.propose())
-    second = start(asked, first.study)
+    second = start(search_settings, first.study)
     assert second.propose().config.architecture == "steep"
 
 
 def test_an_architecture_of_which_nothing_fits_is_left_out(pair):
-    asked = settings(trials=6, budget="macs=4M")
-    assert list(priced(asked, num_drawn=500).subspaces) == ["shallow"]
-    scheduler = start(asked)
+    search_settings = settings(trials=6, budget="macs=4M")
+    assert list(priced(search_settings, num_drawn=500).subspaces) == ["shallow"]
+    scheduler = start(search_settings)
     proposals = [scheduler.propose() for _ in range(6)]
     assert {each.config.architecture for each in proposals} == {"shallow"}
     assert all(set(trial.params) == {"shallow.width", "shallow.tilt"} for trial in scheduler.study.get_trials())
 
 
-def test_where_nothing_fits_of_any_the_nearest_of_all_is_told(pair):
+def test_where_nothing_fits_of_any_the_nearest_of_all_is_reported(pair):
     space = priced(settings(budget="macs=900K"), num_drawn=500)
     with pytest.raises(EmptySpaceError) as caught:
         space.require_feasible()
@@ -212,9 +212,9 @@ def test_where_nothing_fits_of_any_the_nearest_of_all_is_told(pair):
     )
 
 
-def test_a_size_is_held_or_narrowed_by_the_name_of_its_architecture(pair):
-    asked = settings(set={"shallow.tilt": 0.25}, ranges={"steep.width": [1, 2]})
-    subspaces = make_search_space(asked, num_classes=10).subspaces
+def test_a_size_is_fixed_or_narrowed_by_the_name_of_its_architecture(pair):
+    search_settings = settings(set={"shallow.tilt": 0.25}, ranges={"steep.width": [1, 2]})
+    subspaces = make_search_space(search_settings, num_classes=10).subspaces
     assert list(subspaces["shallow"].ranges) == ["shallow.width"]
     assert subspaces["shallow"].config({}).network.tilt == 0.25
     assert subspaces["steep"].ranges["steep.width"] == IntDistribution(1, 2)
@@ -246,7 +246,7 @@ KEYS_OF_STEEP = {"front_end", "in_channels", "num_classes", "tilt", "width", *(f
         ),
     ],
 )
-def test_a_value_that_belongs_to_nobody_is_told(pair, values, message):
+def test_a_value_that_belongs_to_no_architecture_is_refused(pair, values, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
         make_search_space(settings(**values), num_classes=10)
     assert str(caught.value) == message
@@ -260,8 +260,10 @@ def test_real_architectures_are_searched_together_within_the_budget(tmp_path):
         "  cp_mobile: {base_channels: {low: 8, high: 64, step: 8}}\n"
         "front_ends: [dcase24, tfsepnet]\n"
     )
-    asked = SearchSettings(data="nowhere", space=str(path), trials=12, epochs=1, budget="macs=12M,params=40K", seed=2)
-    scheduler = start(asked)
+    search_settings = SearchSettings(
+        data="nowhere", space=str(path), trials=12, epochs=1, budget="macs=12M,params=40K", seed=2
+    )
+    scheduler = start(search_settings)
     proposals = [scheduler.propose() for _ in range(12)]
     assert {each.config.architecture for each in proposals} == {"isotropic", "cp_mobile"}
     for proposal in proposals:

@@ -33,7 +33,7 @@ def values(x, n):
 
 
 def make_study(num_trials, state=TrialState.COMPLETE, generation=None, seed=0):
-    """A study of trials that were drawn at random."""
+    """Return a study of random trials."""
     rng = np.random.default_rng(seed)
     study = optuna.create_study(directions=DIRECTIONS)
     for _ in range(num_trials):
@@ -53,7 +53,7 @@ def open_trial_store(study, kind="tpe", seen=None, ranges=None):
 
 
 def suggest_all(trial, ranges=None):
-    """Ask for all values, in the order of the ranges."""
+    """Suggest all values, in the order of the ranges."""
     return {name: suggest(trial, name, each) for name, each in (ranges or RANGES).items()}
 
 
@@ -74,7 +74,7 @@ def run(store, num):
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
-def test_the_same_record_and_seed_give_the_same_proposal(kind):
+def test_the_same_trials_and_seed_make_the_same_proposal(kind):
     study = make_study(30)
     store = open_trial_store(study, kind)
     run(store, 25)
@@ -86,7 +86,7 @@ def test_the_same_record_and_seed_give_the_same_proposal(kind):
     assert suggest_all(store.ask(5)) != first
 
 
-def test_tpe_asks_for_what_optunas_own_would():
+def test_tpe_proposes_what_optunas_own_would():
     study = make_study(40)
     for _ in range(2):
         study.add_trial(create_trial(state=TrialState.RUNNING, params=study.trials[0].params, distributions=RANGES))
@@ -94,21 +94,21 @@ def test_tpe_asks_for_what_optunas_own_would():
     for seed in range(3):
         with warnings.catch_warnings(action="ignore"):
             study.sampler = TPESampler(multivariate=True, seed=seed, gamma=lambda _: round(GAMMA * 40))
-        asked = study.ask()
-        assert suggest_all(store.ask(seed)) == suggest_all(asked)
-        study.tell(asked, state=TrialState.FAIL)
+        trial = study.ask()
+        assert suggest_all(store.ask(seed)) == suggest_all(trial)
+        study.tell(trial, state=TrialState.FAIL)
 
 
-def test_nsga2_asks_for_what_optunas_own_would():
+def test_nsga2_proposes_what_optunas_own_would():
     attributes = {"NSGAIISampler:generation": 0, GENERATION: 0}
     study = make_study(POPULATION, generation=attributes)
     store = open_trial_store(study, "nsga2")
     for seed in range(5):
         study.sampler = NSGAIISampler(population_size=POPULATION, seed=seed)
-        asked = study.ask()
-        theirs = suggest_all(asked)
-        study.tell(asked, state=TrialState.FAIL)
-        if seed:  # the first to be asked has the parents in another order than all after it
+        trial = study.ask()
+        theirs = suggest_all(trial)
+        study.tell(trial, state=TrialState.FAIL)
+        if seed:  # the first proposal has the parents in another order than all after it
             assert suggest_all(store.ask(seed)) == theirs
 
 
@@ -205,7 +205,7 @@ def test_a_proposal_after_ten_thousand_trials_lies_in_the_ranges(kind):
     assert all(-5 <= value <= 5 for value in values.values())
 
 
-def test_of_thousands_of_trials_tpe_is_given_the_below_set_and_the_latest_others():
+def test_of_thousands_of_trials_tpe_learns_from_the_below_set_and_the_latest_others():
     rng = np.random.default_rng(0)
     trials = [seen_trial(number, rng.random(2), constraint=float(number % 3), num_ranges=1) for number in range(9_000)]
     directions = [optuna.study.StudyDirection.MINIMIZE] * 2

@@ -1,4 +1,4 @@
-"""What a sampler is told of a study that was searched under another budget, in other ranges, or by other drivers."""
+"""The sampler's history of a study that was searched under another budget, in other ranges, or by other drivers."""
 
 import optuna
 import pytest
@@ -47,7 +47,7 @@ def study():
     return optuna.create_study(directions=["maximize", "minimize"])
 
 
-def look(study, ranges=BOTH, budget="macs=2M", architecture="small"):
+def history_of(study, ranges=BOTH, budget="macs=2M", architecture="small"):
     history = SamplerHistory(ranges, parse_budget(budget))
     store = TrialStore(study, "tpe", history, WIDEST)
     assert store.num_trials == len(study.trials)
@@ -65,49 +65,49 @@ def over(kind="over macs"):
 def test_each_architecture_has_its_own_trials(study):
     add(study, small())
     add(study, {ARCHITECTURE: "large", "large.width": 8, "rate": 0.01})
-    assert list(look(study)) == [0]
-    assert list(look(study, architecture="large")) == [1]
+    assert list(history_of(study)) == [0]
+    assert list(history_of(study, architecture="large")) == [1]
 
 
-def test_a_rejection_is_told_until_the_budget_allows_it(study):
+def test_a_rejection_is_in_the_history_until_the_budget_allows_it(study):
     add(study, small(), 3_000_000, TrialState.PRUNED, rejected=over())
-    assert look(study) == {0: ("PRUNED", None, {"macs": 0.5})}
-    assert look(study, budget="macs=1M") == {0: ("PRUNED", None, {"macs": 2.0})}
-    assert look(study, budget="macs=3M") == {}
+    assert history_of(study) == {0: ("PRUNED", None, {"macs": 0.5})}
+    assert history_of(study, budget="macs=1M") == {0: ("PRUNED", None, {"macs": 2.0})}
+    assert history_of(study, budget="macs=3M") == {}
 
 
 def test_what_was_trained_and_does_not_fit_any_more_is_no_good_example(study):
     add(study, small())
-    assert look(study) == {0: ("COMPLETE", [0.5, 1.0], {"macs": -0.5})}
-    assert look(study, budget="macs=500K") == {0: ("PRUNED", None, {"macs": 1.0})}
+    assert history_of(study) == {0: ("COMPLETE", [0.5, 1.0], {"macs": -0.5})}
+    assert history_of(study, budget="macs=500K") == {0: ("PRUNED", None, {"macs": 1.0})}
 
 
-def test_what_builds_no_network_is_told_under_every_budget(study):
+def test_what_builds_no_network_is_in_the_history_under_every_budget(study):
     add(study, small(), state=TrialState.PRUNED, rejected=over("invalid"))
-    assert look(study) == {0: ("PRUNED", None, {"macs": -0.5, "invalid": 1.0})}
+    assert history_of(study) == {0: ("PRUNED", None, {"macs": -0.5, "invalid": 1.0})}
 
 
-def test_what_was_repeated_failed_or_stopped_is_told_but_is_no_good_example(study):
+def test_what_was_repeated_failed_or_stopped_is_in_the_history_but_is_no_good_example(study):
     add(study, small(), state=TrialState.PRUNED, rejected=over("repeated"))
     add(study, small(5), state=TrialState.FAIL, failure="loss nan")
     add(study, small(6), state=TrialState.PRUNED, stopped="epoch 3")
-    assert {state for state, *_ in look(study).values()} == {"PRUNED"}
-    assert list(look(study)) == [0, 1, 2]
+    assert {state for state, *_ in history_of(study).values()} == {"PRUNED"}
+    assert list(history_of(study)) == [0, 1, 2]
 
 
-def test_what_was_interrupted_before_its_verdict_is_not_told(study):
+def test_what_was_interrupted_before_its_verdict_is_not_in_the_history(study):
     add(study, small(), state=TrialState.PRUNED, rejected=over("interrupted"))
-    assert look(study) == {}
+    assert history_of(study) == {}
 
 
-def test_what_lies_outside_of_todays_ranges_is_not_told(study):
+def test_what_lies_outside_of_todays_ranges_is_not_in_the_history(study):
     add(study, small(width=4))
     add(study, small(width=12))
     add(study, small(width=4, norm="none"))
     narrowed = {**SMALL, "small.width": IntDistribution(1, 8), "small.norm": CategoricalDistribution(["batch"])}
-    assert list(look(study, {"small": narrowed, "large": LARGE})) == [0]
+    assert list(history_of(study, {"small": narrowed, "large": LARGE})) == [0]
     wider = {**SMALL, "small.depth": IntDistribution(1, 4)}  # which the trials do not have
-    assert look(study, {"small": wider}) == {}
+    assert history_of(study, {"small": wider}) == {}
 
 
 def test_a_trial_is_known_for_its_architectures_without_the_choice_of_one(study):
@@ -115,13 +115,13 @@ def test_a_trial_is_known_for_its_architectures_without_the_choice_of_one(study)
     del named[ARCHITECTURE]
     add(study, named, state=TrialState.PRUNED, rejected=over("invalid"))  # when nothing else fitted
     add(study, {"large.width": 8, "rate": 0.01}, config={"architecture": "large"})
-    assert list(look(study)) == [0]
-    assert list(look(study, architecture="large")) == [1]
-    assert list(look(study, {"small": SMALL})) == [0]
+    assert list(history_of(study)) == [0]
+    assert list(history_of(study, architecture="large")) == [1]
+    assert list(history_of(study, {"small": SMALL})) == [0]
 
 
 def estimated(study, budget, objectives=None):
-    """The first trial as a sampler sees it, whose estimate is (0.7, 3e6)."""
+    """Return the first trial as the sampler's history has it, with an estimate of (0.7, 3e6)."""
     table = TrialTable()
     table.add(row(0, 3, 0.5, estimate=(0.7, 3e6)))
     history = SamplerHistory(BOTH, parse_budget(budget), objectives, table)
@@ -170,7 +170,7 @@ def test_a_choice_that_got_new_values_is_refused(study):
     )
 
 
-def test_a_space_gives_the_name_and_the_whole_of_each_range():
+def test_the_widest_ranges_of_a_space_have_the_name_and_the_whole_of_each_range():
     assert set(WIDEST) == {ARCHITECTURE, "front_end", "rate", "small.width", "small.norm", "large.width"}
     assert WIDEST[ARCHITECTURE] == CategoricalDistribution(["small", "large"])
     assert set(widest(Space({"small": {}}, training={}))) == set()

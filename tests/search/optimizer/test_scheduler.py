@@ -17,12 +17,12 @@ def folder(tmp_path):
     return StudyFolder(tmp_path / "study")
 
 
-def test_no_more_trials_are_handed_out_than_were_asked_for(folder):
+def test_no_more_trials_are_proposed_than_the_settings_allow(folder):
     scheduler = start(folder)
     assert [scheduler.propose() is not None for _ in range(6)] == [True] * 4 + [False] * 2
 
 
-def test_a_trial_told_complete_carries_its_quality_and_cost(folder):
+def test_a_trial_that_ends_complete_carries_its_quality_and_cost(folder):
     scheduler = start(folder)
     trial = scheduler.propose()
     scheduler.report(trial.number, epochs(1, 8, 0.3))
@@ -86,7 +86,7 @@ def test_the_sampler_learns_an_estimate_of_a_paused_trial_and_what_it_reached_on
 
 def test_what_is_paused_at_the_end_is_stopped_and_never_on_the_front(folder):
     scheduler = start(folder)
-    finish(scheduler)  # the places are rounded up in the end: two of four
+    finish(scheduler)  # the number of promotions is rounded up in the end: two of four
     assert states_of(scheduler) == {"complete": 2, "stopped": 2}
     table = trials_table(scheduler.study)
     assert set(front_table(table, ("macro_accuracy", "macs"))["state"]) == {"complete"}
@@ -104,7 +104,7 @@ def test_of_few_trials_the_best_is_trained_to_the_end(folder):
     assert scheduler.propose() is None
 
 
-def test_with_the_split_as_fidelity_each_level_is_a_training_of_its_own(folder):
+def test_with_the_split_as_fidelity_each_rung_is_a_training_of_its_own(folder):
     settings = replace(SETTINGS, trials=3, fidelity="split", epochs=2)
     scheduler = start(folder, settings, ("5", "25", "100"))
     for accuracy in (0.2, 0.3, 0.4):
@@ -159,7 +159,7 @@ def test_a_finished_search_leaves_its_stopped_trials_to_a_study_that_grows(folde
     assert killed.num_ended == 4
 
 
-def test_a_process_that_broke_is_tried_again_from_its_last_epoch_so_often(folder):
+def test_a_process_that_broke_is_retried_from_its_last_epoch_so_often(folder):
     scheduler = start(folder, replace(SETTINGS, retries=1, early_stopping=False))
     number = scheduler.propose().number
     scheduler.report(number, epochs(1, 2, 0.2))
@@ -178,14 +178,14 @@ def test_a_process_that_broke_is_tried_again_from_its_last_epoch_so_often(folder
 
 def test_where_no_checkpoint_can_be_kept_the_search_ends_and_no_trial_is_to_blame(folder):
     scheduler = start(folder)
-    waits, runs = (scheduler.propose().number for _ in range(2))
-    scheduler.end(waits, epochs(1, 3, 0.3))
-    scheduler.interrupt(runs, "no space left")
+    paused, running = (scheduler.propose().number for _ in range(2))
+    scheduler.end(paused, epochs(1, 3, 0.3))
+    scheduler.interrupt(running, "no space left")
     assert scheduler.propose() is None
     assert scheduler.num_ended == 0
     again = start(folder)
-    assert numbers(again, State.PAUSED) == [waits]
-    assert again.propose().number == runs
+    assert numbers(again, State.PAUSED) == [paused]
+    assert again.propose().number == running
 
 
 def test_what_ran_out_of_memory_is_alone_after_a_kill_too(folder):
@@ -195,7 +195,7 @@ def test_what_ran_out_of_memory_is_alone_after_a_kill_too(folder):
     assert start(folder).propose().runs_alone
 
 
-def test_a_search_whose_first_trials_all_fail_gives_up_and_says_so(folder):
+def test_a_search_whose_first_trials_all_fail_ends_with_the_reason(folder):
     scheduler = start(folder, replace(SETTINGS, trials=20))
     for _ in range(5):
         scheduler.end(scheduler.propose().number, {"epochs": "[]", "failure": "loss nan", "done": True})
@@ -203,7 +203,7 @@ def test_a_search_whose_first_trials_all_fail_gives_up_and_says_so(folder):
     assert scheduler.end_reason == "the first 5 trials all failed"
 
 
-def test_a_failure_is_recorded_with_its_reason_and_the_search_goes_on(folder):
+def test_a_failure_is_recorded_with_its_reason_and_the_search_continues(folder):
     scheduler = start(folder)
     number = scheduler.propose().number
     failure = {"epochs": "[]", "failure": "loss nan in epoch 2, step 7", "done": True}
@@ -213,14 +213,14 @@ def test_a_failure_is_recorded_with_its_reason_and_the_search_goes_on(folder):
     assert scheduler.propose() is not None
 
 
-def test_a_search_interrupted_by_ray_leaves_its_trials_to_be_taken_up(folder):
+def test_a_search_interrupted_by_ray_leaves_its_trials_to_be_resumed(folder):
     scheduler = start(folder)
     number = scheduler.propose().number
     assert scheduler.end(number, epochs(1, 2, 0.2)) == ""
     assert scheduler.study.get_trials()[number].state == TrialState.RUNNING
 
 
-def test_another_driver_takes_up_what_was_running_and_keeps_what_had_ended(folder):
+def test_another_driver_resumes_what_was_running_and_keeps_what_had_ended(folder):
     first = start(folder)
     done, running = first.propose(), first.propose()
     first.end(done.number, epochs(1, 9, 0.5))
@@ -252,7 +252,7 @@ def test_an_epoch_lost_between_actor_and_study_is_found_in_the_checkpoint(folder
 @pytest.mark.parametrize(
     ("attributes", "state"),
     [
-        ({}, "rejected"),  # killed between the question and the price
+        ({}, "rejected"),  # killed between sampling and pricing
         ({"rejected": {"kind": "over macs", "reason": "over"}}, "rejected"),  # between the reason and the verdict
         ({"failure": "loss nan"}, "failed"),
     ],

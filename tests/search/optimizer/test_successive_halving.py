@@ -29,7 +29,7 @@ def halving(rows, rungs=RUNGS, objectives=OBJECTIVES):
 
 
 def recorded(points, epochs=2):
-    """Trials of some accuracies, and of a thousand MACs and some more, that are paused after so many epochs."""
+    """Return trials of these accuracies and of a thousand MACs and some more, paused after so many epochs."""
     return [row(number, epochs, accuracy, 1_000 + macs) for number, (accuracy, macs) in enumerate(points)]
 
 
@@ -139,7 +139,7 @@ def test_nothing_is_cheap_to_finish_where_later_rungs_are_on_more_clips():
     assert made.promotable({}) == []
 
 
-def test_the_rank_of_a_trial_is_told():
+def test_the_rank_of_a_trial_is_reported():
     rows = recorded([(0.9, 1), (0.5, 1), (0.4, 1)])
     rows[0].rung = 1
     assert halving(rows).rank_text(rows[1], {}) == (

@@ -35,7 +35,7 @@ def start(folder):
 
 
 def num_transactions(folder):
-    """SQLite's file change counter, bytes 24 to 27: https://www.sqlite.org/fileformat2.html, section 1.3.7."""
+    """Return SQLite's file change counter, bytes 24 to 27: https://www.sqlite.org/fileformat2.html, section 1.3.7."""
     return int.from_bytes(folder.database.read_bytes()[24:28], "big")
 
 
@@ -49,7 +49,7 @@ def test_a_proposal_is_one_transaction_whether_it_is_rejected_or_not(folder):
     assert num_transactions(folder) - before == len(trials)
 
 
-def test_numbers_are_the_studys_also_where_it_holds_what_was_never_asked(folder):
+def test_numbers_are_the_studys_also_where_it_holds_trials_that_are_only_enqueued(folder):
     study = folder.create(SETTINGS, {})
     study.enqueue_trial({"isotropic.depth": 5})  # as drivers did that wrote each step
     scheduler = start(folder)
@@ -92,14 +92,14 @@ def test_a_driver_killed_at_any_moment_leaves_whole_proposals_alone(folder):
 
 
 def finish(folder):
-    """A study with a trial on its front, and one rejected or more."""
+    """Complete a trial after one rejection or more; return the front."""
     scheduler = start(folder)
     while not scheduler.rejections:
         proposal = scheduler.propose()
     quality = {"macro_accuracy": 0.4, "log_loss": 2.0}
     curve = [{"epoch": epoch, **quality} for epoch in range(1, SETTINGS.epochs + 1)]
-    told = {"epochs": json.dumps(curve), "quality": json.dumps(quality), "versions": "{}"}
-    assert scheduler.end(proposal.number, told) == "complete"
+    report = {"epochs": json.dumps(curve), "quality": json.dumps(quality), "versions": "{}"}
+    assert scheduler.end(proposal.number, report) == "complete"
     return front_table(trials_table(scheduler.study), DEFAULT_GOALS)
 
 
@@ -133,10 +133,10 @@ def test_a_study_is_read_where_nothing_can_be_written(folder):
 def test_a_study_is_read_while_a_driver_writes_and_its_lock_is_seen(folder):
     scheduler = start(folder)
     with folder.lock():
-        for asked in range(1, 4):
+        for num_running in range(1, 4):
             number = scheduler.propose().number
             reader = StudyFolder(folder.path)
             states = trials_table(reader.open(), is_locked=reader.is_locked()).set_index("number")["state"]
             assert states[number] == "running"
-            assert (states == "running").sum() == asked
+            assert (states == "running").sum() == num_running
     assert not folder.is_locked()

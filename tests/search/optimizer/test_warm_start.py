@@ -1,4 +1,4 @@
-"""Where a search begins: lists, earlier studies, published networks; all of it as little changed as fits."""
+"""Warm starts from lists, earlier studies and published networks, as little changed as fits."""
 
 import json
 
@@ -31,7 +31,7 @@ def read(space, tmp_path, *names):
     return [(each.source, dict(each.config)) for each in read_warm_starts(names, space, tmp_path)]
 
 
-def test_a_yaml_list_and_a_csv_list_say_the_same(space, tmp_path):
+def test_a_yaml_list_and_a_csv_list_are_read_the_same(space, tmp_path):
     yaml = (
         "- {architecture: isotropic, width: 48, learning_rate: 1e-3}\n- {architecture: cp_mobile, base_channels: 16}\n"
     )
@@ -86,20 +86,20 @@ def test_an_entry_that_is_no_configuration_is_named(space, tmp_path, text, messa
         ("gone.csv", None, "cannot be read"),
     ],
 )
-def test_a_list_that_cannot_be_read_is_told(space, tmp_path, name, text, message):
+def test_a_list_that_cannot_be_read_is_refused_with_the_reason(space, tmp_path, name, text, message):
     path = str(tmp_path / name) if text is None else write(tmp_path, text, name)
     with pytest.raises(ValueError, match=message):
         read(space, tmp_path, path)
 
 
-def test_a_start_that_fits_is_taken_as_it_is(space):
+def test_a_warm_start_that_fits_is_not_changed(space):
     start = WarmStart("here", {"architecture": "cp_mobile", "base_channels": 16, "growth": 1.4})
     fitted = project_start(start, space)
     assert (fitted.values["cp_mobile.base_channels"], fitted.values["cp_mobile.growth"]) == (16, 1.4)
     assert fitted.changes == []
 
 
-def test_a_start_is_moved_into_the_ranges_and_the_budget_and_that_is_told(space):
+def test_a_warm_start_is_projected_into_the_ranges_and_the_budget_and_its_changes_are_listed(space):
     config = {"architecture": "isotropic", "width": 5_000, "drop_f": 0.2}
     fitted = project_start(WarmStart("here", config), space)
     assert space.budget.fits(price(space.subspaces["isotropic"].config(fitted.values), space.settings.precision))
@@ -118,7 +118,7 @@ def run(folder, settings, num, accuracies=()):
     return scheduler, proposals
 
 
-def test_an_earlier_study_gives_its_front_first_and_half_of_the_trials_at_most(space, tmp_path):
+def test_an_earlier_study_warm_starts_from_its_front_first_and_half_of_the_trials_at_most(space, tmp_path):
     settings = SearchSettings(data="nowhere", space="isotropic", trials=5, epochs=1, early_stopping=False, seed=3)
     scheduler, proposals = run(StudyFolder(tmp_path / "first"), settings, 5, [0.5, 0.1, 0.4, 0.45, 0.3])
     starts = read_warm_starts(["first"], space, tmp_path)
@@ -135,7 +135,7 @@ def test_an_earlier_study_gives_its_front_first_and_half_of_the_trials_at_most(s
     assert not {"epochs", "seed", "num_classes"} & set(starts[0].config)
 
 
-def test_a_study_of_which_nothing_can_be_taken_over_is_told(space, tmp_path):
+def test_a_study_of_which_nothing_can_be_reused_is_refused(space, tmp_path):
     settings = SearchSettings(data="nowhere", space="sep_cnn", trials=2, epochs=1, early_stopping=False)
     run(StudyFolder(tmp_path / "other"), settings, 2, [0.5])
     for name, message in (
@@ -146,14 +146,14 @@ def test_a_study_of_which_nothing_can_be_taken_over_is_told(space, tmp_path):
             read_warm_starts([name], space, tmp_path)
 
 
-def test_a_published_network_is_a_start(space, tmp_path):
+def test_a_published_network_is_a_warm_start(space, tmp_path):
     entry = next(entry for entry in read_published() if entry.architecture == "cp_mobile")
     [start] = read_warm_starts([entry.name], space, tmp_path)
     assert start.source == entry.name
     assert {"architecture": "cp_mobile", **entry.settings}.items() <= start.config.items()
 
 
-def test_starts_are_asked_for_after_the_published_settings_each_once_whoever_drives(tmp_path):
+def test_warm_starts_are_proposed_after_the_published_settings_each_once_whoever_drives(tmp_path):
     folder = StudyFolder(tmp_path / "study")
     configs = [
         {"architecture": "cp_mobile", "base_channels": 16},
@@ -164,7 +164,7 @@ def test_starts_are_asked_for_after_the_published_settings_each_once_whoever_dri
     folder.create(
         SETTINGS, {WARM_STARTS: [{"source": f"list, entry {n}", "config": each} for n, each in enumerate(configs)]}
     )
-    for num in (3, 5, 8):  # what was running is taken up, then what was not asked for yet
+    for num in (3, 5, 8):  # what was running is resumed, then what was not proposed yet
         scheduler, _ = run(folder, SETTINGS, num)
     origins = [trial.user_attrs.get("origin", {}) for trial in scheduler.study.get_trials()]
     assert [origin.get("kind") for origin in origins[:5]] == ["published"] * 2 + ["warm start"] * 3

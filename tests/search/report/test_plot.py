@@ -1,4 +1,4 @@
-"""The front as a picture: what is drawn where, read back from the page and from the pixels."""
+"""Plot of the front: what is drawn where, read back from the page and from the pixels."""
 
 import json
 import re
@@ -113,7 +113,7 @@ def test_intervals_are_drawn_where_there_are_any(tmp_path, trials):
     write_png(tmp_path / "bars.png", with_halves, title=TITLE, limits=LIMITS)
 
 
-def test_hover_tells_cost_quality_and_config_and_escapes_them(tmp_path, trials):
+def test_hover_shows_cost_quality_and_config_and_escapes_them(tmp_path, trials):
     traces, _ = drawn(page(tmp_path, trials))
     hover = {trace["meta"]: trace["hovertext"] for trace in traces if trace["mode"] == "markers"}
     assert hover["front"][0] == (
@@ -141,7 +141,7 @@ def test_the_page_has_a_title_a_summary_and_a_table_and_fetches_nothing(tmp_path
     ("numbers", "message"),
     [([], "No trials yet"), ([9, 10], "No front yet: no network is fully trained"), ([0], None)],
 )
-def test_few_trials_are_said_to_be_few(tmp_path, trials, numbers, message):
+def test_a_plot_of_few_trials_has_a_note(tmp_path, trials, numbers, message):
     few = trials[trials["number"].isin(numbers)]
     _, layout = drawn(page(tmp_path, few))
     texts = [note["text"] for note in layout["annotations"]]

@@ -1,4 +1,4 @@
-"""The page in a real browser: it draws, it answers the mouse, and it asks nothing of anyone."""
+"""The plot's page in a real browser: it draws, it shows what is hovered over, and it requests nothing."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The page of a preflight in a real browser: it draws, it fits the window, and it asks nothing of anyone."""
+"""The page of a preflight in a real browser: it draws, it fits the window, and it requests nothing."""
 
 import re
 from functools import cache
@@ -23,17 +23,17 @@ MARKS = """name => [...document.querySelectorAll(`#${name} .scatterlayer .trace`
 
 
 @pytest.fixture(scope="module")
-def looked(tmp_path_factory):
+def preflight_of(tmp_path_factory):
     """A space with one architecture that is counted whole and one that has no end, and a name that is HTML."""
     path = tmp_path_factory.mktemp("space") / NAME
     path.write_text(yaml.safe_dump({"networks": NETWORKS}, sort_keys=False))
 
     @cache
-    def look(budget):
+    def run(budget):
         settings = make_settings({"space": str(path), "budget": budget}, "test", needs_data=False)
         return run_preflight(settings, Console(stderr=True))
 
-    return look
+    return run
 
 
 @pytest.fixture(params=[(1200, 900), (600, 900), (390, 844)], ids=["desktop", "half", "phone"])
@@ -51,8 +51,8 @@ def open_page(new_page, request, tmp_path):
     return go
 
 
-def test_every_plot_is_drawn_and_fits_the_window(open_page, looked):
-    surveys, report = looked("dcase2022")
+def test_every_plot_is_drawn_and_fits_the_window(open_page, preflight_of):
+    surveys, report = preflight_of("dcase2022")
     page = open_page(surveys, report)
     assert NAME in page.title()
     assert page.locator("main img").count() == 0
@@ -75,8 +75,8 @@ def test_every_plot_is_drawn_and_fits_the_window(open_page, looked):
     assert page.locator("#plot-macs .scatterlayer .trace").count() == 6
 
 
-def test_the_tables_stand_on_the_page(open_page, looked):
-    page = open_page(*looked("dcase2022"))
+def test_the_tables_stand_on_the_page(open_page, preflight_of):
+    page = open_page(*preflight_of("dcase2022"))
     tables = page.locator("table")
     assert tables.count() == 3
     assert tables.nth(0).locator("tbody th").all_inner_texts() == ["isotropic", "cp_mobile"]
@@ -88,8 +88,8 @@ def test_the_tables_stand_on_the_page(open_page, looked):
     assert "Name a data folder" in page.locator("main").inner_text()
 
 
-def test_where_nothing_fits_the_page_says_so_and_marks_the_nearest(open_page, looked):
-    page = open_page(*looked("macs=10K"))
+def test_where_nothing_fits_the_page_has_an_alert_and_marks_the_nearest(open_page, preflight_of):
+    page = open_page(*preflight_of("macs=10K"))
     assert "Relax the budget to" in page.locator(".alert").inner_text()
     assert page.evaluate(MARKS, "plot-scatter-0")[-1] == 1
     assert page.locator("table").count() == 2

@@ -131,8 +131,8 @@ def test_it_is_registered_with_its_space_and_costs_what_it_costs(tmp_path, sourc
 @pytest.mark.parametrize("source", [SOURCE, SOURCE + COUNT], ids=["built", "counted"])
 def test_it_is_searched_within_the_budget(tmp_path, source):
     register_architecture_file(written(tmp_path, source))
-    asked = settings(trials=4, epochs=1)
-    space = price_space(make_search_space(asked, num_classes=3), 960)
+    search_settings = settings(trials=4, epochs=1)
+    space = price_space(make_search_space(search_settings, num_classes=3), 960)
     surveys = space.surveys
     assert not surveys["half_ear"].is_exhaustive
     assert surveys["half_ear"].num_priced == (NUM_BUILT if source == SOURCE else 5_000)
@@ -148,8 +148,8 @@ def test_it_is_searched_within_the_budget(tmp_path, source):
         assert 0.001 <= proposal.config.network.slope <= 0.3
         quality = {"macro_accuracy": 0.5, "log_loss": 1.0}
         epoch = {"epoch": 1, "train_loss": 1.0, **quality, "duration_s": 0.1}
-        told = {"epochs": json.dumps([epoch]), "quality": json.dumps(quality), "versions": "{}"}
-        assert scheduler.end(proposal.number, told) == "complete"
+        report = {"epochs": json.dumps([epoch]), "quality": json.dumps(quality), "versions": "{}"}
+        assert scheduler.end(proposal.number, report) == "complete"
     assert scheduler.propose() is None
 
 
@@ -195,7 +195,7 @@ def test_two_files_are_two_architectures(tmp_path):
     assert list(SPACES["all"].networks) == [*NETWORKS, "half_ear", "other-ear"]
 
 
-# What is changed in the source, and what is said of it. Every sentence begins with the file's name.
+# What is changed in the source, and the error. Every message begins with the file's name.
 NO_CONFIG = "is not a valid architecture: "
 NO_INPUT = NO_CONFIG + "the published network does not take its front end's output: "
 NO_NETWORK = "is not a valid architecture:\n  "

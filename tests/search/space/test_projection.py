@@ -42,11 +42,11 @@ training: {}
 
 @pytest.fixture(scope="module")
 def exhaustive():
-    asked = SearchSettings(
+    search_settings = SearchSettings(
         data="nowhere", space="cp_resnet", budget=BUDGET,
         set={"tail_blocks": 0, "block_scale": False}, ranges={"width": [16, 112]},
     )  # fmt: skip
-    return priced(asked).surveys["cp_resnet"]
+    return priced(search_settings).surveys["cp_resnet"]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def continuous(tmp_path_factory):
 
 
 def steps_between(point, other):
-    """How far each value moves as a share of its range; another choice counts as a exhaustive range."""
+    """Return how far each value moves as a share of its range; another choice counts as a whole range."""
     return sum(
         float(point[name] != b)
         if name in UNORDERED
@@ -145,8 +145,8 @@ def test_the_projections_of_a_sample_all_fit(continuous):
 
 
 def test_coordinate_descent_finds_what_a_random_sample_misses():
-    asked = SearchSettings(data="nowhere", space="cp_mobile", budget="macs=1M,params=4K")
-    space = make_search_space(asked, num_classes=10)
+    search_settings = SearchSettings(data="nowhere", space="cp_mobile", budget="macs=1M,params=4K")
+    space = make_search_space(search_settings, num_classes=10)
     subspace = space.subspaces["cp_mobile"]
     drawn = survey_subspace(subspace, space.budget, "fp16", num_drawn=100, max_enumerated=0)
     assert drawn.feasible == []
@@ -162,8 +162,10 @@ def test_coordinate_descent_finds_what_a_random_sample_misses():
 
 
 def test_where_nothing_fits_the_descent_finds_the_nearest_network():
-    asked = SearchSettings(data="nowhere", space="cp_resnet", budget="macs=10K,params=4K", ranges={"width": [16, 64]})
-    space = priced(asked)
+    search_settings = SearchSettings(
+        data="nowhere", space="cp_resnet", budget="macs=10K,params=4K", ranges={"width": [16, 64]}
+    )
+    space = priced(search_settings)
     exhaustive = space.surveys["cp_resnet"]
     assert exhaustive.is_exhaustive
     drawn = survey_subspace(exhaustive.subspace, space.budget, "fp16", num_drawn=5, max_enumerated=0)
@@ -173,8 +175,8 @@ def test_where_nothing_fits_the_descent_finds_the_nearest_network():
 
 
 def test_a_fixed_value_does_not_change():
-    asked = SearchSettings(data="nowhere", space="cp_mobile", budget="macs=1M,params=4K")
-    subspace = make_search_space(asked, num_classes=10).subspaces["cp_mobile"]
+    search_settings = SearchSettings(data="nowhere", space="cp_mobile", budget="macs=1M,params=4K")
+    subspace = make_search_space(search_settings, num_classes=10).subspaces["cp_mobile"]
     published = subspace.published({})
     start = {name: published[name] for name in subspace.cost_ranges}
     found = coordinate_descent(

@@ -1,4 +1,4 @@
-"""What a recipe that prunes does to the cost of its network: the stored values of the CP-ResNet report's section 6."""
+"""Cost of a network whose recipe prunes it: the stored values of the CP-ResNet report's section 6."""
 
 import numpy as np
 import pytest
@@ -72,11 +72,11 @@ def test_a_report_counts_the_zeros_of_a_trained_network_and_without_one_the_targ
         tensor.fill_(1)
     with torch.no_grad():
         network.blocks[0].depthwise[1].weight[:3] = 0  # of 8 filters, each 3 x 3
-    told = cost_report(config, LIMIT, "fp16", network)
-    stored = told["stored_values"]
-    assert (told["nonzero_values"], told["nonzero_bytes"]) == (stored - 3 * 9, 2 * (stored - 3 * 9))
-    told = cost_report(config, LIMIT, "fp16")
-    assert (told["stored_values"], told["nonzero_values"], told["nonzero_bytes"]) == (stored, 200, 400)
+    report = cost_report(config, LIMIT, "fp16", network)
+    stored = report["stored_values"]
+    assert (report["nonzero_values"], report["nonzero_bytes"]) == (stored - 3 * 9, 2 * (stored - 3 * 9))
+    report = cost_report(config, LIMIT, "fp16")
+    assert (report["stored_values"], report["nonzero_values"], report["nonzero_bytes"]) == (stored, 200, 400)
 
 
 def test_an_export_counts_the_zeros_of_the_weights_that_it_holds(tiny, tmp_path):
@@ -97,9 +97,9 @@ def test_an_export_counts_the_zeros_of_the_weights_that_it_holds(tiny, tmp_path)
 
 def test_a_search_rejects_a_target_that_its_network_cannot_be_pruned_to(tmp_path):
     fixed = {"prune_to": 12_000, "patch": 16, "kernel": 3, "columns": 1}  # only the narrowest can be pruned so far
-    asked = SearchSettings(data="nowhere", space="isotropic", trials=2, set=fixed, ranges={"width": [32, 64]})
-    space = price_space(make_search_space(asked, num_classes=10), 960)
-    scheduler = TrialScheduler(StudyFolder(tmp_path / "study").create(asked, {}), space)
+    settings = SearchSettings(data="nowhere", space="isotropic", trials=2, set=fixed, ranges={"width": [32, 64]})
+    space = price_space(make_search_space(settings, num_classes=10), 960)
+    scheduler = TrialScheduler(StudyFolder(tmp_path / "study").create(settings, {}), space)
     require_prunable(scheduler.propose().config)
     reasons = [
         trial.user_attrs["rejected"]["reason"] for trial in scheduler.study.trials if "rejected" in trial.user_attrs

@@ -1,4 +1,4 @@
-"""Search spaces made from settings, or a sentence that says why there is none."""
+"""Search spaces made from settings, or refused with the reason."""
 
 import time
 
@@ -120,10 +120,10 @@ def test_a_search_file_with_an_error_is_named_with_the_error(tmp_path, text, mes
 
 
 def test_settings_written_are_read_back_the_same(tmp_path):
-    asked = settings(budget="macs=5M", set={"width": 48}, ranges={"depth": [2, 4]}, split="5", epochs=7)
+    written = settings(budget="macs=5M", set={"width": 48}, ranges={"depth": [2, 4]}, split="5", epochs=7)
     path = tmp_path / "search.yaml"
-    path.write_text(asked.to_yaml())
-    assert read_settings(path) == asked
+    path.write_text(written.to_yaml())
+    assert read_settings(path) == written
 
 
 def test_values_set_by_flags_join_those_of_the_file(tmp_path):

@@ -23,11 +23,11 @@ RANGES = {
     "mixup": FloatDistribution(0.0, 1.6, step=0.2),
     "drop": FloatDistribution(-1.0, 1.0),
 }
-BRANCH = Subspace("isotropic", RANGES, {})
+SUBSPACE = Subspace("isotropic", RANGES, {})
 
 
 def test_every_value_is_equally_frequent():
-    points = sobol_points(BRANCH, 64, seed=3)
+    points = sobol_points(SUBSPACE, 64, seed=3)
     for name, expected in (("isotropic.width", 8), ("isotropic.kernel", 16)):
         assert set(Counter(point[name] for point in points).values()) == {expected}, name
     rates = np.log10([point["learning_rate"] for point in points])
@@ -38,7 +38,7 @@ def test_every_value_is_equally_frequent():
 
 
 def test_points_lie_in_their_ranges():
-    for point in sobol_points(BRANCH, 100, seed=0):
+    for point in sobol_points(SUBSPACE, 100, seed=0):
         for name, distribution in RANGES.items():
             assert contains(distribution, point[name]), (name, point)
 
@@ -54,14 +54,14 @@ def test_the_ends_of_a_range_are_reached(distribution):
 
 def test_points_depend_on_seed_and_architecture_and_can_be_computed_one_by_one():
     torch.manual_seed(1)
-    points = sobol_points(BRANCH, 8, seed=3)
+    points = sobol_points(SUBSPACE, 8, seed=3)
     torch.manual_seed(2)
-    assert [sobol_points(BRANCH, 1, seed=3, skip=number)[0] for number in range(8)] == points
-    assert sobol_points(BRANCH, 8, seed=4) != points
+    assert [sobol_points(SUBSPACE, 1, seed=3, skip=number)[0] for number in range(8)] == points
+    assert sobol_points(SUBSPACE, 8, seed=4) != points
     assert sobol_points(Subspace("cp_mobile", RANGES, {}), 8, seed=3) != points
 
 
-def told(study):
+def recorded(study):
     return [(trial.params, trial.user_attrs) for trial in study.get_trials()]
 
 
@@ -76,15 +76,15 @@ def test_a_search_begins_with_a_sobol_design_of_feasible_points_and_a_kill_loses
         scheduler.propose()
     for known in range(0, 10, 5):
         scheduler = TrialScheduler(killed, space)
-        for _ in range(known + 5):  # what is running is taken up first
+        for _ in range(known + 5):  # what is running is resumed first
             scheduler.propose()
-    assert told(whole) == told(killed)
-    origins = [attributes.get("origin", {"kind": "sampled"}) for _, attributes in told(whole)]
+    assert recorded(whole) == recorded(killed)
+    origins = [attributes.get("origin", {"kind": "sampled"}) for _, attributes in recorded(whole)]
     kinds = [origin["kind"] for origin in origins]
     assert kinds[:2] == ["published"] * 2
     fitting = Counter(
         origin["architecture"]
-        for origin, (_, attributes) in zip(origins, told(whole), strict=True)
+        for origin, (_, attributes) in zip(origins, recorded(whole), strict=True)
         if origin["kind"] == "sobol" and "rejected" not in attributes
     )
     assert fitting == {"isotropic": 3, "cp_mobile": 3}

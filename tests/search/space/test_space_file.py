@@ -157,7 +157,7 @@ def rate(text):
     return f"networks: {{isotropic: }}\ntraining: {{learning_rate: {text}}}"
 
 
-# What cannot be read as a space: the file's text, and what is said of it after the file's name.
+# What cannot be read as a space: the file's text, and the error after the file's name.
 UNREADABLE = [
     ("", "a space must be a mapping of names, got None"),
     ("- isotropic", "a space must be a mapping of names, got ['isotropic']"),

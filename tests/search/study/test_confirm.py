@@ -1,4 +1,4 @@
-"""Confirming a front: who is trained again, as what study, and how sure what comes of it is."""
+"""Confirmation of a front: candidates that are trained again from other seeds, means with confidence intervals."""
 
 import json
 import math
@@ -57,13 +57,13 @@ def searched(tmp_path, tiny):
     """Make a search's study of fully trained trials with the given qualities, the cheapest first."""
 
     def make(*qualities, **settings):
-        asked = SearchSettings(data=str(tiny), space="isotropic", epochs=1, seed=5, **settings)
+        search_settings = SearchSettings(data=str(tiny), space="isotropic", epochs=1, seed=5, **settings)
         folder = StudyFolder(tmp_path / "first")
-        study = folder.create(asked, {DATA: {"split": "fold1", "classes": ["airport", "bus", "park"]}})
+        study = folder.create(search_settings, {DATA: {"split": "fold1", "classes": ["airport", "bus", "park"]}})
         for number, each in enumerate(qualities):
             quality = each if isinstance(each, dict) else quality_of(each)
             config = isotropic(WIDTHS[number % 5]) if number < 5 else isotropic(WIDTHS[number % 5], depth=3)
-            add(study, asked, config, quality)
+            add(study, search_settings, config, quality)
         return folder
 
     return make
@@ -84,7 +84,7 @@ def add(study, settings, config, quality):
     )  # fmt: skip
 
 
-def told_by_actor(epochs, accuracy, log_loss=1.5, unseen=0.2):
+def actor_report(epochs, accuracy, log_loss=1.5, unseen=0.2):
     quality = quality_of(accuracy, log_loss, unseen)
     curve = [
         {"epoch": n, "split": "fold1", "train_loss": 1.0, **figures_of(quality), "duration_s": 0.1}
@@ -99,7 +99,7 @@ def start(folder, settings):
 
 
 def confirmed(searched_folder, accuracies, seeds=2, **options):
-    """Train what `choose` gives, each from every seed; `accuracies` by trial of the search, a list over seeds."""
+    """Train the selected candidates, each from every seed; `accuracies` by trial of the search, a list over seeds."""
     settings = confirm_settings(searched_folder, select_candidates(searched_folder, near=4, **options), seeds=seeds)
     folder = StudyFolder(searched_folder.path.parent / f"{searched_folder.name}-confirm")
     scheduler = start(folder, settings)
@@ -108,7 +108,7 @@ def confirmed(searched_folder, accuracies, seeds=2, **options):
         accuracy = accuracies[WIDTHS.index(width)][proposal.config.recipe.seed - settings.seed]
         if accuracy is None:
             continue
-        assert scheduler.end(proposal.number, told_by_actor(1, accuracy)) == "complete"
+        assert scheduler.end(proposal.number, actor_report(1, accuracy)) == "complete"
     return folder
 
 
@@ -199,19 +199,19 @@ def test_an_objective_that_the_evaluation_clips_cannot_measure_is_left_out(searc
     for name in ("meta.csv", "evaluation_setup/fold1_train.csv", "evaluation_setup/fold1_evaluate.csv"):
         lines = (tiny / name).read_text().splitlines()
         (known / name).write_text("\n".join(line for line in lines if "s4.wav" not in line))
-    asked = ("unseen_accuracy", "macro_accuracy", "macs")
-    folder = searched(quality_of(0.4, unseen=0.3), objectives=asked, unseen_devices=("s1",))
+    objectives = ("unseen_accuracy", "macro_accuracy", "macs")
+    folder = searched(quality_of(0.4, unseen=0.3), objectives=objectives, unseen_devices=("s1",))
     candidates = select_candidates(folder, near=0)
-    assert confirm_settings(folder, candidates, seeds=2).objectives == asked
-    assert confirm_settings(folder, candidates, seeds=2, data=str(known)).objectives == asked[1:]
-    alone = searched_again(folder, asked[::2])
+    assert confirm_settings(folder, candidates, seeds=2).objectives == objectives
+    assert confirm_settings(folder, candidates, seeds=2, data=str(known)).objectives == objectives[1:]
+    alone = searched_again(folder, objectives[::2])
     with pytest.raises(
         StudyError, match="has accuracy, unseen devices as its only quality, and the evaluation clips have no"
     ):
         confirm_settings(alone, candidates, seeds=2, data=str(known))
 
 
-def test_every_member_is_handed_out_from_every_seed_and_only_the_seed_is_changed(searched, tmp_path):
+def test_every_candidate_is_proposed_from_every_seed_and_only_the_seed_is_changed(searched, tmp_path):
     folder = searched(0.40, 0.35, 0.50)
     other = TrialConfig.from_values("tf_sepnet", {"num_classes": 3, "epochs": 1, "seed": 5, "impulse_response_p": 0.0})
     add(folder.open(), folder.settings(), other, quality_of(0.6))
@@ -234,12 +234,12 @@ def test_every_member_is_handed_out_from_every_seed_and_only_the_seed_is_changed
     )
 
 
-def test_another_driver_goes_on_with_the_trainings_that_are_left(searched, tmp_path):
+def test_another_driver_resumes_with_the_trainings_that_are_left(searched, tmp_path):
     folder = searched(0.40, 0.50)
     again = StudyFolder(tmp_path / "again")
     first = start(again, confirm_settings(folder, select_candidates(folder, near=0), seeds=2))
     done, running = first.propose(), first.propose()
-    first.end(done.number, told_by_actor(1, 0.5))
+    first.end(done.number, actor_report(1, 0.5))
     second = start(again, read_job(again.settings_file))
     assert second.propose().config == running.config
     left = [second.propose() for _ in range(3)]
@@ -248,14 +248,14 @@ def test_another_driver_goes_on_with_the_trainings_that_are_left(searched, tmp_p
     assert len(second.study.get_trials()) == 4
 
 
-def test_a_member_for_other_scenes_is_refused(searched):
+def test_a_candidate_for_other_scenes_is_refused(searched):
     folder = searched(0.40)
     settings = confirm_settings(folder, select_candidates(folder, near=0), seeds=2)
     with pytest.raises(ValueError, match="candidate 0 has 3 classes, but the data have 10"):
         make_search_space(settings, num_classes=10)
 
 
-def test_means_intervals_and_the_probability_of_the_front_are_told(searched):
+def test_means_intervals_and_the_probability_of_the_front_are_reported(searched):
     folder = confirmed(searched(0.40, 0.50, 0.45), {0: [0.38, 0.40], 1: [0.43, 0.45], 2: [0.47, 0.43]})
     report = confirm_report(folder)
     assert [(candidate["trial"], candidate["role"]) for candidate in report["candidates"]] == [
@@ -282,7 +282,7 @@ def test_means_intervals_and_the_probability_of_the_front_are_told(searched):
     json.dumps(report)
 
 
-def test_a_member_that_is_not_trained_yet_has_no_figures_and_judges_nobody(searched):
+def test_a_candidate_that_is_not_trained_yet_has_no_metrics_and_dominates_nobody(searched):
     folder = confirmed(searched(0.40, 0.50), {0: [0.38, 0.40], 1: [None, None]})
     first, second = confirm_report(folder)["candidates"]
     assert (first["p_front"], first["on_front"]) == (1.0, True)
@@ -290,7 +290,7 @@ def test_a_member_that_is_not_trained_yet_has_no_figures_and_judges_nobody(searc
     assert confirmation_table(confirm_report(folder), "").rows[1][7:] == ["0", "", "", "", "", ""]
 
 
-def test_with_one_seed_there_are_means_and_a_front_but_nothing_is_said_to_be_sure(searched):
+def test_with_one_seed_there_are_means_and_a_front_but_no_intervals_and_no_probability(searched):
     folder = confirmed(searched(0.40, 0.50), {0: [0.40], 1: [0.38]}, seeds=1)
     candidates = confirm_report(folder)["candidates"]
     assert [(candidate["on_front"], candidate["p_front"]) for candidate in candidates] == [(True, None), (False, None)]
@@ -327,14 +327,14 @@ def test_a_second_confirmation_gets_a_number(tmp_path):
 
 def test_the_settings_of_candidates_are_checked():
     candidate = {"trial": 0, "config": asdict(isotropic(16).network)}
-    given = {"data": "d", "confirms": "first"}
-    assert len(ConfirmSettings(**given, candidates=(candidate, {**candidate, "trial": 1}), trials=6).seeds) == 3
+    shared = {"data": "d", "confirms": "first"}
+    assert len(ConfirmSettings(**shared, candidates=(candidate, {**candidate, "trial": 1}), trials=6).seeds) == 3
     for wrong, rule in (
         ({"candidates": ({"trial": 0},), "trials": 1}, "candidates must be a list of trials with their configs"),
         ({"candidates": (candidate, candidate), "trials": 3}, "trials must be a multiple of the 2 candidates, got 3"),
     ):
         with pytest.raises(SettingsError, match=rule):
-            ConfirmSettings(**given, **wrong)
+            ConfirmSettings(**shared, **wrong)
 
 
 @pytest.mark.parametrize(
@@ -346,10 +346,10 @@ def test_the_settings_of_candidates_are_checked():
         (["--seeds", "0"], "0 is not in the range x>=1"),
     ],
 )
-def test_bad_input_is_told_before_anything_is_written(searched, run, tmp_path, arguments, message):
+def test_bad_input_is_reported_before_anything_is_written(searched, run, tmp_path, arguments, message):
     folder = searched(0.4)
-    told = run("confirm", "first", "--results", folder.path.parent, *arguments)
-    assert told.code == 2
-    assert message in told.err
+    result = run("confirm", "first", "--results", folder.path.parent, *arguments)
+    assert result.code == 2
+    assert message in result.err
     assert not (tmp_path / "first-confirm").exists()
     assert np.isfinite(folder.open().get_trials()[0].values).all()

@@ -35,8 +35,8 @@ def test_a_study_of_an_older_format_can_be_read(old, run, tmp_path):
     assert shown.code == 0
     assert "2 complete" in shown.out
     assert "2 stopped" in shown.out
-    told = json.loads(run("front", "old", "--json").out)
-    assert [row["number"] for row in told] == [1, 3]
+    printed = json.loads(run("front", "old", "--json").out)
+    assert [row["number"] for row in printed] == [1, 3]
     assert run("plot", "old").code == 0
     assert (old.path / "front.png").exists()
     assert run("dashboard", "old", "--snapshot", "old.html").code == 0
@@ -46,11 +46,11 @@ def test_a_study_of_an_older_format_can_be_read(old, run, tmp_path):
 
 
 @pytest.mark.parametrize("command", [["resume", "old"], ["extend", "old", "--trials", "+2"]])
-def test_a_study_of_an_older_format_is_not_continued_and_says_how_to_go_on(old, run, command):
+def test_a_study_of_an_older_format_is_not_resumed_and_the_error_names_the_next_step(old, run, command):
     before = old.settings_file.read_bytes(), old.database.read_bytes()
-    told = run(*command)
-    assert told.code == 2
-    assert told.err == (
+    result = run(*command)
+    assert result.code == 2
+    assert result.err == (
         f"error: old has format 1, of an older scenefront, and can be read but not continued by this one, of format "
         f"{FORMAT}; go on in a new study: `scenefront search tiny --space isotropic --start old`\n"
     )

@@ -134,7 +134,7 @@ def test_a_driver_notices_that_the_server_has_let_go_of_its_study(tmp_path, post
 
 
 @pytest.mark.parametrize(
-    ("storage", "told"),
+    ("storage", "message"),
     [
         ("mysql://me:secret@host/studies", "got mysql://me:***@host/studies"),
         ("postgresql://me:secret@host", "got postgresql://me:***@host"),
@@ -142,18 +142,18 @@ def test_a_driver_notices_that_the_server_has_let_go_of_its_study(tmp_path, post
         ("postgresql://me:sec/ret@host:port/studies", "and this is none"),
     ],
 )
-def test_what_is_no_url_of_postgres_is_refused_and_its_password_is_not_told(storage, told):
+def test_what_is_no_url_of_postgres_is_refused_and_its_password_is_not_printed(storage, message):
     with pytest.raises(
         StorageError, match="storage must be a URL such as postgresql://user@host:5432/database"
     ) as error:
         Postgres.parse(storage)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "secret" not in str(error.value)
     assert "ret@" not in str(error.value)
 
 
 def test_a_database_that_does_not_answer_is_named_without_the_password(tmp_path, postgres_url):
-    for url, told in (
+    for url, message in (
         (f"{postgres_url}x", 'FATAL: database "studies_'),
         (postgres_url.replace("sec", "wrong"), "password authentication failed"),
         ("postgresql://me:secret@127.0.0.1:1/studies", "refused"),
@@ -161,7 +161,7 @@ def test_a_database_that_does_not_answer_is_named_without_the_password(tmp_path,
         folder = StudyFolder(tmp_path / "study")
         with pytest.raises(StorageError, match="cannot be used: ") as error:
             folder.create(settings(url), {})
-        assert told in str(error.value)
+        assert message in str(error.value)
         assert "ret" not in str(error.value).replace("postgresql", "")
         with pytest.raises(StorageError, match="cannot be used"), folder.lock(url):
             pass

@@ -47,7 +47,7 @@ def test_what_is_over_todays_budget_is_on_no_front_and_dominates_nothing(tmp_pat
     assert study_table(narrow)["fits"].tolist() == [False, True, True]
 
 
-def test_bytes_are_judged_at_the_precision_that_was_recorded(tmp_path):
+def test_bytes_are_counted_at_the_precision_that_was_recorded(tmp_path):
     folder = write_study(tmp_path / "s", trial("complete", 1_000, 0.4, params=60_000), budget="size_bytes=100K")
     assert study_table(folder)["fits"].tolist() == [False]
 
@@ -90,12 +90,12 @@ def test_the_front_is_ordered_by_its_first_cost_or_else_by_its_first_quality(tmp
 
 
 def test_accuracy_after_each_split_is_read_off_the_end_of_its_training(tmp_path):
-    levels = [{"split": "5", "start": 0, "end": 2}, {"split": "100", "start": 2, "end": 4}]
+    rungs = [{"split": "5", "start": 0, "end": 2}, {"split": "100", "start": 2, "end": 4}]
     folder = write_study(
         tmp_path / "s",
         trial("complete", 5_000_000, 0.1, 0.2, 0.3, 0.5),
         trial("paused", 5_000_000, 0.1, 0.25),
-        attributes={RUNGS: levels},
+        attributes={RUNGS: rungs},
         fidelity="split",
     )
     table = study_table(folder)
@@ -104,9 +104,9 @@ def test_accuracy_after_each_split_is_read_off_the_end_of_its_training(tmp_path)
     assert table["epochs"].tolist() == [4, 4]
 
 
-def test_levels_of_one_split_tell_how_far_a_trial_goes_and_nothing_of_splits(tmp_path):
-    levels = [{"split": "fold1", "start": 0, "end": 1}, {"split": "fold1", "start": 0, "end": 3}]
-    folder = write_study(tmp_path / "s", trial("stopped", 5_000_000, 0.1), attributes={RUNGS: levels})
+def test_rungs_of_one_split_set_the_epochs_of_a_trial_and_add_no_columns_of_splits(tmp_path):
+    rungs = [{"split": "fold1", "start": 0, "end": 1}, {"split": "fold1", "start": 0, "end": 3}]
+    folder = write_study(tmp_path / "s", trial("stopped", 5_000_000, 0.1), attributes={RUNGS: rungs})
     table = study_table(folder)
     assert table["epochs"].tolist() == [3]
     assert not [name for name in table if name.startswith("accuracy_")]
@@ -135,9 +135,9 @@ def test_the_mask_is_what_the_definition_says(rows):
         ],
         columns=["macro_accuracy", "macs", "state", "fits"],
     )
-    judged = [(good, cost) for good, cost, done, fits in rows if done and fits]
+    candidates = [(good, cost) for good, cost, done, fits in rows if done and fits]
     wanted = [
-        done and fits and not any(g >= good and c <= cost and (g > good or c < cost) for g, c in judged)
+        done and fits and not any(g >= good and c <= cost and (g > good or c < cost) for g, c in candidates)
         for good, cost, done, fits in rows
     ]
     assert front_mask(table, ("macro_accuracy", "macs")).tolist() == wanted

@@ -58,7 +58,7 @@ results:
 
 
 def output(num_clips):
-    """Rows that are right: the likeliest scene has 0.19, the others 0.09."""
+    """Return valid rows: the likeliest scene has 0.19, the others 0.09."""
     rows = [HEADER]
     for clip in range(num_clips):
         chances = ["0.09"] * 10
@@ -85,7 +85,7 @@ META_NAME = f"task1/{LABEL}/{LABEL}.meta.yaml"
 
 
 def right_files(num_clips=SMALL.num_clips):
-    """Every file of a package that breaks no rule."""
+    """Return every file of a package that breaks no rule."""
     rows = output(num_clips)
     return {META_NAME: meta()} | {output_name(split): rows for split in SPLITS}
 

@@ -57,7 +57,7 @@ def places(exports):
 
 
 def link_sounds(root, data, count):
-    """Many names of twelve clips of the data set."""
+    """Link twelve clips of the data set under many names."""
     root.mkdir()
     clips = sorted((data / "audio").iterdir())[::10][:12]
     for number, clip in enumerate(clips):
@@ -104,16 +104,16 @@ def test_an_evaluation_set_of_full_size_becomes_a_package_that_passes_its_own_ch
     assert last[1] == max(zip(SCENES, map(float, last[2:]), strict=True), key=lambda pair: pair[1])[0]
 
 
-def test_the_meta_file_says_what_the_certificates_say(sheet, sounds, exports, tmp_path):
+def test_the_meta_file_agrees_with_the_certificates(sheet, sounds, exports, tmp_path):
     make(sheet, sounds, tmp_path / "made.zip")
     with zipfile.ZipFile(tmp_path / "made.zip") as package:
         meta = yaml.safe_load(package.read(META_NAME))
     one, two = (json.loads((exports / name / "certificate.json").read_text()) for name in ("one", "two"))
-    judged = [each["editions"]["dcase2024"]["measured"] for each in (one, two)]
+    measured = [each["editions"]["dcase2024"]["measured"] for each in (one, two)]
     assert meta["system"]["complexity"] == {
-        "total_model_size": max(each["size_bytes"] for each in judged),
+        "total_model_size": max(each["size_bytes"] for each in measured),
         "total_parameters": max(each["cost"]["params"] for each in (one, two)),
-        "macs": max(each["macs"] for each in judged),
+        "macs": max(each["macs"] for each in measured),
     }
     described = meta["system"]["description"]
     assert described["input_sampling_rate"] == "32kHz (splits 5, 10, 50, 100), 44.1kHz (split 25)"
@@ -185,13 +185,13 @@ def test_a_sheet_that_breaks_a_rule_is_refused_before_inference(before, after, f
 def test_a_label_that_leads_elsewhere_is_refused(run, places, sounds, tmp_path):
     sheet = tmp_path / "sheet.yaml"
     sheet.write_text(SHEET.replace("lastname: Doe, institute", "lastname: ../Doe, institute"))
-    told = run("submit", sheet, sounds, *(f"--split={split}={place}" for split, place in places.items()))
-    assert told.code == 1
+    result = run("submit", sheet, sounds, *(f"--split={split}={place}" for split, place in places.items()))
+    assert result.code == 1
     assert (
         "label: must be lastname_institute_task1_N, of letters, digits and hyphens, got '../Doe_ACME_task1_1'"
-        in told.out
+        in result.out
     )
-    assert told.err == "error: 1 broken rule; no package was written\n"
+    assert result.err == "error: 1 broken rule; no package was written\n"
 
 
 def test_systems_that_cannot_be_submitted_are_reported(exports, places, sounds, tmp_path):
@@ -251,9 +251,9 @@ def test_something_else_is_not_overwritten(sheet, sounds, tmp_path):
         make(sheet, sounds, tmp_path / "notes.txt")
 
 
-def test_the_template_can_be_read_and_says_what_is_filled_in(run, exports, sounds, places, tmp_path):
-    given = [f"--split={split}={place}" for split, place in places.items()]
-    assert run("submit", "--template", "sheet.yaml", *given).code == 0
+def test_the_template_can_be_read_and_lists_what_is_filled_in(run, exports, sounds, places, tmp_path):
+    options = [f"--split={split}={place}" for split, place in places.items()]
+    assert run("submit", "--template", "sheet.yaml", *options).code == 0
     text = (tmp_path / "sheet.yaml").read_text()
     assert "  input_sampling_rate: # filled in: 32kHz (splits 5, 10, 50, 100), 44.1kHz (split 25)" in text
     assert {split: str(place) for split, place in places.items()} == {
@@ -281,13 +281,13 @@ def test_a_sheet_that_describes_nothing_names_all_that_is_wrong(tmp_path):
 
 def test_broken_rules_of_a_package_are_listed_as_lines_and_as_json(run, sheet, sounds, tmp_path):
     made = make(sheet, sounds, tmp_path / "made.zip")  # of 20 clips, where the command expects them all
-    told = run("submit", "--check", made.path)
-    assert told.code == 1
-    assert told.out.splitlines()[:2] == [
+    result = run("submit", "--check", made.path)
+    assert result.code == 1
+    assert result.out.splitlines()[:2] == [
         f"{output_name('5')}: must have 135,730 rows under its header, got 20",
         f"{output_name('5')}: has no row of 20.wav to 135729.wav",
     ]
-    assert told.out.splitlines()[-1] == "10 broken rules"
+    assert result.out.splitlines()[-1] == "10 broken rules"
     listed = json.loads(run("submit", "--check", made.path, "--json").out)
     assert listed[0] == {
         "file": output_name("5"), "place": "", "detail": "must have 135,730 rows under its header, got 20",

@@ -1,4 +1,4 @@
-"""Each kind of damage to a package is found, and told with its file, its place and what is there."""
+"""Rules of a package: each kind of damage is reported with its file, its place and what is there."""
 
 import stat
 import zipfile
@@ -16,7 +16,7 @@ NUMBERS = "\t".join(["0.1"] * 10)
 
 
 def changed(file, before, after, count=1):
-    """Damage that puts one text in the place of another."""
+    """Return damage that puts one text in the place of another."""
 
     def damage(files):
         assert before in files[file]
@@ -38,7 +38,7 @@ def added(file, text=""):
 
 
 def renamed(before, after):
-    """Damage to the label, wherever it stands."""
+    """Return damage to the label, wherever it stands."""
 
     def damage(files):
         for name in list(files):
@@ -244,7 +244,7 @@ META = {
         in_meta("      url: https://micirp.acme.org\n", ""),
         ["system.external_datasets, data set 1.url: is missing"],
     ),
-    "the source code is not told": (
+    "the source code is not named": (
         in_meta("  source_code: https://acme.org/code\n", ""),
         ["system.source_code: is missing"],
     ),
