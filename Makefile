@@ -24,10 +24,9 @@ test: setup browser postgres tests
 
 check: setup browser postgres lint tests
 
-# Two files at a time: the quick ones first, then whole searches and the browser.
+# Two files at a time, those with whole searches and the browser first: no process is left alone with a long one.
 tests:
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow and not browser'
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'slow or browser'
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint:
 	$(BIN)/ruff format --check .

@@ -17,6 +17,7 @@ def measured(monkeypatch, tmp_path):
     return measurement.measured
 
 
+@pytest.mark.slow
 def test_a_rejected_proposal_is_one_transaction_against_many(measured, tmp_path):
     assert measured["ours_transactions"] == 1
     assert measured["baseline_transactions"] > 10

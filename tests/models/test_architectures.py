@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from models import ARCHITECTURES, Counts
 from objectives.measure import layer_costs, measure_cost
-from search.space.conformance import CHECKS, require_config, sample_architecture
+from search.space.conformance import CHECKS, check_precisions, require_config, sample_architecture
 from search.space.ranges import nearest
 from spaces import NETWORKS
 
@@ -77,7 +77,12 @@ def test_the_config_passes_the_checks_that_a_users_must_pass(name):
     require_config(ARCHITECTURES[name])
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+SLOW_CHECKS = {check_precisions: pytest.mark.slow}  # no processor computes a convolution in fp16 at speed
+
+
+@pytest.mark.parametrize(
+    "check", [pytest.param(each, marks=SLOW_CHECKS.get(each, ()), id=each.__name__) for each in CHECKS]
+)
 def test_the_networks_pass_the_checks_that_a_users_must_pass(name, check):
     small = {key: smaller(each) for key, each in NETWORKS[name].items()}
     check(sample_architecture(ARCHITECTURES[name], small, num_sampled=1))

@@ -19,6 +19,8 @@ from search.study.study import StudyFolder
 from training.checkpoint import CheckpointError, read_tensors, write_tensors
 from training.pruning import prunable_weights
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
@@ -110,7 +112,6 @@ def test_the_digest_of_a_teacher_depends_on_its_inference_state(exported, tmp_pa
     assert export_digest(other) != export_digest(folder)
 
 
-@pytest.mark.slow
 def test_cp_resnet_pruned_as_in_its_report_fits_the_budget_of_2021(demo, tmp_path):
     folder = StudyFolder(tmp_path / "study")
     sizes = {"width": 256, "groups": 16, "tail_blocks": 0, "rho": 7}

@@ -17,6 +17,14 @@ from search.dashboard.state import ApplicationState
 
 # Of the front of "small": number, MACs and accuracy from each seed of each candidate; the last was trained once.
 CONFIRMED = [(0, 29_000_000, 0.41, 0.43), (1, 1_200_000, 0.30, 0.34), (2, 9_900_000, 0.36)]
+# Opens a path as a click on a link does; the page removes `aria-busy` when it shows the view.
+NAVIGATE = """path => {
+    if (path !== location.pathname) {
+        document.getElementById("page").setAttribute("aria-busy", "true");
+        history.pushState({}, "", path);
+        window.dispatchEvent(new PopStateEvent("popstate"));
+    }
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -137,5 +145,19 @@ def open_view(page, served):
         page.goto(served[0] + path)
         page.wait_for_selector("#page main")
         return page
+
+    return go
+
+
+@pytest.fixture
+def open_in_turn(open_view):
+    """Open paths one after the other on one page, by the page's own navigation, and yield the page and each path."""
+
+    def go(*paths):
+        page = open_view(paths[0])
+        for path in paths:
+            page.evaluate(NAVIGATE, path)
+            page.wait_for_selector("#page:not([aria-busy]) main", state="attached")
+            yield page, path
 
     return go

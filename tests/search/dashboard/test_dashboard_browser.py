@@ -205,41 +205,35 @@ def test_a_page_follows_a_running_search(open_view, served):
 VIEWS = ["front", "trial/0", "search", "trials", "compare", "space"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/studies", *[f"/small/{view}" for view in VIEWS], "/nowhere/front", "/half/front"]
-)
-def test_nothing_is_wider_than_the_screen(page, open_view, path):
+def test_nothing_is_wider_than_the_screen(page, open_in_turn):
+    views = [f"/small/{view}" for view in VIEWS]
     page.set_viewport_size({"width": 360, "height": 740})
-    open_view(path)
-    for width in (360, 1280):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(400)
-        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    for _, path in open_in_turn("/", "/studies", *views, "/nowhere/front", "/half/front"):
+        for width in (360, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.wait_for_timeout(400)
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (path, width)
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_a_text_of_a_study_is_never_html(open_view, view):
-    page = open_view(f"/{quote(ODD)}/{view}")
-    page.wait_for_timeout(1_500)
-    assert page.title() != "taken"
-    assert page.locator("h1").inner_text() == ODD
-    assert page.locator("#page img[onerror]").count() == 0
+def test_a_text_of_a_study_is_never_html(open_in_turn):
+    for page, path in open_in_turn(*(f"/{quote(ODD)}/{view}" for view in VIEWS)):
+        page.wait_for_timeout(1_500)
+        assert page.title() != "taken", path
+        assert page.locator("h1").inner_text() == ODD
+        assert page.locator("#page img[onerror]").count() == 0, path
 
 
-@pytest.mark.parametrize(
-    ("path", "said"),
-    [
-        ("/nowhere/front", "Unknown study 'nowhere'"),
-        ("/half/front", "half"),
-        ("/foreign/front", "foreign"),
-        ("/small/trial/999", "no trial 999"),
-        ("/small/nonsense", "no such page"),
-        ("/a/b/c/d", "no such page"),
-    ],
-)
-def test_what_cannot_be_shown_is_said(open_view, path, said):
-    page = open_view(path)
-    expect(page.get_by_role("alert").first).to_contain_text(re.compile(said, re.IGNORECASE))
+def test_what_cannot_be_shown_is_reported(open_in_turn):
+    reasons = {
+        "/nowhere/front": "Unknown study 'nowhere'",
+        "/half/front": "half",
+        "/foreign/front": "foreign",
+        "/small/trial/999": "no trial 999",
+        "/small/nonsense": "no such page",
+        "/a/b/c/d": "no such page",
+    }
+    for page, path in open_in_turn(*reasons):
+        expect(page.get_by_role("alert").first).to_contain_text(re.compile(reasons[path], re.IGNORECASE))
 
 
 def test_a_study_that_comes_to_be_is_shown_where_it_was_missing(open_view, served):
@@ -250,11 +244,10 @@ def test_a_study_that_comes_to_be_is_shown_where_it_was_missing(open_view, serve
     assert page.locator("h1").inner_text() == "late"
 
 
-@pytest.mark.parametrize("view", VIEWS)
-def test_an_empty_study_is_shown_all_the_same(open_view, view):
-    page = open_view(f"/empty/{view}")
-    assert page.locator("h1").inner_text() == "empty"
-    page.wait_for_timeout(500)
+def test_an_empty_study_is_shown_all_the_same(open_in_turn):
+    for page, _ in open_in_turn(*(f"/empty/{view}" for view in VIEWS)):
+        assert page.locator("h1").inner_text() == "empty"
+        page.wait_for_timeout(500)
 
 
 def test_a_row_opens_its_trial_and_boxes_choose_what_to_compare(open_view):

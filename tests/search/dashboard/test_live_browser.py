@@ -47,7 +47,7 @@ def test_a_search_is_watched_and_what_it_found_is_taken_away(new_page, serve, ti
     page.goto(home)
     expect(page.locator("#home-studies")).to_contain_text("There is no study in")
     asked = [
-        "search", tiny, "--space", "isotropic", "--study", "live", "--trials", 4, "--epochs", 2, "--no-fast",
+        "search", tiny, "--space", "isotropic", "--study", "live", "--trials", 2, "--epochs", 2, "--no-fast",
         "--workers", 1, "--budget", "macs=1M,params=30K", "--cache", tmp_path / "cache", "--set", "batch_size=12",
         *SMALL,
     ]  # fmt: skip
@@ -57,14 +57,14 @@ def test_a_search_is_watched_and_what_it_found_is_taken_away(new_page, serve, ti
     ) as search:  # fmt: skip
         try:
             page.get_by_role("link", name="live").click()
-            begun = re.compile("[0-3] of 4 trials finished.*search running")
+            begun = re.compile("[01] of 2 trials finished.*search running")
             expect(page.locator("#front-progress")).to_contain_text(begun)
             page.wait_for_function(f"({DRAWN}?._fullData || []).some(each => each.meta === 'front')")
             said, _ = search.communicate(timeout=600)
         finally:
             search.kill()
     assert search.returncode == 0, said
-    expect(page.locator("#front-progress")).to_contain_text("4 of 4 trials finished")
+    expect(page.locator("#front-progress")).to_contain_text("2 of 2 trials finished")
     expect(page.locator("#front-progress")).to_contain_text("no search running")
     table = study_table(StudyFolder(tmp_path / "results" / "live"))
     numbers = table.loc[table["on_front"], "number"].tolist()

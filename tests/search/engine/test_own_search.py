@@ -29,11 +29,11 @@ def own_study(tiny, tmp_path_factory):
     scenefront(
         "search", tiny, "--architecture-file", "plain_cnn.py", "--space", "space.yaml", "--study", "own",
         "--budget", "macs=2M,params=20K", "--trials", 3, "--epochs", 2, "--no-early-stopping", "--no-fast",
-        "--cache", cwd / "cache", cwd=cwd,
+        "--workers", 1, "--cache", cwd / "cache", cwd=cwd,
     )  # fmt: skip
     table = trials_table(StudyFolder(cwd / "results" / "own").open())
     number = table.loc[(table["config.architecture"] == "plain_cnn") & (table["state"] == "complete"), "number"].iloc[0]
-    scenefront("export", "own", "--trial", number, "--out", "found", cwd=cwd)
+    scenefront("export", "own", "--trial", number, "--int8", "none", "--out", "found", cwd=cwd)
     return cwd, table
 
 

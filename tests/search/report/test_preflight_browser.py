@@ -13,6 +13,7 @@ from search.report.preflight import write_page
 from search.report.preflight_figures import MAX_DRAWN, OUTCOMES
 
 pytestmark = pytest.mark.browser
+DESKTOP = pytest.mark.parametrize("open_page", [(1200, 900)], ids=["desktop"], indirect=True)
 NETWORKS = {
     "isotropic": {"patch": [4, 8, 12, 16], "width": {"low": 32, "high": 192, "step": 8}, "depth": [2, 4, 6, 8]},
     "cp_mobile": {"growth": {"low": 1.0, "high": 2.4}},
@@ -75,6 +76,7 @@ def test_every_plot_is_drawn_and_fits_the_window(open_page, preflight_of):
     assert page.locator("#plot-macs .scatterlayer .trace").count() == 6
 
 
+@DESKTOP
 def test_the_tables_stand_on_the_page(open_page, preflight_of):
     page = open_page(*preflight_of("dcase2022"))
     tables = page.locator("table")
@@ -88,6 +90,7 @@ def test_the_tables_stand_on_the_page(open_page, preflight_of):
     assert "Name a data folder" in page.locator("main").inner_text()
 
 
+@DESKTOP
 def test_where_nothing_fits_the_page_has_an_alert_and_marks_the_nearest(open_page, preflight_of):
     page = open_page(*preflight_of("macs=10K"))
     assert "Relax the budget to" in page.locator(".alert").inner_text()
