@@ -96,37 +96,25 @@ def _frame() -> html.Div:
 def _register_client_callbacks(app: dash.Dash) -> None:
     """Register the client-side callbacks; see assets/page.js."""
     clientside_callback(
-        app, "updateTheme", Output("theme", "data"), Input("theme-button", "n_clicks"), State("theme", "data")
-    )
+        app, "updateTheme", Output("theme", "data"), Input("theme-button", "n_clicks"), State("theme", "data"),
+        is_initial=True,
+    )  # fmt: skip
     clientside_callback(
-        app,
-        "openView",
-        Output("opened", "data"),
-        Input("address", "pathname"),
-        Input("address", "search"),
-        Input("theme", "data"),
-    )
+        app, "openView", Output("opened", "data"), Input("address", "pathname"), Input("address", "search"),
+        Input("theme", "data"), is_initial=True,
+    )  # fmt: skip
     clientside_callback(
-        app,
-        "updateControls",
-        Output("query", "data"),
-        Input({"choice": ALL}, "value"),
-        Input({"limit": ALL}, "value"),
+        app, "updateControls", Output("query", "data"), Input({"choice": ALL}, "value"),
+        Input({"limit": ALL}, "value"), State("query", "data"),
+    )  # fmt: skip
+    clientside_callback(
+        app, "pollVersion", Output("version", "data"), Input("tick", "n_intervals"), State("version", "data"),
         State("query", "data"),
-        prevent_initial_call=True,
-    )
+    )  # fmt: skip
     clientside_callback(
-        app,
-        "pollVersion",
-        Output("version", "data"),
-        Input("tick", "n_intervals"),
-        State("version", "data"),
-        State("query", "data"),
-        prevent_initial_call=True,
-    )
-    clientside_callback(
-        app, "finishRender", Output("nothing", "data"), Input("page", "children"), State("title", "data")
-    )
+        app, "finishRender", Output("nothing", "data"), Input("page", "children"), State("title", "data"),
+        is_initial=True,
+    )  # fmt: skip
 
 
 def _register_page_callback(app: dash.Dash, app_state: ApplicationState) -> None:

@@ -17,9 +17,11 @@ from search.report.table import Table
 GRAPH: dict[str, Any] = {**CONFIG, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "toImage"]}
 
 
-def clientside_callback(app: dash.Dash, function: str, *parts: Any, **more: Any) -> None:
-    """Register a client-side callback: a function of assets/page.js."""
-    app.clientside_callback(ClientsideFunction("scenefront", function), *parts, **more)  # type: ignore[no-untyped-call]
+def clientside_callback(app: dash.Dash, function: str, *parts: Any, is_initial: bool = False) -> None:
+    """Register a client-side callback: a function of assets/page.js; unless `is_initial`, not called at the start."""
+    app.clientside_callback(  # type: ignore[no-untyped-call]
+        ClientsideFunction("scenefront", function), *parts, prevent_initial_call=not is_initial
+    )
 
 
 def aria(**names: str) -> dict[str, Any]:

@@ -99,30 +99,16 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
 def register(app: dash.Dash, _: ApplicationState) -> None:
     """Register client-side callbacks: a click opens a trial, an edition's button sets the sliders."""
     clientside_callback(
-        app,
-        "openClickedTrial",
-        Output("nothing", "data", allow_duplicate=True),
-        Input("front-figure", "clickData"),
+        app, "openClickedTrial", Output("nothing", "data", allow_duplicate=True), Input("front-figure", "clickData"),
         State("query", "data"),
-        prevent_initial_call=True,
+    )  # fmt: skip
+    clientside_callback(
+        app, "storeZoom", Output("zoom", "data"), Input("front-figure", "relayoutData"), State("zoom", "data")
     )
     clientside_callback(
-        app,
-        "storeZoom",
-        Output("zoom", "data"),
-        Input("front-figure", "relayoutData"),
-        State("zoom", "data"),
-        prevent_initial_call=True,
-    )
-    clientside_callback(
-        app,
-        "setLimits",
-        Output({"limit": ALL}, "value"),
-        Input({"edition": ALL}, "n_clicks"),
-        State({"limit": ALL}, "max"),
-        State("editions", "data"),
-        prevent_initial_call=True,
-    )
+        app, "setLimits", Output({"limit": ALL}, "value"), Input({"edition": ALL}, "n_clicks"),
+        State({"limit": ALL}, "max"), State("editions", "data"),
+    )  # fmt: skip
 
 
 def _figure(context: RequestContext, rows: pd.DataFrame) -> go.Figure:

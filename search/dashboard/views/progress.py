@@ -114,13 +114,9 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
 def register(app: dash.Dash, app_state: ApplicationState) -> None:
     """Register callbacks: a brush filters the trials; importances are slow, and loaded after the rest."""
     clientside_callback(
-        app,
-        "updateBrush",
-        Output("query", "data", allow_duplicate=True),
-        Input("search-parallel", "restyleData"),
+        app, "updateBrush", Output("query", "data", allow_duplicate=True), Input("search-parallel", "restyleData"),
         State("query", "data"),
-        prevent_initial_call=True,
-    )
+    )  # fmt: skip
 
     @app.callback(
         Output("search-importance", "children"),

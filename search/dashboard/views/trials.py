@@ -70,25 +70,17 @@ def layout(context: RequestContext, parts: Mapping[str, Any]) -> list[Any]:
 
 def register(app: dash.Dash, _: ApplicationState) -> None:
     """Register client-side callbacks: fill the grid, open a row's trial, select trials for comparison."""
-    clientside_callback(app, "gridRows", Output("trials-grid", "rowData"), Input("trials-rows", "data"))
     clientside_callback(
-        app,
-        "openRow",
-        Output("nothing", "data", allow_duplicate=True),
-        Input("trials-grid", "cellClicked"),
-        State("query", "data"),
-        prevent_initial_call=True,
+        app, "gridRows", Output("trials-grid", "rowData"), Input("trials-rows", "data"), is_initial=True
     )
     clientside_callback(
-        app,
-        "compareSelected",
-        Output("trials-compare", "href"),
-        Output("trials-compare", "children"),
-        Output("trials-compare", "className"),
-        Input("trials-grid", "selectedRows"),
+        app, "openRow", Output("nothing", "data", allow_duplicate=True), Input("trials-grid", "cellClicked"),
         State("query", "data"),
-        prevent_initial_call=True,
-    )
+    )  # fmt: skip
+    clientside_callback(
+        app, "compareSelected", Output("trials-compare", "href"), Output("trials-compare", "children"),
+        Output("trials-compare", "className"), Input("trials-grid", "selectedRows"), State("query", "data"),
+    )  # fmt: skip
 
 
 def _columns(context: RequestContext) -> list[str]:
