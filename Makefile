@@ -24,7 +24,7 @@ test: setup browser postgres tests
 
 check: setup browser postgres lint tests
 
-# Two files at a time, those with whole searches and the browser first: no process is left alone with a long one.
+# Two files at a time; tests/conftest.py spreads those with whole searches.
 tests:
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 

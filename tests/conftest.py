@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: threads of parallel tests do not spin at barriers
+
 import numpy as np
 import pytest
 import soundfile
@@ -24,11 +26,16 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Order the files by the time of a test, the longest first, so that no process is left alone with a long one; skip
-    what needs a GPU where there is none.
+    """Skip what needs a GPU where there is none; spread the files with searches in Ray evenly among the others.
+
+    Two searches at one time would compete for the cores, and at the end one process would be left alone with them.
     """
-    rooms = {"engine": 0, "cli": 1, "dashboard": 2}
-    items.sort(key=lambda item: rooms.get(item.path.parent.name, len(rooms)))
+    files = {item.path: item.path.parent.name == "engine" for item in items}
+    rank = {}
+    for is_ray, until in ((True, 0.8), (False, 1.0)):
+        group = [path for path, in_engine in files.items() if in_engine == is_ray]
+        rank |= {path: until * index / len(group) for index, path in enumerate(group)}
+    items.sort(key=lambda item: rank[item.path])
     for item in items:
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs CUDA"))

@@ -95,7 +95,7 @@ def test_a_cluster_that_is_not_there_is_named(address, told, monkeypatch):
 def test_a_search_whose_study_the_server_let_go_of_ends_and_says_so(tiny, tmp_path, postgres_url):
     search = start(
         "search", tiny, "--space", "isotropic", "--study", "lost", "--trials", 3, "--epochs", 100, "--no-fast",
-        "--workers", 1, "--storage", postgres_url, "--cache", tmp_path / "cache", *SMALL, cwd=tmp_path,
+        "--storage", postgres_url, "--cache", tmp_path / "cache", *SMALL, cwd=tmp_path,
     )  # fmt: skip
     told, engine = [], create_engine(Postgres.parse(postgres_url).url, poolclass=NullPool)
     for line in search.stdout:

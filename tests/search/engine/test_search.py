@@ -149,7 +149,7 @@ def test_the_settings_that_were_kept_run_again_and_where_every_trial_fails_it_sa
     cwd, _ = searched
     kept = cwd / "results" / "first" / "search.yaml"
     failed = run(
-        "search", "--config", kept, "--study", "second", "--trials", 2, "--epochs", 3, "--no-fast", "--workers", 1,
+        "search", "--config", kept, "--study", "second", "--trials", 2, "--epochs", 3, "--no-fast",
         "--set", "batch_size=12", "--set", "learning_rate=1e30", "--set", "warmup_share=0.0",
     )  # fmt: skip
     before, after = (yaml.safe_load(file.read_text()) for file in (kept, tmp_path / "results/second/search.yaml"))
