@@ -270,7 +270,7 @@ def _remove_stale(folder: Path, clips: ClipFiles) -> None:
 
 def _build(path: Path, clips: ClipFiles, progress: Progress | None) -> _Found:
     _remove_stale(path.parent, clips)
-    _require_room(path.parent, clips.size)
+    _require_space(path.parent, clips.size)
     partial = path.with_name(path.name + ".partial")
     try:
         with decoding_threads() as pool, partial.open("wb") as file:
@@ -295,7 +295,7 @@ def _build(path: Path, clips: ClipFiles, progress: Progress | None) -> _Found:
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise DataError(f"{path}: cannot be written ({error.strerror})") from error
-        raise DataError(_no_room(path.parent, clips.size)) from error
+        raise DataError(_no_space_text(path.parent, clips.size)) from error
     finally:
         partial.unlink(missing_ok=True)
     return path, cast(Waveforms, _load(path, len(clips.names), clips.rate_hz)), np.arange(len(clips.names))
@@ -356,16 +356,16 @@ def _refuse(root: Path, problems: Iterable[str]) -> None:
     )
 
 
-def _require_room(folder: Path, size: int) -> None:
+def _require_space(folder: Path, size: int) -> None:
     if shutil.disk_usage(folder).free < size:
-        raise DataError(_no_room(folder, size))
+        raise DataError(_no_space_text(folder, size))
 
 
-def _no_room(folder: Path, size: int) -> str:
+def _no_space_text(folder: Path, size: int) -> str:
     free = shutil.disk_usage(folder).free
     return (
-        f"{folder}: too little room: the store takes {size / 1e9:,.3f} GB, {free / 1e9:,.3f} GB are free; "
-        f"make room, or give a folder on another disk as cache"
+        f"{folder}: not enough disk space: the store takes {size / 1e9:,.3f} GB, {free / 1e9:,.3f} GB are free; "
+        f"free some, or choose a cache folder on another disk"
     )
 
 

@@ -63,7 +63,9 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
-        raise ExportError(f"{target} cannot be written: {error.strerror}; make room, then export again") from error
+        raise ExportError(
+            f"{target} cannot be written: {error.strerror}; free disk space, then export again"
+        ) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
         if is_new and not (target / CERTIFICATE).exists():

@@ -160,4 +160,4 @@ def _require_room(folder: Path, clips: EvaluationSet, edition: Edition) -> None:
 
 def _no_room(folder: Path) -> str:
     free = shutil.disk_usage(folder).free
-    return f"{folder}: too little room, {free / 1e9:.3f} GB are free: make some, or name a file on another disk: --out"
+    return f"{folder}: not enough disk space, {free / 1e9:.3f} GB are free; free some, or name another disk: --out"

@@ -283,7 +283,9 @@ def test_a_full_disk_is_reported_with_what_is_needed(root):
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, old[1]))
     try:
-        with pytest.raises(DataError, match=r"too little room: the store takes 0\.001 GB, .* GB are free; make room"):
+        with pytest.raises(
+            DataError, match=r"not enough disk space: the store takes 0\.001 GB, .* GB are free; free some"
+        ):
             open_store(read_scenes(root), 32_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)

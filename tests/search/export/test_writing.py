@@ -140,7 +140,7 @@ def test_a_disk_without_room_leaves_nothing(study, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, old[1]))
     try:
         with pytest.raises(
-            ExportError, match=r"cannot be written: File too large; make room, then export again"
+            ExportError, match=r"cannot be written: File too large; free disk space, then export again"
         ) as caught:
             export_trial(study, 0, tmp_path / "out", int8="none")
     finally:

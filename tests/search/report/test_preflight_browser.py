@@ -62,8 +62,11 @@ def test_every_plot_is_drawn_and_fits_the_window(open_page, preflight_of):
     ]  # fmt: skip
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     # a plot that was drawn before its neighbours came would be as wide as all of them
-    page.wait_for_function("""() => [...document.querySelectorAll(".js-plotly-plot")]
-        .every(plot => plot.querySelector(".main-svg").clientWidth <= plot.clientWidth + 1)""", timeout=10_000)
+    page.wait_for_function(
+        """() => [...document.querySelectorAll(".js-plotly-plot")]
+        .every(plot => plot.querySelector(".main-svg").clientWidth <= plot.clientWidth + 1)""",
+        timeout=10_000,
+    )
     for svg in page.locator(".js-plotly-plot .main-svg:first-child").all():
         box = svg.bounding_box()
         assert box["x"] + box["width"] <= page.viewport_size["width"]

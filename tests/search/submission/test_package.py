@@ -237,7 +237,9 @@ def test_a_full_disk_is_reported_and_predictions_are_kept(sheet, sounds, tmp_pat
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_500, hard))
     try:
-        with pytest.raises(SubmissionError, match=r"too little room.*predictions so far are kept in .*made\.zip\.work"):
+        with pytest.raises(
+            SubmissionError, match=r"not enough disk space.*predictions so far are kept in .*made\.zip\.work"
+        ):
             make(sheet, sounds, target)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
