@@ -49,6 +49,14 @@ KINDS = (
     ("several", "all", ("macro_accuracy", "macs")),
     ("three", "cp_mobile", ("macro_accuracy", "macs", "params")),
 )  # name, space and objectives of the studies
+STATES = {  # of Optuna, by the state of a trial; a stopped one stays unfinished there
+    "complete": TrialState.COMPLETE,
+    "stopped": TrialState.RUNNING,
+    "rejected": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+    "running": TrialState.RUNNING,
+    "paused": TrialState.RUNNING,
+}
 FRACTIONS = {"complete": 0.064, "stopped": 0.035, "failed": 0.002}  # all others are rejected
 NUM_UNFINISHED = 3  # trials that are running or paused when the search was interrupted
 EPOCHS = 32
@@ -116,9 +124,9 @@ def _trials(settings: SearchSettings, count: int, rng: np.random.Generator) -> I
             params, user_attrs = _trained(settings, space, state, rng)
             duration_s = EPOCH_S * sum(name.startswith(EPOCH) for name in user_attrs)
         trial: dict[str, Any] = {"number": number, "params": params, "user_attrs": user_attrs}
-        is_running = _STATES[state] == TrialState.RUNNING
+        is_running = STATES[state] == TrialState.RUNNING
         trial |= {
-            "state": _STATES[state],
+            "state": STATES[state],
             "started": clock,
             "ended": None if is_running else clock + timedelta(seconds=duration_s),
         }
@@ -126,16 +134,6 @@ def _trials(settings: SearchSettings, count: int, rng: np.random.Generator) -> I
         if state == "complete":
             trial["values"] = values_of(settings.objectives, user_attrs[f"{EPOCH}{EPOCHS}"], user_attrs[COST])
         yield trial
-
-
-_STATES = {
-    "complete": TrialState.COMPLETE,
-    "stopped": TrialState.RUNNING,
-    "rejected": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-    "running": TrialState.RUNNING,
-    "paused": TrialState.RUNNING,
-}
 
 
 def _sample(space: Space, rng: np.random.Generator) -> tuple[dict[str, Any], TrialConfig]:

@@ -260,7 +260,7 @@ def _interactions(browser: Browser, address: str) -> Iterator[Measurement]:
         yield from interaction(page, interact, link_to)
 
 
-def _change_budget(page: Page, interact: Interact, link_to: LinkTo) -> Iterator[Measurement]:  # noqa: ARG001
+def _change_budget(page: Page, interact: Interact, _link_to: LinkTo) -> Iterator[Measurement]:
     timings = Timings("budget slider, until the front is updated", INTERACTION_GOAL_S)
     page.get_by_role("slider").first.focus()
     for _ in range(ROUNDS):
@@ -273,7 +273,7 @@ def _change_budget(page: Page, interact: Interact, link_to: LinkTo) -> Iterator[
     yield timings.measurement()
 
 
-def _change_axes(page: Page, interact: Interact, link_to: LinkTo) -> Iterator[Measurement]:  # noqa: ARG001
+def _change_axes(page: Page, interact: Interact, _link_to: LinkTo) -> Iterator[Measurement]:
     timings = Timings("another cost on the x axis of the front", INTERACTION_GOAL_S)
     for number in range(ROUNDS):
         title = ("Parameters", "Multiply-accumulates per clip")[number % 2]

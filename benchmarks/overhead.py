@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from optuna.trial import TrialState
 from ray import tune
 from rich.console import Console
 
-from benchmarks.dashboard import write_trials
+from benchmarks.dashboard import STATES, write_trials
 from benchmarks.measurement import Measurement
 from data.device import num_cores
 from objectives.goals import DEFAULT_GOALS
@@ -129,9 +128,6 @@ def _large_study(path: Path) -> Measurement:
     return Measurement(name, per_proposal_s, "s", PROPOSAL_GOAL_S, False, measured)
 
 
-_STATES = {"complete": TrialState.COMPLETE, "stopped": TrialState.RUNNING, "rejected": TrialState.PRUNED}
-
-
 def _trials(space: SearchSpace) -> Iterator[dict[str, Any]]:
     """Yield synthetic trials of every architecture, as for `write_trials`."""
     rng = np.random.default_rng(0)
@@ -161,6 +157,6 @@ def _trials(space: SearchSpace) -> Iterator[dict[str, Any]]:
         values = {"values": [accuracy, float(cost.macs)]} if state == "complete" else {}
         yield {
             "number": number, "started": now, "ended": None if state == "stopped" else now, "params": params,
-            "user_attrs": user_attrs, "state": _STATES[state], **values,
+            "user_attrs": user_attrs, "state": STATES[state], **values,
         }  # fmt: skip
         number += 1

@@ -171,8 +171,10 @@ class RayTune:
         result = {"macro_accuracy": accuracy, "macs": macs, "training_iteration": epoch}
         if epoch == EPOCHS:
             self._scheduler.on_trial_complete(None, job.trial, result)  # type: ignore[arg-type] # as above
-        elif self._scheduler.on_trial_result(None, job.trial, result) != RayTrialScheduler.STOP:  # type: ignore[arg-type]
-            return False
+        else:
+            decision = self._scheduler.on_trial_result(None, job.trial, result)  # type: ignore[arg-type] # as above
+            if decision != RayTrialScheduler.STOP:
+                return False
         self._searcher.on_trial_complete(job.trial.trial_id, result)
         self._completed.append((accuracy, macs))
         return True

@@ -84,7 +84,7 @@ def make_package(sheet: Sheet, evaluation: Path, target: Path, edition: Edition,
     with counting("reading headers") as progress:
         validate_headers(clips, progress)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _require_room(target.parent, clips, edition)
+    _require_space(target.parent, clips, edition)
     partial, work = target.with_name(target.name + ".partial"), work_folder(target)
     try:
         with counting("predicting") as progress:
@@ -102,7 +102,7 @@ def make_package(sheet: Sheet, evaluation: Path, target: Path, edition: Edition,
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
-        raise SubmissionError(f"{_no_room(target.parent)}; predictions so far are kept in {work}") from error
+        raise SubmissionError(f"{_no_space_text(target.parent)}; predictions so far are kept in {work}") from error
     finally:
         partial.unlink(missing_ok=True)
     return Package(target, work, len(clips.names), systems)
@@ -151,13 +151,13 @@ def _require_replaceable(target: Path) -> None:
         raise SubmissionError(f"{target} is something else than a package; name another file: --out")
 
 
-def _require_room(folder: Path, clips: EvaluationSet, edition: Edition) -> None:
+def _require_space(folder: Path, clips: EvaluationSet, edition: Edition) -> None:
     stored = len(clips.names) * len(edition.splits) * len(edition.classes) * DTYPE.itemsize
     size = stored + edition.num_clips * MAX_ROW_BYTES
     if shutil.disk_usage(folder).free < size:
-        raise SubmissionError(f"{_no_room(folder)}; a package and its predictions take up to {size / 1e9:.3f} GB")
+        raise SubmissionError(f"{_no_space_text(folder)}; a package and its predictions take up to {size / 1e9:.3f} GB")
 
 
-def _no_room(folder: Path) -> str:
+def _no_space_text(folder: Path) -> str:
     free = shutil.disk_usage(folder).free
     return f"{folder}: not enough disk space, {free / 1e9:.3f} GB are free; free some, or name another disk: --out"

@@ -39,8 +39,7 @@ class Driver:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "search", *map(str, arguments)],
             cwd=cwd,
-            # one trial has all cores: on a busy machine its threads must not wait for each other at full speed
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "passive"},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
