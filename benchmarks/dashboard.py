@@ -23,6 +23,7 @@ from search.config.trial_config import ARCHITECTURE, TrialConfig
 from search.optimizer.trial_store import widest
 from search.space.pricing import price
 from search.space.ranges import draw
+from search.study.creation import create_study
 from search.study.study import (
     CONFIG,
     COST,
@@ -81,7 +82,8 @@ def _make_study(folder: Path, number: int, count: int) -> StudyFolder:
     study = StudyFolder(folder / (name if number < len(KINDS) else f"{name}-{number}"))
     settings = SearchSettings(data="nowhere", space=space, objectives=objectives, trials=max(1, count // 10))
     rungs = [{"split": settings.split, "start": 0, "end": end} for end in RUNG_ENDS]
-    study.create(
+    create_study(
+        study,
         settings,
         {
             DATA: {"classes": list(SCENES), "devices": list(DEVICES), "split": settings.split},

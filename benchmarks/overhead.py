@@ -29,6 +29,7 @@ from search.space.priced_space import price_space
 from search.space.pricing import price
 from search.space.ranges import draw
 from search.space.search_space import SearchSpace, make_search_space
+from search.study.creation import create_study
 from search.study.study import CONFIG, COST, EPOCH, PAUSED, QUALITY, REJECTED, RESULTS, STOPPED, StudyFolder
 from search.study.table import front_table, study_table
 
@@ -84,7 +85,7 @@ def _trivial_trials(path: Path) -> Measurement:
     settings = _settings("isotropic", NUM_TRIVIAL)
     space = make_search_space(settings, num_classes=10)
     folder = StudyFolder(path / "trivial")
-    scheduler = TrialScheduler(folder.create(settings, {}), price_space(space, NUM_CLIPS))
+    scheduler = TrialScheduler(create_study(folder, settings, {}), price_space(space, NUM_CLIPS))
     display = PlainDisplay(scheduler, Console(file=io.StringIO()))
     started = time.perf_counter()
     with local_cluster(num_cpus=num_cores(), resources={MACHINE: 1.0}) as scratch:
@@ -107,7 +108,7 @@ def _large_study(path: Path) -> Measurement:
     settings = _settings("all", NUM_LARGE + NUM_PROPOSED)
     space = price_space(make_search_space(settings, num_classes=10), NUM_CLIPS)
     folder = StudyFolder(path / "large")
-    folder.create(settings, {})
+    create_study(folder, settings, {})
     write_trials(folder, settings.space, _trials(space))
     started = time.perf_counter()
     front = front_table(study_table(folder), DEFAULT_GOALS)

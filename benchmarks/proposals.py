@@ -22,6 +22,7 @@ from search.config.settings import SearchSettings
 from search.optimizer.trial_store import TrialStore, open_trial_store
 from search.space.pricing import price
 from search.space.search_space import SearchSpace, make_search_space
+from search.study.creation import create_study
 from search.study.study import CONFIG, COST, REJECTED, RESULTS, StudyFolder
 
 SPACES = ("isotropic", "all")
@@ -85,7 +86,7 @@ def filled_study(
 ) -> tuple[StudyFolder, TrialStore]:
     """Return a study with running and rejected trials, and its store."""
     folder = StudyFolder(path)
-    study = folder.create(space.settings, {})
+    study = create_study(folder, space.settings, {})
     store = open_trial_store(study, space)
     for number in range(num_trials):
         _propose(store, space, number, is_rejected=number >= NUM_RUNNING)

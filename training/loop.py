@@ -1,7 +1,7 @@
 """Training loop of one network under one recipe, with checkpoints after each epoch."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from training.weight_methods import WeightMethods
 
 # Parts of a checkpoint beside those of `WeightMethods`.
 AUXILIARY, CORRECTION, GAINS = "companion", "correction", "gains"
+IDENTITY = "identity"  # key of a checkpoint's record
 
 
 @dataclass(frozen=True)
@@ -192,10 +193,15 @@ class TrainingRun:
         self.weight_methods.after_step()
         return loss
 
-    def save(self, path: Path) -> None:
-        """Write a checkpoint; after the last epoch only what inference needs."""
+    def save(self, path: Path, identity: Mapping[str, str] | None = None) -> None:
+        """Write a checkpoint; after the last epoch only what inference needs.
+
+        Args:
+            path: The file.
+            identity: What decides the result of this run beside its recipe, by name, such as the data.
+        """
         results = [asdict(result) | {"quality": result.quality.to_dict()} for result in self.results]
-        record = {"recipe": asdict(self.recipe), "results": results}
+        record = {"recipe": asdict(self.recipe), "results": results, IDENTITY: dict(identity or {})}
         parts = self.weight_methods.inference_tensors()
         if self.pipeline.correction is not None:
             parts = {**parts, CORRECTION: {GAINS: self.pipeline.correction.gains}}
@@ -205,16 +211,25 @@ class TrainingRun:
             parts = {**parts, **self.weight_methods.tensors(), AUXILIARY: self.auxiliary_networks.state_dict()}
             save_checkpoint(path, self.network, self.optimizer, record, parts)
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path, identity: Mapping[str, str] | None = None) -> None:
         """Resume from a checkpoint of the same network and recipe.
 
+        Args:
+            path: The file.
+            identity: Identity that it must have been saved with; None: any.
+
         Raises:
-            CheckpointError: It is broken, or of another network.
+            CheckpointError: It is broken, of another network, or of another identity; this run is unchanged by the
+                latter.
             TrainingError: It is of another recipe.
         """
         checkpoint = read_checkpoint(path)
-        checkpoint.restore_network(self.network)
         record = checkpoint.record
+        found = record.get(IDENTITY, {})
+        if identity is not None and found != dict(identity):
+            others = [name for name in identity if found.get(name) != identity[name]]
+            raise CheckpointError(f"{path} is of another {' and '.join(others)}")
+        checkpoint.restore_network(self.network)
         if Recipe(**record["recipe"]) != self.recipe:  # fields added since have the default that held before
             raise TrainingError(f"{path} was trained by another recipe: {record['recipe']}")
         results = [

@@ -12,6 +12,8 @@ from search.cli.options import (
     NAMES,
     Command,
     address_option,
+    given_paths,
+    movable_option,
     pair,
     path_type,
     read_bounds,
@@ -22,8 +24,8 @@ from search.cli.options import (
 )
 from search.config.rules import settings_of
 from search.config.settings import SearchSettings
-from search.engine.extend import extend_study
-from search.study.history import changeable, fixed_reasons
+from search.engine.extend import extend_settings
+from search.study.history import changeable, fixed_reasons, movable
 from search.study.study import find_study
 
 TYPES = {"trials": str, "space": path_type}  # trials may be +24; a space can only be replaced by a file
@@ -37,6 +39,7 @@ def change_options(command: Command) -> Command:
         kind: dict[str, Any] = {"type": TYPES[name]} if name in TYPES else {}
         metavar = "KEY=LOW:HIGH|all" if name == "ranges" else known[name].metavar
         options.append(setting_option(name, help=known[name].extend_help, metavar=metavar, **kind))
+    options += [movable_option(name) for name in movable(SearchSettings)]
     for name in fixed_reasons(SearchSettings):
         flag = NAMES.get(name, (f"--{name.replace('_', '-')}",))[0]
         options.append(click.option(flag, name, hidden=True, is_flag=known[name].rule.kind is bool))
@@ -55,7 +58,7 @@ def change_options(command: Command) -> Command:
     "--settings-only", "only_settings", is_flag=True, help="Change the settings only; `scenefront resume` runs them."
 )
 def extend(
-    study: str | None, results: Path, narrowed: tuple[str, ...], start: tuple[str, ...], space: Path | None,
+    study: str | None, results: Path, narrowed: tuple[str, ...], start: tuple[str, ...],
     workers: int | None, address: str | None, only_settings: bool, **flags: Any,
 ) -> None:  # fmt: skip
     """Change the settings of STUDY, and continue it.
@@ -65,26 +68,23 @@ def extend(
     data, objectives and epochs.
     """
     folder = find_study(results, study)
-    changes = {name: value for name, value in flags.items() if value not in (None, False)}
+    changes = given_paths(flags)
     if narrowed:
         changes["ranges"] = dict(pair(text, "--range", _bounds) for text in narrowed)
     if start:
         changes["start"] = list(start)
-    if space is not None:
-        changes["space"] = str(space.expanduser().absolute())
     if not changes:
         raise click.UsageError(
             "say what to change: --trials, --budget, --range or another option of `scenefront extend --help`"
         )
-    extended = extend_study(folder, changes)
-    for line in extended.lines:
-        out.print(line, soft_wrap=True)
     if only_settings:
+        for line in extend_settings(folder, changes).lines:
+            out.print(line, soft_wrap=True)
         out.print(f"continue with `scenefront resume {folder.cli_arguments}`", soft_wrap=True)
         return
     from search.engine.run import resume_search  # noqa: PLC0415  takes seconds
 
-    run_job(lambda: resume_search(folder, out, address=address, workers=workers), folder)
+    run_job(lambda: resume_search(folder, out, address=address, workers=workers, changes=changes), folder)
     (print_front if isinstance(folder.settings(), SearchSettings) else print_seeds)(folder)
 
 

@@ -57,6 +57,22 @@ def setting_option(name: str, job: type[JobSettings] = SearchSettings, **changed
     return click.option(changed.pop("flag", flag), parameter, **{**made, **changed})
 
 
+def movable_option(name: str) -> Callable[[Command], Command]:
+    """Return the option that names where a folder of an existing study is now."""
+    return setting_option(
+        name, help=f"{settings_of(SearchSettings)[name].moves} [default: where it was]", type=path_type
+    )
+
+
+def given_paths(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, by their setting; paths as absolute texts."""
+    return {
+        name: str(value.expanduser().absolute()) if isinstance(value, Path) else value
+        for name, value in flags.items()
+        if value not in (None, False)
+    }
+
+
 def setting_options(names: tuple[str, ...], job: type[JobSettings]) -> Callable[[Command], Command]:
     """Return a decorator that adds the options of settings to a command, in this order."""
 

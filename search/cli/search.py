@@ -13,7 +13,9 @@ from search.cli.console import err, out, run_job
 from search.cli.front import print_front, print_seeds
 from search.cli.options import (
     address_option,
+    given_paths,
     json_option,
+    movable_option,
     pair,
     path_type,
     read_value,
@@ -105,14 +107,17 @@ def _new_folder(results: Path, study: str | None, settings: Job) -> StudyFolder:
 @click.command()
 @study_argument
 @results_option
+@movable_option("data")
+@movable_option("impulse_responses")
 @address_option
 @workers_option
-def resume(study: str | None, results: Path, address: str | None, workers: int | None) -> None:
+def resume(study: str | None, results: Path, address: str | None, workers: int | None, **moved: Path | None) -> None:
     """Resume STUDY (by default the latest) after Ctrl-C, a crash or a kill."""
     from search.engine.run import resume_search  # noqa: PLC0415  takes seconds
 
     folder = find_study(results, study)
-    _run(lambda: resume_search(folder, out, address=address, workers=workers), folder)
+    changes = given_paths(moved)
+    _run(lambda: resume_search(folder, out, address=address, workers=workers, changes=changes), folder)
 
 
 @click.command()

@@ -39,6 +39,7 @@ class Setting:
         default: Text of the default, if the default value does not say it.
         extend: Whether `extend` can change it; a text: it can, and this is its option's help there.
         fixed: Why it cannot change, if not for `FIXED`; `extend` gives this reason when it refuses the option.
+        moves: For a folder that may be elsewhere when a study goes on, if its content is the same: help of the option.
         metavar: Placeholder of its option's value.
     """
 
@@ -47,6 +48,7 @@ class Setting:
     default: str = ""
     extend: str | bool = False
     fixed: str = ""
+    moves: str = ""
     metavar: str | None = None
 
     @property

@@ -49,7 +49,7 @@ class JobSettings:
 
     data: str = setting(
         help="Folder in the TAU layout.", rule=Rule("a text", lambda value: isinstance(value, str), str),
-        fixed=_OTHER_CLIPS,
+        fixed=_OTHER_CLIPS, moves="Folder of the study's data, if it has moved; its content must be the same.",
     )  # fmt: skip
     architecture_file: str | None = setting(
         None, help="Python file of a custom architecture; its name is the file's.",
@@ -58,7 +58,7 @@ class JobSettings:
     split: str = setting("fold1", help=f"Split of the data: {SPLITS}.", rule=text("a text"), fixed=_OTHER_CLIPS)
     impulse_responses: str | None = setting(
         None, help="Folder of WAV files: device impulse responses, for augmentation.", rule=FOLDER, default="none",
-        fixed=_OTHER_TRAINING,
+        fixed=_OTHER_TRAINING, moves="Folder of the study's impulse responses, if it has moved.",
     )  # fmt: skip
     cache: str | None = setting(None, help="Folder of the decoded audio.", rule=FOLDER, default="beside the data")
     budget: str = setting(

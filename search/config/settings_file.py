@@ -29,7 +29,7 @@ def read_settings(path: Path, **overrides: Any) -> SearchSettings:
     Raises:
         SettingsError: The file is missing or no YAML mapping, or has an unknown key (suggests the nearest).
     """
-    loaded = _job_of(read_mapping(path, "search settings"), path)
+    loaded = _job_of(read_mapping(path, "search settings"), str(path))
     kind = loaded.pop("job")
     if kind is not SearchSettings:
         raise SettingsError(f"{path} holds the settings of `scenefront {kind.job}`, not of a search")
@@ -46,19 +46,32 @@ def read_job(path: Path) -> Job:
     Raises:
         SettingsError: The file is missing or invalid.
     """
-    loaded = _job_of(read_mapping(path, "settings"), path)
+    return job_from(read_mapping(path, "settings"), str(path))
+
+
+def job_from(record: Mapping[Any, Any], source: str) -> Job:
+    """Return the settings of any job and format from their values.
+
+    Args:
+        record: Values by name of the setting, with `job` and `format`.
+        source: Where they are from, for errors.
+
+    Raises:
+        SettingsError: They are invalid.
+    """
+    loaded = _job_of(dict(record), source)
     kind = loaded.pop("job")
-    return cast("Job", make_settings(loaded, str(path), kind=kind))
+    return cast("Job", make_settings(loaded, source, kind=kind))
 
 
-def _job_of(loaded: dict[Any, Any], path: Path) -> dict[Any, Any]:
+def _job_of(loaded: dict[Any, Any], source: str) -> dict[Any, Any]:
     """Return settings converted to the current format, with the class of their job as `job`."""
     written = loaded.pop("format", FORMAT if "job" in loaded else 1)
     job = loaded.pop("job", SearchSettings.job)
     if job not in JOBS:
-        raise SettingsError(f"{path}: {unknown('job', str(job), JOBS)}")
+        raise SettingsError(f"{source}: {unknown('job', str(job), JOBS)}")
     if not isinstance(written, int) or not 1 <= written <= FORMAT:
-        raise SettingsError(f"{path} has format {written!r}, of a newer scenefront: this one knows 1 to {FORMAT}")
+        raise SettingsError(f"{source} has format {written!r}, of a newer scenefront: this one knows 1 to {FORMAT}")
     if written > 1:
         return {**loaded, "job": JOBS[job]}
     kind: type[Job] = SearchSettings

@@ -7,8 +7,9 @@ settings. Finished trials are kept; configurations rejected for the old budget c
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.budget import Budget
@@ -17,33 +18,44 @@ from search.config.messages import unknown
 from search.config.settings import Job, SearchSettings
 from search.config.settings_file import is_space_file, make_settings
 from search.config.user_file import file_digest
+from search.study.data_identity import require_unchanged
 from search.study.history import (
     PER_RUN,
-    SECRET,
-    applied_changes,
     change_text,
     changeable,
-    recorded_settings,
+    history_settings,
+    movable,
     refusal_text,
     require_unedited_settings,
     timestamp,
 )
+from search.study.settings_record import SECRET
 from search.study.study import COST, DATA, FILES, HISTORY, REJECTED, WARM_STARTS, StudyError, StudyFolder
+
+if TYPE_CHECKING:
+    from search.space.search_space import SearchSpace
 
 
 @dataclass(frozen=True)
-class Extended:
-    """An extended study.
+class Extension:
+    """A change of a study's settings, valid and not yet made.
 
     Attributes:
         settings: The new settings.
-        changes: Value before and after of each changed setting, by name; empty if nothing changed.
+        attributes: User attributes of the study that change with them; empty if nothing changes.
         lines: The changes as text, and their effect on the existing trials.
     """
 
     settings: Job
-    changes: Mapping[str, tuple[Any, Any]]
+    attributes: Mapping[str, Any]
     lines: Sequence[str]
+
+    def make(self, folder: StudyFolder, study: optuna.Study) -> None:
+        """Change the study, whose lock is held, in one transaction."""
+        if self.attributes:
+            folder.update_settings(study, self.settings, self.attributes)
+        else:
+            folder.record_settings(study, self.settings)
 
 
 def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
@@ -61,14 +73,15 @@ def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
     space = given.pop("space", settings.space)
     if space != settings.space and not (is_space_file(space) and is_space_file(settings.space)):
         raise StudyError(f"space cannot change from {settings.space} to {space}: only a file can take a file's place")
-    plain, can_change = recorded_settings(settings), changeable(type(settings))
+    plain, moves = history_settings(settings), movable(type(settings))
+    can_change = [*changeable(type(settings)), *(name for name in moves if plain[name] is not None)]
     for name, value in given.items():
         if name not in plain and isinstance(settings, SearchSettings):
             raise StudyError(unknown("search setting", name, plain))
         if name in plain and name not in can_change and str(value) != str(plain[name]):
             why = refusal_text(settings, name, plain[name], value)
             raise StudyError(f"{why}; start a new study, from this one's with --start")
-    if not isinstance(settings, SearchSettings) and set(given) - {"trials"}:
+    if not isinstance(settings, SearchSettings) and set(given) - {"trials", *moves}:
         raise StudyError(f"nothing is searched in a {settings.job} study: only `trials` can change")
     if "trials" in given:
         given["trials"] = _num_trials(settings.trials, given["trials"])
@@ -83,51 +96,84 @@ def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
     return make_settings({**plain, **kept, **changed}, source, kind=type(settings))
 
 
-def extend_study(folder: StudyFolder, changes: Mapping[str, Any]) -> Extended:
-    """Change the settings of a study; its next run uses the new ones.
+def extend_settings(folder: StudyFolder, changes: Mapping[str, Any]) -> Extension:
+    """Change the settings of a study; its next run uses the new ones. Its data are read only if they have moved.
 
     Raises:
         UserError: The study is in use, or the change cannot be made; nothing is changed by then.
     """
-    from search.optimizer.trial_store import open_trial_store  # noqa: PLC0415
-    from search.optimizer.warm_start import read_warm_starts  # noqa: PLC0415
-    from search.space.custom_architecture import register_architecture_file  # noqa: PLC0415  these take seconds
+    from search.engine.preparation import read_clips  # noqa: PLC0415  these take seconds
+    from search.space.custom_architecture import register_architecture_file  # noqa: PLC0415
     from search.space.priced_space import price_space  # noqa: PLC0415
     from search.space.search_space import make_search_space  # noqa: PLC0415
 
     with folder.lock():
-        study = folder.open()
-        folder.require_current_format(study)
-        require_unedited_settings(study, folder)
-        before = folder.settings()
+        study, before = open_for_changes(folder)
         after = new_settings(before, changes, "extend")
-        files = dict(study.user_attrs.get(FILES, {}))
-        if "space" in changes:
-            files["space"] = file_digest(Path(after.space))
-        changed = _changed(before, after)
-        if not changed and files == study.user_attrs.get(FILES, {}):
-            return Extended(after, {}, [f"{folder.name} has these settings already"])
+        if {*movable(type(after))} & {*changes}:
+            scenes = read_clips(after, study.user_attrs[DATA]["split"])
+            require_unchanged(folder, study, after, replaced=changes, scenes=scenes)
         if after.architecture_file is not None:
             register_architecture_file(Path(after.architecture_file))
         space = make_search_space(after, len(study.user_attrs[DATA]["classes"]))
         if isinstance(after, SearchSettings):
             space = price_space(space).require_feasible()
-            open_trial_store(study, space)
-        more = [name for name in after.start if name not in before.start]
-        starts = [
-            *study.user_attrs.get(WARM_STARTS, []),
-            *(asdict(start) for start in read_warm_starts(more, space, folder.path.parent)),
-        ]
-        trials = study.get_trials(deepcopy=False)
-        history = applied_changes(study.user_attrs.get(HISTORY, []), before)
-        entry = {"at": timestamp(), "trials": len(trials), "changes": changed}
-        # the settings come last: with them the study is extended
-        study.set_user_attr(WARM_STARTS, starts)
-        study.set_user_attr(FILES, files)
-        study.set_user_attr(HISTORY, [*history, entry])
-        folder.write_settings(after)
+        extension = plan_extension(folder, study, before, space, changes)
+        extension.make(folder, study)
+    return extension
+
+
+def open_for_changes(folder: StudyFolder) -> tuple[optuna.Study, Job]:
+    """Open a study whose lock is held, to continue or change it; return it with its settings.
+
+    Raises:
+        StudyError: It is of another format, or a fixed setting was edited.
+    """
+    study = folder.open()
+    folder.require_current_format(study)
+    settings = folder.current_settings(study)
+    require_unedited_settings(study, folder)
+    return study, settings
+
+
+def plan_extension(
+    folder: StudyFolder, study: optuna.Study, before: Job, space: "SearchSpace", changes: Mapping[str, Any]
+) -> Extension:
+    """Return the change of a study to the settings of `space`.
+
+    Args:
+        folder: Folder of the study.
+        study: Its database.
+        before: The settings now.
+        space: The search space of the new ones.
+        changes: What the user asked for, as in `new_settings`.
+
+    Raises:
+        UserError: The change cannot be made.
+    """
+    from search.optimizer.trial_store import open_trial_store  # noqa: PLC0415  these take seconds
+    from search.optimizer.warm_start import read_warm_starts  # noqa: PLC0415
+
+    after = space.settings
+    files = dict(study.user_attrs.get(FILES, {}))
+    if "space" in changes:
+        files["space"] = file_digest(Path(after.space))
+    changed = _changed(before, after)
+    if not changed and files == study.user_attrs.get(FILES, {}):
+        return Extension(after, {}, [f"{folder.name} has these settings already"] if changes else [])
+    if isinstance(after, SearchSettings):
+        open_trial_store(study, space)
+    more = [name for name in after.start if name not in before.start]
+    starts = [
+        *study.user_attrs.get(WARM_STARTS, []),
+        *(asdict(start) for start in read_warm_starts(more, space, folder.path.parent)),
+    ]
+    trials = study.get_trials(deepcopy=False)
+    entry = {"at": timestamp(), "trials": len(trials), "changes": changed}
+    history = [*study.user_attrs.get(HISTORY, []), entry]
     lines = [change_text(name, *change) for name, change in changed.items()] or [f"space: {after.space}, as it is now"]
-    return Extended(after, changed, lines + _budget_effect_lines(trials, before.limits(), after.limits()))
+    effects = _budget_effect_lines(trials, before.limits(), after.limits())
+    return Extension(after, {WARM_STARTS: starts, FILES: files, HISTORY: history}, lines + effects)
 
 
 def _num_trials(now: int, wanted_text: object) -> int:
@@ -152,7 +198,7 @@ def _is_same_range(one: str, other: str) -> bool:
 
 
 def _changed(before: Job, after: Job) -> dict[str, tuple[Any, Any]]:
-    was, now = recorded_settings(before), recorded_settings(after)
+    was, now = history_settings(before), history_settings(after)
     return {name: (was[name], now[name]) for name in now if was[name] != now[name]}
 
 

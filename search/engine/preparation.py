@@ -14,7 +14,6 @@ from data.layout import Scenes
 from data.validation_split import nested_splits, read_for_search
 from search.config.settings import Job
 from search.config.settings_file import is_space_file
-from search.config.user_file import file_digest
 from search.engine.progress import counting
 from search.engine.ray_cluster import require_listening
 from search.engine.resources import share_machine
@@ -23,7 +22,7 @@ from search.engine.teachers import export_digest, mean_logits, with_teacher_logi
 from search.space.custom_architecture import register_architecture_file
 from search.space.priced_space import PricedSpace, price_space
 from search.space.search_space import make_search_space
-from search.study.data_identity import require_measurable
+from search.study.data_identity import content_digest, require_measurable
 from training.dataset import SceneDataset, load_dataset
 from training.pipeline import require_compatible
 
@@ -112,11 +111,11 @@ def _require_trainable(space: PricedSpace, scenes: Scenes, console: Console) -> 
 
 
 def file_digests(settings: Job) -> dict[str, str]:
-    """Return the SHA-256 of each user file that defines the search, by the setting that names it."""
-    files = {"architecture_file": settings.architecture_file}
+    """Return the SHA-256 of each file or folder of the user that defines the job, by the setting that names it."""
+    files = {"architecture_file": settings.architecture_file, "impulse_responses": settings.impulse_responses}
     if is_space_file(settings.space):
         files["space"] = settings.space
-    return {name: file_digest(Path(file)) for name, file in files.items() if file is not None}
+    return {name: content_digest(Path(file)) for name, file in files.items() if file is not None}
 
 
 def teacher_digests(settings: Job) -> dict[str, str]:

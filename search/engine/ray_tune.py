@@ -22,6 +22,7 @@ from search.engine.resources import ResourceAllocation
 from search.engine.watchdog import Failure, Watchdog
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.trial_table import State
+from search.study.data_identity import training_identity
 from search.study.storage import StorageError
 from search.study.study import LATENCY, StudyFolder
 
@@ -80,6 +81,7 @@ class StudySearcher(Stateless, Searcher):
         self._require_held = require_held
         self.scheduler, self.allocation, self.display = scheduler, allocation, display
         self.checkpoints = study_checkpoints(folder, scheduler.space.settings)
+        self._identity = training_identity(scheduler.study)
         self.storage_error: Exception | None = None  # why the study could not be written
         self._numbers: dict[str, int] = {}
 
@@ -119,6 +121,7 @@ class StudySearcher(Stateless, Searcher):
             "epochs_recorded": row.num_epochs,
             "latency_ms": row.latency_ms,
             "checkpoints": self.checkpoints.to_dict(),
+            "identity": self._identity,
             "is_alone": row.runs_alone,
             "work": float(row.cost.macs * _percent_of_clips(rung.split)),
         }

@@ -1,11 +1,12 @@
 """Starting and resuming a job on Ray Tune."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 import torch
@@ -18,6 +19,7 @@ from data.device import num_cores
 from search.config.settings import Job, SearchSettings
 from search.config.settings_file import is_space_file
 from search.engine.checkpoints import is_uri, study_checkpoints
+from search.engine.extend import new_settings, open_for_changes, plan_extension
 from search.engine.preparation import PreparedJob, file_digests, prepare, teacher_digests
 from search.engine.progress import make_display
 from search.engine.ray_cluster import cluster, nodes
@@ -41,8 +43,9 @@ from search.optimizer.trial_table import State
 from search.optimizer.warm_start import read_warm_starts
 from search.space.cost_table import SPACE, write_space
 from search.space.survey_report import make_report
+from search.study.creation import create_study, require_vacant
 from search.study.data_identity import describe_data, require_unchanged
-from search.study.history import initial_history, require_unedited_settings
+from search.study.history import initial_history
 from search.study.storage import StorageError
 from search.study.study import (
     ALLOCATION,
@@ -70,10 +73,7 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
         SearchFailedError: Every trial failed.
     """
     settings = _with_absolute_paths(settings)
-    if folder.settings_file.exists():
-        raise StudyError(
-            f"{folder.path} already holds a study; continue with `scenefront resume {folder.cli_arguments}`"
-        )
+    require_vacant(folder, settings.storage)
     prepared = prepare(settings, console, address)
     attributes = {
         DATA: describe_data(prepared.scenes),
@@ -86,35 +86,44 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
     }
     with folder.lock(settings.storage) as require_held:
         study_checkpoints(folder, settings).require_usable(is_new=True)
-        study = folder.create(settings, attributes)
+        study = create_study(folder, settings, attributes)
         if isinstance(settings, SearchSettings):
             write_space(folder.path / SPACE, prepared.space.surveys, make_report(prepared.space))
         return _Run(prepared, study, folder, console, address).run(require_held)
 
 
 def resume_search(
-    folder: StudyFolder, console: Console, *, address: str | None = None, workers: int | None = None
+    folder: StudyFolder,
+    console: Console,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> TrialScheduler:
     """Resume an interrupted job: finished trials stay, unfinished ones continue from their checkpoints.
 
     Args:
         address: Ray cluster to run on, HOST:PORT or "auto"; None: start a local one.
         workers: Number of parallel trials of this run; None: the study's.
+        changes: Changes of the settings, as in `search.engine.extend.new_settings`.
 
     Raises:
-        UserError: The study, or the data it was started on, cannot be used any more.
+        UserError: The study, or the data it was started on, cannot be used any more, or the change cannot be made;
+            nothing is changed by then.
         SearchFailedError: Every trial failed.
     """
+    changes = changes or {}
+    replaced = {"space"} & {*changes}
     with folder.lock() as require_held:
-        study = folder.open()
-        folder.require_current_format(study)
-        require_unedited_settings(study, folder)
-        settings = folder.settings()
-        if workers is not None:
-            settings = replace(settings, workers=workers)
-        require_unchanged(folder, study, settings, teacher_digest=export_digest)
-        prepared = prepare(settings, console, address)
-        require_unchanged(folder, study, settings, scenes=prepared.scenes)
+        study, before = open_for_changes(folder)
+        settings = _with_absolute_paths(new_settings(before, changes, "extend"))
+        require_unchanged(folder, study, settings, replaced=replaced, teacher_digest=export_digest)
+        prepared = prepare(settings if workers is None else replace(settings, workers=workers), console, address)
+        require_unchanged(folder, study, settings, replaced=replaced, scenes=prepared.scenes)
+        extension = plan_extension(folder, study, before, replace(prepared.space, settings=settings), changes)
+        extension.make(folder, study)
+        for line in extension.lines:
+            console.print(line, highlight=False, soft_wrap=True)
         return _Run(prepared, study, folder, console, address).run(require_held)
 
 

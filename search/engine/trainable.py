@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from search.engine.teachers import mean_logits, with_teacher_logits
 from search.space.custom_architecture import register_architecture_file
 from training.allocator import keep_freed_memory
 from training.checkpoint import CheckpointError
+from training.code_version import code_version
 from training.compute_mode import ComputeMode
 from training.dataset import SceneDataset, load_dataset
 from training.latency import measure_latency
@@ -49,6 +51,7 @@ class TrialActor(tune.Trainable):
         trial, dataset = open_trial(config)
         self.checkpoints = Checkpoints.from_dict(config["checkpoints"])
         self.key = config["number"], config["epochs_before"]  # of the checkpoint
+        self.identity = _identity(config)
         compute_mode = ComputeMode(**config["compute_mode"])
         vars(self).pop("run", None)  # frees the memory of the previous trial
         self.failure = ""
@@ -60,9 +63,10 @@ class TrialActor(tune.Trainable):
             found = self.checkpoints.fetch(*self.key)
             if found is not None:
                 try:
-                    self.run.load(found)
+                    self.run.load(found, self.identity)
                 except CheckpointError:
-                    self.checkpoints.discard(*self.key)  # broken or of another network: the trial restarts
+                    # broken, or left over from another study, other data or an earlier version: the trial restarts
+                    self.checkpoints.discard(*self.key)
                     self.run = TrainingRun(trial.build, trial.recipe, dataset, default_device(), compute_mode)
             # the process was killed between checkpoint and report: report before training further
             self.reports_first = self.before + self.run.epoch > config["epochs_recorded"]
@@ -85,7 +89,7 @@ class TrialActor(tune.Trainable):
                 self.run.run_epoch()
             except NonFiniteLossError as error:
                 return {"epochs": "[]", "failure": str(error), "done": True}
-            self.run.save(self.checkpoints.path(*self.key))
+            self.run.save(self.checkpoints.path(*self.key), self.identity)
             self.checkpoints.push(*self.key)
         self.reports_first = False
         unreported = self.run.results[self.num_reported :]
@@ -119,6 +123,16 @@ def versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):  # on a cluster's nodes ours comes with the job, not installed
             found[name] = version(name)
     return found
+
+
+def _identity(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return what a checkpoint must agree with to be continued: study, data, configuration and code."""
+    described = json.dumps([config["trial"], config["split"], config["epochs_before"]], sort_keys=True)
+    return {
+        **config["identity"],
+        "configuration": sha256(described.encode()).hexdigest()[:16],
+        "code": code_version(),
+    }
 
 
 def _layers(trial: TrialConfig) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Checksums of a study's inputs: the data set, the user's own files, the teachers. Needs no torch."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import optuna
 
 from data.errors import DataError
 from data.layout import Scenes
+from search.config.rules import settings_of
 from search.config.settings import Job
 from search.config.user_file import file_digest
-from search.study.study import DATA, FILES, TEACHERS, StudyError, StudyFolder
+from search.study.study import DATA, FILES, IDENTITY, TEACHERS, StudyError, StudyFolder
 
 ARCHITECTURE_FILE = "architecture_file"  # name of the setting
 
@@ -28,6 +30,29 @@ def describe_data(scenes: Scenes) -> dict[str, Any]:
         "evaluation_clips": len(scenes.evaluate),
         "lists_sha256": lists_digest(scenes),
     }
+
+
+def training_identity(study: optuna.Study) -> dict[str, str]:
+    """Return what identifies the trainings of a study: the study itself, and a checksum of all that they read."""
+    known = study.user_attrs
+    files = {name: digest for name, digest in known.get(FILES, {}).items() if name != "space"}
+    inputs = [known.get(DATA), files, sorted(known.get(TEACHERS, {}).values())]
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    return {"study": str(known.get(IDENTITY, "")), "data": digest[:16]}
+
+
+def content_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and contents of all files below a folder.
+
+    Raises:
+        OSError: Something in it cannot be read.
+    """
+    if not path.is_dir():
+        return file_digest(path)
+    digest = hashlib.sha256()
+    for file in sorted(each for each in path.rglob("*") if each.is_file()):
+        digest.update(f"{file_digest(file)} {file.relative_to(path)}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def lists_digest(scenes: Scenes) -> str:
@@ -45,6 +70,7 @@ def require_unchanged(
     settings: Job,
     *,
     only: str | None = None,
+    replaced: Container[str] = (),
     teacher_digest: Callable[[Path], str] | None = None,
     scenes: Scenes | None = None,
     remedy: str = "bring it back, or start a new study",
@@ -56,6 +82,7 @@ def require_unchanged(
         study: Its database.
         settings: Its current settings, which name the files.
         only: Name of the only setting whose file is checked; None: all files.
+        replaced: Names of the settings that are about to name other files.
         teacher_digest: Returns the SHA-256 of a teacher's folder; None: teachers are not checked.
         scenes: The data set as the study reads it; None: it is not checked.
         remedy: Advice at the end of the error.
@@ -65,8 +92,11 @@ def require_unchanged(
     """
     recorded = study.user_attrs
     for name, digest in recorded.get(FILES, {}).items():
-        if only in (None, name):
-            _require_digest(folder, file := str(getattr(settings, name)), Path(file), digest, file_digest, remedy)
+        if only in (None, name) and name not in replaced:
+            file = str(getattr(settings, name))
+            moved = f"name the folder where it is now with --{name.replace('_', '-')}"
+            is_movable = bool(settings_of(type(settings))[name].moves)
+            _require_digest(folder, file, Path(file), digest, content_digest, moved if is_movable else remedy)
     for teacher, digest in recorded.get(TEACHERS, {}).items() if teacher_digest is not None else ():
         assert teacher_digest is not None
         _require_digest(folder, f"the teacher {teacher}", Path(teacher), digest, teacher_digest, remedy)

@@ -1,6 +1,6 @@
 """History of a study's settings: the initial ones, and every later change with its time. Needs no torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,9 +8,9 @@ import optuna
 
 from search.config.rules import FIXED, settings_of
 from search.config.settings import JobSettings
+from search.study.settings_record import SECRET, replay
 from search.study.study import HISTORY, StudyError, StudyFolder
 
-SECRET = ("storage", "checkpoints")  # URLs that may contain a password; never recorded
 PER_RUN = ("workers",)  # not kept with what decides the study
 
 
@@ -19,14 +19,19 @@ def changeable(job: type[JobSettings]) -> list[str]:
     return [name for name, meta in settings_of(job).items() if meta.extend]
 
 
+def movable(job: type[JobSettings]) -> list[str]:
+    """Return the names of the settings of a job that name a folder which may move."""
+    return [name for name, meta in settings_of(job).items() if meta.moves]
+
+
 def fixed_reasons(job: type[JobSettings]) -> dict[str, str]:
     """Return why a setting cannot change, by name, for settings with a reason of their own."""
-    return {name: meta.fixed for name, meta in settings_of(job).items() if meta.fixed}
+    return {name: meta.fixed for name, meta in settings_of(job).items() if meta.fixed and not meta.moves}
 
 
 def initial_history(settings: JobSettings) -> list[dict[str, Any]]:
     """Return a new history, with the initial settings as its only entry."""
-    return [{"at": timestamp(), "trials": 0, "settings": recorded_settings(settings)}]
+    return [{"at": timestamp(), "trials": 0, "settings": history_settings(settings)}]
 
 
 def num_trials_before_extension(attributes: Mapping[str, Any]) -> int:
@@ -46,9 +51,9 @@ def history_lines(attributes: Mapping[str, Any]) -> list[str]:
 
 def require_unedited_settings(study: optuna.Study, folder: StudyFolder) -> None:
     """Refuse a settings file in which a fixed setting was edited by hand."""
-    known, settings = _replayed(study.user_attrs.get(HISTORY, [])), folder.settings()
-    found, why = recorded_settings(settings), fixed_reasons(type(settings))
-    edited = [name for name in why if name in known and known[name] != found[name] and name != "data"]
+    known, settings = replay(study.user_attrs.get(HISTORY, [])), folder.settings()
+    found, why = history_settings(settings), fixed_reasons(type(settings))
+    edited = [name for name in why if name in known and known[name] != found[name]]
     if edited:
         raise StudyError(
             f"{folder.settings_file} was edited: "
@@ -63,26 +68,9 @@ def refusal_text(settings: JobSettings, name: str, before: Any, after: Any) -> s
     return f"{name} cannot change from {before} to {after}: {why}"
 
 
-def recorded_settings(settings: JobSettings) -> dict[str, Any]:
+def history_settings(settings: JobSettings) -> dict[str, Any]:
     """Return the settings that a history records: all but URLs and those of a single run."""
     return {name: value for name, value in settings.to_dict().items() if name not in (*PER_RUN, *SECRET)}
-
-
-def _replayed(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the settings after all changes of a history."""
-    if not history:
-        return {}
-    return dict(history[0]["settings"]) | {
-        name: after for entry in history[1:] for name, (_, after) in entry["changes"].items()
-    }
-
-
-def applied_changes(history: Sequence[Mapping[str, Any]], settings: JobSettings) -> list[Mapping[str, Any]]:
-    """Return the history without its last change if the driver was killed before it wrote the settings."""
-    last = history[-1].get("changes", {}) if history else {}
-    plain = recorded_settings(settings)
-    missing = last and all(plain[name] == was and was != after for name, (was, after) in last.items())
-    return list(history[:-1] if missing else history)
 
 
 def change_text(name: str, before: Any, after: Any) -> str:

@@ -5,6 +5,8 @@ Read in Optuna 5.0.0; pyproject.toml admits 5.0 alone. Before another version is
 - `Study._storage`, `Study._study_id`, `FrozenTrial._trial_id`, `Trial._trial_id` (optuna/study/study.py,
   optuna/trial/): how a trial is written in one transaction, and an attribute by its database id. Gone, every search
   fails at its first trial.
+- `_CachedStorage._backend`, `_create_scoped_session` and `StudyUserAttributeModel` (optuna/storages/): several
+  attributes of a study in one transaction. Gone, every search fails at its start.
 - `Study._get_trials` (optuna/study/study.py): how a sampler reads the trials. If it is renamed, TPE silently reads the
   trials of all architectures and earlier budgets; tests/search/optimizer/test_sampler.py fails then.
 - `BaseDistribution._contains` (optuna/distributions.py): whether a distribution includes a value.
@@ -18,12 +20,16 @@ Read in Optuna 5.0.0; pyproject.toml admits 5.0 alone. Before another version is
 The dashboard reads Optuna's tables by SQL (search/dashboard/data/database.py) and refuses any other revision of them.
 """
 
+import json
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, cast
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import NSGAIISampler, TPESampler
+from optuna.storages._cached_storage import _CachedStorage
+from optuna.storages._rdb.models import StudyModel, StudyUserAttributeModel
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 FIXED_PARAMS = "fixed_params"  # system attribute: the values that a trial was enqueued with
@@ -69,6 +75,20 @@ def system_attributes(study: Study, trial: FrozenTrial) -> dict[str, Any]:
 def set_state(study: Study, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> None:
     """Write the state of a trial and the values of its objectives."""
     study._storage.set_trial_state_values(trial_id, state, values)
+
+
+def set_study_attributes(study: Study, attributes: Mapping[str, Any]) -> None:
+    """Write user attributes of a study in a database, in one transaction."""
+    storage = study._storage
+    assert isinstance(storage, _CachedStorage)
+    with _create_scoped_session(storage._backend.scoped_session) as session:
+        found = StudyModel.find_or_raise_by_id(study._study_id, session)
+        for name, value in attributes.items():
+            attribute = StudyUserAttributeModel.find_by_study_and_key(found, name, session)
+            if attribute is None:
+                attribute = StudyUserAttributeModel(study_id=study._study_id, key=name)
+                session.add(attribute)
+            attribute.value_json = json.dumps(value)
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:

@@ -16,7 +16,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,11 +26,12 @@ from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from objectives.goals import directions
 from search.config.errors import UserError
 from search.config.messages import unknown
 from search.config.settings import FORMAT, Job, SearchSettings
 from search.config.settings_file import read_job
+from search.study.optuna_private import set_study_attributes
+from search.study.settings_record import recorded_settings, settings_record
 from search.study.storage import Postgres, StorageError
 
 # User attributes of trials and of the study.
@@ -45,6 +46,9 @@ FORMAT_NUMBER = "format"  # format of the study; 1 if missing
 HISTORY = "history"  # initial settings, and every change of them with its time
 ATTEMPTS = "attempts"  # epoch and reason of each crash in training
 PAUSED = "paused"  # the epoch at which a trial was paused
+SETTINGS = "settings"  # the current settings, from which a lost search.yaml is restored
+IS_SAVED = "settings_saved"  # whether these are in search.yaml, too
+IDENTITY = "identity"  # random text that no other study has
 FOLDER = "folder"  # host and path of the folder that a study was started in
 RUNGS = "levels"  # rungs of successive halving: split, first and last epoch of each
 ALLOCATION = "machine"  # measured resource allocation of the trials
@@ -96,9 +100,9 @@ class StudyFolder:
 
     def exists(self) -> bool:
         """Whether there is a study, without asking a PostgreSQL server."""
-        if not self.settings_file.exists():
-            return False
         try:
+            if not self.settings_file.exists():
+                return self.database.exists() and self.settings() is not None
             return self.database.exists() or self.storage is not None
         except UserError:  # unreadable settings must not hide other studies
             return False
@@ -114,12 +118,26 @@ class StudyFolder:
         return self.path / "search.yaml"
 
     def settings(self) -> Job:
-        """Read the settings of the study's job.
+        """Read the settings of the study's job: from its file, or if that is lost, from its SQLite database.
 
         Raises:
-            SettingsError: The file is missing or invalid.
+            SettingsError: They are invalid.
+            StudyError: There are none.
         """
-        return read_job(self.settings_file)
+        if self.settings_file.exists():
+            return read_job(self.settings_file)
+        recorded = self.recorded_settings(self.open())
+        if recorded is None:
+            raise StudyError(
+                f"{self.settings_file} is missing, and {self.database.name} has no settings to restore it from; "
+                f"bring it back: what was trained is in {self.database.name}, and stays there"
+            )
+        return recorded
+
+    def recorded_settings(self, study: optuna.Study) -> Job | None:
+        """Return the settings that the study's database has; None if it has none."""
+        known = study.user_attrs
+        return recorded_settings(known.get(SETTINGS), known.get(HISTORY, []), self.location)
 
     @contextmanager
     def lock(self, storage: str | None = None) -> Iterator[Callable[[], None]]:
@@ -171,32 +189,32 @@ class StudyFolder:
             return True
         return False
 
-    def create(self, settings: Job, attributes: Mapping[str, Any]) -> optuna.Study:
-        """Create the study in its database, then write the settings file, which marks it as complete.
+    def update_settings(self, study: optuna.Study, settings: Job, attributes: Mapping[str, Any]) -> None:
+        """Replace the settings, with attributes that change with them: in the database at once, then in the file."""
+        set_study_attributes(study, {**attributes, SETTINGS: settings_record(settings), IS_SAVED: False})
+        self._save_settings(study, settings)
 
-        Raises:
-            StudyError: The folder, or the database, already holds a study of this name.
-            StorageError: The database cannot be used.
-        """
-        if self.settings_file.exists():
-            raise StudyError(
-                f"{self.path} already holds a study; continue with `scenefront resume {self.cli_arguments}`"
-            )
-        self.path.mkdir(parents=True, exist_ok=True)
-        postgres = None if settings.storage is None else Postgres.parse(settings.storage)
-        self._remove_leftover(postgres)
-        study = optuna.create_study(
-            storage=self._sqlite() if postgres is None else postgres.open(creates=True),
-            study_name=self.name,
-            directions=["maximize" if more else "minimize" for more in directions(settings.objectives)],
-        )
-        study.set_user_attr(FOLDER, self._host_and_path)
-        study.set_user_attr(FORMAT_NUMBER, FORMAT)
-        for name, value in attributes.items():
-            study.set_user_attr(name, value)
-        study.set_user_attr(OBJECTIVES, list(settings.objectives))
+    def record_settings(self, study: optuna.Study, settings: Job) -> None:
+        """Write the settings of a file that was edited by hand into the database as well."""
+        if study.user_attrs.get(SETTINGS) != settings_record(settings):
+            set_study_attributes(study, {SETTINGS: settings_record(settings)})
+
+    def current_settings(self, study: optuna.Study) -> Job:
+        """Return the settings, for a holder of the lock; write the file that is lost, or older than the database."""
+        settings = self.settings()
+        if not study.user_attrs.get(IS_SAVED, True):  # a driver was killed before it wrote the file
+            recorded = self.recorded_settings(study)
+            assert recorded is not None
+            own = {name: getattr(settings, name) for name in ("storage", "checkpoints")}
+            settings = replace(recorded, **own)
+            self._save_settings(study, settings)
+        elif not self.settings_file.exists():
+            self.write_settings(settings)
+        return settings
+
+    def _save_settings(self, study: optuna.Study, settings: Job) -> None:
         self.write_settings(settings)
-        return study
+        set_study_attributes(study, {IS_SAVED: True})
 
     def write_settings(self, settings: Job) -> None:
         """Write the settings file atomically; with a password in it, only its owner can read it."""
@@ -205,25 +223,6 @@ class StudyFolder:
         temporary.touch(mode=0o600 if postgres is not None and postgres.url.password else 0o666)
         temporary.write_text(settings.to_yaml(), encoding="utf-8")
         temporary.replace(self.settings_file)
-
-    def _remove_leftover(self, postgres: Postgres | None) -> None:
-        """Remove the database of an interrupted start, which has no settings file yet."""
-        if postgres is None:
-            for leftover in self.path.glob("study.db*"):
-                leftover.unlink()
-            return
-        storage = postgres.open(creates=True)
-        try:
-            study_id = storage.get_study_id_from_name(self.name)
-        except KeyError:
-            return
-        mine = self._host_and_path
-        if storage.get_n_trials(study_id) or storage.get_study_user_attrs(study_id).get(FOLDER, mine) != mine:
-            raise StudyError(
-                f"{postgres} already holds a study {self.name}, of another folder; give this one a name of its own "
-                "with --study"
-            )
-        storage.delete_study(study_id)
 
     def open(self, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
         """Load the Optuna study.
@@ -237,7 +236,7 @@ class StudyFolder:
             raise StudyError(f"{self.path} holds no study: {self.database.name} is missing")
         try:
             if postgres is None:
-                return optuna.load_study(study_name=None, storage=self._sqlite(), sampler=sampler)
+                return optuna.load_study(study_name=None, storage=self.open_sqlite(), sampler=sampler)
             return optuna.load_study(study_name=self.name, storage=postgres.open(), sampler=sampler)
         except KeyError as error:
             if postgres is None:
@@ -265,13 +264,15 @@ class StudyFolder:
         )
 
     @property
-    def _host_and_path(self) -> str:
+    def host_and_path(self) -> str:
+        """Host and absolute path of the folder, by which a database knows it."""
         return f"{socket.gethostname()}:{self.path.absolute()}"
 
     def _unreadable(self, error: Exception) -> StudyError:
         return StudyError(f"{self.location} is no study that can be read: {error.__cause__ or error}")
 
-    def _sqlite(self) -> optuna.storages.RDBStorage:
+    def open_sqlite(self) -> optuna.storages.RDBStorage:
+        """Return Optuna's storage in the study's SQLite file, which is made if it is missing."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
         # not by URL, in which ? and % in the folder's name would be special
@@ -291,14 +292,15 @@ def find_study(results: Path, name: str | None) -> StudyFolder:
     Raises:
         StudyError: There is none; suggests the nearest name.
     """
-    folders = [StudyFolder(file.parent) for file in results.glob("*/search.yaml")]
+    names = ("search.yaml", "study.db")
+    folders = [StudyFolder(path) for path in {file.parent for name in names for file in results.glob(f"*/{name}")}]
     if name is None:
         whole = [folder for folder in folders if folder.exists()]
         if not whole:
             raise StudyError(f"there is no study in {results} yet; start one with `scenefront search`")
         return max(whole, key=StudyFolder.modified_at)
     for path in (results / name, Path(name)):
-        if (path / "search.yaml").exists():
+        if any((path / each).exists() for each in names):
             return StudyFolder(path.resolve())
     raise StudyError(f"{unknown('study', name, [folder.name for folder in folders])} (in {results})")
 

@@ -5,6 +5,7 @@ from optuna.trial import TrialState
 
 from objectives.goals import values_of
 from search.config.settings import SearchSettings
+from search.study.creation import create_study
 from search.study.study import CONFIG, COST, EPOCH, LATENCY, PAUSED, REJECTED, STOPPED, StudyFolder
 
 STATES = {
@@ -63,7 +64,7 @@ def write_study(path, *trials, attributes=(), job=SearchSettings, **settings):
     """Write a study of trials in their order; return its folder."""
     folder = StudyFolder(path)
     job_settings = job(**(SETTINGS if job is SearchSettings else TRAINED), **settings)
-    study = folder.create(job_settings, dict(attributes))
+    study = create_study(folder, job_settings, dict(attributes))
     for state, known in trials:
         values = None
         if state == "complete":

@@ -7,6 +7,7 @@ from search.config.settings import SearchSettings
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.trial_table import State
 from search.space.search_space import make_search_space
+from search.study.creation import create_study
 from tests.search.priced import priced
 from tests.search.rows import row
 
@@ -14,7 +15,7 @@ SETTINGS = SearchSettings(data="nowhere", space="isotropic", trials=4, epochs=9,
 
 
 def start(folder, settings=SETTINGS, splits=()):
-    study = folder.open() if folder.database.exists() else folder.create(settings, {})
+    study = folder.open() if folder.database.exists() else create_study(folder, settings, {})
     return TrialScheduler(study, priced(settings), splits)
 
 

@@ -12,6 +12,7 @@ from search.engine.single_run import from_name, train_settings
 from search.optimizer.scheduler import TrialScheduler
 from search.space.priced_space import price_space
 from search.space.search_space import make_search_space
+from search.study.creation import create_study
 from search.study.data_identity import describe_data
 from search.study.study import DATA
 from training.loop import TrainingRun
@@ -28,7 +29,7 @@ def train(folder, data, name="isotropic", epochs=2, clips=None, settings=None, *
     )
     scenes = read_scenes(data, job_settings.split)
     scheduler = TrialScheduler(
-        study := folder.create(job_settings, {DATA: describe_data(scenes)}),
+        study := create_study(folder, job_settings, {DATA: describe_data(scenes)}),
         price_space(make_search_space(job_settings, len(scenes.classes)), 100),
     )
     proposal = scheduler.propose()

@@ -22,6 +22,7 @@ from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.engine.checkpoints import study_checkpoints
 from search.space.pricing import price
+from search.study.creation import create_study
 from search.study.data_identity import describe_data
 from search.study.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyFolder
 from training.checkpoint import save_checkpoint
@@ -35,7 +36,7 @@ def searched(tiny, tmp_path_factory):
     folder = StudyFolder(tmp_path_factory.mktemp("searched") / "wide")
     settings = SearchSettings(data=str(tiny), space="isotropic", fast=False)
     scenes = read_for_search(tiny, share=settings.validation)
-    study = folder.create(settings, {DATA: describe_data(scenes)})
+    study = create_study(folder, settings, {DATA: describe_data(scenes)})
     for number, width in enumerate((8, 16, 24)):
         config = TrialConfig.from_values(
             "isotropic", {**SMALL, "width": width, "num_classes": 3, "impulse_response_p": 0.0}

@@ -8,6 +8,7 @@ from recorded import cost, trial, write_study
 
 from objectives.quality import measure_quality
 from search.config.settings import ConfirmSettings
+from search.study.creation import create_study
 from search.study.study import (
     ATTEMPTS,
     CONFIG,
@@ -107,7 +108,7 @@ def write_confirmation(path, search, candidates, seeds=(1, 2)):
         ),
     )  # fmt: skip
     folder = StudyFolder(path)
-    study = folder.create(settings, {DEVICE_GROUPS: GROUPS})
+    study = create_study(folder, settings, {DEVICE_GROUPS: GROUPS})
     for number, macs, *accuracies in candidates:
         for seed, accuracy in zip(seeds, accuracies, strict=False):
             add_confirmed(study, number, seed, accuracy, macs)

@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from search.config.settings import SearchSettings, TrainSettings
-from search.engine.extend import extend_study, new_settings
+from search.engine.extend import extend_settings, new_settings
 from search.optimizer.scheduler import TrialScheduler
 from search.space.search_space import make_search_space
+from search.study.creation import create_study
 from search.study.history import history_lines, initial_history, num_trials_before_extension, require_unedited_settings
 from search.study.study import DATA, HISTORY, ORIGIN, WARM_STARTS, StudyError, StudyFolder
 from spaces import NETWORKS
@@ -24,7 +25,7 @@ DONE = {"classes": [str(number) for number in range(10)]}
 
 def create(tmp_path, settings=SETTINGS, name="study"):
     folder = StudyFolder(tmp_path / name)
-    folder.create(settings, {DATA: DONE, HISTORY: initial_history(settings)})
+    create_study(folder, settings, {DATA: DONE, HISTORY: initial_history(settings)})
     return folder
 
 
@@ -51,14 +52,14 @@ def trained(tmp_path):
 
 def test_where_the_checkpoints_and_the_database_are_outlives_an_extension(tmp_path):
     folder = create(tmp_path, replace(SETTINGS, checkpoints=str(tmp_path / "elsewhere"), workers=2))
-    extend_study(folder, {"trials": "+2"})
+    extend_settings(folder, {"trials": "+2"})
     after = folder.settings()
     assert (after.trials, after.checkpoints, after.workers) == (6, str(tmp_path / "elsewhere"), 2)
 
 
 def test_more_trials_go_on_where_the_study_ended(trained):
     before = trained.open().get_trials()
-    assert extend_study(trained, {"trials": "+2"}).lines == ["trials: 4 -> 6"]
+    assert extend_settings(trained, {"trials": "+2"}).lines == ["trials: 4 -> 6"]
     scheduler, proposals = drive(trained)
     assert (len(proposals), scheduler.num_ended) == (2, 6)
     after = scheduler.study.get_trials()
@@ -71,7 +72,7 @@ def test_a_larger_budget_lets_what_was_rejected_be_asked_for_and_a_smaller_one_t
     study = trained.open()
     rejected = sum(trial.user_attrs.get("rejected", {}).get("kind") == "over macs" for trial in study.get_trials())
     assert rejected
-    larger = extend_study(trained, {"budget": "none", "trials": 6})
+    larger = extend_settings(trained, {"budget": "none", "trials": 6})
     assert larger.lines == [
         "budget: macs=4M -> none",
         "trials: 4 -> 6",
@@ -85,7 +86,7 @@ def test_a_larger_budget_lets_what_was_rejected_be_asked_for_and_a_smaller_one_t
     costs = [trial.user_attrs["cost"]["macs"] for trial in scheduler.study.get_trials() if "config" in trial.user_attrs]
     limit = sorted(costs)[1]
     over = sum(macs > limit for macs in costs)
-    smaller = extend_study(trained, {"budget": f"macs={limit}", "trials": 7})
+    smaller = extend_settings(trained, {"budget": f"macs={limit}", "trials": 7})
     assert smaller.lines[-1] == f"{over} fully trained trials are over the new budget, and off the front"
     scheduler, [proposal] = drive(trained)
     assert len(scheduler.table.completed) == 7 - over
@@ -97,7 +98,7 @@ def test_what_waits_and_does_not_fit_any_more_is_not_trained_on(tmp_path):
     folder = create(tmp_path, settings)
     space = priced(settings, num_drawn=200)
     proposal = TrialScheduler(folder.open(), space).propose()
-    extend_study(folder, {"budget": f"macs={proposal.cost.macs - 1}"})
+    extend_settings(folder, {"budget": f"macs={proposal.cost.macs - 1}"})
     space = priced(folder.settings(), num_drawn=200)
     scheduler = TrialScheduler(folder.open(), space)
     assert [row.state for row in scheduler.table] == ["stopped"]
@@ -108,7 +109,7 @@ def test_what_waits_and_does_not_fit_any_more_is_not_trained_on(tmp_path):
 
 
 def test_a_range_is_widened_to_the_whole_of_the_spaces_and_the_sampler_changes(trained):
-    lines = extend_study(trained, {"ranges": {"cp_resnet.width": None}, "sampler": "random"}).lines
+    lines = extend_settings(trained, {"ranges": {"cp_resnet.width": None}, "sampler": "random"}).lines
     assert lines == ["sampler: tpe -> random", "ranges: width=16:64 -> none"]
     space = make_search_space(trained.settings(), num_classes=10)
     assert space.subspaces["cp_resnet"].ranges["cp_resnet.width"] == NETWORKS["cp_resnet"]["width"]
@@ -125,7 +126,7 @@ def test_a_search_that_had_nothing_new_left_goes_on_with_a_wider_range(tmp_path)
     folder = create(tmp_path, settings)
     scheduler, _ = drive(folder)
     assert scheduler.end_reason
-    extend_study(folder, {"ranges": {"depth": [2, 5]}})
+    extend_settings(folder, {"ranges": {"depth": [2, 5]}})
     _, proposals = drive(folder)
     assert sorted(proposal.config.network.depth for proposal in proposals) == [4, 5]
 
@@ -139,17 +140,17 @@ def test_a_space_file_may_be_widened_but_a_choice_gets_no_new_values(tmp_path):
     with pytest.raises(
         StudyError, match=r"cp_resnet\.groups was a choice of 1, 2 when the study was started, and 4 is new"
     ):
-        extend_study(folder, {"space": str(path)})
+        extend_settings(folder, {"space": str(path)})
     path.write_text("networks:\n  cp_resnet: {width: {low: 8, high: 24, step: 8}, groups: [1, 2]}\n")
-    assert extend_study(folder, {"space": str(path), "trials": 6}).lines == ["trials: 3 -> 6"]
+    assert extend_settings(folder, {"space": str(path), "trials": 6}).lines == ["trials: 3 -> 6"]
     with pytest.raises(StudyError, match="only a file can take a file's place"):
-        extend_study(folder, {"space": "cp_resnet"})
+        extend_settings(folder, {"space": "cp_resnet"})
 
 
 def test_more_is_begun_with_besides_and_asked_for_next(trained, tmp_path):
     path = tmp_path / "list.yaml"
     path.write_text("- {width: 16, groups: 4}\n")
-    lines = extend_study(trained, {"start": [str(path)], "trials": "+1"}).lines
+    lines = extend_settings(trained, {"start": [str(path)], "trials": "+1"}).lines
     assert lines == ["trials: 4 -> 5", f"start: {path} added"]
     path.unlink()  # it was read
     scheduler, [proposal] = drive(trained)
@@ -183,7 +184,7 @@ def test_a_change_that_cannot_be_searched_changes_nothing(tmp_path, changes):
     folder = create(tmp_path)
     before = folder.settings_file.read_text(), folder.open().user_attrs
     with pytest.raises(ValueError):  # noqa: PT011 - of several kinds
-        extend_study(folder, changes)
+        extend_settings(folder, changes)
     assert (folder.settings_file.read_text(), folder.open().user_attrs) == before
 
 
@@ -195,9 +196,9 @@ def test_in_a_training_more_seeds_are_all_that_can_change():
 
 
 def test_the_history_says_what_was_changed_when_and_an_extension_repeated_changes_nothing(trained):
-    extend_study(trained, {"trials": 5, "sobol": 2})
-    again = extend_study(trained, {"trials": 5, "sobol": 2})
-    assert (again.changes, again.lines) == ({}, ["study has these settings already"])
+    extend_settings(trained, {"trials": 5, "sobol": 2})
+    again = extend_settings(trained, {"trials": 5, "sobol": 2})
+    assert (again.attributes, again.lines) == ({}, ["study has these settings already"])
     attributes = trained.open().user_attrs
     [line] = history_lines(attributes)
     count = len(trained.open().get_trials())
@@ -205,14 +206,18 @@ def test_the_history_says_what_was_changed_when_and_an_extension_repeated_change
     assert line.endswith(f", after {count} proposals: trials: 4 -> 5; sobol: 0 -> 2")
 
 
-def test_an_extension_that_was_killed_before_the_settings_had_it_can_be_repeated(trained, monkeypatch):
+def test_an_extension_is_made_with_its_transaction_even_if_killed_before_the_settings_file_has_it(trained, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(StudyFolder, "write_settings", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            extend_study(trained, {"trials": 6})
-    assert trained.settings().trials == 4
-    assert extend_study(trained, {"trials": 7}).lines == ["trials: 4 -> 7"]
-    assert len(history_lines(trained.open().user_attrs)) == 1
+            extend_settings(trained, {"trials": 6})
+    study = trained.open()
+    assert (trained.settings().trials, len(history_lines(study.user_attrs))) == (4, 1)
+    with trained.lock():
+        assert trained.current_settings(study).trials == 6
+    assert trained.settings().trials == 6
+    assert extend_settings(trained, {"trials": 7}).lines == ["trials: 6 -> 7"]
+    assert len(history_lines(trained.open().user_attrs)) == 2
 
 
 def test_settings_edited_by_hand_are_refused_where_trials_could_not_be_compared(trained):

@@ -11,6 +11,7 @@ from search.config.settings import SearchSettings, TrainSettings
 from search.engine.progress import Clock, LiveDisplay, PlainDisplay, counting, make_display
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.trial_table import State
+from search.study.creation import create_study
 from search.study.study import StudyFolder
 from tests.search.priced import priced
 
@@ -19,7 +20,7 @@ def start(folder, splits=(), job=SearchSettings, **changes):
     """Take up the study in a folder, which is made where there is none."""
     what = "space" if job is SearchSettings else "architecture"
     settings = job(**{"data": "nowhere", what: "isotropic", "trials": 4, "epochs": 2, "seed": 3, **changes})
-    study = folder.open() if folder.database.exists() else folder.create(settings, {})
+    study = folder.open() if folder.database.exists() else create_study(folder, settings, {})
     return TrialScheduler(study, priced(settings), splits=splits)
 
 

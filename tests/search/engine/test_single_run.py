@@ -15,6 +15,7 @@ from search.engine.summary import training_lines
 from search.optimizer.scheduler import TrialScheduler
 from search.report.tables import seeds_table
 from search.space.search_space import make_search_space
+from search.study.creation import create_study
 from search.study.repeats import seeds_report
 from search.study.study import StudyError, StudyFolder
 from search.study.table import trials_table
@@ -31,7 +32,7 @@ def config(asked, num_classes=10):
 
 
 def start(folder, asked):
-    study = folder.open() if folder.database.exists() else folder.create(asked, {})
+    study = folder.open() if folder.database.exists() else create_study(folder, asked, {})
     return TrialScheduler(study, priced(asked))
 
 

@@ -21,9 +21,10 @@ def begin(tiny, tmp_path):
     classes = len(read_scenes(tiny).classes)
     trial = TrialConfig.from_values("isotropic", {**sizes, "num_classes": classes, "impulse_response_p": 0.0})
 
-    def job(epochs_recorded, number=4):
+    def job(epochs_recorded, number=4, **identity):
         actor = object.__new__(TrialActor)  # Ray's own constructor makes folders for its logs
         place = {"number": number, "epochs_before": 0, "epochs_recorded": epochs_recorded}
+        place["identity"] = {"study": "one", "data": "these", **identity}
         checkpoints = Checkpoints(str(tmp_path / "study")).to_dict()
         known = actor_config(trial, settings, share_machine(1), "fold1")
         actor.setup({**known, **place, "threads": 1, "latency_ms": None, "checkpoints": checkpoints})
@@ -53,3 +54,18 @@ def test_a_job_that_was_broken_off_computes_what_it_would_have(begin):
     begin(0, number=2).step()
     assert json.loads(begin(1, number=2).step()["epochs"])[-1]["train_loss"] == losses[1]
     assert json.loads(begin(2, number=2).step()["epochs"])[-1]["train_loss"] == losses[2]
+
+
+@pytest.mark.parametrize("other", [{"study": "another"}, {"data": "others"}])
+def test_a_checkpoint_left_over_from_another_study_or_other_data_is_not_continued(begin, other):
+    mine = begin(0)
+    assert [told(mine) for _ in range(3)][-1] == ([3], True)
+    again = begin(0, **other)
+    assert [told(again), told(again), told(again)] == [([1], False), ([2], False), ([3], True)]
+
+
+def test_a_checkpoint_of_another_version_of_the_code_is_not_continued(begin, monkeypatch):
+    assert told(begin(0)) == ([1], False)
+    assert told(begin(1)) == ([1, 2], False)  # the same code: continued
+    monkeypatch.setattr("search.engine.trainable.code_version", lambda: "another")
+    assert told(begin(1)) == ([1], False)

@@ -6,6 +6,7 @@ import pytest
 from optuna.trial import TrialState
 
 from search.optimizer.trial_table import State
+from search.study.creation import create_study
 from search.study.study import StudyError, StudyFolder, find_study, learning_curve, trial_state
 from search.study.table import front_table, trials_table
 from tests.search.rows import row
@@ -282,7 +283,7 @@ def test_a_rung_that_was_passed_unseen_is_recorded_all_the_same(folder):
 @pytest.mark.parametrize("name", ["a?b", "a%20b", "a{x}b", "tau [dev] ü"])
 def test_a_study_may_have_any_name_that_a_folder_can_have(tmp_path, name):
     folder = StudyFolder(tmp_path / name)
-    folder.create(SETTINGS, {})
+    create_study(folder, SETTINGS, {})
     assert sorted(path.name for path in folder.path.iterdir()) == ["search.yaml", "study.db"]
     assert find_study(tmp_path, name).open().user_attrs["objectives"] == ["macro_accuracy", "macs"]
 
@@ -296,7 +297,7 @@ def test_a_study_that_was_moved_is_still_read(folder, tmp_path):
 
 def test_one_damaged_study_does_not_hide_the_others(tmp_path):
     for name in ("good", "bad"):
-        StudyFolder(tmp_path / name).create(SETTINGS, {})
+        create_study(StudyFolder(tmp_path / name), SETTINGS, {})
     (tmp_path / "bad" / "study.db").unlink()
     assert find_study(tmp_path, None).name == find_study(tmp_path, "good").name == "good"
     with pytest.raises(StudyError, match=r"study\.db is missing"):
@@ -305,7 +306,7 @@ def test_one_damaged_study_does_not_hide_the_others(tmp_path):
 
 def test_a_database_of_something_else_is_refused(tmp_path):
     folder = StudyFolder(tmp_path / "study")
-    folder.create(SETTINGS, {})
+    create_study(folder, SETTINGS, {})
     folder.database.write_bytes(b"not a database" * 100)
     with pytest.raises(StudyError, match="is no study that can be read"):
         folder.open()

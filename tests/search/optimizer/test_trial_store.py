@@ -16,6 +16,7 @@ from objectives.goals import DEFAULT_GOALS
 from search.config.settings import SearchSettings
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.trial_table import State
+from search.study.creation import create_study
 from search.study.study import StudyFolder
 from search.study.table import front_table, trials_table
 from tests.search.priced import priced
@@ -30,7 +31,7 @@ def folder(tmp_path):
 
 
 def start(folder):
-    study = folder.open() if folder.database.exists() else folder.create(SETTINGS, {})
+    study = folder.open() if folder.database.exists() else create_study(folder, SETTINGS, {})
     return TrialScheduler(study, priced(SETTINGS, num_drawn=200))
 
 
@@ -50,7 +51,7 @@ def test_a_proposal_is_one_transaction_whether_it_is_rejected_or_not(folder):
 
 
 def test_numbers_are_the_studys_also_where_it_holds_trials_that_are_only_enqueued(folder):
-    study = folder.create(SETTINGS, {})
+    study = create_study(folder, SETTINGS, {})
     study.enqueue_trial({"isotropic.depth": 5})  # as drivers did that wrote each step
     scheduler = start(folder)
     first = scheduler.propose()

@@ -9,6 +9,7 @@ from search.config.settings import SearchSettings
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.warm_start import WarmStart, project_start, read_warm_starts
 from search.space.pricing import price
+from search.study.creation import create_study
 from search.study.study import WARM_STARTS, StudyFolder
 from search.study.table import trials_table
 from tests.search.priced import priced
@@ -108,7 +109,7 @@ def test_a_warm_start_is_projected_into_the_ranges_and_the_budget_and_its_change
 
 
 def run(folder, settings, num, accuracies=()):
-    study = folder.open() if folder.settings_file.exists() else folder.create(settings, {})
+    study = folder.open() if folder.settings_file.exists() else create_study(folder, settings, {})
     scheduler = TrialScheduler(study, priced(settings, num_drawn=300))
     proposals = [scheduler.propose() for _ in range(num)]
     for proposal, accuracy in zip(proposals, accuracies, strict=False):
@@ -161,8 +162,10 @@ def test_warm_starts_are_proposed_after_the_published_settings_each_once_whoever
         {"architecture": "sep_cnn"},  # of which nothing fits here, say
         {"architecture": "cp_mobile", "base_channels": 24},
     ]
-    folder.create(
-        SETTINGS, {WARM_STARTS: [{"source": f"list, entry {n}", "config": each} for n, each in enumerate(configs)]}
+    create_study(
+        folder,
+        SETTINGS,
+        {WARM_STARTS: [{"source": f"list, entry {n}", "config": each} for n, each in enumerate(configs)]},
     )
     for num in (3, 5, 8):  # what was running is resumed, then what was not proposed yet
         scheduler, _ = run(folder, SETTINGS, num)

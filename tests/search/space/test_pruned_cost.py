@@ -19,6 +19,7 @@ from search.space.pricing import price, require_prunable
 from search.space.projection import projections
 from search.space.search_space import make_search_space
 from search.space.subspace import Subspace
+from search.study.creation import create_study
 from search.study.study import StudyFolder
 
 SUBMISSION_1 = {"width": 256, "groups": 16, "tail_blocks": 0, "rho": 7}
@@ -99,7 +100,7 @@ def test_a_search_rejects_a_target_that_its_network_cannot_be_pruned_to(tmp_path
     fixed = {"prune_to": 12_000, "patch": 16, "kernel": 3, "columns": 1}  # only the narrowest can be pruned so far
     settings = SearchSettings(data="nowhere", space="isotropic", trials=2, set=fixed, ranges={"width": [32, 64]})
     space = price_space(make_search_space(settings, num_classes=10), 960)
-    scheduler = TrialScheduler(StudyFolder(tmp_path / "study").create(settings, {}), space)
+    scheduler = TrialScheduler(create_study(StudyFolder(tmp_path / "study"), settings, {}), space)
     require_prunable(scheduler.propose().config)
     reasons = [
         trial.user_attrs["rejected"]["reason"] for trial in scheduler.study.trials if "rejected" in trial.user_attrs

@@ -23,6 +23,7 @@ from search.space.priced_space import price_space
 from search.space.pricing import price
 from search.space.search_space import make_search_space
 from search.study.confirm import confirm_report, confirm_settings, confirm_table, free_name, select_candidates
+from search.study.creation import create_study
 from search.study.selection import best_trial
 from search.study.study import CONFIG, COST, DATA, EPOCH, QUALITY, VERSIONS, StudyError, StudyFolder
 
@@ -59,7 +60,7 @@ def searched(tmp_path, tiny):
     def make(*qualities, **settings):
         search_settings = SearchSettings(data=str(tiny), space="isotropic", epochs=1, seed=5, **settings)
         folder = StudyFolder(tmp_path / "first")
-        study = folder.create(search_settings, {DATA: {"split": "fold1", "classes": ["airport", "bus", "park"]}})
+        study = create_study(folder, search_settings, {DATA: {"split": "fold1", "classes": ["airport", "bus", "park"]}})
         for number, each in enumerate(qualities):
             quality = each if isinstance(each, dict) else quality_of(each)
             config = isotropic(WIDTHS[number % 5]) if number < 5 else isotropic(WIDTHS[number % 5], depth=3)
@@ -94,7 +95,7 @@ def actor_report(epochs, accuracy, log_loss=1.5, unseen=0.2):
 
 
 def start(folder, settings):
-    study = folder.open() if folder.database.exists() else folder.create(settings, {DATA: {}})
+    study = folder.open() if folder.database.exists() else create_study(folder, settings, {DATA: {}})
     return TrialScheduler(study, price_space(make_search_space(settings, num_classes=3), 48))
 
 
@@ -148,7 +149,7 @@ def searched_again(folder, objectives):
     """Copy a study with other objectives."""
     other = StudyFolder(folder.path.parent / "second")
     settings = replace(folder.settings(), objectives=objectives)
-    study = other.create(settings, {DATA: {"split": "fold1"}})
+    study = create_study(other, settings, {DATA: {"split": "fold1"}})
     for trial in folder.open().get_trials():
         add(study, settings, TrialConfig.from_dict(trial.user_attrs[CONFIG]), trial.user_attrs[QUALITY])
     return other
@@ -173,7 +174,7 @@ def test_a_study_without_a_front_has_nothing_to_confirm(searched, tmp_path):
     with pytest.raises(StudyError, match="the front of first is empty: no trial that fits is fully trained yet"):
         select_candidates(searched(), near=4)
     trained = StudyFolder(tmp_path / "trained")
-    trained.create(TrainSettings(data="d", architecture="isotropic", set={"width": 32}), {})
+    create_study(trained, TrainSettings(data="d", architecture="isotropic", set={"width": 32}), {})
     with pytest.raises(StudyError, match="trained is a train study: only the front of a search can be confirmed"):
         select_candidates(trained, near=4)
 

@@ -12,6 +12,7 @@ from search.config.settings import FORMAT, ConfirmSettings, SearchSettings, Trai
 from search.config.settings_file import read_job
 from search.dashboard.data.study_reader import StudyReader
 from search.optimizer.warm_start import project_start, read_warm_starts
+from search.study.creation import create_study
 from search.study.selection import best_trial
 from search.study.study import FORMAT_NUMBER, StudyFolder
 from tests.search.priced import priced
@@ -67,7 +68,7 @@ def test_a_new_study_starts_from_one_of_an_older_format(old):
 
 def test_a_new_study_writes_down_its_format(tmp_path):
     folder = StudyFolder(tmp_path / "new")
-    study = folder.create(SearchSettings(data="d", space="isotropic"), {})
+    study = create_study(folder, SearchSettings(data="d", space="isotropic"), {})
     assert study.user_attrs[FORMAT_NUMBER] == FORMAT
     assert yaml.safe_load(folder.settings_file.read_text())["format"] == FORMAT
     folder.require_current_format(study)

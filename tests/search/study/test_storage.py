@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from sqlalchemy import NullPool, create_engine, text
 
 from search.config.settings import SearchSettings
+from search.study.creation import create_study
 from search.study.storage import Postgres, StorageError
 from search.study.study import StudyError, StudyFolder, find_study
 
@@ -49,9 +50,10 @@ def plain(trial):
 def test_a_study_in_postgres_holds_what_a_file_would(tmp_path, postgres_url):
     folders = StudyFolder(tmp_path / "file" / "study"), StudyFolder(tmp_path / "server" / "study")
     for folder, url in zip(folders, (None, postgres_url), strict=True):
-        fill(folder.create(settings(url), {"data": {"classes": ["park"]}}))
+        fill(create_study(folder, settings(url), {"data": {"classes": ["park"]}}))
     in_file, in_server = (folder.open() for folder in folders)
-    assert {**in_server.user_attrs, "folder": ""} == {**in_file.user_attrs, "folder": ""}
+    own = dict.fromkeys(("folder", "identity"), "")
+    assert {**in_server.user_attrs, **own} == {**in_file.user_attrs, **own}
     assert in_server.directions == in_file.directions
     assert [plain(trial) for trial in in_server.get_trials()] == [plain(trial) for trial in in_file.get_trials()]
     assert sorted(path.name for path in folders[1].path.iterdir()) == ["search.yaml"]
@@ -59,18 +61,18 @@ def test_a_study_in_postgres_holds_what_a_file_would(tmp_path, postgres_url):
 
 
 def test_two_folders_share_no_study_of_one_name(tmp_path, postgres_url):
-    StudyFolder(tmp_path / "one" / "study").create(settings(postgres_url), {})
+    create_study(StudyFolder(tmp_path / "one" / "study"), settings(postgres_url), {})
     second = StudyFolder(tmp_path / "two" / "study")
     with pytest.raises(StudyError, match="already holds a study study, of another folder"):
-        second.create(settings(postgres_url), {})
+        create_study(second, settings(postgres_url), {})
     assert not second.exists()
 
 
 def test_a_start_that_was_cut_short_is_made_again(tmp_path, postgres_url):
     cut = StudyFolder(tmp_path / "study")
-    cut.create(settings(postgres_url), {"first": 1})
+    create_study(cut, settings(postgres_url), {"first": 1})
     cut.settings_file.unlink()
-    cut.create(settings(postgres_url), {})
+    create_study(cut, settings(postgres_url), {})
     found = cut.open().user_attrs
     assert found["objectives"] == ["macro_accuracy", "macs"]
     assert "first" not in found
@@ -79,13 +81,13 @@ def test_a_start_that_was_cut_short_is_made_again(tmp_path, postgres_url):
 def test_many_searches_that_start_at_once_make_the_tables_once(tmp_path, postgres_url):
     folders = [StudyFolder(tmp_path / str(number)) for number in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda folder: folder.create(settings(postgres_url), {}), folders))
+        list(pool.map(lambda folder: create_study(folder, settings(postgres_url), {}), folders))
     assert [folder.open().study_name for folder in folders] == ["0", "1", "2", "3"]
 
 
 def test_a_study_is_held_against_drivers_with_other_folders_until_its_driver_dies(tmp_path, postgres_url):
     mine, theirs = StudyFolder(tmp_path / "mine" / "study"), StudyFolder(tmp_path / "theirs" / "study")
-    mine.create(settings(postgres_url), {})
+    create_study(mine, settings(postgres_url), {})
     theirs.path.mkdir(parents=True)
     theirs.settings_file.write_text(mine.settings_file.read_text())
     holder = subprocess.Popen(
@@ -111,7 +113,7 @@ def test_a_study_is_held_against_drivers_with_other_folders_until_its_driver_die
 def test_studies_of_one_database_are_held_one_by_one(tmp_path, postgres_url):
     folders = [StudyFolder(tmp_path / name) for name in ("one", "two")]
     for folder in folders:
-        folder.create(settings(postgres_url), {})
+        create_study(folder, settings(postgres_url), {})
     with folders[0].lock():
         assert [folder.is_locked() for folder in folders] == [True, False]
         with folders[1].lock():
@@ -120,7 +122,7 @@ def test_studies_of_one_database_are_held_one_by_one(tmp_path, postgres_url):
 
 def test_a_driver_notices_that_the_server_has_let_go_of_its_study(tmp_path, postgres_url):
     folder = StudyFolder(tmp_path / "study")
-    folder.create(settings(postgres_url), {})
+    create_study(folder, settings(postgres_url), {})
     with folder.lock() as require_held:
         require_held()
         engine = create_engine(Postgres.parse(postgres_url).url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
@@ -160,7 +162,7 @@ def test_a_database_that_does_not_answer_is_named_without_the_password(tmp_path,
     ):
         folder = StudyFolder(tmp_path / "study")
         with pytest.raises(StorageError, match="cannot be used: ") as error:
-            folder.create(settings(url), {})
+            create_study(folder, settings(url), {})
         assert message in str(error.value)
         assert "ret" not in str(error.value).replace("postgresql", "")
         with pytest.raises(StorageError, match="cannot be used"), folder.lock(url):
@@ -169,14 +171,14 @@ def test_a_database_that_does_not_answer_is_named_without_the_password(tmp_path,
 
 def test_settings_with_a_password_are_for_their_owner_alone(tmp_path, postgres_url):
     folder = StudyFolder(tmp_path / "study")
-    folder.create(settings(postgres_url), {})
+    create_study(folder, settings(postgres_url), {})
     assert folder.settings_file.stat().st_mode & 0o077 == 0
     assert folder.location == postgres_url.replace(":sec%3Aret%2F%7B1%7D", "")
 
 
 def test_a_study_that_the_database_does_not_hold_is_named(tmp_path, postgres_url):
     folder = StudyFolder(tmp_path / "study")
-    folder.create(settings(postgres_url), {})
+    create_study(folder, settings(postgres_url), {})
     renamed = StudyFolder(tmp_path / "renamed")
     folder.path.rename(renamed.path)
     with pytest.raises(StudyError, match="holds no study renamed: it is known there by its folder's name"):
