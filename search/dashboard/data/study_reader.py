@@ -204,7 +204,7 @@ class StudyReader:
 
     def _read_settings(self) -> Job:
         stamp = _stat(self._folder.settings_file)
-        if stamp is None:
+        if stamp is None and not self._folder.exists():
             raise StudyError(_missing(self._folder))
         if self._settings is None or self._settings[0] != stamp:
             self._settings = None
@@ -275,5 +275,5 @@ def _missing(folder: StudyFolder) -> str:
     if not folder.path.exists():
         return f"there is no study {folder.name}: {folder.path} is missing"
     if folder.database.exists():
-        return f"{folder.path} holds a study that was never started: {folder.settings_file.name} is missing"
+        return f"{folder.path} holds a study without settings: {folder.settings_file.name} is missing"
     return f"{folder.path} holds no study: {folder.settings_file.name} is missing"

@@ -26,6 +26,9 @@ def broken_missing(folder):
 
 
 def broken_without_settings(folder):
+    with sqlite3.connect(folder.database) as connection:
+        connection.execute("DELETE FROM study_user_attributes WHERE key = 'settings'")
+    connection.close()
     folder.settings_file.unlink()
 
 
@@ -157,10 +160,16 @@ def test_what_is_wrong_is_reported_in_a_sentence(tmp_path, every_kind):
         f"is {SCHEMA}: open the study with the versions that it was made with"
     )
     broken_without_settings(folder)
-    assert (
-        StudyReader(folder).read().problem
-        == f"{folder.path} holds a study that was never started: search.yaml is missing"
-    )
+    assert StudyReader(folder).read().problem == f"{folder.path} holds a study without settings: search.yaml is missing"
+
+
+def test_a_study_whose_search_yaml_is_lost_is_read_with_the_settings_of_its_database(tmp_path, every_kind):
+    folder = write_study(tmp_path / "s", *every_kind)
+    settings = folder.settings()
+    folder.settings_file.unlink()
+    found = StudyReader(folder).read()
+    assert (found.problem, found.settings) == ("", settings)
+    assert_as_the_table(found)
 
 
 def test_a_search_killed_while_it_wrote_is_read_as_it_was_before(tmp_path):
