@@ -50,6 +50,7 @@ def noise_dataset(front_end: FrontEndConfig, num_clips: int, gpu_share: float) -
         device_index=(np.arange(num_clips) % 4 == 0).astype(np.int64),
         train=np.arange(num_clips),
         evaluate=np.arange(min(num_clips, 1_024)),
+        tested=np.arange(min(num_clips, 1_024)),
         device_groups={"a": "real", "b": "real"},
     )
     responses = torch.randn(NUM_RESPONSES, front_end.rate_hz // 2)

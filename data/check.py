@@ -4,18 +4,22 @@ import hashlib
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from data.coverage import single_clip_locations
 from data.decoding import CLIP_S, LENGTH_TOLERANCE, Progress
 from data.errors import DataError
-from data.layout import EVALUATE_FILES, SPLIT_FOLDERS, TRAIN_FILES, read_meta, read_split_file
+from data.layout import EVALUATE_FILES, NAME_COLUMNS, SPLIT_FOLDERS, TRAIN_FILES, read_meta, read_split_file
+from data.leftovers import is_leftover
+from data.look_alikes import appearance, look_alike_lines, spelled
+from data.near_files import NearFiles
 from data.wav import WavError, WavFault, WavHeader, read_header, read_wav
 
 Kind = (
@@ -27,6 +31,9 @@ Kind = (
         "broken list",
         "listed twice",
         "not in meta.csv",
+        "look-alikes",
+        "scene absent",
+        "locations of one clip",
         "label unknown",
         "label differs",
         "device unknown",
@@ -39,7 +46,9 @@ Kind = (
     ]
 )
 
-# SCENE-CITY-LOCATION-SEGMENT-CLIP-DEVICE; file names of another form are not checked against the lists.
+# Kinds that are told, and are no faults: they do not fail the check.
+NOTES: frozenset[Kind] = frozenset({"locations of one clip"})
+# SCENE-CITY-LOCATION-SEGMENT-CLIP-DEVICE, as far as it says what the lists say (`_stated`).
 FILE_NAME = re.compile(r"(?P<scene>[^-]+)-(?P<identifier>.+-[^-]+)-\d+-\d+-(?P<device>[^-]+)")
 # A longer file is reported for its length and not decoded.
 LONGEST_DECODED_S = 60.0
@@ -59,6 +68,11 @@ class Problem:
     kind: Kind
     file: str
     detail: str
+
+    @property
+    def is_note(self) -> bool:
+        """Whether it is told, and is no fault."""
+        return self.kind in NOTES
 
     def __str__(self) -> str:
         return f"{self.file}: {self.kind}: {self.detail}"
@@ -86,7 +100,12 @@ def check_data(root: Path, progress: Progress | None = None) -> list[Problem]:
     meta = meta.drop_duplicates("filename")
     train, train_problems = _check_lists(root, meta, TRAIN_FILES.values())
     evaluate, evaluate_problems = _check_lists(root, meta, EVALUATE_FILES)
-    problems += [*train_problems, *evaluate_problems, *_leakage_problems(meta, train, evaluate)]
+    problems += [
+        *train_problems,
+        *evaluate_problems,
+        *_absent_scenes(meta, train, evaluate),
+        *_leakage_problems(meta, train, evaluate),
+    ]
     clips = _read_clips(root, meta["filename"].tolist(), progress)
     problems += _clip_problems(clips)
     problems += _duplicate_audio(clips, train, evaluate)
@@ -97,22 +116,51 @@ def check_data(root: Path, progress: Progress | None = None) -> list[Problem]:
 def _meta_problems(meta: pd.DataFrame) -> Iterator[Problem]:
     for line, name in _repeated_rows(meta):
         yield Problem("listed twice", "meta.csv", f"line {line}: {name}")
-    devices = set(meta["source_label"])
-    classes = set(meta["scene_label"])
-    rows = zip(meta["filename"], meta["scene_label"], meta["identifier"], meta["source_label"], strict=True)
-    for name, scene, identifier, device in rows:
-        parts = FILE_NAME.fullmatch(PurePosixPath(name).stem)
-        if parts is None:
+    for group in look_alike_lines(meta, NAME_COLUMNS):
+        yield Problem("look-alikes", "meta.csv", group)
+    if alone := single_clip_locations(meta["identifier"]):
+        yield Problem("locations of one clip", "meta.csv", alone)
+    yield from _name_problems(meta)
+
+
+# By column of meta.csv: the kind of a part of a file's name that is another of its names, and that is none of them.
+_DIFFERS: dict[str, tuple[Kind, Kind]] = {
+    "scene_label": ("label differs", "label unknown"),
+    "source_label": ("device differs", "device unknown"),
+    "identifier": ("location differs", "location differs"),
+}
+
+
+def _name_problems(meta: pd.DataFrame) -> Iterator[Problem]:
+    """Compare what the files' names state with meta.csv.
+
+    A column is compared if most of the names state something that it has; the locations, which are often named anew, if
+    most of the names agree with it.
+    """
+    known = {column: {appearance(name) for name in set(meta[column])} for column in NAME_COLUMNS}
+    rows = [(row, stated) for row in meta.to_dict("records") if (stated := _stated(row["filename"], known))]
+    for column, (differs, unknown) in _DIFFERS.items():
+        agrees = [appearance(stated[column]) == appearance(row[column]) for row, stated in rows]
+        is_known = [appearance(stated[column]) in known[column] for _, stated in rows]
+        if 2 * sum(agrees if column == "identifier" else is_known) < len(rows):
             continue
-        if parts["scene"] != scene:
-            kind: Kind = "label differs" if parts["scene"] in classes else "label unknown"
-            yield Problem(kind, name, f"{parts['scene']} in the file's name, {scene} in meta.csv")
-        if parts["device"] != device:
-            kind = "device differs" if parts["device"] in devices else "device unknown"
-            yield Problem(kind, name, f"{parts['device']} in the file's name, {device} in meta.csv")
-        if parts["identifier"] != identifier:
-            detail = f"{parts['identifier']} in the file's name, {identifier} in meta.csv"
-            yield Problem("location differs", name, detail)
+        for (row, stated), same, there in zip(rows, agrees, is_known, strict=True):
+            if not same:
+                detail = f"{stated[column]} in the file's name, {row[column]} in meta.csv"
+                yield Problem(differs if there else unknown, row["filename"], detail)
+
+
+def _stated(name: str, known: Mapping[str, Collection[str]]) -> dict[str, str]:
+    """Return the scene, the device and the location that a file's name states, by column of meta.csv.
+
+    Names of many other forms, such as a date and a time, can be split the same way. Only one with at least two parts
+    that meta.csv has is read so.
+    """
+    parts = FILE_NAME.fullmatch(PurePosixPath(name).stem)
+    if parts is None:
+        return {}
+    stated = {"scene_label": parts["scene"], "source_label": parts["device"], "identifier": parts["identifier"]}
+    return stated if sum(appearance(text) in known[column] for column, text in stated.items()) >= 2 else {}
 
 
 def _check_lists(root: Path, meta: pd.DataFrame, files: Iterable[str]) -> tuple[dict[str, str], list[Problem]]:
@@ -138,7 +186,7 @@ def _check_lists(root: Path, meta: pd.DataFrame, files: Iterable[str]) -> tuple[
                 problems.append(Problem("not in meta.csv", name, f"line {line}: {clip}"))
             elif label != label_of[clip]:
                 kind: Kind = "label differs" if label in classes else "label unknown"
-                detail = f"line {line}: {clip} is {label}, {label_of[clip]} in meta.csv"
+                detail = f"line {line}: {clip} is {', '.join(spelled(label, label_of[clip]))} in meta.csv"
                 problems.append(Problem(kind, name, detail))
     return clips, problems
 
@@ -148,7 +196,6 @@ def _leakage_problems(meta: pd.DataFrame, train: Mapping[str, str], evaluate: Ma
         if clip in evaluate:
             yield Problem("clip on both sides", clip, f"in {train[clip]} and in {evaluate[clip]}")
     location_of = dict(zip(meta["filename"], meta["identifier"], strict=True))
-    scene_of = dict(zip(meta["filename"], meta["scene_label"], strict=True))
     train_clip_at = {location_of[clip]: clip for clip in train if clip in location_of}
     reported = set()
     for clip in evaluate:
@@ -158,14 +205,20 @@ def _leakage_problems(meta: pd.DataFrame, train: Mapping[str, str], evaluate: Ma
             other = train_clip_at[location]
             detail = f"location {location}, as {other} in {train[other]}"
             yield Problem("location on both sides", clip, detail)
-    scenes = {scene_of[clip] for clip in train if clip in scene_of}
-    for clip, file in evaluate.items():
-        if scenes and clip in scene_of and scene_of[clip] not in scenes:
-            scenes.add(scene_of[clip])
-            yield Problem("label unknown", file, f"{scene_of[clip]} has no training clip")
+
+
+def _absent_scenes(meta: pd.DataFrame, train: Mapping[str, str], evaluate: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield the scenes of meta.csv without a training or without an evaluation clip, in the lists that are there."""
+    scene_of = dict(zip(meta["filename"], meta["scene_label"], strict=True))
+    for clips, kind in ((train, "training"), (evaluate, "evaluation")):
+        there = {scene_of[clip] for clip in clips if clip in scene_of}
+        for scene in sorted(set(meta["scene_label"]) - there) if there else ():
+            yield Problem("scene absent", next(iter(clips.values())), f"{scene} has no {kind} clip")
 
 
 def _read_clips(root: Path, names: list[str], progress: Progress | None) -> dict[str, _Clip]:
+    near = NearFiles(root)
+
     def read(name: str) -> _Clip:
         return _read_clip(root, name)
 
@@ -173,10 +226,20 @@ def _read_clips(root: Path, names: list[str], progress: Progress | None) -> dict
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         for start in range(0, len(names), FILES_AT_A_TIME):
             some = names[start : start + FILES_AT_A_TIME]
-            clips.update(zip(some, pool.map(read, some), strict=True))
+            for name, clip in zip(some, pool.map(read, some), strict=True):
+                clips[name] = _with_near(clip, near)
             if progress is not None:
                 progress(len(clips), len(names))
     return clips
+
+
+def _with_near(clip: _Clip, near: NearFiles) -> _Clip:
+    """Name the file that is near a missing one."""
+    problems = (
+        replace(each, detail=each.detail + near.text(each.file)) if each.kind == "missing" else each
+        for each in clip.problems
+    )
+    return replace(clip, problems=tuple(problems))
 
 
 def _read_clip(root: Path, name: str) -> _Clip:
@@ -233,7 +296,7 @@ def _unlisted(root: Path, listed: set[str]) -> Iterator[Problem]:
             continue
         for path in sorted((root / folder).iterdir()):
             name = str(folder / path.name)
-            if path.suffix.lower() == ".wav" and name not in listed:
+            if path.suffix.lower() == ".wav" and name not in listed and not is_leftover(path.name):
                 yield Problem("not listed", name, "meta.csv does not list it, so nothing uses it")
 
 

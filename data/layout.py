@@ -11,7 +11,8 @@ ROOT/evaluation_setup/fold1_evaluate.csv    filename, scene_label
 ROOT/evaluation_setup/split5.csv ...        filename, scene_label; also read from ROOT and ROOT/split_setup
 ```
 
-Lists are tab-separated, in UTF-8, with a header. Scenes, devices and cities are taken from the lists.
+Lists are tab-separated, in UTF-8, with a header; commas, semicolons and quoted fields are read too. Scenes, devices
+and cities are taken from the lists.
 """
 
 import difflib
@@ -26,6 +27,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.errors import DataError
+from data.look_alikes import look_alike_lines, spelled
+from data.near_files import NearFiles
 from data.tsv import read_tsv, refuse_repeats
 
 DeviceGroup = Literal["real", "seen", "unseen"]
@@ -34,6 +37,8 @@ Indices = npt.NDArray[np.int64]
 META = "meta.csv"
 META_COLUMNS = ("filename", "scene_label", "identifier", "source_label")
 SPLIT_COLUMNS = ("filename", "scene_label")
+# Columns of names that must not look alike, and what they name.
+NAME_COLUMNS = {"scene_label": "scenes", "source_label": "devices", "identifier": "locations"}
 
 NESTED = ("5", "10", "25", "50", "100")  # percent of the training clips; each holds the one before
 # Name of a split -> the file that lists its training clips.
@@ -59,7 +64,9 @@ class Scenes:
         labels: (N,) index into `classes`.
         device_index: (N,) index into `devices`.
         train: Indices of the training clips, in the order of their list.
-        evaluate: Indices of the evaluation clips, in the order of their list.
+        evaluate: Indices of the evaluation clips, in the order of their list; of the validation clips, where some are
+            held out.
+        tested: Indices of the evaluation clips, also where `evaluate` are validation clips.
         device_groups: "unseen" for a device without training clips; else "seen" for a simulated
             one (s and digits) and "real" for any other.
     """
@@ -74,6 +81,7 @@ class Scenes:
     device_index: Indices
     train: Indices
     evaluate: Indices
+    tested: Indices
     device_groups: Mapping[str, DeviceGroup]
 
     @property
@@ -90,11 +98,12 @@ def read_scenes(root: Path, split: str = "fold1") -> Scenes:
             them: "5", "10", "25", "50" or "100".
 
     Raises:
-        DataError: The lists are not there, cannot be read, or contradict each other.
+        DataError: The lists are not there, cannot be read, contradict each other, or have names that look alike.
     """
     if split not in TRAIN_FILES:
         raise DataError(f"unknown split {split!r}; {_choices(split, TRAIN_FILES)}")
     meta = read_meta(root)
+    _refuse_look_alikes(root, meta)
     train_path, evaluate_path = find_split_files(root, split)
     names = meta["filename"].tolist()
     row_of = {name: row for row, name in enumerate(names)}
@@ -121,8 +130,15 @@ def read_scenes(root: Path, split: str = "fold1") -> Scenes:
         device_index=device_index,
         train=train,
         evaluate=evaluate,
+        tested=evaluate,
         device_groups=device_groups(devices, device_index[train]),
     )
+
+
+def _refuse_look_alikes(root: Path, meta: pd.DataFrame) -> None:
+    lines = look_alike_lines(meta, NAME_COLUMNS)
+    if lines:
+        raise DataError("\n  ".join([f"{root / META} has", *lines, "write each name in one way, in all lists"]))
 
 
 def device_groups(devices: tuple[str, ...], trained: Indices) -> dict[str, DeviceGroup]:
@@ -214,15 +230,17 @@ def _indices(path: Path, root: Path, meta: pd.DataFrame, row_of: Mapping[str, in
         raise DataError(
             f"{path}, line {table.index[absent[0]]}: {table['filename'].iloc[absent[0]]} is not in {root / META}"
             f"{_more(len(absent))}; both must come from the same edition of the data set"
+            f"{NearFiles(root).text(table['filename'].iloc[absent[0]])}"
         )
     refuse_repeats(path, table)
     labels = meta["scene_label"].to_numpy()[indices]
     different = np.flatnonzero(table["scene_label"].to_numpy() != labels)
     if len(different):
         first = table.iloc[different[0]]
+        label, expected = spelled(first["scene_label"], labels[different[0]])
         raise DataError(
-            f"{path}, line {first.name}: {first['filename']} is {first['scene_label']}, "
-            f"but {labels[different[0]]} in {root / META}{_more(len(different))}; correct one of the two"
+            f"{path}, line {first.name}: {first['filename']} is {label}, but {expected} in "
+            f"{root / META}{_more(len(different))}; correct one of the two"
         )
     return indices
 

@@ -34,6 +34,7 @@ from data.decoding import (
 )
 from data.errors import DataError
 from data.layout import Indices, Scenes
+from data.near_files import NearFiles
 
 FORMAT = 2  # part of the store's name: increment it when the content of a store changes
 FOLDER = ".scenefront"
@@ -126,7 +127,8 @@ class ClipFiles:
         """
         states = _states(root, names)
         gone = [place for place, state in enumerate(states) if isinstance(state, OSError)]
-        _refuse(root, [f"{names[place]}: {cast(OSError, states[place]).strerror}" for place in gone])
+        near = NearFiles(root)
+        _refuse(root, [f"{names[at]}: {cast(OSError, states[at]).strerror}{near.text(names[at])}" for at in gone])
         return cls(root, rate_hz, names, cast(list[str], states))
 
     @property

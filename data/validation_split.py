@@ -60,7 +60,7 @@ def hold_out(scenes: Scenes, share: float, devices: Collection[str] = (), whole:
     Greedy, in the order of a hash of the locations' names: a location is held out if that brings its scene's share of
     held-out clips closer to `share`; for a scene without such a location, the smallest. At least one location of each
     scene is held out, and never all; the order of the lists does not matter. The result's `evaluate` are the
-    validation clips; the evaluation clips are dropped.
+    validation clips; the evaluation clips stay in `tested` alone.
 
     Args:
         share: Share of each scene's training clips, above 0 and below 1.

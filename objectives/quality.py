@@ -55,6 +55,12 @@ class Quality:
     by_group: Mapping[str, Score]
     confusion: tuple[tuple[int, ...], ...]
 
+    @property
+    def scope(self) -> str:
+        """Over how many scenes the macro accuracy is, as text that follows it; "" if over all."""
+        text = scope_text(len(self.by_class), len(self.classes))
+        return f" {text}" if text else ""
+
     def to_dict(self) -> dict[str, Any]:
         """Return the metrics as lists, dicts and numbers, for JSON."""
         tables = ("by_class", "by_device", "by_group")
@@ -85,6 +91,15 @@ class Quality:
             return cls(**values)
         except (AttributeError, KeyError, TypeError) as error:
             raise ObjectiveError(f"not a record of quality: {error}") from error
+
+
+def scope_text(measured: int, of: int) -> str:
+    """Return over how many scenes a mean is; "" if over all.
+
+    >>> scope_text(2, 3), scope_text(3, 3)
+    ('over 2 of 3 scenes', '')
+    """
+    return "" if measured == of else f"over {measured:,} of {of:,} scenes"
 
 
 def figures(quality: Quality) -> dict[str, float | None]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from data.device import send
 from data.errors import DataError
+from data.leftovers import is_leftover
 from data.wav import read_wav
 
 
@@ -41,7 +42,9 @@ class ImpulseResponses:
         """
         if not folder.is_dir():
             raise DataError(f"{folder}: no such folder of impulse responses")
-        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() == ".wav" and p.is_file())
+        paths = sorted(
+            p for p in folder.iterdir() if p.suffix.lower() == ".wav" and p.is_file() and not is_leftover(p.name)
+        )
         if not paths:
             raise DataError(f"{folder}: no WAV file in it; it should hold impulse responses, one a file")
         found, broken = [], []

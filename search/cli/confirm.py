@@ -10,6 +10,7 @@ from search.cli.console import err, out, run_job
 from search.cli.options import address_option, json_option, path_type, results_option, study_argument, workers_option
 from search.report.tables import confirmation_table
 from search.study.confirm import confirm_report, confirm_settings, free_name, select_candidates
+from search.study.scope import study_scope
 from search.study.study import StudyFolder, find_study
 
 
@@ -86,5 +87,7 @@ def print_confirmation(folder: StudyFolder) -> None:
     interval = f"mean ± {report['confidence']:.0%} interval (Student's t, pooled variance)"
     if not any(half is not None for candidate in report["candidates"] for half in candidate["half"].values()):
         interval = "no interval: needs two seeds"
-    name = f"{folder.name}: the front of {report['confirms']}, {counted}, {interval}"
+    scope = study_scope(folder.open().user_attrs)
+    over = f", macro accuracy {scope}" if scope else ""
+    name = f"{folder.name}: the front of {report['confirms']}, {counted}, {interval}{over}"
     out.print(confirmation_table(report, name))

@@ -33,17 +33,23 @@ def demo(folder: Path, seed: int) -> None:
 @click.argument("folder", type=path_type, metavar="DIR")
 @json_option
 def check(folder: Path, as_json: bool) -> None:
-    """Read every file of the data set in DIR and list every problem; exit with 1 if there are any."""
+    """Read every file of the data set in DIR and list every problem; exit with 1 if there are any.
+
+    Notes are printed too, and do not count as problems.
+    """
     from data.check import check_data  # noqa: PLC0415  these take seconds
     from search.engine.progress import counting  # noqa: PLC0415
 
     with counting("reading files", err) as progress:
-        problems = check_data(folder, progress)
+        found = check_data(folder, progress)
+    problems = [each for each in found if not each.is_note]
     if as_json:
-        click.echo(json.dumps([{"kind": p.kind, "file": p.file, "detail": p.detail} for p in problems], indent=2))
+        listed = [{"kind": p.kind, "file": p.file, "detail": p.detail, "is_note": p.is_note} for p in found]
+        click.echo(json.dumps(listed, indent=2))
     else:
-        for problem in problems:
-            out.print(f"{problem.kind}: {problem.file}: {problem.detail}", soft_wrap=True)
+        for problem in found:
+            label = f"note: {problem.kind}" if problem.is_note else problem.kind
+            out.print(f"{label}: {problem.file}: {problem.detail}", soft_wrap=True)
         counts = Counter(problem.kind for problem in problems)
         out.print(", ".join(f"{count} {kind}" for kind, count in counts.most_common()) or f"{folder}: no problem found")
     sys.exit(1 if problems else 0)

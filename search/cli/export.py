@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from objectives.quality import Quality
 from search.artifact.files import AUTO, INT8_CHOICES
 from search.cli.console import err, fail, out, run_job
 from search.cli.options import (
@@ -140,7 +141,8 @@ def summary(certificate: Mapping[str, Any]) -> list[str]:
     for name, quality in certificate["quality"].items():
         stored = certificate["files"][name]["bytes"]
         lines.append(
-            f"  {name}: macro accuracy {quality['macro_accuracy']:.3f}, log loss {quality['log_loss']:.3f}, "
+            f"  {name}: macro accuracy {quality['macro_accuracy']:.3f}{Quality.from_dict(quality).scope}, "
+            f"log loss {quality['log_loss']:.3f}, "
             f"{stored:,} bytes"
         )
     over = f": {'; '.join(budget['violations'])}" if budget["violations"] else ""
@@ -168,7 +170,7 @@ def evaluate(path: Path, data: Path, split: str, cache: Path | None, as_json: bo
     if as_json:
         click.echo(json.dumps(quality.to_dict(), indent=2))
         return
-    out.print(f"macro accuracy {quality.macro_accuracy:.3f}, log loss {quality.log_loss:.3f}")
+    out.print(f"macro accuracy {quality.macro_accuracy:.3f}{quality.scope}, log loss {quality.log_loss:.3f}")
     for table in quality_tables(quality):
         out.print(table)
 

@@ -19,6 +19,7 @@ from search.report.table import Table
 from search.report.tables import seeds_table
 from search.study.confirm import confirm_report, confirm_table
 from search.study.repeats import seeds_report
+from search.study.scope import study_scope
 from search.study.study import STATES, StudyError, StudyFolder, find_study
 from search.study.table import front_table, study_table, varied_sizes
 
@@ -115,7 +116,8 @@ def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = 
         counts = Counter(table["state"])
         shown = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
         words = _text_columns(table)
-        title = f"{folder.name}: {what} ({shown})"
+        scope = study_scope(folder.open().user_attrs)
+        title = f"{folder.name}: {what} ({shown}){f', macro accuracy {scope}' if scope else ''}"
         out.print(_table(title, rows, settings, words, _sizes(folder, words), rank))
     if not (every or rank):
         for line in _off_front_lines(table, folder):
@@ -187,7 +189,9 @@ def print_seeds(folder: StudyFolder) -> None:
     interval = (
         f"mean ± {report['confidence']:.0%} interval by Student's t" if trained > 1 else "no interval for one seed"
     )
-    out.print(seeds_table(report, f"{folder.name}: {shown}, {interval}"))
+    scope = study_scope(folder.open().user_attrs)
+    over = f", macro accuracy {scope}" if scope else ""
+    out.print(seeds_table(report, f"{folder.name}: {shown}, {interval}{over}"))
 
 
 def _cell(value: Any) -> str:

@@ -111,4 +111,6 @@ def comparison_table(comparison: "Comparison", title: str) -> Table:
 
 def _title(folder: Path, comparison: "Comparison") -> str:
     clips = f"{comparison.num_clips:,} evaluation clips"
+    scope = comparison.variants[0].quality.scope
+    clips += f", macro accuracy{scope}" if scope else ""
     return f"{folder.name} on {clips}; accuracy drop in points with its 95 % interval, sizes in bytes"

@@ -109,7 +109,7 @@ def _make(path: Path, sounds: Path, splits: dict[str, Path], target: Path | None
     for split, system in made.systems.items():
         out.print(
             f"split {split}: {system.folder / system.file}: {system.macs:,} MACs, {system.params:,} parameters, "
-            f"{system.size_bytes:,} bytes; macro accuracy {system.quality.macro_accuracy:.3f}",
+            f"{system.size_bytes:,} bytes; macro accuracy {system.quality.macro_accuracy:.3f}{system.quality.scope}",
             soft_wrap=True,
         )
     out.print(

@@ -17,6 +17,7 @@ from search.config.trial_config import TrialConfig
 from search.engine.preparation import open_dataset, read_clips
 from search.engine.progress import counting
 from search.engine.resources import share_machine
+from search.engine.summary import warning_lines
 from search.space.custom_architecture import register_architecture_file
 from search.space.feasibility import FeasibilitySurvey
 from search.space.priced_space import PricedSpace, price_space
@@ -135,6 +136,8 @@ def run_preflight(settings: SearchSettings, console: Console) -> tuple[dict[str,
     with_splits = settings.data and settings.fidelity == "split"
     splits = nested_splits(Path(settings.data), settings.split) if with_splits else (settings.split,)
     scenes = read_clips(settings, splits[-1]) if settings.data else None
+    for line in warning_lines(scenes, settings) if scenes else ():
+        console.print(line, highlight=False, soft_wrap=True)
     space = make_search_space(settings, len(scenes.classes) if scenes else DEFAULT_CLASSES)
     num_clips = len(scenes.train) if scenes else None
     allocation = share_machine(settings.workers)

@@ -17,7 +17,7 @@ from search.config.settings_file import is_space_file
 from search.engine.progress import counting
 from search.engine.ray_cluster import require_listening
 from search.engine.resources import share_machine
-from search.engine.summary import data_line, job_lines
+from search.engine.summary import data_line, job_lines, warning_lines
 from search.engine.teachers import export_digest, mean_logits, with_teacher_logits
 from search.space.custom_architecture import register_architecture_file
 from search.space.priced_space import PricedSpace, price_space
@@ -61,8 +61,7 @@ def prepare(settings: Job, console: Console, address: str | None = None) -> Prep
     scenes = read_clips(settings, splits[-1] if splits else settings.split)
     space = price_space(make_search_space(settings, len(scenes.classes)), len(scenes.train)).require_feasible()
     _require_trainable(space, scenes, console)
-    console.print(data_line(scenes, settings), highlight=False, soft_wrap=True)
-    for line in job_lines(space):
+    for line in (data_line(scenes, settings), *warning_lines(scenes, settings), *job_lines(space)):
         console.print(line, highlight=False, soft_wrap=True)
     return PreparedJob(space, scenes, splits)
 

@@ -46,6 +46,7 @@ from search.space.survey_report import make_report
 from search.study.creation import create_study, require_vacant
 from search.study.data_identity import describe_data, require_unchanged
 from search.study.history import initial_history
+from search.study.scope import ABSENT_SCENES, absent_scenes
 from search.study.storage import StorageError
 from search.study.study import (
     ALLOCATION,
@@ -77,6 +78,7 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
     prepared = prepare(settings, console, address)
     attributes = {
         DATA: describe_data(prepared.scenes),
+        ABSENT_SCENES: absent_scenes(prepared.scenes),
         DEVICE_GROUPS: dict(prepared.scenes.device_groups),
         FILES: file_digests(settings),
         TEACHERS: teacher_digests(settings),

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+from data.coverage import coverage_warnings
 from data.layout import Scenes
 from objectives.budget import Budget
 from search.config.messages import counted
@@ -23,6 +24,11 @@ def data_line(scenes: Scenes, settings: Job) -> str:
         f"data: {len(scenes.train):,} training and {len(scenes.evaluate):,} {kind} clips of {len(scenes.classes)} "
         f"scenes and {len(scenes.devices)} devices in {scenes.root}"
     )
+
+
+def warning_lines(scenes: Scenes, settings: Job) -> list[str]:
+    """Return what the clips cannot show: absent scenes, and locations of one clip each."""
+    return [f"warning: {text}" for text in coverage_warnings(scenes, is_validation=bool(settings.validation))]
 
 
 def job_lines(space: PricedSpace) -> list[str]:

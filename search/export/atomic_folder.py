@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from data.leftovers import is_leftover
 from data.store import NO_SPACE
 from search.artifact.certificate import CERTIFICATE, CONFIG, FORMAT_1_CERTIFICATE, WEIGHTS, ExportError, listed_files
 
@@ -25,7 +26,7 @@ def require_replaceable(target: Path) -> None:
         return
     if not target.is_dir():
         raise ExportError(f"{target} is a file; name a folder")
-    names = {path.name for path in target.iterdir()}
+    names = {path.name for path in target.iterdir() if not is_leftover(path.name)}
     if names and UNFINISHED not in names and _files_of_export(target) is None:
         raise ExportError(f"{target} holds something else than an export; name another folder")
 

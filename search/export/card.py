@@ -54,10 +54,17 @@ def _summary(certificate: Mapping[str, Any]) -> list[Block]:
         Text(
             f"Classifies one second of sound as one of {len(data['classes'])} scenes: {scenes}. A network of "
             f"{cost['params']:,} parameters and {cost['macs']:,} multiply-accumulates (MACs) a second of sound. On "
-            f"{clips} its macro accuracy is {quality.macro_accuracy:.1%}: the mean of the accuracies of the scenes."
+            f"{clips} its macro accuracy is {quality.macro_accuracy:.1%}: the mean of the accuracies of the scenes"
+            f"{_scope(quality)}."
         ),
         *([Text(f"Note: {note}") for note in certificate["notes"]]),
     ]
+
+
+def _scope(quality: Quality) -> str:
+    """Return which scenes have no clip, where some have none."""
+    absent = [name for name in quality.classes if name not in quality.by_class]
+    return f",{quality.scope}: there is no clip of {_listed(absent)}" if absent else ""
 
 
 def _input(certificate: Mapping[str, Any], front_end: FrontEndConfig) -> list[Block]:
@@ -99,7 +106,7 @@ def _quality(certificate: Mapping[str, Any]) -> list[Block]:
         Heading("Quality"),
         Text(
             f"Measured by running each file on the {data['evaluation_clips']:,} evaluation clips of {data['folder']}, "
-            f"split {data['split']}. Macro accuracy is the mean over the scenes."
+            f"split {data['split']}. Macro accuracy is the mean over the scenes{_scope(quality)}."
         ),
         Table("Each file", head, tuple(by_file)),
         *_model_selection(certificate),
@@ -121,7 +128,7 @@ def _model_selection(certificate: Mapping[str, Any]) -> list[Block]:
     if certificate["validation"] is not None:
         chosen = Quality.from_dict(certificate["validation"])
         clips = f"{certificate['data']['validation_clips']:,} other clips, split off the training clips by location"
-        figures = f"macro accuracy {chosen.macro_accuracy:.1%}, log loss {chosen.log_loss:.3f}"
+        figures = f"macro accuracy {chosen.macro_accuracy:.1%}{chosen.scope}, log loss {chosen.log_loss:.3f}"
         return [Text(f"Model selection used {clips}: {figures} on these.")]
     if certificate["selected_on"] == "evaluation clips":
         return [Text("Model selection used these same clips, so these figures are optimistic.")]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.layout import Scenes, read_scenes
+from data.leftovers import is_leftover
 from objectives.budget import parse_budget
 from objectives.cost import Cost
 from search.artifact.certificate import (
@@ -51,7 +52,7 @@ def write_certificate(
         ExportError: A file cannot be run.
         CheckpointError: A file is broken.
     """
-    names = {path.name for path in folder.iterdir()} - {CERTIFICATE, CARD, CARD_PAGE}
+    names = {path.name for path in folder.iterdir() if not is_leftover(path.name)} - {CERTIFICATE, CARD, CARD_PAGE}
     quality = {}
     for name in NETWORKS:
         if name in names and name in known:

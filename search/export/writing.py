@@ -17,6 +17,7 @@ from torch import Tensor
 
 from data.errors import DataError
 from data.layout import Scenes, read_scenes
+from data.leftovers import is_leftover
 from data.validation_split import read_for_search
 from search.artifact.certificate import CONFIG, WEIGHTS, ExportError
 from search.artifact.evaluation import load_dataset_for
@@ -194,7 +195,7 @@ def _read_data(folder: StudyFolder, study: optuna.Study, settings: Job, data: Pa
 
 def _license_files(root: Path) -> list[str]:
     """Return the names of the files in a data set's folder that state its license or origin."""
-    names = (path.name for path in root.iterdir() if path.is_file())
+    names = (path.name for path in root.iterdir() if path.is_file() and not is_leftover(path.name))
     return sorted(name for name in names if any(fnmatch(name.lower(), pattern) for pattern in LICENSE_FILES))
 
 

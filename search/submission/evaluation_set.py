@@ -17,6 +17,7 @@ from torch import Tensor
 
 from data.decoding import FULL_SCALE, Progress, clip_problem, decode_clips, decoding_threads
 from data.layout import Indices
+from data.leftovers import is_leftover
 from data.wav import WavError, read_header
 from search.config.messages import counted
 from search.submission.edition import Edition, SubmissionError, clip_name, compact_ranges
@@ -53,7 +54,7 @@ def find_evaluation_set(root: Path, edition: Edition) -> EvaluationSet:
     try:
         with os.scandir(root) as entries:
             for entry in entries:
-                if entry.name.endswith(".wav") and entry.is_file():
+                if entry.name.endswith(".wav") and not is_leftover(entry.name) and entry.is_file():
                     found[entry.name] = entry.stat()
     except OSError as error:
         raise SubmissionError(f"{root} is not the folder of an evaluation set: {error.strerror}") from error

@@ -141,7 +141,7 @@ def test_a_contradiction_between_lists_is_reported(root, change, problem):
 def test_a_scene_without_training_clips_is_reported_once(root):
     path = root / TRAIN_LIST
     path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "park" not in line))
-    assert found(root) == [("label unknown", EVALUATE_LIST, "park has no training clip")]
+    assert found(root) == [("scene absent", TRAIN_LIST, "park has no training clip")]
 
 
 def test_an_unknown_device_in_a_file_name_is_reported(root):
@@ -225,7 +225,7 @@ def one_clip(tmp_path_factory):
 @given(start=st.sampled_from([b"", b"RIFF\xff\xff\xff\xffWAVE"]), salad=st.binary(max_size=300))
 def test_no_bytes_make_the_check_crash(one_clip, start, salad):
     (one_clip / "a.wav").write_bytes(start + salad)
-    assert {problem.file for problem in check_data(one_clip)} == {"a.wav"}
+    assert {problem.file for problem in check_data(one_clip) if not problem.is_note} == {"a.wav"}
 
 
 @settings(max_examples=60, deadline=None)

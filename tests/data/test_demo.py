@@ -35,7 +35,8 @@ def demo(tmp_path_factory):
 
 
 def test_it_has_no_problem(demo):
-    assert check_data(demo) == []
+    # So few clips are at a location each, which is a note.
+    assert [problem for problem in check_data(demo) if not problem.is_note] == []
 
 
 def test_it_has_the_layout_and_the_proportions_of_the_real_one(demo):

@@ -88,7 +88,8 @@ BROKEN_LISTS = [
     (TRAIN_LIST, "b.wav\tbus", "b.wav\tpark", f"{TRAIN_LIST}, line 3: {SECOND} is park, but bus in "),
     (TRAIN_LIST, SECOND, FIRST, f"{TRAIN_LIST}, line 3: {FIRST} is listed a second time"),
     (EVALUATE_LIST, "audio/bus-bari-2-9-0-a.wav", FIRST, f"{TRAIN_LIST} and "),
-    (EVALUATE_LIST, "filename\t", "filename,", f"{EVALUATE_LIST}, line 1: no column filename, scene_label;"),
+    (EVALUATE_LIST, "filename\t", "filename,", f"{EVALUATE_LIST}, line 2: 1 fields, but the header has 2 columns"),
+    (EVALUATE_LIST, "filename\t", "filename:", f"{EVALUATE_LIST}, line 1: no column filename, scene_label;"),
 ]
 
 

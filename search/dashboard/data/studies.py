@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from data.leftovers import is_leftover
 from search.config.errors import UserError
 from search.config.settings import confirmed_by
 from search.dashboard.address import path_of
@@ -23,6 +24,8 @@ def list_studies(results: Path) -> list[StudyFolder]:
     found: dict[StudyFolder, float] = {}
     with suppress(OSError):  # no such folder: no studies
         for path in results.iterdir():
+            if is_leftover(path.name):
+                continue
             folder = StudyFolder(path)
             # it may be deleted meanwhile, its name may be invalid UTF-8, and links may form a loop
             with suppress(OSError, ValueError, RuntimeError):

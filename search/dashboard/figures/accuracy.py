@@ -155,7 +155,7 @@ def _add_means(figure: go.Figure, quality: Quality, theme: Theme) -> None:
         x=quality.macro_accuracy,
         y=1,
         yref="paper",
-        text=f"macro accuracy {quality.macro_accuracy:.1%}",
+        text=f"macro accuracy {quality.macro_accuracy:.1%}{quality.scope}",
         showarrow=False,
         yanchor="bottom",
         xanchor="left" if quality.macro_accuracy < 0.3 else "right" if quality.macro_accuracy > 0.7 else "center",

@@ -11,6 +11,7 @@ from search.dashboard.state import RequestContext
 from search.dashboard.views import confirmed
 from search.dashboard.widgets import aria
 from search.report.format import duration_text
+from search.study.scope import study_scope
 
 
 def title(context: RequestContext) -> str:
@@ -74,6 +75,8 @@ def progress_text(context: RequestContext) -> str:
         parts.append(f"no {what} running")
     if isinstance(settings, SearchSettings):
         parts.append(f"budget {settings.budget}")
+    if scope := study_scope(context.study.attributes):
+        parts.append(f"macro accuracy {scope}")
     return "; ".join(parts)
 
 
