@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-import yaml
 from torch import nn
 
 from data.spectrum_correction import SpectrumCorrection
@@ -13,6 +12,7 @@ from search.artifact.certificate import CONFIG, WEIGHTS, ExportError, read_certi
 from search.artifact.files import INFERENCE_STATE
 from search.config.errors import UserError
 from search.config.trial_config import TrialConfig
+from search.config.yaml_text import YamlError, read_yaml
 from training.checkpoint import CheckpointError, load_weights, part_of, read_tensors
 from training.inference_preprocessing import DEFAULT_PREPROCESSING, InferencePreprocessing
 from training.loop import CORRECTION, GAINS
@@ -54,9 +54,9 @@ def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:
         ExportError: It cannot be read, or describes a network that this version cannot build.
     """
     try:
-        described = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ExportError(f"{path} cannot be read as YAML: {error}") from error
+        described = read_yaml(path)
+    except YamlError as error:
+        raise ExportError(str(error)) from error
     if not isinstance(described, dict) or described.get("format") != CONFIG_FORMAT:
         raise ExportError(f"{path} does not describe an export of format {CONFIG_FORMAT}")
     try:

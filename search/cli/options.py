@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import yaml
 
 from search.config.rules import default_of, settings_of
 from search.config.settings import SPLITS, JobSettings, SearchSettings, TrainSettings
-from search.config.settings_file import make_settings, read_settings, to_number
+from search.config.settings_file import make_settings, read_settings
+from search.config.yaml_text import YamlError, load_yaml
 from search.study.study import RESULTS
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -184,10 +184,10 @@ def pair(text: str, option: str, read: Callable[[str, str], Any]) -> tuple[str, 
 
 
 def read_value(text: str, source: str) -> Any:
-    """Parse the value of an option as YAML, and numbers such as 1e-3."""
+    """Parse the value of an option as YAML."""
     try:
-        return to_number(yaml.safe_load(text))
-    except yaml.YAMLError as error:
+        return load_yaml(text)
+    except YamlError as error:
         raise click.UsageError(f"{source}: {text!r} is no value") from error
 
 

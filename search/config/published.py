@@ -10,10 +10,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from search.config.errors import UserError
 from search.config.messages import look_up
+from search.config.yaml_text import YamlError, load_yaml
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published.csv"
 TRAINABLE, STORED = "trainable", "stored"  # what a report counts as parameters
@@ -156,8 +155,8 @@ def _settings(cell: str) -> dict[str, Any]:
         if not key or not equals or not value or key in settings:
             raise ValueError("must be key=value;key=value, each key once")
         try:
-            settings[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            settings[key] = load_yaml(value)
+        except YamlError as error:
             raise ValueError("must hold plain values") from error
     return settings
 

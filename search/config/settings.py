@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-import yaml
-
 from objectives.budget import BUDGETS, DEFAULT_BUDGET, Budget, parse_budget
 from objectives.cost import BYTES
 from objectives.goals import DEFAULT_GOALS, GOALS
@@ -29,6 +27,7 @@ from search.config.rules import (
     violations,
     whole,
 )
+from search.config.yaml_text import dump_yaml
 from spaces import METHODS, SPACES
 
 FORMAT = 2  # format of a study's database and settings; files without a format have 1, with one class for all jobs
@@ -135,7 +134,7 @@ class JobSettings:
     def to_yaml(self) -> str:
         """Return the settings as YAML, which `search.config.settings_file` reads."""
         plain = {"job": self.job, "format": FORMAT, **self.to_dict()}
-        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+        return dump_yaml(plain, is_marked=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import yaml
-
 from objectives.errors import ObjectiveError
 from search.config.errors import SettingsError
 from search.config.messages import unknown
@@ -19,6 +17,7 @@ from search.config.settings import (
     SearchSettings,
     TrainSettings,
 )
+from search.config.yaml_text import parse_yaml, read_text
 
 Kind = TypeVar("Kind", bound=JobSettings)
 
@@ -46,7 +45,7 @@ def read_job(path: Path) -> Job:
     Raises:
         SettingsError: The file is missing or invalid.
     """
-    return job_from(read_mapping(path, "settings"), str(path))
+    return job_from(read_mapping(path, "settings", is_marked=True), str(path))
 
 
 def job_from(record: Mapping[Any, Any], source: str) -> Job:
@@ -85,18 +84,23 @@ def _job_of(loaded: dict[Any, Any], source: str) -> dict[Any, Any]:
     return {**loaded, "job": kind}
 
 
-def read_mapping(path: Path, what: str) -> dict[Any, Any]:
-    """Read a YAML mapping of `what` by the safe loader.
+def read_mapping(path: Path, what: str, *, is_marked: bool = False) -> dict[Any, Any]:
+    """Read a YAML mapping of `what`.
+
+    Args:
+        is_marked: Whether a file that starts with the mark of a document, as a study's does, must end with one.
 
     Raises:
-        SettingsError: It cannot be read, or is no mapping.
+        YamlError: It cannot be read.
+        SettingsError: It is no mapping, or cut short.
     """
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not YAML that can be loaded safely: {error}") from error
+    text = read_text(path)
+    if is_marked and text.startswith("---") and not text.rstrip().endswith("\n..."):
+        raise SettingsError(
+            f"{path} is cut short: it starts with --- and does not end with ...; bring it back, or add a last line ... "
+            "if nothing is missing"
+        )
+    loaded = parse_yaml(text, path)
     if not isinstance(loaded, dict):
         raise SettingsError(f"{path} must be a mapping of {what}, got {type(loaded).__name__}")
     return loaded
@@ -146,11 +150,3 @@ def make_settings(
 def is_space_file(space: str) -> bool:
     """Whether the name of a space is that of a file."""
     return space.endswith((".yaml", ".yml", ".py"))
-
-
-def to_number(value: Any) -> Any:
-    """Return a text as a number if it is one, and any other value as it is: YAML 1.1 reads 1e-3 as a text."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value

@@ -56,13 +56,14 @@ class TrialConfig:
         if front_end not in FRONT_ENDS:
             raise ConfigError(unknown("front end", str(front_end), FRONT_ENDS))
         network_fields, recipe_fields = field_types(entry.config), field_types(Recipe)
+        types = recipe_fields | network_fields
+        values = {name: to_field_value(value, types.get(name, object)) for name, value in values.items()}
         for name, value in values.items():
             if name == "front_end":
                 continue
-            expected = network_fields.get(name) or recipe_fields.get(name)
-            if expected is None:
+            if name not in types:
                 raise ConfigError(unknown("config key", name, ["front_end", *network_fields, *recipe_fields]))
-            _require_type(name, value, expected)
+            _require_type(name, value, types[name])
         given = {name: value for name, value in values.items() if name in network_fields}
         for name, size in input_sizes(entry.config, front_end).items():
             if given.setdefault(name, size) != size:
@@ -127,6 +128,18 @@ def input_sizes(config: type, front_end: str) -> dict[str, int]:
 def field_types(config: type) -> dict[str, type]:
     """Return the types of a flat config's fields, by name."""
     return {field.name: field.type for field in fields(config) if isinstance(field.type, type)}
+
+
+def to_field_value(value: Any, kind: type) -> Any:
+    """Return a value as a field of type `kind` has it: one number, or a list of them, for a text such as "4,8".
+
+    >>> to_field_value(4, str), to_field_value([4, 8], str), to_field_value([4, 8], int)
+    ('4', '4,8', [4, 8])
+    """
+    parts = value if isinstance(value, list | tuple) else [value]
+    if kind is str and parts and all(isinstance(each, int) and not isinstance(each, bool) for each in parts):
+        return ",".join(map(str, parts))
+    return value
 
 
 def _require_type(name: str, value: object, expected: type) -> None:

@@ -11,8 +11,8 @@ from search.config.errors import UserError
 from search.config.published import read_published
 from search.config.recipes import RECIPE_FIELDS, find_recipe, recipe_of
 from search.config.settings import TrainSettings
-from search.config.settings_file import make_settings, read_mapping, to_number
-from search.config.trial_config import DERIVED_FIELDS, NOT_SEARCHABLE, TrialConfig, field_types
+from search.config.settings_file import make_settings, read_mapping
+from search.config.trial_config import DERIVED_FIELDS, NOT_SEARCHABLE, TrialConfig
 from search.space.custom_architecture import register_architecture_file
 from search.space.pricing import find_trial, price, require_prunable
 from search.space.search_space import WITHOUT_RESPONSES
@@ -67,10 +67,8 @@ def from_file(path: Path) -> SourceConfig:
         return SourceConfig(read_config(path)[0])
     if "architecture" not in record:
         raise UserError(f"{path} must name an architecture: one of {', '.join(ARCHITECTURES)}")
-    numbers = {name for name, kind in field_types(Recipe).items() if kind is float}
     try:
-        values = {name: to_number(each) if name in numbers else each for name, each in record.items()}
-        return SourceConfig(TrialConfig.from_dict(values))
+        return SourceConfig(TrialConfig.from_dict(record))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import optuna
 import torch
-import yaml
 from torch import Tensor
 
 from data.errors import DataError
@@ -25,6 +24,7 @@ from search.artifact.files import AUTO, INFERENCE_STATE, ProgressLog, no_log
 from search.artifact.reading import CONFIG_FORMAT, DEVICES, Export, read_export
 from search.config.settings import Job, JobSettings, SearchSettings
 from search.config.trial_config import TrialConfig
+from search.config.yaml_text import dump_yaml
 from search.engine.checkpoints import study_checkpoints
 from search.export.atomic_folder import replacing_folder
 from search.export.certification import write_certificate
@@ -155,7 +155,7 @@ def _write_network(
         "recipe": asdict(config.recipe),
         "classes": list(recorded["classes"]),
     }
-    (stage / CONFIG).write_text(yaml.safe_dump(described, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    (stage / CONFIG).write_text(dump_yaml(described), encoding="utf-8")
 
 
 def _at_precision(value: Tensor, dtype: torch.dtype | None) -> Tensor:

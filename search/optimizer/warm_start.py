@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from optuna.trial import TrialState
 
 from objectives.front import non_dominated_rank
@@ -25,8 +24,8 @@ from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
 from search.config.published import read_published
 from search.config.recipes import find_recipe
-from search.config.settings_file import to_number
 from search.config.trial_config import NOT_SEARCHABLE, TrialConfig, field_types
+from search.config.yaml_text import YamlError, load_yaml
 from search.space.priced_space import PricedSpace
 from search.space.pricing import price
 from search.space.ranges import nearest
@@ -165,8 +164,7 @@ def _from_file(path: Path, space: SearchSpace) -> Iterator[WarmStart]:
             raise UserError(f"{where}: must name an architecture: {', '.join(space.subspaces)}")
         architecture = str(values["architecture"])
         _require_architecture(where, architecture, space)
-        numbers = {name for name, kind in field_types(Recipe).items() if kind is float}
-        values = {name: to_number(each) if name in numbers else each for name, each in _searchable(values).items()}
+        values = _searchable(values)
         try:
             TrialConfig.from_values(architecture, {key: each for key, each in values.items() if key != "architecture"})
         except UserError as error:
@@ -184,17 +182,17 @@ def _entries(path: Path) -> list[tuple[str, Any]]:
             for row in rows:
                 if "" in row:
                     raise UserError(f"start: {path}, line {rows.line_num}: more cells than columns")
-                cells = {name: yaml.safe_load(cell) for name, cell in row.items() if cell.strip()}
+                cells = {name: load_yaml(cell) for name, cell in row.items() if cell.strip()}
                 read.append((f"line {rows.line_num}", cells))
         else:
-            loaded = yaml.safe_load(text)
+            loaded = load_yaml(text)
             if isinstance(loaded, Mapping) and "format" in loaded:  # of an export
                 loaded = read_config(path)[0].to_dict()
             entries = loaded if isinstance(loaded, list) else [loaded]
             read = [(f"entry {number}", each) for number, each in enumerate(entries, 1)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"start: {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
+    except YamlError as error:
         raise UserError(f"start: {path} is not YAML that can be loaded safely: {error}") from error
     if not read:
         raise UserError(f"start: {path} holds no configuration")

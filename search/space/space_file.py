@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from data.front_end import FRONT_ENDS
 from models import ARCHITECTURES
 from search.config.errors import ConfigError, UserError
 from search.config.messages import unknown
-from search.config.settings_file import is_space_file, to_number
-from search.config.trial_config import NOT_SEARCHABLE, TrialConfig, field_types
+from search.config.settings_file import is_space_file
+from search.config.trial_config import NOT_SEARCHABLE, TrialConfig, field_types, to_field_value
 from search.config.user_file import load_module
+from search.config.yaml_text import read_yaml
 from search.space.pricing import count
 from search.space.ranges import draw
 from spaces import METHODS, METHODS_NETWORK, SPACES, TRAINING, Space
@@ -78,7 +78,8 @@ def read_space(path: Path) -> Space:
     """Read a space from a file.
 
     Raises:
-        SpaceError: It cannot be read, or is not valid.
+        YamlError: It cannot be read.
+        SpaceError: It is not valid.
     """
     if path.suffix == ".py":
         space = getattr(load_module(path), "SPACE", None)
@@ -87,14 +88,7 @@ def read_space(path: Path) -> Space:
         if space.training is not TRAINING and isinstance(space.training, Mapping):
             space = replace(space, explicit=frozenset(space.training))
     else:
-        try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SpaceError(f"{path} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise SpaceError(f"{path} cannot be read: {error}") from error
-        except yaml.YAMLError as error:
-            raise SpaceError(f"{path} is not YAML that can be loaded safely: {error}") from error
+        loaded = read_yaml(path)
         try:
             space = space_from_dict(loaded)
         except UserError as error:
@@ -140,13 +134,14 @@ def _ranges(what: str, record: object, config: type) -> dict[str, BaseDistributi
 def _range(what: str, described: object, kind: type) -> BaseDistribution:
     if not isinstance(described, Mapping):
         choices: list[Any] = described if isinstance(described, list) else [described]
+        choices = [to_field_value(each, kind) for each in choices]
         if not choices or not all(isinstance(choice, bool | int | float | str) for choice in choices):
             raise SpaceError(f"{what} must be a range, a list of values or a value, got {described!r}")
-        return CategoricalDistribution([to_number(choice) if kind is float else choice for choice in choices])
+        return CategoricalDistribution(choices)
     record = _mapping(what, described, RANGE_KEYS)
     if kind not in (int, float):
         raise SpaceError(f"{what} is no number: give a list of values")
-    given = {key: to_number(value) for key, value in record.items() if value is not None}
+    given = {key: value for key, value in record.items() if value is not None}
     rules = [(key in given, f"must have {key}") for key in ("low", "high")]
     log = given.pop("log", False)
     number = f"a {_KINDS[kind]} up to {MAX_NUMBER:,}"

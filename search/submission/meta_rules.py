@@ -5,9 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from search.config.messages import unknown
+from search.config.yaml_text import YamlError, load_yaml
 from search.submission.edition import Edition, Violation
 
 BLOCKS = ("submission", "system", "results")
@@ -21,11 +20,9 @@ _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 def check_meta(file: str, content: bytes, label: str, edition: Edition) -> list[Violation]:
     """Check a meta file against every rule."""
     try:
-        meta = yaml.safe_load(content.decode())
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        return [Violation(file, "", f"cannot be read as YAML: {' '.join(str(error).split())}")]
-    except RecursionError:
-        return [Violation(file, "", "cannot be read as YAML: it is nested too deeply")]
+        meta = load_yaml(content.decode())
+    except (UnicodeDecodeError, YamlError) as error:
+        return [Violation(file, "", f"cannot be read as YAML: {error}")]
     reader = _Reader(file)
     if not isinstance(meta, dict):
         reader.wrong("", f"must be a mapping with the blocks {', '.join(BLOCKS)}, got {_shown(meta)}")

@@ -7,10 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from data.decoding import Progress
 from data.store import NO_SPACE
+from search.config.yaml_text import dump_yaml
 from search.submission.batch_inference import Probabilities, predict_evaluation_set
 from search.submission.edition import Edition, SubmissionError, Violation, clip_name
 from search.submission.evaluation_set import EvaluationSet, find_evaluation_set, validate_headers
@@ -113,7 +112,7 @@ def _meta(sheet: Sheet, systems: Mapping[str, System], edition: Edition) -> tupl
     violations = check_systems(systems, sheet.source, edition)
     if not systems:
         return b"", violations
-    meta = yaml.safe_dump(make_meta(sheet, systems, edition), sort_keys=False, allow_unicode=True).encode()
+    meta = dump_yaml(make_meta(sheet, systems, edition)).encode()
     name = edition.meta_file(sheet.label)
     of_meta = check_meta(name, meta, sheet.label, edition)
     if violations:  # faults of a system would be repeated in its results and complexity

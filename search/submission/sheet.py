@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from search.config.messages import unknown
+from search.config.yaml_text import YamlError, read_yaml
 from search.submission.edition import Edition, SubmissionError
 
 LABEL = ("lastname", "institute", "number")
@@ -52,9 +51,9 @@ def read_sheet(path: Path, edition: Edition) -> Sheet:
         SubmissionError: It cannot be read, or has unknown or missing keys; all of them are named.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SubmissionError(f"{path} cannot be read as YAML: {error}") from error
+        content = read_yaml(path)
+    except YamlError as error:
+        raise SubmissionError(str(error)) from error
     if not isinstance(content, dict):
         raise SubmissionError(f"{path} must be a mapping of {', '.join(KEYS)}; `scenefront submit --template FILE`")
     wrong = [unknown("key", str(name), KEYS) for name in content if name not in KEYS]

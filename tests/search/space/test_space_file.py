@@ -7,6 +7,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from search.config.settings import SearchSettings
 from search.config.user_file import UserFileError
+from search.config.yaml_text import YamlError
 from search.space.priced_space import price_space
 from search.space.search_space import make_search_space
 from search.space.space_file import MAX_NUMBER, SpaceError, find_space, read_space, space_problems
@@ -296,7 +297,7 @@ def test_an_invalid_space_is_refused_with_every_problem(tmp_path, text, message)
 
 
 def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):
-    with pytest.raises(SpaceError) as caught:
+    with pytest.raises(YamlError) as caught:
         find_space(str(tmp_path / "none.yaml"))
     assert str(caught.value) == (f"{tmp_path}/none.yaml cannot be read: No such file or directory")
     with pytest.raises(UserFileError) as caught:
@@ -304,7 +305,7 @@ def test_a_file_that_is_missing_or_no_yaml_is_named(tmp_path):
     assert str(caught.value) == f"{tmp_path}/none.py cannot be read: No such file or directory"
     for text in ("networks: [", "networks: !!python/object:os.system x"):
         path = written(tmp_path, text)
-        with pytest.raises(SpaceError) as caught:
+        with pytest.raises(YamlError) as caught:
             find_space(str(path))
         assert str(caught.value).startswith(f"{path} is not YAML that can be loaded safely: ")
 

@@ -1,0 +1,128 @@
+"""YAML as a person means it: 1e-3 is a number, and no key is given twice; one way to read it and one to write it.
+
+PyYAML reads YAML 1.1, in which 1e-3 is a text (it needs a point and a sign), 16:32 is 992 (base 60), and the last of
+two equal keys silently counts. Here numbers are those of YAML 1.2.
+"""
+
+import re
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from search.config.errors import UserError
+
+INT, FLOAT, MERGE = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:merge"
+_INTEGER = re.compile(r"[-+]?(?:0b[0-1_]+|0x[0-9a-fA-F_]+|0o?[0-7_]*|[1-9][0-9_]*)")
+_REAL = re.compile(
+    r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
+
+
+class YamlError(UserError):
+    """Text that is no YAML, or that does not mean one thing; the message names the line."""
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Refuse a key that is given twice."""
+        lines: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            key = (key_node.tag, key_node.value) if isinstance(key_node, yaml.ScalarNode) else None
+            line = key_node.start_mark.line + 1
+            if key is not None and key[0] != MERGE and lines.setdefault(key, line) != line:
+                raise YamlError(f"line {line}: the key {key[1]} is given a second time, after line {lines[key]}")
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that a reader of YAML 1.1 or of 1.2 would take for something else."""
+
+
+def _replace_resolvers() -> None:
+    """Resolve numbers by the patterns above, and no longer those of base 60."""
+    _Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in (INT, FLOAT)]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    for cls in (_Loader, _Dumper):
+        for tag, pattern in ((INT, _INTEGER), (FLOAT, _REAL)):
+            cls.add_implicit_resolver(tag, re.compile(rf"(?:{pattern.pattern})\Z"), list("-+0123456789."))
+
+
+_replace_resolvers()
+
+
+def load_yaml(text: str) -> Any:
+    """Return the plain values of a YAML text, by a safe loader.
+
+    Raises:
+        YamlError: It is no YAML, has a key twice, or holds something that is no plain value.
+
+    >>> load_yaml("{rate: 1e-3, from: 16:32, epochs: 150}")
+    {'rate': 0.001, 'from': '16:32', 'epochs': 150}
+    """
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506  a safe loader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = "" if mark is None else f"line {mark.line + 1}: "
+        raise YamlError(f"{where}{error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise YamlError(" ".join(str(error).split())) from error
+    except RecursionError as error:
+        raise YamlError("it is nested too deeply") from error
+    except ValueError as error:
+        if isinstance(error, YamlError):
+            raise
+        raise YamlError(str(error)) from error  # a date that is none, or a number of thousands of digits
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the plain values of a YAML file in UTF-8.
+
+    Raises:
+        YamlError: It cannot be read, or as for `load_yaml`; the message names the file.
+    """
+    return parse_yaml(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file in UTF-8.
+
+    Raises:
+        YamlError: It cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise YamlError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise YamlError(f"{path} cannot be read: it is not UTF-8 ({error.reason} at byte {error.start:,})") from error
+
+
+def parse_yaml(text: str, path: Path) -> Any:
+    """Return the plain values of the text of a file.
+
+    Raises:
+        YamlError: As for `load_yaml`; the message names the file.
+    """
+    try:
+        return load_yaml(text)
+    except YamlError as error:
+        raise YamlError(f"{path} is not YAML that can be loaded safely: {error}") from error
+
+
+def dump_yaml(values: Any, *, is_marked: bool = False) -> str:
+    """Return plain values as YAML, in their order; every reader of YAML, of 1.1 or 1.2, gets the same values.
+
+    Args:
+        is_marked: Whether the text is between the marks of a document, `---` and `...`, so that a part of it can be
+            told from the whole.
+    """
+    text: str = yaml.dump(
+        values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, explicit_start=is_marked, explicit_end=is_marked
+    )
+    return text
