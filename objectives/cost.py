@@ -52,7 +52,7 @@ class Cost:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all parameters: what the 2024 edition limits."""
+        """Bytes of all parameters: what the editions from 2023 on limit."""
         return self.params * BYTES[self.precision]
 
     @property

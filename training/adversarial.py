@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-HIDDEN = 256  # width of the device classifier
+HIDDEN = 128  # width of the device classifier: `dis_hidden` of the script; 256 is the default of its class alone
 STEEPNESS = 10  # of the sigmoid ramp of the reversal strength
 
 

@@ -55,7 +55,7 @@ METHODS: dict[str, Method] = {
     "linear_fall": Method(
         "warm-up, plateau and linear decay of the learning rate",
         CP_JKU,
-        ("schedule", "warmup_share", "plateau_share", "final_share"),
+        ("schedule", "warmup_share", "warmup_steps", "plateau_share", "final_share"),
         {"schedule": "linear", "plateau_share": 0.3, "final_share": 0.01},
     ),
     "restarts": Method(

@@ -29,7 +29,10 @@ class Recipe:
     weight_decay: float = 1e-4
     momentum: float = 0.0  # SGD only
     schedule: str = "cosine"  # one of `SCHEDULES`: shape of the decay
-    warmup_share: float = 0.02446  # of all steps: 2,000 of 81,750 (139,620 clips, 150 epochs)
+    # Length of the warm-up: a share of all steps (the default is 2,000 of 81,750: 139,620 clips, 150 epochs), or, with
+    # a share of 0, a number of steps whatever the number of clips, at most half of all.
+    warmup_share: float = 0.02446
+    warmup_steps: int = 0
     plateau_share: float = 0.0  # of all steps, at the peak rate, between warm-up and decay
     final_share: float = 0.0  # final learning rate over the peak rate
     restart_epochs: str = ""  # epochs after which the rate restarts at its peak, such as "4,8,16"
@@ -115,7 +118,7 @@ class Recipe:
         yield "prune_share", "above 0 and at most 1", 0 < self.prune_share <= 1
         yield "simulated_clips", "at least 1", self.simulated_clips >= 1
         for name in (
-            "simulated_devices", "warp_frames", "mask_bins", "mask_frames", "swa_epochs", "prune_to",
+            "warmup_steps", "simulated_devices", "warp_frames", "mask_bins", "mask_frames", "swa_epochs", "prune_to",
         ):  # fmt: skip
             yield name, "at least 0", getattr(self, name) >= 0
         yield "test_copies", "0, or at least 2", self.test_copies >= 0 and self.test_copies != 1
@@ -133,6 +136,11 @@ class Recipe:
             yield (
                 f"warmup_share and plateau_share must leave steps to fall in, got {self.warmup_share} and "
                 f"{self.plateau_share}"
+            )
+        if self.warmup_share and self.warmup_steps:
+            yield (
+                f"warmup_share and warmup_steps are two lengths of one warm-up, got {self.warmup_share} and "
+                f"{self.warmup_steps}: set one of them to 0"
             )
         if self.momentum and self.optimizer != "sgd":
             yield f"momentum is SGD's alone, got {self.momentum} with {self.optimizer}"
@@ -159,8 +167,8 @@ class Recipe:
     def scaled(self, scale: float) -> "Recipe":
         """Return a recipe of `scale` times the epochs, for small data, with all fields in epochs scaled alike.
 
-        Fields that are shares of the epochs (warm-up, plateau, pruning, quantization) stay. Restarts that fall together
-        become one.
+        Fields that are shares of the epochs (warm-up, plateau, pruning, quantization) stay, warm-up steps are scaled.
+        Restarts that fall together become one.
 
         Raises:
             ValueError: `scale` is not above 0 and finite.
@@ -175,6 +183,7 @@ class Recipe:
         return replace(
             self,
             epochs=epochs,
+            warmup_steps=math.ceil(self.warmup_steps * scale),
             restart_epochs=",".join(str(epoch) for epoch in restarts),
             swa_epochs=min(epochs, math.ceil(self.swa_epochs * scale)),
         )

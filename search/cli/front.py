@@ -171,7 +171,8 @@ def _off_front_lines(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
         lines.append(f"not trained to the end ({len(partial)}), {goal.title} so far: {', '.join(named)}{more}")
     over = table.loc[(table["state"] == "complete") & ~table["fits"].astype(bool), "number"]
     if len(over):
-        lines.append(f"over the budget {settings.budget} ({len(over)}): {', '.join(map(str, over))}")
+        budget = f"{settings.budget}, {settings.limits().describe()}"
+        lines.append(f"over the budget {budget} ({len(over)}): {', '.join(map(str, over))}")
     return [*lines, *([f"all trials: `scenefront front {folder.cli_arguments} --all`"] if lines else [])]
 
 

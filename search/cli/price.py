@@ -65,7 +65,7 @@ def price(
         click.echo(json.dumps(report, indent=2))
     else:
         out.print(layer_table(report, f"{trial.architecture} on {' x '.join(map(str, trial.input_shape))}"))
-        out.print(cost_table(report, f"One clip, budget {limits}"))
+        out.print(cost_table(report, f"One clip, budget {limits}: {limits.describe()}"))
         out.print("fits the budget" if report["fits"] else f"over budget {limits}: {'; '.join(report['violations'])}")
     sys.exit(0 if report["fits"] else 1)
 
@@ -93,7 +93,10 @@ def published(name: str | None, as_json: bool) -> None:
 @click.argument("name", required=False)
 @json_option
 def recipes(name: str | None, as_json: bool) -> None:
-    """List the training recipes of the reports; with NAME, print how one differs from the defaults."""
+    """List the training recipes of the reports; with NAME, print how one differs from the defaults.
+
+    What the reports leave open, and what was chosen here, is in docs/open_choices.md.
+    """
     from search.config.recipes import RECIPES, find_recipe  # noqa: PLC0415  takes seconds
 
     chosen = list(RECIPES.values()) if name is None else [find_recipe(name)]

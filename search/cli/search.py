@@ -194,7 +194,8 @@ def status(study: str | None, results: Path, as_json: bool) -> None:
     what = "search" if isinstance(settings, SearchSettings) else "training"
     now = f"a {what} is running" if is_locked else f"no {what} is running"
     out.print(f"{folder.name}: {done} of {settings.trials} trials done; {now}")
-    budget = f", budget {settings.budget}" if isinstance(settings, SearchSettings) else ""
+    limits = f"{settings.budget} ({settings.limits().describe()})"
+    budget = f", budget {limits}" if isinstance(settings, SearchSettings) else ""
     out.print(f"  {settings.space} on {settings.data}{budget}", soft_wrap=True)
     for line in history:
         out.print(f"  extended {line}", soft_wrap=True)

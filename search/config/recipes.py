@@ -1,6 +1,7 @@
 """Named training recipes of the published reports, as differences from the defaults of `Recipe`.
 
-Where a report does not print a setting that its method needs, the remark says so, and where the value is from.
+Where a report does not print a setting that its method needs, the remark says so, and where the value is from;
+docs/open_choices.md has all of them in one table.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ ASCDOMAIN = "Truchan et al., ASCDomain, DCASE 2024 task 1"
 TF_SEPNET = "Cai et al., TF-SepNet, DCASE 2023 task 1"
 CP_JKU = "Koutini et al., CP-JKU, DCASE 2021 task 1A"
 DEFAULT = "isotropic"
+OPEN_CHOICES = "docs/open_choices.md"  # what the reports leave open, in one table
 # Fields that a named recipe sets: all but the number of epochs and the seed.
 RECIPE_FIELDS = tuple(field.name for field in fields(Recipe) if field.name not in ("epochs", "seed"))
 
@@ -46,6 +48,14 @@ class NamedRecipe:
         return {**asdict(self), "values": dict(self.values), "epochs": self.recipe.epochs}
 
 
+# The warm-up of the ASCDomain report and its scripts, 2,000 steps on every split. The defaults of `Recipe`, with which
+# searches on any amount of data start, have a share of the steps instead.
+_WARMUP = {"warmup_share": 0.0, "warmup_steps": 2000}
+_WARMUP_REMARK = (
+    "The warm-up is 2,000 steps on every split, as in the report: 2.4 % of the steps on all clips, 48 % on the split "
+    "of 5 %. With other epochs it is scaled with them, and on smaller data it is at most half of the steps. A search "
+    "without --recipe has a share of the steps instead, 2.4 %."
+)
 # Turns off the methods of the ASCDomain report that are on by default in `Recipe`.
 _NONE_OF_ASCDOMAIN = {"roll_s": 0.0, "mask_bins": 0, "mix_style_p": 0.0, "impulse_response_p": 0.0}
 _TF_SEPNET = {
@@ -64,25 +74,37 @@ _CP_JKU_REMARK = (
     "decays from epoch 50 to 300 and is constant afterwards; here it decays to the end. There clips of 10 s are "
     "rolled by any shift, which is up to 0.5 s either way for a clip of 1 s. The range by which the mel filter bank's "
     "highest frequency is lowered is not stated: 0.1 is our choice. Weight averaging over the last ten epochs is "
-    "stated for submissions 2 and 3 and assumed for 4, which is like 3; submission 1 has none."
+    "stated for submissions 2 and 3 and assumed for 4, which is like 3; submission 1 has none. The report is silent on "
+    "A-weighting, which the code of 2019 has and this project has not, and on the initial scale of damped weights: "
+    "He's, by the outputs."
 )
 
 RECIPES: dict[str, NamedRecipe] = {
     recipe.name: recipe
     for recipe in (
-        NamedRecipe(name="isotropic", architecture="isotropic", source=f"{ASCDOMAIN}, sections 2 and 4.2", values={}),
+        NamedRecipe(
+            name="isotropic",
+            architecture="isotropic",
+            source=f"{ASCDOMAIN}, sections 2 and 4.2",
+            remark=_WARMUP_REMARK,
+            values=_WARMUP,
+        ),
         NamedRecipe(
             name="rsc",
             architecture="isotropic",
             source=f"{ASCDOMAIN}, section 3.3 and table 2",
-            values={"drop_f": 0.05, "drop_b": 0.05},
+            remark=_WARMUP_REMARK,
+            values={**_WARMUP, "drop_f": 0.05, "drop_b": 0.05},
         ),
         NamedRecipe(
             name="domain_adversarial",
             architecture="isotropic",
             source="https://github.com/hubtru/ASCDomain at dd49ddd, Adverserial/run_adv_training.py",
-            remark="Only in the repository, which trains without impulse responses.",
-            values={"adversarial_weight": 1.0, "impulse_response_p": 0.0},
+            remark=(
+                "Only in the repository, which trains without impulse responses. The device classifier is 128 wide, as "
+                f"in the script. {_WARMUP_REMARK}"
+            ),
+            values={**_WARMUP, "adversarial_weight": 1.0, "impulse_response_p": 0.0},
         ),
         NamedRecipe(
             name="tf_sepnet",
@@ -91,7 +113,8 @@ RECIPES: dict[str, NamedRecipe] = {
             remark=(
                 "mix_style_p is that of width 40; it is 0.5 for width 12 and 0.6 for width 20. The dropout rate is a "
                 "field of the network, and not stated. The report's table 3 is for 100 epochs. The report quantizes "
-                "after training."
+                "after training. Its mel bank and the divisor of its frequency instance normalization's variance are "
+                "not stated: HTK triangles without normalization by area, and the number of values."
             ),
             values=_TF_SEPNET,
         ),

@@ -61,7 +61,8 @@ class JobSettings:
     )  # fmt: skip
     cache: str | None = setting(None, help="Folder of the decoded audio.", rule=FOLDER, default="beside the data")
     budget: str = setting(
-        DEFAULT_BUDGET, help=f"Limits of a network's cost: {', '.join(BUDGETS)}, or such as macs=10M,params=50K.",
+        DEFAULT_BUDGET, help=f"Limits of a network's cost: {', '.join(BUDGETS)}, or such as macs=10M,params=50K. The "
+        "edition of 2022 limits the number of parameters, 2021 and 2023 to 2025 their bytes at --precision.",
         rule=text("a text"), extend=True,
     )  # fmt: skip
     precision: str = setting("fp16", help="Precision of the stored weights, for limits in bytes.", rule=one_of(BYTES))
@@ -149,8 +150,10 @@ class SearchSettings(JobSettings):
         rule=text("a text"), extend="File of the space: the same one, edited since, or another.",
     )  # fmt: skip
     recipe: str | None = setting(
-        None, help="Training recipe of everything that is not searched; see `scenefront recipes`.",
-        rule=optional(text("a name")), default="that of isotropic", fixed=_OTHER_TRAINING,
+        None, help="Training recipe of everything that is not searched; see `scenefront recipes`, and "
+        "docs/open_choices.md for what the reports leave open.",
+        rule=optional(text("a name")), default="that of isotropic, its warm-up a share of the steps",
+        fixed=_OTHER_TRAINING,
     )  # fmt: skip
     validation: float = setting(
         0.25, help="Fraction of the training clips to hold out for validation, by whole locations; 0: validate on the "

@@ -1,4 +1,4 @@
-"""YAML as a person means it: 1e-3 is a number, and no key is given twice; one way to read it and one to write it.
+"""YAML as plain values: read with the numbers of YAML 1.2 and no key twice, and written.
 
 PyYAML reads YAML 1.1, in which 1e-3 is a text (it needs a point and a sign), 16:32 is 992 (base 60), and the last of
 two equal keys silently counts. Here numbers are those of YAML 1.2.

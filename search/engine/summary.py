@@ -4,7 +4,6 @@ from dataclasses import asdict
 
 from data.coverage import coverage_warnings
 from data.layout import Scenes
-from objectives.budget import Budget
 from search.config.messages import counted
 from search.config.settings import ConfirmSettings, Job, SearchSettings
 from search.config.trial_config import DERIVED_FIELDS
@@ -38,7 +37,7 @@ def job_lines(space: PricedSpace) -> list[str]:
 
 def search_lines(space: PricedSpace) -> list[str]:
     """Describe the budget, and the feasible fraction of each architecture's networks."""
-    lines = [f"budget: {space.budget} ({limits_text(space.budget)})"]
+    lines = [f"budget: {space.budget} ({space.budget.describe()})"]
     for name, survey in space.surveys.items():
         priced = "all" if survey.is_exhaustive else "a random"
         omitted = "; omitted from the search" if name in space.infeasible else ""
@@ -56,7 +55,9 @@ def training_lines(space: SearchSpace) -> list[str]:
     config = space.config({})
     cost, limits = price(config, settings.precision), settings.limits()
     over = "; ".join(limits.violations(cost))
-    fits = f"over budget {limits}, and trained all the same: {over}" if over else f"within budget {limits}"
+    fits = f"within budget {limits} ({limits.describe()})"
+    if over:
+        fits = f"over budget {limits}, and trained all the same: {over}"
     default = asdict(type(config.network)()) | asdict(Recipe())
     values = {name: value for name, value in config.to_dict().items() if value != default.get(name, value)}
     omitted = (*DERIVED_FIELDS, "epochs", "seed")
@@ -79,11 +80,6 @@ def _candidate_lines(settings: ConfirmSettings) -> list[str]:
 
 def _teacher_lines(settings: Job) -> list[str]:
     return [f"teacher: {', '.join(settings.teacher)}"] if settings.teacher else []
-
-
-def limits_text(budget: Budget) -> str:
-    """Return the limits of a budget as text."""
-    return ", ".join(f"{name} <= {limit:,}" for name, limit in budget.limits().items()) or "no limits"
 
 
 def start_line(scheduler: TrialScheduler, allocation: ResourceAllocation) -> str:

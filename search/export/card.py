@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data.front_end import ENERGY_FLOOR, FrontEndConfig
+from objectives.budget import UNITS
 from objectives.quality import Quality, Score
 from objectives.sampling_error import standard_errors
 from search.artifact.certificate import CONFIG, WEIGHTS
@@ -17,13 +18,6 @@ from search.report.document import Block, Code, Heading, Items, Text
 from search.report.table import Table
 from search.report.tables import confusion_table, cost_table, layer_table
 
-LIMIT_TITLES = {
-    "macs": "MACs",
-    "params": "parameters",
-    "size_bytes": "bytes",
-    "nonzero_bytes": "non-zero bytes",
-    "peak_bytes": "peak bytes",
-}
 PER_CLASS, PER_DEVICE, PER_GROUP = "by_class", "by_device", "by_group"
 
 
@@ -224,9 +218,7 @@ def _cost(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
 
 
 def _limits(verdict: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    measured = [
-        f"{LIMIT_TITLES[name]} {found['measured'][name]:,} of {limit:,}" for name, limit in verdict["limits"].items()
-    ]
+    measured = [f"{UNITS[name]} {found['measured'][name]:,} of {limit:,}" for name, limit in verdict["limits"].items()]
     return ", ".join(measured) or "no limits"
 
 

@@ -193,6 +193,6 @@ def qat_recipe(recipe: Recipe, epochs: int, *, has_responses: bool) -> Recipe:
         recipe = replace(recipe, impulse_response_p=0.0, simulated_devices=0)
     return replace(
         recipe, epochs=epochs, quantize_share=1.0, learning_rate=QAT_RATE_FACTOR * recipe.learning_rate,
-        warmup_share=0.0, plateau_share=0.0, restart_epochs="", swa_epochs=0, ema_decay=0.0, distill_weight=0.0,
-        prune_share=1 / epochs,
+        warmup_share=0.0, warmup_steps=0, plateau_share=0.0, restart_epochs="", swa_epochs=0, ema_decay=0.0,
+        distill_weight=0.0, prune_share=1 / epochs,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from objectives.budget import limits_text
 from search.report.format import cost_title, duration_text, percent_text, share_text, si_text
 from search.report.table import Table
 
@@ -28,7 +29,7 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
     """Describe the networks that were priced, the limits, and the feasible fraction."""
     parts = report["architectures"]
     several = f" of {len(parts)} architectures" if len(parts) > 1 else ""
-    limits = ", ".join(f"{name} <= {limit:,}" for name, limit in report["limits"].items()) or "no limits"
+    limits = limits_text(report["limits"])
     named = "" if "=" in report["budget"] else f"{report['budget']}: "
     likely = ", architectures sampled uniformly" if several else ""
     kind = "exhaustive" if report["share"]["is_exact"] else "a random sample of the largest architectures"

@@ -9,7 +9,7 @@ from objectives.cost import Cost
 from objectives.goals import GOALS, first_quality, of_kind
 from objectives.quality import Quality, Score
 from search.config.published import STORED, Published
-from search.config.recipes import NamedRecipe
+from search.config.recipes import OPEN_CHOICES, NamedRecipe
 from search.report.table import Table
 from search.study.repeats import CHOSEN_BY, GROUPS, NETWORK, ROLE, TRIAL, metric_title
 from training.recipe import Recipe
@@ -114,8 +114,9 @@ def recipe_lines(named: NamedRecipe) -> list[str]:
         f"network: {named.architecture}",
         f"source: {named.source}",
         f"remark: {named.remark or 'none'}",
+        f"what the reports leave open: {OPEN_CHOICES}",
         "",
-        *(changed or ["every field at its default"]),
+        *changed,
     ]
 
 

@@ -40,9 +40,9 @@ def test_progress_beyond_the_training_is_refused(progress):
         reversal_strength(progress)
 
 
-def test_the_device_classifier_has_the_parameters_of_three_layers_256_wide():
+def test_the_device_classifier_has_the_parameters_of_three_layers_128_wide():
     classifier = DeviceClassifier(num_features=64, num_devices=6)
     # weights and biases of the three layers, scale and shift of two norms
-    expected = (64 * 256 + 256) + (256 * 256 + 256) + (256 * 6 + 6) + 2 * 2 * 256
+    expected = (64 * 128 + 128) + (128 * 128 + 128) + (128 * 6 + 6) + 2 * 2 * 128
     assert sum(value.numel() for value in classifier.parameters()) == expected
     assert classifier(torch.randn(3, 64)).shape == (3, 6)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from search.config.recipes import RECIPES
 from training.recipe import Recipe
 from training.schedule import rate_at
 
@@ -28,6 +29,33 @@ def test_the_default_is_the_baseline_s_warm_up_and_cosine_to_the_bit():
         done = (step - num_warmup) / (num_steps - num_warmup)
         expected = (step + 1) / num_warmup if step < num_warmup else 0.5 * (1 + math.cos(math.pi * done))
         assert rate_at(Recipe(), step, STEPS_PER_EPOCH) == expected
+
+
+@pytest.mark.parametrize("num_clips", [6_980, 13_960, 34_900, 69_800, 139_620])
+def test_the_isotropic_report_warms_up_for_2000_steps_on_every_split(num_clips):
+    steps_per_epoch = -(-num_clips // 256)
+    recipe = RECIPES["isotropic"].recipe
+    found = [rate_at(recipe, step, steps_per_epoch) for step in (0, 999, 1999, 2000)]
+    assert found == [1 / 2000, 0.5, 1.0, 1.0]
+    num_fall = 150 * steps_per_epoch - 2000
+    halfway = rate_at(recipe, 2000 + num_fall // 2, steps_per_epoch)
+    assert halfway == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_warm_up_of_steps_is_at_most_half_of_a_short_run():
+    recipe = Recipe(epochs=10, warmup_share=0.0, warmup_steps=2000)
+    assert rates(recipe)[:6] == [0.2, 0.4, 0.6, 0.8, 1.0, 1.0]
+    held = Recipe(epochs=10, warmup_share=0.0, warmup_steps=2000, plateau_share=0.2)
+    assert rates(held)[:7] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_a_warm_up_of_steps_is_scaled_with_the_epochs():
+    assert RECIPES["isotropic"].recipe.scaled(0.1).warmup_steps == 200
+
+
+def test_two_lengths_of_one_warm_up_are_refused():
+    with pytest.raises(ValueError, match=r"are two lengths of one warm-up, got 0\.1 and 5"):
+        Recipe(warmup_share=0.1, warmup_steps=5)
 
 
 def test_the_tf_sepnet_report_s_rate_rises_for_ten_epochs_and_falls_to_nothing():

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from dash import ALL, Input, Output, State, dcc, html
 
-from objectives.budget import BUDGETS
+from objectives.budget import BUDGETS, limits_text
 from objectives.goals import GOALS, of_kind
 from search.dashboard.data import frames
 from search.dashboard.figures.front import front_figure
@@ -173,7 +173,7 @@ def _sliders(context: RequestContext) -> list[Any]:
 
 def _edition(name: str, limits: Mapping[str, float], is_recorded: bool) -> html.Button:
     """Return the button of an edition's budget, disabled if it limits a cost that the study does not record."""
-    title = " and ".join(f"{limit:,} {limited.replace('_', ' ')}" for limited, limit in limits.items())
+    title = limits_text(limits)
     why = "" if is_recorded else ", which is not recorded for every trial"
     return html.Button(name, id={"edition": name}, className="edition", title=title + why, disabled=not is_recorded)
 

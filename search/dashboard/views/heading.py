@@ -74,7 +74,7 @@ def progress_text(context: RequestContext) -> str:
     else:
         parts.append(f"no {what} running")
     if isinstance(settings, SearchSettings):
-        parts.append(f"budget {settings.budget}")
+        parts.append(f"budget {settings.budget} ({settings.limits().describe()})")
     if scope := study_scope(context.study.attributes):
         parts.append(f"macro accuracy {scope}")
     return "; ".join(parts)

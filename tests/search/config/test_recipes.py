@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from models import ARCHITECTURES
 from search.config.published import read_published
-from search.config.recipes import RECIPES, find_recipe, recipe_of, recipe_values
+from search.config.recipes import OPEN_CHOICES, RECIPES, find_recipe, recipe_of, recipe_values
 from search.config.settings import SearchSettings
 from search.space.search_space import make_search_space
 from spaces import TRAINING
@@ -69,7 +70,9 @@ def test_every_report_is_there_and_every_recipe_names_its_source():
 
 
 def test_warm_up_and_decay_are_those_of_the_reports():
-    assert RECIPES["isotropic"].recipe.warmup_share * 81_750 == pytest.approx(2000, abs=1)
+    for name in ("isotropic", "rsc", "domain_adversarial"):  # --warmup_steps of each run script at dd49ddd
+        assert (RECIPES[name].recipe.warmup_steps, RECIPES[name].recipe.warmup_share) == (2000, 0.0)
+    assert Recipe().warmup_share * 81_750 == pytest.approx(2000, abs=1)
     assert RECIPES["tf_sepnet"].recipe.warmup_share * 200 == 10
     cp_resnet = RECIPES["cp_resnet"].recipe
     assert cp_resnet.plateau_share * 350 == pytest.approx(50, abs=0.1)
@@ -159,7 +162,29 @@ def test_the_recipes_are_listed_and_printed_in_full(run):
     assert all(name in listed for name in RECIPES)
     lines = run("recipes", "rsc").out.splitlines()
     assert {"recipe: rsc", "drop_f: 0.05 (default 0.0)", "drop_b: 0.05 (default 0.0)"} <= set(lines)
-    assert "every field at its default" in run("recipes", "isotropic").out
+    told = run("recipes", "isotropic").out
+    assert "warmup_steps: 2000 (default 0)" in told
+    assert "what the reports leave open: docs/open_choices.md" in told
+
+
+def test_what_the_reports_leave_open_is_in_one_page_that_help_and_remarks_agree_with(run):
+    page = " ".join((Path(__file__).parents[3] / OPEN_CHOICES).read_text().split())
+    for words in (
+        "16 bits",
+        "FreqIN",
+        "HTK scale",
+        "A-weighting",
+        "fan_out",
+        "2,000 steps on every split",
+        "30,594,112",
+    ):
+        assert words in page
+    for command in ("recipes", "search"):
+        assert OPEN_CHOICES in " ".join(run(command, "--help").out.split())
+    assert "A-weighting" in RECIPES["cp_resnet"].remark
+    assert "mel bank" in RECIPES["tf_sepnet"].remark
+    assert "128 wide" in RECIPES["domain_adversarial"].remark
+    assert all("2,000 steps" in RECIPES[name].remark for name in ("isotropic", "rsc", "domain_adversarial"))
     printed = json.loads(run("recipes", "bc_resnet", "--json").out)
     assert (printed["epochs"], printed["values"]["optimizer"], printed["architecture"]) == (200, "sgd", "bc_resnet")
     assert [each["name"] for each in json.loads(run("recipes", "--json").out)] == list(RECIPES)
