@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from data.decoding import Progress
-from data.store import NO_SPACE
+from data.store_writing import NO_SPACE
 from search.submission.batch_inference import Probabilities, predict_evaluation_set
 from search.submission.edition import Edition, SubmissionError, Violation, clip_name
 from search.submission.evaluation_set import EvaluationSet, find_evaluation_set, validate_headers
