@@ -10,6 +10,7 @@ are made up. Two data sets of these lists are written to a temporary folder:
   costs as much as distinct files in the page cache.
 """
 
+import hashlib
 import itertools
 import json
 import os
@@ -18,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,8 +28,11 @@ import soundfile
 
 from benchmarks.measurement import Measurement
 from benchmarks.trial_start import RATE_HZ
+from data.file_hashes import HASH_DIGITS, YOUNG_NS, FileHashes
 from data.layout import read_scenes
-from data.store import ClipFiles, folders, manifest_path
+from data.store import folders
+from data.store_file import Manifest, manifest_path, store_name
+from data.store_writing import ClipFiles
 
 ROOT = Path(__file__).parents[1]
 NUM_CLIPS = 230_350
@@ -164,14 +169,19 @@ def _write_lists(root: Path, meta: Sequence[str], splits: dict[str, list[str]]) 
 
 
 def _write_sparse_store(root: Path, cache: Path) -> None:
-    """Write a sparse store with the name, manifest and size that `open_store` expects."""
+    """Write a sparse store with the name, manifest, index and size that `open_store` expects."""
     scenes = read_scenes(root, "100")
     names = scenes.clips["filename"].iloc[scenes.used].tolist()
     clips = ClipFiles.stat(root, names, RATE_HZ)
-    path = next(folders(root, cache)) / clips.name
+    made_up = [hashlib.sha256(name.encode()).hexdigest()[:HASH_DIGITS] for name in names]
+    manifest = Manifest(RATE_HZ, made_up, [-15] * len(names), names)
+    path = next(folders(root, cache)) / store_name(manifest.text, RATE_HZ)
     path.parent.mkdir(parents=True)
     np.lib.format.open_memmap(path, "w+", np.int16, (len(names), RATE_HZ))
-    manifest_path(path).write_bytes(clips.text)
+    manifest_path(path).write_bytes(manifest.text)
+    hashes = FileHashes([])
+    hashes.add(clips.states, dict(zip(clips.states, made_up, strict=True)), time.time_ns() + 2 * YOUNG_NS)
+    hashes.save([path.parent])
 
 
 def _distinct_clips(folder: Path, data: Path | None) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Decoding of clips: WAV files to int16 waveforms of one second at one sample rate, in parallel threads.
+"""Decoding of clips: sound files to waveforms of one second at one sample rate, in parallel threads.
 
 Shape letters: B clips, S samples of one second.
 """
@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from data.device import num_cores
+from data.level import Waveforms, quantize
 from data.wav import WavError, WavHeader, read_header, read_wavs
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 Progress = Callable[[int, int], None]  # called with the number of clips done and of all
-Waveforms = npt.NDArray[np.int16]
 
-FULL_SCALE = 32_768
 CLIP_S = 1.0
 LENGTH_TOLERANCE = 0.1  # of a clip's length, as a share of CLIP_S
+MAX_CLIP_S = CLIP_S * (1 + LENGTH_TOLERANCE)
 CLIPS_AT_A_TIME = 256  # headers read by one task
 PIECE = 16  # clips decoded by one task: few enough to stay in the CPU's cache while resampled
 MAX_WAITING = 32  # tasks whose results are not yet consumed
@@ -41,12 +41,12 @@ def decoding_threads() -> Iterator[ThreadPoolExecutor]:
 
 
 def map_in_order(
-    pool: ThreadPoolExecutor, task: Callable[[Sequence[Path]], T], paths: Sequence[Path], size: int
+    pool: ThreadPoolExecutor, task: Callable[[Sequence[Item]], T], items: Sequence[Item], size: int
 ) -> Iterator[T]:
-    """Yield the results of `task` on `size` files at a time, in order; unlike `pool.map`, few results are in memory."""
+    """Yield the results of `task` on `size` items at a time, in order; unlike `pool.map`, few results are in memory."""
     waiting: deque[Future[T]] = deque()
-    for start in range(0, len(paths), size):
-        waiting.append(pool.submit(task, paths[start : start + size]))
+    for start in range(0, len(items), size):
+        waiting.append(pool.submit(task, items[start : start + size]))
         if len(waiting) > MAX_WAITING:
             yield waiting.popleft().result()
     while waiting:
@@ -54,20 +54,14 @@ def map_in_order(
 
 
 def decode_clips(paths: Sequence[Path], rate_hz: int) -> tuple[Waveforms, list[WavError]]:
-    """Decode some clips to (B, S), full scale at 32,768; clips that cannot be decoded are left out."""
-    sounds = read_wavs(paths, rate_hz)
-    errors = [sound for sound in sounds if isinstance(sound, WavError)]
+    """Decode some clips, the first second of each; clips that cannot be decoded are left out."""
+    sounds = read_wavs(paths, rate_hz, MAX_CLIP_S)
     decoded = [sound[0] for sound in sounds if not isinstance(sound, WavError)]
-    clips = np.zeros((len(decoded), round(rate_hz * CLIP_S)), np.int16)
+    clips = np.zeros((len(decoded), round(rate_hz * CLIP_S)), np.float32)
     for clip, sound in zip(clips, decoded, strict=True):
         length = min(len(clip), len(sound))
-        clip[:length] = np.clip(np.rint(sound[:length] * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1)
-    return clips, errors
-
-
-def to_float(waveforms: Waveforms) -> npt.NDArray[np.float32]:
-    """Scale int16 waveforms to full scale at 1."""
-    return waveforms.astype(np.float32) / np.float32(FULL_SCALE)
+        clip[:length] = sound[:length]
+    return quantize(clips), [sound for sound in sounds if isinstance(sound, WavError)]
 
 
 def rate_or_problem(path: Path) -> int | str:
@@ -84,5 +78,6 @@ def clip_problem(header: WavHeader) -> str | None:
     if header.channels != 1:
         return f"{header.channels} channels; a clip has one"
     if abs(header.duration_s - CLIP_S) > LENGTH_TOLERANCE * CLIP_S:
-        return f"{header.duration_s:.3f} s long; a clip has {CLIP_S:.3f} s, give or take {LENGTH_TOLERANCE:.0%}"
+        text = f"{header.duration_s:,.3f} s long; a clip has {CLIP_S:.3f} s, give or take {LENGTH_TOLERANCE:.0%}"
+        return f"{text} ({header.note})" if header.note else text
     return None

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from data.decoding import FULL_SCALE, Progress
+from data.decoding import Progress
 from data.errors import DataError
 from data.store import FOLDER as STORE_FOLDER
 
@@ -33,6 +33,7 @@ Spectrum = npt.NDArray[np.complex128]
 
 RATE_HZ = 44_100
 NUM_SAMPLES = RATE_HZ
+FULL_SCALE = 32_768  # of 16 bits
 SECONDS: Signal = np.arange(NUM_SAMPLES) / RATE_HZ
 HZ: Signal = np.linspace(0, RATE_HZ / 2, NUM_SAMPLES // 2 + 1)
 OCTAVE: Signal = np.log2(np.maximum(HZ, 20.0) / 1000)  # from 1 kHz

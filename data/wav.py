@@ -1,15 +1,14 @@
-"""WAV files: header, decoding, resampling.
+"""WAV and FLAC files: header, decoding, resampling.
 
-Source of the header's format: "Multimedia Programming Interface and Data Specifications 1.0"
-(RIFF, WAVE) and EBU Tech 3306 (RF64). Samples are decoded by libsndfile.
+The header of a WAV file is read by data/wav_header.py. Samples are decoded by libsndfile.
 """
 
 import functools
 import math
 import os
-import struct
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
@@ -22,12 +21,17 @@ import torchaudio
 from torch import Tensor
 
 from data.errors import DataError
+from data.regular_file import open_regular
+from data.wav_header import FORMS, ChunkError, RepairedFile, read_layout
 
 Samples = npt.NDArray[np.float32]
 WavFault = Literal["missing", "unreadable", "empty", "not WAV", "truncated", "broken", "NaN", "wrong rate"]
 
-# Size field that means: up to the end of the file (a WAV written to a pipe).
-UNKNOWN_SIZE = 0xFFFFFFFF
+FLAC = b"fLaC"
+# libsndfile reports more for a stream of unknown length.
+MAX_FRAMES = 2**62
+# Largest sample rate that a FLAC file can have; it bounds the memory of some seconds of sound.
+MAX_RATE_HZ = 1_048_575
 # Limit of the resampling filter's weights: exceeded only by rates with a small common divisor.
 MAX_FILTER_WEIGHTS = 50_000_000
 
@@ -42,11 +46,19 @@ class WavError(DataError):
 
 @dataclass(frozen=True)
 class WavHeader:
-    """Header of a WAV file: sample rate, channels, and samples per channel."""
+    """Header of a sound file.
+
+    Attributes:
+        rate_hz: Sample rate.
+        channels: Number of channels.
+        frames: Samples per channel that are there.
+        note: What is wrong with the header of a file that can be read all the same; empty if nothing is.
+    """
 
     rate_hz: int
     channels: int
     frames: int
+    note: str = ""
 
     @property
     def duration_s(self) -> float:
@@ -58,37 +70,38 @@ def read_header(path: Path) -> WavHeader:
     """Read the header, and compare it with the size of the file.
 
     Raises:
-        WavError: No such file, not a WAV file, no sample in it, or fewer than the header promises.
+        WavError: No such file, not a regular one, neither WAV nor FLAC, no sample in it, or a header that cannot be
+            read.
     """
-    with _open(path) as file:
-        _require_whole(path, file)
-        with _decoder(path, file) as sound:
-            return _header(path, sound)
+    with open_sound(path) as (header, _):
+        return header
 
 
-def read_wav(path: Path, rate_hz: int | None = None) -> Samples:
-    """Decode a WAV file of any sample format to (channels, frames), full scale at 1.
+def read_wav(path: Path, rate_hz: int | None = None, max_duration_s: float = math.inf) -> Samples:
+    """Decode a file of any sample format to (channels, frames), full scale at 1.
 
     Raises:
-        WavError: As `read_header`; or a sample is not a finite number; or as
+        WavError: As `read_header`; or it is longer than `max_duration_s`; or a sample is not a finite number; or as
             `require_resamplable`.
     """
-    sound = read_wavs([path], rate_hz)[0]
+    sound = read_wavs([path], rate_hz, max_duration_s)[0]
     if isinstance(sound, WavError):
         raise sound
     return sound
 
 
-def read_wavs(paths: Sequence[Path], rate_hz: int | None = None) -> list[Samples | WavError]:
-    """Decode WAV files as `read_wav` does; a file that cannot be decoded gives its error.
+def read_wavs(
+    paths: Sequence[Path], rate_hz: int | None = None, max_duration_s: float = math.inf
+) -> list[Samples | WavError]:
+    """Decode files as `read_wav` does; a file that cannot be decoded gives its error.
 
-    Files of one rate and length are resampled together, for speed.
+    Files of one rate and length are resampled together, for speed; the samples are the same as of each alone.
     """
     sounds: list[Samples | WavError] = []
     by_format: dict[tuple[int, int], list[int]] = defaultdict(list)  # rate and length -> indices into `sounds`
     for index, path in enumerate(paths):
         try:
-            rate, samples = _decode(path)
+            rate, samples = _decode(path, max_duration_s)
             if rate_hz is not None and rate_hz != rate:
                 require_resamplable(path, rate, rate_hz)
                 by_format[rate, samples.shape[1]].append(index)
@@ -99,28 +112,44 @@ def read_wavs(paths: Sequence[Path], rate_hz: int | None = None) -> list[Samples
         batch = [torch.from_numpy(sounds[index]) for index in indices]
         resampled = resample(torch.cat(batch), rate, cast(int, rate_hz))
         for index, sound in zip(indices, torch.split(resampled, [len(sound) for sound in batch]), strict=True):
-            sounds[index] = sound.numpy()
+            is_finite = bool(sound.isfinite().all())
+            sounds[index] = sound.numpy() if is_finite else too_large(paths[index], cast(int, rate_hz))
     return sounds
 
 
-def _decode(path: Path) -> tuple[int, Samples]:
+def _decode(path: Path, max_duration_s: float) -> tuple[int, Samples]:
     """Return the sample rate, and the samples as (channels, frames)."""
-    with _open(path) as file:
-        _require_whole(path, file)
-        with _decoder(path, file) as sound:
-            header = _header(path, sound)
-            try:
-                # Some compressed formats do not report their end, so the number of frames is given.
-                frames = sound.read(header.frames, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError as error:
-                raise WavError(path, "broken", f"cannot be decoded: {error.error_string}") from error
+    with open_sound(path) as (header, sound):
+        if header.duration_s > max_duration_s:
+            raise WavError(path, "broken", f"{header.duration_s:,.3f} s long; at most {max_duration_s:g} s are read")
+        if header.frames >= MAX_FRAMES:
+            raise WavError(path, "broken", "its header does not say how long it is")
+        try:
+            # Some compressed formats do not report their end, so the number of frames is given.
+            frames = sound.read(header.frames, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise WavError(path, "broken", f"cannot be decoded: {error.error_string}") from error
     if len(frames) < header.frames:
         raise WavError(path, "truncated", f"decodes to {len(frames):,} samples of {header.frames:,}")
     samples = np.ascontiguousarray(frames.T, dtype=np.float32)
+    require_finite(path, samples)
+    return header.rate_hz, samples
+
+
+def require_finite(path: Path, samples: Samples) -> None:
+    """Refuse samples that are no numbers.
+
+    Raises:
+        WavError: Says how many.
+    """
     wrong = samples.size - int(np.isfinite(samples).sum())
     if wrong:
         raise WavError(path, "NaN", f"{wrong:,} of {samples.size:,} samples are not finite numbers")
-    return header.rate_hz, samples
+
+
+def too_large(path: Path, rate_hz: int) -> WavError:
+    """Return the error of a file whose sums of samples are not finite any more."""
+    return WavError(path, "NaN", f"its samples are too large to be brought to {rate_hz:,} Hz")
 
 
 def require_resamplable(path: Path, rate_hz: int, new_rate_hz: int) -> None:
@@ -145,67 +174,65 @@ def _resampler(rate_hz: int, new_rate_hz: int) -> torchaudio.transforms.Resample
     return torchaudio.transforms.Resample(rate_hz, new_rate_hz)
 
 
-def _open(path: Path) -> BinaryIO:
+@contextmanager
+def open_sound(path: Path) -> Iterator[tuple[WavHeader, soundfile.SoundFile]]:
+    """Open a sound file: its header, and its decoder. Every reader of sound opens it here.
+
+    Raises:
+        WavError: As `read_header`.
+    """
     try:
-        return path.open("rb")
+        file = open_regular(path)
     except FileNotFoundError as error:
         raise WavError(path, "missing", "no such file") from error
     except OSError as error:
         raise WavError(path, "unreadable", f"cannot be read ({error.strerror})") from error
+    with file:
+        try:
+            source, note = _source(path, file)
+        except OSError as error:
+            raise WavError(path, "unreadable", f"cannot be read ({error.strerror})") from error
+        try:
+            decoder = soundfile.SoundFile(source, closefd=False)
+        except soundfile.LibsndfileError as error:
+            raise WavError(path, "broken", f"its header cannot be read: {error.error_string}") from error
+        with decoder:
+            yield _header(path, decoder, note), decoder
 
 
-def _require_whole(path: Path, file: BinaryIO) -> None:
-    """Find the data chunk, and refuse one that extends beyond the end of the file."""
-    try:
-        size = os.fstat(file.fileno()).st_size
-        start, promised = _find_data_chunk(path, file, size)
-    except OSError as error:
-        raise WavError(path, "unreadable", f"cannot be read ({error.strerror})") from error
-    if promised == 0:
-        raise WavError(path, "empty", "holds no sample")
-    if start + promised > size:
-        raise WavError(
-            path,
-            "truncated",
-            f"its header promises {promised:,} bytes of sound, {max(size - start, 0):,} are there",
-        )
+def _source(path: Path, file: BinaryIO) -> tuple[int | RepairedFile, str]:
+    """Return what libsndfile reads, and a note on the header.
 
-
-def _find_data_chunk(path: Path, file: BinaryIO, size: int) -> tuple[int, int]:
-    """Return the offset and the length of the data chunk, bytes."""
-    if size == 0:
-        raise WavError(path, "empty", "the file has no bytes")
+    By its file descriptor where it can: reads through a Python file object hold the GIL.
+    """
     head = file.read(12)
-    if len(head) < 12 or head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:] != b"WAVE":
-        raise WavError(path, "not WAV", f"not a WAV file: it starts with {head[:4]!r}")
-    form = ">4sI" if head[:4] == b"RIFX" else "<4sI"
-    long_size = None
-    while len(chunk := file.read(8)) == 8:
-        name, length = struct.unpack(form, chunk)
-        start = file.tell()
-        if name == b"ds64":
-            sizes = file.read(16)
-            long_size = struct.unpack("<QQ", sizes)[1] if len(sizes) == 16 else None
-        if name == b"data":
-            if length == UNKNOWN_SIZE:
-                length = size - start if long_size is None else long_size
-            return start, length
-        file.seek(start + length + length % 2)
-    raise WavError(path, "truncated", "ends before the sound starts")
+    if not head:
+        raise WavError(path, "empty", "the file has no bytes")
+    if head[:4] != FLAC:
+        if len(head) < 12 or head[:4] not in FORMS or head[8:] != b"WAVE":
+            raise WavError(path, "not WAV", f"neither a WAV nor a FLAC file: it starts with {head[:4]!r}")
+        try:
+            layout = read_layout(file)
+        except ChunkError as error:
+            raise WavError(path, "truncated", str(error)) from error
+        if layout.size == 0:
+            raise WavError(path, "empty", "holds no sample")
+        _require_rate(path, layout.rate_hz)
+        if not layout.is_plain:
+            return RepairedFile(file, layout), layout.note
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    return file.fileno(), ""
 
 
-def _decoder(path: Path, file: BinaryIO) -> soundfile.SoundFile:
-    try:
-        # By its file descriptor: reads through a Python file object would hold the GIL.
-        os.lseek(file.fileno(), 0, os.SEEK_SET)
-        return soundfile.SoundFile(file.fileno(), closefd=False)
-    except soundfile.LibsndfileError as error:
-        raise WavError(path, "broken", f"its header cannot be read: {error.error_string}") from error
-
-
-def _header(path: Path, sound: soundfile.SoundFile) -> WavHeader:
+def _header(path: Path, sound: soundfile.SoundFile, note: str) -> WavHeader:
     if sound.frames < 1:
         raise WavError(path, "empty", "holds no sample")
-    if sound.samplerate < 1:
-        raise WavError(path, "broken", f"its header gives {sound.samplerate} samples a second")
-    return WavHeader(sound.samplerate, sound.channels, sound.frames)
+    _require_rate(path, sound.samplerate)
+    return WavHeader(sound.samplerate, sound.channels, sound.frames, note)
+
+
+def _require_rate(path: Path, rate_hz: int) -> None:
+    if not 1 <= rate_hz <= MAX_RATE_HZ:
+        raise WavError(
+            path, "broken", f"its header gives {rate_hz:,} samples a second; 1 to {MAX_RATE_HZ:,} can be read"
+        )

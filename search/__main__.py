@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from search.cli.app import cli
-from search.cli.console import BUG, fail
+from search.cli.console import BUG, escape_bytes, fail
 from search.config.errors import USER_ERRORS
 
 REPORT = "please report it, with the command and the lines above"
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from optuna.exceptions import OptunaError
     from sqlalchemy.exc import SQLAlchemyError
 
+    escape_bytes()
     try:
         cli.main(arguments, standalone_mode=False)
     except click.exceptions.Abort:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from data.augmentation import ImpulseResponses
-from data.decoding import FULL_SCALE
 from data.device import send
 from data.front_end import FrontEnd, FrontEndConfig
 from data.layout import Indices, Scenes
@@ -23,7 +22,7 @@ from data.spectrum_correction import SpectrumCorrection, fit_correction
 from data.store import Store, open_store
 from objectives.quality import Quality, measure_quality
 from training.inference_preprocessing import DEFAULT_PREPROCESSING, NO_SHIFT, InferencePreprocessing, Shift
-from training.waveform_cache import SHARED_CACHE, memory_share_bytes
+from training.waveform_cache import SHARED_CACHE, memory_share_bytes, send_waveforms
 
 REFERENCE_DEVICE = "a"  # the high-quality recorder of TAU Urban Acoustic Scenes; impulse responses apply to its clips
 # Limit of cached evaluation spectrograms; larger sets are recomputed at each evaluation.
@@ -92,10 +91,8 @@ class SceneDataset:
     def waveforms(self, indices: Indices, device: torch.device) -> Tensor:
         """Return the waveforms of the clips at `indices`: (B, S) float32, full scale at 1."""
         if device.type == "cuda":
-            samples = SHARED_CACHE.get(self.store, self._used, device, self.gpu_share).waveforms(indices)
-        else:
-            samples = torch.from_numpy(self.store.read_int16(indices)).to(device)
-        return samples.to(torch.float32).mul_(1 / FULL_SCALE)
+            return SHARED_CACHE.get(self.store, self._used, device, self.gpu_share).waveforms(indices)
+        return send_waveforms(self.store.read_stored(indices), device)
 
     @cached_property
     def _used(self) -> Indices:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from data.device import send
 from data.layout import Indices
+from data.level import Waveforms
 from data.store import Store
 
 # Of a process's part of the GPU memory; the rest is for the network, its activations and the spectra.
@@ -21,6 +22,7 @@ class WaveformCache:
 
     Attributes:
         cached: (number of cached clips, S) int16, on the device.
+        scales: (number of cached clips, 1) float32, on the device: value of one step of each clip.
         slots: Position in `cached` by clip index; -1 for a clip that is not cached.
     """
 
@@ -32,28 +34,41 @@ class WaveformCache:
             max_bytes: Size limit of the cache; clips at the end of `indices` are left out.
         """
         self.store, self.device = store, device
-        bytes_per_clip = store.rate_hz * np.dtype(np.int16).itemsize
+        bytes_per_clip = store.rate_hz * np.dtype(np.int16).itemsize + np.dtype(np.float32).itemsize
         cached = indices[: max_bytes // bytes_per_clip]
         self.slots = np.full(int(indices.max(initial=-1)) + 1, -1)
         self.slots[cached] = np.arange(len(cached))
         self.cached = torch.empty(len(cached), store.rate_hz, dtype=torch.int16, device=device)
+        self.scales = torch.empty(len(cached), 1, device=device)
         for start in range(0, len(cached), COPY_CHUNK):
             chunk = slice(start, start + COPY_CHUNK)
-            self.cached[chunk] = torch.from_numpy(store.read_int16(cached[chunk])).to(device)
+            stored = store.read_stored(cached[chunk])
+            self.cached[chunk] = torch.from_numpy(stored.samples).to(device)
+            self.scales[chunk] = torch.from_numpy(stored.scales[:, None]).to(device)
 
     def waveforms(self, indices: Indices) -> Tensor:
-        """Return the clips at `indices`, a part of the constructor's `indices`: (B, S) int16 on the device."""
+        """Return the clips at `indices`, a part of the constructor's `indices`: (B, S) float32, full scale at 1."""
         slots = self.slots[indices]
         misses = np.flatnonzero(slots < 0)
         if len(misses) == 0:
-            return self.cached[send(torch.from_numpy(slots), self.device)]
-        clips = torch.empty(len(indices), self.store.rate_hz, dtype=torch.int16, device=self.device)
-        read = send(torch.from_numpy(self.store.read_int16(indices[misses])), self.device)
-        clips[send(torch.from_numpy(misses), self.device)] = read
+            return self._of(slots)
+        clips = torch.empty(len(indices), self.store.rate_hz, device=self.device)
+        clips[send(torch.from_numpy(misses), self.device)] = send_waveforms(
+            self.store.read_stored(indices[misses]), self.device
+        )
         hits = np.flatnonzero(slots >= 0)
-        hit_slots = send(torch.from_numpy(slots[hits]), self.device)
-        clips[send(torch.from_numpy(hits), self.device)] = self.cached[hit_slots]
+        clips[send(torch.from_numpy(hits), self.device)] = self._of(slots[hits])
         return clips
+
+    def _of(self, slots: Indices) -> Tensor:
+        on_device = send(torch.from_numpy(slots), self.device)
+        return self.cached[on_device].to(torch.float32).mul_(self.scales[on_device])
+
+
+def send_waveforms(stored: Waveforms, device: torch.device) -> Tensor:
+    """Copy waveforms to a device in 16 bits, and return them there: (B, S) float32, full scale at 1."""
+    samples = send(torch.from_numpy(stored.samples), device)
+    return samples.to(torch.float32).mul_(send(torch.from_numpy(stored.scales[:, None]), device))
 
 
 class SharedWaveformCache:

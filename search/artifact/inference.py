@@ -3,15 +3,19 @@
 Shape letters: W windows, S samples, F mel bins, K classes.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from data.decoding import MAX_CLIP_S, Progress
 from data.errors import DataError
 from data.front_end import FrontEnd
-from data.sound_file import Piece, read_pieces
+from data.level import hear
+from data.sound_file import PIECE_S, Piece, open_pieces
+from data.wav import MAX_FRAMES
 from search.artifact.certificate import ExportError
 from search.artifact.reading import Export
 
@@ -26,10 +30,12 @@ class Prediction:
     Attributes:
         path: The sound file.
         probabilities: Probability by scene, in the order of the network's outputs; they sum to 1.
+        note: What is wrong with the file's header; empty if nothing is.
     """
 
     path: Path
     probabilities: dict[str, float]
+    note: str = ""
 
     @property
     def scene(self) -> str:
@@ -38,32 +44,40 @@ class Prediction:
 
 
 @torch.inference_mode()
-def predict(export: Export, path: Path, device: str | None = None) -> Prediction:
-    """Predict the scene of a WAV or FLAC file of any sample rate, length and number of channels.
+def predict(export: Export, path: Path, device: str | None = None, progress: Progress | None = None) -> Prediction:
+    """Predict the scene of a WAV or FLAC file of any sample rate, level, length and number of channels.
 
     Channels are averaged, the sound is resampled and cut into windows of one second (the last ends where the file
-    does; a shorter file is padded with silence), and the probabilities of the windows are averaged. The file is read
-    as a stream: only some seconds are in memory at a time.
+    does; a shorter file is padded with silence), and the probabilities of the windows are averaged. Each window is
+    heard as a training clip is, and a file that is no longer than a training clip may be is heard as that clip: its
+    first second. The file is read as a stream: only some seconds are in memory at a time.
 
     Args:
         device: Recording device, for a network with spectrum correction; None: unknown, so that the spectrum is not
             corrected.
+        progress: Called for a file of several pieces, with the seconds heard and those of the whole file.
 
     Raises:
         ExportError: A device that the network has no correction for.
-        DataError: No such file, neither WAV nor FLAC, a broken one, or shorter than a tenth of a second.
+        DataError: No such file, not a regular one, neither WAV nor FLAC, a broken one, or shorter than a tenth of a
+            second.
     """
     predictor = Predictor(export, device)
     length = round(WINDOW_S * export.config.front_end_config.rate_hz)
     total, count = torch.zeros(len(export.classes), dtype=torch.float64), 0
-    for piece in read_pieces(path, export.config.front_end_config.rate_hz):
-        duration_s = len(piece.sound) / length * WINDOW_S
-        if piece.is_last and not len(piece.before) and duration_s < MIN_DURATION_S:
-            raise DataError(f"{path}: {duration_s:.3f} s of sound; at least {MIN_DURATION_S} s are needed")
-        clips = windows(piece, length)
-        total += predictor.probabilities(clips).double().sum(dim=0)
-        count += len(clips)
-    return Prediction(path, dict(zip(export.classes, (total / count).tolist(), strict=True)))
+    with open_pieces(path, export.config.front_end_config.rate_hz) as (header, pieces):
+        for piece in pieces:
+            duration_s = len(piece.sound) / length * WINDOW_S
+            if piece.is_last and not len(piece.before) and duration_s < MIN_DURATION_S:
+                raise DataError(f"{path}: {duration_s:.3f} s of sound; at least {MIN_DURATION_S} s are needed")
+            clips = windows(piece, length)
+            if header.duration_s <= MAX_CLIP_S:
+                clips = clips[:1]
+            total += predictor.probabilities(hear(clips)).double().sum(dim=0)
+            count += len(clips)
+            if progress is not None and header.duration_s > PIECE_S:
+                progress(count, max(count, math.ceil(header.duration_s) if header.frames < MAX_FRAMES else 0))
+    return Prediction(path, dict(zip(export.classes, (total / count).tolist(), strict=True)), header.note)
 
 
 class Predictor:

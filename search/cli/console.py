@@ -1,5 +1,7 @@
 """Consoles for standard output and error, exit codes, and running a job to its exit code."""
 
+import codecs
+import io
 import signal
 import sys
 from collections.abc import Callable
@@ -20,6 +22,24 @@ EXIT_CODES = {
 
 out = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
 err = Console(stderr=True, width=None if sys.stderr.isatty() else 200, highlight=False, markup=False)
+
+
+def escape_bytes() -> None:
+    """Make standard output and error write names of files that are no UTF-8, their bytes escaped."""
+    codecs.register_error("escape_bytes", _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="escape_bytes")
+
+
+def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    texts = [
+        f"\\x{ord(each) - 0xDC00:02x}" if 0xDC80 <= ord(each) <= 0xDCFF else each.encode("unicode_escape").decode()
+        for each in error.object[error.start : error.end]
+    ]
+    return "".join(texts), error.end
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -24,6 +24,7 @@ from search.cli.options import (
     study_argument,
 )
 from search.config.errors import USER_ERRORS
+from search.config.messages import text_of
 from search.report.table import Table
 from search.report.tables import quality_tables
 from search.study.study import StudyFolder, find_study
@@ -186,21 +187,26 @@ def predict(path: Path, sounds: tuple[Path, ...], device: str | None, as_json: b
     from data.errors import DataError  # noqa: PLC0415  takes seconds
     from search.artifact.inference import predict as predict_file  # noqa: PLC0415  as above
     from search.artifact.opening import open_export  # noqa: PLC0415  as above
+    from search.engine.progress import counting  # noqa: PLC0415  as above
 
     network = open_export(path)
     broken, found = [], []
     for sound in sounds:
+        name = text_of(sound)
         try:
-            found.append(predict_file(network, sound, device))
+            with counting(f"seconds heard of {name}", err) as progress:
+                prediction = predict_file(network, sound, device, progress)
         except DataError as error:
             broken.append(str(error))
+            continue
+        found.append({"file": name, "scene": prediction.scene, "probabilities": prediction.probabilities})
+        if prediction.note:
+            err.print(f"note: {name}: {prediction.note}", soft_wrap=True)
+        if not as_json:
+            ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+            out.print(f"{name}: " + ", ".join(f"{scene} {value:.1%}" for scene, value in ranked[:3]), soft_wrap=True)
     if as_json:
-        predictions = [{"file": str(p.path), "scene": p.scene, "probabilities": p.probabilities} for p in found]
-        click.echo(json.dumps(predictions, indent=2))
-    else:
-        for p in found:
-            ranked = sorted(p.probabilities.items(), key=lambda item: -item[1])
-            out.print(f"{p.path}: " + ", ".join(f"{name} {value:.1%}" for name, value in ranked[:3]), soft_wrap=True)
+        click.echo(json.dumps(found, indent=2))
     if broken:
         fail("\n  ".join([f"{len(broken)} of {len(sounds)} files cannot be decoded:", *broken]), 2)
 

@@ -1,7 +1,9 @@
-"""Texts of messages: counts with a noun, and suggestions for unknown names."""
+"""Texts of messages: counts with a noun, names of files, and suggestions for unknown names."""
 
+import os
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TypeVar
 
 from search.config.errors import UserError
@@ -16,6 +18,16 @@ def counted(count: int, noun: str) -> str:
     ('1 seed', '2,400 seeds')
     """
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def text_of(path: Path | str) -> str:
+    r"""Return a path as text of one line that any encoding of Unicode can write; other bytes are escaped.
+
+    >>> text_of(Path("b\udcff\n.wav")), text_of(Path("été.wav"))
+    ('b\\xff\\n.wav', 'été.wav')
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def look_up(kind: str, name: str, known: Mapping[str, T]) -> T:

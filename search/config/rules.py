@@ -4,9 +4,12 @@ The command line's options (`search.cli.options`), the validation of values, the
 (`search.study.history`) and docs/reference.md (`search.cli.reference`) are generated from it.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
+
+from search.config.messages import text_of
 
 FIXED = "the existing trials were made with it"  # why most settings of a study cannot change
 _KEY = "setting"  # in a field's metadata
@@ -90,11 +93,23 @@ def default_of(job: type, name: str) -> str:
 
 def violations(job: Any) -> list[str]:
     """Return an error text for every setting whose value breaks its rule."""
-    return [
-        f"{name} must be {meta.rule.text}, got {getattr(job, name)!r}"
-        for name, meta in settings_of(type(job)).items()
-        if not meta.rule.holds(getattr(job, name))
-    ]
+    found = []
+    for name, meta in settings_of(type(job)).items():
+        value = getattr(job, name)
+        if not meta.rule.holds(value):
+            found.append(f"{name} must be {meta.rule.text}, got {value!r}")
+        elif not _is_unicode(value):
+            found.append(f"{name} has bytes that are no UTF-8, so that no study can keep it: {text_of(str(value))}")
+    return found
+
+
+def _is_unicode(value: Any) -> bool:
+    """Whether all texts in a value can be written: names of files may hold bytes that are no text."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def whole(least: int = 1, most: int = 10**9) -> Rule:

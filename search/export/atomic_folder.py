@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from data.leftovers import is_leftover
-from data.store import NO_SPACE
+from data.store_writing import NO_SPACE
 from search.artifact.certificate import CERTIFICATE, CONFIG, FORMAT_1_CERTIFICATE, WEIGHTS, ExportError, listed_files
 
 UNFINISHED = ".unfinished-export"

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.decoding import FULL_SCALE, Progress, clip_problem, decode_clips, decoding_threads
+from data.decoding import Progress, clip_problem, decode_clips, decoding_threads
 from data.layout import Indices
 from data.leftovers import is_leftover
 from data.wav import WavError, read_header
@@ -125,5 +125,5 @@ def decode_batch(
     paths = [clips.root / clips.names[index] for index in indices]
     parts = [paths[start : start + DECODE_BATCH] for start in range(0, len(paths), DECODE_BATCH)]
     decoded, errors = zip(*pool.map(lambda part: decode_clips(part, rate_hz), parts), strict=True)
-    waveforms = torch.from_numpy(np.concatenate(decoded)).to(torch.float32).mul_(1 / FULL_SCALE)
+    waveforms = torch.from_numpy(np.concatenate([part.to_float() for part in decoded]))
     return waveforms, [error for part in errors for error in part]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.decoding import Progress
-from data.store import NO_SPACE
+from data.store_writing import NO_SPACE
 from search.config.yaml_text import dump_yaml
 from search.submission.batch_inference import Probabilities, predict_evaluation_set
 from search.submission.edition import Edition, SubmissionError, Violation, clip_name

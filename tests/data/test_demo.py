@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from data.check import check_data
-from data.decoding import decode_clips, to_float
+from data.decoding import decode_clips
 from data.demo import DemoConfig, write_demo
 from data.errors import DataError
 from data.front_end import FRONT_ENDS, LogMel
@@ -114,7 +114,7 @@ def test_some_training_clips_are_recorded_by_device_a_and_by_another_at_once(ali
         assert first == "a"
         others[other] += 1
         # What moves through time and frequency is the same; colour and echo are the device's.
-        moves = log_mel(torch.from_numpy(to_float(decode_clips(paths, 32_000)[0])))[:, 0]
+        moves = log_mel(torch.from_numpy(decode_clips(paths, 32_000)[0].to_float()))[:, 0]
         moves -= moves.mean(2, keepdim=True)
         assert np.corrcoef(moves.flatten(1).numpy())[0, 1] > 0.7
     assert set(others) <= {"b", "c", "s1", "s2", "s3"}

@@ -47,11 +47,6 @@ def no_sample(path):
     soundfile.write(path, np.zeros((0, 1)), 8_000, format="WAV")
 
 
-def cut_wav(path):
-    soundfile.write(path, noise(1, 8_000), 8_000, format="WAV", subtype="PCM_16")
-    path.write_bytes(path.read_bytes()[:5000])
-
-
 def cut_flac(path):
     soundfile.write(path, noise(1, 8_000), 8_000, format="FLAC")
     path.write_bytes(path.read_bytes()[:5000])
@@ -71,6 +66,14 @@ def strange_rate(path):
     soundfile.write(path, np.zeros((100, 1)), 7_919_993, format="WAV")
 
 
+def rate_without_common_divisor(path):
+    soundfile.write(path, np.zeros((100, 1)), 1_048_573, format="WAV")
+
+
+def too_large(path):
+    soundfile.write(path, np.full((8_000, 1), 3.4e38), 11_025, format="WAV", subtype="FLOAT")
+
+
 def missing(path):
     pass
 
@@ -81,15 +84,16 @@ def folder(path):
 
 REFUSED = {
     text: "neither a WAV nor a FLAC file: it starts with b'this'",
-    empty: "neither a WAV nor a FLAC file: it starts with b''",
+    empty: "the file has no bytes",
     no_sample: "holds no sample",
-    cut_wav: "its header promises 16,000 bytes of sound",
     cut_flac: r"cannot be decoded|decodes to [\d,]+ samples of 8,000",
-    broken_flac: "cannot be decoded",
+    broken_flac: "its header cannot be read",
     not_finite: "1 of 8,000 samples are not finite numbers",
-    strange_rate: "7,919,993 Hz cannot be resampled to 8,000 Hz",
-    missing: r"cannot be read \(No such file or directory\)",
-    folder: r"cannot be read \(Is a directory\)",
+    strange_rate: "its header gives 7,919,993 samples a second; 1 to 1,048,575 can be read",
+    rate_without_common_divisor: "1,048,573 Hz cannot be resampled to 8,000 Hz",
+    missing: "no such file",
+    folder: r"cannot be read \(it is a folder, not a regular file; name a file in it\)",
+    too_large: "its samples are too large to be brought to 8,000 Hz",
 }
 
 

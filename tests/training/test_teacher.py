@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from data.decoding import decode_clips, to_float
+from data.decoding import decode_clips
 from data.errors import DataError
 from data.front_end import FrontEnd, FrontEndConfig
 from data.layout import read_scenes
@@ -52,7 +52,7 @@ def by_hand(scenes, teacher):
     front_end = FrontEnd(teacher.front_end).eval()
     logits = []
     for row in scenes.train:
-        sound = to_float(decode_clips([scenes.root / scenes.clips["filename"][row]], teacher.front_end.rate_hz)[0][0])
+        sound = decode_clips([scenes.root / scenes.clips["filename"][row]], teacher.front_end.rate_hz)[0].to_float()[0]
         features = front_end(torch.from_numpy(sound)[None])[0, 0].mean(dim=1).numpy()
         logits.append(teacher.network.weight.detach().numpy() @ features)
     return np.array(logits)
@@ -84,7 +84,7 @@ def test_a_teacher_has_the_spectrum_correction_that_it_was_trained_with(scenes, 
     devices = np.array([scenes.devices[scenes.device_index[row]] for row in scenes.train])
     np.testing.assert_allclose(logits[devices != "b"], plain[devices != "b"], rtol=1e-3, atol=1e-3)
     row = scenes.train[devices == "b"][0]
-    sound = to_float(decode_clips([scenes.root / scenes.clips["filename"][row]], 8_000)[0][0])
+    sound = decode_clips([scenes.root / scenes.clips["filename"][row]], 8_000)[0].to_float()[0]
     features = FrontEnd(COARSE).eval()(torch.from_numpy(sound)[None], gains=gains[None])[0, 0].mean(dim=1)
     with torch.no_grad():
         expected = teachers[0].network.weight @ features

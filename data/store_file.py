@@ -1,0 +1,85 @@
+"""A store on the disk: samples in a memory-mapped .npy file, and its manifest beside it.
+
+The manifest lists, for each slot, the hash of the clip's file, the exponent of its scale, and the file's name when it
+was decoded. The store's name holds a hash of its manifest: a manifest that was changed or lost leaves no store.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+FORMAT = 3  # part of the manifest: increment it when the content of a store changes
+Samples = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """What a store holds, by slot.
+
+    Attributes:
+        rate_hz: Sample rate.
+        hashes: Hash of each clip's file.
+        exponents: Exponent of each clip's scale; a list of whole numbers from -128 to 127.
+        names: Name of each file in the data set that the store was made from.
+    """
+
+    rate_hz: int
+    hashes: Sequence[str]
+    exponents: Sequence[int]
+    names: Sequence[str]
+
+    @property
+    def text(self) -> bytes:
+        """Content of the file."""
+        rows = zip(self.hashes, self.exponents, self.names, strict=True)
+        return "\n".join([_kind(self.rate_hz), *(f"{each}\t{e}\t{name}" for each, e, name in rows)]).encode()
+
+    @classmethod
+    def read(cls, path: Path, rate_hz: int) -> "Manifest | None":
+        """Read the manifest of a store; None if it is missing or spoilt, or its format is another."""
+        try:
+            text = manifest_path(path).read_bytes()
+        except OSError:
+            return None
+        if store_name(text, rate_hz) != path.name:
+            return None
+        kind, *lines = text.decode().split("\n")
+        if kind != _kind(rate_hz):
+            return None
+        rows = [line.split("\t", 2) for line in lines]
+        return cls(rate_hz, [row[0] for row in rows], [int(row[1]) for row in rows], [row[2] for row in rows])
+
+
+def _kind(rate_hz: int) -> str:
+    return f"{FORMAT} {rate_hz}"
+
+
+def store_name(manifest: bytes, rate_hz: int) -> str:
+    """Return the name of the store that has this manifest."""
+    return f"waveforms-{rate_hz}hz-{hashlib.sha256(manifest).hexdigest()[:16]}.npy"
+
+
+def manifest_path(path: Path) -> Path:
+    """Return the path of a store's manifest."""
+    return path.with_suffix(".clips")
+
+
+def stores_in(folder: Path, rate_hz: int) -> list[Path]:
+    """Return the stores of one rate in a folder."""
+    return sorted(folder.glob(f"waveforms-{rate_hz}hz-*.npy"))
+
+
+def load_samples(path: Path, manifest: Manifest) -> Samples | None:
+    """Map the samples of a store, (M, rate_hz); None if the file is missing or not that of its manifest."""
+    try:
+        samples = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if samples.shape != (len(manifest.hashes), manifest.rate_hz) or samples.dtype != np.int16:
+        return None
+    return cast(Samples, samples)
