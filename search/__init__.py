@@ -1,1 +1,10 @@
 """Who decides: ask, price, reject, train, stop early, record."""
+
+import os
+
+# Before any of them is imported, in every process: each one that runs code of ours imports this package first, and what
+# such a process starts inherits it.
+os.environ |= {
+    # ONNX Runtime (from 1.29) leaves a device identity in ~/.cache and reports to its maker; its Privacy.md names this.
+    "ORT_DISABLE_TELEMETRY": "1",
+}

@@ -34,7 +34,9 @@ _TOKEN = secrets.token_hex(32)
 _PREFIX = "sf-ray-"
 # A Unix socket's path holds 107 bytes (103 on macOS), of which Ray appends up to 64 to its temporary folder:
 # /session_YYYY-MM-DD_hh-mm-ss_ffffff_PID/sockets/plasma_store
-_MAX_FOLDER_BYTES = 103 - 64
+# Ray opens its temporary folder to every user (mode 0777): it lies in one that no other user can enter.
+_RAY_FOLDER = "r"
+_MAX_FOLDER_BYTES = 103 - 64 - len(f"/{_RAY_FOLDER}")
 # Ray's minimum; trials exchange data through files, not through the object store.
 _OBJECT_STORE_BYTES = 75 * 2**20
 _CONNECT_TIMEOUT_S = 10.0
@@ -206,7 +208,7 @@ def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, floa
             log_to_driver=False,
             logging_level=logging.ERROR,
             runtime_env={"env_vars": variables},
-            **init_options(folder),
+            **init_options(folder / _RAY_FOLDER),
         )
 
 

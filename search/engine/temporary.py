@@ -15,9 +15,10 @@ _REMOVAL_PATIENCE_S = 5.0
 
 @contextmanager
 def private_folder(prefix: str, max_bytes: int | None = None) -> Iterator[Path]:
-    """Create a folder that only this user can read, locked while this process lives; remove it at the end.
+    """Create a folder that only this user can enter, locked while this process lives; remove it at the end.
 
-    Stale folders with this prefix, which killed processes left, are removed first.
+    Its name is new, so nobody can have planted a folder or a link there. Stale folders with this prefix, which killed
+    processes left, are removed first.
 
     Raises:
         OSError: No temporary folder can be written whose path is short enough.
@@ -59,12 +60,11 @@ def _make_locked(base: Path, prefix: str) -> tuple[Path, int]:
 
 def _remove_stale(base: Path, prefix: str) -> None:
     for folder in base.glob(f"{prefix}*"):
-        with suppress(OSError):  # gone by now, or another user's
-            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-                continue
-            lock = os.open(folder, os.O_RDONLY)
+        with suppress(OSError):  # gone by now, another user's, a link, or in use
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+                if os.fstat(lock).st_uid == os.getuid():
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(lock)

@@ -21,14 +21,15 @@ MAX_VALIDATION_CLIPS = 1024  # that measure this drop
 
 
 def convert(
-    folder: Path, dataset: SceneDataset, validation: np.ndarray, *, int8: str, executorch: bool, log: ProgressLog
+    folder: Path, dataset: SceneDataset, validation: SceneDataset, *, int8: str, executorch: bool, log: ProgressLog
 ) -> list[str]:
     """Write the other files of a folder that holds a config and weights.
 
     Args:
         folder: Folder of the export; its certificate is not written yet.
         dataset: Data set whose training clips calibrate the activations.
-        validation: Indices of the clips that measure the accuracy drop of quantization: never evaluation clips.
+        validation: Data set whose `evaluate` measures the accuracy drop of quantization: never evaluation clips. It
+            has a store of its own: clips that a search on a small split holds out may be of a larger one.
         int8: One of `INT8_CHOICES`; auto quantizes all layers unless that drops the accuracy by more than
             `MAX_ACCURACY_DROP`.
 
@@ -52,7 +53,7 @@ def convert(
         notes.append(f"{PIPELINE} is left out: {error}")
     clips = calibration_clips(dataset, export.preprocessing) if int8 != NONE or executorch else []
     if int8 != NONE:
-        notes += _quantize(folder, export, dataset, validation, int8, clips, log)
+        notes += _quantize(folder, export, validation, int8, clips, log)
     if executorch:
         log(f"writing {PROGRAM}")
         write_program(folder / PROGRAM, export, clips)
@@ -62,8 +63,7 @@ def convert(
 def _quantize(
     folder: Path,
     export: Export,
-    dataset: SceneDataset,
-    validation: np.ndarray,
+    validation: SceneDataset,
     int8: str,
     clips: list[Tensor],
     log: ProgressLog,
@@ -75,9 +75,10 @@ def _quantize(
         save_model(path, int8_proto(export, ranges))
         if int8 == PTQ:
             return []
-        count = min(MAX_VALIDATION_CLIPS, len(validation))
-        indices = validation[np.linspace(0, len(validation) - 1, count).astype(int)]
-        held_out = replace(dataset, scenes=replace(dataset.scenes, evaluate=indices))
+        every = validation.scenes.evaluate
+        count = min(MAX_VALIDATION_CLIPS, len(every))
+        indices = every[np.linspace(0, len(every) - 1, count).astype(int)]
+        held_out = replace(validation, scenes=replace(validation.scenes, evaluate=indices))
         files = (open_file(folder, name) for name in (WEIGHTS, INT8))
         fp32, quantized = (evaluate(each, held_out).macro_accuracy for each in files)
         points = round(100 * (fp32 - quantized), 1) + 0.0  # never -0.0

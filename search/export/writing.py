@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
@@ -75,8 +75,10 @@ def export_trial(
         log(f"writing {WEIGHTS}")
         _write_network(stage, settings, config, recorded, weights, inference_state)
         export = read_export(stage)
-        dataset = load_dataset_for(export, scenes, None, cache or (Path(settings.cache) if settings.cache else None))
-        validation = searched.train if held_out is None else held_out
+        stores = cache or (Path(settings.cache) if settings.cache else None)
+        dataset = load_dataset_for(export, scenes, None, stores)
+        chosen_on = replace(searched, evaluate=searched.train if held_out is None else held_out)
+        validation = load_dataset_for(export, chosen_on, None, stores)
         notes = convert(stage, dataset, validation, int8=int8, executorch=executorch, log=log)
         facts = _facts(folder, number, export, scenes, held_out)
         facts["versions"] = {**trial.user_attrs[VERSIONS], **_versions(executorch=executorch)}

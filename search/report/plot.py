@@ -5,7 +5,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-import matplotlib as mpl
+from search.report.private_matplotlib import matplotlib as mpl
+
+# isort: split
+
 import pandas as pd
 import plotly.graph_objects as go
 from matplotlib.axes import Axes

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -115,6 +116,17 @@ def test_a_killed_search_leaves_no_process_and_the_next_start_removes_its_folder
         wait_until(lambda: (tmp_path / "tune/waiting").exists() or driver.poll() is not None, 120)
         processes = descendants({driver.pid})
         assert len(processes) >= len(AGENTS) + 3, log.read_text()
+        (running,) = short.glob("sf-ray-*")
+        assert stat.S_IMODE(running.stat().st_mode) == 0o700
+        assert any(path.is_socket() for path in running.rglob("*"))
+        assert open_to_others(running) == []
+        if os.getuid() == 0:
+            tried = subprocess.run(
+                ["/bin/ls", running / "r"], user="nobody", capture_output=True, cwd="/", text=True, check=False
+            )
+            assert (tried.returncode, "Permission denied" in tried.stderr) == (2, True)
+        # A killed process leaves nothing in shared memory that has no name there.
+        assert [path for path in opened(processes) if path.startswith("/dev/shm/") and "(deleted)" not in path] == []
         driver.kill()
         wait_until(lambda: {name(pid) for pid in processes if alive(pid)} <= AGENTS, 10)
         (left,) = short.glob("sf-ray-*")
@@ -132,6 +144,30 @@ def test_a_killed_search_leaves_no_process_and_the_next_start_removes_its_folder
             if name(pid) in AGENTS:
                 os.kill(pid, signal.SIGKILL)
         short.rmdir()
+
+
+def open_to_others(folder):
+    """Return what another user can reach below a folder, by the modes of the whole way from the root to it."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place), *(Path(place, each) for each in (*folders, *files))):
+            way = [parent.stat().st_mode & stat.S_IXOTH for parent in path.parents if parent != path]
+            if all(way) and path.lstat().st_mode & stat.S_IRWXO:
+                found.append(path)
+    return found
+
+
+def opened(pids):
+    """Return the paths of the files that processes hold open or have mapped."""
+    found = set()
+    for pid in pids:
+        try:
+            found |= {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+            lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+            found |= {fields[5] for line in lines if len(fields := line.split(maxsplit=5)) == 6}
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
 
 
 def name(pid):
