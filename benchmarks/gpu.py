@@ -56,7 +56,7 @@ def noise_dataset(front_end: FrontEndConfig, num_clips: int, gpu_share: float) -
     responses = torch.randn(NUM_RESPONSES, front_end.rate_hz // 2)
     response_names = tuple(f"{number}.wav" for number in range(NUM_RESPONSES))
     exponents = np.full(num_clips, -15, np.int8)
-    store = Store(waveforms, exponents, np.arange(num_clips), front_end.rate_hz, Path("noise"))
+    store = Store(waveforms, exponents, np.arange(num_clips), front_end.rate_hz, Path("noise"), "noise")
     return SceneDataset(scenes, store, front_end, ImpulseResponses(responses, response_names), gpu_share)
 
 

@@ -38,6 +38,7 @@ class Store:
         slots: (N,) row in `samples` of each row of `Scenes.clips`; -1 for a clip that the split does not use.
         rate_hz: Sample rate.
         path: The file.
+        content: SHA-256 of the content of the split's files, in the order of `Scenes.used`; not of their names.
     """
 
     samples: Samples
@@ -45,6 +46,7 @@ class Store:
     slots: Indices
     rate_hz: int
     path: Path
+    content: str
 
     def read(self, indices: Indices) -> npt.NDArray[np.float32]:
         """Return the clips at `indices` of `Scenes.clips`: (B, rate_hz) float32, full scale at 1."""
@@ -63,8 +65,8 @@ class Store:
         return Waveforms(self.samples[slots], self.exponents[slots])
 
 
-# Path, samples, exponents, and the slot of each clip.
-_Found = tuple[Path, Samples, npt.NDArray[np.int8], Indices]
+# Path, samples, exponents, and the slot and the hash of each clip.
+_Found = tuple[Path, Samples, npt.NDArray[np.int8], Indices, Sequence[str]]
 
 
 def open_store(scenes: Scenes, rate_hz: int, cache: Path | None = None, progress: Progress | None = None) -> Store:
@@ -90,10 +92,11 @@ def open_store(scenes: Scenes, rate_hz: int, cache: Path | None = None, progress
         found = _write(candidates, places, clips, progress)
     else:
         hashes.save(candidates)
-    path, samples, exponents, held = found
+    path, samples, exponents, held, clip_hashes = found
     slots = np.full(len(scenes.clips), -1, np.int64)
     slots[rows] = held
-    return Store(samples, exponents, slots, rate_hz, path)
+    content = hashlib.sha256("\n".join(clip_hashes).encode()).hexdigest()
+    return Store(samples, exponents, slots, rate_hz, path, content)
 
 
 def folders(root: Path, cache: Path | None) -> Iterator[Path]:
@@ -130,7 +133,7 @@ def _find(places: Iterable[Path], clips: ClipFiles, hashes: FileHashes) -> _Foun
             continue
         samples = load_samples(path, manifest)
         if samples is not None:
-            return path, samples, np.array(manifest.exponents, np.int8), slots
+            return path, samples, np.array(manifest.exponents, np.int8), slots, needed
     return None
 
 
@@ -164,5 +167,5 @@ def _write(folders: Sequence[Path], places: Sequence[Path], clips: ClipFiles, pr
         samples = None if built is None else load_samples(path, built)
         if built is None or samples is None:
             raise DataError(f"{path}: was removed as soon as it was written; is another program at work there?")
-        return path, samples, np.array(built.exponents, np.int8), np.arange(len(built.hashes))
+        return path, samples, np.array(built.exponents, np.int8), np.arange(len(built.hashes)), built.hashes
     raise DataError(f"no folder for the store can be written: {', '.join(refused)}; give another as cache")

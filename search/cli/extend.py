@@ -78,7 +78,7 @@ def extend(
             "say what to change: --trials, --budget, --range or another option of `scenefront extend --help`"
         )
     if only_settings:
-        for line in extend_settings(folder, changes).lines:
+        for line in extend_settings(folder, changes, out).lines:
             out.print(line, soft_wrap=True)
         out.print(f"continue with `scenefront resume {folder.cli_arguments}`", soft_wrap=True)
         return

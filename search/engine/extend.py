@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
 
 from objectives.budget import Budget
 from objectives.cost import Cost
@@ -96,13 +97,18 @@ def new_settings(settings: Job, changes: Mapping[str, Any], source: str) -> Job:
     return make_settings({**plain, **kept, **changed}, source, kind=type(settings))
 
 
-def extend_settings(folder: StudyFolder, changes: Mapping[str, Any]) -> Extension:
+def extend_settings(folder: StudyFolder, changes: Mapping[str, Any], console: Console | None = None) -> Extension:
     """Change the settings of a study; its next run uses the new ones. Its data are read only if they have moved.
+
+    Args:
+        folder: Folder of the study.
+        changes: As in `new_settings`.
+        console: Shows the progress of decoding moved data; None: nowhere.
 
     Raises:
         UserError: The study is in use, or the change cannot be made; nothing is changed by then.
     """
-    from search.engine.preparation import read_clips  # noqa: PLC0415  these take seconds
+    from search.engine.preparation import read_clips, read_sounds  # noqa: PLC0415  these take seconds
     from search.space.custom_architecture import register_architecture_file  # noqa: PLC0415
     from search.space.priced_space import price_space  # noqa: PLC0415
     from search.space.search_space import make_search_space  # noqa: PLC0415
@@ -110,12 +116,14 @@ def extend_settings(folder: StudyFolder, changes: Mapping[str, Any]) -> Extensio
     with folder.lock():
         study, before = open_for_changes(folder)
         after = new_settings(before, changes, "extend")
-        if {*movable(type(after))} & {*changes}:
-            scenes = read_clips(after, study.user_attrs[DATA]["split"])
-            require_unchanged(folder, study, after, replaced=changes, scenes=scenes)
         if after.architecture_file is not None:
             register_architecture_file(Path(after.architecture_file))
         space = make_search_space(after, len(study.user_attrs[DATA]["classes"]))
+        if {*movable(type(after))} & {*changes}:
+            scenes = read_clips(after, study.user_attrs[DATA]["split"])
+            front_end = next(iter(space.subspaces.values())).front_ends[0]
+            sounds = read_sounds(after, scenes, front_end, console or Console(quiet=True))
+            require_unchanged(folder, study, after, replaced=changes, scenes=scenes, sounds=sounds)
         if isinstance(after, SearchSettings):
             space = price_space(space).require_feasible()
         extension = plan_extension(folder, study, before, space, changes)

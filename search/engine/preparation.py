@@ -34,11 +34,13 @@ class PreparedJob:
     Attributes:
         space: The priced search space; of a training a single configuration, of a confirmation its candidates.
         scenes: The clips of the largest split.
+        sounds: SHA-256 of their content.
         splits: Nested splits of the data, the smallest first, where the split is the fidelity; else empty.
     """
 
     space: PricedSpace
     scenes: Scenes
+    sounds: str
     splits: tuple[str, ...]
 
 
@@ -60,10 +62,10 @@ def prepare(settings: Job, console: Console, address: str | None = None) -> Prep
     splits = nested_splits(Path(settings.data), settings.split) if settings.fidelity == "split" else ()
     scenes = read_clips(settings, splits[-1] if splits else settings.split)
     space = price_space(make_search_space(settings, len(scenes.classes)), len(scenes.train)).require_feasible()
-    _require_trainable(space, scenes, console)
+    sounds = _require_trainable(space, scenes, console)
     for line in (data_line(scenes, settings), *warning_lines(scenes, settings), *job_lines(space)):
         console.print(line, highlight=False, soft_wrap=True)
-    return PreparedJob(space, scenes, splits)
+    return PreparedJob(space, scenes, sounds, splits)
 
 
 def read_clips(settings: Job, split: str) -> Scenes:
@@ -96,8 +98,14 @@ def _load(
     return load_dataset(scenes, FRONT_ENDS[front_end], responses, cache, progress)
 
 
-def _require_trainable(space: PricedSpace, scenes: Scenes, console: Console) -> None:
-    """Refuse data on which some recipe of the space cannot be trained."""
+def read_sounds(settings: Job, scenes: Scenes, front_end: str, console: Console) -> str:
+    """Return the SHA-256 of the clips' content (`data.store.Store.content`), decoding them if they never were."""
+    with counting("decoding the audio, once", console) as progress:
+        return _load(settings, scenes, front_end, progress).store.content
+
+
+def _require_trainable(space: PricedSpace, scenes: Scenes, console: Console) -> str:
+    """Refuse data on which some recipe of the space cannot be trained; return the SHA-256 of the clips' content."""
     settings = space.settings
     with counting("decoding the audio, once", console) as progress:
         datasets = {name: _load(settings, scenes, name, progress) for name in space.front_ends}
@@ -107,6 +115,7 @@ def _require_trainable(space: PricedSpace, scenes: Scenes, console: Console) -> 
     recipes += [recipe for subspace in space.subspaces.values() for recipe in subspace.recipes_to_check()]
     for front_end, recipe in recipes:
         require_compatible(with_teacher_logits(datasets[front_end], logits), recipe)
+    return next(iter(datasets.values())).store.content
 
 
 def file_digests(settings: Job) -> dict[str, str]:

@@ -77,7 +77,7 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
     require_vacant(folder, settings.storage)
     prepared = prepare(settings, console, address)
     attributes = {
-        DATA: describe_data(prepared.scenes),
+        DATA: describe_data(prepared.scenes, prepared.sounds),
         ABSENT_SCENES: absent_scenes(prepared.scenes),
         DEVICE_GROUPS: dict(prepared.scenes.device_groups),
         FILES: file_digests(settings),
@@ -121,7 +121,7 @@ def resume_search(
         settings = _with_absolute_paths(new_settings(before, changes, "extend"))
         require_unchanged(folder, study, settings, replaced=replaced, teacher_digest=export_digest)
         prepared = prepare(settings if workers is None else replace(settings, workers=workers), console, address)
-        require_unchanged(folder, study, settings, replaced=replaced, scenes=prepared.scenes)
+        require_unchanged(folder, study, settings, replaced=replaced, scenes=prepared.scenes, sounds=prepared.sounds)
         extension = plan_extension(folder, study, before, replace(prepared.space, settings=settings), changes)
         extension.make(folder, study)
         for line in extension.lines:

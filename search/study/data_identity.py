@@ -20,8 +20,12 @@ from search.study.study import DATA, FILES, IDENTITY, TEACHERS, StudyError, Stud
 ARCHITECTURE_FILE = "architecture_file"  # name of the setting
 
 
-def describe_data(scenes: Scenes) -> dict[str, Any]:
-    """Describe the data of a study; a search's evaluation clips are its validation clips."""
+def describe_data(scenes: Scenes, sounds: str | None = None) -> dict[str, Any]:
+    """Describe the data of a study; a search's evaluation clips are its validation clips.
+
+    Args:
+        sounds: SHA-256 of the content of the clips (`data.store.Store.content`); None: their lists alone.
+    """
     return {
         "classes": list(scenes.classes),
         "devices": list(scenes.devices),
@@ -29,6 +33,7 @@ def describe_data(scenes: Scenes) -> dict[str, Any]:
         "training_clips": len(scenes.train),
         "evaluation_clips": len(scenes.evaluate),
         "lists_sha256": lists_digest(scenes),
+        **({} if sounds is None else {"sounds_sha256": sounds}),
     }
 
 
@@ -73,6 +78,7 @@ def require_unchanged(
     replaced: Container[str] = (),
     teacher_digest: Callable[[Path], str] | None = None,
     scenes: Scenes | None = None,
+    sounds: str | None = None,
     remedy: str = "bring it back, or start a new study",
 ) -> None:
     """Refuse a study whose inputs are missing or have changed since it was started.
@@ -85,6 +91,7 @@ def require_unchanged(
         replaced: Names of the settings that are about to name other files.
         teacher_digest: Returns the SHA-256 of a teacher's folder; None: teachers are not checked.
         scenes: The data set as the study reads it; None: it is not checked.
+        sounds: SHA-256 of its clips' content, as in `describe_data`; studies of earlier versions have none.
         remedy: Advice at the end of the error.
 
     Raises:
@@ -100,10 +107,12 @@ def require_unchanged(
     for teacher, digest in recorded.get(TEACHERS, {}).items() if teacher_digest is not None else ():
         assert teacher_digest is not None
         _require_digest(folder, f"the teacher {teacher}", Path(teacher), digest, teacher_digest, remedy)
-    found = {} if scenes is None else describe_data(scenes)
+    found = {} if scenes is None else describe_data(scenes, sounds)
     before = recorded.get(DATA, {})
     changed = [
-        f"{name} was {before.get(name)}, is {value}" for name, value in found.items() if before.get(name) != value
+        f"{name} was {before.get(name)}, is {value}"
+        for name, value in found.items()
+        if before.get(name) != value and (name != "sounds_sha256" or name in before)
     ]
     if scenes is not None and changed:
         raise StudyError(

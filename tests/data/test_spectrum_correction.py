@@ -94,7 +94,7 @@ def test_a_data_set_without_aligned_recordings_is_refused(root):
 def test_real_recordings_that_no_two_devices_share_are_refused(shared_data, tmp_path):
     scenes = read_scenes(shared_data / "scenes")
     empty = Store(
-        np.zeros((0, 16_000), np.int16), np.zeros(0, np.int8), np.full(len(scenes.clips), -1), 16_000, tmp_path
+        np.zeros((0, 16_000), np.int16), np.zeros(0, np.int8), np.full(len(scenes.clips), -1), 16_000, tmp_path, ""
     )
     with pytest.raises(DataError, match="spectrum correction is fitted on aligned recordings"):
         fit_correction(scenes, empty, FRONT_END)

@@ -53,6 +53,20 @@ def test_an_extension_that_fails_changes_nothing_however_often(moved, run):
     assert content(folder) == before
 
 
+def test_other_sound_under_the_same_lists_is_not_the_data_that_the_study_was_started_on(moved, run):
+    folder, places = moved
+    before = content(folder)
+    lists = (places["data"] / "evaluation_setup" / "fold1_train.csv").read_text().splitlines()
+    first, second = (places["data"] / line.split("\t")[0] for line in (lists[1], lists[-1]))
+    shutil.copy2(second, first)
+    answer = run("resume", "first", "--data", "now", "--impulse-responses", "now-responses")
+    assert answer.code == 2
+    assert "now is not the data that first was started on: sounds_sha256 was" in answer.err
+    answer = run("extend", "first", "--trials", "+1", "--settings-only", "--data", "now")
+    assert "sounds_sha256 was" in answer.err
+    assert content(folder) == before
+
+
 def test_a_study_goes_on_on_data_that_have_moved(moved, run):
     folder, places = moved
     trained = [trial for trial in content(folder)[2] if "quality" in trial]
