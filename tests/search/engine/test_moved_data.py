@@ -62,7 +62,8 @@ def test_other_sound_under_the_same_lists_is_not_the_data_that_the_study_was_sta
     answer = run("resume", "first", "--data", "now", "--impulse-responses", "now-responses")
     assert answer.code == 2
     assert "now is not the data that first was started on: sounds_sha256 was" in answer.err
-    answer = run("extend", "first", "--trials", "+1", "--settings-only", "--data", "now")
+    moved_to = ("--data", "now", "--impulse-responses", "now-responses")
+    answer = run("extend", "first", "--trials", "+1", "--settings-only", *moved_to)
     assert "sounds_sha256 was" in answer.err
     assert content(folder) == before
 
