@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from data.decoding import CLIP_S, LENGTH_TOLERANCE, Progress
 from data.errors import DataError
 from data.layout import EVALUATE_FILES, SPLIT_FOLDERS, TRAIN_FILES, read_meta, read_split_file
+from data.sound_notes import Heard, sound_notes
 from data.wav import WavError, WavFault, WavHeader, read_header, read_wav
 
 Kind = (
@@ -43,6 +43,7 @@ Kind = (
 FILE_NAME = re.compile(r"(?P<scene>[^-]+)-(?P<identifier>.+-[^-]+)-\d+-\d+-(?P<device>[^-]+)")
 # A longer file is reported for its length and not decoded.
 LONGEST_DECODED_S = 60.0
+MOST_DECODED = 20_000_000  # samples, as an unusual rate or number of channels may have them
 FILES_AT_A_TIME = 256
 
 
@@ -71,12 +72,16 @@ class _Clip:
     header: WavHeader | None
     problems: tuple[Problem, ...]
     sound: bytes | None  # digest of the samples; None if unread or silent
+    heard: Heard | None = None
 
 
-def check_data(root: Path, progress: Progress | None = None) -> list[Problem]:
+def check_data(root: Path, progress: Progress | None = None, notes: list[str] | None = None) -> list[Problem]:
     """Read every list and every audio file of the data set in `root`, and list every problem.
 
     Problems of the lists come first, then those of the files in the order of meta.csv.
+
+    Args:
+        notes: Notes on the sound are appended to it.
 
     Raises:
         DataError: meta.csv is not there or cannot be read at all.
@@ -88,6 +93,8 @@ def check_data(root: Path, progress: Progress | None = None) -> list[Problem]:
     evaluate, evaluate_problems = _check_lists(root, meta, EVALUATE_FILES)
     problems += [*train_problems, *evaluate_problems, *_leakage_problems(meta, train, evaluate)]
     clips = _read_clips(root, meta["filename"].tolist(), progress)
+    if notes is not None:
+        notes += sound_notes(clip.heard for clip in clips.values() if clip.heard is not None)
     problems += _clip_problems(clips)
     problems += _duplicate_audio(clips, train, evaluate)
     problems += _unlisted(root, set(clips))
@@ -189,16 +196,17 @@ def _read_clip(root: Path, name: str) -> _Clip:
         if abs(header.duration_s - CLIP_S) > LENGTH_TOLERANCE * CLIP_S:
             detail = f"{header.duration_s:,.3f} s; a clip has {CLIP_S:.3f} s, give or take {LENGTH_TOLERANCE:.0%}"
             problems.append(Problem("wrong length", name, detail))
-        if header.duration_s > LONGEST_DECODED_S:
+        if header.duration_s > LONGEST_DECODED_S or header.frames * header.channels > MOST_DECODED:
             return _Clip(header, tuple(problems), None)
         samples = read_wav(root / name)
     except WavError as error:
         problems.append(Problem(error.fault, name, error.detail))
         return _Clip(header, tuple(problems), None)
-    if np.ptp(samples) == 0:
+    heard = Heard.of(name, header, samples)
+    if heard.is_silent:
         problems.append(Problem("silent", name, f"every sample is {samples.flat[0]:g}"))
-        return _Clip(header, tuple(problems), None)
-    return _Clip(header, tuple(problems), hashlib.sha256(samples.tobytes()).digest())
+        return _Clip(header, tuple(problems), None, heard)
+    return _Clip(header, tuple(problems), hashlib.sha256(samples.tobytes()).digest(), heard)
 
 
 def _clip_problems(clips: Mapping[str, _Clip]) -> Iterator[Problem]:

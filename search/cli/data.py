@@ -37,8 +37,11 @@ def check(folder: Path, as_json: bool) -> None:
     from data.check import check_data  # noqa: PLC0415  these take seconds
     from search.engine.progress import counting  # noqa: PLC0415
 
+    notes: list[str] = []
     with counting("reading files", err) as progress:
-        problems = check_data(folder, progress)
+        problems = check_data(folder, progress, notes)
+    for note in notes:
+        (err if as_json else out).print(f"note: {note}", soft_wrap=True)
     if as_json:
         click.echo(json.dumps([{"kind": p.kind, "file": p.file, "detail": p.detail} for p in problems], indent=2))
     else:

@@ -53,12 +53,12 @@ BROKEN_FILES = [
     (
         lambda path: path.write_bytes(b"ID3\x04 not sound"),
         "not WAV",
-        "not a WAV file: it starts with b'ID3\\x04'",
+        "neither a WAV nor a FLAC file: it starts with b'ID3\\x04'",
     ),
     (
-        lambda path: path.write_bytes(path.read_bytes()[:-2]),
+        lambda path: path.write_bytes(path.read_bytes()[:30]),
         "truncated",
-        "its header promises 88,200 bytes of sound, 88,198 are there",
+        "ends before the sound starts",
     ),
     (
         lambda path: soundfile.write(path, noise(), 48_000),
@@ -240,8 +240,33 @@ def test_no_list_makes_the_check_crash(one_clip, salad, file):
     path.write_bytes(whole)
 
 
-def test_a_header_that_promises_four_gigabytes_costs_no_memory(root):
+@pytest.mark.parametrize("size", [0, 0x80000000, 0xFFFFFFF0])
+def test_a_file_that_was_never_finished_is_a_note_and_no_problem(root, size):
     raw = bytearray((root / CLIP).read_bytes())
-    raw[40:44] = struct.pack("<I", 0xFFFFFFF0)
+    raw[40:44] = struct.pack("<I", size)
     (root / CLIP).write_bytes(raw)
-    assert [kind for kind, *_ in found(root)] == ["truncated"]
+    notes = []
+    assert check_data(root, notes=notes) == []
+    given = f"{size:,}" if size else "no"
+    assert notes == [
+        f"{CLIP}: its header gives {given} bytes of sound, 88,200 are there: it was never finished, or was cut off"
+    ]
+
+
+RAISED = "they are raised to -60 dBFS"
+
+
+def test_levels_that_training_changes_are_noted_with_their_share(root):
+    paths = sorted((root / "audio").iterdir())
+    sound = noise().astype(float)
+    sound /= np.abs(sound).max()
+    for path, gain in zip(paths, (4, 2, 0, 1e-4, 1e-5, 1e-6), strict=False):
+        soundfile.write(path, sound * gain, 44_100, subtype="FLOAT")
+    notes = []
+    assert [problem.kind for problem in check_data(root, notes=notes)] == ["silent"]
+    names = [f"audio/{path.name}" for path in paths]
+    assert notes == [
+        f"2 of 12 clips (16.7%) are beyond full scale, {names[0]} the most, by 12.0 dB; they are brought to full scale",
+        f"1 of 12 clips (8.3%) is silent, such as {names[2]}: all samples are the same",
+        f"3 of 12 clips (25.0%) are quiet, with a peak below -60 dBFS, {names[5]} the least, at -120.0 dBFS; {RAISED}",
+    ]
