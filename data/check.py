@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, get_args
 
-import numpy as np
 import pandas as pd
 
 from data.coverage import single_clip_locations
@@ -20,10 +19,12 @@ from data.layout import EVALUATE_FILES, NAME_COLUMNS, SPLIT_FOLDERS, TRAIN_FILES
 from data.leftovers import is_leftover
 from data.look_alikes import appearance, look_alike_lines, spelled
 from data.near_files import NearFiles
+from data.sound_notes import Heard, NoteKind, sound_notes
 from data.wav import WavError, WavFault, WavHeader, read_header, read_wav
 
 Kind = (
     WavFault
+    | NoteKind
     | Literal[
         "wrong channels",
         "wrong length",
@@ -47,11 +48,12 @@ Kind = (
 )
 
 # Kinds that are told, and are no faults: they do not fail the check.
-NOTES: frozenset[Kind] = frozenset({"locations of one clip"})
+NOTES: frozenset[Kind] = frozenset({"locations of one clip", *get_args(NoteKind)})
 # SCENE-CITY-LOCATION-SEGMENT-CLIP-DEVICE, as far as it says what the lists say (`_stated`).
 FILE_NAME = re.compile(r"(?P<scene>[^-]+)-(?P<identifier>.+-[^-]+)-\d+-\d+-(?P<device>[^-]+)")
 # A longer file is reported for its length and not decoded.
 LONGEST_DECODED_S = 60.0
+MOST_DECODED = 20_000_000  # samples, as an unusual rate or number of channels may have them
 FILES_AT_A_TIME = 256
 
 
@@ -85,6 +87,7 @@ class _Clip:
     header: WavHeader | None
     problems: tuple[Problem, ...]
     sound: bytes | None  # digest of the samples; None if unread or silent
+    heard: Heard | None = None
 
 
 def check_data(root: Path, progress: Progress | None = None) -> list[Problem]:
@@ -107,6 +110,8 @@ def check_data(root: Path, progress: Progress | None = None) -> list[Problem]:
         *_leakage_problems(meta, train, evaluate),
     ]
     clips = _read_clips(root, meta["filename"].tolist(), progress)
+    heard = [clip.heard for clip in clips.values() if clip.heard is not None]
+    problems += [Problem(*note) for note in sound_notes(heard)]
     problems += _clip_problems(clips)
     problems += _duplicate_audio(clips, train, evaluate)
     problems += _unlisted(root, set(clips))
@@ -252,16 +257,17 @@ def _read_clip(root: Path, name: str) -> _Clip:
         if abs(header.duration_s - CLIP_S) > LENGTH_TOLERANCE * CLIP_S:
             detail = f"{header.duration_s:,.3f} s; a clip has {CLIP_S:.3f} s, give or take {LENGTH_TOLERANCE:.0%}"
             problems.append(Problem("wrong length", name, detail))
-        if header.duration_s > LONGEST_DECODED_S:
+        if header.duration_s > LONGEST_DECODED_S or header.frames * header.channels > MOST_DECODED:
             return _Clip(header, tuple(problems), None)
         samples = read_wav(root / name)
     except WavError as error:
         problems.append(Problem(error.fault, name, error.detail))
         return _Clip(header, tuple(problems), None)
-    if np.ptp(samples) == 0:
+    heard = Heard.of(name, header, samples)
+    if heard.is_silent:
         problems.append(Problem("silent", name, f"every sample is {samples.flat[0]:g}"))
-        return _Clip(header, tuple(problems), None)
-    return _Clip(header, tuple(problems), hashlib.sha256(samples.tobytes()).digest())
+        return _Clip(header, tuple(problems), None, heard)
+    return _Clip(header, tuple(problems), hashlib.sha256(samples.tobytes()).digest(), heard)
 
 
 def _clip_problems(clips: Mapping[str, _Clip]) -> Iterator[Problem]:

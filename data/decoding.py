@@ -15,7 +15,7 @@ import torch
 
 from data.device import num_cores
 from data.level import Waveforms, quantize
-from data.wav import WavError, WavHeader, read_header, read_wavs
+from data.wav import ProblemOf, WavError, WavHeader, read_header, read_wavs
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -53,9 +53,21 @@ def map_in_order(
         yield waiting.popleft().result()
 
 
-def decode_clips(paths: Sequence[Path], rate_hz: int) -> tuple[Waveforms, list[WavError]]:
-    """Decode some clips, the first second of each; clips that cannot be decoded are left out."""
-    sounds = read_wavs(paths, rate_hz, MAX_CLIP_S)
+def clip_problem(header: WavHeader) -> str | None:
+    """Return why a file is not a clip; None if it is one."""
+    if header.channels != 1:
+        return f"{header.channels} channels; a clip has one"
+    if abs(header.duration_s - CLIP_S) > LENGTH_TOLERANCE * CLIP_S:
+        text = f"{header.duration_s:,.3f} s long; a clip has {CLIP_S:.3f} s, give or take {LENGTH_TOLERANCE:.0%}"
+        return f"{text} ({header.note})" if header.note else text
+    return None
+
+
+def decode_clips(
+    paths: Sequence[Path], rate_hz: int, problem_of: ProblemOf = clip_problem
+) -> tuple[Waveforms, list[WavError]]:
+    """Decode some clips, the first second of each; files that cannot be decoded, or are no clips, are left out."""
+    sounds = read_wavs(paths, rate_hz, problem_of)
     decoded = [sound[0] for sound in sounds if not isinstance(sound, WavError)]
     clips = np.zeros((len(decoded), round(rate_hz * CLIP_S)), np.float32)
     for clip, sound in zip(clips, decoded, strict=True):
@@ -71,13 +83,3 @@ def rate_or_problem(path: Path) -> int | str:
     except WavError as error:
         return error.detail
     return clip_problem(header) or header.rate_hz
-
-
-def clip_problem(header: WavHeader) -> str | None:
-    """Return why a file is not a clip; None if it is one."""
-    if header.channels != 1:
-        return f"{header.channels} channels; a clip has one"
-    if abs(header.duration_s - CLIP_S) > LENGTH_TOLERANCE * CLIP_S:
-        text = f"{header.duration_s:,.3f} s long; a clip has {CLIP_S:.3f} s, give or take {LENGTH_TOLERANCE:.0%}"
-        return f"{text} ({header.note})" if header.note else text
-    return None

@@ -7,7 +7,7 @@ import functools
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,13 @@ class WavHeader:
         return self.frames / self.rate_hz
 
 
+ProblemOf = Callable[[WavHeader], str | None]
+
+
+def _no_problem(_: WavHeader) -> None:
+    return None
+
+
 def read_header(path: Path) -> WavHeader:
     """Read the header, and compare it with the size of the file.
 
@@ -77,21 +84,24 @@ def read_header(path: Path) -> WavHeader:
         return header
 
 
-def read_wav(path: Path, rate_hz: int | None = None, max_duration_s: float = math.inf) -> Samples:
+def read_wav(path: Path, rate_hz: int | None = None, problem_of: ProblemOf = _no_problem) -> Samples:
     """Decode a file of any sample format to (channels, frames), full scale at 1.
 
+    Args:
+        problem_of: Returns, before anything is decoded, why a file of this header is not wanted; None if it is.
+
     Raises:
-        WavError: As `read_header`; or it is longer than `max_duration_s`; or a sample is not a finite number; or as
+        WavError: As `read_header`; or `problem_of` has a problem; or a sample is not a finite number; or as
             `require_resamplable`.
     """
-    sound = read_wavs([path], rate_hz, max_duration_s)[0]
+    sound = read_wavs([path], rate_hz, problem_of)[0]
     if isinstance(sound, WavError):
         raise sound
     return sound
 
 
 def read_wavs(
-    paths: Sequence[Path], rate_hz: int | None = None, max_duration_s: float = math.inf
+    paths: Sequence[Path], rate_hz: int | None = None, problem_of: ProblemOf = _no_problem
 ) -> list[Samples | WavError]:
     """Decode files as `read_wav` does; a file that cannot be decoded gives its error.
 
@@ -101,7 +111,7 @@ def read_wavs(
     by_format: dict[tuple[int, int], list[int]] = defaultdict(list)  # rate and length -> indices into `sounds`
     for index, path in enumerate(paths):
         try:
-            rate, samples = _decode(path, max_duration_s)
+            rate, samples = _decode(path, problem_of)
             if rate_hz is not None and rate_hz != rate:
                 require_resamplable(path, rate, rate_hz)
                 by_format[rate, samples.shape[1]].append(index)
@@ -117,11 +127,11 @@ def read_wavs(
     return sounds
 
 
-def _decode(path: Path, max_duration_s: float) -> tuple[int, Samples]:
+def _decode(path: Path, problem_of: ProblemOf) -> tuple[int, Samples]:
     """Return the sample rate, and the samples as (channels, frames)."""
     with open_sound(path) as (header, sound):
-        if header.duration_s > max_duration_s:
-            raise WavError(path, "broken", f"{header.duration_s:,.3f} s long; at most {max_duration_s:g} s are read")
+        if (problem := problem_of(header)) is not None:
+            raise WavError(path, "broken", problem)
         if header.frames >= MAX_FRAMES:
             raise WavError(path, "broken", "its header does not say how long it is")
         try:

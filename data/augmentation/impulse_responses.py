@@ -14,7 +14,15 @@ from torch import Tensor
 from data.device import send
 from data.errors import DataError
 from data.leftovers import is_leftover
-from data.wav import read_wav
+from data.wav import WavHeader, read_wav
+
+MAX_DURATION_S = 10.0  # of a response; a clip has a second, and what comes after is cut off
+
+
+def _problem_of(header: WavHeader) -> str | None:
+    if header.duration_s <= MAX_DURATION_S:
+        return None
+    return f"{header.duration_s:,.1f} s long; an impulse response has at most {MAX_DURATION_S:g} s"
 
 
 class ImpulseResponses:
@@ -50,7 +58,7 @@ class ImpulseResponses:
         found, broken = [], []
         for path in paths:
             try:
-                response = torch.from_numpy(read_wav(path, rate_hz)[0])
+                response = torch.from_numpy(read_wav(path, rate_hz, _problem_of)[0])
             except DataError as error:
                 broken.append(str(error))
                 continue

@@ -18,7 +18,7 @@ from torch import Tensor
 from data.decoding import Progress, clip_problem, decode_clips, decoding_threads
 from data.layout import Indices
 from data.leftovers import is_leftover
-from data.wav import WavError, read_header
+from data.wav import WavError, WavHeader, read_header
 from search.config.messages import counted
 from search.submission.edition import Edition, SubmissionError, clip_name, compact_ranges
 
@@ -91,7 +91,7 @@ def validate_headers(clips: EvaluationSet, progress: Progress | None = None) -> 
 
     def problem_of(name: str) -> str | None:
         try:
-            return clip_problem(read_header(clips.root / name))
+            return _problem_of(read_header(clips.root / name))
         except WavError as error:
             return error.detail
 
@@ -103,6 +103,11 @@ def validate_headers(clips: EvaluationSet, progress: Progress | None = None) -> 
             if progress is not None:
                 progress(start + len(batch), len(clips.names))
     require_no_problems(clips.root, problems)
+
+
+def _problem_of(header: WavHeader) -> str | None:
+    """Return why a file is no clip of a challenge, whose clips are whole: a header that is not is a broken copy."""
+    return clip_problem(header) or header.note or None
 
 
 def require_no_problems(root: Path, problems: Sequence[str]) -> None:
@@ -124,6 +129,6 @@ def decode_batch(
     """
     paths = [clips.root / clips.names[index] for index in indices]
     parts = [paths[start : start + DECODE_BATCH] for start in range(0, len(paths), DECODE_BATCH)]
-    decoded, errors = zip(*pool.map(lambda part: decode_clips(part, rate_hz), parts), strict=True)
+    decoded, errors = zip(*pool.map(lambda part: decode_clips(part, rate_hz, _problem_of), parts), strict=True)
     waveforms = torch.from_numpy(np.concatenate([part.to_float() for part in decoded]))
     return waveforms, [error for part in errors for error in part]

@@ -205,7 +205,7 @@ def test_responses_that_cannot_be_used_are_all_named(responses_folder, tmp_path)
         ImpulseResponses.load(responses_folder, 32_000)
     assert str(caught.value) == (
         "unusable impulse responses; fix or remove them:\n"
-        f"  {responses_folder}/noise.wav: not a WAV file: it starts with b'nons'\n"
+        f"  {responses_folder}/noise.wav: neither a WAV nor a FLAC file: it starts with b'nons'\n"
         f"  {responses_folder}/odd.wav: 44,101 Hz cannot be resampled to 32,000 Hz\n"
         f"  {responses_folder}/zero.wav: silent"
     )

@@ -3,7 +3,6 @@
 import os
 import resource
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -15,7 +14,6 @@ import torch
 
 from data.decoding import decode_clips
 from data.errors import DataError
-from data.file_hashes import INDEX, YOUNG_NS
 from data.layout import read_scenes
 from data.level import MAX_PEAK
 from data.store import open_store
@@ -29,12 +27,6 @@ def user_cache(tmp_path, monkeypatch):
 
 
 NOTE = "its header gives 88,200 bytes of sound, 4,956 are there: it was never finished, or was cut off"
-
-
-def make_old(paths):
-    """Set the change time of files far enough in the past to be trusted: wait."""
-    newest = max(path.stat().st_ctime_ns for path in paths)
-    time.sleep(max(0, newest + YOUNG_NS + 10_000_000 - time.time_ns()) / 1e9)
 
 
 def clips(root):
@@ -115,28 +107,6 @@ def test_another_split_s_store_is_used_while_the_needed_files_are_as_they_were(s
     assert bool(calls) is decodes
     assert large.path.exists() is not decodes
     assert small.read_stored(scenes.train).samples[1].any() == (not decodes)
-
-
-@pytest.mark.parametrize("text", [None, b"", b"3 32000\n\xff"])
-def test_a_store_whose_manifest_is_lost_or_spoilt_is_written_again(root, text):
-    calls = []
-    old = open_store(read_scenes(root), 32_000)
-    beside = old.path.with_suffix(".clips")
-    beside.unlink() if text is None else beside.write_bytes(text)
-    new = open_store(read_scenes(root), 32_000, progress=lambda *done: calls.append(done))
-    assert (calls, new.path) == ([(12, 12)], old.path)
-    np.testing.assert_array_equal(new.samples, old.samples)
-
-
-@pytest.mark.parametrize("text", [None, b"", b"1 0000000000000000\n\xff"])
-def test_an_index_that_is_lost_or_spoilt_costs_no_decoding(root, text):
-    calls = []
-    make_old(clips(root))
-    old = open_store(read_scenes(root), 32_000)
-    index = root / ".scenefront" / INDEX
-    index.unlink() if text is None else index.write_bytes(text)
-    assert open_store(read_scenes(root), 32_000, progress=lambda *done: calls.append(done)).path == old.path
-    assert calls == []
 
 
 def test_a_store_of_an_earlier_version_is_replaced(root):
