@@ -29,7 +29,7 @@ from training.checkpoint import CheckpointError
 from training.compute_mode import ComputeMode
 from training.dataset import SceneDataset, load_dataset
 from training.latency import measure_latency
-from training.loop import EpochResult, NonFiniteLossError, TrainingRun, default_device
+from training.loop import DivergedError, EpochResult, TrainingRun, default_device
 
 # Folder and split of the data, fraction of the training clips for validation, devices that are held out for it.
 Clips = tuple[str, str, float, tuple[str, ...]]
@@ -83,7 +83,7 @@ class TrialActor(tune.Trainable):
         if not (self.run.is_over or self.reports_first):
             try:
                 self.run.run_epoch()
-            except NonFiniteLossError as error:
+            except DivergedError as error:
                 return {"epochs": "[]", "failure": str(error), "done": True}
             self.run.save(self.checkpoints.path(*self.key))
             self.checkpoints.push(*self.key)
