@@ -40,14 +40,29 @@ class EpochResult:
     duration_s: float
 
 
-class NonFiniteLossError(ArithmeticError):
-    """Training diverged: the loss is infinite or not a number."""
+class DivergedError(TrainingError):
+    """Training diverged: nothing finite comes of the network any more, and the run cannot be continued."""
+
+
+class NonFiniteLossError(DivergedError):
+    """The loss is infinite or not a number."""
 
     def __init__(self, epoch: int, step: int, loss: float, last_finite: float | None, learning_rate: float) -> None:
         self.epoch, self.step, self.loss = epoch, step, loss
         self.last_finite, self.learning_rate = last_finite, learning_rate
         before = "none before it was finite" if last_finite is None else f"the last finite one was {last_finite:.4g}"
         super().__init__(f"loss {loss} in epoch {epoch}, step {step}; {before}; learning rate {learning_rate:.4g}")
+
+
+class NonFiniteOutputsError(DivergedError):
+    """The outputs for evaluation clips are infinite or not a number: what the last step of an epoch ruined."""
+
+    def __init__(self, epoch: int, num_bad: int, num_clips: int, train_loss: float, learning_rate: float) -> None:
+        self.epoch, self.num_bad, self.train_loss, self.learning_rate = epoch, num_bad, train_loss, learning_rate
+        super().__init__(
+            f"outputs for {num_bad} of {num_clips} clips not finite after epoch {epoch}; its mean loss was "
+            f"{train_loss:.4g}; learning rate {learning_rate:.4g}"
+        )
 
 
 class TrainingRun:
@@ -113,14 +128,14 @@ class TrainingRun:
         """Train for one epoch, then evaluate.
 
         Raises:
-            NonFiniteLossError: A step's loss is not finite; the run cannot be continued.
+            DivergedError: A step's loss, or the network's outputs after the last step, are not finite.
         """
         started = time.monotonic()
         train_loss = self.train_epoch()
         epoch = self.epoch + 1
         self.weight_methods.after_epoch(epoch)
         with self.weight_methods.evaluation_weights(epoch, self._training_inputs()):
-            quality = self.dataset.evaluate(self.network, self.device, self._preprocessing_after(epoch))
+            quality = self._evaluate(epoch, train_loss)
             if epoch == self.recipe.epochs:
                 final = {name: value.clone() for name, value in self.network.state_dict().items()}
         if epoch == self.recipe.epochs:
@@ -128,6 +143,14 @@ class TrainingRun:
         result = EpochResult(epoch, train_loss, quality, time.monotonic() - started)
         self.results.append(result)
         return result
+
+    def _evaluate(self, epoch: int, train_loss: float) -> Quality:
+        logs = self.dataset.log_probabilities(self.network, self.device, self._preprocessing_after(epoch))
+        num_bad = int((~logs.isfinite().all(dim=1)).sum())
+        if num_bad:
+            rate = float(self.optimizer.param_groups[0]["lr"])
+            raise NonFiniteOutputsError(epoch, num_bad, len(logs), train_loss, rate)
+        return self.dataset.score(logs)
 
     def _preprocessing_after(self, epoch: int) -> InferencePreprocessing:
         """Return the preprocessing of an epoch's evaluation: test-time augmentation after the last epoch alone."""

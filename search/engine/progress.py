@@ -66,8 +66,8 @@ class Display:
     def reported(self, row: TrialRow) -> None:
         """Show that a trial finished epochs."""
 
-    def ended(self, row: TrialRow) -> None:
-        """Show that a trial's job on a worker ended."""
+    def ended(self, row: TrialRow, reason: str = "") -> None:
+        """Show that a trial's job on a worker ended; `reason` is why, where that is not the trial's."""
 
     def __enter__(self) -> Self:
         return self
@@ -149,11 +149,12 @@ class PlainDisplay(Display):
         """Print the trial's epoch and its quality."""
         self._print(f"trial {row.number} {epoch_text(self.scheduler, row)}: {quality_text(self.scheduler, row)}")
 
-    def ended(self, row: TrialRow) -> None:
+    def ended(self, row: TrialRow, reason: str = "") -> None:
         """Print the trial's state, and the progress of the search."""
         left = self.clock.left_s()
+        ended = f"will be resumed ({reason})" if reason else ended_text(self.scheduler, row)
         self._print(
-            f"trial {row.number} {ended_text(self.scheduler, row)}; {self.scheduler.num_ended} of "
+            f"trial {row.number} {ended}; {self.scheduler.num_ended} of "
             f"{self.scheduler.space.settings.trials} trials done"
             f"{f', {clock_text(left)} left' if left is not None else ''}; {self._results()}"
         )

@@ -18,12 +18,16 @@ from pathlib import Path
 import ray
 
 from search.config.errors import UserError
+from search.engine.node_guard import NodeGuard, child_probe, connection_probe, process_probe
 from search.engine.ray_private import (
     LOOPBACK_ENVIRONMENT,
     NO_USAGE_STATS,
     disable_cloud_lookup,
+    hidden_messages,
     init_options,
+    joined_raylet,
     started_address,
+    started_processes,
     switched_off,
 )
 from search.engine.temporary import private_folder
@@ -71,12 +75,18 @@ class Node:
 
 @contextmanager
 def cluster(
-    address: str | None, *, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, float] | None = None
+    address: str | None,
+    *,
+    num_cpus: int,
+    num_gpus: int = 0,
+    resources: Mapping[str, float] | None = None,
+    advice: str = "",
 ) -> Iterator[Path]:
     """Start a local Ray cluster, or join an existing one, for the length of a `with` block.
 
     Args:
         address: HOST:PORT of a running Ray, or "auto" for the one that this machine is a node of; None: start one.
+        advice: What a person is told to do if Ray dies: this process then ends, by `search.engine.node_guard`.
 
     Yields:
         A private temporary folder on this machine.
@@ -86,8 +96,8 @@ def cluster(
         OSError: No temporary folder can be written.
         RuntimeError: This process already uses a Ray.
     """
-    started = local_cluster(num_cpus=num_cpus, num_gpus=num_gpus, resources=resources)
-    with started if address is None else joined_cluster(address) as folder:
+    started = local_cluster(num_cpus=num_cpus, num_gpus=num_gpus, resources=resources, advice=advice)
+    with started if address is None else joined_cluster(address, advice) as folder:
         yield folder
 
 
@@ -107,7 +117,7 @@ def nodes() -> list[Node]:
 
 
 @contextmanager
-def joined_cluster(address: str) -> Iterator[Path]:
+def joined_cluster(address: str, advice: str = "") -> Iterator[Path]:
     """Join an existing Ray cluster for the length of a `with` block; its end stops the block's actors, not the cluster.
 
     The nodes import this project's packages as the driver has them, and third-party packages as they are installed
@@ -115,6 +125,7 @@ def joined_cluster(address: str) -> Iterator[Path]:
 
     Args:
         address: HOST:PORT, or "auto" for RAY_ADDRESS or the Ray that was started on this machine.
+        advice: As for `cluster`.
 
     Yields:
         A private temporary folder on this machine.
@@ -130,6 +141,7 @@ def joined_cluster(address: str) -> Iterator[Path]:
     with ExitStack() as stack:
         folder = stack.enter_context(private_folder(_PREFIX))
         stack.enter_context(_restored_sigterm_handler())
+        stack.enter_context(hidden_messages())
         stack.enter_context(_environment(PYTHONBREAKPOINT=os.environ.get("PYTHONBREAKPOINT")))
         # Workers on every node import from the driver's current folder first: an empty one.
         with (
@@ -151,12 +163,19 @@ def joined_cluster(address: str) -> Iterator[Path]:
                 ray.shutdown()
                 raise ClusterError(f"no Ray can be joined at {address}: {error}; {_HOW_TO_JOIN}") from error
         stack.callback(ray.shutdown)
+        probes = {name: process_probe(process) for name, process in joined_raylet().items()}
+        probes["the cluster's head (gcs_server)"] = connection_probe(ray.get_runtime_context().gcs_address)
+        stack.enter_context(NodeGuard(probes, (), folder, advice))
         yield folder
 
 
 @contextmanager
-def local_cluster(*, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, float] | None = None) -> Iterator[Path]:
+def local_cluster(
+    *, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, float] | None = None, advice: str = ""
+) -> Iterator[Path]:
     """Start a Ray cluster on this machine for the length of a `with` block, closed to the network.
+
+    Ends this process if Ray dies (`search.engine.node_guard`), with `advice` for the person.
 
     Call it from the main thread: Ray's processes end with the thread that started them, so that nothing is
     left after a `kill -9`. Trials see the caller's HOME, and import this project's packages whatever the
@@ -176,6 +195,7 @@ def local_cluster(*, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, f
         folder = stack.enter_context(private_folder(_PREFIX, _MAX_FOLDER_BYTES))
         disable_cloud_lookup(folder)
         stack.enter_context(_restored_sigterm_handler())
+        stack.enter_context(hidden_messages())
         stack.enter_context(
             _environment(
                 RAY_AUTH_TOKEN=os.environ.get("RAY_AUTH_TOKEN", _TOKEN),
@@ -186,6 +206,9 @@ def local_cluster(*, num_cpus: int, num_gpus: int = 0, resources: Mapping[str, f
         )
         stack.callback(ray.shutdown)
         _start(folder, num_cpus, num_gpus, dict(resources or {}))
+        started = started_processes()
+        probes = {name: child_probe(process) for name, process in started.items()}
+        stack.enter_context(NodeGuard(probes, [process.pid for process in started.values()], folder, advice))
         yield folder
 
 

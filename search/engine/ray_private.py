@@ -12,9 +12,18 @@ Read in Ray 2.60.0; pyproject.toml admits 2.60 alone. Before another version is 
 - `ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV` (read by worker.py): off, a driver under `uv run` has its workers start
   as the driver did, and not by `uv run` once more in the current folder.
 - `ray._private.utils.read_ray_address`: the address that `ray start` left on this machine.
+- `ray._private.worker._global_node`: its `all_processes` are those that `ray.init` has started, which the node guard
+  watches; none, and a search whose raylet died would stand still. Its `raylet_socket_name` finds the raylet of a
+  cluster that was joined. tests/search/engine/test_node_guard.py kills both.
+- `ray._private.state.actors`: what the GCS knows of an actor, which tells a crash from a machine out of reach.
+- `ray._private.worker.print_to_stdstream`: prints what Ray's processes have to say in the driver, dozens of lines
+  between those of the display, even with `log_to_driver=False`.
 - `_temp_dir` of `ray.init`: a private folder for logs and sockets.
 - The environment variables below (ray/tune/constants.py, ray/_common/usage/). One that is no longer read costs speed or
   prints more; `TUNE_DISABLE_SIGINT_HANDLER` would have Ctrl-C swallowed by Ray: tests/search/engine/test_kills.py.
+- `RayActorManager._actor_task_failed` (ray/air/execution/_internal/actor_manager.py): raises a RuntimeError, which ends
+  the whole run, for an error that is neither a RayActorError nor a RayTaskError, such as that of an actor which Ray's
+  memory monitor has killed. Held by tests/search/engine/test_memory.py.
 - The messages of `ActorDiedError` and `ActorUnavailableError` (ray/exceptions.py), which tell a lost machine from a
   crash. Reworded, a trial whose machine was lost counts as one that crashed: tests/search/engine/test_watchdog.py.
 
@@ -24,13 +33,18 @@ lock; tests/search/engine/test_watchdog.py holds it.
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import Popen
 from typing import TYPE_CHECKING, Any, Literal
 
-from ray._private import ray_constants
+import psutil
+from ray._private import ray_constants, state, worker
 from ray._private.utils import read_ray_address
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.experiment import Trial
 
 if TYPE_CHECKING:
@@ -52,20 +66,39 @@ TUNE_ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 
-NODE_DIED = re.compile(r"^The actor died because its node has died", re.MULTILINE)
+# Parts of Ray without which nothing goes on, by their name there and ours.
+_VITAL = {
+    ray_constants.PROCESS_TYPE_RAYLET: "Ray's node (raylet)",
+    ray_constants.PROCESS_TYPE_GCS_SERVER: "Ray's head (gcs_server)",
+}
+# A raylet reports the death of an actor at once; that of a machine is noticed after many seconds.
+_VERDICT_PATIENCE_S = 3.0
+
+NODE_DIED = re.compile(r"^(?:The actor died because its node has died|(?:LocalRaylet|Node)DiedError\b)", re.MULTILINE)
 ACTOR_DIED = re.compile(r"^The actor (?:died|is dead)", re.MULTILINE)
-ACTOR_UNREACHABLE = re.compile(r"^The actor \S+ is unavailable", re.MULTILINE)
+ACTOR_UNREACHABLE = re.compile(r"^The actor (\S+) is unavailable", re.MULTILINE)
 # Ray lists "out of memory" among the possible causes of any death.
 POSSIBLE_CAUSES = re.compile(r"Some common causes include.*", re.DOTALL)
 
 
 def set_tune_environment(workers: int) -> None:
-    """Disable Ray Tune's own records and output in this process.
+    """Disable Ray Tune's own records and output in this process, and have no trial's death end the run.
 
     Args:
         workers: Actors that may be started at the same time; Ray's default is one after the other.
     """
     os.environ |= {**TUNE_ENVIRONMENT, "TUNE_MAX_PENDING_TRIALS_PG": str(workers)}
+    RayActorManager._actor_task_failed = _actor_task_failed  # type: ignore[method-assign]
+
+
+_tunes_own_task_failed = RayActorManager._actor_task_failed
+
+
+def _actor_task_failed(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+    """Pass every error of Ray on as one of the actor, so that it is its trial's alone."""
+    if isinstance(exception, RayError) and not isinstance(exception, RayActorError | RayTaskError):
+        exception = RayActorError(error_msg=f"{type(exception).__name__}: {exception}")
+    _tunes_own_task_failed(self, tracked_actor_task, exception)
 
 
 def trial_actors(tune_controller: "TuneController") -> dict[Trial, Any]:
@@ -88,6 +121,32 @@ def started_address() -> str:
     return read_ray_address() or ""
 
 
+def started_processes() -> "dict[str, Popen[Any]]":
+    """Return the raylet and the GCS that `ray.init` has started in this process, by their names for a person."""
+    node: Any = worker._global_node
+    started = node.all_processes
+    return {name: started[kind][0].process for kind, name in _VITAL.items()}
+
+
+def joined_raylet() -> dict[str, psutil.Process]:
+    """Return the raylet of this machine's node in the cluster that was joined, by its name; none where it is hidden."""
+    node: Any = worker._global_node
+    for process in psutil.process_iter(["cmdline"]):
+        if f"--raylet_socket_name={node.raylet_socket_name}" in (process.info["cmdline"] or ()):
+            return {_VITAL[ray_constants.PROCESS_TYPE_RAYLET]: process}
+    return {}
+
+
+def has_died(actor_id: str) -> bool:
+    """Return whether the GCS reports the death of an actor that is unreachable, while its machine lives."""
+    deadline = time.monotonic() + _VERDICT_PATIENCE_S
+    while time.monotonic() < deadline:
+        if state.actors(actor_id).get("State") == "DEAD":
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def disable_cloud_lookup(home: Path) -> None:
     """Write the file that keeps Ray's dashboard process from querying a cloud's metadata service."""
     (home / "ray_bootstrap_config.yaml").write_text("{}\n")
@@ -96,6 +155,17 @@ def disable_cloud_lookup(home: Path) -> None:
 def init_options(folder: Path) -> dict[str, Any]:
     """Return the options of `ray.init` that put Ray's logs and sockets into a folder."""
     return {"_temp_dir": str(folder)}
+
+
+@contextmanager
+def hidden_messages() -> Iterator[None]:
+    """Keep the messages of Ray's processes out of this one's output, for the length of a `with` block."""
+    before = worker.print_to_stdstream
+    vars(worker)["print_to_stdstream"] = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        vars(worker)["print_to_stdstream"] = before
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from search.config.settings import Job
 from search.config.trial_config import TrialConfig
 from search.engine.checkpoints import study_checkpoints
+from search.engine.node_guard import require_node
 from search.engine.progress import Display
 from search.engine.resources import ResourceAllocation
 from search.engine.watchdog import Failure, Watchdog
@@ -100,7 +101,9 @@ class StudySearcher(Stateless, Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override] # Ray's own names no FINISHED
         """Return the actor config of the next job; None if there is none now, FINISHED if there will be none."""
         running = self.scheduler.table.in_state(State.RUNNING)
-        if len(running) >= self.allocation.workers or any(row.runs_alone for row in running):
+        pending = self.scheduler.table.in_state(State.PENDING)
+        alone = any(row.runs_alone for row in (*running, *pending[:1]))  # the first pending trial is the next
+        if len(running) >= self.allocation.workers or (running and alone):
             return None  # a later proposal has more history; a trial that runs alone would never get its resources
         paused = self.scheduler.table.in_state(State.PAUSED)
         with self.writing():
@@ -137,10 +140,16 @@ class StudySearcher(Stateless, Searcher):
             self.display.ended(self.scheduler.table[number])
 
     def fail(self, trial_id: str, failure: Failure) -> None:
-        """End a job whose actor failed."""
+        """End a job whose actor failed, unless it was Ray that died: that ends this process."""
+        if failure.kind in ("crash", "node lost", "error"):
+            require_node()
         number = self._numbers[trial_id]
         if failure.is_storage:
             self.scheduler.interrupt(number, failure.reason)
+            return
+        if failure.is_node:  # another machine's: the trial goes on elsewhere, and no attempt counts
+            self.scheduler.end(number, None)
+            self.display.ended(self.scheduler.table[number], failure.reason)
             return
         with self.writing():
             self.scheduler.end(number, None, error=failure.reason, is_memory=failure.is_memory)

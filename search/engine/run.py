@@ -149,7 +149,10 @@ class _Run:
         self._print(f"study: {self.folder.path}")
         self._print(f"starting Ray{', then timing a few training steps' if settings.fast else ''}")
         gpus = torch.cuda.device_count()
-        with cluster(self.address, num_cpus=num_cores(), num_gpus=gpus, resources={MACHINE: 1.0}) as temporary:
+        advice = f". Continue with {self._resume}"
+        with cluster(
+            self.address, num_cpus=num_cores(), num_gpus=gpus, resources={MACHINE: 1.0}, advice=advice
+        ) as temporary:
             allocation = self._allocate(scheduler)
             self._print(start_line(scheduler, allocation))
             display = make_display(scheduler, self.console)

@@ -31,7 +31,7 @@ from training.code_version import code_version
 from training.compute_mode import ComputeMode
 from training.dataset import SceneDataset, load_dataset
 from training.latency import measure_latency
-from training.loop import EpochResult, NonFiniteLossError, TrainingRun, default_device
+from training.loop import DivergedError, EpochResult, TrainingRun, default_device
 
 # Folder and split of the data, fraction of the training clips for validation, devices that are held out for it.
 Clips = tuple[str, str, float, tuple[str, ...]]
@@ -87,7 +87,7 @@ class TrialActor(tune.Trainable):
         if not (self.run.is_over or self.reports_first):
             try:
                 self.run.run_epoch()
-            except NonFiniteLossError as error:
+            except DivergedError as error:
                 return {"epochs": "[]", "failure": str(error), "done": True}
             self.run.save(self.checkpoints.path(*self.key), self.identity)
             self.checkpoints.push(*self.key)

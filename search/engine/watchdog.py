@@ -17,6 +17,7 @@ from search.engine.ray_private import (
     NODE_DIED,
     POSSIBLE_CAUSES,
     cached_actors,
+    has_died,
     trial_actors,
 )
 
@@ -49,9 +50,17 @@ class Failure:
         return self.kind == "out of memory"
 
     @property
+    def is_node(self) -> bool:
+        """Whether its machine was lost, for which no trial is to blame."""
+        return self.kind == "node lost"
+
+    @property
     def is_storage(self) -> bool:
         """Whether no trial can write its checkpoint, so that none is to blame."""
         return self.kind == "storage"
+
+
+CRASH = Failure("crash", "crash: its process died without an error message")
 
 
 class Watchdog:
@@ -144,7 +153,12 @@ class Watchdog:
     def failure(self, trial: Trial) -> Failure:
         """Return why the actor of a trial failed, once Ray has reported that."""
         killed = self._killed.get(trial.trial_id)
-        return Failure("hung", killed) if killed is not None else failure_kind(error_text(trial))
+        if killed is not None:
+            return Failure("hung", killed)
+        text = error_text(trial)
+        failure = failure_kind(text)
+        unreachable = ACTOR_UNREACHABLE.search(text) if failure.is_node else None
+        return CRASH if unreachable is not None and has_died(unreachable[1]) else failure
 
 
 def _number(trial: Trial) -> Any:
@@ -168,6 +182,10 @@ _MEMORY = re.compile(
     r"OutOfMemoryError|out of memory|MemoryError|bad_alloc|can't allocate memory|Cannot allocate memory|ALLOC_FAILED"
     r"|running low on memory"
 )
+# Of Ray's memory monitor, which appends dozens of lines.
+_KILLED_FOR_MEMORY = re.compile(
+    r"killed due to the node running low on memory\b.*? was (\S+) used / (\S+) limit", re.DOTALL
+)
 # Errors of the disk, or of the storage of checkpoints.
 _STORAGE = re.compile(r"CheckpointsError|No space left on device|Disk quota exceeded|Read-only file system")
 
@@ -184,7 +202,9 @@ def failure_kind(error: str) -> Failure:
     raised = [line for line in text.splitlines() if line and not line[0].isspace()]  # not the code of a traceback
     memory = next((line for line in reversed(raised) if _MEMORY.search(line)), None)
     if memory is not None:
-        return Failure("out of memory", f"out of memory: {memory}")
+        monitor = _KILLED_FOR_MEMORY.search(text)
+        used = monitor and f"killed when {monitor[1]} of {monitor[2]} of its machine's memory were used"
+        return Failure("out of memory", f"out of memory: {used or memory}")
     storage = next((line for line in reversed(raised) if _STORAGE.search(line)), None)
     if storage is not None:
         return Failure("storage", f"checkpoints cannot be written: {storage}")
@@ -193,5 +213,5 @@ def failure_kind(error: str) -> Failure:
     if ACTOR_UNREACHABLE.search(text):
         return Failure("node lost", "node lost: its actor, or the machine of that, is unreachable")
     if ACTOR_DIED.search(text) or not lines:
-        return Failure("crash", "crash: its process died without an error message")
+        return CRASH
     return Failure("error", last)

@@ -302,10 +302,15 @@ class TrialScheduler:
         self.table.complete(row, values)
 
     def _retry(self, row: TrialRow, error: str, *, is_memory: bool) -> None:
-        """Retry a trial whose process crashed from its checkpoint, up to `retries` times at one epoch."""
-        row.attempts.append({"epoch": row.num_epochs, "reason": error, "is_memory": is_memory})
-        num_here = sum(attempt["epoch"] == row.num_epochs for attempt in row.attempts)
-        if num_here > self.space.settings.retries:
+        """Retry a trial whose process crashed from its checkpoint, up to `retries` times at one epoch.
+
+        One that ran out of memory beside others is retried alone whatever `retries`: they may have taken the memory.
+        """
+        is_shared = is_memory and not row.runs_alone
+        row.attempts.append({"epoch": row.num_epochs, "reason": error, "is_memory": is_memory, "is_shared": is_shared})
+        here = [attempt for attempt in row.attempts if attempt["epoch"] == row.num_epochs]
+        num_here = len(here)
+        if sum(not attempt.get("is_shared") for attempt in here) > self.space.settings.retries:
             self._fail(row, f"{error} (tried {num_here} times)" if num_here > 1 else error)
         else:
             self.store.set(row.number, ATTEMPTS, row.attempts)

@@ -1,6 +1,7 @@
 """The training loop: it learns, it resumes from any epoch, and it reports where the loss diverges."""
 
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from data.layout import read_scenes
 from models.isotropic import Isotropic, IsotropicConfig
 from training.checkpoint import CheckpointError, read_checkpoint, save_checkpoint
 from training.dataset import load_dataset, split_batches
-from training.loop import NonFiniteLossError, TrainingRun
+from training.loop import DivergedError, NonFiniteLossError, TrainingRun
 from training.pipeline import TrainingPipeline
 from training.recipe import Recipe
 from training.schedule import rate_at
@@ -137,6 +138,30 @@ def test_weights_that_the_last_step_made_infinite_are_reported_as_a_loss_that_di
     with pytest.raises(NonFiniteLossError) as caught:
         run.run_epoch()
     assert (caught.value.epoch, caught.value.step) == (1, run.steps_per_epoch + 1)
+
+
+def test_outputs_that_the_last_step_made_infinite_are_a_divergence_too(dataset, monkeypatch):
+    run = TrainingRun(build, RECIPE, dataset, CPU)
+    step = run.optimizer.step
+
+    def ruin():
+        step()
+        with torch.no_grad():
+            run.network.classifier.weight.fill_(3e38)  # finite; sums of it are not
+
+    steps = iter([step] * (run.steps_per_epoch - 1) + [ruin])
+
+    def take():
+        next(steps)()
+
+    monkeypatch.setattr(run.optimizer, "step", take)
+    with pytest.raises(DivergedError) as caught:
+        run.run_epoch()
+    assert re.fullmatch(
+        r"outputs for \d+ of 24 clips not finite after epoch 1; its mean loss was \d+\.\d+; learning rate \S+",
+        str(caught.value),
+    )
+    assert run.epoch == 0
 
 
 def test_impulse_responses_that_a_recipe_needs_must_be_there(dataset):

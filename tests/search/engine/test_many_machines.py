@@ -62,8 +62,8 @@ def test_a_search_goes_on_when_one_of_its_machines_is_lost(two_nodes, run, tiny,
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 3
     for trial in trials:
         assert [epoch["epoch"] for epoch in learning_curve(trial)] == list(range(1, EPOCHS + 1))
-    reasons = [attempt["reason"] for trial in trials for attempt in trial.user_attrs.get("attempts", ())]
-    assert {reason.partition(":")[0] for reason in reasons} == {"node lost"}, reasons
+    assert "will be resumed (node lost: " in "".join(told)
+    assert [trial.user_attrs.get("attempts") for trial in trials] == [None] * 3  # no trial is to blame
     kept = sorted(path.relative_to(places).as_posix() for path in places.rglob("*") if path.is_file())
     assert kept == [f"wide/trials/{trial.number}/checkpoint.safetensors" for trial in trials]
     assert sorted(path.name for path in folder.path.iterdir()) == [".lock", "search.yaml", "space.npz"]

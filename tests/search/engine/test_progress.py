@@ -2,6 +2,8 @@
 
 import io
 import json
+import sys
+import threading
 import time
 
 import pytest
@@ -72,6 +74,43 @@ def test_the_page_shows_progress_rejections_the_running_and_the_front(scheduler)
     assert "0.250" in page
     assert "0.440" in page
     assert f"{first.cost.macs:,}" in page
+
+
+def test_the_page_is_drawn_while_the_driver_changes_what_it_shows(folder):
+    scheduler = start(folder, trials=60)
+    display = LiveDisplay(scheduler, Console(file=io.StringIO()))
+    broken, pages, over = [], [], threading.Event()
+
+    def draw():
+        while not over.is_set():
+            try:
+                pages.append(text(display.page()))
+            except Exception as error:  # noqa: BLE001 - of whatever kind
+                broken.append(repr(error))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    try:
+        for number in range(2000):
+            scheduler.rejections[f"reason {number % 50}"] += 1  # as a proposal that finds new reasons
+            if number % 50 == 0:
+                row = scheduler.propose()
+                display.proposed(row)
+                scheduler.report(row.number, epoch(1, 0.3))
+                display.reported(row)
+                scheduler.end(row.number, epoch(2, number / 4000))
+                display.ended(row)
+                for other in range(50):
+                    scheduler.rejections.pop(f"reason {other}", None)
+    finally:
+        over.set()
+        drawing.join()
+        sys.setswitchinterval(interval)
+    assert broken == []
+    assert len(pages) > 20
+    assert "40/60 trials" in text(display.page())
 
 
 def test_time_left_follows_from_the_share_that_is_done(scheduler):

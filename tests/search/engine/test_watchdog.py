@@ -222,7 +222,11 @@ unexpectedly exits with a connection error code 2. End of file. Some common caus
 by the OOM killer due to high memory usage, (2) ray stop --force was called, or (3) the worker crashed unexpectedly \
 due to SIGSEGV or another unexpected error. If the process was killed by the kernel OOM killer ...
 """
-RAY = "1 worker(s) were killed due to the node running low on memory. Memory ..."
+RAY = """OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. Memory on the node \
+(IP: 127.0.0.1, ID: e135) was 6.19GB used / 23.54GB limit (0.262961)
+OOM kill reason: Memory usage 6618288128B exceeded threshold of 6617388032B (26.2% of 25276502016B limit)
+Refer to the documentation on how to address the out of memory issue: https://docs.ray.io/
+"""
 ALLOCATOR = "RuntimeError: [enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried"
 
 
@@ -232,7 +236,8 @@ ALLOCATOR = "RuntimeError: [enforce fail at alloc_cpu.cpp:117] . DefaultCPUAlloc
         (TASK.format("OutOfMemoryError") + CUDA, "out of memory", f"out of memory: {CUDA}"),
         ("RuntimeError: cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "out of memory", None),
         (TASK.format("RuntimeError") + ALLOCATOR, "out of memory", f"out of memory: {ALLOCATOR}"),
-        (RAY, "out of memory", f"out of memory: {RAY}"),
+        (RAY, "out of memory", "out of memory: killed when 6.19GB of 23.54GB of its machine's memory were used"),
+        ("NodeDiedError: the node is gone", "node lost", "node lost: the machine of its actor has died"),
         (ACTOR + GUESS, "crash", "crash: its process died without an error message"),
         (
             ACTOR + "The actor died because its node has died. Node Id: 77c931",

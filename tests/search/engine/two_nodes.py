@@ -1,7 +1,7 @@
 """A Ray cluster of two nodes on this machine, for tests: prints its address, and does what its input says.
 
-`kill` ends the second node as a power cut would: all of its processes at once, without a word. The end of the input
-ends the cluster.
+With the argument 1 it has one node. `kill` ends the second node as a power cut would: all of its processes at once,
+without a word. The end of the input ends the cluster.
 """
 
 import json
@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import tempfile
+from pathlib import Path
 
 import psutil
 
@@ -30,12 +31,15 @@ def kill(node):
 
 
 def main():
+    Path("/tmp/ray").mkdir(
+        exist_ok=True
+    )  # where a cluster that is started without Ray's own command writes its address
     with tempfile.TemporaryDirectory(prefix="sf-two-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         each = {"include_dashboard": False, "object_store_memory": 75 * 2**20, "num_cpus": 1}
         cluster = Cluster(initialize_head=True, head_node_args={**each, "temp_dir": folder})
-        second = cluster.add_node(**each)
+        second = None if sys.argv[1:] == ["1"] else cluster.add_node(**each)
         cluster.wait_for_nodes()
-        sys.stdout.write(json.dumps({"address": cluster.address, "second": second.node_id}) + "\n")
+        sys.stdout.write(json.dumps({"address": cluster.address}) + "\n")
         sys.stdout.flush()
         for line in sys.stdin:
             assert line == "kill\n"

@@ -173,8 +173,21 @@ def test_a_process_that_broke_is_retried_from_its_last_epoch_so_often(folder):
     )  # another epoch: counted anew
     assert start(folder, scheduler.space.settings).propose().number == number
     assert scheduler.propose().runs_alone
-    assert scheduler.end(number, None, error="killed by signal 9") == "failed"
-    assert scheduler.table[number].reason == "killed by signal 9 (tried 2 times)"
+    # beside others it was perhaps they that took the memory: not counted
+    assert scheduler.end(number, None, error="killed by signal 9") == "pending"
+    assert scheduler.propose().number == number
+    assert scheduler.end(number, None, error="out of memory", is_memory=True) == "failed"
+    assert scheduler.table[number].reason == "out of memory (tried 3 times)"
+
+
+def test_without_retries_what_ran_out_of_memory_beside_others_is_tried_once_alone(folder):
+    scheduler = start(folder, replace(SETTINGS, retries=0))
+    number = scheduler.propose().number
+    assert scheduler.end(number, None, error="out of memory", is_memory=True) == "pending"
+    again = start(folder, scheduler.space.settings)
+    assert (again.propose().number, again.table[number].runs_alone) == (number, True)
+    assert again.end(number, None, error="out of memory", is_memory=True) == "failed"
+    assert again.table[number].reason == "out of memory (tried 2 times)"
 
 
 def test_where_no_checkpoint_can_be_kept_the_search_ends_and_no_trial_is_to_blame(folder):
