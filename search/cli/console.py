@@ -17,7 +17,7 @@ EXIT_CODES = {
     "1": "done with a negative result: over budget, nothing fits, problems found, rules broken, or every trial failed",
     "2": "user error; a sentence on standard error says why, and what to do instead",
     str(BUG): "a bug of scenefront, with its traceback on standard error: please report it",
-    "130, 143": "interrupted by Ctrl-C, or by SIGTERM; finished trials are kept",
+    "129, 130, 143": "interrupted by SIGHUP, by Ctrl-C, or by SIGTERM; finished trials are kept",
 }
 
 out = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
@@ -50,15 +50,19 @@ def fail(message: str, code: int) -> NoReturn:
 
 def run_job(run: Callable[[], object], folder: StudyFolder) -> None:
     """Run the job of a study; exit if it is interrupted or fails."""
-    from search.study.study import SearchFailedError  # noqa: PLC0415  takes seconds
+    from search.engine.interruption import Interrupted, Interruption  # noqa: PLC0415  these take seconds
+    from search.study.study import SearchFailedError  # noqa: PLC0415
 
     try:
-        run()
-    except (KeyboardInterrupt, SystemExit) as stop:  # Ray turns SIGTERM into SystemExit
+        with Interruption().watched():
+            run()
+    except (Interrupted, SystemExit) as stop:  # Ray turns a SIGTERM while it starts into SystemExit
+        code = 128 + (stop.number if isinstance(stop, Interrupted) else signal.SIGTERM)
         if folder.settings_file.exists():
-            code = 130 if isinstance(stop, KeyboardInterrupt) else 128 + signal.SIGTERM
             resume = f"`scenefront resume {folder.cli_arguments}`"
             fail(f"interrupted; finished trials are kept. Continue with {resume}", code)
+        if isinstance(stop, Interrupted):
+            fail("interrupted", code)
         raise
     except SearchFailedError as error:
         fail(str(error), 1)

@@ -1,9 +1,7 @@
 """Ray Tune integration: a searcher, a scheduler and a callback around this project's trial scheduler."""
 
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from optuna.exceptions import OptunaError
@@ -17,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from search.config.settings import Job
 from search.config.trial_config import TrialConfig
 from search.engine.checkpoints import study_checkpoints
+from search.engine.interruption import Interruption
 from search.engine.node_guard import require_node
 from search.engine.progress import Display
 from search.engine.resources import ResourceAllocation
@@ -183,35 +182,6 @@ class RungScheduler(Stateless, FIFOScheduler):
         return str(RayTrialScheduler.STOP if is_paused else RayTrialScheduler.CONTINUE)
 
 
-class Interruption:
-    """Reliable Ctrl-C: an exception raised inside a destructor or a foreign callback is swallowed by Python."""
-
-    def __init__(self) -> None:
-        self.seen = False
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Record SIGINT and SIGTERM for the length of a `with` block of the main thread, unless they are ignored."""
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        watched = [number for number, handler in before.items() if handler != signal.SIG_IGN]
-        for number in watched:
-            signal.signal(number, self._interrupt)
-        try:
-            yield
-        finally:
-            for number in watched:
-                signal.signal(number, before[number])
-
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signal calls it
-        self.seen = True
-        raise KeyboardInterrupt
-
-    def require_none(self) -> None:
-        """Raise KeyboardInterrupt if one was seen."""
-        if self.seen:
-            raise KeyboardInterrupt
-
-
 class TrialErrors(Stateless, tune.Callback):
     """Ray Tune callback that passes actor failures to the searcher, and raises a recorded Ctrl-C."""
 
@@ -219,7 +189,7 @@ class TrialErrors(Stateless, tune.Callback):
         self.searcher, self.interruption, self.watch = searcher, interruption, watch
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:  # noqa: ARG002 - Ray's signature
-        """Raise KeyboardInterrupt if Ctrl-C was recorded and swallowed."""
+        """Raise the interruption if it was recorded and swallowed."""
         self.interruption.require_none()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002 - Ray's signature

@@ -20,12 +20,12 @@ from search.config.settings import Job, SearchSettings
 from search.config.settings_file import is_space_file
 from search.engine.checkpoints import is_uri, study_checkpoints
 from search.engine.extend import new_settings, open_for_changes, plan_extension
+from search.engine.interruption import Interruption
 from search.engine.preparation import PreparedJob, file_digests, prepare, teacher_digests
 from search.engine.progress import make_display
 from search.engine.ray_cluster import cluster, nodes
 from search.engine.ray_private import set_tune_environment
 from search.engine.ray_tune import (
-    Interruption,
     RungScheduler,
     StudySearcher,
     TrialErrors,

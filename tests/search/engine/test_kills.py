@@ -1,93 +1,93 @@
-"""kill -9 of a search's driver, of what trains, or of both, at random moments: in the end nothing of it is seen.
+"""kill -9 of a driver, of what trains, of Ray's node, and of all at once, at random moments of every operation.
 
-SCENEFRONT_KILLS is the number of kills, by default six: each of the three in two places.
+In the end nothing of it is seen: SCENEFRONT_KILLS is the number of kills, by default ten. The table of a hundred:
+
+    SCENEFRONT_KILLS=100 .venv/bin/python -m pytest -s tests/search/engine/test_kills.py | grep '^|'
 """
 
 import json
 import os
-import random
-import subprocess
+import shutil
 import sys
-import threading
+import tempfile
 import time
-from contextlib import suppress
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from network_observer import descendants
+from killed import (
+    CONFIRMED,
+    KILLS_A_ROUND,
+    MORE_TRIALS,
+    OPERATIONS,
+    STUDY,
+    TARGETS,
+    TRAINED,
+    Round,
+    command_of,
+    is_alive,
+    kill,
+    role,
+    run_whole,
+)
 
-from search.study.study import STOPPED, StudyFolder, learning_curve
+from search.artifact.certificate import CERTIFICATE, WRITTEN
+from search.study.confirm import confirm_report
+from search.study.study import HISTORY, STOPPED, StudyFolder, learning_curve
 from search.study.table import trials_table
+from training.checkpoint import read_tensors
 
-ROOT = Path(__file__).parents[3]
-NUM_KILLS = int(os.environ.get("SCENEFRONT_KILLS", "6"))
-KILLS_A_STUDY = 10  # then the next one, from another seed
-TRIALS, EPOCHS = 8, 9
-SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
-SMALL += ["--set", "batch_size=12", "--budget", "macs=1M,params=30K"]
-TARGETS = ("driver", "trainer", "both")
+NUM_KILLS = int(os.environ.get("SCENEFRONT_KILLS", "10"))
+FIRST_SEED = int(os.environ.get("SCENEFRONT_KILLS_SEED", "0"))
 VARYING = ("duration_s",)  # what no two runs have in common
-TRAINER = "ray::ResourceTrainable"  # as Tune calls what it gives resources to
-# Two helpers of Ray's node try for 60 s to tell the dead cluster about its end, then go as well.
-AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 
-class Driver:
-    """A command, and what it has printed."""
-
-    def __init__(self, cwd, *arguments):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "search", *map(str, arguments)],
-            cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.lines, self.processes, self.trains = [], set(), threading.Event()
-        self.reader = threading.Thread(target=self.read)
-        self.reader.start()
-
-    def read(self):
-        with self.process.stdout as output:
-            for line in output:
-                self.lines.append(line)
-                if "macro accuracy" in line:
-                    self.processes |= descendants({self.process.pid})
-                    self.trains.set()
-        self.trains.set()
-
-    def wait(self):
-        code = self.process.wait(240)
-        self.reader.join()
-        return code
+@pytest.fixture
+def temporary():
+    """A folder for temporary files whose path is short enough for Ray's sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="sfk", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-def command_of(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
+@pytest.mark.slow
+def test_kills_lose_nothing_repeat_nothing_leave_nothing_and_change_nothing(tiny, tmp_path, temporary):
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    run_whole(tiny, whole, temporary)
+    kills, seed, late = [], FIRST_SEED, {}
+    while len(kills) < NUM_KILLS:
+        cwd = tmp_path / f"killed-{seed}"
+        cwd.mkdir()
+        each = Round(tiny, cwd, temporary, seed)
+        try:
+            each.run(targets_of(seed, NUM_KILLS - len(kills), late))
+            require_same_studies(cwd, whole)
+            require_same_exports(cwd, whole)
+            require_nothing_left(each, temporary)
+        except BaseException as error:
+            error.add_note(f"repeat with SCENEFRONT_KILLS=1 SCENEFRONT_KILLS_SEED={seed}; what was done:")
+            error.add_note("\n".join(each.log))
+            raise
+        kills += each.kills
+        late = each.missed
+        seed += 1
+        shutil.rmtree(cwd)
+    sys.stdout.write(f"\n{table(kills)}\n")
 
 
-def is_alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def kill(pids):
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, 9)
-
-
-def asked(data, cwd, seed, name):
-    return [
-        "search", data, "--space", "isotropic", "--study", name, "--trials", TRIALS, "--epochs", EPOCHS, "--seed", seed,
-        "--workers", 1, "--no-fast", "--retries", 50, "--cache", cwd / "cache", *SMALL,
-    ]  # fmt: skip
+def targets_of(seed, limit, late):
+    """Return the targets of a round by operation: over five rounds every target of every operation."""
+    place, found = 0, {}
+    for index, name in enumerate(OPERATIONS):
+        number = KILLS_A_ROUND[name]
+        found[name] = [TARGETS[(index + number * seed + each) % len(TARGETS)] for each in range(number)]
+        found[name] += late.get(name, [])
+        if name == "export":  # Ray's processes are there first, then files are written
+            found[name].sort(key=lambda target: target in {"driver", "all"})
+        found[name] = found[name][: max(0, limit - place)]
+        place += len(found[name])
+    return found
 
 
 def told(trial):
@@ -106,78 +106,70 @@ def told(trial):
     )
 
 
-def finished(folder):
-    """What is settled of a study, whole."""
-    settled = [trial for trial in folder.open().get_trials() if trial.state.is_finished()]
-    return {trial.number: (trial.values, json.dumps(trial.user_attrs, sort_keys=True)) for trial in settled}
-
-
-def killed_study(data, cwd, seed, num_kills):
-    """Run a search that is killed so often, if it lasts so long; return its folder, its processes, and the kills."""
-    rng, name = random.Random(seed), f"killed-{seed}"
-    folder = StudyFolder(cwd / "results" / name)
-    settled, processes, kills, targets, driver = {}, set(), [], [], None
-    while len(kills) < num_kills:
-        if driver is None:
-            driver = Driver(cwd, *(["resume", name] if folder.exists() else asked(data, cwd, seed, name)))
-        if rng.random() < 0.7:  # else perhaps before anything is trained
-            driver.trains.wait(240)
-        time.sleep(rng.uniform(0.0, 2.0))
-        now_there = descendants({driver.process.pid})
-        processes |= now_there
-        trainers = {pid for pid in now_there if command_of(pid).startswith(TRAINER)}
-        targets = targets or rng.sample(TARGETS, len(TARGETS))
-        target = targets.pop() if trainers else "driver"
-        if driver.process.poll() is not None:
-            break
-        if target != "driver":
-            kill(trainers)
-        if target != "trainer":
-            kill({driver.process.pid})
-            driver.wait()
-            driver = None
-            if folder.exists():
-                now = finished(folder)
-                assert settled.items() <= now.items(), "what was settled has changed"
-                settled = now
-        kills.append(target)
-    if driver is None:
-        driver = Driver(cwd, "resume", name)
-    code = driver.wait()
-    assert code == 0, "".join(driver.lines)
-    processes |= driver.processes
-    assert settled.items() <= finished(folder).items()
-    return folder, processes, kills
-
-
-@pytest.mark.slow
-def test_kills_lose_nothing_repeat_nothing_leave_nothing_and_change_nothing(tiny, tmp_path):
-    kills = []
-    seed = 0
-    while len(kills) < NUM_KILLS:
-        whole = StudyFolder(tmp_path / "results" / f"whole-{seed}")
-        unkilled = Driver(tmp_path, *asked(tiny, tmp_path, seed, whole.name))
-        assert unkilled.wait() == 0, "".join(unkilled.lines)
-        folder, processes, found = killed_study(tiny, tmp_path, seed, min(KILLS_A_STUDY, NUM_KILLS - len(kills)))
-        kills += found
-        seed += 1
-
-        trials = folder.open().get_trials()
-        assert [told(trial) for trial in trials] == [told(trial) for trial in whole.open().get_trials()]
+def require_same_studies(cwd, whole):
+    """Require of every study that nothing is lost, trained twice or left running, and that all is as unkilled."""
+    for found in sorted((whole / "results").iterdir()):
+        folder, expected = StudyFolder(cwd / "results" / found.name), StudyFolder(found)
+        study, unkilled = folder.open(), expected.open()
+        trials = study.get_trials()
+        assert [told(trial) for trial in trials] == [told(trial) for trial in unkilled.get_trials()]
         assert all(trial.state.is_finished() or STOPPED in trial.user_attrs for trial in trials)
-        configs = [json.dumps(trial.user_attrs["config"]) for trial in trials if "config" in trial.user_attrs]
-        assert len(set(configs)) == len(configs) == TRIALS
-        for trial in trials:
+        trained = [trial for trial in trials if "config" in trial.user_attrs]
+        configs = {json.dumps(trial.user_attrs["config"], sort_keys=True) for trial in trained}
+        assert len(configs) == len(trained) == folder.settings().trials
+        for trial in trained:
             epochs = [epoch["epoch"] for epoch in learning_curve(trial)]
             assert epochs == list(range(1, len(epochs) + 1))
-        fronts = [trials_table(each.open()).query("on_front")["number"].tolist() for each in (folder, whole)]
-        assert fronts[0] == fronts[1] != []
+            name = f"trials/{trial.number}/checkpoint.safetensors"
+            weights, others = (read_tensors(each.path / name)[0] for each in (folder, expected))
+            assert weights.keys() == others.keys()
+            assert all(weights[name].equal(others[name]) for name in weights)
+        assert [entry.get("changes") for entry in study.user_attrs[HISTORY]] == [
+            entry.get("changes") for entry in unkilled.user_attrs[HISTORY]
+        ]
+    assert StudyFolder(cwd / "results" / STUDY).settings().trials == MORE_TRIALS
+    fronts = [trials_table(StudyFolder(each / "results" / STUDY).open()).query("on_front") for each in (cwd, whole)]
+    assert fronts[0]["number"].tolist() == fronts[1]["number"].tolist() != []
+    assert {each.name for each in (cwd / "results").iterdir()} == {each.name for each in (whole / "results").iterdir()}
+    assert {STUDY, CONFIRMED, TRAINED} < {each.name for each in (cwd / "results").iterdir()}
+    reports = [confirm_report(StudyFolder(each / "results" / CONFIRMED)) for each in (cwd, whole)]
+    assert reports[0] == reports[1]
 
-        deadline = time.monotonic() + 10
-        while left := [pid for pid in processes if is_alive(pid) and not command_of(pid).startswith(AGENTS)]:
-            assert time.monotonic() < deadline, [command_of(pid) for pid in left]
-            time.sleep(0.1)
-        kill(pid for pid in processes if command_of(pid).startswith(AGENTS))
-    sys.stdout.write(
-        f"{len(kills)} kills in {seed} studies: { ({target: kills.count(target) for target in set(kills)}) }\n"
-    )
+
+def require_same_exports(cwd, whole):
+    """Require the same exports, with the same bytes in every file, but for when they were written."""
+    names = [sorted(each.name for each in (folder / "exports").iterdir()) for folder in (cwd, whole)]
+    assert names[0] == names[1] != []
+    for name in names[0]:
+        found, expected = (
+            {path.name: path.read_bytes() for path in (folder / "exports" / name).iterdir()} for folder in (cwd, whole)
+        )
+        certificates = [json.loads(each.pop(CERTIFICATE)) for each in (found, expected)]
+        for each in certificates:
+            each.pop(WRITTEN)
+        assert certificates[0] == certificates[1]
+        assert found == expected
+
+
+def require_nothing_left(chain, temporary):
+    """Require that no process lives on, and that no temporary file is left after the next start's normal end."""
+    deadline = time.monotonic() + 10
+    while left := [pid for pid in chain.processes if is_alive(pid) and role(pid) != "agent"]:
+        assert time.monotonic() < deadline, [command_of(pid) for pid in left]
+        time.sleep(0.1)
+    kill(pid for pid in chain.processes if role(pid) == "agent")
+    assert [path for path in temporary.rglob("*") if not path.is_dir()] == []
+
+
+def table(kills):
+    """Return the kills as a table in Markdown: operation against target, each cell `equal of kills`."""
+    counts = Counter((name, target) for name, target, _ in kills)
+    lines = [f"| killed in | {' | '.join(TARGETS)} | kills | as unkilled |", "|---" * (len(TARGETS) + 3) + "|"]
+    for name in OPERATIONS:
+        row = [counts[name, target] for target in TARGETS]
+        lines.append(f"| {' | '.join(map(str, [name, *row, sum(row), sum(row)]))} |")
+    row = [sum(counts[name, target] for name in OPERATIONS) for target in TARGETS]
+    lines.append(f"| {' | '.join(map(str, ['all', *row, len(kills), len(kills)]))} |")
+    alone = [is_by_itself for _, target, is_by_itself in kills if target in {"raylet", "gcs"}]
+    lines.append(f"\n{sum(alone)} of {len(alone)} drivers whose node had died ended by themselves")
+    return "\n".join(lines)

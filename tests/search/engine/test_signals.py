@@ -1,0 +1,129 @@
+"""Signals to a search in a terminal: what it prints, its exit code, and that nothing is left and nothing is lost."""
+
+import fcntl
+import os
+import pty
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import termios
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from killed import commands, is_alive, kill, role
+from network_observer import descendants
+from scenefront_process import command, environment
+
+from search.study.study import StudyFolder
+
+pytestmark = pytest.mark.slow
+
+PATIENCE_S = 600  # other tests may run, too
+STOPPED_S = 60 if int(os.environ.get("SCENEFRONT_KILLS", "10")) >= 100 else 3
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")  # how a terminal is told to move its cursor, and of colours
+HINT = "interrupted; finished trials are kept. Continue with `scenefront resume s`"
+
+
+class Terminal:
+    """A command in a terminal of its own, and what is written to that."""
+
+    def __init__(self, arguments, cwd, temporary):
+        self.keyboard, inside = pty.openpty()
+        fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+        self.process = subprocess.Popen(
+            command(*arguments), cwd=cwd, env=environment(TMPDIR=str(temporary), TERM="xterm"), stdin=inside,
+            stdout=inside, stderr=inside, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - it alone runs in the child
+        )  # fmt: skip
+        os.close(inside)
+        self.pieces = []
+        self.reader = threading.Thread(target=self.read)
+        self.reader.start()
+
+    def read(self):
+        while True:
+            try:
+                self.pieces.append(os.read(self.keyboard, 65536))
+            except OSError:  # nobody holds its other end any more
+                return
+
+    def text(self, since=0):
+        return CONTROL.sub("", b"".join(self.pieces[since:]).decode(errors="replace")).replace("\r", "\n")
+
+    def type(self, *keys):
+        for key in keys:
+            os.write(self.keyboard, key)
+            time.sleep(0.3)
+
+
+@pytest.fixture
+def temporary():
+    """A folder for temporary files whose path is short enough for Ray's sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="sfs", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def finished(cwd):
+    folder = StudyFolder(cwd / "results/s")
+    if not folder.exists():
+        return {}
+    return {trial.number: trial.values for trial in folder.open().get_trials() if trial.state.name == "COMPLETE"}
+
+
+def ctrl_c(terminal):
+    terminal.type(b"\x03")
+
+
+def ctrl_c_twice(terminal):
+    terminal.type(b"\x03", b"\x03")
+
+
+def terminate(terminal):
+    terminal.process.send_signal(signal.SIGTERM)
+
+
+def hang_up(terminal):
+    terminal.process.send_signal(signal.SIGHUP)
+
+
+def test_a_search_in_a_terminal_is_interrupted_in_a_sentence_and_resumes(tiny, tmp_path, temporary):
+    wanted = [("--trials", 60), ("--epochs", 12)]
+    start = [str(part) for part in commands(tiny, tmp_path)["search"]]
+    for name, value in wanted:
+        start[start.index(name) + 1] = str(value)
+    before = {}
+    for interrupt, code in ((ctrl_c, 130), (terminate, 143), (ctrl_c_twice, 130), (hang_up, 129)):
+        terminal = Terminal(start if not before else ["resume", "s"], tmp_path, temporary)
+        deadline = time.monotonic() + PATIENCE_S
+        while len(finished(tmp_path)) <= len(before):
+            assert terminal.process.poll() is None, terminal.text()
+            assert time.monotonic() < deadline, terminal.text()
+            time.sleep(0.5)
+        processes = descendants({terminal.process.pid})
+        mark = len(terminal.pieces)
+        interrupt(terminal)
+        assert terminal.process.wait(PATIENCE_S / 4) == code, (interrupt.__name__, terminal.text(mark))
+        terminal.reader.join()
+        said = [line.strip() for line in terminal.text(mark).splitlines()]
+        assert HINT in said, (interrupt.__name__, said)
+        assert not any("Traceback" in line for line in said), said
+        assert_nothing_left(processes, temporary)
+        now = finished(tmp_path)
+        assert before.items() <= now.items()
+        before = now
+    assert not StudyFolder(tmp_path / "results/s").is_locked()
+
+
+def assert_nothing_left(processes, temporary):
+    deadline = time.monotonic() + 20
+    while left := [role(pid) or pid for pid in processes if is_alive(pid)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+    kill(processes)
+    assert [path for path in temporary.rglob("*") if not path.is_dir()] == []
