@@ -26,7 +26,7 @@ TRIALS, EPOCHS = 8, 9
 SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
 SMALL += ["--set", "batch_size=12", "--budget", "macs=1M,params=30K"]
 TARGETS = ("driver", "trainer", "both")
-VARYING = ("duration_s",)  # what no two runs have in common
+VARYING = ("duration_s", "memory_bytes")  # what no two runs have in common
 TRAINER = "ray::ResourceTrainable"  # as Tune calls what it gives resources to
 # Two helpers of Ray's node try for 60 s to tell the dead cluster about its end, then go as well.
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
