@@ -48,8 +48,8 @@ def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget
     """Return a row for every proposed configuration; unknown values are NaN or empty.
 
     Columns: number, state, on_front, every name of `GOALS`, fits (the budget), epoch, epochs, memory_bytes (the peak of
-    the process that trained it), reason, network (its searched sizes), origin, the config's fields as `config.<name>` and, where the split is the fidelity,
-    `accuracy_<split>` at the end of each.
+    the process that trained it), reason, network (its searched sizes), origin, the config's fields as `config.<name>`
+    and, where the split is the fidelity, `accuracy_<split>` at the end of each.
 
     Args:
         study: The study.
