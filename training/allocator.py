@@ -1,10 +1,11 @@
-"""Settings of glibc's malloc: keep freed memory for the next training step, use huge pages.
+"""Settings of glibc's malloc: keep freed memory for the next training step, use huge pages; give it back at the end.
 
 By default glibc returns every large tensor to the kernel when it is freed, and gets it back as pages that are zeroed
 one by one: at a batch of 256 clips half of a training step (`python -m benchmarks memory`).
 """
 
 import ctypes
+import gc
 import os
 import platform
 
@@ -33,3 +34,15 @@ def keep_freed_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     never = -1
     return all((mallopt(_MMAP_MAX, 0), mallopt(_TRIM_THRESHOLD, never), mallopt(_TOP_PAD, _TOP_PAD_BYTES)))
+
+
+def trim() -> bool:
+    """Return all freed memory to the kernel: what one training needed at its peak the next may not.
+
+    Returns:
+        Whether malloc did: only glibc's can.
+    """
+    gc.collect()
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    return bool(ctypes.CDLL(None).malloc_trim(0))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -110,9 +111,13 @@ class Clock:
         """Return the time since the search started or was resumed."""
         return time.monotonic() - self.started
 
-    def left_s(self) -> float | None:
-        """Return the estimated remaining time, at the pace so far; None before anything was trained."""
-        share = self.share()
+    def left_s(self, share: float | None = None) -> float | None:
+        """Return the estimated remaining time, at the pace so far; None before anything was trained.
+
+        Args:
+            share: The finished share; None: as it is now.
+        """
+        share = self.share() if share is None else share
         gained = share - self.share_before
         return None if gained <= 0 else self.elapsed_s() / gained * (1 - share)
 
@@ -169,11 +174,21 @@ class PlainDisplay(Display):
         return f"front ({named}): {'; '.join(front) or 'empty'}"
 
 
+@dataclass(frozen=True)
+class Page:
+    """What the live page shows, as of an event: the thread that draws reads nothing that the driver changes."""
+
+    title: str
+    share: float
+    body: tuple[RenderableType, ...]
+
+
 class LiveDisplay(Display):
-    """A page redrawn in place from a thread of its own, so that events need no action."""
+    """A page redrawn in place from a thread of its own, from what the driver's thread kept at the last event."""
 
     def __init__(self, scheduler: TrialScheduler, console: Console) -> None:
         self.scheduler, self.clock = scheduler, Clock(scheduler)
+        self._kept = self._current()
         self.live = Live(get_renderable=self.page, console=console, refresh_per_second=2, transient=False)
 
     def __enter__(self) -> Self:
@@ -183,29 +198,48 @@ class LiveDisplay(Display):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._kept = self._current()
         self.live.stop()
 
+    def proposed(self, row: TrialRow) -> None:  # noqa: ARG002 - the page shows all trials
+        """Keep the page's contents."""
+        self._kept = self._current()
+
+    def reported(self, row: TrialRow) -> None:  # noqa: ARG002
+        """Keep the page's contents."""
+        self._kept = self._current()
+
+    def ended(self, row: TrialRow, reason: str = "") -> None:  # noqa: ARG002
+        """Keep the page's contents."""
+        self._kept = self._current()
+
     def page(self) -> RenderableType:
-        """Return the current state of the search."""
-        settings, table = self.scheduler.space.settings, self.scheduler.table
-        num_ended, left = self.scheduler.num_ended, self.clock.left_s()
-        is_search = isinstance(settings, SearchSettings)
+        """Return the page of the last event, with the time as it is now."""
+        kept = self._kept
+        left = self.clock.left_s(kept.share)
         head = Table.grid(padding=(0, 2))
         head.add_row(
-            Text(f"{num_ended}/{settings.trials} {'trials' if is_search else 'seeds'}", style="bold"),
-            ProgressBar(total=1.0, completed=self.clock.share(), width=30),
+            Text(kept.title, style="bold"),
+            ProgressBar(total=1.0, completed=kept.share, width=30),
             f"{clock_text(self.clock.elapsed_s())} elapsed",
             f"{clock_text(left)} left" if left is not None else "time left: not known yet",
         )
+        return Group(head, *kept.body)
+
+    def _current(self) -> Page:
+        settings, table = self.scheduler.space.settings, self.scheduler.table
+        is_search = isinstance(settings, SearchSettings)
+        title = f"{self.scheduler.num_ended}/{settings.trials} {'trials' if is_search else 'seeds'}"
         shown = (State.COMPLETE, State.STOPPED, State.FAILED, State.PAUSED, State.PENDING)
         counts = [f"{table.count(State.RUNNING)} running"]
         counts += [f"{table.count(state)} {state}" for state in shown if table.count(state)]
-        if not is_search:
-            mean = Text(f"{quality_title(self.scheduler)} of the seeds so far: {mean_text(self.scheduler)}")
-            return Group(head, Text(", ".join(counts)), self._running(), mean)
-        rejected = sum(self.scheduler.rejections.values())
-        counts += [f"{rejected} rejected untrained ({rejections_text(self.scheduler)})"]
-        return Group(head, Text(", ".join(counts)), self._running(), self._front())
+        if is_search:
+            rejected = sum(self.scheduler.rejections.values())
+            counts += [f"{rejected} rejected untrained ({rejections_text(self.scheduler)})"]
+            last: RenderableType = self._front()
+        else:
+            last = Text(f"{quality_title(self.scheduler)} of the seeds so far: {mean_text(self.scheduler)}")
+        return Page(title, self.clock.share(), (Text(", ".join(counts)), self._running(), last))
 
     def _running(self) -> Table:
         quality = quality_title(self.scheduler)

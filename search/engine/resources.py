@@ -16,6 +16,7 @@ import torch
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from data.container import MemoryLimit, available_memory, memory_limit
 from data.device import num_cores
 from search.config.errors import UserError
 from search.config.messages import counted
@@ -34,6 +35,8 @@ BENCHMARK_S = 1.0  # of training steps, for each number of parallel trials
 MIN_SPEEDUP = 1.1
 MEMORY_FRACTION = 0.8  # of the available memory that all trials may use; the rest is a margin
 TRIALS_PER_GPU = (1, 2, 4)
+# Resident memory of a training process before its first step, measured: torch, Ray and the imports of this project.
+PROCESS_BYTES = 550_000_000
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,19 @@ def capacity(nodes: Sequence[Node], cores: int, gpus: float) -> int:
     return sum(min(node.cores // cores, node.gpus * per_gpu if gpus else node.cores) for node in nodes)
 
 
+class TooLittleMemoryError(UserError):
+    """Not even one training process starts; says how much memory there is, and how much one needs."""
+
+    def __init__(self, available_bytes: int, limit: MemoryLimit | None, node: Node | None) -> None:
+        there = f" on {node.host}" if node is not None else f", and {available_bytes / 1e9:.2f} GB are available"
+        if node is None and limit is not None:
+            there += f" of the {limit.limit_bytes / 1e9:.2f} GB that this container may use"
+        super().__init__(
+            f"the process that times training steps died at its start: each parallel trial needs at least "
+            f"{PROCESS_BYTES / 1e9:.2f} GB of memory{there}; raise the limit, or end other programs"
+        )
+
+
 class MicroBenchmark:
     """Ray actor that trains a few steps of a trial, in a process of its own."""
 
@@ -166,8 +182,8 @@ class MicroBenchmark:
         return [int(number) for number in ray.get_gpu_ids()]
 
     def available_bytes(self) -> int:
-        """Return the memory of this machine that is available to new processes."""
-        return psutil.virtual_memory().available
+        """Return the memory that is available to new processes, of this machine and of its container."""
+        return available_memory()
 
     def compute_modes(self) -> list[ComputeMode]:
         """Return the compute modes that may be the fastest here, the default first."""
@@ -248,8 +264,12 @@ def _measure_node(
     workers = [
         remote.options(num_cpus=0, **placement).remote() for _ in range(max(option.workers for option in options))
     ]
+    before_bytes = available_memory()
     try:
-        available_bytes = ray.get(workers[0].available_bytes.remote())
+        try:
+            available_bytes = ray.get(workers[0].available_bytes.remote())
+        except RayError as error:  # it died at its start
+            raise TooLittleMemoryError(before_bytes, memory_limit(), node) from error
         fastest_modes = _fastest_modes(workers, configs, options[-1] if gpus else options[0])  # on a GPU one at a time
         modes = {name: fastest_modes[name][0] if name in fastest_modes else DEFAULT_MODE for name in configs}
         if len(options) == 1 or not fastest_modes:

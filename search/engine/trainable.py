@@ -25,13 +25,15 @@ from search.config.trial_config import TrialConfig
 from search.engine.checkpoints import Checkpoints
 from search.engine.teachers import mean_logits, with_teacher_logits
 from search.space.custom_architecture import register_architecture_file
-from training.allocator import keep_freed_memory
+from search.study.study import DEVICE_MEMORY, MEMORY
+from training.allocator import keep_freed_memory, trim
 from training.checkpoint import CheckpointError
 from training.code_version import code_version
 from training.compute_mode import ComputeMode
 from training.dataset import SceneDataset, load_dataset
 from training.latency import measure_latency
 from training.loop import DivergedError, EpochResult, TrainingRun, default_device
+from training.peak_memory import PeakMemory, peak_memory
 
 # Folder and split of the data, fraction of the training clips for validation, devices that are held out for it.
 Clips = tuple[str, str, float, tuple[str, ...]]
@@ -46,6 +48,10 @@ class TrialActor(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Start a trial, or resume it from its checkpoint."""
+        vars(self).pop("run", None)  # frees the memory of the previous trial
+        trim()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
         keep_freed_memory()
         torch.set_num_threads(config["threads"])
         trial, dataset = open_trial(config)
@@ -53,8 +59,8 @@ class TrialActor(tune.Trainable):
         self.key = config["number"], config["epochs_before"]  # of the checkpoint
         self.identity = _identity(config)
         compute_mode = ComputeMode(**config["compute_mode"])
-        vars(self).pop("run", None)  # frees the memory of the previous trial
         self.failure = ""
+        self.peaks: dict[int, PeakMemory] = {}  # by epoch
         self.split, self.before, self.latency_ms = config["split"], config["epochs_before"], config["latency_ms"]
         try:
             if config["times_latency"] and self.latency_ms is None:
@@ -86,9 +92,11 @@ class TrialActor(tune.Trainable):
             return {"epochs": "[]", "failure": self.failure, "done": True}
         if not (self.run.is_over or self.reports_first):
             try:
-                self.run.run_epoch()
+                with peak_memory() as peak:
+                    self.run.run_epoch()
             except DivergedError as error:
                 return {"epochs": "[]", "failure": str(error), "done": True}
+            self.peaks[self.run.epoch] = peak
             self.run.save(self.checkpoints.path(*self.key), self.identity)
             self.checkpoints.push(*self.key)
         self.reports_first = False
@@ -112,7 +120,16 @@ class TrialActor(tune.Trainable):
             "train_loss": result.train_loss,
             **figures(result.quality),
             "duration_s": result.duration_s,
+            **self._memory(result.epoch),
         }
+
+    def _memory(self, epoch: int) -> dict[str, int]:
+        """Return the peak memory of an epoch; of one that another process trained, nothing is known."""
+        peak = self.peaks.get(epoch)
+        if peak is None:
+            return {}
+        device = {DEVICE_MEMORY: peak.device_bytes} if peak.device_bytes else {}
+        return {MEMORY: peak.resident_bytes, **device}
 
 
 @lru_cache(maxsize=1)

@@ -246,7 +246,7 @@ class TrialScheduler:
         pauses = False
         for epoch in json.loads(result["epochs"]):
             if epoch["epoch"] <= row.num_epochs:
-                if epoch != row.curve[epoch["epoch"] - 1]:  # trained again: its checkpoint was not of this code
+                if epoch["train_loss"] != row.curve[epoch["epoch"] - 1]["train_loss"]:  # trained anew, by other code
                     self.store.set(number, f"{EPOCH}{epoch['epoch']}", epoch)
                     row.curve[epoch["epoch"] - 1] = epoch
                 continue

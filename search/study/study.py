@@ -55,6 +55,9 @@ ALLOCATION = "machine"  # measured resource allocation of the trials
 LAYERS = "layers"  # cost of each layer of a trial's network
 LATENCY = "latency_ms"  # latency on the training machine, if it is an objective
 
+# Of an epoch: peak memory of the process that trained it, in bytes, resident and on the GPU.
+MEMORY, DEVICE_MEMORY = "memory_bytes", "device_memory_bytes"
+
 RESULTS = Path("results")
 STATES = ("complete", "running", "paused", "interrupted", "stopped", "failed", "rejected")
 

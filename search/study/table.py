@@ -22,6 +22,7 @@ from search.study.study import (
     COST,
     FAILURE,
     LATENCY,
+    MEMORY,
     OBJECTIVES,
     ORIGIN,
     REJECTED,
@@ -33,7 +34,7 @@ from search.study.study import (
     trial_state,
 )
 
-COLUMNS = ("number", "state", *GOALS, "fits", "epoch", "epochs", "reason", "network", "origin")
+COLUMNS = ("number", "state", *GOALS, "fits", "epoch", "epochs", MEMORY, "reason", "network", "origin")
 
 
 def study_table(folder: StudyFolder) -> pd.DataFrame:
@@ -46,9 +47,9 @@ def study_table(folder: StudyFolder) -> pd.DataFrame:
 def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget | None = None) -> pd.DataFrame:
     """Return a row for every proposed configuration; unknown values are NaN or empty.
 
-    Columns: number, state, on_front, every name of `GOALS`, fits (the budget), epoch, epochs, reason, network (its
-    searched sizes), origin, the config's fields as `config.<name>` and, where the split is the fidelity,
-    `accuracy_<split>` at the end of each.
+    Columns: number, state, on_front, every name of `GOALS`, fits (the budget), epoch, epochs, memory_bytes (the peak of
+    the process that trained it), reason, network (its searched sizes), origin, the config's fields as `config.<name>`
+    and, where the split is the fidelity, `accuracy_<split>` at the end of each.
 
     Args:
         study: The study.
@@ -89,12 +90,18 @@ def trial_row(
         "fits": budget is None or not cost or budget.fits(Cost.from_dict(cost)),
         "epoch": len(curve),
         "epochs": rungs[-1]["end"] if rungs else config.get("epochs", 0),
+        MEMORY: peak_bytes(curve, MEMORY),
         "reason": str(rejected or attributes.get(STOPPED) or attributes.get(FAILURE) or ""),
         "network": " ".join(f"{_size_name(name)}={value}" for name, value in trial.params.items() if _size_name(name)),
         "origin": _origin_text(attributes.get(ORIGIN)),
         **_split_accuracies(curve, rungs),
         **{_config_column(name): value for name, value in config.items()},
     }
+
+
+def peak_bytes(curve: Sequence[Mapping[str, Any]], name: str) -> float:
+    """Return the peak memory over a learning curve, MEMORY or DEVICE_MEMORY; NaN where none was measured."""
+    return max((float(epoch[name]) for epoch in curve if name in epoch), default=np.nan)
 
 
 def _split_accuracies(curve: Sequence[Mapping[str, Any]], rungs: Sequence[Mapping[str, Any]]) -> dict[str, float]:

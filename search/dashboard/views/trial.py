@@ -19,7 +19,8 @@ from search.dashboard.state import ApplicationState, RequestContext
 from search.dashboard.views import confirmed
 from search.dashboard.widgets import code, facts, graph, section, show
 from search.report.table import Table
-from search.study.study import DEVICE_GROUPS, StudyError
+from search.study.study import DEVICE_GROUPS, DEVICE_MEMORY, MEMORY, StudyError
+from search.study.table import peak_bytes
 
 PARTS = {
     "trial-head": "children",
@@ -264,7 +265,10 @@ def _relatives(context: RequestContext, record: TrialRecord) -> list[Any]:
 def _history(record: TrialRecord) -> list[Any]:
     attempts = [f"Failed at epoch {each.get('epoch', '?')}: {each.get('reason', '')}" for each in record.attempts]
     versions = ", ".join(f"{name} {value}" for name, value in record.versions.items())
-    lines = [*attempts, *([f"Trained with {versions}."] if versions else [])]
+    peaks = {"": peak_bytes(record.curve, MEMORY), " of the GPU": peak_bytes(record.curve, DEVICE_MEMORY)}
+    memory = " and ".join(f"{peak / 1e9:.2f} GB{where}" for where, peak in peaks.items() if peak > 0)
+    lines = [*attempts, *([f"Peak memory of its process: {memory}."] if memory else [])]
+    lines += [f"Trained with {versions}."] if versions else []
     return [html.Ul([html.Li(line) for line in lines])] if lines else [html.P("None recorded.", className="empty")]
 
 

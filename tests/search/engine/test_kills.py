@@ -39,7 +39,7 @@ from training.checkpoint import read_tensors
 
 NUM_KILLS = int(os.environ.get("SCENEFRONT_KILLS", "10"))
 FIRST_SEED = int(os.environ.get("SCENEFRONT_KILLS_SEED", "0"))
-VARYING = ("duration_s",)  # what no two runs have in common
+VARYING = ("duration_s", "memory_bytes")  # what no two runs have in common
 
 
 @pytest.fixture

@@ -1,14 +1,20 @@
-"""A trial that takes more memory than there is: Ray kills it, it is retried alone, and failed with its reason."""
+"""Too little memory: a trial that takes it all is killed, retried alone and failed; a small container is told."""
 
+import os
 import re
 import shutil
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
-from scenefront_process import ROOT, start
+from scenefront_process import ROOT, SMALL, command, environment, start
 
 from search.study.study import StudyFolder
 
+GROUPS = Path("/sys/fs/cgroup/memory")
 SPACE = """
 networks:
   plain_cnn: {width: {low: 8, high: 16, step: 8}, depth: [2, 3]}
@@ -71,3 +77,36 @@ def test_a_trial_that_is_killed_for_memory_is_retried_alone_then_failed_and_the_
         lines = told[re.search(rf"trial {trial.number} starts: .*, alone", told).start() :].splitlines()
         nexts = [line for line in lines[1:] if re.search(r"trial \d+ ", line)]
         assert f"trial {trial.number} failed (out of memory: " in nexts[0]
+
+
+@pytest.mark.slow
+def test_in_a_container_without_the_memory_of_one_trial_the_search_ends_with_a_sentence(tiny, tmp_path):
+    group = GROUPS / f"scenefront-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text("734003200")
+    except OSError:
+        pytest.skip("this user can make no control group of version 1")
+    arguments = command(
+        "search", tiny, "--space", "isotropic", "--study", "mine", "--trials", 2, "--epochs", 2, "--workers", 1,
+        "--cache", tmp_path / "cache", *SMALL,
+    )  # fmt: skip
+    inside = f'echo $$ > {group}/cgroup.procs; exec "$@"'
+    try:
+        ended = subprocess.run(
+            ["sh", "-c", inside, "sh", *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True,
+            check=False, timeout=240,
+        )  # fmt: skip
+    finally:
+        for _ in range(100):
+            with suppress(OSError):
+                group.rmdir()
+                break
+            time.sleep(0.1)
+    assert ended.returncode == 2, ended.stderr
+    assert re.fullmatch(
+        r"error: the process that times training steps died at its start: each parallel trial needs at least "
+        r"0\.55 GB of memory, and 0\.\d\d GB are available of the 0\.73 GB that this container may use; raise the limit, or end "
+        r"other programs\n",
+        ended.stderr,
+    )

@@ -2,7 +2,9 @@
 
 import json
 
+import psutil
 import pytest
+import torch
 
 from data.layout import read_scenes
 from search.config.settings import SearchSettings
@@ -11,6 +13,7 @@ from search.engine.checkpoints import Checkpoints
 from search.engine.ray_tune import actor_config
 from search.engine.resources import share_machine
 from search.engine.trainable import TrialActor
+from training.loop import TrainingRun
 
 
 @pytest.fixture
@@ -27,7 +30,8 @@ def begin(tiny, tmp_path):
         place["identity"] = {"study": "one", "data": "these", **identity}
         checkpoints = Checkpoints(str(tmp_path / "study")).to_dict()
         known = actor_config(trial, settings, share_machine(1), "fold1")
-        actor.setup({**known, **place, "threads": 1, "latency_ms": None, "checkpoints": checkpoints})
+        actor.given = {**known, **place, "threads": 1, "latency_ms": None, "checkpoints": checkpoints}
+        actor.setup(actor.given)
         return actor
 
     return job
@@ -36,6 +40,23 @@ def begin(tiny, tmp_path):
 def told(actor):
     result = actor.step()
     return [epoch["epoch"] for epoch in json.loads(result["epochs"])], result["done"]
+
+
+def test_a_job_gives_back_what_the_one_before_held_and_its_peak_is_its_own(begin, monkeypatch):
+    run_epoch = TrainingRun.run_epoch
+
+    def greedy(run):
+        torch.ones(100_000_000).sum()  # 400 MB
+        return run_epoch(run)
+
+    actor = begin(0, number=1)
+    monkeypatch.setattr(TrainingRun, "run_epoch", greedy)
+    peak = json.loads(actor.step()["epochs"])[0]["memory_bytes"]
+    held = psutil.Process().memory_info().rss
+    monkeypatch.undo()
+    actor.reset_config({**actor.given, "number": 2})
+    assert held - psutil.Process().memory_info().rss > 350_000_000
+    assert peak - json.loads(actor.step()["epochs"])[0]["memory_bytes"] > 350_000_000
 
 
 def test_an_epoch_that_the_study_does_not_know_is_told_before_another_is_trained(begin):
