@@ -97,7 +97,7 @@ def _find_configuration(name: str | None, config: Path | None, trial: str | None
 
 
 def _new_folder(results: Path, study: str | None, settings: Job) -> StudyFolder:
-    if study is not None and (Path(study).name != study or study.startswith(".")):
+    if study is not None and (not study or Path(study).name != study or study.startswith(".")):
         raise click.UsageError(
             f"--study must be a plain name, got {study!r}; --results names the folder of all studies"
         )

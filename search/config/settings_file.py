@@ -97,8 +97,8 @@ def read_mapping(path: Path, what: str, *, is_marked: bool = False) -> dict[Any,
     text = read_text(path)
     if is_marked and text.startswith("---") and not text.rstrip().endswith("\n..."):
         raise SettingsError(
-            f"{path} is cut short: it starts with --- and does not end with ...; remove it, and it is restored from the "
-            "study's database, or add a last line ... if nothing is missing"
+            f"{path} is cut short: it starts with --- and does not end with ...; remove it, and the settings are read "
+            "from the study's database"
         )
     loaded = parse_yaml(text, path)
     if not isinstance(loaded, dict):

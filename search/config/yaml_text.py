@@ -32,8 +32,11 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = (key_node.tag, key_node.value) if isinstance(key_node, yaml.ScalarNode) else None
             line = key_node.start_mark.line + 1
-            if key is not None and key[0] != MERGE and lines.setdefault(key, line) != line:
+            if key is None or key[0] == MERGE:
+                continue
+            if key in lines:
                 raise YamlError(f"line {line}: the key {key[1]} is given a second time, after line {lines[key]}")
+            lines[key] = line
         return super().construct_mapping(node, deep)
 
 

@@ -26,6 +26,7 @@ from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from data.leftovers import is_leftover
 from search.config.errors import UserError
 from search.config.messages import unknown
 from search.config.settings import FORMAT, Job, SearchSettings
@@ -239,7 +240,7 @@ class StudyFolder:
             raise StudyError(f"{self.path} holds no study: {self.database.name} is missing")
         try:
             if postgres is None:
-                return optuna.load_study(study_name=None, storage=self.open_sqlite(), sampler=sampler)
+                return self._load_only_study(self.open_sqlite(), sampler)
             return optuna.load_study(study_name=self.name, storage=postgres.open(), sampler=sampler)
         except KeyError as error:
             if postgres is None:
@@ -271,6 +272,19 @@ class StudyFolder:
         """Host and absolute path of the folder, by which a database knows it."""
         return f"{socket.gethostname()}:{self.path.absolute()}"
 
+    def _load_only_study(
+        self, storage: optuna.storages.BaseStorage, sampler: optuna.samplers.BaseSampler | None
+    ) -> optuna.Study:
+        """Load the study of the file, whatever its name.
+
+        Raises:
+            ValueError: There is none, or several.
+        """
+        names = optuna.get_all_study_names(storage)
+        if len(names) != 1:
+            raise ValueError(f"it holds {len(names)} studies, not one")
+        return optuna.load_study(study_name=names[0], storage=storage, sampler=sampler)
+
     def _unreadable(self, error: Exception) -> StudyError:
         return StudyError(f"{self.location} is no study that can be read: {error.__cause__ or error}")
 
@@ -296,7 +310,8 @@ def find_study(results: Path, name: str | None) -> StudyFolder:
         StudyError: There is none; suggests the nearest name.
     """
     names = ("search.yaml", "study.db")
-    folders = [StudyFolder(path) for path in {file.parent for name in names for file in results.glob(f"*/{name}")}]
+    paths = {file.parent for name in names for file in results.glob(f"*/{name}")}
+    folders = [StudyFolder(path) for path in paths if not is_leftover(path.name)]
     if name is None:
         whole = [folder for folder in folders if folder.exists()]
         if not whole:

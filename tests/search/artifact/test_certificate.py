@@ -168,7 +168,7 @@ REFUSED = {
     windows_path: r"lists '\.\..*model\.int8\.onnx', which is not a file of the folder itself",
     hidden_name: r"lists '\.\.', which is not a file of the folder itself",
     link_out: r"model\.int8\.onnx leads out of the export, to .*outside\.onnx",
-    python_tag: r"config\.yaml cannot be read as YAML: could not determine a constructor for the tag",
+    python_tag: r"config\.yaml is not YAML that can be loaded safely: line 1: could not determine a constructor",
     other_front_end: r"config\.yaml: the front end dcase24 has other settings here",
     other_shape: r"holds weights of another network: classifier\.weight has shape \(3, 9\), not \(3, 8\)",
     not_finite: "holds values that are not finite",

@@ -37,7 +37,7 @@ def test_the_front_is_printed_and_what_is_not_trained_to_the_end_apart_from_it(s
         "not trained to the end (11), macro accuracy so far: 14 (0.350 at 2/3), 13 (0.190 at 1/3), 12 (0.180 at 1/3), "
         "11 (0.170 at 1/3), 10 (0.160 at 1/3), 9 (0.150 at 1/3), 8 (0.140 at 1/3), 7 (0.130 at 1/3) and 3 more"
     ) in lines
-    assert "over the budget macs=25M (1): 3" in lines
+    assert "over the budget macs=25M, at most 25,000,000 MACs (1): 3" in lines
     assert "all trials: `scenefront front s --all`" in lines
     everything = run("front", "s", "--all").out
     assert len([line for line in everything.splitlines() if re.search(r"stopped +1/3", line)]) == 10

@@ -44,6 +44,7 @@ def test_a_text_that_is_written_is_read_back_by_any_reader(text):
     [
         ("epochs: 5\nseed: 1\nepochs: 50", "line 3: the key epochs is given a second time, after line 1"),
         ("set:\n  width: 8\n  width: 8", "line 3: the key width is given a second time, after line 2"),
+        ("a: {b: 1, b: 2}", "line 1: the key b is given a second time, after line 1"),
         ("a: {b: 1,\n b: 2}", "line 2: the key b is given a second time, after line 1"),
         ("- a: 1\n  'a': 2", "line 2: the key a is given a second time, after line 1"),
         ("a: [1", "line 1: expected ',' or ']', but got '<stream end>'"),
