@@ -1,5 +1,6 @@
 r"""Names that are no UTF-8, as old archives leave them: shown escaped (\xff), answered for, and kept out of studies."""
 
+import io
 import json
 import os
 import shutil
@@ -19,7 +20,9 @@ SHOWN = r"b\xff\xe9.wav"
 
 
 def noise(path):
-    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 44_100), 44_100, format="WAV", subtype="PCM_16")
+    file = io.BytesIO()  # soundfile cannot write to such a name
+    soundfile.write(file, np.random.default_rng(0).normal(0, 0.1, 44_100), 44_100, format="WAV", subtype="PCM_16")
+    path.write_bytes(file.getvalue())
 
 
 def scenefront(folder, *arguments):
