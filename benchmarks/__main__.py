@@ -22,6 +22,7 @@ from benchmarks.measurement import Measurement
 ROOT = Path(__file__).parents[1]
 TOPICS = {
     "log-mel": "benchmarks.log_mel",
+    "storage": "benchmarks.storage",
     "pricing": "benchmarks.pricing",
     "epoch": "benchmarks.epoch",
     "memory": "benchmarks.memory",

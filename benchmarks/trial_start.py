@@ -34,7 +34,7 @@ def main(root: str, split: str, cache: str, cores: str = "") -> None:
         "peak_gb": _peak_gb(),
         "clips": len(scenes.clips),
         "used": len(scenes.used),
-        "stored": len(opened.waveforms),
+        "stored": len(opened.samples),
     }
     print(json.dumps(measured))
 

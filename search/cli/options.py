@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from search.config.messages import text_of
 from search.config.rules import default_of, settings_of
 from search.config.settings import SPLITS, JobSettings, SearchSettings, TrainSettings
 from search.config.settings_file import make_settings, read_settings
@@ -25,9 +26,22 @@ SEARCH_OPTIONS = (
 )  # fmt: skip
 
 path_type = click.Path(path_type=Path)
+
+
+def _require_text(_: click.Context, __: click.Parameter, path: Path) -> Path:
+    """Refuse a folder for studies whose name, or that of a folder above it, is no text."""
+    try:
+        str(path.resolve()).encode()
+    except UnicodeEncodeError as error:
+        text = text_of(path.resolve())
+        raise click.BadParameter(f"{text} has bytes that are no UTF-8, so that no study can be kept there") from error
+    return path
+
+
 results_option = click.option(
-    "--results", type=path_type, default=RESULTS, show_default=True, help="Folder of all studies."
-)
+    "--results", type=path_type, default=RESULTS, show_default=True, help="Folder of all studies.",
+    callback=_require_text,
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 study_argument = click.argument("study", required=False)
 address_option = click.option(

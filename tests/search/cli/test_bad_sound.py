@@ -130,6 +130,13 @@ def clip(data):
     return data / scenes.clips["filename"][scenes.evaluate[0]]
 
 
+@pytest.fixture
+def train_clip(data):
+    """A training clip: a search does not read the others."""
+    scenes = read_scenes(data)
+    return data / scenes.clips["filename"][scenes.train[0]]
+
+
 @pytest.mark.parametrize("name", [name for name in BAD if name not in SLOW_TO_PREDICT])
 def test_predict_says_what_is_wrong_and_answers_for_the_other_file(run, exported, clip, name):
     content, said, _, _ = BAD[name]
@@ -163,11 +170,11 @@ def test_evaluate_refuses_the_data_and_names_the_file(run, exported, data, clip,
 
 @pytest.mark.parametrize("command", ["search", "train"])
 @pytest.mark.parametrize("name", [name for name, (_, _, said, _) in BAD.items() if said is not None])
-def test_search_and_train_refuse_the_data_before_ray_starts_and_leave_no_study(
-    run, data, clip, tmp_path, command, name
+def test_search_and_train_refuse_it_before_ray_starts_and_leave_no_study(
+    run, data, train_clip, tmp_path, command, name
 ):
     content, _, said, _ = BAD[name]
-    put(clip, content)
+    put(train_clip, content)
     settings = ["--space", "isotropic"] if command == "search" else ["isotropic"]
     result = run(command, data, *settings, "--results", tmp_path / "results")
     in_one_sentence(result, 2, "1 clip cannot be used:")
