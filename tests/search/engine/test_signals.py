@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 import pytest
-from killed import commands, is_alive, kill, role
+from killed import Driver, commands, is_alive, kill, role
 from network_observer import descendants
 from scenefront_process import command, environment
 
-from search.study.study import StudyFolder
+from search.study.study import ATTEMPTS, StudyFolder
 
 pytestmark = pytest.mark.slow
 
@@ -127,3 +127,20 @@ def assert_nothing_left(processes, temporary):
         time.sleep(0.1)
     kill(processes)
     assert [path for path in temporary.rglob("*") if not path.is_dir()] == []
+
+
+def test_a_worker_that_is_suspended_goes_on_and_no_trial_is_charged_for_it(tiny, tmp_path, temporary):
+    start = commands(tiny, tmp_path)["search"]
+    start[start.index("--trials") + 1] = 4
+    driver = Driver(start, tmp_path, TMPDIR=str(temporary))
+    assert driver.wait_for(lambda lines: any(" complete" in line for line in lines)), driver.text
+    (worker,) = driver.look()["worker"]
+    os.kill(worker, signal.SIGSTOP)
+    time.sleep(STOPPED_S)
+    assert not driver.is_over, driver.text
+    os.kill(worker, signal.SIGCONT)
+    assert driver.wait() == 0, driver.text
+    trials = StudyFolder(tmp_path / "results/s").open().get_trials()
+    assert [trial.number for trial in trials if ATTEMPTS in trial.user_attrs] == []
+    assert sum(trial.state.name == "COMPLETE" for trial in trials) >= 1
+    assert_nothing_left(driver.processes, temporary)
