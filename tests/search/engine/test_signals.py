@@ -18,6 +18,7 @@ import pytest
 from killed import Driver, commands, is_alive, kill, role
 from network_observer import descendants
 from scenefront_process import command, environment
+from terminal import listen_to_ctrl_c
 
 from search.study.study import ATTEMPTS, StudyFolder
 
@@ -29,6 +30,12 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")  # how a terminal is told to mov
 HINT = "interrupted; finished trials are kept. Continue with `scenefront resume s`"
 
 
+def in_terminal():
+    """Make standard input, a terminal, that of this process and its children."""
+    listen_to_ctrl_c()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 class Terminal:
     """A command in a terminal of its own, and what is written to that."""
 
@@ -38,7 +45,7 @@ class Terminal:
         self.process = subprocess.Popen(
             command(*arguments), cwd=cwd, env=environment(TMPDIR=str(temporary), TERM="xterm"), stdin=inside,
             stdout=inside, stderr=inside, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - it alone runs in the child
+            preexec_fn=in_terminal,  # noqa: PLW1509 - nothing of this process runs in the child
         )  # fmt: skip
         os.close(inside)
         self.pieces = []
