@@ -100,7 +100,7 @@ def create_study(folder: StudyFolder, settings: Job, attributes: Mapping[str, An
     postgres = None if settings.storage is None else Postgres.parse(settings.storage)
     _remove_empty(folder, postgres)
     study = optuna.create_study(
-        storage=folder.open_sqlite() if postgres is None else postgres.open(creates=True),
+        storage=folder.open_sqlite(creates=True) if postgres is None else postgres.open(creates=True),
         study_name=folder.name,
         directions=["maximize" if more else "minimize" for more in directions(settings.objectives)],
     )

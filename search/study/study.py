@@ -288,15 +288,20 @@ class StudyFolder:
     def _unreadable(self, error: Exception) -> StudyError:
         return StudyError(f"{self.location} is no study that can be read: {error.__cause__ or error}")
 
-    def open_sqlite(self) -> optuna.storages.RDBStorage:
-        """Return Optuna's storage in the study's SQLite file, which is made if it is missing."""
+    def open_sqlite(self, *, creates: bool = False) -> optuna.storages.RDBStorage:
+        """Return Optuna's storage in the study's SQLite file; `creates`: create missing tables.
+
+        A reader must create none: the search that is creating them would fail.
+        """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
         # not by URL, in which ? and % in the folder's name would be special
         def connect() -> sqlite3.Connection:
             return sqlite3.connect(self.database, timeout=60, check_same_thread=False)
 
-        return optuna.storages.RDBStorage("sqlite:///study.db", engine_kwargs={"creator": connect})
+        return optuna.storages.RDBStorage(
+            "sqlite:///study.db", engine_kwargs={"creator": connect}, skip_table_creation=not creates
+        )
 
 
 def _no_check() -> None:

@@ -75,7 +75,7 @@ def test_a_search_ends_on_a_full_disk_in_a_sentence_and_goes_on_once_there_is_ro
     with disk(tmp_path, "1m") as mounted:
         code, said = told(search(tiny, tmp_path / "cache"), tmp_path)
         assert code == 2
-        assert "not enough disk space: the store takes 0.004 GB" in said
+        assert "not enough disk space: the store takes " in said
         assert not (tmp_path / "results").exists()
         assert mounted("size=32m").returncode == 0
         driver = Driver(search(tiny, tmp_path / "cache"), tmp_path)

@@ -15,11 +15,12 @@ import time
 from pathlib import Path
 
 import pytest
-from killed import commands, is_alive, kill, role
+from killed import Driver, commands, is_alive, kill, role
 from network_observer import descendants
 from scenefront_process import command, environment
+from terminal import listen_to_ctrl_c
 
-from search.study.study import StudyFolder
+from search.study.study import ATTEMPTS, StudyFolder
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +28,12 @@ PATIENCE_S = 600  # other tests may run, too
 STOPPED_S = 60 if int(os.environ.get("SCENEFRONT_KILLS", "10")) >= 100 else 3
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")  # how a terminal is told to move its cursor, and of colours
 HINT = "interrupted; finished trials are kept. Continue with `scenefront resume s`"
+
+
+def in_terminal():
+    """Make standard input, a terminal, that of this process and its children."""
+    listen_to_ctrl_c()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class Terminal:
@@ -38,7 +45,7 @@ class Terminal:
         self.process = subprocess.Popen(
             command(*arguments), cwd=cwd, env=environment(TMPDIR=str(temporary), TERM="xterm"), stdin=inside,
             stdout=inside, stderr=inside, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - it alone runs in the child
+            preexec_fn=in_terminal,  # noqa: PLW1509 - nothing of this process runs in the child
         )  # fmt: skip
         os.close(inside)
         self.pieces = []
@@ -127,3 +134,20 @@ def assert_nothing_left(processes, temporary):
         time.sleep(0.1)
     kill(processes)
     assert [path for path in temporary.rglob("*") if not path.is_dir()] == []
+
+
+def test_a_worker_that_is_suspended_goes_on_and_no_trial_is_charged_for_it(tiny, tmp_path, temporary):
+    start = commands(tiny, tmp_path)["search"]
+    start[start.index("--trials") + 1] = 4
+    driver = Driver(start, tmp_path, TMPDIR=str(temporary))
+    assert driver.wait_for(lambda lines: any(" complete" in line for line in lines)), driver.text
+    (worker,) = driver.look()["worker"]
+    os.kill(worker, signal.SIGSTOP)
+    time.sleep(STOPPED_S)
+    assert not driver.is_over, driver.text
+    os.kill(worker, signal.SIGCONT)
+    assert driver.wait() == 0, driver.text
+    trials = StudyFolder(tmp_path / "results/s").open().get_trials()
+    assert [trial.number for trial in trials if ATTEMPTS in trial.user_attrs] == []
+    assert sum(trial.state.name == "COMPLETE" for trial in trials) >= 1
+    assert_nothing_left(driver.processes, temporary)
