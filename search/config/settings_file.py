@@ -96,10 +96,18 @@ def read_mapping(path: Path, what: str) -> dict[Any, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not YAML that can be loaded safely: {error}") from error
+        raise SettingsError(f"{path} is not YAML that can be loaded safely: {_unquoted(error)}") from None
     if not isinstance(loaded, dict):
         raise SettingsError(f"{path} must be a mapping of {what}, got {type(loaded).__name__}")
     return loaded
+
+
+def _unquoted(error: yaml.YAMLError) -> str:
+    """Return an error's text without the line that it quotes: that may hold a URL with a password."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return str(error)
+    mark = error.problem_mark
+    return f"{error.problem}, line {mark.line + 1}, column {mark.column + 1}"
 
 
 def make_settings(
