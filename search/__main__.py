@@ -10,6 +10,7 @@ import click
 from search.cli.app import cli
 from search.cli.console import BUG, escape_bytes, fail
 from search.config.errors import USER_ERRORS
+from search.config.messages import without_passwords
 
 REPORT = "please report it, with the command and the lines above"
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("SCENEFRONT_TRACEBACK"):
             raise
-        traceback.print_exc()
+        sys.stderr.write(without_passwords(traceback.format_exc()))
         fail(f"this is a bug of scenefront, not a mistake of yours ({type(error).__name__}): {REPORT}", BUG)
 
 

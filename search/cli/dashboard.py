@@ -53,7 +53,7 @@ def _serve(chosen: list[StudyFolder], results: Path, port: int | None, opens: bo
         raise StudyError(f"port {wanted} is taken; {found} is free: --port {found}")
     state = ApplicationState(Studies(results, chosen))
     app = create_app(state)
-    guard(app.server, found, app.csp_hashes())
+    guard(app.server, found, app.csp_hashes(), app.callback_map)
     server = open_server(app.server, found)
     if found != wanted:
         out.print(f"port {wanted} is taken: using the next free one")

@@ -1,6 +1,7 @@
 """Texts of messages: counts with a noun, names of files, and suggestions for unknown names."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,6 +10,22 @@ from typing import TypeVar
 from search.config.errors import UserError
 
 T = TypeVar("T")
+# Of URLs, with characters in it that should have been escaped, and of their queries and libpq's connection strings.
+_PASSWORDS = (
+    (re.compile(r"(://[^\s:/@]*):\S+@"), r"\1:***@"),
+    (re.compile(r"\b((?:ssl)?password|passwd)=[^\s&'\"]+", re.IGNORECASE), r"\1=***"),
+)
+
+
+def without_passwords(message: str) -> str:
+    """Return a text without the passwords of URLs in it.
+
+    >>> without_passwords("postgresql://me:s3/cr@t@db.lab/studies?sslmode=require&password=s3cret")
+    'postgresql://me:***@db.lab/studies?sslmode=require&password=***'
+    """
+    for pattern, shown in _PASSWORDS:
+        message = pattern.sub(shown, message)
+    return message
 
 
 def counted(count: int, noun: str) -> str:

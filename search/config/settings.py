@@ -88,7 +88,8 @@ class JobSettings:
         extend=True,
     )  # fmt: skip
     storage: str | None = setting(
-        None, help="URL of the study's PostgreSQL database.", rule=optional(text("a URL")),
+        None, help="URL of the study's PostgreSQL database; the password rather in PGPASSWORD or PGPASSFILE.",
+        rule=optional(text("a URL")),
         default="SQLite in the study's folder",
     )  # fmt: skip
     checkpoints: str | None = setting(

@@ -1,17 +1,24 @@
-"""HTTP server of the dashboard, on loopback, protected against other sites.
+"""HTTP server of the dashboard, on loopback, protected against other sites and against slow or malformed requests.
 
 Requests that another site's page makes a browser send get a 403: those with a foreign Host (DNS rebinding), and writing
-requests with a foreign Origin.
+requests with a foreign Origin. What no page of the dashboard sends gets a 400 of one line, and a line in the terminal.
+There are no sessions: a request carries all that it is answered from.
 """
 
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from dash.exceptions import DependencyException
 from flask import Flask, Response, abort, request
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound
+from werkzeug.serving import BaseWSGIServer
+from werkzeug.wrappers import Response as BaseResponse
 
 from search.config.errors import UserError
+from search.dashboard.bounded_server import MAX_BODY, BoundedServer
+from search.dashboard.callback_request import problem_of, shown
 
 HOST = "127.0.0.1"
 PORT = 8050
@@ -19,23 +26,14 @@ MAX_TRIED = 50  # ports that are tried, from the given one on
 NAMES = ("127.0.0.1", "localhost")
 READING = ("GET", "HEAD")
 WRITING = "POST"
-MAX_BODY = 32 * 1024 * 1024  # bytes; a callback may send a large study's figure
+CALLBACK = "/_dash-update-component"
 
 
-class _Quiet(WSGIRequestHandler):
-    """Request handler with keep-alive and without a log."""
-
-    protocol_version = "HTTP/1.1"
-    timeout = 60  # seconds that a connection may be idle
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Log nothing: an open page polls every few seconds."""
-
-
-def guard(app: Flask, port: int, scripts: Sequence[str] = ()) -> None:
-    """Refuse requests from other sites, and set headers that forbid loading from other origins.
+def guard(app: Flask, port: int, scripts: Sequence[str], callbacks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse requests from other sites and malformed ones, and set headers that forbid loading from other origins.
 
     Args:
+        callbacks: Dash's `callback_map`, which callback requests are compared with.
         scripts: Hashes of the page's inline scripts, as a Content-Security-Policy has them.
     """
     hosts = {f"{name}:{port}" for name in NAMES}
@@ -66,6 +64,9 @@ def guard(app: Flask, port: int, scripts: Sequence[str] = ()) -> None:
             abort(405)
         if request.headers.get("Origin") != f"http://{host}" or not request.is_json:
             abort(403, "this dashboard accepts requests from its own page only")
+        problem = problem_of(_body(), callbacks) if request.path == CALLBACK else None
+        if problem is not None:
+            raise BadRequest(f"not a request of this dashboard's page: {problem}")
 
     def set_security_headers(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = policy
@@ -75,8 +76,38 @@ def guard(app: Flask, port: int, scripts: Sequence[str] = ()) -> None:
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         return response
 
+    _answer_in_one_line(app)
     app.before_request(reject_foreign_requests)
     app.after_request(set_security_headers)
+
+
+def _answer_in_one_line(app: Flask) -> None:
+    """Answer what is refused by one line of text; what is malformed is a line in the terminal as well."""
+
+    def describe(error: HTTPException | DependencyException) -> BaseResponse:
+        if isinstance(error, DependencyException):
+            error = NotFound("there is no such script")
+        if isinstance(error, BadRequest):
+            app.logger.warning("%s %s: %s", request.method, shown(request.path), error.description)
+        response = error.get_response()
+        response.set_data(f"{error.description}\n")
+        response.mimetype = "text/plain"
+        return response
+
+    app.register_error_handler(HTTPException, describe)
+    app.register_error_handler(DependencyException, describe)
+
+
+def _body() -> Any:
+    """Return the JSON value of the request's body.
+
+    Raises:
+        BadRequest: It is none.
+    """
+    try:
+        return request.get_json()
+    except RecursionError:
+        raise BadRequest("its body is nested too deeply") from None
 
 
 def is_free(port: int) -> bool:
@@ -108,9 +139,7 @@ def open_server(app: Flask, port: int) -> BaseWSGIServer:
     Raises:
         OSError: The port is in use.
     """
-    server = make_server(HOST, port, app, threaded=True, request_handler=_Quiet)
-    server.daemon_threads = True  # type: ignore[attr-defined]  # of ThreadingMixIn: none outlives Ctrl-C
-    return server
+    return BoundedServer(HOST, port, app)
 
 
 def serve(server: BaseWSGIServer, ready: Callable[[], object]) -> None:

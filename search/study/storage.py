@@ -1,8 +1,8 @@
 """PostgreSQL storage of studies, by URL, with an advisory lock on each study in use.
 
 The driver of a study holds a session-level advisory lock, which the server releases when the driver's connection ends
-for any reason. Study names are unique in a database. The password is read from the URL, PGPASSWORD or libpq's
-~/.pgpass, and never printed.
+for any reason. Study names are unique in a database. The password is that of the URL, or libpq takes it from
+PGPASSWORD, from the file that PGPASSFILE names, or from ~/.pgpass; it is never printed.
 """
 
 import os
@@ -21,9 +21,15 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from search.config.errors import UserError
+from search.config.messages import without_passwords
 
 DRIVERS = ("postgresql", "postgresql+psycopg", "postgres")
 WITHOUT_DRIVER = "needs the package psycopg: pip install 'psycopg[binary]>=3.2'"
+UNSUPPLIED = "no password supplied"  # libpq's words
+HOW_TO_GIVE_ONE = (
+    "; give it in PGPASSWORD, or in a file that only you can read, ~/.pgpass or the one that PGPASSFILE names, with a "
+    "line host:port:database:user:password"
+)
 LOCK_PATIENCE_S = 1.0  # time for the server to notice that the previous driver was killed
 _HOLDER = text("""
     SELECT coalesce(activity.application_name, '') FROM pg_locks AS lock
@@ -60,8 +66,8 @@ class Postgres:
             ) from None
         if url.drivername not in DRIVERS or not url.database:
             raise StorageError(
-                f"storage must be a URL such as postgresql://user@host:5432/database, got {url}; "
-                "without one a study keeps its record in its folder"
+                "storage must be a URL such as postgresql://user@host:5432/database, got "
+                f"{without_passwords(str(url))}; without one a study keeps its record in its folder"
             )
         return cls(url.set(drivername="postgresql+psycopg"))
 
@@ -178,7 +184,8 @@ class Postgres:
     def _unusable(self, error: Exception) -> StorageError:
         cause = error.__cause__ or error
         cause = getattr(cause, "orig", None) or cause
-        return StorageError(f"{self} cannot be used: {' '.join(str(cause).split())}")
+        text = without_passwords(" ".join(str(cause).split()))
+        return StorageError(f"{self} cannot be used: {text}{HOW_TO_GIVE_ONE if UNSUPPLIED in text else ''}")
 
 
 def _key(study: str) -> int:

@@ -34,6 +34,7 @@ from search.config.settings_file import read_job
 from search.study.optuna_private import set_study_attributes
 from search.study.settings_record import recorded_settings, settings_record
 from search.study.storage import Postgres, StorageError
+from training.atomic_file import PRIVATE, write_atomic
 
 # User attributes of trials and of the study.
 CONFIG, COST, QUALITY = "config", "cost", "quality"
@@ -221,12 +222,8 @@ class StudyFolder:
         set_study_attributes(study, {IS_SAVED: True})
 
     def write_settings(self, settings: Job) -> None:
-        """Write the settings file atomically; with a password in it, only its owner can read it."""
-        postgres = None if settings.storage is None else Postgres.parse(settings.storage)
-        temporary = self.path / ".search.yaml"
-        temporary.touch(mode=0o600 if postgres is not None and postgres.url.password else 0o666)
-        temporary.write_text(settings.to_yaml(), encoding="utf-8")
-        temporary.replace(self.settings_file)
+        """Write the settings file atomically; only its owner can read it, since a URL in it may hold a password."""
+        write_atomic(self.settings_file, settings.to_yaml().encode(), PRIVATE)
 
     def open(self, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
         """Load the Optuna study.

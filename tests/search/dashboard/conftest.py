@@ -55,7 +55,7 @@ def serve():
         app_state = ApplicationState(Studies(results))
         app = create_app(app_state)
         port = free_port(8900)
-        guard(app.server, port, app.csp_hashes())
+        guard(app.server, port, app.csp_hashes(), app.callback_map)
         server = open_server(app.server, port)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         served.append((server, app_state))

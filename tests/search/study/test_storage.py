@@ -139,6 +139,8 @@ def test_a_driver_notices_that_the_server_has_let_go_of_its_study(tmp_path, post
     ("storage", "message"),
     [
         ("mysql://me:secret@host/studies", "got mysql://me:***@host/studies"),
+        ("postgresql://host?user=me&password=secret", "got postgresql://host?"),
+        ("mysql://host/studies?sslpassword=secret", "got mysql://host/studies?sslpassword=***"),
         ("postgresql://me:secret@host", "got postgresql://me:***@host"),
         ("me:secret@host:studies", "and this is none"),
         ("postgresql://me:sec/ret@host:port/studies", "and this is none"),
@@ -167,13 +169,6 @@ def test_a_database_that_does_not_answer_is_named_without_the_password(tmp_path,
         assert "ret" not in str(error.value).replace("postgresql", "")
         with pytest.raises(StorageError, match="cannot be used"), folder.lock(url):
             pass
-
-
-def test_settings_with_a_password_are_for_their_owner_alone(tmp_path, postgres_url):
-    folder = StudyFolder(tmp_path / "study")
-    create_study(folder, settings(postgres_url), {})
-    assert folder.settings_file.stat().st_mode & 0o077 == 0
-    assert folder.location == postgres_url.replace(":sec%3Aret%2F%7B1%7D", "")
 
 
 def test_a_study_that_the_database_does_not_hold_is_named(tmp_path, postgres_url):
