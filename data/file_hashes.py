@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from data.atomic_file import write_atomic
 from data.regular_file import open_regular
 
 INDEX = "files.tsv"
@@ -119,20 +120,3 @@ def _read_index(path: Path) -> dict[State, str]:
     if head != _head(body):
         return {}
     return {line[HASH_DIGITS + 1 :]: line[:HASH_DIGITS] for line in body.split("\n") if line}
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file through a temporary one of this process beside it, which is then renamed.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from typing import cast
 
 import numpy as np
 
+from data.atomic_file import write_atomic
 from data.decoding import (
     CLIPS_AT_A_TIME,
     PIECE,
@@ -26,7 +27,7 @@ from data.decoding import (
     rate_or_problem,
 )
 from data.errors import DataError
-from data.file_hashes import INDEX, FileHashes, State, hash_file, name_of, read_states, write_atomic
+from data.file_hashes import INDEX, FileHashes, State, hash_file, name_of, read_states
 from data.level import Waveforms
 from data.near_files import NearFiles
 from data.store_file import Manifest, manifest_path, store_name, stores_in

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn, optim
 
-from training.atomic_file import write_atomic
+from data.atomic_file import write_atomic
 from training.errors import TrainingError
 from training.state_dict import state_differences
 

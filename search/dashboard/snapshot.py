@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from data.atomic_file import write_atomic
 from objectives.goals import GOALS
 from search.config.errors import UserError
 from search.dashboard.address import Address
@@ -39,7 +40,6 @@ from search.report.tables import confirmation_table
 from search.space.cost_table import SPACE, read_space
 from search.study.study import StudyError, StudyFolder
 from search.study.table import front_table
-from training.atomic_file import write_atomic
 
 MAX_CURVES = 8  # learning curves in one figure
 MAX_REASON = 100  # characters

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from data.atomic_file import write_atomic
 from search.artifact.executorch_runtime import require_available, suppress_warnings
 from search.export.batch_norm_folding import fold_batch_norms
-from training.atomic_file import write_atomic
 
 if TYPE_CHECKING:
     from search.artifact.reading import Export

@@ -27,6 +27,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from safetensors.torch import save
 from torch.onnx import OnnxExporterError
 
+from data.atomic_file import write_atomic
 from data.front_end import FrontEnd
 from search.artifact.certificate import ExportError
 from search.artifact.files import FRONT_END
@@ -34,7 +35,6 @@ from search.artifact.onnx_runtime import create_session
 from search.artifact.reading import Export
 from search.export.batch_norm_folding import fold_batch_norms
 from search.export.onnx_front_end import front_end_graph
-from training.atomic_file import write_atomic
 
 LOG_MEL, LOGITS = "log_mel", "logits"
 WAVEFORMS, PROBABILITIES = "waveforms", "probabilities"

@@ -14,10 +14,10 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from data.atomic_file import write_atomic
 from objectives.budget import LIMITS
 from objectives.cost import Cost
 from search.config.errors import UserError
-from training.atomic_file import write_atomic
 
 FITS = "fits"
 SPACE = "space.npz"

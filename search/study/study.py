@@ -26,6 +26,7 @@ from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from data.atomic_file import PRIVATE, write_atomic
 from data.leftovers import is_leftover
 from search.config.errors import UserError
 from search.config.messages import unknown
@@ -34,7 +35,6 @@ from search.config.settings_file import read_job
 from search.study.optuna_private import set_study_attributes
 from search.study.settings_record import recorded_settings, settings_record
 from search.study.storage import Postgres, StorageError
-from training.atomic_file import PRIVATE, write_atomic
 
 # User attributes of trials and of the study.
 CONFIG, COST, QUALITY = "config", "cost", "quality"
@@ -207,6 +207,8 @@ class StudyFolder:
     def current_settings(self, study: optuna.Study) -> Job:
         """Return the settings, for a holder of the lock; write the file that is lost, or older than the database."""
         settings = self.settings()
+        for leftover in self.path.glob(f".{self.settings_file.name}.*"):  # of a driver that was killed
+            leftover.unlink(missing_ok=True)
         if not study.user_attrs.get(IS_SAVED, True):  # a driver was killed before it wrote the file
             recorded = self.recorded_settings(study)
             assert recorded is not None
