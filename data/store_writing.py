@@ -220,7 +220,10 @@ def _remove_stale(folder: Path, clips: ClipFiles, hashes: FileHashes) -> None:
     for path in stores_in(folder, clips.rate_hz):
         if _is_stale(path, clips, hashes):
             path.unlink()
-    for path in [*folder.glob(f"waveforms-{clips.rate_hz}hz-*"), *folder.glob(f"{INDEX}.*")]:
+    for name in (f".waveforms-{clips.rate_hz}hz-*", f".{INDEX}.*"):  # of `write_atomic` in a process that was killed
+        for path in folder.glob(name):
+            path.unlink(missing_ok=True)
+    for path in folder.glob(f"waveforms-{clips.rate_hz}hz-*"):
         if path.suffix == ".partial" or (path.suffix == ".clips" and not path.with_suffix(".npy").exists()):
             path.unlink()
 
