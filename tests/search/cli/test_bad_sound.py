@@ -189,7 +189,7 @@ def test_data_check_names_the_kind_of_problem(run, data, clip, name):
     result = run("data", "check", data)
     if kind is None:
         assert result.code == 0, result.out
-        assert ("note: audio/" in result.out) == (name in NOTED)
+        assert ("note: unfinished file: audio/" in result.out) == (name in NOTED)
         return
     assert result.code == 1
     assert f"{kind}: {clip.relative_to(data)}: " in result.out
