@@ -106,7 +106,7 @@ def test_in_a_container_without_the_memory_of_one_trial_the_search_ends_with_a_s
     assert ended.returncode == 2, ended.stderr
     assert re.fullmatch(
         r"error: the process that times training steps died at its start: each parallel trial needs at least "
-        r"0\.55 GB of memory, and 0\.\d\d GB are available of the 0\.73 GB that this container may use; raise the "
-        r"limit, or end other programs\n",
+        r"0\.55 GB of memory, and 0\.\d\d GB are available of the 0\.73 GB that this container may use; "
+        r"raise the limit, or end other programs\n",
         ended.stderr,
     )
