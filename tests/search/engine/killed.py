@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+import pytest
 from network_observer import descendants
 from scenefront_process import SMALL, command, environment
 from terminal import listen_to_ctrl_c
@@ -23,6 +24,8 @@ from terminal import listen_to_ctrl_c
 from search.artifact.certificate import CERTIFICATE, read_certificate, verify
 from search.study.study import StudyFolder
 
+NUM_KILLS = int(os.environ.get("SCENEFRONT_KILLS", "10"))
+takes_long = pytest.mark.skipif(NUM_KILLS < 100, reason="takes long: SCENEFRONT_KILLS=100")
 TARGETS = ("driver", "worker", "raylet", "gcs", "all")
 OPERATIONS = ("search", "resume", "extend", "confirm", "train", "export")
 KILLS_A_ROUND = {"search": 1, "resume": 2, "extend": 2, "confirm": 2, "train": 2, "export": 1}

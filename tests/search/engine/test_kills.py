@@ -20,6 +20,7 @@ from killed import (
     CONFIRMED,
     KILLS_A_ROUND,
     MORE_TRIALS,
+    NUM_KILLS,
     OPERATIONS,
     STUDY,
     TARGETS,
@@ -40,7 +41,6 @@ from search.study.study import HISTORY, STOPPED, StudyFolder, learning_curve
 from search.study.table import trials_table
 from training.checkpoint import read_tensors
 
-NUM_KILLS = int(os.environ.get("SCENEFRONT_KILLS", "10"))
 FIRST_SEED = int(os.environ.get("SCENEFRONT_KILLS_SEED", "0"))
 VARYING = ("duration_s", "memory_bytes")  # what no two runs have in common
 

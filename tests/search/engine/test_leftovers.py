@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from killed import Driver, commands, kill
+from killed import Driver, commands, kill, takes_long
 from scenefront_process import ROOT, command, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, takes_long]
 
 HERE = Path(__file__).parent
 MAX_GROWTH_MB = 20  # of the driver, over 150 trivial trials
