@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import yaml
-
 from objectives.errors import ObjectiveError
 from search.config.errors import SettingsError
 from search.config.messages import unknown
+from search.config.plain_yaml import UnreadableYamlError, load_yaml
 from search.config.rules import settings_of
 from search.config.settings import (
     FORMAT,
@@ -92,22 +91,12 @@ def read_mapping(path: Path, what: str) -> dict[Any, Any]:
         SettingsError: It cannot be read, or is no mapping.
     """
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not YAML that can be loaded safely: {_unquoted(error)}") from None
+        loaded = load_yaml(path)
+    except UnreadableYamlError as problem:
+        raise SettingsError(f"{path} {problem}") from None
     if not isinstance(loaded, dict):
         raise SettingsError(f"{path} must be a mapping of {what}, got {type(loaded).__name__}")
     return loaded
-
-
-def _unquoted(error: yaml.YAMLError) -> str:
-    """Return an error's text without the line that it quotes: that may hold a URL with a password."""
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return str(error)
-    mark = error.problem_mark
-    return f"{error.problem}, line {mark.line + 1}, column {mark.column + 1}"
 
 
 def make_settings(

@@ -168,7 +168,7 @@ REFUSED = {
     windows_path: r"lists '\.\..*model\.int8\.onnx', which is not a file of the folder itself",
     hidden_name: r"lists '\.\.', which is not a file of the folder itself",
     link_out: r"model\.int8\.onnx leads out of the export, to .*outside\.onnx",
-    python_tag: r"config\.yaml cannot be read as YAML: could not determine a constructor for the tag",
+    python_tag: r"config\.yaml is not YAML that can be loaded safely: could not determine a constructor for the tag",
     other_front_end: r"config\.yaml: the front end dcase24 has other settings here",
     other_shape: r"holds weights of another network: classifier\.weight has shape \(3, 9\), not \(3, 8\)",
     not_finite: "holds values that are not finite",
@@ -178,7 +178,7 @@ REFUSED = {
     other_format: r"certificate\.json has format 4; this version reads format 3$",
     earlier_format: r"has format 2; .* format 3; export its trial again: scenefront export small --trial 0",
     lacking: r"certificate\.json lacks versions",
-    no_digest: r"certificate\.json has no SHA-256 for config\.yaml",
+    no_digest: r"certificate\.json has no SHA-256 for 'config\.yaml'",
     weights_unnamed: r"certificate\.json does not list weights\.safetensors",
 }
 
