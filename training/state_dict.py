@@ -32,7 +32,8 @@ def load_tensors(what: str, into: Mapping[str, Tensor], found: Mapping[str, Tens
 def state_differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
     """List every missing name, every unexpected name and every shape that differs."""
     wrong = [f"{name} is missing" for name in expected if name not in found]
-    wrong += [f"{name} is not of this network" for name in found if name not in expected]
+    surplus = [name if name.isprintable() else ascii(name) for name in found if name not in expected]
+    wrong += [f"{name} is not of this network" for name in surplus]
     wrong += [
         f"{name} has shape {tuple(found[name].shape)}, not {tuple(value.shape)}"
         for name, value in expected.items()

@@ -24,6 +24,7 @@ REQUIRED_KEYS = (
 )  # fmt: skip
 FORMAT_1_CERTIFICATE = "report.json"
 CHECKED_FOR_PICKLES = (".safetensors", ".onnx")
+MAX_CERTIFICATE_BYTES, MAX_FILE_BYTES = 10_000_000, 1_000_000_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -71,9 +72,10 @@ def _read_mapping(folder: Path) -> dict[str, Any]:
                 f"{folder} is an export of format 1, of an earlier version; export its trial again: scenefront export"
             )
         raise ExportError(f"{folder} is not an export: it has no {CERTIFICATE}")
+    _require_size(path, MAX_CERTIFICATE_BYTES)
     try:
         certificate = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ExportError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(certificate, dict):
         raise ExportError(f"{path} is not a certificate: it is not a JSON object")
@@ -88,7 +90,7 @@ def _require_listed_files(path: Path, files: Any) -> None:
         if not _is_inside(name):
             raise ExportError(f"{path} lists {name!r}, which is not a file of the folder itself")
         if not isinstance(listed, dict) or not _SHA256.fullmatch(str(listed.get("sha256"))):
-            raise ExportError(f"{path} has no SHA-256 for {name}")
+            raise ExportError(f"{path} has no SHA-256 for {name!r}")
     unlisted = [name for name in (CONFIG, WEIGHTS) if name not in files]
     if unlisted:
         raise ExportError(f"{path} does not list {' and '.join(unlisted)}")
@@ -114,12 +116,18 @@ def verify(folder: Path, certificate: Mapping[str, Any]) -> None:
             raise ExportError(f"{folder} lacks {name}, which its certificate lists")
         if path.suffix in CHECKED_FOR_PICKLES and _is_pickle(path):
             raise ExportError(f"{path} is a pickle under another name; pickles are never opened")
+        _require_size(path, MAX_FILE_BYTES)
         digest = file_digest(path)
         if digest != listed["sha256"]:
             raise ExportError(
                 f"{path} is not what was exported: its SHA-256 is {digest[:16]}..., by the certificate "
                 f"{listed['sha256'][:16]}...; export it again"
             )
+
+
+def _require_size(path: Path, most: int) -> None:
+    if path.stat().st_size > most:
+        raise ExportError(f"{path} has {path.stat().st_size:,} bytes; {most:,} are the most")
 
 
 def _is_pickle(path: Path) -> bool:

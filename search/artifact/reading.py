@@ -3,11 +3,13 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from data.spectrum_correction import SpectrumCorrection
+from models import ARCHITECTURES
 from search.artifact.certificate import CONFIG, WEIGHTS, ExportError, read_certificate, verify
 from search.artifact.files import INFERENCE_STATE
 from search.config.errors import UserError
@@ -20,6 +22,8 @@ from training.quantization import Quantizer
 from training.weight_methods import QUANTIZATION
 
 CONFIG_FORMAT = 1
+MAX_NAME = 200  # characters of a class
+MAX_SIZE, MAX_VALUES = 10_000, 200_000_000  # of one size of a network, and of all its stored values
 DEVICES = "devices"  # metadata of the inference state: the devices of the gains, in their order, as JSON
 
 
@@ -63,18 +67,56 @@ def read_config(path: Path) -> tuple[TrialConfig, tuple[str, ...]]:
         front_end = dict(described["front_end"])
         values = {"front_end": front_end.pop("name"), **described["network"], **described["recipe"]}
         config = TrialConfig.from_values(str(described["architecture"]), values)
-        classes = tuple(str(name) for name in described["classes"])
-    except (KeyError, TypeError) as error:
-        raise ExportError(f"{path} lacks what an export needs: {error}") from error
+        classes = _classes(described["classes"])
     except UserError as error:
         own = path.parent / f"{described['architecture']}.py"
         hint = f"; name its file: --architecture-file {own}" if own.is_file() else ""
         raise ExportError(f"{path}: {error}{hint}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ExportError(f"{path} lacks what an export needs: {error}") from error
     if front_end != asdict(config.front_end_config):
         raise ExportError(f"{path}: the front end {config.front_end} has other settings here: {front_end}")
+    _require_buildable(config, path)
     if len(classes) != config.network.num_classes:
         raise ExportError(f"{path} names {len(classes)} classes for a network of {config.network.num_classes}")
     return config, classes
+
+
+def _classes(names: Any) -> tuple[str, ...]:
+    """Return the names of the classes; they are printed and drawn, so they must be text that shows as itself.
+
+    Raises:
+        TypeError: Some are not.
+    """
+    if not isinstance(names, list) or not all(isinstance(name, str | int | float) for name in names):
+        raise TypeError("classes must be a list of names")
+    classes = tuple(str(name) for name in names)
+    wrong = [name for name in classes if not name.isprintable() or len(name) > MAX_NAME]
+    if wrong:
+        raise TypeError(
+            f"a class has the name {wrong[0][:MAX_NAME]!r}; at most {MAX_NAME} printable characters can be shown"
+        )
+    if len(set(classes)) < len(classes):
+        raise TypeError("two classes have the same name")
+    return classes
+
+
+def _require_buildable(config: TrialConfig, path: Path) -> None:
+    """Refuse a network that could not be held in memory, before anything of it is made.
+
+    Raises:
+        ExportError: Its configuration says so.
+    """
+    large = {
+        name: value for name, value in asdict(config.network).items() if isinstance(value, int) and value > MAX_SIZE
+    }
+    if large:
+        name, value = next(iter(large.items()))
+        raise ExportError(f"{path} describes a network of {name} {value:,}; {MAX_SIZE:,} is the most")
+    if config.architecture in ARCHITECTURES:
+        found = ARCHITECTURES[config.architecture].count(config.network, config.input_shape).stored_values
+        if found > MAX_VALUES:
+            raise ExportError(f"{path} describes a network of {found:,} values; {MAX_VALUES:,} are the most")
 
 
 def load_export(folder: Path) -> Export:
@@ -99,6 +141,8 @@ def read_export(folder: Path) -> Export:
     path = folder / WEIGHTS
     network = config.build()
     weights, _ = read_tensors(path)
+    if any(value.is_complex() for value in weights.values()):
+        raise CheckpointError(f"{path} holds complex numbers")
     if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
         raise CheckpointError(f"{path} holds values that are not finite")
     load_weights(network, weights, path)

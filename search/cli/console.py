@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from search.config.messages import without_passwords
+from search.config.messages import as_plain_text, without_passwords
 from search.study.study import StudyFolder
 
 BUG = 70  # as sysexits.h has it: an internal error
@@ -45,7 +45,7 @@ def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
 
 def fail(message: str, code: int) -> NoReturn:
     """Print an error on standard error, and exit with one of `EXIT_CODES`."""
-    message = without_passwords(message)
+    message = as_plain_text(without_passwords(message))
     err.print(f"error: {message}" if code <= 2 else f"\n{message}", soft_wrap=True)
     sys.exit(code)
 

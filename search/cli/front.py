@@ -18,6 +18,7 @@ from search.config.settings import ConfirmSettings, Job, SearchSettings
 from search.report.table import Table
 from search.report.tables import seeds_table
 from search.study.confirm import confirm_report, confirm_table
+from search.study.csv_text import csv_text
 from search.study.repeats import seeds_report
 from search.study.scope import study_scope
 from search.study.study import STATES, StudyError, StudyFolder, find_study
@@ -62,7 +63,7 @@ def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: 
     else:
         rows = _select_rows(study_table(folder), folder, every=every, rank=rank)
     rows = _whole_numbers(rows)
-    click.echo(rows.to_json(orient="records", indent=2) if as_json else rows.to_csv(index=False), nl=as_json)
+    click.echo(rows.to_json(orient="records", indent=2) if as_json else csv_text(rows), nl=as_json)
 
 
 def _whole_numbers(rows: pd.DataFrame) -> pd.DataFrame:

@@ -28,6 +28,15 @@ def without_passwords(message: str) -> str:
     return message
 
 
+def as_plain_text(message: str) -> str:
+    r"""Return a text whose control characters, but for the ends of lines, are written out: a terminal obeys none.
+
+    >>> as_plain_text("\x1b[2Jgone")
+    '\\x1b[2Jgone'
+    """
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in message)
+
+
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun.
 

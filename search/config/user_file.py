@@ -16,7 +16,8 @@ class UserFileError(UserError):
 
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_module(path: Path) -> ModuleType:

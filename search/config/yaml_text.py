@@ -2,6 +2,9 @@
 
 PyYAML reads YAML 1.1, in which 1e-3 is a text (it needs a point and a sign), 16:32 is 992 (base 60), and the last of
 two equal keys silently counts. Here numbers are those of YAML 1.2.
+
+A file may come from a stranger: its size, its depth and what its references expand to are bounded, and no error quotes
+a line of it, which may hold a password.
 """
 
 import re
@@ -14,6 +17,8 @@ import yaml
 from search.config.errors import UserError
 
 INT, FLOAT, MERGE = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:merge"
+MAX_BYTES = 10_000_000
+MAX_VALUES = 200_000  # a value that is named once and repeated counts each time
 _INTEGER = re.compile(r"[-+]?(?:0b[0-1_]+|0x[0-9a-fA-F_]+|0o?[0-7_]*|[1-9][0-9_]*)")
 _REAL = re.compile(
     r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?"
@@ -68,7 +73,7 @@ def load_yaml(text: str) -> Any:
     {'rate': 0.001, 'from': '16:32', 'epochs': 150}
     """
     try:
-        return yaml.load(text, _Loader)  # noqa: S506  a safe loader
+        loaded = yaml.load(text, _Loader)  # noqa: S506  a safe loader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = "" if mark is None else f"line {mark.line + 1}: "
@@ -81,6 +86,22 @@ def load_yaml(text: str) -> Any:
         if isinstance(error, YamlError):
             raise
         raise YamlError(str(error)) from error  # a date that is none, or a number of thousands of digits
+    if _is_larger(loaded, MAX_VALUES):
+        raise YamlError(f"written out, it has more than {MAX_VALUES:,} values")
+    return loaded
+
+
+def _is_larger(value: Any, most: int) -> bool:
+    """Whether a value has more parts than `most`, without following all of them."""
+    left, count = [value], 0
+    while left and count <= most:
+        count += 1
+        each = left.pop()
+        if isinstance(each, dict):
+            left += [*each.keys(), *each.values()]
+        elif isinstance(each, list | set | tuple):
+            left += each
+    return count > most
 
 
 def read_yaml(path: Path) -> Any:
@@ -96,9 +117,12 @@ def read_text(path: Path) -> str:
     """Return the text of a file in UTF-8.
 
     Raises:
-        YamlError: It cannot be read.
+        YamlError: It cannot be read, or is too large.
     """
     try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise YamlError(f"{path} cannot be read: it has {size:,} bytes; {MAX_BYTES:,} are the most")
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise YamlError(f"{path} cannot be read: {error.strerror}") from error

@@ -56,7 +56,7 @@ def _outputs(output: str) -> Iterator[dict[str, str]]:
 def _name_of(each: Any) -> tuple[str, str] | None:
     if not isinstance(each, dict) or not isinstance(each.get("id"), str) or not isinstance(each.get("property"), str):
         return None
-    return each["id"], each["property"]
+    return each["id"], each["property"].partition("@")[0]  # behind it, Dash numbers outputs of several callbacks
 
 
 def _is_text(value: Any) -> bool:

@@ -4,6 +4,7 @@ import pandas as pd
 from flask import Flask, Response, abort
 
 from search.dashboard.state import ApplicationState
+from search.study.csv_text import csv_text
 from search.study.study import OBJECTIVES
 from search.study.table import front_table
 
@@ -22,7 +23,7 @@ def register(server: Flask, app_state: ApplicationState) -> None:
         table = reading.table
         if name == "front":
             table = front_table(table, reading.attributes.get(OBJECTIVES, reading.settings.objectives))
-        return Response(_with_integers(table).to_csv(index=False), mimetype="text/csv")
+        return Response(csv_text(_with_integers(table)), mimetype="text/csv")
 
 
 def _with_integers(table: pd.DataFrame) -> pd.DataFrame:

@@ -178,7 +178,7 @@ REFUSED = {
     other_format: r"certificate\.json has format 4; this version reads format 3$",
     earlier_format: r"has format 2; .* format 3; export its trial again: scenefront export small --trial 0",
     lacking: r"certificate\.json lacks versions",
-    no_digest: r"certificate\.json has no SHA-256 for config\.yaml",
+    no_digest: r"certificate\.json has no SHA-256 for 'config\.yaml'",
     weights_unnamed: r"certificate\.json does not list weights\.safetensors",
 }
 
