@@ -1,15 +1,12 @@
-"""Full and read-only disks, few open files, two searches at once, a clock set back: a sentence, and nothing is lost.
+"""Full and read-only disks, few open files, two searches at once: a sentence, and nothing is lost.
 
 Small disks are mounted (tmpfs), so these tests need root, and are skipped without.
 """
 
-import os
 import resource
 import shutil
 import subprocess
-import time
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 from killed import Driver, takes_long
@@ -18,8 +15,6 @@ from scenefront_process import SMALL, command, environment
 from search.study.study import StudyFolder
 
 pytestmark = pytest.mark.slow
-
-FAKE_TIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))  # Debian: libfaketime
 
 
 @contextmanager
@@ -120,22 +115,3 @@ def test_64_open_files_are_enough_for_a_search(tiny, tmp_path):
     code, said = told(search(tiny, tmp_path / "cache", trials=2, epochs=2), tmp_path, preexec_fn=few)
     assert code == 0, said
     assert len(finished(tmp_path)) == 2
-
-
-@takes_long
-@pytest.mark.skipif(not FAKE_TIME, reason="needs libfaketime (Debian: libfaketime)")
-def test_a_clock_set_back_by_two_hours_changes_nothing(tiny, tmp_path):
-    shift = tmp_path / "shift"
-    shift.write_text("+0")
-    clock = {
-        "LD_PRELOAD": str(FAKE_TIME[0]), "FAKETIME_TIMESTAMP_FILE": str(shift), "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-    }  # fmt: skip
-    driver = Driver(search(tiny, tmp_path / "cache"), tmp_path, **clock)
-    assert driver.wait_for(lambda lines: any(" complete" in line for line in lines)), driver.text
-    shift.write_text("-2h")
-    assert driver.wait() == 0, driver.text
-    assert told(search(tiny, tmp_path / "cache", "t"), tmp_path)[0] == 0
-    assert finished(tmp_path, "s") == finished(tmp_path, "t") != {}
-    started = [trial.datetime_start.timestamp() for trial in StudyFolder(tmp_path / "results/s").open().get_trials()]
-    assert min(started) < time.time() - 3600 or os.environ.get("LD_PRELOAD")
