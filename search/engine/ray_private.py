@@ -41,6 +41,7 @@ from subprocess import Popen
 from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
+import ray
 from ray._private import ray_constants, state, worker
 from ray._private.utils import read_ray_address
 from ray.air.execution._internal import RayActorManager
@@ -138,11 +139,13 @@ def joined_raylet() -> dict[str, psutil.Process]:
 
 
 def has_died(actor_id: str) -> bool:
-    """Return whether the GCS reports the death of an actor that is unreachable, while its machine lives."""
+    """Return whether the GCS reports the death of an actor that is unreachable, and its machine as alive."""
     deadline = time.monotonic() + _VERDICT_PATIENCE_S
     while time.monotonic() < deadline:
-        if state.actors(actor_id).get("State") == "DEAD":
-            return True
+        actor = state.actors(actor_id)
+        if actor.get("State") == "DEAD":
+            alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+            return actor["Address"]["NodeID"] in alive
         time.sleep(0.1)
     return False
 
