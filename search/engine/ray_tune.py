@@ -1,7 +1,8 @@
 """Ray Tune integration: a searcher, a scheduler and a callback around this project's trial scheduler."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna.exceptions import OptunaError
@@ -12,6 +13,7 @@ from ray.tune.schedulers import TrialScheduler as RayTrialScheduler
 from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
+from data.atomic_file import write_atomic
 from search.config.settings import Job
 from search.config.trial_config import TrialConfig
 from search.engine.checkpoints import study_checkpoints
@@ -28,6 +30,9 @@ from search.study.study import LATENCY, StudyFolder
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
+
+
+TRACEBACK = "traceback.txt"  # in the folder of a trial that an internal error ended
 
 
 def actor_config(config: TrialConfig, settings: Job, allocation: ResourceAllocation, split: str) -> dict[str, Any]:
@@ -78,7 +83,7 @@ class StudySearcher(Stateless, Searcher):
             require_held: Raises StorageError once the study is locked by another process.
         """
         super().__init__()
-        self._require_held = require_held
+        self._require_held, self._folder = require_held, folder
         self.scheduler, self.allocation, self.display = scheduler, allocation, display
         self.checkpoints = study_checkpoints(folder, scheduler.space.settings)
         self._identity = training_identity(scheduler.study)
@@ -150,9 +155,21 @@ class StudySearcher(Stateless, Searcher):
             self.scheduler.end(number, None)
             self.display.ended(self.scheduler.table[number], failure.reason)
             return
+        reason = failure.reason
+        if failure.is_bug:
+            reason = f"internal error: {reason}; its traceback is in {self._write_traceback(number, failure.traceback)}"
+            if self.scheduler.space.settings.architecture_file is None:
+                reason += "; please report it"
         with self.writing():
-            self.scheduler.end(number, None, error=failure.reason, is_memory=failure.is_memory)
+            self.scheduler.end(number, None, error=reason, is_memory=failure.is_memory, is_bug=failure.is_bug)
         self.display.ended(self.scheduler.table[number])
+
+    def _write_traceback(self, number: int, text: str) -> Path:
+        path = (self._folder.path / "trials" / str(number) / TRACEBACK).absolute()
+        with suppress(OSError):  # the reason has the last line of it
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, text.encode())
+        return path
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: all state is in the study's database."""

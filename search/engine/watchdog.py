@@ -39,15 +39,22 @@ class Failure:
     Attributes:
         kind: Decides what happens to the trial; "error" is an exception raised by the training code.
         reason: One sentence for the user.
+        traceback: Of an "error".
     """
 
     kind: Kind
     reason: str
+    traceback: str = ""
 
     @property
     def is_memory(self) -> bool:
         """Whether the trial may succeed with more memory."""
         return self.kind == "out of memory"
+
+    @property
+    def is_bug(self) -> bool:
+        """Whether it is an error in the code, which another attempt would repeat."""
+        return self.kind == "error"
 
     @property
     def is_node(self) -> bool:
@@ -186,6 +193,8 @@ _MEMORY = re.compile(
 _KILLED_FOR_MEMORY = re.compile(
     r"killed due to the node running low on memory\b.*? was (\S+) used / (\S+) limit", re.DOTALL
 )
+# Errors of a GPU, after which its process is of no more use.
+_DEVICE = re.compile(r"CUDA error|CUDNN_STATUS|CUBLAS_STATUS|cuFFT error|device-side assert")
 # Errors of the disk, or of the storage of checkpoints.
 _STORAGE = re.compile(r"CheckpointsError|No space left on device|Disk quota exceeded|Read-only file system")
 
@@ -214,4 +223,5 @@ def failure_kind(error: str) -> Failure:
         return Failure("node lost", "node lost: its actor, or the machine of that, is unreachable")
     if ACTOR_DIED.search(text) or not lines:
         return CRASH
-    return Failure("error", last)
+    is_device = _DEVICE.search(last)
+    return Failure("crash", f"crash: {last}") if is_device else Failure("error", last, error)

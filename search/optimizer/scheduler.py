@@ -256,7 +256,15 @@ class TrialScheduler:
             pauses = self.halving.ends_rung(row) and not self._promotes_at_once(row)
         return pauses
 
-    def end(self, number: int, result: Mapping[str, Any] | None, error: str = "", *, is_memory: bool = False) -> str:
+    def end(
+        self,
+        number: int,
+        result: Mapping[str, Any] | None,
+        error: str = "",
+        *,
+        is_memory: bool = False,
+        is_bug: bool = False,
+    ) -> str:
         """Record the end of a job.
 
         Args:
@@ -264,6 +272,7 @@ class TrialScheduler:
             result: The last reported result, or None.
             error: Why its process crashed; "" if it did not.
             is_memory: Whether it ran out of memory.
+            is_bug: Whether the code raised an error, which another attempt would raise again.
 
         Returns:
             The trial's state: complete, paused, failed, or pending if it is retried; "" if the search was interrupted.
@@ -273,7 +282,9 @@ class TrialScheduler:
             return ""
         if result is not None:
             self.report(number, result)
-        if error:
+        if error and is_bug:
+            self._fail(row, error)
+        elif error:
             self._retry(row, error, is_memory=is_memory)
         elif result is None:
             row.state = State.PENDING

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import yaml
-from scenefront_process import ROOT, scenefront
+from scenefront_process import ROOT, scenefront, start
 
 from search.study.study import StudyFolder
 from search.study.table import trials_table
@@ -108,3 +108,26 @@ def test_a_search_with_a_broken_file_is_refused_before_anything_starts(run, tiny
         "@dataclass(frozen=True)\n"
     )
     assert not (tmp_path / "results").exists()
+
+
+def test_an_error_in_a_network_s_own_code_fails_its_trial_at_once_and_its_traceback_is_kept(tiny, tmp_path):
+    source = (ROOT / "docs" / "plain_cnn.py").read_text()
+    forward = source.index("    def forward(")
+    body = source.index('"""\n', source.index('"""', forward) + 3) + 4
+    # only batches of training are as large
+    wrong = '        if len(x) > 8:\n            raise LookupError("a weight that is not there")\n'
+    (tmp_path / "broken_cnn.py").write_text(source[:body] + wrong + source[body:])
+    process = start(
+        "search", tiny, "--architecture-file", "broken_cnn.py", "--space", "broken_cnn", "--study", "broken",
+        "--trials", 2, "--epochs", 2, "--set", "batch_size=12", "--no-early-stopping", "--no-fast", "--workers", 1,
+        "--cache", tmp_path / "cache", cwd=tmp_path,
+    )  # fmt: skip
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == 1, output
+    folder = StudyFolder(tmp_path / "results" / "broken")
+    for trial in folder.open().get_trials():
+        file = folder.path / "trials" / str(trial.number) / "traceback.txt"
+        text = f"internal error: LookupError: a weight that is not there; its traceback is in {file}"
+        assert (trial.user_attrs["failure"], trial.user_attrs.get("attempts")) == (text, None)
+        assert "broken_cnn.py" in file.read_text()
+        assert text in output

@@ -246,6 +246,7 @@ ALLOCATOR = "RuntimeError: [enforce fail at alloc_cpu.cpp:117] . DefaultCPUAlloc
         ),
         (GONE, "node lost", "node lost: its actor, or the machine of that, is unreachable"),
         (TASK.format("ValueError") + "ValueError: 40 is odd", "error", "ValueError: 40 is odd"),
+        (TASK.format("RuntimeError") + "RuntimeError: CUDA error: an illegal memory access", "crash", None),
         ("", "crash", "crash: its process died without an error message"),
     ],
 )
