@@ -3,6 +3,7 @@
 Shape letters: S samples.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from data.wav import (
 )
 
 PIECE_S = 16  # length of a piece
-CONTEXT_S = 2  # kept of the preceding piece: `Piece.before`, and one second for the resampling filter
+MIN_CONTEXT = 8  # samples at the file's own rate on either side of a piece: the resampling filter reaches over 7
 MAX_BLOCK = 4_000_000  # samples of all channels that are decoded at a time
 
 
@@ -70,6 +71,8 @@ def read_pieces(path: Path, rate_hz: int) -> Iterator[Piece]:
 
 def _pieces(path: Path, file: soundfile.SoundFile, rate_hz: int) -> Iterator[Piece]:
     own_hz = file.samplerate
+    context_s = math.ceil(MIN_CONTEXT / own_hz)  # a second, but for rates of some hertz
+    kept_s = 1 + context_s  # of the preceding piece: `Piece.before`, and the context
     before, sound = np.zeros(0, np.float32), _read(path, file)
     if not len(sound):
         raise DataError(f"{path}: holds no sample")
@@ -79,13 +82,15 @@ def _pieces(path: Path, file: soundfile.SoundFile, rate_hz: int) -> Iterator[Pie
         num_read += len(after)
         if not len(after) and num_read < file.frames < MAX_FRAMES:
             raise DataError(f"{path}: decodes to {num_read:,} samples of {file.frames:,}")
-        resampled = resample(torch.from_numpy(np.concatenate([before, sound, after[:own_hz]])), own_hz, rate_hz)
+        resampled = resample(
+            torch.from_numpy(np.concatenate([before, sound, after[: context_s * own_hz]])), own_hz, rate_hz
+        )
         if not resampled.isfinite().all():
             raise too_large(path, rate_hz)
-        start = CONTEXT_S * rate_hz if len(before) else 0
+        start = kept_s * rate_hz if len(before) else 0
         end = len(resampled) if not len(after) else start + PIECE_S * rate_hz
         yield Piece(resampled[max(0, start - rate_hz) : start], resampled[start:end], not len(after))
-        before, sound = sound[-CONTEXT_S * own_hz :], after
+        before, sound = sound[-kept_s * own_hz :], after
 
 
 def _read(path: Path, file: soundfile.SoundFile) -> Samples:
