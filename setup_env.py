@@ -23,11 +23,12 @@ INPUTS = ("pyproject.toml", "constraints.txt", "setup_env.py")
 MINIMUM = (3, 11)
 # 2.0 GB measured with a CPU-only torch, and room to unpack; a torch with CUDA takes several times that.
 NEEDED_BYTES = 25 * 10**8
-# Torchaudio asks for the torch of its own number, and works with the newer one: installed without its wishes.
-TORCHAUDIO = "torchaudio==2.11.0"
 # hatchling builds this project. Some of what it needs comes as source that setuptools builds: an older one than that
 # of constraints.txt, which a new .venv of Python 3.11 holds, cannot without a package more.
-BUILD_BACKENDS = ("hatchling", "setuptools")
+INSTALLERS = ("pip", "setuptools", "hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
+# Checked packages are installed as they are listed, without their wishes: torchaudio asks for the torch of its own
+# number, and works with the newer one.
+CHECKED = ("--require-hashes", "--no-deps", "--no-build-isolation")
 # Run in .venv: torch.version.cuda is None for a CPU-only torch.
 FIND_UNUSABLE = """
 import importlib.util, pathlib, torch
@@ -82,10 +83,11 @@ def set_up() -> None:
         say(f"making .venv with Python {sys.version.split()[0]}")
         run([sys.executable, "-m", "venv", "--clear", str(VENV)], "cannot make .venv")
     say("installing the installer and the build backends")
-    pip("pip", *BUILD_BACKENDS)
+    pip(*CHECKED, "--requirement", str(installers()))
     say("installing SceneFront and what it needs (the first time this downloads some 100 MB, more with CUDA)")
-    pip(TORCHAUDIO, "--no-deps")
-    pip("--group", "dev", "--no-build-isolation", "--editable", ".")
+    pip(*CHECKED, "--requirement", "constraints.txt")
+    # What is left is what torch wants of a graphics card's libraries, at the versions that it names.
+    pip("--constraint", str(versions()), "--group", "dev", "--no-build-isolation", "--editable", ".")
     mend_torchaudio()
     say("checking")
     run([str(PYTHON), "-c", "import optuna, ray, torch, torchaudio"], "the installed packages do not import")
@@ -97,14 +99,44 @@ def works() -> bool:
     return PYTHON.exists() and subprocess.run([PYTHON, "-c", version], capture_output=True, check=False).returncode == 0
 
 
-def pip(*arguments: str) -> None:
-    """Install, at the versions of constraints.txt."""
-    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-    run(
-        [*command, "--constraint", "constraints.txt", *arguments],
-        "pip could not install it. The lines above say why; without a network connection only what\n"
-        "pip has in its cache can be installed",
+def installers() -> Path:
+    """Write those of constraints.txt that install the others, and return the file."""
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    chosen = VENV / "installers.txt"
+    chosen.write_text(
+        "\n".join(line for line in pins if line.partition("==")[0] in INSTALLERS) + "\n", encoding="utf-8"
     )
+    return chosen
+
+
+def versions() -> Path:
+    """Write constraints.txt without the hashes, since what is installed already has none, and return the file."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    chosen = VENV / "versions.txt"
+    pins = [line.removesuffix(" \\") for line in lines if "==" in line and not line.startswith((" ", "#"))]
+    chosen.write_text("\n".join(pins) + "\n", encoding="utf-8")
+    return chosen
+
+
+def pip(*arguments: str) -> None:
+    """Install with pip.
+
+    Raises:
+        SetUpError: It cannot be installed, or a file is not the one whose hash constraints.txt has.
+    """
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *arguments]
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    sys.stderr.write(done.stderr)
+    if "DO NOT MATCH THE HASHES" in done.stderr:
+        raise SetUpError(
+            "a package is not the file that constraints.txt was written for: it was changed on its way, or its index\n"
+            "has another one. Nothing of it was installed; try another network or index"
+        )
+    if done.returncode:
+        raise SetUpError(
+            "pip could not install it. The lines above say why; without a network connection only what\n"
+            "pip has in its cache can be installed"
+        )
 
 
 def mend_torchaudio() -> None:

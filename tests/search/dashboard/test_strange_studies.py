@@ -72,7 +72,7 @@ def test_a_strange_study_costs_others_nothing_and_shows_no_file(serve, tmp_path,
 
 @pytest.mark.parametrize("text", ["=1+1", "@x", "+1", "-1", "\t=1", MARKUP])
 def test_a_table_for_a_spreadsheet_holds_no_formula(serve, tmp_path, text):
-    write_study(tmp_path / "results" / "formulas", [trial("complete", 1_000_000, 0.1, 0.2, 0.3, config={"norm": text})])
+    write_study(tmp_path / "results" / "formulas", trial("complete", 1_000_000, 0.1, 0.2, 0.3, config={"norm": text}))
     address, _ = serve(tmp_path / "results")
     with urllib.request.urlopen(f"{address}/_csv/formulas/trials.csv", timeout=30) as answer:
         (row,) = csv.DictReader(answer.read().decode().splitlines(keepends=True))
