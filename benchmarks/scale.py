@@ -174,7 +174,7 @@ def _write_sparse_store(root: Path, cache: Path) -> None:
     names = scenes.clips["filename"].iloc[scenes.used].tolist()
     clips = ClipFiles.stat(root, names, RATE_HZ)
     made_up = [hashlib.sha256(name.encode()).hexdigest()[:HASH_DIGITS] for name in names]
-    manifest = Manifest(RATE_HZ, made_up, [-15] * len(names), names)
+    manifest = Manifest(RATE_HZ, made_up, np.full(len(names), -15, np.int8), names)
     path = next(folders(root, cache)) / store_name(manifest.text, RATE_HZ)
     path.parent.mkdir(parents=True)
     np.lib.format.open_memmap(path, "w+", np.int16, (len(names), RATE_HZ))

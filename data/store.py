@@ -133,7 +133,7 @@ def _find(places: Iterable[Path], clips: ClipFiles, hashes: FileHashes) -> _Foun
             continue
         samples = load_samples(path, manifest)
         if samples is not None:
-            return path, samples, np.array(manifest.exponents, np.int8), slots, needed
+            return path, samples, manifest.exponents, slots, needed
     return None
 
 
@@ -167,5 +167,5 @@ def _write(folders: Sequence[Path], places: Sequence[Path], clips: ClipFiles, pr
         samples = None if built is None else load_samples(path, built)
         if built is None or samples is None:
             raise DataError(f"{path}: was removed as soon as it was written; is another program at work there?")
-        return path, samples, np.array(built.exponents, np.int8), np.arange(len(built.hashes)), built.hashes
+        return path, samples, built.exponents, np.arange(len(built.hashes)), built.hashes
     raise DataError(f"no folder for the store can be written: {', '.join(refused)}; give another as cache")

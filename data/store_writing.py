@@ -104,7 +104,7 @@ def build_store(folder: Path, clips: ClipFiles, hashes: FileHashes, progress: Pr
         manifest = Manifest(
             clips.rate_hz,
             [each for piece in decoded for each in piece.hashes],
-            [int(each) for piece in decoded for each in piece.waveforms.exponents],
+            np.concatenate([piece.waveforms.exponents for piece in decoded]),
             clips.names,
         )
         path = folder / store_name(manifest.text, clips.rate_hz)
