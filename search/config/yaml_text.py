@@ -77,7 +77,7 @@ def load_yaml(text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = "" if mark is None else f"line {mark.line + 1}: "
-        raise YamlError(f"{where}{error.problem or error.context}") from error
+        raise YamlError(f"{where}{error.problem or error.context}") from None  # it quotes the line: a password perhaps
     except yaml.YAMLError as error:
         raise YamlError(" ".join(str(error).split())) from error
     except RecursionError as error:

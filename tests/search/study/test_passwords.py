@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 import time
+import traceback
 from pathlib import Path
 
 import psycopg
@@ -12,9 +13,9 @@ from network_observer import descendants
 from scenefront_process import start
 from trained import SMALL, train
 
-from search.config.errors import SettingsError
 from search.config.settings import SearchSettings
 from search.config.settings_file import read_settings
+from search.config.yaml_text import YamlError
 from search.study.creation import create_study
 from search.study.storage import StorageError
 from search.study.study import StudyFolder
@@ -78,9 +79,9 @@ def test_settings_are_for_their_owner_alone_whatever_the_mask(tmp_path, mask):
 def test_a_broken_settings_file_is_quoted_without_it(tmp_path):
     path = tmp_path / "search.yaml"
     path.write_text(f"data: nowhere\nstorage: postgresql://tester:{ESCAPED}@host/studies: studies\n")
-    with pytest.raises(SettingsError, match="line 2") as error:
+    with pytest.raises(YamlError, match="line 2") as error:
         read_settings(path)
-    assert not tells(str(error.value))
+    assert not tells("".join(traceback.format_exception(error.value)))
 
 
 def test_no_command_prints_or_records_it(tmp_path, run, tiny, postgres_url):
