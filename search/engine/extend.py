@@ -25,6 +25,7 @@ from search.study.history import (
     change_text,
     changeable,
     history_settings,
+    initial_history,
     movable,
     refusal_text,
     require_unedited_settings,
@@ -178,7 +179,7 @@ def plan_extension(
     ]
     trials = study.get_trials(deepcopy=False)
     entry = {"at": timestamp(), "trials": len(trials), "changes": changed}
-    history = [*study.user_attrs.get(HISTORY, []), entry]
+    history = [*(study.user_attrs.get(HISTORY) or initial_history(before)), entry]
     lines = [change_text(name, *change) for name, change in changed.items()] or [f"space: {after.space}, as it is now"]
     effects = _budget_effect_lines(trials, before.limits(), after.limits())
     return Extension(after, {WARM_STARTS: starts, FILES: files, HISTORY: history}, lines + effects)

@@ -70,7 +70,7 @@ class TrialStore:
         self._study, self._sampler, self.history = study, sampler, history
         chosen = history.objectives
         directions = study.directions if chosen is None else [study.directions[index] for index in chosen]
-        self._memory = optuna.create_study(storage=optuna.storages.InMemoryStorage(), directions=directions)
+        self._directions = directions
         self._widest = dict(widest or {})
         self._queue: deque[tuple[dict[str, Any], dict[str, Any]]] = deque()
         self._ids: dict[int, int] = {}  # Optuna's trial id by number
@@ -114,12 +114,17 @@ class TrialStore:
 
     def ask(self, seed: int) -> Trial:
         """Begin to sample a trial in memory, from the queue or with a sampler of this seed; it has no number yet."""
-        self._memory.sampler = make_sampler(self._sampler, seed, self.history)
+        # a study of its own for each trial, which is gone with it
+        memory = optuna.create_study(
+            storage=optuna.storages.InMemoryStorage(),
+            directions=self._directions,
+            sampler=make_sampler(self._sampler, seed, self.history),
+        )
         values, attributes = self._queue.popleft() if self._queue else ({}, {})
         if len(self.history.ranges) > 1 and ARCHITECTURE not in values:
             values[ARCHITECTURE] = Random(seed).choice(list(self.history.ranges))
-        self._memory.enqueue_trial(values, user_attrs=attributes)
-        return self._memory.ask()
+        memory.enqueue_trial(values, user_attrs=attributes)
+        return memory.ask()
 
     def create(self, trial: Trial, *, is_rejected: bool) -> int:
         """Write a sampled trial with its values and attributes, as RUNNING or as rejected; return its number."""

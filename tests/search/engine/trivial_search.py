@@ -19,6 +19,7 @@ from search.engine.run import make_tuner
 from search.optimizer.scheduler import TrialScheduler
 from search.space.priced_space import price_space
 from search.space.search_space import make_search_space
+from search.study.creation import create_study
 from search.study.study import StudyFolder
 
 NUM_TRIALS, EVERY = 200, 50
@@ -31,8 +32,8 @@ class MeasuredDisplay(PlainDisplay):
         super().__init__(scheduler, console)
         self.resident_mb = []
 
-    def ended(self, row):
-        super().ended(row)
+    def ended(self, row, reason=""):
+        super().ended(row, reason)
         if self.scheduler.num_ended % EVERY == 0:
             gc.collect()
             pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -43,7 +44,7 @@ def main():
     settings = SearchSettings(data="nowhere", space="isotropic", trials=NUM_TRIALS, epochs=1, early_stopping=False)
     folder = StudyFolder(Path(sys.argv[1]))
     space = price_space(make_search_space(settings, num_classes=10), NUM_CLIPS)
-    scheduler = TrialScheduler(folder.create(settings, {}), space)
+    scheduler = TrialScheduler(create_study(folder, settings, {}), space)
     display = MeasuredDisplay(scheduler, Console(file=io.StringIO()))
     with local_cluster(num_cpus=2, resources={MACHINE: 1.0}) as temporary:
         searcher = StudySearcher(scheduler, folder, share_machine(2), display)
