@@ -115,3 +115,17 @@ def test_64_open_files_are_enough_for_a_search(tiny, tmp_path):
     code, said = told(search(tiny, tmp_path / "cache", trials=2, epochs=2), tmp_path, preexec_fn=few)
     assert code == 0, said
     assert len(finished(tmp_path)) == 2
+
+
+def test_read_only_data_and_a_full_temporary_disk_are_done_without(tiny, tmp_path):
+    with disk(tmp_path / "data", "32m") as mounted, disk(tmp_path / "temporary", "64k"):
+        shutil.copytree(tiny, tmp_path / "data" / "tiny", ignore=shutil.ignore_patterns(".scenefront"))
+        assert mounted("ro").returncode == 0
+        fill(tmp_path / "temporary")
+        arguments = search(tmp_path / "data" / "tiny", "", trials=1, epochs=1)
+        del arguments[arguments.index("--cache") : arguments.index("--cache") + 2]
+        own = {"TMPDIR": str(tmp_path / "temporary"), "XDG_CACHE_HOME": str(tmp_path / "home")}
+        code, said = told(arguments, tmp_path, env=own)
+        assert code == 0, said
+        assert finished(tmp_path)
+        assert list((tmp_path / "home").rglob("*.npy"))
