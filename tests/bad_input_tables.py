@@ -69,7 +69,7 @@ def _text(content: str | bytes) -> str:
 def _cell(text: str) -> str:
     shown = re.sub(r"\s+", " ", text.encode("unicode_escape").decode().replace("\\n", " ")).strip()
     shown = shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 4]} ..."
-    return shown.replace("|", "\\|").replace("<", "&lt;") or '""'
+    return shown.replace("|", "\\|").replace("<", "&lt;").replace("`", "'") or '""'
 
 
 if __name__ == "__main__":

@@ -34,7 +34,13 @@ def as_plain_text(message: str) -> str:
     >>> as_plain_text("\x1b[2Jgone")
     '\\x1b[2Jgone'
     """
-    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in message)
+    return "".join(each if each.isprintable() or each == "\n" else _written_out(each) for each in message)
+
+
+def _written_out(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte of a name that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return ascii(character)[1:-1]
 
 
 def counted(count: int, noun: str) -> str:

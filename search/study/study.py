@@ -285,7 +285,10 @@ class StudyFolder:
         return optuna.load_study(study_name=names[0], storage=storage, sampler=sampler)
 
     def _unreadable(self, error: Exception) -> StudyError:
-        return StudyError(f"{self.location} is no study that can be read: {error.__cause__ or error}")
+        cause = error.__cause__ or error
+        cause = getattr(cause, "orig", None) or cause  # SQLAlchemy's own text has the statement, too
+        text = "it holds 0 studies, not one" if "no such table" in str(cause) else cause
+        return StudyError(f"{self.location} is no study that can be read: {text}")
 
     def open_sqlite(self, *, creates: bool = False) -> optuna.storages.RDBStorage:
         """Return Optuna's storage in the study's SQLite file; `creates`: create missing tables.

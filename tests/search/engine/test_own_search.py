@@ -125,7 +125,9 @@ def test_an_error_in_a_network_s_own_code_fails_its_trial_at_once_and_its_traceb
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 1, output
     folder = StudyFolder(tmp_path / "results" / "broken")
-    for trial in folder.open().get_trials():
+    failed = [trial for trial in folder.open().get_trials() if trial.state.name == "FAIL"]
+    assert len(failed) == 2
+    for trial in failed:
         file = folder.path / "trials" / str(trial.number) / "traceback.txt"
         text = f"internal error: LookupError: a weight that is not there; its traceback is in {file}"
         assert (trial.user_attrs["failure"], trial.user_attrs.get("attempts")) == (text, None)
