@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from killed import takes_long
 from scenefront_process import ROOT, SMALL, command, environment, start
 
 from search.study.study import StudyFolder
@@ -80,6 +81,7 @@ def test_a_trial_that_is_killed_for_memory_is_retried_alone_then_failed_and_the_
 
 
 @pytest.mark.slow
+@takes_long  # the kernel may kill the driver in place of a worker
 def test_in_a_container_without_the_memory_of_one_trial_the_search_ends_with_a_sentence(tiny, tmp_path):
     group = GROUPS / f"scenefront-{os.getpid()}"
     try:
