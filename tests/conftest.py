@@ -88,3 +88,15 @@ def write_tiny(root: Path) -> Path:
         text = "\n".join(["filename\tscene_label", *rows]) + "\n"
         (root / "evaluation_setup" / f"fold1_{side}.csv").write_text(text)
     return root
+
+
+@pytest.fixture(autouse=True)
+def process_settings():
+    """Restore what a command within pytest leaves in the process: Tune's variables and torch's number of threads."""
+    variables = {name: value for name, value in os.environ.items() if name.startswith("TUNE_")}
+    threads = torch.get_num_threads()
+    yield
+    for name in [each for each in os.environ if each.startswith("TUNE_") and each not in variables]:
+        del os.environ[name]
+    os.environ.update(variables)
+    torch.set_num_threads(threads)
