@@ -62,7 +62,7 @@ class _Handler(WSGIRequestHandler):
     server: "BoundedServer"
 
     def setup(self) -> None:
-        """Give the request its deadline."""
+        """Set the deadline of the request."""
         super().setup()
         self.rfile = io.BufferedReader(_Arriving(self.connection, time.monotonic() + REQUEST_S))
 
@@ -127,7 +127,7 @@ class BoundedServer(ThreadedWSGIServer):
                 self._doing[connection] = doing
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give a connection a place and a thread, or send it away."""
+        """Handle a connection in a thread of its own, or close it where there is no place."""
         if not self._find_place():
             with suppress(OSError):
                 request.setblocking(False)

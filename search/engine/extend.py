@@ -124,7 +124,7 @@ def extend_settings(folder: StudyFolder, changes: Mapping[str, Any], console: Co
             scenes = read_clips(after, study.user_attrs[DATA]["split"])
             front_end = next(iter(space.subspaces.values())).front_ends[0]
             sounds = read_sounds(after, scenes, front_end, console or Console(quiet=True))
-            require_unchanged(folder, study, after, replaced=changes, scenes=scenes, sounds=sounds)
+            require_unchanged(folder, study, after, replaced={"space"} & {*changes}, scenes=scenes, sounds=sounds)
         if isinstance(after, SearchSettings):
             space = price_space(space).require_feasible()
         extension = plan_extension(folder, study, before, space, changes)

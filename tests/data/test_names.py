@@ -203,7 +203,7 @@ def test_two_files_that_are_equally_near_are_not_guessed(root):
 
 
 def renamed_all(root, name_of):
-    """Give every clip another file name, in all lists and on disk."""
+    """Rename every clip, in all lists and on disk."""
     names = [line.split("\t")[0] for line in (root / "meta.csv").read_text().splitlines()[1:]]
     new = {name: name_of(number) for number, name in enumerate(names)}
     for old, other in new.items():

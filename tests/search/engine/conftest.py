@@ -1,7 +1,10 @@
-"""A search to its end, shared by whoever reads its study."""
+"""A search to its end, shared by whoever reads its study; a short temporary folder."""
 
 import os
 import pickle
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 from filelock import FileLock
@@ -29,3 +32,11 @@ def searched(tiny, responses, tmp_path_factory):
             assert seen.returncode == 0, seen.output
             observed.write_bytes(pickle.dumps(seen))
     return cwd, pickle.loads(observed.read_bytes())
+
+
+@pytest.fixture
+def temporary():
+    """A folder for temporary files whose path is short enough for Ray's sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="sft", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)

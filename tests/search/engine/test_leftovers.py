@@ -1,10 +1,8 @@
 """What a search leaves in /tmp and /dev/shm, and in the driver's memory: nothing."""
 
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,14 +15,6 @@ HERE = Path(__file__).parent
 MAX_GROWTH_MB = 20  # of the driver, over 150 trivial trials
 # Runs a command in a /dev/shm of its own, and lists what that holds in the end.
 OWN_SHM = 'mount -t tmpfs tmpfs /dev/shm || exit 77; "$@" > said 2>&1; code=$?; sleep 1; ls -A /dev/shm; exit $code'
-
-
-@pytest.fixture
-def temporary():
-    """A folder for temporary files whose path is short enough for Ray's sockets."""
-    folder = Path(tempfile.mkdtemp(prefix="sfl", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def files(folder):

@@ -48,8 +48,10 @@ def test_an_extension_that_fails_changes_nothing_however_often(moved, run):
         assert "is not the data that first was started on" in answer.err
     one = next(places["impulse_responses"].rglob("*.wav"))
     one.write_bytes(one.read_bytes()[:-2])
-    answer = run("resume", "first", "--data", "now", "--impulse-responses", "now-responses")
-    assert (answer.code, "is gone or has changed since first was started" in answer.err) == (2, True)
+    moved_to = ("--data", "now", "--impulse-responses", "now-responses")
+    for command in (("resume", "first"), ("extend", "first", "--settings-only")):
+        answer = run(*command, *moved_to)
+        assert (answer.code, "is gone or has changed since first was started" in answer.err) == (2, True)
     assert content(folder) == before
 
 

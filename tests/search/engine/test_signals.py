@@ -4,15 +4,12 @@ import fcntl
 import os
 import pty
 import re
-import shutil
 import signal
 import struct
 import subprocess
-import tempfile
 import termios
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from killed import NUM_KILLS, Driver, commands, is_alive, kill, role, takes_long
@@ -66,14 +63,6 @@ class Terminal:
         for key in keys:
             os.write(self.keyboard, key)
             time.sleep(0.3)
-
-
-@pytest.fixture
-def temporary():
-    """A folder for temporary files whose path is short enough for Ray's sockets."""
-    folder = Path(tempfile.mkdtemp(prefix="sfs", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def finished(cwd):
