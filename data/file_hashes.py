@@ -9,11 +9,11 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from data.atomic_file import write_atomic
+from data.decoding import decoding_threads, map_in_order
 from data.regular_file import open_regular
 
 INDEX = "files.tsv"
@@ -64,7 +64,7 @@ class FileHashes:
         for folder in folders:
             self._hashes |= _read_index(folder / INDEX)
 
-    def of(self, root: Path, states: Sequence[State], pool: ThreadPoolExecutor | None = None) -> list[str]:
+    def of(self, root: Path, states: Sequence[State]) -> list[str]:
         """Return the hash of each file; those without a known state are read.
 
         Raises:
@@ -79,9 +79,8 @@ class FileHashes:
         def read(some: Sequence[State]) -> list[str]:
             return [hash_file(root / name_of(state)) for state in some]
 
-        parts = [unknown[start : start + FILES_AT_A_TIME] for start in range(0, len(unknown), FILES_AT_A_TIME)]
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as threads:
-            hashes = [each for some in (pool or threads).map(read, parts) for each in some]
+        with decoding_threads() as pool:
+            hashes = [each for some in map_in_order(pool, read, unknown, FILES_AT_A_TIME) for each in some]
         fresh = dict(zip(unknown, hashes, strict=True))
         after = {state for state in read_states(root, map(name_of, unknown)) if isinstance(state, str)}
         self.add([state for state in unknown if state in after], fresh, now)
