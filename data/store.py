@@ -72,8 +72,8 @@ _Found = tuple[Path, Samples, npt.NDArray[np.int8], Indices, Sequence[str]]
 def open_store(scenes: Scenes, rate_hz: int, cache: Path | None = None, progress: Progress | None = None) -> Store:
     """Open the store of a split; write it first if no store holds the content of these files.
 
-    It lies in `.scenefront` in the folder of the data set, or in `cache`; if that cannot be written, in the user's
-    cache folder. Of concurrent processes the first writes it, the others wait.
+    It lies in `.scenefront` in the folder of the data set, or where that cannot be written, in the user's cache folder;
+    with `cache` it is written there or nowhere. Of concurrent processes the first writes it, the others wait.
 
     Args:
         cache: Folder of stores, shared by data sets.
@@ -89,7 +89,7 @@ def open_store(scenes: Scenes, rate_hz: int, cache: Path | None = None, progress
     hashes = FileHashes(candidates)
     found = _find(places, clips, hashes)
     if found is None:
-        found = _write(candidates, places, clips, progress)
+        found = _write(candidates if cache is None else candidates[:1], places, clips, progress)
     else:
         hashes.save(candidates)
     path, samples, exponents, held, clip_hashes = found
@@ -100,7 +100,7 @@ def open_store(scenes: Scenes, rate_hz: int, cache: Path | None = None, progress
 
 
 def folders(root: Path, cache: Path | None) -> Iterator[Path]:
-    """Yield the cache folders of a data set; the first that can be written is used."""
+    """Yield the cache folders of a data set; of those that may be written, the first that can be is used."""
     real = root.resolve()
     of_this_data = f"{real.name}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:8]}"
     yield root / FOLDER if cache is None else cache / of_this_data

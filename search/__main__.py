@@ -1,6 +1,7 @@
 """Entry point: runs the command line, and turns errors into sentences and exit codes."""
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from search.cli.app import cli
 from search.cli.console import BUG, escape_bytes, fail
 from search.config.errors import USER_ERRORS
 from search.config.messages import without_passwords
+from search.engine.interruption import Interruption
 
 REPORT = "please report it, with the command and the lines above"
 
@@ -28,12 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     escape_bytes()
+    interruption = Interruption()
     try:
-        cli.main(arguments, standalone_mode=False)
-    except click.exceptions.Abort:
-        fail("interrupted", 130)
-    except KeyboardInterrupt:
-        fail("interrupted", 130)
+        with interruption.watched():
+            cli.main(arguments, standalone_mode=False)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        fail("interrupted", 128 + (interruption.seen or signal.SIGINT))
     except click.ClickException as error:
         error.show()
         sys.exit(2)

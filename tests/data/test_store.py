@@ -212,6 +212,14 @@ def test_data_that_cannot_be_written_to_has_its_store_in_the_user_cache(root, us
     assert open_store(read_scenes(root), 32_000).path.is_relative_to(user_cache)
 
 
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_cache_that_was_named_and_cannot_be_written_is_an_error_and_no_other_is_written(root, user_cache, below):
+    (named := root / "named").write_text("not a folder")
+    with pytest.raises(DataError, match=r"no folder for the store can be written: .*named.*; give another as cache"):
+        open_store(read_scenes(root), 32_000, named / below)
+    assert not user_cache.exists()
+
+
 def test_no_folder_that_can_be_written_is_an_error_that_names_them(root, user_cache):
     (root / ".scenefront").write_text("")
     user_cache.write_text("")

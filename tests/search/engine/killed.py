@@ -147,7 +147,7 @@ class Round:
     """One chain of commands in a folder of its own, with its kills.
 
     Attributes:
-        kills: Operation, target, and whether the driver ended by itself where its node was killed.
+        kills: Operation and target.
         missed: Targets by operation that was over before they were killed.
         processes: Every process that was seen.
         log: What was done, to be read where something fails.
@@ -220,7 +220,6 @@ class Round:
         """Kill a target, and return the driver that goes on: this one, or the next."""
         before, there = self.settled(name), driver.look()
         assert before, f"nothing was finished when {target} was killed in {name}"
-        is_by_itself = True
         kill({pid for pids in there.values() for pid in pids} if target == "all" else there.get(target, ()))
         if target in {"driver", "all"}:
             kill({driver.process.pid})
@@ -228,9 +227,9 @@ class Round:
             try:
                 driver.wait(NODE_DEATH_S)
             except subprocess.TimeoutExpired:
-                is_by_itself = False
                 kill({driver.process.pid})
-        self.kills.append((name, target, is_by_itself))
+                pytest.fail(f"the driver outlives its {target} by {NODE_DEATH_S} s: {''.join(driver.lines[-5:])}")
+        self.kills.append((name, target))
         if target == "worker":
             return driver
         code = self.ended(driver)

@@ -169,13 +169,11 @@ def require_nothing_left(chain, temporary):
 
 def table(kills):
     """Return the kills as a table in Markdown: operation against target, each cell `equal of kills`."""
-    counts = Counter((name, target) for name, target, _ in kills)
+    counts = Counter(kills)
     lines = [f"| killed in | {' | '.join(TARGETS)} | kills | as unkilled |", "|---" * (len(TARGETS) + 3) + "|"]
     for name in OPERATIONS:
         row = [counts[name, target] for target in TARGETS]
         lines.append(f"| {' | '.join(map(str, [name, *row, sum(row), sum(row)]))} |")
     row = [sum(counts[name, target] for name in OPERATIONS) for target in TARGETS]
     lines.append(f"| {' | '.join(map(str, ['all', *row, len(kills), len(kills)]))} |")
-    alone = [is_by_itself for _, target, is_by_itself in kills if target in {"raylet", "gcs"}]
-    lines.append(f"\n{sum(alone)} of {len(alone)} drivers whose node had died ended by themselves")
     return "\n".join(lines)

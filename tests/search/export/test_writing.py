@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import resource
 import shutil
 import signal
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from terminal import listen_to_ctrl_c
 from trained import SMALL, train
 
 from search.artifact.certificate import CERTIFICATE, WEIGHTS, ExportError, read_certificate
@@ -133,6 +135,23 @@ def test_a_killed_export_is_none_and_the_next_takes_its_place(study, tmp_path):
     export_trial(study, 0, target, int8="none")
     assert UNFINISHED not in {path.name for path in target.iterdir()}
     load_export(target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda number: number.name)
+def test_an_export_that_is_interrupted_leaves_nothing(study, tmp_path, number):
+    program = (
+        "import os, sys; from search.export import writing; from search.__main__ import main;"
+        f"writing.convert = lambda *_, **__: os.kill(os.getpid(), {int(number)});"
+        "main(sys.argv[1:])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "export", study.path, "--trial", "0", "--out", tmp_path / "out"], cwd=ROOT,
+        check=False, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)},
+        preexec_fn=listen_to_ctrl_c,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr.strip()) == (128 + number, "interrupted")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_without_room_leaves_nothing(study, tmp_path):
