@@ -1,6 +1,8 @@
 """Who decides: ask, price, reject, train, stop early, record."""
 
 import os
+import tempfile
+from contextlib import suppress
 
 # Before any of them is imported, in every process: each one that runs code of ours imports this package first, and what
 # such a process starts inherits it.
@@ -8,3 +10,6 @@ os.environ |= {
     # ONNX Runtime (from 1.29) leaves a device identity in ~/.cache and reports to its maker; its Privacy.md names this.
     "ORT_DISABLE_TELEMETRY": "1",
 }
+with suppress(FileNotFoundError):  # no folder for temporary files: what needs one says so
+    # torch makes this folder at an optimizer's first step, though nothing is compiled: one that is there already.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from search.artifact.certificate_schema import certificate_fault
 from search.config.errors import UserError
 from search.config.user_file import file_digest
 
@@ -18,10 +19,6 @@ CERTIFICATE = "certificate.json"
 CONFIG, WEIGHTS = "config.yaml", "weights.safetensors"
 CARD, CARD_PAGE = "card.md", "card.html"
 WRITTEN = "written"  # time stamp; the only field in which two exports of the same trial differ
-REQUIRED_KEYS = (
-    WRITTEN, "study", "trial", "on_front", "architecture", "cost", "editions", "budget", "quality", "validation",
-    "selected_on", "confirmed", "data", "versions", "seed", "files", "notes",
-)  # fmt: skip
 FORMAT_1_CERTIFICATE = "report.json"
 CHECKED_FOR_PICKLES = (".safetensors", ".onnx")
 MAX_CERTIFICATE_BYTES, MAX_FILE_BYTES = 10_000_000, 1_000_000_000
@@ -46,10 +43,10 @@ def read_certificate(folder: Path) -> dict[str, Any]:
         again = f"; export its trial again: scenefront export {certificate.get('study')} --trial "
         way_out = f"{again}{certificate.get('trial')}" if version == FORMAT - 1 else ""
         raise ExportError(f"{path} has format {version!r}; this version reads format {FORMAT}{way_out}")
-    missing = [name for name in REQUIRED_KEYS if name not in certificate]
-    if missing:
-        raise ExportError(f"{path} lacks {', '.join(missing)}")
-    _require_listed_files(path, certificate["files"])
+    _require_listed_files(path, certificate.get("files"))
+    fault = certificate_fault(certificate, WEIGHTS)
+    if fault is not None:
+        raise ExportError(f"{path} is not a certificate as this program writes it: {fault}")
     return certificate
 
 

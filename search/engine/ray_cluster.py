@@ -214,7 +214,7 @@ def local_cluster(
 
 def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, float]) -> None:
     home = os.environ.get("HOME")
-    variables = {**huge_pages(), **({"HOME": home} if home is not None else {})}
+    variables = {**huge_pages(), "TORCHINDUCTOR_CACHE_DIR": str(folder), **({} if home is None else {"HOME": home})}
     with (
         _environment(HOME=str(folder), **LOOPBACK_ENVIRONMENT),
         switched_off("ENABLE_RAY_CLUSTER"),

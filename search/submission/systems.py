@@ -67,6 +67,8 @@ def read_system(split: str, path: Path, edition: Edition) -> System:
     """
     folder = path if path.is_dir() else path.parent
     certificate = read_certificate(folder)
+    if edition.name not in certificate["editions"]:
+        raise SubmissionError(f"split {split}: {folder} was not checked against {edition.name}; export it again")
     checked = certificate["editions"][edition.name]
     file = checked["file"] if path.is_dir() else path.name
     if file not in checked["files"] or file not in certificate["quality"]:

@@ -114,10 +114,10 @@ def make_given(root: Path) -> Path:
     return root
 
 
-def environment(home: Path) -> dict[str, str]:
+def environment(home: Path, temporary: str) -> dict[str, str]:
     """Return the environment of a person who has never used the program, and who is no CI."""
     kept = {name: value for name, value in os.environ.items() if name not in NAMES}
-    return {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return {**kept, "HOME": str(home), "TMPDIR": temporary, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
 def observe_all(given: Path, scratch: Path) -> Iterator[Row]:
@@ -127,19 +127,17 @@ def observe_all(given: Path, scratch: Path) -> Iterator[Row]:
         given: From `make_given`.
         scratch: An empty folder, for each command's current folder and HOME.
     """
-    for number, (name, arguments, expected) in enumerate(plan(given)):
+    runs = [(name, ["-m", "search", *name.split()], arguments, expected) for name, arguments, expected in plan(given)]
+    serving = [str(HERE / "served_dashboard.py")]
+    runs.append(("dashboard (served)", serving, ["--results", str(given / "results")], 0))
+    for number, (name, program, arguments, expected) in enumerate(runs):
         home, cwd = scratch / f"{number}-home", scratch / f"{number}-cwd"
         home.mkdir()
         cwd.mkdir()
-        command = [sys.executable, "-m", "search", *name.split(), *arguments]
-        seen = observe(command, cwd=cwd, env=environment(home), given=[given], timeout_s=400)
-        yield Row(name, tuple(arguments), expected, seen)
-    home, cwd = scratch / "served-home", scratch / "served-cwd"
-    home.mkdir()
-    cwd.mkdir()
-    serving = [sys.executable, str(HERE / "served_dashboard.py"), "--results", str(given / "results")]
-    seen = observe(serving, cwd=cwd, env=environment(home), given=[given], timeout_s=120)
-    yield Row("dashboard (served)", tuple(serving[2:]), 0, seen)
+        with tempfile.TemporaryDirectory(prefix="sf", dir="/tmp") as temporary:  # short enough for Ray's sockets
+            command = [sys.executable, *program, *arguments]
+            seen = observe(command, cwd=cwd, env=environment(home, temporary), given=[given], timeout_s=400)
+            yield Row(name, tuple(arguments), expected, seen)
 
 
 def main() -> int:

@@ -1,5 +1,6 @@
 """A certificate, and every kind of tampering that loading an export refuses, with the reason."""
 
+import copy
 import json
 import pickle
 import re
@@ -13,6 +14,7 @@ from search.artifact.certificate import CERTIFICATE, CONFIG, WEIGHTS, ExportErro
 from search.artifact.files import INT8, MODEL
 from search.artifact.opening import open_export
 from search.artifact.reading import load_export
+from search.export.card import card
 from training.checkpoint import CheckpointError
 
 
@@ -177,7 +179,7 @@ REFUSED = {
     no_mapping: r"certificate\.json is not a certificate: it is not a JSON object",
     other_format: r"certificate\.json has format 4; this version reads format 3$",
     earlier_format: r"has format 2; .* format 3; export its trial again: scenefront export small --trial 0",
-    lacking: r"certificate\.json lacks versions",
+    lacking: r"certificate as this program writes it: 'versions' is missing",
     no_digest: r"certificate\.json has no SHA-256 for 'config\.yaml'",
     weights_unnamed: r"certificate\.json does not list weights\.safetensors",
 }
@@ -251,3 +253,53 @@ def test_a_missing_file_and_one_that_is_no_network_have_errors_of_their_own(expo
         open_export(exported / "card.md")
     with pytest.raises(ExportError, match=r"model\.pte is not a network of the export"):
         open_export(exported / "model.pte")
+
+
+def places(value, path=()):
+    """Return the places of all values in a certificate; of a list, and of a mapping by file, class or device, one."""
+    yield path
+    if isinstance(value, dict):
+        open_names = path and path[-1] in {
+            "by_class", "by_device", "by_group", "versions", "device_groups", "quality", "editions", "files",
+        }  # fmt: skip
+        for name in list(value)[: 1 if open_names else None]:
+            yield from places(value[name], (*path, name))
+    elif isinstance(value, list) and value:
+        yield from places(value[0], (*path, 0))
+
+
+def changed(certificate, path, value):
+    changed = copy.deepcopy(certificate)
+    *parents, last = path
+    place = changed
+    for name in parents:
+        place = place[name]
+    if value is REMOVED:
+        del place[last]
+    else:
+        place[last] = value
+    return changed
+
+
+REMOVED = object()
+
+
+@pytest.mark.slow
+def test_a_certificate_with_any_value_replaced_or_removed_is_refused_or_can_be_used(exported, tmp_path):
+    certificate, config = read_certificate(exported), load_export(exported).config
+    certificate["validation"] = certificate["quality"][WEIGHTS]
+    certificate["confirmed"] = {
+        "study": "c", "seeds": [1, 2], "confidence": 0.95, "p_front": 0.5, "mean": {"macro_accuracy": 0.5},
+        "half": {"macro_accuracy": None}, "by_class": {"bus": {"mean": 0.5, "half": 0.1}}, "by_device": {},
+        "by_group": {},
+    }  # fmt: skip
+    refused, used = 0, 0
+    for path in list(places(certificate))[1:]:
+        for value in (REMOVED, None, "\x1b[31m", -1, 0.5, 10**400, [], {"a": {}}):
+            (tmp_path / CERTIFICATE).write_text(json.dumps(changed(certificate, path, value)))
+            try:
+                card(read_certificate(tmp_path), config)
+                used += 1
+            except ExportError:
+                refused += 1
+    assert refused > 5 * used > 0
