@@ -19,10 +19,13 @@ TINY_CLASSES = ("airport", "bus", "park")
 TINY_DEVICES = ("a", "b", "s1", "s4")
 
 
-def pytest_configure(config):
+TUNE_VARIABLES = {name: value for name, value in os.environ.items() if name.startswith("TUNE_")}
+NUM_THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else torch.get_num_threads()  # of parallel tests a core each
+
+
+def pytest_configure():
     """Limit parallel test processes to a core each."""
-    if hasattr(config, "workerinput"):
-        torch.set_num_threads(1)
+    torch.set_num_threads(NUM_THREADS)
 
 
 def pytest_collection_modifyitems(items):
@@ -92,11 +95,17 @@ def write_tiny(root: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def process_settings():
-    """Restore what a command within pytest leaves in the process: Tune's variables and torch's number of threads."""
-    variables = {name: value for name, value in os.environ.items() if name.startswith("TUNE_")}
-    threads = torch.get_num_threads()
+    """Restore what a command within pytest leaves in the process: Tune's variables and torch's number of threads.
+
+    Before the test, too: fixtures that several tests share have run by then.
+    """
+    _restore_process_settings()
     yield
-    for name in [each for each in os.environ if each.startswith("TUNE_") and each not in variables]:
+    _restore_process_settings()
+
+
+def _restore_process_settings():
+    for name in [each for each in os.environ if each.startswith("TUNE_") and each not in TUNE_VARIABLES]:
         del os.environ[name]
-    os.environ.update(variables)
-    torch.set_num_threads(threads)
+    os.environ.update(TUNE_VARIABLES)
+    torch.set_num_threads(NUM_THREADS)

@@ -124,7 +124,7 @@ def test_hanging_actors_are_killed_and_failures_are_classified(tmp_path, monkeyp
             ),
         ).fit()
         processes = {path.name.rpartition(".")[0]: int(path.suffix[1:]) for path in tmp_path.iterdir()}
-        assert set(processes) == set(HANGING)
+        assert set(processes) == set(HANGING), (list(tmp_path.iterdir()), told.failures)
         deadline = time.monotonic() + 10  # Ray waits 5 s before it kills what does not answer
         while left := [way for way, pid in processes.items() if state_of(pid) not in {"gone", "Z"}]:
             assert time.monotonic() < deadline, left
