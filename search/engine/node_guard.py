@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
@@ -88,20 +88,26 @@ class NodeGuard:
 
     current: "NodeGuard | None" = None
 
-    def __init__(self, probes: Mapping[str, Probe], owned: Sequence[int], folder: Path, advice: str) -> None:
+    def __init__(self, probes: Mapping[str, Probe], folder: Path, advice: str) -> None:
         """Make a guard, which watches for the length of a `with` block.
 
         Args:
             probes: By the name of a part of Ray.
-            owned: Processes that are killed with their descendants: those that this one has started.
             folder: Temporary folder, to be removed.
             advice: What to do after a death.
         """
         self._probes, self._folder, self._advice = probes, folder, advice
-        self._owned = [psutil.Process(pid) for pid in owned if psutil.pid_exists(pid)]
-        self._family: set[psutil.Process] = set(self._owned)
+        self._roots: list[psutil.Process] = []
+        self._family: set[psutil.Process] = set()
         self._stopped, self._ending = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="node guard", daemon=True)
+
+    def own(self, name: str, child: "Popen[Any]") -> None:
+        """Kill a child of this process, and its descendants, once a part of Ray has died; watch it if it has a name."""
+        with suppress(psutil.NoSuchProcess):
+            self._roots.append(psutil.Process(child.pid))
+        if name:
+            self._probes = {**self._probes, name: child_probe(child)}
 
     def __enter__(self) -> Self:
         NodeGuard.current = self
@@ -128,10 +134,13 @@ class NodeGuard:
         num_polls = 0
         while not self._stopped.is_set():
             if num_polls % _POLLS_A_FAMILY == 0:
-                self._family = {each for process in self._owned for each in (process, *_descendants(process))}
+                self._look()
             num_polls += 1
             self._check()
             self._stopped.wait(POLL_INTERVAL_S)
+
+    def _look(self) -> None:
+        self._family = {each for root in self._roots for each in (root, *_descendants(root))}
 
     def _check(self) -> None:
         for name, probe in self._probes.items():
@@ -142,7 +151,9 @@ class NodeGuard:
     def _end(self, what: str) -> None:
         """End the process, whatever its other threads wait for."""
         self._ending.acquire()  # never released: the first thread here ends the process
-        for process in self._family:
+        known = self._family
+        self._look()
+        for process in known | self._family:
             with suppress(psutil.Error):
                 process.kill()
         if sys.stdout.isatty():  # a live page has hidden the cursor

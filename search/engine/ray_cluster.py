@@ -18,7 +18,7 @@ from pathlib import Path
 import ray
 
 from search.config.errors import UserError
-from search.engine.node_guard import NodeGuard, child_probe, connection_probe, process_probe
+from search.engine.node_guard import NodeGuard, connection_probe, process_probe
 from search.engine.ray_private import (
     LOOPBACK_ENVIRONMENT,
     NO_USAGE_STATS,
@@ -165,7 +165,7 @@ def joined_cluster(address: str, advice: str = "") -> Iterator[Path]:
         stack.callback(ray.shutdown)
         probes = {name: process_probe(process) for name, process in joined_raylet().items()}
         probes["the cluster's head (gcs_server)"] = connection_probe(ray.get_runtime_context().gcs_address)
-        stack.enter_context(NodeGuard(probes, (), folder, advice))
+        stack.enter_context(NodeGuard(probes, folder, advice))
         yield folder
 
 
@@ -205,10 +205,9 @@ def local_cluster(
             )
         )
         stack.callback(ray.shutdown)
-        _start(folder, num_cpus, num_gpus, dict(resources or {}))
-        started = started_processes()
-        probes = {name: child_probe(process) for name, process in started.items()}
-        stack.enter_context(NodeGuard(probes, [process.pid for process in started.values()], folder, advice))
+        guard = stack.enter_context(NodeGuard({}, folder, advice))
+        with started_processes(guard.own):
+            _start(folder, num_cpus, num_gpus, dict(resources or {}))
         yield folder
 
 

@@ -12,9 +12,10 @@ Read in Ray 2.60.0; pyproject.toml admits 2.60 alone. Before another version is 
 - `ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV` (read by worker.py): off, a driver under `uv run` has its workers start
   as the driver did, and not by `uv run` once more in the current folder.
 - `ray._private.utils.read_ray_address`: the address that `ray start` left on this machine.
-- `ray._private.worker._global_node`: its `all_processes` are those that `ray.init` has started, which the node guard
-  watches; none, and a search whose raylet died would stand still. Its `raylet_socket_name` finds the raylet of a
-  cluster that was joined. tests/search/engine/test_node_guard.py kills both.
+- `ray._private.services.start_ray_process`: starts each of Ray's processes, which the node guard watches; none, and a
+  search whose raylet died would stand still. `ray._private.worker._global_node.raylet_socket_name` finds the raylet of
+  a cluster that was joined. tests/search/engine/test_node_guard.py kills both.
+- `ray._private.node.wait_for_persisted_port`: waits for the GCS of `ray.init`, up to 30 s, with Python's lock held.
 - `ray._private.state.actors`: what the GCS knows of an actor, which tells a crash from a machine out of reach.
 - `ray._private.worker.print_to_stdstream`: prints what Ray's processes have to say in the driver, dozens of lines
   between those of the display, even with `log_to_driver=False`.
@@ -34,7 +35,7 @@ lock; tests/search/engine/test_watchdog.py holds it.
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
@@ -42,7 +43,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 import ray
-from ray._private import ray_constants, state, worker
+from ray._private import node, ray_constants, services, state, worker
 from ray._private.utils import read_ray_address
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -72,6 +73,7 @@ _VITAL = {
     ray_constants.PROCESS_TYPE_RAYLET: "Ray's node (raylet)",
     ray_constants.PROCESS_TYPE_GCS_SERVER: "Ray's head (gcs_server)",
 }
+_PORT_WAIT_MS = 500
 # A raylet reports the death of an actor at once; that of a machine is noticed after many seconds.
 _VERDICT_PATIENCE_S = 3.0
 
@@ -122,11 +124,34 @@ def started_address() -> str:
     return read_ray_address() or ""
 
 
-def started_processes() -> "dict[str, Popen[Any]]":
-    """Return the raylet and the GCS that `ray.init` has started in this process, by their names for a person."""
-    node: Any = worker._global_node
-    started = node.all_processes
-    return {name: started[kind][0].process for kind, name in _VITAL.items()}
+@contextmanager
+def started_processes(found: "Callable[[str, Popen[Any]], None]") -> Iterator[None]:
+    """Call `found` with each process that Ray starts in a `with` block: at once, while `ray.init` waits for others.
+
+    Its first argument is what a person calls the part of Ray, without which nothing goes on; "" for other parts.
+    """
+    before, wait_for_port = services.start_ray_process, vars(node)["wait_for_persisted_port"]
+
+    def wait(*arguments: Any, timeout_ms: int, **options: Any) -> int:
+        deadline = time.monotonic() + timeout_ms / 1000
+        while True:
+            try:
+                return int(wait_for_port(*arguments, timeout_ms=_PORT_WAIT_MS, **options))
+            except Exception:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)  # other threads run: the call itself holds Python's lock
+
+    def start(command: list[str], process_type: str, *arguments: Any, **options: Any) -> Any:
+        started = before(command, process_type, *arguments, **options)
+        found(_VITAL.get(process_type, ""), started.process)
+        return started
+
+    vars(services)["start_ray_process"], vars(node)["wait_for_persisted_port"] = start, wait
+    try:
+        yield
+    finally:
+        vars(services)["start_ray_process"], vars(node)["wait_for_persisted_port"] = before, wait_for_port
 
 
 def joined_raylet() -> dict[str, psutil.Process]:

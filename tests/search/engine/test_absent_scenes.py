@@ -6,6 +6,10 @@ import pytest
 from scenefront_process import SMALL, scenefront
 
 OVER = "over 2 of 3 scenes"
+WARNING = f"warning: park has no evaluation clip: means over the scenes are {OVER}"
+NETWORK = [
+    "--set", "patch=16", "--set", "width=8", "--set", "depth=1", "--set", "batch_size=12", "--workers", 1, "--no-fast",
+]  # fmt: skip
 pytestmark = pytest.mark.slow
 
 
@@ -20,40 +24,40 @@ def lacking(tiny, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def searched(lacking, tmp_path_factory):
+def found(lacking, tmp_path_factory):
     """A search whose networks are measured on two of three scenes, and what it printed."""
     cwd = tmp_path_factory.mktemp("cwd")
-    options = ["--validation", 0, "--trials", 2, "--epochs", 2, "--seed", 1, "--budget", "macs=1M,params=30K"]
-    return cwd, scenefront("search", lacking, "--space", "isotropic", "--study", "first", *options, *SMALL, cwd=cwd)
+    output = scenefront(
+        "search", lacking, "--space", "isotropic", "--study", "first", "--validation", 0, "--trials", 2, "--epochs", 2,
+        "--seed", 1, "--budget", "macs=1M,params=30K", "--workers", 1, "--no-fast", *SMALL, cwd=cwd,
+    )  # fmt: skip
+    return cwd, output
 
 
-def test_search_preflight_and_train_warn(lacking, searched, tmp_path):
-    warning = f"warning: park has no evaluation clip: means over the scenes are {OVER}"
-    assert warning in searched[1]
-    assert warning in scenefront("preflight", lacking, "--space", "isotropic", *SMALL, cwd=tmp_path)
-    small = ["--set", "patch=16", "--set", "width=8", "--set", "depth=1", "--set", "batch_size=12"]
-    output = scenefront("train", lacking, "isotropic", "--epochs", 1, "--study", "one", *small, cwd=tmp_path)
-    assert warning in output
-    assert f"macro accuracy {OVER} (no clip of park)" in output
+def test_search_preflight_and_train_warn(lacking, found, run):
+    assert WARNING in found[1]
+    assert WARNING in run("preflight", lacking, "--space", "isotropic", *SMALL).err
+    trained = run("train", lacking, "isotropic", "--epochs", 1, "--study", "one", *NETWORK)
+    assert WARNING in trained.out
+    assert f"macro accuracy {OVER} (no clip of park)" in trained.out
 
 
-def test_front_confirm_export_and_dashboard_say_it(lacking, searched, tmp_path):
-    cwd, output = searched
+def test_front_confirm_export_and_dashboard_say_it(lacking, found, run, tmp_path):
+    cwd, output = found
+    results = ("--results", cwd / "results")
     text = f"macro accuracy {OVER} (no clip of park)"
     assert text in output
-    assert text in scenefront("front", "first", cwd=cwd)
-    assert text in scenefront("confirm", "first", "--seeds", 1, "--near", 0, "--workers", 1, cwd=cwd)
-    scenefront("dashboard", "first", "--snapshot", tmp_path / "page.html", cwd=cwd)
+    assert text in run("front", "first", *results).out
+    assert text in run("confirm", "first", "--seeds", 1, "--near", 0, "--workers", 1, *results).out
+    run("dashboard", "first", "--snapshot", "page.html", *results)
     assert text in (tmp_path / "page.html").read_text()
-    output = scenefront("export", "first", "--out", tmp_path / "export", "--int8", "none", cwd=cwd)
-    assert OVER in output
+    assert OVER in run("export", "first", "--out", "export", "--int8", "none", *results).out
     card = (tmp_path / "export/card.md").read_text()
     assert f"the mean of the accuracies of the scenes, {OVER}: there is no clip of park." in card
-    assert OVER in scenefront("evaluate", tmp_path / "export", lacking, cwd=cwd)
+    assert OVER in run("evaluate", "export", lacking).out
 
 
-def test_a_data_set_with_every_scene_says_nothing(tiny, tmp_path):
-    small = ["--set", "patch=16", "--set", "width=8", "--set", "depth=1", "--set", "batch_size=12"]
-    output = scenefront("train", tiny, "isotropic", "--epochs", 1, "--study", "one", *small, cwd=tmp_path)
-    assert "warning" not in output
-    assert "scenes (no clip" not in output
+def test_a_data_set_with_every_scene_says_nothing(searched):
+    _, seen = searched
+    assert "warning" not in seen.output
+    assert "scenes (no clip" not in seen.output

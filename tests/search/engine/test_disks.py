@@ -73,7 +73,7 @@ def test_a_search_ends_on_a_full_disk_in_a_sentence_and_goes_on_once_there_is_ro
         assert "not enough disk space: the store takes " in said
         assert not (tmp_path / "results").exists()
         assert mounted("size=32m").returncode == 0
-        driver = Driver(search(tiny, tmp_path / "cache", trials=16, epochs=9), tmp_path)
+        driver = Driver(search(tiny, tmp_path / "cache", trials=6, epochs=30), tmp_path)
         assert driver.wait_for(lambda lines: any(" complete" in line for line in lines)), driver.text
         before, filler = finished(tmp_path), fill(tmp_path)
         assert driver.wait() == 2, driver.text

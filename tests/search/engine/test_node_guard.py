@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from killed import takes_long
 from scenefront_process import SMALL, environment, scenefront, start
 
 from search.engine.node_guard import connection_probe
@@ -20,6 +21,7 @@ from search.study.study import StudyFolder, learning_curve
 TWO_NODES = Path(__file__).with_name("two_nodes.py")
 MAX_SECONDS = 10.0
 EPOCHS = 2
+NAMES = {"raylet": "Ray's node (raylet)", "gcs_server": "Ray's head (gcs_server)"}
 
 
 def search_until_complete(tiny, cwd, *options):
@@ -67,10 +69,8 @@ def require_nothing_lost(folder, before, cwd):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "told"), [("raylet", "Ray's node (raylet)"), ("gcs_server", "Ray's head (gcs_server)")]
-)
-def test_a_search_whose_ray_dies_ends_within_seconds_and_charges_no_trial(name, told, tiny, tmp_path):
+@pytest.mark.parametrize("name", NAMES)
+def test_a_search_whose_ray_dies_ends_within_seconds_and_charges_no_trial(name, tiny, tmp_path):
     search, _ = search_until_complete(tiny, tmp_path)
     victim = descendant(search, name)
     folder = StudyFolder(tmp_path / "results" / "mine")
@@ -80,8 +80,8 @@ def test_a_search_whose_ray_dies_ends_within_seconds_and_charges_no_trial(name, 
     assert search.returncode == 2
     assert seconds < MAX_SECONDS
     assert rest[-1] == (
-        f"error: {told} has died (process {victim.pid}, killed by SIGKILL); no trial is charged for it, and finished "
-        "trials are kept. Continue with `scenefront resume mine`"
+        f"error: {NAMES[name]} has died (process {victim.pid}, killed by SIGKILL); no trial is charged for it, and "
+        "finished trials are kept. Continue with `scenefront resume mine`"
     )
     assert not [line for line in rest[:-1] if not line.startswith("[")]  # nothing of Ray's own
     _, left = psutil.wait_procs(family, timeout=10)
@@ -92,7 +92,22 @@ def test_a_search_whose_ray_dies_ends_within_seconds_and_charges_no_trial(name, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["raylet", "gcs_server"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_search_whose_ray_dies_while_it_starts_ends_within_seconds(name, tiny, tmp_path):
+    search = start("search", tiny, "--space", "isotropic", "--no-fast", "--study", "mine", *SMALL, cwd=tmp_path)
+    while not (victims := [each for each in psutil.Process(search.pid).children() if each.name() == name]):
+        assert search.poll() is None
+        time.sleep(0.01)
+    seconds, rest, family = seconds_to_end(search, victims[0])
+    assert (search.returncode, seconds < MAX_SECONDS) == (2, True)
+    assert rest[-1].startswith(f"error: {NAMES[name]} has died (process {victims[0].pid}, killed by SIGKILL); ")
+    assert rest[-1].endswith("Continue with `scenefront resume mine`")
+    _, left = psutil.wait_procs(family, timeout=10)
+    assert not left
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [pytest.param("raylet", marks=takes_long), "gcs_server"])
 def test_a_search_whose_cluster_dies_ends_within_seconds_and_charges_no_trial(name, tiny, tmp_path):
     cluster = subprocess.Popen(
         [sys.executable, TWO_NODES, "1"], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -129,10 +144,10 @@ def test_a_server_that_listens_no_more_is_told_after_three_refusals(monkeypatch)
 def test_a_signal_that_ends_the_head_is_told(tmp_path):
     program = (
         "import subprocess, sys, time\nfrom pathlib import Path\n"
-        "from search.engine.node_guard import NodeGuard, child_probe\n"
-        "child = subprocess.Popen(['sleep', '60'])\n"
-        "probes = {'the head': child_probe(child)}\n"
-        f"with NodeGuard(probes, [child.pid], Path({str(tmp_path / 'gone')!r}), '; advice'):\n"
+        "from search.engine.node_guard import NodeGuard\n"
+        f"with NodeGuard({{}}, Path({str(tmp_path / 'gone')!r}), '; advice') as guard:\n"
+        "    child = subprocess.Popen(['sleep', '60'])\n"
+        "    guard.own('the head', child)\n"
         "    print(child.pid, flush=True)\n"
         "    while True: time.sleep(60)\n"  # as a call of Ray that does not return
     )

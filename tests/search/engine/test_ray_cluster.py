@@ -36,13 +36,13 @@ def environment(**values):
 
 @pytest.mark.parametrize("trace", [True, False])
 @pytest.mark.parametrize("code", [CONNECT, LISTEN, LISTEN_UNBOUND, LOOK_UP, CHILD.format(CONNECT)])
-def test_the_observer_sees_what_is_not_loopback(code, trace):
-    assert observe([sys.executable, "-c", code], trace=trace).outside
+def test_the_observer_sees_what_is_not_loopback(code, trace, tmp_path):
+    assert observe([sys.executable, "-c", code], trace=trace, cwd=tmp_path, env={"HOME": str(tmp_path)}).outside
 
 
 @pytest.mark.parametrize("trace", [True, False])
-def test_the_observer_lets_loopback_pass(trace):
-    seen = observe([sys.executable, "-c", STAY], trace=trace)
+def test_the_observer_lets_loopback_pass(trace, tmp_path):
+    seen = observe([sys.executable, "-c", STAY], trace=trace, cwd=tmp_path, env={"HOME": str(tmp_path)})
     assert (seen.returncode, seen.outside) == (0, ())
     assert seen.num_local
 
