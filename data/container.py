@@ -57,7 +57,8 @@ def memory_limit(root: Path = Path("/")) -> MemoryLimit | None:
                 continue
             used = int((group / ("memory.current" if is_second else "memory.usage_in_bytes")).read_text())
             counts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-            cached = int(counts["inactive_file" if is_second else "total_inactive_file"])
+            names = ("inactive_file", "active_file") if is_second else ("total_inactive_file", "total_active_file")
+            cached = sum(int(counts[name]) for name in names)
             limits.append(MemoryLimit(int(limit), max(0, int(limit) - max(0, used - cached))))
     return min(limits, key=lambda each: each.available_bytes, default=None)
 

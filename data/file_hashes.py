@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data.atomic_file import write_atomic
 from data.decoding import decoding_threads, map_in_order
-from data.regular_file import open_regular
+from data.regular_file import open_regular, read_regular
 
 INDEX = "files.tsv"
 FORMAT = "1"  # of the index
@@ -113,7 +113,7 @@ def _head(body: str) -> str:
 
 def _read_index(path: Path) -> dict[State, str]:
     try:
-        head, _, body = path.read_bytes().decode().partition("\n")
+        head, _, body = read_regular(path).decode().partition("\n")
     except (OSError, UnicodeDecodeError):
         return {}
     if head != _head(body):

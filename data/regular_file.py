@@ -40,3 +40,13 @@ def open_regular(path: Path) -> BufferedReader:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        OSError: As for `open_regular`.
+    """
+    with open_regular(path) as file:
+        return file.read()

@@ -13,6 +13,8 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
+from data.regular_file import read_regular
+
 FORMAT = 3  # part of the manifest: increment it when the content of a store changes
 Samples = npt.NDArray[np.int16]
 
@@ -43,7 +45,7 @@ class Manifest:
     def read(cls, path: Path, rate_hz: int) -> "Manifest | None":
         """Read the manifest of a store; None if it is missing or spoilt, or its format is another."""
         try:
-            text = manifest_path(path).read_bytes()
+            text = read_regular(manifest_path(path))
         except OSError:
             return None
         if store_name(text, rate_hz) != path.name:

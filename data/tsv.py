@@ -13,6 +13,7 @@ import pandas as pd
 from pandas.errors import ParserError, ParserWarning
 
 from data.errors import DataError
+from data.regular_file import read_regular
 
 SEPARATORS = "\t,;"  # in this order: the first that separates the required columns in the header
 # What makes a name worth a second look: in bytes of the whole list, which is fast, then in each name.
@@ -79,7 +80,7 @@ def _read_bytes(path: Path) -> bytes:
     UTF-16 with a byte order mark is read too: the "Unicode text" of spreadsheets.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_regular(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     try:

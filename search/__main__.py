@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     escape_bytes()
-    interruption = Interruption()
+    # Ctrl-C is Python's own KeyboardInterrupt: a dashboard ends well by it.
+    interruption = Interruption((signal.SIGTERM, signal.SIGHUP))
     try:
         with interruption.watched():
             cli.main(arguments, standalone_mode=False)

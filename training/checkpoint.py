@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn, optim
 
 from data.atomic_file import write_atomic
+from data.regular_file import open_regular
 from training.errors import TrainingError
 from training.state_dict import state_differences
 
@@ -151,6 +152,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         CheckpointError: `path` is missing, cut short, or not safetensors.
     """
     try:
+        open_regular(path).close()  # safetensors would wait for the writer of a pipe
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - no dict
     except (SafetensorError, OSError) as error:

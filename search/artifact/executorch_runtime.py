@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from data.regular_file import read_regular
 from models import ARCHITECTURES
 from search.artifact.files import PROGRAM
 from search.config.trial_config import TrialConfig
@@ -67,7 +68,7 @@ def load_program(path: Path, config: TrialConfig) -> nn.Module:
     with suppress_warnings():
         from executorch.runtime import Runtime, Verification  # noqa: PLC0415  an extra
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     if content[MAGIC_AT] != MAGIC:

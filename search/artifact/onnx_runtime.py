@@ -21,6 +21,7 @@ from onnx.shape_inference import InferenceError
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 from torch import Tensor, nn
 
+from data.regular_file import read_regular
 from models import ARCHITECTURES
 from search.config.trial_config import TrialConfig
 from training.checkpoint import CheckpointError
@@ -99,7 +100,7 @@ def read_onnx(path: Path) -> ModelProto:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes; {MAX_FILE_BYTES:,} are the most")
-        model = onnx.load_model_from_string(path.read_bytes())
+        model = onnx.load_model_from_string(read_regular(path))
     except DecodeError as error:
         raise CheckpointError(f"{path} is not an ONNX file: {error}") from error
     except OSError as error:

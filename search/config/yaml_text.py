@@ -7,6 +7,7 @@ A file may come from a stranger: its size, its depth and what its references exp
 a line of it, which may hold a password.
 """
 
+import os
 import re
 from collections.abc import Hashable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from data.regular_file import open_regular
 from search.config.errors import UserError
 
 INT, FLOAT, MERGE = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:merge"
@@ -120,10 +122,11 @@ def read_text(path: Path) -> str:
         YamlError: It cannot be read, or is too large.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise YamlError(f"{path} cannot be read: it has {size:,} bytes; {MAX_BYTES:,} are the most")
-        return path.read_text(encoding="utf-8")
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                raise YamlError(f"{path} cannot be read: it has {size:,} bytes; {MAX_BYTES:,} are the most")
+            return file.read(MAX_BYTES).decode().replace("\r\n", "\n")
     except OSError as error:
         raise YamlError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -1,7 +1,7 @@
 """Interruption of a job by Ctrl-C, SIGTERM or SIGHUP: once, reliably, and with time to clean up."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -23,17 +23,19 @@ class Interruption:
     would cut the shutdown of Ray short, and leave its folder and a traceback.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, signals: Sequence[signal.Signals] = SIGNALS) -> None:
+        """Make an interruption by any of these signals."""
+        self.signals = signals
         self.seen: int | None = None  # the signal's number
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Watch for `SIGNALS` for the length of a `with` block of the main thread, unless they are ignored.
+        """Watch for the signals for the length of a `with` block of the main thread, unless they are ignored.
 
         Raises:
             Interrupted: One was seen, whatever became of the exception that it raised.
         """
-        before = {number: signal.getsignal(number) for number in SIGNALS}
+        before = {number: signal.getsignal(number) for number in self.signals}
         watched = [number for number, handler in before.items() if handler != signal.SIG_IGN]
         for number in watched:
             signal.signal(number, self._interrupt)

@@ -16,7 +16,7 @@ from search.config.settings import Job
 from search.config.settings_file import is_space_file
 from search.engine.progress import counting
 from search.engine.ray_cluster import require_listening
-from search.engine.resources import share_machine
+from search.engine.resources import require_memory, share_machine
 from search.engine.summary import data_line, job_lines, warning_lines
 from search.engine.teachers import export_digest, mean_logits, with_teacher_logits
 from search.space.custom_architecture import register_architecture_file
@@ -55,6 +55,7 @@ def prepare(settings: Job, console: Console, address: str | None = None) -> Prep
     """
     if address is None:
         share_machine(settings.workers)  # refuses more trials than cores
+        require_memory()
     else:
         require_listening(address)
     if settings.architecture_file is not None:

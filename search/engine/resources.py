@@ -37,6 +37,7 @@ MEMORY_FRACTION = 0.8  # of the available memory that all trials may use; the re
 TRIALS_PER_GPU = (1, 2, 4)
 # Resident memory of a training process before its first step, measured: torch, Ray and the imports of this project.
 PROCESS_BYTES = 550_000_000
+RAY_BYTES = 270_000_000  # memory of Ray's own seven processes on a machine that nothing else shares, measured
 
 
 @dataclass(frozen=True)
@@ -159,14 +160,26 @@ def capacity(nodes: Sequence[Node], cores: int, gpus: float) -> int:
 class TooLittleMemoryError(UserError):
     """Not even one training process starts; says how much memory there is, and how much one needs."""
 
-    def __init__(self, available_bytes: int, limit: MemoryLimit | None, node: Node | None) -> None:
+    def __init__(self, what: str, available_bytes: int, limit: MemoryLimit | None, node: Node | None = None) -> None:
         there = f" on {node.host}" if node is not None else f", and {available_bytes / 1e9:.2f} GB are available"
         if node is None and limit is not None:
             there += f" of the {limit.limit_bytes / 1e9:.2f} GB that this container may use"
         super().__init__(
-            f"the process that times training steps died at its start: each parallel trial needs at least "
-            f"{PROCESS_BYTES / 1e9:.2f} GB of memory{there}; raise the limit, or end other programs"
+            f"{what}: Ray needs {RAY_BYTES / 1e9:.2f} GB of memory, and each parallel trial at least "
+            f"{PROCESS_BYTES / 1e9:.2f} GB{there}; raise the limit, or end other programs"
         )
+
+
+def require_memory() -> None:
+    """Refuse to start where the memory ends with Ray or the first trial: the kernel would kill any process, this too.
+
+    Raises:
+        TooLittleMemoryError: Not even one trial can be trained.
+    """
+    limit = memory_limit()
+    available = available_memory() + (psutil.swap_memory().free if limit is None else 0)
+    if available < RAY_BYTES + PROCESS_BYTES:
+        raise TooLittleMemoryError("too little memory", available, limit)
 
 
 class MicroBenchmark:
@@ -269,7 +282,8 @@ def _measure_node(
         try:
             available_bytes = ray.get(workers[0].available_bytes.remote())
         except RayError as error:  # it died at its start
-            raise TooLittleMemoryError(before_bytes, memory_limit(), node) from error
+            what = "the process that times training steps died at its start"
+            raise TooLittleMemoryError(what, before_bytes, memory_limit(), node) from error
         fastest_modes = _fastest_modes(workers, configs, options[-1] if gpus else options[0])  # on a GPU one at a time
         modes = {name: fastest_modes[name][0] if name in fastest_modes else DEFAULT_MODE for name in configs}
         if len(options) == 1 or not fastest_modes:

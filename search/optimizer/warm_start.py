@@ -17,6 +17,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
+from data.regular_file import read_regular
 from objectives.front import non_dominated_rank
 from objectives.goals import directions
 from search.artifact.reading import read_config
@@ -175,7 +176,7 @@ def _from_file(path: Path, space: SearchSpace) -> Iterator[WarmStart]:
 def _entries(path: Path) -> list[tuple[str, Any]]:
     """Return the entries of a file, each with its line or number."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode()
         if path.suffix == ".csv":
             rows = csv.DictReader(text.splitlines(), strict=True, restkey="", restval="")
             read = []

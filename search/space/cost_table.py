@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.atomic_file import write_atomic
+from data.regular_file import open_regular
 from objectives.budget import LIMITS
 from objectives.cost import Cost
 from search.config.errors import UserError
@@ -73,7 +74,7 @@ def read_space(path: Path) -> tuple[dict[str, CostTable], dict[str, Any]]:
         UserError: The file is missing, or is not of `write_space`.
     """
     try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        with open_regular(path) as opened, np.load(opened, allow_pickle=False) as file:
             report = json.loads(str(file[_REPORT]))
             tables = {name.removeprefix(_COSTS): file[name] for name in file.files if name.startswith(_COSTS)}
     except (OSError, EOFError, BadZipFile, KeyError, TypeError, ValueError) as error:

@@ -28,6 +28,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from data.atomic_file import PRIVATE, write_atomic
 from data.leftovers import is_leftover
+from data.regular_file import open_regular
 from search.config.errors import UserError
 from search.config.messages import unknown
 from search.config.settings import FORMAT, Job, SearchSettings
@@ -186,7 +187,7 @@ class StudyFolder:
     def is_locked_here(self) -> bool:
         """Whether a search runs on this study in this folder now."""
         try:
-            with (self.path / ".lock").open() as file:  # read-only: the file system may be
+            with open_regular(self.path / ".lock") as file:  # read-only: the file system may be
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
             return False

@@ -32,7 +32,7 @@ def memory2(folder, limit, used, cached):
     return {
         f"{folder}memory.max": f"{limit}\n",
         f"{folder}memory.current": f"{used}\n",
-        f"{folder}memory.stat": f"anon 1\ninactive_file {cached}\n",
+        f"{folder}memory.stat": f"anon 1\ninactive_file {cached // 2}\nactive_file {cached - cached // 2}\n",
     }
 
 
@@ -61,7 +61,7 @@ def test_version_1_has_a_hierarchy_for_each_resource(tmp_path):
         "memory/pod/it/memory.limit_in_bytes": "9223372036854771712\n",
         "memory/pod/memory.limit_in_bytes": "734003200\n",
         "memory/pod/memory.usage_in_bytes": "300000000\n",
-        "memory/pod/memory.stat": "cache 5\ntotal_inactive_file 50000000\n",
+        "memory/pod/memory.stat": "cache 5\ntotal_inactive_file 30000000\ntotal_active_file 20000000\n",
     }
     cgroup = "9:name=systemd:/pod/it\n4:memory:/pod/it\n3:cpu,cpuacct:/pod/it\n0::/\n"
     root = tree(tmp_path, cgroup, FIRST.format(mounted="/"), files)

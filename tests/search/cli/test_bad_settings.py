@@ -3,6 +3,7 @@
 Each row has the command, or the file that it reads, and the end of what it says.
 """
 
+import os
 import shutil
 
 import pytest
@@ -127,3 +128,20 @@ def test_a_flag_that_cannot_be_is_refused_in_one_sentence(refused, arguments, se
 def test_a_file_that_cannot_be_is_refused_in_one_sentence(refused, tmp_path, text, sentence):
     (tmp_path / "given.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
     assert refused(CONFIG).endswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (*SEARCH, "--config", "PIPE"), ("search", "tiny", "--space", "PIPE"), (*SEARCH, "--start", "PIPE"),
+        (*SEARCH, "--architecture-file", "PIPE"), ("train", "tiny", "--config", "PIPE"),
+        ("submit", "PIPE", "tiny/audio"),
+    ],
+    ids=repr,
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_file_that_never_ends_is_not_read(refused, tmp_path, arguments, kind):
+    file = tmp_path / ("given.py" if "--architecture-file" in arguments else "given.yaml")
+    os.mkfifo(file) if kind == "pipe" else file.symlink_to("/dev/zero")
+    given = [file.name if each == "PIPE" else each for each in arguments]
+    assert f"it is a {kind}, not a regular file; write its content to a file first" in refused(given)

@@ -3,6 +3,7 @@
 Each row has the command, its exit code, and the end of what it says.
 """
 
+import os
 import shutil
 
 import pytest
@@ -11,7 +12,7 @@ from recorded import trial, write_study
 from tests.search.dashboard.small_study import GROUPS, write_small
 
 MISSING = "unknown study 'nothere'; there are: {studies} (in results)"
-STUDIES = "binary, broken, cut, duplicate, empty, emptydb, junkdb, mine, newer, nodb, wrong"
+STUDIES = "binary, broken, cut, device, duplicate, empty, emptydb, junkdb, mine, newer, nodb, pipe, pipedb, wrong"
 MANGLED = {
     "cut": lambda text: text[:-40],
     "broken": lambda text: text[:0] + "data: [",
@@ -19,6 +20,9 @@ MANGLED = {
     "wrong": lambda text: text.replace("trials: 12", "trials: many"),
     "duplicate": lambda text: text.replace("trials: 12", "trials: 12\ntrials: 24"),
 }
+# Files in whose place there is a link: to a device, or to a pipe that nobody writes to.
+LINKED = {"pipe": ("search.yaml", None), "device": ("search.yaml", "/dev/zero"), "pipedb": ("study.db", None)}
+NOT_REGULAR = "not a regular file; write its content to a file first"
 SAID = {
     "cut": "cut/search.yaml is cut short: it starts with --- and does not end with ...; remove it, and the settings "
     "are read from the study's database",
@@ -30,6 +34,9 @@ SAID = {
     "nodb": "nodb holds no study: study.db is missing",
     "junkdb": "junkdb/study.db is no study that can be read: file is not a database",
     "emptydb": "emptydb/study.db is no study that can be read: it holds 0 studies, not one",
+    "pipe": f"pipe/search.yaml cannot be read: it is a pipe, {NOT_REGULAR}",
+    "device": f"device/search.yaml cannot be read: it is a device, {NOT_REGULAR}",
+    "pipedb": "pipedb/study.db is no study that can be read: disk I/O error",
 }
 COMMANDS = [("front",), ("status",), ("plot",), ("resume",), ("extend", "--trials", "+1"), ("confirm",)]
 BAD_STUDIES = [
@@ -96,7 +103,7 @@ def recorded(tmp_path_factory):
     one, data = trial("complete", 1_200_000, 0.2, 0.3), {"data": {"classes": ["a"], "split": "fold1"}}
     attributes = {"objectives": ["macro_accuracy", "macs"], "device_groups": GROUPS, **data}
     write_study(results / "empty", attributes=attributes)
-    for name in (*MANGLED, "binary", "nodb", "junkdb", "emptydb"):
+    for name in (*MANGLED, "binary", "nodb", "junkdb", "emptydb", *LINKED):
         folder = write_study(results / name, one, attributes=attributes)
         if name in MANGLED:
             folder.settings_file.write_text(MANGLED[name](folder.settings_file.read_text()))
@@ -104,6 +111,10 @@ def recorded(tmp_path_factory):
     (results / "nodb/study.db").unlink()
     (results / "junkdb/study.db").write_bytes(b"no database at all" * 100)
     (results / "emptydb/study.db").write_bytes(b"")
+    os.mkfifo(pipe := results.parent / "pipe")
+    for name, (file, target) in LINKED.items():
+        (results / name / file).unlink()
+        (results / name / file).symlink_to(target or pipe)
     return results
 
 
@@ -111,17 +122,21 @@ def recorded(tmp_path_factory):
 def test_a_study_or_a_number_that_cannot_be_is_answered_in_one_sentence(
     run, recorded, tmp_path, arguments, code, sentence
 ):
-    shutil.copytree(recorded, tmp_path / "results")
-    before = {path: path.read_bytes() for path in (tmp_path / "results").rglob("search.yaml")}
+    shutil.copytree(recorded, tmp_path / "results", symlinks=True)
+    before = contents(tmp_path / "results")
     result = run(*arguments)
     assert (result.code, "Traceback" in result.err) == (code, False), result.err
     told = (result.err if code else result.out).strip().splitlines()[-1]
     assert told.endswith(sentence.format(studies=STUDIES))
-    assert {path: path.read_bytes() for path in (tmp_path / "results").rglob("search.yaml")} == before
+    assert contents(tmp_path / "results") == before
+
+
+def contents(results):
+    return {path: path.read_bytes() for path in results.rglob("search.yaml") if path.is_file()}
 
 
 def test_a_settings_file_cut_short_may_be_removed_and_is_read_from_the_database(run, recorded, tmp_path):
-    shutil.copytree(recorded, tmp_path / "results")
+    shutil.copytree(recorded, tmp_path / "results", symlinks=True)
     whole = run("front", "empty", "--json")
     cut = tmp_path / "results/cut/search.yaml"
     assert run("front", "cut").code == 2
