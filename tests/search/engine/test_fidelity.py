@@ -25,7 +25,8 @@ def nested(tiny, tmp_path):
 def test_the_best_are_trained_anew_on_more_clips_and_only_whole_trainings_are_on_the_front(run, nested):
     said = run(
         "search", nested, "--space", "isotropic", "--study", "grown", "--trials", 9, "--epochs", 2, "--seed", 1,
-        "--fidelity", "split", "--budget", "macs=1M,params=30K", "--no-fast", "--set", "batch_size=4", *SMALL,
+        "--fidelity", "split", "--budget", "macs=1M,params=30K", "--no-fast", "--set", "batch_size=4", "--workers", 1,
+        *SMALL,
     )  # fmt: skip
     assert said.code == 0, said.err
     folder = StudyFolder(nested.parent / "results" / "grown")

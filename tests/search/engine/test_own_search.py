@@ -29,7 +29,7 @@ def own_study(tiny, tmp_path_factory):
     scenefront(
         "search", tiny, "--architecture-file", "plain_cnn.py", "--space", "space.yaml", "--study", "own",
         "--budget", "macs=2M,params=20K", "--trials", 3, "--epochs", 2, "--no-early-stopping", "--no-fast",
-        "--cache", cwd / "cache", cwd=cwd,
+        "--workers", 1, "--cache", cwd / "cache", cwd=cwd,
     )  # fmt: skip
     table = trials_table(StudyFolder(cwd / "results" / "own").open())
     number = table.loc[(table["config.architecture"] == "plain_cnn") & (table["state"] == "complete"), "number"].iloc[0]
