@@ -5,6 +5,8 @@ Read in Ray 2.60.0; pyproject.toml admits 2.60 alone. Before another version is 
 - `TuneController._trial_to_actor`, `TuneController._actor_manager._live_actors_to_ray_actors_resources`
   (ray/tune/execution/tune_controller.py, ray/air/execution/_internal/actor_manager.py): which actor trains which trial,
   from before it is ready. Gone, the watchdog fails at its first poll, and with it every search.
+- `Trial.run_metadata`, `Trial.evaluated_params` (ray/tune/experiment/trial.py): results that Tune keeps of every trial.
+  Kept elsewhere, the driver grows with each of them: tests/search/engine/test_leftovers.py.
 - `ray_constants.ENABLE_RAY_CLUSTER` (ray/_private/ray_constants.py, read by services.py): off, every socket is bound to
   loopback. No longer read, Ray listens on all interfaces, silently: tests/search/engine/test_ray_cluster.py notices.
 - `ray_bootstrap_config.yaml` in HOME (ray/autoscaler): there, Ray does not query a cloud's metadata service. Held by
@@ -117,6 +119,14 @@ def cached_actors(tune_controller: "TuneController") -> list[Any]:
     started = controller._actor_manager._live_actors_to_ray_actors_resources
     with_trial = set(controller._trial_to_actor.values())
     return [actor for tracked, (actor, _) in started.items() if tracked not in with_trial]
+
+
+def forget_results(trial: Trial) -> None:
+    """Drop what Tune keeps of an ended trial's results: it adds up over a search, and nothing reads it."""
+    trial.run_metadata.metric_analysis.clear()
+    trial.run_metadata.metric_n_steps.clear()
+    trial.run_metadata.last_result = {}
+    trial.evaluated_params = {}
 
 
 def started_address() -> str:

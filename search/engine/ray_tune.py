@@ -20,6 +20,7 @@ from search.engine.checkpoints import study_checkpoints
 from search.engine.interruption import Interruption
 from search.engine.node_guard import require_node
 from search.engine.progress import Display
+from search.engine.ray_private import forget_results
 from search.engine.resources import ResourceAllocation
 from search.engine.watchdog import Failure, Watchdog
 from search.optimizer.scheduler import TrialScheduler
@@ -204,14 +205,22 @@ class TrialErrors(Stateless, tune.Callback):
 
     def __init__(self, searcher: StudySearcher, interruption: Interruption, watch: Watchdog) -> None:
         self.searcher, self.interruption, self.watch = searcher, interruption, watch
+        self._ended: list[Trial] = []
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:  # noqa: ARG002 - Ray's signature
-        """Raise the interruption if it was recorded and swallowed."""
+        """Raise the interruption if it was recorded and swallowed; forget the results of what ended a step before."""
         self.interruption.require_none()
+        while self._ended:
+            forget_results(self._ended.pop())
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002 - Ray's signature
+        """Remember a trial whose results are in the study."""
+        self._ended.append(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:  # noqa: ARG002 - Ray's signature
         """Pass the failure to the searcher."""
         self.searcher.fail(trial.trial_id, self.watch.failure(trial))
+        self._ended.append(trial)
 
 
 def _percent_of_clips(split: str) -> int:

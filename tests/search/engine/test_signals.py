@@ -129,10 +129,12 @@ def assert_nothing_left(processes, temporary):
 @takes_long
 def test_a_worker_that_is_suspended_goes_on_and_no_trial_is_charged_for_it(tiny, tmp_path, temporary):
     start = commands(tiny, tmp_path)["search"]
-    start[start.index("--trials") + 1] = 4
+    start[start.index("--trials") + 1], start[start.index("--epochs") + 1] = 12, 24
     driver = Driver(start, tmp_path, TMPDIR=str(temporary))
     assert driver.wait_for(lambda lines: any(" complete" in line for line in lines)), driver.text
-    (worker,) = driver.look()["worker"]
+    while "worker" not in (found := driver.look()):
+        assert not driver.is_over, driver.text
+    (worker,) = found["worker"]
     os.kill(worker, signal.SIGSTOP)
     time.sleep(STOPPED_S)
     assert not driver.is_over, driver.text
