@@ -9,7 +9,7 @@ import pytest
 
 from data.container import MemoryLimit, available_memory, cpu_quota, memory_limit, usable_cores
 
-V1 = Path("/sys/fs/cgroup/memory")
+V1 = Path("/sys/fs/cgroup")
 SECOND = "31 24 0:27 {mounted} /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 FIRST = (
     "33 32 0:29 {mounted} /sys/fs/cgroup/cpu,cpuacct rw shared:11 - cgroup cgroup rw,cpu,cpuacct\n"
@@ -83,20 +83,28 @@ def test_without_limits_or_groups_the_machine_is_the_limit(tmp_path):
         assert (cpu_quota(where), memory_limit(where), usable_cores(3, where)) == (None, None, 3)
 
 
-def test_the_limit_of_a_real_group_is_seen(tmp_path):
-    group = V1 / f"scenefront-{os.getpid()}"
+@pytest.mark.parametrize(
+    ("controller", "limits", "found", "expected"),
+    [
+        ("memory", {"memory.limit_in_bytes": 734_003_200}, "memory_limit().limit_bytes", "734003200"),
+        ("cpu", {"cpu.cfs_period_us": 100_000, "cpu.cfs_quota_us": 150_000}, "cpu_quota(), usable_cores(8)", "1.5 1"),
+    ],
+)
+def test_the_limit_of_a_real_group_is_seen(controller, limits, found, expected):
+    group = V1 / controller / f"scenefront-{os.getpid()}"
     try:
         group.mkdir()
-        (group / "memory.limit_in_bytes").write_text("734003200")
+        for name, value in limits.items():
+            (group / name).write_text(str(value))
     except OSError:
         pytest.skip("this user can make no control group of version 1")
     program = (
         "import os; from pathlib import Path\n"
         f"Path({str(group / 'cgroup.procs')!r}).write_text(str(os.getpid()))\n"
-        "from data.container import memory_limit; print(memory_limit().limit_bytes)"
+        f"from data.container import cpu_quota, memory_limit, usable_cores; print({found})"
     )
     try:
         told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     finally:
         group.rmdir()
-    assert int(told) == 734_003_200
+    assert told.strip() == expected
