@@ -78,7 +78,7 @@ def teacher_logits(
     if known is not None:
         return known
     refused = []
-    for path in candidates:
+    for path in candidates if cache is None else candidates[:1]:  # as the store: a cache that is named, or none
         lock = FileLock(path.with_suffix(".lock"))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

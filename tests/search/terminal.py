@@ -1,8 +1,9 @@
-"""A process that Ctrl-C reaches, as a terminal starts it."""
+"""A process that signals reach, as a terminal starts it."""
 
 import signal
 
 
 def listen_to_ctrl_c():
-    """For `preexec_fn`: what a shell starts in the background ignores SIGINT, and so do its children."""
+    """For `preexec_fn`: what a shell starts in the background ignores SIGINT, and below nohup SIGHUP; children do, too."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -1,5 +1,6 @@
 """Teacher logits: their mean on each training clip, against one clip at a time, and how they are cached."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -160,15 +161,18 @@ def test_a_teacher_is_evaluated_in_eval_mode(scenes, teachers, tmp_path):
 
 
 def test_where_the_folder_cannot_be_written_teacher_logits_lie_in_the_users_cache(
-    scenes, teachers, tmp_path, monkeypatch
+    tiny, teachers, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
-    (tmp_path / "taken").write_text("a file where the folder should be")
-    logits = teacher_logits(teachers[:1], scenes, tmp_path / "taken", CPU)
+    root = shutil.copytree(tiny, tmp_path / "tiny", ignore=shutil.ignore_patterns(".scenefront"))
+    (root / ".scenefront").write_text("a file where the folder should be")
+    scenes = read_scenes(root)
+    logits = teacher_logits(teachers[:1], scenes, None, CPU)
     assert tmp_path / "own" in cached(tmp_path)[0].parents
-    assert torch.equal(teacher_logits(teachers[:1], scenes, tmp_path / "taken", CPU), logits)
+    assert torch.equal(teacher_logits(teachers[:1], scenes, None, CPU), logits)
     assert teachers[0].network.num_evaluated == 48
     (tmp_path / "own").rename(tmp_path / "gone")
     (tmp_path / "own").write_text("here, too")
-    with pytest.raises(DataError, match="can be written"):
-        teacher_logits(teachers[:1], scenes, tmp_path / "taken", CPU)
+    for cache in (None, tmp_path / "own" / "named"):
+        with pytest.raises(DataError, match="can be written"):
+            teacher_logits(teachers[:1], scenes, cache, CPU)

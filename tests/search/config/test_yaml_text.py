@@ -124,5 +124,5 @@ def test_a_file_that_is_not_utf8_or_a_folder_is_one_sentence(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"data: caf\xe9\n")
     with pytest.raises(YamlError, match=r"latin\.yaml cannot be read: it is not UTF-8 \(invalid continuation byte at"):
         read_yaml(tmp_path / "latin.yaml")
-    with pytest.raises(YamlError, match="cannot be read: Is a directory"):
+    with pytest.raises(YamlError, match="cannot be read: it is a folder, not a regular file; name a file in it"):
         read_yaml(tmp_path)

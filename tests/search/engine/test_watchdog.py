@@ -123,10 +123,12 @@ def test_hanging_actors_are_killed_and_failures_are_classified(tmp_path, monkeyp
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
-        processes = {path.name.rpartition(".")[0]: int(path.suffix[1:]) for path in tmp_path.iterdir()}
-        assert set(processes) == set(HANGING), (list(tmp_path.iterdir()), told.failures)
+        # A process that was started for one that sleeps may be given to the other, if the first got a used one meanwhile.
+        processes = {int(path.suffix[1:]): path.name.rpartition(".")[0] for path in tmp_path.iterdir()}
+        assert len(processes) == len(HANGING)
+        assert {"stops", "holds the lock", "sleeps"} <= set(processes.values()) <= set(HANGING)
         deadline = time.monotonic() + 10  # Ray waits 5 s before it kills what does not answer
-        while left := [way for way, pid in processes.items() if state_of(pid) not in {"gone", "Z"}]:
+        while left := [way for pid, way in processes.items() if state_of(pid) not in {"gone", "Z"}]:
             assert time.monotonic() < deadline, left
             time.sleep(0.1)
     assert len(results) == len(WAYS)
