@@ -4,6 +4,6 @@ import signal
 
 
 def listen_to_ctrl_c():
-    """For `preexec_fn`: what a shell starts in the background ignores SIGINT, and below nohup SIGHUP; children do, too."""
+    """For `preexec_fn`: what a shell starts in the background ignores SIGINT, below nohup SIGHUP; so do children."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
