@@ -20,7 +20,7 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o666) -> None:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:  # noqa: PTH123
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:  # noqa: PTH123  of a descriptor
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

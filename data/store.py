@@ -89,7 +89,7 @@ def open_store(scenes: Scenes, rate_hz: int, cache: Path | None = None, progress
     hashes = FileHashes(candidates)
     found = _find(places, clips, hashes)
     if found is None:
-        found = _write(candidates if cache is None else candidates[:1], places, clips, progress)
+        found = _write(folders_to_write(scenes.root, cache), places, clips, progress)
     else:
         hashes.save(candidates)
     path, samples, exponents, held, clip_hashes = found
@@ -100,11 +100,17 @@ def open_store(scenes: Scenes, rate_hz: int, cache: Path | None = None, progress
 
 
 def folders(root: Path, cache: Path | None) -> Iterator[Path]:
-    """Yield the cache folders of a data set; of those that may be written, the first that can be is used."""
+    """Yield the cache folders of a data set, in which what is cached is looked for."""
     real = root.resolve()
     of_this_data = f"{real.name}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:8]}"
     yield root / FOLDER if cache is None else cache / of_this_data
     yield _user_cache() / of_this_data
+
+
+def folders_to_write(root: Path, cache: Path | None) -> list[Path]:
+    """Return those of `folders` that may be written to; the first that can be is used. A named one is the only one."""
+    found = list(folders(root, cache))
+    return found if cache is None else found[:1]
 
 
 def _user_cache() -> Path:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from data.errors import DataError
 from data.front_end import FrontEndConfig
 from data.layout import Scenes
-from data.store import folders
+from data.store import folders, folders_to_write
 from training.checkpoint import CheckpointError, read_tensors, write_tensors
 from training.dataset import EVALUATION_BATCH, EVALUATION_BATCH_ON_GPU, SceneDataset, load_dataset, split_batches
 from training.inference_preprocessing import DEFAULT_PREPROCESSING, NO_SHIFT, InferencePreprocessing, Shift
@@ -73,12 +73,11 @@ def teacher_logits(
     stores = [datasets[teacher.front_end].store.path for teacher in teachers]
     name = f"teacher-{_digest(teachers, scenes, stores)}.safetensors"
     shape = len(scenes.train), len(scenes.classes)
-    candidates = [folder / name for folder in folders(scenes.root, cache)]
-    known = _find(candidates, shape)
+    known = _find([folder / name for folder in folders(scenes.root, cache)], shape)
     if known is not None:
         return known
     refused = []
-    for path in candidates if cache is None else candidates[:1]:  # as the store: a cache that is named, or none
+    for path in (folder / name for folder in folders_to_write(scenes.root, cache)):
         lock = FileLock(path.with_suffix(".lock"))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -68,7 +68,7 @@ def certificate_fault(certificate: Mapping[str, Any], network: str) -> str | Non
         network: Name of the weights file, which every export has.
     """
     from jsonschema import Draft202012Validator  # noqa: PLC0415  its import takes a tenth of a second
-    from jsonschema.exceptions import best_match  # noqa: PLC0415
+    from jsonschema.exceptions import best_match  # noqa: PLC0415  as above
 
     error = best_match(Draft202012Validator(CERTIFICATE_SCHEMA).iter_errors(certificate))
     if error is None:

@@ -213,6 +213,7 @@ def local_cluster(
 
 def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, float]) -> None:
     home = os.environ.get("HOME")
+    # What a network of the user's own compiles is private, and gone at the end.
     variables = {**huge_pages(), "TORCHINDUCTOR_CACHE_DIR": str(folder), **({} if home is None else {"HOME": home})}
     with (
         _environment(HOME=str(folder), **LOOPBACK_ENVIRONMENT),

@@ -228,6 +228,7 @@ class Round:
                 driver.wait(NODE_DEATH_S)
             except subprocess.TimeoutExpired:
                 kill({driver.process.pid})
+                driver.wait()
                 pytest.fail(f"the driver outlives its {target} by {NODE_DEATH_S} s: {''.join(driver.lines[-5:])}")
         self.kills.append((name, target))
         if target == "worker":

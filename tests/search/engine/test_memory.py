@@ -17,7 +17,7 @@ from search.study.study import StudyFolder
 GROUPS = Path("/sys/fs/cgroup/memory")
 SPACE = """
 networks:
-  plain_cnn: {width: {low: 8, high: 16, step: 8}, depth: 2}
+  plain_cnn: {width: {low: 8, high: 16, step: 8}, depth: [2, 3]}
 front_ends: [tfsepnet]
 training: {learning_rate: 0.003, batch_size: 12}
 """
@@ -53,7 +53,7 @@ def test_a_trial_that_is_killed_for_memory_is_retried_alone_then_failed_and_the_
     threshold = (memory.total - memory.available + MARGIN_BYTES) / memory.total
     search = start(
         "search", tiny, "--architecture-file", "plain_cnn.py", "--space", "space.yaml", "--study", "mine",
-        "--budget", "macs=9M,params=20K", "--trials", 2, "--epochs", 2, "--no-early-stopping", "--no-fast",
+        "--budget", "macs=9M,params=20K", "--trials", 4, "--epochs", 2, "--no-early-stopping", "--no-fast",
         "--workers", 2, "--retries", 0, "--cache", tmp_path / "cache", cwd=tmp_path,
         RAY_memory_usage_threshold=f"{threshold:.4f}", RAY_memory_monitor_refresh_ms="50",
     )  # fmt: skip
@@ -65,8 +65,8 @@ def test_a_trial_that_is_killed_for_memory_is_retried_alone_then_failed_and_the_
     ]
     greedy = [each for each in trials if each.user_attrs["config"]["width"] == 16]
     others = [each for each in trials if each.user_attrs["config"]["width"] == 8]
-    assert [each.state.name for each in others] == ["COMPLETE"]
-    assert len(greedy) == 1
+    assert len(greedy) == len(others) == 2
+    assert [each.state.name for each in others] == ["COMPLETE"] * 2
     for trial in greedy:
         assert trial.state.name == "FAIL"
         assert re.fullmatch(
