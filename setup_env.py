@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -21,8 +22,13 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "set-up-done"
 INPUTS = ("pyproject.toml", "constraints.txt", "setup_env.py")
 MINIMUM = (3, 11)
-# 2.0 GB measured with a CPU-only torch, and room to unpack; a torch with CUDA takes several times that.
+# Measured 2.2 GB with a CPU-only torch, 6.0 GB with the one for CUDA that indexes have for Linux, and room to unpack.
 NEEDED_BYTES = 25 * 10**8
+NEEDED_WITH_CUDA_BYTES = 75 * 10**8
+CPU_ONLY = (
+    ".\nOn Linux torch comes with CUDA's libraries. Where there is no GPU, download torch's CPU wheel, the version of\n"
+    "constraints.txt, to a folder and name that: PIP_FIND_LINKS=FOLDER make setup"
+)
 # hatchling builds this project. Some of what it needs comes as source that setuptools builds: an older one than that
 # of constraints.txt, which a new .venv of Python 3.11 holds, cannot without a package more.
 INSTALLERS = ("pip", "setuptools", "hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
@@ -73,17 +79,16 @@ def set_up() -> None:
         )
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
         raise SetUpError("this Python has no venv module. On Debian and Ubuntu: apt-get install python3-venv")
-    free_bytes = shutil.disk_usage(ROOT).free
-    if free_bytes < NEEDED_BYTES and not PYTHON.exists():
-        raise SetUpError(
-            f"{NEEDED_BYTES / 1e9:.1f} GB of disk are needed under {ROOT}, {free_bytes / 1e9:.1f} GB are free"
-        )
+    if not PYTHON.exists():
+        require_disk(NEEDED_BYTES)
     STAMP.unlink(missing_ok=True)
     if not works():
         say(f"making .venv with Python {sys.version.split()[0]}")
         run([sys.executable, "-m", "venv", "--clear", str(VENV)], "cannot make .venv")
     say("installing the installer and the build backends")
-    pip(*CHECKED, "--requirement", str(installers()))
+    pip(*CHECKED, "--requirement", str(chosen_pins("installers.txt", INSTALLERS)))
+    if not has_local_torch() and sys.platform == "linux":
+        require_disk(NEEDED_WITH_CUDA_BYTES, CPU_ONLY)
     say("installing SceneFront and what it needs (the first time this downloads some 100 MB, more with CUDA)")
     pip(*CHECKED, "--requirement", "constraints.txt")
     # What is left is what torch wants of a graphics card's libraries, at the versions that it names.
@@ -99,14 +104,36 @@ def works() -> bool:
     return PYTHON.exists() and subprocess.run([PYTHON, "-c", version], capture_output=True, check=False).returncode == 0
 
 
-def installers() -> Path:
-    """Write those of constraints.txt that install the others, and return the file."""
+def chosen_pins(file_name: str, names: Sequence[str]) -> Path:
+    """Write the pins of some packages, with their hashes, to a file in .venv, and return it."""
     pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
-    chosen = VENV / "installers.txt"
-    chosen.write_text(
-        "\n".join(line for line in pins if line.partition("==")[0] in INSTALLERS) + "\n", encoding="utf-8"
-    )
+    chosen = VENV / file_name
+    chosen.write_text("\n".join(line for line in pins if line.partition("==")[0] in names) + "\n", encoding="utf-8")
     return chosen
+
+
+def require_disk(size: int, advice: str = "") -> None:
+    """Refuse to begin where the disk has less than `size` bytes free.
+
+    Raises:
+        SetUpError: It has less.
+    """
+    free = shutil.disk_usage(ROOT).free
+    if free < size:
+        raise SetUpError(f"{size / 1e9:.1f} GB of disk are needed under {ROOT}, {free / 1e9:.1f} GB are free{advice}")
+
+
+def has_local_torch() -> bool:
+    """Install torch from a folder that pip is told to look in (PIP_FIND_LINKS); return whether it is there now.
+
+    Without a look at the index: pip prefers a file whose hash it knows before the download, thus the index's build with
+    CUDA to the build that somebody has put there for this machine.
+    """
+    chosen = chosen_pins("local.txt", ("torch",))
+    done = subprocess.run(
+        pip_command(*CHECKED, "--no-index", "--requirement", str(chosen)), capture_output=True, check=False
+    )
+    return done.returncode == 0
 
 
 def versions() -> Path:
@@ -118,14 +145,20 @@ def versions() -> Path:
     return chosen
 
 
+def pip_command(*arguments: str) -> list[str]:
+    """Return the command that installs with pip."""
+    return [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *arguments]
+
+
 def pip(*arguments: str) -> None:
     """Install with pip.
 
     Raises:
         SetUpError: It cannot be installed, or a file is not the one whose hash constraints.txt has.
     """
-    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *arguments]
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        pip_command(*arguments), cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
+    )
     sys.stderr.write(done.stderr)
     if "DO NOT MATCH THE HASHES" in done.stderr:
         raise SetUpError(

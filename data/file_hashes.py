@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from data.atomic_file import write_atomic
 from data.decoding import decoding_threads, map_in_order
 from data.regular_file import open_regular, read_regular
 
 INDEX = "files.tsv"
-FORMAT = "1"  # of the index
+FORMAT = "2"  # of the index
 HASH_DIGITS = 32  # of SHA-256: 128 bits
 YOUNG_NS = 2_000_000_000  # the coarsest clock of a file system: FAT's
 FILES_AT_A_TIME = 64
@@ -71,9 +72,10 @@ class FileHashes:
             OSError: One cannot be read.
         """
         found = self._hashes
-        unknown = [state for state in states if state not in found]
-        if not unknown:
-            return [found[state] for state in states]
+        known = [found.get(state) for state in states]
+        if None not in known:
+            return cast(list[str], known)
+        unknown = [state for state, each in zip(states, known, strict=True) if each is None]
         now = time.time_ns()
 
         def read(some: Sequence[State]) -> list[str]:
@@ -97,25 +99,28 @@ class FileHashes:
         """Write the index, with the latest state of each file, to the first folder that can be written."""
         if not self._is_changed:
             return
-        latest = {name_of(state): (state, each) for state, each in self._hashes.items()}
-        body = "\n".join(f"{each}\t{state}" for state, each in latest.values())
+        latest = {name_of(state): (state, each) for state, each in self._hashes.items()}.values()
+        body = "\n".join([*(each for _, each in latest), *(state for state, _ in latest)]).encode()
         for folder in folders:
             with suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)
-                write_atomic(folder / INDEX, f"{_head(body)}\n{body}".encode())
+                write_atomic(folder / INDEX, _head(body) + b"\n" + body)
                 self._is_changed = False
                 return
 
 
-def _head(body: str) -> str:
-    return f"{FORMAT} {hashlib.sha256(body.encode()).hexdigest()[:16]}"
+def _head(body: bytes) -> bytes:
+    return f"{FORMAT} {hashlib.sha256(body).hexdigest()[:16]}".encode()
 
 
 def _read_index(path: Path) -> dict[State, str]:
+    """Read an index: all hashes, then all states, which takes half the time and memory of a line for each file."""
     try:
-        head, _, body = read_regular(path).decode().partition("\n")
-    except (OSError, UnicodeDecodeError):
+        head, _, body = read_regular(path).partition(b"\n")
+    except OSError:
         return {}
     if head != _head(body):
         return {}
-    return {line[HASH_DIGITS + 1 :]: line[:HASH_DIGITS] for line in body.split("\n") if line}
+    lines = body.decode().split("\n")
+    size = len(lines) // 2
+    return dict(zip(lines[size:], lines[:size], strict=True))

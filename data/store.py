@@ -133,14 +133,21 @@ def _find(places: Iterable[Path], clips: ClipFiles, hashes: FileHashes) -> _Foun
         return None  # the hashes are taken while decoding
     needed = _hashes(clips, hashes)
     for path, manifest in sorted(manifests, key=lambda each: len(each[1].hashes)):  # the smallest that holds all
-        slot_of = {each: slot for slot, each in enumerate(manifest.hashes)}
-        slots = np.array([slot_of.get(each, -1) for each in needed], np.int64)
+        slots = _slots(manifest.hashes, needed)
         if slots.min() < 0:
             continue
         samples = load_samples(path, manifest)
         if samples is not None:
             return path, samples, manifest.exponents, slots, needed
     return None
+
+
+def _slots(stored: Sequence[str], needed: Sequence[str]) -> Indices:
+    """Return the slot of each needed hash; -1 where it is not stored."""
+    if stored == needed:
+        return np.arange(len(needed))
+    slot_of = {each: slot for slot, each in enumerate(stored)}
+    return np.array([slot_of.get(each, -1) for each in needed], np.int64)
 
 
 def _hashes(clips: ClipFiles, hashes: FileHashes) -> list[str]:

@@ -1,7 +1,11 @@
 """What is installed: each file by its hash, each package under a licence that this project may be used with."""
 
+import hashlib
 import importlib.metadata
 import re
+import shutil
+import types
+import venv
 import zipfile
 from pathlib import Path
 
@@ -66,14 +70,19 @@ def test_a_package_is_under_a_licence_that_is_known_and_no_strong_copyleft(name)
     assert found <= ALLOWED | WRITTEN, f"{name} is under {', '.join(sorted(found))}: read it, then add it to this list"
 
 
-def test_another_file_than_the_one_of_the_hash_is_refused_in_a_sentence(tmp_path, capfd):
-    wheel = tmp_path / "harmless-1.0-py3-none-any.whl"
+def write_wheel(folder, name, version):
+    """Write a wheel that holds nothing, and return its path."""
+    wheel = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(wheel, "w") as package:
-        package.writestr("harmless-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: harmless\nVersion: 1.0\n")
-        package.writestr(
-            "harmless-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        package.writestr("harmless-1.0.dist-info/RECORD", "")
+        package.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        package.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        package.writestr(f"{info}/RECORD", "")
+    return wheel
+
+
+def test_another_file_than_the_one_of_the_hash_is_refused_in_a_sentence(tmp_path, capfd):
+    write_wheel(tmp_path, "harmless", "1.0")
     (tmp_path / "pins.txt").write_text(f"harmless==1.0 --hash=sha256:{'0' * 64}\n")
     with pytest.raises(setup_env.SetUpError, match=r"not the file that constraints\.txt was written for"):
         setup_env.pip(
@@ -81,3 +90,28 @@ def test_another_file_than_the_one_of_the_hash_is_refused_in_a_sentence(tmp_path
             "--requirement", str(tmp_path / "pins.txt"),
         )  # fmt: skip
     assert not (tmp_path / "into").exists()
+
+
+def test_a_build_of_torch_that_lies_in_a_folder_of_pip_is_taken_before_that_of_an_index(tmp_path, monkeypatch):
+    venv.create(tmp_path / "env", with_pip=True)
+    monkeypatch.setattr(setup_env, "ROOT", tmp_path)
+    monkeypatch.setattr(setup_env, "VENV", tmp_path / "env")
+    monkeypatch.setattr(setup_env, "PYTHON", tmp_path / "env" / "bin" / "python")
+    built = write_wheel(tmp_path, "torch", "1.0+cpu")
+    digest = hashlib.sha256(built.read_bytes()).hexdigest()
+    (tmp_path / "constraints.txt").write_text(f"torch==1.0 \\\n    --hash=sha256:{digest}\nother==1.0\n")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "env"))
+    assert not setup_env.has_local_torch()
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    assert setup_env.has_local_torch()
+    installed = next((tmp_path / "env").glob("lib/python*/site-packages/torch-*.dist-info"))
+    assert installed.name == "torch-1.0+cpu.dist-info"
+
+
+def test_too_small_a_disk_is_refused_before_a_download(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=3_000_000_000))
+    setup_env.require_disk(setup_env.NEEDED_BYTES)
+    with pytest.raises(
+        setup_env.SetUpError, match=r"7\.5 GB of disk are needed .* 3\.0 GB are free\.(?s:.*)PIP_FIND_LINKS"
+    ):
+        setup_env.require_disk(setup_env.NEEDED_WITH_CUDA_BYTES, setup_env.CPU_ONLY)
