@@ -87,9 +87,11 @@ def set_up() -> None:
         run([sys.executable, "-m", "venv", "--clear", str(VENV)], "cannot make .venv")
     say("installing the installer and the build backends")
     pip(*CHECKED, "--requirement", str(chosen_pins("installers.txt", INSTALLERS)))
-    if not has_local_torch() and sys.platform == "linux":
+    brings_cuda = not has_local_torch() and sys.platform == "linux"
+    if brings_cuda:
         require_disk(NEEDED_WITH_CUDA_BYTES, CPU_ONLY)
-    say("installing SceneFront and what it needs (the first time this downloads some 100 MB, more with CUDA)")
+    size = "3 GB, most of it CUDA for torch" if brings_cuda else "some 100 MB"
+    say(f"installing SceneFront and what it needs (the first time this downloads {size})")
     pip(*CHECKED, "--requirement", "constraints.txt")
     # What is left is what torch wants of a graphics card's libraries, at the versions that it names.
     pip("--constraint", str(versions()), "--group", "dev", "--no-build-isolation", "--editable", ".")

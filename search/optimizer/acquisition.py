@@ -54,6 +54,7 @@ MAX_CHANGED = 2  # settings in which a local candidate differs from its incumben
 MIN_TRAINING_TRIALS = 6  # training points needed to fit a surrogate
 MAX_TRAINING_TRIALS = 300  # the latest training points; fitting costs O(N^3)
 QUANTILES = (-1.53, -0.89, -0.49, -0.16, 0.16, 0.49, 0.89, 1.53)  # of a standard normal: the middle of each eighth
+MAX_PRICED = 10_000  # networks whose cost is kept, so that a long search does not fill the memory: some 5 MB
 COST_EXPONENT = 0.1  # alpha: a tenth of the MACs makes up for 0.79 times the improvement
 MIN_COST = 1e-6  # lower bound before the logarithm
 REFERENCE = -0.05  # reference point, in objectives scaled to 0..1; below 0 so that the ends of the front count too
@@ -219,6 +220,8 @@ class Acquisition:
         """Price a configuration; a network that was priced before is not built again."""
         key = config.architecture, config.network, config.input_shape, config.recipe.prune_to
         if key not in self._priced:
+            if len(self._priced) >= MAX_PRICED:
+                self._priced.clear()
             self._priced[key] = price(config, self.space.settings.precision)
         return self._priced[key]
 

@@ -18,6 +18,7 @@ import click
 from network_observer import Observation, observe
 
 from search.__main__ import cli
+from search.submission.edition import DCASE2024
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -70,13 +71,16 @@ def command_names(group: click.Group = cli, before: str = "") -> Iterator[str]:
             yield f"{before}{name}"
 
 
-def plan(given: Path) -> list[tuple[str, list[str], int]]:
-    """Return name, arguments and expected exit code of runs that need each other's results, in order."""
+def plan(given: Path, *, is_whole: bool) -> list[tuple[str, list[str], int]]:
+    """Return name, arguments and expected exit code of runs that need each other's results, in order.
+
+    `is_whole` adds what takes long, a submission of the whole evaluation set.
+    """
     data, results, export = str(given / "tau"), ["--results", str(given / "results")], str(given / "export")
     sound = str(min((given / "tau/audio").iterdir()))
     sheet, cache = str(given / "sheet.yaml"), ["--cache", str(given / "cache")]
-    exports = [part for split in ("5", "10", "25", "50", "100") for part in ("--split", f"{split}={export}")]
-    pipeline = f"{export}/pipeline.onnx"
+    exports = [part for split in DCASE2024.splits for part in ("--split", f"{split}={export}")]
+    pipeline, package = f"{export}/pipeline.onnx", str(given / "submission.zip")
     return [
         ("data demo", [str(given / "demo")], 0),
         ("data check", [str(given / "demo")], 0),
@@ -101,16 +105,20 @@ def plan(given: Path) -> list[tuple[str, list[str], int]]:
         ("quantize", [export, data, "--split", "5", "--epochs", "1", *cache], 0),
         ("submit", ["--template", sheet], 0),
         ("submit", [sheet, str(given / "tau/audio"), *exports, "--out", str(given / "package.zip")], 2),
+        *([("submit", [str(given / "filled.yaml"), str(given / "sounds"), "--out", package], 0)] if is_whole else []),
     ]  # fmt: skip
 
 
-def make_given(root: Path) -> Path:
-    """Make the folder that the commands are given: a data set and an export."""
+def make_given(root: Path, *, is_whole: bool) -> Path:
+    """Make the folder that the commands are given: a data set and an export, of a whole plan an evaluation set, too."""
     sys.path.insert(0, str(HERE / "submission"))
-    from tau_exports import make_export, write_tau
+    from tau_exports import link_sounds, make_export, write_sheet, write_tau
 
     data = write_tau(root / "tau")
-    make_export(root / "export", data, "5", mask_bins=0)
+    export = make_export(root / "export", data, "5", mask_bins=0)
+    if is_whole:
+        write_sheet(root / "filled.yaml", dict.fromkeys(DCASE2024.splits, export))
+        link_sounds(root / "sounds", data, DCASE2024.num_clips)
     return root
 
 
@@ -120,14 +128,16 @@ def environment(home: Path, temporary: str) -> dict[str, str]:
     return {**kept, "HOME": str(home), "TMPDIR": temporary, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def observe_all(given: Path, scratch: Path) -> Iterator[Row]:
-    """Run every command, each in an empty folder of its own.
+def observe_all(folder: Path, *, is_whole: bool) -> Iterator[Row]:
+    """Run every command, each in an empty folder of its own, below an empty folder.
 
-    Args:
-        given: From `make_given`.
-        scratch: An empty folder, for each command's current folder and HOME.
+    `is_whole` adds what takes long.
     """
-    runs = [(name, ["-m", "search", *name.split()], arguments, expected) for name, arguments, expected in plan(given)]
+    (folder / "given").mkdir()
+    (scratch := folder / "scratch").mkdir()
+    given = make_given(folder / "given", is_whole=is_whole)
+    planned = plan(given, is_whole=is_whole)
+    runs = [(name, ["-m", "search", *name.split()], arguments, expected) for name, arguments, expected in planned]
     serving = [str(HERE / "served_dashboard.py")]
     runs.append(("dashboard (served)", serving, ["--results", str(given / "results")], 0))
     for number, (name, program, arguments, expected) in enumerate(runs):
@@ -144,10 +154,7 @@ def main() -> int:
     sys.stdout.write(f"{HEAD}\n")
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        given, scratch = Path(folder) / "given", Path(folder) / "scratch"
-        given.mkdir()
-        scratch.mkdir()
-        for row in observe_all(make_given(given), scratch):
+        for row in observe_all(Path(folder), is_whole=True):
             sys.stdout.write(re.sub(re.escape(folder), "", row.line()) + "\n")
             if row.seen.returncode != row.expected:
                 sys.stdout.write(row.seen.output)

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from connections import command_names, make_given, observe_all
+from connections import command_names, observe_all
 from network_observer import named_files, observe
 
 LEAVE = "import os, pathlib; pathlib.Path(os.environ['HOME'], {!r}).{}"
@@ -22,8 +22,7 @@ COMMANDS = [*command_names(), "dashboard (served)"]
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    given, scratch = tmp_path_factory.mktemp("given"), tmp_path_factory.mktemp("scratch")
-    return list(observe_all(make_given(given), scratch))
+    return list(observe_all(tmp_path_factory.mktemp("observed"), is_whole=False))
 
 
 @pytest.mark.slow

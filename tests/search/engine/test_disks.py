@@ -117,11 +117,12 @@ def test_64_open_files_are_enough_for_a_search(tiny, tmp_path):
     assert len(finished(tmp_path)) == 2
 
 
-def test_read_only_data_and_a_full_temporary_disk_are_done_without(tiny, tmp_path):
-    with disk(tmp_path / "data", "32m") as mounted, disk(tmp_path / "temporary", "64k"):
+@pytest.mark.parametrize("fault", ["full", "read-only"])
+def test_read_only_data_and_a_temporary_disk_that_takes_nothing_are_done_without(fault, tiny, tmp_path):
+    with disk(tmp_path / "data", "32m") as mounted, disk(tmp_path / "temporary", "64k") as temporary:
         shutil.copytree(tiny, tmp_path / "data" / "tiny", ignore=shutil.ignore_patterns(".scenefront"))
         assert mounted("ro").returncode == 0
-        fill(tmp_path / "temporary")
+        fill(tmp_path / "temporary") if fault == "full" else temporary("ro")
         arguments = search(tmp_path / "data" / "tiny", "", trials=1, epochs=1)
         del arguments[arguments.index("--cache") : arguments.index("--cache") + 2]
         own = {"TMPDIR": str(tmp_path / "temporary"), "XDG_CACHE_HOME": str(tmp_path / "home")}
@@ -129,3 +130,13 @@ def test_read_only_data_and_a_full_temporary_disk_are_done_without(tiny, tmp_pat
         assert code == 0, said
         assert finished(tmp_path)
         assert list((tmp_path / "home").rglob("*.npy"))
+
+
+def test_a_named_cache_on_a_read_only_disk_is_refused_before_a_study_is_made(tiny, tmp_path):
+    with disk(tmp_path / "cache", "1m") as mounted:
+        assert mounted("ro").returncode == 0
+        code, said = told(search(tiny, tmp_path / "cache"), tmp_path)
+    assert code == 2
+    assert "no folder for the store can be written" in said
+    assert "Read-only file system" in said
+    assert not (tmp_path / "results").exists()

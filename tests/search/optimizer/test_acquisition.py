@@ -275,6 +275,14 @@ def test_the_order_in_which_trials_were_recorded_changes_nothing():
     assert one.propose(5, tried) == other.propose(5, tried)
 
 
+def test_the_costs_that_are_kept_are_bounded_and_the_proposals_the_same(monkeypatch):
+    (one, tried), (other, _) = trained(), trained()
+    proposed = one.propose(5, tried)
+    monkeypatch.setattr("search.optimizer.acquisition.MAX_PRICED", 7)
+    assert other.propose(5, tried) == proposed
+    assert len(other._priced) <= 7 < len(one._priced)
+
+
 def test_the_best_network_is_sought_where_quality_is_and_a_front_also_where_cost_is_low():
     def macs(acquisition, tried):
         proposed = [config_of(acquisition, acquisition.propose(seed, tried)) for seed in range(6)]

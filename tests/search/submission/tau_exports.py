@@ -1,6 +1,10 @@
-"""Exports of small networks, trained on a data set with the names of TAU's scenes and devices."""
+"""What a submission is made from: exports of small networks trained on TAU's names, a sheet, an evaluation set."""
+
+import os
+import shutil
 
 import pandas as pd
+import yaml
 from packages import SCENES
 from trained import SMALL, train
 
@@ -8,6 +12,18 @@ from data.demo import SCENES as DEMO_SCENES
 from data.demo import DemoConfig, write_demo
 from search.export.writing import export_trial
 from search.study.study import StudyFolder
+
+SHEET = """\
+label: {lastname: Doe, institute: ACME, number: 1}
+name: A small network
+abbreviation: Small
+authors:
+  - {lastname: Doe, firstname: Jane, email: jane.doe@acme.org, affiliation: ACME Institute, corresponding: true}
+description:
+  pipeline: training
+  framework: our own words
+source_code: https://acme.org/code
+"""
 
 
 def write_tau(root, others=None):
@@ -31,3 +47,20 @@ def make_export(target, data, split, int8="auto", **held):
     train(folder, data, epochs=1, settings={"split": split}, **{**SMALL, "impulse_response_p": 0.0, **held})
     export_trial(folder, 0, target, int8=int8)
     return target
+
+
+def write_sheet(path, places, text=SHEET):
+    """Write the sheet of a submission, with the export of each split."""
+    path.write_text(text + yaml.safe_dump({"splits": {int(split): str(place) for split, place in places.items()}}))
+    return path
+
+
+def link_sounds(root, data, count):
+    """Link twelve clips of the data set under many names."""
+    root.mkdir()
+    clips = sorted((data / "audio").iterdir())[::10][:12]
+    for number, clip in enumerate(clips):
+        shutil.copyfile(clip, root / f"{number}.wav")
+    for number in range(len(clips), count):
+        os.link(root / f"{number % len(clips)}.wav", root / f"{number}.wav")
+    return root

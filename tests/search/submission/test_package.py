@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import resource
 import shutil
 import zipfile
@@ -13,7 +12,7 @@ import pytest
 import yaml
 from packages import DEVICES, META_NAME, SCENES, SPLITS, output_name
 from rich.console import Console
-from tau_exports import make_export, write_tau
+from tau_exports import SHEET, link_sounds, make_export, write_sheet, write_tau
 
 from search.engine.progress import counting
 from search.submission.batch_inference import predict_evaluation_set
@@ -24,17 +23,6 @@ from search.submission.sheet import read_sheet
 from search.submission.systems import read_system
 
 EDITION = replace(DCASE2024, num_clips=20)
-SHEET = """\
-label: {lastname: Doe, institute: ACME, number: 1}
-name: A small network
-abbreviation: Small
-authors:
-  - {lastname: Doe, firstname: Jane, email: jane.doe@acme.org, affiliation: ACME Institute, corresponding: true}
-description:
-  pipeline: training
-  framework: our own words
-source_code: https://acme.org/code
-"""
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +44,6 @@ def places(exports):
     return {split: exports / ("two" if split == "25" else "one") for split in SPLITS}
 
 
-def link_sounds(root, data, count):
-    """Link twelve clips of the data set under many names."""
-    root.mkdir()
-    clips = sorted((data / "audio").iterdir())[::10][:12]
-    for number, clip in enumerate(clips):
-        shutil.copyfile(clip, root / f"{number}.wav")
-    for number in range(len(clips), count):
-        os.link(root / f"{number % len(clips)}.wav", root / f"{number}.wav")
-    return root
-
-
 @pytest.fixture(scope="module")
 def sounds(data, tmp_path_factory):
     return link_sounds(tmp_path_factory.mktemp("sounds") / "few", data, EDITION.num_clips)
@@ -75,11 +52,6 @@ def sounds(data, tmp_path_factory):
 @pytest.fixture
 def sheet(tmp_path, places):
     return write_sheet(tmp_path / "sheet.yaml", places)
-
-
-def write_sheet(path, places, text=SHEET):
-    path.write_text(text + yaml.safe_dump({"splits": {int(split): str(place) for split, place in places.items()}}))
-    return path
 
 
 def make(sheet, sounds, target):
