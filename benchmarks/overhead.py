@@ -18,11 +18,11 @@ from benchmarks.measurement import Measurement
 from data.device import num_cores
 from objectives.goals import DEFAULT_GOALS
 from search.config.settings import SearchSettings
+from search.engine.allocation import MACHINE, share_machine
 from search.engine.interruption import Interruption
 from search.engine.progress import PlainDisplay
 from search.engine.ray_cluster import local_cluster
 from search.engine.ray_tune import StudySearcher
-from search.engine.resources import MACHINE, share_machine
 from search.engine.run import make_tuner
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.trial_table import State

@@ -32,7 +32,7 @@ Kind = (
         "broken list",
         "listed twice",
         "not in meta.csv",
-        "look-alikes",
+        "look-alike",
         "scene absent",
         "locations of one clip",
         "label unknown",
@@ -122,7 +122,7 @@ def _meta_problems(meta: pd.DataFrame) -> Iterator[Problem]:
     for line, name in _repeated_rows(meta):
         yield Problem("listed twice", "meta.csv", f"line {line}: {name}")
     for group in look_alike_lines(meta, NAME_COLUMNS):
-        yield Problem("look-alikes", "meta.csv", group)
+        yield Problem("look-alike", "meta.csv", group)
     if alone := single_clip_locations(meta["identifier"]):
         yield Problem("locations of one clip", "meta.csv", alone)
     yield from _name_problems(meta)

@@ -14,9 +14,9 @@ from data.layout import Scenes
 from data.validation_split import nested_splits
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
+from search.engine.allocation import share_machine
 from search.engine.preparation import open_dataset, read_clips
 from search.engine.progress import counting
-from search.engine.resources import share_machine
 from search.engine.summary import warning_lines
 from search.space.custom_architecture import register_architecture_file
 from search.space.feasibility import FeasibilitySurvey

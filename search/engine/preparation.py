@@ -14,9 +14,10 @@ from data.layout import Scenes
 from data.validation_split import nested_splits, read_for_search
 from search.config.settings import Job
 from search.config.settings_file import is_space_file
+from search.engine.allocation import share_machine
 from search.engine.progress import counting
 from search.engine.ray_cluster import require_listening
-from search.engine.resources import require_memory, share_machine
+from search.engine.resources import require_memory
 from search.engine.summary import data_line, job_lines, warning_lines
 from search.engine.teachers import export_digest, mean_logits, with_teacher_logits
 from search.space.custom_architecture import register_architecture_file

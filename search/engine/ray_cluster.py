@@ -1,7 +1,7 @@
 """Ray cluster of a search: a local one on loopback, or an existing one.
 
 By default `ray.init` asks a cloud's metadata service where it runs, and listens on every interface. Three settings of
-search/engine/ray_private.py prevent that: sockets on loopback alone, no cloud lookup, no usage statistics.
+search/engine/ray_private.py prevent that: sockets on loopback alone, no dashboard, no usage statistics.
 tests/search/engine/test_ray_cluster.py verifies it by the system calls.
 """
 
@@ -21,14 +21,15 @@ from search.config.errors import UserError
 from search.engine.node_guard import NodeGuard, connection_probe, process_probe
 from search.engine.ray_private import (
     LOOPBACK_ENVIRONMENT,
+    NO_SPARE_WORKERS,
     NO_USAGE_STATS,
-    disable_cloud_lookup,
     hidden_messages,
     init_options,
     joined_raylet,
     started_address,
     started_processes,
     switched_off,
+    without_helpers,
 )
 from search.engine.temporary import private_folder
 from training.allocator import huge_pages
@@ -193,7 +194,6 @@ def local_cluster(
         raise RuntimeError("this process already uses a Ray: leave the first local_cluster before the next")
     with ExitStack() as stack:
         folder = stack.enter_context(private_folder(_PREFIX, _MAX_FOLDER_BYTES))
-        disable_cloud_lookup(folder)
         stack.enter_context(_restored_sigterm_handler())
         stack.enter_context(hidden_messages())
         stack.enter_context(
@@ -216,7 +216,8 @@ def _start(folder: Path, num_cpus: int, num_gpus: int, resources: dict[str, floa
     # What a network of the user's own compiles is private, and gone at the end.
     variables = {**huge_pages(), "TORCHINDUCTOR_CACHE_DIR": str(folder), **({} if home is None else {"HOME": home})}
     with (
-        _environment(HOME=str(folder), **LOOPBACK_ENVIRONMENT),
+        _environment(HOME=str(folder), **LOOPBACK_ENVIRONMENT, **NO_SPARE_WORKERS),
+        without_helpers(),
         switched_off("ENABLE_RAY_CLUSTER"),
         switched_off("RAY_ENABLE_UV_RUN_RUNTIME_ENV"),
         _current_folder(Path(__file__).parents[2]),

@@ -9,14 +9,15 @@ Read in Ray 2.60.0; pyproject.toml admits 2.60 alone. Before another version is 
   Kept elsewhere, the driver grows with each of them: tests/search/engine/test_leftovers.py.
 - `ray_constants.ENABLE_RAY_CLUSTER` (ray/_private/ray_constants.py, read by services.py): off, every socket is bound to
   loopback. No longer read, Ray listens on all interfaces, silently: tests/search/engine/test_ray_cluster.py notices.
-- `ray_bootstrap_config.yaml` in HOME (ray/autoscaler): there, Ray does not query a cloud's metadata service. Held by
-  the same test.
 - `ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV` (read by worker.py): off, a driver under `uv run` has its workers start
   as the driver did, and not by `uv run` once more in the current folder.
 - `ray._private.utils.read_ray_address`: the address that `ray start` left on this machine.
 - `ray._private.services.start_ray_process`: starts each of Ray's processes, which the node guard watches; none, and a
   search whose raylet died would stand still. `ray._private.worker._global_node.raylet_socket_name` finds the raylet of
   a cluster that was joined. tests/search/engine/test_node_guard.py kills both.
+- `Node.start_monitor`, `.start_log_monitor`, `.start_api_server` (ray/_private/node.py) start helpers that a private
+  cluster does without, and the two `..._prestart_...` variables below workers that no trial can use, as each has
+  environment variables of its own. Gone, a search starts 3 s later: tests/search/engine/test_ray_cluster.py.
 - `ray._private.node.wait_for_persisted_port`: waits for the GCS of `ray.init`, up to 30 s, with Python's lock held.
 - `ray._private.state.actors`: what the GCS knows of an actor, which tells a crash from a machine out of reach.
 - `ray._private.worker.print_to_stdstream`: prints what Ray's processes have to say in the driver, dozens of lines
@@ -62,6 +63,7 @@ LOOPBACK_ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
 }
+NO_SPARE_WORKERS = {"RAY_prestart_worker_first_driver": "0", "RAY_enable_worker_prestart": "0"}
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files: the study has it all
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C reaches `Interruption`, not Ray
@@ -75,6 +77,8 @@ _VITAL = {
     ray_constants.PROCESS_TYPE_RAYLET: "Ray's node (raylet)",
     ray_constants.PROCESS_TYPE_GCS_SERVER: "Ray's head (gcs_server)",
 }
+# The autoscaler, which has no machines to start, what forwards logs that nobody reads, and the dashboard's server.
+_HELPERS = ("start_monitor", "start_log_monitor", "start_api_server")
 _PORT_WAIT_MS = 500
 # A raylet reports the death of an actor at once; that of a machine is noticed after many seconds.
 _VERDICT_PATIENCE_S = 3.0
@@ -164,6 +168,19 @@ def started_processes(found: "Callable[[str, Popen[Any]], None]") -> Iterator[No
         vars(services)["start_ray_process"], vars(node)["wait_for_persisted_port"] = before, wait_for_port
 
 
+@contextmanager
+def without_helpers() -> Iterator[None]:
+    """Have Ray start its head, its node and their two agents alone, for the length of a `with` block."""
+    before = {name: vars(node.Node)[name] for name in _HELPERS}
+    for name in _HELPERS:
+        setattr(node.Node, name, lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        for name, method in before.items():
+            setattr(node.Node, name, method)
+
+
 def joined_raylet() -> dict[str, psutil.Process]:
     """Return the raylet of this machine's node in the cluster that was joined, by its name; none where it is hidden."""
     node: Any = worker._global_node
@@ -183,11 +200,6 @@ def has_died(actor_id: str) -> bool:
             return actor["Address"]["NodeID"] in alive
         time.sleep(0.1)
     return False
-
-
-def disable_cloud_lookup(home: Path) -> None:
-    """Write the file that keeps Ray's dashboard process from querying a cloud's metadata service."""
-    (home / "ray_bootstrap_config.yaml").write_text("{}\n")
 
 
 def init_options(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Ray Tune integration: a searcher, a scheduler and a callback around this project's trial scheduler."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from data.atomic_file import write_atomic
 from search.config.settings import Job
 from search.config.trial_config import TrialConfig
+from search.engine.allocation import ResourceAllocation
 from search.engine.checkpoints import study_checkpoints
 from search.engine.interruption import Interruption
 from search.engine.node_guard import require_node
 from search.engine.progress import Display
 from search.engine.ray_private import forget_results
-from search.engine.resources import ResourceAllocation
 from search.engine.watchdog import Failure, Watchdog
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.trial_table import State
@@ -53,11 +53,6 @@ def actor_config(config: TrialConfig, settings: Job, allocation: ResourceAllocat
         "gpus": allocation.gpus,
         "compute_mode": allocation.compute_mode(config.architecture).to_dict(),
     }
-
-
-def job_resources(allocation: ResourceAllocation, config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-    """Return the resources that Ray reserves for the job of an actor config."""
-    return tune.PlacementGroupFactory([allocation.resources(is_alone=config["is_alone"])])
 
 
 class Stateless:

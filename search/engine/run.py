@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from data.device import num_cores
 from search.config.settings import Job, SearchSettings
 from search.config.settings_file import is_space_file
+from search.engine.allocation import MACHINE, ResourceAllocation, share_cluster, share_machine
 from search.engine.checkpoints import is_uri, study_checkpoints
 from search.engine.extend import new_settings, open_for_changes, plan_extension
 from search.engine.interruption import Interruption
@@ -30,9 +30,8 @@ from search.engine.ray_tune import (
     StudySearcher,
     TrialErrors,
     actor_config,
-    job_resources,
 )
-from search.engine.resources import MACHINE, ResourceAllocation, measure_allocation, share_cluster, share_machine
+from search.engine.resources import measure_allocation
 from search.engine.summary import allocation_lines, start_line
 from search.engine.teachers import export_digest
 from search.engine.trainable import TrialActor
@@ -235,7 +234,7 @@ def make_tuner(
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the display says what breaks, in a sentence
     watchdog = Watchdog(searcher.scheduler.space.settings.stall_s)
     return tune.Tuner(
-        tune.with_resources(actor, partial(job_resources, searcher.allocation)),
+        tune.with_resources(actor, searcher.allocation.placement),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=RungScheduler(searcher, watchdog),

@@ -7,7 +7,7 @@ from data.layout import Scenes
 from search.config.messages import counted
 from search.config.settings import ConfirmSettings, Job, SearchSettings
 from search.config.trial_config import DERIVED_FIELDS
-from search.engine.resources import ResourceAllocation
+from search.engine.allocation import ResourceAllocation
 from search.optimizer.scheduler import TrialScheduler
 from search.space.priced_space import PricedSpace
 from search.space.pricing import price

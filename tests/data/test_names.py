@@ -62,7 +62,7 @@ LOOK_ALIKES = [
 @pytest.mark.parametrize(("column", "change", "text"), LOOK_ALIKES)
 def test_names_that_look_alike_are_named_with_counts_before_anything_is_trained(root, column, change, text):
     rename_some(root, column, change)
-    problems = [problem for problem in check_data(root) if problem.kind == "look-alikes"]
+    problems = [problem for problem in check_data(root) if problem.kind == "look-alike"]
     assert problems
     what = {1: "scenes in scene_label", 2: "locations in identifier", 3: "devices in source_label"}[column]
     assert all(problem.file == "meta.csv" and problem.detail.startswith(what) for problem in problems)

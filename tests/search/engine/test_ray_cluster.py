@@ -97,6 +97,17 @@ def test_the_same_observer_sees_what_an_unguarded_ray_does(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_cluster_has_a_head_a_node_and_their_agents_and_no_process_besides():
+    # Each of Ray's other helpers takes up to 100 MB and half a second of a core, at every start of a search.
+    before = descendants({os.getpid()})
+    with local_cluster(num_cpus=2):
+        wait_until(lambda: {name(pid) for pid in descendants({os.getpid()})} >= AGENTS, 30)
+        time.sleep(2)  # what a raylet starts besides, it starts by then
+        running = [Path(name(pid).partition("\0")[0]).name for pid in descendants({os.getpid()}) - before]
+        assert sorted(running) == sorted([*AGENTS, "gcs_server", "raylet"])
+
+
+@pytest.mark.slow
 def test_a_killed_search_leaves_no_process_and_the_next_start_removes_its_folder(tmp_path, monkeypatch):
     # Not in tmp_path, which is too long for a socket.
     short = Path("/tmp") / f"sf{os.getpid()}"

@@ -10,18 +10,10 @@ from data.device import num_cores
 from data.layout import read_scenes
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
+from search.engine.allocation import MACHINE, ResourceAllocation, capacity, share_cluster, share_machine
 from search.engine.ray_cluster import Node, local_cluster, nodes
 from search.engine.ray_tune import actor_config
-from search.engine.resources import (
-    MACHINE,
-    ResourceAllocation,
-    best_allocation,
-    candidate_allocations,
-    capacity,
-    measure_allocation,
-    share_cluster,
-    share_machine,
-)
+from search.engine.resources import best_allocation, candidate_allocations, measure_allocation
 from training.compute_mode import DEFAULT_MODE, ComputeMode, candidates
 from training.loop import default_device
 

@@ -9,9 +9,9 @@ import torch
 from data.layout import read_scenes
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
+from search.engine.allocation import share_machine
 from search.engine.checkpoints import Checkpoints
 from search.engine.ray_tune import actor_config
-from search.engine.resources import share_machine
 from search.engine.trainable import TrialActor
 from training.loop import TrainingRun
 

@@ -10,11 +10,11 @@ from rich.console import Console
 
 from benchmarks.overhead import NUM_CLIPS, TrivialTrainable
 from search.config.settings import SearchSettings
+from search.engine.allocation import MACHINE, share_machine
 from search.engine.interruption import Interruption
 from search.engine.progress import PlainDisplay
 from search.engine.ray_cluster import local_cluster
 from search.engine.ray_tune import StudySearcher
-from search.engine.resources import MACHINE, share_machine
 from search.engine.run import make_tuner
 from search.optimizer.scheduler import TrialScheduler
 from search.space.priced_space import price_space
