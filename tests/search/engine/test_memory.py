@@ -105,7 +105,7 @@ def test_in_a_container_without_the_memory_of_one_trial_the_search_ends_with_a_s
             time.sleep(0.1)
     assert ended.returncode == 2, ended.stderr
     assert re.fullmatch(
-        r"error: too little memory: Ray needs 0\.27 GB of memory, and each parallel trial at least 0\.55 GB, "
+        r"error: too little memory: Ray needs 0\.20 GB of memory, and each parallel trial at least 0\.55 GB, "
         r"and 0\.\d\d GB are available of the 0\.73 GB that this container may use; "
         r"raise the limit, or end other programs\n",
         ended.stderr,
