@@ -24,9 +24,9 @@ test: setup browser postgres tests
 
 check: setup browser postgres lint tests
 
-# Two files at a time; tests/conftest.py spreads those with whole searches.
+# Three files at a time, as many wait for a process to start; tests/conftest.py spreads those with whole searches.
 tests:
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint:
 	$(BIN)/ruff format --check .

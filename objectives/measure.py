@@ -8,6 +8,7 @@ It counts the ATen operators that PyTorch dispatches, not the modules of a netwo
 """
 
 import copy
+import inspect
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -209,6 +210,10 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch l
             self.unknown.add(name)
         self.tape.note(name, args, output)
         return output
+
+
+# torch 2.13 wraps it such that the first call imports torch's compiler: a second and 90 MB, for nothing.
+_Counter.__torch_dispatch__ = inspect.unwrap(_Counter.__torch_dispatch__)  # type: ignore[method-assign]
 
 
 def _copy_for_counting(model: nn.Module, input_shape: Iterable[int]) -> tuple[nn.Module, Tensor]:

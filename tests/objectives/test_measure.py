@@ -3,6 +3,9 @@
 import copy
 import pickle
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -213,3 +216,12 @@ def test_fvcore_counts_an_isotropic_network_in_training_mode_otherwise_and_never
     elements = 64 * 51 * 13
     assert 30_594_112 - 9 * 9 * elements + 19 * 3 * elements == 29_575_744
     assert measure_cost(same, INPUT).macs == 29_747_914  # the report's figure, and torchinfo's
+
+
+def test_counting_does_not_import_torchs_compiler():
+    # That would take a second and 90 MB of each trial's process.
+    code = (
+        "import sys, torch; from objectives.measure import layer_costs;"
+        "layer_costs(torch.nn.Conv2d(1, 8, 3), (1, 9, 9)); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)

@@ -1,6 +1,9 @@
 """Each optimizer's first steps on one weight, against its formula written out."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -52,6 +55,31 @@ def sgd():
 @pytest.mark.parametrize(("name", "expected"), [("adamw", adam(True)), ("adam", adam(False)), ("sgd", sgd())])
 def test_an_optimizer_steps_as_its_formula_says(name, expected):
     assert stepped(name) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_step_without_torchs_compiler_is_the_same_to_the_bit_and_does_not_import_it():
+    code = """
+import sys, torch
+from torch import optim
+from training import optimizers
+def trained(kind, **values):
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(20, 3)
+    made = kind(layer.parameters(), lr=0.1, weight_decay=0.01, fused=True, **values)
+    for _ in range(5):
+        made.zero_grad()
+        layer(torch.randn(8, 20)).square().mean().backward()
+        made.step()
+        made.load_state_dict(made.state_dict())
+    return torch.cat([value.flatten() for value in layer.parameters()])
+kinds = ("AdamW", {}), ("Adam", {}), ("SGD", {"momentum": 0.9})
+ours = [trained(getattr(optimizers, name), **values) for name, values in kinds]
+assert "torch._dynamo" not in sys.modules
+theirs = [trained(getattr(optim, name), **values) for name, values in kinds]
+assert "torch._dynamo" in sys.modules  # if not, `training.optimizers` needs no classes of its own any more
+assert all(map(torch.equal, ours, theirs))
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=True)
 
 
 def test_a_step_for_a_cuda_graph_reads_its_rate_from_a_tensor():
