@@ -72,7 +72,7 @@ class FileHashes:
             OSError: One cannot be read.
         """
         found = self._hashes
-        known = [found.get(state) for state in states]
+        known = list(map(found.get, states))
         if None not in known:
             return cast(list[str], known)
         unknown = [state for state, each in zip(states, known, strict=True) if each is None]

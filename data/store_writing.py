@@ -60,9 +60,10 @@ class ClipFiles:
             DataError: Some are not there.
         """
         states = read_states(root, names)
-        gone = [place for place, state in enumerate(states) if isinstance(state, OSError)]
-        near = NearFiles(root)
-        refuse_clips(root, [f"{names[at]}: {cast(OSError, states[at]).strerror}{near.text(names[at])}" for at in gone])
+        if set(map(type, states)) != {str}:
+            gone = [(name, state) for name, state in zip(names, states, strict=True) if isinstance(state, OSError)]
+            near = NearFiles(root)
+            refuse_clips(root, [f"{name}: {error.strerror}{near.text(name)}" for name, error in gone])
         return cls(root, rate_hz, names, cast(list[State], states))
 
     @property
