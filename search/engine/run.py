@@ -221,7 +221,8 @@ def _require_some_success(scheduler: TrialScheduler) -> TrialScheduler:
     failed = scheduler.table.in_state(State.FAILED)
     if failed and len(failed) == scheduler.num_ended:
         reasons = sorted({row.reason for row in failed})
-        all_of_them = scheduler.abort_reason or f"all {scheduler.num_ended} trials failed"
+        number = "the only trial" if len(failed) == 1 else f"all {len(failed)} trials"
+        all_of_them = scheduler.abort_reason or f"{number} failed"
         raise SearchFailedError(f"{all_of_them}; nothing was trained:\n  " + "\n  ".join(reasons))
     return scheduler
 
