@@ -7,6 +7,8 @@ from pathlib import Path
 
 from terminal import listen_to_ctrl_c
 
+from search.study.study import StudyFolder
+
 ROOT = Path(__file__).parents[2]
 # Networks that train in a moment: what is tested is the search.
 SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
@@ -36,3 +38,11 @@ def scenefront(*arguments, cwd):
     output, _ = process.communicate(timeout=240)
     assert process.returncode == 0, output
     return output
+
+
+def finished(cwd, study="s"):
+    """Return the values of the complete trials of a study, by their numbers; none where there is no study yet."""
+    folder = StudyFolder(cwd / "results" / study)
+    if not folder.exists():
+        return {}
+    return {trial.number: trial.values for trial in folder.open().get_trials() if trial.state.name == "COMPLETE"}

@@ -10,9 +10,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from killed import Driver, takes_long
-from scenefront_process import SMALL, command, environment
-
-from search.study.study import StudyFolder
+from scenefront_process import SMALL, command, environment, finished
 
 pytestmark = pytest.mark.slow
 
@@ -59,11 +57,6 @@ def told(arguments, cwd, **options):
     )  # fmt: skip
     assert "Traceback" not in ended.stdout
     return ended.returncode, ended.stdout
-
-
-def finished(cwd, name="s"):
-    trials = StudyFolder(cwd / "results" / name).open().get_trials()
-    return {trial.number: trial.values for trial in trials if trial.state.name == "COMPLETE"}
 
 
 def test_a_search_ends_on_a_full_disk_in_a_sentence_and_goes_on_once_there_is_room(tiny, tmp_path):

@@ -14,7 +14,7 @@ import time
 import pytest
 from killed import NUM_KILLS, Driver, commands, is_alive, kill, role, takes_long
 from network_observer import descendants
-from scenefront_process import command, environment
+from scenefront_process import command, environment, finished
 from terminal import listen_to_ctrl_c
 
 from search.study.study import ATTEMPTS, StudyFolder
@@ -63,13 +63,6 @@ class Terminal:
         for key in keys:
             os.write(self.keyboard, key)
             time.sleep(0.3)
-
-
-def finished(cwd):
-    folder = StudyFolder(cwd / "results/s")
-    if not folder.exists():
-        return {}
-    return {trial.number: trial.values for trial in folder.open().get_trials() if trial.state.name == "COMPLETE"}
 
 
 def ctrl_c(terminal):
