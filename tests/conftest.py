@@ -19,7 +19,7 @@ TINY_CLASSES = ("airport", "bus", "park")
 TINY_DEVICES = ("a", "b", "s1", "s4")
 
 
-WITH_SEARCHES = ("test_connections.py", "test_live_browser.py")  # besides those of the engine
+WITH_SEARCHES = ("test_connections.py", "test_live_browser.py")  # besides those of the engine, and longer than most
 TUNE_VARIABLES = {name: value for name, value in os.environ.items() if name.startswith("TUNE_")}
 NUM_THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else torch.get_num_threads()  # of parallel tests a core each
 
@@ -37,7 +37,10 @@ def pytest_collection_modifyitems(items):
     files = {item.path: item.path.parent.name == "engine" or item.path.name in WITH_SEARCHES for item in items}
     rank = {}
     for is_ray, until in ((True, 0.8), (False, 1.0)):
-        group = [path for path, in_engine in files.items() if in_engine == is_ray]
+        group = sorted(
+            (path for path, in_engine in files.items() if in_engine == is_ray),
+            key=lambda path: path.name not in WITH_SEARCHES,
+        )
         rank |= {path: until * index / len(group) for index, path in enumerate(group)}
     items.sort(key=lambda item: rank[item.path])
     for item in items:
