@@ -87,7 +87,7 @@ def set_up() -> None:
         run([sys.executable, "-m", "venv", "--clear", str(VENV)], "cannot make .venv")
     say("installing the installer and the build backends")
     pip(*CHECKED, "--requirement", str(chosen_pins("installers.txt", INSTALLERS)))
-    brings_cuda = not has_local_torch() and sys.platform == "linux"
+    brings_cuda = not install_local_torch() and sys.platform == "linux"
     if brings_cuda:
         require_disk(NEEDED_WITH_CUDA_BYTES, CPU_ONLY)
     size = "3 GB, most of it CUDA for torch" if brings_cuda else "some 100 MB"
@@ -125,17 +125,14 @@ def require_disk(size: int, advice: str = "") -> None:
         raise SetUpError(f"{size / 1e9:.1f} GB of disk are needed under {ROOT}, {free / 1e9:.1f} GB are free{advice}")
 
 
-def has_local_torch() -> bool:
+def install_local_torch() -> bool:
     """Install torch from a folder that pip is told to look in (PIP_FIND_LINKS); return whether it is there now.
 
     Without a look at the index: pip prefers a file whose hash it knows before the download, thus the index's build with
     CUDA to the build that somebody has put there for this machine.
     """
     chosen = chosen_pins("local.txt", ("torch",))
-    done = subprocess.run(
-        pip_command(*CHECKED, "--no-index", "--requirement", str(chosen)), capture_output=True, check=False
-    )
-    return done.returncode == 0
+    return run_pip(*CHECKED, "--no-index", "--requirement", str(chosen)).returncode == 0
 
 
 def versions() -> Path:
@@ -147,9 +144,10 @@ def versions() -> Path:
     return chosen
 
 
-def pip_command(*arguments: str) -> list[str]:
-    """Return the command that installs with pip."""
-    return [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *arguments]
+def run_pip(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run pip's install, and return how it ended, with what it said on standard error."""
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *arguments]
+    return subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
 
 
 def pip(*arguments: str) -> None:
@@ -158,9 +156,7 @@ def pip(*arguments: str) -> None:
     Raises:
         SetUpError: It cannot be installed, or a file is not the one whose hash constraints.txt has.
     """
-    done = subprocess.run(
-        pip_command(*arguments), cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False
-    )
+    done = run_pip(*arguments)
     sys.stderr.write(done.stderr)
     if "DO NOT MATCH THE HASHES" in done.stderr:
         raise SetUpError(

@@ -17,8 +17,6 @@ settings.load_profile("steady")
 RATE_HZ = 44_100
 TINY_CLASSES = ("airport", "bus", "park")
 TINY_DEVICES = ("a", "b", "s1", "s4")
-
-
 WITH_SEARCHES = ("test_connections.py", "test_live_browser.py")  # besides those of the engine, and longer than most
 TUNE_VARIABLES = {name: value for name, value in os.environ.items() if name.startswith("TUNE_")}
 NUM_THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else torch.get_num_threads()  # of parallel tests a core each
@@ -33,14 +31,13 @@ def pytest_collection_modifyitems(items):
     """Skip what needs a GPU where there is none; spread the files with searches in Ray evenly among the others.
 
     Two searches at one time would compete for the cores, and at the end one process would be left alone with them.
+    Those that take longest begin.
     """
+    items.sort(key=lambda item: item.path.name not in WITH_SEARCHES)
     files = {item.path: item.path.parent.name == "engine" or item.path.name in WITH_SEARCHES for item in items}
     rank = {}
     for is_ray, until in ((True, 0.8), (False, 1.0)):
-        group = sorted(
-            (path for path, in_engine in files.items() if in_engine == is_ray),
-            key=lambda path: path.name not in WITH_SEARCHES,
-        )
+        group = [path for path, has_searches in files.items() if has_searches == is_ray]
         rank |= {path: until * index / len(group) for index, path in enumerate(group)}
     items.sort(key=lambda item: rank[item.path])
     for item in items:

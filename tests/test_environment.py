@@ -101,9 +101,9 @@ def test_a_build_of_torch_that_lies_in_a_folder_of_pip_is_taken_before_that_of_a
     digest = hashlib.sha256(built.read_bytes()).hexdigest()
     (tmp_path / "constraints.txt").write_text(f"torch==1.0 \\\n    --hash=sha256:{digest}\nother==1.0\n")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "env"))
-    assert not setup_env.has_local_torch()
+    assert not setup_env.install_local_torch()
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    assert setup_env.has_local_torch()
+    assert setup_env.install_local_torch()
     installed = next((tmp_path / "env").glob("lib/python*/site-packages/torch-*.dist-info"))
     assert installed.name == "torch-1.0+cpu.dist-info"
 

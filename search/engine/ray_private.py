@@ -39,7 +39,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from subprocess import Popen
 from typing import TYPE_CHECKING, Any, Literal
@@ -161,24 +161,13 @@ def started_processes(found: "Callable[[str, Popen[Any]], None]") -> Iterator[No
         found(_VITAL.get(process_type, ""), started.process)
         return started
 
-    vars(services)["start_ray_process"], vars(node)["wait_for_persisted_port"] = start, wait
-    try:
+    with _replaced(services, start_ray_process=start), _replaced(node, wait_for_persisted_port=wait):
         yield
-    finally:
-        vars(services)["start_ray_process"], vars(node)["wait_for_persisted_port"] = before, wait_for_port
 
 
-@contextmanager
-def without_helpers() -> Iterator[None]:
-    """Have Ray start its head, its node and their two agents alone, for the length of a `with` block."""
-    before = {name: vars(node.Node)[name] for name in _HELPERS}
-    for name in _HELPERS:
-        setattr(node.Node, name, lambda *_, **__: None)
-    try:
-        yield
-    finally:
-        for name, method in before.items():
-            setattr(node.Node, name, method)
+def without_helpers() -> AbstractContextManager[None]:
+    """Return a context in which Ray starts its head, its node and their two agents alone."""
+    return _replaced(node.Node, **dict.fromkeys(_HELPERS, _do_nothing))
 
 
 def joined_raylet() -> dict[str, psutil.Process]:
@@ -207,26 +196,31 @@ def init_options(folder: Path) -> dict[str, Any]:
     return {"_temp_dir": str(folder)}
 
 
-@contextmanager
-def hidden_messages() -> Iterator[None]:
-    """Keep the messages of Ray's processes out of this one's output, for the length of a `with` block."""
-    before = worker.print_to_stdstream
-    vars(worker)["print_to_stdstream"] = lambda *_, **__: None
-    try:
-        yield
-    finally:
-        vars(worker)["print_to_stdstream"] = before
+def hidden_messages() -> AbstractContextManager[None]:
+    """Return a context that keeps the messages of Ray's processes out of this one's output."""
+    return _replaced(worker, print_to_stdstream=_do_nothing)
 
 
-@contextmanager
-def switched_off(name: Literal["ENABLE_RAY_CLUSTER", "RAY_ENABLE_UV_RUN_RUNTIME_ENV"]) -> Iterator[None]:
-    """Switch a constant of Ray off for the length of a `with` block.
+def switched_off(name: Literal["ENABLE_RAY_CLUSTER", "RAY_ENABLE_UV_RUN_RUNTIME_ENV"]) -> AbstractContextManager[None]:
+    """Return a context in which a constant of Ray is False.
 
     The environment variable alone is too late: Ray reads it when it is imported.
     """
-    before = getattr(ray_constants, name)
-    setattr(ray_constants, name, False)
+    return _replaced(ray_constants, **{name: False})
+
+
+@contextmanager
+def _replaced(owner: object, **values: Any) -> Iterator[None]:
+    """Replace attributes of a module or class of Ray for the length of a `with` block."""
+    before = {name: getattr(owner, name) for name in values}
+    for name, value in values.items():
+        setattr(owner, name, value)
     try:
         yield
     finally:
-        setattr(ray_constants, name, before)
+        for name, value in before.items():
+            setattr(owner, name, value)
+
+
+def _do_nothing(*_: Any, **__: Any) -> None:
+    """Take the place of a function of Ray that is not wanted."""
