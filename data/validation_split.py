@@ -1,4 +1,4 @@
-"""Validation split: clips held out from the training clips by location (a grouped split)."""
+"""Validation split: clips held out from the training clips by location, in folds (grouped and stratified)."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from data.errors import DataError
 from data.layout import NESTED, TRAIN_FILES, Indices, Scenes, device_groups, encode, read_scenes, splits_in
+
+MIN_LOCATIONS = 2  # held out of each scene that has twice as many, so that a scene is not one recording
 
 
 def read_for_search(root: Path, split: str = "fold1", share: float = 0.0, devices: Collection[str] = ()) -> Scenes:
@@ -54,19 +57,21 @@ def nested_splits(root: Path, split: str = "fold1") -> tuple[str, ...]:
     return tuple(there)
 
 
-def hold_out(scenes: Scenes, share: float, devices: Collection[str] = (), whole: Scenes | None = None) -> Scenes:
+def hold_out(
+    scenes: Scenes, share: float, devices: Collection[str] = (), whole: Scenes | None = None, fold: int = 0
+) -> Scenes:
     """Hold validation clips out from the training clips, by location: no location is in both.
 
-    Greedy, in the order of a hash of the locations' names: a location is held out if that brings its scene's share of
-    held-out clips closer to `share`; for a scene without such a location, the smallest. At least one location of each
-    scene is held out, and never all; the order of the lists does not matter. The result's `evaluate` are the
-    validation clips; the evaluation clips stay in `tested` alone.
+    Of each scene about `share` of the locations are held out, at least two where there are four, and never all. The
+    order of the lists does not matter. The result's `evaluate` are the validation clips; the evaluation clips stay in
+    `tested` alone.
 
     Args:
-        share: Share of each scene's training clips, above 0 and below 1.
+        share: Share of each scene's locations, above 0 and below 1.
         devices: Recording devices that are excluded from training, so that they are unseen in validation.
         whole: The data set under a larger split, whose training clips determine the held-out locations and the
             validation clips; None: `scenes`.
+        fold: Which fold is held out, from 0 to below `num_folds(share)`; together all folds hold out every location.
 
     Raises:
         DataError: A scene of which no location can be held out, or no clip is left to train on; a device that has no
@@ -79,7 +84,7 @@ def hold_out(scenes: Scenes, share: float, devices: Collection[str] = (), whole:
         trained = [name for name, group in scenes.device_groups.items() if group != "unseen"]
         raise DataError(f"device {missing[0]} has no training clips to hold out; there are {', '.join(trained)}")
     every = (scenes if whole is None else whole).train
-    is_held_out = scenes.clips["identifier"].isin(_held_out_locations(scenes, every, share)).to_numpy()
+    is_held_out = scenes.clips["identifier"].isin(_held_out_locations(scenes, every, share, fold)).to_numpy()
     is_unseen = np.isin(scenes.device_index, [scenes.devices.index(name) for name in devices])
     train, validate = scenes.train[~(is_held_out | is_unseen)[scenes.train]], every[is_held_out[every]]
     missing_classes = np.setdiff1d(scenes.labels[scenes.train], scenes.labels[train])
@@ -99,40 +104,71 @@ def hold_out(scenes: Scenes, share: float, devices: Collection[str] = (), whole:
     )
 
 
-def _held_out_locations(scenes: Scenes, rows: Indices, share: float) -> list[str]:
-    """Choose the locations of the clips at `rows` that are held out; one that several scenes share counts for each."""
+def num_folds(share: float) -> int:
+    """Return the number of folds of a validation share.
+
+    >>> num_folds(0.25), num_folds(0.3), num_folds(0.9)
+    (4, 3, 2)
+    """
+    return max(2, round(1 / share))
+
+
+def _held_out_locations(scenes: Scenes, rows: Indices, share: float, fold: int) -> list[str]:
+    """Choose the locations of the clips at `rows` that a fold holds out; one that several scenes share counts for each.
+
+    Scenes with the fewest locations choose first.
+    """
     names, location = encode(scenes.clips["identifier"].iloc[rows])
     counts = np.zeros((len(names), len(scenes.classes)), np.int64)
     np.add.at(counts, (location, scenes.labels[rows]), 1)
-    total = counts.sum(axis=0)
-    held, wanted = np.zeros_like(total), share * total
-    order = sorted(range(len(names)), key=lambda number: hashlib.sha256(names[number].encode()).digest())
+    by_hash = sorted(range(len(names)), key=lambda number: hashlib.sha256(names[number].encode()).digest())
+    total, held = counts.sum(axis=0), np.zeros(len(scenes.classes), np.int64)
     chosen: list[int] = []
 
     def can_hold_out(number: int) -> bool:
         here = counts[number] > 0
         return number not in chosen and bool((held + counts[number] < total)[here].all())
 
-    for number in order:
-        here = counts[number] > 0
-        off, off_then = np.abs(held - wanted)[here].sum(), np.abs(held + counts[number] - wanted)[here].sum()
-        if off_then < off and can_hold_out(number):
-            chosen.append(number)
-            held += counts[number]
-    for label in range(len(scenes.classes)):
-        if held[label] or not total[label]:
-            continue
-        left = [number for number in order if counts[number, label] and can_hold_out(number)]
-        if not left:
-            only = [name for name, count in zip(names, counts[:, label], strict=True) if count]
+    of_class = [[number for number in by_hash if counts[number, label]] for label in range(len(scenes.classes))]
+    for label in sorted(np.flatnonzero(total).tolist(), key=lambda each: len(of_class[each])):
+        order, wanted = _fold_order(of_class[label], counts[:, label], share, fold)
+        num_held = sum(number in chosen for number in order)
+        for number in order:
+            if num_held < wanted and can_hold_out(number):
+                chosen.append(number)
+                held += counts[number]
+                num_held += 1
+        if not num_held:
+            only = [names[number] for number in sorted(order)]
             raise DataError(
                 f"all training clips of {scenes.classes[label]} are of {_location_names(only)}, so none can be held "
                 "out for validation; record it at another location, or choose on the evaluation clips: --validation 0"
             )
-        smallest = min(left, key=lambda number: int(counts[number].sum()))
-        chosen.append(smallest)
-        held += counts[smallest]
     return [names[number] for number in chosen]
+
+
+def _fold_order(
+    locations: Sequence[int], num_clips: npt.NDArray[np.int64], share: float, fold: int
+) -> tuple[list[int], int]:
+    """Return a scene's locations in the order in which a fold holds them out, and how many it does.
+
+    The folds of a scene with at least two locations for each are disjoint. With fewer, folds overlap rather than hold
+    out a single location, and the first hold out the smallest locations, so that much is left to train on.
+
+    Args:
+        locations: L locations, in the order of their hashes.
+        num_clips: Clips of the scene at every location, by its number.
+        share: As of `hold_out`.
+        fold: As of `hold_out`.
+    """
+    folds, most = num_folds(share), len(locations)
+    if most >= MIN_LOCATIONS * folds and share <= 1 / 2:
+        start, end = fold * most // folds, (fold + 1) * most // folds
+        return [*locations[start:], *locations[:start]], end - start
+    wanted = min(max(1, round(share * most), min(MIN_LOCATIONS, most // 2)), max(1, most - 1))
+    by_size = sorted(locations, key=lambda number: int(num_clips[number]))
+    start = fold * wanted % most
+    return [*by_size[start:], *by_size[:start]], wanted
 
 
 def _location_names(names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from search.space.search_space import SearchSpace
 from search.study.study import LATENCY
 from training.recipe import Recipe
 
-MIN_STEPS = 15  # training steps per epoch in the published initial design: small data needs that many to converge
+MIN_STEPS = 50  # training steps per epoch in the published initial design: small data needs that many to converge
 DOWNSCALED = 0.1  # cost of a downscaled network as a fraction of the published one's
 MAX_INITIAL = 0.25  # largest fraction of the trials for the published and downscaled initial design together
 
