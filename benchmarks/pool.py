@@ -38,9 +38,8 @@ from data.validation_split import hold_out
 from objectives.quality import Quality, figures
 from search.config.errors import ConfigError
 from search.config.settings import SearchSettings
-from search.config.trial_config import ARCHITECTURE
-from search.space.pricing import price
 from search.space.priced_space import PricedSpace, price_space
+from search.space.pricing import price
 from search.space.ranges import draw
 from search.space.search_space import SearchSpace, make_search_space
 from search.space.subspace import Subspace

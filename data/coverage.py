@@ -19,10 +19,29 @@ def coverage_warnings(scenes: Scenes, *, is_validation: bool) -> list[str]:
     warnings = absent_scenes(scenes, scenes.train, "training")
     if is_validation:
         warnings += absent_scenes(scenes, scenes.evaluate, "validation")
+        warnings += single_recordings(scenes)
     warnings += absent_scenes(scenes, scenes.tested, "evaluation")
     trained = np.concatenate([scenes.train, scenes.evaluate]) if is_validation else scenes.train
     alone = single_clip_locations(scenes.clips["identifier"].iloc[trained])
     return warnings + ([alone] if alone and is_validation else [])
+
+
+def recordings_by_scene(scenes: Scenes, indices: npt.NDArray[np.int64]) -> dict[str, int]:
+    """Return the number of recordings (locations) of each scene that has clips at `indices`."""
+    names, labels = scenes.clips["identifier"].iloc[indices].to_numpy(), scenes.labels[indices]
+    return {scenes.classes[label]: len(set(names[labels == label])) for label in np.unique(labels).tolist()}
+
+
+def single_recordings(scenes: Scenes) -> list[str]:
+    """Return a warning if some scenes are validated on a single recording, and what to do."""
+    held, trained = recordings_by_scene(scenes, scenes.evaluate), recordings_by_scene(scenes, scenes.train)
+    alone = [name for name, count in held.items() if count == 1]
+    if not alone:
+        return []
+    there = sorted({held[name] + trained.get(name, 0) for name in alone})
+    of = f"{there[0]}" if len(there) == 1 else f"{there[0]} to {there[-1]}"
+    text = f"{', '.join(alone)}: validated on one recording each, of {of} in all"
+    return [f"{text}: their accuracy is mostly that recording's; record them at four places or more"]
 
 
 def absent_scenes(scenes: Scenes, indices: npt.NDArray[np.int64], kind: str) -> list[str]:

@@ -14,7 +14,9 @@ from data.layout import NESTED, TRAIN_FILES, Indices, Scenes, device_groups, enc
 MIN_LOCATIONS = 2  # held out of each scene that has twice as many, so that a scene is not one recording
 
 
-def read_for_search(root: Path, split: str = "fold1", share: float = 0.0, devices: Collection[str] = ()) -> Scenes:
+def read_for_search(
+    root: Path, split: str = "fold1", share: float = 0.0, devices: Collection[str] = (), fold: int = 0
+) -> Scenes:
     """Read a data set for a search: with validation clips held out from the training clips, see `hold_out`.
 
     The splits of the 2024 edition are nested: all hold out the locations of the largest one, and share its validation
@@ -24,6 +26,7 @@ def read_for_search(root: Path, split: str = "fold1", share: float = 0.0, device
         share: Share of the training clips that is held out for validation; 0: none, so that `evaluate` are the
             evaluation clips.
         devices: Recording devices that are excluded from training.
+        fold: Which fold is held out, see `hold_out`.
 
     Raises:
         DataError: As `read_scenes` and `hold_out`, or devices held out where no clips are.
@@ -37,7 +40,7 @@ def read_for_search(root: Path, split: str = "fold1", share: float = 0.0, device
         return scenes
     largest = next((name for name in reversed(NESTED) if name in splits_in(root)), split)
     nested = split in NESTED and largest != split
-    return hold_out(scenes, share, devices, read_scenes(root, largest) if nested else scenes)
+    return hold_out(scenes, share, devices, read_scenes(root, largest) if nested else scenes, fold)
 
 
 def nested_splits(root: Path, split: str = "fold1") -> tuple[str, ...]:
@@ -102,6 +105,11 @@ def hold_out(
         evaluate=validate,
         device_groups=device_groups(scenes.devices, scenes.device_index[train]),
     )
+
+
+def num_recordings(scenes: Scenes, rows: Indices) -> int:
+    """Return the number of locations of the clips at `rows`."""
+    return int(scenes.clips["identifier"].iloc[rows].nunique())
 
 
 def num_folds(share: float) -> int:

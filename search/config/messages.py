@@ -43,6 +43,16 @@ def _written_out(character: str) -> str:
     return ascii(character)[1:-1]
 
 
+def span(counts: Mapping[str, int]) -> str:
+    """Return the least and the greatest of some counts as text.
+
+    >>> span({"bus": 1, "park": 3}), span({"bus": 2})
+    ('1 to 3', '2')
+    """
+    low, high = min(counts.values()), max(counts.values())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun.
 

@@ -161,6 +161,11 @@ class SearchSettings(JobSettings):
         "evaluation clips.",
         rule=number("a fraction from 0 to below 1", lambda value: 0 <= value < 1), fixed=_OTHER_CLIPS,
     )  # fmt: skip
+    folds: int | None = setting(
+        None, help="Folds of the validation clips: a trial that is promoted after all epochs is trained once more for "
+        "each, and judged by all; 1: one part of the clips.",
+        rule=optional(whole()), default="all where the data are small, else 1", fixed=_OTHER_CLIPS,
+    )  # fmt: skip
     unseen_devices: tuple[str, ...] = setting(
         (), help="Devices to hold out of the training clips for validation, comma-separated.",
         rule=texts("a list of devices"), default="none", fixed=_OTHER_CLIPS,
@@ -216,6 +221,7 @@ class _RepeatSettings(JobSettings):
 
     # Settings of a search that the engine reads of every job.
     validation: ClassVar[float] = 0.0
+    folds: ClassVar[int | None] = 1
     unseen_devices: ClassVar[tuple[str, ...]] = ()
     early_stopping: ClassVar[bool] = False
     mode: ClassVar[str] = "front"

@@ -11,21 +11,27 @@ from rich.console import Console
 
 from data.front_end import FRONT_ENDS
 from data.layout import Scenes
-from data.validation_split import nested_splits, read_for_search
+from data.validation_split import nested_splits, num_folds, num_recordings, read_for_search
+from search.config.errors import SettingsError
 from search.config.settings import Job
 from search.config.settings_file import is_space_file
 from search.engine.allocation import share_machine
 from search.engine.progress import counting
 from search.engine.ray_cluster import require_listening
 from search.engine.resources import require_memory
-from search.engine.summary import data_line, job_lines, warning_lines
+from search.engine.summary import data_line, job_lines, validation_lines, warning_lines
 from search.engine.teachers import export_digest, mean_logits, with_teacher_logits
+from search.optimizer.successive_halving import Rung, rungs_of
 from search.space.custom_architecture import register_architecture_file
 from search.space.priced_space import PricedSpace, price_space
 from search.space.search_space import make_search_space
 from search.study.data_identity import content_digest, require_measurable
 from training.dataset import SceneDataset, load_dataset
 from training.pipeline import require_compatible
+
+# Data of fewer training clips and fewer held-out recordings than these are small: one fold's validation figure is then
+# mostly the luck of its recordings.
+SMALL_DATA_CLIPS, SMALL_DATA_RECORDINGS = 10_000, 200
 
 
 @dataclass(frozen=True)
@@ -36,13 +42,13 @@ class PreparedJob:
         space: The priced search space; of a training a single configuration, of a confirmation its candidates.
         scenes: The clips of the largest split.
         sounds: SHA-256 of their content.
-        splits: Nested splits of the data, the smallest first, where the split is the fidelity; else empty.
+        rungs: Rungs of its trials.
     """
 
     space: PricedSpace
     scenes: Scenes
     sounds: str
-    splits: tuple[str, ...]
+    rungs: tuple[Rung, ...]
 
 
 def prepare(settings: Job, console: Console, address: str | None = None) -> PreparedJob:
@@ -65,9 +71,29 @@ def prepare(settings: Job, console: Console, address: str | None = None) -> Prep
     scenes = read_clips(settings, splits[-1] if splits else settings.split)
     space = price_space(make_search_space(settings, len(scenes.classes)), len(scenes.train)).require_feasible()
     sounds = _require_trainable(space, scenes, console)
-    for line in (data_line(scenes, settings), *warning_lines(scenes, settings), *job_lines(space)):
+    rungs = rungs_of(settings, splits, num_folds_of(settings, scenes))
+    described = (data_line(scenes, settings), *validation_lines(scenes, settings, rungs[-1].fold + 1))
+    for line in (*described, *warning_lines(scenes, settings), *job_lines(space)):
         console.print(line, highlight=False, soft_wrap=True)
-    return PreparedJob(space, scenes, sounds, splits)
+    return PreparedJob(space, scenes, sounds, rungs)
+
+
+def num_folds_of(settings: Job, scenes: Scenes) -> int:
+    """Return the number of folds that a trial is trained on: by default all where the data are small.
+
+    Raises:
+        SettingsError: More than there are.
+    """
+    most = num_folds(settings.validation) if settings.validation else 1
+    if settings.folds is not None and settings.folds > most:
+        raise SettingsError(
+            f"folds must be at most {most}: with validation {settings.validation:g} there are no more; got "
+            f"{settings.folds}"
+        )
+    if settings.folds is not None:
+        return settings.folds
+    is_small = len(scenes.train) < SMALL_DATA_CLIPS and num_recordings(scenes, scenes.evaluate) < SMALL_DATA_RECORDINGS
+    return most if is_small and settings.early_stopping and settings.fidelity == "epochs" else 1
 
 
 def read_clips(settings: Job, split: str) -> Scenes:

@@ -277,6 +277,8 @@ def epoch_text(scheduler: TrialScheduler, row: TrialRow) -> str:
     """Describe a trial's epoch, and its split of the data where there are several."""
     several = len({rung.split for rung in scheduler.rungs}) > 1
     part = f" on {scheduler.rungs[row.rung].split} % of the clips" if several else ""
+    if scheduler.rungs[-1].fold:
+        part = f" on fold {scheduler.rungs[row.rung].fold + 1}"
     return f"epoch {row.num_epochs}/{scheduler.rungs[-1].end}{part}"
 
 

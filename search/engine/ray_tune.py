@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ray.tune.search import Searcher
 from sqlalchemy.exc import SQLAlchemyError
 
 from data.atomic_file import write_atomic
-from search.config.settings import Job
+from search.config.settings import MAX_SEED, Job
 from search.config.trial_config import TrialConfig
 from search.engine.allocation import ResourceAllocation
 from search.engine.checkpoints import study_checkpoints
@@ -24,6 +25,7 @@ from search.engine.progress import Display
 from search.engine.ray_private import forget_results
 from search.engine.watchdog import Failure, Watchdog
 from search.optimizer.scheduler import TrialScheduler
+from search.optimizer.successive_halving import Rung
 from search.optimizer.trial_table import State
 from search.study.data_identity import training_identity
 from search.study.storage import StorageError
@@ -36,14 +38,16 @@ if TYPE_CHECKING:
 TRACEBACK = "traceback.txt"  # in the folder of a trial that an internal error ended
 
 
-def actor_config(config: TrialConfig, settings: Job, allocation: ResourceAllocation, split: str) -> dict[str, Any]:
-    """Return the config of the actor that trains a trial on a split."""
+def actor_config(config: TrialConfig, settings: Job, allocation: ResourceAllocation, rung: Rung) -> dict[str, Any]:
+    """Return the config of the actor that trains a trial on a rung's split and fold; each fold has its own seed."""
+    seed = (config.recipe.seed + rung.fold) % (MAX_SEED + 1)
     return {
-        "trial": config.to_dict(),
+        "trial": replace(config, recipe=replace(config.recipe, seed=seed)).to_dict(),
         "architecture_file": settings.architecture_file,
         "data": settings.data,
-        "split": split,
+        "split": rung.split,
         "validation": settings.validation,
+        "fold": rung.fold,
         "unseen_devices": list(settings.unseen_devices),
         "times_latency": LATENCY in settings.objectives,
         "impulse_responses": settings.impulse_responses,
@@ -118,7 +122,7 @@ class StudySearcher(Stateless, Searcher):
         self.display.proposed(row)
         rung = self.scheduler.rungs[row.rung]
         return {
-            **actor_config(row.config, self.scheduler.space.settings, self.allocation, rung.split),
+            **actor_config(row.config, self.scheduler.space.settings, self.allocation, rung),
             "number": row.number,
             "epochs_before": rung.start,
             "epochs_recorded": row.num_epochs,

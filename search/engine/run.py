@@ -37,7 +37,6 @@ from search.engine.teachers import export_digest
 from search.engine.trainable import TrialActor
 from search.engine.watchdog import Watchdog
 from search.optimizer.scheduler import TrialScheduler
-from search.optimizer.successive_halving import rungs_of
 from search.optimizer.trial_table import State
 from search.optimizer.warm_start import read_warm_starts
 from search.space.cost_table import SPACE, write_space
@@ -81,7 +80,7 @@ def start_search(settings: Job, folder: StudyFolder, console: Console, *, addres
         DEVICE_GROUPS: dict(prepared.scenes.device_groups),
         FILES: file_digests(settings),
         TEACHERS: teacher_digests(settings),
-        RUNGS: [asdict(rung) for rung in rungs_of(settings, prepared.splits)],
+        RUNGS: [asdict(rung) for rung in prepared.rungs],
         WARM_STARTS: [asdict(start) for start in read_warm_starts(settings.start, prepared.space, folder.path.parent)],
         HISTORY: initial_history(settings),
     }
@@ -141,7 +140,7 @@ class _Run:
     def run(self, require_held: Callable[[], None]) -> TrialScheduler:
         """Train until the job is done; `require_held` raises StorageError once the study is locked by another."""
         settings = self.prepared.space.settings
-        scheduler = TrialScheduler(self.study, self.prepared.space, self.prepared.splits)
+        scheduler = TrialScheduler(self.study, self.prepared.space, self.prepared.rungs)
         if scheduler.num_left <= 0:
             self.console.print(f"study {self.folder.name} is complete: all {settings.trials} trials are done")
             return _require_some_success(scheduler)
@@ -186,7 +185,7 @@ class _Run:
             if is_as_requested and stored.fits(members) and set(space.subspaces) <= set(stored.compute_modes):
                 return stored
         configs = {
-            name: actor_config(config, settings, requested, self.prepared.scenes.split)
+            name: actor_config(config, settings, requested, self.prepared.rungs[-1])
             for name, config in space.published_configs.items()
         }
         with self.console.status("timing a few training steps"):

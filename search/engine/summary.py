@@ -2,9 +2,10 @@
 
 from dataclasses import asdict
 
-from data.coverage import coverage_warnings
+from data.coverage import coverage_warnings, recordings_by_scene
 from data.layout import Scenes
-from search.config.messages import counted
+from data.validation_split import num_recordings
+from search.config.messages import counted, span
 from search.config.settings import ConfirmSettings, Job, SearchSettings
 from search.config.trial_config import DERIVED_FIELDS
 from search.engine.allocation import ResourceAllocation
@@ -23,6 +24,15 @@ def data_line(scenes: Scenes, settings: Job) -> str:
         f"data: {len(scenes.train):,} training and {len(scenes.evaluate):,} {kind} clips of {len(scenes.classes)} "
         f"scenes and {len(scenes.devices)} devices in {scenes.root}"
     )
+
+
+def validation_lines(scenes: Scenes, settings: Job, folds: int) -> list[str]:
+    """Describe the recordings that networks are validated on; nothing where none are held out."""
+    if not settings.validation:
+        return []
+    counts, num_held = recordings_by_scene(scenes, scenes.evaluate), num_recordings(scenes, scenes.evaluate)
+    several = "" if folds == 1 else f"; the best are trained on {folds} folds, which hold out every recording"
+    return [f"validation: {counted(num_held, 'recording')}, {span(counts)} a scene{several}"]
 
 
 def warning_lines(scenes: Scenes, settings: Job) -> list[str]:

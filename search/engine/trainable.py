@@ -35,8 +35,8 @@ from training.latency import measure_latency
 from training.loop import DivergedError, EpochResult, TrainingRun, default_device
 from training.peak_memory import PeakMemory, peak_memory
 
-# Folder and split of the data, fraction of the training clips for validation, devices that are held out for it.
-Clips = tuple[str, str, float, tuple[str, ...]]
+# Folder and split of the data, fraction of the training clips for validation, devices that are held out for it, fold.
+Clips = tuple[str, str, float, tuple[str, ...], int]
 PACKAGES = ("scenefront", "numpy", "optuna", "ray", "torch", "torchaudio")
 
 
@@ -61,7 +61,8 @@ class TrialActor(tune.Trainable):
         compute_mode = ComputeMode(**config["compute_mode"])
         self.failure = ""
         self.peaks: dict[int, PeakMemory] = {}  # by epoch
-        self.split, self.before, self.latency_ms = config["split"], config["epochs_before"], config["latency_ms"]
+        self.split, self.fold = config["split"], config["fold"]
+        self.before, self.latency_ms = config["epochs_before"], config["latency_ms"]
         try:
             if config["times_latency"] and self.latency_ms is None:
                 self.latency_ms = measure_latency(trial.build(), trial.input_shape)
@@ -117,6 +118,7 @@ class TrialActor(tune.Trainable):
         return {
             "epoch": self.before + result.epoch,
             "split": self.split,
+            **({"fold": self.fold} if self.fold else {}),
             "train_loss": result.train_loss,
             **figures(result.quality),
             "duration_s": result.duration_s,
@@ -166,14 +168,15 @@ def open_trial(config: Mapping[str, Any]) -> tuple[TrialConfig, SceneDataset]:
     if config["architecture_file"] is not None:
         register_architecture_file(Path(config["architecture_file"]), check=False)  # the driver has checked it
     trial = TrialConfig.from_dict(config["trial"])
-    clips = config["data"], config["split"], config["validation"], tuple(config["unseen_devices"])
+    devices = tuple(config["unseen_devices"])
+    clips = config["data"], config["split"], config["validation"], devices, config["fold"]
     dataset = _dataset(
         clips, config["impulse_responses"], config["cache"], trial.front_end, config["gpus"], tuple(config["teacher"])
     )
     return trial, dataset
 
 
-@lru_cache(maxsize=8)  # one entry a front end
+@lru_cache(maxsize=8)  # one entry a front end and fold
 def _dataset(
     clips: Clips, responses: str | None, cache: str | None, front_end: str, gpus: float, teacher: tuple[str, ...]
 ) -> SceneDataset:
@@ -194,7 +197,7 @@ def _teacher_logits(clips: Clips, cache: str | None, teacher: tuple[str, ...]) -
     return mean_logits(teacher, _scenes(clips), cache)
 
 
-@lru_cache(maxsize=5)  # one entry a split
+@lru_cache(maxsize=5)  # one entry a split or fold
 def _scenes(clips: Clips) -> Scenes:
-    root, split, share, devices = clips
-    return read_for_search(Path(root), split, share, devices)
+    root, split, share, devices, fold = clips
+    return read_for_search(Path(root), split, share, devices, fold)

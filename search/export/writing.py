@@ -121,8 +121,11 @@ def _facts(
 def _trained_tensors(
     folder: StudyFolder, settings: JobSettings, rungs: list[Mapping[str, Any]], number: int
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the tensors of a trial's last checkpoint: the network's weights, and its inference state."""
-    start = rungs[-1]["start"] if rungs else 0
+    """Return the tensors of a trial's last checkpoint: the network's weights, and its inference state.
+
+    Of a trial that was trained on several folds it is the first fold's network.
+    """
+    start = max((rung["start"] for rung in rungs if not rung.get("fold")), default=0)
     checkpoints = study_checkpoints(folder, settings)
     tensors, _ = read_tensors(checkpoints.fetch(number, start) or checkpoints.path(number, start))
     weights = {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}

@@ -16,10 +16,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from objectives.goals import GOALS, directions, values_of
+from objectives.quality import figures
 from search.config.trial_config import TrialConfig
 from search.optimizer.acquisition import Acquisition, Curve, estimate
 from search.optimizer.candidate_generator import CandidateGenerator, better_half
-from search.optimizer.successive_halving import SuccessiveHalving, Values, rung_index, rungs_of
+from search.optimizer.successive_halving import Rung, SuccessiveHalving, Values, rung_index, rungs_of
 from search.optimizer.trial_store import open_trial_store
 from search.optimizer.trial_table import State, TrialRow, TrialTable
 from search.space.priced_space import PricedSpace
@@ -29,6 +30,7 @@ from search.study.study import (
     CONFIG,
     EPOCH,
     FAILURE,
+    FOLD_QUALITY,
     LATENCY,
     LAYERS,
     PAUSED,
@@ -36,6 +38,7 @@ from search.study.study import (
     REJECTED,
     STOPPED,
     VERSIONS,
+    fold_qualities,
     learning_curve,
 )
 
@@ -59,11 +62,11 @@ class TrialScheduler:
         interrupt_reason: Why the search ended before its time, to be resumed, or nothing.
     """
 
-    def __init__(self, study: optuna.Study, space: PricedSpace, splits: tuple[str, ...] = ()) -> None:
-        """Restore the trials of a study whose lock is held; `splits`, where they are the fidelity, grow to all data."""
+    def __init__(self, study: optuna.Study, space: PricedSpace, rungs: Sequence[Rung] = ()) -> None:
+        """Restore the trials of a study whose lock is held; without `rungs`, epochs are the fidelity."""
         settings = space.settings
         self.study, self.space = study, space
-        self.rungs = rungs_of(settings, splits)
+        self.rungs = tuple(rungs) or rungs_of(settings, ())
         self._objectives = settings.objectives
         ranked = settings.objectives
         if settings.mode == "best":
@@ -96,6 +99,7 @@ class TrialScheduler:
                 )
             )  # fmt: skip
             row.costs[LATENCY] = known.get(LATENCY)
+            row.fold_qualities = fold_qualities(known)
             if trial.state == TrialState.COMPLETE:
                 self.table.complete(row, tuple(trial.values))
             elif not is_open:
@@ -244,7 +248,7 @@ class TrialScheduler:
         if LAYERS in result and not row.curve:
             self.store.set(number, LAYERS, json.loads(result[LAYERS]))
         pauses = False
-        for epoch in json.loads(result["epochs"]):
+        for epoch in self._with_earlier_folds(row, result):
             if epoch["epoch"] <= row.num_epochs:
                 if epoch["train_loss"] != row.curve[epoch["epoch"] - 1]["train_loss"]:  # trained anew, by other code
                     self.store.set(number, f"{EPOCH}{epoch['epoch']}", epoch)
@@ -255,6 +259,19 @@ class TrialScheduler:
             row.rung = max(row.rung, rung_index(self.rungs, row.num_epochs))  # the checkpoint may be past a rung
             pauses = self.halving.ends_rung(row) and not self._promotes_at_once(row)
         return pauses
+
+    def _with_earlier_folds(self, row: TrialRow, result: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the reported epochs; the last of a later fold with metrics on the clips of all folds so far."""
+        epochs: list[dict[str, Any]] = json.loads(result["epochs"])
+        for number, rung in enumerate(self.rungs):
+            is_last = number == len(self.rungs) - 1 or self.rungs[number + 1].fold > rung.fold
+            if epochs and is_last and epochs[-1]["epoch"] == rung.end and self.rungs[-1].fold:
+                quality = json.loads(result[QUALITY])
+                self.store.set(row.number, f"{FOLD_QUALITY}{rung.fold}", quality)
+                row.fold_qualities = [*row.fold_qualities[: rung.fold], quality]
+                if rung.fold:
+                    epochs[-1] |= figures(row.quality)
+        return epochs
 
     def end(
         self,
@@ -306,7 +323,8 @@ class TrialScheduler:
         self.interrupt_reason = reason
 
     def _complete(self, row: TrialRow, result: Mapping[str, Any]) -> None:
-        self.store.set(row.number, QUALITY, json.loads(result[QUALITY]))
+        quality = row.quality.to_dict() if self.rungs[-1].fold else json.loads(result[QUALITY])
+        self.store.set(row.number, QUALITY, quality)
         self.store.set(row.number, VERSIONS, json.loads(result[VERSIONS]))
         values = values_of(self._objectives, row.curve[-1], row.costs)
         self.store.tell(row.number, TrialState.COMPLETE, values)

@@ -36,11 +36,13 @@ class Rung:
         split: Split of the data to train on.
         start: Epoch at which the training that includes this rung began, from scratch.
         end: Epoch at the end of this rung.
+        fold: Fold of the training clips that is held out for validation.
     """
 
     split: str
     start: int
     end: int
+    fold: int = 0
 
 
 def rung_epochs(epochs: int) -> tuple[int, ...]:
@@ -60,6 +62,16 @@ def rungs_of_epochs(split: str, epochs: int, *, early_stopping: bool) -> tuple[R
     return tuple(Rung(split, 0, end) for end in ends)
 
 
+def rungs_of_folds(split: str, epochs: int, folds: int, *, early_stopping: bool) -> tuple[Rung, ...]:
+    """Return the rungs of one training for each fold, from scratch; the first is also stopped early.
+
+    >>> [rung.end for rung in rungs_of_folds("fold1", 9, 3, early_stopping=True)]
+    [1, 3, 9, 18, 27]
+    """
+    first = rungs_of_epochs(split, epochs, early_stopping=early_stopping)
+    return (*first, *(Rung(split, fold * epochs, (fold + 1) * epochs, fold) for fold in range(1, folds)))
+
+
 def rungs_of_splits(splits: Sequence[str], epochs: int) -> tuple[Rung, ...]:
     """Return the rungs of trainings from scratch on ever larger splits.
 
@@ -69,11 +81,17 @@ def rungs_of_splits(splits: Sequence[str], epochs: int) -> tuple[Rung, ...]:
     return tuple(Rung(split, number * epochs, (number + 1) * epochs) for number, split in enumerate(splits))
 
 
-def rungs_of(settings: Job, splits: Sequence[str]) -> tuple[Rung, ...]:
-    """Return the rungs of a search; `splits`, of increasing size, are empty where epochs are the fidelity."""
+def rungs_of(settings: Job, splits: Sequence[str], folds: int = 1) -> tuple[Rung, ...]:
+    """Return the rungs of a job.
+
+    Args:
+        settings: Settings of the job.
+        splits: Splits of increasing size; empty where epochs are the fidelity.
+        folds: Folds that a fully trained trial was validated on.
+    """
     if splits:
         return rungs_of_splits(splits if settings.early_stopping else splits[-1:], settings.epochs)
-    return rungs_of_epochs(settings.split, settings.epochs, early_stopping=settings.early_stopping)
+    return rungs_of_folds(settings.split, settings.epochs, folds, early_stopping=settings.early_stopping)
 
 
 def rung_index(rungs: Sequence[Rung], epochs: int) -> int:
@@ -105,8 +123,8 @@ class SuccessiveHalving:
         self._factors = first_reduction_factor, later_reduction_factor
 
     def reduction_factor(self, index: int) -> int:
-        """Return the number of trials recorded at a rung per promoted trial."""
-        return self._factors[min(index, 1)]
+        """Return the number of trials recorded at a rung per promoted trial: all go on from the second fold."""
+        return 1 if self.rungs[index].fold else self._factors[min(index, 1)]
 
     def ends_rung(self, row: TrialRow) -> bool:
         """Whether a trial is at the end of its rung, unless that is the last."""

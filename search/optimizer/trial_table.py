@@ -26,6 +26,8 @@ from enum import StrEnum
 from typing import Any
 
 from objectives.cost import Cost
+from objectives.pooled_quality import pooled_quality
+from objectives.quality import Quality
 from search.config.trial_config import TrialConfig
 from search.study.study import LATENCY
 
@@ -59,6 +61,7 @@ class TrialRow:
         values: Final values of the objectives, of a complete trial.
         estimate: Estimated final values of the objectives, from the end of the first rung on; for the sampler.
         completion: Position in the order of completion, from 0.
+        fold_qualities: Metrics of its finished folds, as of `Quality.to_dict`, where trials are trained on several.
     """
 
     number: int
@@ -74,10 +77,16 @@ class TrialRow:
     values: tuple[float, ...] = ()
     estimate: tuple[float, ...] = ()
     completion: int = 0
+    fold_qualities: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Set the costs that need no measurement."""
         self.costs = {**self.cost.to_dict(), LATENCY: None}
+
+    @property
+    def quality(self) -> Quality:
+        """Metrics on the clips of all finished folds, of which there must be one."""
+        return pooled_quality([Quality.from_dict(each) for each in self.fold_qualities])
 
     @property
     def num_epochs(self) -> int:

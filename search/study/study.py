@@ -39,6 +39,7 @@ from search.study.storage import Postgres, StorageError
 
 # User attributes of trials and of the study.
 CONFIG, COST, QUALITY = "config", "cost", "quality"
+FOLD_QUALITY = "quality:"  # prefix of a fold's number: its metrics, where trials are trained on several
 REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # why a trial was rejected or stopped, or failed
 EPOCH = "epoch:"  # prefix of an epoch's number: its metrics
 ORIGIN = "origin"  # kind of a proposal that is not the sampler's, and the changes that made it fit
@@ -375,6 +376,12 @@ def learning_curve(trial: RecordedTrial) -> list[dict[str, Any]]:
     """Return the metrics of every finished epoch, in order."""
     curve = [value for name, value in trial.user_attrs.items() if name.startswith(EPOCH)]
     return sorted(curve, key=lambda epoch: int(epoch["epoch"]))
+
+
+def fold_qualities(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the metrics of the finished folds of a trial, in order, as of `Quality.to_dict`."""
+    found = {name: value for name, value in attributes.items() if name.startswith(FOLD_QUALITY)}
+    return [found[name] for name in sorted(found, key=lambda each: int(each.removeprefix(FOLD_QUALITY)))]
 
 
 class SearchFailedError(RuntimeError):

@@ -5,7 +5,7 @@ import pytest
 
 from data.errors import DataError
 from data.layout import read_scenes
-from data.validation_split import hold_out, read_for_search
+from data.validation_split import hold_out, num_folds, read_for_search
 
 SCENES = {"bus": (6, 6, 6, 6, 4, 4, 4, 4), "park": (5, 5, 5, 5, 5, 5, 5, 5, 5, 5)}  # clips of each location
 DEVICES = ("a", "b", "s1")
@@ -52,7 +52,7 @@ def test_no_place_is_on_both_sides_and_no_training_clip_is_lost(write):
 
 
 @pytest.mark.parametrize(
-    ("share", "bus", "park"), [(0.1, (4, 6), (5, 5)), (0.25, (10, 10), (10, 15)), (0.5, (18, 22), (25, 25))]
+    ("share", "bus", "park"), [(0.1, (8, 12), (10, 10)), (0.25, (8, 12), (10, 15)), (0.5, (16, 24), (25, 25))]
 )
 def test_of_each_scene_about_the_share_is_held_out(write, share, bus, park):
     scenes = hold_out(read_scenes(write()), share)
@@ -62,9 +62,34 @@ def test_of_each_scene_about_the_share_is_held_out(write, share, bus, park):
 
 
 @pytest.mark.parametrize("share", [0.001, 0.999])
-def test_at_least_one_location_is_held_out_and_at_least_one_is_not(write, share):
+def test_at_least_two_locations_are_held_out_and_at_least_one_is_not(write, share):
     scenes = hold_out(read_scenes(write()), share)
-    assert len(places(scenes, scenes.evaluate if share < 0.5 else scenes.train)) == 2
+    assert len(places(scenes, scenes.evaluate if share < 0.5 else scenes.train)) == (4 if share < 0.5 else 2)
+
+
+@pytest.mark.parametrize(("locations", "held"), [(2, 1), (3, 1), (4, 2), (5, 2), (7, 2), (8, 2), (16, 4)])
+def test_two_locations_are_held_out_of_a_scene_that_has_four(write, locations, held):
+    scenes = hold_out(read_scenes(write(clip_names({"bus": (3,) * locations, "park": (5,) * 9}))), 0.25)
+    assert len({place for place in places(scenes, scenes.evaluate) if "bus" in place}) == held
+
+
+@pytest.mark.parametrize(
+    "sizes", [SCENES, {"bus": (9, 9), "park": (5, 5, 5, 5, 5)}, {"bus": (4,) * 3, "park": (2,) * 50}]
+)
+def test_the_folds_together_hold_out_every_location_and_none_holds_out_all_of_a_scene(write, sizes):
+    whole = read_scenes(write(clip_names(sizes)))
+    folds = [hold_out(whole, 0.25, fold=fold) for fold in range(num_folds(0.25))]
+    assert set.union(*(places(fold, fold.evaluate) for fold in folds)) == places(whole, whole.train)
+    for fold in folds:
+        assert not places(fold, fold.train) & places(fold, fold.evaluate)
+        assert set(fold.labels[fold.train]) == set(fold.labels[fold.evaluate]) == {0, 1}
+
+
+def test_the_folds_of_a_scene_with_many_locations_are_disjoint_and_as_large(write):
+    whole = read_scenes(write(clip_names({"bus": (3,) * 20, "park": (5,) * 20})))
+    folds = [places(fold, fold.evaluate) for fold in (hold_out(whole, 0.25, fold=number) for number in range(4))]
+    assert [len(fold) for fold in folds] == [10] * 4
+    assert len(set.union(*folds)) == 40
 
 
 def test_a_place_with_most_of_a_scene_is_not_what_is_held_out(write):
@@ -168,6 +193,6 @@ def test_a_small_split_whose_clips_are_all_held_out_is_refused(write):
 
 def test_real_recordings_are_held_out_by_place(shared_data):
     scenes = read_for_search(shared_data / "scenes", share=0.25)
-    assert (len(scenes.train), len(scenes.evaluate)) == (691, 269)
+    assert (len(scenes.train), len(scenes.evaluate)) == (688, 272)
     assert not places(scenes, scenes.train) & places(scenes, scenes.evaluate)
     assert set(scenes.device_groups.values()) == {"real", "seen", "unseen"}

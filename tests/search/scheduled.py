@@ -5,6 +5,7 @@ from collections import Counter
 
 from search.config.settings import SearchSettings
 from search.optimizer.scheduler import TrialScheduler
+from search.optimizer.successive_halving import rungs_of
 from search.optimizer.trial_table import State
 from search.space.search_space import make_search_space
 from search.study.creation import create_study
@@ -14,9 +15,9 @@ from tests.search.rows import row
 SETTINGS = SearchSettings(data="nowhere", space="isotropic", trials=4, epochs=9, seed=3)
 
 
-def start(folder, settings=SETTINGS, splits=()):
+def start(folder, settings=SETTINGS, splits=(), folds=1):
     study = folder.open() if folder.database.exists() else create_study(folder, settings, {})
-    return TrialScheduler(study, priced(settings), splits)
+    return TrialScheduler(study, priced(settings), rungs_of(settings, splits, folds))
 
 
 def states_of(scheduler):

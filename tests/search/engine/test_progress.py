@@ -13,6 +13,7 @@ from rich.console import Console
 from search.config.settings import SearchSettings, TrainSettings
 from search.engine.progress import Clock, LiveDisplay, PlainDisplay, counting, make_display
 from search.optimizer.scheduler import TrialScheduler
+from search.optimizer.successive_halving import rungs_of
 from search.optimizer.trial_table import State
 from search.study.creation import create_study
 from search.study.study import StudyFolder
@@ -24,7 +25,7 @@ def start(folder, splits=(), job=SearchSettings, **changes):
     what = "space" if job is SearchSettings else "architecture"
     settings = job(**{"data": "nowhere", what: "isotropic", "trials": 4, "epochs": 2, "seed": 3, **changes})
     study = folder.open() if folder.database.exists() else create_study(folder, settings, {})
-    return TrialScheduler(study, priced(settings), splits=splits)
+    return TrialScheduler(study, priced(settings), rungs_of(settings, splits))
 
 
 @pytest.fixture

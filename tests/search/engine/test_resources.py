@@ -14,6 +14,7 @@ from search.engine.allocation import MACHINE, ResourceAllocation, capacity, shar
 from search.engine.ray_cluster import Node, local_cluster, nodes
 from search.engine.ray_tune import actor_config
 from search.engine.resources import best_allocation, candidate_allocations, measure_allocation
+from search.optimizer.successive_halving import Rung
 from training.compute_mode import DEFAULT_MODE, ComputeMode, candidates
 from training.loop import default_device
 
@@ -135,7 +136,7 @@ def test_every_architecture_is_timed_and_the_division_with_it_and_one_that_break
     values = {"batch_size": 12, "num_classes": num_classes, "impulse_response_p": 0.0}
     asked = share_machine(None)
     configs = {
-        name: actor_config(TrialConfig.from_values(name, values), settings, asked, "fold1")
+        name: actor_config(TrialConfig.from_values(name, values), settings, asked, Rung("fold1", 0, 1))
         for name in ("isotropic", "cp_mobile")
     }
     broken = {**configs["isotropic"], "data": str(tmp_path / "nowhere")}

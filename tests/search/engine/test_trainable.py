@@ -13,6 +13,7 @@ from search.engine.allocation import share_machine
 from search.engine.checkpoints import Checkpoints
 from search.engine.ray_tune import actor_config
 from search.engine.trainable import TrialActor
+from search.optimizer.successive_halving import Rung
 from training.loop import TrainingRun
 
 
@@ -29,7 +30,7 @@ def begin(tiny, tmp_path):
         place = {"number": number, "epochs_before": 0, "epochs_recorded": epochs_recorded}
         place["identity"] = {"study": "one", "data": "these", **identity}
         checkpoints = Checkpoints(str(tmp_path / "study")).to_dict()
-        known = actor_config(trial, settings, share_machine(1), "fold1")
+        known = actor_config(trial, settings, share_machine(1), Rung("fold1", 0, 1))
         actor.given = {**known, **place, "threads": 1, "latency_ms": None, "checkpoints": checkpoints}
         actor.setup(actor.given)
         return actor
