@@ -4,13 +4,15 @@ Shape letters: N clips, K classes. Logarithms are natural.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from objectives.cluster_sampling import Sample, SamplingError, accuracy_error, class_errors
 from objectives.errors import ObjectiveError
+from objectives.recordings import RecordingTable, recording_rows, tabulate
 
 # Tolerance of log(sum of a clip's probabilities), which is 0: enough for bfloat16, too little for logits.
 NORMALIZED_WITHIN = 0.05
@@ -24,11 +26,18 @@ class Score:
         clips: Their number, at least 1.
         accuracy: Fraction classified correctly.
         log_loss: Mean of -log p(true class).
+        recordings: Number of recordings that the clips are of; None where that is not known.
+        error: Standard error of the accuracy over samples of recordings (`objectives.cluster_sampling`); None where it
+            is not known: in records of earlier versions, and of a single recording.
+        freedom: Degrees of freedom of `error`.
     """
 
     clips: int
     accuracy: float
     log_loss: float
+    recordings: int | None = None
+    error: float | None = None
+    freedom: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,7 @@ class Quality:
         by_device: Metrics by recording device.
         by_group: Metrics by group of devices, such as unseen ones.
         confusion: Confusion matrix, K x K counts; rows are the true class, columns the predicted one.
+        recordings: Counts of each recording; None in records of earlier versions.
     """
 
     macro_accuracy: float
@@ -54,6 +64,7 @@ class Quality:
     by_device: Mapping[str, Score]
     by_group: Mapping[str, Score]
     confusion: tuple[tuple[int, ...], ...]
+    recordings: RecordingTable | None = None
 
     @property
     def scope(self) -> str:
@@ -71,8 +82,10 @@ class Quality:
             "classes": list(self.classes),
             "confusion": [list(row) for row in self.confusion],
         }
+        if self.recordings is not None:
+            plain["recordings"] = self.recordings.to_dict()
         return plain | {
-            table: {name: asdict(score) for name, score in getattr(self, table).items()} for table in tables
+            table: {name: _score_dict(score) for name, score in getattr(self, table).items()} for table in tables
         }
 
     @classmethod
@@ -88,9 +101,15 @@ class Quality:
                 values[table] = {name: Score(**score) for name, score in values[table].items()}
             values["classes"] = tuple(values["classes"])
             values["confusion"] = tuple(tuple(row) for row in values["confusion"])
+            known = values.get("recordings")
+            values["recordings"] = None if known is None else RecordingTable.from_dict(known)
             return cls(**values)
         except (AttributeError, KeyError, TypeError) as error:
             raise ObjectiveError(f"not a record of quality: {error}") from error
+
+
+def _score_dict(score: Score) -> dict[str, Any]:
+    return {name: value for name, value in asdict(score).items() if value is not None}
 
 
 def scope_text(measured: int, of: int) -> str:
@@ -122,6 +141,7 @@ def measure_quality(
     log_probabilities: ArrayLike,
     labels: ArrayLike,
     devices: ArrayLike,
+    recordings: ArrayLike | None = None,
     *,
     classes: Sequence[str],
     device_names: Sequence[str],
@@ -133,6 +153,8 @@ def measure_quality(
         log_probabilities: (N, K), natural logarithms; each row's probabilities add up to 1.
         labels: (N,) true classes, as indices into `classes`.
         devices: (N,) recording devices, as indices into `device_names`.
+        recordings: (N,) names or indices of the recordings that the clips are of; None: not known, and errors take the
+            clips as independent.
         classes: K names.
         device_names: Names of the devices; some may have no clip.
         device_groups: The group of every device that has clips.
@@ -147,37 +169,85 @@ def measure_quality(
         raise ValueError(f"device_groups has no group for {', '.join(ungrouped)}")
 
     predicted = logs.argmax(axis=1)
-    correct = predicted == truth
-    losses = -logs[np.arange(len(truth)), truth]
-    by_class = _scores(classes, truth, correct, losses)
+    clips = _Clips(truth, predicted == truth, -logs[np.arange(len(truth)), truth], _rows(recordings, truth))
+    by_class = _scores(classes, truth, clips)
+    by_device = _scores(device_names, device, clips)
     groups = list(dict.fromkeys(device_groups[name] for name in device_names if name in device_groups))
     group_of_device = np.array(
         [groups.index(device_groups[name]) if name in device_groups else -1 for name in device_names]
     )
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(confusion, (truth, predicted), 1)
+    table = None
+    if clips.rows is not None:
+        unseen = group_of_device[device] == (groups.index("unseen") if "unseen" in groups else -2)
+        worst = device == device_names.index(min(by_device, key=lambda name: by_device[name].accuracy))
+        table = tabulate(clips.rows, truth, clips.correct, clips.losses, unseen=unseen, worst=worst)
+        errors = class_errors(table.sample("macro_accuracy"))
+        by_class = {
+            name: _with_error(score, error, table.label.count(classes.index(name)))
+            for (name, score), error in zip(by_class.items(), errors, strict=True)
+        }
     return Quality(
         macro_accuracy=float(np.mean([score.accuracy for score in by_class.values()])),
-        accuracy=float(correct.mean()),
-        log_loss=float(losses.mean()),
+        accuracy=float(clips.correct.mean()),
+        log_loss=float(clips.losses.mean()),
         classes=tuple(classes),
         by_class=by_class,
-        by_device=_scores(device_names, device, correct, losses),
-        by_group=_scores(groups, group_of_device[device], correct, losses),
+        by_device=by_device,
+        by_group=_scores(groups, group_of_device[device], clips),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
+        recordings=table,
     )
 
 
-def _scores(
-    names: Sequence[str], of_clip: NDArray[Any], correct: NDArray[np.bool_], losses: NDArray[np.float64]
-) -> dict[str, Score]:
+@dataclass(frozen=True)
+class _Clips:
+    """True class, correctness, loss and row in the table of recordings of each clip; (N,) each."""
+
+    truth: NDArray[np.int64]
+    correct: NDArray[np.bool_]
+    losses: NDArray[np.float64]
+    rows: NDArray[np.int64] | None
+
+    def sample(self, mask: NDArray[np.bool_]) -> Sample:
+        """Return the accuracy on some clips, by recording."""
+        assert self.rows is not None
+        _, first, row = np.unique(self.rows[mask], return_index=True, return_inverse=True)
+        sums = np.bincount(row, self.correct[mask]).astype(np.float64)
+        clips = np.bincount(row).astype(np.float64)
+        return Sample(sums, clips, self.truth[mask][first], by_class=False, is_binary=True)
+
+
+def _rows(recordings: ArrayLike | None, truth: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    if recordings is None:
+        return None
+    names = np.asarray(recordings)
+    if names.shape != truth.shape:
+        raise ValueError(f"recordings must be ({len(truth)},), one for each clip, got {names.shape}")
+    return recording_rows(names, truth)
+
+
+def _scores(names: Sequence[str], of_clip: NDArray[Any], clips: _Clips) -> dict[str, Score]:
     """Return the scores of the clips of each name; a name without clips is omitted."""
     scores = {}
     for index, name in enumerate(names):
         mine = of_clip == index
         if mine.any():
-            scores[name] = Score(int(mine.sum()), float(correct[mine].mean()), float(losses[mine].mean()))
+            correct = clips.correct[mine]
+            found = Score(int(mine.sum()), float(correct.mean()), float(clips.losses[mine].mean()))
+            scores[name] = found
+            if clips.rows is not None:
+                sample = clips.sample(mine)
+                scores[name] = _with_error(found, accuracy_error(sample), len(sample.clips))
     return scores
+
+
+def _with_error(score: Score, error: SamplingError | None, recordings: int) -> Score:
+    """Return a score with the error of its accuracy over samples of recordings."""
+    if error is None:
+        return replace(score, recordings=recordings)
+    return replace(score, recordings=recordings, error=round(error.error, 5), freedom=round(error.freedom, 1))
 
 
 def _checked(

@@ -171,6 +171,7 @@ class SceneDataset:
             log_probabilities.cpu().numpy(),
             self.scenes.labels[indices],
             self.scenes.device_index[indices],
+            self.scenes.clips["identifier"].to_numpy()[indices],
             classes=self.scenes.classes,
             device_names=self.scenes.devices,
             device_groups=self.scenes.device_groups,

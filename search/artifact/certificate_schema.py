@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from objectives.cost import BYTES
+from objectives.errors import ObjectiveError
+from objectives.recordings import RecordingTable
 
 TEXT, FLAG = {"type": "string"}, {"type": "boolean"}
 NUMBER = {"type": "number", "minimum": -1e300, "maximum": 1e300}  # an integer may be too large for a float
@@ -18,9 +20,11 @@ def table(of: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": dict(of)}
 
 
-def record(*, is_closed: bool = False, **properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object that has all of these properties, and perhaps others."""
-    described = {"type": "object", "required": list(properties), "properties": properties}
+def record(
+    *, is_closed: bool = False, optional: Mapping[str, Any] | None = None, **properties: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the schema of an object that has all of these properties, perhaps the optional ones, and others."""
+    described = {"type": "object", "required": list(properties), "properties": {**properties, **(optional or {})}}
     return {**described, "additionalProperties": False} if is_closed else described
 
 
@@ -29,9 +33,16 @@ def nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"anyOf": [{"type": "null"}, dict(schema)]}
 
 
-SCORES = table(record(is_closed=True, clips={**COUNT, "minimum": 1}, accuracy=SHARE, log_loss=NUMBER))
+ERROR = {"recordings": COUNT, "error": {**NUMBER, "minimum": 0}, "freedom": {**NUMBER, "minimum": 1}}
+SCORES = table(record(is_closed=True, optional=ERROR, clips={**COUNT, "minimum": 1}, accuracy=SHARE, log_loss=NUMBER))
+COUNTS = {"type": "array", "items": COUNT}
+RECORDINGS = record(
+    is_closed=True, label=COUNTS, clips=COUNTS, correct=COUNTS, loss={"type": "array", "items": NUMBER},
+    unseen_clips=COUNTS, unseen_correct=COUNTS, worst_clips=COUNTS, worst_correct=COUNTS,
+)  # fmt: skip
 QUALITY = record(
-    is_closed=True, macro_accuracy=SHARE, accuracy=SHARE, log_loss=NUMBER, classes=TEXTS, by_class=SCORES,
+    is_closed=True, optional={"recordings": RECORDINGS},
+    macro_accuracy=SHARE, accuracy=SHARE, log_loss=NUMBER, classes=TEXTS, by_class=SCORES,
     by_device=SCORES, by_group=SCORES,
     confusion={"type": "array", "items": {"type": "array", "items": COUNT}},
 )  # fmt: skip
@@ -109,6 +120,18 @@ def _quality_faults(place: str, quality: Mapping[str, Any], data: Mapping[str, A
         yield f"{place}: other classes than those of the data"
     if len(confusion) != len(classes) or any(len(row) != len(classes) for row in confusion):
         yield f"{place}: the confusion matrix is not {len(classes)} x {len(classes)}"
+    if "recordings" in quality:
+        yield from _recording_faults(place, quality["recordings"], len(classes))
     for name, known in (("by_class", classes), ("by_device", data["device_groups"])):
         if not quality[name] or set(quality[name]) - set(known):
             yield f"{place}: {name} is empty or has other names than those of the data"
+
+
+def _recording_faults(place: str, plain: Mapping[str, Any], num_classes: int) -> Iterator[str]:
+    try:
+        found = RecordingTable.from_dict(plain)
+    except ObjectiveError as error:
+        yield f"{place}.recordings: {error}"
+        return
+    if not found.label or max(found.label) >= num_classes:
+        yield f"{place}.recordings: there are none, or of an unknown class"

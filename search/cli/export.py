@@ -25,6 +25,7 @@ from search.cli.options import (
 )
 from search.config.errors import USER_ERRORS
 from search.config.messages import text_of
+from search.report.format import INTERVAL, macro_text
 from search.report.table import Table
 from search.report.tables import quality_tables
 from search.study.study import StudyFolder, find_study
@@ -142,12 +143,13 @@ def summary(certificate: Mapping[str, Any]) -> list[str]:
     for name, quality in certificate["quality"].items():
         stored = certificate["files"][name]["bytes"]
         lines.append(
-            f"  {name}: macro accuracy {quality['macro_accuracy']:.3f}{Quality.from_dict(quality).scope}, "
+            f"  {name}: macro accuracy {macro_text(Quality.from_dict(quality))}, "
             f"log loss {quality['log_loss']:.3f}, "
             f"{stored:,} bytes"
         )
     over = f": {'; '.join(budget['violations'])}" if budget["violations"] else ""
     lines.append(f"{budget['file']} {'fits' if budget['fits'] else 'is over'} the budget {budget['name']}{over}")
+    lines.append(INTERVAL)
     lines += [f"note: {note}" for note in certificate["notes"]]
     return lines
 
@@ -171,7 +173,7 @@ def evaluate(path: Path, data: Path, split: str, cache: Path | None, as_json: bo
     if as_json:
         click.echo(json.dumps(quality.to_dict(), indent=2))
         return
-    out.print(f"macro accuracy {quality.macro_accuracy:.3f}{quality.scope}, log loss {quality.log_loss:.3f}")
+    out.print(f"macro accuracy {macro_text(quality)}, log loss {quality.log_loss:.3f}\n{INTERVAL}", soft_wrap=True)
     for table in quality_tables(quality):
         out.print(table)
 

@@ -96,7 +96,7 @@ def comparison_table(comparison: "Comparison", title: str) -> Table:
             each.name,
             ", ".join(each.float_layers) or ("all" if each.name == FP32 else "none"),
             f"{each.quality.macro_accuracy:.1%}",
-            f"{100 * each.accuracy_drop:.1f} ± {100 * each.accuracy_drop_ci:.1f}",
+            "" if each.name == FP32 else f"{100 * each.accuracy_drop:.1f} ± {100 * each.accuracy_drop_ci:.1f}",
             f"{each.quality.log_loss:.3f}",
             f"{each.disagreement:.1%}",
             f"{each.stored.weight_bytes:,}",
@@ -113,4 +113,5 @@ def _title(folder: Path, comparison: "Comparison") -> str:
     clips = f"{comparison.num_clips:,} evaluation clips"
     scope = comparison.variants[0].quality.scope
     clips += f", macro accuracy{scope}" if scope else ""
-    return f"{folder.name} on {clips}; accuracy drop in points with its 95 % interval, sizes in bytes"
+    drop = "accuracy drop in points with its 95 % interval, paired by recording"
+    return f"{folder.name} on {clips}; {drop}; sizes in bytes"

@@ -11,6 +11,7 @@ import click
 from search.cli.console import err, fail, out
 from search.cli.options import architecture_file_option, json_option, pair, path_type
 from search.config.messages import counted
+from search.report.format import macro_text
 from search.submission.edition import DCASE2024, Edition, Violation
 from search.submission.package_rules import check_package
 from search.submission.sheet import read_sheet, sheet_template
@@ -109,7 +110,7 @@ def _make(path: Path, sounds: Path, splits: dict[str, Path], target: Path | None
     for split, system in made.systems.items():
         out.print(
             f"split {split}: {system.folder / system.file}: {system.macs:,} MACs, {system.params:,} parameters, "
-            f"{system.size_bytes:,} bytes; macro accuracy {system.quality.macro_accuracy:.3f}{system.quality.scope}",
+            f"{system.size_bytes:,} bytes; macro accuracy {macro_text(system.quality)}",
             soft_wrap=True,
         )
     out.print(

@@ -10,13 +10,15 @@ from typing import Any
 from data.front_end import ENERGY_FLOOR, FrontEndConfig
 from objectives.budget import UNITS
 from objectives.quality import Quality, Score
-from objectives.sampling_error import standard_errors
+from objectives.sampling_error import paired_difference, sampling_errors
 from search.artifact.certificate import CONFIG, WEIGHTS
 from search.artifact.files import DESCRIPTIONS, INT8, MODEL, PIPELINE, PROGRAM
+from search.config.messages import counted
 from search.config.trial_config import TrialConfig
 from search.report.document import Block, Code, Heading, Items, Text
+from search.report.format import INTERVAL, macro_text
 from search.report.table import Table
-from search.report.tables import confusion_table, cost_table, layer_table
+from search.report.tables import accuracy_text, confusion_table, cost_table, layer_table, recordings_text
 
 PER_CLASS, PER_DEVICE, PER_GROUP = "by_class", "by_device", "by_group"
 
@@ -48,8 +50,8 @@ def _summary(certificate: Mapping[str, Any]) -> list[Block]:
         Text(
             f"Classifies one second of sound as one of {len(data['classes'])} scenes: {scenes}. A network of "
             f"{cost['params']:,} parameters and {cost['macs']:,} multiply-accumulates (MACs) a second of sound. On "
-            f"{clips} its macro accuracy is {quality.macro_accuracy:.1%}: the mean of the accuracies of the scenes"
-            f"{_scope(quality)}."
+            f"{clips} its macro accuracy is {_macro(quality)}: the mean of the accuracies of the scenes"
+            f"{_scope(quality)}, and its 95 % interval over recordings."
         ),
         *([Text(f"Note: {note}") for note in certificate["notes"]]),
     ]
@@ -91,7 +93,7 @@ def _devices(certificate: Mapping[str, Any], *, in_training: bool) -> list[str]:
 def _quality(certificate: Mapping[str, Any]) -> list[Block]:
     quality, confirmed = _of(certificate, WEIGHTS), certificate["confirmed"]
     by_file = [
-        (name, f"{found.macro_accuracy:.1%}", f"{found.accuracy:.1%}", f"{found.log_loss:.3f}")
+        (name, _macro(found), f"{found.accuracy:.1%}", f"{found.log_loss:.3f}")
         for name, found in ((name, _of(certificate, name)) for name in certificate["quality"])
     ]
     data = certificate["data"]
@@ -100,7 +102,7 @@ def _quality(certificate: Mapping[str, Any]) -> list[Block]:
         Heading("Quality"),
         Text(
             f"Measured by running each file on the {data['evaluation_clips']:,} evaluation clips of {data['folder']}, "
-            f"split {data['split']}. Macro accuracy is the mean over the scenes{_scope(quality)}."
+            f"split {data['split']}. Macro accuracy is the mean over the scenes{_scope(quality)}. {INTERVAL}."
         ),
         Table("Each file", head, tuple(by_file)),
         *_model_selection(certificate),
@@ -122,7 +124,7 @@ def _model_selection(certificate: Mapping[str, Any]) -> list[Block]:
     if certificate["validation"] is not None:
         chosen = Quality.from_dict(certificate["validation"])
         clips = f"{certificate['data']['validation_clips']:,} other clips, split off the training clips by location"
-        figures = f"macro accuracy {chosen.macro_accuracy:.1%}{chosen.scope}, log loss {chosen.log_loss:.3f}"
+        figures = f"macro accuracy {macro_text(chosen, percent=True)}, log loss {chosen.log_loss:.3f}"
         return [Text(f"Model selection used {clips}: {figures} on these.")]
     if certificate["selected_on"] == "evaluation clips":
         return [Text("Model selection used these same clips, so these figures are optimistic.")]
@@ -165,6 +167,7 @@ def _scores(title: str, what: str, table: str, certificate: Mapping[str, Any]) -
     head = [
         what,
         "clips",
+        "recordings",
         "accuracy",
         "log loss",
         *["accuracy, int8"] * bool(int8_scores),
@@ -172,7 +175,7 @@ def _scores(title: str, what: str, table: str, certificate: Mapping[str, Any]) -
     ]
     rows = []
     for name, score in scores.items():
-        row = [name, f"{score.clips:,}", f"{score.accuracy:.1%}", f"{score.log_loss:.3f}"]
+        row = [name, f"{score.clips:,}", recordings_text(score), accuracy_text(score), f"{score.log_loss:.3f}"]
         if int8_scores:
             row.append(f"{int8_scores[name].accuracy:.1%}")
         if seeds:
@@ -258,25 +261,53 @@ def _data(certificate: Mapping[str, Any]) -> list[Block]:
 
 def _limitations(certificate: Mapping[str, Any], config: TrialConfig) -> list[Block]:
     quality = _of(certificate, WEIGHTS)
-    error = standard_errors(quality)["macro_accuracy"]
     clips = f"The {certificate['data']['evaluation_clips']:,} evaluation clips"
     unseen = _devices(certificate, in_training=False)
     points = [
         f'Closed-set classifier of {len(quality.classes)} scenes, no "unknown" class.',
         f"{_extremes(quality.by_class, 'scene')} {_extremes(quality.by_device, 'device')}",
-        f"{clips} alone make the macro accuracy uncertain by {100 * (error or 0):.1f} points (one standard error).",
+        f"{clips}{_recordings(quality)} alone leave the macro accuracy uncertain by {_uncertainty(quality)}.",
     ]
     if unseen:
         points.append(f"It was not trained on recordings of {_listed(unseen)}.")
     int8 = _int8(certificate)
     if int8 is not None:
-        lost = 100 * (quality.macro_accuracy - int8.macro_accuracy)
-        points.append(
-            f"Quantized to int8 it {'loses' if lost >= 0 else 'gains'} {abs(lost):.1f} points of macro accuracy."
-        )
+        points.append(_lost(quality, int8))
     if config.recipe.spectrum_correction:
         points.append("It corrects the spectrum of each device that it was trained on; others are left as they are.")
     return [Heading("Limitations"), Items(tuple(points))]
+
+
+def _lost(quality: Quality, int8: Quality) -> str:
+    """Return what int8 costs, with the interval of the difference where the recordings are known."""
+    found = paired_difference(quality, int8)
+    lost = 100 * found.value
+    interval = "" if found.half is None else f" ± {100 * found.half:.1f}"
+    paired = "" if found.half is None else " (95 % interval of the difference on the same clips, paired by recording)"
+    change = f"{'loses' if lost >= 0 else 'gains'} {abs(lost):.1f}{interval}"
+    return f"Quantized to int8 it {change} points of macro accuracy{paired}."
+
+
+def _uncertainty(quality: Quality) -> str:
+    """Return the interval of the macro accuracy, and how it is taken."""
+    error = sampling_errors(quality)["macro_accuracy"]
+    assert error is not None
+    how = (
+        "by clip: the recordings are not known, and the true interval is wider"
+        if quality.recordings is None
+        else ("clustered by recording")
+    )
+    return f"± {100 * error.half:.1f} points (95 % interval, {how})"
+
+
+def _recordings(quality: Quality) -> str:
+    return "" if quality.recordings is None else f" of {counted(len(quality.recordings.clips), 'recording')}"
+
+
+def _macro(quality: Quality) -> str:
+    error = sampling_errors(quality)["macro_accuracy"]
+    assert error is not None
+    return _percent(quality.macro_accuracy, error.half)
 
 
 def _extremes(scores: Mapping[str, Score], what: str) -> str:

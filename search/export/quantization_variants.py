@@ -9,17 +9,15 @@ Each is written as a file and evaluated from it, through ONNX Runtime, on the ev
 fine-tuning use training clips only.
 """
 
-import math
-import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from objectives.quality import Quality
+from objectives.sampling_error import paired_difference
 from search.artifact.files import CALIBRATION_METHODS, FP32, MIXED, PTQ, QAT, QAT_EPOCHS, VARIANTS, ProgressLog, no_log
 from search.artifact.onnx_runtime import load_onnx
 from search.artifact.reading import Export
@@ -38,7 +36,6 @@ from training.loop import TrainingRun
 from training.recipe import Recipe
 
 QAT_RATE_FACTOR = 0.1  # learning rate of fine-tuning over that of the training
-NORMAL_95 = statistics.NormalDist().inv_cdf(0.975)  # half of the width of a 95 % interval, in standard deviations
 CPU = torch.device("cpu")
 
 
@@ -51,7 +48,7 @@ class Variant:
         path: The file.
         quality: On the evaluation clips.
         accuracy_drop: Macro accuracy of fp32 minus this one's.
-        accuracy_drop_ci: Half the width of the 95 % confidence interval of `accuracy_drop`, from paired clips.
+        accuracy_drop_ci: Half the width of the 95 % confidence interval of `accuracy_drop`, paired by recording.
         disagreement: Share of the evaluation clips with another predicted class than fp32's.
         stored: Stored values of the file.
         file_bytes: Size of the file, bytes.
@@ -127,12 +124,14 @@ def compare(
     for name, path in paths.items():
         source = finetuned if name == QAT else plain
         predictions[name] = dataset.log_probabilities(load_onnx(path, source.config), CPU, source.preprocessing)
+    qualities = {name: dataset.score(found) for name, found in predictions.items()}
     variants = tuple(
         Variant(
             name,
             path,
-            dataset.score(predictions[name]),
-            *_accuracy_drop(dataset, predictions[FP32], predictions[name]),
+            qualities[name],
+            *_accuracy_drop(qualities[FP32], qualities[name]),
+            float((predictions[name].argmax(1) != predictions[FP32].argmax(1)).float().mean()),
             read_stored_values(path),
             path.stat().st_size,
             float_layers if name == MIXED else (),
@@ -142,22 +141,11 @@ def compare(
     return Comparison(variants, len(dataset.scenes.evaluate))
 
 
-def _accuracy_drop(dataset: SceneDataset, reference: Tensor, variant: Tensor) -> tuple[float, float, float]:
-    """Return the drop in macro accuracy, half the width of its 95 % interval, and the disagreement.
-
-    The predictions are paired, so only clips count that one gets right and the other wrong.
-
-    Args:
-        reference: Log-probabilities by the network in fp32, (evaluation clips, K).
-        variant: Log-probabilities of the variant, of the same shape.
-    """
-    labels = dataset.scenes.labels[dataset.scenes.evaluate]
-    before, after = reference.argmax(1).numpy(), variant.argmax(1).numpy()
-    drop = (before == labels).astype(float) - (after == labels)
-    by_class = [drop[labels == number] for number in np.unique(labels)]
-    variance = sum(float(each.var()) / len(each) for each in by_class) / len(by_class) ** 2
-    mean = statistics.fmean(float(each.mean()) for each in by_class)
-    return mean, NORMAL_95 * math.sqrt(variance), float((before != after).mean())
+def _accuracy_drop(reference: Quality, variant: Quality) -> tuple[float, float]:
+    """Return the drop in macro accuracy, and half the width of its 95 % interval."""
+    found = paired_difference(reference, variant)
+    assert found.half is not None  # the data set says of which recording each clip is
+    return found.value, 0.0 if variant is reference else found.half
 
 
 def finetune_quantized(export: Export, dataset: SceneDataset, epochs: int, log: ProgressLog = no_log) -> Export:

@@ -3,6 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from objectives.quality import Quality
+from objectives.sampling_error import sampling_errors
+
+# What a ± means wherever one network on one set of clips is shown.
+INTERVAL = "± is half of the 95 % interval over recordings: clips of one recording count as alike, not as independent"
+
 
 def cost_title(cost: str, precision: str) -> str:
     """Return the title of an attribute of a cost."""
@@ -26,6 +32,15 @@ def si_text(value: float) -> str:
         if rounded >= unit:
             return f"{rounded / unit:.3g}{name}"
     return f"{rounded:.3g}"
+
+
+def macro_text(quality: Quality, *, percent: bool = False) -> str:
+    """Return a macro accuracy with its interval over recordings, and over how many scenes it is if not over all."""
+    found = sampling_errors(quality)["macro_accuracy"]
+    assert found is not None
+    value, half = quality.macro_accuracy, found.half
+    shown = f"{value:.1%} ± {100 * half:.1f}" if percent else f"{value:.3f} ± {half:.3f}"
+    return f"{shown}{quality.scope}"
 
 
 def share_text(share: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from objectives.cost import Cost
 from objectives.goals import GOALS, first_quality, of_kind
 from objectives.quality import Quality, Score
+from objectives.sampling_error import score_error
 from search.config.published import STORED, Published
 from search.config.recipes import OPEN_CHOICES, NamedRecipe
 from search.report.table import Table
@@ -148,9 +149,24 @@ def confusion_table(quality: Quality) -> Table:
 
 def _scores(title: str, what: str, scores: Mapping[str, Score]) -> Table:
     rows = [
-        [name, f"{score.clips:,}", f"{score.accuracy:.1%}", f"{score.log_loss:.3f}"] for name, score in scores.items()
+        [name, f"{score.clips:,}", recordings_text(score), accuracy_text(score), f"{score.log_loss:.3f}"]
+        for name, score in scores.items()
     ]
-    return Table(title, (what, "clips", "accuracy", "log loss"), rows)
+    return Table(title, (what, "clips", "recordings", "accuracy", "log loss"), rows)
+
+
+def recordings_text(score: Score) -> str:
+    """Return the number of recordings; empty where it is not known."""
+    return "" if score.recordings is None else f"{score.recordings:,}"
+
+
+def accuracy_text(score: Score) -> str:
+    """Return the accuracy on some clips with its 95 % interval.
+
+    >>> accuracy_text(Score(clips=100, accuracy=0.5, log_loss=1.0, recordings=8, error=0.1, freedom=7.0))
+    '50.0% ± 23.6'
+    """
+    return f"{score.accuracy:.1%} ± {100 * score_error(score).half:.1f}"
 
 
 def seeds_table(report: Mapping[str, Any], title: str) -> Table:

@@ -8,7 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from objectives.quality import Quality, Score
-from objectives.sampling_error import Z_95, accuracy_error
+from objectives.sampling_error import score_error
+from search.config.messages import counted
 from search.dashboard.figures.colours import LIGHT, Theme
 from search.dashboard.figures.plot_helpers import ROW_MARGIN, ROW_PX, apply_layout, bar_marker
 from search.report.plotly_style import BLUE, GREY, LEGEND, SKY, VERMILION
@@ -121,9 +122,9 @@ def classes_figure(quality: Quality, theme: Theme = LIGHT) -> go.Figure:
 def _add_scores(
     figure: go.Figure, scores: Mapping[str, Score], *, name: str, marker: Mapping[str, Any], theme: Theme, meta: str
 ) -> None:
-    """Plot accuracies as bars, with 95 % confidence intervals of the sampling error."""
+    """Plot accuracies as bars, with 95 % confidence intervals over samples of recordings."""
     values = [score.accuracy for score in scores.values()]
-    halves = [Z_95 * accuracy_error(score) for score in scores.values()]
+    halves = [score_error(score).half for score in scores.values()]
     figure.add_bar(
         name=name,
         y=[html.escape(each) for each in scores],
@@ -139,13 +140,19 @@ def _add_scores(
             "width": 4,
         },
         hovertext=[
-            f"<b>{html.escape(each)}</b><br>{score.accuracy:.1%} of {score.clips:,} clips"
+            f"<b>{html.escape(each)}</b><br>{score.accuracy:.1%} ± {100 * half:.1f} of {clips_text(score)}"
             f"<br>log loss {score.log_loss:.3f}"
-            for each, score in scores.items()
+            for (each, score), half in zip(scores.items(), halves, strict=True)
         ],
         hovertemplate="%{hovertext}<extra></extra>",
         meta=meta,
     )
+
+
+def clips_text(score: Score) -> str:
+    """Return the number of clips, and of the recordings that they are of."""
+    clips = counted(score.clips, "clip")
+    return clips if score.recordings is None else f"{clips} of {counted(score.recordings, 'recording')}"
 
 
 def _add_means(figure: go.Figure, quality: Quality, theme: Theme) -> None:
