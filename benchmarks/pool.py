@@ -1,16 +1,16 @@
 """Learning curves of a sample of a search space: `python -m benchmarks.pool DATA` writes benchmarks/voices.parquet.
 
 The sample is of benchmarks/voices_space.yaml: of every architecture the published network, a downscaled one, and random
-configurations that fit the budget, as many in each sixth of the logarithmic scale of MACs. Each is trained with two
+configurations that fit the budget, in each sixth of the logarithmic scale of MACs. Each is trained with two
 seeds, seed n on the training clips of fold n, one training per core at a time. An interrupted run goes on: what the
 table has is not trained again.
 
 Columns: `architecture`, the searched parameters by their names in a study (empty where an architecture does not have
 them), the `COSTS`, `initial` (whether it is of the initial design), `seed`, `epoch`, and after that epoch `train_loss`,
-`cpu_s` (processor time of the epoch's steps) and the `METRICS` on the fold's validation clips, of three kinds of
-weights: those that the recipe evaluates (without prefix), the last (`raw_`), and their moving average over about an
-epoch (`average_`). After the `EVALUATED` epochs also the metrics on the evaluation clips (`evaluation_`, and
-`raw_evaluation_` and `average_evaluation_`), and after the last `correct`, one bit for each evaluation clip.
+`cpu_s` (processor time of the epoch's steps) and the `METRICS` on the fold's validation clips, of the weights that the
+recipe evaluates; after the `AVERAGED` epochs also of the last weights (`raw_`), and of their moving average over about
+an epoch (`average_`). After the `EVALUATED` epochs there are metrics on the evaluation clips (`evaluation_`), and after
+the last those of the other weights (`raw_evaluation_`, `average_evaluation_`) and `correct`, one bit for each clip.
 """
 
 import io
@@ -35,7 +35,7 @@ from data.device import num_cores
 from data.front_end import FRONT_ENDS
 from data.layout import device_groups, read_scenes
 from data.validation_split import hold_out
-from objectives.quality import Quality, figures
+from objectives.quality import figures
 from search.config.errors import ConfigError
 from search.config.settings import SearchSettings
 from search.space.priced_space import PricedSpace, price_space
@@ -51,11 +51,12 @@ from training.weight_averaging import WeightAverage
 
 SPACE = Path(__file__).with_name("voices_space.yaml")
 TABLE = Path(__file__).with_name("voices.parquet")
-EPOCHS, EVALUATED = 16, (4, 8, 12, 16)
+EPOCHS, EVALUATED = 16, (8, 16)
+AVERAGED = (2, 4, 5, 8, 11, 16)  # epochs after which the moving average is measured as well
 VALIDATION = 0.25
 NUM_CLASSES, NUM_CLIPS = 12, 900  # of voices; training clips of a fold
 SEEDS = 2
-BINS, PER_BIN, MIN_MACS = 6, 6, 650_000
+MIN_MACS, PER_BIN = 650_000, (7, 7, 7, 6, 4, 3)  # configurations of an architecture in each bin: large ones take long
 NUM_DRAWN = 20_000  # random configurations of an architecture to choose from
 METRICS = ("macro_accuracy", "log_loss", "worst_device_accuracy")
 SETTINGS = SearchSettings(
@@ -86,15 +87,15 @@ def sample() -> list[dict[str, Any]]:
 
 
 def _stratified(whole: SearchSpace, subspace: Subspace, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Return `PER_BIN` random configurations of an architecture in each of `BINS` bins of log MACs."""
-    chosen: list[list[dict[str, Any]]] = [[] for _ in range(BINS)]
-    width = math.log(whole.budget.limits()["macs"] / MIN_MACS) / BINS
+    """Return random configurations of an architecture, `PER_BIN` in each bin of log MACs."""
+    chosen: list[list[dict[str, Any]]] = [[] for _ in PER_BIN]
+    width = math.log(whole.budget.limits()["macs"] / MIN_MACS) / len(PER_BIN)
     for _ in range(NUM_DRAWN):
         row = _priced(whole, subspace, {name: draw(each, rng) for name, each in subspace.ranges.items()})
         if row is not None and row["macs"] >= MIN_MACS:
-            bin_of_row = chosen[min(BINS - 1, int(math.log(row["macs"] / MIN_MACS) / width))]
-            if len(bin_of_row) < PER_BIN:
-                bin_of_row.append(row)
+            number = min(len(PER_BIN) - 1, int(math.log(row["macs"] / MIN_MACS) / width))
+            if len(chosen[number]) < PER_BIN[number]:
+                chosen[number].append(row)
     return [row for bin_of_rows in chosen for row in bin_of_rows]
 
 
@@ -147,25 +148,29 @@ def _epochs(run: TrainingRun, average: WeightAverage, tested: SceneDataset) -> I
         row: dict[str, Any] = {"epoch": epoch, "cpu_s": time.process_time() - started, "train_loss": train_loss}
         run.weight_methods.after_epoch(epoch)
         with run.weight_methods.evaluation_weights(epoch, ()):
-            row |= _measured("", run, tested, epoch)
+            own = _measured(run, tested, is_tested=epoch in EVALUATED)
             if epoch == EPOCHS:
                 logs = tested.log_probabilities(run.network, CPU, run.preprocessing)
                 correct = logs.argmax(1).numpy() == tested.scenes.labels[tested.scenes.evaluate]
                 row["correct"] = np.packbits(correct).tobytes()
-        row |= _measured("raw_", run, tested, epoch)
-        with average.swapped(run.network):
-            row |= _measured("average_", run, tested, epoch)
+        row |= own
+        if epoch in AVERAGED:
+            raw = _measured(run, tested, is_tested=epoch == EPOCHS) if run.weight_methods.ema else own
+            with average.swapped(run.network):
+                averaged = _measured(run, tested, is_tested=epoch == EPOCHS)
+            row |= {f"raw_{name}": value for name, value in raw.items()}
+            row |= {f"average_{name}": value for name, value in averaged.items()}
         run.results.append(None)  # type: ignore[arg-type] # their number is the epoch
         yield row
 
 
-def _measured(prefix: str, run: TrainingRun, tested: SceneDataset, epoch: int) -> dict[str, float | None]:
-    def columns(prefix: str, quality: Quality) -> dict[str, float | None]:
-        return {prefix + name: value for name, value in figures(quality).items() if name in METRICS}
-
-    found = columns(prefix, run.dataset.evaluate(run.network, CPU, run.preprocessing))
-    if epoch in EVALUATED:
-        found |= columns(f"{prefix}evaluation_", tested.evaluate(run.network, CPU, run.preprocessing))
+def _measured(run: TrainingRun, tested: SceneDataset, *, is_tested: bool) -> dict[str, float | None]:
+    """Return the metrics of the present weights on the validation clips and, if wanted, on the evaluation clips."""
+    validation = figures(run.dataset.evaluate(run.network, CPU, run.preprocessing))
+    found = {name: validation[name] for name in METRICS}
+    if is_tested:
+        evaluation = figures(tested.evaluate(run.network, CPU, run.preprocessing))
+        found |= {f"evaluation_{name}": evaluation[name] for name in METRICS}
     return found
 
 

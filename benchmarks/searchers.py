@@ -245,7 +245,9 @@ def _rungs(*ends: int, reduction_factor: int) -> Callable[[TrialScheduler], None
         rungs = tuple(Rung(SETTINGS.split, 0, end) for end in (*ends, EPOCHS))
         scheduler.rungs = rungs
         objectives = scheduler.halving.objectives
-        scheduler.halving = SuccessiveHalving(scheduler.table, rungs, objectives, reduction_factor, reduction_factor)
+        scheduler.halving = SuccessiveHalving(
+            scheduler.table, rungs, objectives, scheduler.space.num_classes, reduction_factor, reduction_factor
+        )
         scheduler.acquisition = Acquisition(scheduler.space, scheduler.table, rungs)
 
     return change

@@ -1,26 +1,25 @@
-"""Acquisition function: expected hypervolume improvement per unit cost, over Gaussian-process surrogates.
+"""Acquisition function: noisy expected hypervolume improvement per unit time, over Gaussian-process surrogates.
 
 Sources:
     Emmerich, Giannakoglou, Naujoks, Single- and multiobjective evolutionary optimization assisted by Gaussian random
         field metamodels, 2006: expected hypervolume improvement. With one objective it is expected improvement.
-    Daulton, Balandat, Bakshy, Differentiable expected hypervolume improvement for parallel multi-objective Bayesian
-        optimization, 2020: the expectation over samples of the posterior. Here the samples are quantiles, the same of
-        all surrogates: a proposal follows from its seed and from the training data.
+    Daulton, Balandat, Bakshy, Parallel Bayesian optimization of multiple noisy objectives with expected hypervolume
+        improvement, 2021 (NEHVI): the front is not known either, since validation metrics are noisy, so both the front
+        and the candidate are drawn from the joint posterior; and trials that are being trained count as part of it.
     Lee, Perrone, Archambeau, Seeger, Cost-aware Bayesian optimization, 2020: improvement / cost^alpha.
 
 Each quality has a surrogate of its own, for its value at the end of training, and so has a latency once it is measured;
 the other costs are known exactly. Trials that are only partly trained are extrapolated along the learning curves of
-those that were trained to the end, with a variance.
+those that were trained to the end, with a variance. Objectives are scaled as `objectives.reference` has it: 0 is a
+constant prediction at the budget's limits. What is expected to be no better than chance improves nothing.
 
 Symbols, with shapes:
-    C, F, M, Q  candidates, points of the front, objectives, quantiles
-    front       (F, M): non-dominated posterior means of the feasible trials
-    mean        (C, M): posterior mean of a quality or a latency; log10 of another cost
-    deviation   (C, M): posterior standard deviation of a quality; 0 of what is known exactly
-    z           (Q,): quantiles of the standard normal distribution
-    HV(front)   hypervolume between the front and the reference point; every objective is scaled to 0..1, more is better
-    EHVI        (C,): mean over z of HV(front + {mean + z deviation}) - HV(front)
-    a           (C,): EHVI / MACs^alpha, the acquisition value; alpha is the cost exponent
+    B, C, M, S  trials of the front (complete, or being trained), candidates, objectives, draws
+    draws       (S, B + C, M): objectives of trials and candidates, scaled; the costs are the same in all draws
+    HV(front)   hypervolume above 0
+    NEHVI       (C,): mean over the draws of HV(B trials + candidate) - HV(B trials)
+    t           (C,): expected seconds of an epoch
+    a           (C,): NEHVI / t^alpha, the acquisition value; alpha is the cost exponent
 """
 
 import math
@@ -33,12 +32,14 @@ import numpy as np
 
 from objectives.cost import Cost
 from objectives.front import hypervolume_improvement, non_dominated
-from objectives.goals import directions, of_kind
+from objectives.goals import GOALS, directions, of_kind
+from objectives.reference import normalized
 from search.config.errors import ConfigError
 from search.config.trial_config import TrialConfig
 from search.optimizer.features import FeatureEncoder
 from search.optimizer.gaussian_process import Floats, GaussianProcess, winsorized
 from search.optimizer.successive_halving import Rung
+from search.optimizer.training_time import TrainingTime
 from search.optimizer.trial_table import State, TrialRow, TrialTable
 from search.space.priced_space import PricedSpace
 from search.space.pricing import price
@@ -47,17 +48,18 @@ from search.space.subspace import Subspace
 from search.study.study import LATENCY
 
 Curve = Sequence[Mapping[str, Any]]  # learning curve: metrics of each epoch, in order
+Point = tuple[str, Mapping[str, Any], Cost]  # a configuration: its architecture, searched values and cost
 
 NUM_RANDOM_CANDIDATES = 48  # per architecture, drawn from its feasible configurations
 NUM_LOCAL_CANDIDATES = 24  # per architecture, from the local search around its incumbents
 MAX_CHANGED = 2  # settings in which a local candidate differs from its incumbent
 MIN_TRAINING_TRIALS = 6  # training points needed to fit a surrogate
 MAX_TRAINING_TRIALS = 300  # the latest training points; fitting costs O(N^3)
-QUANTILES = (-1.53, -0.89, -0.49, -0.16, 0.16, 0.49, 0.89, 1.53)  # of a standard normal: the middle of each eighth
+NUM_DRAWS, NORMAL_SEED = 64, 0  # draws of the posterior, in antithetic pairs; the same of every proposal
+NUM_SCREENED, MAX_SCREENED = 2, 48  # of three objectives and more: draws of all candidates, and candidates of all draws
 MAX_PRICED = 10_000  # networks whose cost is kept, so that a long search does not fill the memory: some 5 MB
-COST_EXPONENT = 0.1  # alpha: a tenth of the MACs makes up for 0.79 times the improvement
+COST_EXPONENT = 0.1  # alpha: a tenth of the time makes up for 0.79 times the improvement
 MIN_COST = 1e-6  # lower bound before the logarithm
-REFERENCE = -0.05  # reference point, in objectives scaled to 0..1; below 0 so that the ends of the front count too
 PRIOR_WEIGHT = 2.0  # pseudo-observations of the prior variance of an extrapolation
 
 
@@ -179,8 +181,16 @@ class Acquisition:
                     self._predicted[row.number][name] = mean
         return self._predicted
 
-    def propose(self, seed: int, already_proposed: Collection[TrialConfig]) -> tuple[str, dict[str, Any]] | None:
-        """Return architecture and values of the best new candidate; None without a surrogate or a candidate."""
+    def propose(
+        self, seed: int, already_proposed: Collection[TrialConfig], mode: str = "front"
+    ) -> tuple[str, dict[str, Any]] | None:
+        """Return architecture and values of the best new candidate; None without a surrogate or a candidate.
+
+        Args:
+            seed: Of the candidates.
+            already_proposed: Configurations that are not proposed again.
+            mode: As of `improvements`.
+        """
         if not self._surrogates():
             return None
         rng = np.random.default_rng(seed)
@@ -192,7 +202,7 @@ class Acquisition:
         ]
         if not found:
             return None
-        best = found[int(np.argmax(self.evaluate(found)))]
+        best = found[int(np.argmax(self.evaluate(found, mode)))]
         return best.architecture, best.values
 
     def candidates(self, architecture: str, rng: np.random.Generator) -> Iterator[Candidate]:
@@ -248,55 +258,62 @@ class Acquisition:
             for row in rows
         ]
 
-    def evaluate(self, candidates: Sequence[Candidate]) -> Floats:
-        """Return the acquisition value of each candidate, EHVI / MACs^alpha, (C,); the surrogates must be fitted."""
-        names = self._qualities[:1] if self.space.settings.mode == "best" else self._front_objectives()
-        signs = np.where(directions(names), 1.0, -1.0)  # more is better
-        rows = [self._table[number] for number in self.predict()]
-        points = np.array(self._points(rows, names)).reshape(-1, len(names)) * signs
-        mean, deviation = self._posterior(candidates, names)
-        mean = mean * signs
-        ends = mean + deviation * QUANTILES[0], mean + deviation * QUANTILES[-1]
-        every = np.vstack([points, *ends])
-        low, high = every.min(axis=0), every.max(axis=0)
-        width = np.where(high > low, high - low, 1.0)
-        front = ((points - low) / width)[non_dominated(points, [True] * len(names))]
-        improvement = expected_hypervolume_improvement(front, (mean - low) / width, deviation / width, REFERENCE)
-        macs = np.array([max(1, candidate.cost.macs) for candidate in candidates])
-        values: Floats = improvement / macs**self.cost_exponent
+    def evaluate(self, candidates: Sequence[Candidate], mode: str = "front") -> Floats:
+        """Return the acquisition value of each candidate, NEHVI / t^alpha, (C,); the surrogates must be fitted."""
+        improvement, _ = self.improvements([(each.architecture, each.values, each.cost) for each in candidates], mode)
+        if not improvement.any():  # all expected at chance: then the one that may be the best
+            return self._upper_bounds(candidates)
+        time = TrainingTime(list(self.space.subspaces), self._table)
+        seconds = np.array([time.predict(each.architecture, each.cost) for each in candidates])
+        values: Floats = improvement / seconds**self.cost_exponent
         return values
 
-    def _posterior(self, candidates: Sequence[Candidate], names: Sequence[str]) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation of each objective of candidates, (C, M) each; a latency is its mean."""
-        features = np.stack([self._encoder.encode(each.architecture, each.values, each.cost) for each in candidates])
-        mean, deviation = np.zeros((2, len(candidates), len(names)))
-        surrogates = self._surrogates()
+    def improvements(self, points: Sequence[Point], mode: str = "front") -> tuple[Floats, Floats]:
+        """Return the noisy expected hypervolume improvement of points, and the probability that they improve, (C,).
+
+        Args:
+            points: Architecture, values and cost of each.
+            mode: "front", or "best": the improvement of the first quality alone.
+        """
+        baseline = [row for row in self._table if row.fits and row.state in (State.COMPLETE, State.RUNNING)]
+        draws = self._draw(baseline, points, mode)
+        improvements = np.zeros((len(draws), len(points)))
+        kept = np.arange(len(points))
+        for number, values in enumerate(draws):
+            if number == NUM_SCREENED and draws.shape[2] > 2:  # the volume of three objectives and more takes long
+                kept = np.argsort(-improvements.sum(axis=0), kind="stable")[:MAX_SCREENED]
+            front = values[: len(baseline)]
+            front = front[non_dominated(front, [True] * front.shape[1])]
+            improvements[number, kept] = hypervolume_improvement(front, values[len(baseline) + kept], 0.0)
+        return improvements.mean(axis=0), (improvements > 0).mean(axis=0)
+
+    def _draw(self, baseline: Sequence[TrialRow], points: Sequence[Point], mode: str) -> Floats:
+        """Return joint draws of the scaled objectives of trials and points, (S, B + C, M)."""
+        is_front = mode == "front" and self.space.settings.mode == "front"
+        names = self._front_objectives() if is_front else self._qualities[:1]
+        features = np.stack(
+            [*(self._features(row) for row in baseline), *(self._encoder.encode(*each) for each in points)]
+        )
+        costs = [*(row.cost for row in baseline), *(cost for _, _, cost in points)]
+        rng, surrogates = np.random.default_rng(NORMAL_SEED), self._surrogates()
+        drawn = np.zeros((NUM_DRAWS, len(features), len(names)))
         for column, name in enumerate(names):
             if name in self._qualities:
-                mean[:, column], deviation[:, column] = surrogates[name].predict(features)
+                normal = rng.standard_normal((NUM_DRAWS // 2, len(features)))
+                drawn[:, :, column] = surrogates[name].sample(features, np.vstack([normal, -normal]))
             elif name in surrogates:
-                mean[:, column] = surrogates[name].posterior_mean(features)
+                drawn[:, :, column] = 10 ** surrogates[name].posterior_mean(features)
             else:
-                mean[:, column] = [_log(getattr(candidate.cost, name)) for candidate in candidates]
-        return mean, deviation
+                drawn[:, :, column] = [getattr(cost, name) for cost in costs]
+        scaled = normalized(drawn.reshape(-1, len(names)), names, self.space.num_classes, self.space.budget.limits())
+        return scaled.reshape(drawn.shape)
 
-
-def expected_hypervolume_improvement(front: Floats, mean: Floats, deviation: Floats, reference: float) -> Floats:
-    """Return the expected hypervolume improvement of each candidate, were it the only one added; more is better.
-
-    Args:
-        front: (F, M), mutually non-dominated; F may be 0.
-        mean: (C, M), posterior mean of each candidate's objectives.
-        deviation: (C, M), posterior standard deviation; the objectives of a candidate are fully correlated.
-        reference: Coordinate of the reference point, the same in every objective.
-
-    Returns:
-        (C,).
-    """
-    samples = mean[:, None, :] + deviation[:, None, :] * np.array(QUANTILES)[:, None]  # (C, Q, M)
-    improvement = hypervolume_improvement(front, samples.reshape(-1, mean.shape[1]), reference)
-    expected: Floats = improvement.reshape(len(mean), len(QUANTILES)).mean(axis=1)
-    return expected
+    def _upper_bounds(self, candidates: Sequence[Candidate]) -> Floats:
+        """Return mean plus standard deviation of each candidate's first quality, more is better, (C,)."""
+        name = self._qualities[0]
+        features = np.stack([self._encoder.encode(each.architecture, each.values, each.cost) for each in candidates])
+        mean, deviation = self._surrogates()[name].predict(features)
+        return (mean if GOALS[name].maximize else -mean) + deviation
 
 
 def _neighbour(

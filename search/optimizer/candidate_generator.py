@@ -37,6 +37,9 @@ MAX_REJECTIONS = 10  # consecutive rejections before the last proposal is projec
 MAX_PROJECTIONS = 20  # consecutive rejected projections before the space counts as exhausted
 UNIFORM_FRACTION = 0.5  # without a surrogate, fraction of the proposals whose architecture is drawn uniformly
 SAMPLER_INTERVAL = 6  # with a surrogate, every sixth proposal is the sampler's
+# Every third proposal is for the best quality within the budget: in log cost the expensive end of a front is narrow and
+# has little volume, but it wins a challenge.
+BEST_INTERVAL = 3
 MAX_NEIGHBOURS = 100  # feasible networks tried near a proposal, beside those with a trial
 NUM_RECIPES_DRAWN = 20  # random recipes tried where every feasible network has a trial with the proposed one
 
@@ -166,7 +169,8 @@ class CandidateGenerator:
         is_samplers_turn = len(self._table) % self.sampler_interval == self.sampler_interval - 1
         if acquisition is None or self._rejected or is_samplers_turn:
             return False
-        proposed = acquisition.propose(self._next_seed(), self._table.numbers)
+        is_best = len(self._table) % BEST_INTERVAL == BEST_INTERVAL - 2
+        proposed = acquisition.propose(self._next_seed(), self._table.numbers, "best" if is_best else "front")
         if proposed is None:
             return False
         self._enqueue(ACQUISITION, *proposed)

@@ -25,6 +25,7 @@ import torch
 
 NOISE_DEVIATIONS = (0.1, 0.3, 1.0)  # standard deviation of the noise, in that of the targets; chosen by likelihood
 JITTER = 1e-8  # added to the diagonal: the kernel matrix of two equal points is singular
+SAMPLE_JITTER = 1e-6  # of a joint posterior, in which training points and their neighbours nearly determine each other
 MIN_VARIANCE = 1e-9  # of the posterior, which rounding may take below 0
 CONSTANT_WITHIN = 1e-9  # relative standard deviation below which targets are constant
 FENCE = 3.0  # targets are clipped this many interquartile ranges beyond the quartiles
@@ -78,6 +79,21 @@ class GaussianProcess:
         v = _solve(self._lower, kernel.T)
         variance = np.maximum(MIN_VARIANCE, 1.0 - (v**2).sum(axis=0))
         return self._mean_of(kernel), self._deviation * np.sqrt(variance)
+
+    def sample(self, x_star: Floats, normal: Floats) -> Floats:
+        """Return joint draws of the posterior at `x_star`, without observation noise, (S, M).
+
+        Args:
+            x_star: (M, D), features.
+            normal: (S, M), draws of the standard normal distribution.
+        """
+        kernel, scaled = self._kernel(x_star), x_star / self.length_scales
+        v = _solve(self._lower, kernel.T)
+        covariance = matern52(scaled, scaled) - v.T @ v
+        covariance[np.diag_indices_from(covariance)] += SAMPLE_JITTER
+        factor = np.linalg.cholesky(covariance).astype(np.float64, copy=False)
+        draws: Floats = self._mean_of(kernel) + self._deviation * (normal @ factor.T)
+        return draws
 
     def _kernel(self, x_star: Floats) -> Floats:
         return matern52(x_star / self.length_scales, self._x / self.length_scales)

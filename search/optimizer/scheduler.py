@@ -72,7 +72,7 @@ class TrialScheduler:
         if settings.mode == "best":
             ranked = tuple(name for name in ranked if GOALS[name].kind == "quality")[:1]
         self.table = TrialTable()
-        self.halving = SuccessiveHalving(self.table, self.rungs, ranked)
+        self.halving = SuccessiveHalving(self.table, self.rungs, ranked, space.num_classes)
         self.acquisition = Acquisition(space, self.table, self.rungs)
         self.ranks_by_prediction = settings.surrogate
         self.proposes_by_acquisition = settings.surrogate and settings.sampler == "tpe"

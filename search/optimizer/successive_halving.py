@@ -6,6 +6,8 @@ promoted to the next one. Ranked by accuracy alone, small networks would be stop
 is known before the first step, is ranked with it, by the fronts of Deb et al. (NSGA-II), 2002.
 
 Added to the algorithm:
+    A constant classifier, which costs nothing and is right as often as chance, is ranked with the trials: what is no
+    better than chance is on no front.
     Trials can be ranked by their predicted final values, in place of those at the rung.
     Cheap-to-finish promotion: see `SuccessiveHalving._cheap_to_finish`.
     At a closed rung, which no other trial will reach, the number to promote is rounded up: the best is always promoted.
@@ -17,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from objectives.front import non_dominated_rank
-from objectives.goals import directions, values_of
+from objectives.goals import GOALS, directions, values_of
+from objectives.reference import chance_value
 from search.config.settings import Job
 from search.optimizer.trial_table import TrialRow, TrialTable
 
@@ -115,11 +118,14 @@ class SuccessiveHalving:
     """
 
     def __init__(
-        self, table: TrialTable, rungs: Sequence[Rung], objectives: Sequence[str],
+        self, table: TrialTable, rungs: Sequence[Rung], objectives: Sequence[str], num_classes: int,
         first_reduction_factor: int = FIRST_REDUCTION_FACTOR, later_reduction_factor: int = LATER_REDUCTION_FACTOR,
     ) -> None:  # fmt: skip
         """Read `table` anew at every call."""
         self._table, self.rungs, self.objectives = table, rungs, tuple(objectives)
+        self._constant = [
+            chance_value(name, num_classes) if GOALS[name].kind == "quality" else 0.0 for name in objectives
+        ]
         self._factors = first_reduction_factor, later_reduction_factor
 
     def reduction_factor(self, index: int) -> int:
@@ -191,7 +197,7 @@ class SuccessiveHalving:
         values = np.array(
             [predicted.get(row.number) or values_of(self.objectives, row.curve[epoch], row.costs) for row in rows]
         )
-        ranks = non_dominated_rank(values, directions(self.objectives))
+        ranks = non_dominated_rank(np.vstack([values, self._constant]), directions(self.objectives))[:-1]
         crowding = crowding_distance(values, ranks)
         order = sorted(range(len(rows)), key=lambda i: (ranks[i], -crowding[i], i))
         return [(rows[i], int(ranks[i])) for i in order]

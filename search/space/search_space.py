@@ -66,6 +66,11 @@ class SearchSpace:
         return self.subspace(values).config({name: value for name, value in values.items() if name != ARCHITECTURE})
 
     @property
+    def num_classes(self) -> int:
+        """Number of scenes of the data."""
+        return int(next(iter(self.subspaces.values())).fixed["num_classes"])
+
+    @property
     def front_ends(self) -> tuple[str, ...]:
         """Names of the front ends of the trials."""
         return tuple(dict.fromkeys(name for subspace in self.subspaces.values() for name in subspace.front_ends))

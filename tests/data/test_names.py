@@ -250,8 +250,8 @@ def test_a_location_for_every_clip_is_a_note_and_a_warning(root):
     warnings = coverage_warnings(read_for_search(root, "fold1", 0.34), is_validation=True)
     assert warnings[1:] == [text.replace("12", "6")]
     assert warnings[0] == (
-        "bus, park: validated on one recording each, of 3 in all: their accuracy is mostly that recording's; record them "
-        "at four places or more"
+        "bus, park: validated on one recording each, of 3 in all: their accuracy is mostly that recording's; record "
+        "them at four places or more"
     )
     assert coverage_warnings(read_scenes(root), is_validation=False) == []
 

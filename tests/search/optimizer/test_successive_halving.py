@@ -25,7 +25,7 @@ def halving(rows, rungs=RUNGS, objectives=OBJECTIVES):
     table = TrialTable()
     for each in rows:
         table.add(each)
-    return SuccessiveHalving(table, rungs, objectives)
+    return SuccessiveHalving(table, rungs, objectives, 10)
 
 
 def recorded(points, epochs=2):
