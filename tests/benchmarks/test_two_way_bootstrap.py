@@ -1,4 +1,4 @@
-"""Two-way bootstrap: the estimates by their definitions, the variance of a mean, and coverage on simulated accuracies."""
+"""Two-way bootstrap: estimates by their definitions, the variance of a mean, and coverage on simulated accuracies."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_a_recording_is_drawn_for_both_networks_at_once():
 
 
 def simulated(recordings_of_class, networks, seed, num_draws=300):
-    """Return draws of the accuracies of networks of the same quality on the same recordings, of which none is better."""
+    """Return draws of the accuracies of networks of the same quality on the same recordings."""
     rng = np.random.default_rng(seed)
     num_recordings = sum(recordings_of_class)
     draws = draws_of(recordings_of_class, [CLIPS_EACH] * num_recordings, num_draws, seed)
