@@ -13,7 +13,7 @@ by a record of the finished ones.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -32,7 +32,7 @@ from benchmarks.compared_searches import (
 )
 from benchmarks.final_trainings import Clips, FinishedTraining, Job, key_of, read_record, run_jobs, with_seed
 from benchmarks.outer_folds import write_folds
-from benchmarks.published_networks import PRECISION, Variant, fitting, variants
+from benchmarks.published_networks import PRECISION, WAYS, Variant, fitting, variants
 from benchmarks.two_way_bootstrap import Floats, RecordingDraws
 from data.device import num_cores
 from data.layout import encode, read_scenes
@@ -47,6 +47,7 @@ from search.space.search_space import make_search_space
 BUDGET = BUDGETS[DEFAULT_BUDGET]
 FIRST_SEED = 1  # that of the searches is 0
 DRAWS_SEED = 0
+SEARCHED = "searched"  # in place of a way of training: the network of a search, with its own recipe
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Plan:
         epochs: Epochs of a trial and of a training.
         workers: Parallel trainings.
         networks: Names of the published networks; none: all that fit the budget.
+        seeds_of: Number of seeds of the published networks in a way of training, where it is another; 0: not trained.
     """
 
     data: str
@@ -70,11 +72,16 @@ class Plan:
     epochs: int
     workers: int
     networks: Sequence[str] = ()
+    seeds_of: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def record(self) -> Path:
         """File of the finished trainings."""
         return self.state / "trainings.jsonl"
+
+    def seeds_from(self, way: str) -> range:
+        """Return the seeds of the published networks in a way of training, or of the found ones."""
+        return range(FIRST_SEED, FIRST_SEED + self.seeds_of.get(way, self.seeds))
 
 
 @dataclass(frozen=True)
@@ -95,10 +102,10 @@ class OuterFold:
     found: Mapping[str, Sequence[FoundNetwork]]
     costs: Mapping[str, pd.DataFrame]
 
-    def configs(self) -> Iterator[TrialConfig]:
-        """Yield the configurations to train, without their seeds."""
-        yield from (variant.config for variant in self.variants)
-        yield from (network.config for networks in self.found.values() for network in networks)
+    def configs(self, plan: Plan) -> Iterator[tuple[TrialConfig, range]]:
+        """Yield the configurations to train, each with its seeds."""
+        yield from ((variant.config, plan.seeds_from(variant.way)) for variant in self.variants)
+        yield from ((each.config, plan.seeds_from(SEARCHED)) for front in self.found.values() for each in front)
 
 
 def responses_of(data: Path, folder: Path, into: Path) -> Path:
@@ -128,10 +135,11 @@ def prepare_fold(clips: Clips, studies: Path, plan: Plan) -> OuterFold:
     settings = settings_of_search(clips, MODES[0], plan.trials, plan.epochs)
     num_clips = len(hold_out(scenes, settings.validation).train)
     space = price_space(make_search_space(settings, len(scenes.classes)), num_clips)
+    every = variants(networks, space, plan.epochs, datasets, best.config.recipe)
     return OuterFold(
         clips,
         clips.digest(),
-        list(variants(networks, space, plan.epochs, datasets, best.config.recipe)),
+        [each for each in every if plan.seeds_from(each.way)],
         found,
         {mode: trial_costs(folder) for mode, folder in folders.items()},
     )
@@ -154,14 +162,9 @@ def jobs_of(fold: OuterFold, plan: Plan) -> list[Job]:
     """Return the trainings of an outer fold: every network from every seed."""
     return [
         Job(fold.clips, fold.digest, with_seed(config, seed), price(config, PRECISION).macs)
-        for config in fold.configs()
-        for seed in seeds_of(plan)
+        for config, seeds in fold.configs(plan)
+        for seed in seeds
     ]
-
-
-def seeds_of(plan: Plan) -> range:
-    """Return the seeds of every network."""
-    return range(FIRST_SEED, FIRST_SEED + plan.seeds)
 
 
 class Accuracies:
@@ -176,21 +179,22 @@ class Accuracies:
         self._num_clips = recordings["num_clips"].to_numpy(np.int64)
         self._fold_of = recordings["fold"].to_numpy(np.int64)
         self._draws = RecordingDraws.of(recordings["label"].to_numpy(np.int64), self._num_clips, self._rng)
-        self._known: dict[tuple[int, TrialConfig], Floats] = {}
+        self._known: dict[tuple[int, TrialConfig, range], Floats] = {}
 
-    def of(self, fold: OuterFold, number: int, config: TrialConfig) -> Floats:
+    def of(self, fold: OuterFold, number: int, config: TrialConfig, way: str) -> Floats:
         """Return what a configuration adds to the macro accuracy by the recordings of an outer fold: (D,).
 
         A configuration that is both published and found is one network: its difference to itself is 0 in every draw.
         """
-        if (number, config) not in self._known:
+        key = number, config, self._plan.seeds_from(way)
+        if key not in self._known:
             scenes = fold.clips.scenes
             _, recording = encode(scenes.clips["identifier"].iloc[scenes.evaluate])  # in the order of `recordings_of`
-            trainings = trainings_of(fold, config, self._record, self._plan)
+            trainings = trainings_of(fold, config, self._record, key[2])
             num_correct = np.stack([np.bincount(recording, each.is_correct) for each in trainings])
             rows = np.flatnonzero(self._fold_of == number)
-            self._known[number, config] = self._draws.accuracy(num_correct, rows, self._rng)
-        return self._known[number, config]
+            self._known[key] = self._draws.accuracy(num_correct, rows, self._rng)
+        return self._known[key]
 
     def guessing(self, number: int) -> Floats:
         """Return what guessing adds by the recordings of an outer fold: (D,)."""
@@ -204,13 +208,13 @@ def compare(folds: Sequence[OuterFold], plan: Plan) -> Comparison:
         published: dict[str, dict[str, Network]] = {}
         for each in fold.variants:
             cost = price(each.config, PRECISION)
-            accuracy = accuracies.of(fold, number, each.config)
+            accuracy = accuracies.of(fold, number, each.config, each.way)
             published.setdefault(each.way, {})[each.name] = Network(each.name, cost.macs, cost.params, accuracy)
         found = {
             mode: [
                 Network(
                     f"{each.config.architecture}, trial {each.trial}", each.macs, each.params,
-                    accuracies.of(fold, number, each.config), each.validation,
+                    accuracies.of(fold, number, each.config, SEARCHED), each.validation,
                 )
                 for each in networks
             ]
@@ -229,10 +233,10 @@ def recordings_of(clips: Clips, fold: int) -> pd.DataFrame:
 
 
 def trainings_of(
-    fold: OuterFold, config: TrialConfig, record: Mapping[str, FinishedTraining], plan: Plan
+    fold: OuterFold, config: TrialConfig, record: Mapping[str, FinishedTraining], seeds: range
 ) -> list[FinishedTraining]:
     """Return the trainings of a configuration from every seed."""
-    return [record[key_of(fold.digest, with_seed(config, seed).to_dict())] for seed in seeds_of(plan)]
+    return [record[key_of(fold.digest, with_seed(config, seed).to_dict())] for seed in seeds]
 
 
 def setting_rows(folds: Sequence[OuterFold], plan: Plan) -> Iterator[Row]:
@@ -241,13 +245,17 @@ def setting_rows(folds: Sequence[OuterFold], plan: Plan) -> Iterator[Row]:
     of_class = recordings.groupby("label").size()
     record = read_record(plan.record)
     trainings = [
-        each for fold in folds for config in fold.configs() for each in trainings_of(fold, config, record, plan)
+        training
+        for fold in folds
+        for config, seeds in fold.configs(plan)
+        for training in trainings_of(fold, config, record, seeds)
     ]
     names = {variant.name for variant in folds[0].variants}
     known = {
         "published networks": len(names), "published networks that fit": len(fitting(BUDGET, len(of_class))),
         "classes": len(of_class), "recordings": len(recordings), "clips": recordings["num_clips"].sum(),
         "classes with one recording": (of_class == 1).sum(), "outer folds": len(folds), "seeds": plan.seeds,
+        **{f"seeds of {way}": number for way, number in plan.seeds_of.items()},
         "trials of a search": plan.trials, "epochs": plan.epochs, "trainings": len(trainings),
         "processor seconds of the trainings": sum(each.cpu_s for each in trainings),
         "diverged": sum(bool(each.diverged) for each in trainings),
@@ -281,6 +289,10 @@ path_type = click.Path(path_type=Path)
     "--folder", type=path_type, default=Path("beats_published"), show_default=True, help="Folder of the state."
 )
 @click.option("--seeds", default=5, show_default=True, help="Seeds of each network.")
+@click.option(
+    "--seeds-of", nargs=2, type=(click.Choice(list(WAYS)), click.IntRange(0)), multiple=True, metavar="WAY NUMBER",
+    help=f"Other seeds of the published networks in a way of training ({', '.join(WAYS)}); 0: not trained.",
+)  # fmt: skip
 @click.option("--trials", default=40, show_default=True, help="Trials of a search.")
 @click.option("--epochs", default=16, show_default=True, help="Epochs of a trial and of a training.")
 @click.option(
@@ -290,14 +302,14 @@ path_type = click.Path(path_type=Path)
 @click.option("--workers", type=int, help="Parallel trainings. [default: one per core]")
 @click.option("--out", type=path_type, default=Path(), help="Folder with results/ and docs/. [default: the current]")
 def main(
-    data: Path, responses: Path | None, folder: Path, seeds: int, trials: int, epochs: int, folds: int,
-    networks: tuple[str, ...], workers: int | None, out: Path,
+    data: Path, responses: Path | None, folder: Path, seeds: int, seeds_of: tuple[tuple[str, int], ...], trials: int,
+    epochs: int, folds: int, networks: tuple[str, ...], workers: int | None, out: Path,
 ) -> None:  # fmt: skip
     """Compare what a search of DATA finds with the published networks, and write results/beats_published.md."""
     data = data.resolve()
     state = folder.absolute() / data.name
     name = data.name + (f", {folds} folds" if folds > 1 else "")
-    plan = Plan(name, state, seeds, trials, epochs, workers or num_cores(), networks)
+    plan = Plan(name, state, seeds, trials, epochs, workers or num_cores(), networks, dict(seeds_of))
     scenes = read_scenes(data)
     chosen_networks(plan, len(scenes.classes))  # an unknown name is refused before the searches
     state.mkdir(parents=True, exist_ok=True)

@@ -134,7 +134,9 @@ class Comparison:
         """Yield the figures of one mode of the search."""
         curve = self.curve(mode)
         best = self.choice(mode, self.max_macs)
-        for opponent in OPPONENTS:
+        for opponent, ways in OPPONENTS.items():
+            if not {*ways} <= {*self.published}:
+                continue  # not trained in that way
             theirs = self.opponents(opponent)
             points = [(network.macs, network.accuracy) for network in theirs]
             cheapest = min(network.macs for network in theirs)
@@ -171,6 +173,8 @@ class Comparison:
     def recipe_rows(self) -> Iterator[Row]:
         """Yield the figures of the recipes, with the same published networks."""
         for ours, theirs in ((FOUND, DEFAULT), (FOUND, REPORT), (DEFAULT, REPORT)):
+            if not {ours, theirs} <= {*self.published}:
+                continue
             own, other = self.published[ours], self.published[theirs]
             figure = f"recipe: {ours} against {theirs}"
             yield Row.of(

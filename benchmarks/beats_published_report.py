@@ -151,6 +151,10 @@ def _settings_text(settings: "pd.Series[float]") -> str:
         f"{count('trainings')} trainings took {settings.get('processor seconds of the trainings', 0) / 3600:.1f} "
         f"processor hours, {count('diverged')} diverged."
     )
+    other = {way: settings.get(f"seeds of {way}") for way in WAYS}
+    told = [f"{number:.0f} of published networks with the {WAYS[way]}" for way, number in other.items() if number]
+    if told:
+        text += f" Of the seeds there are {', '.join(told)}."
     if settings.get("published networks", 0) < settings.get("published networks that fit", 0):
         text += (
             f" **Of the {count('published networks that fit')} published networks that fit the budget only "
@@ -283,7 +287,8 @@ def _published(points: pd.DataFrame) -> Iterator[str]:
         by_way = {str(row["way"]): row for _, row in rows.iterrows()}
         cells = [
             f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
-            for way in WAYS if (row := by_way.get(way)) is not None
+            if (row := by_way.get(way)) is not None else ""
+            for way in WAYS
         ]  # fmt: skip
         changes = "; ".join(row["changes"] for row in by_way.values() if row["changes"])
         yield f"| {name} | {rows['macs'].iloc[0]:,.0f} | {' | '.join(cells)} | {changes} |"

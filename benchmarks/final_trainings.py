@@ -25,10 +25,11 @@ from search.config.trial_config import TrialConfig
 from search.study.data_identity import content_digest, describe_data
 from training.allocator import keep_freed_memory
 from training.compute_mode import ComputeMode
-from training.dataset import EVALUATION_BATCH, SceneDataset, load_dataset
+from training.dataset import SceneDataset, load_dataset
 from training.loop import DivergedError, TrainingRun
 
 CPU = torch.device("cpu")
+NUM_CHECKED = 8  # evaluation clips after each epoch
 COMPUTE_MODE = ComputeMode(channels_last=True)
 
 
@@ -124,8 +125,8 @@ def train(clips: Clips, data: str, config: Mapping[str, Any]) -> FinishedTrainin
     dataset = clips.dataset(trial.front_end)
     scenes = dataset.scenes
     labels = scenes.labels[scenes.evaluate]
-    # After every epoch but the last nobody asks for a metric: one batch shows whether the outputs are finite.
-    brief = replace(dataset, scenes=replace(scenes, evaluate=scenes.evaluate[:EVALUATION_BATCH]))
+    # Nobody asks for the metrics of an epoch: a few clips show whether the outputs are finite.
+    brief = replace(dataset, scenes=replace(scenes, evaluate=scenes.evaluate[:NUM_CHECKED]))
     predicted, diverged = np.zeros_like(labels), ""
     try:
         run = TrainingRun(trial.build, trial.recipe, brief, CPU, COMPUTE_MODE)

@@ -107,6 +107,17 @@ def test_recipes_are_compared_on_the_same_networks(comparison):
     assert rows["recipe: found against report, large"].difference == pytest.approx(0.02)
 
 
+def test_a_way_of_training_that_is_left_out_is_compared_with_nothing(comparison, tmp_path):
+    left = {way: networks for way, networks in published().items() if way != REPORT}
+    rows, networks = results(Comparison([replace(comparison.folds[0], published=left)], BUDGET, NUM_CLASSES))
+    assert {each.figure.partition(" against ")[2] for each in rows if each.figure.startswith("best ")} == {
+        DEFAULT,
+        FOUND,
+    }
+    write_results(tmp_path, "one", rows, networks)
+    assert "| small | 2,000,000 |  | 35.0 " in (tmp_path / PAGE).read_text()
+
+
 def settings_rows(clips=100):
     names = ("clips", "recordings", "classes", "outer folds", "classes with one recording", "seeds", "diverged")
     return [Row("", name, float(clips)) for name in names]
