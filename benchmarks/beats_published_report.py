@@ -22,6 +22,7 @@ TABLE_COLUMNS = ["data", *(field.name for field in fields(Row))]
 NETWORK_COLUMNS = [
     "data", "mode", "way", "network", "macs", "params", "accuracy", "low", "high", "validation", "changes",
 ]  # fmt: skip
+TEXT_COLUMNS = ("data", "mode", "figure", "way", "network", "changes")
 MODE_NAMES = {"front": "search for a front", "best": "search for the best"}
 COMPARED = {
     "hypervolume": "hypervolume: mean height of the front over chance, over log MACs from 10,000 to the budget",
@@ -103,9 +104,8 @@ def _replace(path: Path, data: str, rows: Sequence[Mapping[str, Any]], columns: 
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table of results; texts that are missing are empty."""
-    table = pd.read_csv(path, dtype={"data": str})
-    texts = [name for name in ("mode", "figure", "way", "network", "changes") if name in table]
-    return table.assign(**{name: table[name].fillna("").astype(str) for name in texts})
+    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str))
+    return table.assign(**{name: table[name].fillna("") for name in TEXT_COLUMNS if name in table})
 
 
 def page(table: pd.DataFrame, networks: pd.DataFrame) -> str:
