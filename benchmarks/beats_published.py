@@ -317,7 +317,7 @@ def main(
     roots = write_folds(scenes, folds, state / "folds") if folds > 1 else [data]
     prepared = []
     for number, root in enumerate(roots):
-        click.echo(f"searches {number * len(MODES)} of {len(roots) * len(MODES)} are done; {root}")
+        click.echo(f"outer fold {number + 1} of {len(roots)}: searches in the modes {', '.join(MODES)}")
         studies = state / "studies" / (root.name if folds > 1 else "lists")
         prepared.append(prepare_fold(Clips(root, chosen, state / "cache"), studies, plan))
     echo_progress(prepared, plan)

@@ -36,12 +36,18 @@ INTRODUCTION = """\
 Every network was trained from several seeds on all training clips, by the same code, and evaluated on clips that
 neither it nor the search has seen. Found networks were chosen by validation clips alone, published ones are compared
 with hindsight: the best published network is the one that is best on the very clips of the comparison. For a number of
-MACs, *found* is the network of the front that was best by validation among those with at most as many MACs. Published
-networks are trained in three ways, so that what the architecture adds and what the recipe adds are told apart.
+MACs, *found* is the network of the front that was best by validation among those with at most as many MACs.
+
+Published networks are trained in three ways, so that what the architecture adds and what the recipe adds are told
+apart: with the recipe of their report, its epochs scaled; with the default recipe, as a search trains them first; and
+with the recipe of the network that was best by validation in both searches. The reports' recipes were made for 139,620
+training clips: on few clips their batches make few steps, so that the default recipe is the harder one to beat.
 
 Differences are in percentage points, with 95 % intervals by recording and seed (a two-way bootstrap,
-benchmarks/two_way_bootstrap.py, which says why they are percentiles and rather too wide than too narrow). Each interval
-stands for itself: they are not corrected for their number. Made by `python -m benchmarks beats-published`.
+benchmarks/two_way_bootstrap.py, which says why they are percentiles and rather too wide than too narrow). They hold for
+the networks that these searches found; of another search there would be others, and only outer folds have several
+searches. Each interval stands for itself: they are not corrected for their number. Made by
+`python -m benchmarks beats-published`.
 
 ![Found and published networks in the plane of MACs and accuracy](../docs/beats_published.png)
 """
