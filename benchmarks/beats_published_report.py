@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.beats_published_figures import MIN_MACS, OPPONENT_NAMES, OPPONENTS, Comparison, Row
-from benchmarks.published_networks import WAYS
+from benchmarks.beats_published_figures import EITHER, MIN_MACS, OPPONENT_NAMES, OPPONENTS, Comparison, Row
+from benchmarks.published_networks import DEFAULT, REPORT, WAYS
 from benchmarks.two_way_bootstrap import Floats, interval
 from data.atomic_file import write_atomic
 from search.config.settings import MODES
@@ -25,18 +25,23 @@ NETWORK_COLUMNS = [
 TEXT_COLUMNS = ("data", "mode", "figure", "way", "network", "changes")
 MODE_NAMES = {"front": "search for a front", "best": "search for the best"}
 COMPARED = {
-    "hypervolume": "hypervolume: mean height of the front over chance, over log MACs from 10,000 to the budget",
-    "hypervolume from": "the same from the MACs of the cheapest published network on",
+    "hypervolume": "hypervolume: mean height above chance, over log MACs from 10,000 to the budget",
+    "hypervolume from": "hypervolume from the MACs of the cheapest published network on",
     "mean at their MACs": "accuracy at the published networks' MACs, mean",
-    "best": "accuracy of the best; of the published networks, with hindsight",
+    "best": "accuracy of the best within the budget",
+    "hindsight hypervolume": "hypervolume from 10,000 MACs, the found networks with hindsight too",
 }
+HINDSIGHT = "hindsight hypervolume"  # shown, but no verdict follows from it
+STRICTEST = (EITHER, DEFAULT, REPORT)  # opponents of the verdicts: the first that was trained
 INTRODUCTION = """\
 # Found networks against published ones
 
 Every network was trained from several seeds on all training clips, by the same code, and evaluated on clips that
 neither it nor the search has seen. Found networks were chosen by validation clips alone, published ones are compared
 with hindsight: the best published network is the one that is best on the very clips of the comparison. For a number of
-MACs, *found* is the network of the front that was best by validation among those with at most as many MACs.
+MACs, *found* is the network of the front that was best by validation among those with at most as many MACs; the
+published one is the best on the evaluation clips. Only *with hindsight too* takes the best found ones by these clips: a
+maximum over noisy figures flatters whoever has more networks along the axis.
 
 Published networks are trained in three ways, so that what the architecture adds and what the recipe adds are told
 apart: with the recipe of their report, its epochs scaled; with the default recipe, as a search trains them first; and
@@ -131,11 +136,13 @@ def _section(data: str, table: pd.DataFrame, points: pd.DataFrame) -> Iterator[s
     yield ""
     yield from _verdicts(table)
     for mode in MODES:
-        mine = table[table["mode"] == mode].set_index("figure")
+        mine = table[table["mode"] == mode]
+        if mine.empty:
+            continue
         yield f"### {data}: {MODE_NAMES[mode]}"
         yield ""
         yield from _figures(mine)
-        yield from _costs(mine)
+        yield from _costs(mine.set_index("figure"))
     yield f"### {data}: recipes"
     yield ""
     yield from _recipes(table)
@@ -179,39 +186,38 @@ def _verdicts(table: pd.DataFrame) -> Iterator[str]:
     """Yield what holds, what the opposite holds of, and what is open, of the comparisons with an interval."""
     lines: dict[str, list[str]] = {"holds": [], "open": [], "fails": []}
     for mode in MODES:
-        for opponent in OPPONENTS:
-            for key in COMPARED:
-                row = _find(table[table["mode"] == mode], key, opponent)
-                if row is not None:
-                    text = f"{MODE_NAMES[mode]}, {_short(key)}, against the {OPPONENT_NAMES[opponent]}: {_points(row)}"
-                    lines[_verdict(row)].append(text)
+        mine = table[table["mode"] == mode]
+        for key in COMPARED:
+            found = ((name, _find(mine, key, name)) for name in STRICTEST)
+            opponent, row = next(((name, row) for name, row in found if row is not None), ("", None))
+            if row is not None and key != HINDSIGHT:
+                text = f"{MODE_NAMES[mode]}, {_short(key)}, against the {OPPONENT_NAMES[opponent]}: {_points(row)}"
+                lines[_verdict(row)].append(text)
     heads = {
         "holds": "The found networks are better:",
-        "fails": "The published networks are better:",
+        "fails": "The published networks are better, with the hindsight that they are given:",
         "open": "The interval includes no difference:",
     }
     for verdict in ("holds", "fails", "open"):
         yield heads[verdict] + ("" if lines[verdict] else " in nothing.")
         yield ""
         yield from (f"- {line}" for line in lines[verdict])
-        yield ""
+        if lines[verdict]:
+            yield ""
 
 
 def _find(table: pd.DataFrame, key: str, opponent: str) -> "pd.Series[Any] | None":
-    """Return the row of an entry of `COMPARED` against an opponent."""
-    names = table["figure"] if "figure" in table else table.index.to_series()
-    is_from = names.str.startswith("hypervolume from")
+    """Return the row of an entry of `COMPARED` against an opponent; None: there is none."""
+    names = table["figure"]
     wanted = names.str.endswith(f" against {opponent}") & names.str.startswith(f"{key} ")
     if key == "hypervolume":
-        wanted &= ~is_from
-    found = table[wanted.to_numpy()]
+        wanted &= ~names.str.startswith("hypervolume from")
+    found = table[wanted]
     return None if found.empty else found.iloc[0]
 
 
 def _short(key: str) -> str:
-    return (
-        COMPARED[key].partition(":")[0].partition(";")[0] if key != "hypervolume from" else "hypervolume at their MACs"
-    )
+    return COMPARED[key].partition(":")[0]
 
 
 def _verdict(row: "pd.Series[Any]") -> str:
@@ -224,26 +230,28 @@ def _points(row: "pd.Series[Any]") -> str:
 
 
 def _figures(table: pd.DataFrame) -> Iterator[str]:
-    """Yield the comparisons of one mode as a table."""
-    yield "| figure | published networks' recipe | found, % | published, % | difference |"
-    yield "|---|---|---|---|---|"
+    """Yield the comparisons of one mode as a table: for each opponent its figure, and the difference to it."""
+    rows = {(key, name): _find(table, key, name) for key in COMPARED for name in OPPONENTS}
+    there = [name for name in OPPONENTS if any(rows[key, name] is not None for key in COMPARED)]
+    titles = " | ".join(f"published, {OPPONENT_NAMES[name]}" for name in there)
+    yield f"| figure, % | found | {titles} |"
+    yield "|---|---|" + "---|" * len(there)
     for key, title in COMPARED.items():
-        for opponent, name in OPPONENT_NAMES.items():
-            row = _find(table, key, opponent)
-            if row is not None:
-                yield f"| {title} | {name} | {100 * row['ours']:.1f} | {100 * row['theirs']:.1f} | {_points(row)} |"
+        mine = [row for name in there if (row := rows[key, name]) is not None]
+        cells = " | ".join(f"{100 * row['theirs']:.1f}: {_points(row)}" for row in mine)
+        yield f"| {title} | {100 * mine[0]['ours']:.1f} | {cells} |"
     yield ""
-    for opponent in OPPONENTS:
-        names = table.index.to_series()
-        mine = table[(names.str.startswith("at the MACs of ") & names.str.endswith(f" against {opponent}")).to_numpy()]
-        if len(mine):
-            verdicts = [_verdict(row) for _, row in mine.iterrows()]
+    names = table["figure"]
+    for opponent in there:
+        mine_at = table[names.str.startswith("at the MACs of ") & names.str.endswith(f" against {opponent}")]
+        if len(mine_at):
+            verdicts = [_verdict(row) for _, row in mine_at.iterrows()]
             counts = {name: verdicts.count(name) for name in ("holds", "fails", "open")}
             yield (
-                f"- At the MACs of {len(mine)} published networks with the {OPPONENT_NAMES[opponent]}, the found one "
-                f"is better at {counts['holds']}, worse at {counts['fails']}, and undecided at {counts['open']}."
+                f"- At the MACs of {len(mine_at)} published networks with the {OPPONENT_NAMES[opponent]}, the found "
+                f"one is better at {counts['holds']}, worse at {counts['fails']}, and undecided at {counts['open']}."
             )
-    regret = table[table.index == "regret of the choice"].iloc[0]
+    regret = table[names == "regret of the choice"].iloc[0]
     yield (
         f"- What validation chose has {100 * regret['ours']:.1f} %, the best of the front "
         f"{100 * regret['theirs']:.1f} %: regret {_points(regret)}."

@@ -109,11 +109,12 @@ def interval(draws: Floats) -> Interval:
 
 
 def hypervolume(macs: Sequence[float], accuracies: Sequence[Floats], chance: float, low: float, high: float) -> Floats:
-    """Return the mean height above chance of the staircase of accuracy over log MACs, from `low` to `high`: (D,).
+    """Return the mean height above chance of the front of accuracy over log MACs, from `low` to `high`: (D,).
 
     It is the hypervolume with the reference point of `chance` and `high`, of points moved up to `low` if they are
     cheaper, over the length of the axis: as if the accuracy above chance were averaged over budgets drawn uniformly
-    from the logarithmic axis.
+    from the logarithmic axis. For each budget the best point is taken with hindsight, so that it is biased upwards, the
+    more points there are.
 
     Args:
         macs: P costs.
@@ -123,7 +124,23 @@ def hypervolume(macs: Sequence[float], accuracies: Sequence[Floats], chance: flo
     array([0.3])
     """
     order = np.argsort(macs, kind="stable")
-    edges = np.log(np.clip([*np.asarray(macs, dtype=np.float64)[order], high], low, high))
-    heights = np.maximum.accumulate(np.stack([accuracies[place] for place in order]) - chance)
-    area = (np.maximum(heights, 0.0) * np.diff(edges)[:, None]).sum(axis=0)
-    return np.asarray(area / np.log(high / low))
+    best = np.maximum.accumulate(np.stack([accuracies[place] for place in order]))
+    return mean_height([macs[place] for place in order], list(best), chance, low, high)
+
+
+def mean_height(macs: Sequence[float], accuracies: Sequence[Floats], chance: float, low: float, high: float) -> Floats:
+    """Return the mean height above chance over log MACs if from each cost on its own network is taken: (D,).
+
+    As `hypervolume`, but without hindsight: a network that was chosen for a budget counts there, even if a cheaper one
+    is better.
+
+    Args:
+        macs: P costs, rising.
+        accuracies: P arrays (D,).
+
+    >>> mean_height([10.0, 1000.0], [np.array([0.3]), np.array([0.2])], 0.1, low=10.0, high=100_000.0).round(3)
+    array([0.15])
+    """
+    lengths = np.diff(np.log(np.clip([*macs, high], low, high)))
+    heights = np.maximum(np.stack(accuracies) - chance, 0.0)
+    return np.asarray((heights * lengths[:, None]).sum(axis=0) / np.log(high / low))
