@@ -60,7 +60,8 @@ class TopicFailedError(RuntimeError):
 def main(topics: Sequence[str], is_list: bool, json_path: Path) -> None:
     """Run the benchmarks of TOPICS, by default all, and print each result with its goal.
 
-    The exit code is 1 if a topic failed, else 0, even if a goal was missed.
+    The exit code is 1 if a topic failed, else 0, even if a goal was missed. `beats-published DATA` is a command of its
+    own: `beats-published --help`.
     """
     if is_list:
         for name, module in TOPICS.items():

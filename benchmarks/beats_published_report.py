@@ -45,8 +45,9 @@ maximum over noisy figures flatters whoever has more networks along the axis.
 
 Published networks are trained in three ways, so that what the architecture adds and what the recipe adds are told
 apart: with the recipe of their report, its epochs scaled; with the default recipe, as a search trains them first; and
-with the recipe of the network that was best by validation in both searches. The reports' recipes were made for 139,620
-training clips: on few clips their batches make few steps, so that the default recipe is the harder one to beat.
+with the recipe of the network that was best by validation in both searches. Against the last it is the architecture
+that differs. The reports' recipes were made for 139,620 training clips: on few clips their batches make few steps, so
+that the default recipe is the harder one to beat.
 
 Differences are in percentage points, with 95 % intervals by recording and seed (a two-way bootstrap,
 benchmarks/two_way_bootstrap.py, which says why they are percentiles and rather too wide than too narrow). They hold for

@@ -76,7 +76,12 @@ def run_search(settings: SearchSettings, studies: Path) -> StudyFolder:
         }  # fmt: skip
         given = [text for key, value in flags.items() if value is not None for text in (f"--{key}", str(value))]
         command = module_command("search", "search", settings.data, *given)
-    status = subprocess.run(command, env=environment(), check=False).returncode
+    with subprocess.Popen(command, env=environment()) as process:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:  # the search has got it as well, and writes what it has
+            process.wait()
+            raise
     if status:
         raise click.ClickException(f"the search {folder.path} ended with exit code {status}; run this again to go on")
     ended.touch()
