@@ -326,9 +326,9 @@ def plot(networks: pd.DataFrame, path: Path) -> None:
             axes.errorbar(rows["macs"], rows["accuracy"], _bars(rows), fmt="^", ms=6, lw=1.4, color=colour)
             axes.step(rows["macs"], rows["accuracy"], where="post", color=colour, lw=1.8, label=MODE_NAMES[mode])
         axes.set(xscale="log", xlabel="MACs", ylabel="macro accuracy, evaluation clips", title=data)
-        axes.set_xlim(left=min(MIN_MACS, float(mine["macs"].min())))
+        axes.set_xlim(min(MIN_MACS, float(mine["macs"].min())), 1.5 * float(networks["macs"].max()))
         axes.grid(alpha=0.3)
-    axes.legend(loc="best", fontsize="small")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     figure.savefig(path, dpi=110)
 
 
