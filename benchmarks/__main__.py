@@ -4,6 +4,7 @@ Each topic runs in a subprocess of its own, so that thread settings and caches o
 """
 
 import ast
+import importlib
 import importlib.util
 import json
 import signal
@@ -37,6 +38,8 @@ TOPICS = {
     "gpu": "benchmarks.gpu",
     "int8": "benchmarks.int8",
 }
+# Commands with arguments of their own, by the first argument; they are no part of a run of all topics.
+COMMANDS = {"beats-published": "benchmarks.beats_published"}
 NOTE = (
     "Seconds and rates per second depend on this machine, ratios mostly on the code: their two sides alternate in one "
     "run. Compare ratios between machines, seconds only on one machine."
@@ -57,7 +60,8 @@ class TopicFailedError(RuntimeError):
 def main(topics: Sequence[str], is_list: bool, json_path: Path) -> None:
     """Run the benchmarks of TOPICS, by default all, and print each result with its goal.
 
-    The exit code is 1 if a topic failed, else 0, even if a goal was missed.
+    The exit code is 1 if a topic failed, else 0, even if a goal was missed. `beats-published DATA` is a command of its
+    own: `beats-published --help`.
     """
     if is_list:
         for name, module in TOPICS.items():
@@ -185,5 +189,13 @@ def _write(path: Path, record: dict[str, Any]) -> None:
         raise click.BadParameter(f"{path} cannot be written: {error.strerror}", param_hint="--json") from error
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Run one of `COMMANDS` if the first argument names it, else topics."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in COMMANDS:
+        importlib.import_module(COMMANDS[name]).main(sys.argv[2:], prog_name=f"python -m benchmarks {name}")
     main()
+
+
+if __name__ == "__main__":
+    run()
