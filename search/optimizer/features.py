@@ -22,9 +22,8 @@ from search.space.subspace import Subspace
 IMPUTED_VALUE = 0.5  # of a normalized setting that a configuration lacks: the middle of its range
 # Length scale between architectures: at the same cost and settings, the prior correlation of two is 0.83.
 ARCHITECTURE_LENGTH_SCALE = 1 / 0.35
-# Candidate length scales; the surrogate takes those of the greatest likelihood.
-COST_LENGTH_SCALES = (0.3, 0.6, 1.2)  # in decades of MACs and of parameters
-SETTINGS_LENGTH_SCALES = (0.5, 1.0, 2.0)
+COST_LENGTH_SCALE = 0.8  # in decades of MACs and of parameters
+SETTINGS_LENGTH_SCALE = 1.0  # of a setting over its range, divided by the square root of their number
 
 Floats = npt.NDArray[np.float64]
 
@@ -61,14 +60,10 @@ class FeatureEncoder:
         one_hot = [1.0 if name == architecture else 0.0 for name in self.subspaces]
         return np.array([math.log10(max(1, cost.macs)), math.log10(max(1, cost.params)), *settings, *one_hot])
 
-    def length_scales(self) -> list[Floats]:
-        """Return the candidate length scales of the features, (D,) each."""
-        architectures = [ARCHITECTURE_LENGTH_SCALE] * len(self.subspaces)
-        return [
-            np.array([of_cost, of_cost, *[of_settings] * self._num_columns, *architectures])
-            for of_cost in COST_LENGTH_SCALES
-            for of_settings in SETTINGS_LENGTH_SCALES
-        ]
+    def length_scales(self) -> Floats:
+        """Return the prior medians of the features' length scales, (D,)."""
+        settings, architectures = [SETTINGS_LENGTH_SCALE] * self._num_columns, len(self.subspaces)
+        return np.array([COST_LENGTH_SCALE] * 2 + settings + [ARCHITECTURE_LENGTH_SCALE] * architectures)
 
 
 def _num_columns(distribution: BaseDistribution) -> int:

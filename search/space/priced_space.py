@@ -10,6 +10,7 @@ from objectives.goals import first_cost
 from search.config.recipes import find_recipe, recipe_values
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig, Value
+from search.space.batch_size import with_batch_sizes
 from search.space.cost_table import Nearest
 from search.space.feasibility import MAX_ENUMERATED, NUM_DRAWN, FeasibilitySurvey, num_to_price, survey_subspace
 from search.space.projection import coordinate_descent, projections
@@ -44,8 +45,12 @@ class PricedSpace(SearchSpace):
 
     @classmethod
     def of(cls, space: SearchSpace, surveys: Mapping[str, FeasibilitySurvey], num_clips: int | None) -> "PricedSpace":
-        """Make a priced space from a search space and the surveys of its subspaces."""
-        feasible = {name: subspace for name, subspace in space.subspaces.items() if surveys[name].feasible}
+        """Make a priced space from a search space and the surveys of its subspaces; batch sizes suit the clips."""
+        feasible = {
+            name: with_batch_sizes(subspace, num_clips)
+            for name, subspace in space.subspaces.items()
+            if surveys[name].feasible
+        }
         return cls(space.settings, feasible, space.budget, surveys, num_clips)
 
     @property

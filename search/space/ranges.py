@@ -1,6 +1,7 @@
 """Ranges as Optuna distributions: enumeration, sampling, normalized coordinates, narrowing."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -139,17 +140,29 @@ def nearest(distribution: BaseDistribution, value: Any) -> Any:
 
     >>> nearest(IntDistribution(32, 256, step=32), 60)
     64
-    >>> nearest(IntDistribution(4, 16), 3)
-    4
+    >>> nearest(IntDistribution(4, 16), 3), nearest(CategoricalDistribution([0.001, 0.004, 0.016]), 0.005)
+    (4, 0.004)
     """
     if isinstance(distribution, CategoricalDistribution):
-        return value if value in distribution.choices else distribution.choices[0]
+        return _nearest_choice(distribution.choices, value)
     assert isinstance(distribution, (IntDistribution, FloatDistribution))
     inside = min(max(value, distribution.low), distribution.high)
     if distribution.step:
         steps = round((inside - distribution.low) / distribution.step)
         inside = round(distribution.low + steps * distribution.step, DIGITS)
     return inside if isinstance(distribution, IntDistribution) else float(inside)
+
+
+def _nearest_choice(choices: Sequence[Any], value: Any) -> Any:
+    """Return the nearest listed number, by ratio where all are positive; of other choices the value, else the first."""
+    if value in choices:
+        return value
+    numbers = [*choices, value]
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in numbers):
+        return choices[0]
+    if min(numbers) > 0:
+        return min(choices, key=lambda each: abs(math.log(each / value)))
+    return min(choices, key=lambda each: abs(each - value))
 
 
 def largest(distribution: BaseDistribution) -> Any:

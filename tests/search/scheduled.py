@@ -70,5 +70,5 @@ def epochs(first, last, accuracy):
 
 def start_values():
     subspace = make_search_space(SETTINGS, num_classes=10).subspaces["isotropic"]
-    start = {subspace.field(name): value for name, value in subspace.published({"batch_size": 64}).items()}
+    start = {subspace.field(name): value for name, value in subspace.published({"batch_size": 19}).items()}
     return start | {"width": 32, "patch": 8}

@@ -117,7 +117,7 @@ def test_a_range_is_widened_to_the_whole_of_the_spaces_and_the_sampler_changes(t
 
 def test_a_search_that_had_nothing_new_left_goes_on_with_a_wider_range(tmp_path):
     subspace = make_search_space(SearchSettings(data="nowhere", space="isotropic", epochs=1), 10).subspaces["isotropic"]
-    held = {subspace.field(name): value for name, value in subspace.published({"batch_size": 64}).items()}
+    held = {subspace.field(name): value for name, value in subspace.published({"batch_size": 19}).items()}
     held = {**held, "width": 32, "patch": 8}
     del held["depth"]
     settings = SearchSettings(

@@ -65,7 +65,7 @@ def test_what_builds_no_network_is_rejected_as_invalid_with_the_rule(folder, tmp
 def test_the_first_configuration_is_the_published_one_with_a_batch_for_small_data(folder):
     config = start(folder).propose().config
     assert (config.network.patch, config.network.width, config.network.kernel, config.network.depth) == (5, 64, 3, 9)
-    assert (config.recipe.learning_rate, config.recipe.batch_size) == (0.005, 64)
+    assert (config.recipe.learning_rate, config.recipe.batch_size) == (0.005, 19)
 
 
 def test_a_killed_search_proposes_the_same_as_one_that_was_not(tmp_path):

@@ -82,7 +82,7 @@ def test_the_better_fronts_are_promoted():
 
 
 def test_of_equals_those_of_the_largest_crowding_distance_are_promoted():
-    front = [(0.1, 1), (0.2, 20), (0.21, 21), (0.22, 22), (0.9, 90), (0.3, 30)]
+    front = [(0.15, 1), (0.2, 20), (0.21, 21), (0.22, 22), (0.9, 90), (0.3, 30)]
     assert sorted(halving(recorded(front)).promotable({})) == [0, 4]
 
 
