@@ -118,20 +118,27 @@ def _most_probable(x: Floats, y: Floats, variance: Floats, medians: Floats) -> t
 
     def negative_log_density() -> Tensor:
         optimizer.zero_grad()
-        values = (centre + spread * standard).exp()
+        values = (centre + spread * _bounded(standard)).exp()
         scaled = features / values[:-1]
         squares = (scaled[:, None] - scaled[None]).square().sum(-1)
         distance = math.sqrt(5) * squares.clamp_min(MIN_SQUARE).sqrt()
         kernel = (1 + distance + distance**2 / 3) * (-distance).exp()
         lower = torch.linalg.cholesky(kernel + torch.diag(JITTER + values[-1] ** 2 + own))
         whitened = torch.linalg.solve_triangular(lower, targets[:, None], upper=False)
-        loss: Tensor = 0.5 * whitened.square().sum() + lower.diagonal().log().sum() + 0.5 * standard.square().sum()
+        loss: Tensor = (
+            0.5 * whitened.square().sum() + lower.diagonal().log().sum() + 0.5 * _bounded(standard).square().sum()
+        )
         loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         return loss
 
     optimizer.step(negative_log_density)  # type: ignore[no-untyped-call] # torch leaves it untyped
-    found = (centre + spread * standard.detach().clamp(-MAX_SPREADS, MAX_SPREADS)).exp().numpy()
+    found = (centre + spread * _bounded(standard.detach())).exp().numpy()
     return found[:-1], float(found[-1])
+
+
+def _bounded(standard: Tensor) -> Tensor:
+    """Return values within `MAX_SPREADS`: a line search may go anywhere, where no matrix has a Cholesky factor."""
+    return MAX_SPREADS * torch.tanh(standard / MAX_SPREADS)
 
 
 def winsorized(values: Floats) -> Floats:

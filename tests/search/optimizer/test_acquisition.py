@@ -8,9 +8,10 @@ from functools import lru_cache
 import moocore
 import numpy as np
 import pytest
-from monte_carlo import improvements, monte_carlo
+from monte_carlo import improvements
 
 from objectives.budget import BUDGETS, UNLIMITED
+from objectives.reference import LEAST_COST
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.optimizer.acquisition import MIN_TRAINING_TRIALS, Acquisition
@@ -23,7 +24,6 @@ from tests.search.priced import priced
 
 RUNGS = Rung("5", 0, 3), Rung("5", 0, 9)
 EPOCHS = 9
-MARGIN = 0.05  # that the reference point lies below the worst of all
 
 
 price_once = lru_cache(price)
@@ -59,7 +59,7 @@ def learning_curve(best, epochs):
     return tuple(
         {
             "macro_accuracy": best - 0.02 * (EPOCHS - n),
-            "log_loss": 3 - best + 0.05 * (EPOCHS - n),
+            "log_loss": 2 - best + 0.05 * (EPOCHS - n),
             "worst_device_accuracy": best / 2,
         }
         for n in range(1, epochs + 1)
@@ -96,68 +96,104 @@ def all_candidates(acquisition, seed=0):
     return [each for architecture in acquisition.space.subspaces for each in acquisition.candidates(architecture, rng)]
 
 
-def scaled_posterior(acquisition, candidates, names):
-    """Return the front, and mean and deviation of candidates: more is better, scaled to 0..1 over all of them."""
-    signs = np.array([1.0 if name.endswith("accuracy") else -1.0 for name in names])
-    posterior = acquisition.predict()
-    points = np.array(
-        [
-            [
-                posterior[n][name] if name in posterior[n] else math.log10(acquisition._table[n].costs[name])
-                for name in names
-            ]
-            for n in posterior
-        ]
-    )
-    mean, deviation = np.zeros((2, len(candidates), len(names)))
-    for row, candidate in enumerate(candidates):
-        encoded = acquisition._encoder.encode(candidate.architecture, candidate.values, candidate.cost)
-        for column, name in enumerate(names):
-            if name in acquisition._qualities:
-                found = acquisition._surrogates()[name].predict(encoded[None])
-                mean[row, column], deviation[row, column] = found[0][0], found[1][0]
-            else:
-                mean[row, column] = math.log10(getattr(candidate.cost, name))
-    points, mean = points * signs, mean * signs
-    every = np.vstack([points, mean - 1.53 * deviation, mean + 1.53 * deviation])
-    low, width = every.min(axis=0), np.ptp(every, axis=0)
-    points = (points - low) / width
-    front = points[moocore.is_nondominated(-points)] if len(names) > 1 else points.max(keepdims=True)
-    return front, (mean - low) / width, deviation / width
+def scaled(acquisition, name, values):
+    """Return values of an objective: 0 for a constant classifier or at the budget's limit, 1 at best."""
+    if name == "log_loss":
+        return 1 - values / math.log(10)
+    if name.endswith("accuracy"):
+        return (values - 0.1) / 0.9
+    least, most = LEAST_COST[name], acquisition.space.budget.limits()[name]
+    return np.log(most / np.maximum(values, least)) / math.log(most / least)
+
+
+def improvements_by_moocore(acquisition, candidates, names, num_draws=200):
+    """Return the mean improvement by each candidate over draws of its own, and the standard error."""
+    rng = np.random.default_rng(9)
+    rows = [row for row in acquisition._table if row.state in (State.COMPLETE, State.RUNNING)]
+    encoded = [acquisition._features(row) for row in rows]
+    encoded += [acquisition._encoder.encode(each.architecture, each.values, each.cost) for each in candidates]
+    costs = [row.cost for row in rows] + [each.cost for each in candidates]
+    drawn = np.zeros((num_draws, len(encoded), len(names)))
+    for column, name in enumerate(names):
+        if name in acquisition._qualities:
+            normal = rng.standard_normal((num_draws, len(encoded)))
+            values = acquisition._surrogates()[name].sample(np.stack(encoded), normal)
+        else:
+            values = np.array([getattr(cost, name) for cost in costs])
+        drawn[:, :, column] = scaled(acquisition, name, values)
+    found = np.array([improvements(each[: len(rows)], each[len(rows) :], 0.0) for each in drawn])
+    return found.mean(axis=0), found.std(axis=0) / math.sqrt(num_draws)
 
 
 @pytest.mark.parametrize(
-    ("values", "names", "exponent"),
+    ("values", "names"),
     [
-        ({}, ["macro_accuracy", "macs"], 0.1),
-        ({"objectives": ("macro_accuracy", "log_loss", "params")}, ["macro_accuracy", "log_loss", "params"], 0.1),
-        ({"mode": "best"}, ["macro_accuracy"], 0),
+        ({}, ["macro_accuracy", "macs"]),
+        ({"objectives": ("macro_accuracy", "log_loss", "params")}, ["macro_accuracy", "log_loss", "params"]),
+        ({"mode": "best"}, ["macro_accuracy"]),
     ],
 )
-def test_the_acquisition_value_is_the_improvement_by_monte_carlo_over_a_power_of_the_macs(values, names, exponent):
+def test_the_improvement_is_that_of_moocore_over_other_draws_of_the_joint_posterior(values, names):
     acquisition, _ = trained(20, noise=0.05, **values)
+    acquisition._table[1].state = State.RUNNING
     candidates = all_candidates(acquisition)[::12]
-    front, mean, deviation = scaled_posterior(acquisition, candidates, names)
-    expected, within = monte_carlo(front, mean, deviation, -MARGIN)
-    macs = np.array([candidate.cost.macs for candidate in candidates])
-    found = acquisition.evaluate(candidates) * macs**exponent
-    assert (np.abs(found - expected) < within).all()
-    assert np.corrcoef(found, expected)[0, 1] > 0.98
-    certain = improvements(front, mean, -MARGIN)
-    assert (certain < 0.7 * expected).any()  # where the deviation alone makes a candidate worth its cost
+    expected, error = improvements_by_moocore(acquisition, candidates, names)
+    found, probability = acquisition.improvements([(each.architecture, each.values, each.cost) for each in candidates])
+    assert (np.abs(found - expected) < 5 * error + 0.1 * expected.max()).all()
+    assert np.corrcoef(found, expected)[0, 1] > 0.95
+    assert ((probability == 0) == (found == 0)).all()
 
 
-def test_of_equal_improvements_the_cheaper_network_comes_first():
+def test_what_is_expected_at_chance_improves_nothing_however_cheap_it_is():
+    acquisition = make_acquisition()
+    tried = sorted(feasible_configs(24), key=lambda config: price_once(config, "fp16").macs)
+    for number, config in enumerate(tried):
+        record(acquisition, number, config, best=0.02 if number < 12 else 0.5)
+        acquisition._table[number].state = State.STOPPED  # nothing is on the front yet
+    points = [
+        (each.architecture, acquisition.space.subspaces[each.architecture].values(each), price_once(each, "fp16"))
+        for each in (tried[0], tried[20])
+    ]
+    (at_chance, good), (probability, _) = acquisition.improvements(points)
+    assert at_chance < 0.02 * good
+    assert probability < 0.2
+
+
+def test_where_everything_is_at_chance_the_most_uncertain_is_proposed():
+    acquisition = make_acquisition()
+    tried = feasible_configs(12)
+    for number, config in enumerate(tried):
+        record(acquisition, number, config, best=-5.0 + number / 1000)
+    candidates = all_candidates(acquisition)[::12]
+    assert acquisition.evaluate(candidates).std() > 0
+
+
+def test_a_trial_that_is_being_trained_leaves_less_to_its_neighbours():
+    acquisition, _ = trained(24, noise=0.02)
+    best = max(all_candidates(acquisition), key=lambda each: acquisition.evaluate([each])[0])
+    point = best.architecture, best.values, best.cost
+    before = acquisition.improvements([point])[0][0]
+    acquisition._table.add(TrialRow(99, best.config, best.cost, state=State.RUNNING))
+    assert acquisition.improvements([point])[0][0] < 0.5 * before
+
+
+def test_of_equal_improvements_the_faster_network_comes_first():
     acquisition, _ = trained(24, noise=0.05)
+    for row in acquisition._table:
+        slow = 10 if row.config.architecture == "tf_sepnet" else 1
+        for epoch in row.curve:
+            epoch["duration_s"] = slow * row.cost.macs / 1e6
     candidates = all_candidates(acquisition)
     values = acquisition.evaluate(candidates)
     acquisition.cost_exponent = 0.0
     improvement = acquisition.evaluate(candidates)
+    slow = np.array([candidate.architecture == "tf_sepnet" for candidate in candidates])
     macs = np.array([candidate.cost.macs for candidate in candidates])
-    improves = improvement > 0
-    assert improves.sum() > 20
-    per_decade = np.polyfit(np.log10(macs[improves]), np.log10(values[improves] / improvement[improves]), 1)[0]
-    assert per_decade == pytest.approx(-0.1)  # ten times the MACs: worth 0.79 times as much
+    ratio = np.log10(values[improvement > 0] / improvement[improvement > 0])
+    x = np.stack([np.ones(len(macs)), np.log10(macs), slow])[:, improvement > 0].T
+    _, per_decade, ten_times = np.linalg.lstsq(x, ratio, rcond=None)[0]
+    assert per_decade == pytest.approx(-0.1, abs=0.02)
+    assert ten_times == pytest.approx(-0.1, abs=0.02)
 
 
 def num_different(values, others):

@@ -72,11 +72,11 @@ def test_a_search_begins_with_a_sobol_design_of_feasible_points_and_a_kill_loses
     space = priced(settings, num_drawn=200)
     whole, killed = (optuna.create_study(directions=["maximize", "minimize"]) for _ in range(2))
     scheduler = TrialScheduler(whole, space)
-    for _ in range(10):
+    for _ in range(12):
         scheduler.propose()
-    for known in range(0, 10, 5):
+    for known in range(0, 12, 6):
         scheduler = TrialScheduler(killed, space)
-        for _ in range(known + 5):  # what is running is resumed first
+        for _ in range(known + 6):  # what is running is resumed first
             scheduler.propose()
     assert recorded(whole) == recorded(killed)
     origins = [attributes.get("origin", {"kind": "sampled"}) for _, attributes in recorded(whole)]

@@ -117,7 +117,7 @@ def test_a_method_beside_an_architecture_is_varied_with_its_sizes_and_its_traini
 
 
 def test_a_method_decides_the_range_of_a_field_that_every_search_varies():
-    assert find_space("isotropic").training["learning_rate"].high == 0.02
+    assert find_space("isotropic").training["learning_rate"].high == 0.03
     assert find_space("isotropic,optimizers").training["learning_rate"].high == 0.2
 
 
