@@ -48,6 +48,11 @@ def standard_errors(quality: Quality) -> dict[str, float | None]:
     return {name: None if found is None else found.error for name, found in sampling_errors(quality).items()}
 
 
+def half_widths(quality: Quality) -> dict[str, float]:
+    """Return half the width of the 95 % interval of each objective that was measured."""
+    return {name: round(error.half, 5) for name, error in sampling_errors(quality).items() if error is not None}
+
+
 def score_error(score: Score) -> SamplingError:
     """Return the sampling error of the accuracy on some clips: by recording where it is known, else by clip.
 

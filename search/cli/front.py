@@ -1,6 +1,7 @@
 """Commands `front` and `plot`: print a study's Pareto front or ranking, or plot the front."""
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import click
 import pandas as pd
 
-from objectives.goals import GOALS, first_cost, first_quality
+from objectives.goals import GOALS, Goal, first_cost, first_quality
 from objectives.ranking import RANKINGS, SPLITS, accuracy_on, ranks, scores
 from search.cli.confirm import print_confirmation
 from search.cli.console import out
@@ -143,7 +144,7 @@ def _table(
     again = [title for title in titles if title not in scored]  # the ranking metric is shown once
     rows = []
     for _, row in trials.iterrows():
-        figures = dict(zip(titles, (goal.text(row[goal.name]) for goal in goals), strict=True))
+        figures = dict(zip(titles, (_goal_text(goal, row) for goal in goals), strict=True))
         cells = [
             str(row["number"]),
             *(_cell(row.get(name, row.get(f"config.{name}"))) for name in words),
@@ -154,6 +155,12 @@ def _table(
         ]
         rows.append(cells)
     return Table(title, ["trial", *words, "epoch", *scored, *again, *sizes], rows, texts=words)
+
+
+def _goal_text(goal: Goal, row: "pd.Series[Any]") -> str:
+    """Return a value, with half the width of its interval where that is known."""
+    half = row.get(f"{goal.name}_half", math.nan)
+    return goal.text(row[goal.name]) + ("" if math.isnan(half) else f" ± {goal.text(half)}")
 
 
 def _off_front_lines(table: pd.DataFrame, folder: StudyFolder) -> list[str]:

@@ -29,6 +29,7 @@ from search.study.study import (
     CONFIG,
     EPOCH,
     FAILURE,
+    HALVES,
     LATENCY,
     LAYERS,
     PAUSED,
@@ -307,6 +308,7 @@ class TrialScheduler:
 
     def _complete(self, row: TrialRow, result: Mapping[str, Any]) -> None:
         self.store.set(row.number, QUALITY, json.loads(result[QUALITY]))
+        self.store.set(row.number, HALVES, json.loads(result.get(HALVES, "{}")))
         self.store.set(row.number, VERSIONS, json.loads(result[VERSIONS]))
         values = values_of(self._objectives, row.curve[-1], row.costs)
         self.store.tell(row.number, TrialState.COMPLETE, values)

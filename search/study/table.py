@@ -15,16 +15,20 @@ from objectives.budget import Budget
 from objectives.cost import Cost
 from objectives.front import non_dominated
 from objectives.goals import GOALS, directions, first_cost, first_quality
+from objectives.quality import Quality
 from objectives.ranking import accuracy_on
+from objectives.sampling_error import half_widths
 from search.config.settings import SearchSettings
 from search.study.study import (
     CONFIG,
     COST,
     FAILURE,
+    HALVES,
     LATENCY,
     MEMORY,
     OBJECTIVES,
     ORIGIN,
+    QUALITY,
     REJECTED,
     RUNGS,
     STOPPED,
@@ -47,8 +51,9 @@ def study_table(folder: StudyFolder) -> pd.DataFrame:
 def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget | None = None) -> pd.DataFrame:
     """Return a row for every proposed configuration; unknown values are NaN or empty.
 
-    Columns: number, state, on_front, every name of `GOALS`, fits (the budget), epoch, epochs, memory_bytes (the peak of
-    the process that trained it), reason, network (its searched sizes), origin, the config's fields as `config.<name>`
+    Columns: number, state, on_front, every name of `GOALS`, `<quality>_half` of fully trained ones (half the width of
+    its 95 % interval over recordings), fits (the budget), epoch, epochs, memory_bytes (the peak of the process that
+    trained it), reason, network (its searched sizes), origin, the config's fields as `config.<name>`
     and, where the split is the fidelity, `accuracy_<split>` at the end of each.
 
     Args:
@@ -87,6 +92,7 @@ def trial_row(
         "number": trial.number,
         "state": trial_state(trial, is_locked=is_locked),
         **{name: np.nan if known.get(name) is None else known[name] for name in GOALS},
+        **{f"{name}_half": half for name, half in _halves(attributes).items()},
         "fits": budget is None or not cost or budget.fits(Cost.from_dict(cost)),
         "epoch": len(curve),
         "epochs": rungs[-1]["end"] if rungs else config.get("epochs", 0),
@@ -97,6 +103,13 @@ def trial_row(
         **_split_accuracies(curve, rungs),
         **{_config_column(name): value for name, value in config.items()},
     }
+
+
+def _halves(attributes: Mapping[str, Any]) -> dict[str, float]:
+    """Return half the width of the interval of each quality; those of earlier versions by clip."""
+    if HALVES not in attributes and QUALITY in attributes:
+        return half_widths(Quality.from_dict(attributes[QUALITY]))
+    return dict(attributes.get(HALVES, {}))
 
 
 def peak_bytes(curve: Sequence[Mapping[str, Any]], name: str) -> float:
