@@ -84,10 +84,12 @@ def print_confirmation(folder: StudyFolder) -> None:
     trained = sum(len(candidate["seeds"]) for candidate in report["candidates"])
     wanted = len(report["seeds"]) * len(report["candidates"])
     counted = f"{trained} of {wanted} runs" if trained < wanted else f"{wanted} runs"
-    interval = f"mean ± {report['confidence']:.0%} interval (Student's t, pooled variance)"
-    if not any(half is not None for candidate in report["candidates"] for half in candidate["half"].values()):
-        interval = "no interval: needs two seeds"
+    interval = f"mean ± {report['confidence']:.0%} interval over seeds and recordings"
+    if report["too_few_seeds"]:
+        interval = "means without intervals"
     scope = study_scope(folder.open().user_attrs)
     over = f", macro accuracy {scope}" if scope else ""
     name = f"{folder.name}: the front of {report['confirms']}, {counted}, {interval}{over}"
     out.print(confirmation_table(report, name))
+    if report["too_few_seeds"]:
+        out.print(report["too_few_seeds"], soft_wrap=True)

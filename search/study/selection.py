@@ -115,6 +115,8 @@ def _candidate_summary(folder: StudyFolder, number: int) -> dict[str, Any] | Non
     if candidate is None:
         return None
     trials = [trial for trial in _complete(folder) if candidate_number(trial) == number]
+    if report["too_few_seeds"]:
+        candidate = {**candidate, "half": dict.fromkeys(candidate["half"]), "p_front": None}
     return _summary(folder, {**candidate, "confidence": report["confidence"]}, candidate, trials)
 
 

@@ -275,9 +275,11 @@ def intervals(report: Mapping[str, Any]) -> pd.DataFrame:
 
     Returns:
         `number` of the trial in the search and, for each evaluated quality, `<quality>_mean` and
-        `<quality>_half`: NaN where a trial has one seed only.
+        `<quality>_half`: NaN where there are too few seeds to show an interval.
     """
     table = confirm_table(report)
+    if report["too_few_seeds"]:
+        table = table.assign(**{str(name): np.nan for name in table if str(name).endswith("_half")})
     table = table[table["state"] == "complete"]
     names = [name for name in of_kind("quality", list(GOALS)) if f"{name}_half" in table]
     found = {"number": table["number"]}
