@@ -115,7 +115,13 @@ def _half(parts: Sequence[tuple[float, float]]) -> float:
 
 
 def front_probability(
-    candidates: Measured, costs: ArrayLike, maximize: Sequence[bool], *, draws: int = DRAWS, seed: int = 0
+    candidates: Measured,
+    costs: ArrayLike,
+    maximize: Sequence[bool],
+    *,
+    chance: Sequence[float] | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> NDArray[np.float64] | None:
     """Return each candidate's probability that its true means and costs are on the Pareto front of all candidates.
 
@@ -125,6 +131,7 @@ def front_probability(
         candidates: N, with Q metrics.
         costs: (N, C), known exactly; C may be 0.
         maximize: For each of the Q metrics and then the C costs, whether more is better.
+        chance: Metrics of a constant classifier, (Q,), which is free and dominates what is no better; None: of none.
         draws: D.
         seed: Of the draws.
 
@@ -152,6 +159,8 @@ def front_probability(
     drawn = _draw_means(candidates, candidates.spread, draws, np.random.default_rng(seed)) * signs[:num_metrics]
     fixed = known * signs[num_metrics:]  # less is better
     found = np.ones((draws, len(tables)), dtype=bool)
+    if chance is not None:
+        found &= (drawn < np.asarray(chance) * signs[:num_metrics]).any(axis=2)
     for one in range(len(tables)):
         for other in range(len(tables)):
             if one != other:

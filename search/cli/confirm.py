@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from objectives.reference import chance_text
 from search.cli.console import err, out, run_job
 from search.cli.options import address_option, json_option, path_type, results_option, study_argument, workers_option
 from search.report.tables import confirmation_table
@@ -91,5 +92,8 @@ def print_confirmation(folder: StudyFolder) -> None:
     over = f", macro accuracy {scope}" if scope else ""
     name = f"{folder.name}: the front of {report['confirms']}, {counted}, {interval}{over}"
     out.print(confirmation_table(report, name))
+    candidates = [candidate for candidate in report["candidates"] if candidate["seeds"]]
+    if candidates and all(candidate["at_chance"] for candidate in candidates):
+        out.print(chance_text(report["objectives"], report["num_classes"]), soft_wrap=True)
     if report["too_few_seeds"]:
         out.print(report["too_few_seeds"], soft_wrap=True)

@@ -16,14 +16,15 @@ from search.cli.console import out
 from search.cli.options import json_option, path_type, results_option, study_argument
 from search.config.messages import counted, unknown
 from search.config.settings import ConfirmSettings, Job, SearchSettings
+from search.report.format import INTERVAL
 from search.report.table import Table
 from search.report.tables import seeds_table
 from search.study.confirm import confirm_report, confirm_table
 from search.study.csv_text import csv_text
 from search.study.repeats import seeds_report
-from search.study.scope import study_scope
+from search.study.scope import num_measured, study_scope
 from search.study.study import STATES, StudyError, StudyFolder, find_study
-from search.study.table import front_table, study_table, varied_sizes
+from search.study.table import empty_front_text, front_table, study_table, varied_sizes
 
 GOAL_COLUMNS = ("macro_accuracy", "log_loss", "macs", "params", "size_bytes", "peak_bytes")  # beside the objectives
 MAX_PARTIAL = 8  # partly trained trials listed below the front
@@ -113,7 +114,10 @@ def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = 
     rows = _select_rows(table, folder, every=every, rank=rank)
     what = "all trials" if every else (f"ranking of {rank}" if rank else "the Pareto front")
     if rows.empty:
-        out.print(f"the {'ranking' if rank else 'front'} is empty: no trial is fully trained yet")
+        why = "no trial is fully trained yet"
+        if not rank:
+            why = empty_front_text(table, settings.objectives, folder.open())
+        out.print(f"the {'ranking' if rank else 'front'} is empty: {why}", soft_wrap=True)
     else:
         counts = Counter(table["state"])
         shown = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
@@ -121,6 +125,8 @@ def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = 
         scope = study_scope(folder.open().user_attrs)
         title = f"{folder.name}: {what} ({shown}){f', macro accuracy {scope}' if scope else ''}"
         out.print(_table(title, rows, settings, words, _sizes(folder, words), rank))
+        if any(str(name).endswith("_half") for name in rows):
+            out.print(INTERVAL, soft_wrap=True)
     if not (every or rank):
         for line in _off_front_lines(table, folder):
             out.print(line, soft_wrap=True)
@@ -170,6 +176,11 @@ def _off_front_lines(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
     partial = table[table["state"].isin(("running", "paused", "interrupted", "stopped")) & (table["epoch"] > 0)]
     partial = partial.sort_values([goal.name, "number"], ascending=[not goal.maximize, True], kind="stable")
     lines = []
+    at_chance = table[table["at_chance"] & table["fits"].astype(bool)]
+    if len(at_chance):
+        named = [f"{row['number']} ({_goal_text(goal, row)})" for _, row in at_chance.head(MAX_PARTIAL).iterrows()]
+        more = f" and {len(at_chance) - MAX_PARTIAL} more" if len(at_chance) > MAX_PARTIAL else ""
+        lines.append(f"not better than chance ({len(at_chance)}), {goal.title}: {', '.join(named)}{more}")
     if len(partial):
         named = [
             f"{row['number']} ({goal.text(row[goal.name])} at {row['epoch']}/{row['epochs']})"
@@ -234,6 +245,7 @@ def plot(study: str | None, results: Path, target: Path | None, x: str | None, y
     x, y = x or first_cost(settings.objectives) or "macs", y or first_quality(settings.objectives)
     drawn: dict[str, Any] = {
         "title": folder.name, "objectives": settings.objectives, "x": x, "y": y, "limits": settings.limits().limits(),
+        "num_classes": num_measured(folder.open().user_attrs),
     }  # fmt: skip
     write_html(target / "front.html", table, **drawn)
     write_png(target / "front.png", table, **drawn)

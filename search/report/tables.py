@@ -197,7 +197,7 @@ def confirmation_table(report: Mapping[str, Any], title: str) -> Table:
             *(GOALS[name].text(candidate["cost"].get(name, math.nan)) for name in costs),
             by.text(candidate[CHOSEN_BY].get(by.name, math.nan)), str(len(candidate["seeds"])),
             *(_mean_text(candidate["mean"].get(name), half_of(report, candidate, name)) for name in names),
-            chance_text(report, candidate), "*" if candidate["on_front"] else "",
+            probability_text(report, candidate), front_text(candidate),
         ]
         for candidate in candidates
     ]  # fmt: skip
@@ -210,10 +210,17 @@ def half_of(report: Mapping[str, Any], candidate: Mapping[str, Any], name: str) 
     return None if report["too_few_seeds"] else half
 
 
-def chance_text(report: Mapping[str, Any], candidate: Mapping[str, Any]) -> str:
+def probability_text(report: Mapping[str, Any], candidate: Mapping[str, Any]) -> str:
     """Return the probability of the front as text; empty where it is not known, or there are too few seeds."""
     chance = candidate["p_front"]
     return "" if chance is None or report["too_few_seeds"] else f"{chance:.2f}"
+
+
+def front_text(candidate: Mapping[str, Any]) -> str:
+    """Return a star for a candidate that is on the front by the means, a remark for one at chance."""
+    if candidate["at_chance"]:
+        return "not better than chance"
+    return "*" if candidate["on_front"] else ""
 
 
 def _mean_text(mean: float | None, half: float | None) -> str:

@@ -37,8 +37,9 @@ from search.study.repeats import (
     candidate_number,
     seed_metrics,
 )
+from search.study.scope import num_measured
 from search.study.study import CONFIG, DATA, QUALITY, StudyError, StudyFolder
-from search.study.table import study_table
+from search.study.table import empty_front_text, study_table
 
 UNSEEN = "unseen_accuracy"
 
@@ -81,8 +82,8 @@ def select_candidates(folder: StudyFolder, *, near: int, requested: Sequence[int
         raise StudyError(f"{folder.name} is a {settings.job} study: only the front of a search can be confirmed")
     table = study_table(folder)
     front = table[table["on_front"]]
-    if front.empty:
-        raise StudyError(f"the front of {folder.name} is empty: no trial that fits is fully trained yet")
+    if front.empty and not requested:
+        raise StudyError(f"the front of {folder.name} is empty: {empty_front_text(table, settings.objectives, study)}")
     trained = table[(table["state"] == "complete") & table["fits"].astype(bool)]
     trained = trained[trained[list(settings.objectives)].notna().all(axis=1)]
     gaps = _gaps(study, trained, settings.objectives)
@@ -201,9 +202,9 @@ def confirm_report(folder: StudyFolder) -> dict[str, Any]:
         `candidates`, the cheapest first: number of the `trial` in the search, `role`, objectives it was `chosen_by`,
         `cost`, metrics of each of its `seeds`, `mean` of each metric and `half`, the half-width of its interval at
         `confidence` over seeds and recordings (None unless some candidate has two seeds), `half_seeds`, of that over
-        seeds alone, whether it is `on_front` by the means, and `p_front`, the probability of that. Untrained
-        candidates have no metrics. `too_few_seeds` is a sentence where intervals and probabilities say next to
-        nothing, else empty.
+        seeds alone, whether it is `at_chance` (not better than a constant classifier by its interval), whether it is
+        `on_front` by the means, and `p_front`, the probability of that. Untrained candidates have no metrics.
+        `too_few_seeds` is a sentence where intervals and probabilities say next to nothing, else empty.
     """
     settings = folder.settings()
     if not isinstance(settings, ConfirmSettings):
@@ -216,7 +217,8 @@ def confirm_report(folder: StudyFolder) -> dict[str, Any]:
     ]
     trained = [candidate for candidate in results if candidate["seeds"]]
     qualities = [_qualities(seeds[int(candidate[TRIAL])]) for candidate in trained]
-    add_statistics(trained, qualities, settings.objectives)
+    num_classes = num_measured(folder.open().user_attrs)
+    add_statistics(trained, qualities, settings.objectives, num_classes)
     by = first_cost(settings.objectives)
     results.sort(key=lambda candidate: (candidate["cost"][by] if by is not None else 0.0, candidate[TRIAL]))
     return {
@@ -224,6 +226,7 @@ def confirm_report(folder: StudyFolder) -> dict[str, Any]:
         "seeds": list(settings.seeds),
         "objectives": list(settings.objectives),
         "confidence": CONFIDENCE,
+        "num_classes": num_classes,
         "too_few_seeds": few_seeds_text([len(candidate["seeds"]) for candidate in trained]),
         "candidates": results,
     }
@@ -257,6 +260,7 @@ def _result(
         "mean": {},
         "half": {},
         "half_seeds": {},
+        "at_chance": False,
         "on_front": None,
         "p_front": None,
         "config": dict(candidate[CONFIG]),
@@ -286,6 +290,7 @@ def confirm_table(report: Mapping[str, Any]) -> pd.DataFrame:
                 "reason": "",
                 NETWORK: candidate[NETWORK],
                 "origin": candidate[ROLE],
+                "at_chance": candidate["at_chance"],
                 "on_front": bool(candidate["on_front"]),
                 "p_front": np.nan if candidate["p_front"] is None else candidate["p_front"],
                 **{f"config.{name}": value for name, value in candidate["config"].items()},

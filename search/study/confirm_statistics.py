@@ -11,6 +11,7 @@ from objectives.confidence import Measured, RecordingError, front_probability, i
 from objectives.front import non_dominated
 from objectives.goals import directions, of_kind
 from objectives.quality import Quality
+from objectives.reference import chance_value, is_at_chance
 from objectives.sampling_error import sampling_errors, score_error
 from objectives.seed_spread import MIN_FREEDOM, needed_seeds, total_freedom
 from search.config.messages import counted
@@ -20,14 +21,19 @@ NEARLY_INFINITE = 1e6  # degrees of freedom of a normal distribution
 
 
 def add_statistics(
-    candidates: Sequence[dict[str, Any]], qualities: Sequence[Sequence[Quality]], objectives: Sequence[str]
+    candidates: Sequence[dict[str, Any]],
+    qualities: Sequence[Sequence[Quality]],
+    objectives: Sequence[str],
+    num_classes: int | None,
 ) -> None:
     """Add means, intervals, membership of the front and its probability to the trained candidates.
 
     Args:
         candidates: Records of N candidates with `seeds`, `cost`, `architecture`, `mean`, `half` and `half_seeds`.
+            One is at chance if by its mean and interval it may be no better; it is not on the front.
         qualities: Of each candidate's seeds, in their order.
         objectives: Of the study.
+        num_classes: Number of scenes that are measured; None: not known, and nothing is compared to chance.
     """
     if not candidates:
         return
@@ -49,10 +55,17 @@ def add_statistics(
     known = known.reshape(len(candidates), len(costs))
     means = np.array([[candidate["mean"][name] for name in named] for candidate in candidates])
     better = directions([*named, *costs])
-    chance = front_probability(goals, known, better)
+    chance = None if num_classes is None else [chance_value(name, num_classes) for name in named]
+    probability = front_probability(goals, known, better, chance=chance)
+    at_chance = np.zeros(len(candidates), dtype=bool)
+    if num_classes is not None:
+        is_few = bool(few_seeds_text([len(candidate["seeds"]) for candidate in candidates]))  # then the means decide
+        halves = [[None if is_few else candidate["half"][name] for name in named] for candidate in candidates]
+        at_chance = is_at_chance(means, np.array(halves, dtype=np.float64), named, num_classes)
     for index, on_front in enumerate(non_dominated(np.hstack([means, known]), better)):
-        candidates[index]["on_front"] = bool(on_front)
-        candidates[index]["p_front"] = None if chance is None else float(chance[index])
+        candidates[index]["at_chance"] = bool(at_chance[index])
+        candidates[index]["on_front"] = bool(on_front) and not at_chance[index]
+        candidates[index]["p_front"] = None if probability is None else float(probability[index])
 
 
 def few_seeds_text(counts: Sequence[int]) -> str:

@@ -132,3 +132,10 @@ def test_without_a_second_seed_of_anybody_nothing_is_known():
 def test_invalid_samples_and_costs_are_refused_with_the_reason(samples, costs, maximize, message):
     with pytest.raises(ValueError, match=message):
         front_probability(measured(samples), costs, maximize)
+
+
+def test_a_constant_classifier_is_on_every_front():
+    candidates = of_variance([[0.12, 0.12], [0.3, 0.3]], 0.0008, 1e6)  # a standard error of 0.02
+    found = front_probability(candidates, [[10], [20]], ACCURACY_AND_COST, chance=[0.1])
+    assert found[0] == pytest.approx(0.5 * math.erfc(-1 / math.sqrt(2)), abs=0.011)
+    assert found[1] == 1.0

@@ -11,7 +11,7 @@ from search.config.settings import confirmed_by
 from search.dashboard.address import path_of
 from search.dashboard.state import RequestContext
 from search.dashboard.widgets import facts, show
-from search.report.tables import chance_text, confirmation_table, half_of
+from search.report.tables import confirmation_table, half_of, probability_text
 from search.study.repeats import TRIAL
 
 
@@ -55,7 +55,7 @@ def trial_confirmation(context: RequestContext, number: int) -> list[Any]:
     for name in (name for name in GOALS if name in candidate["mean"]):
         mean, half = candidate["mean"][name], half_of(report, candidate, name)
         means[GOALS[name].title] = GOALS[name].text(mean) + ("" if half is None else f" ± {GOALS[name].text(half)}")
-    if chance := chance_text(report, candidate):
+    if chance := probability_text(report, candidate):
         means["P(front)"] = chance
     seeds = ", ".join(candidate["seeds"])
     return [html.P(f"Confirmed on the evaluation clips, seeds {seeds}:", className="note"), facts(means)]
