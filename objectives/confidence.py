@@ -18,6 +18,7 @@ Symbols, with shapes:
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -155,16 +156,14 @@ def front_probability(
         raise ValueError("costs must be finite")
     if candidates.spread is None:
         return None
-    signs = np.where(np.asarray(maximize, dtype=bool), -1.0, 1.0)
+    signs = np.where(maximize, -1.0, 1.0)
     drawn = _draw_means(candidates, candidates.spread, draws, np.random.default_rng(seed)) * signs[:num_metrics]
     fixed = known * signs[num_metrics:]  # less is better
     found = np.ones((draws, len(tables)), dtype=bool)
     if chance is not None:
         found &= (drawn < np.asarray(chance) * signs[:num_metrics]).any(axis=2)
-    for one in range(len(tables)):
-        for other in range(len(tables)):
-            if one != other:
-                found[:, one] &= ~_dominates(drawn[:, other], drawn[:, one], fixed[other], fixed[one])
+    for one, other in permutations(range(len(tables)), 2):
+        found[:, one] &= ~_dominates(drawn[:, other], drawn[:, one], fixed[other], fixed[one])
     return np.asarray(found.mean(axis=0), dtype=np.float64)
 
 

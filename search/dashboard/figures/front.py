@@ -69,16 +69,10 @@ def front_figure(
     limits, what_if = limits or {}, what_if or {}
     known = _placed_references(references, (x, y))
     confirmed = _confirmed(intervals, table, x, y)
+    more_x = [*numbers(known, x), *([what_if[x]] if x in what_if else [])]
+    more_y = [*numbers(known, y), *_ends(confirmed), *([what_if[y]] if y in what_if else [])]
     drawing = make_drawing(
-        table,
-        DEFAULT_GOALS,
-        x,
-        y,
-        limits,
-        is_log=log_x,
-        more_x=[*numbers(known, x), *([what_if[x]] if x in what_if else [])],
-        more_y=[*numbers(known, y), *_ends(confirmed), *([what_if[y]] if y in what_if else [])],
-        num_classes=num_classes,
+        table, DEFAULT_GOALS, x, y, limits, is_log=log_x, more_x=more_x, more_y=more_y, num_classes=num_classes
     )
     figure = go.Figure()
     line_x, line_y = drawing.corners

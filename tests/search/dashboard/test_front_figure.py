@@ -26,10 +26,10 @@ def test_every_priced_trial_is_a_point_that_knows_its_number(trials, theme):
 
 
 def test_chance_is_a_line_and_what_is_not_better_a_group_of_its_own(trials, theme):
-    weak = trials.assign(at_chance=trials["number"] == 4)
+    weak = trials.assign(at_chance=trials["number"] == 2)
     figure = front_figure(weak, limits=LIMITS, num_classes=10, theme=theme)
     drawn = traces(figure)
-    assert drawn["chance"].customdata == (4,)
+    assert drawn["chance"].customdata == (2,)
     assert [shape.y0 for shape in figure.layout.shapes if shape.line.dash == "dot"] == [0.1]
     assert "chance" in notes(figure)
     assert figure.layout.yaxis.range[0] < 0.1
