@@ -170,11 +170,10 @@ def measure_quality(
     clips = _Clips(truth, predicted == truth, -logs[np.arange(len(truth)), truth], _rows(recordings, truth))
     by_class, by_device = _scores(classes, truth, clips), _scores(device_names, device, clips)
     groups = list(dict.fromkeys(device_groups[name] for name in device_names if name in device_groups))
-    of_device = [groups.index(device_groups[name]) if name in device_groups else -1 for name in device_names]
-    group = np.array(of_device)[device]
+    group = np.array([groups.index(device_groups.get(name, groups[0])) for name in device_names])[device]
     table = None
     if clips.rows is not None:
-        unseen = group == (groups.index("unseen") if "unseen" in groups else -2)
+        unseen = np.array([name == "unseen" for name in groups])[group]
         worst = device == device_names.index(min(by_device, key=lambda name: by_device[name].accuracy))
         table = tabulate(clips.rows, truth, clips.correct, clips.losses, unseen=unseen, worst=worst)
         by_class = _with_class_errors(by_class, table, classes)

@@ -36,8 +36,8 @@ def confirm(
     """Retrain the front of STUDY from several seeds, and evaluate it on the evaluation clips.
 
     Candidates are the networks on the front, and near misses: those dominated by no more than the sampling error of the
-    validation clips. They are trained on all training clips. Prints means with confidence intervals, and the
-    probability that each is on the front.
+    validation clips. They are trained on all training clips. Prints means with confidence intervals over seeds and
+    recordings, and the probability that each is on the front.
     """
     from search.engine.run import start_search  # noqa: PLC0415  takes seconds
 

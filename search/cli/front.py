@@ -42,7 +42,10 @@ MAX_PARTIAL = 8  # partly trained trials listed below the front
     help="Rank the fully trained trials within the budget by the rule of a challenge edition.",
 )
 def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: bool, rank: str | None) -> None:
-    """Print the Pareto front of STUDY, cheapest network first; of `train` and `confirm` studies, means over seeds."""
+    """Print the Pareto front of STUDY, cheapest network first; of `train` and `confirm` studies, means over seeds.
+
+    A network that is not better than chance by its interval is listed below.
+    """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     if every and rank:
