@@ -171,11 +171,10 @@ def measure_quality(
     by_class, by_device = _scores(classes, truth, clips), _scores(device_names, device, clips)
     groups = list(dict.fromkeys(device_groups[name] for name in device_names if name in device_groups))
     group = np.array([groups.index(device_groups.get(name, groups[0])) for name in device_names])[device]
-    table = None
-    if clips.rows is not None:
-        unseen = np.array([name == "unseen" for name in groups])[group]
-        worst = device == device_names.index(min(by_device, key=lambda name: by_device[name].accuracy))
-        table = tabulate(clips.rows, truth, clips.correct, clips.losses, unseen=unseen, worst=worst)
+    unseen = np.array([name == "unseen" for name in groups])[group]
+    worst = device == device_names.index(min(by_device, key=lambda name: by_device[name].accuracy))
+    table = clips.tabulated(unseen=unseen, worst=worst)
+    if table is not None:
         by_class = _with_class_errors(by_class, table, classes)
     return Quality(
         macro_accuracy=float(np.mean([score.accuracy for score in by_class.values()])),
@@ -198,6 +197,12 @@ class _Clips:
     correct: NDArray[np.bool_]
     losses: NDArray[np.float64]
     rows: NDArray[np.int64] | None
+
+    def tabulated(self, *, unseen: NDArray[np.bool_], worst: NDArray[np.bool_]) -> RecordingTable | None:
+        """Return the counts of each recording; None where the recordings are not known."""
+        if self.rows is None:
+            return None
+        return tabulate(self.rows, self.truth, self.correct, self.losses, unseen=unseen, worst=worst)
 
     def sample(self, mask: NDArray[np.bool_]) -> Sample:
         """Return the accuracy on some clips, by recording."""
