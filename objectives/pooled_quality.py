@@ -4,11 +4,14 @@ Each fold's network is evaluated on clips that it was not trained on; pooled, ev
 predicted.
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 
 import numpy as np
 
 from objectives.quality import Quality, Score
+from objectives.recordings import RecordingTable
 
 
 def pooled_quality(folds: Sequence[Quality]) -> Quality:
@@ -33,6 +36,7 @@ def pooled_quality(folds: Sequence[Quality]) -> Quality:
         by_class={name: by_class[name] for name in folds[0].classes if name in by_class},
         by_device=_pooled([fold.by_device for fold in folds]),
         by_group=_pooled([fold.by_group for fold in folds]),
+        recordings=_joined([fold.recordings for fold in folds]),
         confusion=tuple(tuple(row) for row in np.array([fold.confusion for fold in folds]).sum(axis=0).tolist()),
     )
 
@@ -43,9 +47,30 @@ def _pooled(tables: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
 
 
 def _mean(scores: Sequence[Score]) -> Score:
+    """Return the score on the clips of several folds, whose recordings are others in each."""
     clips = sum(score.clips for score in scores)
+    recordings = [score.recordings for score in scores if score.recordings is not None]
+    errors = [score.clips * score.error / clips for score in scores if score.error is not None]
+    freedoms = [score.freedom for score in scores if score.freedom is not None]
+    has_error = len(errors) == len(freedoms) == len(scores)
     return Score(
         clips,
         sum(score.clips * score.accuracy for score in scores) / clips,
         sum(score.clips * score.log_loss for score in scores) / clips,
+        sum(recordings) if len(recordings) == len(scores) else None,
+        math.hypot(*errors) if has_error else None,
+        sum(freedoms) if has_error else None,
     )
+
+
+def _joined(tables: Sequence[RecordingTable | None]) -> RecordingTable | None:
+    """Return the recordings of all folds, sorted by class; None where those of one are not known."""
+    known = [table for table in tables if table is not None]
+    if len(known) < len(tables):
+        return None
+    order = np.argsort(np.concatenate([table.label for table in known]), kind="stable").tolist()
+    columns = {
+        field.name: [value for table in known for value in getattr(table, field.name)]
+        for field in fields(RecordingTable)
+    }
+    return RecordingTable(**{name: tuple(values[row] for row in order) for name, values in columns.items()})

@@ -164,30 +164,18 @@ def measure_quality(
             are not log probabilities.
     """
     logs, truth, device = _checked(log_probabilities, labels, devices, len(classes), len(device_names))
-    ungrouped = sorted({device_names[index] for index in np.unique(device)} - set(device_groups))
-    if ungrouped:
+    if ungrouped := sorted({device_names[index] for index in np.unique(device)} - set(device_groups)):
         raise ValueError(f"device_groups has no group for {', '.join(ungrouped)}")
-
     predicted = logs.argmax(axis=1)
     clips = _Clips(truth, predicted == truth, -logs[np.arange(len(truth)), truth], _rows(recordings, truth))
-    by_class = _scores(classes, truth, clips)
-    by_device = _scores(device_names, device, clips)
+    by_class, by_device = _scores(classes, truth, clips), _scores(device_names, device, clips)
     groups = list(dict.fromkeys(device_groups[name] for name in device_names if name in device_groups))
-    group_of_device = np.array(
-        [groups.index(device_groups[name]) if name in device_groups else -1 for name in device_names]
-    )
-    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(confusion, (truth, predicted), 1)
-    table = None
-    if clips.rows is not None:
-        unseen = group_of_device[device] == (groups.index("unseen") if "unseen" in groups else -2)
-        worst = device == device_names.index(min(by_device, key=lambda name: by_device[name].accuracy))
-        table = tabulate(clips.rows, truth, clips.correct, clips.losses, unseen=unseen, worst=worst)
-        errors = class_errors(table.sample("macro_accuracy"))
-        by_class = {
-            name: _with_error(score, error, table.label.count(classes.index(name)))
-            for (name, score), error in zip(by_class.items(), errors, strict=True)
-        }
+    group = np.array([groups.index(device_groups.get(name, groups[0])) for name in device_names])[device]
+    unseen = np.array([name == "unseen" for name in groups])[group]
+    worst = device == device_names.index(min(by_device, key=lambda name: by_device[name].accuracy))
+    table = clips.tabulated(unseen=unseen, worst=worst)
+    if table is not None:
+        by_class = _with_class_errors(by_class, table, classes)
     return Quality(
         macro_accuracy=float(np.mean([score.accuracy for score in by_class.values()])),
         accuracy=float(clips.correct.mean()),
@@ -195,8 +183,8 @@ def measure_quality(
         classes=tuple(classes),
         by_class=by_class,
         by_device=by_device,
-        by_group=_scores(groups, group_of_device[device], clips),
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        by_group=_scores(groups, group, clips),
+        confusion=_confusion(truth, predicted, len(classes)),
         recordings=table,
     )
 
@@ -210,6 +198,12 @@ class _Clips:
     losses: NDArray[np.float64]
     rows: NDArray[np.int64] | None
 
+    def tabulated(self, *, unseen: NDArray[np.bool_], worst: NDArray[np.bool_]) -> RecordingTable | None:
+        """Return the counts of each recording; None where the recordings are not known."""
+        if self.rows is None:
+            return None
+        return tabulate(self.rows, self.truth, self.correct, self.losses, unseen=unseen, worst=worst)
+
     def sample(self, mask: NDArray[np.bool_]) -> Sample:
         """Return the accuracy on some clips, by recording."""
         assert self.rows is not None
@@ -217,6 +211,12 @@ class _Clips:
         sums = np.bincount(row, self.correct[mask]).astype(np.float64)
         clips = np.bincount(row).astype(np.float64)
         return Sample(sums, clips, self.truth[mask][first], by_class=False, is_binary=True)
+
+
+def _confusion(truth: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int) -> tuple[tuple[int, ...], ...]:
+    counts = np.zeros((num_classes, num_classes), dtype=np.int64)
+    np.add.at(counts, (truth, predicted), 1)
+    return tuple(tuple(row) for row in counts.tolist())
 
 
 def _rows(recordings: ArrayLike | None, truth: NDArray[np.int64]) -> NDArray[np.int64] | None:
@@ -241,6 +241,17 @@ def _scores(names: Sequence[str], of_clip: NDArray[Any], clips: _Clips) -> dict[
                 sample = clips.sample(mine)
                 scores[name] = _with_error(found, accuracy_error(sample), len(sample.clips))
     return scores
+
+
+def _with_class_errors(
+    by_class: Mapping[str, Score], table: RecordingTable, classes: Sequence[str]
+) -> dict[str, Score]:
+    """Return the scores of the classes with their errors over recordings."""
+    errors = class_errors(table.sample("macro_accuracy"))  # in the order of the classes, of those that have clips
+    return {
+        name: _with_error(score, error, table.label.count(classes.index(name)))
+        for (name, score), error in zip(by_class.items(), errors, strict=True)
+    }
 
 
 def _with_error(score: Score, error: SamplingError | None, recordings: int) -> Score:

@@ -49,6 +49,47 @@ def chance_value(name: str, num_classes: int) -> float:
     return 1 / num_classes if GOALS[name].maximize else math.log(num_classes)
 
 
+def is_at_chance(values: ArrayLike, halves: ArrayLike, names: Sequence[str], num_classes: int) -> NDArray[np.bool_]:
+    """Return which networks are not better than a constant classifier, (N,): none of their qualities is for sure.
+
+    A constant classifier is free: what is not better in any quality by its interval is no better choice.
+
+    Args:
+        values: (N, Q), in the units of the objectives; NaN where not measured, which is not better.
+        halves: (N, Q), half the widths of the intervals; NaN where not known, and then the value decides alone.
+        names: Q objectives of quality.
+        num_classes: K.
+
+    >>> is_at_chance([[0.2], [0.2]], [[0.15], [0.05]], ["macro_accuracy"], 10).tolist()
+    [True, False]
+    """
+    table, widths = np.asarray(values, dtype=np.float64), np.nan_to_num(np.asarray(halves, dtype=np.float64))
+    is_better = np.zeros(len(table), dtype=bool)
+    for index, name in enumerate(names):
+        gain = (table[:, index] - chance_value(name, num_classes)) * (1 if GOALS[name].maximize else -1)
+        is_better |= gain > widths[:, index]
+    return ~is_better
+
+
+def chance_text(names: Sequence[str], num_classes: int) -> str:
+    """Return that nothing is better than chance, and what to do about it.
+
+    Args:
+        names: Objectives; those of quality are named with the value of a constant classifier.
+        num_classes: K.
+
+    >>> chance_text(["macro_accuracy", "macs"], 10)
+    'no network is better than chance (macro accuracy 0.100) by its interval: train for more epochs, or on more data'
+    """
+    levels = [
+        f"{GOALS[name].title} {GOALS[name].text(chance_value(name, num_classes))}"
+        for name in names
+        if GOALS[name].kind == "quality"
+    ]
+    remedy = "train for more epochs, or on more data"
+    return f"no network is better than chance ({', '.join(levels)}) by its interval: {remedy}"
+
+
 def reference_point(names: Sequence[str], num_classes: int, limits: Mapping[str, float]) -> NDArray[np.float64]:
     """Return the reference point: the quality of a constant classifier, and the limit of each cost.
 

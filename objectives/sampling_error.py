@@ -7,6 +7,8 @@ independent clips, whose error is too small: 1.6 times and more on clips of whic
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from objectives.cluster_sampling import (
     Sample,
     SamplingError,
@@ -46,6 +48,11 @@ def sampling_errors(quality: Quality) -> dict[str, SamplingError | None]:
 def standard_errors(quality: Quality) -> dict[str, float | None]:
     """Return the standard error of each objective of quality, by name, as `sampling_errors` does."""
     return {name: None if found is None else found.error for name, found in sampling_errors(quality).items()}
+
+
+def half_widths(quality: Quality) -> dict[str, float]:
+    """Return half the width of the 95 % interval of each objective that was measured."""
+    return {name: round(error.half, 5) for name, error in sampling_errors(quality).items() if error is not None}
 
 
 def score_error(score: Score) -> SamplingError:
@@ -89,6 +96,29 @@ def paired_difference(first: Quality, second: Quality) -> Difference:
     clips = effective_clips(changes, CHANGE_CORRELATION)
     least = Z_95**2 / (clips + Z_95**2)
     return Difference(value, least if error is None else max(least, error.half))
+
+
+def difference_error(first: Quality, second: Quality, name: str) -> float:
+    """Return the standard error of the difference of an objective between two networks.
+
+    Paired by recording where both were measured on the same ones, else of two independent sets of clips.
+
+    Args:
+        first: Of one network.
+        second: Of the other.
+        name: Of an objective that both have.
+    """
+    one, other = first.recordings, second.recordings
+    if one is not None and other is not None and one.is_of_same_clips(other):
+        before, after = one.sample(name), other.sample(name)
+        changes = Sample(
+            before.sums - after.sums, before.clips, before.strata, by_class=before.by_class, is_binary=False
+        )
+        error = clustered_error(changes) if np.array_equal(before.clips, after.clips) else None
+        if error is not None:
+            clips = effective_clips(changes, CHANGE_CORRELATION)
+            return max(error.error, Z_95 / (clips + Z_95**2))
+    return math.hypot(*(standard_errors(each)[name] or 0.0 for each in (first, second)))
 
 
 def _errors_by_clip(quality: Quality) -> dict[str, SamplingError | None]:

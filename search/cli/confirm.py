@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from objectives.reference import chance_text
 from search.cli.console import err, out, run_job
 from search.cli.options import address_option, json_option, path_type, results_option, study_argument, workers_option
 from search.report.tables import confirmation_table
@@ -35,8 +36,8 @@ def confirm(
     """Retrain the front of STUDY from several seeds, and evaluate it on the evaluation clips.
 
     Candidates are the networks on the front, and near misses: those dominated by no more than the sampling error of the
-    validation clips. They are trained on all training clips. Prints means with confidence intervals, and the
-    probability that each is on the front.
+    validation clips. They are trained on all training clips. Prints means with confidence intervals over seeds and
+    recordings, and the probability that each is on the front.
     """
     from search.engine.run import start_search  # noqa: PLC0415  takes seconds
 
@@ -84,10 +85,15 @@ def print_confirmation(folder: StudyFolder) -> None:
     trained = sum(len(candidate["seeds"]) for candidate in report["candidates"])
     wanted = len(report["seeds"]) * len(report["candidates"])
     counted = f"{trained} of {wanted} runs" if trained < wanted else f"{wanted} runs"
-    interval = f"mean ± {report['confidence']:.0%} interval (Student's t, pooled variance)"
-    if not any(half is not None for candidate in report["candidates"] for half in candidate["half"].values()):
-        interval = "no interval: needs two seeds"
+    interval = f"mean ± {report['confidence']:.0%} interval over seeds and recordings"
+    if report["too_few_seeds"]:
+        interval = "means without intervals"
     scope = study_scope(folder.open().user_attrs)
     over = f", macro accuracy {scope}" if scope else ""
     name = f"{folder.name}: the front of {report['confirms']}, {counted}, {interval}{over}"
     out.print(confirmation_table(report, name))
+    candidates = [candidate for candidate in report["candidates"] if candidate["seeds"]]
+    if candidates and all(candidate["at_chance"] for candidate in candidates):
+        out.print(chance_text(report["objectives"], report["num_classes"]), soft_wrap=True)
+    if report["too_few_seeds"]:
+        out.print(report["too_few_seeds"], soft_wrap=True)

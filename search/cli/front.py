@@ -1,6 +1,7 @@
 """Commands `front` and `plot`: print a study's Pareto front or ranking, or plot the front."""
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,21 +9,22 @@ from typing import Any
 import click
 import pandas as pd
 
-from objectives.goals import GOALS, first_cost, first_quality
+from objectives.goals import GOALS, Goal, first_cost, first_quality
 from objectives.ranking import RANKINGS, SPLITS, accuracy_on, ranks, scores
 from search.cli.confirm import print_confirmation
 from search.cli.console import out
 from search.cli.options import json_option, path_type, results_option, study_argument
 from search.config.messages import counted, unknown
 from search.config.settings import ConfirmSettings, Job, SearchSettings
+from search.report.format import INTERVAL
 from search.report.table import Table
 from search.report.tables import seeds_table
 from search.study.confirm import confirm_report, confirm_table
 from search.study.csv_text import csv_text
 from search.study.repeats import seeds_report
-from search.study.scope import study_scope
+from search.study.scope import num_measured, study_scope
 from search.study.study import STATES, StudyError, StudyFolder, find_study
-from search.study.table import front_table, study_table, varied_sizes
+from search.study.table import empty_front_text, front_table, study_table, varied_sizes
 
 GOAL_COLUMNS = ("macro_accuracy", "log_loss", "macs", "params", "size_bytes", "peak_bytes")  # beside the objectives
 MAX_PARTIAL = 8  # partly trained trials listed below the front
@@ -40,7 +42,10 @@ MAX_PARTIAL = 8  # partly trained trials listed below the front
     help="Rank the fully trained trials within the budget by the rule of a challenge edition.",
 )
 def front(study: str | None, results: Path, as_json: bool, as_csv: bool, every: bool, rank: str | None) -> None:
-    """Print the Pareto front of STUDY, cheapest network first; of `train` and `confirm` studies, means over seeds."""
+    """Print the Pareto front of STUDY, cheapest network first; of `train` and `confirm` studies, means over seeds.
+
+    A network that is not better than chance by its interval is listed below.
+    """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other")
     if every and rank:
@@ -112,7 +117,10 @@ def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = 
     rows = _select_rows(table, folder, every=every, rank=rank)
     what = "all trials" if every else (f"ranking of {rank}" if rank else "the Pareto front")
     if rows.empty:
-        out.print(f"the {'ranking' if rank else 'front'} is empty: no trial is fully trained yet")
+        why = "no trial is fully trained yet"
+        if not rank:
+            why = empty_front_text(table, settings.objectives, folder.open())
+        out.print(f"the {'ranking' if rank else 'front'} is empty: {why}", soft_wrap=True)
     else:
         counts = Counter(table["state"])
         shown = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
@@ -120,6 +128,8 @@ def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = 
         scope = study_scope(folder.open().user_attrs)
         title = f"{folder.name}: {what} ({shown}){f', macro accuracy {scope}' if scope else ''}"
         out.print(_table(title, rows, settings, words, _sizes(folder, words), rank))
+        if any(str(name).endswith("_half") for name in rows):
+            out.print(INTERVAL, soft_wrap=True)
     if not (every or rank):
         for line in _off_front_lines(table, folder):
             out.print(line, soft_wrap=True)
@@ -143,7 +153,7 @@ def _table(
     again = [title for title in titles if title not in scored]  # the ranking metric is shown once
     rows = []
     for _, row in trials.iterrows():
-        figures = dict(zip(titles, (goal.text(row[goal.name]) for goal in goals), strict=True))
+        figures = dict(zip(titles, (_goal_text(goal, row) for goal in goals), strict=True))
         cells = [
             str(row["number"]),
             *(_cell(row.get(name, row.get(f"config.{name}"))) for name in words),
@@ -156,6 +166,12 @@ def _table(
     return Table(title, ["trial", *words, "epoch", *scored, *again, *sizes], rows, texts=words)
 
 
+def _goal_text(goal: Goal, row: "pd.Series[Any]") -> str:
+    """Return a value, with half the width of its interval where that is known."""
+    half = row.get(f"{goal.name}_half", math.nan)
+    return goal.text(row[goal.name]) + ("" if math.isnan(half) else f" ± {goal.text(half)}")
+
+
 def _off_front_lines(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
     """Return lines on trials that are not on the front: partly trained ones, and those over the budget."""
     settings = folder.settings()
@@ -163,6 +179,11 @@ def _off_front_lines(table: pd.DataFrame, folder: StudyFolder) -> list[str]:
     partial = table[table["state"].isin(("running", "paused", "interrupted", "stopped")) & (table["epoch"] > 0)]
     partial = partial.sort_values([goal.name, "number"], ascending=[not goal.maximize, True], kind="stable")
     lines = []
+    at_chance = table[table["at_chance"] & table["fits"].astype(bool)]
+    if len(at_chance):
+        named = [f"{row['number']} ({_goal_text(goal, row)})" for _, row in at_chance.head(MAX_PARTIAL).iterrows()]
+        more = f" and {len(at_chance) - MAX_PARTIAL} more" if len(at_chance) > MAX_PARTIAL else ""
+        lines.append(f"not better than chance ({len(at_chance)}), {goal.title}: {', '.join(named)}{more}")
     if len(partial):
         named = [
             f"{row['number']} ({goal.text(row[goal.name])} at {row['epoch']}/{row['epochs']})"
@@ -227,6 +248,7 @@ def plot(study: str | None, results: Path, target: Path | None, x: str | None, y
     x, y = x or first_cost(settings.objectives) or "macs", y or first_quality(settings.objectives)
     drawn: dict[str, Any] = {
         "title": folder.name, "objectives": settings.objectives, "x": x, "y": y, "limits": settings.limits().limits(),
+        "num_classes": num_measured(folder.open().user_attrs),
     }  # fmt: skip
     write_html(target / "front.html", table, **drawn)
     write_png(target / "front.png", table, **drawn)

@@ -72,6 +72,7 @@ def _blocks(context: RequestContext) -> Iterator[Block]:
         y=context.quality,
         limits=context.limits,
         intervals=None if report is None else frames.intervals(report),
+        num_classes=context.num_classes,
         theme=LIGHT,
     )
     yield Heading("Pareto front")
@@ -95,8 +96,7 @@ def _plots(context: RequestContext, front: pd.DataFrame) -> Iterator[tuple[str, 
     numbers = [int(front["number"].iloc[index]) for index in indices]
     curves = {f"trial {number}": study.curves.get(number, ()) for number in numbers}
     some = "" if len(numbers) == len(front) else f", {len(numbers)} of {len(front)} networks"
-    reference = frames.reference_point([study.table], context.objectives, context.limits)
-    volumes = frames.hypervolume_over_time(study.table, context.objectives, reference)
+    volumes = frames.hypervolume_over_time(study.table, context.objectives, context.num_classes, context.limits)
     rejections = frames.rejections(study.table, study.kinds)
     importances = {goal: estimate_importances(study.table, goal, study.varied) for goal in context.objectives}
     axes = context.parallel_axes

@@ -17,6 +17,7 @@ from search.dashboard.data.studies import Confirmations, Studies
 from search.dashboard.data.study_reader import StudyData
 from search.dashboard.figures.colours import DARK, LIGHT, Theme
 from search.dashboard.figures.parallel import brushed
+from search.study.scope import num_measured
 from search.study.study import OBJECTIVES
 
 STARTED = format(time.time_ns(), "x")  # part of each version: pages left open are updated after a restart of the server
@@ -94,6 +95,11 @@ class RequestContext:
     def limits(self) -> dict[str, int]:
         """Limits of the study's budget; a training has none."""
         return dict(self.settings.limits().limits()) if isinstance(self.settings, SearchSettings) else {}
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of scenes that the study's networks are measured on; None where it is not recorded."""
+        return num_measured(self.study.attributes)
 
     @cached_property
     def brush(self) -> dict[str, list[tuple[float, float]]]:

@@ -20,12 +20,13 @@ from data.layout import Scenes
 from data.validation_split import read_for_search
 from objectives.measure import UncountedOperatorError, layer_costs
 from objectives.quality import figures
+from objectives.sampling_error import half_widths
 from search.config.errors import USER_ERRORS
 from search.config.trial_config import TrialConfig
 from search.engine.checkpoints import Checkpoints
 from search.engine.teachers import mean_logits, with_teacher_logits
 from search.space.custom_architecture import register_architecture_file
-from search.study.study import DEVICE_MEMORY, MEMORY
+from search.study.study import DEVICE_MEMORY, HALVES, MEMORY
 from training.allocator import keep_freed_memory, trim
 from training.checkpoint import CheckpointError
 from training.code_version import code_version
@@ -109,6 +110,7 @@ class TrialActor(tune.Trainable):
             **({} if self.latency_ms is None else {"latency_ms": self.latency_ms}),
             **({"layers": json.dumps(self.layers)} if self.layers else {}),
             "quality": json.dumps(unreported[-1].quality.to_dict()),
+            HALVES: json.dumps(half_widths(unreported[-1].quality)),
             "versions": json.dumps({**versions(), "step": str(self.run.compute_mode)}),
             "done": self.run.is_over,
         }

@@ -11,6 +11,7 @@ from data.front_end import ENERGY_FLOOR, FrontEndConfig
 from objectives.budget import UNITS
 from objectives.quality import Quality, Score
 from objectives.sampling_error import paired_difference, sampling_errors
+from objectives.seed_spread import MIN_FREEDOM
 from search.artifact.certificate import CONFIG, WEIGHTS
 from search.artifact.files import DESCRIPTIONS, INT8, MODEL, PIPELINE, PROGRAM
 from search.config.messages import counted
@@ -161,6 +162,7 @@ def _plain(mean: float, half: float | None) -> str:
 def _scores(title: str, what: str, table: str, certificate: Mapping[str, Any]) -> Table:
     """Tabulate accuracy and log loss by scene, device or group: fp32, int8, and the mean over confirmation seeds."""
     int8, confirmed = _int8(certificate), certificate["confirmed"]
+    has_intervals = confirmed is not None and len(confirmed["seeds"]) > MIN_FREEDOM  # of its own seeds alone
     scores: Mapping[str, Score] = getattr(_of(certificate, WEIGHTS), table)
     int8_scores: Mapping[str, Score] = {} if int8 is None else getattr(int8, table)
     seeds: Mapping[str, Mapping[str, float | None]] = {} if confirmed is None else confirmed[table]
@@ -180,7 +182,11 @@ def _scores(title: str, what: str, table: str, certificate: Mapping[str, Any]) -
             row.append(f"{int8_scores[name].accuracy:.1%}")
         if seeds:
             found = seeds.get(name)
-            row.append("" if found is None or found["mean"] is None else _percent(found["mean"], found["half"]))
+            row.append(
+                ""
+                if found is None or found["mean"] is None
+                else _percent(found["mean"], found["half"] if has_intervals else None)
+            )
         rows.append(tuple(row))
     return Table(title, tuple(head), tuple(rows))
 

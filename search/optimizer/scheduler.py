@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from objectives.goals import GOALS, directions, values_of
 from objectives.quality import figures
+from objectives.sampling_error import half_widths
 from search.config.trial_config import TrialConfig
 from search.optimizer.acquisition import Acquisition, Curve, estimate
 from search.optimizer.candidate_generator import CandidateGenerator, better_half
@@ -31,6 +32,7 @@ from search.study.study import (
     EPOCH,
     FAILURE,
     FOLD_QUALITY,
+    HALVES,
     LATENCY,
     LAYERS,
     PAUSED,
@@ -323,8 +325,12 @@ class TrialScheduler:
         self.interrupt_reason = reason
 
     def _complete(self, row: TrialRow, result: Mapping[str, Any]) -> None:
-        quality = row.quality.to_dict() if self.rungs[-1].fold else json.loads(result[QUALITY])
-        self.store.set(row.number, QUALITY, quality)
+        if self.rungs[-1].fold:
+            self.store.set(row.number, QUALITY, row.quality.to_dict())
+            self.store.set(row.number, HALVES, half_widths(row.quality))
+        else:
+            self.store.set(row.number, QUALITY, json.loads(result[QUALITY]))
+            self.store.set(row.number, HALVES, json.loads(result.get(HALVES, "{}")))
         self.store.set(row.number, VERSIONS, json.loads(result[VERSIONS]))
         values = values_of(self._objectives, row.curve[-1], row.costs)
         self.store.tell(row.number, TrialState.COMPLETE, values)

@@ -4,9 +4,8 @@ Two objectives are plotted, also of a front of three or more. Each group has its
 torch nor matplotlib.
 """
 
-import html
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +16,10 @@ import plotly.graph_objects as go
 from objectives.front import non_dominated
 from objectives.goals import GOALS, directions
 from objectives.interval import CONFIDENCE
+from objectives.reference import chance_value
 from search.config.errors import UserError
 from search.report.format import si_text
-from search.report.plotly_style import BLUE, GREEN, GREY, ORANGE, PAPER, PURPLE, SKY, VERMILION, Theme
+from search.report.plotly_style import BLUE, GREEN, GREY, ORANGE, PAPER, PURPLE, SKY, VERMILION, YELLOW, Theme
 
 TITLES = {
     "macro_accuracy": "Macro accuracy",
@@ -52,14 +52,15 @@ GROUPS = {
     "stopped": Group("stopped early", ORANGE, "triangle-down", "v", 9),
     "running": Group("running, paused or interrupted", SKY, "diamond", "D", 8),
     "over": Group("trained, but over the budget", GREEN, "square-open", "s", 8),
+    "chance": Group("trained, but not better than chance", YELLOW, "circle-open-dot", "p", 8),
     "dominated": Group("dominated", BLUE, "circle-open", "o", 8),
     "front": Group("front", VERMILION, "star", "*", 14),
 }
-HOLLOW = {"dominated", "over"}
+HOLLOW = {"chance", "dominated", "over"}
 STATE_GROUPS = {"complete": "dominated", "interrupted": "running", "paused": "running"}  # groups of other states
-COUNTS = (("macs", "MACs"), ("params", "parameters"), ("size_bytes", "bytes"))  # in the hover text of every trial
 # Distance of trials without a y value from the worse edge, as a fraction of the plot's height.
 EDGE = 0.02
+CHANCE = "chance"  # label of its line
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ class Drawing:
         corners: Corners of the front's staircase line: their x and their y.
         summary: Text with the counts, the budget and the objectives.
         message: Message in place of a missing front; empty where there is one.
+        chance: Value of a constant classifier on the x and on the y axis; None for a cost, or where it is not known.
     """
 
     groups: Mapping[str, pd.DataFrame]
@@ -128,6 +130,7 @@ class Drawing:
     corners: tuple[list[float], list[float]]
     summary: str
     message: str
+    chance: tuple[float | None, float | None] = (None, None)
 
     def y_values(self, group: pd.DataFrame) -> list[float]:
         """Return the y of a group's trials; those without a value are placed near the worse edge."""
@@ -135,7 +138,7 @@ class Drawing:
         return [edge if math.isnan(value) else value for value in numbers(group, self.y.name)]
 
     def errors(self, group: pd.DataFrame) -> list[float] | None:
-        """Return the half-width of each trial's y interval; None if no trial has one."""
+        """Return the half-width of each trial's y interval, 0 where not known; None if no trial has one."""
         name = f"{self.y.name}_half"
         halves = numbers(group, name) if name in group else np.full(len(group), np.nan)
         return None if np.isnan(halves).all() else [0.0 if math.isnan(half) else half for half in halves.tolist()]
@@ -168,6 +171,7 @@ def make_drawing(
     is_log: bool | None = None,
     more_x: Iterable[float] = (),
     more_y: Iterable[float] = (),
+    num_classes: int | None = None,
 ) -> Drawing:
     """Return the front plot of a study.
 
@@ -178,6 +182,7 @@ def make_drawing(
         is_log: Whether x is logarithmic; None: where its values span more than a decade.
         more_x: Further values that the x axis must cover.
         more_y: Further values that the y axis must cover.
+        num_classes: Number of scenes that are measured, for the level of chance; None: not known.
 
     Raises:
         UserError: x or y is no objective that can be drawn, or both are the same.
@@ -189,21 +194,31 @@ def make_drawing(
         raise UserError(f"x and y must be two objectives, got {x} twice")
     groups = split_by_group(trials, x)
     rows = pd.concat(groups.values())
-    y_values, halves = numbers(rows, y), np.nan_to_num(numbers(rows, f"{y}_half"))
-    x_values = np.concatenate([numbers(rows, x), np.array([*more_x], dtype=float)])
+    shown = pd.concat([group for name, group in groups.items() if has_bars(name, trials)])
+    y_values, halves = numbers(shown, y), np.nan_to_num(numbers(shown, f"{y}_half"))
+    chance = (chance_of(x, num_classes), chance_of(y, num_classes))
+    levels = [[each for each in (level,) if each is not None] for level in chance]
+    x_values = np.array([*numbers(rows, x), *levels[0], *more_x], dtype=float)
+    ends = np.array([*numbers(rows, y), *(y_values - halves), *(y_values + halves), *levels[1], *more_y], dtype=float)
     return Drawing(
         groups=groups,
         x=make_scale(x, x_values, limits.get(x), is_log=is_log),
-        y=make_scale(
-            y,
-            np.concatenate([y_values - halves, y_values + halves, np.array([*more_y], float)]),
-            limits.get(y),
-            is_y=True,
-        ),
+        y=make_scale(y, ends, limits.get(y), is_y=True),
         corners=corners(groups["front"], x, y),
         summary=_summary(trials, groups, objectives, (x, y), limits),
         message=_message(groups),
+        chance=chance,
     )
+
+
+def has_bars(group: str, trials: pd.DataFrame) -> bool:
+    """Whether the intervals of a group are drawn: those of a search on and beside its front alone."""
+    return group in ("front", "chance") or "p_front" in trials
+
+
+def chance_of(name: str, num_classes: int | None) -> float | None:
+    """Return the value of a constant classifier; None for a cost, or where the number of classes is not known."""
+    return None if num_classes is None or GOALS[name].kind == "cost" else chance_value(name, num_classes)
 
 
 def numbers(rows: pd.DataFrame, name: str) -> np.ndarray:
@@ -216,6 +231,8 @@ def kinds(trials: pd.DataFrame) -> pd.Series:
     found = trials["state"].replace(STATE_GROUPS).where(~trials["on_front"].astype(bool), "front")
     if "fits" in trials:
         found = found.where(trials["fits"].astype(bool) | (found != "dominated"), "over")
+    if "at_chance" in trials:
+        found = found.where(~trials["at_chance"].astype(bool) | (found != "dominated"), "chance")
     unknown = sorted(set(found) - set(GROUPS))
     if unknown:
         raise ValueError(f"unknown state of a trial: {', '.join(map(repr, unknown))}")
@@ -259,7 +276,8 @@ def _summary(
         named = "; ".join(GOALS[name].title for name in objectives)
         text += f" The front is by {named}; the line joins those that are non-dominated in the two plotted."
     if f"{axes[1]}_half" in trials:
-        text += f" Bars: {CONFIDENCE:.0%} intervals of means."
+        over = "means over seeds and recordings" if "p_front" in trials else "front, over recordings"
+        text += f" Bars: {CONFIDENCE:.0%} intervals of the {over}."
     return text
 
 
@@ -267,6 +285,8 @@ def _message(groups: Mapping[str, pd.DataFrame]) -> str:
     """Return the message in place of a missing front."""
     if not any(len(group) for group in groups.values()):
         return "No trials yet"
+    if groups["front"].empty and len(groups["chance"]):
+        return "No front yet: no network is better than chance; train longer, or on more data"
     return "No front yet: no network is fully trained" if groups["front"].empty else ""
 
 
@@ -302,68 +322,12 @@ def is_above_middle(scale: Scale) -> bool:
     return scale.limit is not None and scale.limit > scale.at(0.5)
 
 
-def hover_texts(rows: pd.DataFrame, fields: Iterable[str] | None = None) -> list[str]:
-    """Return the hover text of each trial as escaped HTML.
-
-    Args:
-        fields: Config fields that are included; None: all that the trial's architecture has.
-    """
-    states, losses = rows["state"].tolist(), _texts(rows, "log_loss", ", log loss {:.3f}")
-    lines = [
-        [f"<b>trial {number}</b> ({state})" for number, state in zip(rows["number"].tolist(), states, strict=True)],
-        [
-            text and text + loss
-            for text, loss in zip(_texts(rows, "macro_accuracy", "macro accuracy {:.2%}"), losses, strict=True)
-        ],
-        *(_texts(rows, name, f"{GOALS[name].title} {{:.2%}}") for name in ("unseen_accuracy", "worst_device_accuracy")),
-        *(_texts(rows, name, f"{{:,.0f}} {label}") for name, label in COUNTS),
-        _texts(rows, "latency_ms", "{:.2f} ms a clip"),
-        [
-            "" if state == "rejected" or pd.isna(epoch) else f"epoch {epoch:.0f} of {epochs:.0f}"
-            for state, epoch, epochs in zip(states, rows["epoch"].tolist(), rows["epochs"].tolist(), strict=True)
-        ],
-        [html.escape(reason) if isinstance(reason, str) else "" for reason in rows["reason"].tolist()],
-    ]
-    for name in config_fields(rows) if fields is None else fields:
-        values, label = rows[f"config.{name}"], html.escape(name)
-        lines.append(
-            [
-                "" if is_missing else f"{label}: {html.escape(config_value_text(value))}"
-                for value, is_missing in zip(values.tolist(), values.isna().tolist(), strict=True)
-            ]
-        )
-    return ["<br>".join(filter(None, texts)) for texts in zip(*lines, strict=True)]
-
-
-def _texts(rows: pd.DataFrame, name: str, form: str) -> list[str]:
-    return ["" if math.isnan(value) else form.format(value) for value in numbers(rows, name).tolist()]
-
-
-def config_fields(rows: pd.DataFrame) -> list[str]:
-    """Return the config fields of a table."""
-    return [str(name).removeprefix("config.") for name in rows.columns if str(name).startswith("config.")]
-
-
-def config_of(row: Mapping[Hashable, Any]) -> dict[str, Any]:
-    """Return the config of a row, without fields that the trial's architecture does not have (NaN)."""
-    return {
-        str(name).removeprefix("config."): value
-        for name, value in row.items()
-        if str(name).startswith("config.") and not pd.isna(value)
-    }
-
-
-def config_value_text(value: Any) -> str:
-    """Return a config value as text."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def marker_of(group: str, theme: Theme = PAPER) -> dict[str, Any]:
     """Return the Plotly marker of a group of `GROUPS`."""
     style = GROUPS[group]
     colour = theme.shade(style.colour)
     marker: dict[str, Any] = {"symbol": style.plotly, "color": colour, "size": style.size_px, "opacity": 0.95}
-    if style.plotly in {"line-ns", "x-thin", "circle-open", "square-open"}:
+    if style.plotly in {"line-ns", "x-thin", "circle-open", "circle-open-dot", "square-open"}:
         marker["line"] = {"color": colour, "width": 2}
     return marker
 
@@ -385,6 +349,18 @@ def add_limits(figure: go.Figure, x: Scale, y: Scale, theme: Theme = PAPER) -> N
             figure.add_hline(y=scale.limit, line=line, layer="below")
             side = {"xanchor": "left", "yanchor": "top" if before else "bottom", "xshift": 4}
             figure.add_annotation(x=0, xref="paper", y=position, **text, **side)
+
+
+def add_chance(figure: go.Figure, level_x: float | None, level_y: float | None, theme: Theme = PAPER) -> None:
+    """Add the level of a constant classifier as a labelled line, on each axis with a quality."""
+    line = {"color": theme.limit, "dash": "dot", "width": 1.5}
+    text = {"text": CHANCE, "showarrow": False}
+    if level_x is not None:
+        figure.add_vline(x=level_x, line=line, layer="below")
+        figure.add_annotation(x=level_x, y=0, yref="paper", xanchor="left", yanchor="bottom", xshift=4, **text)
+    if level_y is not None:
+        figure.add_hline(y=level_y, line=line, layer="below")
+        figure.add_annotation(x=1, xref="paper", y=level_y, xanchor="right", yanchor="bottom", **text)
 
 
 def add_message(figure: go.Figure, text: str) -> None:

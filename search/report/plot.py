@@ -21,22 +21,23 @@ from matplotlib.transforms import blended_transform_factory
 from objectives.goals import DEFAULT_GOALS, GOALS, Goal
 from search.report.document import Block, Heading, Plot, Text, to_html
 from search.report.drawing import (
+    CHANCE,
     GROUPS,
     HOLLOW,
     TITLES,
     Drawing,
     Scale,
+    add_chance,
     add_limits,
     add_message,
-    config_of,
-    config_value_text,
-    hover_texts,
+    has_bars,
     is_above_middle,
     make_drawing,
     marker_of,
     numbers,
 )
 from search.report.format import si_text
+from search.report.hover_text import config_of, config_value_text, hover_texts
 from search.report.plotly_style import GRID_COLOUR, LEGEND, LIMIT_COLOUR, layout
 from search.report.table import Table
 
@@ -50,6 +51,7 @@ def write_html(
     x: str = "macs",
     y: str = "macro_accuracy",
     limits: Mapping[str, float],
+    num_classes: int | None = None,
 ) -> None:
     """Write the front as a self-contained HTML page.
 
@@ -58,14 +60,15 @@ def write_html(
         trials: One row a trial, as of `study.table.trials_table`. A column `<y>_half` is the half-width
             of y's interval.
         limits: Limits of the budget; those of x and y are drawn as lines.
+        num_classes: Number of scenes that are measured; chance is drawn as a line; None: not known.
 
     Raises:
         UserError: x or y is no objective that can be drawn, or both are the same.
     """
-    drawing = make_drawing(trials, objectives, x, y, limits)
+    drawing = make_drawing(trials, objectives, x, y, limits, num_classes=num_classes)
     x_title = f"{TITLES[x][0].lower()}{TITLES[x][1:]}"
     label = f"{TITLES[y]} against {x_title}; the front is in the table below"
-    plot = Plot(_html_figure(drawing), "front", label, height="max(24rem, min(75vh, 40rem))")
+    plot = Plot(_html_figure(drawing, trials), "front", label, height="max(24rem, min(75vh, 40rem))")
     blocks: list[Block] = [Text(drawing.summary), plot, Heading("Pareto front"), _table(trials, objectives, x)]
     path.write_text(to_html(title, blocks), encoding="utf-8")
 
@@ -79,14 +82,15 @@ def write_png(
     x: str = "macs",
     y: str = "macro_accuracy",
     limits: Mapping[str, float],
+    num_classes: int | None = None,
 ) -> None:
     """Write the front as a PNG of 1600 x 1000 pixels; arguments and errors as for `write_html`."""
-    drawing = make_drawing(trials, objectives, x, y, limits)
+    drawing = make_drawing(trials, objectives, x, y, limits, num_classes=num_classes)
     with mpl.rc_context({"font.size": 10.5, "axes.axisbelow": True}):
         figure = Figure(figsize=(10, 6.25), dpi=160, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        _draw_axes(axes, drawing)
+        _draw_axes(axes, drawing, trials)
         text = fill(drawing.summary, 125)
         axes.set_title(title, loc="left", fontweight="bold", pad=24 + 10 * text.count("\n"))
         summary = axes.annotate(
@@ -102,7 +106,7 @@ def write_png(
         figure.savefig(path, format="png")
 
 
-def _html_figure(drawing: Drawing) -> go.Figure:
+def _html_figure(drawing: Drawing, trials: pd.DataFrame) -> go.Figure:
     figure = go.Figure()
     line_x, line_y = drawing.corners
     if line_x:
@@ -112,7 +116,7 @@ def _html_figure(drawing: Drawing) -> go.Figure:
         group = drawing.groups[name]
         if group.empty:
             continue
-        errors = drawing.errors(group)
+        errors = drawing.errors(group) if has_bars(name, trials) else None
         figure.add_scatter(
             name=f"{style.label} ({len(group)})",
             x=numbers(group, drawing.x.name).tolist(),
@@ -125,6 +129,7 @@ def _html_figure(drawing: Drawing) -> go.Figure:
             meta=name,
         )
     add_limits(figure, drawing.x, drawing.y)
+    add_chance(figure, *drawing.chance)
     if drawing.message:
         add_message(figure, drawing.message)
     figure.update_layout(
@@ -149,7 +154,7 @@ def _format_axis(scale: Scale, axis: Axis) -> None:
         axis.set_minor_locator(NullLocator())
 
 
-def _draw_axes(axes: Axes, drawing: Drawing) -> None:
+def _draw_axes(axes: Axes, drawing: Drawing, trials: pd.DataFrame) -> None:
     x, y = drawing.x, drawing.y
     axes.set_xscale("log" if x.is_log else "linear")
     axes.set_yscale("log" if y.is_log else "linear")
@@ -167,7 +172,7 @@ def _draw_axes(axes: Axes, drawing: Drawing) -> None:
         if group.empty:
             continue
         x_values, y_values = numbers(group, x.name), drawing.y_values(group)
-        errors = drawing.errors(group)
+        errors = drawing.errors(group) if has_bars(name, trials) else None
         if errors is not None:
             axes.errorbar(x_values, y_values, errors, fmt="none", ecolor=style.colour, elinewidth=1.4, capsize=3)
         axes.scatter(
@@ -182,6 +187,7 @@ def _draw_axes(axes: Axes, drawing: Drawing) -> None:
             zorder=3,
         )
     _draw_limits(axes, drawing)
+    _draw_chance(axes, drawing)
     if drawing.message:
         axes.text(0.5, 0.5, drawing.message, transform=axes.transAxes, ha="center", va="center", fontsize=14)
     if any(len(group) for group in drawing.groups.values()):
@@ -216,6 +222,19 @@ def _draw_limits(axes: Axes, drawing: Drawing) -> None:
         )
 
 
+def _draw_chance(axes: Axes, drawing: Drawing) -> None:
+    line: dict[str, Any] = {"color": LIMIT_COLOUR, "linestyle": ":", "linewidth": 1.2, "zorder": 1.5}
+    level_x, level_y = drawing.chance
+    if level_x is not None:
+        axes.axvline(level_x, **line)
+        place = blended_transform_factory(axes.transData, axes.transAxes)
+        axes.annotate(CHANCE, (level_x, 0), (5, 3), xycoords=place, textcoords="offset points")
+    if level_y is not None:
+        axes.axhline(level_y, **line)
+        place = blended_transform_factory(axes.transAxes, axes.transData)
+        axes.annotate(CHANCE, (1, level_y), (-5, 3), xycoords=place, textcoords="offset points", ha="right")
+
+
 def _table(trials: pd.DataFrame, objectives: Iterable[str], x: str) -> Table:
     """Return the table of the front, sorted by x, the best first."""
     front = trials[trials["on_front"].astype(bool)].sort_values([x, "number"], ascending=[not GOALS[x].maximize, True])
@@ -224,17 +243,22 @@ def _table(trials: pd.DataFrame, objectives: Iterable[str], x: str) -> Table:
     rows = [
         [
             str(row["number"]),
-            *(_cell(goal, row.get(goal.name)) for goal in goals),
+            *(_cell(goal, row.get(goal.name), row.get(f"{goal.name}_half")) for goal in goals),
             ", ".join(f"{name} {config_value_text(value)}" for name, value in config_of(row).items()),
         ]
         for row in front.to_dict("records")
     ]
     titles = [f"{goal.title[0].upper()}{goal.title[1:]}" for goal in goals]
-    empty = "No network is fully trained yet."
+    is_at_chance = "at_chance" in trials and trials["at_chance"].any()
+    empty = "No network is better than chance." if is_at_chance else "No network is fully trained yet."
     return Table("Pareto front", ["Trial", *titles, "Config"], rows, texts=["Config"], empty=empty)
 
 
-def _cell(goal: Goal, value: Any) -> str:
+def _cell(goal: Goal, value: Any, half: Any) -> str:
     if pd.isna(value):
         return ""
-    return f"{value:.2%}" if goal.name.endswith("accuracy") else goal.text(value)
+    is_share = goal.name.endswith("accuracy")
+    text = f"{value:.2%}" if is_share else goal.text(value)
+    if half is None or pd.isna(half):
+        return text
+    return f"{text} ± {100 * half:.1f}" if is_share else f"{text} ± {goal.text(half)}"

@@ -13,6 +13,7 @@ import plotly.io
 
 ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#999999"
+YELLOW = "#A89800"  # theirs, #F0E442, is too pale for thin markers on white
 LIMIT_COLOUR = "#000000"
 GRID_COLOUR = "#E6E6E6"
 TEXT_COLOUR = "#222222"

@@ -178,7 +178,7 @@ def seeds_table(report: Mapping[str, Any], title: str) -> Table:
 
 
 def confirmation_table(report: Mapping[str, Any], title: str) -> Table:
-    """Tabulate a confirmation: a row a candidate, with its means over the seeds."""
+    """Tabulate a confirmation: a row a candidate, with its means over the seeds; intervals where there are enough."""
     objectives, candidates = report["objectives"], report["candidates"]
     costs = [name for name in of_kind("cost", list(GOALS)) if name in objectives or name in ("macs", "params")]
     names = next(
@@ -196,12 +196,31 @@ def confirmation_table(report: Mapping[str, Any], title: str) -> Table:
             str(candidate[TRIAL]), candidate[ROLE], candidate["architecture"], candidate[NETWORK],
             *(GOALS[name].text(candidate["cost"].get(name, math.nan)) for name in costs),
             by.text(candidate[CHOSEN_BY].get(by.name, math.nan)), str(len(candidate["seeds"])),
-            *(_mean_text(candidate["mean"].get(name), candidate["half"].get(name)) for name in names),
-            "" if candidate["p_front"] is None else f"{candidate['p_front']:.2f}", "*" if candidate["on_front"] else "",
+            *(_mean_text(candidate["mean"].get(name), half_of(report, candidate, name)) for name in names),
+            probability_text(report, candidate), front_text(candidate),
         ]
         for candidate in candidates
     ]  # fmt: skip
     return Table(title, head, rows, texts=("role", "architecture", "network"))
+
+
+def half_of(report: Mapping[str, Any], candidate: Mapping[str, Any], name: str) -> float | None:
+    """Return half the width of a candidate's interval; None where there are too few seeds to show it."""
+    half: float | None = candidate["half"].get(name)
+    return None if report["too_few_seeds"] else half
+
+
+def probability_text(report: Mapping[str, Any], candidate: Mapping[str, Any]) -> str:
+    """Return the probability of the front as text; empty where it is not known, or there are too few seeds."""
+    chance = candidate["p_front"]
+    return "" if chance is None or report["too_few_seeds"] else f"{chance:.2f}"
+
+
+def front_text(candidate: Mapping[str, Any]) -> str:
+    """Return a star for a candidate that is on the front by the means, a remark for one at chance."""
+    if candidate["at_chance"]:
+        return "not better than chance"
+    return "*" if candidate["on_front"] else ""
 
 
 def _mean_text(mean: float | None, half: float | None) -> str:

@@ -4,7 +4,6 @@ A search selects by validation clips and one seed, so that its best metrics are 
 unbiased estimate needs other seeds, and clips never used for model selection. Needs no torch.
 """
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +15,14 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from data.layout import read_scenes
-from objectives.confidence import front_probability, pooled_intervals
-from objectives.front import non_dominated
 from objectives.goals import GOALS, directions, first_cost, of_kind
 from objectives.interval import CONFIDENCE
 from objectives.quality import Quality
 from objectives.quality import figures as quality_goals
-from objectives.sampling_error import Z_95, standard_errors
+from objectives.sampling_error import Z_95, difference_error
 from search.config.rules import settings_of
 from search.config.settings import MAX_SEED, ConfirmSettings, JobSettings, SearchSettings
+from search.study.confirm_statistics import add_statistics, few_seeds_text
 from search.study.data_identity import ARCHITECTURE_FILE, require_unchanged
 from search.study.repeats import (
     CHOSEN_BY,
@@ -39,8 +37,9 @@ from search.study.repeats import (
     candidate_number,
     seed_metrics,
 )
+from search.study.scope import num_measured
 from search.study.study import CONFIG, DATA, QUALITY, StudyError, StudyFolder
-from search.study.table import study_table
+from search.study.table import empty_front_text, study_table
 
 UNSEEN = "unseen_accuracy"
 
@@ -83,8 +82,8 @@ def select_candidates(folder: StudyFolder, *, near: int, requested: Sequence[int
         raise StudyError(f"{folder.name} is a {settings.job} study: only the front of a search can be confirmed")
     table = study_table(folder)
     front = table[table["on_front"]]
-    if front.empty:
-        raise StudyError(f"the front of {folder.name} is empty: no trial that fits is fully trained yet")
+    if front.empty and not requested:
+        raise StudyError(f"the front of {folder.name} is empty: {empty_front_text(table, settings.objectives, study)}")
     trained = table[(table["state"] == "complete") & table["fits"].astype(bool)]
     trained = trained[trained[list(settings.objectives)].notna().all(axis=1)]
     gaps = _gaps(study, trained, settings.objectives)
@@ -107,7 +106,7 @@ def _gaps(study: optuna.Study, trained: pd.DataFrame, objectives: Sequence[str])
     """Return each trial's gap to the front, in standard errors; 0 on it."""
     trials = study.get_trials(deepcopy=False)
     numbers = [int(number) for number in trained["number"]]
-    errors = {number: standard_errors(Quality.from_dict(trials[number].user_attrs[QUALITY])) for number in numbers}
+    known = {number: Quality.from_dict(trials[number].user_attrs[QUALITY]) for number in numbers}
     signs = np.where(directions(objectives), 1.0, -1.0)
     values = dict(zip(numbers, trained[list(objectives)].to_numpy(dtype=float) * signs, strict=True))  # more is better
     columns = {name: index for index, name in enumerate(objectives) if GOALS[name].kind == "quality"}
@@ -118,8 +117,7 @@ def _gaps(study: optuna.Study, trained: pd.DataFrame, objectives: Sequence[str])
         found[number] = max(
             (
                 min(
-                    (values[each][index] - values[number][index])
-                    / math.hypot(errors[each][name] or 0.0, errors[number][name] or 0.0)
+                    (values[each][index] - values[number][index]) / difference_error(known[each], known[number], name)
                     for name, index in columns.items()
                 )
                 for each in better
@@ -203,8 +201,10 @@ def confirm_report(folder: StudyFolder) -> dict[str, Any]:
     Returns:
         `candidates`, the cheapest first: number of the `trial` in the search, `role`, objectives it was `chosen_by`,
         `cost`, metrics of each of its `seeds`, `mean` of each metric and `half`, the half-width of its interval at
-        `confidence` (pooled variance of all candidates; None unless one has two seeds), whether it is `on_front` by
-        the means, and `p_front`, the probability of that. Untrained candidates have no metrics.
+        `confidence` over seeds and recordings (None unless some candidate has two seeds), `half_seeds`, of that over
+        seeds alone, whether it is `at_chance` (not better than a constant classifier by its interval), whether it is
+        `on_front` by the means, and `p_front`, the probability of that. Untrained candidates have no metrics.
+        `too_few_seeds` is a sentence where intervals and probabilities say next to nothing, else empty.
     """
     settings = folder.settings()
     if not isinstance(settings, ConfirmSettings):
@@ -215,7 +215,10 @@ def confirm_report(folder: StudyFolder) -> dict[str, Any]:
     results = [
         _result(candidate, seeds[int(candidate[TRIAL])], settings.objectives) for candidate in settings.candidates
     ]
-    _add_statistics([candidate for candidate in results if candidate["seeds"]], settings.objectives)
+    trained = [candidate for candidate in results if candidate["seeds"]]
+    qualities = [_qualities(seeds[int(candidate[TRIAL])]) for candidate in trained]
+    num_classes = num_measured(folder.open().user_attrs)
+    add_statistics(trained, qualities, settings.objectives, num_classes)
     by = first_cost(settings.objectives)
     results.sort(key=lambda candidate: (candidate["cost"][by] if by is not None else 0.0, candidate[TRIAL]))
     return {
@@ -223,16 +226,22 @@ def confirm_report(folder: StudyFolder) -> dict[str, Any]:
         "seeds": list(settings.seeds),
         "objectives": list(settings.objectives),
         "confidence": CONFIDENCE,
+        "num_classes": num_classes,
+        "too_few_seeds": few_seeds_text([len(candidate["seeds"]) for candidate in trained]),
         "candidates": results,
     }
+
+
+def _qualities(trials: Mapping[int, FrozenTrial]) -> list[Quality]:
+    """Return the qualities of a candidate's seeds, by seed."""
+    return [Quality.from_dict(trials[seed].user_attrs[QUALITY]) for seed in sorted(trials)]
 
 
 def _result(
     candidate: Mapping[str, Any], trials: Mapping[int, FrozenTrial], objectives: Sequence[str]
 ) -> dict[str, Any]:
     found = {}
-    for seed in sorted(trials):
-        quality = Quality.from_dict(trials[seed].user_attrs[QUALITY])
+    for seed, quality in zip(sorted(trials), _qualities(trials), strict=True):
         goals = quality_goals(quality)
         groups = {name: value for name, value in seed_metrics(quality).items() if name.startswith(GROUPS)}
         if UNSEEN in objectives:
@@ -250,34 +259,12 @@ def _result(
         "seeds": found,
         "mean": {},
         "half": {},
+        "half_seeds": {},
+        "at_chance": False,
         "on_front": None,
         "p_front": None,
         "config": dict(candidate[CONFIG]),
     }
-
-
-def _add_statistics(candidates: Sequence[dict[str, Any]], objectives: Sequence[str]) -> None:
-    """Add means, intervals, membership of the front and its probability to the trained candidates."""
-    if not candidates:
-        return
-    samples = [list(candidate["seeds"].values()) for candidate in candidates]
-    names = [name for name in samples[0][0] if name != "trial"]
-    for name in names:
-        found = pooled_intervals([[seed[name] for seed in each] for each in samples])
-        for candidate, interval in zip(candidates, found, strict=True):
-            candidate["mean"][name], candidate["half"][name] = interval.mean, interval.half
-    qualities, costs = of_kind("quality", objectives), of_kind("cost", objectives)
-    better = directions([*qualities, *costs])
-    known = np.array([[candidate["cost"][name] for name in costs] for candidate in candidates]).reshape(
-        len(candidates), len(costs)
-    )
-    means = np.array([[candidate["mean"][name] for name in qualities] for candidate in candidates])
-    chance = front_probability(
-        [[[seed[name] for name in qualities] for seed in each] for each in samples], known, better
-    )
-    for index, on_front in enumerate(non_dominated(np.hstack([means, known]), better)):
-        candidates[index]["on_front"] = bool(on_front)
-        candidates[index]["p_front"] = None if chance is None else float(chance[index])
 
 
 def confirm_table(report: Mapping[str, Any]) -> pd.DataFrame:
@@ -303,6 +290,7 @@ def confirm_table(report: Mapping[str, Any]) -> pd.DataFrame:
                 "reason": "",
                 NETWORK: candidate[NETWORK],
                 "origin": candidate[ROLE],
+                "at_chance": candidate["at_chance"],
                 "on_front": bool(candidate["on_front"]),
                 "p_front": np.nan if candidate["p_front"] is None else candidate["p_front"],
                 **{f"config.{name}": value for name, value in candidate["config"].items()},

@@ -16,6 +16,16 @@ def absent_scenes(scenes: Scenes) -> list[str]:
     return [name for number, name in enumerate(scenes.classes) if number not in there]
 
 
+def num_measured(attributes: Mapping[str, Any]) -> int | None:
+    """Return the number of scenes that a study's networks are measured on; None where it is not recorded, or one.
+
+    >>> num_measured({DATA: {"classes": ["bus", "park", "tram"]}, ABSENT_SCENES: ["park"]})
+    2
+    """
+    number = len(attributes.get(DATA, {}).get("classes", ())) - len(attributes.get(ABSENT_SCENES, ()))
+    return number if number > 1 else None
+
+
 def study_scope(attributes: Mapping[str, Any]) -> str:
     """Return over how many scenes the means of a study are, from its user attributes; "" if over all.
 

@@ -14,7 +14,7 @@ from search.config.settings import ConfirmSettings, SearchSettings, TrainSetting
 from search.study.confirm import confirm_report
 from search.study.repeats import TRIAL, candidate_number, seeds_report
 from search.study.study import QUALITY, StudyError, StudyFolder, trial_state
-from search.study.table import front_table, study_table, trials_table
+from search.study.table import empty_front_text, front_table, study_table, trials_table
 
 
 def best_trial(folder: StudyFolder) -> int:
@@ -50,9 +50,10 @@ def front_trials(folder: StudyFolder) -> list[int]:
     Raises:
         StudyError: There are none.
     """
-    numbers = [int(number) for number in front_table(study_table(folder), folder.settings().objectives)["number"]]
+    table, objectives = study_table(folder), folder.settings().objectives
+    numbers = [int(number) for number in front_table(table, objectives)["number"]]
     if not numbers:
-        raise StudyError(f"the front of {folder.name} is empty: no trial that fits is fully trained yet")
+        raise StudyError(f"the front of {folder.name} is empty: {empty_front_text(table, objectives, folder.open())}")
     return numbers
 
 
@@ -115,6 +116,8 @@ def _candidate_summary(folder: StudyFolder, number: int) -> dict[str, Any] | Non
     if candidate is None:
         return None
     trials = [trial for trial in _complete(folder) if candidate_number(trial) == number]
+    if report["too_few_seeds"]:
+        candidate = {**candidate, "half": dict.fromkeys(candidate["half"]), "p_front": None}
     return _summary(folder, {**candidate, "confidence": report["confidence"]}, candidate, trials)
 
 

@@ -40,6 +40,7 @@ from search.study.storage import Postgres, StorageError
 # User attributes of trials and of the study.
 CONFIG, COST, QUALITY = "config", "cost", "quality"
 FOLD_QUALITY = "quality:"  # prefix of a fold's number: its metrics, where trials are trained on several
+HALVES = "halves"  # half the width of the 95 % interval of each objective of `QUALITY`, over recordings
 REJECTED, STOPPED, FAILURE = "rejected", "stopped", "failure"  # why a trial was rejected or stopped, or failed
 EPOCH = "epoch:"  # prefix of an epoch's number: its metrics
 ORIGIN = "origin"  # kind of a proposal that is not the sampler's, and the changes that made it fit

@@ -14,13 +14,16 @@ from optuna.trial import TrialState
 from objectives.budget import Budget
 from objectives.cost import Cost
 from objectives.front import non_dominated
-from objectives.goals import GOALS, directions, first_cost, first_quality
+from objectives.goals import GOALS, directions, first_cost, first_quality, of_kind
 from objectives.ranking import accuracy_on
+from objectives.reference import chance_text, is_at_chance
 from search.config.settings import SearchSettings
+from search.study.scope import num_measured
 from search.study.study import (
     CONFIG,
     COST,
     FAILURE,
+    HALVES,
     LATENCY,
     MEMORY,
     OBJECTIVES,
@@ -47,9 +50,10 @@ def study_table(folder: StudyFolder) -> pd.DataFrame:
 def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget | None = None) -> pd.DataFrame:
     """Return a row for every proposed configuration; unknown values are NaN or empty.
 
-    Columns: number, state, on_front, every name of `GOALS`, fits (the budget), epoch, epochs, memory_bytes (the peak of
-    the process that trained it), reason, network (its searched sizes), origin, the config's fields as `config.<name>`
-    and, where the split is the fidelity, `accuracy_<split>` at the end of each.
+    Columns: number, state, on_front, at_chance (fully trained and not better than chance), every name of `GOALS`,
+    `<quality>_half` of fully trained ones (half the width of its 95 % interval over recordings), fits (the budget),
+    epoch, epochs, memory_bytes (the peak of the process that trained it), reason, network (its searched sizes), origin,
+    the config's fields as `config.<name>` and, where the split is the fidelity, `accuracy_<split>` at the end of each.
 
     Args:
         study: The study.
@@ -59,24 +63,43 @@ def trials_table(study: optuna.Study, *, is_locked: bool = False, budget: Budget
     rungs = study.user_attrs.get(RUNGS, [])
     trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.WAITING]
     rows = [trial_row(trial, budget, rungs, is_locked=is_locked) for trial in trials]
-    return rows_table(rows, study.user_attrs[OBJECTIVES])
+    return rows_table(rows, study.user_attrs[OBJECTIVES], num_measured(study.user_attrs))
 
 
-def rows_table(rows: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> pd.DataFrame:
-    """Join rows of `trial_row`, sorted by number, to the table that `trials_table` describes."""
+def rows_table(rows: Sequence[Mapping[str, Any]], objectives: Sequence[str], num_classes: int | None) -> pd.DataFrame:
+    """Join rows of `trial_row`, sorted by number, to the table that `trials_table` describes.
+
+    Args:
+        rows: Of the trials.
+        objectives: Of the study.
+        num_classes: Number of scenes that are measured; None: not known, and nothing is compared to chance.
+    """
     names = dict.fromkeys(chain.from_iterable(rows)) if rows else COLUMNS
     columns: dict[str, list[Any]] = {name: [np.nan] * len(rows) for name in names}
     for place, row in enumerate(rows):
         for name, value in row.items():
             columns[name][place] = value
     table = pd.DataFrame(columns)
+    table = table.assign(at_chance=chance_mask(table, objectives, num_classes))
     return table.assign(on_front=front_mask(table, objectives))
+
+
+def chance_mask(table: pd.DataFrame, objectives: Sequence[str], num_classes: int | None) -> np.ndarray:
+    """Return the mask of fully trained rows that are not better than chance, by the intervals of `<quality>_half`."""
+    names = of_kind("quality", objectives)
+    trained = (table["state"] == "complete").to_numpy()
+    if num_classes is None or not trained.any():
+        return np.zeros(len(table), dtype=bool)
+    nothing = np.full(len(table), np.nan)
+    values = np.column_stack([table[name].to_numpy(dtype=float) for name in names])
+    halves = np.column_stack([table.get(f"{name}_half", nothing) for name in names]).astype(float)
+    return np.asarray(trained & is_at_chance(values, halves, names, num_classes))
 
 
 def trial_row(
     trial: RecordedTrial, budget: Budget | None, rungs: Sequence[Mapping[str, Any]], *, is_locked: bool
 ) -> dict[str, Any]:
-    """Return the row of one trial, without `on_front`, which depends on the others."""
+    """Return the row of one trial, without `at_chance` and `on_front`, which depend on the study."""
     attributes = trial.user_attrs
     curve = learning_curve(trial)
     cost = attributes.get(COST, {})
@@ -87,6 +110,7 @@ def trial_row(
         "number": trial.number,
         "state": trial_state(trial, is_locked=is_locked),
         **{name: np.nan if known.get(name) is None else known[name] for name in GOALS},
+        **{f"{name}_half": half for name, half in attributes.get(HALVES, {}).items()},
         "fits": budget is None or not cost or budget.fits(Cost.from_dict(cost)),
         "epoch": len(curve),
         "epochs": rungs[-1]["end"] if rungs else config.get("epochs", 0),
@@ -157,8 +181,10 @@ def rejection_kinds(study: optuna.Study) -> dict[str, int]:
 def front_mask(table: pd.DataFrame, objectives: Sequence[str]) -> np.ndarray:
     """Return the mask of the Pareto front: rows fully trained, within the budget, and dominated by no such row.
 
+    What is not better than chance is not on the front: a constant classifier is as good, and free.
+
     Args:
-        table: Columns state, fits and every objective.
+        table: Columns state, fits, every objective and perhaps at_chance.
         objectives: Names of `GOALS`; a row without a value for one of them is not on the front.
     """
     mask = np.zeros(len(table), dtype=bool)
@@ -166,7 +192,15 @@ def front_mask(table: pd.DataFrame, objectives: Sequence[str]) -> np.ndarray:
     eligible = (table["state"] == "complete").to_numpy() & table["fits"].to_numpy(dtype=bool)
     eligible &= ~np.isnan(values).any(axis=1)
     mask[eligible] = non_dominated(values[eligible], directions(objectives))
-    return mask
+    return mask & ~table["at_chance"].to_numpy(dtype=bool) if "at_chance" in table else mask
+
+
+def empty_front_text(table: pd.DataFrame, objectives: Sequence[str], study: optuna.Study) -> str:
+    """Return why a front is empty, and what to do where everything on it is at chance."""
+    num_classes = num_measured(study.user_attrs)
+    if num_classes is not None and (table["at_chance"] & table["fits"].astype(bool)).any():
+        return chance_text(objectives, num_classes)
+    return "no trial that fits is fully trained yet"
 
 
 def front_table(table: pd.DataFrame, objectives: Sequence[str]) -> pd.DataFrame:

@@ -4,7 +4,7 @@ A table is `StudyData.table` (`search.dashboard.data.study_reader`), or some of 
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from objectives.front import hypervolume, non_dominated
-from objectives.goals import GOALS, directions, first_cost, first_quality, of_kind
+from objectives.goals import GOALS, first_cost, first_quality, of_kind
+from objectives.reference import normalized
 from search.config.messages import unknown
 from search.config.published import TRAINABLE, read_published
 from search.dashboard.data.study_reader import StudyData
@@ -24,8 +25,7 @@ from search.study.table import front_mask
 
 CONFIG = "config."  # prefix of the columns of config fields
 ARCHITECTURE = "architecture"
-WORST_LOG_LOSS = math.log(10)  # of a uniform prediction over ten scenes
-REFERENCE_RATIO = 1.1  # reference point of the hypervolume to the cost of the most expensive network
+NUM_SCENES = 10  # of the challenge
 FINISHED = ("complete", "stopped", "failed")  # states
 RECENT = 20  # finished trials from which the time left is estimated
 
@@ -62,50 +62,35 @@ def best_within(table: pd.DataFrame, objectives: Sequence[str]) -> pd.Series | N
     return rows.sort_values(by, ascending=ascending).iloc[0]
 
 
-def reference_point(
-    tables: Iterable[pd.DataFrame], objectives: Sequence[str], limits: Mapping[str, float]
-) -> dict[str, float]:
-    """Return the reference point of the hypervolume by objective, common to all tables.
-
-    Accuracies: 0. Log loss: ln 10, of a uniform prediction over ten scenes. Costs: the limit or, without one, 1.1 times
-    the cost of the most expensive fully trained network.
-    """
-    trained = pd.concat([table.loc[table["state"] == "complete", list(objectives)] for table in tables])
-    found = {}
-    for name in objectives:
-        if GOALS[name].kind == "cost":
-            highest = trained[name].astype(float).max()
-            found[name] = float(limits.get(name, 1.0 if math.isnan(highest) else REFERENCE_RATIO * max(highest, 1e-9)))
-        else:
-            found[name] = 0.0 if GOALS[name].maximize else WORST_LOG_LOSS
-    return found
-
-
 def hypervolume_over_time(
-    table: pd.DataFrame, objectives: Sequence[str], reference: Mapping[str, float]
+    table: pd.DataFrame, objectives: Sequence[str], num_classes: int | None, limits: Mapping[str, float]
 ) -> pd.DataFrame:
     """Return the hypervolume of the feasible, fully trained trials after each completed trial.
 
+    The objectives are scaled by `objectives.reference`: 0 is a constant classifier at the limits of the budget, fixed
+    whatever is found, and 1 the ideal. Trials that are not better than chance add nothing.
+
     Args:
-        reference: From `reference_point`, the same for all compared studies.
+        num_classes: Number of scenes that are measured; None: not recorded, and taken as the challenge's ten.
+        limits: Of the budget, the same for all compared studies.
 
     Returns:
         In the order of completion: `number` of the trial; `seconds` since the start of the study's first trial;
         `hypervolume`, as a fraction of the box between the reference point and the ideal point.
     """
-    names, maximize = list(objectives), directions(objectives)
+    names = list(objectives)
+    better = [True] * len(names)
     rows = table[(table["state"] == "complete") & table["fits"].astype(bool) & table["ended_s"].notna()]
     rows = rows[rows[names].notna().all(axis=1)].sort_values(["ended_s", "number"], kind="stable")
-    scale = np.array([1.0 if more else reference[name] for name, more in zip(names, maximize, strict=True)])
-    scaled_reference = np.array([reference[name] for name in names]) / scale
+    points = normalized(rows[names].to_numpy(dtype=float), names, num_classes or NUM_SCENES, limits)
+    counts = ~rows["at_chance"].to_numpy(dtype=bool) if "at_chance" in rows else np.ones(len(rows), dtype=bool)
     volumes, volume = [], 0.0
     front = np.empty((0, len(names)))
-    for point in rows[names].to_numpy(dtype=float) / scale:
-        gains = np.where(maximize, point - front, front - point)  # positive where the point is better
-        if not (gains <= 0).all(axis=1).any():
+    for point, does_count in zip(points, counts, strict=True):
+        if does_count and not (point <= front).all(axis=1).any():
             front = np.vstack([front, point])
-            front = front[non_dominated(front, maximize)]
-            volume = hypervolume(front, scaled_reference, maximize)
+            front = front[non_dominated(front, better)]
+            volume = hypervolume(front, np.zeros(len(names)), better)
         volumes.append(volume)
     seconds = rows["ended_s"].to_numpy(dtype=float) - table["started_s"].astype(float).min()
     return pd.DataFrame({"number": rows["number"].to_numpy(), "seconds": seconds, "hypervolume": volumes})
@@ -275,9 +260,11 @@ def intervals(report: Mapping[str, Any]) -> pd.DataFrame:
 
     Returns:
         `number` of the trial in the search and, for each evaluated quality, `<quality>_mean` and
-        `<quality>_half`: NaN where a trial has one seed only.
+        `<quality>_half`: NaN where there are too few seeds to show an interval.
     """
     table = confirm_table(report)
+    if report["too_few_seeds"]:
+        table = table.assign(**{str(name): np.nan for name in table if str(name).endswith("_half")})
     table = table[table["state"] == "complete"]
     names = [name for name in of_kind("quality", list(GOALS)) if f"{name}_half" in table]
     found = {"number": table["number"]}

@@ -39,6 +39,7 @@ from search.dashboard.data.database import (
     study_attributes,
     trials_of,
 )
+from search.study.scope import num_measured
 from search.study.storage import Postgres
 from search.study.study import (
     LAYERS,
@@ -166,7 +167,7 @@ class StudyReader:
         problem = sentence(error)
         if before is not None and before.problem == problem:
             return before
-        empty = _table([], DEFAULT_GOALS)
+        empty = _table([], DEFAULT_GOALS, None)
         return StudyData(self._folder, next(_VERSIONS), None, empty, {}, {}, (), {}, is_locked=False, problem=problem)
 
     def _read(self) -> StudyData:
@@ -193,7 +194,7 @@ class StudyReader:
             cache.trials[trial_id] = _cached_trial(trial, budget, rungs, is_locked=is_locked)
         cached = [cache.trials[trial_id] for trial_id in sorted(cache.trials)]
         data = StudyData(
-            self._folder, next(_VERSIONS), settings, _table(cached, attributes[OBJECTIVES]),
+            self._folder, next(_VERSIONS), settings, _table(cached, attributes[OBJECTIVES], num_measured(attributes)),
             MappingProxyType({each.row["number"]: each.curve for each in cached if each.curve}),
             MappingProxyType({each.row["number"]: each.kind for each in cached if each.kind is not None}),
             tuple(dict.fromkeys(plain_name(name) for names in {each.names: None for each in cached} for name in names)),
@@ -212,9 +213,9 @@ class StudyReader:
         return self._settings[1]
 
 
-def _table(cached: Sequence[_CachedTrial], objectives: Sequence[str]) -> pd.DataFrame:
+def _table(cached: Sequence[_CachedTrial], objectives: Sequence[str], num_classes: int | None) -> pd.DataFrame:
     times_s = np.array([each.times_s for each in cached], dtype=float).reshape(len(cached), 2)
-    table = rows_table([each.row for each in cached], objectives)
+    table = rows_table([each.row for each in cached], objectives, num_classes)
     return table.assign(started_s=times_s[:, 0], ended_s=times_s[:, 1])
 
 

@@ -9,7 +9,7 @@ perceptually uniform.
 from dataclasses import dataclass
 
 from search.report import plotly_style
-from search.report.plotly_style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+from search.report.plotly_style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, YELLOW
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,7 @@ LIGHT = Theme(
         VERMILION: "#B83F00",
         PURPLE: "#C4629C",
         GREY: "#6C727B",
+        YELLOW: "#7E7200",
     },
     scale=("#440154", "#482475", "#414487", "#355F8D", "#2A788E", "#21908D", "#20A486"),
     heat=("#FFFFFF", "#9CC4E4", "#0060A4"),
@@ -87,6 +88,7 @@ DARK = Theme(
         VERMILION: "#FF7340",
         PURPLE: "#E79FC8",
         GREY: "#8A929C",
+        YELLOW: "#E6DA3C",
     },
     scale=("#2A788E", "#21918C", "#22A884", "#44BF70", "#7AD151", "#BDDF26", "#FDE725"),
     heat=("#1A2027", "#25527A", "#7CC7F2"),

@@ -25,18 +25,19 @@ from search.report.drawing import (
     GROUPS,
     Drawing,
     Scale,
+    add_chance,
     add_limits,
     add_message,
-    hover_texts,
     make_drawing,
     marker_of,
     numbers,
 )
 from search.report.format import si_text
+from search.report.hover_text import hover_texts
 from search.report.plotly_style import LEGEND
 
 # Groups that are drawn by WebGL if there are many points; the others are few, and drawn on top.
-NUMEROUS = ("rejected", "failed", "stopped", "over", "dominated")
+NUMEROUS = ("rejected", "failed", "stopped", "over", "chance", "dominated")
 PUBLISHED, CONFIRMED = "published", "confirmed"
 
 
@@ -44,7 +45,7 @@ def front_figure(
     table: pd.DataFrame, *, x: str = "macs", y: str = "macro_accuracy", log_x: bool | None = None,
     limits: Mapping[str, float] | None = None, what_if: Mapping[str, float] | None = None, colour: str | None = None,
     references: pd.DataFrame | None = None, intervals: pd.DataFrame | None = None,
-    reasons: Mapping[int, str] | None = None, theme: Theme = LIGHT,
+    reasons: Mapping[int, str] | None = None, num_classes: int | None = None, theme: Theme = LIGHT,
 ) -> go.Figure:  # fmt: skip
     """Plot all trials with an x value, and the step line through the Pareto front.
 
@@ -59,6 +60,7 @@ def front_figure(
         references: Published networks: name, report, data, and columns named as objectives, in their units.
         intervals: Means of confirmed trials: number, `<y>_mean` and `<y>_half`, the half-width of the interval.
         reasons: Short reasons of rejection by trial number, for the hover text of large studies.
+        num_classes: Number of scenes that are measured; chance is drawn as a line; None: not known.
         theme: Colour theme of the page.
 
     Raises:
@@ -67,15 +69,10 @@ def front_figure(
     limits, what_if = limits or {}, what_if or {}
     known = _placed_references(references, (x, y))
     confirmed = _confirmed(intervals, table, x, y)
+    more_x = [*numbers(known, x), *([what_if[x]] if x in what_if else [])]
+    more_y = [*numbers(known, y), *_ends(confirmed), *([what_if[y]] if y in what_if else [])]
     drawing = make_drawing(
-        table,
-        DEFAULT_GOALS,
-        x,
-        y,
-        limits,
-        is_log=log_x,
-        more_x=[*numbers(known, x), *([what_if[x]] if x in what_if else [])],
-        more_y=[*numbers(known, y), *_ends(confirmed), *([what_if[y]] if y in what_if else [])],
+        table, DEFAULT_GOALS, x, y, limits, is_log=log_x, more_x=more_x, more_y=more_y, num_classes=num_classes
     )
     figure = go.Figure()
     line_x, line_y = drawing.corners
@@ -86,6 +83,7 @@ def front_figure(
     _add_confirmed(figure, confirmed, theme)
     _add_published(figure, known, (x, y), theme)
     _add_budgets(figure, drawing, what_if, theme)
+    add_chance(figure, *drawing.chance, theme)
     if colour is not None:
         figure.update_layout(coloraxis=_coloraxis(colour, table, theme))
     return _apply_front_layout(figure, drawing, theme)
@@ -182,11 +180,20 @@ def _add_group(
                 y=y_values[chosen],
                 mode="markers",
                 marker=marker,
+                error_y=_bars(drawing, name, rows, theme),
                 customdata=rows["number"].tolist(),
                 meta=name,
                 **_hover_of(name, rows, fields, drawing.x, is_large=is_large),
             )
         )
+
+
+def _bars(drawing: Drawing, name: str, rows: pd.DataFrame, theme: Theme) -> dict[str, Any] | None:
+    """Return the error bars of a group: the intervals of the front over recordings, under those of a confirmation."""
+    errors = drawing.errors(rows) if name == "front" else None
+    if errors is None:
+        return None
+    return {"type": "data", "array": errors, "color": theme.muted, "thickness": 1, "width": 3}
 
 
 def _hover_of(name: str, rows: pd.DataFrame, fields: Sequence[str], x: Scale, *, is_large: bool) -> dict[str, Any]:

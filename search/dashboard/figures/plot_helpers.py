@@ -9,7 +9,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from search.dashboard.figures.colours import LIGHT, Theme
-from search.report.drawing import Scale, add_message, config_fields
+from search.report.drawing import Scale, add_message
+from search.report.hover_text import config_fields
 from search.report.plotly_style import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, layout
 
 MANY = 1_500  # points, above which WebGL is used

@@ -49,7 +49,7 @@ def hypervolume_figure(frames_by_study: Mapping[str, pd.DataFrame], theme: Theme
         legend=LEGEND,
         showlegend=len(ends) > 1,
         xaxis=theme.axis_of(title={"text": f"{unit.capitalize()} since the start"}, rangemode="tozero"),
-        yaxis=theme.axis_of(title={"text": "Hypervolume"}, rangemode="tozero", tickformat=".0%"),
+        yaxis=theme.axis_of(title={"text": "Hypervolume above chance"}, rangemode="tozero", tickformat=".0%"),
         uirevision="hypervolume",
     )
 

@@ -11,7 +11,7 @@ from search.config.settings import confirmed_by
 from search.dashboard.address import path_of
 from search.dashboard.state import RequestContext
 from search.dashboard.widgets import facts, show
-from search.report.tables import confirmation_table
+from search.report.tables import confirmation_table, half_of, probability_text
 from search.study.repeats import TRIAL
 
 
@@ -34,11 +34,12 @@ def summary_text(report: Mapping[str, Any]) -> str:
     num_seeds, candidates = len(report["seeds"]), report["candidates"]
     num_trained, num_wanted = sum(len(candidate["seeds"]) for candidate in candidates), num_seeds * len(candidates)
     so_far = "" if num_trained == num_wanted else f" ({num_trained} of {num_wanted} trainings so far)"
+    few = f" {report['too_few_seeds'].capitalize()}." if report["too_few_seeds"] else ""
     return (
         f"Each network retrained from {num_seeds} seeds on all training clips{so_far}, evaluated on the evaluation "
         "clips, which are held out and never used for model selection: means with "
-        f"{report['confidence']:.0%} confidence intervals. P(front): probability that a network is on the front of "
-        "these candidates; *: on the front by the means."
+        f"{report['confidence']:.0%} confidence intervals over seeds and recordings. P(front): probability that a "
+        f"network is on the front of these candidates; *: on the front by the means.{few}"
     )
 
 
@@ -52,10 +53,10 @@ def trial_confirmation(context: RequestContext, number: int) -> list[Any]:
         return []
     means: dict[str, str] = {}
     for name in (name for name in GOALS if name in candidate["mean"]):
-        mean, half = candidate["mean"][name], candidate["half"][name]
+        mean, half = candidate["mean"][name], half_of(report, candidate, name)
         means[GOALS[name].title] = GOALS[name].text(mean) + ("" if half is None else f" ± {GOALS[name].text(half)}")
-    if candidate["p_front"] is not None:
-        means["P(front)"] = f"{candidate['p_front']:.2f}"
+    if chance := probability_text(report, candidate):
+        means["P(front)"] = chance
     seeds = ", ".join(candidate["seeds"])
     return [html.P(f"Confirmed on the evaluation clips, seeds {seeds}:", className="note"), facts(means)]
 

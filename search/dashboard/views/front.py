@@ -121,6 +121,7 @@ def _figure(context: RequestContext, rows: pd.DataFrame) -> go.Figure:
         "what_if": _what_if(context),
         "colour": None if _colour(context) == NO_COLOUR else _colour(context),
         "references": frames.published_points((x, y)) if chosen["references"] == "1" else None,
+        "num_classes": context.num_classes,
         "theme": context.theme,
     }
     log = _log(context) == "1"

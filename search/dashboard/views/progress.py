@@ -47,14 +47,14 @@ def parts(context: RequestContext) -> dict[str, Any]:
     study, rows, theme = context.study, context.rows, context.theme
     parallel = parallel_figure(context.parallel_axes, context.brush, theme)
     parallel.update_layout(uirevision=context.address.query.get("brush", ""))
-    reference = frames.reference_point([study.table], context.objectives, context.limits)
     kept = study.table.assign(fits=study.table["fits"].astype(bool) & study.table.index.isin(rows.index))
     return {
         "search-facts": _facts(context),
         "search-states": states_figure(rows, theme),
         "search-rejections": rejections_figure(frames.rejections(rows, study.kinds), theme),
         "search-hypervolume": hypervolume_figure(
-            {study.name: frames.hypervolume_over_time(kept, context.objectives, reference)}, theme
+            {study.name: frames.hypervolume_over_time(kept, context.objectives, context.num_classes, context.limits)},
+            theme,
         ),
         "search-parallel": parallel,
         "search-history": _history(context),

@@ -44,7 +44,7 @@ def parts(context: RequestContext) -> dict[str, Any]:
     fronts = {one.study.name: one.study.table for one in each}
     hypervolumes = _hypervolumes(each)
     return {
-        "comparison-front": fronts_figure(fronts, x=x, y=y, theme=context.theme),
+        "comparison-front": fronts_figure(fronts, x=x, y=y, num_classes=_num_classes(each), theme=context.theme),
         "comparison-growth": hypervolume_figure(hypervolumes, context.theme),
         "comparison-table": [_table(each)],
         "comparison-note": _notes(each),
@@ -81,6 +81,12 @@ def comparison_url(names: list[str]) -> str:
     )
 
 
+def _num_classes(each: list[RequestContext]) -> int | None:
+    """Return the number of scenes where it is the same for all studies: then chance is the same."""
+    found = {one.num_classes for one in each}
+    return found.pop() if len(found) == 1 else None
+
+
 def _hypervolumes(each: list[RequestContext]) -> dict[str, pd.DataFrame]:
     """Return the hypervolume histories in the first study's objectives; empty for studies that lack one of them."""
     comparable = [one for one in each if set(each[0].objectives) <= set(one.goals)] if each else []
@@ -89,9 +95,10 @@ def _hypervolumes(each: list[RequestContext]) -> dict[str, pd.DataFrame]:
     names = each[0].objectives
     limits = {name: max(one.limits.get(name, 0) for one in comparable) for name in names}
     limits = {name: limit for name, limit in limits.items() if all(name in one.limits for one in comparable)}
-    reference = frames.reference_point([one.study.table for one in comparable], names, limits)
+    classes = [one.num_classes for one in comparable if one.num_classes is not None]
     hypervolumes = {
-        one.study.name: frames.hypervolume_over_time(one.study.table, names, reference) for one in comparable
+        one.study.name: frames.hypervolume_over_time(one.study.table, names, min(classes, default=None), limits)
+        for one in comparable
     }
     return {one.study.name: hypervolumes.get(one.study.name, pd.DataFrame()) for one in each}
 

@@ -55,7 +55,7 @@ def test_other_objectives_have_their_columns(tmp_path, run):
 def test_a_study_with_nothing_trained_has_an_empty_front(tmp_path, run):
     write_study(tmp_path / "results" / "s", trial("stopped", 5_000_000, 0.2))
     assert run("front", "s").out.splitlines()[:2] == [
-        "the front is empty: no trial is fully trained yet",
+        "the front is empty: no trial that fits is fully trained yet",
         "not trained to the end (1), macro accuracy so far: 0 (0.200 at 1/3)",
     ]
     assert "the ranking is empty" in run("front", "s", "--rank", "dcase2022").out

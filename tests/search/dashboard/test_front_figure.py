@@ -20,9 +20,36 @@ def test_every_priced_trial_is_a_point_that_knows_its_number(trials, theme):
         "rejected": (6,),
     }  # fmt: skip
     assert {name: trace.marker.symbol for name, trace in drawn.items()} == {
-        name: group.plotly for name, group in GROUPS.items()
+        name: group.plotly for name, group in GROUPS.items() if name != "chance"
     }
-    assert list(drawn) == list(GROUPS)
+    assert list(drawn) == [name for name in GROUPS if name != "chance"]
+
+
+def test_chance_is_a_line_and_what_is_not_better_a_group_of_its_own(trials, theme):
+    weak = trials.assign(at_chance=trials["number"] == 2)
+    figure = front_figure(weak, limits=LIMITS, num_classes=10, theme=theme)
+    drawn = traces(figure)
+    assert drawn["chance"].customdata == (2,)
+    assert [shape.y0 for shape in figure.layout.shapes if shape.line.dash == "dot"] == [0.1]
+    assert "chance" in notes(figure)
+    assert figure.layout.yaxis.range[0] < 0.1
+    losses = front_figure(weak, y="log_loss", limits=LIMITS, num_classes=10, theme=theme)
+    assert [shape.y0 for shape in losses.layout.shapes if shape.line.dash == "dot"] == [pytest.approx(np.log(10))]
+    assert not [shape for shape in front_figure(weak, limits=LIMITS).layout.shapes if shape.line.dash == "dot"]
+
+
+def test_the_front_has_bars_and_nothing_else(trials):
+    with_halves = trials.assign(macro_accuracy_half=0.05)
+    drawn = traces(front_figure(with_halves, limits=LIMITS))
+    assert set(drawn["front"].error_y.array) == {0.05}
+    assert all(trace.error_y.array is None for name, trace in drawn.items() if name != "front")
+
+
+def test_where_nothing_is_better_than_chance_that_is_said(trials):
+    weak = trials.assign(at_chance=trials["state"] == "complete", on_front=False)
+    assert "No front yet: no network is better than chance; train longer, or on more data" in notes(
+        front_figure(weak, limits=LIMITS)
+    )
 
 
 def test_the_colours_are_of_the_theme(trials, theme):

@@ -54,7 +54,7 @@ def test_what_may_be_done_with_the_data_is_in_a_file_that_is_named(certified):
 def test_a_confirmed_network_has_means_with_intervals_overall_and_by_class_device_and_group(certified):
     certificate, config = certified
     confirmed = {
-        "study": "small-confirm", "seeds": [1, 2, 3], "confidence": 0.95, "p_front": 0.7, "on_front": True,
+        "study": "small-confirm", "seeds": [1, 2, 3, 4, 5], "confidence": 0.95, "p_front": 0.7, "on_front": True,
         "mean": {"macro_accuracy": 0.5, "log_loss": 1.2}, "half": {"macro_accuracy": 0.04, "log_loss": 0.1},
         "by_class": {"bus": {"mean": 0.25, "half": 0.125}}, "by_device": {"a": {"mean": 0.5, "half": None}},
         "by_group": {},

@@ -113,6 +113,12 @@ def test_intervals_are_drawn_where_there_are_any(tmp_path, trials):
     write_png(tmp_path / "bars.png", with_halves, title=TITLE, limits=LIMITS)
 
 
+def test_chance_is_a_line_on_the_page(tmp_path, trials):
+    _, layout = drawn(page(tmp_path, trials, num_classes=10))
+    assert [shape["y0"] for shape in layout["shapes"] if shape["line"]["dash"] == "dot"] == [0.1]
+    assert "chance" in [note["text"] for note in layout["annotations"]]
+
+
 def test_hover_shows_cost_quality_and_config_and_escapes_them(tmp_path, trials):
     traces, _ = drawn(page(tmp_path, trials))
     hover = {trace["meta"]: trace["hovertext"] for trace in traces if trace["mode"] == "markers"}
@@ -153,7 +159,8 @@ def test_a_plot_of_few_trials_has_a_note(tmp_path, trials, numbers, message):
 
 def test_the_png_shows_every_group_in_its_colour(tmp_path, trials):
     path = tmp_path / "front.png"
-    write_png(path, trials, title=TITLE, limits=LIMITS)
+    weak = trials.assign(at_chance=trials["number"] == 4)
+    write_png(path, weak, title=TITLE, limits=LIMITS, num_classes=10)
     pixels = mpl.image.imread(path)
     assert pixels.shape == (1000, 1600, 4)
     for name, group in GROUPS.items():

@@ -9,8 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from objectives.confidence import front_probability
-from objectives.interval import t_quantile
+from objectives.confidence import front_probability, intervals, measured
 from search.config.errors import SettingsError
 from search.config.settings import ConfirmSettings, SearchSettings, TrainSettings
 from search.config.settings_file import read_job
@@ -262,15 +261,18 @@ def test_means_intervals_and_the_probability_of_the_front_are_reported(searched)
     assert [(candidate["trial"], candidate["role"]) for candidate in report["candidates"]] == [
         (0, "front"), (1, "front"), (2, "near"),
     ]  # fmt: skip
-    half = t_quantile(3) * math.sqrt((0.0002 + 0.0002 + 0.0008) / 3 / 2)
-    for candidate, mean in zip(report["candidates"], (0.39, 0.44, 0.45), strict=True):
-        assert candidate["mean"]["macro_accuracy"] == pytest.approx(mean)
-        assert candidate["half"]["macro_accuracy"] == pytest.approx(half)
-        assert candidate["mean"]["accuracy_unseen"] == pytest.approx(0.2)
     samples = [[[0.38], [0.40]], [[0.43], [0.45]], [[0.47], [0.43]]]
-    macs = [[price(isotropic(width), "fp16").macs] for width in WIDTHS[:3]]
-    expected = front_probability(samples, macs, [True, False])
-    assert [candidate["p_front"] for candidate in report["candidates"]] == expected.tolist()
+    prices = [price(isotropic(width), "fp16") for width in WIDTHS[:3]]
+    alone = measured(samples, ["isotropic"] * 3, [each.params for each in prices])
+    for candidate, mean, [seeds] in zip(report["candidates"], (0.39, 0.44, 0.45), intervals(alone), strict=True):
+        assert candidate["mean"]["macro_accuracy"] == pytest.approx(mean)
+        assert candidate["half_seeds"]["macro_accuracy"] == pytest.approx(seeds.half)
+        assert candidate["half"]["macro_accuracy"] > seeds.half  # the clips are few, too
+        assert candidate["mean"]["accuracy_unseen"] == pytest.approx(0.2)
+    by_seeds = front_probability(alone, [[each.macs] for each in prices], [True, False])
+    first, *others = [candidate["p_front"] for candidate in report["candidates"]]
+    assert first == 1.0
+    assert all(0.3 < both < seeds for both, seeds in zip(others, by_seeds[1:], strict=True))
     assert [candidate["on_front"] for candidate in report["candidates"]] == [True, True, True]
     table = confirmation_table(report, "")
     assert table.head == [
@@ -278,9 +280,21 @@ def test_means_intervals_and_the_probability_of_the_front_are_reported(searched)
         "macro accuracy", "accuracy, seen devices", "accuracy, unseen devices", "P(front)",
         "front",
     ]  # fmt: skip
-    assert table.rows[0][6:9] == ["0.400", "2", f"0.390 ± {half:.3f}"]
-    assert table.rows[2][-2:] == [f"{expected[2]:.2f}", "*"]
+    assert table.rows[0][6:9] == ["0.400", "2", "0.390"]
+    assert table.rows[2][-2:] == ["", "*"]
+    assert report["too_few_seeds"] == (
+        "too few seeds for intervals and P(front): 3 networks with 2 seeds each need 3 each (--seeds 3)"
+    )
     json.dumps(report)
+
+
+def test_with_enough_seeds_the_table_has_intervals_and_probabilities(searched):
+    folder = confirmed(searched(0.40, 0.50), {0: [0.38, 0.40, 0.39], 1: [0.43, 0.45, 0.44]}, seeds=3)
+    report = confirm_report(folder)
+    assert report["too_few_seeds"] == ""
+    half, chance = report["candidates"][1]["half"]["macro_accuracy"], report["candidates"][1]["p_front"]
+    row = confirmation_table(report, "").rows[1]
+    assert (row[8], row[-2]) == (f"0.440 ± {half:.3f}", f"{chance:.2f}")
 
 
 def test_a_candidate_that_is_not_trained_yet_has_no_metrics_and_dominates_nobody(searched):

@@ -9,8 +9,9 @@ from recorded import epoch, trial, write_study
 
 from objectives.goals import GOALS
 from search.config.settings import TrainSettings
-from search.study.study import RUNGS
-from search.study.table import front_mask, front_table, rejection_kinds, study_table, trials_table
+from search.study.scope import ABSENT_SCENES
+from search.study.study import DATA, HALVES, RUNGS
+from search.study.table import empty_front_text, front_mask, front_table, rejection_kinds, study_table, trials_table
 
 
 def on_front(folder):
@@ -141,3 +142,47 @@ def test_the_mask_is_what_the_definition_says(rows):
         for good, cost, done, fits in rows
     ]
     assert front_mask(table, ("macro_accuracy", "macs")).tolist() == wanted
+
+
+TEN = {DATA: {"classes": [f"scene {number}" for number in range(10)]}}
+
+
+def with_half(described, half):
+    state, attributes = described
+    return state, {**attributes, HALVES: {"macro_accuracy": half}}
+
+
+def test_what_is_not_better_than_chance_by_its_interval_is_not_on_the_front_and_stays_in_the_table(tmp_path):
+    trials = [
+        with_half(trial("complete", 1_000_000, 0.2), 0.12),
+        with_half(trial("complete", 2_000_000, 0.3), 0.12),
+        trial("complete", 500_000, 0.15),  # of an earlier version: the value decides
+        trial("complete", 100_000, 0.09),
+        with_half(trial("running", 2_000, 0.1), 0.3),
+    ]
+    folder = write_study(tmp_path / "s", *trials, attributes=TEN.items())
+    table = study_table(folder)
+    assert table["at_chance"].tolist() == [True, False, False, True, False]
+    assert on_front(folder) == [1, 2]
+    assert table["macro_accuracy_half"].fillna(0).tolist() == [0.12, 0.12, 0, 0, 0.3]
+
+
+def test_one_quality_better_than_chance_is_enough(tmp_path):
+    better = trial("complete", 1_000_000, 0.1, log_loss=2.0)
+    folder = write_study(
+        tmp_path / "s", better, attributes=TEN.items(), objectives=("macro_accuracy", "log_loss", "macs")
+    )
+    assert on_front(folder) == [0]
+
+
+def test_without_the_number_of_scenes_nothing_is_compared_to_chance(tmp_path):
+    folder = write_study(tmp_path / "s", trial("complete", 1_000_000, 0.05))
+    assert on_front(folder) == [0]
+
+
+def test_scenes_without_clips_do_not_count_for_chance(tmp_path):
+    known = {**TEN, ABSENT_SCENES: [f"scene {number}" for number in range(8)]}
+    folder = write_study(tmp_path / "s", trial("complete", 1_000_000, 0.4), attributes=known.items())
+    assert on_front(folder) == []  # of two scenes, 0.4 is less than 0.5
+    text = empty_front_text(study_table(folder), ("macro_accuracy", "macs"), folder.open())
+    assert text.startswith("no network is better than chance (macro accuracy 0.500) by its interval: train for more")
