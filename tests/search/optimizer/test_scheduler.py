@@ -1,5 +1,6 @@
 """The trial scheduler: nothing over budget is trained, everything is in the study, and any driver can resume it."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -323,3 +324,48 @@ def test_a_database_of_something_else_is_refused(tmp_path):
     folder.database.write_bytes(b"not a database" * 100)
     with pytest.raises(StudyError, match="is no study that can be read"):
         folder.open()
+
+
+def fold_epochs(first, last, accuracy, loss=1.0):
+    """Return what an actor reports of a fold's epochs, with a record of quality on 10 clips of one scene."""
+    report = epochs(first, last, accuracy)
+    score = {"clips": 10, "accuracy": accuracy, "log_loss": loss}
+    quality = {
+        "macro_accuracy": accuracy, "accuracy": accuracy, "log_loss": loss, "classes": ["bus"], "confusion": [[10]],
+        "by_class": {"bus": score}, "by_device": {"a": score}, "by_group": {"real": score},
+    }  # fmt: skip
+    return {**report, "quality": json.dumps(quality)}
+
+
+def train_folds(scheduler, number, accuracies):
+    for fold, accuracy in enumerate(accuracies):
+        job = scheduler.propose()
+        assert (job.number, job.rung) == (number, fold)
+        state = scheduler.end(number, fold_epochs(9 * fold + 1, 9 * fold + 9, accuracy))
+        assert state == ("paused" if fold < len(accuracies) - 1 else "complete")
+
+
+def test_a_promoted_trial_is_trained_on_further_folds_and_judged_on_the_clips_of_all(folder):
+    settings = replace(SETTINGS, early_stopping=False, trials=1)
+    scheduler = start(folder, settings, folds=3)
+    train_folds(scheduler, 0, (0.3, 0.6, 0.9))
+    row = scheduler.table[0]
+    assert row.values[0] == pytest.approx(0.6)
+    assert row.curve[17]["macro_accuracy"] == pytest.approx(0.45)  # of two folds
+    assert row.curve[16]["macro_accuracy"] == 0.6  # before its end, of the second alone
+    (trial,) = scheduler.study.get_trials()
+    assert trial.user_attrs["quality"]["by_class"]["bus"]["clips"] == 30
+
+
+def test_a_trial_killed_between_folds_goes_on_with_the_metrics_of_those_before(folder):
+    settings = replace(SETTINGS, early_stopping=False, trials=1)
+    first = start(folder, settings, folds=2)
+    job = first.propose()
+    first.end(job.number, fold_epochs(1, 9, 0.2))
+    again = start(folder, settings, folds=2)
+    assert again.propose().rung == 1
+    again.report(job.number, fold_epochs(10, 14, 0.8))
+    third = start(folder, settings, folds=2)
+    assert third.propose().num_epochs == 14
+    assert third.end(job.number, fold_epochs(10, 18, 0.8)) == "complete"
+    assert third.table[job.number].values[0] == pytest.approx(0.5)
