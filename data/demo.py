@@ -38,7 +38,7 @@ SECONDS: Signal = np.arange(NUM_SAMPLES) / RATE_HZ
 HZ: Signal = np.linspace(0, RATE_HZ / 2, NUM_SAMPLES // 2 + 1)
 OCTAVE: Signal = np.log2(np.maximum(HZ, 20.0) / 1000)  # from 1 kHz
 
-TRAIN_LOCATIONS, EVALUATE_LOCATIONS = 8, 4  # of each scene
+EVALUATION_DIVISOR = 3  # one in three locations of a scene is for evaluation
 CITIES = ("alder", "birch", "cedar", "elm", "hazel", "larch", "maple", "rowan")
 TRAIN_DEVICES = ("b", "c", "s1", "s2", "s3")  # besides a
 DEVICES = ("a", *TRAIN_DEVICES, "s4", "s5", "s6")
@@ -69,13 +69,14 @@ DEVICE_KINDS = (
     {"a": DeviceKind()}
     | dict.fromkeys(("b", "c"), DeviceKind(4.0, 0.3, 0.05))
     | dict.fromkeys(("s1", "s2", "s3"), DeviceKind(8.0, 0.4, 0.08))
-    | dict.fromkeys(("s4", "s5", "s6"), DeviceKind(12.0, 1.0, 0.15))
+    | dict.fromkeys(("s4", "s5", "s6"), DeviceKind(10.0, 0.8, 0.12))
 )
 
 FOLDERS = ("audio", "evaluation_setup")
 LISTS = [f"evaluation_setup/fold1_{split}.csv" for split in ("train", "test", "evaluate")]
 RECORD = "demo.json"
-FORMAT = 2  # 1 had no aligned recordings
+FORMAT = 3  # 1 had no aligned recordings; 1 and 2 had 12 locations of each scene
+LOCATIONS_IN_FORMAT_2 = 12
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,10 @@ def chirps(rng: np.random.Generator, location: Location, rising: bool) -> Signal
 
 def hum(rng: np.random.Generator, location: Location, wavering: bool) -> Signal:
     """Return a harmonic tone, steady or with a vibrato of five to six hertz."""
-    base = 260 * location.pitch * rng.uniform(0.93, 1.07)
+    base = 400 * location.pitch * rng.uniform(0.93, 1.07)
     # A held pitch lies anywhere in the span of a wavering one, so the means agree.
     swing = np.sin(2 * np.pi * (rng.uniform(4.5, 6.5) * location.pace**0.5 * SECONDS + rng.random()))
-    depth = rng.uniform(0.05, 0.09)
+    depth = rng.uniform(0.08, 0.2)
     octaves = depth * swing if wavering else np.full(NUM_SAMPLES, depth * np.sin(2 * np.pi * rng.random()))
     phase = 2 * np.pi * np.cumsum(base * 2**octaves) / RATE_HZ
     return sum((np.sin(k * phase + 2 * np.pi * rng.random()) / k**0.7 for k in range(1, 13)), np.zeros(NUM_SAMPLES))
@@ -138,11 +139,13 @@ def flutter(rng: np.random.Generator, location: Location, fast: bool) -> Signal:
 
 
 def bands(rng: np.random.Generator, location: Location, together: bool) -> Signal:
-    """Return two gated noise bands, in phase or in antiphase."""
+    """Return two gated noise bands, one above the other by 0.6 to 1.2 octaves, in phase or in antiphase."""
     rate = 3.6 * location.pace * rng.uniform(0.9, 1.1)
     gate = np.sin(2 * np.pi * (rate * SECONDS + rng.random())) + rng.uniform(-0.2, 0.2)
     low, high = 1 / (1 + np.exp(-8 * gate)), 1 / (1 + np.exp(-8 * gate if together else 8 * gate))
-    return low * _band(rng, 450 * location.pitch, 0.7) + high * _band(rng, 3600 * location.pitch, 0.7)
+    # So near that a network of few layers sees both at once, and nearer still in some clips.
+    middle_hz, factor = 1500 * location.pitch, 2 ** rng.uniform(0.3, 0.6)
+    return low * _band(rng, middle_hz / factor, 0.6) + high * _band(rng, middle_hz * factor, 0.6)
 
 
 # Scene -> its event.
@@ -166,11 +169,14 @@ class DemoConfig:
 
     Attributes:
         seed: Seed of all random numbers.
-        clips_per_location: Number of clips of one second; each of ten scenes has 12 locations, 8 of them for training.
+        clips_per_location: Number of clips of one second.
+        locations_per_scene: Number of locations of each of ten scenes, the last third of them for evaluation. Clips of
+            one location are similar: many locations with few clips each make tighter intervals than the reverse.
     """
 
     seed: int = 0
-    clips_per_location: int = 6
+    clips_per_location: int = 3
+    locations_per_scene: int = 36
 
     def __post_init__(self) -> None:
         """Refuse values that make no data set."""
@@ -178,6 +184,15 @@ class DemoConfig:
             raise DataError(f"seed must be at least 0, got {self.seed}")
         if self.clips_per_location < 1:
             raise DataError(f"clips_per_location must be at least 1, got {self.clips_per_location}")
+        if self.locations_per_scene < EVALUATION_DIVISOR:
+            raise DataError(
+                f"locations_per_scene must be at least {EVALUATION_DIVISOR}, got {self.locations_per_scene}"
+            )
+
+    @property
+    def num_train_locations(self) -> int:
+        """Number of locations of each scene whose clips are for training."""
+        return self.locations_per_scene - self.locations_per_scene // EVALUATION_DIVISOR
 
 
 @dataclass(frozen=True)
@@ -264,7 +279,9 @@ def _record(config: DemoConfig) -> str:
 def _read_record(path: Path) -> DemoConfig | None:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return DemoConfig(values["seed"], values["clips_per_location"])
+        return DemoConfig(
+            values["seed"], values["clips_per_location"], values.get("locations_per_scene", LOCATIONS_IN_FORMAT_2)
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -276,9 +293,9 @@ def _clips(config: DemoConfig, aligned: bool = True) -> list[_Clip]:
     clips = []
     num_train = 0
     for number, scene in enumerate(SCENES):
-        for offset in range(TRAIN_LOCATIONS + EVALUATE_LOCATIONS):
-            location = 100 + number * (TRAIN_LOCATIONS + EVALUATE_LOCATIONS) + offset
-            train = offset < TRAIN_LOCATIONS
+        for offset in range(config.locations_per_scene):
+            location = 100 + number * config.locations_per_scene + offset
+            train = offset < config.num_train_locations
             for number_in_location in range(config.clips_per_location):
                 index = number_in_location
                 if not train:

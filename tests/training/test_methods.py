@@ -39,7 +39,7 @@ SCALED_TO_DATA = {"simulated_clips": 4, "mask_bins": 12, "mask_frames": 4, "rest
 def dataset(responses, tmp_path_factory):
     """A few clips of the demo, aligned ones among them, with random teacher logits."""
     root = tmp_path_factory.mktemp("methods") / "demo"
-    write_demo(root, DemoConfig(seed=3, clips_per_location=2))
+    write_demo(root, DemoConfig(seed=3, clips_per_location=2, locations_per_scene=12))
     scenes = read_scenes(root)
     recordings = scenes.clips["filename"].str.rsplit("-", n=1).str[0].iloc[scenes.train]
     aligned = scenes.train[recordings.duplicated(keep=False).to_numpy()]

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     root = tmp_path_factory.mktemp("data") / "demo"
-    write_demo(root, DemoConfig(seed=1, clips_per_location=2))
+    write_demo(root, DemoConfig(seed=1, clips_per_location=2, locations_per_scene=12))
     return root
 
 

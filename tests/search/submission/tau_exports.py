@@ -28,7 +28,7 @@ source_code: https://acme.org/code
 
 def write_tau(root, others=None):
     """Write demo clips under the names of TAU's scenes, or others for some of them, with two splits of 2024."""
-    write_demo(root, DemoConfig(seed=1, clips_per_location=1))
+    write_demo(root, DemoConfig(seed=1, clips_per_location=1, locations_per_scene=12))
     named = {demo: (others or {}).get(scene, scene) for demo, scene in zip(DEMO_SCENES, SCENES, strict=True)}
     lists = root / "evaluation_setup"
     for path in (root / "meta.csv", lists / "fold1_train.csv", lists / "fold1_evaluate.csv"):
