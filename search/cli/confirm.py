@@ -11,7 +11,8 @@ from search.cli.console import err, out, run_job
 from search.cli.options import address_option, json_option, path_type, results_option, study_argument, workers_option
 from search.report.tables import confirmation_table
 from search.study.confirm import confirm_report, confirm_settings, free_name, select_candidates
-from search.study.scope import study_scope
+from search.study.repeats import NEAR
+from search.study.scope import num_measured, study_scope
 from search.study.study import StudyFolder, find_study
 
 
@@ -47,6 +48,12 @@ def confirm(
     if workers is not None:
         settings = replace(settings, workers=workers)
     console = err if as_json else out
+    if not trials and all(candidate.role == NEAR for candidate in candidates):
+        num_classes = num_measured(searched.open().user_attrs) or 0
+        console.print(
+            f"{chance_text(settings.objectives, num_classes)}. What is best by value is confirmed all the same",
+            soft_wrap=True,
+        )
     if not searched.settings().validation:
         console.print(
             f"{searched.name} selected models by the evaluation clips: a confirmation on them is biased upwards",

@@ -39,7 +39,7 @@ from search.study.repeats import (
 )
 from search.study.scope import num_measured
 from search.study.study import CONFIG, DATA, QUALITY, StudyError, StudyFolder
-from search.study.table import empty_front_text, study_table
+from search.study.table import empty_front_text, front_mask, study_table
 
 UNSEEN = "unseen_accuracy"
 
@@ -72,17 +72,20 @@ def select_candidates(folder: StudyFolder, *, near: int, requested: Sequence[int
         requested: Numbers of the trials to confirm instead.
 
     Returns:
-        The trials on the front by number, then the near misses by their gap; or the requested ones.
+        The trials on the front by number, then the near misses by their gap; or the requested ones. Where nothing is
+        better than chance, near misses alone: those that would be on the front without chance.
 
     Raises:
-        StudyError: The study is no search, its front is empty, or a requested trial cannot be confirmed.
+        StudyError: The study is no search, nothing that fits is trained, or a requested trial cannot be confirmed.
     """
     settings, study = folder.settings(), folder.open()
     if not isinstance(settings, SearchSettings):
         raise StudyError(f"{folder.name} is a {settings.job} study: only the front of a search can be confirmed")
     table = study_table(folder)
     front = table[table["on_front"]]
-    if front.empty and not requested:
+    if front.empty:  # seeds and all training clips may yet show what one training did not
+        table = table.assign(on_front=front_mask(table.drop(columns="at_chance"), settings.objectives))
+    if not table["on_front"].any():
         raise StudyError(f"the front of {folder.name} is empty: {empty_front_text(table, settings.objectives, study)}")
     trained = table[(table["state"] == "complete") & table["fits"].astype(bool)]
     trained = trained[trained[list(settings.objectives)].notna().all(axis=1)]
@@ -98,6 +101,8 @@ def select_candidates(folder: StudyFolder, *, near: int, requested: Sequence[int
         )
     if requested:
         return [Candidate(number, roles.get(number, REQUESTED), gaps[number]) for number in dict.fromkeys(requested)]
+    if front.empty:
+        return [Candidate(int(number), NEAR, 0.0) for number in table.loc[table["on_front"], "number"]]
     on_front = [Candidate(number, FRONT, 0.0) for number in sorted(int(each) for each in front["number"])]
     return on_front + [Candidate(number, NEAR, gaps[number]) for number in missed if roles[number] == NEAR][:near]
 

@@ -15,6 +15,7 @@ from search.artifact.files import INT8, MODEL
 from search.artifact.opening import open_export
 from search.artifact.reading import load_export
 from search.export.card import card
+from search.study.table import study_table
 from training.checkpoint import CheckpointError
 
 
@@ -223,7 +224,7 @@ def test_a_certificate_lists_what_each_file_does_and_costs(exported, study):
         "small",
         0,
         "isotropic",
-        True,
+        bool(study_table(study)["on_front"].iloc[0]),
     )
     runs = {WEIGHTS, MODEL, "pipeline.onnx", INT8}
     assert set(certificate["quality"]) == runs

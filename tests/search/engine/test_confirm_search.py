@@ -32,7 +32,7 @@ def results(searched, tmp_path_factory):
     assert "48 training and 24 evaluation clips" in output, output
     assert "of first; each trained with seeds 2 to 3 on all training clips" in output, output
     output = scenefront("resume", "first-confirm", cwd=cwd)
-    assert re.search(r"the front of first, [2468] runs, mean ± 95% interval", output)
+    assert re.search(r"the front of first, [2468] runs, mean(s without intervals| ± 95% interval)", output)
     return cwd / "results"
 
 
@@ -49,11 +49,13 @@ def ask(run, results):
 
 
 def test_every_member_is_trained_once_from_each_seed_through_a_kill(ask, results):
-    candidates = json.loads(ask("front", "first", "--json"))
+    rows = {row["number"]: row for row in json.loads(ask("front", "first", "--all", "--json"))}
     report = json.loads(ask("front", "first-confirm", "--json"))
-    assert [(each["trial"], each["role"]) for each in report["candidates"]] == [
-        (m["number"], "front") for m in candidates
-    ]
+    candidates = [rows[each["trial"]] for each in report["candidates"]]
+    on_front = any(row["on_front"] for row in rows.values())  # on so few clips nothing may be better than chance
+    assert candidates
+    for each, row in zip(report["candidates"], candidates, strict=True):
+        assert (each["role"], row["on_front"]) == (("front", True) if on_front else ("near", False))
     for candidate, row in zip(report["candidates"], candidates, strict=True):
         assert list(candidate["seeds"]) == ["2", "3"]
         assert candidate["chosen_by"]["macro_accuracy"] == pytest.approx(row["macro_accuracy"])
@@ -66,13 +68,15 @@ def test_every_member_is_trained_once_from_each_seed_through_a_kill(ask, results
 
 def test_a_confirmation_is_drawn(ask, results):
     ask("plot", "first-confirm")
-    assert "intervals of means" in (results / "first-confirm" / "front.html").read_text()
+    assert "intervals of the means over seeds and recordings" in (results / "first-confirm" / "front.html").read_text()
 
 
 def test_an_export_is_measured_on_clips_that_it_was_not_chosen_by(ask, run, results, tiny, tmp_path):
     ask("export", "first", "--out", "found")
     report = json.loads((tmp_path / "found" / "certificate.json").read_text())
-    chosen = next(row for row in json.loads(ask("front", "first", "--json")) if row["number"] == report["trial"])
+    chosen = next(
+        row for row in json.loads(ask("front", "first", "--all", "--json")) if row["number"] == report["trial"]
+    )
     assert report["confirmed"]["seeds"] == [2, 3]
     assert "Trained anew from 2 seeds" in (tmp_path / "found" / "card.md").read_text()
     assert report["validation"]["macro_accuracy"] == pytest.approx(chosen["macro_accuracy"])

@@ -131,7 +131,8 @@ def require_same_studies(cwd, whole):
             entry.get("changes") for entry in unkilled.user_attrs[HISTORY]
         ]
     assert StudyFolder(cwd / "results" / STUDY).settings().trials == MORE_TRIALS
-    fronts = [trials_table(StudyFolder(each / "results" / STUDY).open()).query("on_front") for each in (cwd, whole)]
+    tables = [trials_table(StudyFolder(each / "results" / STUDY).open()) for each in (cwd, whole)]
+    fronts = [table.query("on_front or at_chance") for table in tables]  # on so few clips nothing may be better
     assert fronts[0]["number"].tolist() == fronts[1]["number"].tolist() != []
     assert {each.name for each in (cwd / "results").iterdir()} == {each.name for each in (whole / "results").iterdir()}
     assert {STUDY, CONFIRMED, TRAINED} < {each.name for each in (cwd / "results").iterdir()}

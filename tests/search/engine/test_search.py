@@ -51,7 +51,7 @@ def test_a_search_trains_what_fits_and_nothing_else(searched):
     assert reach[0] == "isotropic"
     assert "width=" in reach[1]  # the budget holds it back
     assert front_table(table, DEFAULT_GOALS)["state"].eq("complete").all()
-    assert not front_table(table, DEFAULT_GOALS).empty
+    assert (table["on_front"] | table["at_chance"]).any()  # on so few clips nothing may be better than chance
 
 
 def test_in_a_pipe_a_search_prints_plain_lines(searched):
@@ -73,9 +73,9 @@ def test_the_resource_allocation_is_measured_and_kept(ask, searched):
 
 
 def test_the_front_is_printed_as_table_json_and_csv(ask):
-    table = ask("front").out
-    rows = json.loads(ask("front", "--json").out)
-    lines = ask("front", "--csv").out.splitlines()
+    table = ask("front", "--all").out
+    rows = json.loads(ask("front", "--all", "--json").out)
+    lines = ask("front", "--all", "--csv").out.splitlines()
     assert len(rows) == len(lines) - 1 >= 1
     assert f",{rows[0]['macs']}," in lines[1]
     assert isinstance(rows[0]["macs"], int)
@@ -83,9 +83,13 @@ def test_the_front_is_printed_as_table_json_and_csv(ask):
     assert (refused.code, "exclude each other" in refused.err) == (2, True)
     for row in rows:
         assert f"{row['macs']:,.0f}" in table
-        assert row["on_front"] is True
-    macs = [row["macs"] for row in rows]
-    quality = [row["macro_accuracy"] for row in rows]
+    front = json.loads(ask("front", "--json").out)
+    assert front == [row for row in front if row["on_front"]]
+    assert {row["number"] for row in front} == {row["number"] for row in rows if row["on_front"]}
+    told = ask("front").out
+    assert front or "no network is better than chance (macro accuracy 0.333) by its interval" in told
+    macs = [row["macs"] for row in front]
+    quality = [row["macro_accuracy"] for row in front]
     assert macs == sorted(macs)
     assert quality == sorted(quality)
 
@@ -100,8 +104,8 @@ def test_status_counts_every_configuration(ask):
 def test_an_export_says_what_the_study_says_and_works_on_its_own(ask, run, tiny, tmp_path):
     assert ask("export", "--out", tmp_path / "best").code == 0
     report = json.loads((tmp_path / "best" / "certificate.json").read_text())
-    rows = json.loads(ask("front", "--json").out)
-    best = max(rows, key=lambda row: row["macro_accuracy"])
+    rows = [row for row in json.loads(ask("front", "--all", "--json").out) if row["state"] == "complete"]
+    best = min(rows, key=lambda row: (-row["macro_accuracy"], row["macs"]))  # ties go to the cheapest
     assert report["trial"] == best["number"]
     assert report["cost"]["macs"] == best["macs"]
     assert report["cost"]["fvcore_macs"] > 0
