@@ -20,9 +20,9 @@ NAMES = {"stall_s": ("--stall", "stall_s"), "set": ("--set", "overrides"), "rang
 PATHS = ("architecture_file", "impulse_responses", "cache", "teacher")
 SEARCH_OPTIONS = (
     "space", "architecture_file", "split", "impulse_responses", "recipe", "teacher", "cache", "budget", "precision",
-    "objectives", "validation", "folds", "unseen_devices", "trials", "epochs", "seed", "workers", "early_stopping", "mode",
-    "fidelity", "sampler", "surrogate", "sobol", "start", "retries", "stall_s", "storage", "checkpoints", "fast",
-    "set", "ranges",
+    "objectives", "validation", "folds", "unseen_devices", "trials", "epochs", "seed", "workers", "early_stopping",
+    "mode", "fidelity", "sampler", "surrogate", "sobol", "start", "retries", "stall_s", "storage", "checkpoints",
+    "fast", "set", "ranges",
 )  # fmt: skip
 
 path_type = click.Path(path_type=Path)

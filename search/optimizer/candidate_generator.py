@@ -37,9 +37,9 @@ MAX_REJECTIONS = 10  # consecutive rejections before the last proposal is projec
 MAX_PROJECTIONS = 20  # consecutive rejected projections before the space counts as exhausted
 UNIFORM_FRACTION = 0.5  # without a surrogate, fraction of the proposals whose architecture is drawn uniformly
 SAMPLER_INTERVAL = 6  # with a surrogate, every sixth proposal is the sampler's
-# Every third proposal is for the best quality within the budget: in log cost the expensive end of a front is narrow and
+# Every sixth proposal is for the best quality within the budget: in log cost the expensive end of a front is narrow and
 # has little volume, but it wins a challenge.
-BEST_INTERVAL = 3
+BEST_INTERVAL = 6
 MAX_NEIGHBOURS = 100  # feasible networks tried near a proposal, beside those with a trial
 NUM_RECIPES_DRAWN = 20  # random recipes tried where every feasible network has a trial with the proposed one
 
