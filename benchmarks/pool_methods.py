@@ -19,7 +19,7 @@ from benchmarks.pool import EPOCHS, NUM_CLASSES, NUM_CLIPS, space
 from benchmarks.pool_replay import Training, row_of_config
 from benchmarks.replay import Job
 from search.config.trial_config import ARCHITECTURE
-from search.optimizer.acquisition import Candidate
+from search.optimizer.candidates import Candidate
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.successive_halving import Rung, SuccessiveHalving
 from search.space.priced_space import PricedSpace

@@ -23,8 +23,7 @@ Symbols, with shapes:
 """
 
 import math
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -34,50 +33,27 @@ from objectives.cost import Cost
 from objectives.front import hypervolume_improvement, non_dominated
 from objectives.goals import GOALS, directions, of_kind
 from objectives.reference import normalized
-from search.config.errors import ConfigError
 from search.config.trial_config import TrialConfig
+from search.optimizer.candidates import Candidate, CandidateSampler
 from search.optimizer.features import FeatureEncoder
 from search.optimizer.gaussian_process import Floats, GaussianProcess, winsorized
 from search.optimizer.successive_halving import Rung
 from search.optimizer.training_time import TrainingTime
 from search.optimizer.trial_table import State, TrialRow, TrialTable
 from search.space.priced_space import PricedSpace
-from search.space.pricing import price
-from search.space.ranges import draw, nearest
-from search.space.subspace import Subspace
+from search.space.ranges import nearest
 from search.study.study import LATENCY
 
 Curve = Sequence[Mapping[str, Any]]  # learning curve: metrics of each epoch, in order
 Point = tuple[str, Mapping[str, Any], Cost]  # a configuration: its architecture, searched values and cost
 
-NUM_RANDOM_CANDIDATES = 48  # per architecture, drawn from its feasible configurations
-NUM_LOCAL_CANDIDATES = 24  # per architecture, from the local search around its incumbents
-MAX_CHANGED = 2  # settings in which a local candidate differs from its incumbent
 MIN_TRAINING_TRIALS = 6  # training points needed to fit a surrogate
 MAX_TRAINING_TRIALS = 300  # the latest training points; fitting costs O(N^3)
 NUM_DRAWS, NORMAL_SEED = 64, 0  # draws of the posterior, in antithetic pairs; the same of every proposal
 NUM_SCREENED, MAX_SCREENED = 2, 48  # of three objectives and more: draws of all candidates, and candidates of all draws
-MAX_PRICED = 10_000  # networks whose cost is kept, so that a long search does not fill the memory: some 5 MB
 COST_EXPONENT = 0.1  # alpha: a tenth of the time makes up for 0.79 times the improvement
 MIN_COST = 1e-6  # lower bound before the logarithm
 PRIOR_WEIGHT = 2.0  # pseudo-observations of the prior variance of an extrapolation
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A feasible configuration that may be proposed.
-
-    Attributes:
-        architecture: Name of its subspace.
-        values: Values of the searched parameters, by name.
-        config: The whole configuration, with the fixed values.
-        cost: Cost of its network.
-    """
-
-    architecture: str
-    values: dict[str, Any]
-    config: TrialConfig
-    cost: Cost
 
 
 class Acquisition:
@@ -85,6 +61,7 @@ class Acquisition:
 
     Attributes:
         space: The priced search space.
+        sampler: Draws the candidates.
         cost_exponent: Alpha; 0 in mode "best", where cost within the budget does not matter.
     """
 
@@ -92,14 +69,15 @@ class Acquisition:
         """Read `table` anew at every call; `rungs` are those of successive halving."""
         self.space, self._table, self._rungs = space, table, rungs
         self.cost_exponent = COST_EXPONENT if space.settings.mode == "front" else 0.0
+        self.sampler = CandidateSampler(space)
         self._encoder = FeatureEncoder(space.subspaces)
         self._objectives = space.settings.objectives
         self._qualities = of_kind("quality", self._objectives)
-        self._priced: dict[Hashable, Cost] = {}
         self._encoded: dict[int, Floats] = {}  # features of each trial, by its number
         self._fitted_to: list[tuple[int, int, bool]] | None = None  # number, epochs and completeness of each trial
         self._fitted: dict[str, GaussianProcess] = {}
         self._predicted: dict[int, dict[str, float]] = {}
+        self._fronts: dict[str, list[dict[str, Any]]] = {}  # incumbents of each architecture
 
     def _training_trials(self) -> list[TrialRow]:
         """Return the training points of the surrogates: trials past the first rung that have not diverged."""
@@ -115,7 +93,7 @@ class Acquisition:
         trials = self._training_trials()
         fitted_to = [(row.number, row.num_epochs, row.is_complete) for row in trials]
         if fitted_to != self._fitted_to:
-            self._fitted_to, self._fitted, self._predicted = fitted_to, {}, {}
+            self._fitted_to, self._fitted, self._predicted, self._fronts = fitted_to, {}, {}, {}
             if len(trials) >= MIN_TRAINING_TRIALS:
                 for name in self._qualities:
                     self._fitted[name] = self._fit(trials, *self._targets(name, trials))
@@ -206,37 +184,18 @@ class Acquisition:
         return best.architecture, best.values
 
     def candidates(self, architecture: str, rng: np.random.Generator) -> Iterator[Candidate]:
-        """Return feasible candidates of an architecture: random ones, then a local search around its incumbents."""
-        subspace, survey = self.space.subspaces[architecture], self.space.surveys[architecture]
-        if not survey.feasible:
-            return
-        incumbents = self._incumbents(architecture) if subspace.ranges else []
-        for number in range(NUM_RANDOM_CANDIDATES + NUM_LOCAL_CANDIDATES):
-            values = {name: draw(distribution, rng) for name, distribution in subspace.ranges.items()}
-            if number < NUM_RANDOM_CANDIDATES or not incumbents:
-                network = survey.feasible[rng.integers(len(survey.feasible))]
-                values |= dict(zip(subspace.cost_ranges, network, strict=True))
-            else:
-                values = _neighbour(subspace, incumbents[rng.integers(len(incumbents))], values, rng)
-            try:
-                config = self.space.config(self.space.params(subspace, values))
-                cost = self._price(config)
-            except ConfigError:
-                continue
-            if self.space.budget.fits(cost):
-                yield Candidate(architecture, values, config, cost)
-
-    def _price(self, config: TrialConfig) -> Cost:
-        """Price a configuration; a network that was priced before is not built again."""
-        key = config.architecture, config.network, config.input_shape, config.recipe.prune_to
-        if key not in self._priced:
-            if len(self._priced) >= MAX_PRICED:
-                self._priced.clear()
-            self._priced[key] = price(config, self.space.settings.precision)
-        return self._priced[key]
+        """Return feasible candidates of an architecture; see `CandidateSampler`."""
+        recipes = [values for name in self.space.subspaces for values in self._incumbents(name)]
+        return self.sampler.draw(architecture, self._incumbents(architecture), recipes, rng)
 
     def _incumbents(self, architecture: str) -> list[dict[str, Any]]:
         """Return the values of the trials on an architecture's own front, clipped to the current ranges."""
+        self._surrogates()
+        if architecture not in self._fronts:
+            self._fronts[architecture] = self._find_incumbents(architecture)
+        return self._fronts[architecture]
+
+    def _find_incumbents(self, architecture: str) -> list[dict[str, Any]]:
         rows = [row for row in map(self._table.__getitem__, self.predict()) if row.config.architecture == architecture]
         names, subspace = self._front_objectives(), self.space.subspaces[architecture]
         found = []
@@ -314,16 +273,6 @@ class Acquisition:
         features = np.stack([self._encoder.encode(each.architecture, each.values, each.cost) for each in candidates])
         mean, deviation = self._surrogates()[name].predict(features)
         return (mean if GOALS[name].maximize else -mean) + deviation
-
-
-def _neighbour(
-    subspace: Subspace, incumbent: Mapping[str, Any], drawn: Mapping[str, Any], rng: np.random.Generator
-) -> dict[str, Any]:
-    """Return an incumbent with one to `MAX_CHANGED` of its values replaced by drawn ones."""
-    names = list(subspace.ranges)
-    num_changed = min(len(names), int(rng.integers(1, MAX_CHANGED + 1)))
-    changed = rng.choice(len(names), size=num_changed, replace=False)
-    return {**incumbent, **{names[index]: drawn[names[index]] for index in changed.tolist()}}
 
 
 def _log(cost: float) -> float:

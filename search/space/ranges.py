@@ -60,6 +60,26 @@ def draw(distribution: BaseDistribution, rng: np.random.Generator) -> Any:
     return nearest(distribution, rng.uniform(low, high))
 
 
+def perturb(distribution: BaseDistribution, value: Any, deviation: float, rng: np.random.Generator) -> Any:
+    """Return a value near another of the range, by a normal step of its normalized coordinate; a choice is drawn.
+
+    Args:
+        distribution: The range.
+        value: A value of it.
+        deviation: Standard deviation of the step, as a share of the range.
+        rng: Random numbers.
+    """
+    if isinstance(distribution, CategoricalDistribution) or distribution.single():
+        return draw(distribution, rng)
+    assert isinstance(distribution, (IntDistribution, FloatDistribution))
+    place = min(1.0, max(0.0, normalize(distribution, value) + deviation * rng.standard_normal()))
+    if distribution.log:
+        found = distribution.low * (distribution.high / distribution.low) ** place
+    else:
+        found = distribution.low + place * (distribution.high - distribution.low)
+    return nearest(distribution, round(found) if isinstance(distribution, IntDistribution) else found)
+
+
 def normalize(distribution: BaseDistribution, value: Any) -> float:
     """Return the normalized coordinate of a value: 0 at the low end of its range, 1 at the high end; a choice's index.
 

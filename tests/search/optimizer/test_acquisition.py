@@ -211,11 +211,42 @@ def test_a_local_search_changes_one_or_two_settings_of_the_front_of_each_archite
         others = [subspace.values(tried[n]) for n, is_on in zip(own, on_front, strict=True) if not is_on]
         candidates = list(acquisition.candidates(architecture, np.random.default_rng(0)))
         changed = np.array([num_different(candidate.values, incumbents) for candidate in candidates])
-        assert 0.2 < (changed <= 2).mean() < 0.5
-        assert len(set(changed[changed <= 2])) > 1  # one, and two
-        assert (changed > 4).mean() > 0.5  # the rest are random
+        assert 0.15 < ((changed > 0) & (changed <= 2)).mean() < 0.5
+        assert {1, 2} <= set(changed)
+        assert (changed > 4).mean() > 0.4  # random, and crossovers
         if others:
-            assert min(num_different(candidate.values, others) for candidate in candidates) > 2
+            assert min(num_different(candidate.values, others) for candidate in candidates) > 1
+
+
+def test_a_crossover_has_the_network_of_one_incumbent_and_the_recipe_of_another():
+    acquisition, _ = trained(24, noise=0.05)
+    fronts = {name: acquisition._incumbents(name) for name in acquisition.space.subspaces}
+    recipes = [values for own in fronts.values() for values in own]
+    crossed = 0
+    for name, subspace in acquisition.space.subspaces.items():
+        recipe_names = [each for each in subspace.ranges if each not in subspace.cost_ranges]
+        for candidate in acquisition.candidates(name, np.random.default_rng(0)):
+            network = any(
+                all(candidate.values[each] == own[each] for each in subspace.cost_ranges) for own in fronts[name]
+            )
+            donors = [
+                other
+                for other in recipes
+                if all(candidate.values[each] == other[each] for each in recipe_names if each in other)
+            ]
+            crossed += network and bool(donors) and candidate.values not in fronts[name]
+    assert crossed >= 5
+
+
+def test_about_a_quarter_of_the_random_candidates_has_most_of_its_recipe_from_the_report():
+    acquisition = make_acquisition()
+    subspace = acquisition.space.subspaces["isotropic"]
+    published = acquisition.space.published["isotropic"].values
+    names = [name for name in subspace.ranges if name not in subspace.cost_ranges]
+    candidates = list(acquisition.sampler.draw("isotropic", [], [], np.random.default_rng(0)))
+    same = np.array([sum(each.values[name] == published[name] for name in names) for each in candidates])
+    assert 0.3 < (same >= 3).mean() < 0.6
+    assert ((same > 0) & (same < len(names))).sum() > 20
 
 
 def test_proposals_gather_about_a_known_optimum():
@@ -228,11 +259,11 @@ def test_proposals_gather_about_a_known_optimum():
 
     acquisition = make_acquisition(mode="best")
     tried = list(feasible_configs(10))
-    for number in range(30):
+    for number in range(40):
         if number >= 10:
             tried.append(config_of(acquisition, acquisition.propose(number, tried)))
         record(acquisition, number, tried[number], best=quality(tried[number]))
-    assert np.median([quality(config) for config in tried[10:]]) > 0.675
+    assert np.median([quality(config) for config in tried[28:]]) > 0.69
     assert np.median([quality(config) for config in feasible_configs(30)]) < 0.65
 
 
@@ -314,9 +345,9 @@ def test_the_order_in_which_trials_were_recorded_changes_nothing():
 def test_the_costs_that_are_kept_are_bounded_and_the_proposals_the_same(monkeypatch):
     (one, tried), (other, _) = trained(), trained()
     proposed = one.propose(5, tried)
-    monkeypatch.setattr("search.optimizer.acquisition.MAX_PRICED", 7)
+    monkeypatch.setattr("search.optimizer.candidates.MAX_PRICED", 7)
     assert other.propose(5, tried) == proposed
-    assert len(other._priced) <= 7 < len(one._priced)
+    assert len(other.sampler._priced) <= 7 < len(one.sampler._priced)
 
 
 def test_the_best_network_is_sought_where_quality_is_and_a_front_also_where_cost_is_low():
