@@ -405,7 +405,7 @@ def test_trials_of_other_ranges_budgets_and_architectures_are_learned_from():
 def test_an_architecture_without_ranges_is_proposed_too():
     acquisition, tried = trained()
     held = replace(acquisition.space.subspaces["tf_sepnet"], ranges={}, fixed={"epochs": EPOCHS, "width": 40})
-    survey = replace(acquisition.space.surveys["tf_sepnet"], feasible=[()])
+    survey = replace(acquisition.space.surveys["tf_sepnet"], subspace=held, feasible=[()])
     space = replace(
         acquisition.space,
         subspaces={**acquisition.space.subspaces, "tf_sepnet": held},

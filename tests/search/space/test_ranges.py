@@ -6,7 +6,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial
 
-from search.space.ranges import all_values, draw, nearest, normalize, num_values, suggest
+from search.space.ranges import all_values, draw, nearest, normalize, num_values, perturb, suggest
 from search.study.optuna_private import contains
 
 RANGES = [
@@ -55,3 +55,13 @@ def test_rounding_errors_of_steps_are_corrected():
     growth = FloatDistribution(1.0, 2.4, step=0.1)
     assert 1.7000000000000002 not in all_values(growth)
     assert suggest(FixedTrial({"growth": 1.7000000000000002}), "growth", growth) == 1.7
+
+
+def test_a_perturbed_value_lies_in_the_range_and_near_where_it_was(distribution):
+    rng = np.random.default_rng(0)
+    value = draw(distribution, rng)
+    found = [perturb(distribution, value, 0.1, rng) for _ in range(200)]
+    assert all(contains(distribution, each) for each in found)
+    if not isinstance(distribution, CategoricalDistribution) and not distribution.single():
+        away = [abs(normalize(distribution, each) - normalize(distribution, value)) for each in found]
+        assert 0 < np.mean(away) < 0.15
