@@ -16,6 +16,7 @@ from search.cli.console import out
 from search.cli.options import json_option, path_type, results_option, study_argument
 from search.config.messages import counted, unknown
 from search.config.settings import ConfirmSettings, Job, SearchSettings
+from search.report.cost_axis import cost_axis_text
 from search.report.format import INTERVAL
 from search.report.table import Table
 from search.report.tables import seeds_table
@@ -133,6 +134,9 @@ def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = 
     if not (every or rank):
         for line in _off_front_lines(table, folder):
             out.print(line, soft_wrap=True)
+        cost = first_cost(settings.objectives)
+        if cost is not None and isinstance(settings, SearchSettings):
+            out.print(cost_axis_text(table, cost), soft_wrap=True)
 
 
 def _text_columns(table: pd.DataFrame) -> list[str]:

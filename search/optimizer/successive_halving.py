@@ -78,8 +78,8 @@ def rungs_of_folds(split: str, epochs: int, folds: int, *, early_stopping: bool)
 def rungs_of_splits(splits: Sequence[str], epochs: int) -> tuple[Rung, ...]:
     """Return the rungs of trainings from scratch on ever larger splits.
 
-    >>> rungs_of_splits(["5", "100"], 4)
-    (Rung(split='5', start=0, end=4), Rung(split='100', start=4, end=8))
+    >>> [(rung.split, rung.start, rung.end) for rung in rungs_of_splits(["5", "100"], 4)]
+    [('5', 0, 4), ('100', 4, 8)]
     """
     return tuple(Rung(split, number * epochs, (number + 1) * epochs) for number, split in enumerate(splits))
 

@@ -56,7 +56,7 @@ BAD_STUDIES = [
         "--all and --rank exclude each other: partly trained trials have no rank",
     ),
     (("front", "mine", "--json", "--csv"), 2, "--json and --csv exclude each other"),
-    (("front", "empty"), 0, "the front is empty: no trial is fully trained yet"),
+    (("front", "empty"), 0, "the front is empty: no trial that fits is fully trained yet"),
     (("front", "empty", "--rank", "dcase2022"), 0, "the ranking is empty: no trial is fully trained yet"),
     (("plot", "mine", "--x", "macz"), 2, "unknown objective 'macz'; did you mean 'macs'?"),
     (("plot", "mine", "--y", "macs"), 2, "x and y must be two objectives, got macs twice"),

@@ -76,7 +76,7 @@ def test_the_best_is_exported_with_what_was_measured_of_each_file(ask, tmp_path)
     assert load_export(tmp_path / "exports" / "wide-2").config.network.width == 24
     certificate = json.loads((tmp_path / "exports" / "wide-2" / "certificate.json").read_text())
     assert certificate["selected_on"] == "validation clips"
-    assert [certificate["data"][f"{kind}_clips"] for kind in ("training", "validation", "evaluation")] == [36, 12, 24]
+    assert [certificate["data"][f"{kind}_clips"] for kind in ("training", "validation", "evaluation")] == [24, 24, 24]
 
 
 def test_the_whole_front_is_exported_and_what_cannot_be_is_named(ask, tmp_path):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 def results(searched, tmp_path_factory):
     """A study of four networks and the confirmation of its front with two seeds, killed in the middle and resumed."""
     first, seen = searched
-    assert "36 training and 12 validation clips" in seen.output
+    assert "24 training and 24 validation clips" in seen.output
     cwd = tmp_path_factory.mktemp("confirmed")
     shutil.copytree(first / "results", cwd / "results")
     process = start("confirm", "first", "--seeds", 2, "--near", 0, "--workers", 1, cwd=cwd)

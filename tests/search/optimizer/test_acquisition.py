@@ -1,99 +1,31 @@
 """The acquisition function against Monte Carlo and closed forms; proposals are feasible, new, and where it helps."""
 
-import itertools
 import math
 from dataclasses import replace
-from functools import lru_cache
 
-import moocore
 import numpy as np
 import pytest
+from acquisitions import (
+    EPOCHS,
+    RUNGS,
+    accuracy_of,
+    all_candidates,
+    config_of,
+    feasible_configs,
+    learning_curve,
+    make_acquisition,
+    price_once,
+    record,
+    trained,
+)
 from monte_carlo import improvements
 
 from objectives.budget import BUDGETS, UNLIMITED
 from objectives.reference import LEAST_COST
-from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.optimizer.acquisition import MIN_TRAINING_TRIALS, Acquisition
 from search.optimizer.gaussian_process import GaussianProcess
-from search.optimizer.successive_halving import Rung
 from search.optimizer.trial_table import State, TrialRow, TrialTable
-from search.space.pricing import price
-from search.space.ranges import draw
-from tests.search.priced import priced
-
-RUNGS = Rung("5", 0, 3), Rung("5", 0, 9)
-EPOCHS = 9
-
-
-price_once = lru_cache(price)
-
-
-def make_acquisition(**values):
-    settings = SearchSettings(**{"data": "nowhere", "space": "isotropic,tf_sepnet", "epochs": EPOCHS, **values})
-    return Acquisition(priced(settings, max_enumerated=500, num_drawn=300), TrialTable(), RUNGS)
-
-
-@lru_cache
-def feasible_configs(count, seed=0):
-    space = make_acquisition().space
-    rng = np.random.default_rng(seed)
-    found = []
-    architectures = itertools.cycle(space.subspaces)
-    while len(found) < count:
-        architecture = next(architectures)
-        subspace, feasible = space.subspaces[architecture], space.surveys[architecture].feasible
-        values = {name: draw(distribution, rng) for name, distribution in subspace.ranges.items()}
-        values |= dict(zip(subspace.cost_ranges, feasible[rng.integers(len(feasible))], strict=True))
-        config = subspace.config(values)
-        if config not in found:
-            found.append(config)
-    return found
-
-
-def accuracy_of(config):
-    return 0.1 * np.log10(price_once(config, "int8").macs) - 0.3
-
-
-def learning_curve(best, epochs):
-    return tuple(
-        {
-            "macro_accuracy": best - 0.02 * (EPOCHS - n),
-            "log_loss": 2 - best + 0.05 * (EPOCHS - n),
-            "worst_device_accuracy": best / 2,
-        }
-        for n in range(1, epochs + 1)
-    )
-
-
-def record(acquisition, number, config, epochs=EPOCHS, best=None):
-    cost = price_once(config, acquisition.space.settings.precision)
-    costs = {**cost.to_dict(), "latency_ms": cost.macs / 1e7}
-    curve = learning_curve(accuracy_of(config) if best is None else best, epochs)
-    state = State.COMPLETE if epochs == EPOCHS else State.PAUSED
-    row = TrialRow(number, config, cost, acquisition.space.budget.fits(cost), state, curve=list(curve))
-    row.costs.update(costs)
-    acquisition._table.add(row)
-
-
-def trained(count=12, noise=0.0, **values):
-    """Return an acquisition function of trials whose accuracy follows from their MACs, a third of them finished."""
-    acquisition, rng = make_acquisition(**values), np.random.default_rng(1)
-    tried = feasible_configs(count)
-    for number, config in enumerate(tried):
-        best = accuracy_of(config) + noise * rng.normal()
-        record(acquisition, number, config, EPOCHS if number % 3 == 0 else 3, best=best)
-    return acquisition, tried
-
-
-def config_of(acquisition, proposal):
-    architecture, values = proposal
-    return acquisition.space.config(acquisition.space.params(acquisition.space.subspaces[architecture], values))
-
-
-def all_candidates(acquisition, seed=0):
-    rng = np.random.default_rng(seed)
-    return [each for architecture in acquisition.space.subspaces for each in acquisition.candidates(architecture, rng)]
 
 
 def scaled(acquisition, name, values):
@@ -196,59 +128,6 @@ def test_of_equal_improvements_the_faster_network_comes_first():
     assert ten_times == pytest.approx(-0.1, abs=0.02)
 
 
-def num_different(values, others):
-    return min(sum(values[name] != other[name] for name in values) for other in others)
-
-
-def test_a_local_search_changes_one_or_two_settings_of_the_front_of_each_architecture():
-    acquisition, tried = trained(24, noise=0.05)
-    posterior = acquisition.predict()
-    for architecture, subspace in acquisition.space.subspaces.items():
-        own = [number for number, config in enumerate(tried) if config.architecture == architecture]
-        points = np.array([[-posterior[n]["macro_accuracy"], acquisition._table[n].costs["macs"]] for n in own])
-        on_front = moocore.is_nondominated(points)
-        incumbents = [subspace.values(tried[n]) for n, is_on in zip(own, on_front, strict=True) if is_on]
-        others = [subspace.values(tried[n]) for n, is_on in zip(own, on_front, strict=True) if not is_on]
-        candidates = list(acquisition.candidates(architecture, np.random.default_rng(0)))
-        changed = np.array([num_different(candidate.values, incumbents) for candidate in candidates])
-        assert 0.15 < ((changed > 0) & (changed <= 2)).mean() < 0.5
-        assert {1, 2} <= set(changed)
-        assert (changed > 4).mean() > 0.4  # random, and crossovers
-        if others:
-            assert min(num_different(candidate.values, others) for candidate in candidates) > 1
-
-
-def test_a_crossover_has_the_network_of_one_incumbent_and_the_recipe_of_another():
-    acquisition, _ = trained(24, noise=0.05)
-    fronts = {name: acquisition._incumbents(name) for name in acquisition.space.subspaces}
-    recipes = [values for own in fronts.values() for values in own]
-    crossed = 0
-    for name, subspace in acquisition.space.subspaces.items():
-        recipe_names = [each for each in subspace.ranges if each not in subspace.cost_ranges]
-        for candidate in acquisition.candidates(name, np.random.default_rng(0)):
-            network = any(
-                all(candidate.values[each] == own[each] for each in subspace.cost_ranges) for own in fronts[name]
-            )
-            donors = [
-                other
-                for other in recipes
-                if all(candidate.values[each] == other[each] for each in recipe_names if each in other)
-            ]
-            crossed += network and bool(donors) and candidate.values not in fronts[name]
-    assert crossed >= 5
-
-
-def test_about_a_quarter_of_the_random_candidates_has_most_of_its_recipe_from_the_report():
-    acquisition = make_acquisition()
-    subspace = acquisition.space.subspaces["isotropic"]
-    published = acquisition.space.published["isotropic"].values
-    names = [name for name in subspace.ranges if name not in subspace.cost_ranges]
-    candidates = list(acquisition.sampler.draw("isotropic", [], [], np.random.default_rng(0)))
-    same = np.array([sum(each.values[name] == published[name] for name in names) for each in candidates])
-    assert 0.3 < (same >= 3).mean() < 0.6
-    assert ((same > 0) & (same < len(names))).sum() > 20
-
-
 def test_proposals_gather_about_a_known_optimum():
     """Accuracy falls with the distance of the learning rate and the weight decay from a known optimum."""
 
@@ -340,14 +219,6 @@ def test_the_order_in_which_trials_were_recorded_changes_nothing():
         record(other, number, tried[number], EPOCHS if number % 3 == 0 else 3)
     assert one.predict() == other.predict()
     assert one.propose(5, tried) == other.propose(5, tried)
-
-
-def test_the_costs_that_are_kept_are_bounded_and_the_proposals_the_same(monkeypatch):
-    (one, tried), (other, _) = trained(), trained()
-    proposed = one.propose(5, tried)
-    monkeypatch.setattr("search.optimizer.candidates.MAX_PRICED", 7)
-    assert other.propose(5, tried) == proposed
-    assert len(other.sampler._priced) <= 7 < len(one.sampler._priced)
 
 
 def test_the_best_network_is_sought_where_quality_is_and_a_front_also_where_cost_is_low():
