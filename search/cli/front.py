@@ -117,17 +117,18 @@ def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = 
     table = study_table(folder)
     rows = _select_rows(table, folder, every=every, rank=rank)
     what = "all trials" if every else (f"ranking of {rank}" if rank else "the Pareto front")
+    scope = study_scope(folder.open().user_attrs)
+    scope = f", macro accuracy {scope}" if scope else ""
     if rows.empty:
         why = "no trial is fully trained yet"
         if not rank:
             why = empty_front_text(table, settings.objectives, folder.open())
-        out.print(f"the {'ranking' if rank else 'front'} is empty: {why}", soft_wrap=True)
+        out.print(f"the {'ranking' if rank else 'front'} is empty: {why}{scope}", soft_wrap=True)
     else:
         counts = Counter(table["state"])
         shown = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
         words = _text_columns(table)
-        scope = study_scope(folder.open().user_attrs)
-        title = f"{folder.name}: {what} ({shown}){f', macro accuracy {scope}' if scope else ''}"
+        title = f"{folder.name}: {what} ({shown}){scope}"
         out.print(_table(title, rows, settings, words, _sizes(folder, words), rank))
         if any(str(name).endswith("_half") for name in rows):
             out.print(INTERVAL, soft_wrap=True)

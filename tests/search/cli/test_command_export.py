@@ -41,11 +41,11 @@ def searched(tiny, tmp_path_factory):
         config = TrialConfig.from_values(
             "isotropic", {**SMALL, "width": width, "num_classes": 3, "impulse_response_p": 0.0}
         )
-        cost, right = price(config, settings.precision), number + 1
-        truth = np.array([0, 1, 2])
-        answers = np.where(np.arange(3) < right, truth, (truth + 1) % 3)
+        cost, right = price(config, settings.precision), 6 + 3 * number
+        truth = np.array([0, 1, 2] * 4)
+        answers = np.where(np.arange(12) < right, truth, (truth + 1) % 3)
         quality = measure_quality(
-            np.log(np.full((3, 3), 0.1) + 0.7 * np.eye(3)[answers]), truth, np.zeros(3, int),
+            np.log(np.full((12, 3), 0.1) + 0.7 * np.eye(3)[answers]), truth, np.zeros(12, int),
             classes=scenes.classes, device_names=["a"], device_groups={"a": "real"},
         )  # fmt: skip
         told = {

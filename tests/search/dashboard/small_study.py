@@ -27,6 +27,7 @@ ODD = "odd <b>name & co 100%"
 SCRIPT = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
 GROUPS = {"a": "real", "b": "real", "s1": "seen", "s4": "unseen"}  # of the devices
 BUDGET = "macs=30M,params=128K"
+CLASSES_WITHOUT_METRICS = ["metro", "square", "street", "tram"]  # so that chance is below the accuracies
 
 
 def quality(seed):
@@ -86,7 +87,7 @@ def write_small(path, **settings):
         *[rejected] * 4,
         trained(16, 9_900_000, 0.26, 0.33, 0.38, params=21_000, optimizer="sgd"),
         attributes={
-            DATA: {"lists_sha256": "0" * 64, "classes": ["airport", "bus", "park"]},
+            DATA: {"lists_sha256": "0" * 64, "classes": ["airport", "bus", "park", *CLASSES_WITHOUT_METRICS]},
             DEVICE_GROUPS: GROUPS,
             "objectives": ["macro_accuracy", "macs"],
         },

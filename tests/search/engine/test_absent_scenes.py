@@ -53,7 +53,7 @@ def test_front_confirm_export_and_dashboard_say_it(lacking, found, run, tmp_path
     assert text in (tmp_path / "page.html").read_text()
     assert OVER in run("export", "first", "--out", "export", "--int8", "none", *results).out
     card = (tmp_path / "export/card.md").read_text()
-    assert f"the mean of the accuracies of the scenes, {OVER}: there is no clip of park." in card
+    assert f"the mean of the accuracies of the scenes, {OVER}: there is no clip of park," in card
     assert OVER in run("evaluate", "export", lacking).out
 
 

@@ -80,7 +80,7 @@ def test_an_export_is_measured_on_clips_that_it_was_not_chosen_by(ask, run, resu
     assert report["confirmed"]["seeds"] == [2, 3]
     assert "Trained anew from 2 seeds" in (tmp_path / "found" / "card.md").read_text()
     assert report["validation"]["macro_accuracy"] == pytest.approx(chosen["macro_accuracy"])
-    assert (report["data"]["validation_clips"], report["data"]["evaluation_clips"]) == (12, 24)
+    assert (report["data"]["validation_clips"], report["data"]["evaluation_clips"]) == (24, 24)
     measured = run("evaluate", "found", tiny, "--cache", tmp_path / "cache", "--json")
     assert json.loads(measured.out) == report["quality"]["weights.safetensors"]
     assert "Model selection used 12 other clips" in (tmp_path / "found" / "card.md").read_text()

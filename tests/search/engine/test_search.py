@@ -57,7 +57,7 @@ def test_a_search_trains_what_fits_and_nothing_else(searched):
 def test_in_a_pipe_a_search_prints_plain_lines(searched):
     _, seen = searched
     assert "\x1b" not in seen.output
-    assert re.search(r"\[0:\d\d\] trial \d+ epoch 1/6: macro accuracy 0\.\d{3}", seen.output)
+    assert re.search(r"\[0:\d\d\] trial \d+ epoch 1/24 on fold 1: macro accuracy 0\.\d{3}", seen.output)
     assert "over budget" not in seen.output
     assert re.search(r"rejected \d+ untrained \(\d+ so far: ", seen.output)
     assert "4 of 4 trials done" in seen.output

@@ -37,7 +37,7 @@ def test_a_study_of_an_older_format_can_be_read(old, run, tmp_path):
     assert "2 complete" in shown.out
     assert "2 stopped" in shown.out
     printed = json.loads(run("front", "old", "--json").out)
-    assert [row["number"] for row in printed] == [1, 3]
+    assert [row["number"] for row in printed] == [3]  # the other is at chance
     assert run("plot", "old").code == 0
     assert (old.path / "front.png").exists()
     assert run("dashboard", "old", "--snapshot", "old.html").code == 0
