@@ -34,7 +34,7 @@ def summary_text(report: Mapping[str, Any]) -> str:
     num_seeds, candidates = len(report["seeds"]), report["candidates"]
     num_trained, num_wanted = sum(len(candidate["seeds"]) for candidate in candidates), num_seeds * len(candidates)
     so_far = "" if num_trained == num_wanted else f" ({num_trained} of {num_wanted} trainings so far)"
-    few = f" {report['too_few_seeds'].capitalize()}." if report["too_few_seeds"] else ""
+    few = f" {report['too_few_seeds'][0].upper()}{report['too_few_seeds'][1:]}." if report["too_few_seeds"] else ""
     return (
         f"Each network retrained from {num_seeds} seeds on all training clips{so_far}, evaluated on the evaluation "
         "clips, which are held out and never used for model selection: means with "

@@ -96,7 +96,7 @@ def write_small(path, **settings):
     )
 
 
-def write_confirmation(path, search, candidates, seeds=(1, 2)):
+def write_confirmation(path, search, candidates, seeds=(1, 2, 3)):
     """Write a confirmation of a study, a row for each candidate: its number, MACs, and accuracy by seed."""
     config = {"width": 32, "epochs": 3, "architecture": "isotropic"}
     settings = ConfirmSettings(

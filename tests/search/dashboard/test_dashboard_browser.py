@@ -268,7 +268,7 @@ def test_what_is_confirmed_stands_on_the_front_with_its_intervals(open_view, ser
     wait_for_front(page)
     assert page.evaluate(NUMBERS, "confirmed") == [0, 1, 2]
     table = page.locator("#front-confirmed")
-    expect(table).to_contain_text("5 of 6 trainings so far")
+    expect(table).to_contain_text("7 of 9 trainings so far")
     assert table.locator("tbody th").all_inner_texts() == ["1", "2", "0"]
     expect(table).to_contain_text("0.420 ± ")
     page.get_by_label("hidden").check()
