@@ -15,6 +15,9 @@ from search.study.table import study_table
 ROOT = Path(__file__).parents[3]
 # Networks that train in a moment.
 SMALL = ["--range", "patch=12:16", "--range", "width=32:48", "--range", "depth=2:3", "--range", "columns=1:1"]
+# A recipe with which they are better than chance after twelve epochs.
+LEARNS = ["--set", "batch_size=8", "--set", "learning_rate=0.01", "--set", "mask_bins=0", "--set", "mix_style_p=0"]
+LEARNS += ["--set", "ema_decay=0", "--set", "mixup_alpha=0", "--set", "label_smoothing=0"]
 DRAWN = "document.querySelector('#front-figure .js-plotly-plot')"
 PLACE = f"""number => {{
     const drawn = {DRAWN}, {{xaxis, yaxis}} = drawn._fullLayout, box = drawn.getBoundingClientRect();
@@ -47,9 +50,9 @@ def test_a_search_is_watched_and_what_it_found_is_taken_away(new_page, serve, ti
     page.goto(home)
     expect(page.locator("#home-studies")).to_contain_text("There is no study in")
     asked = [
-        "search", tiny, "--space", "isotropic", "--study", "live", "--trials", 2, "--epochs", 2, "--no-fast",
-        "--workers", 1, "--budget", "macs=1M,params=30K", "--cache", tmp_path / "cache", "--set", "batch_size=12",
-        *SMALL,
+        "search", tiny, "--space", "isotropic", "--study", "live", "--trials", 2, "--epochs", 12, "--no-fast",
+        "--no-early-stopping", "--workers", 1, "--budget", "macs=1M,params=30K", "--cache", tmp_path / "cache", *SMALL,
+        *LEARNS,
     ]  # fmt: skip
     with subprocess.Popen(
         [sys.executable, "-m", "search", *map(str, asked)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
