@@ -15,7 +15,7 @@ from data.validation_split import nested_splits
 from search.config.settings import SearchSettings
 from search.config.trial_config import TrialConfig
 from search.engine.allocation import share_machine
-from search.engine.preparation import open_dataset, read_clips
+from search.engine.preparation import num_folds_of, open_dataset, read_clips
 from search.engine.progress import counting
 from search.engine.summary import warning_lines
 from search.space.custom_architecture import register_architecture_file
@@ -46,7 +46,7 @@ def measure_time(
     Args:
         space: At least one network must fit.
         threads: CPU threads of each trial.
-        passes: Training clips summed over all splits that a trial trains on, over those of `scenes`.
+        passes: Training clips summed over all splits or folds that a trial trains on, over those of `scenes`.
 
     Returns:
         Seconds of a trial by architecture, and of all trials together.
@@ -148,6 +148,7 @@ def run_preflight(settings: SearchSettings, console: Console) -> tuple[dict[str,
         with counting("timing networks", console) as progress:
             report["time"] = measure_time(
                 priced, scenes, workers=allocation.workers, threads=allocation.cores,
-                passes=sum(map(int, splits)) / int(splits[-1]) if with_splits else 1.0, progress=progress,
+                passes=sum(map(int, splits)) / int(splits[-1]) if with_splits else num_folds_of(settings, scenes),
+                progress=progress,
             )  # fmt: skip
     return dict(priced.surveys), report
