@@ -21,7 +21,14 @@ from objectives.sampling_error import half_widths
 from search.config.trial_config import TrialConfig
 from search.optimizer.acquisition import Acquisition, Curve, estimate
 from search.optimizer.candidate_generator import CandidateGenerator, better_half
-from search.optimizer.successive_halving import Rung, SuccessiveHalving, Values, rung_index, rungs_of
+from search.optimizer.successive_halving import (
+    Rung,
+    SuccessiveHalving,
+    Values,
+    comparable_epoch,
+    rung_index,
+    rungs_of,
+)
 from search.optimizer.trial_store import open_trial_store
 from search.optimizer.trial_table import State, TrialRow, TrialTable
 from search.space.priced_space import PricedSpace
@@ -188,8 +195,9 @@ class TrialScheduler:
 
     def _estimate(self, row: TrialRow, finished: Sequence[Curve]) -> Values:
         """Return the final values that a partly trained trial is estimated to reach, by the curves of `finished`."""
+        curve = row.curve[: comparable_epoch(self.rungs, row.num_epochs)]
         qualities = {
-            name: estimate(name, row.curve, finished) for name in self._objectives if GOALS[name].kind == "quality"
+            name: estimate(name, curve, finished) for name in self._objectives if GOALS[name].kind == "quality"
         }
         return values_of(self._objectives, qualities, row.costs)
 

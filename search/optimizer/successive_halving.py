@@ -97,6 +97,19 @@ def rungs_of(settings: Job, splits: Sequence[str], folds: int = 1) -> tuple[Rung
     return rungs_of_folds(settings.split, settings.epochs, folds, early_stopping=settings.early_stopping)
 
 
+def comparable_epoch(rungs: Sequence[Rung], num_epochs: int) -> int:
+    """Return the last epoch whose metrics compare with a fully trained trial's: of a later fold, only its end.
+
+    >>> rungs = rungs_of_folds("fold1", 9, 3, early_stopping=True)
+    >>> [comparable_epoch(rungs, num_epochs) for num_epochs in (2, 9, 10, 18, 26)]
+    [2, 9, 9, 18, 18]
+    """
+    first = max((rung.end for rung in rungs if not rung.fold), default=0)
+    if num_epochs <= first:
+        return num_epochs
+    return max((rung.end for rung in rungs if rung.fold and rung.end <= num_epochs), default=first)
+
+
 def rung_index(rungs: Sequence[Rung], epochs: int) -> int:
     """Return the index of the rung that a trial is on after `epochs`; at the end of a rung, that rung.
 

@@ -25,6 +25,7 @@ from objectives.reference import LEAST_COST
 from search.config.trial_config import TrialConfig
 from search.optimizer.acquisition import MIN_TRAINING_TRIALS, Acquisition
 from search.optimizer.gaussian_process import GaussianProcess
+from search.optimizer.successive_halving import rungs_of_folds
 from search.optimizer.trial_table import State, TrialRow, TrialTable
 
 
@@ -304,3 +305,23 @@ def test_only_the_latest_300_trials_are_training_data_and_all_of_a_thousand_are_
     assert len(acquisition.predict()) == 1_001
     record(acquisition, 5, tried[5], best=0.0)  # one of the first
     assert acquisition.predict()[999] == pytest.approx(predicted[999], rel=1e-3)
+
+
+def test_a_trial_within_a_later_fold_has_the_metrics_of_the_folds_before():
+    acquisition, _ = trained(12)
+    acquisition._rungs = rungs_of_folds("fold1", 3, 3, early_stopping=False)
+    row = acquisition._table[1]  # three epochs, the first fold
+    assert row.num_epochs == 3
+    before = acquisition.predict()[1]
+    row.curve.append({**row.curve[-1], "macro_accuracy": 0.0})  # the second fold begins from scratch
+    assert acquisition.predict()[1] == before
+
+
+def test_of_many_complete_trials_the_front_is_drawn_of_the_best(monkeypatch):
+    acquisition, _ = trained(24, noise=0.05)
+    point = next(iter(all_candidates(acquisition)))
+    every = acquisition.improvements([(point.architecture, point.values, point.cost)])[0]
+    monkeypatch.setattr("search.optimizer.acquisition.MAX_BASELINE", 4)
+    assert len(acquisition._baseline()) == 4
+    few = acquisition.improvements([(point.architecture, point.values, point.cost)])[0]
+    assert few == pytest.approx(every, rel=0.5, abs=1e-3)
