@@ -83,7 +83,7 @@ def test_an_export_is_measured_on_clips_that_it_was_not_chosen_by(ask, run, resu
     assert (report["data"]["validation_clips"], report["data"]["evaluation_clips"]) == (24, 24)
     measured = run("evaluate", "found", tiny, "--cache", tmp_path / "cache", "--json")
     assert json.loads(measured.out) == report["quality"]["weights.safetensors"]
-    assert "Model selection used 12 other clips" in (tmp_path / "found" / "card.md").read_text()
+    assert "Model selection used 24 other clips" in (tmp_path / "found" / "card.md").read_text()
 
 
 def test_an_export_of_a_confirmation_is_as_it_was_measured(ask, tmp_path):
