@@ -120,7 +120,8 @@ def _most_probable(x: Floats, y: Floats, variance: Floats, medians: Floats) -> t
         optimizer.zero_grad()
         values = (centre + spread * _bounded(standard)).exp()
         scaled = features / values[:-1]
-        squares = (scaled[:, None] - scaled[None]).square().sum(-1)
+        norms = scaled.square().sum(-1)
+        squares = norms[:, None] + norms[None] - 2 * scaled @ scaled.T
         distance = math.sqrt(5) * squares.clamp_min(MIN_SQUARE).sqrt()
         kernel = (1 + distance + distance**2 / 3) * (-distance).exp()
         lower = torch.linalg.cholesky(kernel + torch.diag(JITTER + values[-1] ** 2 + own))
