@@ -5,7 +5,7 @@ configuration of the sample that was not proposed before, of the same architectu
 is told of that one.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,10 +18,11 @@ from optuna.trial import TrialState, create_trial
 from benchmarks.pool import EPOCHS, NUM_CLASSES, NUM_CLIPS, space
 from benchmarks.pool_replay import Training, row_of_config
 from benchmarks.replay import Job
+from benchmarks.searchers import FixedOrder, rungs
 from search.config.trial_config import ARCHITECTURE
 from search.optimizer.candidates import Candidate
 from search.optimizer.scheduler import TrialScheduler
-from search.optimizer.successive_halving import Rung, SuccessiveHalving
+from search.optimizer.trial_table import State
 from search.space.priced_space import PricedSpace
 from search.space.pricing import price
 from search.space.ranges import normalize
@@ -29,25 +30,13 @@ from search.space.ranges import normalize
 CHANCE = 1 / NUM_CLASSES
 
 
-class Shuffled:
+class Shuffled(FixedOrder):
     """Random search without replacement, fully trained: on a sample the same as a shuffled grid or a Sobol sequence."""
 
     def __init__(self, training: Training, seed: int) -> None:
         pool = training.pool
         order = np.random.default_rng(seed).permutation(len(pool.points)).tolist()
-        self._rows: Iterator[int] = iter([*pool.initial, *(row for row in order if row not in pool.initial)])
-
-    def propose(self) -> Job | None:
-        """Return the next configuration."""
-        row = next(self._rows, None)
-        return None if row is None else Job(row, row)
-
-    def report(self, job: Job, epoch: int) -> bool:  # noqa: ARG002 - of `Method`
-        """Never stop early."""
-        return False
-
-    def completed(self) -> None:
-        """Report the fully trained configurations."""
+        super().__init__([*pool.initial, *(row for row in order if row not in pool.initial)])
 
 
 class Sampler:
@@ -90,7 +79,7 @@ class Sampler:
         return min(sorted(same or self._new), key=distance)
 
     def report(self, job: Job, epoch: int) -> bool:
-        """Tell the sampler of a trial that is over."""
+        """Report a trial that is over to the sampler."""
         accuracy = self._training.metric(job.row, epoch)
         is_over = epoch == EPOCHS or not np.isfinite(accuracy)
         if not is_over and epoch in self._recorded:
@@ -160,8 +149,8 @@ class Ours:
         self._rows = row_of_config(training.pool)
         self._candidates = self._all_candidates()
         acquisition, generator = self.scheduler.acquisition, self.scheduler.generator
-        acquisition.candidates = lambda architecture, rng: iter(self._candidates[architecture])  # type: ignore[method-assign] # noqa: ARG005
-        generator._enqueue_architecture = self._enqueue_random  # type: ignore[method-assign]
+        acquisition.candidates = lambda architecture, rng: iter(self._candidates[architecture])  # type: ignore[method-assign] # of the sample # noqa: ARG005
+        generator._enqueue_architecture = self._enqueue_random  # type: ignore[method-assign] # of the sample
         if not variant.has_initial_design:
             self.scheduler.store._queue.clear()
         if variant.change is not None:
@@ -188,7 +177,7 @@ class Ours:
 
     def propose(self) -> Job | None:
         """Return the next job of the scheduler."""
-        if len(self.scheduler.table) >= len(self._pool.points) and not self.scheduler.table.in_state("paused"):  # type: ignore[arg-type]
+        if len(self.scheduler.table) >= len(self._pool.points) and not self.scheduler.table.in_state(State.PAUSED):
             return None
         row = self.scheduler.propose()
         if row is None:
@@ -207,18 +196,6 @@ class Ours:
 
     def completed(self) -> None:
         """Report the fully trained configurations."""
-
-
-def rungs(*ends: int, factors: tuple[int, int]) -> Callable[[TrialScheduler], None]:
-    """Return a change of the epochs of the rungs and of their reduction factors."""
-
-    def change(scheduler: TrialScheduler) -> None:
-        found = tuple(Rung(scheduler.space.settings.split, 0, end) for end in (*ends, EPOCHS))
-        scheduler.rungs = scheduler.acquisition._rungs = found
-        objectives = scheduler.halving.objectives
-        scheduler.halving = SuccessiveHalving(scheduler.table, found, objectives, NUM_CLASSES, *factors)
-
-    return change
 
 
 Make = Callable[[Training, int], Any]

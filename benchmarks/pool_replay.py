@@ -8,9 +8,8 @@ Shape letters: N configurations, T trainings of each, E epochs, B epochs of a re
 """
 
 import heapq
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.pool import EPOCHS, METRICS, NUM_CLASSES, SETTINGS, TABLE, space
-from benchmarks.replay import Job, Method
+from benchmarks.replay import Job, Method, epoch_report
 from objectives.front import hypervolume, non_dominated
 from objectives.reference import chance_value, normalized
 from search.config.trial_config import ARCHITECTURE, TrialConfig
@@ -146,18 +145,7 @@ class Training:
         metrics = {name: self.metric(row, epoch, name) for name in METRICS}
         if not np.isfinite(metrics["macro_accuracy"]):
             return {"epochs": "[]", "failure": "diverged", "done": True}
-        seconds = float(self.pool.seconds[row])
-        summary = {
-            "epoch": epoch, "split": SETTINGS.split, "train_loss": 0.0, **metrics, "unseen_accuracy": None,
-            "duration_s": seconds,
-        }  # fmt: skip
-        quality = {"macro_accuracy": metrics["macro_accuracy"], "log_loss": metrics["log_loss"]}
-        return {
-            "epochs": json.dumps([summary]),
-            "quality": json.dumps(quality),
-            "versions": "{}",
-            "done": epoch == EPOCHS,
-        }
+        return epoch_report({"train_loss": 0.0, **metrics}, epoch, SETTINGS, float(self.pool.seconds[row]))
 
 
 def replay_pool(method: Method, training: Training, budget: int) -> PoolTrace:
@@ -213,4 +201,4 @@ def max_hypervolume(pool: Pool) -> float:
 
 def row_of_config(pool: Pool) -> Mapping[TrialConfig, int]:
     """Return the row of each configuration, of seed 0."""
-    return {replace(config, recipe=replace(config.recipe, seed=0)): row for row, config in enumerate(pool.configs)}
+    return {config: row for row, config in enumerate(pool.configs)}

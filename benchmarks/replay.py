@@ -19,6 +19,7 @@ import pandas as pd
 from benchmarks.curves import EPOCHS, METRICS, NUM_CLASSES, SETTINGS, TABLE
 from objectives.budget import BUDGETS
 from objectives.front import hypervolume, non_dominated
+from search.config.settings import SearchSettings
 from search.config.trial_config import ARCHITECTURE, TrialConfig
 from search.space.ranges import all_values
 from search.space.search_space import SearchSpace, make_search_space
@@ -241,13 +242,20 @@ def normalized_hypervolume(points: Sequence[tuple[float, float]]) -> float:
 def actor_result(table: Table, row: int, epoch: int) -> dict[str, Any]:
     """Return the result that a trial's actor would report after an epoch."""
     metrics = {name: float(values[row, epoch - 1]) for name, values in table.curves.items()}
-    summary = {"epoch": epoch, "split": SETTINGS.split, **metrics, "unseen_accuracy": None, "duration_s": 1.0}
+    return epoch_report(metrics, epoch, SETTINGS)
+
+
+def epoch_report(
+    metrics: Mapping[str, float], epoch: int, settings: SearchSettings, duration_s: float = 1.0
+) -> dict[str, Any]:
+    """Return what a trial's actor reports after an epoch with these metrics."""
+    summary = {"epoch": epoch, "split": settings.split, **metrics, "unseen_accuracy": None, "duration_s": duration_s}
     quality = {"macro_accuracy": metrics["macro_accuracy"], "log_loss": metrics["log_loss"]}
     return {
         "epochs": json.dumps([summary]),
         "quality": json.dumps(quality),
         "versions": "{}",
-        "done": epoch == EPOCHS,
+        "done": epoch == settings.epochs,
     }
 
 

@@ -1,6 +1,6 @@
 """Search methods on the tabular benchmark: grid, random search, NSGA-II, Ray's TPE with ASHA, and ours."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -13,10 +13,9 @@ from ray.tune.schedulers import AsyncHyperBandScheduler
 from ray.tune.schedulers import TrialScheduler as RayTrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from benchmarks.curves import EPOCHS, SETTINGS
+from benchmarks.curves import EPOCHS
 from benchmarks.replay import Job, Table, actor_result, key_of, space_of
 from search.config.trial_config import ARCHITECTURE
-from search.optimizer.acquisition import Acquisition
 from search.optimizer.scheduler import TrialScheduler
 from search.optimizer.successive_halving import Rung, SuccessiveHalving
 from search.space.feasibility import FeasibilitySurvey
@@ -31,7 +30,26 @@ POPULATION = 16  # of NSGA-II: with its default of 50 the budget hardly allows a
 Make = Callable[[Table, int], Any]
 
 
-class Grid:
+class FixedOrder:
+    """Trains configurations to the end, in an order that no result changes."""
+
+    def __init__(self, rows: Iterable[int]) -> None:
+        self._rows = iter(rows)
+
+    def propose(self) -> Job | None:
+        """Return the next configuration."""
+        row = next(self._rows, None)
+        return None if row is None else Job(row, row)
+
+    def report(self, job: Job, epoch: int) -> bool:  # noqa: ARG002 - of `Method`
+        """Never stop early."""
+        return False
+
+    def completed(self) -> None:
+        """Report the fully trained configurations."""
+
+
+class Grid(FixedOrder):
     """Grid search with full training; a point over the budget costs no epochs.
 
     The order of a grid is arbitrary, so the seed shuffles its architectures, its axes and the values of each axis.
@@ -49,29 +67,17 @@ class Grid:
             for indices in np.ndindex(*sizes):
                 point = {axis: values[axis][index] for axis, index in zip(axes, indices, strict=True)}
                 rows.append(table.row_of[key_of({ARCHITECTURE: name, **point})])
-        self._rows = iter([row for row in rows if table.fits[row]])
-
-    def propose(self) -> Job | None:
-        """Return the next point that fits the budget."""
-        row = next(self._rows, None)
-        return None if row is None else Job(row, row)
-
-    def report(self, job: Job, epoch: int) -> bool:  # noqa: ARG002 - of `Method`
-        """Never stop early."""
-        return False
-
-    def completed(self) -> None:
-        """Report the fully trained configurations."""
+        super().__init__([row for row in rows if table.fits[row]])
 
 
-class ShuffledGrid(Grid):
+class ShuffledGrid(FixedOrder):
     """Grid search with all points shuffled."""
 
     def __init__(self, table: Table, seed: int) -> None:
-        self._rows = iter(np.random.default_rng(seed).permutation(np.flatnonzero(table.fits)).tolist())
+        super().__init__(np.random.default_rng(seed).permutation(np.flatnonzero(table.fits)).tolist())
 
 
-class RandomSearch(Grid):
+class RandomSearch(FixedOrder):
     """Random search: samples an architecture, then its parameters; repeats and points over the budget are skipped."""
 
     def __init__(self, table: Table, seed: int) -> None:
@@ -88,7 +94,7 @@ class RandomSearch(Grid):
             row = table.row_of[key_of(point)]
             if table.fits[row]:
                 rows[row] = None
-        self._rows = iter(rows)
+        super().__init__(rows)
 
 
 class NSGA2:
@@ -238,17 +244,15 @@ BASELINES: dict[str, Make] = {
 DEFAULT_VARIANT = "ours"
 
 
-def _rungs(*ends: int, reduction_factor: int) -> Callable[[TrialScheduler], None]:
-    """Return a change of the epochs of the rungs and of their reduction factor."""
+def rungs(*ends: int, factors: tuple[int, int]) -> Callable[[TrialScheduler], None]:
+    """Return a change of the epochs of the rungs and of their reduction factors."""
 
     def change(scheduler: TrialScheduler) -> None:
-        rungs = tuple(Rung(SETTINGS.split, 0, end) for end in (*ends, EPOCHS))
-        scheduler.rungs = rungs
-        objectives = scheduler.halving.objectives
-        scheduler.halving = SuccessiveHalving(
-            scheduler.table, rungs, objectives, scheduler.space.num_classes, reduction_factor, reduction_factor
-        )
-        scheduler.acquisition = Acquisition(scheduler.space, scheduler.table, rungs)
+        settings = scheduler.space.settings
+        found = tuple(Rung(settings.split, 0, end) for end in (*ends, settings.epochs))
+        scheduler.rungs = scheduler.acquisition._rungs = found
+        objectives, num_classes = scheduler.halving.objectives, scheduler.space.num_classes
+        scheduler.halving = SuccessiveHalving(scheduler.table, found, objectives, num_classes, *factors)
 
     return change
 
@@ -306,12 +310,12 @@ VARIANTS: dict[str, Variant] = {
     "sampler every fourth": Variant("every fourth proposal is the sampler's", change=_sampler_interval(4)),
     "sampler every second": Variant("every second proposal is the sampler's", change=_sampler_interval(2)),
     "reduction factor 2": Variant(
-        "rungs at 1 and 3 epochs, reduction factor 2 at both", change=_rungs(1, 3, reduction_factor=2)
+        "rungs at 1 and 3 epochs, reduction factor 2 at both", change=rungs(1, 3, factors=(2, 2))
     ),
-    "one rung": Variant("one rung, at 3 epochs, reduction factor 3", change=_rungs(3, reduction_factor=3)),
-    "later rung": Variant("one rung, at 4 epochs, reduction factor 2", change=_rungs(4, reduction_factor=2)),
+    "one rung": Variant("one rung, at 3 epochs, reduction factor 3", change=rungs(3, factors=(3, 3))),
+    "later rung": Variant("one rung, at 4 epochs, reduction factor 2", change=rungs(4, factors=(2, 2))),
     "two later rungs": Variant(
-        "rungs at 2 and 4 epochs, reduction factor 2 at both", change=_rungs(2, 4, reduction_factor=2)
+        "rungs at 2 and 4 epochs, reduction factor 2 at both", change=rungs(2, 4, factors=(2, 2))
     ),
     "cost exponent 0": Variant("the expected improvement is not divided by the cost", change=_cost_exponent(0.0)),
     "cost exponent 1/3": Variant(

@@ -117,12 +117,13 @@ def print_front(folder: StudyFolder, *, every: bool = False, rank: str | None = 
     table = study_table(folder)
     rows = _select_rows(table, folder, every=every, rank=rank)
     what = "all trials" if every else (f"ranking of {rank}" if rank else "the Pareto front")
-    scope = study_scope(folder.open().user_attrs)
+    study = folder.open()
+    scope = study_scope(study.user_attrs)
     scope = f", macro accuracy {scope}" if scope else ""
     if rows.empty:
         why = "no trial is fully trained yet"
         if not rank:
-            why = empty_front_text(table, settings.objectives, folder.open())
+            why = empty_front_text(table, settings.objectives, study)
         out.print(f"the {'ranking' if rank else 'front'} is empty: {why}{scope}", soft_wrap=True)
     else:
         counts = Counter(table["state"])
